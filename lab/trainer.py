@@ -1,0 +1,101 @@
+"""What the training stages share: seeds by counter, a moving average of the weights, resumable checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def generator_for(seed: int, step: int) -> torch.Generator:
+    """The randomness of one step. It depends on nothing else, so a resumed run draws what an uninterrupted one draws."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) % (2**63))
+
+
+def warm_cosine(step: int, steps: int, *, peak: float, floor: float, warmup: int = 200) -> float:
+    """Learning rate: linear warm-up, then a cosine down to `floor · peak`."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+class MovingAverage:
+    """Exponential moving average of parameters; early steps use a shorter memory so that the start is forgotten."""
+
+    def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
+        self.decay = decay
+        self.values = [p.detach().clone() for p in parameters]
+
+    @torch.no_grad()
+    def update(self, parameters: list[nn.Parameter], step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.values, [p.detach() for p in parameters], 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, parameters: list[nn.Parameter]) -> None:
+        torch._foreach_copy_([p.detach() for p in parameters], self.values)
+
+
+@dataclass
+class Run:
+    """One resumable training run: parameters, optimiser, average, step and the seconds spent."""
+
+    folder: Path
+    name: str
+    parameters: list[nn.Parameter]
+    optimiser: torch.optim.Optimizer
+    average: MovingAverage
+    step: int = 0
+    seconds: float = 0.0
+    losses: list[dict[str, float]] = field(default_factory=list)
+    _since: float = field(default_factory=time.monotonic)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / f"{self.name}.ckpt"
+
+    def resume(self) -> bool:
+        """Load the last checkpoint, if there is one."""
+        if not self.checkpoint.exists():
+            return False
+        state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
+        with torch.no_grad():
+            for mine, saved in zip(self.parameters, state["parameters"], strict=True):
+                mine.copy_(saved)
+            for average, saved in zip(self.average.values, state["average"], strict=True):
+                average.copy_(saved)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self._since = time.monotonic()
+        return True
+
+    def save(self) -> None:
+        now = time.monotonic()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self.checkpoint.with_suffix(".part")
+        torch.save(
+            {
+                "parameters": [p.detach().cpu() for p in self.parameters],
+                "average": [v.cpu() for v in self.average.values],
+                "optimiser": self.optimiser.state_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "losses": self.losses,
+            },
+            unfinished,
+        )
+        unfinished.replace(self.checkpoint)
+
+    def log(self, **figures: float) -> None:
+        entry = {"step": float(self.step), **{k: round(v, 6) for k, v in figures.items()}}
+        self.losses.append(entry)
+        elapsed = self.seconds + time.monotonic() - self._since
+        print(f"{self.name} {elapsed:7.0f} s {json.dumps(entry)}", flush=True)

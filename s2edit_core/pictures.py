@@ -1,0 +1,130 @@
+"""Uploaded files to pictures: one place for formats, limits, orientation and the checks of masks. No torch.
+
+Whoever decodes (the API before it accepts, the engine before it works) decodes here, so both see the same pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from s2edit_core.errors import ImageInvalid, MaskInvalid
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 32
+ASPECT_TOLERANCE = 0.01
+"""A mask whose aspect differs by less than this share is taken as a mask of the same frame at another scale."""
+
+
+def _open(data: bytes, field: str) -> Image.Image:
+    """Decode the first frame, upright. Raises `ImageInvalid` for whatever is not a sound PNG, JPEG or WebP."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise ImageInvalid(
+                    f"the {field} has {width * height / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted",
+                    field=field,
+                    reason="image_too_large",
+                )
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageInvalid(
+            f"the {field} has more than {MAX_PIXELS / 1e6:.0f} megapixels", field=field, reason="image_too_large"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ImageInvalid(
+            f"the {field} is not a PNG, JPEG or WebP image", field=field, reason="image_format"
+        ) from error
+    except ImageInvalid:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds for damaged files
+        raise ImageInvalid(f"the {field} is damaged or cut off", field=field, reason="image_damaged") from error
+
+
+def decode_photo(data: bytes) -> Image.Image:
+    """The photo as sRGB `RGB`, upright; alpha is laid on white. Raises `ImageInvalid`."""
+    picture = _open(data, "image")
+    if min(picture.size) < MIN_SIDE:
+        raise ImageInvalid(
+            f"the image is {picture.width}×{picture.height}; each side needs {MIN_SIDE} pixels or more",
+            field="image",
+            reason="image_too_small",
+        )
+    profile = picture.info.get("icc_profile")
+    if picture.mode == "CMYK" and not profile:
+        raise ImageInvalid("the image is CMYK without a colour profile: send RGB", field="image", reason="image_mode")
+    if profile:
+        picture = _to_srgb(picture, profile)
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        layered = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered)
+    if picture.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
+        picture = Image.fromarray(np.rint(np.asarray(picture, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+    return picture.convert("RGB")
+
+
+def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(
+            picture,
+            source,
+            ImageCms.createProfile("sRGB"),
+            outputMode="RGB" if picture.mode == "CMYK" else picture.mode,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        if picture.mode == "CMYK":
+            raise ImageInvalid(
+                "the image's colour profile is unusable", field="image", reason="image_profile"
+            ) from None
+        return picture  # a broken profile on RGB pixels: the pixels themselves are the best reading
+    return converted if converted is not None else picture
+
+
+def decode_mask(data: bytes, size: tuple[int, int], field: str = "mask") -> Image.Image:
+    """The mask as `L` of `size` (width, height): 255 inside, 0 outside. Raises `ImageInvalid` or `MaskInvalid`.
+
+    White marks the region. A mask with transparency and no black-and-white drawing marks it by its alpha. A mask of another
+    size is resized (area average) where its aspect agrees with the photo's.
+    """
+    picture = _open(data, field)
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        layered = picture.convert("RGBA")
+        alpha = layered.getchannel("A")
+        drawn = Image.alpha_composite(Image.new("RGBA", layered.size, "black"), layered).convert("L")
+        low, high = drawn.getextrema()
+        mask = alpha if low == high == 0 else drawn
+    elif picture.mode.startswith("I"):
+        mask = Image.fromarray(np.rint(np.asarray(picture, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+    else:
+        mask = picture.convert("L")
+    if mask.size != size:
+        aspect, wanted = mask.width / mask.height, size[0] / size[1]
+        if abs(aspect / wanted - 1) > ASPECT_TOLERANCE:
+            raise MaskInvalid(
+                f"the {field} is {mask.width}×{mask.height} and the image {size[0]}×{size[1]}: "
+                "the mask must cover the same frame",
+                field=field,
+                reason="mask_size",
+            )
+        mask = mask.resize(size, Image.Resampling.BOX)
+    inside = float((np.asarray(mask) >= 128).mean())
+    if inside == 0.0:
+        raise MaskInvalid(f"the {field} is empty: paint the region white", field=field, reason="mask_empty")
+    if inside == 1.0:
+        raise MaskInvalid(f"the {field} covers the whole image: leave the rest black", field=field, reason="mask_full")
+    return mask
+
+
+def encode_png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=False, compress_level=4)
+    return buffer.getvalue()

@@ -1,0 +1,154 @@
+"""A job's life as values.
+
+    queued ──claimed──▶ running ──outcome──▶ succeeded | failed | canceled
+      ▲                    │
+      └────lease lost──────┘        queued ──canceled──▶ canceled
+
+The immutable `JobSpec` (what was accepted) and the one `Outcome` (how it ended) lie in the object store: they are the truth.
+`JobRecord` is the view that Redis keeps between the two; it can be lost and is rebuilt from them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from s2edit_core.spec import EditRequest, Phase
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def over(self) -> bool:
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED)
+
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELED}),
+    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose job it is. Both names are made of letters, digits, `-` and `_` (checked where they enter)."""
+
+    tenant: str
+    user: str
+
+    @property
+    def prefix(self) -> str:
+        """Everything a user has lies under this prefix of the object store (DESIGN §4)."""
+        return f"t/{self.tenant}/u/{self.user}/"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """An uploaded file as it was accepted."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What was accepted; written once, before the `202`, as `edits/<id>/spec.json`."""
+
+    id: str
+    owner: Owner
+    created_at: float  # seconds since the epoch
+    request: EditRequest
+    inputs: Mapping[str, InputFile]  # "image", "mask", perhaps "edit_mask"
+
+    def to_json(self) -> bytes:
+        values = {
+            "id": self.id,
+            "owner": asdict(self.owner),
+            "created_at": self.created_at,
+            "request": self.request.to_dict(),
+            "inputs": {name: asdict(file) for name, file in self.inputs.items()},
+        }
+        return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> JobSpec:
+        values = json.loads(data)
+        return cls(
+            id=values["id"],
+            owner=Owner(**values["owner"]),
+            created_at=values["created_at"],
+            request=EditRequest.from_dict(values["request"]),
+            inputs={name: InputFile(**file) for name, file in values["inputs"].items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed, for the person who asked. `retryable`: the same request may succeed later."""
+
+    code: str
+    message: str
+    retryable: bool = False
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended; written once, with `If-None-Match: *`, as `edits/<id>/outcome.json`: exactly one attempt wins."""
+
+    state: JobState
+    attempt: int
+    finished_at: float
+    artifacts: Mapping[str, str] = field(default_factory=dict)  # "result", "report" → object keys
+    failure: Failure | None = None
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Outcome:
+        values: dict[str, Any] = json.loads(data)
+        failure = values.pop("failure")
+        return cls(**{**values, "state": JobState(values["state"])}, failure=Failure(**failure) if failure else None)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """Where a job stands now."""
+
+    id: str
+    owner: Owner
+    state: JobState
+    sequence: int  # grows by one with every visible change
+    created_at: float
+    updated_at: float
+    phase: Phase | None = None
+    step: int = 0
+    total: int = 0
+    attempt: int = 0
+    cancel_requested: bool = False
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on a job until it runs out. `fence` grows with every claim: a stale holder is recognised by it."""
+
+    job_id: str
+    owner: Owner
+    fence: int  # also the number of the attempt, from 1
+    lease_s: float

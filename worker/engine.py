@@ -1,0 +1,46 @@
+"""The engine as a port: what a worker needs of the model. One edit is a generator; closing it cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from s2edit_core.plan import EditPlan
+from s2edit_core.spec import EditRequest, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Something worth keeping was made: the worker stores `data` under the plan's id before it goes on."""
+
+    kind: Literal["concept", "inversion"]
+    id: str
+    data: bytes  # safetensors
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The end of an edit."""
+
+    image_png: bytes
+    report: dict[str, Any] = field(default_factory=dict)  # JSON values
+
+
+@dataclass(frozen=True, slots=True)
+class EditInputs:
+    """The files' bytes as uploaded. Without `edit_mask` the identity mask, grown a little, is what may change."""
+
+    image: bytes
+    mask: bytes
+    edit_mask: bytes | None = None
+
+
+class Engine(Protocol):
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        """Name the concept and the inversion of this edit. Raises `InvalidInput` for prompts the model can't take."""
+
+    def edit(
+        self, request: EditRequest, inputs: EditInputs, *, concept: bytes | None, inversion: bytes | None
+    ) -> Generator[Progress | Made, None, Edited]:
+        """Run the edit; what is given as `concept` or `inversion` is not made again. Raises `S2EditError`."""
