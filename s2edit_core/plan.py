@@ -55,12 +55,14 @@ def plan_edit(
         "learning": asdict(preset.learning),
         "seed": request.seed,
     }
-    concept_id = _name(concept)
+    concept_id = request.identity or f"c_{_name(concept)}"
     inversion = {
         "version": VERSION,
         "concept": concept_id,
+        "image": digest(image),
+        "source_prompt": source_prompt,
         "steps": preset.steps,
         "guidance_scale": preset.guidance_scale,
         "inversion": asdict(preset.inversion),
     }
-    return EditPlan(concept_id=f"c_{concept_id}", inversion_id=f"i_{_name(inversion)}")
+    return EditPlan(concept_id=concept_id, inversion_id=f"i_{_name(inversion)}")

@@ -140,6 +140,7 @@ class EditRequest:
     prompt: str
     source_prompt: str | None = None
     subject: str | None = None
+    identity: str | None = None  # the id of a concept learned before, in place of learning one
     preset: PresetName = "balanced"
     steps: int | None = None
     guidance_scale: float | None = None

@@ -113,6 +113,7 @@ class Outcome:
     attempt: int
     finished_at: float
     artifacts: Mapping[str, str] = field(default_factory=dict)  # "result", "report" → object keys
+    identity: str | None = None  # the concept that was used: later edits may name it
     failure: Failure | None = None
 
     def to_json(self) -> bytes:
@@ -141,12 +142,13 @@ class JobRecord:
     attempt: int = 0
     cancel_requested: bool = False
     artifacts: Mapping[str, str] = field(default_factory=dict)
+    identity: str | None = None
     failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a job until it runs out. `fence` grows with every claim: a stale holder is recognised by it."""
+    """The right to work on a job until it runs out. `fence` grows with every claim and betrays a stale holder."""
 
     job_id: str
     owner: Owner

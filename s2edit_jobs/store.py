@@ -1,4 +1,4 @@
-"""The job store as a port: where jobs stand now, who works on them. Everything in it can be rebuilt from the object store."""
+"""The job store as a port: where jobs stand now and who works on them. All of it can be rebuilt from the object store."""
 
 from __future__ import annotations
 
