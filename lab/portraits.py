@@ -132,9 +132,7 @@ class Identity:
             nose_length=rng.uniform(9.0, 13.0),
             nose_width=rng.uniform(3.2, 5.4),
             mouth_width=rng.uniform(7.5, 10.5),
-            mole=(rng.choice((-1, 1)) * rng.uniform(0.35, 0.62), rng.uniform(0.18, 0.55))
-            if rng.random() < 0.35
-            else None,
+            mole=(rng.choice((-1, 1)) * rng.uniform(0.35, 0.62), rng.uniform(0.18, 0.55)) if rng.random() < 0.35 else None,
             freckles=rng.choices((0, 1, 2), (0.7, 0.15, 0.15))[0],
             background=rng.randrange(len(BACKGROUNDS)),
             backdrop=rng.randrange(len(BACKGROUNDS)),
@@ -319,9 +317,7 @@ class _Canvas:
         if self._label_draw and part:
             self._label_draw.polygon(scaled, fill=PARTS.index(part))
 
-    def ellipse(
-        self, centre: Point, rx: float, ry: float, fill: Colour, part: PartName | None, alpha: int = 255
-    ) -> None:
+    def ellipse(self, centre: Point, rx: float, ry: float, fill: Colour, part: PartName | None, alpha: int = 255) -> None:
         x, y = centre
         box = (*_to_pixels(x - rx, y - ry), *_to_pixels(x + rx, y + ry))
         self._draw.ellipse(box, fill=(*fill, alpha))
@@ -369,9 +365,7 @@ class _Face:
         cx, cy = 64 + who.offset[0], 63 + who.offset[1]
         eye_y = cy - 3
         nose_y = eye_y + who.nose_length
-        return cls(
-            cx, cy, who.face_width, who.face_height, eye_y, nose_y, (nose_y + cy + who.face_height) / 2, skin, tinted
-        )
+        return cls(cx, cy, who.face_width, who.face_height, eye_y, nose_y, (nose_y + cy + who.face_height) / 2, skin, tinted)
 
     def outline(self, jaw: float, grow: float = 0.0) -> list[Point]:
         """The face: an ellipse above, a superellipse below whose exponent is the jaw."""
@@ -454,9 +448,7 @@ def _body(canvas: _Canvas, face: _Face, person: Person) -> None:
         canvas.ellipse((face.cx, top - 4), neck + 1, 6, shadow, "neck")
     else:
         depth = 14 if who.collar == 1 else 10
-        canvas.polygon(
-            [(face.cx - neck - 2, top - 3), (face.cx + neck + 2, top - 3), (face.cx, top + depth)], shadow, "neck"
-        )
+        canvas.polygon([(face.cx - neck - 2, top - 3), (face.cx + neck + 2, top - 3), (face.cx, top + depth)], shadow, "neck")
     if who.collar == 2:
         flap = _lighter(cloth, 0.4)
         for sign in (-1, 1):

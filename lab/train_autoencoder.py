@@ -77,10 +77,7 @@ def _batch(data: NDArray[np.uint8], phase: Phase, step: int, seed: int) -> Tenso
     index = torch.randint(len(data), (phase.batch,), generator=draw)
     room = data.shape[1] - phase.crop
     corners = torch.randint(room + 1, (phase.batch, 2), generator=draw)
-    crops = [
-        data[i, y : y + phase.crop, x : x + phase.crop]
-        for i, (y, x) in zip(index.tolist(), corners.tolist(), strict=True)
-    ]
+    crops = [data[i, y : y + phase.crop, x : x + phase.crop] for i, (y, x) in zip(index.tolist(), corners.tolist(), strict=True)]
     return to_range(np.stack(crops))
 
 

@@ -40,9 +40,7 @@ def _open(data: bytes, field: str) -> Image.Image:
             f"the {field} has more than {MAX_PIXELS / 1e6:.0f} megapixels", field=field, reason="image_too_large"
         ) from error
     except UnidentifiedImageError as error:
-        raise ImageInvalid(
-            f"the {field} is not a PNG, JPEG or WebP image", field=field, reason="image_format"
-        ) from error
+        raise ImageInvalid(f"the {field} is not a PNG, JPEG or WebP image", field=field, reason="image_format") from error
     except ImageInvalid:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
@@ -82,9 +80,7 @@ def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
         if picture.mode == "CMYK":
-            raise ImageInvalid(
-                "the image's colour profile is unusable", field="image", reason="image_profile"
-            ) from None
+            raise ImageInvalid("the image's colour profile is unusable", field="image", reason="image_profile") from None
         return picture  # a broken profile on RGB pixels: the pixels themselves are the best reading
     return converted if converted is not None else picture
 
@@ -110,8 +106,7 @@ def decode_mask(data: bytes, size: tuple[int, int], field: str = "mask") -> Imag
         aspect, wanted = mask.width / mask.height, size[0] / size[1]
         if abs(aspect / wanted - 1) > ASPECT_TOLERANCE:
             raise MaskInvalid(
-                f"the {field} is {mask.width}×{mask.height} and the image {size[0]}×{size[1]}: "
-                "the mask must cover the same frame",
+                f"the {field} is {mask.width}×{mask.height} and the image {size[0]}×{size[1]}: the mask must cover the same frame",
                 field=field,
                 reason="mask_size",
             )

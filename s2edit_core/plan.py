@@ -35,9 +35,7 @@ class EditPlan:
     inversion_id: str
 
 
-def plan_edit(
-    request: EditRequest, *, image: bytes, mask: bytes, model: str, source_prompt: str, subject: str
-) -> EditPlan:
+def plan_edit(request: EditRequest, *, image: bytes, mask: bytes, model: str, source_prompt: str, subject: str) -> EditPlan:
     """Name the concept and the inversion of `request`.
 
     `image` and `mask` are the files' bytes, `model` the fingerprint of the base model, `source_prompt` and `subject` as resolved.

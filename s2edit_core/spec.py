@@ -150,9 +150,7 @@ class EditRequest:
         for name in ("prompt", "source_prompt"):
             text = getattr(self, name)
             if text is not None and not text.strip():
-                raise PromptInvalid(
-                    f"the {name} is empty: say what the picture should show", field=name, reason="prompt_empty"
-                )
+                raise PromptInvalid(f"the {name} is empty: say what the picture should show", field=name, reason="prompt_empty")
         if self.subject is not None and len(self.subject.split()) != 1:
             raise PromptInvalid("the subject must be one word of the prompt", field="subject", reason="subject_invalid")
         if self.preset not in PRESETS:
