@@ -36,7 +36,7 @@ class Phase:
 
 
 PHASES = (
-    Phase("autoencoder-crops", steps=9000, batch=8, crop=64, peak=2e-3, floor=0.25),
+    Phase("autoencoder-crops", steps=6000, batch=8, crop=64, peak=2e-3, floor=0.25),
     Phase("autoencoder-whole", steps=3000, batch=2, crop=128, peak=5e-4, floor=0.02),
 )
 

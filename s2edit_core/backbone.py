@@ -1,0 +1,189 @@
+"""The base model: UNet, auto-encoder, text encoder, tokenizer and schedule of any Stable Diffusion 1.x/2.x folder or hub id.
+
+Frozen and shared: nothing here belongs to a user. `evaluate` is the one place where the UNet runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from s2edit_core.attention import CrossLayer, RowAttention, cross_layers
+from s2edit_core.errors import ModelUnusable
+from s2edit_core.rows import Answer, Answers, Row, Rows, check_finite, stacked
+from s2edit_core.schedule import Schedule, schedule_of
+
+MAX_ROWS_PER_PASS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model folder's `s2edit.json` says; the defaults suit Stable Diffusion 1.x and photos of people."""
+
+    subjects: tuple[str, ...] = ("woman", "man", "girl", "boy", "person", "face", "baby", "cat", "dog", "church")
+    attribute_words: tuple[str, ...] = (
+        *("black", "brown", "blond", "red", "gray", "hair", "long", "short", "curly", "bangs"),
+        *("smiling", "sad", "angry", "surprised", "old", "young", "glasses", "sunglasses", "hat", "beard"),
+        *("mustache", "makeup", "lipstick", "blush", "earrings", "pale", "tanned", "bald"),
+    )
+    guidance_scale: float = 7.5
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelCard:
+        path = folder / "s2edit.json"
+        if not path.is_file():
+            return cls()
+        values: dict[str, Any] = json.loads(path.read_text())
+        return cls(
+            subjects=tuple(values["subjects"]),
+            attribute_words=tuple(values["attribute_words"]),
+            guidance_scale=float(values["guidance_scale"]),
+        )
+
+
+@dataclass
+class Backbone:
+    unet: nn.Module
+    vae: nn.Module
+    text_encoder: nn.Module
+    tokenizer: Any
+    schedule: Schedule
+    card: ModelCard
+
+    def __post_init__(self) -> None:
+        for part in (self.unet, self.vae, self.text_encoder):
+            part.requires_grad_(False).eval()
+        self.attention = RowAttention(cross_layers(self.unet))
+
+    @classmethod
+    def from_pretrained(cls, model: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Backbone:
+        """Load a folder in diffusers' layout, or a hub id. Raises `ModelUnusable` if a part is missing or unsupported."""
+        try:
+            unet = UNet2DConditionModel.from_pretrained(model, subfolder="unet", torch_dtype=dtype)
+            vae = AutoencoderKL.from_pretrained(model, subfolder="vae", torch_dtype=torch.float32)
+            text_encoder = CLIPTextModel.from_pretrained(model, subfolder="text_encoder", dtype=torch.float32)
+            tokenizer = CLIPTokenizer.from_pretrained(model, subfolder="tokenizer")
+            schedule = schedule_of(DDIMScheduler.from_pretrained(model, subfolder="scheduler"))
+        except (OSError, ValueError) as error:
+            raise ModelUnusable(f"the model {model!r} can't be loaded: {error}") from error
+        return cls(
+            unet=unet.to(device),
+            vae=vae.to(device),
+            text_encoder=text_encoder.to(device),
+            tokenizer=tokenizer,
+            schedule=schedule,
+            card=ModelCard.read(Path(model)),
+        )
+
+    @property
+    def layers(self) -> tuple[CrossLayer, ...]:
+        return self.attention.layers
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.unet.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.unet.parameters()).dtype
+
+    @cached_property
+    def latent_scale(self) -> int:
+        """Pixels per latent cell, along each side."""
+        blocks = self.vae.config.block_out_channels  # type: ignore[union-attr]
+        return int(2 ** (len(blocks) - 1))  # type: ignore[arg-type]
+
+    @cached_property
+    def frame_multiple(self) -> int:
+        """What the sides of a frame must be divisible by, so that every halving in the UNet is exact."""
+        blocks = self.unet.config.block_out_channels  # type: ignore[union-attr]
+        return int(self.latent_scale * 2 ** (len(blocks) - 1))  # type: ignore[arg-type]
+
+    @cached_property
+    def frame_size(self) -> int:
+        """The side, in pixels, of the square frames that the model was trained on."""
+        return int(self.unet.config.sample_size) * self.latent_scale  # type: ignore[union-attr, arg-type]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of every weight and of the schedule: what a concept or an inversion was made with."""
+        digest = hashlib.sha256()
+        for part in (self.unet, self.vae, self.text_encoder):
+            for name, tensor in sorted(part.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        s = self.schedule
+        digest.update(repr((s.alphas_cumprod.tolist(), s.steps_offset, s.set_alpha_to_one, s.prediction)).encode())
+        return digest.hexdigest()[:32]
+
+    @torch.no_grad()
+    def encode_image(self, image: Tensor) -> Tensor:
+        """`(3, H, W)` in -1..1 → latent `(c, h, w)`: the mean of the posterior, scaled to unit variance."""
+        vae: Any = self.vae
+        latent: Tensor = vae.encode(image[None].to(self.device)).latent_dist.mode()[0] * vae.config.scaling_factor
+        return latent.to(self.dtype)
+
+    @torch.no_grad()
+    def decode_latent(self, latent: Tensor) -> Tensor:
+        """Latent `(c, h, w)` → `(3, H, W)` in -1..1."""
+        vae: Any = self.vae
+        image: Tensor = vae.decode(latent[None].to(torch.float32) / vae.config.scaling_factor).sample[0]
+        return image.clamp(-1, 1)
+
+    def evaluate(self, rows: Rows) -> Answers:
+        """Predict ε for every row, with gradients for those that have a target. Rows of one latent shape share passes."""
+        groups: dict[torch.Size, list[int]] = defaultdict(list)
+        for i, row in enumerate(rows):
+            groups[row.latent.shape].append(i)
+        answers: dict[int, Answer] = {}
+        for indices in groups.values():
+            for start in range(0, len(indices), MAX_ROWS_PER_PASS):
+                part = indices[start : start + MAX_ROWS_PER_PASS]
+                answers.update(zip(part, self._one_pass([rows[i] for i in part]), strict=True))
+        return tuple(answers[i] for i in range(len(rows)))
+
+    def _one_pass(self, rows: list[Row]) -> list[Answer]:
+        learns = any(row.target is not None for row in rows)
+        keys, values, gates = stacked(rows)
+        with torch.set_grad_enabled(learns):
+            for tensor in (*keys, *values):
+                tensor.requires_grad_(learns)
+            eps = self._predict(rows, keys, values, gates)
+            losses = [
+                row.weight * (eps[i].float() - row.target.float()).square().mean() if row.target is not None else None
+                for i, row in enumerate(rows)
+            ]
+            if learns:
+                torch.stack([loss for loss in losses if loss is not None]).sum().backward()  # type: ignore[no-untyped-call]
+        check_finite(eps)
+        return [_answer(i, eps, losses[i], keys, values) for i in range(len(rows))]
+
+    def _predict(self, rows: list[Row], keys: list[Tensor], values: list[Tensor], gates: list[Tensor] | None) -> Tensor:
+        z = torch.stack([row.latent for row in rows]).to(self.device, self.dtype)
+        t = torch.tensor([row.timestep for row in rows], device=self.device)
+        cast = None if gates is None else [gate.to(self.device, self.dtype) for gate in gates]
+        unet: Any = self.unet
+        with self.attention.installed(unet), self.attention.using(keys, values, cast):
+            output = unet(z, t, encoder_hidden_states=None).sample
+        return self.schedule.to_epsilon(output, z, t)
+
+
+def _answer(i: int, eps: Tensor, loss: Tensor | None, keys: list[Tensor], values: list[Tensor]) -> Answer:
+    if loss is None:
+        return Answer(eps=eps[i].detach())
+    return Answer(
+        eps=eps[i].detach(),
+        loss=float(loss.detach()),
+        key_gradients=tuple(key.grad[i] for key in keys if key.grad is not None),
+        value_gradients=tuple(value.grad[i] for value in values if value.grad is not None),
+    )

@@ -1,0 +1,107 @@
+"""Prompts and concepts to what the UNet takes: keys, values and gates per cross-attention layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from s2edit_core.attention import Gates, KeysValues, make_gates
+from s2edit_core.backbone import Backbone
+from s2edit_core.concept import Concept
+from s2edit_core.errors import PromptInvalid
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tokenised prompt: `ids` `(tokens,)`, padded; and the position of each placeholder in it."""
+
+    ids: Tensor
+    positions: Mapping[str, int]
+
+
+def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> Tokens:
+    """Tokenise `prompt`; each placeholder is one token. Raises `PromptInvalid` for one that is too long."""
+    tokenizer = backbone.tokenizer
+    limit: int = tokenizer.model_max_length
+    ids: list[int] = [tokenizer.bos_token_id]
+    positions: dict[str, int] = {}
+    rest = prompt
+    while rest:
+        found = [(at, name) for name in placeholders if (at := rest.find(name)) >= 0]
+        at, name = min(found) if found else (len(rest), "")
+        ids += tokenizer(rest[:at], add_special_tokens=False).input_ids
+        if name:
+            positions.setdefault(name, len(ids))
+            ids.append(tokenizer.eos_token_id)  # any id: its embedding is replaced
+        rest = rest[at + len(name) :]
+    if len(ids) + 1 > limit:
+        raise PromptInvalid(
+            f"the {field} has {len(ids) + 1} tokens with begin and end; at most {limit} fit: shorten it",
+            field=field,
+            reason="prompt_too_long",
+        )
+    padding = [tokenizer.pad_token_id] * (limit - len(ids) - 1)
+    return Tokens(torch.tensor([*ids, tokenizer.eos_token_id, *padding], device=backbone.device), positions)
+
+
+def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Tensor]) -> Tensor:
+    """The text encoder's output `(tokens, d)`, with each placeholder's embedding in place. Differentiable in `embeddings`."""
+
+    def put_in_place(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
+        replaced = output.clone()
+        for name, position in tokens.positions.items():
+            replaced[:, position] = embeddings[name].to(output.dtype)
+        return replaced
+
+    encoder = backbone.text_encoder
+    hook = encoder.get_input_embeddings().register_forward_hook(put_in_place)  # type: ignore[operator]
+    try:
+        states: Tensor = encoder(tokens.ids[None]).last_hidden_state[0]
+    finally:
+        hook.remove()
+    return states
+
+
+def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] = ()) -> KeysValues:
+    """K = (W + ΣΔW)·states per cross-attention layer, and V likewise. Differentiable in states and changes."""
+    states = states.to(backbone.dtype)
+    keys, values = [], []
+    for i, layer in enumerate(backbone.layers):
+        key, value = layer.to_k(states), layer.to_v(states)
+        for concept in concepts:
+            if concept.keys:
+                key = key + concept.keys[i](states)
+                value = value + concept.values[i](states)
+        keys.append(key)
+        values.append(value)
+    return KeysValues(tuple(keys), tuple(values))
+
+
+def prompt_keys_values(backbone: Backbone, prompt: str, concepts: Mapping[str, Concept], *, field: str = "prompt") -> KeysValues:
+    """A prompt with its concepts, without gradients."""
+    with torch.no_grad():
+        tokens = tokenize(backbone, prompt, list(concepts), field=field)
+        states = text_states(backbone, tokens, {name: concept.token for name, concept in concepts.items()})
+        return keys_values(backbone, states, list(concepts.values()))
+
+
+def prompt_gates(
+    backbone: Backbone, prompt: str, masks: Mapping[str, Tensor], latent_size: tuple[int, int], *, field: str = "prompt"
+) -> Gates | None:
+    """The gates of the placeholders of `prompt` that have a mask `(H, W)` in 0..1; None if there are none."""
+    tokens = tokenize(backbone, prompt, list(masks), field=field)
+    pairs = [(position, masks[name]) for name, position in tokens.positions.items()]
+    if not pairs:
+        return None
+    gates = make_gates(backbone.layers, latent_size, len(tokens.ids), pairs)
+    return tuple(gate.to(backbone.device) for gate in gates)
+
+
+def word_embedding(backbone: Backbone, word: str) -> Tensor:
+    """The token embedding `(d,)` of `word`; the mean over its tokens if it has several."""
+    ids = torch.tensor(backbone.tokenizer(word, add_special_tokens=False).input_ids, device=backbone.device)
+    embedded: Tensor = backbone.text_encoder.get_input_embeddings()(ids)  # type: ignore[operator]
+    return embedded.mean(dim=0).detach()

@@ -1,0 +1,214 @@
+"""From the photo's latent to a start noise, and what makes guided sampling return to the photo.
+
+DDIM inversion runs at guidance 1 with the source prompt and the concept. Guided sampling from its end drifts away.
+Three tiers repair that:
+
+- `null_text` (Mokady et al., arXiv 2211.09794): one unconditional embedding per timestep, optimised. With the DDIM step
+  z_prev = A·z + B·(ε_u + w·(ε_c − ε_u)) its loss equals B²(1−w)²·‖ε_u − ε*‖² with ε* in closed form, so each inner step is a row
+  with that target and that weight, and ε_c is computed once per timestep.
+- `negative_prompt` (Miyake et al., arXiv 2305.16807): the source prompt in place of the empty one.
+- `residual`: ε* − ε_u on the inverted path, added to the unconditional prediction while sampling. Exact, nothing is optimised.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from s2edit_core.attention import Gates, KeysValues
+from s2edit_core.backbone import Backbone
+from s2edit_core.concept import Concept, read_safetensors
+from s2edit_core.conditioning import keys_values, text_states, tokenize
+from s2edit_core.rows import Answers, Row, Rows
+from s2edit_core.spec import InversionOptions, InversionTier, Progress
+
+FORMAT = "s2edit-inversion-1"
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """`path` `(steps + 1, c, h, w)`: the inverted latents from the photo's own (first) to the start noise (last).
+
+    `null_states` `(steps, tokens, d)` or `(1, tokens, d)`: the unconditional embedding of each sampling step, first the noisiest.
+    `residuals` `(steps, c, h, w)`: what is added to the unconditional prediction (tier `residual`), else empty.
+    """
+
+    path: Tensor
+    null_states: Tensor
+    residuals: Tensor
+    tier: InversionTier
+    guidance_scale: float
+    fingerprint: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        return len(self.path) - 1
+
+    def null_state(self, i: int) -> Tensor:
+        return self.null_states[min(i, len(self.null_states) - 1)]
+
+    def to_bytes(self) -> bytes:
+        """As a safetensors file."""
+        tensors = {"path": self.path, "null_states": self.null_states, "residuals": self.residuals}
+        metadata = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "tier": self.tier,
+            "guidance_scale": repr(self.guidance_scale),
+            "facts": json.dumps(self.facts),
+        }
+        return save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata=metadata)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, fingerprint: str, device: torch.device | str = "cpu") -> Inversion:
+        """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model."""
+        tensors, metadata = read_safetensors(data, FORMAT, fingerprint)
+        tier: Any = metadata["tier"]
+        return cls(
+            path=tensors["path"].to(device),
+            null_states=tensors["null_states"].to(device),
+            residuals=tensors["residuals"].to(device),
+            tier=tier,
+            guidance_scale=float(metadata["guidance_scale"]),
+            fingerprint=fingerprint,
+            facts=json.loads(metadata["facts"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The photo's side of an edit: its prompt with the concept, and where [I] may act."""
+
+    prompt: KeysValues
+    gates: Gates | None
+    states: Tensor  # (tokens, d), of the source prompt
+    concepts: tuple[Concept, ...]
+
+
+def invert(
+    backbone: Backbone,
+    latent: Tensor,
+    source: Source,
+    options: InversionOptions,
+    *,
+    steps: int,
+    guidance_scale: float,
+) -> Generator[Rows | Progress, Answers, Inversion]:
+    """Invert `latent` `(c, h, w)` for guided sampling in `steps` steps at `guidance_scale`."""
+    path = yield from ddim_invert(backbone, latent, source, steps)
+    empty = null_states(backbone)
+    if options.tier == "null_text":
+        start = source.states if options.warm_start else empty
+        nulls, facts = yield from optimise_null_text(backbone, path, source, start, options, guidance_scale)
+        residuals = torch.zeros(0)
+    elif options.tier == "residual":
+        nulls, facts = empty[None], {}
+        residuals = yield from exact_residuals(backbone, path, source, empty, guidance_scale)
+    else:
+        nulls, facts, residuals = source.states[None], {}, torch.zeros(0)
+    return Inversion(path, nulls, residuals, options.tier, guidance_scale, backbone.fingerprint, facts)
+
+
+def null_states(backbone: Backbone) -> Tensor:
+    """The text states `(tokens, d)` of the empty prompt."""
+    with torch.no_grad():
+        return text_states(backbone, tokenize(backbone, "", ()), {})
+
+
+def ddim_invert(backbone: Backbone, latent: Tensor, source: Source, steps: int) -> Generator[Rows | Progress, Answers, Tensor]:
+    """The latents `(steps + 1, c, h, w)` from the photo's to noise, at guidance 1."""
+    schedule = backbone.schedule
+    path = [latent]
+    for i, t in enumerate(reversed(schedule.timesteps(steps))):
+        (answer,) = yield (Row(path[-1], t, source.prompt, source.gates),)
+        a, b = schedule.coefficients(t, steps)
+        path.append((path[-1] - b * answer.eps) / a)
+        yield Progress("inverting", i + 1, 2 * steps)
+    return torch.stack(path)
+
+
+def closed_form_target(z: Tensor, z_prev: Tensor, eps_c: Tensor, a: float, b: float, w: float) -> Tensor:
+    """The ε* for which the guided step leads from `z` exactly to `z_prev`: z_prev = a·z + b·(w·ε_c + (1 − w)·ε*)."""
+    return (z_prev - a * z - b * w * eps_c) / (b * (1 - w))
+
+
+def exact_residuals(
+    backbone: Backbone, path: Tensor, source: Source, empty: Tensor, w: float
+) -> Generator[Rows | Progress, Answers, Tensor]:
+    """ε* − ε_u at every level of the path, `(steps, c, h, w)`, first the noisiest. All rows at once: none waits for another."""
+    steps = len(path) - 1
+    schedule = backbone.schedule
+    with torch.no_grad():
+        null = keys_values(backbone, empty, source.concepts)
+    timesteps = schedule.timesteps(steps)
+    noisy = path.flip(0)
+    answers = yield (
+        *(Row(noisy[i], t, source.prompt, source.gates) for i, t in enumerate(timesteps)),
+        *(Row(noisy[i], t, null) for i, t in enumerate(timesteps)),
+    )
+    residuals = []
+    for i, t in enumerate(timesteps):
+        a, b = schedule.coefficients(t, steps)
+        eps_c, eps_u = answers[i].eps, answers[steps + i].eps
+        target = closed_form_target(noisy[i], noisy[i + 1], eps_c, a, b, w) if w != 1 and b != 0 else eps_u
+        residuals.append(target - eps_u)
+    yield Progress("inverting", 2 * steps, 2 * steps)
+    return torch.stack(residuals)
+
+
+def optimise_null_text(
+    backbone: Backbone, path: Tensor, source: Source, start: Tensor, options: InversionOptions, w: float
+) -> Generator[Rows | Progress, Answers, tuple[Tensor, dict[str, Any]]]:
+    """Optimise one unconditional embedding per timestep; `(steps, tokens, d)` and what it took."""
+    steps = len(path) - 1
+    schedule = backbone.schedule
+    z = path[-1]
+    null = start.detach().clone()
+    nulls, iterations = [], 0
+    for i, t in enumerate(schedule.timesteps(steps)):
+        a, b = schedule.coefficients(t, steps)
+        wanted = path[steps - 1 - i]
+        (conditional,) = yield (Row(z, t, source.prompt, source.gates),)
+        scale = (b * (1 - w)) ** 2
+        if scale > 1e-10:  # where B = 0 (the last step of some schedules) nothing can be gained
+            target = closed_form_target(z, wanted, conditional.eps, a, b, w)
+            rate = options.rate * (1 - i / 100) if i < 100 else options.rate * 0.01
+            optimum = _optimise_one(backbone, Row(z, t, source.prompt, target=target, weight=scale), source, null, rate, options, i)
+            null, used = yield from optimum
+            iterations += used
+        (unconditional,) = yield (Row(z, t, _null_prompt(backbone, null, source)),)
+        z = a * z + b * (unconditional.eps + w * (conditional.eps - unconditional.eps))
+        nulls.append(null)
+        yield Progress("inverting", steps + i + 1, 2 * steps)
+    return torch.stack(nulls), {"inner_iterations": iterations}
+
+
+def _optimise_one(
+    backbone: Backbone, row: Row, source: Source, start: Tensor, rate: float, options: InversionOptions, i: int
+) -> Generator[Rows | Progress, Answers, tuple[Tensor, int]]:
+    """Adam on the embedding of timestep number `i`; stops early once the loss is below tolerance + i·2e-5."""
+    null = start.clone().requires_grad_()
+    optimiser = torch.optim.Adam([null], lr=rate)
+    used = 0
+    while used < options.inner_steps:
+        used += 1
+        prompt = _null_prompt(backbone, null, source)
+        (answer,) = yield (Row(row.latent, row.timestep, prompt, target=row.target, weight=row.weight),)
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(prompt.tensors(), answer.gradients())
+        optimiser.step()
+        if (answer.loss or 0.0) < options.tolerance + i * 2e-5:
+            break
+    return null.detach(), used
+
+
+def _null_prompt(backbone: Backbone, null: Tensor, source: Source) -> KeysValues:
+    with torch.set_grad_enabled(null.requires_grad):
+        return keys_values(backbone, null, source.concepts)

@@ -1,0 +1,99 @@
+"""Rows: the whole interface between the algorithms and the device.
+
+A row is one latent at one timestep with one prompt (as keys, values and gates). A UNet pass takes any mix of rows: different users,
+stages and timesteps. A `Row` with a `target` also asks for gradients: its loss is `weight · mean((ε − target)²)`, and it gets back
+dL/dK and dL/dV, the only per-user outputs of a backward pass through a frozen UNet.
+
+Algorithms are generators that yield `Rows` and `Progress` and receive `Answers`; they know nothing of batches or devices.
+`evaluating` is the loop that drives one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from s2edit_core.attention import Gates, KeysValues
+from s2edit_core.errors import NumbersNotFinite
+from s2edit_core.spec import Progress
+
+
+@dataclass(frozen=True)
+class Row:
+    latent: Tensor  # (c, h, w)
+    timestep: int
+    prompt: KeysValues
+    gates: Gates | None = None
+    target: Tensor | None = None  # (c, h, w): asks for gradients
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    eps: Tensor  # (c, h, w), detached
+    loss: float | None = None
+    key_gradients: tuple[Tensor, ...] = ()  # as the prompt's keys
+    value_gradients: tuple[Tensor, ...] = ()
+
+    def gradients(self) -> tuple[Tensor, ...]:
+        """In the order of `KeysValues.tensors`."""
+        return (*self.key_gradients, *self.value_gradients)
+
+
+Rows = tuple[Row, ...]
+Answers = tuple[Answer, ...]
+Result = TypeVar("Result")
+Algorithm = Generator[Rows | Progress, Answers, Result]
+Evaluate = Callable[[Rows], Answers]
+
+
+def evaluating(algorithm: Algorithm[Result], evaluate: Evaluate) -> Generator[Progress, None, Result]:
+    """Drive `algorithm` to its end: evaluate its rows, pass its progress on. Closing this closes the algorithm."""
+    try:
+        wanted = next(algorithm)
+        while True:
+            if isinstance(wanted, Progress):
+                yield wanted
+                wanted = algorithm.send(())
+            else:
+                wanted = algorithm.send(evaluate(wanted))
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    finally:
+        algorithm.close()
+
+
+def drive(algorithm: Algorithm[Result], evaluate: Evaluate, on_progress: Callable[[Progress], None] | None = None) -> Result:
+    """Run `algorithm` to its result."""
+    steps = evaluating(algorithm, evaluate)
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        if on_progress:
+            on_progress(progress)
+
+
+def stacked(rows: Sequence[Row]) -> tuple[list[Tensor], list[Tensor], list[Tensor] | None]:
+    """Keys, values and gates of `rows`, per layer, each with the rows first. No gate in any row: None."""
+    layers = range(len(rows[0].prompt.keys))
+    keys = [torch.stack([row.prompt.keys[i].detach() for row in rows]) for i in layers]
+    values = [torch.stack([row.prompt.values[i].detach() for row in rows]) for i in layers]
+    example = next((row.gates for row in rows if row.gates is not None), None)
+    if example is None:
+        return keys, values, None
+    open_gates = [torch.ones_like(gate) for gate in example]
+    gates = [torch.stack([(row.gates or open_gates)[i] for row in rows]) for i in layers]
+    return keys, values, gates
+
+
+def check_finite(eps: Tensor) -> None:
+    if not torch.isfinite(eps).all():
+        raise NumbersNotFinite("the model's prediction is not finite: use float32, or lower rates")

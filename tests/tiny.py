@@ -1,0 +1,80 @@
+"""A tiny Stable Diffusion of random weights, in float64 where it matters: the real classes, small enough for any test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from lab.train_denoiser import build_tokenizer
+from s2edit_core.backbone import Backbone, ModelCard
+from s2edit_core.schedule import schedule_of
+
+CARD = ModelCard(
+    subjects=("woman", "man"), attribute_words=("red", "black", "hair", "glasses", "hat", "smiling"), guidance_scale=3.0
+)
+
+
+def tiny_parts(seed: int = 0) -> dict[str, Any]:
+    """UNet with cross-attention at two levels, auto-encoder of factor 4, two-layer text encoder, 32 × 32 frames."""
+    torch.manual_seed(seed)
+    tokenizer: CLIPTokenizer = build_tokenizer()
+    return {
+        "unet": UNet2DConditionModel(
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            attention_head_dim=2,
+            norm_num_groups=8,
+            cross_attention_dim=16,
+        ),
+        "vae": AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            block_out_channels=(8, 8, 16),
+            layers_per_block=1,
+            latent_channels=4,
+            norm_num_groups=4,
+            sample_size=32,
+        ),
+        "text_encoder": CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=16,
+                intermediate_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                max_position_embeddings=tokenizer.model_max_length,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        ).eval(),
+        "tokenizer": tokenizer,
+        "scheduler": DDIMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1,
+        ),
+    }
+
+
+def tiny_backbone(seed: int = 0, dtype: torch.dtype = torch.float64) -> Backbone:
+    parts = tiny_parts(seed)
+    return Backbone(
+        unet=parts["unet"].to(dtype),
+        vae=parts["vae"].float(),
+        text_encoder=parts["text_encoder"].to(dtype),
+        tokenizer=parts["tokenizer"],
+        schedule=schedule_of(parts["scheduler"]),
+        card=CARD,
+    )

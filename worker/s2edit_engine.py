@@ -1,0 +1,161 @@
+"""The engine over the real model: bytes in, bytes out, S²Edit between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from PIL import Image
+
+from s2edit_core import report
+from s2edit_core.canvas import Canvas, to_image
+from s2edit_core.concept import Concept
+from s2edit_core.conditioning import tokenize
+from s2edit_core.inversion import Inversion
+from s2edit_core.pictures import decode_mask, decode_photo, encode_png
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.plan import EditPlan, plan_edit
+from s2edit_core.prompts import ResolvedPrompts, changed_words, resolve_prompts
+from s2edit_core.spec import PLACEHOLDER, EditRequest, Preset, Progress
+from worker.engine import Edited, EditInputs, Made
+
+Result = TypeVar("Result")
+Steps = Generator[Progress | Made, None, Result]
+
+
+@dataclass
+class _Run:
+    """One edit under way."""
+
+    request: EditRequest
+    preset: Preset
+    plan: EditPlan
+    prompts: ResolvedPrompts
+    canvas: Canvas
+    seconds: dict[str, float]
+
+
+class S2EditEngine:
+    """One model, loaded once. Not for use from several threads at a time."""
+
+    def __init__(self, model: str, device: str = "auto") -> None:
+        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self.model = model
+        self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        """Raises `PromptInvalid` for prompts without a subject, or too long for the model."""
+        backbone = self.pipeline.backbone
+        prompts = resolve_prompts(request, backbone.card.subjects)
+        for field, prompt in (("source_prompt", prompts.source), ("prompt", prompts.target)):
+            tokenize(backbone, prompt, (PLACEHOLDER,), field=field)
+        return plan_edit(
+            request,
+            image=inputs.image,
+            mask=inputs.mask,
+            model=backbone.fingerprint,
+            source_prompt=prompts.source,
+            subject=prompts.subject,
+        )
+
+    def edit(self, request: EditRequest, inputs: EditInputs, *, concept: bytes | None, inversion: bytes | None) -> Steps[Edited]:
+        run = self._begin(request, inputs)
+        evaluations = self.pipeline.evaluations
+        learned, steps = yield from self._concept(run, concept)
+        inverted = yield from self._inversion(run, learned, inversion)
+        latent = yield from self._timed(run, "editing", self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted))
+        yield Progress("finishing", 0, 1)
+        started = time.perf_counter()
+        raw = self.pipeline.backbone.decode_latent(latent)
+        result = run.canvas.paste(raw)
+        png = encode_png(result)
+        run.seconds["finishing"] = time.perf_counter() - started
+        facts = self._facts(run, raw=to_image(raw), result=result, learned=learned, inverted=inverted)
+        facts |= {"learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
+        return Edited(png, facts)
+
+    def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
+        started = time.perf_counter()
+        photo = decode_photo(inputs.image)
+        mask = decode_mask(inputs.mask, photo.size)
+        edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask") if inputs.edit_mask else None
+        run = _Run(
+            request=request,
+            preset=request.resolve(),
+            plan=self.plan(request, inputs),
+            prompts=resolve_prompts(request, self.pipeline.backbone.card.subjects),
+            canvas=self.pipeline.canvas(photo, mask, edit_mask),
+            seconds={},
+        )
+        run.seconds["preparing"] = time.perf_counter() - started
+        return run
+
+    def _timed(self, run: _Run, phase: str, steps: Generator[Progress, None, Result]) -> Steps[Result]:
+        started = time.perf_counter()
+        result = yield from steps
+        run.seconds[phase] = time.perf_counter() - started
+        return result
+
+    def _concept(self, run: _Run, saved: bytes | None) -> Steps[tuple[Concept, int]]:
+        """The concept, learned unless `saved`; and how many steps that took now."""
+        backbone, prompts = self.pipeline.backbone, run.prompts
+        if saved is not None:
+            run.seconds["learning"] = 0.0
+            return Concept.from_bytes(saved, fingerprint=backbone.fingerprint, device=backbone.device), 0
+        learning = self.pipeline.learning(
+            run.canvas,
+            prompts.source,
+            prompts.subject,
+            run.preset.learning,
+            request_words=changed_words(prompts.source, prompts.target),
+            seed=run.request.seed,
+        )
+        learned = yield from self._timed(run, "learning", learning)
+        yield Made("concept", run.plan.concept_id, learned.to_bytes())
+        return learned, run.preset.learning.steps
+
+    def _inversion(self, run: _Run, concept: Concept, saved: bytes | None) -> Steps[Inversion]:
+        backbone = self.pipeline.backbone
+        if saved is not None:
+            run.seconds["inverting"] = 0.0
+            return Inversion.from_bytes(saved, fingerprint=backbone.fingerprint, device=backbone.device)
+        inverting = self.pipeline.inverting(
+            run.canvas,
+            run.prompts.source,
+            concept,
+            run.preset.inversion,
+            steps=run.preset.steps,
+            guidance_scale=self.pipeline.guidance(run.preset.guidance_scale),
+            masked=run.preset.learning.masked,
+        )
+        inverted = yield from self._timed(run, "inverting", inverting)
+        yield Made("inversion", run.plan.inversion_id, inverted.to_bytes())
+        return inverted
+
+    def _facts(self, run: _Run, *, raw: Image.Image, result: Image.Image, learned: Concept, inverted: Inversion) -> dict[str, Any]:
+        canvas = run.canvas
+        left, top, right, bottom = canvas.box
+        unpasted = canvas.photo.copy()
+        unpasted.paste(raw.resize((right - left, bottom - top), Image.Resampling.LANCZOS), (left, top))
+        seconds = {phase: round(spent, 3) for phase, spent in run.seconds.items()}
+        return {
+            "concept_id": run.plan.concept_id,
+            "inversion_id": run.plan.inversion_id,
+            "concept": learned.facts,
+            "inversion": inverted.facts | {"tier": inverted.tier, "steps": inverted.steps},
+            "source_prompt": run.prompts.source,
+            "prompt": run.prompts.target,
+            "subject": run.prompts.subject,
+            "preset": run.preset.name,
+            "guidance_scale": inverted.guidance_scale,
+            "seed": run.request.seed,
+            "seconds": seconds | {"total": round(sum(run.seconds.values()), 3)},
+            "outside_edit_mask": report.outside_change(canvas.photo, result, canvas.edit_mask),
+            "outside_edit_mask_raw": report.outside_change(canvas.photo, unpasted, canvas.edit_mask),
+            "mean_change_inside": report.inside_change(canvas.photo, result, canvas.edit_mask),
+            "model": {"name": self.model, "fingerprint": self.pipeline.backbone.fingerprint},
+            "versions": report.versions(),
+        }
