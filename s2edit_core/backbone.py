@@ -20,6 +20,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from s2edit_core.attention import CrossLayer, RowAttention, cross_layers
 from s2edit_core.errors import ModelUnusable
+from s2edit_core.prompts import DEFAULT_SUBJECTS
 from s2edit_core.rows import Answer, Answers, Row, Rows, check_finite, stacked
 from s2edit_core.schedule import Schedule, schedule_of
 
@@ -30,7 +31,7 @@ MAX_ROWS_PER_PASS = 16
 class ModelCard:
     """What a model folder's `s2edit.json` says; the defaults suit Stable Diffusion 1.x and photos of people."""
 
-    subjects: tuple[str, ...] = ("woman", "man", "girl", "boy", "person", "face", "baby", "cat", "dog", "church")
+    subjects: tuple[str, ...] = DEFAULT_SUBJECTS
     attribute_words: tuple[str, ...] = (
         *("black", "brown", "blond", "red", "gray", "hair", "long", "short", "curly", "bangs"),
         *("smiling", "sad", "angry", "surprised", "old", "young", "glasses", "sunglasses", "hat", "beard"),
@@ -160,7 +161,7 @@ class Backbone:
                 tensor.requires_grad_(learns)
             eps = self._predict(rows, keys, values, gates)
             losses = [
-                row.weight * (eps[i].float() - row.target.float()).square().mean() if row.target is not None else None
+                row.weight * _mean_squared_error(eps[i], row.target) if row.target is not None else None
                 for i, row in enumerate(rows)
             ]
             if learns:
@@ -176,6 +177,12 @@ class Backbone:
         with self.attention.installed(unet), self.attention.using(keys, values, cast):
             output = unet(z, t, encoder_hidden_states=None).sample
         return self.schedule.to_epsilon(output, z, t)
+
+
+def _mean_squared_error(eps: Tensor, target: Tensor) -> Tensor:
+    """In float32 at least: half precision loses small squares."""
+    dtype = torch.promote_types(eps.dtype, torch.float32)
+    return (eps.to(dtype) - target.to(eps.device, dtype)).square().mean()
 
 
 def _answer(i: int, eps: Tensor, loss: Tensor | None, keys: list[Tensor], values: list[Tensor]) -> Answer:

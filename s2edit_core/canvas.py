@@ -56,7 +56,7 @@ class Canvas:
 
     def _seam(self) -> NDArray[np.float32]:
         """Opacity `(H, W)` of the edited frame: 0 outside the edit mask, rising to 1 within the seam inside it."""
-        inside = np.asarray(self.edit_mask) >= INSIDE
+        inside = _inside(self.edit_mask)
         width = max(2.0, SEAM * max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
         hard = Image.fromarray((inside * 255).astype(np.uint8))
         soft = np.asarray(hard.filter(ImageFilter.GaussianBlur(width / 2)), dtype=np.float32) / 255
@@ -66,14 +66,29 @@ class Canvas:
 def make_canvas(
     photo: Image.Image, identity_mask: Image.Image, edit_mask: Image.Image | None, *, frame_size: int, multiple: int
 ) -> Canvas:
-    """Choose the crop around the masks, and a frame of `frame_size` along its long side, divisible by `multiple`."""
-    chosen = edit_mask if edit_mask is not None else grown(identity_mask)
-    both = np.maximum(np.asarray(identity_mask), np.asarray(chosen)) >= INSIDE
-    box = crop_box(both, photo.size)
+    """Choose the crop around the masks, and a frame of `frame_size` along its long side, divisible by `multiple`.
+
+    The identity alone decides the crop where the edit mask fits into it: so edits with different masks share one inversion.
+    """
+    reach = grown(identity_mask)
+    chosen = edit_mask if edit_mask is not None else reach
+    box = crop_box(_inside(reach), photo.size)
+    if not _holds(box, _inside(chosen)):
+        box = crop_box(_inside(reach) | _inside(chosen), photo.size)
     width, height = box[2] - box[0], box[3] - box[1]
     scale = frame_size / max(width, height)
     frame = (_rounded(width * scale, multiple), _rounded(height * scale, multiple))
     return Canvas(photo, chosen, identity_mask, box, frame)
+
+
+def _inside(mask: Image.Image) -> NDArray[np.bool_]:
+    return np.asarray(mask) >= INSIDE
+
+
+def _holds(box: tuple[int, int, int, int], inside: NDArray[np.bool_]) -> bool:
+    """Whether all true pixels lie in `box`."""
+    left, top, right, bottom = box
+    return int(inside[top:bottom, left:right].sum()) == int(inside.sum())
 
 
 def _rounded(side: float, multiple: int) -> int:
@@ -100,7 +115,7 @@ def _span(middle: float, length: int, limit: int) -> tuple[int, int]:
 
 def grown(mask: Image.Image) -> Image.Image:
     """The default edit mask: the identity mask and a margin around it, where hats, hair and glasses may reach."""
-    inside = np.asarray(mask) >= INSIDE
+    inside = _inside(mask)
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     reach = max(1, round(GROWTH * max(len(rows), len(columns))))
     hard = Image.fromarray((inside * 255).astype(np.uint8))

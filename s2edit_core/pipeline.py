@@ -121,7 +121,7 @@ class S2EditPipeline:
             raise ArtifactMismatch("the inversion was made with another model or schedule")
         concepts = self._concepts(concept)
         target = prompt_keys_values(self.backbone, prompt, concepts)
-        gates = self._gates(canvas, prompt, concept, masked, field="prompt")
+        gates = self.gates(canvas, prompt, concept, masked, field="prompt")
         algorithm = edit(self.backbone, inversion, target, gates, tuple(concepts.values()))
         return (yield from evaluating(algorithm, self._evaluate))
 
@@ -134,7 +134,7 @@ class S2EditPipeline:
             states = text_states(self.backbone, tokens, embeddings)
         return Source(
             prompt=prompt_keys_values(self.backbone, prompt, concepts, field="source_prompt"),
-            gates=self._gates(canvas, prompt, concept, masked, field="source_prompt"),
+            gates=self.gates(canvas, prompt, concept, masked, field="source_prompt"),
             states=states,
             concepts=tuple(concepts.values()),
         )
@@ -146,9 +146,7 @@ class S2EditPipeline:
             raise ArtifactMismatch("the concept was learned with another model or schedule")
         return {PLACEHOLDER: concept}
 
-    def _gates(
-        self, canvas: Canvas, prompt: str, concept: Concept | None, masked: bool, *, field: str
-    ) -> tuple[Tensor, ...] | None:
+    def gates(self, canvas: Canvas, prompt: str, concept: Concept | None, masked: bool, *, field: str) -> tuple[Tensor, ...] | None:
         if concept is None or not masked:
             return None
         mask = canvas.mask(canvas.identity_mask)

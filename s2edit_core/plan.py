@@ -35,10 +35,20 @@ class EditPlan:
     inversion_id: str
 
 
-def plan_edit(request: EditRequest, *, image: bytes, mask: bytes, model: str, source_prompt: str, subject: str) -> EditPlan:
+def plan_edit(
+    request: EditRequest,
+    *,
+    image: bytes,
+    mask: bytes,
+    model: str,
+    source_prompt: str,
+    subject: str,
+    crop: tuple[int, int, int, int],
+) -> EditPlan:
     """Name the concept and the inversion of `request`.
 
-    `image` and `mask` are the files' bytes, `model` the fingerprint of the base model, `source_prompt` and `subject` as resolved.
+    `image` and `mask` are the files' bytes, `model` the fingerprint of the base model, `source_prompt` and `subject` as resolved,
+    `crop` the part of the photo (left, top, right, bottom) that is inverted.
     The target prompt enters neither name: any edit of the photo shares them.
     """
     preset = request.resolve()
@@ -58,6 +68,8 @@ def plan_edit(request: EditRequest, *, image: bytes, mask: bytes, model: str, so
         "version": VERSION,
         "concept": concept_id,
         "image": digest(image),
+        "mask": digest(mask),
+        "crop": crop,
         "source_prompt": source_prompt,
         "steps": preset.steps,
         "guidance_scale": preset.guidance_scale,

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.spec import PLACEHOLDER, EditRequest
 
+DEFAULT_SUBJECTS = ("woman", "man", "girl", "boy", "person", "face", "baby", "cat", "dog", "church")
+"""The subject words of a model that brings no card (`s2edit.json`) of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPrompts:

@@ -97,3 +97,32 @@ def stacked(rows: Sequence[Row]) -> tuple[list[Tensor], list[Tensor], list[Tenso
 def check_finite(eps: Tensor) -> None:
     if not torch.isfinite(eps).all():
         raise NumbersNotFinite("the model's prediction is not finite: use float32, or lower rates")
+
+
+def drive_all(algorithms: Sequence[Algorithm[Result]], evaluate: Evaluate) -> list[Result]:
+    """Run several algorithms side by side; rows that are wanted at the same time are evaluated together."""
+    results: dict[int, Result] = {}
+    wanted: dict[int, Rows] = {}
+
+    def advance(i: int, answers: Answers | None) -> None:
+        try:
+            step = algorithms[i].send(answers) if answers is not None else next(algorithms[i])
+            while isinstance(step, Progress):
+                step = algorithms[i].send(())
+            wanted[i] = step
+        except StopIteration as end:
+            results[i] = end.value
+
+    try:
+        for i in range(len(algorithms)):
+            advance(i, None)
+        while wanted:
+            asked, together = dict(wanted), [row for rows in wanted.values() for row in rows]
+            wanted.clear()
+            answers = iter(evaluate(tuple(together)))
+            for i, rows in asked.items():
+                advance(i, tuple(next(answers) for _ in rows))
+    finally:
+        for algorithm in algorithms:
+            algorithm.close()
+    return [results[i] for i in range(len(algorithms))]

@@ -42,7 +42,12 @@ class Schedule:
         if not 1 <= steps <= self.train_timesteps:
             raise ValueError(f"steps must lie between 1 and {self.train_timesteps}, not {steps}")
         ratio = self.train_timesteps // steps
-        return tuple(min(i * ratio + self.steps_offset, self.train_timesteps - 1) for i in reversed(range(steps)))
+        timesteps = tuple(i * ratio + self.steps_offset for i in reversed(range(steps)))
+        if timesteps[0] >= self.train_timesteps:
+            raise ValueError(
+                f"{steps} steps begin at timestep {timesteps[0]}, past the last, {self.train_timesteps - 1}: take fewer"
+            )
+        return timesteps
 
     def alpha(self, t: int) -> float:
         """ᾱ of timestep t; of the clean end for t < 0."""

@@ -101,7 +101,7 @@ class Preset:
     inversion: InversionOptions
 
     def __post_init__(self) -> None:
-        _check("steps", self.steps, 2, 1000)
+        _check("steps", self.steps, 2, 999)  # 1000 "leading" steps with offset 1 would begin past the last timestep
         if self.guidance_scale is not None:
             _check("guidance_scale", self.guidance_scale, 1, 30)
 

@@ -5,10 +5,21 @@ Keys (contract, DESIGN §4): everything of a user lies under `t/<tenant>/u/<user
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Protocol
 
 from s2edit_jobs.record import Owner
+
+_KEY = re.compile(r"[\w-][\w.-]{0,199}(/[\w-][\w.-]{0,199})*", re.ASCII)
+MAX_KEY_LENGTH = 1000  # S3 allows 1024 bytes
+
+
+def check_key(key: str) -> str:
+    """The same key. `ValueError` if it could mean another place on some store: `..`, `//`, a leading `/` or `.`, odd characters."""
+    if len(key) > MAX_KEY_LENGTH or not _KEY.fullmatch(key):
+        raise ValueError(f"not an object key: {key[:200]!r}")
+    return key
 
 
 def edit_key(owner: Owner, job_id: str, name: str) -> str:
@@ -24,7 +35,7 @@ def inversion_key(owner: Owner, inversion_id: str, name: str) -> str:
 
 
 class ArtifactStore(Protocol):
-    """Raises `ArtifactsUnavailable` when the store does not answer, in every call."""
+    """Raises `ArtifactsUnavailable` when the store does not answer and `ValueError` for what `check_key` refuses, in every call."""
 
     def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
         """Write the whole object at once. With `only_if_absent`, atomically: `ArtifactExists` if the key is taken."""
@@ -35,10 +46,10 @@ class ArtifactStore(Protocol):
     def exists(self, key: str) -> bool: ...
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Keys under `prefix`, in order."""
+        """Keys that begin with `prefix`, in order."""
 
     def delete_prefix(self, prefix: str) -> int:
-        """Delete every object under `prefix` (which must not be empty); how many there were."""
+        """Delete every object whose key begins with `prefix`, which must not be empty; how many there were."""
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """A URL that serves the object for `expires_s` seconds; as an attachment named `filename` if given."""

@@ -2,6 +2,7 @@
 
 JobsError
 ├── JobNotFound             no such job of this owner
+├── IdentityNotFound        no such identity of this owner
 ├── LeaseLost               another attempt has taken the job, or it is over: stop, publish nothing
 ├── ArtifactMissing         no object under that key
 ├── ArtifactExists          a write-once key has been written already
@@ -19,6 +20,10 @@ class JobsError(Exception):
 
 
 class JobNotFound(JobsError):
+    pass
+
+
+class IdentityNotFound(JobsError):
     pass
 
 

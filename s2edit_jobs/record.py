@@ -148,9 +148,13 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a job until it runs out. `fence` grows with every claim and betrays a stale holder."""
+    """The right to work on a job until it runs out. `fence` grows with every claim and betrays a stale holder.
+
+    The fence is at least the store's clock in milliseconds, so it grows also over a loss of Redis: keys made with it are unique.
+    """
 
     job_id: str
     owner: Owner
-    fence: int  # also the number of the attempt, from 1
+    fence: int
+    attempt: int  # from 1; a graceful stop does not count as an attempt
     lease_s: float

@@ -29,11 +29,17 @@ class JobStore(Protocol):
     def finish(self, job_id: str, owner: Owner, outcome: Outcome) -> JobRecord:
         """Take over the outcome that the object store holds. Safe to repeat; the first one stands."""
 
-    def hand_back(self, lease: Lease) -> None:
-        """Give an unfinished job back to the queue (graceful stop). Nothing if the lease is lost."""
+    def hand_back(self, lease: Lease, *, failed: bool = False) -> None:
+        """Give an unfinished job back to the queue. Nothing if the lease is lost. Only a `failed` attempt counts as one."""
 
     def request_cancel(self, owner: Owner, job_id: str) -> JobRecord:
         """Set the flag; `JobNotFound` as in `get`. Nothing changes once the job is over."""
 
     def orphans(self) -> list[str]:
-        """Jobs that are not over and that nobody holds: queued ones, and running ones whose lease ran out."""
+        """Jobs that are not over and that nobody holds: queued ones, and running ones whose lease ran out. Oldest first."""
+
+    def lost(self) -> str | None:
+        """None while the store has all jobs. For a new or emptied store: the name of its present life, for `restored`."""
+
+    def restored(self, life: str) -> None:
+        """All jobs were entered again during `life`. No effect if the store was emptied since."""

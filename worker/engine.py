@@ -17,6 +17,8 @@ class Made:
     kind: Literal["concept", "inversion"]
     id: str
     data: bytes  # safetensors
+    source_prompt: str | None = None  # of a concept: as resolved; a later edit that names the identity starts from them
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class _Run:
     plan: EditPlan
     prompts: ResolvedPrompts
     canvas: Canvas
+    identity_canvas: Canvas
     seconds: dict[str, float]
 
 
@@ -47,19 +48,8 @@ class S2EditEngine:
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
-        """Raises `PromptInvalid` for prompts without a subject, or too long for the model."""
-        backbone = self.pipeline.backbone
-        prompts = resolve_prompts(request, backbone.card.subjects)
-        for field, prompt in (("source_prompt", prompts.source), ("prompt", prompts.target)):
-            tokenize(backbone, prompt, (PLACEHOLDER,), field=field)
-        return plan_edit(
-            request,
-            image=inputs.image,
-            mask=inputs.mask,
-            model=backbone.fingerprint,
-            source_prompt=prompts.source,
-            subject=prompts.subject,
-        )
+        """Raises `PromptInvalid` for prompts without a subject, or too long for the model; `ImageInvalid`, `MaskInvalid`."""
+        return self._begin(request, inputs).plan
 
     def edit(self, request: EditRequest, inputs: EditInputs, *, concept: bytes | None, inversion: bytes | None) -> Steps[Edited]:
         run = self._begin(request, inputs)
@@ -79,19 +69,30 @@ class S2EditEngine:
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
         started = time.perf_counter()
+        prompts = self._checked_prompts(request)
         photo = decode_photo(inputs.image)
         mask = decode_mask(inputs.mask, photo.size)
         edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask") if inputs.edit_mask else None
-        run = _Run(
-            request=request,
-            preset=request.resolve(),
-            plan=self.plan(request, inputs),
-            prompts=resolve_prompts(request, self.pipeline.backbone.card.subjects),
-            canvas=self.pipeline.canvas(photo, mask, edit_mask),
-            seconds={},
+        canvas = self.pipeline.canvas(photo, mask, edit_mask)
+        plan = plan_edit(
+            request,
+            image=inputs.image,
+            mask=inputs.mask,
+            model=self.pipeline.backbone.fingerprint,
+            source_prompt=prompts.source,
+            subject=prompts.subject,
+            crop=canvas.box,
         )
-        run.seconds["preparing"] = time.perf_counter() - started
-        return run
+        identity_canvas = self.pipeline.canvas(photo, mask)  # what is learned does not depend on the edit mask
+        seconds = {"preparing": time.perf_counter() - started}
+        return _Run(request, request.resolve(), plan, prompts, canvas, identity_canvas, seconds)
+
+    def _checked_prompts(self, request: EditRequest) -> ResolvedPrompts:
+        backbone = self.pipeline.backbone
+        prompts = resolve_prompts(request, backbone.card.subjects)
+        for field, prompt in (("source_prompt", prompts.source), ("prompt", prompts.target)):
+            tokenize(backbone, prompt, (PLACEHOLDER,), field=field)
+        return prompts
 
     def _timed(self, run: _Run, phase: str, steps: Generator[Progress, None, Result]) -> Steps[Result]:
         started = time.perf_counter()
@@ -106,7 +107,7 @@ class S2EditEngine:
             run.seconds["learning"] = 0.0
             return Concept.from_bytes(saved, fingerprint=backbone.fingerprint, device=backbone.device), 0
         learning = self.pipeline.learning(
-            run.canvas,
+            run.identity_canvas,
             prompts.source,
             prompts.subject,
             run.preset.learning,
@@ -114,7 +115,7 @@ class S2EditEngine:
             seed=run.request.seed,
         )
         learned = yield from self._timed(run, "learning", learning)
-        yield Made("concept", run.plan.concept_id, learned.to_bytes())
+        yield Made("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
         return learned, run.preset.learning.steps
 
     def _inversion(self, run: _Run, concept: Concept, saved: bytes | None) -> Steps[Inversion]:

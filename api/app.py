@@ -1,0 +1,54 @@
+"""The HTTP side of the service. Serve it with `uvicorn api.app:create_app --factory`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+
+from api import edits, files, health, identities, problems, studio
+from api.limits import BodyLimit
+from api.openapi import describe
+from api.schemas import Problem
+from s2edit_jobs.bootstrap import Services, build_services
+from s2edit_jobs.vocabulary import load_vocabulary
+
+DESCRIPTION = """
+Send a photo, a mask and a sentence; get the photo back with that one thing changed and the same person in it.
+`POST /edits` takes the edit on, `GET /edits/{id}` follows it, and the result is fetched by the link in its answer.
+Errors are RFC 9457 problems with a stable `code`.
+"""
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Nothing is connected here: a part that is down shows in `/readyz`, and works again without a restart."""
+    services: Services = app.state.services
+    log.info("the API is up", action="api_started", model=services.settings.model, checks_prompts=app.state.vocabulary is not None)
+    yield
+    log.info("the API has stopped", action="api_stopped")
+
+
+def create_app(services: Services | None = None) -> FastAPI:
+    """The app over `services`; without them, over what the environment's settings say."""
+    services = services or build_services()
+    app = FastAPI(
+        title="S²Edit",
+        version="0.1.0",
+        description=DESCRIPTION,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={"default": {"model": Problem, "description": "Any other error"}},
+    )
+    app.state.services = services
+    app.state.vocabulary = load_vocabulary(services.settings.model)
+    app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
+    problems.install(app)
+    describe(app)
+    for module in (edits, identities, files, health, studio):
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,84 @@
+"""The form of `POST /edits` as it came: nothing unknown, nothing twice, and pictures that decode."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from fastapi import HTTPException, Request, UploadFile
+from starlette.datastructures import UploadFile as ReceivedFile
+
+from api.schemas import EditForm
+from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.pictures import decode_mask, decode_photo
+from s2edit_jobs.jobs import Upload
+
+FILES = ("image", "mask", "edit_mask")
+MAGIC: Mapping[bytes, str] = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+
+_decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""A 40-megapixel photo takes hundreds of megabytes while it is checked: no more at once than there are cores."""
+
+
+async def exact_form(request: Request) -> None:
+    """Refuse what a form parser would drop in silence. Raises `InvalidInput`, or `HTTPException` 415."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "multipart/form-data":
+        raise HTTPException(415, "send the edit as multipart/form-data")
+    parts = (await request.form()).multi_items()
+    for name, count in Counter(name for name, _ in parts).items():
+        if name not in EditForm.model_fields:
+            known = ", ".join(EditForm.model_fields)
+            raise OptionInvalid(f"unknown part {name!r}; known are {known}", field=name, reason="option_unknown")
+        if count > 1:
+            raise OptionInvalid(f"the part {name!r} was sent {count} times: send it once", field=name, reason="part_repeated")
+    for name, value in parts:
+        _check_kind(name, value)
+
+
+def _check_kind(name: str, value: str | ReceivedFile) -> None:
+    if isinstance(value, ReceivedFile) != (name in FILES):
+        wanted = "a file: give it a filename" if name in FILES else "text, not a file"
+        raise OptionInvalid(f"the part {name!r} must be {wanted}", field=name, reason="part_kind")
+    if name == "prompt" and value == "":  # FastAPI takes an empty part for a missing one
+        raise PromptInvalid("the prompt is empty: say what the picture should show", field=name, reason="prompt_empty")
+
+
+def read_files(form: EditForm) -> dict[str, Upload]:
+    """The files that came, by part; call it in a thread.
+
+    Photo and mask come together; with an identity they may both stay away. Raises `ImageInvalid` or `MaskInvalid`.
+    """
+    parts: Mapping[str, UploadFile | None] = {"image": form.image, "mask": form.mask, "edit_mask": form.edit_mask}
+    files = {name: upload.file.read() for name, upload in parts.items() if upload is not None}
+    if form.identity is None or "image" in files or "mask" in files:
+        for name in ("image", "mask"):
+            if name not in files:
+                raise _missing(name)
+    return {name: Upload(data, media_type(data)) for name, data in files.items()}
+
+
+def media_type(data: bytes) -> str:
+    """By the first bytes, whatever the app said; the decoder decides whether the rest agrees."""
+    return next((name for start, name in MAGIC.items() if data.startswith(start)), "application/octet-stream")
+
+
+def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes]) -> None:
+    """Decode what came by the engine's own rules; call it in a thread. `photo` gives the bytes that the masks belong to.
+
+    Raises `ImageInvalid` or `MaskInvalid`.
+    """
+    if not files:
+        return
+    with _decoding:
+        size = decode_photo(photo()).size
+        for name in ("mask", "edit_mask"):
+            if name in files:
+                decode_mask(files[name].data, size, name)
+
+
+def _missing(name: str) -> InvalidInput:
+    kind = ImageInvalid if name == "image" else MaskInvalid
+    return kind(f"the part {name!r} is missing: send it as a file", field=name, reason=f"{name}_missing")

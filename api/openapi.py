@@ -1,0 +1,31 @@
+"""The OpenAPI description, with what FastAPI can't know: that errors are problems of their own media type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.problems import MEDIA_TYPE
+
+
+def describe(app: FastAPI) -> None:
+    """Make `app.openapi()` say that every error answer is `application/problem+json`."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            for operations in schema["paths"].values():
+                for operation in operations.values():
+                    _as_problems(operation["responses"])
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _as_problems(responses: dict[str, Any]) -> None:
+    for status, answer in responses.items():
+        if status >= "4" and "application/json" in answer.get("content", {}):  # "404", "4XX" and "default"
+            answer["content"] = {MEDIA_TYPE: answer["content"]["application/json"]}

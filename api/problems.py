@@ -1,0 +1,180 @@
+"""Errors to answers: the one map from error classes to RFC 9457 problems. Every error of the service leaves through here."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from api.schemas import Problem, ProblemDetail
+from s2edit_core import errors as core
+from s2edit_jobs import errors as jobs
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+"""What a caller is told to wait when a part of the service does not answer."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How errors of one class are answered. With `detail`, the error's own message stays inside: it may name hosts or keys."""
+
+    status: int
+    code: str
+    title: str
+    detail: str | None = None
+
+
+INTERNAL = Kind(500, "internal", "Something went wrong here", "The service failed to answer; the fault is not in the request.")
+
+KINDS: Mapping[type[Exception], Kind] = {
+    core.S2EditError: INTERNAL,
+    core.InvalidInput: Kind(422, "invalid_input", "The request can't be done as asked"),
+    core.ImageInvalid: Kind(422, "image_invalid", "The image can't be used"),
+    core.MaskInvalid: Kind(422, "mask_invalid", "The mask can't be used"),
+    core.PromptInvalid: Kind(422, "prompt_invalid", "The prompt can't be used"),
+    core.OptionInvalid: Kind(422, "option_invalid", "An option can't be used"),
+    core.ArtifactMismatch: Kind(409, "artifact_mismatch", "Made by another model or other settings"),
+    core.ModelUnusable: Kind(
+        500, "model_unusable", "The model can't be used", "The service's model is incomplete or of an unsupported kind."
+    ),
+    core.NumbersNotFinite: Kind(500, "numbers_not_finite", "The computation failed", "A computation left the range of numbers."),
+    jobs.JobsError: INTERNAL,
+    jobs.JobNotFound: Kind(404, "not_found", "There is nothing here", "No such edit."),
+    jobs.IdentityNotFound: Kind(404, "not_found", "There is nothing here", "No such identity."),
+    jobs.LeaseLost: Kind(409, "lease_lost", "Another attempt has taken over", "Another attempt works on this edit, or it is over."),
+    jobs.ArtifactMissing: Kind(404, "not_found", "There is nothing here", "No such file."),
+    jobs.ArtifactExists: Kind(409, "already_exists", "It has been written before", "A file that is written once exists already."),
+    jobs.ServiceUnavailable: Kind(503, "unavailable", "Not available now", "A part of the service does not answer."),
+    jobs.StoreUnavailable: Kind(503, "store_unavailable", "Not available now", "The job store does not answer."),
+    jobs.ArtifactsUnavailable: Kind(503, "artifacts_unavailable", "Not available now", "The object store does not answer."),
+    jobs.QueueUnavailable: Kind(503, "queue_unavailable", "Not available now", "The queue does not answer."),
+}
+
+HTTP_CODES: Mapping[int, tuple[str, str]] = {
+    400: ("malformed_request", "The request can't be read"),
+    403: ("link_invalid", "This link is not valid"),
+    404: ("not_found", "There is nothing here"),
+    405: ("method_not_allowed", "This method is not possible here"),
+    413: ("body_too_large", "The request is too large"),
+    415: ("unsupported_media_type", "The request has the wrong content type"),
+    422: ("invalid_input", "The request can't be done as asked"),
+    503: ("unavailable", "Not available now"),
+}
+
+
+def kind_of(error: Exception) -> Kind:
+    """The kind of the error's own class, else of the nearest class above it."""
+    return next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), INTERNAL)
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that `error`, of the core or of the jobs, is answered with."""
+    kind = kind_of(error)
+    retryable = bool(getattr(error, "retryable", False))
+    detail = kind.detail or str(error)
+    if not isinstance(error, core.InvalidInput):
+        return _problem(kind.status, kind.code, kind.title, detail, retryable=retryable)
+    field = error.field.removeprefix("options.")  # the form has no such level
+    return _problem(kind.status, error.reason, kind.title, detail, errors=[_at(field, error.reason, detail)])
+
+
+def _problem(
+    status: int, code: str, title: str, detail: str, *, retryable: bool = False, errors: Sequence[ProblemDetail] = ()
+) -> Problem:
+    return Problem(
+        type=f"urn:s2edit:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        code=code,
+        retryable=retryable,
+        field=errors[0].field if errors else None,
+        errors=list(errors),
+    )
+
+
+def _at(field: str, code: str, detail: str) -> ProblemDetail:
+    escaped = field.replace("~", "~0").replace("/", "~1")
+    return ProblemDetail(detail=detail, code=code, field=field, pointer=f"#/{escaped}")
+
+
+def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The problem as it goes out; never cached."""
+    extra = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
+    return JSONResponse(
+        problem.model_dump(mode="json", exclude_none=True),
+        status_code=problem.status,
+        headers={"Cache-Control": "no-store", **extra, **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+def problem_of_http(error: HTTPException) -> Problem:
+    """For what the framework refuses itself: unknown paths, wrong methods, unreadable or too large bodies."""
+    code, title = HTTP_CODES.get(error.status_code, (f"http_{error.status_code}", http.HTTPStatus(error.status_code).phrase))
+    return _problem(error.status_code, code, title, error.detail or title)
+
+
+def problem_of_validation(error: RequestValidationError) -> Problem:
+    """For parts of the wrong type, and for parts and headers that are missing or malformed."""
+    details = [_validation_detail(item) for item in error.errors()]
+    return _problem(422, details[0].code, KINDS[core.InvalidInput].title, details[0].detail, errors=details)
+
+
+def _validation_detail(item: Mapping[str, Any]) -> ProblemDetail:
+    place, *path = item["loc"]
+    field = str(path[0]) if path else place
+    if place == "header":
+        return ProblemDetail(detail=f"the header {field} is not valid: {item['msg']}", code="header_invalid", field=field)
+    if item["type"] == "missing":
+        return _at(field, f"{field}_missing", f"the part {field!r} is missing")
+    return _at(field, "option_invalid", f"the part {field!r} is not valid: {item['msg']}")
+
+
+def not_ready(silent: Sequence[str]) -> Problem:
+    """For a readiness check: the parts that do not answer."""
+    errors = [ProblemDetail(detail=f"the {name} does not answer", code="not_ready") for name in silent]
+    detail = "; ".join(error.detail for error in errors)
+    return _problem(503, "not_ready", "Not available now", detail, retryable=True, errors=errors)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How a route tells OpenAPI which problems to expect."""
+    return {status: {"model": Problem, "description": HTTP_CODES[status][1]} for status in statuses}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` by this module."""
+
+    async def known(_: Request, error: Exception) -> JSONResponse:
+        problem = problem_of(error)
+        if problem.status >= 500:
+            log.warning("a part of the service failed", action="problem_answered", code=problem.code, error=str(error))
+        return response(problem)
+
+    async def refused(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return response(problem_of_http(error), error.headers)
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return response(problem_of_validation(error))
+
+    async def unknown(_: Request, error: Exception) -> JSONResponse:
+        return response(problem_of(error))  # the server logs the traceback
+
+    app.add_exception_handler(core.S2EditError, known)
+    app.add_exception_handler(jobs.JobsError, known)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Exception, unknown)

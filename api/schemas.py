@@ -1,0 +1,237 @@
+"""The wire: what is sent and what is answered. The only pydantic models besides the settings; nothing else speaks JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import UploadFile
+from pydantic import BaseModel, ConfigDict, Field
+
+from s2edit_core.spec import Phase, PresetName
+from s2edit_jobs.record import JobRecord, JobState
+
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+"""Of every name that becomes part of an object key: users, edits, identities."""
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch as RFC 3339 needs them."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _never_null(schema: dict[str, Any]) -> None:
+    """A part of a form may be left out, but there is no way to send null."""
+    for part in schema["properties"].values():
+        kinds = [kind for kind in part.pop("anyOf", []) if kind != {"type": "null"}]
+        part.update(*kinds)
+
+
+class EditForm(BaseModel):
+    """The parts of `POST /edits`. Whatever is not named here is refused."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_never_null)
+
+    image: Annotated[
+        UploadFile | None,
+        Field(description="The photo: PNG, JPEG or WebP, at most 40 megapixels. Left out where `identity` is given"),
+    ] = None
+    mask: Annotated[
+        UploadFile | None,
+        Field(
+            description="The person's region: white inside, black outside, of the photo's frame. Left out where `identity` is given"
+        ),
+    ] = None
+    edit_mask: Annotated[
+        UploadFile | None, Field(description="What may change, drawn like `mask`. Left out: the mask, grown a little")
+    ] = None
+    prompt: Annotated[
+        str, Field(description="What the picture shall show", examples=["a photo of a woman with blond hair, smiling"])
+    ]
+    source_prompt: Annotated[
+        str | None,
+        Field(
+            description="What the photo shows now. Left out: the identity's, else “a photo of a <subject>”",
+            examples=["a photo of a woman"],
+        ),
+    ] = None
+    subject: Annotated[
+        str | None,
+        Field(
+            description="The word of both prompts that names the person. Left out: the identity's, else searched for",
+            examples=["woman"],
+        ),
+    ] = None
+    identity: Annotated[str | None, Field(description="A learned identity, from a former edit's `identity`")] = None
+    preset: Annotated[
+        PresetName | None,
+        Field(
+            description="`balanced` (default), `paper` (null-text as published, slow) or `instant` (fewer steps)",
+            examples=["balanced"],
+        ),
+    ] = None
+    steps: Annotated[int | None, Field(description="Denoising steps, 2 to 1000. Left out: the preset's", examples=[50])] = None
+    guidance_scale: Annotated[
+        float | None,
+        Field(description="How strongly the prompt pulls, 1 to 30. Left out: what the model recommends", examples=[3.0]),
+    ] = None
+    seed: Annotated[
+        int | None, Field(description="Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0", examples=[0])
+    ] = None
+
+
+class ProgressView(BaseModel):
+    """How far the current phase is: `step` of `total`; `fraction` is their quotient, 0 to 1."""
+
+    phase: Phase
+    step: int
+    total: int
+    fraction: float
+
+
+class Link(BaseModel):
+    """A file, by a URL that needs no other credentials until `expires_at`. Ask for the edit again to get a fresh one."""
+
+    url: str
+    expires_at: datetime
+
+
+class Report(Link):
+    """How the edit was done and what it measures; the same JSON lies behind `url`."""
+
+    values: dict[str, Any]
+
+
+class EditError(BaseModel):
+    """Why the edit failed. `retryable`: the same request may succeed later. `field`: the input to change, if it is one."""
+
+    code: str
+    message: str
+    retryable: bool
+    field: str | None = None
+
+
+class Edit(BaseModel):
+    """Where an edit stands. `sequence` grows with every change and is the `ETag`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "e_5d4c2a7e8f3b4c1d9a6e",
+                    "state": "running",
+                    "phase": "learning",
+                    "progress": {"phase": "learning", "step": 30, "total": 100, "fraction": 0.3},
+                    "created_at": "2026-11-23T22:10:05.120000Z",
+                    "updated_at": "2026-11-23T22:10:09.480000Z",
+                    "sequence": 34,
+                    "cancel_requested": False,
+                    "identity": None,
+                    "result": None,
+                    "report": None,
+                    "error": None,
+                }
+            ]
+        }
+    )
+
+    id: str
+    state: JobState
+    phase: Phase | None
+    progress: ProgressView | None
+    created_at: datetime
+    updated_at: datetime
+    sequence: int
+    cancel_requested: bool
+    identity: Annotated[str | None, Field(description="The identity that was learned or used; later edits may name it")]
+    result: Annotated[Link | None, Field(description="The edited photo, once the state is `succeeded`")]
+    report: Report | None
+    error: Annotated[EditError | None, Field(description="Once the state is `failed`")]
+
+    @classmethod
+    def of(cls, record: JobRecord, *, result: Link | None = None, report: Report | None = None) -> Edit:
+        failure = record.failure
+        return cls(
+            id=record.id,
+            state=record.state,
+            phase=record.phase,
+            progress=_progress(record),
+            created_at=moment(record.created_at),
+            updated_at=moment(record.updated_at),
+            sequence=record.sequence,
+            cancel_requested=record.cancel_requested,
+            identity=record.identity,
+            result=result,
+            report=report,
+            error=EditError(code=failure.code, message=failure.message, retryable=failure.retryable, field=failure.field)
+            if failure
+            else None,
+        )
+
+
+def _progress(record: JobRecord) -> ProgressView | None:
+    if record.phase is None:
+        return None
+    fraction = min(1.0, record.step / record.total) if record.total else 0.0
+    return ProgressView(phase=record.phase, step=record.step, total=record.total, fraction=fraction)
+
+
+class Identity(BaseModel):
+    """A person as learned from one photo, mask and prompt."""
+
+    id: str
+    source_prompt: Annotated[str | None, Field(examples=["a photo of a [I] woman"])]
+    subject: Annotated[str | None, Field(examples=["woman"])]
+    created_at: datetime
+
+
+class Health(BaseModel):
+    """`ok`: the process answers."""
+
+    status: str = "ok"
+
+
+class ProblemDetail(BaseModel):
+    """One thing that is wrong. `pointer` is a JSON pointer into the form seen as an object, such as `#/steps`."""
+
+    detail: str
+    code: str
+    field: str | None = None
+    pointer: str | None = None
+
+
+class Problem(BaseModel):
+    """RFC 9457. `type` and `code` are stable; `detail` is for people. `retryable`: the same request may succeed later."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:s2edit:problem:mask_empty",
+                    "title": "The mask can't be used",
+                    "status": 422,
+                    "detail": "the mask is empty: paint the region white",
+                    "code": "mask_empty",
+                    "retryable": False,
+                    "field": "mask",
+                    "errors": [
+                        {
+                            "detail": "the mask is empty: paint the region white",
+                            "code": "mask_empty",
+                            "field": "mask",
+                            "pointer": "#/mask",
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool = False
+    field: str | None = None
+    errors: list[ProblemDetail] = []

@@ -1,0 +1,135 @@
+"""The judge of pictures: a small classifier of every captioned attribute, trained on renders alone.
+
+It is trained on renders made softer, noisier, moved and recoloured, so that it judges what a picture shows and not how
+it was made. Its own accuracy on people it has never seen is reported beside everything it says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lab.dataset import HELD_OUT, held_out
+from lab.portraits import Attributes, Expression, Gender, HairColour, HairLength, sample_person
+from lab.train_autoencoder import to_range
+from lab.trainer import MovingAverage, Run, generator_for, warm_cosine
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "gender": get_args(Gender),
+    "hair_colour": get_args(HairColour),
+    "hair_length": get_args(HairLength),
+    "expression": get_args(Expression),
+}
+NAMES = tuple(field.name for field in fields(Attributes))
+
+
+def choices(name: str) -> tuple[Any, ...]:
+    """The values that attribute `name` can have."""
+    return CHOICES.get(name, (False, True))
+
+
+class _Network(nn.Sequential):
+    def __init__(self) -> None:
+        layers: list[nn.Module] = []
+        widths = (3, 16, 32, 64, 96)
+        for i, (a, b) in enumerate(pairwise(widths)):
+            layers += [nn.Conv2d(a, b, 5 if i == 0 else 3, stride=2, padding=2 if i == 0 else 1), nn.BatchNorm2d(b), nn.ReLU()]
+        layers += [nn.Conv2d(96, 32, 1), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 64, 128), nn.ReLU()]
+        super().__init__(*layers, nn.Linear(128, sum(len(choices(name)) for name in NAMES)))
+
+
+def labels_of(people: list[int]) -> Tensor:
+    """`(n, attributes)`: the index of each value among its choices; -1 where it can't be seen."""
+    rows = []
+    for person in people:
+        has = sample_person(person).attributes
+        row = [choices(name).index(getattr(has, name)) for name in NAMES]
+        if has.sunglasses:
+            row[NAMES.index("eye_shadow")] = -1
+        rows.append(row)
+    return torch.tensor(rows)
+
+
+def _split(logits: Tensor) -> dict[str, Tensor]:
+    parts = logits.split([len(choices(name)) for name in NAMES], dim=1)
+    return dict(zip(NAMES, parts, strict=True))
+
+
+def _disturbed(x: Tensor, draw: torch.Generator) -> Tensor:
+    """Softer, noisier, moved by up to three pixels, and with other colours by a little."""
+    blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    share = torch.rand(len(x), 1, 1, 1, generator=draw)
+    x = x + share * (blurred - x) + 0.06 * torch.rand(len(x), 1, 1, 1, generator=draw) * torch.randn(x.shape, generator=draw)
+    x = x * (0.92 + 0.16 * torch.rand(len(x), 1, 1, 1, generator=draw)) + 0.1 * (torch.rand(len(x), 3, 1, 1, generator=draw) - 0.5)
+    dy, dx = (int(v) for v in torch.randint(-3, 4, (2,), generator=draw))
+    return x.roll((dy, dx), dims=(2, 3))
+
+
+@dataclass(frozen=True)
+class Judge:
+    network: nn.Module
+    accuracy: dict[str, float]
+    """On unseen renders, per attribute, 0..1."""
+
+    @torch.no_grad()
+    def __call__(self, pictures: Tensor) -> list[dict[str, Any]]:
+        """What `pictures` `(n, 3, 128, 128)` in -1..1 show: every attribute's value."""
+        parts = _split(torch.cat([self.network(part) for part in pictures.split(64)]))
+        return [{name: choices(name)[int(part[i].argmax())] for name, part in parts.items()} for i in range(len(pictures))]
+
+
+def train_judge(data: NDArray[np.uint8], folder: Path, *, steps: int = 1500, batch: int = 64, unseen: int = 1000) -> Judge:
+    """Train on `data` (people 0..n-1), or load what was trained before; measure on people that training never draws."""
+    torch.manual_seed(31)
+    network = _Network()
+    parameters = list(network.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.02)
+    run = Run(folder, "judge", parameters, optimiser, MovingAverage(parameters, 0.99))
+    finished = folder / "judge.pt"
+    if finished.exists():
+        network.load_state_dict(torch.load(finished, weights_only=True))
+    else:
+        while run.step < steps:
+            _train_step(network, run, data, steps, batch)
+            if run.step % 100 == 0:
+                run.log(loss=run.losses[-1]["loss"] if run.losses else 0.0)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(network.state_dict(), finished)
+    network.eval()
+    return Judge(network, measure(network, unseen))
+
+
+def _train_step(network: nn.Module, run: Run, data: NDArray[np.uint8], steps: int, batch: int) -> None:
+    for group in run.optimiser.param_groups:
+        group["lr"] = warm_cosine(run.step, steps, peak=2e-3, floor=0.01)
+    draw = generator_for(31, run.step)
+    people = torch.randint(len(data), (batch,), generator=draw).sort().values
+    x = _disturbed(to_range(data[people.numpy()]), draw)
+    labels = labels_of(people.tolist())
+    parts = _split(network(x))
+    loss = torch.stack([F.cross_entropy(parts[name], labels[:, i], ignore_index=-1) for i, name in enumerate(NAMES)]).sum()
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    run.optimiser.step()
+    run.step += 1
+
+
+@torch.no_grad()
+def measure(network: nn.Module, unseen: int) -> dict[str, float]:
+    """Accuracy per attribute on `unseen` people that no training has drawn."""
+    pictures = to_range(held_out(unseen))
+    labels = labels_of(list(range(HELD_OUT, HELD_OUT + unseen)))
+    parts = _split(torch.cat([network(part) for part in pictures.split(64)]))
+    accuracy = {}
+    for i, name in enumerate(NAMES):
+        known = labels[:, i] >= 0
+        accuracy[name] = float((parts[name].argmax(1) == labels[:, i])[known].float().mean())
+    return accuracy

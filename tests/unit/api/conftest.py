@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from s2edit_core.plan import digest
+from s2edit_jobs.artifacts import concept_key
+from s2edit_jobs.bootstrap import Services, build_services
+from s2edit_jobs.jobs import Identity
+from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
+from s2edit_jobs.record import InputFile, Owner
+from s2edit_jobs.settings import Settings
+from tests.unit.api import pictures
+from tests.unit.api.model_folder import write_model_folder
+
+OWNER = Owner(tenant="default", user="default")
+MAX_BODY = 100_000
+PROMPT = "a photo of a woman smiling"
+
+
+@dataclass
+class Api:
+    """The app over the memory twins, and a look behind it."""
+
+    client: TestClient
+    services: Services
+    artifacts: MemoryArtifactStore
+    store: MemoryJobStore
+    queue: MemoryJobQueue
+
+    def edit(self, *, user: str | None = None, **parts: Any) -> Any:
+        """POST a good edit, changed by `parts`: bytes are files, None leaves the part out, a list repeats it."""
+        parts = {"image": pictures.photo(), "mask": pictures.mask(), "prompt": PROMPT, **parts}
+        sent = [(name, one) for name, value in parts.items() for one in (value if isinstance(value, list) else [value])]
+        files = [
+            (name, (f"{name}.png", value) if isinstance(value, bytes) else (None, value))
+            for name, value in sent
+            if value is not None
+        ]
+        return self.client.post("/edits", files=files, headers={"S2Edit-User": user} if user else {})
+
+    def kept(self) -> tuple[Any, ...]:
+        """Everything that a request could have left behind."""
+        return dict(self.artifacts.objects), self.store.orphans(), list(self.queue.rings)
+
+    def learned_identity(self, *, owner: Owner = OWNER, identity_id: str = f"c_{'7' * 32}") -> str:
+        """An identity as a worker leaves it."""
+        inputs = {}
+        for name, data in (("image", pictures.photo()), ("mask", pictures.mask())):
+            key = concept_key(owner, identity_id, f"{name}.png")
+            self.artifacts.put(key, data, media_type="image/png")
+            inputs[name] = InputFile(key=key, sha256=digest(data), size_bytes=len(data), media_type="image/png")
+        identity = Identity(
+            id=identity_id, source_prompt="a photo of a [I] woman", subject="woman", created_at=1_790_000_000.5, inputs=inputs
+        )
+        self.artifacts.put(concept_key(owner, identity_id, "identity.json"), identity.to_json(), media_type="application/json")
+        return identity_id
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model_folder(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def api(model_folder: Path, tmp_path: Path) -> Iterator[Api]:
+    artifacts, store, queue = MemoryArtifactStore(), MemoryJobStore(), MemoryJobQueue()
+    settings = Settings(model=str(model_folder), data_dir=tmp_path, max_upload_bytes=MAX_BODY, result_url_s=600)
+    services = build_services(settings, artifacts=artifacts, store=store, queue=queue)
+    with TestClient(create_app(services)) as client:
+        yield Api(client, services, artifacts, store, queue)

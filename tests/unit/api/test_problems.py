@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api import problems
+from s2edit_core.errors import InvalidInput, S2EditError
+from s2edit_jobs.errors import ArtifactsUnavailable, JobsError, StoreUnavailable
+from tests.unit.api.conftest import Api
+from tests.unit.api.test_bad_input import assert_problem
+
+
+def family(cls: type[Exception]) -> Iterator[type[Exception]]:
+    """`cls` and the classes under it, without those that tests define."""
+    if not cls.__module__.startswith("tests."):
+        yield cls
+    for child in cls.__subclasses__():
+        yield from family(child)
+
+
+ERRORS = list(dict.fromkeys([*family(S2EditError), *family(JobsError)]))
+
+
+def raised(cls: type[Exception]) -> Exception:
+    return cls("the words of the error", field="mask") if issubclass(cls, InvalidInput) else cls("the words of the error")
+
+
+@pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
+def test_every_error_class_is_mapped(cls: type[Exception]) -> None:
+    assert cls in problems.KINDS, f"{cls.__name__} has no line in api/problems.py"
+    problem = problems.problem_of(raised(cls))
+    assert 400 <= problem.status < 600
+    assert re.fullmatch(r"urn:s2edit:problem:[a-z0-9_]+", problem.type)
+    assert problem.retryable == cls.retryable  # type: ignore[attr-defined]
+    assert (problem.status == 503) == problem.retryable
+
+
+def test_no_line_of_the_map_is_left_over() -> None:
+    assert set(problems.KINDS) == set(ERRORS)
+
+
+@pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
+def test_only_what_is_wrong_with_the_request_is_told_in_the_errors_words(cls: type[Exception]) -> None:
+    """Other errors may name hosts, keys or files."""
+    problem = problems.problem_of(raised(cls))
+    if problem.status >= 500 or issubclass(cls, JobsError):
+        assert "the words of the error" not in problem.model_dump_json()
+    else:
+        assert problem.detail == "the words of the error"
+
+
+def test_a_subclass_that_nobody_mapped_is_answered_as_its_parent() -> None:
+    class Flooded(StoreUnavailable):
+        pass
+
+    assert problems.problem_of(Flooded()).code == "store_unavailable"
+
+
+def test_options_of_the_core_are_named_as_the_form_names_them() -> None:
+    problem = problems.problem_of(InvalidInput("no", field="options.steps", reason="option_invalid"))
+    assert (problem.field, problem.errors[0].pointer) == ("steps", "#/steps")
+
+
+def test_pointers_are_escaped() -> None:
+    assert problems.problem_of(InvalidInput("no", field="a/b~c")).errors[0].pointer == "#/a~1b~0c"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(StoreUnavailable, "store_unavailable"), (ArtifactsUnavailable, "artifacts_unavailable")]
+)
+def test_a_silent_part_is_a_retryable_503_that_names_no_host(
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: type[Exception], code: str
+) -> None:
+    def silent(*_: object) -> None:
+        raise error("redis://:secret@10.0.0.7 refused")
+
+    monkeypatch.setattr(api.store, "get", silent)
+    answer = api.client.get(f"/edits/e_{'0' * 32}")
+    problem = assert_problem(answer, 503, problems.KINDS[error].code)
+    assert problem["retryable"] is True
+    assert int(answer.headers["retry-after"]) > 0
+    assert "secret" not in answer.text
+
+
+def test_a_fault_of_ours_is_a_500_without_its_insides(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret insides")
+
+    monkeypatch.setattr(api.store, "get", broken)
+    answer = TestClient(api.client.app, raise_server_exceptions=False).get(f"/edits/e_{'0' * 32}")
+    assert_problem(answer, 500, "internal")
+    assert "secret" not in answer.text
+
+
+def test_an_unknown_path_is_a_404_problem(api: Api) -> None:
+    assert_problem(api.client.get("/nowhere"), 404, "not_found")
+
+
+def test_a_wrong_method_is_a_405_problem_that_names_the_right_one(api: Api) -> None:
+    answer = api.client.delete("/edits")
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+def test_problems_are_never_cached(api: Api) -> None:
+    assert api.client.get("/nowhere").headers["cache-control"] == "no-store"

@@ -1,0 +1,70 @@
+"""A worker process: its Celery app, the engine that it loads once, its reaper, and its graceful stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery import Celery, signals
+
+from s2edit_jobs.bootstrap import NotConfigured, Services, build_services
+from s2edit_jobs.celery_queue import TASK, celery_app
+from s2edit_jobs.logs import configure_logs
+from s2edit_jobs.settings import Settings
+from worker.engine import Engine
+from worker.reaper import Reaper
+from worker.runner import run_job
+
+log = structlog.get_logger(__name__)
+
+LoadEngine = Callable[[Settings], Engine]
+
+
+class WorkerProcess:
+    """Nothing is loaded or connected until Celery's worker starts; so the app can be imported anywhere."""
+
+    def __init__(self, settings: Settings, load_engine: LoadEngine) -> None:
+        if not settings.redis_url:
+            raise NotConfigured("a worker needs S2EDIT_REDIS_URL; `s2edit up` starts everything together")
+        self._settings = settings
+        self._load_engine = load_engine
+        self._stop = threading.Event()
+        self._services: Services | None = None
+        self._engine: Engine | None = None
+        self._reaper: Reaper | None = None
+        self.app: Celery = celery_app(settings.redis_url)
+        self.app.task(name=TASK)(self.run)
+        signals.worker_init.connect(self.start, weak=False)
+        signals.worker_shutting_down.connect(self.stop, weak=False)
+
+    def run(self, job_id: str) -> None:
+        """The one task."""
+        assert self._services is not None
+        assert self._engine is not None
+        run_job(job_id, self._services, self._engine, stop=self._stop)
+
+    def start(self, sender: Any = None, **_: Any) -> None:
+        if "prefork" in str(getattr(sender, "pool_cls", "")):  # a name or a class, by how it was chosen
+            raise SystemExit("start the worker with --pool solo or --pool threads: a fork can't share the device")
+        configure_logs()
+        self._services = build_services(self._settings)
+        self._engine = self._loaded()
+        self._reaper = Reaper(self._services, interval_s=self._settings.reap_s)
+        self._reaper.start()
+        log.info("the worker is ready", action="worker_ready")
+
+    def _loaded(self) -> Engine:
+        """Celery would only log an exception here, and go on without an engine."""
+        try:
+            return self._load_engine(self._settings)
+        except Exception as error:
+            log.exception("the model can't be loaded", action="load_failed")
+            raise SystemExit(f"the model can't be loaded: {error}") from error
+
+    def stop(self, **_: Any) -> None:
+        """SIGTERM: the job under way goes back to the queue at its next step, and Celery ends after that."""
+        self._stop.set()
+        if self._reaper is not None:
+            self._reaper.stop()
