@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +31,37 @@ WORDS = tuple(_WORDS.split())
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """A byte-level BPE in CLIP's format: all bytes, and the merges that build `WORDS` letter by letter."""
+    """A byte-level BPE in CLIP's format: all bytes, and the merges that make each of `WORDS` one token."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     rest = [b for b in range(256) if b not in printable]
     letters = [chr(b) for b in printable] + [chr(256 + i) for i in range(len(rest))]
     vocabulary = {token: i for i, token in enumerate([*letters, *(letter + "</w>" for letter in letters)])}
     merges: list[tuple[str, str]] = []
-    for word in sorted(WORDS):
-        left = word[0]
-        for i, letter in enumerate(word[1:], start=1):
-            right = letter + "</w>" if i == len(word) - 1 else letter
-            if left + right not in vocabulary:
-                vocabulary[left + right] = len(vocabulary)
-                merges.append((left, right))
-            left += right
+    for word in WORDS:
+        while len(pieces := _split(word, merges)) > 1:  # a later merge never disturbs the words before it: it ranks lower
+            merges.append((pieces[0], pieces[1]))
+            vocabulary.setdefault(pieces[0] + pieces[1], len(vocabulary))
     for special in ("<|startoftext|>", "<|endoftext|>"):
         vocabulary[special] = len(vocabulary)
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
+
+
+def _split(word: str, merges: list[tuple[str, str]]) -> list[str]:
+    """`word` as byte-pair encoding splits it: of the merges that apply, the first in the list goes first."""
+    pieces = [*word[:-1], word[-1] + "</w>"]
+    while len(pieces) > 1:
+        ranked = [merges.index(pair) for pair in pairwise(pieces) if pair in merges]
+        if not ranked:
+            break
+        left, right = merges[min(ranked)]
+        merged: list[str] = []
+        for piece in pieces:
+            if merged and (merged[-1], piece) == (left, right):
+                merged[-1] += piece
+            else:
+                merged.append(piece)
+        pieces = merged
+    return pieces
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:

@@ -25,12 +25,19 @@ from s2edit_core.errors import ModelUnusable
 
 @dataclass(frozen=True)
 class CrossLayer:
-    """One cross-attention layer: where it sits and what makes its keys and values."""
+    """One cross-attention layer and where it sits."""
 
     name: str  # "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
     level: int  # how many times its feature map has been halved
-    to_k: nn.Linear
-    to_v: nn.Linear
+    attention: Any  # diffusers' Attention
+
+    @property
+    def to_k(self) -> nn.Linear:
+        return cast(nn.Linear, self.attention.to_k)
+
+    @property
+    def to_v(self) -> nn.Linear:
+        return cast(nn.Linear, self.attention.to_v)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ def cross_layers(unet: nn.Module) -> tuple[CrossLayer, ...]:
     layers = []
     for name, module in unet.named_modules():
         if name.endswith(".attn2"):
-            layers.append(CrossLayer(name, _level(name, levels), module.to_k, module.to_v))  # type: ignore[arg-type]
+            layers.append(CrossLayer(name, _level(name, levels), module))
     if not layers:
         raise ModelUnusable("the UNet has no cross-attention layers (attn2): it is not a text-to-image UNet of the SD family")
     return tuple(layers)
@@ -138,17 +145,16 @@ class RowAttention:
         self._slots = tuple(_Slot() for _ in layers)
 
     @contextmanager
-    def installed(self, unet: Any) -> Iterator[RowAttention]:
-        """Put the processors in place; the UNet's own come back whatever happens."""
-        before = dict(unet.attn_processors)
-        ours = dict(before)
-        for layer, slot in zip(self.layers, self._slots, strict=True):
-            ours[f"{layer.name}.processor"] = _RowProcessor(slot)
-        unet.set_attn_processor(ours)
+    def installed(self) -> Iterator[RowAttention]:
+        """Put the processors in place; the layers' own come back whatever happens."""
+        before = [layer.attention.processor for layer in self.layers]
         try:
+            for layer, slot in zip(self.layers, self._slots, strict=True):
+                layer.attention.set_processor(_RowProcessor(slot))
             yield self
         finally:
-            unet.set_attn_processor(before)
+            for layer, processor in zip(self.layers, before, strict=True):
+                layer.attention.set_processor(processor)
 
     @contextmanager
     def using(self, keys: Sequence[Tensor], values: Sequence[Tensor], gates: Sequence[Tensor] | None) -> Iterator[None]:

@@ -174,7 +174,7 @@ class Backbone:
         t = torch.tensor([row.timestep for row in rows], device=self.device)
         cast = None if gates is None else [gate.to(self.device, self.dtype) for gate in gates]
         unet: Any = self.unet
-        with self.attention.installed(unet), self.attention.using(keys, values, cast):
+        with self.attention.installed(), self.attention.using(keys, values, cast):
             output = unet(z, t, encoder_hidden_states=None).sample
         return self.schedule.to_epsilon(output, z, t)
 

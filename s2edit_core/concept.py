@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,21 +61,21 @@ class Concept:
             for i, delta in enumerate(deltas):
                 for part, tensor in vars(delta).items():
                     tensors[f"{name}.{i}.{part}"] = tensor
-        metadata = {"format": FORMAT, "fingerprint": self.fingerprint, "facts": json.dumps(self.facts)}
-        return save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata=metadata)
+        return write_safetensors(tensors, {"format": FORMAT, "fingerprint": self.fingerprint, "facts": self.facts})
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str, device: torch.device | str = "cpu") -> Concept:
         """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model."""
-        tensors, metadata = read_safetensors(data, FORMAT, fingerprint)
-        moved = {name: tensor.to(device) for name, tensor in tensors.items()}
-        return cls(
-            token=moved["token"],
-            keys=_deltas(moved, "keys"),
-            values=_deltas(moved, "values"),
-            fingerprint=fingerprint,
-            facts=json.loads(metadata["facts"]),
-        )
+        with refusing_damage(FORMAT):
+            tensors, about = read_safetensors(data, FORMAT, fingerprint)
+            moved = {name: tensor.to(device) for name, tensor in tensors.items()}
+            return cls(
+                token=moved["token"],
+                keys=_deltas(moved, "keys"),
+                values=_deltas(moved, "values"),
+                fingerprint=fingerprint,
+                facts=about["facts"],
+            )
 
 
 def _deltas(tensors: dict[str, Tensor], name: str) -> tuple[Delta, ...]:
@@ -87,19 +88,31 @@ def _deltas(tensors: dict[str, Tensor], name: str) -> tuple[Delta, ...]:
     return tuple(deltas)
 
 
-def read_safetensors(data: bytes, kind: str, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file of ours. Raises `ArtifactMismatch` if it is another kind's, another model's, or damaged."""
-    try:
-        header_size = int.from_bytes(data[:8], "little")
-        metadata: dict[str, str] = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
-        tensors = load(data)
-    except (SafetensorError, ValueError, AttributeError) as error:
-        raise ArtifactMismatch(f"not a readable {kind} file: {error}") from error
-    if metadata.get("format") != kind:
-        raise ArtifactMismatch(f"expected a {kind} file, got {metadata.get('format', 'an unmarked one')!r}")
-    if metadata.get("fingerprint") != fingerprint:
+def write_safetensors(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
+    """Equal values give equal bytes: `about` is one metadata entry, since safetensors keeps several in no fixed order."""
+    still = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return save(still, metadata={"s2edit": json.dumps(about, sort_keys=True)})
+
+
+def read_safetensors(data: bytes, kind: str, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and what is said about them. Raises `ArtifactMismatch` for a file of another kind or another model."""
+    header_size = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
+    about: dict[str, Any] = json.loads(metadata.get("s2edit", "{}"))
+    if about.get("format") != kind:
+        raise ArtifactMismatch(f"expected a {kind} file, got {about.get('format', 'an unmarked one')!r}")
+    if about.get("fingerprint") != fingerprint:
         raise ArtifactMismatch("made with another model or schedule: learn or invert again with this one")
-    return tensors, metadata
+    return load(data), about
+
+
+@contextmanager
+def refusing_damage(kind: str) -> Iterator[None]:
+    """Whatever is wrong with a file's bytes becomes `ArtifactMismatch`."""
+    try:
+        yield
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ArtifactMismatch(f"not a readable {kind} file: {error}") from error
 
 
 def fresh_deltas(

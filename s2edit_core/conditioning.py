@@ -16,10 +16,10 @@ from s2edit_core.errors import PromptInvalid
 
 @dataclass(frozen=True)
 class Tokens:
-    """A tokenised prompt: `ids` `(tokens,)`, padded; and the position of each placeholder in it."""
+    """A tokenised prompt: `ids` `(tokens,)`, padded; and where each placeholder of it stands, once or more often."""
 
     ids: Tensor
-    positions: Mapping[str, int]
+    positions: Mapping[str, tuple[int, ...]]
 
 
 def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> Tokens:
@@ -27,14 +27,14 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, fi
     tokenizer = backbone.tokenizer
     limit: int = tokenizer.model_max_length
     ids: list[int] = [tokenizer.bos_token_id]
-    positions: dict[str, int] = {}
+    positions: dict[str, tuple[int, ...]] = {}
     rest = prompt
     while rest:
         found = [(at, name) for name in placeholders if (at := rest.find(name)) >= 0]
         at, name = min(found) if found else (len(rest), "")
         ids += tokenizer(rest[:at], add_special_tokens=False).input_ids
         if name:
-            positions.setdefault(name, len(ids))
+            positions[name] = (*positions.get(name, ()), len(ids))
             ids.append(tokenizer.eos_token_id)  # any id: its embedding is replaced
         rest = rest[at + len(name) :]
     if len(ids) + 1 > limit:
@@ -52,8 +52,8 @@ def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Ten
 
     def put_in_place(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
         replaced = output.clone()
-        for name, position in tokens.positions.items():
-            replaced[:, position] = embeddings[name].to(output.dtype)
+        for name, positions in tokens.positions.items():
+            replaced[:, list(positions)] = embeddings[name].to(output.dtype)
         return replaced
 
     encoder = backbone.text_encoder
@@ -93,7 +93,7 @@ def prompt_gates(
 ) -> Gates | None:
     """The gates of the placeholders of `prompt` that have a mask `(H, W)` in 0..1; None if there are none."""
     tokens = tokenize(backbone, prompt, list(masks), field=field)
-    pairs = [(position, masks[name]) for name, position in tokens.positions.items()]
+    pairs = [(position, masks[name]) for name, positions in tokens.positions.items() for position in positions]
     if not pairs:
         return None
     gates = make_gates(backbone.layers, latent_size, len(tokens.ids), pairs)

@@ -12,18 +12,16 @@ Three tiers repair that:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from s2edit_core.attention import Gates, KeysValues
 from s2edit_core.backbone import Backbone
-from s2edit_core.concept import Concept, read_safetensors
+from s2edit_core.concept import Concept, read_safetensors, refusing_damage, write_safetensors
 from s2edit_core.conditioning import keys_values, text_states, tokenize
 from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import InversionOptions, InversionTier, Progress
@@ -57,29 +55,29 @@ class Inversion:
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
         tensors = {"path": self.path, "null_states": self.null_states, "residuals": self.residuals}
-        metadata = {
+        about = {
             "format": FORMAT,
             "fingerprint": self.fingerprint,
             "tier": self.tier,
-            "guidance_scale": repr(self.guidance_scale),
-            "facts": json.dumps(self.facts),
+            "guidance_scale": self.guidance_scale,
+            "facts": self.facts,
         }
-        return save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata=metadata)
+        return write_safetensors(tensors, about)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str, device: torch.device | str = "cpu") -> Inversion:
         """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model."""
-        tensors, metadata = read_safetensors(data, FORMAT, fingerprint)
-        tier: Any = metadata["tier"]
-        return cls(
-            path=tensors["path"].to(device),
-            null_states=tensors["null_states"].to(device),
-            residuals=tensors["residuals"].to(device),
-            tier=tier,
-            guidance_scale=float(metadata["guidance_scale"]),
-            fingerprint=fingerprint,
-            facts=json.loads(metadata["facts"]),
-        )
+        with refusing_damage(FORMAT):
+            tensors, about = read_safetensors(data, FORMAT, fingerprint)
+            return cls(
+                path=tensors["path"].to(device),
+                null_states=tensors["null_states"].to(device),
+                residuals=tensors["residuals"].to(device),
+                tier=about["tier"],
+                guidance_scale=float(about["guidance_scale"]),
+                fingerprint=fingerprint,
+                facts=about["facts"],
+            )
 
 
 @dataclass(frozen=True, eq=False)

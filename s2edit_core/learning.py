@@ -17,6 +17,7 @@ from s2edit_core.attention import Gates, KeysValues
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept, Delta, fresh_deltas
 from s2edit_core.conditioning import Tokens, keys_values, prompt_gates, text_states, tokenize, word_embedding
+from s2edit_core.errors import PromptInvalid
 from s2edit_core.losses import semantic_loss
 from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import PLACEHOLDER, LearningOptions, Progress
@@ -52,7 +53,7 @@ class _Learner:
         """The prompt as it is now, with its graph, and the text feature `(d,)` of [I]."""
         states = text_states(self.backbone, self.tokens, {PLACEHOLDER: self.token})
         concepts = [self.concept()] if with_deltas else []
-        return keys_values(self.backbone, states, concepts), states[self.tokens.positions[PLACEHOLDER]]
+        return keys_values(self.backbone, states, concepts), states[self.tokens.positions[PLACEHOLDER][0]]
 
 
 def attribute_states(backbone: Backbone, words: Sequence[str]) -> Tensor:
@@ -63,7 +64,7 @@ def attribute_states(backbone: Backbone, words: Sequence[str]) -> Tensor:
             tokens = tokenize(backbone, f"a photo of a {word}", ())
             last = int((tokens.ids == backbone.tokenizer.eos_token_id).nonzero()[0]) - 1
             states.append(text_states(backbone, tokens, {})[last])
-        return torch.stack(states)
+        return torch.stack(states) if states else torch.zeros(0, backbone.layers[0].to_k.in_features, device=backbone.device)
 
 
 def learn_concept(
@@ -122,9 +123,14 @@ def _begin(
     requested = [word for word in request_words if word in bank]
     words = [*requested, *(word for word in bank if word not in requested)]
     size = (latent.shape[1], latent.shape[2])
+    tokens = tokenize(backbone, prompt, (PLACEHOLDER,), field="source_prompt")
+    if PLACEHOLDER not in tokens.positions:
+        raise PromptInvalid(
+            f"the prompt of learning needs {PLACEHOLDER} before the subject", field="source_prompt", reason="placeholder_missing"
+        )
     return _Learner(
         backbone=backbone,
-        tokens=tokenize(backbone, prompt, (PLACEHOLDER,), field="source_prompt"),
+        tokens=tokens,
         gates=prompt_gates(backbone, prompt, {PLACEHOLDER: mask}, size) if options.masked else None,
         token=word_embedding(backbone, subject).clone().requires_grad_(),
         keys=keys,
@@ -186,6 +192,6 @@ def _finished(learner: _Learner, subject: str, prompt: str, losses: list[float])
             "prompt": prompt,
             "steps": len(losses),
             "loss_end": sum(tail) / max(1, len(tail)),
-            "max_abs_cosine_to_bank": float(cosines.max()),
+            "max_abs_cosine_to_bank": float(cosines.max()) if len(cosines) else 0.0,
         },
     )

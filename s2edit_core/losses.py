@@ -10,7 +10,10 @@ def semantic_loss(identity: Tensor, attributes: Tensor) -> Tensor:
     """L_semantic: the mean squared cosine between [I] `(d,)` and attribute words `(n, d)`, both in text-feature space.
 
     Zero where [I] is orthogonal to every attribute, so that the token carries who it is and nothing that a prompt may change.
+    Zero, too, where there are no attributes.
     """
     if attributes.ndim != 2 or identity.shape != attributes.shape[1:]:
         raise ValueError(f"expected shapes (d,) and (n, d), got {tuple(identity.shape)} and {tuple(attributes.shape)}")
+    if len(attributes) == 0:
+        return identity.sum() * 0
     return F.cosine_similarity(identity[None], attributes, dim=-1).square().mean()

@@ -45,23 +45,18 @@ class WorkerProcess:
         assert self._engine is not None
         run_job(job_id, self._services, self._engine, stop=self._stop)
 
-    def start(self, sender: Any = None, **_: Any) -> None:
-        if "prefork" in str(getattr(sender, "pool_cls", "")):  # a name or a class, by how it was chosen
-            raise SystemExit("start the worker with --pool solo or --pool threads: a fork can't share the device")
+    def start(self, **_: Any) -> None:
+        """Celery would only log an exception here, and go on without an engine."""
         configure_logs()
-        self._services = build_services(self._settings)
-        self._engine = self._loaded()
+        try:
+            self._services = build_services(self._settings)
+            self._engine = self._load_engine(self._settings)
+        except Exception as error:
+            log.exception("the worker can't start", action="start_failed")
+            raise SystemExit(f"the worker can't start: {error}") from error
         self._reaper = Reaper(self._services, interval_s=self._settings.reap_s)
         self._reaper.start()
         log.info("the worker is ready", action="worker_ready")
-
-    def _loaded(self) -> Engine:
-        """Celery would only log an exception here, and go on without an engine."""
-        try:
-            return self._load_engine(self._settings)
-        except Exception as error:
-            log.exception("the model can't be loaded", action="load_failed")
-            raise SystemExit(f"the model can't be loaded: {error}") from error
 
     def stop(self, **_: Any) -> None:
         """SIGTERM: the job under way goes back to the queue at its next step, and Celery ends after that."""

@@ -1,0 +1,92 @@
+"""Every adapter of a port, under one name each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import redis
+from moto.server import ThreadedMotoServer
+from pydantic import SecretStr
+
+from s2edit_jobs.artifacts import ArtifactStore
+from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobStore
+from s2edit_jobs.redis_store import RedisJobStore
+from s2edit_jobs.s3_artifacts import S3ArtifactStore, make_client
+from s2edit_jobs.settings import Settings
+from s2edit_jobs.store import JobStore
+
+
+@pytest.fixture(scope="session")
+def s3_settings() -> Iterator[Settings]:
+    """An S3 server of this test run. It believes any signature, so it says nothing about those."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield Settings(
+        s3_endpoint_url=f"http://{host}:{port}",
+        s3_bucket="s2edit",
+        s3_access_key_id="id",
+        s3_secret_access_key=SecretStr("secret"),
+    )
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "filesystem", "s3"])
+def artifacts(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    if request.param == "memory":
+        return MemoryArtifactStore()
+    if request.param == "filesystem":
+        return FilesystemArtifactStore(tmp_path / "artifacts", "http://127.0.0.1:8000", "key")
+    settings: Settings = request.getfixturevalue("s3_settings")
+    bucket = f"bucket-{time.time_ns()}"
+    client = make_client(settings, settings.s3_endpoint_url)
+    client.create_bucket(Bucket=bucket)
+    return S3ArtifactStore(client, bucket, page_size=10)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@dataclass
+class StoreCase:
+    """A store, with the two things that a test does to it from outside."""
+
+    store: JobStore
+    client: redis.Redis | None = None
+    now: list[float] = field(default_factory=lambda: [1_800_000_000.0])
+
+    def let_pass(self, seconds: float) -> None:
+        """Wait, really or by the store's clock."""
+        if self.client is None:
+            self.now[0] += seconds
+        else:
+            time.sleep(seconds)
+
+    def forget(self) -> None:
+        """Lose everything."""
+        if isinstance(self.store, MemoryJobStore):
+            self.store.forget()
+        else:
+            assert self.client is not None
+            self.client.flushall()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def case(request: pytest.FixtureRequest) -> StoreCase:
+    if request.param == "memory":
+        now = [1_800_000_000.0]
+        return StoreCase(MemoryJobStore(clock=lambda: now[0]), now=now)
+    url: str = request.getfixturevalue("redis_url")
+    client = redis.Redis.from_url(url)
+    client.flushall()
+    # A busy machine may pause Redis for longer than the service would wait; how long that is, is tested on its own.
+    return StoreCase(RedisJobStore(url, timeout_s=5.0), client)

@@ -1,0 +1,131 @@
+"""What every artifact store promises."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from s2edit_jobs.artifacts import ArtifactStore
+from s2edit_jobs.errors import ArtifactExists, ArtifactMissing
+
+KEY = "t/app/u/ann/edits/e_1/spec.json"
+
+
+def put(store: ArtifactStore, key: str, data: bytes = b"x", *, only_if_absent: bool = False) -> None:
+    store.put(key, data, media_type="application/json", only_if_absent=only_if_absent)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", bytes(range(256)) * 5000])
+def test_what_was_put_is_got(artifacts: ArtifactStore, data: bytes) -> None:
+    put(artifacts, KEY, data)
+    assert artifacts.get(KEY) == data
+    assert artifacts.exists(KEY)
+
+
+def test_a_missing_object_is_missing(artifacts: ArtifactStore) -> None:
+    assert not artifacts.exists(KEY)
+    with pytest.raises(ArtifactMissing):
+        artifacts.get(KEY)
+
+
+def test_the_folder_of_an_object_is_not_an_object(artifacts: ArtifactStore) -> None:
+    put(artifacts, KEY)
+    assert not artifacts.exists("t/app/u/ann")
+    with pytest.raises(ArtifactMissing):
+        artifacts.get("t/app/u/ann")
+
+
+def test_an_object_can_be_replaced(artifacts: ArtifactStore) -> None:
+    put(artifacts, KEY, b"old and longer")
+    put(artifacts, KEY, b"new")
+    assert artifacts.get(KEY) == b"new"
+
+
+def test_a_write_once_key_is_written_once(artifacts: ArtifactStore) -> None:
+    put(artifacts, KEY, b"first", only_if_absent=True)
+    with pytest.raises(ArtifactExists):
+        put(artifacts, KEY, b"second", only_if_absent=True)
+    assert artifacts.get(KEY) == b"first"
+
+
+def test_of_racing_writers_exactly_one_wins(artifacts: ArtifactStore) -> None:
+    def write(number: int) -> int | None:
+        try:
+            put(artifacts, KEY, str(number).encode(), only_if_absent=True)
+        except ArtifactExists:
+            return None
+        return number
+
+    with ThreadPoolExecutor(12) as pool:
+        winners = [number for number in pool.map(write, range(12)) if number is not None]
+    assert len(winners) == 1
+    assert artifacts.get(KEY) == str(winners[0]).encode()
+
+
+def test_keys_are_listed_in_order_by_prefix(artifacts: ArtifactStore) -> None:
+    keys = ["t/a/u/ann/x", "t/a/u/ann-2/x", "t/a/u/ann/edits/e_1/spec.json", "t/b/u/ann/x", "pending/e_1"]
+    for key in keys:
+        put(artifacts, key)
+    assert list(artifacts.list("t/a/")) == sorted(keys[:3])
+    assert list(artifacts.list("t/a/u/ann/")) == ["t/a/u/ann/edits/e_1/spec.json", "t/a/u/ann/x"]
+    assert list(artifacts.list("t/a/u/an")) == sorted(keys[:3])
+    assert list(artifacts.list("")) == sorted(keys)
+    assert list(artifacts.list("none/")) == []
+
+
+def test_a_prefix_is_deleted_and_nothing_beside_it(artifacts: ArtifactStore) -> None:
+    for key in ("t/a/u/ann/x", "t/a/u/ann/edits/e_1/spec.json", "t/a/u/ann2/x"):
+        put(artifacts, key)
+    assert artifacts.delete_prefix("t/a/u/ann/") == 2
+    assert list(artifacts.list("t/")) == ["t/a/u/ann2/x"]
+    assert artifacts.delete_prefix("t/a/u/ann/") == 0
+    put(artifacts, "t/a/u/ann/x")
+    assert artifacts.exists("t/a/u/ann/x")
+
+
+def test_more_objects_than_one_page_are_listed_and_deleted(artifacts: ArtifactStore) -> None:
+    for number in range(25):
+        put(artifacts, f"t/a/{number:02}")
+    assert len(list(artifacts.list("t/"))) == 25
+    assert artifacts.delete_prefix("t/") == 25
+    assert list(artifacts.list("t/")) == []
+
+
+def test_an_empty_prefix_deletes_nothing(artifacts: ArtifactStore) -> None:
+    put(artifacts, KEY)
+    with pytest.raises(ValueError, match="everything"):
+        artifacts.delete_prefix("")
+    assert artifacts.exists(KEY)
+
+
+ODD_KEYS = (
+    "",
+    "/etc/passwd",
+    "../x",
+    "t/../x",
+    "t//x",
+    "t/./x",
+    "t/.hidden",
+    "t/x/",
+    "t/a b",
+    "t/ä",
+    "t/x\n",
+    "t\\x",
+    "t/x\0",
+    "x" * 1001,
+)
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_a_key_that_could_mean_another_place_is_refused(artifacts: ArtifactStore, key: str) -> None:
+    for call in (lambda: put(artifacts, key), lambda: artifacts.get(key), lambda: artifacts.exists(key)):
+        with pytest.raises(ValueError, match="not an object key"):
+            call()
+    with pytest.raises(ValueError, match="not an object key"):
+        artifacts.presigned_get(key, expires_s=60)
+
+
+def test_a_presigned_url_names_the_object(artifacts: ArtifactStore) -> None:
+    put(artifacts, KEY)
+    assert KEY in artifacts.presigned_get(KEY, expires_s=60, filename="edit 1.json")

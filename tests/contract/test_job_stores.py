@@ -1,0 +1,234 @@
+"""What every job store promises."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from s2edit_core.spec import Progress
+from s2edit_jobs.errors import JobNotFound, LeaseLost
+from s2edit_jobs.record import Failure, JobRecord, JobState, Outcome, Owner
+from tests.contract.conftest import StoreCase
+
+ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
+LEASE_S = 0.15
+
+
+def record(job_id: str = "e_1", owner: Owner = ANN) -> JobRecord:
+    return JobRecord(id=job_id, owner=owner, state=JobState.QUEUED, sequence=1, created_at=1.25, updated_at=1.25)
+
+
+def done(state: JobState = JobState.SUCCEEDED) -> Outcome:
+    failure = Failure("prompt_invalid", "Grün — nothing", field="prompt") if state is JobState.FAILED else None
+    return Outcome(state=state, attempt=1, finished_at=2.0, artifacts={"result": "t/x"}, identity="c_1", failure=failure)
+
+
+def test_a_new_job_is_queued_and_known(case: StoreCase) -> None:
+    assert case.store.add(record()) == record()
+    assert case.store.get(ANN, "e_1") == record()
+
+
+def test_adding_a_job_again_changes_nothing(case: StoreCase) -> None:
+    case.store.add(record())
+    case.store.claim("e_1", lease_s=60)
+    assert case.store.add(replace(record(), sequence=99)).state is JobState.RUNNING
+
+
+def test_a_job_is_unknown_to_other_owners(case: StoreCase) -> None:
+    case.store.add(record())
+    for owner in (BOB, Owner("other", "ann")):
+        with pytest.raises(JobNotFound):
+            case.store.get(owner, "e_1")
+        with pytest.raises(JobNotFound):
+            case.store.request_cancel(owner, "e_1")
+        with pytest.raises(JobNotFound):
+            case.store.finish("e_1", owner, done())
+    assert case.store.get(ANN, "e_1") == record()
+
+
+def test_an_unknown_job_is_not_found_and_not_claimed(case: StoreCase) -> None:
+    for call in (case.store.get, case.store.request_cancel):
+        with pytest.raises(JobNotFound):
+            call(ANN, "e_1")
+    with pytest.raises(JobNotFound):
+        case.store.finish("e_1", ANN, done())
+    assert case.store.claim("e_1", lease_s=60) is None
+    assert case.store.orphans() == []
+
+
+def test_a_claimed_job_runs_and_is_nobody_elses(case: StoreCase) -> None:
+    case.store.add(record())
+    lease = case.store.claim("e_1", lease_s=60)
+    assert lease is not None
+    assert (lease.job_id, lease.owner, lease.attempt, lease.lease_s) == ("e_1", ANN, 1, 60)
+    standing = case.store.get(ANN, "e_1")
+    assert (standing.state, standing.attempt, standing.sequence) == (JobState.RUNNING, 1, 2)
+    assert case.store.claim("e_1", lease_s=60) is None
+
+
+def test_of_racing_workers_exactly_one_claims(case: StoreCase) -> None:
+    case.store.add(record())
+    with ThreadPoolExecutor(8) as pool:
+        leases = list(pool.map(lambda _: case.store.claim("e_1", lease_s=60), range(16)))
+    assert sum(lease is not None for lease in leases) == 1
+
+
+def test_a_lease_that_ran_out_can_be_taken_and_its_holder_is_told(case: StoreCase) -> None:
+    case.store.add(record())
+    old = case.store.claim("e_1", lease_s=LEASE_S)
+    case.let_pass(LEASE_S * 1.2)
+    new = case.store.claim("e_1", lease_s=60)
+    assert old is not None
+    assert new is not None
+    assert new.fence > old.fence
+    assert new.attempt == 2
+    with pytest.raises(LeaseLost):
+        case.store.renew(old)
+    with pytest.raises(LeaseLost):
+        case.store.progress(old, Progress("learning", 1, 2))
+    before = case.store.get(ANN, "e_1")
+    case.store.hand_back(old)
+    assert case.store.get(ANN, "e_1") == before
+    case.store.renew(new)
+
+
+def test_a_renewed_lease_does_not_run_out(case: StoreCase) -> None:
+    case.store.add(record())
+    lease = case.store.claim("e_1", lease_s=LEASE_S * 2)
+    assert lease is not None
+    for _ in range(3):
+        case.let_pass(LEASE_S)
+        case.store.renew(lease)
+    assert case.store.claim("e_1", lease_s=60) is None
+
+
+def test_a_holder_that_comes_back_before_anybody_else_keeps_the_lease(case: StoreCase) -> None:
+    case.store.add(record())
+    lease = case.store.claim("e_1", lease_s=LEASE_S)
+    assert lease is not None
+    case.let_pass(LEASE_S * 1.2)
+    assert case.store.renew(lease).state is JobState.RUNNING
+    assert case.store.claim("e_1", lease_s=60) is None
+
+
+def test_progress_is_shown_and_counted(case: StoreCase) -> None:
+    case.store.add(record())
+    lease = case.store.claim("e_1", lease_s=60)
+    assert lease is not None
+    case.store.progress(lease, Progress("inverting", 7, 50))
+    standing = case.store.get(ANN, "e_1")
+    assert (standing.phase, standing.step, standing.total, standing.sequence) == ("inverting", 7, 50, 3)
+    assert standing.updated_at > record().updated_at
+
+
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED])
+def test_the_first_outcome_stands(case: StoreCase, state: JobState) -> None:
+    case.store.add(record())
+    lease = case.store.claim("e_1", lease_s=60)
+    assert lease is not None
+    ended = case.store.finish("e_1", ANN, done(state))
+    assert ended.state is state
+    assert ended.artifacts == {"result": "t/x"}
+    assert ended.identity == "c_1"
+    assert ended.failure == done(state).failure
+    assert case.store.finish("e_1", ANN, done(JobState.CANCELED)) == ended
+    assert case.store.get(ANN, "e_1") == ended
+
+
+def test_a_job_that_is_over_is_left_alone(case: StoreCase) -> None:
+    case.store.add(record())
+    lease = case.store.claim("e_1", lease_s=60)
+    assert lease is not None
+    ended = case.store.finish("e_1", ANN, done())
+    with pytest.raises(LeaseLost):
+        case.store.renew(lease)
+    with pytest.raises(LeaseLost):
+        case.store.progress(lease, Progress("editing", 1, 2))
+    case.store.hand_back(lease)
+    assert case.store.request_cancel(ANN, "e_1") == ended
+    assert case.store.claim("e_1", lease_s=60) is None
+    assert case.store.orphans() == []
+    assert case.store.get(ANN, "e_1") == ended
+
+
+def test_a_queued_job_can_be_finished(case: StoreCase) -> None:
+    case.store.add(record())
+    assert case.store.finish("e_1", ANN, done(JobState.CANCELED)).state is JobState.CANCELED
+    assert case.store.claim("e_1", lease_s=60) is None
+
+
+def test_a_wish_to_cancel_is_a_flag_that_the_holder_sees(case: StoreCase) -> None:
+    case.store.add(record())
+    lease = case.store.claim("e_1", lease_s=60)
+    assert lease is not None
+    assert not case.store.renew(lease).cancel_requested
+    wished = case.store.request_cancel(ANN, "e_1")
+    assert wished.cancel_requested
+    assert wished.state is JobState.RUNNING
+    assert wished.sequence == 3
+    assert case.store.request_cancel(ANN, "e_1") == wished
+    assert case.store.renew(lease).cancel_requested
+
+
+@pytest.mark.parametrize(("failed", "next_attempt"), [(False, 1), (True, 2)])
+def test_a_job_handed_back_is_free_at_once_and_only_a_failed_attempt_counts(
+    case: StoreCase, failed: bool, next_attempt: int
+) -> None:
+    case.store.add(record())
+    first = case.store.claim("e_1", lease_s=60)
+    assert first is not None
+    case.store.progress(first, Progress("editing", 3, 9))
+    case.store.hand_back(first, failed=failed)
+    standing = case.store.get(ANN, "e_1")
+    assert (standing.state, standing.phase, standing.step, standing.total) == (JobState.QUEUED, None, 0, 0)
+    with pytest.raises(LeaseLost):
+        case.store.renew(first)
+    second = case.store.claim("e_1", lease_s=60)
+    assert second is not None
+    assert second.attempt == next_attempt
+    assert second.fence > first.fence
+
+
+def test_orphans_are_the_queued_and_the_abandoned_oldest_first(case: StoreCase) -> None:
+    for job_id in ("e_4", "e_2", "e_3", "e_1", "e_5"):
+        case.store.add(record(job_id))
+    case.store.claim("e_2", lease_s=60)
+    case.store.claim("e_3", lease_s=LEASE_S)
+    case.store.finish("e_5", ANN, done())
+    assert case.store.orphans() == ["e_1", "e_4"]
+    case.let_pass(LEASE_S * 1.2)
+    assert case.store.orphans() == ["e_1", "e_3", "e_4"]
+
+
+def test_a_new_store_says_so_until_it_was_restored(case: StoreCase) -> None:
+    life = case.store.lost()
+    assert life is not None
+    assert case.store.lost() == life
+    case.store.restored(life)
+    assert case.store.lost() is None
+
+
+def test_a_store_emptied_while_it_is_restored_says_so_again(case: StoreCase) -> None:
+    life = case.store.lost()
+    assert life is not None
+    case.forget()
+    case.store.restored(life)
+    assert case.store.lost() not in (None, life)
+
+
+def test_a_fence_from_before_a_loss_is_not_valid_after_it(case: StoreCase) -> None:
+    case.store.add(record())
+    old = case.store.claim("e_1", lease_s=60)
+    assert old is not None
+    case.let_pass(0.01)
+    case.forget()
+    with pytest.raises(LeaseLost):
+        case.store.renew(old)
+    case.store.add(record())
+    new = case.store.claim("e_1", lease_s=60)
+    assert new is not None
+    assert new.fence > old.fence
+    with pytest.raises(LeaseLost):
+        case.store.renew(old)

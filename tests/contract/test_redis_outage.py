@@ -1,0 +1,134 @@
+"""Redis that hangs, refuses or comes back: nobody waits long, and nothing needs a restart."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from s2edit_jobs.celery_queue import QUEUE, CeleryQueue
+from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.errors import JobNotFound, QueueUnavailable, StoreUnavailable
+from s2edit_jobs.record import Owner
+from s2edit_jobs.redis_store import RedisJobStore
+
+LIMIT_S = 0.25
+ANN = Owner("app", "ann")
+Call = Callable[[], object]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path) as server:
+        yield server
+
+
+def calls(url: str) -> list[tuple[Call, type[Exception]]]:
+    store, queue = RedisJobStore(url), CeleryQueue(url)
+    queue.ring("e_0")  # loads what the first ring loads
+    return [
+        (lambda: store.get(ANN, "e_1"), StoreUnavailable),
+        (lambda: store.claim("e_1", lease_s=9), StoreUnavailable),
+        (store.orphans, StoreUnavailable),
+        (store.lost, StoreUnavailable),
+        (lambda: queue.ring("e_1"), QueueUnavailable),
+        (queue.waiting, QueueUnavailable),
+    ]
+
+
+def answered_soon(call: Call, error: type[Exception]) -> None:
+    """Each is asked thrice: the machine may have been busy with something else."""
+    spent = []
+    for _ in range(3):
+        began = time.perf_counter()
+        with pytest.raises(error):
+            call()
+        spent.append(time.perf_counter() - began)
+    assert min(spent) <= LIMIT_S
+
+
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def patiently(call: Call) -> object:
+    """Until the outage is over for this connection too."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return call()
+        except (StoreUnavailable, QueueUnavailable):
+            assert time.monotonic() < deadline, "it did not recover"
+            time.sleep(0.05)
+
+
+def works(url_calls: list[tuple[Call, type[Exception]]]) -> None:
+    for call, _ in url_calls:
+        try:
+            patiently(call)
+        except JobNotFound:
+            continue
+
+
+def test_a_redis_that_hangs_is_noticed_soon_and_served_again_when_it_goes_on(server: EmbeddedRedis) -> None:
+    cases = calls(server.url)
+    works(cases)
+    with paused(server.pid):
+        for call, error in cases:
+            answered_soon(call, error)
+    works(cases)
+
+
+def test_a_redis_that_is_gone_is_noticed_soon_and_served_again_when_it_is_back(server: EmbeddedRedis) -> None:
+    cases = calls(server.url)
+    works(cases)
+    server.stop()
+    for call, error in cases:
+        answered_soon(call, error)
+    server.start()
+    works(cases)
+
+
+def test_a_restarted_redis_counts_as_one_to_restore(server: EmbeddedRedis) -> None:
+    store = RedisJobStore(server.url)
+    life = store.lost()
+    assert life is not None
+    store.restored(life)
+    assert store.lost() is None
+    server.stop()
+    server.start()
+    assert store.lost() is not None
+
+
+def test_rings_reach_the_queue_also_after_redis_was_emptied(server: EmbeddedRedis) -> None:
+    queue = CeleryQueue(server.url)
+    assert queue.waiting() == 0
+    queue.ring("e_1")
+    redis.Redis.from_url(server.url).flushall()
+    assert queue.waiting() == 0
+    queue.ring("e_2")
+    queue.ring("e_3")
+    assert queue.waiting() == 2
+
+
+def test_a_message_holds_the_job_id_and_nothing_else(server: EmbeddedRedis) -> None:
+    CeleryQueue(server.url).ring("e_0123")
+    messages = redis.Redis.from_url(server.url).lrange(QUEUE, 0, -1)
+    assert isinstance(messages, list)
+    message = json.loads(messages[0])
+    assert message["content-type"] == "application/json"
+    arguments, keywords, _ = json.loads(base64.b64decode(message["body"]))
+    assert (arguments, keywords) == (["e_0123"], {})

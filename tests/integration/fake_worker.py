@@ -1,0 +1,19 @@
+"""`celery -A tests.integration.fake_worker worker`: the shipped worker process with the fake engine, for tests that kill it."""
+
+from __future__ import annotations
+
+import os
+
+from s2edit_jobs.settings import Settings
+from tests.doubles import FakeEngine
+from worker.engine import Engine
+from worker.process import WorkerProcess
+
+
+def load_engine(_: Settings) -> Engine:
+    if os.environ.get("FAKE_ENGINE_BROKEN"):
+        raise RuntimeError("no such model")
+    return FakeEngine(steps=int(os.environ["FAKE_ENGINE_STEPS"]), step_s=0.02)
+
+
+app = WorkerProcess(Settings(), load_engine).app

@@ -1,0 +1,188 @@
+"""`s2edit up` as people start it: its own process, a real Redis, a real API and worker; only the engine is a double."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from PIL import Image, ImageDraw
+
+from cli.client import EditClient, View
+from cli.service import answers, free_port
+
+START_S = 60.0
+STOP_S = 15.0
+QUICK = {"S2EDIT_LEASE_S": "1.5", "S2EDIT_HEARTBEAT_S": "0.3", "S2EDIT_REAP_S": "0.5", "S2EDIT_MODEL": "nobody/no-model"}
+
+
+@dataclass
+class Up:
+    """A running service, seen from outside."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    output: Path
+
+    def family(self) -> list[psutil.Process]:
+        """Everything that it has started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, word: str) -> psutil.Process:
+        return next(child for child in self.family() if word in " ".join(child.cmdline()))
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+
+def until(true: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def ready(url: str) -> bool:
+    with httpx.Client(timeout=2.0) as http:
+        return answers(http, f"{url}/readyz")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
+    started: list[Up] = []
+
+    def run() -> Up:
+        port = free_port()
+        argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(tmp_path / "data")]
+        output = tmp_path / f"up-{port}.txt"
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                [*argv, "--worker-app", "tests.integration.cli_worker"],
+                env={**os.environ, **QUICK},
+                stdout=file,
+                stderr=file,
+            )
+        up = Up(process, f"http://127.0.0.1:{port}", output)
+        started.append(up)
+        until(lambda: "is ready at" in up.said() or process.poll() is not None, START_S)
+        assert process.poll() is None, up.said()
+        return up
+
+    yield run
+    for up in started:
+        if up.process.poll() is None:
+            up.process.terminate()
+            up.process.wait(STOP_S)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, Path]:
+    photo, mask = Image.new("RGB", (96, 96), "teal"), Image.new("L", (96, 96))
+    ImageDraw.Draw(mask).ellipse([20, 20, 70, 70], fill=255)
+    paths = {"image": tmp_path / "photo.png", "mask": tmp_path / "mask.png"}
+    photo.save(paths["image"])
+    mask.save(paths["mask"])
+    return paths
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+
+
+def followed(client: EditClient, location: str, *, at: str, then: Callable[[], None]) -> View:
+    """Follow an edit to its end; when it is first seen in the phase `at`, do `then`."""
+    view: View = {}
+    pending = True
+    for view in client.follow(location):
+        if pending and view["phase"] == at:
+            pending = False
+            then()
+    assert not pending
+    return view
+
+
+def test_up_serves_edits_until_it_is_told_to_stop_and_leaves_nothing_running(
+    start: Callable[[], Up], pictures: dict[str, Path]
+) -> None:
+    up = start()
+    banner = up.said()
+    assert [line.split()[:2] for line in banner.splitlines()[1:3]] == [["redis", "embedded"], ["store", "embedded"]]
+    with EditClient(up.url) as client:
+        *_, first = client.follow(client.post({"prompt": "a woman smiling"}, pictures))
+        assert first["state"] == "succeeded", first
+        assert client.download(first["result"]["url"]).startswith(b"png")
+        *_, second = client.follow(client.post({"prompt": "a sad woman", "identity": first["identity"]}, {}))
+    assert first["report"]["values"]["learning_steps"] == 20
+    assert second["report"]["values"]["learning_steps"] == 0
+
+    family = up.family()
+    assert len(family) >= 3
+    asked = time.monotonic()
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(STOP_S) == 0
+    assert time.monotonic() - asked < 8.0
+    until(lambda: gone(family), 2.0)
+
+
+def test_an_edit_survives_the_death_of_its_worker(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
+    up = start()
+    with EditClient(up.url) as client:
+        location = client.post({"prompt": "a woman smiling"}, pictures)
+        view = followed(client, location, at="inverting", then=lambda: up.child("celery").kill())
+    assert view["state"] == "succeeded", view
+    assert view["report"]["values"]["learning_steps"] == 0, "what was learned before is not learned again"
+    assert "the worker was ended by SIGKILL" in up.said()
+
+
+def test_an_edit_survives_the_death_of_the_api(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
+    up = start()
+    with EditClient(up.url) as client:
+        location = client.post({"prompt": "a woman smiling"}, pictures)
+        view = followed(client, location, at="learning", then=lambda: up.child("uvicorn").kill())
+    assert view["state"] == "succeeded", view
+    assert "the API was ended by SIGKILL" in up.said()
+
+
+def test_a_killed_service_leaves_no_orphans_and_finishes_its_edits_when_started_again(
+    start: Callable[[], Up], pictures: dict[str, Path]
+) -> None:
+    first = start()
+    with EditClient(first.url) as client:
+        location = client.post({"prompt": "a woman smiling"}, pictures)
+        until(lambda: next(client.follow(location))["state"] == "running", 20.0)
+    family = first.family()
+    first.process.kill()
+    first.process.wait()
+    until(lambda: gone(family), 10.0)
+
+    second = start()
+    with EditClient(second.url) as client:
+        *_, view = client.follow(location.replace(first.url, second.url))
+    assert view["state"] == "succeeded", view
+
+
+def test_two_services_do_not_share_a_data_folder(start: Callable[[], Up], tmp_path: Path) -> None:
+    start()
+    argv = [sys.executable, "-m", "cli", "up", "--port", str(free_port()), "--data-dir", str(tmp_path / "data")]
+    second = subprocess.run(argv, env={**os.environ, **QUICK}, capture_output=True, text=True, timeout=START_S, check=False)
+    assert second.returncode == 1
+    assert "in use" in second.stderr
+
+
+def test_the_edit_command_saves_the_result(start: Callable[[], Up], pictures: dict[str, Path], tmp_path: Path) -> None:
+    up = start()
+    output = tmp_path / "result.png"
+    argv = [sys.executable, "-m", "cli", "edit", str(pictures["image"]), "--mask", str(pictures["mask"])]
+    argv += ["--prompt", "a woman smiling", "--seed", "7", "--url", up.url, "-o", str(output)]
+    edit = subprocess.run(argv, capture_output=True, text=True, timeout=START_S, check=False)
+    assert edit.returncode == 0, edit.stderr
+    assert output.read_bytes().startswith(b"png")
+    assert "identity c_" in edit.stdout

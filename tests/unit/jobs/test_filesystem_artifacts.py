@@ -1,0 +1,131 @@
+"""The filesystem store's signed URLs, and what it does to the disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s2edit_jobs.bootstrap import kept_key
+from s2edit_jobs.errors import ArtifactMissing, ArtifactsUnavailable
+from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
+
+KEY = "t/app/u/ann/edits/e_1/result-1.png"
+NOW = 1_800_000_000
+
+
+class Case:
+    def __init__(self, root: Path, signing_key: str = "key") -> None:
+        self.now = float(NOW)
+        self.store = FilesystemArtifactStore(root, "https://edit.example/", signing_key, clock=lambda: self.now)
+
+    def signed(self, name: str | None = "Grüße.png") -> dict[str, str]:
+        url = urlsplit(self.store.presigned_get(KEY, expires_s=60, filename=name))
+        assert url.path.startswith("/files/")
+        return {"key": unquote(url.path.removeprefix("/files/")), **dict(parse_qsl(url.query))}
+
+    def verify(self, parts: dict[str, str]) -> Path:
+        return self.store.verify(parts["key"], expires=parts["expires"], name=parts.get("name"), signature=parts["signature"])
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    case = Case(tmp_path / "artifacts")
+    case.store.put(KEY, b"picture", media_type="image/png")
+    return case
+
+
+@pytest.mark.parametrize("name", [None, "", "x.png", "Grüße & mehr?.png"])
+def test_a_signed_url_leads_to_the_file_until_it_expires(case: Case, name: str | None) -> None:
+    url = urlsplit(case.store.presigned_get(KEY, expires_s=60, filename=name))
+    query = dict(parse_qsl(url.query, keep_blank_values=True))
+    assert f"{url.scheme}://{url.netloc}" == "https://edit.example"
+
+    def verify() -> Path:
+        return case.store.verify(KEY, expires=query["expires"], name=query.get("name"), signature=query["signature"])
+
+    assert verify().read_bytes() == b"picture"
+    case.now += 59
+    verify()
+    case.now += 1
+    with pytest.raises(PermissionError, match="expired"):
+        verify()
+
+
+def test_every_change_of_one_character_is_refused(case: Case) -> None:
+    parts = case.signed()
+    for field, value in parts.items():
+        for place in range(len(value)):
+            for other in ("0", "A", "z", "-"):
+                changed = value[:place] + other + value[place + 1 :]
+                if changed != value:
+                    with pytest.raises(PermissionError):
+                        case.verify({**parts, field: changed})
+        for changed in (value + "=", value + "A", value[:-1], "", value + "\n"):
+            with pytest.raises(PermissionError):
+                case.verify({**parts, field: changed})
+
+
+def test_the_file_name_cannot_be_dropped_or_added(case: Case) -> None:
+    named, unnamed = case.signed("x.png"), case.signed(None)
+    del named["name"]
+    unnamed["name"] = "x.png"
+    for parts in (named, unnamed):
+        with pytest.raises(PermissionError):
+            case.verify(parts)
+
+
+@given(signature=st.text(max_size=60), expires=st.text(max_size=12))
+def test_no_made_up_signature_is_accepted(signature: str, expires: str) -> None:
+    store = FilesystemArtifactStore(Path("/nowhere"), "http://x", "key")
+    with pytest.raises(PermissionError):
+        store.verify(KEY, expires=expires, name=None, signature=signature)
+
+
+def test_a_url_of_another_key_is_refused(case: Case, tmp_path: Path) -> None:
+    parts = Case(tmp_path / "artifacts", signing_key="another").signed()
+    with pytest.raises(PermissionError):
+        case.verify(parts)
+
+
+def test_a_signed_url_of_a_deleted_file_says_so(case: Case) -> None:
+    parts = case.signed()
+    case.store.delete_prefix("t/app/")
+    with pytest.raises(ArtifactMissing):
+        case.verify(parts)
+
+
+def test_deleting_leaves_no_empty_folder_and_no_half_written_file(case: Case) -> None:
+    case.store.delete_prefix("t/")
+    assert [path for path in case.store.root.rglob("*") if not path.name.startswith(".")] == []
+    assert list((case.store.root / ".writing").iterdir()) == []
+
+
+def test_a_reader_sees_the_old_or_the_new_object_and_nothing_between(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        assert case.store.get(KEY) == b"picture"
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(ArtifactsUnavailable, match="No space left"):
+        case.store.put(KEY, b"other", media_type="image/png")
+    assert case.store.get(KEY) == b"picture"
+    assert list((case.store.root / ".writing").iterdir()) == []
+
+
+def test_nobody_else_on_the_machine_can_read_the_objects(case: Case) -> None:
+    assert stat.S_IMODE(case.store.root.stat().st_mode) == 0o700
+
+
+def test_a_signing_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "signing.key"
+    key = kept_key(path)
+    assert len(key) >= 32
+    assert kept_key(path) == key
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [other.name for other in path.parent.iterdir()] == ["signing.key"]

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
+from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.s3_artifacts import S3ArtifactStore
+from s2edit_jobs.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"S2EDIT_{name.upper()}", raising=False)
+
+
+def test_without_settings_everything_is_embedded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    settings = Settings()
+    assert settings.redis_url is None
+    assert settings.data_dir == tmp_path / "s2edit"
+    assert isinstance(build_artifacts(settings), FilesystemArtifactStore)
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"S2EDIT_{name.upper()}", "")
+    monkeypatch.setenv("S2EDIT_LEASE_S", "30")
+    settings = Settings()
+    assert settings.lease_s == 30
+    assert settings.s3_bucket is None
+
+
+def test_a_bucket_replaces_the_folder() -> None:
+    assert isinstance(build_artifacts(Settings(s3_bucket="b", s3_endpoint_url="http://127.0.0.1:9/")), S3ArtifactStore)
+
+
+def test_services_without_a_redis_say_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(NotConfigured, match="S2EDIT_REDIS_URL"):
+        build_services(Settings(data_dir=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"lease_s": 6, "heartbeat_s": 3}, {"s3_endpoint_url": "http://x"}, {"max_attempts": 0}, {"lease_s": 0}, {"unknown": 1}],
+)
+def test_settings_that_contradict_themselves_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate(values)
+
+
+def test_settings_cannot_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings().lease_s = 3  # type: ignore[misc]
+
+
+def test_no_secret_is_ever_printed() -> None:
+    secret = "hunter2-canary"
+    settings = Settings(
+        redis_url=f"redis://user:{secret}@redis:6379/0",
+        s3_bucket="b",
+        s3_secret_access_key=SecretStr(secret),
+        signing_key=SecretStr(secret),
+    )
+    shown = settings.masked()
+    assert secret not in f"{settings!r} {settings} {shown}"
+    assert shown["redis_url"] == "redis://user:**********@redis:6379/0"
+    assert shown["s3_bucket"] == "b"
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from s2edit_core.spec import EditRequest
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.jobs import Jobs, Upload
+from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
+from s2edit_jobs.record import JobRecord, Outcome, Owner
+from s2edit_jobs.settings import Settings
+from tests.doubles import FakeEngine
+from worker.runner import run_job
+
+ANN = Owner("app", "ann")
+FILES = {"image": Upload(b"photo", "image/png"), "mask": Upload(b"mask", "image/png")}
+REQUEST = EditRequest(prompt="a photo of a woman with red hair")
+
+
+@dataclass
+class Shop:
+    """The whole service in memory, with a fake engine and a clock that a test moves."""
+
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    now: float = field(default_factory=time.time)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.artifacts = MemoryArtifactStore()
+        self.store = MemoryJobStore(clock=lambda: self.now)
+        self.queue = MemoryJobQueue()
+        settings = Settings(data_dir=Path("/nowhere"), lease_s=15, heartbeat_s=0.01, max_attempts=3)
+        self.services = Services(self.artifacts, self.store, self.queue, settings)
+        self.jobs = Jobs(self.services)
+
+    def accept(self, request: EditRequest = REQUEST, files: dict[str, Upload] = FILES) -> str:
+        return self.jobs.accept(self.jobs.draft(ANN, request, files), files).id
+
+    def work(self, engine: FakeEngine | None = None) -> None:
+        """Answer the next ring."""
+        run_job(self.queue.rings.popleft(), self.services, engine or self.engine, stop=self.stop)
+
+    def get(self, job_id: str) -> JobRecord:
+        return self.jobs.get(ANN, job_id)
+
+    def outcome(self, job_id: str) -> Outcome | None:
+        return self.jobs.outcome(ANN, job_id)
+
+    def published(self, job_id: str) -> list[str]:
+        """What lies in the job's folder besides what was accepted."""
+        prefix = f"{ANN.prefix}edits/{job_id}/"
+        accepted = {"image.png", "mask.png", "spec.json"}
+        return [name for key in self.artifacts.list(prefix) if (name := key.removeprefix(prefix)) not in accepted]
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def wait_until(condition: object, timeout_s: float = 5.0) -> None:
+    """Let other threads go on until `condition()` holds."""
+    assert callable(condition)
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.002)
