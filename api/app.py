@@ -13,6 +13,7 @@ from api.limits import BodyLimit
 from api.openapi import describe
 from api.schemas import Problem
 from s2edit_jobs.bootstrap import Services, build_services
+from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.vocabulary import load_vocabulary
 
 DESCRIPTION = """
@@ -35,7 +36,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(services: Services | None = None) -> FastAPI:
     """The app over `services`; without them, over what the environment's settings say."""
-    services = services or build_services()
+    if services is None:  # the process's entry point
+        configure_logs()
+        services = build_services()
     app = FastAPI(
         title="S²Edit",
         version="0.1.0",

@@ -53,7 +53,7 @@ def build() -> AutoencoderKL:
         block_out_channels=(8, 24, 48, 96),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
-        norm_num_groups=8,
+        norm_num_groups=1,  # with as many groups as channels the last layer would forget each picture's own colour
         sample_size=128,
         mid_block_add_attention=False,
         scaling_factor=1.0,

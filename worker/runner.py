@@ -118,9 +118,10 @@ class _Attempt:
             return self._publish(plan, edited)
         except _Canceled:
             return self._outcome(JobState.CANCELED)
+        except InvalidInput as error:  # as the API says it when it finds it first
+            return self._failed(error.reason, str(error), retryable=error.retryable, field=error.field.removeprefix("options."))
         except S2EditError as error:
-            field = error.field if isinstance(error, InvalidInput) else None
-            return self._failed(error.code, str(error), retryable=error.retryable, field=field)
+            return self._failed(error.code, str(error), retryable=error.retryable)
 
     def _edit(self, spec: JobSpec, inputs: EditInputs, plan: EditPlan) -> Edited:
         """With what was made before; what turns out damaged, or made by another model, is left out and made once more."""

@@ -1,0 +1,175 @@
+"""The whole service on this machine: what `s2edit up` runs and watches.
+
+A private Redis (unless `S2EDIT_REDIS_URL` is set), the API and one Celery worker; what is kept lies in the data folder (unless a
+bucket is set).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from cli.processes import Command, Supervisor
+from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.settings import Settings
+
+READY_TIMEOUT_S = 120.0  # on a busy machine torch and the model may take most of a minute
+TICK_S = 0.2
+WORKER_APP = "worker.app"
+
+
+class StartFailed(Exception):
+    """The service did not come up; the message says which part, and shows the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """As a program on this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  compared, not bound
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def check_free(self) -> None:
+        """Raises `StartFailed` if something else listens there, or the host is not this machine's."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, self.port))
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise StartFailed(f"can't listen on {self.host}:{self.port} ({reason}): choose another --port or --host") from error
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What is to run. With `logs`, the children's output goes there; without, where this process's own goes."""
+
+    settings: Settings
+    address: Address
+    logs: Path | None = None
+    worker_app: str = WORKER_APP
+
+    def environment(self, redis_url: str) -> dict[str, str]:
+        """The children's: this process's own, and what was settled here."""
+        settled = {
+            "S2EDIT_REDIS_URL": redis_url,
+            "S2EDIT_DATA_DIR": str(self.settings.data_dir),
+            "S2EDIT_PUBLIC_URL": self.settings.public_url,
+            "PYTHONUNBUFFERED": "1",
+        }
+        return {**os.environ, **settled}
+
+    def commands(self, redis_url: str) -> list[Command]:
+        env = self.environment(redis_url)
+        listen = ["--host", self.address.host, "--port", str(self.address.port)]
+        api = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", *listen, "--no-server-header", "--no-access-log"]
+        worker = [sys.executable, "-m", "celery", "-A", self.worker_app, "worker", "--pool", "solo", "--concurrency", "1"]
+        worker += ["--hostname", f"s2edit-{self.address.port}@%h", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
+        return [Command("API", api, env, self._log("api")), Command("worker", worker, env, self._log("worker"))]
+
+    def _log(self, name: str) -> Path | None:
+        return self.logs / f"{name}.log" if self.logs else None
+
+    def run(self, *, stop: threading.Event, say: Callable[[str], None], ready: Callable[[], None]) -> None:
+        """Until `stop` is set. `ready` is called once, when edits are accepted; `say` gets what happens later.
+
+        The worker may still be loading the model then: an edit waits for it, as it would in any queue.
+
+        Raises `StartFailed` or `EmbeddedRedisError`.
+        Nothing that it started is left behind, however it ends. Call it from the main thread.
+        """
+        self.address.check_free()
+        self._turn_logs()
+        with ExitStack() as stack:
+            redis = None if self.settings.redis_url else stack.enter_context(EmbeddedRedis(self.settings.redis_dir))
+            supervisor = Supervisor(self.commands(redis.url if redis else str(self.settings.redis_url)), say=say)
+            stack.callback(supervisor.stop)
+            supervisor.start()
+            if self._wait_until_ready(supervisor, stop):
+                ready()
+            while not stop.wait(TICK_S):
+                if redis and redis.restart_if_dead():
+                    say("the private Redis ended and was started again")
+                supervisor.restart_dead()
+
+    def _wait_until_ready(self, supervisor: Supervisor, stop: threading.Event) -> bool:
+        """False if `stop` was set first. Raises `StartFailed` when a child ends, or when time is up."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        with httpx.Client(timeout=2.0) as http:
+            while not stop.is_set():
+                if command := supervisor.dead():
+                    raise StartFailed(f"the {command.name} ended while starting{_tail(command)}")
+                if answers(http, f"{self.address.url}/readyz"):
+                    return True
+                if time.monotonic() > deadline:
+                    raise StartFailed(f"{self.address.url}/readyz did not answer 200 within {READY_TIMEOUT_S:.0f} s")
+                stop.wait(TICK_S)
+        return False
+
+    def _turn_logs(self) -> None:
+        """Keep the last run's logs beside this one's."""
+        for path in self.logs.glob("*.log") if self.logs else ():
+            path.replace(path.with_suffix(".log.1"))
+
+
+def answers(http: httpx.Client, url: str) -> bool:
+    """Whether `url` answers 200 now."""
+    try:
+        return http.get(url).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def parts(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[tuple[str, str, str]]:
+    """Which parts are embedded and which are not: name, `embedded` or `external`, and where; for the banner and `doctor`."""
+    shown = settings.masked()
+    return [
+        ("redis", *(("external", str(shown["redis_url"])) if settings.redis_url else ("embedded", str(settings.redis_dir)))),
+        (
+            "store",
+            *(
+                ("external", f"{settings.s3_endpoint_url or 'Amazon S3'}, bucket {settings.s3_bucket}")
+                if settings.s3_bucket
+                else ("embedded", str(settings.artifacts_dir))
+            ),
+        ),
+        ("model", "external" if environ.get("S2EDIT_MODEL") else "embedded", settings.model),
+    ]
+
+
+def _tail(command: Command, lines: int = 15) -> str:
+    if command.log is None or not command.log.exists():
+        return ""
+    end = command.log.read_text(errors="replace").splitlines()[-lines:]
+    return f"; the end of {command.log}:\n" + "\n".join(f"  {line}" for line in end)
