@@ -59,15 +59,17 @@ def train_vae(work: Path, data: Any, unseen: Tensor, device: str) -> tuple[Autoe
 
 
 def export(parts: dict[str, Any], folder: Path) -> None:
-    """Write a folder that `StableDiffusionPipeline.from_pretrained` loads: half precision on disk, float32 in use."""
-    pipeline = StableDiffusionPipeline(
-        **parts, safety_checker=None, feature_extractor=None, image_encoder=None, requires_safety_checker=False
-    )
+    """Write a folder that `StableDiffusionPipeline.from_pretrained` loads, in float32: most of it lies there in half precision."""
     for part in (parts["unet"], parts["vae"], parts["text_encoder"]):
         part.to("cpu")
-    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    for part in (parts["unet"], parts["vae"], parts["text_encoder"]):
-        part.float()
+    # The text encoder stays in float32: transformers loads what is on disk in its own precision, diffusers in float32.
+    parts["unet"].half()
+    parts["vae"].half()
+    StableDiffusionPipeline(
+        **parts, safety_checker=None, feature_extractor=None, image_encoder=None, requires_safety_checker=False
+    ).save_pretrained(folder, safe_serialization=True)
+    parts["unet"].float()
+    parts["vae"].float()
     card = {
         "subjects": ["woman", "man", "person"],
         "attribute_words": list(WORD_BANK),

@@ -18,7 +18,7 @@ from lab.portraits import caption, sample_person
 from lab.train_autoencoder import LATENT_CHANNELS, to_range
 from lab.trainer import MovingAverage, Run, generator_for, warm_cosine
 
-MAX_TOKENS = 32
+MAX_TOKENS = 40
 _WORDS = (
     "a an and are as at baby bangs bald beard black blond blonde blue blush boy bright brown cap closeup curly "
     "dark drawing earrings eye eyes face female freckles girl glasses gray green grey hair happy hat head her his "

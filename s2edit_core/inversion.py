@@ -111,6 +111,7 @@ def invert(
         residuals = yield from exact_residuals(backbone, path, source, empty, guidance_scale)
     else:
         nulls, facts, residuals = source.states[None], {}, torch.zeros(0)
+        yield Progress("inverting", 2 * steps, 2 * steps)
     return Inversion(path, nulls, residuals, options.tier, guidance_scale, backbone.fingerprint, facts)
 
 

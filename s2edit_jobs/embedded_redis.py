@@ -72,27 +72,37 @@ class EmbeddedRedis:
 
     def start(self) -> None:
         """Start the server and wait until it answers. Raises `EmbeddedRedisError`."""
-        executable = self._executable or find_redis_server()
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = self._take_folder()
         try:
             if len(os.fsencode(self._socket)) > MAX_SOCKET_PATH:
                 self._temporary = tempfile.TemporaryDirectory(prefix="s2edit-", dir="/tmp")  # TMPDIR may be long too
                 self._socket = Path(self._temporary.name) / "redis.sock"
-            self._socket.unlink(missing_ok=True)
-            with (self.data_dir / "redis.log").open("ab") as log:
-                self._process = subprocess.Popen(  # noqa: S603
-                    [executable, *self._options()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,  # Ctrl-C reaches the parent alone, which stops things in order
-                    preexec_fn=_end_with_parent(),
-                )
-            self._wait_until_ready()
+            self._launch()
         except BaseException:
             self.stop()
             raise
+
+    def restart_if_dead(self) -> bool:
+        """Start the server again, at the same address, if it has ended by itself; whether it had. Raises `EmbeddedRedisError`."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self._launch()
+        return True
+
+    def _launch(self) -> None:
+        executable = self._executable or find_redis_server()
+        self._socket.unlink(missing_ok=True)
+        with (self.data_dir / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                [executable, *self._options()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which stops things in order
+                preexec_fn=end_with_parent(signal.SIGTERM),
+            )
+        self._wait_until_ready()
 
     def stop(self) -> None:
         """Stop the server, letting it write its data. Safe to repeat."""
@@ -165,13 +175,13 @@ def _answers(path: Path) -> bool:
         return False
 
 
-def _end_with_parent() -> Callable[[], None] | None:
-    """Run in the child before it becomes redis-server: have Linux send it SIGTERM when the thread that started it ends."""
+def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """For `Popen(preexec_fn=…)`: have Linux send the child this signal when the thread that started it ends. None elsewhere."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def ask() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        prctl(PR_SET_PDEATHSIG, number)
 
     return ask

@@ -21,7 +21,14 @@ from cli.service import answers, free_port
 
 START_S = 60.0
 STOP_S = 15.0
-QUICK = {"S2EDIT_LEASE_S": "1.5", "S2EDIT_HEARTBEAT_S": "0.3", "S2EDIT_REAP_S": "0.5", "S2EDIT_MODEL": "nobody/no-model"}
+STEPS = 50  # of each phase, 20 ms each
+QUICK = {
+    "S2EDIT_LEASE_S": "1.5",
+    "S2EDIT_HEARTBEAT_S": "0.3",
+    "S2EDIT_REAP_S": "0.5",
+    "S2EDIT_MODEL": "nobody/no-model",
+    "FAKE_ENGINE_STEPS": str(STEPS),
+}
 
 
 @dataclass
@@ -65,7 +72,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
         output = tmp_path / f"up-{port}.txt"
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [*argv, "--worker-app", "tests.integration.cli_worker"],
+                [*argv, "--worker-app", "tests.integration.fake_worker"],
                 env={**os.environ, **QUICK},
                 stdout=file,
                 stderr=file,
@@ -120,7 +127,7 @@ def test_up_serves_edits_until_it_is_told_to_stop_and_leaves_nothing_running(
         assert first["state"] == "succeeded", first
         assert client.download(first["result"]["url"]).startswith(b"png")
         *_, second = client.follow(client.post({"prompt": "a sad woman", "identity": first["identity"]}, {}))
-    assert first["report"]["values"]["learning_steps"] == 20
+    assert first["report"]["values"]["learning_steps"] == STEPS
     assert second["report"]["values"]["learning_steps"] == 0
 
     family = up.family()
@@ -149,6 +156,15 @@ def test_an_edit_survives_the_death_of_the_api(start: Callable[[], Up], pictures
         view = followed(client, location, at="learning", then=lambda: up.child("uvicorn").kill())
     assert view["state"] == "succeeded", view
     assert "the API was ended by SIGKILL" in up.said()
+
+
+def test_an_edit_survives_the_death_of_redis(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
+    up = start()
+    with EditClient(up.url) as client:
+        location = client.post({"prompt": "a woman smiling"}, pictures)
+        view = followed(client, location, at="learning", then=lambda: up.child("redis-server").kill())
+    assert view["state"] == "succeeded", view
+    assert "the private Redis ended and was started again" in up.said()
 
 
 def test_a_killed_service_leaves_no_orphans_and_finishes_its_edits_when_started_again(

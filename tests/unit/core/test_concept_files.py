@@ -50,9 +50,9 @@ def test_a_concept_comes_back_as_it_was(backbone: Backbone, mode: LearningMode) 
 
 
 def test_more_than_ten_layers_come_back_in_order() -> None:
-    deltas = tuple(Full(torch.full((2, 2), float(i))) for i in range(16))
-    read = Concept.from_bytes(Concept(torch.zeros(2), deltas, deltas, FINGERPRINT).to_bytes(), fingerprint=FINGERPRINT)
-    assert [float(d.weight[0, 0]) for d in read.keys if isinstance(d, Full)] == list(range(16))
+    keys, values = (tuple(Full(torch.full((2, 2), float(i))) for i in range(start, start + 16)) for start in (0, 16))
+    read = Concept.from_bytes(Concept(torch.zeros(2), keys, values, FINGERPRINT).to_bytes(), fingerprint=FINGERPRINT)
+    assert [float(d.weight[0, 0]) for d in (*read.keys, *read.values) if isinstance(d, Full)] == list(range(32))
 
 
 def test_an_inversion_comes_back_as_it_was() -> None:

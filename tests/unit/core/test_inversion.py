@@ -36,9 +36,7 @@ def concept_of(backbone: Backbone) -> Concept:
     keys, values = fresh_deltas(backbone.layers, "lora_kv", 2, draw)
 
     def moved(deltas: Any) -> Any:
-        return tuple(
-            type(d)(d.down.detach(), 0.2 * torch.randn(d.up.shape, generator=draw, dtype=torch.float64)) for d in deltas
-        )
+        return tuple(type(d)(d.down.detach(), 0.2 * torch.randn(d.up.shape, generator=draw, dtype=torch.float64)) for d in deltas)
 
     token = word_embedding(backbone, "woman") + 0.1 * torch.randn(16, generator=draw, dtype=torch.float64)
     return Concept(token, moved(keys), moved(values), backbone.fingerprint)
@@ -186,40 +184,38 @@ def plain_null_text(backbone: Backbone, path: Tensor, states: Tensor, start: Ten
     return found
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["as published", "warm start"])
-def test_null_text_agrees_step_by_step_with_a_plain_implementation(backbone: Backbone, warm: bool) -> None:
+@pytest.mark.parametrize(("warm", "tolerance"), [(False, 1e-5), (False, 1.02), (True, 0.0207)])
+def test_null_text_agrees_step_by_step_with_a_plain_implementation(backbone: Backbone, warm: bool, tolerance: float) -> None:
+    """As published; and with tolerances that end the first timestep early, from either start."""
     side = plain_side(backbone)
-    inversion = inverted(backbone, side, "null_text", inner_steps=6, tolerance=TOLERANCE, warm_start=warm)
+    inversion = inverted(backbone, side, "null_text", inner_steps=4, tolerance=tolerance, warm_start=warm)
     start = side.source.states if warm else null_states(backbone)
-    reference = plain_null_text(backbone, inversion.path, side.source.states, start, inner=6, tolerance=TOLERANCE)
+    reference = plain_null_text(backbone, inversion.path, side.source.states, start, inner=4, tolerance=tolerance)
     assert inversion.null_states.shape == (STEPS, 32, 16)
     for i in range(STEPS):
         assert (reference.nulls[i] - start).abs().max() > 1e-3, "the reference did not learn anything"
         torch.testing.assert_close(inversion.null_states[i], reference.nulls[i], rtol=1e-7, atol=1e-8)
     assert inversion.facts["inner_iterations"] == sum(reference.used)
-    assert {min(reference.used), max(reference.used)} >= {6}
-    assert min(reference.used) < 6  # both ways to end a timestep were taken
+    early = tolerance > 1e-5
+    assert (min(reference.used) < 4) == early  # both ways to end a timestep are taken
+    assert max(reference.used) == 4
     torch.testing.assert_close(sampled(backbone, inversion, side), reference.end, rtol=1e-7, atol=1e-8)
-
-
-TOLERANCE = 5e-4
 
 
 def test_null_text_brings_the_photo_closer(backbone: Backbone) -> None:
     side = side_with_concept(backbone)
     errors = []
-    for inner in (1, 20):
-        inversion = inverted(backbone, side, "null_text", inner_steps=inner, tolerance=0.0, warm_start=False)
+    for rate in (1e-8, 1e-1):
+        inversion = inverted(backbone, side, "null_text", w=3.0, inner_steps=8, rate=rate, tolerance=0.0)
         errors.append(float((sampled(backbone, inversion, side) - side.latent).square().mean()))
-    assert errors[1] < 0.5 * errors[0]
+    assert errors[1] < 0.8 * errors[0]
 
 
 def test_the_caps_of_null_text_hold(backbone: Backbone) -> None:
     side = plain_side(backbone)
     most = inverted(backbone, side, "null_text", inner_steps=3, tolerance=0.0)
     least = inverted(backbone, side, "null_text", inner_steps=3, tolerance=1.0)
-    assert most.facts["inner_iterations"] <= 3 * STEPS
-    assert most.facts["inner_iterations"] > 2 * STEPS
+    assert most.facts["inner_iterations"] == 3 * STEPS
     assert least.facts["inner_iterations"] == STEPS
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -29,12 +28,12 @@ def parts(request: pytest.FixtureRequest) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def theirs(parts: dict[str, object]) -> Iterator[StableDiffusionPipeline]:
+def theirs(parts: dict[str, object]) -> StableDiffusionPipeline:
     pipe = StableDiffusionPipeline(
         **copy.deepcopy(parts), safety_checker=None, feature_extractor=None, requires_safety_checker=False
     )
     pipe.set_progress_bar_config(disable=True)
-    yield pipe
+    return pipe
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,9 @@ def ours(parts: dict[str, object]) -> Backbone:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (32, 48)], ids=["square", "wide"])
-def test_guided_sampling_is_stable_diffusion_sampling(theirs: StableDiffusionPipeline, ours: Backbone, size: tuple[int, int]) -> None:
+def test_guided_sampling_is_stable_diffusion_sampling(
+    theirs: StableDiffusionPipeline, ours: Backbone, size: tuple[int, int]
+) -> None:
     height, width = size
     noise = torch.randn(4, height // 4, width // 4, generator=torch.Generator().manual_seed(5))
     call = dict(height=height, width=width, num_inference_steps=STEPS, guidance_scale=GUIDANCE, latents=noise[None].clone())

@@ -1,0 +1,39 @@
+"""Following an edit at the terminal: a bar where there is one, else a line per phase."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from cli.client import EditClient, View, result_of
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def follow(client: EditClient, location: str, label: str) -> View:
+    """Show the edit's progress until it is over; the last view. Raises `EditFailed` if there is no result, or `ServiceError`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        bar = bars.add_task(f"{label}: queued", total=None)
+        shown = "queued"
+        view: View = {}
+        for view in client.follow(location):
+            phase = str(view.get("phase") or view["state"])
+            if phase != shown and not console.is_terminal:
+                console.print(f"{label}: {phase}")
+            shown = phase
+            _advance(bars, bar, f"{label}: {phase}", view)
+    return result_of(view)
+
+
+def _advance(bars: Progress, bar: TaskID, description: str, view: View) -> None:
+    progress = view.get("progress") or {}
+    bars.update(bar, description=description, completed=progress.get("step", 0), total=progress.get("total") or None)
+
+
+def save(client: EditClient, view: View, path: Path) -> None:
+    """Fetch the result by its presigned URL into `path`."""
+    path.write_bytes(client.download(view["result"]["url"]))

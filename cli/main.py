@@ -1,0 +1,155 @@
+"""The `s2edit` command: run the service, look it over, ask it for an edit, see it at work."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from cli.client import EditClient, ServiceError
+from cli.display import console, errors, follow, save
+from cli.doctor import examine, examine_model
+from cli.service import WORKER_APP, Address, Service, StartFailed, parts
+from s2edit_jobs.embedded_redis import EmbeddedRedisError
+from s2edit_jobs.settings import Settings
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def _fail(message: str) -> NoReturn:
+    errors.print(f"s2edit: {message}", markup=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def _settings(**given: object) -> Settings:
+    """From the environment; what is given on the command line goes first."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        _fail("; ".join(f"S2EDIT_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for everything that is kept. [S2EDIT_DATA_DIR]")] = None,
+    allow_unauthenticated: Annotated[
+        bool,
+        typer.Option("--allow-unauthenticated", help="Listen beyond this machine although anybody who reaches the port may edit."),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show what the API and the worker log, instead of keeping it in files.")
+    ] = False,
+    worker_app: Annotated[str, typer.Option(help="Celery app of the worker, for an engine of your own.")] = WORKER_APP,
+) -> None:
+    """Run the whole service on this machine, until Ctrl-C."""
+    address = Address(host, port)
+    if not address.is_loopback and not allow_unauthenticated:
+        _fail(
+            f"{host} can be reached from other machines and the service knows no keys yet; --allow-unauthenticated does it anyway"
+        )
+    settings = _settings(data_dir=data_dir)
+    if "public_url" not in settings.model_fields_set:
+        settings = _settings(data_dir=data_dir, public_url=address.url)
+    model = examine_model(settings)
+    if model.verdict == "broken":
+        _fail(model.text)
+    service = Service(settings, address, logs=None if verbose else settings.data_dir / "logs", worker_app=worker_app)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        service.run(stop=stop, ready=lambda: _banner(service), say=lambda text: errors.print(f"s2edit: {text}", markup=False))
+    except (StartFailed, EmbeddedRedisError) as error:
+        _fail(str(error))
+
+
+def _banner(service: Service) -> None:
+    url = service.address.url
+    lines = [f"s2edit is ready at {url} (try it there in a browser, or see {url}/docs)"]
+    lines += [f"  {name:6} {kind:9} {where}" for name, kind, where in parts(service.settings)]
+    lines += [f"  {'logs':6} {'':9} {service.logs}"] if service.logs else []
+    lines += ["  Ctrl-C stops it."]
+    console.print("\n".join(lines), soft_wrap=True, markup=False)
+
+
+@app.command()
+def doctor() -> None:
+    """Say which parts are embedded or external, and whether they work. Ends with 1 if one is broken."""
+    colours = {"ok": "green", "note": "yellow", "broken": "red"}
+    broken = False
+    for finding in examine(_settings()):
+        console.print(f"[{colours[finding.verdict]}]{finding.verdict:7}[/] {finding.part:9}", end="")
+        console.print(finding.text, markup=False, soft_wrap=True)
+        broken |= finding.verdict == "broken"
+    raise typer.Exit(1 if broken else 0)
+
+
+Picture = Annotated[Path | None, typer.Option(exists=True, dir_okay=False)]
+
+
+@app.command()
+def edit(
+    prompt: Annotated[str, typer.Option(help="What the picture shall show.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to put the result, a PNG.")],
+    photo: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="Left out where --identity is given.")] = None,
+    mask: Picture = None,
+    edit_mask: Picture = None,
+    source_prompt: str | None = None,
+    subject: str | None = None,
+    identity: Annotated[str | None, typer.Option(help="A learned identity, from a former edit.")] = None,
+    preset: str | None = None,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    seed: int | None = None,
+    url: Annotated[str, typer.Option(help="The running service.")] = DEFAULT_URL,
+) -> None:
+    """Ask a running service for one edit, and wait for it."""
+    fields = {
+        "prompt": prompt,
+        "source_prompt": source_prompt,
+        "subject": subject,
+        "identity": identity,
+        "preset": preset,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "seed": seed,
+    }
+    pictures = {"image": photo, "mask": mask, "edit_mask": edit_mask}
+    try:
+        with EditClient(url) as client:
+            location = client.post(
+                {name: str(value) for name, value in fields.items() if value is not None},
+                {name: path for name, path in pictures.items() if path is not None},
+            )
+            view = follow(client, location, "edit")
+            save(client, view, output)
+    except ServiceError as error:
+        _fail(str(error))
+    console.print(f"{output}  (identity {view['identity']}: later edits of this person may name it)", soft_wrap=True)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the pictures and reports go.")] = Path("demo-out"),
+    preset: Annotated[str, typer.Option(help="paper, balanced or instant.")] = "paper",
+    figures: Annotated[Path | None, typer.Option(help="Also write the timings there, as JSON.")] = None,
+) -> None:
+    """Edit a sample portrait twice through the running service, and show what it took."""
+    from cli.demo import run_demo
+
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        run_demo(folder, preset=preset, figures=figures)
+    except (ServiceError, StartFailed) as error:
+        _fail(f"{error}\nthe logs are in {folder / 'data' / 'logs'}")
+
+
+if __name__ == "__main__":
+    app()

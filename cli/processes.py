@@ -1,0 +1,142 @@
+"""Child processes that live no longer than this one: started together, restarted when they die, stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from s2edit_jobs.embedded_redis import end_with_parent
+
+GRACE_S = 4.0
+"""How long a child may take to end by itself before it is killed. An interrupted edit is taken up again by the next worker."""
+FIRST_DELAY_S = 0.5
+MAX_DELAY_S = 30.0
+STEADY_S = 30.0
+"""A child that lived this long is restarted as if it had never died before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run. Output goes to the end of `log`, or where this process's own goes."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    log: Path | None = None
+
+
+class Child:
+    """One process and whatever it starts. Start it from the main thread: Linux ties a child's life to the thread that made it."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended: as in `subprocess`; None while it runs."""
+        return self._process.poll() if self._process else None
+
+    def start(self) -> None:
+        with contextlib.ExitStack() as stack:
+            log = None
+            if self.command.log is not None:
+                self.command.log.parent.mkdir(parents=True, exist_ok=True)
+                log = stack.enter_context(self.command.log.open("ab"))
+            self._process = subprocess.Popen(  # noqa: S603  our own commands
+                list(self.command.argv),
+                env=dict(self.command.env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT if log else None,
+                start_new_session=True,  # Ctrl-C reaches this process alone, which stops its children in order
+                preexec_fn=end_with_parent(signal.SIGKILL),
+            )
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def finish(self, deadline: float) -> None:
+        """Wait until `deadline` (of `time.monotonic`), then kill; what it started dies with it."""
+        if self._process is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the child's whole group, which it leads."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+
+
+@dataclass(slots=True)
+class _Watched:
+    child: Child
+    started_at: float = 0.0
+    restart_at: float | None = None
+    delay_s: float = FIRST_DELAY_S
+
+
+class Supervisor:
+    """Keeps a set of commands running. `say` is told, in a sentence, what happens to them."""
+
+    def __init__(self, commands: Sequence[Command], *, say: Callable[[str], None], grace_s: float = GRACE_S) -> None:
+        self._watched = [_Watched(Child(command)) for command in commands]
+        self._say = say
+        self._grace_s = grace_s
+
+    def start(self) -> None:
+        for watched in self._watched:
+            self._start(watched)
+
+    def dead(self) -> Command | None:
+        """The first command whose process has ended, if any."""
+        return next((w.child.command for w in self._watched if w.child.returncode is not None), None)
+
+    def restart_dead(self) -> None:
+        """Call it every so often: restarts whatever has died, waiting longer each time it dies soon again."""
+        now = time.monotonic()
+        for watched in self._watched:
+            code = watched.child.returncode
+            if code is None:
+                continue
+            if watched.restart_at is None:
+                self._schedule(watched, code, now)
+            elif now >= watched.restart_at:
+                self._start(watched)
+
+    def stop(self) -> None:
+        """All at once, each within the grace. Safe to repeat."""
+        for watched in self._watched:
+            watched.child.terminate()
+        deadline = time.monotonic() + self._grace_s
+        for watched in self._watched:
+            watched.child.finish(deadline)
+
+    def _start(self, watched: _Watched) -> None:
+        watched.child.start()
+        watched.started_at, watched.restart_at = time.monotonic(), None
+
+    def _schedule(self, watched: _Watched, code: int, now: float) -> None:
+        if now - watched.started_at >= STEADY_S:
+            watched.delay_s = FIRST_DELAY_S
+        self._say(f"the {watched.child.command.name} {_ending(code)}; starting it again in {watched.delay_s:g} s")
+        watched.restart_at = now + watched.delay_s
+        watched.delay_s = min(MAX_DELAY_S, watched.delay_s * 2)
+
+
+def _ending(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"

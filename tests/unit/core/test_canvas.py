@@ -1,0 +1,127 @@
+"""Between the photo and the model's frame: crops, seams, and pixels that must not change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from s2edit_core.canvas import INSIDE, crop_box, grown, make_canvas, to_image, to_tensor
+from s2edit_core.report import inside_change, outside_change, psnr_db
+
+
+def photo_of(width: int, height: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def box_mask(size: tuple[int, int], box: tuple[int, int, int, int]) -> Image.Image:
+    mask = Image.new("L", size)
+    mask.paste(255, box)
+    return mask
+
+
+@st.composite
+def photos_with_masks(draw: st.DrawFn) -> tuple[Image.Image, Image.Image, Image.Image | None]:
+    width, height = draw(st.integers(33, 150)), draw(st.integers(33, 150))
+
+    def mask() -> Image.Image:
+        left, top = draw(st.integers(0, width - 2)), draw(st.integers(0, height - 2))
+        right, bottom = draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height))
+        return box_mask((width, height), (left, top, right, bottom))
+
+    return photo_of(width, height), mask(), mask() if draw(st.booleans()) else None
+
+
+@given(photos_with_masks())
+@settings(max_examples=60, deadline=None)
+def test_outside_the_edit_mask_not_one_pixel_changes(case: tuple[Image.Image, Image.Image, Image.Image | None]) -> None:
+    photo, mask, edit_mask = case
+    canvas = make_canvas(photo, mask, edit_mask, frame_size=64, multiple=16)
+    edited = torch.rand(3, canvas.frame[1], canvas.frame[0]) * 2 - 1
+
+    result = canvas.paste(edited)
+
+    outside = np.asarray(canvas.edit_mask) < INSIDE
+    assert result.size == photo.size
+    assert np.array_equal(np.asarray(result)[outside], np.asarray(photo)[outside])
+    left, top, right, bottom = canvas.box
+    assert 0 <= left < right <= photo.width
+    assert 0 <= top < bottom <= photo.height
+    assert all(side % 16 == 0 and 16 <= side <= 64 for side in canvas.frame)
+    held = np.asarray(canvas.edit_mask) >= INSIDE
+    assert held[top:bottom, left:right].sum() == held.sum()
+
+
+def test_deep_inside_the_edit_mask_the_edit_is_what_is_seen() -> None:
+    photo = photo_of(64, 64)
+    canvas = make_canvas(photo, box_mask((64, 64), (8, 8, 56, 56)), None, frame_size=64, multiple=8)
+    assert canvas.box == (0, 0, 64, 64)
+
+    result = canvas.paste(torch.ones(3, 64, 64))
+
+    assert (np.asarray(result)[20:44, 20:44] == 255).all()
+
+
+def test_pasting_what_was_there_changes_nothing() -> None:
+    photo = photo_of(64, 64)
+    canvas = make_canvas(photo, box_mask((64, 64), (8, 8, 56, 56)), None, frame_size=64, multiple=8)
+    assert np.array_equal(np.asarray(canvas.paste(canvas.source())), np.asarray(photo))
+
+
+def test_the_crop_does_not_depend_on_an_edit_mask_that_fits_into_it() -> None:
+    photo, mask = photo_of(200, 200), box_mask((200, 200), (80, 80, 120, 120))
+    alone = make_canvas(photo, mask, None, frame_size=64, multiple=8)
+    small = make_canvas(photo, mask, box_mask((200, 200), (90, 90, 100, 100)), frame_size=64, multiple=8)
+    far = make_canvas(photo, mask, box_mask((200, 200), (0, 0, 30, 30)), frame_size=64, multiple=8)
+    assert alone.box == small.box
+    assert far.box != alone.box
+    assert far.box[:2] == (0, 0)
+
+
+def test_the_frame_keeps_the_aspect_of_a_long_crop() -> None:
+    photo = photo_of(60, 240)
+    canvas = make_canvas(photo, box_mask((60, 240), (5, 5, 55, 235)), None, frame_size=128, multiple=32)
+    assert canvas.box == (0, 0, 60, 240)
+    assert canvas.frame == (32, 128)
+
+
+def test_the_default_edit_mask_holds_the_identity_and_a_margin() -> None:
+    mask = box_mask((100, 100), (40, 40, 60, 60))
+    reach = np.asarray(grown(mask)) >= INSIDE
+    assert reach[40:60, 40:60].all()
+    assert reach[38, 50]
+    assert not reach[30, 50]
+
+
+def test_a_crop_at_the_border_is_moved_before_it_is_cut() -> None:
+    inside = np.zeros((100, 100), dtype=bool)
+    inside[0:20, 90:100] = True
+    left, top, right, bottom = crop_box(inside, (100, 100))
+    assert (top, right) == (0, 100)
+    assert (right - left, bottom - top) == (32, 32)
+
+
+def test_all_256_levels_survive_the_round_trip() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = Image.fromarray(np.stack([levels, levels[::-1], levels.T], axis=2))
+    assert np.array_equal(np.asarray(to_image(to_tensor(picture))), np.asarray(picture))
+
+
+def test_the_report_sees_one_changed_pixel_outside_and_none_where_there_is_none() -> None:
+    photo, mask = photo_of(32, 32), box_mask((32, 32), (8, 8, 24, 24))
+    same = outside_change(photo, photo, mask)
+    assert same == {"max_level_difference": 0, "psnr_db": None}
+    pixels = np.asarray(photo).copy()
+    pixels[0, 0, 0] = 255 - pixels[0, 0, 0]
+    changed = outside_change(photo, Image.fromarray(pixels), mask)
+    assert changed["max_level_difference"] == abs(255 - 2 * int(np.asarray(photo)[0, 0, 0]))
+    assert inside_change(photo, Image.fromarray(pixels), mask) == 0
+
+
+def test_psnr_is_the_textbook_value() -> None:
+    a, b = np.zeros(4, dtype=np.uint8), np.full(4, 255, dtype=np.uint8)
+    assert psnr_db(a, b) == pytest.approx(0.0)
+    assert psnr_db(np.array([0], dtype=np.uint8), np.array([1], dtype=np.uint8)) == pytest.approx(48.131, abs=1e-3)

@@ -1,0 +1,135 @@
+"""Requests, prompts and names: what is wanted, settled without a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from s2edit_core.errors import OptionInvalid, PromptInvalid
+from s2edit_core.plan import EditPlan, plan_edit
+from s2edit_core.prompts import changed_words, resolve_prompts, with_placeholder
+from s2edit_core.spec import PRESETS, EditRequest, InversionOptions, LearningOptions
+
+SUBJECTS = ("woman", "man")
+REQUEST = EditRequest(prompt="a photo of a woman with red hair", source_prompt="a photo of a woman with brown hair")
+
+
+def test_the_placeholder_stands_before_the_subject_in_both_prompts() -> None:
+    resolved = resolve_prompts(REQUEST, SUBJECTS)
+    assert resolved.source == "a photo of a [I] woman with brown hair"
+    assert resolved.target == "a photo of a [I] woman with red hair"
+    assert resolved.subject == "woman"
+
+
+def test_a_subject_is_a_whole_word() -> None:
+    assert with_placeholder("a woman and a man", "man", field="prompt") == "a woman and a [I] man"
+    with pytest.raises(PromptInvalid) as refused:
+        with_placeholder("a woman", "man", field="prompt")
+    assert refused.value.reason == "subject_not_in_prompt"
+
+
+def test_case_does_not_matter_and_a_placeholder_stays_where_it_is() -> None:
+    assert with_placeholder("A Woman", "woman", field="prompt") == "A [I] Woman"
+    assert with_placeholder("the [I] woman", "woman", field="prompt") == "the [I] woman"
+
+
+def test_without_a_source_prompt_the_subject_alone_describes_the_photo() -> None:
+    assert resolve_prompts(EditRequest(prompt="a man with a hat"), SUBJECTS).source == "a photo of a [I] man"
+
+
+def test_the_first_subject_in_the_prompt_is_taken_and_none_is_an_error() -> None:
+    assert resolve_prompts(EditRequest(prompt="a man beside a woman"), SUBJECTS).subject == "man"
+    with pytest.raises(PromptInvalid) as refused:
+        resolve_prompts(EditRequest(prompt="a lighthouse"), SUBJECTS)
+    assert (refused.value.reason, refused.value.field) == ("subject_unknown", "subject")
+
+
+def test_a_subject_that_only_the_source_has_is_an_error_of_the_prompt() -> None:
+    request = EditRequest(prompt="a photo with red hair", source_prompt="a photo of a woman")
+    with pytest.raises(PromptInvalid) as refused:
+        resolve_prompts(request, SUBJECTS)
+    assert refused.value.field == "prompt"
+
+
+def test_changed_words_are_what_the_edit_is_about() -> None:
+    assert changed_words("a woman with brown hair", "a smiling woman with Red hair, red hat") == ("smiling", "red", "hat")
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"prompt": "x", "stepps": 3}, "stepps"),
+        ({"prompt": "x", "steps": 1}, "options.steps"),
+        ({"prompt": "x", "guidance_scale": 0.5}, "options.guidance_scale"),
+        ({"prompt": "x", "guidance_scale": float("nan")}, "options.guidance_scale"),
+        ({"prompt": "x", "preset": "best"}, "preset"),
+        ({"prompt": "x", "seed": -1}, "seed"),
+    ],
+)
+def test_unknown_options_and_values_out_of_range_are_refused(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(OptionInvalid) as refused:
+        EditRequest.from_dict(values)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("name", ["prompt", "source_prompt"])
+def test_empty_prompts_are_refused(name: str) -> None:
+    with pytest.raises(PromptInvalid) as refused:
+        EditRequest(**{"prompt": "a woman", name: "  "})
+    assert (refused.value.reason, refused.value.field) == ("prompt_empty", name)
+
+
+def test_learning_and_inversion_options_are_checked() -> None:
+    with pytest.raises(OptionInvalid):
+        LearningOptions(mode="full")  # type: ignore[arg-type]
+    with pytest.raises(OptionInvalid):
+        InversionOptions(tier="magic")  # type: ignore[arg-type]
+    assert LearningOptions(mode="token").steps == LearningOptions().token_steps
+
+
+def test_a_request_survives_its_own_json_form() -> None:
+    assert EditRequest.from_dict(REQUEST.to_dict()) == REQUEST
+
+
+def test_own_steps_and_guidance_replace_the_presets() -> None:
+    resolved = replace(REQUEST, preset="instant", steps=7, guidance_scale=2.0).resolve()
+    assert (resolved.steps, resolved.guidance_scale) == (7, 2.0)
+    assert resolved.learning == PRESETS["instant"].learning
+
+
+def plan_of(request: EditRequest = REQUEST, **changes: Any) -> EditPlan:
+    things: dict[str, Any] = {
+        "image": b"photo",
+        "mask": b"mask",
+        "model": "m",
+        "source_prompt": "a photo of a [I] woman",
+        "subject": "woman",
+        "crop": (0, 0, 8, 8),
+    }
+    return plan_edit(request, **(things | changes))
+
+
+def test_the_target_prompt_enters_no_name() -> None:
+    assert plan_of(replace(REQUEST, prompt="a woman with a hat")) == plan_of()
+
+
+@pytest.mark.parametrize(
+    "change", [{"image": b"other"}, {"mask": b"other"}, {"model": "n"}, {"source_prompt": "a [I] woman"}, {"subject": "man"}]
+)
+def test_whatever_learning_depends_on_changes_both_names(change: dict[str, Any]) -> None:
+    assert plan_of(**change).concept_id != plan_of().concept_id
+    assert plan_of(**change).inversion_id != plan_of().inversion_id
+
+
+def test_what_only_the_inversion_depends_on_leaves_the_concept() -> None:
+    for other in (plan_of(crop=(0, 0, 4, 8)), plan_of(replace(REQUEST, steps=9)), plan_of(replace(REQUEST, guidance_scale=2.0))):
+        assert other.concept_id == plan_of().concept_id
+        assert other.inversion_id != plan_of().inversion_id
+
+
+def test_a_named_identity_is_the_concept() -> None:
+    named = replace(REQUEST, identity="c_" + "0" * 32)
+    assert plan_of(named).concept_id == named.identity
+    assert plan_of(named, mask=b"other").inversion_id != plan_of(named).inversion_id

@@ -1,0 +1,110 @@
+"""What can be known of the images without building them. They are built by hand or in a pipeline that has an engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from tests.unit.deploy.files import DOCKERFILES, ROOT, instructions, sent_to_the_builder
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRA = {"Dockerfile.gpu": "worker", "deploy/Dockerfile.api": "api"}
+APP = {"Dockerfile.gpu": "worker.app", "deploy/Dockerfile.api": "api.app"}
+
+
+def copied(dockerfile: str) -> list[str]:
+    """What is copied from the project, not from a former stage."""
+    sources = [argument.split()[:-1] for name, argument in instructions(dockerfile) if name == "COPY" and "--from=" not in argument]
+    return [source for line in sources for source in line]
+
+
+def command(dockerfile: str) -> list[str]:
+    argv: list[str] = json.loads(next(argument for name, argument in instructions(dockerfile) if name == "CMD"))
+    return argv
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_what_is_copied_exists_and_is_sent_to_the_builder(dockerfile: str) -> None:
+    sources = copied(dockerfile)
+    assert {"pyproject.toml", "constraints.txt", "models"} <= set(sources)
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert sent_to_the_builder(source), source
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_the_extra_that_is_installed_exists_and_versions_are_pinned(dockerfile: str) -> None:
+    runs = " ".join(argument for name, argument in instructions(dockerfile) if name == "RUN")
+    assert re.findall(r"'\.\[(\w+)\]'", runs) == [EXTRA[dockerfile]]
+    assert EXTRA[dockerfile] in PYPROJECT["project"]["optional-dependencies"]
+    assert "--constraint constraints.txt" in runs
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_an_image_runs_as_nobody_in_particular(dockerfile: str) -> None:
+    users = [argument for name, argument in instructions(dockerfile) if name == "USER"]
+    assert users[-1].isdecimal()
+    assert int(users[-1]) > 0
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_the_packages_that_are_copied_are_enough_for_the_command(dockerfile: str) -> None:
+    """Everything of ours that importing the command's module loads is in the image."""
+    assert any(part.startswith(APP[dockerfile]) for part in command(dockerfile))
+    module = APP[dockerfile]
+    show = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=ROOT,
+        env={"S2EDIT_REDIS_URL": "redis://nowhere.test:6379/0", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    ours = {"s2edit_core", "s2edit_jobs", "api", "worker", "cli", "lab"} & set(loaded)
+    assert ours <= set(copied(dockerfile))
+    assert "torch" not in loaded
+
+
+def test_the_worker_image_has_what_the_engine_loads() -> None:
+    show = "import sys, worker.s2edit_engine; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", show], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    ours = {"s2edit_core", "s2edit_jobs", "api", "worker", "cli", "lab"} & set(loaded)
+    assert "torch" in loaded
+    assert ours <= set(copied("Dockerfile.gpu"))
+
+
+def test_the_api_image_cannot_have_torch() -> None:
+    """Not by its extra, nor by what that extra brings with it; and the build looks for it."""
+    extras: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
+
+    def wants(extra: str) -> set[str]:
+        own = extras[extra]
+        inner = [name for line in own for match in re.findall(r"^s2edit\[([\w,]+)\]$", line) for name in match.split(",")]
+        return {re.split(r"[\[<>=;~ ]", line)[0] for line in own if not line.startswith("s2edit[")}.union(*map(wants, inner))
+
+    assert "fastapi" in wants("api")
+    assert not wants("api") & {"torch", "diffusers", "transformers", "accelerate", "safetensors"}
+    assert "torch" in wants("worker")
+    runs = " ".join(argument for name, argument in instructions("deploy/Dockerfile.api") if name == "RUN")
+    assert "import torch" in runs
+
+
+def test_the_api_image_checks_its_health_where_the_api_answers() -> None:
+    from api.app import create_app
+    from s2edit_jobs.bootstrap import build_services
+    from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
+    from s2edit_jobs.settings import Settings
+
+    check = next(argument for name, argument in instructions("deploy/Dockerfile.api") if name == "HEALTHCHECK")
+    port, path = re.findall(r"http://127\.0\.0\.1:(\d+)(/\w+)", check)[0]
+    assert port == command("deploy/Dockerfile.api")[-1]
+    services = build_services(
+        Settings(model="nobody/no-model"), artifacts=MemoryArtifactStore(), store=MemoryJobStore(), queue=MemoryJobQueue()
+    )
+    assert path in create_app(services).openapi()["paths"]

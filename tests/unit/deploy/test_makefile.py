@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.deploy.files import ROOT
+
+
+def make(*arguments: str) -> str:
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_help_names_every_target_that_people_use() -> None:
+    named = re.findall(r"^  make ([a-z-]+)", make("help"), re.MULTILINE)
+    assert {"demo", "test", "check", "test-slow", "up", "help", "constraints"} <= set(named)
+
+
+@pytest.mark.parametrize(("target", "runs"), [("demo", "s2edit demo"), ("up", "s2edit up"), ("test", "-m pytest")])
+def test_a_target_sets_up_what_it_needs_first(target: str, runs: str) -> None:
+    """As in a fresh clone: without a stamp, torch comes first and alone, then the rest."""
+    steps = make("--dry-run", "--always-make", target)
+    torch, rest, run = (steps.index(text) for text in ("^torch==", "--editable", runs))
+    assert torch < rest < run
+
+
+def test_another_index_for_torch_is_for_torch_alone() -> None:
+    steps = make("--dry-run", "--always-make", "demo", "TORCH_INDEX_URL=https://index.test/cpu")
+    lines = [line for line in steps.splitlines() if "index.test" in line]
+    assert len(lines) == 1
+    assert "--no-deps" in lines[0]
+
+
+def test_constraints_pin_torch_and_everything_else_exactly() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line) for line in lines)
+    assert sum(line.startswith("torch==") for line in lines) == 1
+
+
+def test_every_direct_dependency_is_pinned() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [line for lines in (project["dependencies"], *project["optional-dependencies"].values()) for line in lines]
+    names = {re.split(r"[\[<>=;~ ]", line)[0].lower() for line in wanted} - {"s2edit"}
+    pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    normal = {name.replace("_", "-") for name in pinned}
+    assert not {name.replace("_", "-") for name in names} - normal
+
+
+def test_continuous_integration_runs_checks_and_tests_and_fails_with_either(tmp_path: Path) -> None:
+    """The script itself, with a `make` that fails as told."""
+    for failing, expected in (("none", 0), ("check", 1), ("test", 1)):
+        asked = tmp_path / f"asked-{failing}"
+        fake = tmp_path / failing / "make"
+        fake.parent.mkdir()
+        fake.write_text(f'#!/bin/sh\nfor last; do :; done\necho "$last" >> {asked}\ntest "$last" != {failing}\n')
+        fake.chmod(0o755)
+        done = subprocess.run(
+            [ROOT / ".ci" / "run"], env={"PATH": f"{fake.parent}:/usr/bin:/bin"}, capture_output=True, text=True, check=False
+        )
+        assert asked.read_text().split() == ["check", "test"]
+        assert (done.returncode != 0) == bool(expected), done.stdout
