@@ -263,7 +263,7 @@ def caption(attributes: Attributes, rng: random.Random | None = None) -> str:
     if attributes.expression != "neutral" and said(0.95):
         words.append(attributes.expression)
     words.append(attributes.gender)
-    hair = [attributes.hair_length] if said(0.6) else []
+    hair: list[str] = [attributes.hair_length] if said(0.6) else []
     hair += ["curly"] if attributes.curly and said(0.93) else []
     hair += [attributes.hair_colour] if said(0.93) else []
     phrases = [" ".join([*hair, "hair"])] if hair else []

@@ -12,8 +12,9 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def run_ddim(pipe: S2EditPipeline, cases: list[Case], guidance: float, steps: in
     return _edit_all(pipe, cases, [None] * len(cases), inversions)
 
 
-def run_s2edit(pipe: S2EditPipeline, cases: list[Case], preset: Preset, guidance: float) -> Edited:
+def run_s2edit(preset: Preset, pipe: S2EditPipeline, cases: list[Case], guidance: float) -> Edited:
     backbone = pipe.backbone
     prompts = [with_placeholder(case.prompt, case.subject, field="source_prompt") for case in cases]
     concepts = drive_all(
@@ -134,7 +135,7 @@ def run_s2edit(pipe: S2EditPipeline, cases: list[Case], preset: Preset, guidance
         ],
         backbone.evaluate,
     )
-    return _edit_all(pipe, cases, list(concepts), inversions, masked=masked)
+    return _edit_all(pipe, cases, concepts, inversions, masked=masked)
 
 
 def _requested(case: Case) -> tuple[str, ...]:
@@ -149,7 +150,7 @@ def _requested(case: Case) -> tuple[str, ...]:
 def _edit_all(
     pipe: S2EditPipeline,
     cases: list[Case],
-    concepts: list[Concept | None] | list[None],
+    concepts: Sequence[Concept | None],
     inversions: list[Inversion],
     *,
     masked: bool = True,
@@ -174,24 +175,15 @@ def _one_edit(
     return edit(pipe.backbone, inversion, target, gates, tuple(concepts.values()))
 
 
+def _balanced(**learning: Any) -> Preset:
+    return replace(PRESETS["balanced"], learning=replace(PRESETS["balanced"].learning, **learning))
+
+
 METHODS: dict[str, Callable[[S2EditPipeline, list[Case], float], Edited]] = {
     "ddim": run_ddim,
-    **{
-        name: (lambda pipe, cases, guidance, preset=preset: run_s2edit(pipe, cases, preset, guidance))
-        for name, preset in PRESETS.items()
-    },
-    "balanced-unmasked": lambda pipe, cases, guidance: run_s2edit(
-        pipe,
-        cases,
-        replace(PRESETS["balanced"], learning=replace(PRESETS["balanced"].learning, masked=False)),
-        guidance,
-    ),
-    "balanced-no-orthogonality": lambda pipe, cases, guidance: run_s2edit(
-        pipe,
-        cases,
-        replace(PRESETS["balanced"], learning=replace(PRESETS["balanced"].learning, orthogonality=0.0)),
-        guidance,
-    ),
+    **{name: partial(run_s2edit, preset) for name, preset in PRESETS.items()},
+    "balanced-unmasked": partial(run_s2edit, _balanced(masked=False)),
+    "balanced-no-orthogonality": partial(run_s2edit, _balanced(orthogonality=0.0)),
 }
 
 

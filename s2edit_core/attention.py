@@ -57,7 +57,7 @@ Gates = tuple[Tensor, ...]
 
 def cross_layers(unet: nn.Module) -> tuple[CrossLayer, ...]:
     """The cross-attention layers in the order in which `named_modules` gives them. Raises `ModelUnusable` if there are none."""
-    levels = len(unet.config.block_out_channels)  # type: ignore[union-attr]
+    levels = len(cast(Any, unet).config.block_out_channels)
     layers = []
     for name, module in unet.named_modules():
         if name.endswith(".attn2"):

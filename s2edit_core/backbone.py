@@ -165,7 +165,7 @@ class Backbone:
                 for i, row in enumerate(rows)
             ]
             if learns:
-                torch.stack([loss for loss in losses if loss is not None]).sum().backward()  # type: ignore[no-untyped-call]
+                torch.stack([loss for loss in losses if loss is not None]).sum().backward()
         check_finite(eps)
         return [_answer(i, eps, losses[i], keys, values) for i in range(len(rows))]
 
