@@ -9,7 +9,7 @@
 .DELETE_ON_ERROR:
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check -c constraints.txt
 # Tried in this order: a name on PATH may be a version manager's shim that doesn't run.
 PYTHONS := $(PYTHON) python3.11 python3.12 python3
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))

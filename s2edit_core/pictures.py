@@ -58,12 +58,18 @@ def decode_photo(data: bytes) -> Image.Image:
         raise ImageInvalid("the image is CMYK without a colour profile: send RGB", field="image", reason="image_mode")
     if profile:
         picture = _to_srgb(picture, profile)
+    picture = _in_8_bits(picture)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         layered = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered)
-    if picture.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
-        picture = Image.fromarray(np.rint(np.asarray(picture, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
     return picture.convert("RGB")
+
+
+def _in_8_bits(picture: Image.Image) -> Image.Image:
+    """16-bit grey scaled to 8 bits, where Pillow's own conversion would clip; its transparent level, if any, counts as painted."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray(np.rint(np.asarray(picture, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
 
 
 def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
@@ -88,15 +94,13 @@ def decode_mask(data: bytes, size: tuple[int, int], field: str = "mask") -> Imag
     White marks the region. A mask with transparency and no black-and-white drawing marks it by its alpha. A mask of another
     size is resized (area average) where its aspect agrees with the photo's.
     """
-    picture = _open(data, field)
+    picture = _in_8_bits(_open(data, field))
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         layered = picture.convert("RGBA")
         alpha = layered.getchannel("A")
         drawn = Image.alpha_composite(Image.new("RGBA", layered.size, "black"), layered).convert("L")
-        low, high = drawn.getextrema()
-        mask = alpha if low == high == 0 else drawn
-    elif picture.mode.startswith("I"):
-        mask = Image.fromarray(np.rint(np.asarray(picture, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+        black, opaque = drawn.getextrema() == (0, 0), alpha.getextrema() == (255, 255)
+        mask = alpha if black and not opaque else drawn
     else:
         mask = picture.convert("L")
     if mask.size != size:

@@ -87,7 +87,7 @@ class InversionOptions:
             raise OptionInvalid(f"tier must be one of {', '.join(get_args(InversionTier))}", field="options.tier")
         _check("inner_steps", self.inner_steps, 1, 1000)
         _check("rate", self.rate, 1e-8, 1)
-        _check("tolerance", self.tolerance, 0, 1)
+        _check("tolerance", self.tolerance, 0, 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

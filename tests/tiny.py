@@ -21,6 +21,7 @@ def tiny_parts(seed: int = 0) -> dict[str, Any]:
     """UNet with cross-attention at two levels, auto-encoder of factor 4, two-layer text encoder, 32 × 32 frames."""
     torch.manual_seed(seed)
     tokenizer: CLIPTokenizer = build_tokenizer()
+    tokenizer.model_max_length = 32
     return {
         "unet": UNet2DConditionModel(
             sample_size=8,

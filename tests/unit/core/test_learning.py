@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lab.train_denoiser import MAX_TOKENS
 from s2edit_core import learning
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept, Full, LowRank
@@ -200,7 +201,7 @@ def test_the_identity_mask_gates_the_placeholder_while_learning(backbone: Backbo
         return
     for row in seen:
         assert row.gates is not None
-        top = row.gates[0].view(8, 8, 32)
+        top = row.gates[0].view(8, 8, MAX_TOKENS)
         assert (top[1:7, 2:6, 5] == 1).all()
         assert top[:, :, 5].sum() == 24
         assert (top[:, :, :5] == 1).all()

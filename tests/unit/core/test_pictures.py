@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
 from s2edit_core.pictures import decode_mask, decode_photo, encode_png
@@ -21,6 +24,22 @@ def png(picture: Image.Image, **options: object) -> bytes:
 def gradient(size: tuple[int, int] = (64, 48)) -> Image.Image:
     x = np.linspace(0, 255, size[0]).astype(np.uint8)
     return Image.fromarray(np.stack([np.tile(x, (size[1], 1))] * 3, axis=2))
+
+
+def noise(size: tuple[int, int] = (64, 48)) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def written_out(size: tuple[int, int], depth: int, colour: int, pixel: bytes, transparent: bytes = b"", rows: int | None = None) -> bytes:
+    """A PNG of one colour, chunk by chunk: for kinds that Pillow does not write. `rows` may fall short of the height."""
+    header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, 0)
+    body = zlib.compress((b"\0" + pixel * size[0]) * (size[1] if rows is None else rows))
+    middle = chunk(b"tRNS", transparent) if transparent else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + middle + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def test_a_png_is_read_back_as_it_was() -> None:
@@ -60,16 +79,92 @@ def test_16_bit_grey_is_scaled_and_not_clipped() -> None:
     [
         (b"", "image_format"),
         (b"not an image at all", "image_format"),
-        (png(gradient())[:-60], "image_damaged"),
+        (png(noise())[:300], "image_damaged"),
+        (png(noise())[:-30], "image_damaged"),
+        (png(noise())[:400] + b"junk" + png(noise())[404:], "image_damaged"),
         (png(gradient((20, 20))), "image_too_small"),
     ],
-    ids=["empty", "text", "truncated", "small"],
+    ids=["empty", "text", "truncated", "without its end", "overwritten", "small"],
 )
 def test_what_is_no_sound_photo_is_refused_with_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(ImageInvalid) as refused:
         decode_photo(data)
     assert refused.value.reason == reason
     assert refused.value.field == "image"
+
+
+def test_16_bit_grey_with_a_transparent_level_is_scaled_too() -> None:
+    data = written_out((40, 40), 16, 0, struct.pack(">H", 257 * 100), transparent=struct.pack(">H", 7))
+    assert decode_photo(data).getpixel((5, 5)) == (100, 100, 100)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_comes_out_upright(orientation: int) -> None:
+    """A picture with a white corner at the top left when upright, stored turned or mirrored."""
+    upright = Image.new("RGB", (64, 48))
+    upright.paste((255, 255, 255), (0, 0, 16, 16))
+    stored_as = {
+        1: (),
+        2: (Image.Transpose.FLIP_LEFT_RIGHT,),
+        3: (Image.Transpose.ROTATE_180,),
+        4: (Image.Transpose.FLIP_TOP_BOTTOM,),
+        5: (Image.Transpose.TRANSPOSE,),
+        6: (Image.Transpose.ROTATE_90,),
+        7: (Image.Transpose.TRANSVERSE,),
+        8: (Image.Transpose.ROTATE_270,),
+    }
+    stored = upright
+    for turn in stored_as[orientation]:
+        stored = stored.transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = decode_photo(png(stored, exif=exif))
+    assert np.array_equal(np.asarray(decoded), np.asarray(upright))
+
+
+@pytest.mark.parametrize(
+    ("data", "level"),
+    [
+        (png(Image.new("L", (40, 40), 90)), (90, 90, 90)),
+        (png(Image.new("1", (40, 40), 1)), (255, 255, 255)),
+        (png(Image.new("LA", (40, 40), (90, 0))), (255, 255, 255)),
+        (png(Image.new("RGBA", (40, 40), (0, 0, 0, 51))), (204, 204, 204)),
+        (written_out((40, 40), 16, 2, struct.pack(">HHH", 257 * 9, 257 * 8, 0)), (9, 8, 0)),
+        (written_out((40, 40), 8, 2, bytes([1, 2, 3]), transparent=struct.pack(">HHH", 1, 2, 3)), (255, 255, 255)),
+    ],
+    ids=["grey", "black and white", "clear grey", "a fifth of black", "16-bit RGB", "RGB with a clear colour"],
+)
+def test_every_kind_of_png_becomes_rgb(data: bytes, level: tuple[int, int, int]) -> None:
+    decoded = decode_photo(data)
+    assert decoded.mode == "RGB"
+    assert decoded.getpixel((5, 5)) == level
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_webp_is_read(lossless: bool) -> None:
+    buffer = io.BytesIO()
+    gradient().save(buffer, "WEBP", lossless=lossless, quality=95)
+    difference = np.abs(np.asarray(decode_photo(buffer.getvalue())).astype(int) - np.asarray(gradient()))
+    assert difference.max() <= (0 if lossless else 8)
+
+
+@pytest.mark.parametrize("size", [(8000, 7500), (30000, 30000), (100000, 500)], ids=["60 MP", "900 MP", "50 MP"])
+@pytest.mark.parametrize("decode", [decode_photo, lambda data: decode_mask(data, (64, 64))], ids=["photo", "mask"])
+def test_a_bomb_is_refused_by_its_header_before_anything_is_unpacked(size: tuple[int, int], decode: Any) -> None:
+    """The file says its size and holds one row: it is refused for what it says, not for what is missing."""
+    with pytest.raises(ImageInvalid) as refused:
+        decode(written_out(size, 1, 0, b"", rows=1))
+    assert refused.value.reason == "image_too_large"
+
+
+def test_a_colour_profile_is_converted_to_srgb() -> None:
+    """The same numbers under a profile of another tone curve look otherwise; under sRGB's own they stay."""
+    picture = Image.new("RGB", (40, 40), (128, 128, 128))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert decode_photo(png(picture, icc_profile=srgb)).getpixel((5, 5)) == (128, 128, 128)
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for unusable in (lab, b"no profile at all"):
+        assert decode_photo(png(picture, icc_profile=unusable)).getpixel((5, 5)) == (128, 128, 128)
 
 
 def test_a_gif_is_refused_though_pillow_could_read_it() -> None:
@@ -120,3 +215,42 @@ def test_a_mask_drawn_in_alpha_alone_counts_by_its_alpha() -> None:
     mask = decode_mask(png(drawn), (64, 48))
     assert mask.getpixel((20, 15)) == 255
     assert mask.getpixel((0, 0)) == 0
+
+
+def test_a_mask_painted_white_on_nothing_counts_by_what_is_painted() -> None:
+    drawn = Image.new("RGBA", (64, 48), (0, 0, 0, 0))
+    drawn.paste((0, 0, 0, 255), (0, 0, 8, 48))
+    drawn.paste((255, 255, 255, 255), (16, 12, 32, 24))
+    mask = decode_mask(png(drawn), (64, 48))
+    assert int((np.asarray(mask) == 255).sum()) == 16 * 12
+
+
+def test_a_canvas_on_which_nothing_was_painted_is_an_empty_mask() -> None:
+    """As a browser exports it: black and opaque, with an alpha channel that says nothing."""
+    with pytest.raises(MaskInvalid) as refused:
+        decode_mask(png(Image.new("RGBA", (64, 48), (0, 0, 0, 255))), (64, 48))
+    assert refused.value.reason == "mask_empty"
+
+
+def test_a_16_bit_mask_is_scaled() -> None:
+    deep = np.zeros((48, 64), dtype=np.uint16)
+    deep[:, :32] = 65535
+    deep[:, 32:] = 300  # nearly black
+    mask = np.asarray(decode_mask(png(Image.fromarray(deep)), (64, 48)))
+    assert (mask[:, :32] == 255).all()
+    assert (mask[:, 32:] == 1).all()
+
+
+@pytest.mark.parametrize(("size", "taken"), [((1000, 750), True), ((1000, 745), True), ((1000, 735), False), ((750, 1000), False)])
+def test_aspects_agree_to_one_in_a_hundred(size: tuple[int, int], taken: bool) -> None:
+    if taken:
+        assert decode_mask(png(square_mask(size)), (64, 48)).size == (64, 48)
+        return
+    with pytest.raises(MaskInvalid, match=r"1000×735|750×1000"):
+        decode_mask(png(square_mask(size)), (64, 48))
+
+
+def test_a_mask_that_is_no_image_is_refused_by_its_own_name() -> None:
+    with pytest.raises(ImageInvalid) as refused:
+        decode_mask(b"junk", (64, 48), "edit_mask")
+    assert (refused.value.reason, refused.value.field) == ("image_format", "edit_mask")

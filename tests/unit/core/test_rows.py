@@ -15,7 +15,7 @@ from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept, Full, LowRank
 from s2edit_core.conditioning import keys_values, prompt_gates, text_states, tokenize, word_embedding
 from s2edit_core.errors import NumbersNotFinite
-from s2edit_core.rows import Algorithm, Answer, Answers, Row, Rows, drive, evaluating
+from s2edit_core.rows import Algorithm, Answer, Answers, Row, Rows, drive, drive_all, evaluating
 from s2edit_core.spec import PLACEHOLDER, Progress
 
 SQUARE, WIDE = (8, 8), (6, 10)
@@ -225,3 +225,28 @@ def test_an_error_of_the_device_closes_the_algorithm() -> None:
     with pytest.raises(NumbersNotFinite):
         drive(counting(log, 3), failing)
     assert log == ["closed"]
+
+
+def test_algorithms_side_by_side_get_their_own_answers_in_shared_passes() -> None:
+    logs: list[list[str]] = [[], [], []]
+    passes: list[int] = []
+
+    def noting(rows: Rows) -> Answers:
+        passes.append(len(rows))
+        return doubling(rows)
+
+    algorithms = [counting(log, rows) for log, rows in zip(logs, (1, 3, 2), strict=True)]
+    assert drive_all(algorithms, noting) == ["done"] * 3
+    assert passes == [3, 2, 1]
+    assert logs[1] == ["row 0", "row 2", "row 4", "closed"]
+
+
+def test_one_failure_closes_all_algorithms_side_by_side() -> None:
+    logs: list[list[str]] = [[], []]
+
+    def failing(rows: Rows) -> Answers:
+        raise NumbersNotFinite("lost")
+
+    with pytest.raises(NumbersNotFinite):
+        drive_all([counting(log, 2) for log in logs], failing)
+    assert logs == [["closed"], ["closed"]]

@@ -154,7 +154,7 @@ def test_a_request_that_the_model_refuses_fails_with_its_reason(shop: Shop) -> N
     shop.work()
     failure = shop.get(job_id).failure
     assert failure is not None
-    assert (failure.code, failure.field, failure.retryable) == ("prompt_invalid", "subject", False)
+    assert (failure.code, failure.field, failure.retryable) == ("subject_unknown", "subject", False)
     assert "no word of the prompt names the person" in failure.message
     assert not shop.queue.rings
 

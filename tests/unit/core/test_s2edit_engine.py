@@ -1,0 +1,239 @@
+"""The worker's engine over the tiny model: bytes in, bytes out, everything between for real."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lab.portraits import person_mask, render, sample_person
+from s2edit_core.backbone import Backbone
+from s2edit_core.errors import ArtifactMismatch, MaskInvalid, PromptInvalid
+from s2edit_core.pictures import encode_png
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.spec import EditRequest, Progress
+from tests.tiny import tiny_backbone
+from worker.engine import Edited, EditInputs, Engine, Made
+from worker.s2edit_engine import S2EditEngine
+
+REQUEST = EditRequest(
+    prompt="a photo of a woman with red hair", source_prompt="a photo of a woman with black hair", preset="instant", steps=4
+)
+
+
+def photo() -> Image.Image:
+    """A portrait in a wider picture, so that the crop is a part of it."""
+    wide = Image.new("RGB", (190, 128), (90, 120, 150))
+    wide.paste(render(sample_person(1)), (40, 0))
+    return wide
+
+
+def mask_of(box: tuple[int, int, int, int] | None = None) -> Image.Image:
+    mask = Image.new("L", (190, 128))
+    if box is None:
+        mask.paste(person_mask(sample_person(1)), (40, 0))
+    else:
+        mask.paste(255, box)
+    return mask
+
+
+INPUTS = EditInputs(image=encode_png(photo()), mask=encode_png(mask_of()))
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return tiny_backbone(dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def engine(backbone: Backbone) -> Iterator[S2EditEngine]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(S2EditPipeline, "from_pretrained", lambda _model, device: S2EditPipeline(backbone))
+        yield S2EditEngine("tiny", device="cpu")
+
+
+class Run:
+    """One edit, driven to its end, and what it yielded."""
+
+    def __init__(self, engine: Engine, request: EditRequest = REQUEST, inputs: EditInputs = INPUTS, **saved: bytes | None) -> None:
+        self.progress: list[Progress] = []
+        self.made: dict[str, Made] = {}
+        steps = engine.edit(request, inputs, **({"concept": None, "inversion": None} | saved))
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                self.edited: Edited = end.value
+                return
+            if isinstance(event, Made):
+                self.made[event.kind] = event
+            else:
+                self.progress.append(event)
+
+    def saved(self) -> dict[str, Any]:
+        return {kind: made.data for kind, made in self.made.items()}
+
+    def pixels(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        return np.asarray(Image.open(io.BytesIO(self.edited.image_png)))
+
+
+@pytest.fixture(scope="module")
+def cold(engine: S2EditEngine) -> Run:
+    return Run(engine)
+
+
+def test_a_cold_edit_goes_through_all_phases_in_order(cold: Run) -> None:
+    assert list(dict.fromkeys(p.phase for p in cold.progress)) == ["learning", "inverting", "editing", "finishing"]
+    for phase in ("learning", "inverting", "editing"):
+        steps = [p.step for p in cold.progress if p.phase == phase]
+        assert steps == sorted(steps)
+        assert steps[-1] == next(p.total for p in cold.progress if p.phase == phase)
+
+
+def test_a_cold_edit_makes_what_the_plan_names(engine: S2EditEngine, cold: Run) -> None:
+    plan = engine.plan(REQUEST, INPUTS)
+    assert {kind: made.id for kind, made in cold.made.items()} == {"concept": plan.concept_id, "inversion": plan.inversion_id}
+    assert cold.made["concept"].source_prompt == "a photo of a [I] woman with black hair"
+    assert cold.made["concept"].subject == "woman"
+
+
+def test_outside_the_edit_mask_the_answer_is_the_upload(engine: S2EditEngine, cold: Run) -> None:
+    upload = np.asarray(photo())
+    assert cold.pixels().shape == upload.shape
+    outside = np.asarray(engine._begin(REQUEST, INPUTS).canvas.edit_mask) < 128
+    assert outside.sum() > 1000
+    assert np.array_equal(cold.pixels()[outside], upload[outside])
+    assert (cold.pixels()[~outside] != upload[~outside]).mean() > 0.5  # the tiny model draws noise: it shows inside
+
+
+def test_an_edit_mask_of_ones_own_is_kept_to_the_pixel(engine: S2EditEngine) -> None:
+    drawn = mask_of((90, 20, 120, 50))
+    run = Run(engine, inputs=replace(INPUTS, edit_mask=encode_png(drawn)))
+    outside = np.asarray(drawn) == 0
+    assert np.array_equal(run.pixels()[outside], np.asarray(photo())[outside])
+    assert not np.array_equal(run.pixels()[~outside], np.asarray(photo())[~outside])
+
+
+def test_a_warm_edit_learns_nothing_and_gives_the_same_bytes(engine: S2EditEngine, cold: Run) -> None:
+    warm = Run(engine, **cold.saved())
+    assert warm.edited.image_png == cold.edited.image_png
+    assert warm.made == {}
+    assert {p.phase for p in warm.progress} == {"editing", "finishing"}
+    assert (warm.edited.report["learning_steps"], cold.edited.report["learning_steps"]) == (0, 50)
+    assert warm.edited.report["unet_evaluations"] == 2 * 4  # a conditional and an unconditional row per step
+    assert cold.edited.report["unet_evaluations"] == 50 * 4 + 4 + 2 * 4 + 2 * 4
+
+
+def test_a_second_edit_of_the_same_photo_shares_both_and_differs(engine: S2EditEngine, cold: Run) -> None:
+    other = replace(REQUEST, prompt="a photo of a smiling woman with glasses")
+    assert engine.plan(other, INPUTS) == engine.plan(REQUEST, INPUTS)
+    assert Run(engine, other, **cold.saved()).edited.image_png != cold.edited.image_png
+
+
+def test_a_new_inversion_can_start_from_a_kept_concept(engine: S2EditEngine, cold: Run) -> None:
+    half_warm = Run(engine, concept=cold.made["concept"].data)
+    assert half_warm.edited.image_png == cold.edited.image_png
+    assert half_warm.made["inversion"].data == cold.made["inversion"].data
+
+
+def test_an_edit_mask_that_moves_the_crop_asks_for_another_inversion(engine: S2EditEngine) -> None:
+    """What fits into the identity's crop shares the inversion; what reaches beyond it does not; the concept stays."""
+    plan = engine.plan(REQUEST, INPUTS)
+    small = engine.plan(REQUEST, replace(INPUTS, edit_mask=encode_png(mask_of((90, 20, 120, 50)))))
+    far = engine.plan(REQUEST, replace(INPUTS, edit_mask=encode_png(mask_of((0, 0, 30, 30)))))
+    assert small == plan
+    assert far.concept_id == plan.concept_id
+    assert far.inversion_id != plan.inversion_id
+
+
+def test_what_is_learned_does_not_depend_on_the_edit_mask(engine: S2EditEngine, cold: Run) -> None:
+    far = Run(engine, inputs=replace(INPUTS, edit_mask=encode_png(mask_of((0, 0, 30, 30)))))
+    assert far.made["concept"].data == cold.made["concept"].data
+
+
+def test_the_report_is_json_and_says_that_nothing_outside_changed(cold: Run) -> None:
+    import json
+
+    report = json.loads(json.dumps(cold.edited.report, allow_nan=False))
+    assert report["outside_edit_mask"] == {"max_level_difference": 0, "psnr_db": None}
+    assert report["outside_edit_mask_raw"]["max_level_difference"] > 0
+    assert report["mean_change_inside"] > 0
+    assert set(report["seconds"]) == {"preparing", "learning", "inverting", "editing", "finishing", "total"}
+    assert report["concept"]["steps"] == 50
+
+
+@pytest.mark.parametrize("stop_in", ["learning", "inverting", "editing"])
+def test_closing_midway_leaves_the_model_as_it_was(engine: S2EditEngine, backbone: Backbone, cold: Run, stop_in: str) -> None:
+    before = dict(backbone.unet.attn_processors)
+    steps = engine.edit(REQUEST, INPUTS, concept=None, inversion=None)
+    for event in steps:
+        if isinstance(event, Progress) and event.phase == stop_in:
+            break
+    steps.close()
+    assert dict(backbone.unet.attn_processors) == before
+    assert not backbone.text_encoder.get_input_embeddings()._forward_hooks
+    assert Run(engine, **cold.saved()).edited.image_png == cold.edited.image_png
+
+
+def test_two_edits_taking_turns_do_not_disturb_each_other(engine: S2EditEngine, cold: Run) -> None:
+    """The model holds nothing of an edit between two steps."""
+    first = engine.edit(REQUEST, INPUTS, **cold.saved())
+    second = engine.edit(replace(REQUEST, prompt="a photo of a woman with glasses"), INPUTS, **cold.saved())
+    while True:
+        try:
+            next(first)
+        except StopIteration as end:
+            assert end.value.image_png == cold.edited.image_png
+            return
+        next(second, None)
+
+
+@pytest.mark.parametrize("kind", ["concept", "inversion"])
+def test_what_another_model_made_is_refused(engine: S2EditEngine, cold: Run, kind: str) -> None:
+    fingerprint = engine.pipeline.backbone.fingerprint.encode()
+    foreign = cold.saved()[kind].replace(fingerprint, b"0" * len(fingerprint))
+    assert foreign != cold.saved()[kind]
+    with pytest.raises(ArtifactMismatch):
+        Run(engine, **(cold.saved() | {kind: foreign}))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [("a lighthouse", "subject_unknown"), ("a woman " + "with a hat " * 20, "prompt_too_long")],
+)
+def test_prompts_that_cannot_be_are_refused_at_once(engine: S2EditEngine, prompt: str, reason: str) -> None:
+    request = EditRequest(prompt=prompt)
+    with pytest.raises(PromptInvalid) as planned:
+        engine.plan(request, INPUTS)
+    with pytest.raises(PromptInvalid) as edited:
+        next(engine.edit(request, INPUTS, concept=None, inversion=None))
+    assert planned.value.reason == edited.value.reason == reason
+
+
+def test_an_empty_mask_is_refused_at_once(engine: S2EditEngine) -> None:
+    with pytest.raises(MaskInvalid):
+        engine.plan(REQUEST, replace(INPUTS, mask=encode_png(Image.new("L", (190, 128)))))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (300, 90), (90, 300)])
+def test_photos_of_any_shape_come_back_in_their_own(engine: S2EditEngine, size: tuple[int, int]) -> None:
+    picture = render(sample_person(2), 256).resize(size)
+    mask = Image.new("L", size)
+    mask.paste(255, (size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2))
+    run = Run(engine, replace(REQUEST, steps=2), EditInputs(encode_png(picture), encode_png(mask)))
+    assert run.pixels().shape == (size[1], size[0], 3)
+    assert run.edited.report["outside_edit_mask"]["max_level_difference"] == 0
+
+
+def test_the_paper_preset_runs_with_its_null_text(engine: S2EditEngine, cold: Run) -> None:
+    request = replace(REQUEST, preset="paper", steps=2)
+    run = Run(engine, request, concept=cold.made["concept"].data)
+    inversion = run.edited.report["inversion"]
+    assert inversion["tier"] == "null_text"
+    assert inversion["inner_iterations"] >= 2
