@@ -33,8 +33,12 @@ class Progress:
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
-    if not (math.isfinite(value) and low <= value <= high):
-        raise OptionInvalid(f"{name} must lie between {low:g} and {high:g}, not {value!r}", field=f"options.{name}")
+    """`value` is a number in low..high; a whole one where the limits are whole numbers (`int`)."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    whole = isinstance(low, int) and isinstance(high, int)
+    if not (number and low <= value <= high and (isinstance(value, int) or not whole)):
+        kind = "a whole number" if whole else "a number"
+        raise OptionInvalid(f"{name} must be {kind} between {low:g} and {high:g}, not {value!r}", field=f"options.{name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,9 @@ class LearningOptions:
         _check("token_steps", self.token_steps, 0, 5000)
         _check("joint_steps", self.joint_steps, 0, 5000)
         _check("batch", self.batch, 1, 64)
-        _check("orthogonality", self.orthogonality, 0, 100)
+        for name in ("token_rate", "joint_token_rate", "kv_rate"):
+            _check(name, getattr(self, name), 0.0, 1.0)
+        _check("orthogonality", self.orthogonality, 0.0, 100.0)
         _check("bank_words", self.bank_words, 0, 1000)
 
     @property
@@ -86,8 +92,8 @@ class InversionOptions:
         if self.tier not in get_args(InversionTier):
             raise OptionInvalid(f"tier must be one of {', '.join(get_args(InversionTier))}", field="options.tier")
         _check("inner_steps", self.inner_steps, 1, 1000)
-        _check("rate", self.rate, 1e-8, 1)
-        _check("tolerance", self.tolerance, 0, 1000)
+        _check("rate", self.rate, 1e-8, 1.0)
+        _check("tolerance", self.tolerance, 0.0, 1000.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +109,7 @@ class Preset:
     def __post_init__(self) -> None:
         _check("steps", self.steps, 2, 999)  # 1000 "leading" steps with offset 1 would begin past the last timestep
         if self.guidance_scale is not None:
-            _check("guidance_scale", self.guidance_scale, 1, 30)
+            _check("guidance_scale", self.guidance_scale, 1.0, 30.0)
 
 
 PRESETS: Mapping[PresetName, Preset] = {
@@ -149,13 +155,13 @@ class EditRequest:
     def __post_init__(self) -> None:
         for name in ("prompt", "source_prompt"):
             text = getattr(self, name)
-            if text is not None and not text.strip():
+            if text is not None and not (isinstance(text, str) and text.strip()):
                 raise PromptInvalid(f"the {name} is empty: say what the picture should show", field=name, reason="prompt_empty")
         if self.subject is not None and len(self.subject.split()) != 1:
             raise PromptInvalid("the subject must be one word of the prompt", field="subject", reason="subject_invalid")
         if self.preset not in PRESETS:
             raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {self.preset!r}", field="preset")
-        if not 0 <= self.seed < 2**63:
+        if not (isinstance(self.seed, int) and 0 <= self.seed < 2**63):
             raise OptionInvalid("seed must lie between 0 and 2^63 − 1", field="seed")
         self.resolve()
 

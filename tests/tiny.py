@@ -12,6 +12,9 @@ from lab.train_denoiser import build_tokenizer
 from s2edit_core.backbone import Backbone, ModelCard
 from s2edit_core.schedule import schedule_of
 
+TOKENS = 32
+"""How many tokens a prompt of the tiny model has, padding and all."""
+
 CARD = ModelCard(
     subjects=("woman", "man"), attribute_words=("red", "black", "hair", "glasses", "hat", "smiling"), guidance_scale=3.0
 )
@@ -21,7 +24,7 @@ def tiny_parts(seed: int = 0) -> dict[str, Any]:
     """UNet with cross-attention at two levels, auto-encoder of factor 4, two-layer text encoder, 32 × 32 frames."""
     torch.manual_seed(seed)
     tokenizer: CLIPTokenizer = build_tokenizer()
-    tokenizer.model_max_length = 32
+    tokenizer.model_max_length = TOKENS
     return {
         "unet": UNet2DConditionModel(
             sample_size=8,

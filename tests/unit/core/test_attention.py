@@ -9,14 +9,13 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from lab.train_denoiser import MAX_TOKENS
 from s2edit_core.attention import KeysValues, RowAttention, cross_layers, layer_size, make_gates
 from s2edit_core.backbone import Backbone
 from s2edit_core.conditioning import keys_values, prompt_keys_values, text_states, tokenize
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.rows import Row
 from s2edit_core.schedule import schedule_of
-from tests.tiny import CARD, tiny_parts
+from tests.tiny import CARD, TOKENS, tiny_parts
 
 PROMPT = "a photo of a woman with glasses"
 
@@ -142,7 +141,7 @@ def test_a_token_does_nothing_outside_its_mask(backbone: Backbone, size: tuple[i
     position = 3
     mask = torch.zeros(4 * size[0], 4 * size[1])
     mask[: 2 * size[0], : size[1]] = 1.0
-    gates = make_gates(backbone.layers, size, MAX_TOKENS, [(position, mask)])
+    gates = make_gates(backbone.layers, size, TOKENS, [(position, mask)])
     prompt = prompt_keys_values(backbone, PROMPT, {})
     probe = Probe(backbone)
     for i, layer in enumerate(backbone.layers):
@@ -159,8 +158,8 @@ def test_the_gate_scales_the_weight_after_the_softmax(backbone: Backbone) -> Non
     """A gate of one half at every cell halves the token's part of the sum and leaves the others' as they are."""
     position, i = 3, 0
     prompt = prompt_keys_values(backbone, PROMPT, {})
-    half = make_gates(backbone.layers, (8, 8), MAX_TOKENS, [(position, torch.full((32, 32), 0.5))])
-    shut = make_gates(backbone.layers, (8, 8), MAX_TOKENS, [(position, torch.zeros(32, 32))])
+    half = make_gates(backbone.layers, (8, 8), TOKENS, [(position, torch.full((32, 32), 0.5))])
+    shut = make_gates(backbone.layers, (8, 8), TOKENS, [(position, torch.zeros(32, 32))])
     probe, z = Probe(backbone), latent((8, 8))
     outputs = [probe.outputs(Row(z, 400, prompt, gates))[backbone.layers[i].name] for gates in (None, half, shut)]
     torch.testing.assert_close(outputs[1], (outputs[0] + outputs[2]) / 2, rtol=1e-12, atol=1e-12)
@@ -169,7 +168,7 @@ def test_the_gate_scales_the_weight_after_the_softmax(backbone: Backbone) -> Non
 
 def test_open_gates_are_no_gates(backbone: Backbone) -> None:
     prompt = prompt_keys_values(backbone, PROMPT, {})
-    gates = make_gates(backbone.layers, (6, 10), MAX_TOKENS, [(3, torch.ones(24, 40))])
+    gates = make_gates(backbone.layers, (6, 10), TOKENS, [(3, torch.ones(24, 40))])
     gated, plain = (backbone.evaluate((Row(latent((6, 10)), 77, prompt, each),))[0] for each in (gates, None))
     torch.testing.assert_close(gated.eps, plain.eps, rtol=1e-12, atol=1e-12)
 

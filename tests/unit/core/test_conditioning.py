@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from lab.train_denoiser import MAX_TOKENS
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept, Full, LowRank
 from s2edit_core.conditioning import (
@@ -20,6 +19,7 @@ from s2edit_core.conditioning import (
 )
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.spec import PLACEHOLDER
+from tests.tiny import TOKENS
 
 SECOND = "[A]"
 TEXTS = ["", "a photo of a woman", "a  photo of a SMILING woman!", "a woman who's 30 – naïve café"]
@@ -184,10 +184,10 @@ def test_gates_are_for_the_placeholders_that_the_prompt_has(backbone: Backbone) 
     assert prompt_gates(backbone, "a woman", masks, (8, 8)) is None
     gates = prompt_gates(backbone, "a woman with [A] makeup", masks, (8, 8))
     assert gates is not None
-    assert [i for i in range(MAX_TOKENS) if (gates[0][:, i] == 0).all()] == [4]
+    assert [i for i in range(TOKENS) if (gates[0][:, i] == 0).all()] == [4]
 
 
 def test_both_gates_shut_at_a_placeholder_that_comes_twice(backbone: Backbone) -> None:
     gates = prompt_gates(backbone, "a [I] woman and a [I] hat", {PLACEHOLDER: torch.zeros(32, 32)}, (8, 8))
     assert gates is not None
-    assert [i for i in range(MAX_TOKENS) if (gates[0][:, i] == 0).all()] == [2, 6]
+    assert [i for i in range(TOKENS) if (gates[0][:, i] == 0).all()] == [2, 6]

@@ -11,7 +11,6 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
-from lab.train_denoiser import MAX_TOKENS
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept, fresh_deltas
 from s2edit_core.conditioning import prompt_gates, prompt_keys_values, text_states, tokenize, word_embedding
@@ -20,7 +19,7 @@ from s2edit_core.inversion import Inversion, Source, closed_form_target, ddim_in
 from s2edit_core.rows import Answers, Rows, drive
 from s2edit_core.schedule import schedule_of
 from s2edit_core.spec import PLACEHOLDER, InversionOptions, InversionTier, Progress
-from tests.tiny import tiny_parts
+from tests.tiny import TOKENS, tiny_parts
 
 PROMPT = "a photo of a [I] woman with glasses"
 PLAIN_PROMPT = "a photo of a woman with glasses"
@@ -192,7 +191,7 @@ def test_null_text_agrees_step_by_step_with_a_plain_implementation(backbone: Bac
     inversion = inverted(backbone, side, "null_text", inner_steps=4, tolerance=tolerance, warm_start=warm)
     start = side.source.states if warm else null_states(backbone)
     reference = plain_null_text(backbone, inversion.path, side.source.states, start, inner=4, tolerance=tolerance)
-    assert inversion.null_states.shape == (STEPS, MAX_TOKENS, 16)
+    assert inversion.null_states.shape == (STEPS, TOKENS, 16)
     for i in range(STEPS):
         assert (reference.nulls[i] - start).abs().max() > 1e-3, "the reference did not learn anything"
         torch.testing.assert_close(inversion.null_states[i], reference.nulls[i], rtol=1e-7, atol=1e-8)
@@ -273,7 +272,7 @@ def test_the_negative_prompt_is_guidance_of_the_source_by_itself(backbone: Backb
     """ε_u = ε_c for the source prompt, so that guidance changes nothing: sampling at w is sampling at 1."""
     side = plain_side(backbone)
     inversion = inverted(backbone, side, "negative_prompt")
-    assert inversion.null_states.shape == (1, MAX_TOKENS, 16)
+    assert inversion.null_states.shape == (1, TOKENS, 16)
     one = replace(inversion, guidance_scale=1.0)
     torch.testing.assert_close(sampled(backbone, inversion, side), sampled(backbone, one, side), rtol=1e-9, atol=1e-9)
 
@@ -296,7 +295,7 @@ def test_editing_takes_each_steps_own_embedding_and_residual(backbone: Backbone)
     """Written out with the stock UNet: ε = ε_u + r + w·(ε_c − ε_u − r)."""
     draw = torch.Generator().manual_seed(6)
     path = torch.randn(4, 4, 8, 8, generator=draw, dtype=torch.float64)
-    nulls = torch.randn(3, MAX_TOKENS, 16, generator=draw, dtype=torch.float64)
+    nulls = torch.randn(3, TOKENS, 16, generator=draw, dtype=torch.float64)
     residuals = torch.randn(3, 4, 8, 8, generator=draw, dtype=torch.float64)
     side = plain_side(backbone)
     inversion = Inversion(path, nulls, residuals, "residual", 2.5, backbone.fingerprint)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from lab.train_denoiser import MAX_TOKENS
 from s2edit_core import learning
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept, Full, LowRank
@@ -20,6 +19,7 @@ from s2edit_core.learning import attribute_states, learn_concept, step_generator
 from s2edit_core.losses import semantic_loss
 from s2edit_core.rows import Answers, Row, Rows, drive
 from s2edit_core.spec import PLACEHOLDER, LearningMode, LearningOptions, Progress
+from tests.tiny import TOKENS
 
 PROMPT = "a photo of a [I] woman"
 MODES: tuple[LearningMode, ...] = ("token", "lora_kv", "kv")
@@ -201,7 +201,7 @@ def test_the_identity_mask_gates_the_placeholder_while_learning(backbone: Backbo
         return
     for row in seen:
         assert row.gates is not None
-        top = row.gates[0].view(8, 8, MAX_TOKENS)
+        top = row.gates[0].view(8, 8, TOKENS)
         assert (top[1:7, 2:6, 5] == 1).all()
         assert top[:, :, 5].sum() == 24
         assert (top[:, :, :5] == 1).all()

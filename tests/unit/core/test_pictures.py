@@ -34,7 +34,9 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def written_out(size: tuple[int, int], depth: int, colour: int, pixel: bytes, transparent: bytes = b"", rows: int | None = None) -> bytes:
+def written_out(
+    size: tuple[int, int], depth: int, colour: int, pixel: bytes, transparent: bytes = b"", rows: int | None = None
+) -> bytes:
     """A PNG of one colour, chunk by chunk: for kinds that Pillow does not write. `rows` may fall short of the height."""
     header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, 0)
     body = zlib.compress((b"\0" + pixel * size[0]) * (size[1] if rows is None else rows))

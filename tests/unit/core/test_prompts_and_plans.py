@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,21 @@ def test_case_does_not_matter_and_a_placeholder_stays_where_it_is() -> None:
     assert with_placeholder("the [I] woman", "woman", field="prompt") == "the [I] woman"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "subject", "expected"),
+    [
+        ("woman", "woman", "[I] woman"),
+        ("a woman, smiling", "woman", "a [I] woman, smiling"),
+        ("a woman's hat", "woman", "a [I] woman's hat"),
+        ("two women and a woman and a woman", "woman", "two women and a [I] woman and a woman"),
+        ("a c++ (fan)", "c++", "a [I] c++ (fan)"),
+        ("eine Ärztin mit Brille", "ärztin", "eine [I] Ärztin mit Brille"),
+    ],
+)
+def test_the_first_whole_word_gets_the_placeholder(prompt: str, subject: str, expected: str) -> None:
+    assert with_placeholder(prompt, subject, field="prompt") == expected
+
+
 def test_without_a_source_prompt_the_subject_alone_describes_the_photo() -> None:
     assert resolve_prompts(EditRequest(prompt="a man with a hat"), SUBJECTS).source == "a photo of a [I] man"
 
@@ -53,6 +69,17 @@ def test_a_subject_that_only_the_source_has_is_an_error_of_the_prompt() -> None:
     assert refused.value.field == "prompt"
 
 
+def test_a_subject_of_ones_own_need_not_be_among_the_models() -> None:
+    resolved = resolve_prompts(EditRequest(prompt="a lighthouse at night", subject="lighthouse"), SUBJECTS)
+    assert (resolved.source, resolved.target) == ("a photo of a [I] lighthouse", "a [I] lighthouse at night")
+
+
+def test_prompts_that_hold_the_placeholder_are_taken_as_they_are() -> None:
+    request = EditRequest(prompt="[I] woman with a hat", source_prompt="a picture of [I] the woman")
+    resolved = resolve_prompts(request, SUBJECTS)
+    assert (resolved.source, resolved.target) == ("a picture of [I] the woman", "[I] woman with a hat")
+
+
 def test_changed_words_are_what_the_edit_is_about() -> None:
     assert changed_words("a woman with brown hair", "a smiling woman with Red hair, red hat") == ("smiling", "red", "hat")
 
@@ -66,12 +93,40 @@ def test_changed_words_are_what_the_edit_is_about() -> None:
         ({"prompt": "x", "guidance_scale": float("nan")}, "options.guidance_scale"),
         ({"prompt": "x", "preset": "best"}, "preset"),
         ({"prompt": "x", "seed": -1}, "seed"),
+        ({"prompt": "x", "seed": 2**63}, "seed"),
+        ({"prompt": "x", "seed": 1.5}, "seed"),
+        ({"prompt": "x", "steps": 1000}, "options.steps"),
+        ({"prompt": "x", "steps": 20.5}, "options.steps"),
+        ({"prompt": "x", "steps": "many"}, "options.steps"),
+        ({"prompt": "x", "steps": True}, "options.steps"),
+        ({"prompt": "x", "guidance_scale": "7.5"}, "options.guidance_scale"),
+        ({"prompt": "x", "guidance_scale": 30.5}, "options.guidance_scale"),
     ],
 )
 def test_unknown_options_and_values_out_of_range_are_refused(values: dict[str, Any], field: str) -> None:
     with pytest.raises(OptionInvalid) as refused:
         EditRequest.from_dict(values)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "values", [{"steps": 2}, {"steps": 999}, {"guidance_scale": 1}, {"guidance_scale": 30.0}, {"seed": 2**63 - 1}]
+)
+def test_the_ends_of_the_ranges_are_within_them(values: dict[str, Any]) -> None:
+    assert EditRequest(prompt="x", **values)
+
+
+def test_an_unknown_option_is_named_with_those_that_are_known() -> None:
+    with pytest.raises(OptionInvalid, match=r"unknown option 'stepps'; known are .*prompt, .*steps") as refused:
+        EditRequest.from_dict({"prompt": "x", "stepps": 3})
+    assert refused.value.reason == "option_unknown"
+
+
+@pytest.mark.parametrize("subject", ["young woman", "", " "])
+def test_a_subject_is_one_word(subject: str) -> None:
+    with pytest.raises(PromptInvalid) as refused:
+        EditRequest(prompt="a young woman", subject=subject)
+    assert (refused.value.reason, refused.value.field) == ("subject_invalid", "subject")
 
 
 @pytest.mark.parametrize("name", ["prompt", "source_prompt"])
@@ -86,6 +141,12 @@ def test_learning_and_inversion_options_are_checked() -> None:
         LearningOptions(mode="full")  # type: ignore[arg-type]
     with pytest.raises(OptionInvalid):
         InversionOptions(tier="magic")  # type: ignore[arg-type]
+    for values in ({"rank": 0}, {"batch": 0}, {"kv_rate": -1e-3}, {"orthogonality": float("inf")}, {"token_steps": 2.5}):
+        with pytest.raises(OptionInvalid) as refused:
+            LearningOptions(**values)  # type: ignore[arg-type]
+        assert refused.value.field == f"options.{next(iter(values))}"
+    with pytest.raises(OptionInvalid):
+        InversionOptions(inner_steps=0)
     assert LearningOptions(mode="token").steps == LearningOptions().token_steps
 
 
@@ -127,6 +188,26 @@ def test_what_only_the_inversion_depends_on_leaves_the_concept() -> None:
     for other in (plan_of(crop=(0, 0, 4, 8)), plan_of(replace(REQUEST, steps=9)), plan_of(replace(REQUEST, guidance_scale=2.0))):
         assert other.concept_id == plan_of().concept_id
         assert other.inversion_id != plan_of().inversion_id
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"preset": "instant"}])
+def test_seed_and_learning_options_change_both_names(change: dict[str, Any]) -> None:
+    other = plan_of(replace(REQUEST, **change))
+    assert other.concept_id != plan_of().concept_id
+    assert other.inversion_id != plan_of().inversion_id
+
+
+def test_presets_that_learn_alike_share_the_concept_and_not_the_inversion() -> None:
+    """`paper` and `balanced` differ in the inversion alone."""
+    paper, balanced = (plan_of(replace(REQUEST, preset=name)) for name in ("paper", "balanced"))
+    assert paper.concept_id == balanced.concept_id
+    assert paper.inversion_id != balanced.inversion_id
+
+
+def test_a_name_says_its_kind_and_is_safe_in_keys() -> None:
+    assert re.fullmatch(r"c_[0-9a-f]{32}", plan_of().concept_id)
+    assert re.fullmatch(r"i_[0-9a-f]{32}", plan_of().inversion_id)
+    assert plan_of() == plan_of()
 
 
 def test_a_named_identity_is_the_concept() -> None:

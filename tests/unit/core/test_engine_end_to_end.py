@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,12 @@ import torch
 from PIL import Image
 
 from lab.portraits import person_mask, render, sample_person
+from s2edit_core import spec
 from s2edit_core.backbone import Backbone
 from s2edit_core.errors import ArtifactMismatch, MaskInvalid, PromptInvalid
 from s2edit_core.pictures import encode_png
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.spec import EditRequest, Progress
+from s2edit_core.spec import PRESETS, EditRequest, LearningOptions, Progress
 from tests.tiny import tiny_backbone
 from worker.engine import Edited, EditInputs, Engine, Made
 from worker.s2edit_engine import S2EditEngine
@@ -27,15 +29,18 @@ REQUEST = EditRequest(
 )
 
 
+SIZE = (300, 128)
+
+
 def photo() -> Image.Image:
     """A portrait in a wider picture, so that the crop is a part of it."""
-    wide = Image.new("RGB", (190, 128), (90, 120, 150))
+    wide = Image.new("RGB", SIZE, (90, 120, 150))
     wide.paste(render(sample_person(1)), (40, 0))
     return wide
 
 
 def mask_of(box: tuple[int, int, int, int] | None = None) -> Image.Image:
-    mask = Image.new("L", (190, 128))
+    mask = Image.new("L", SIZE)
     if box is None:
         mask.paste(person_mask(sample_person(1)), (40, 0))
     else:
@@ -53,18 +58,30 @@ def backbone() -> Backbone:
 
 @pytest.fixture(scope="module")
 def engine(backbone: Backbone) -> Iterator[S2EditEngine]:
+    """With presets of a few steps of learning: what is shown here does not depend on how long it lasts."""
+    learning = LearningOptions(token_steps=2, joint_steps=2, batch=2)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spec, "PRESETS", {name: replace(preset, learning=learning) for name, preset in PRESETS.items()})
         patch.setattr(S2EditPipeline, "from_pretrained", lambda _model, device: S2EditPipeline(backbone))
         yield S2EditEngine("tiny", device="cpu")
 
 
 class Run:
-    """One edit, driven to its end, and what it yielded."""
+    """One edit, driven to its end, and what it yielded. `between` is called after each step."""
 
-    def __init__(self, engine: Engine, request: EditRequest = REQUEST, inputs: EditInputs = INPUTS, **saved: bytes | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        request: EditRequest = REQUEST,
+        inputs: EditInputs = INPUTS,
+        *,
+        concept: bytes | None = None,
+        inversion: bytes | None = None,
+        between: Callable[[], object] = lambda: None,
+    ) -> None:
         self.progress: list[Progress] = []
         self.made: dict[str, Made] = {}
-        steps = engine.edit(request, inputs, **({"concept": None, "inversion": None} | saved))
+        steps = engine.edit(request, inputs, concept=concept, inversion=inversion)
         while True:
             try:
                 event = next(steps)
@@ -75,6 +92,7 @@ class Run:
                 self.made[event.kind] = event
             else:
                 self.progress.append(event)
+            between()
 
     def saved(self) -> dict[str, Any]:
         return {kind: made.data for kind, made in self.made.items()}
@@ -125,9 +143,9 @@ def test_a_warm_edit_learns_nothing_and_gives_the_same_bytes(engine: S2EditEngin
     assert warm.edited.image_png == cold.edited.image_png
     assert warm.made == {}
     assert {p.phase for p in warm.progress} == {"editing", "finishing"}
-    assert (warm.edited.report["learning_steps"], cold.edited.report["learning_steps"]) == (0, 50)
+    assert (warm.edited.report["learning_steps"], cold.edited.report["learning_steps"]) == (0, 4)
     assert warm.edited.report["unet_evaluations"] == 2 * 4  # a conditional and an unconditional row per step
-    assert cold.edited.report["unet_evaluations"] == 50 * 4 + 4 + 2 * 4 + 2 * 4
+    assert cold.edited.report["unet_evaluations"] == 4 * 2 + 4 + 2 * 4 + 2 * 4
 
 
 def test_a_second_edit_of_the_same_photo_shares_both_and_differs(engine: S2EditEngine, cold: Run) -> None:
@@ -146,26 +164,24 @@ def test_an_edit_mask_that_moves_the_crop_asks_for_another_inversion(engine: S2E
     """What fits into the identity's crop shares the inversion; what reaches beyond it does not; the concept stays."""
     plan = engine.plan(REQUEST, INPUTS)
     small = engine.plan(REQUEST, replace(INPUTS, edit_mask=encode_png(mask_of((90, 20, 120, 50)))))
-    far = engine.plan(REQUEST, replace(INPUTS, edit_mask=encode_png(mask_of((0, 0, 30, 30)))))
+    far = engine.plan(REQUEST, replace(INPUTS, edit_mask=encode_png(mask_of((270, 0, 300, 30)))))
     assert small == plan
     assert far.concept_id == plan.concept_id
     assert far.inversion_id != plan.inversion_id
 
 
 def test_what_is_learned_does_not_depend_on_the_edit_mask(engine: S2EditEngine, cold: Run) -> None:
-    far = Run(engine, inputs=replace(INPUTS, edit_mask=encode_png(mask_of((0, 0, 30, 30)))))
+    far = Run(engine, inputs=replace(INPUTS, edit_mask=encode_png(mask_of((270, 0, 300, 30)))))
     assert far.made["concept"].data == cold.made["concept"].data
 
 
 def test_the_report_is_json_and_says_that_nothing_outside_changed(cold: Run) -> None:
-    import json
-
     report = json.loads(json.dumps(cold.edited.report, allow_nan=False))
     assert report["outside_edit_mask"] == {"max_level_difference": 0, "psnr_db": None}
     assert report["outside_edit_mask_raw"]["max_level_difference"] > 0
     assert report["mean_change_inside"] > 0
     assert set(report["seconds"]) == {"preparing", "learning", "inverting", "editing", "finishing", "total"}
-    assert report["concept"]["steps"] == 50
+    assert report["concept"]["steps"] == 4
 
 
 @pytest.mark.parametrize("stop_in", ["learning", "inverting", "editing"])
@@ -183,15 +199,10 @@ def test_closing_midway_leaves_the_model_as_it_was(engine: S2EditEngine, backbon
 
 def test_two_edits_taking_turns_do_not_disturb_each_other(engine: S2EditEngine, cold: Run) -> None:
     """The model holds nothing of an edit between two steps."""
-    first = engine.edit(REQUEST, INPUTS, **cold.saved())
-    second = engine.edit(replace(REQUEST, prompt="a photo of a woman with glasses"), INPUTS, **cold.saved())
-    while True:
-        try:
-            next(first)
-        except StopIteration as end:
-            assert end.value.image_png == cold.edited.image_png
-            return
-        next(second, None)
+    other = engine.edit(replace(REQUEST, prompt="a photo of a woman with glasses"), INPUTS, **cold.saved())
+    taking_turns = Run(engine, between=lambda: next(other, None), **cold.saved())
+    assert taking_turns.edited.image_png == cold.edited.image_png
+    assert next(other, None) is None  # it came to its end as well
 
 
 @pytest.mark.parametrize("kind", ["concept", "inversion"])
@@ -218,7 +229,7 @@ def test_prompts_that_cannot_be_are_refused_at_once(engine: S2EditEngine, prompt
 
 def test_an_empty_mask_is_refused_at_once(engine: S2EditEngine) -> None:
     with pytest.raises(MaskInvalid):
-        engine.plan(REQUEST, replace(INPUTS, mask=encode_png(Image.new("L", (190, 128)))))
+        engine.plan(REQUEST, replace(INPUTS, mask=encode_png(Image.new("L", SIZE))))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (300, 90), (90, 300)])

@@ -1,0 +1,62 @@
+"""The pages that people read first name nothing that does not exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from typer.testing import CliRunner
+
+from api.schemas import EditForm
+from cli.main import app
+from s2edit_jobs.settings import Settings
+from tests.unit.deploy.files import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {"README.md": README, "ARCHITECTURE.md": (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")}
+BLOCKS = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
+
+
+def test_the_two_commands_come_first() -> None:
+    first = re.findall(r"```\n(.*?)```", README, re.DOTALL)[0]
+    assert [line.split("#")[0].split() for line in first.splitlines()] == [["make", "demo"], ["make", "test"]]
+    assert README.index(first) < 500
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", PAGES[page]):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_are_named_exist(page: str) -> None:
+    named = re.findall(
+        r"`((?:api|cli|deploy|lab|models|s2edit_core|s2edit_jobs|worker)/[\w./-]*|[\w.-]+\.(?:yml|md))`", PAGES[page]
+    )
+    assert named
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+def test_settings_that_are_named_exist() -> None:
+    named = set(re.findall(r"S2EDIT_([A-Z0-9_]+[A-Z0-9])\b(?!\*)", README))
+    assert {"REDIS_URL", "S3_BUCKET", "MODEL"} <= named
+    assert {name.lower() for name in named} - {"s3"} <= set(Settings.model_fields)
+
+
+def test_the_printed_requests_use_parts_of_the_form() -> None:
+    requests = [shlex.split(line) for line in BLOCKS.splitlines() if line.startswith("curl")]
+    assert len(requests) >= 2
+    for words in requests:
+        parts = {words[i + 1].split("=")[0] for i, word in enumerate(words) if word == "-F"}
+        assert "prompt" in parts
+        assert parts <= set(EditForm.model_fields)
+
+
+def test_commands_that_are_named_exist() -> None:
+    commands = set(re.findall(r"s2edit (up|edit|demo|doctor|[a-z]+)`", README)) | set(re.findall(r"bin/s2edit (\w+)", README))
+    assert {"up", "doctor"} <= commands
+    for command in commands:
+        assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
