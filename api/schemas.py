@@ -70,7 +70,7 @@ class EditForm(BaseModel):
             examples=["balanced"],
         ),
     ] = None
-    steps: Annotated[int | None, Field(description="Denoising steps, 2 to 1000. Left out: the preset's", examples=[50])] = None
+    steps: Annotated[int | None, Field(description="Denoising steps, 2 to 999. Left out: the preset's", examples=[50])] = None
     guidance_scale: Annotated[
         float | None,
         Field(description="How strongly the prompt pulls, 1 to 30. Left out: what the model recommends", examples=[3.0]),

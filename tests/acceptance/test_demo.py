@@ -26,8 +26,10 @@ from cli.service import free_port
 from s2edit_core.canvas import INSIDE, grown
 from s2edit_core.pictures import decode_mask, decode_photo
 from s2edit_core.spec import PRESETS
+from s2edit_jobs.embedded_redis import end_with_parent
 
 pytestmark = pytest.mark.timeout(900)  # of computing on two busy cores
+with_this_run = end_with_parent(signal.SIGTERM)  # a test run that is killed leaves nothing either
 DEMO_S = 800.0
 START_S = 120.0
 
@@ -62,7 +64,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     argv = [sys.executable, "-m", "cli", "demo", "--folder", str(out), "--figures", str(figures)]
     family: set[psutil.Process] = set()
     with (folder / "output.txt").open("w") as file:
-        process = psutil.Popen(argv, stdout=file, stderr=file, env={**os.environ, "COLUMNS": "200"})
+        process = psutil.Popen(argv, stdout=file, stderr=file, env={**os.environ, "COLUMNS": "200"}, preexec_fn=with_this_run)
         deadline = time.monotonic() + DEMO_S
         while process.poll() is None:
             assert time.monotonic() < deadline, "the demo takes too long"
@@ -153,7 +155,7 @@ def service(tmp_path: Path) -> Iterator[tuple[psutil.Popen, str]]:
     output = tmp_path / "up.txt"
     argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(tmp_path / "data")]
     with output.open("w") as file:
-        process = psutil.Popen(argv, stdout=file, stderr=file)
+        process = psutil.Popen(argv, stdout=file, stderr=file, preexec_fn=with_this_run)
     try:
         until(lambda: "is ready at" in output.read_text() or process.poll() is not None, START_S)
         assert process.poll() is None, output.read_text()
@@ -192,7 +194,8 @@ def test_the_printed_way_to_go_on_works(demo: Demo) -> None:
     up = next(line for line in lines if " up --port " in line).split()
     curl = next(line.strip() for line in lines if line.strip().startswith("curl") and "-F" in line)
     url = re.findall(r"http://127\.0\.0\.1:\d+", curl)[0]
-    process = subprocess.Popen([sys.executable, "-m", "cli", *up[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([sys.executable, "-m", "cli", *up[1:]], stdout=quiet, stderr=quiet, preexec_fn=with_this_run)
     try:
         with httpx.Client(timeout=2.0) as http:
             until(lambda: _ready(http, url), START_S)

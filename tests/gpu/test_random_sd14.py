@@ -57,7 +57,7 @@ def test_it_learns_inverts_and_edits(pipeline: S2EditPipeline, monkeypatch: pyte
     photo, mask = photo_and_mask(size)
     canvas = pipeline.canvas(photo, mask)
     assert canvas.frame == size
-    concept = pipeline.learn(photo, mask, SOURCE, "woman", options=LearningOptions(token_steps=1, joint_steps=1, batch=2))
+    concept = pipeline.learn(photo, mask, SOURCE, "woman", options=LearningOptions(token_steps=1, joint_steps=1, batch=1))
     assert len(concept.keys) == 16
     assert concept.token.shape == (768,)
     inversion = pipeline.invert(photo, mask, SOURCE, concept, options=InversionOptions(tier="residual"), num_inference_steps=2)

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from cli.client import EditClient, View
 from cli.service import answers, free_port
+from s2edit_jobs.embedded_redis import end_with_parent
 
 START_S = 60.0
 STOP_S = 15.0
@@ -76,6 +77,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
                 env={**os.environ, **QUICK},
                 stdout=file,
                 stderr=file,
+                preexec_fn=end_with_parent(signal.SIGTERM),  # a test run that is killed leaves nothing either
             )
         up = Up(process, f"http://127.0.0.1:{port}", output)
         started.append(up)
