@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from lab.dataset import HELD_OUT, held_out
 from lab.portraits import Attributes, Expression, Gender, HairColour, HairLength, sample_person
 from lab.train_autoencoder import to_range
-from lab.trainer import MovingAverage, Run, generator_for, warm_cosine
+from lab.trainer import warm_cosine
+from s2edit_core.learning import step_generator
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "gender": get_args(Gender),
@@ -63,6 +64,11 @@ def _split(logits: Tensor) -> dict[str, Tensor]:
     return dict(zip(NAMES, parts, strict=True))
 
 
+def _logits(network: nn.Module, pictures: Tensor, batch: int = 64) -> dict[str, Tensor]:
+    """Per attribute `(n, choices)`."""
+    return _split(torch.cat([network(part) for part in pictures.split(batch)]))
+
+
 def _disturbed(x: Tensor, draw: torch.Generator) -> Tensor:
     """Softer, noisier, moved by up to three pixels, and with other colours by a little."""
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
@@ -82,7 +88,7 @@ class Judge:
     @torch.no_grad()
     def __call__(self, pictures: Tensor) -> list[dict[str, Any]]:
         """What `pictures` `(n, 3, 128, 128)` in -1..1 show: every attribute's value."""
-        parts = _split(torch.cat([self.network(part) for part in pictures.split(64)]))
+        parts = _logits(self.network, pictures)
         return [{name: choices(name)[int(part[i].argmax())] for name, part in parts.items()} for i in range(len(pictures))]
 
 
@@ -90,36 +96,34 @@ def train_judge(data: NDArray[np.uint8], folder: Path, *, steps: int = 1500, bat
     """Train on `data` (people 0..n-1), or load what was trained before; measure on people that training never draws."""
     torch.manual_seed(31)
     network = _Network()
-    parameters = list(network.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.02)
-    run = Run(folder, "judge", parameters, optimiser, MovingAverage(parameters, 0.99))
     finished = folder / "judge.pt"
     if finished.exists():
         network.load_state_dict(torch.load(finished, weights_only=True))
     else:
-        while run.step < steps:
-            _train_step(network, run, data, steps, batch)
-            if run.step % 100 == 0:
-                run.log(loss=run.losses[-1]["loss"] if run.losses else 0.0)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)
+        for step in range(steps):
+            for group in optimiser.param_groups:
+                group["lr"] = warm_cosine(step, steps, peak=2e-3, floor=0.01)
+            loss = _loss(network, data, batch, step_generator(31, step))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            if (step + 1) % 100 == 0:
+                print(f"judge step {step + 1} loss {float(loss.detach()):.4f}", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
         torch.save(network.state_dict(), finished)
     network.eval()
     return Judge(network, measure(network, unseen))
 
 
-def _train_step(network: nn.Module, run: Run, data: NDArray[np.uint8], steps: int, batch: int) -> None:
-    for group in run.optimiser.param_groups:
-        group["lr"] = warm_cosine(run.step, steps, peak=2e-3, floor=0.01)
-    draw = generator_for(31, run.step)
+def _loss(network: nn.Module, data: NDArray[np.uint8], batch: int, draw: torch.Generator) -> Tensor:
+    """Cross-entropy, summed over the attributes, of a batch of disturbed portraits."""
     people = torch.randint(len(data), (batch,), generator=draw).sort().values
     x = _disturbed(to_range(data[people.numpy()]), draw)
     labels = labels_of(people.tolist())
     parts = _split(network(x))
-    loss = torch.stack([F.cross_entropy(parts[name], labels[:, i], ignore_index=-1) for i, name in enumerate(NAMES)]).sum()
-    run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    run.optimiser.step()
-    run.step += 1
+    losses = [F.cross_entropy(parts[name], labels[:, i], ignore_index=-1) for i, name in enumerate(NAMES)]
+    return torch.stack(losses).sum()
 
 
 @torch.no_grad()
@@ -127,7 +131,7 @@ def measure(network: nn.Module, unseen: int) -> dict[str, float]:
     """Accuracy per attribute on `unseen` people that no training has drawn."""
     pictures = to_range(held_out(unseen))
     labels = labels_of(list(range(HELD_OUT, HELD_OUT + unseen)))
-    parts = _split(torch.cat([network(part) for part in pictures.split(64)]))
+    parts = _logits(network, pictures)
     accuracy = {}
     for i, name in enumerate(NAMES):
         known = labels[:, i] >= 0

@@ -12,7 +12,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,14 +31,12 @@ from lab.train import MODEL, WORK
 from s2edit_core.backbone import Backbone
 from s2edit_core.canvas import Canvas, to_image, to_tensor
 from s2edit_core.concept import Concept
-from s2edit_core.conditioning import prompt_keys_values
-from s2edit_core.editing import edit
 from s2edit_core.inversion import Inversion, ddim_invert, invert, null_states
 from s2edit_core.learning import learn_concept
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.prompts import changed_words, with_placeholder
 from s2edit_core.rows import drive_all
-from s2edit_core.spec import PLACEHOLDER, PRESETS, Preset
+from s2edit_core.spec import PRESETS, Preset
 
 RESULTS = Path("lab/results")
 VISIBLE = 8
@@ -162,17 +160,8 @@ def _edit_all(
             if concept is not None:
                 prompt = with_placeholder(prompt, case.subject, field="prompt")
             keys.append((i, wanted.name))
-            algorithms.append(_one_edit(pipe, case, prompt, concept, inversion, masked))
+            algorithms.append(pipe.edit_rows(case.canvas, prompt, concept, inversion, masked=masked))
     return dict(zip(keys, drive_all(algorithms, pipe.backbone.evaluate), strict=True))
-
-
-def _one_edit(
-    pipe: S2EditPipeline, case: Case, prompt: str, concept: Concept | None, inversion: Inversion, masked: bool
-) -> Generator[Any, Any, Tensor]:
-    concepts = {PLACEHOLDER: concept} if concept is not None else {}
-    target = prompt_keys_values(pipe.backbone, prompt, concepts)
-    gates = pipe.gates(case.canvas, prompt, concept, masked, field="prompt")
-    return edit(pipe.backbone, inversion, target, gates, tuple(concepts.values()))
 
 
 def _balanced(**learning: Any) -> Preset:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.trainer import MovingAverage, Run, generator_for, warm_cosine
+from lab.trainer import MovingAverage, Run, warm_cosine
+from s2edit_core.learning import step_generator
 
 LATENT_CHANNELS = 8
 
@@ -75,7 +76,7 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _batch(data: NDArray[np.uint8], phase: Phase, step: int, seed: int) -> Tensor:
-    draw = generator_for(seed, step)
+    draw = step_generator(seed, step)
     index = torch.randint(len(data), (phase.batch,), generator=draw)
     room = data.shape[1] - phase.crop
     corners = torch.randint(room + 1, (phase.batch, 2), generator=draw)
@@ -131,16 +132,9 @@ def train(
     run.resume()
     mean = 0.0
     while run.step < phase.steps:
-        for group in optimiser.param_groups:
-            group["lr"] = warm_cosine(run.step, phase.steps, peak=phase.peak, floor=phase.floor)
         x = _batch(data, phase, run.step, seed).to(device)
-        loss, mse = loss_of(vae, x, generator_for(seed + 1, run.step), frozen_encoder=phase.decoder_only)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        run.step += 1
-        run.average.update(parameters, run.step)
+        loss, mse = loss_of(vae, x, step_generator(seed + 1, run.step), frozen_encoder=phase.decoder_only)
+        run.descend(loss, warm_cosine(run.step, phase.steps, peak=phase.peak, floor=phase.floor))
         mean += float(mse.detach()) / every
         if run.step % every == 0:
             run.log(mse=mean, unseen_psnr=float(psnr(reconstruct(vae, unseen), unseen).mean()))

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lab.portraits import caption, sample_person
 from lab.train_autoencoder import LATENT_CHANNELS, to_range
-from lab.trainer import MovingAverage, Run, generator_for, warm_cosine
+from lab.trainer import MovingAverage, Run, warm_cosine
+from s2edit_core.learning import step_generator
 
 MAX_TOKENS = 40
 _WORDS = (
@@ -168,9 +169,7 @@ def train(
     run.resume()
     total = 0.0
     while run.step < steps:
-        for group in optimiser.param_groups:
-            group["lr"] = warm_cosine(run.step, steps, peak=peak, floor=0.02)
-        draw = generator_for(seed, run.step)
+        draw = step_generator(seed, run.step)
         people = torch.randint(len(mean), (batch,), generator=draw)
         z = mean[people] + std[people] * torch.randn(mean[people].shape, generator=draw)
         t = torch.randint(len(alphas), (batch,), generator=draw).to(device)
@@ -180,12 +179,7 @@ def train(
         predicted = unet(a.sqrt() * z.to(device) + (1 - a).sqrt() * eps, t, states).sample
         squared = (predicted - eps).square().mean(dim=(1, 2, 3))
         loss = (squared * min_snr_weight(alphas, t)).mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        run.step += 1
-        run.average.update(parameters, run.step)
+        run.descend(loss, warm_cosine(run.step, steps, peak=peak, floor=0.02))
         total += float(squared.mean().detach()) / every
         if run.step % every == 0:
             run.log(mse=total)

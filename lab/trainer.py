@@ -1,4 +1,4 @@
-"""What the training stages share: seeds by counter, a moving average of the weights, resumable checkpoints."""
+"""What the training stages share: a learning-rate schedule, a moving average of the weights, resumable checkpoints."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-
-
-def generator_for(seed: int, step: int) -> torch.Generator:
-    """The randomness of one step. It depends on nothing else, so a resumed run draws what an uninterrupted one draws."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) % (2**63))
+from torch import Tensor, nn
 
 
 def warm_cosine(step: int, steps: int, *, peak: float, floor: float, warmup: int = 200) -> float:
@@ -75,6 +70,17 @@ class Run:
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
         self._since = time.monotonic()
         return True
+
+    def descend(self, loss: Tensor, rate: float) -> None:
+        """One step down `loss` at learning rate `rate`: gradient norm clipped to 1, average brought along."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.step += 1
+        self.average.update(self.parameters, self.step)
 
     def save(self) -> None:
         now = time.monotonic()

@@ -3,7 +3,7 @@
     pipe = S2EditPipeline.from_pretrained("models/portraits-128")
     concept = pipe.learn(photo, mask, "a photo of a [I] woman", "woman")
     inversion = pipe.invert(photo, mask, "a photo of a [I] woman", concept)
-    out = pipe("a photo of a [I] woman with red hair", identity=concept, inversion=inversion, mask=mask)
+    out = pipe("a photo of a [I] woman with red hair", image=photo, mask=mask, identity=concept, inversion=inversion)
 
 Each verb has a generator twin (`learning`, `inverting`, `editing`) that yields `Progress`: a service drives those, and cancels
 by closing.
@@ -20,15 +20,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from s2edit_core.attention import Gates
 from s2edit_core.backbone import Backbone
 from s2edit_core.canvas import Canvas, make_canvas, to_image
 from s2edit_core.concept import Concept
-from s2edit_core.conditioning import prompt_gates, prompt_keys_values, text_states, tokenize
+from s2edit_core.conditioning import keys_values, prompt_gates, prompt_keys_values, text_states, tokenize
 from s2edit_core.editing import edit
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.inversion import Inversion, Source, invert
 from s2edit_core.learning import learn_concept
-from s2edit_core.rows import Answers, Rows, evaluating
+from s2edit_core.rows import Algorithm, Answers, Rows, evaluating, finish
 from s2edit_core.spec import PLACEHOLDER, PRESETS, InversionOptions, LearningOptions, Progress
 
 OnProgress = Callable[[Progress], None]
@@ -41,17 +42,6 @@ class S2EditOutput:
     images: list[Image.Image]
     latents: Tensor
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-def finish(steps: Generator[Progress, None, Any], on_progress: OnProgress | None = None) -> Any:
-    """Run a generator of progress to its result."""
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as end:
-            return end.value
-        if on_progress is not None:
-            on_progress(progress)
 
 
 class S2EditPipeline:
@@ -117,13 +107,18 @@ class S2EditPipeline:
         self, canvas: Canvas, prompt: str, concept: Concept | None, inversion: Inversion, *, masked: bool = True
     ) -> Generator[Progress, None, Tensor]:
         """Ends with the edited latent."""
+        return (yield from evaluating(self.edit_rows(canvas, prompt, concept, inversion, masked=masked), self._evaluate))
+
+    def edit_rows(
+        self, canvas: Canvas, prompt: str, concept: Concept | None, inversion: Inversion, *, masked: bool = True
+    ) -> Algorithm[Tensor]:
+        """Editing as an algorithm over rows, for whoever drives several in shared passes. Ends with the edited latent."""
         if inversion.fingerprint != self.backbone.fingerprint:
             raise ArtifactMismatch("the inversion was made with another model or schedule")
         concepts = self._concepts(concept)
         target = prompt_keys_values(self.backbone, prompt, concepts)
-        gates = self.gates(canvas, prompt, concept, masked, field="prompt")
-        algorithm = edit(self.backbone, inversion, target, gates, tuple(concepts.values()))
-        return (yield from evaluating(algorithm, self._evaluate))
+        gates = self._gates(canvas, prompt, concept, masked, field="prompt")
+        return edit(self.backbone, inversion, target, gates, tuple(concepts.values()))
 
     def source(self, canvas: Canvas, prompt: str, concept: Concept | None, *, masked: bool = True) -> Source:
         """The photo's side of an edit."""
@@ -132,9 +127,10 @@ class S2EditPipeline:
         tokens = tokenize(self.backbone, prompt, list(concepts), field="source_prompt")
         with torch.no_grad():
             states = text_states(self.backbone, tokens, embeddings)
+            prompt_now = keys_values(self.backbone, states, list(concepts.values()))
         return Source(
-            prompt=prompt_keys_values(self.backbone, prompt, concepts, field="source_prompt"),
-            gates=self.gates(canvas, prompt, concept, masked, field="source_prompt"),
+            prompt=prompt_now,
+            gates=self._gates(canvas, prompt, concept, masked, field="source_prompt"),
             states=states,
             concepts=tuple(concepts.values()),
         )
@@ -146,7 +142,7 @@ class S2EditPipeline:
             raise ArtifactMismatch("the concept was learned with another model or schedule")
         return {PLACEHOLDER: concept}
 
-    def gates(self, canvas: Canvas, prompt: str, concept: Concept | None, masked: bool, *, field: str) -> tuple[Tensor, ...] | None:
+    def _gates(self, canvas: Canvas, prompt: str, concept: Concept | None, masked: bool, *, field: str) -> Gates | None:
         if concept is None or not masked:
             return None
         mask = canvas.mask(canvas.identity_mask)
@@ -171,8 +167,7 @@ class S2EditPipeline:
         """Learn who is in `image` where `mask` is white. `prompt` holds [I] before `subject`."""
         options = options or LearningOptions()
         steps = self.learning(self.canvas(image, mask), prompt, subject, options, request_words=request_words, seed=seed)
-        concept: Concept = finish(steps, on_progress)
-        return concept
+        return finish(steps, on_progress)
 
     def invert(
         self,
@@ -196,8 +191,7 @@ class S2EditPipeline:
             steps=num_inference_steps,
             guidance_scale=self.guidance(guidance_scale),
         )
-        inversion: Inversion = finish(steps, on_progress)
-        return inversion
+        return finish(steps, on_progress)
 
     def __call__(
         self,
@@ -211,6 +205,6 @@ class S2EditPipeline:
     ) -> S2EditOutput:
         """Edit: the raw frame that the model draws for `prompt`. Steps and guidance are the inversion's."""
         started = time.perf_counter()
-        latent: Tensor = finish(self.editing(self.canvas(image, mask), prompt, identity, inversion), on_progress)
+        latent = finish(self.editing(self.canvas(image, mask), prompt, identity, inversion), on_progress)
         picture = to_image(self.backbone.decode_latent(latent))
         return S2EditOutput([picture], latent[None], {"seconds": time.perf_counter() - started})

@@ -70,7 +70,11 @@ def evaluating(algorithm: Algorithm[Result], evaluate: Evaluate) -> Generator[Pr
 
 def drive(algorithm: Algorithm[Result], evaluate: Evaluate, on_progress: Callable[[Progress], None] | None = None) -> Result:
     """Run `algorithm` to its result."""
-    steps = evaluating(algorithm, evaluate)
+    return finish(evaluating(algorithm, evaluate), on_progress)
+
+
+def finish(steps: Generator[Progress, None, Result], on_progress: Callable[[Progress], None] | None = None) -> Result:
+    """Run a generator of progress to its result."""
     while True:
         try:
             progress = next(steps)

@@ -9,19 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 Prediction = Literal["epsilon", "v_prediction"]
-
-
-class SchedulerConfig(Protocol):
-    num_train_timesteps: int
-    prediction_type: Prediction
-    steps_offset: int
-    set_alpha_to_one: bool
 
 
 @dataclass(frozen=True)

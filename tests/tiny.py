@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from lab.train_denoiser import build_tokenizer
+from lab.train_denoiser import build_scheduler, build_tokenizer
 from s2edit_core.backbone import Backbone, ModelCard
 from s2edit_core.schedule import schedule_of
 
@@ -61,14 +61,7 @@ def tiny_parts(seed: int = 0) -> dict[str, Any]:
             )
         ).eval(),
         "tokenizer": tokenizer,
-        "scheduler": DDIMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            clip_sample=False,
-            set_alpha_to_one=False,
-            steps_offset=1,
-        ),
+        "scheduler": build_scheduler(),
     }
 
 
