@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 from lab.portraits import SIZE, render, sample_person
 
+WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit" / "train"
+"""Where renders and checkpoints are kept, unless `--work` says otherwise."""
+PORTRAITS = 24_000
+"""How many people there are to train on."""
 HELD_OUT = 10_000_000
 """Seeds from here on are never trained on: evaluation draws its people there."""
 

@@ -1,11 +1,14 @@
-"""The judge of pictures: a small classifier of every captioned attribute, trained on renders alone.
+"""`python -m lab.judge`: train the judge of pictures, a small classifier of every captioned attribute, on renders alone.
 
 It is trained on renders made softer, noisier, moved and recoloured, so that it judges what a picture shows and not how
-it was made. Its own accuracy on people it has never seen is reported beside everything it says.
+it was made. Its own accuracy on people it has never seen is reported beside everything it says. The trained weights lie
+beside this file, so that every measurement and test asks the same judge.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +17,12 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lab.dataset import HELD_OUT, held_out
+from lab.dataset import HELD_OUT, PORTRAITS, WORK, held_out, portraits
 from lab.portraits import Attributes, Expression, Gender, HairColour, HairLength, sample_person
 from lab.train_autoencoder import to_range
 from lab.trainer import warm_cosine
@@ -29,6 +34,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "hair_length": get_args(HairLength),
     "expression": get_args(Expression),
 }
+WEIGHTS = Path(__file__).with_name("judge.safetensors")
 NAMES = tuple(field.name for field in fields(Attributes))
 
 
@@ -92,28 +98,31 @@ class Judge:
         return [{name: choices(name)[int(part[i].argmax())] for name, part in parts.items()} for i in range(len(pictures))]
 
 
-def train_judge(data: NDArray[np.uint8], folder: Path, *, steps: int = 1500, batch: int = 64, unseen: int = 1000) -> Judge:
-    """Train on `data` (people 0..n-1), or load what was trained before; measure on people that training never draws."""
-    torch.manual_seed(31)
+def load_judge(path: Path = WEIGHTS) -> Judge:
+    """The judge that `python -m lab.judge` has trained, and the accuracy it was measured with."""
     network = _Network()
-    finished = folder / "judge.pt"
-    if finished.exists():
-        network.load_state_dict(torch.load(finished, weights_only=True))
-    else:
-        optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)
-        for step in range(steps):
-            for group in optimiser.param_groups:
-                group["lr"] = warm_cosine(step, steps, peak=2e-3, floor=0.01)
-            loss = _loss(network, data, batch, step_generator(31, step))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            if (step + 1) % 100 == 0:
-                print(f"judge step {step + 1} loss {float(loss.detach()):.4f}", flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(network.state_dict(), finished)
-    network.eval()
-    return Judge(network, measure(network, unseen))
+    with safe_open(path, framework="pt") as file:
+        accuracy: dict[str, float] = json.loads(file.metadata()["accuracy"])
+        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    return Judge(network.eval(), accuracy)
+
+
+def train(data: NDArray[np.uint8], *, steps: int, batch: int = 64, seed: int = 31) -> nn.Module:
+    """Train on `data` (people 0..n-1); the weights are rounded to half precision, in which they are kept."""
+    torch.manual_seed(seed)
+    network = _Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = warm_cosine(step, steps, peak=2e-3, floor=0.01)
+        loss = _loss(network, data, batch, step_generator(seed, step))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        if (step + 1) % 100 == 0:
+            print(f"judge step {step + 1} loss {float(loss.detach()):.4f}", flush=True)
+    trained: nn.Module = network.half().float().eval()
+    return trained
 
 
 def _loss(network: nn.Module, data: NDArray[np.uint8], batch: int, draw: torch.Generator) -> Tensor:
@@ -137,3 +146,23 @@ def measure(network: nn.Module, unseen: int) -> dict[str, float]:
         known = labels[:, i] >= 0
         accuracy[name] = float((parts[name].argmax(1) == labels[:, i])[known].float().mean())
     return accuracy
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--unseen", type=int, default=2000, help="people on whom it is measured")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    wanted = parser.parse_args()
+    network = train(portraits(wanted.work, PORTRAITS), steps=wanted.steps)
+    accuracy = measure(network, wanted.unseen)
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in network.state_dict().items()
+    }
+    save_file(tensors, wanted.out, metadata={"accuracy": json.dumps(accuracy), "unseen": str(wanted.unseen)})
+    print(json.dumps(accuracy, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,8 @@
 """`python -m lab.obedience`: does the shipped model draw what a caption says?
 
 Fresh captions, every attribute named, sampled with the unchanged `StableDiffusionPipeline`; the judge says what each shows. An
-attribute counts where the caption names it: "with glasses", "smiling", "long", a hair colour, a gender.
+attribute counts where the caption names it ("with glasses", "smiling", "long", a hair colour, a gender) and nothing covers it: the
+world's hats leave little of bangs to be seen, its sunglasses nothing of eye shadow. What is covered is counted apart.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionPipeline
 
-from lab.dataset import portraits
-from lab.judge import NAMES, Judge, train_judge
+from lab.judge import NAMES, Judge, load_judge
 from lab.portraits import Attributes, caption, sample_person
-from lab.train import MODEL, WORK
+from lab.train import MODEL
 from s2edit_core.canvas import to_tensor
 
 FRESH = 30_000_000
 """People from this number on lend their captions; their pictures are never drawn."""
+
+COVERED_BY = {"eye_shadow": "sunglasses", "bangs": "hat"}
 
 
 def named(attributes: Attributes) -> list[str]:
     """The attributes that the full caption names."""
     always = ["gender", "hair_colour", "hair_length"]
     expression = ["expression"] if attributes.expression != "neutral" else []
-    hidden = {"eye_shadow"} if attributes.sunglasses else set()
-    worn = [name for name in NAMES if getattr(attributes, name) is True and name not in hidden]
+    worn = [name for name in NAMES if getattr(attributes, name) is True]
     return always + expression + worn
 
 
@@ -38,7 +39,7 @@ def measure(folder: str, judge: Judge, *, prompts: int, guidance: float, steps: 
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
     wanted = [sample_person(FRESH + i).attributes for i in range(prompts)]
-    hits: dict[str, list[bool]] = {name: [] for name in NAMES}
+    hits: dict[str, list[bool]] = {name: [] for name in (*NAMES, *(f"{name} under {cover}" for name, cover in COVERED_BY.items()))}
     started = time.perf_counter()
     for start in range(0, prompts, batch):
         part = wanted[start : start + batch]
@@ -48,16 +49,20 @@ def measure(folder: str, judge: Judge, *, prompts: int, guidance: float, steps: 
         ).images
         for attributes, seen in zip(part, judge(torch.stack([to_tensor(image) for image in images])), strict=True):
             for name in named(attributes):
-                hits[name].append(seen[name] == getattr(attributes, name))
-    present = {name: round(sum(found) / len(found), 4) for name, found in hits.items() if found}
+                cover = COVERED_BY.get(name)
+                key = f"{name} under {cover}" if cover and getattr(attributes, cover) else name
+                hits[key].append(seen[name] == getattr(attributes, name))
+    shares = {name: round(sum(found) / len(found), 4) for name, found in hits.items() if found}
+    present = {name: share for name, share in shares.items() if name in NAMES}
     return {
         "prompts": prompts,
         "guidance_scale": guidance,
         "steps": steps,
         "present": present,
+        "covered": {name: share for name, share in shares.items() if name not in NAMES},
         "cases": {name: len(found) for name, found in hits.items()},
         "lowest": min(present.values()),
-        "mean": round(sum(map(sum, hits.values())) / sum(map(len, hits.values())), 4),
+        "mean": round(sum(sum(hits[name]) for name in NAMES) / sum(len(hits[name]) for name in NAMES), 4),
         "judge_accuracy": {name: round(value, 4) for name, value in judge.accuracy.items()},
         "seconds": round(time.perf_counter() - started, 1),
     }
@@ -69,10 +74,9 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--guidance", type=float, default=5.0)
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--out", type=Path, default=Path("lab/results/obedience.json"))
     wanted = parser.parse_args()
-    judge = train_judge(portraits(wanted.work, 12_000), wanted.work)
+    judge = load_judge()
     figures = measure(wanted.model, judge, prompts=wanted.prompts, guidance=wanted.guidance, steps=wanted.steps)
     figures["torch"] = torch.__version__
     wanted.out.write_text(json.dumps(figures, indent=1) + "\n")

@@ -21,12 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 from lab import train_autoencoder, train_denoiser
-from lab.dataset import held_out, portraits
+from lab.dataset import PORTRAITS, WORK, held_out, portraits
 from lab.portraits import WORD_BANK, caption, sample_person
 from lab.train_autoencoder import PHASES, psnr, reconstruct, to_range
 from lab.trainer import Run
 
-WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit" / "train"
 MODEL = Path("models/portraits-128")
 GUIDANCE = 3.0
 
@@ -135,9 +134,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=WORK, help="checkpoints and cached data")
     parser.add_argument("--out", type=Path, default=MODEL)
-    parser.add_argument("--portraits", type=int, default=12_000)
-    parser.add_argument("--steps", type=int, default=2400, help="of the denoiser")
-    parser.add_argument("--batch", type=int, default=32, help="of the denoiser")
+    parser.add_argument("--portraits", type=int, default=PORTRAITS)
+    parser.add_argument("--steps", type=int, default=4000, help="of the denoiser")
+    parser.add_argument("--batch", type=int, default=64, help="of the denoiser")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     wanted = parser.parse_args()
     started = time.time()

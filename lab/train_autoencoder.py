@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.trainer import MovingAverage, Run, warm_cosine
+from lab.trainer import MovingAverage, Run, mixed_precision, warm_cosine
 from s2edit_core.learning import step_generator
 
 LATENT_CHANNELS = 8
@@ -38,9 +39,9 @@ class Phase:
 
 
 PHASES = (
-    Phase("autoencoder-crops", steps=6000, batch=8, crop=64, peak=2e-3, floor=0.25),
-    Phase("autoencoder-whole", steps=3000, batch=2, crop=128, peak=5e-4, floor=0.02),
-    Phase("autoencoder-fine", steps=2000, batch=4, crop=128, peak=1.2e-3, floor=0.02),
+    Phase("autoencoder-crops", steps=11_000, batch=8, crop=64, peak=1.5e-3, floor=0.25),
+    Phase("autoencoder-whole", steps=3500, batch=2, crop=128, peak=5e-4, floor=0.2),
+    Phase("autoencoder-fine", steps=4000, batch=4, crop=128, peak=8e-4, floor=0.02),
 )
 
 
@@ -51,7 +52,7 @@ def build() -> AutoencoderKL:
         out_channels=3,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 24, 48, 96),
+        block_out_channels=(16, 32, 64, 128),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=1,  # with as many groups as channels the last layer would forget each picture's own colour
@@ -62,6 +63,7 @@ def build() -> AutoencoderKL:
     for name, module in vae.named_modules():
         if name.endswith("conv2") and isinstance(module, nn.Conv2d):
             nn.init.zeros_(module.weight)  # every residual block starts as the identity
+    vae.to(memory_format=torch.channels_last)  # half as long again otherwise, on a CPU
     return vae
 
 
@@ -93,11 +95,12 @@ def loss_of(vae: AutoencoderKL, x: Tensor, noise: torch.Generator, *, frozen_enc
 
     The means matter: the normalisation layers hide a picture's overall colour, and without them it is learned last.
     """
-    with torch.set_grad_enabled(not frozen_encoder):
-        posterior = vae.encode(x).latent_dist
-    eps = torch.randn(posterior.mean.shape, generator=noise).to(x.device)
-    y = vae.decode(posterior.mean + posterior.std * eps).sample
-    error = y - x
+    with mixed_precision(x.device):
+        with torch.set_grad_enabled(not frozen_encoder):
+            posterior = DiagonalGaussianDistribution(vae.encode(x).latent_dist.parameters.float())
+        eps = torch.randn(posterior.mean.shape, generator=noise).to(x.device)
+        y = vae.decode(posterior.mean + posterior.std * eps).sample
+    error = y.float() - x
     mse = error.square().mean()
     edges = sum((d.abs().mean() for d in _gradients(error)), torch.zeros((), device=x.device))
     tone = functional.avg_pool2d(error, 16).abs().mean()
@@ -128,7 +131,8 @@ def train(
     parts = (vae.decoder, vae.post_quant_conv) if phase.decoder_only else (vae,)
     parameters = [p for part in parts for p in part.parameters()]
     optimiser = torch.optim.Adam(parameters, lr=phase.peak, betas=(0.9, 0.98))
-    run = Run(folder, phase.name, parameters, optimiser, MovingAverage(parameters, 0.998))
+    recipe = f"{phase} data={len(data)} seed={seed} widths={vae.config.block_out_channels} latents={vae.config.latent_channels}"
+    run = Run(folder, phase.name, recipe, parameters, optimiser, MovingAverage(parameters, 0.998))
     run.resume()
     mean = 0.0
     while run.step < phase.steps:

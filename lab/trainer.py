@@ -1,4 +1,4 @@
-"""What the training stages share: a learning-rate schedule, a moving average of the weights, resumable checkpoints."""
+"""What the training stages share: precision, a learning-rate schedule, a moving average of the weights, resumable checkpoints."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+class StaleCheckpointError(RuntimeError):
+    """A checkpoint was written by another recipe."""
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 where the machine multiplies it natively (CUDA; CPUs with AVX-512 BF16 or AMX), else float32 throughout."""
+    native = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
 def warm_cosine(step: int, steps: int, *, peak: float, floor: float, warmup: int = 200) -> float:
@@ -40,10 +50,14 @@ class MovingAverage:
 
 @dataclass
 class Run:
-    """One resumable training run: parameters, optimiser, average, step and the seconds spent."""
+    """One resumable training run: parameters, optimiser, average, step and the seconds spent.
+
+    `recipe` says in words what the run depends on; a checkpoint of another recipe is refused.
+    """
 
     folder: Path
     name: str
+    recipe: str
     parameters: list[nn.Parameter]
     optimiser: torch.optim.Optimizer
     average: MovingAverage
@@ -57,10 +71,14 @@ class Run:
         return self.folder / f"{self.name}.ckpt"
 
     def resume(self) -> bool:
-        """Load the last checkpoint, if there is one."""
+        """Load the last checkpoint, if there is one. Raises `StaleCheckpointError` if it is of another recipe."""
         if not self.checkpoint.exists():
             return False
         state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
+        if state["recipe"] != self.recipe:
+            raise StaleCheckpointError(
+                f"{self.checkpoint} is of another recipe; delete it.\n was: {state['recipe']}\n now: {self.recipe}"
+            )
         with torch.no_grad():
             for mine, saved in zip(self.parameters, state["parameters"], strict=True):
                 mine.copy_(saved)
@@ -89,6 +107,7 @@ class Run:
         unfinished = self.checkpoint.with_suffix(".part")
         torch.save(
             {
+                "recipe": self.recipe,
                 "parameters": [p.detach().cpu() for p in self.parameters],
                 "average": [v.cpu() for v in self.average.values],
                 "optimiser": self.optimiser.state_dict(),
