@@ -6,6 +6,10 @@ UNet stays frozen and shared: rows of different users go through it together.
 
 The gate is the method's spatial control: after the softmax, the column of a placeholder token is multiplied by the mask of
 its region, so that [I] acts inside it and nowhere else.
+
+A row may also read the attention of another row of its pass (Prompt-to-Prompt, Hertz et al., arXiv 2208.01626): the cross-attention
+maps through a token map, and the self-attention of small maps. Maps are formed only for rows that are gated, read or are read, and
+for rows and layers whose maps are asked for; everything else goes through `scaled_dot_product_attention`.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2edit_core.errors import ModelUnusable
+
+SELF_LEVEL = 1
+"""Self-attention is read from maps that have been halved at least so often: P2P's 32 × 32 and below for latents of 64 × 64."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,15 @@ class CrossLayer:
 
 
 @dataclass(frozen=True)
+class SelfLayer:
+    """One self-attention layer and where it sits."""
+
+    name: str
+    level: int
+    attention: Any
+
+
+@dataclass(frozen=True)
 class KeysValues:
     """A prompt as the UNet sees it: per cross-attention layer a `(tokens, inner)` tensor each."""
 
@@ -57,14 +73,20 @@ Gates = tuple[Tensor, ...]
 
 def cross_layers(unet: nn.Module) -> tuple[CrossLayer, ...]:
     """The cross-attention layers in the order in which `named_modules` gives them. Raises `ModelUnusable` if there are none."""
-    levels = len(cast(Any, unet).config.block_out_channels)
-    layers = []
-    for name, module in unet.named_modules():
-        if name.endswith(".attn2"):
-            layers.append(CrossLayer(name, _level(name, levels), module))
+    layers = [CrossLayer(*found) for found in _named(unet, ".attn2")]
     if not layers:
         raise ModelUnusable("the UNet has no cross-attention layers (attn2): it is not a text-to-image UNet of the SD family")
     return tuple(layers)
+
+
+def self_layers(unet: nn.Module) -> tuple[SelfLayer, ...]:
+    """The self-attention layers that rows may read from one another: those with maps of `SELF_LEVEL` or smaller."""
+    return tuple(layer for found in _named(unet, ".attn1") if (layer := SelfLayer(*found)).level >= SELF_LEVEL)
+
+
+def _named(unet: nn.Module, ending: str) -> list[tuple[str, int, nn.Module]]:
+    levels = len(cast(Any, unet).config.block_out_channels)
+    return [(name, _level(name, levels), module) for name, module in unet.named_modules() if name.endswith(ending)]
 
 
 def _level(name: str, levels: int) -> int:
@@ -73,6 +95,15 @@ def _level(name: str, levels: int) -> int:
     if match := re.match(r"up_blocks\.(\d+)\.", name):
         return levels - 1 - int(match[1])
     return levels - 1
+
+
+def word_layers(layers: Sequence[CrossLayer]) -> tuple[int, ...]:
+    """Indices of the layers whose maps tell best where a word is: of the second coarsest level, or of the one there is.
+
+    For Stable Diffusion these are the five of 16 × 16 that P2P looks at.
+    """
+    levels = sorted({layer.level for layer in layers}, reverse=True)
+    return tuple(i for i, layer in enumerate(layers) if layer.level == levels[min(1, len(levels) - 1)])
 
 
 def layer_size(latent_size: tuple[int, int], level: int) -> tuple[int, int]:
@@ -100,70 +131,130 @@ def make_gates(
     return tuple(gates)
 
 
-class _Slot:
-    """What one layer uses in the pass at hand: keys and values `(rows, tokens, inner)`, gate `(rows, h·w, tokens)` or None."""
+@dataclass(frozen=True, eq=False)
+class TokenMap:
+    """How the map of each token is made of its source row's maps and its own: `A_source · read + A · keep`, per column."""
 
-    keys: Tensor | None = None
-    values: Tensor | None = None
-    gate: Tensor | None = None
-
-    def clear(self) -> None:
-        self.keys = self.values = self.gate = None
+    read: Tensor  # (tokens of the source, tokens)
+    keep: Tensor  # (tokens,)
 
 
-class _RowProcessor:
-    """A diffusers attention processor that takes keys, values and gates from its slot instead of computing them."""
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Row `readers[i]` of a pass reads the attention of row `sources[i]`; `strengths[i]` 1 is all of it, 0 none."""
 
-    def __init__(self, slot: _Slot) -> None:
-        self.slot = slot
+    readers: Tensor  # (n,), indices
+    sources: Tensor  # (n,), indices
+    strengths: Tensor  # (n,), 0..1
+
+
+@dataclass(frozen=True, eq=False)
+class CrossReading(Reading):
+    read: Tensor  # (n, tokens of the source, tokens), as `TokenMap.read`
+    keep: Tensor  # (n, tokens)
+
+    def applied(self, maps: Tensor) -> Tensor:
+        """`maps` `(rows, heads, h·w, tokens)` with those of the readers replaced."""
+        own = maps[self.readers]
+        read = maps[self.sources] @ self.read[:, None] + own * self.keep[:, None, None]
+        return maps.index_copy(0, self.readers, torch.lerp(own, read, self.strengths[:, None, None, None]))
+
+
+@dataclass(frozen=True, eq=False)
+class PassInputs:
+    """What the attention layers use in one pass. The rows whose maps must be formed come first."""
+
+    keys: Sequence[Tensor]  # per cross-attention layer (rows, tokens, inner)
+    values: Sequence[Tensor]
+    mapped: Sequence[int]  # per cross-attention layer: for how many rows maps are formed
+    gates: Sequence[Tensor] | None = None  # per cross-attention layer (at least `mapped` rows, h·w, tokens)
+    cross: CrossReading | None = None
+    within: Reading | None = None  # of self-attention
+    captured: frozenset[int] = frozenset()  # cross-attention layers whose maps are kept
+
+
+class _CrossProcessor:
+    """A diffusers attention processor that takes keys, values and gates from the pass instead of computing them."""
+
+    def __init__(self, index: int, inputs: PassInputs, maps: dict[int, Tensor]) -> None:
+        self.index, self.inputs, self.maps = index, inputs, maps
 
     def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
-        slot = self.slot
-        if slot.keys is None or slot.values is None:
-            raise RuntimeError("a UNet pass outside `RowAttention.using`")
+        inputs = self.inputs
         query = _heads(attn.to_q(hidden_states), attn.heads)
-        key, value = _heads(slot.keys, attn.heads), _heads(slot.values, attn.heads)
-        if slot.gate is None:
-            out = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
-        else:
-            weights = (query @ key.transpose(-1, -2) * attn.scale).softmax(dim=-1)
-            out = (weights * slot.gate[:, None]) @ value
-        out = out.transpose(1, 2).flatten(2)
-        out = attn.to_out[1](attn.to_out[0](out)) / attn.rescale_output_factor
-        return cast(Tensor, out)
+        key, value = (_heads(x[self.index], attn.heads) for x in (inputs.keys, inputs.values))
+        n = inputs.mapped[self.index]
+        parts = []
+        if n:
+            parts.append(self._maps(query[:n], key[:n], attn.scale) @ value[:n])
+        if n < len(query):
+            parts.append(F.scaled_dot_product_attention(query[n:], key[n:], value[n:], scale=attn.scale))
+        return _projected(attn, torch.cat(parts) if len(parts) > 1 else parts[0])
+
+    def _maps(self, query: Tensor, key: Tensor, scale: float) -> Tensor:
+        """Softmax, then what is read from other rows, then the gates: so a gated token does nothing outside its mask."""
+        inputs = self.inputs
+        maps = (query @ key.transpose(-1, -2) * scale).softmax(dim=-1)
+        if inputs.cross is not None:
+            maps = inputs.cross.applied(maps)
+        if inputs.gates is not None:
+            maps = maps * inputs.gates[self.index][: len(maps), None]
+        if self.index in inputs.captured:
+            self.maps[self.index] = maps.detach().mean(dim=1)
+        return maps
+
+
+class _SelfProcessor:
+    """Stock self-attention, but readers take queries and keys, which make up the map, from their source."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+
+    def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+        reading = self.reading
+        query, key, value = (_heads(project(hidden_states), attn.heads) for project in (attn.to_q, attn.to_k, attn.to_v))
+        out = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
+        read = F.scaled_dot_product_attention(
+            query[reading.sources], key[reading.sources], value[reading.readers], scale=attn.scale
+        )
+        mixed = torch.lerp(out[reading.readers], read, reading.strengths[:, None, None, None])
+        return _projected(attn, out.index_copy(0, reading.readers, mixed))
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
     return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
+def _projected(attn: Any, out: Tensor) -> Tensor:
+    """`(rows, heads, h·w, d)` through the layer's output projection."""
+    projected: Tensor = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2))) / attn.rescale_output_factor
+    return projected
+
+
 class RowAttention:
-    """The cross-attention layers of a UNet with a slot each. A pass happens inside `using`."""
+    """The attention layers of a UNet. A pass over rows happens inside `using`."""
 
-    def __init__(self, layers: Sequence[CrossLayer]) -> None:
-        self.layers = tuple(layers)
-        self._slots = tuple(_Slot() for _ in layers)
-
-    @contextmanager
-    def installed(self) -> Iterator[RowAttention]:
-        """Put the processors in place; the layers' own come back whatever happens."""
-        before = [layer.attention.processor for layer in self.layers]
-        try:
-            for layer, slot in zip(self.layers, self._slots, strict=True):
-                layer.attention.set_processor(_RowProcessor(slot))
-            yield self
-        finally:
-            for layer, processor in zip(self.layers, before, strict=True):
-                layer.attention.set_processor(processor)
+    def __init__(self, unet: nn.Module) -> None:
+        self.layers = cross_layers(unet)
+        self.within = self_layers(unet)
 
     @contextmanager
-    def using(self, keys: Sequence[Tensor], values: Sequence[Tensor], gates: Sequence[Tensor] | None) -> Iterator[None]:
-        """Keys, values `(rows, tokens, inner)` and gates `(rows, h·w, tokens)` per layer, for the passes inside."""
+    def using(self, inputs: PassInputs) -> Iterator[dict[int, Tensor]]:
+        """Put processors for `inputs` in place; the layers' own come back whatever happens.
+
+        Gives the captured maps by layer, once a pass has been made: `(mapped rows, h·w, tokens)`, mean over the heads.
+        """
+        maps: dict[int, Tensor] = {}
+        processors: list[tuple[Any, Any]] = [
+            (layer.attention, _CrossProcessor(i, inputs, maps)) for i, layer in enumerate(self.layers)
+        ]
+        if inputs.within is not None:
+            processors += [(layer.attention, _SelfProcessor(inputs.within)) for layer in self.within]
+        before = [attention.processor for attention, _ in processors]
         try:
-            for i, slot in enumerate(self._slots):
-                slot.keys, slot.values = keys[i], values[i]
-                slot.gate = gates[i] if gates is not None else None
-            yield
+            for attention, processor in processors:
+                attention.set_processor(processor)
+            yield maps
         finally:
-            for slot in self._slots:
-                slot.clear()
+            for (attention, _), processor in zip(processors, before, strict=True):
+                attention.set_processor(processor)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +17,10 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from s2edit_core.attention import CrossLayer, RowAttention, cross_layers
+from s2edit_core.attention import CrossLayer, PassInputs, RowAttention
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.prompts import DEFAULT_SUBJECTS
-from s2edit_core.rows import Answer, Answers, Row, Rows, check_finite, stacked
+from s2edit_core.rows import Answer, Answers, Row, Rows, check_finite, passes, stacked
 from s2edit_core.schedule import Schedule, schedule_of
 
 MAX_ROWS_PER_PASS = 16
@@ -64,7 +63,7 @@ class Backbone:
     def __post_init__(self) -> None:
         for part in (self.unet, self.vae, self.text_encoder):
             part.requires_grad_(False).eval()
-        self.attention = RowAttention(cross_layers(self.unet))
+        self.attention = RowAttention(self.unet)
 
     @classmethod
     def from_pretrained(cls, model: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Backbone:
@@ -129,10 +128,13 @@ class Backbone:
 
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
-        """`(3, H, W)` in -1..1 → latent `(c, h, w)`: the mean of the posterior, scaled to unit variance."""
+        """`(3, H, W)` in -1..1 → latent `(c, h, w)`: the mean of the posterior, scaled to unit variance.
+
+        In float32 at least, whatever the UNet's precision: a path of many steps is summed up from it.
+        """
         vae: Any = self.vae
         latent: Tensor = vae.encode(image[None].to(self.device)).latent_dist.mode()[0] * vae.config.scaling_factor
-        return latent.to(self.dtype)
+        return latent.to(torch.promote_types(self.dtype, torch.float32))
 
     @torch.no_grad()
     def decode_latent(self, latent: Tensor) -> Tensor:
@@ -143,23 +145,18 @@ class Backbone:
 
     def evaluate(self, rows: Rows) -> Answers:
         """Predict ε for every row, with gradients for those that have a target. Rows of one latent shape share passes."""
-        groups: dict[torch.Size, list[int]] = defaultdict(list)
-        for i, row in enumerate(rows):
-            groups[row.latent.shape].append(i)
         answers: dict[int, Answer] = {}
-        for indices in groups.values():
-            for start in range(0, len(indices), MAX_ROWS_PER_PASS):
-                part = indices[start : start + MAX_ROWS_PER_PASS]
-                answers.update(zip(part, self._one_pass([rows[i] for i in part]), strict=True))
+        for indices in passes(rows, MAX_ROWS_PER_PASS):
+            answers.update(zip(indices, self._one_pass([rows[i] for i in indices]), strict=True))
         return tuple(answers[i] for i in range(len(rows)))
 
     def _one_pass(self, rows: list[Row]) -> list[Answer]:
         learns = any(row.target is not None for row in rows)
-        keys, values, gates = stacked(rows)
+        inputs = stacked(rows, self.device, self.dtype)
         with torch.set_grad_enabled(learns):
-            for tensor in (*keys, *values):
+            for tensor in (*inputs.keys, *inputs.values):
                 tensor.requires_grad_(learns)
-            eps = self._predict(rows, keys, values, gates)
+            eps, maps = self._predict(rows, inputs)
             losses = [
                 row.weight * _mean_squared_error(eps[i], row.target) if row.target is not None else None
                 for i, row in enumerate(rows)
@@ -167,16 +164,16 @@ class Backbone:
             if learns:
                 torch.stack([loss for loss in losses if loss is not None]).sum().backward()
         check_finite(eps)
-        return [_answer(i, eps, losses[i], keys, values) for i in range(len(rows))]
+        captured = [tuple(maps[layer][i] for layer in row.capture) for i, row in enumerate(rows)]
+        return [_answer(i, eps, losses[i], inputs, captured[i]) for i in range(len(rows))]
 
-    def _predict(self, rows: list[Row], keys: list[Tensor], values: list[Tensor], gates: list[Tensor] | None) -> Tensor:
+    def _predict(self, rows: list[Row], inputs: PassInputs) -> tuple[Tensor, dict[int, Tensor]]:
         z = torch.stack([row.latent for row in rows]).to(self.device, self.dtype)
         t = torch.tensor([row.timestep for row in rows], device=self.device)
-        cast = None if gates is None else [gate.to(self.device, self.dtype) for gate in gates]
         unet: Any = self.unet
-        with self.attention.installed(), self.attention.using(keys, values, cast):
+        with self.attention.using(inputs) as maps:
             output = unet(z, t, encoder_hidden_states=None).sample
-        return self.schedule.to_epsilon(output, z, t)
+        return self.schedule.to_epsilon(output, z, t), maps
 
 
 def _mean_squared_error(eps: Tensor, target: Tensor) -> Tensor:
@@ -185,12 +182,13 @@ def _mean_squared_error(eps: Tensor, target: Tensor) -> Tensor:
     return (eps.to(dtype) - target.to(eps.device, dtype)).square().mean()
 
 
-def _answer(i: int, eps: Tensor, loss: Tensor | None, keys: list[Tensor], values: list[Tensor]) -> Answer:
+def _answer(i: int, eps: Tensor, loss: Tensor | None, inputs: PassInputs, maps: tuple[Tensor, ...]) -> Answer:
     if loss is None:
-        return Answer(eps=eps[i].detach())
+        return Answer(eps=eps[i].detach(), maps=maps)
     return Answer(
         eps=eps[i].detach(),
         loss=float(loss.detach()),
-        key_gradients=tuple(key.grad[i] for key in keys if key.grad is not None),
-        value_gradients=tuple(value.grad[i] for value in values if value.grad is not None),
+        key_gradients=tuple(key.grad[i] for key in inputs.keys if key.grad is not None),
+        value_gradients=tuple(value.grad[i] for value in inputs.values if value.grad is not None),
+        maps=maps,
     )

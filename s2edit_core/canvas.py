@@ -6,6 +6,7 @@ seam that lies *inside* the edit mask. Outside the edit mask the pixels of the a
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ CONTEXT = 1.6
 GROWTH = 0.12
 """How far the default edit mask reaches beyond the identity mask, relative to the side of its box."""
 SEAM = 0.02
-"""Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels."""
+"""Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels, at most the mask's depth."""
 INSIDE = 128
 """A mask pixel of this value or more belongs to the region."""
 
@@ -33,6 +34,14 @@ class Canvas:
     identity_mask: Image.Image  # L, of the photo's size
     box: tuple[int, int, int, int]
     frame: tuple[int, int]
+
+    @property
+    def digest(self) -> str:
+        """Names what the model sees of the photo and of the identity mask; the edit mask does not enter."""
+        digest = hashlib.sha256(repr((self.box, self.frame)).encode())
+        for picture in (self.photo, self.identity_mask):
+            digest.update(picture.crop(self.box).tobytes())
+        return digest.hexdigest()[:32]
 
     def source(self) -> Tensor:
         """The frame as the model sees it: `(3, H, W)` in -1..1."""
@@ -57,9 +66,10 @@ class Canvas:
     def _seam(self) -> NDArray[np.float32]:
         """Opacity `(H, W)` of the edited frame: 0 outside the edit mask, rising to 1 within the seam inside it."""
         inside = _inside(self.edit_mask)
-        width = max(2.0, SEAM * max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
         hard = Image.fromarray((inside * 255).astype(np.uint8))
-        soft = np.asarray(hard.filter(ImageFilter.GaussianBlur(width / 2)), dtype=np.float32) / 255
+        width = max(2.0, SEAM * max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
+        width = min(width, _depth(hard))  # or nothing of a thin mask would be wholly inside
+        soft = np.asarray(hard.filter(ImageFilter.GaussianBlur(width / 2 if width >= 1 else 0)), dtype=np.float32) / 255
         return np.where(inside, ((soft - 0.5) * 2).clip(0, 1), 0).astype(np.float32)
 
 
@@ -83,6 +93,16 @@ def make_canvas(
 
 def _inside(mask: Image.Image) -> NDArray[np.bool_]:
     return np.asarray(mask) >= INSIDE
+
+
+def _depth(hard: Image.Image) -> float:
+    """How far, in pixels, one can be inside the mask: half the side of the largest square that fits into it."""
+    low, high = 0, max(1, min(hard.size) // 2)
+    while low < high:
+        reach = (low + high + 1) // 2
+        fits = np.asarray(hard.filter(ImageFilter.BoxBlur(reach))).max() == 255
+        low, high = (reach, high) if fits else (low, reach - 1)
+    return low + 0.5
 
 
 def _holds(box: tuple[int, int, int, int], inside: NDArray[np.bool_]) -> bool:

@@ -1,12 +1,18 @@
-"""A concept: what was learned about one person, as a value. A token vector, and perhaps a change of keys and values."""
+"""A concept: what was learned from one photo, as a value. A token vector, and perhaps a change of keys and values.
+
+An identity [I] says who is in the picture; an attribute [A] (a makeup, say) is what may be put on anybody. Both are learned alike
+and kept alike; `conditioning` tells them apart by their placeholder.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -14,10 +20,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from s2edit_core.attention import CrossLayer
-from s2edit_core.errors import ArtifactMismatch
-from s2edit_core.spec import LearningMode
+from s2edit_core.errors import ArtifactMismatch, PromptInvalid
+from s2edit_core.prompts import checked_placeholder
+from s2edit_core.spec import PLACEHOLDER, LearningMode
 
-FORMAT = "s2edit-concept-1"
+FORMAT = "s2edit-concept-2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +35,7 @@ class LowRank:
     up: Tensor
 
     def __call__(self, states: Tensor) -> Tensor:
-        return states @ self.down.T @ self.up.T
+        return (states.to(self.down.dtype) @ self.down.T @ self.up.T).to(states.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +45,7 @@ class Full:
     weight: Tensor
 
     def __call__(self, states: Tensor) -> Tensor:
-        return states @ self.weight.T
+        return (states.to(self.weight.dtype) @ self.weight.T).to(states.dtype)
 
 
 Delta = LowRank | Full
@@ -46,13 +53,37 @@ Delta = LowRank | Full
 
 @dataclass(frozen=True, eq=False)
 class Concept:
-    """`token` `(d,)` is the embedding of the placeholder; `keys` and `values` are changes per cross-attention layer, or empty."""
+    """`token` `(d,)` is the embedding of the placeholder; `keys` and `values` are changes per cross-attention layer, or empty.
+
+    `subject` is the word after the placeholder, whose embedding the token started from; an attribute needs it (see `conditioning`).
+    """
 
     token: Tensor
     keys: tuple[Delta, ...] = ()
     values: tuple[Delta, ...] = ()
     fingerprint: str = ""
     facts: dict[str, Any] = field(default_factory=dict)  # subject, prompt, steps, losses: for reports
+    placeholder: str = PLACEHOLDER
+    subject: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind == "attribute" and not self.subject:
+            raise ValueError("an attribute needs its subject, the word that stands after its placeholder")
+
+    @property
+    def kind(self) -> Literal["identity", "attribute"]:
+        return "identity" if self.placeholder == PLACEHOLDER else "attribute"
+
+    @property
+    def digest(self) -> str:
+        """Of everything in it: what an inversion remembers it by."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()[:32]
+
+    def renamed(self, placeholder: str) -> Concept:
+        """The same attribute under another placeholder, so that two of a library fit into one prompt. Raises `PromptInvalid`."""
+        if PLACEHOLDER in (self.placeholder, placeholder):
+            raise PromptInvalid(f"{PLACEHOLDER} names identities alone", field="prompt", reason="placeholder_invalid")
+        return replace(self, placeholder=checked_placeholder(placeholder))
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
@@ -61,7 +92,14 @@ class Concept:
             for i, delta in enumerate(deltas):
                 for part, tensor in vars(delta).items():
                     tensors[f"{name}.{i}.{part}"] = tensor
-        return write_safetensors(tensors, {"format": FORMAT, "fingerprint": self.fingerprint, "facts": self.facts})
+        about = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "facts": self.facts,
+            "placeholder": self.placeholder,
+            "subject": self.subject,
+        }
+        return write_safetensors(tensors, about)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str, device: torch.device | str = "cpu") -> Concept:
@@ -75,7 +113,42 @@ class Concept:
                 values=_deltas(moved, "values"),
                 fingerprint=fingerprint,
                 facts=about["facts"],
+                placeholder=about["placeholder"],
+                subject=about["subject"],
             )
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path, *, fingerprint: str, device: torch.device | str = "cpu") -> Concept:
+        """Read a file of `save`. Raises as `from_bytes`, and `OSError` where there is none."""
+        return cls.from_bytes(Path(path).read_bytes(), fingerprint=fingerprint, device=device)
+
+    def learned_embeds(self) -> dict[str, Tensor]:
+        """The token as diffusers' `load_textual_inversion` takes it: saved, it is a `learned_embeds.safetensors`."""
+        return {self.placeholder: _still(self.token)}
+
+    def lora(self, layers: Sequence[CrossLayer]) -> dict[str, Tensor]:
+        """The changes as diffusers' `load_lora_weights` takes them, scale 1; empty in mode `token`. `layers` are the backbone's.
+
+        A LoRA changes the columns of all tokens. That is what an identity does here too; an attribute, which here acts in its own
+        column and region alone, is stronger there. A full change becomes one of full rank.
+        """
+        tensors = {}
+        for name, deltas in (("to_k", self.keys), ("to_v", self.values)):
+            for layer, delta in zip(layers, deltas, strict=bool(deltas)):
+                if isinstance(delta, Full):
+                    down, up = torch.eye(delta.weight.shape[1], dtype=delta.weight.dtype), delta.weight
+                else:
+                    down, up = delta.down, delta.up
+                tensors[f"unet.{layer.name}.{name}.lora_A.weight"] = _still(down)
+                tensors[f"unet.{layer.name}.{name}.lora_B.weight"] = _still(up)
+        return tensors
+
+
+def _still(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
 
 
 def _deltas(tensors: dict[str, Tensor], name: str) -> tuple[Delta, ...]:
@@ -90,7 +163,7 @@ def _deltas(tensors: dict[str, Tensor], name: str) -> tuple[Delta, ...]:
 
 def write_safetensors(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
     """Equal values give equal bytes: `about` is one metadata entry, since safetensors keeps several in no fixed order."""
-    still = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    still = {name: _still(tensor) for name, tensor in tensors.items()}
     return save(still, metadata={"s2edit": json.dumps(about, sort_keys=True)})
 
 
@@ -118,14 +191,14 @@ def refusing_damage(kind: str) -> Iterator[None]:
 def fresh_deltas(
     layers: Sequence[CrossLayer], mode: LearningMode, rank: int, generator: torch.Generator
 ) -> tuple[tuple[Delta, ...], tuple[Delta, ...]]:
-    """Changes that change nothing yet, ready to be learned; none in mode `token`."""
+    """Changes that change nothing yet, ready to be learned; none in mode `token`. In float32 at least: small steps must count."""
     if mode == "token":
         return (), ()
     made: list[list[Delta]] = [[], []]
     for layer in layers:
         for kind, projection in zip(made, (layer.to_k, layer.to_v), strict=True):
             out_features, in_features = projection.weight.shape
-            like = projection.weight
+            like = projection.weight.new_empty(0, dtype=torch.promote_types(projection.weight.dtype, torch.float32))
             if mode == "kv":
                 kind.append(Full(like.new_zeros(out_features, in_features).requires_grad_()))
                 continue

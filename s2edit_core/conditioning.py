@@ -1,4 +1,15 @@
-"""Prompts and concepts to what the UNet takes: keys, values and gates per cross-attention layer."""
+"""Prompts and concepts to what the UNet takes: keys, values and gates per cross-attention layer.
+
+What a concept may touch depends on what it is:
+
+- An identity [I] *is* the fine-tuned model of the photo (S²Edit, figure 2): its changes ΔW project the columns of all tokens, those
+  of the empty prompt too, and the text encoder carries its embedding on to the words after it. So it was learned and inverted.
+- An attribute [A] comes from a photo of somebody else, of whom nothing else may come along. It acts through its own column alone:
+  W + ΔW_A project that column and no other, and all other columns are made with the subject word's embedding in place of [A]'s, so
+  that neither the words after it nor the end token, which no mask holds, carry the reference. Its gate holds it to its region.
+
+So each column is projected as it was when it was learned, whoever else is in the prompt, and an attribute fits any identity.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +18,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from s2edit_core.attention import Gates, KeysValues, make_gates
+from s2edit_core.attention import Gates, KeysValues, layer_size, make_gates
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept
 from s2edit_core.errors import PromptInvalid
@@ -66,7 +78,7 @@ def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Ten
 
 
 def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] = ()) -> KeysValues:
-    """K = (W + ΣΔW)·states per cross-attention layer, and V likewise. Differentiable in states and changes."""
+    """K = (W + ΣΔW)·states of all columns, per cross-attention layer, and V likewise. Differentiable in states and changes."""
     states = states.to(backbone.dtype)
     keys, values = [], []
     for i, layer in enumerate(backbone.layers):
@@ -80,12 +92,67 @@ def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] 
     return KeysValues(tuple(keys), tuple(values))
 
 
+@dataclass(frozen=True, eq=False)
+class Conditioned:
+    """A prompt with its concepts."""
+
+    prompt: KeysValues
+    states: Tensor
+    """`(tokens, d)`: what all columns but those of attributes are projected from."""
+    features: Mapping[str, Tensor]
+    """The text feature `(d,)` of each placeholder of the prompt, where it first stands."""
+
+
+def conditioned(backbone: Backbone, tokens: Tokens, concepts: Mapping[str, Concept]) -> Conditioned:
+    """`tokens` with `concepts` by placeholder, each in the columns that it may touch. Differentiable in tokens and changes."""
+    attributes = {name: concept for name, concept in concepts.items() if concept.kind == "attribute" and name in tokens.positions}
+    identities = {name: concept for name, concept in concepts.items() if concept.kind == "identity"}
+    embeddings = {name: concept.token for name, concept in identities.items()}
+    embeddings |= {name: word_embedding(backbone, concept.subject) for name, concept in attributes.items()}
+    states = text_states(backbone, tokens, embeddings)
+    prompt = keys_values(backbone, states, list(identities.values()))
+    features = {name: states[tokens.positions[name][0]] for name in identities if name in tokens.positions}
+    for name, concept in attributes.items():
+        positions = list(tokens.positions[name])
+        own = text_states(backbone, tokens, embeddings | {name: concept.token})[positions]
+        prompt = _with_columns(prompt, positions, keys_values(backbone, own, [concept]))
+        features[name] = own[0]
+    return Conditioned(prompt, states, features)
+
+
+def _with_columns(prompt: KeysValues, positions: Sequence[int], columns: KeysValues) -> KeysValues:
+    """`prompt` with the `columns` `(len(positions), inner)` in place of its own."""
+
+    def put(whole: tuple[Tensor, ...], parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        index = torch.tensor(positions, device=whole[0].device)
+        return tuple(tensor.index_copy(0, index, part) for tensor, part in zip(whole, parts, strict=True))
+
+    return KeysValues(put(prompt.keys, columns.keys), put(prompt.values, columns.values))
+
+
 def prompt_keys_values(backbone: Backbone, prompt: str, concepts: Mapping[str, Concept], *, field: str = "prompt") -> KeysValues:
     """A prompt with its concepts, without gradients."""
     with torch.no_grad():
-        tokens = tokenize(backbone, prompt, list(concepts), field=field)
-        states = text_states(backbone, tokens, {name: concept.token for name, concept in concepts.items()})
-        return keys_values(backbone, states, list(concepts.values()))
+        return conditioned(backbone, tokenize(backbone, prompt, list(concepts), field=field), concepts).prompt
+
+
+def leakage(
+    backbone: Backbone, prompt: str, masks: Mapping[str, Tensor], gates: Gates | None, latent_size: tuple[int, int]
+) -> dict[str, float]:
+    """By placeholder of `prompt`: the largest share of its attention that `gates` let through in cells outside its mask `(H, W)`.
+
+    0 where each layer's gate shuts there, which is what `prompt_gates` makes; 1 without gates.
+    """
+    found = {}
+    for name, positions in tokenize(backbone, prompt, list(masks)).positions.items():
+        shares = [0.0]
+        for i, layer in enumerate(backbone.layers):
+            cells = F.adaptive_max_pool2d(masks[name][None, None].float(), layer_size(latent_size, layer.level))
+            outside = cells.flatten() == 0
+            if outside.any():
+                shares.append(1.0 if gates is None else float(gates[i][outside.to(gates[i].device)][:, list(positions)].max()))
+        found[name] = max(shares)
+    return found
 
 
 def prompt_gates(

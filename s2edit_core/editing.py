@@ -11,9 +11,10 @@ from s2edit_core.attention import Gates, KeysValues
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import keys_values
+from s2edit_core.injection import SourceBranch, SourceGuide
 from s2edit_core.inversion import Inversion
 from s2edit_core.rows import Answers, Row, Rows
-from s2edit_core.spec import Progress
+from s2edit_core.spec import InjectionOptions, Progress
 
 
 def edit(
@@ -22,21 +23,28 @@ def edit(
     target: KeysValues,
     gates: Gates | None,
     concepts: Sequence[Concept],
+    guide: SourceGuide | None = None,
+    *,
+    first: int = 0,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """Sample from the inversion's start noise with `target` as the prompt; the edited latent `(c, h, w)`.
 
-    Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings and residuals.
+    Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings, plus its residuals. With a
+    `guide`, attention is read from the source. `first` steps are left out: sampling starts that far back along the path.
+    Raises `OptionInvalid` for an inversion of tier `direct` where nothing is read.
     """
-    schedule, w, steps = backbone.schedule, inversion.guidance_scale, inversion.steps
-    z = inversion.path[-1]
-    for i, t in enumerate(schedule.timesteps(steps)):
+    (guide.options if guide else InjectionOptions()).check_tier(inversion.tier)
+    schedule, steps = backbone.schedule, inversion.steps
+    z = inversion.path[steps - first]
+    branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
+    for i, t in enumerate(schedule.timesteps(steps)[first:], first):
         with torch.no_grad():
             null = keys_values(backbone, inversion.null_state(i), concepts)
-        conditional, unconditional = yield (Row(z, t, target, gates), Row(z, t, null))
-        eps_u = unconditional.eps
-        if len(inversion.residuals):
-            eps_u = eps_u + inversion.residuals[i]
+        rows = branch.rows(i, z, t, target, gates, null) if branch else (Row(z, t, target, gates), Row(z, t, null))
+        answers = yield rows
         a, b = schedule.coefficients(t, steps)
-        z = a * z + b * (eps_u + w * (conditional.eps - eps_u))
+        z = a * z + b * inversion.guided(i, answers[0].eps, answers[1].eps)
+        if branch:
+            z = branch.advance(i, t, z, answers)
         yield Progress("editing", i + 1, steps)
     return z

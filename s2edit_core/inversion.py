@@ -1,19 +1,24 @@
 """From the photo's latent to a start noise, and what makes guided sampling return to the photo.
 
 DDIM inversion runs at guidance 1 with the source prompt and the concept. Guided sampling from its end drifts away.
-Three tiers repair that:
+Four tiers repair that:
 
 - `null_text` (Mokady et al., arXiv 2211.09794): one unconditional embedding per timestep, optimised. With the DDIM step
   z_prev = A·z + B·(ε_u + w·(ε_c − ε_u)) its loss equals B²(1−w)²·‖ε_u − ε*‖² with ε* in closed form, so each inner step is a row
   with that target and that weight, and ε_c is computed once per timestep.
 - `negative_prompt` (Miyake et al., arXiv 2305.16807): the source prompt in place of the empty one.
-- `residual`: ε* − ε_u on the inverted path, added to the unconditional prediction while sampling. Exact, nothing is optimised.
+- `residual`: what the guided prediction lacks on the inverted path, added to it while sampling. Exact, nothing is optimised. For
+  w ≠ 1 it is ε* − ε_u added to the unconditional prediction; this form holds at w = 1 as well.
+- `direct` (Ju et al., arXiv 2310.01506): after each step the source branch is moved by its distance from the inverted path, which
+  puts it back onto the path. So it *is* the path, and nothing is computed or stored. The edit's own branch is left as it is (moved
+  likewise it would be `residual`): only what it reads from the source branch improves, so this tier needs attention injection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +31,7 @@ from s2edit_core.conditioning import keys_values, text_states, tokenize
 from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import InversionOptions, InversionTier, Progress
 
-FORMAT = "s2edit-inversion-1"
+FORMAT = "s2edit-inversion-2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,7 @@ class Inversion:
     """`path` `(steps + 1, c, h, w)`: the inverted latents from the photo's own (first) to the start noise (last).
 
     `null_states` `(steps, tokens, d)` or `(1, tokens, d)`: the unconditional embedding of each sampling step, first the noisiest.
-    `residuals` `(steps, c, h, w)`: what is added to the unconditional prediction (tier `residual`), else empty.
+    `residuals` `(steps, c, h, w)`: what is added to the guided prediction of each step (tier `residual`), else empty.
     """
 
     path: Tensor
@@ -49,8 +54,18 @@ class Inversion:
     def steps(self) -> int:
         return len(self.path) - 1
 
+    @property
+    def source_is_path(self) -> bool:
+        """Whether sampling the source prompt leads back along `path`."""
+        return self.tier in ("residual", "direct")
+
     def null_state(self, i: int) -> Tensor:
         return self.null_states[min(i, len(self.null_states) - 1)]
+
+    def guided(self, i: int, conditional: Tensor, unconditional: Tensor) -> Tensor:
+        """The prediction of sampling step `i`: ε = ε_u + w·(ε_c − ε_u), and the residual."""
+        eps = unconditional + self.guidance_scale * (conditional - unconditional)
+        return eps + self.residuals[i] if len(self.residuals) else eps
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
@@ -78,6 +93,14 @@ class Inversion:
                 fingerprint=fingerprint,
                 facts=about["facts"],
             )
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path, *, fingerprint: str, device: torch.device | str = "cpu") -> Inversion:
+        """Read a file of `save`. Raises as `from_bytes`, and `OSError` where there is none."""
+        return cls.from_bytes(Path(path).read_bytes(), fingerprint=fingerprint, device=device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +133,7 @@ def invert(
         nulls, facts = empty[None], {}
         residuals = yield from exact_residuals(backbone, path, source, empty, guidance_scale)
     else:
-        nulls, facts, residuals = source.states[None], {}, torch.zeros(0)
+        nulls, facts, residuals = (empty if options.tier == "direct" else source.states)[None], {}, torch.zeros(0)
         yield Progress("inverting", 2 * steps, 2 * steps)
     return Inversion(path, nulls, residuals, options.tier, guidance_scale, backbone.fingerprint, facts)
 
@@ -141,7 +164,10 @@ def closed_form_target(z: Tensor, z_prev: Tensor, eps_c: Tensor, a: float, b: fl
 def exact_residuals(
     backbone: Backbone, path: Tensor, source: Source, empty: Tensor, w: float
 ) -> Generator[Rows | Progress, Answers, Tensor]:
-    """ε* − ε_u at every level of the path, `(steps, c, h, w)`, first the noisiest. All rows at once: none waits for another."""
+    """What guidance lacks at every level of the path, `(steps, c, h, w)`, first the noisiest.
+
+    A step leads along the path if its prediction is (z_prev − A·z)/B. All rows at once: none waits for another.
+    """
     steps = len(path) - 1
     schedule = backbone.schedule
     with torch.no_grad():
@@ -156,8 +182,9 @@ def exact_residuals(
     for i, t in enumerate(timesteps):
         a, b = schedule.coefficients(t, steps)
         eps_c, eps_u = answers[i].eps, answers[steps + i].eps
-        target = closed_form_target(noisy[i], noisy[i + 1], eps_c, a, b, w) if w != 1 and b != 0 else eps_u
-        residuals.append(target - eps_u)
+        guided = eps_u + w * (eps_c - eps_u)
+        # where B = 0 (the last step of some schedules) the prediction does not matter
+        residuals.append((noisy[i + 1] - a * noisy[i]) / b - guided if b != 0 else torch.zeros_like(guided))
     yield Progress("inverting", 2 * steps, 2 * steps)
     return torch.stack(residuals)
 

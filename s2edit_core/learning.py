@@ -3,22 +3,38 @@
 Two phases: the token alone, then the token together with the changes of the cross-attention keys and values. Every step asks for
 rows: the one latent at several noise levels, all with the prompt as it is now. What comes back, dL/dK and dL/dV, is carried
 to the token and the changes through the text side alone.
+
+An attribute [A] is learned in the same way from a reference photo and the region that shows it. [I] and [A] learned together share
+their passes, and the squared cosine between them joins L_semantic.
+
+A learning can be cut at any step and go on: its state is a value (`learning_state`), and each step's randomness its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from s2edit_core.attention import Gates, KeysValues
+from s2edit_core.attention import Gates
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept, Delta, fresh_deltas
-from s2edit_core.conditioning import Tokens, keys_values, prompt_gates, text_states, tokenize, word_embedding
-from s2edit_core.errors import PromptInvalid
-from s2edit_core.losses import semantic_loss
+from s2edit_core.conditioning import (
+    Conditioned,
+    Tokens,
+    conditioned,
+    prompt_gates,
+    text_states,
+    tokenize,
+    word_embedding,
+)
+from s2edit_core.errors import OptionInvalid, PromptInvalid
+from s2edit_core.learning_state import Clock, LearningState, settings_digest
+from s2edit_core.losses import apart_loss, semantic_loss
+from s2edit_core.prompts import checked_placeholder
 from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import PLACEHOLDER, LearningOptions, Progress
 
@@ -30,30 +46,55 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
 
 
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a concept is learned from: `latent` `(c, h, w)` of the photo, and `mask` `(H, W)` in 0..1, where it is seen there.
+
+    `prompt` holds `placeholder` before `subject`: "a photo of a [I] woman", "a woman with [A] makeup". `request_words` are those
+    that a coming edit is known to bring in.
+    """
+
+    latent: Tensor
+    mask: Tensor
+    prompt: str
+    subject: str
+    placeholder: str = PLACEHOLDER
+    request_words: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(Progress):
+    """A progress that also brings the state of the learning, to be kept and resumed from."""
+
+    state: LearningState | None = None
+
+
 @dataclass
 class _Learner:
     """What is being learned, and the fixed surroundings of it."""
 
     backbone: Backbone
+    lesson: Lesson
     tokens: Tokens
     gates: Gates | None
     token: Tensor  # (d,)
     keys: tuple[Delta, ...]
     values: tuple[Delta, ...]
-    words: Tensor  # (n, d): attribute words in text-feature space
+    words: Tensor  # (n, d): the words to be orthogonal to, in text-feature space
     requested: int  # how many of `words`, from the first, are the request's own
+    seed: int
 
     def deltas(self) -> list[Tensor]:
         return [tensor for delta in (*self.keys, *self.values) for tensor in vars(delta).values()]
 
-    def concept(self) -> Concept:
-        return Concept(token=self.token, keys=self.keys, values=self.values)
+    def parameters(self) -> list[Tensor]:
+        return [self.token, *self.deltas()]
 
-    def prompt(self, *, with_deltas: bool) -> tuple[KeysValues, Tensor]:
-        """The prompt as it is now, with its graph, and the text feature `(d,)` of [I]."""
-        states = text_states(self.backbone, self.tokens, {PLACEHOLDER: self.token})
-        concepts = [self.concept()] if with_deltas else []
-        return keys_values(self.backbone, states, concepts), states[self.tokens.positions[PLACEHOLDER][0]]
+    def now(self, *, with_deltas: bool) -> Conditioned:
+        """The prompt as it is now, with its graph."""
+        deltas = (self.keys, self.values) if with_deltas else ((), ())
+        concept = Concept(self.token, *deltas, placeholder=self.lesson.placeholder, subject=self.lesson.subject)
+        return conditioned(self.backbone, self.tokens, {self.lesson.placeholder: concept})
 
 
 def attribute_states(backbone: Backbone, words: Sequence[str]) -> Tensor:
@@ -77,85 +118,144 @@ def learn_concept(
     *,
     request_words: Sequence[str] = (),
     seed: int = 0,
+    state: LearningState | None = None,
+    every: int = 0,
 ) -> Learning:
     """Learn the identity in `latent` `(c, h, w)`; `mask` `(H, W)` in 0..1 is where it is. `prompt` holds [I] before `subject`."""
-    with torch.no_grad():
-        learner = _begin(backbone, latent, mask, prompt, subject, options, request_words, seed)
-    losses: list[float] = []
-    token = [learner.token]
-    phases = [
-        (options.token_steps, False, [{"params": token, "lr": options.token_rate}]),
-        (
-            options.steps - options.token_steps,
-            True,
-            [{"params": token, "lr": options.joint_token_rate}, {"params": learner.deltas(), "lr": options.kv_rate}],
-        ),
-    ]
-    step = 0
-    for steps, with_deltas, groups in phases:
-        if steps == 0:
-            continue
-        optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
-        for _ in range(steps):
-            draw = step_generator(seed, step)
-            prompt_now, feature = _prompt_now(learner, with_deltas)
-            answers = yield _rows(learner, latent, prompt_now, options.batch, draw)
-            semantic = _semantic(learner, feature, options, draw)
-            _descend(optimiser, prompt_now, answers, options.orthogonality * semantic)
-            step += 1
-            losses.append(sum(answer.loss or 0.0 for answer in answers))
-            yield Progress("learning", step, options.steps, losses[-1])
-    return _finished(learner, subject, prompt, losses)
+    lesson = Lesson(latent, mask, prompt, subject, request_words=request_words)
+    (concept,) = yield from learn_concepts(backbone, (lesson,), options, seed=seed, state=state, every=every)
+    return concept
 
 
-def _begin(
+def learn_concepts(
     backbone: Backbone,
-    latent: Tensor,
-    mask: Tensor,
-    prompt: str,
-    subject: str,
+    lessons: Sequence[Lesson],
     options: LearningOptions,
-    request_words: Sequence[str],
-    seed: int,
-) -> _Learner:
+    *,
+    seed: int = 0,
+    state: LearningState | None = None,
+    every: int = 0,
+) -> Generator[Rows | Progress, Answers, tuple[Concept, ...]]:
+    """Learn the concepts of `lessons` side by side, one alone or [I] with its attributes.
+
+    With `every` k, each k-th step's progress is a `Checkpoint`. With its state as `state`, the learning goes on after it and ends
+    in the bytes that it would have ended in. Raises `ArtifactMismatch` for the state of another learning.
+    """
+    _check_lessons(lessons)
+    with torch.no_grad():
+        learners = [_begin(backbone, lesson, options, seed + i) for i, lesson in enumerate(lessons)]
+    about = settings_digest(lessons, options, seed)
+    optimisers: list[torch.optim.AdamW] = []
+    clock = Clock()
+    if state is not None:
+        clock = state.clock
+        optimisers = [_optimiser(learner, clock.phase, options) for learner in learners]
+        state.restore(about, backbone.fingerprint, [learner.parameters() for learner in learners], optimisers)
+    caps = (options.token_steps, options.steps - options.token_steps)
+    for phase in range(clock.phase, len(caps)):
+        if clock.phase != phase:
+            clock = clock.next_phase()
+        if clock.in_phase == 0:
+            optimisers = [_optimiser(learner, phase, options) for learner in learners]
+        while clock.in_phase < caps[phase] and not clock.flat(options.patience):
+            loss = yield from _step(learners, optimisers, options, clock.step, with_deltas=phase > 0)
+            clock = clock.after(loss)
+            if every and clock.step % every == 0:
+                parameters = [learner.parameters() for learner in learners]
+                kept = LearningState.of(clock, about, backbone.fingerprint, parameters, optimisers)
+                yield Checkpoint("learning", clock.step, options.steps, loss, kept)
+            else:
+                yield Progress("learning", clock.step, options.steps, loss)
+    return _finished(learners, clock.losses)
+
+
+def _check_lessons(lessons: Sequence[Lesson]) -> None:
+    names = [checked_placeholder(lesson.placeholder) for lesson in lessons]
+    if not names or len(set(names)) < len(names):
+        raise OptionInvalid(f"each concept needs a placeholder of its own, not {names}", field="options.placeholder")
+    for lesson in lessons:
+        if lesson.placeholder not in lesson.prompt:
+            raise PromptInvalid(
+                f"the prompt of learning needs {lesson.placeholder} before the subject",
+                field="source_prompt",
+                reason="placeholder_missing",
+            )
+
+
+def _optimiser(learner: _Learner, phase: int, options: LearningOptions) -> torch.optim.AdamW:
+    """A fresh one per phase: the token alone, then the token and the changes, at rates of their own."""
+    groups = [{"params": [learner.token], "lr": options.joint_token_rate if phase else options.token_rate}]
+    if phase and learner.deltas():
+        groups.append({"params": learner.deltas(), "lr": options.kv_rate})
+    return torch.optim.AdamW(groups, weight_decay=0.0)
+
+
+def _step(
+    learners: Sequence[_Learner],
+    optimisers: Sequence[torch.optim.AdamW],
+    options: LearningOptions,
+    step: int,
+    *,
+    with_deltas: bool,
+) -> Generator[Rows | Progress, Answers, float]:
+    """One step of all learners; the mean of their L_ldm."""
+    draws = [step_generator(learner.seed, step) for learner in learners]
+    with torch.enable_grad():
+        now = [learner.now(with_deltas=with_deltas) for learner in learners]
+    rows = [_rows(*each, options.batch) for each in zip(learners, now, draws, strict=True)]
+    answers = yield tuple(row for part in rows for row in part)
+    features = [each.features[learner.lesson.placeholder] for learner, each in zip(learners, now, strict=True)]
+    semantic = [_semantic(*each, options) for each in zip(learners, features, draws, strict=True)]
+    with torch.enable_grad():
+        side_loss = options.orthogonality * (torch.stack(semantic).sum() + apart_loss(features))
+    _descend(optimisers, now, answers, side_loss)
+    return sum(answer.loss or 0.0 for answer in answers) / len(learners)
+
+
+def _begin(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
     keys, values = fresh_deltas(backbone.layers, options.mode, options.rank, step_generator(seed, -1 % 2**31))
-    bank = [word for word in backbone.card.attribute_words if word != subject]
-    requested = [word for word in request_words if word in bank]
+    bank, requested = _words_apart(backbone, lesson)
     words = [*requested, *(word for word in bank if word not in requested)]
-    size = (latent.shape[1], latent.shape[2])
-    tokens = tokenize(backbone, prompt, (PLACEHOLDER,), field="source_prompt")
-    if PLACEHOLDER not in tokens.positions:
-        raise PromptInvalid(
-            f"the prompt of learning needs {PLACEHOLDER} before the subject", field="source_prompt", reason="placeholder_missing"
-        )
+    size = (lesson.latent.shape[1], lesson.latent.shape[2])
+    name = lesson.placeholder
     return _Learner(
         backbone=backbone,
-        tokens=tokens,
-        gates=prompt_gates(backbone, prompt, {PLACEHOLDER: mask}, size) if options.masked else None,
-        token=word_embedding(backbone, subject).clone().requires_grad_(),
+        lesson=lesson,
+        tokens=tokenize(backbone, lesson.prompt, (name,), field="source_prompt"),
+        gates=prompt_gates(backbone, lesson.prompt, {name: lesson.mask}, size) if options.masked else None,
+        token=word_embedding(backbone, lesson.subject).clone().requires_grad_(),
         keys=keys,
         values=values,
         words=attribute_states(backbone, words),
         requested=len(requested),
+        seed=seed,
     )
 
 
-def _prompt_now(learner: _Learner, with_deltas: bool) -> tuple[KeysValues, Tensor]:
-    with torch.enable_grad():
-        return learner.prompt(with_deltas=with_deltas)
+def _words_apart(backbone: Backbone, lesson: Lesson) -> tuple[list[str], list[str]]:
+    """The words that the concept shall be orthogonal to, and those of them that are the request's own; never the subject.
+
+    [I] says who it is and nothing that a prompt may change: the attribute words. [A] says what is worn and not by whom: the words
+    that name people, and whatever attribute words the request adds.
+    """
+    card = backbone.card
+    bank = card.attribute_words if lesson.placeholder == PLACEHOLDER else card.subjects
+    known = {*card.attribute_words, *bank} - {lesson.subject}
+    requested = [word for word in lesson.request_words if word in known]
+    return [word for word in bank if word != lesson.subject], requested
 
 
-def _rows(learner: _Learner, latent: Tensor, prompt: KeysValues, batch: int, draw: torch.Generator) -> Rows:
+def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int) -> Rows:
     """The latent at `batch` noise levels, one drawn from each equal part of the schedule; the ε that was added is the target."""
-    schedule = learner.backbone.schedule
+    schedule, latent = learner.backbone.schedule, learner.lesson.latent
     part = schedule.train_timesteps / batch
     t = ((torch.arange(batch) + torch.rand(batch, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
     eps = torch.randn((batch, *latent.shape), generator=draw).to(latent)
     noisy = schedule.add_noise(latent[None].expand_as(eps), eps, t.to(latent.device))
-    return tuple(Row(noisy[i], int(t[i]), prompt, learner.gates, target=eps[i], weight=1 / batch) for i in range(batch))
+    return tuple(Row(noisy[i], int(t[i]), now.prompt, learner.gates, target=eps[i], weight=1 / batch) for i in range(batch))
 
 
-def _semantic(learner: _Learner, feature: Tensor, options: LearningOptions, draw: torch.Generator) -> Tensor:
+def _semantic(learner: _Learner, feature: Tensor, draw: torch.Generator, options: LearningOptions) -> Tensor:
     """L_semantic over the request's words and some of the bank's."""
     others = torch.randperm(len(learner.words) - learner.requested, generator=draw)[: options.bank_words]
     chosen = torch.cat([torch.arange(learner.requested), learner.requested + others])
@@ -163,35 +263,59 @@ def _semantic(learner: _Learner, feature: Tensor, options: LearningOptions, draw
         return semantic_loss(feature, learner.words[chosen.to(feature.device)])
 
 
-def _descend(optimiser: torch.optim.Optimizer, prompt: KeysValues, answers: Answers, side_loss: Tensor) -> None:
+def _descend(optimisers: Sequence[torch.optim.AdamW], now: Sequence[Conditioned], answers: Answers, side_loss: Tensor) -> None:
     """One step: the rows' gradients enter at K and V, the side loss where it is."""
-    optimiser.zero_grad(set_to_none=True)
-    summed = [torch.stack(grads).sum(0) for grads in zip(*(answer.gradients() for answer in answers), strict=True)]
-    torch.autograd.backward([*prompt.tensors(), side_loss], [*summed, torch.ones_like(side_loss)])
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimiser.step()
+    batch = len(answers) // len(now)
+    roots, gradients = [side_loss], [torch.ones_like(side_loss)]
+    for i, each in enumerate(now):
+        mine = answers[i * batch : (i + 1) * batch]
+        summed = [torch.stack(grads).sum(0) for grads in zip(*(answer.gradients() for answer in mine), strict=True)]
+        roots += each.prompt.tensors()
+        gradients += summed
+    for optimiser in optimisers:
+        optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(roots, gradients)
+    for optimiser in optimisers:
+        torch.nn.utils.clip_grad_norm_(list(_parameters(optimiser)), 1.0)
+        optimiser.step()
 
 
-def _finished(learner: _Learner, subject: str, prompt: str, losses: list[float]) -> Concept:
+def _parameters(optimiser: torch.optim.AdamW) -> Iterator[Tensor]:
+    for group in optimiser.param_groups:
+        yield from group["params"]
+
+
+def _finished(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Concept, ...]:
     with torch.no_grad():
-        feature = learner.prompt(with_deltas=False)[1]
-        cosines = torch.nn.functional.cosine_similarity(feature[None], learner.words, dim=-1).abs()
+        features = [learner.now(with_deltas=False).features[learner.lesson.placeholder] for learner in learners]
+        between = torch.nn.functional.cosine_similarity
+        concepts = []
+        for i, (learner, feature) in enumerate(zip(learners, features, strict=True)):
+            cosines = between(feature[None], learner.words, dim=-1).abs()
+            others = [abs(float(between(feature, other, dim=0))) for j, other in enumerate(features) if j != i]
+            facts: dict[str, Any] = {
+                "subject": learner.lesson.subject,
+                "prompt": learner.lesson.prompt,
+                "seed": learner.seed,
+                "steps": len(losses),
+                "loss_end": sum(losses[-10:]) / max(1, len(losses[-10:])),
+                "max_abs_cosine_to_bank": float(cosines.max()) if len(cosines) else 0.0,
+            }
+            if others:
+                facts["max_abs_cosine_to_others"] = max(others)
+            concepts.append(
+                Concept(
+                    token=learner.token.detach(),
+                    keys=_still(learner.keys),
+                    values=_still(learner.values),
+                    fingerprint=learner.backbone.fingerprint,
+                    facts=facts,
+                    placeholder=learner.lesson.placeholder,
+                    subject=learner.lesson.subject,
+                )
+            )
+    return tuple(concepts)
 
-    def still(deltas: tuple[Delta, ...]) -> tuple[Delta, ...]:
-        return tuple(type(delta)(**{k: v.detach() for k, v in vars(delta).items()}) for delta in deltas)
 
-    tail = losses[-10:]
-    return Concept(
-        token=learner.token.detach(),
-        keys=still(learner.keys),
-        values=still(learner.values),
-        fingerprint=learner.backbone.fingerprint,
-        facts={
-            "subject": subject,
-            "prompt": prompt,
-            "steps": len(losses),
-            "loss_end": sum(tail) / max(1, len(tail)),
-            "max_abs_cosine_to_bank": float(cosines.max()) if len(cosines) else 0.0,
-        },
-    )
+def _still(deltas: tuple[Delta, ...]) -> tuple[Delta, ...]:
+    return tuple(type(delta)(**{name: tensor.detach() for name, tensor in vars(delta).items()}) for delta in deltas)

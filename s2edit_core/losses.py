@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,3 +20,14 @@ def semantic_loss(identity: Tensor, attributes: Tensor) -> Tensor:
     if len(attributes) == 0:
         return identity.sum() * 0
     return F.cosine_similarity(identity[None], attributes, dim=-1).square().mean()
+
+
+def apart_loss(features: Sequence[Tensor]) -> Tensor:
+    """What joins L_semantic where concepts are learned together: the squared cosine [I]–[A], summed over the pairs.
+
+    `features` are at least one `(d,)` in text-feature space; zero for one alone.
+    """
+    if not features or any(each.ndim != 1 or each.shape != features[0].shape for each in features):
+        raise ValueError(f"expected features of one shape (d,), got {[tuple(each.shape) for each in features]}")
+    zero = features[0].sum() * 0
+    return sum((F.cosine_similarity(a, b, dim=0).square() for a, b in combinations(features, 2)), zero)

@@ -56,13 +56,24 @@ def decode_photo(data: bytes) -> Image.Image:
     profile = picture.info.get("icc_profile")
     if picture.mode == "CMYK" and not profile:
         raise ImageInvalid("the image is CMYK without a colour profile: send RGB", field="image", reason="image_mode")
+    colours, alpha = _parts(_in_8_bits(picture))
     if profile:
-        picture = _to_srgb(picture, profile)
-    picture = _in_8_bits(picture)
+        colours = _to_srgb(colours, profile)
+    colours = colours.convert("RGB")
+    if alpha is not None:
+        colours = Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
+    return colours
+
+
+def _parts(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The colours as `L`, `RGB` or `CMYK`, which are the modes that colour profiles speak of; and the alpha, if there is one."""
+    if picture.mode == "1":
+        picture = picture.convert("L")
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        layered = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered)
-    return picture.convert("RGB")
+        grey = picture.mode in ("L", "LA")
+        layered = picture.convert("LA" if grey else "RGBA")
+        return layered.convert("L" if grey else "RGB"), layered.getchannel("A")
+    return (picture if picture.mode in ("L", "CMYK") else picture.convert("RGB")), None
 
 
 def _in_8_bits(picture: Image.Image) -> Image.Image:
@@ -73,13 +84,10 @@ def _in_8_bits(picture: Image.Image) -> Image.Image:
 
 
 def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    """`picture` (`L`, `RGB` or `CMYK`) as `RGB`; as it is where the profile is unusable, unless that leaves no reading of it."""
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(
-            picture,
-            source,
-            ImageCms.createProfile("sRGB"),
-            outputMode="RGB" if picture.mode == "CMYK" else picture.mode,
+            picture, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
         if picture.mode == "CMYK":

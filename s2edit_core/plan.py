@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from s2edit_core.spec import PLACEHOLDER, EditRequest
 
-VERSION = 1
+VERSION = 2
 """Of the algorithms: raised when the same inputs lead to another concept or inversion."""
 
 
@@ -44,11 +44,14 @@ def plan_edit(
     source_prompt: str,
     subject: str,
     crop: tuple[int, int, int, int],
+    guidance_scale: float | None = None,
+    attribute_words: Sequence[str] = (),
 ) -> EditPlan:
     """Name the concept and the inversion of `request`.
 
     `image` and `mask` are the files' bytes, `model` the fingerprint of the base model, `source_prompt` and `subject` as resolved,
-    `crop` the part of the photo (left, top, right, bottom) that is inverted.
+    `crop` the part of the photo (left, top, right, bottom) that is inverted. `guidance_scale` and `attribute_words` are what the
+    model's card says: the first counts where the request leaves it open, the others are what [I] is learned to be orthogonal to.
     The target prompt enters neither name: any edit of the photo shares them.
     """
     preset = request.resolve()
@@ -61,6 +64,7 @@ def plan_edit(
         "subject": subject,
         "placeholder": PLACEHOLDER,
         "learning": asdict(preset.learning),
+        "attribute_words": list(attribute_words),
         "seed": request.seed,
     }
     concept_id = request.identity or f"c_{_name(concept)}"
@@ -72,7 +76,8 @@ def plan_edit(
         "crop": crop,
         "source_prompt": source_prompt,
         "steps": preset.steps,
-        "guidance_scale": preset.guidance_scale,
+        "guidance_scale": preset.guidance_scale if preset.guidance_scale is not None else guidance_scale,
+        "masked": preset.learning.masked,
         "inversion": asdict(preset.inversion),
     }
     return EditPlan(concept_id=concept_id, inversion_id=f"i_{_name(inversion)}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -10,7 +12,46 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from s2edit_core.canvas import INSIDE
+from s2edit_core.canvas import INSIDE, Canvas
+
+VISIBLE = 8
+"""A pixel has visibly changed if a channel of it moved by more than this many 8-bit levels."""
+
+Embedder = Callable[[Image.Image], NDArray[np.floating[Any]]]
+"""A face, RGB, to a vector of which the direction says who it is."""
+
+
+def measures(canvas: Canvas, raw: Image.Image, result: Image.Image, *, embed: Embedder | None = None) -> dict[str, Any]:
+    """What an edit did. `raw` is the edited frame as drawn, `result` the photo with it pasted in, both RGB.
+
+    Identity similarity is the cosine of the embeddings of the crop before and after; there only with an embedder.
+    """
+    box, photo = canvas.box, canvas.photo
+    unpasted = photo.copy()
+    unpasted.paste(raw.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS), box[:2])
+    found = {
+        "outside_edit_mask": outside_change(photo, result, canvas.edit_mask),
+        "outside_edit_mask_raw": outside_change(photo, unpasted, canvas.edit_mask),
+        "mean_change_inside": inside_change(photo, result, canvas.edit_mask),
+        "changed_share_inside": changed_share(photo, result, canvas.edit_mask),
+    }
+    if embed is not None:
+        found["identity_similarity"] = cosine(embed(photo.crop(box)), embed(result.crop(box)))
+    return found
+
+
+def cosine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
+    """Of two vectors of one shape; raises `ValueError` where there is none."""
+    x, y = np.asarray(a, dtype=np.float64).ravel(), np.asarray(b, dtype=np.float64).ravel()
+    norms = float(np.linalg.norm(x) * np.linalg.norm(y))
+    if x.shape != y.shape or not (math.isfinite(norms) and norms > 0):
+        raise ValueError(f"embeddings of shapes {x.shape} and {y.shape} have no cosine: expected finite vectors other than zero")
+    return round(float(x @ y) / norms, 6)
+
+
+def picture_digest(picture: Image.Image) -> str:
+    """Names a picture by its pixels, whatever file they came in."""
+    return hashlib.sha256(f"{picture.mode} {picture.size} ".encode() + picture.tobytes()).hexdigest()
 
 
 def psnr_db(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:
@@ -33,7 +74,14 @@ def inside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Imag
     """Mean difference of 8-bit levels inside the edit mask: near zero means that the edit did nothing."""
     inside = np.asarray(edit_mask) >= INSIDE
     a, b = np.asarray(photo)[inside], np.asarray(result)[inside]
-    return round(float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean()), 3)
+    return round(float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean()), 3) if a.size else 0.0
+
+
+def changed_share(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:
+    """The share of the edit mask's pixels that have visibly changed: how much of what was allowed the edit used."""
+    inside = np.asarray(edit_mask) >= INSIDE
+    a, b = np.asarray(photo)[inside], np.asarray(result)[inside]
+    return round(float((np.abs(a.astype(np.int16) - b.astype(np.int16)).max(axis=-1) > VISIBLE).mean()), 4) if a.size else 0.0
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """What is wanted: frozen values, checked once, with defaults that say where they come from. No torch.
 
 An `EditRequest` is what a person asks. A `Preset` is how it is done: `LearningOptions`, `InversionOptions` and
-`EditingOptions`. The paper's body is not public in full, so each choice that its abstract and figures leave open is a named option.
+`InjectionOptions`. The paper's body is not public in full, so each choice that its abstract and figures leave open is a
+named option.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from typing import Any, Literal, get_args
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 
 LearningMode = Literal["token", "lora_kv", "kv"]
-InversionTier = Literal["null_text", "negative_prompt", "residual"]
+InversionTier = Literal["null_text", "negative_prompt", "residual", "direct"]
+InjectionMode = Literal["replace", "refine"]
+Blend = Literal["none", "words", "edit_mask"]
 PresetName = Literal["paper", "balanced", "instant"]
 Phase = Literal["preparing", "learning", "inverting", "editing", "finishing"]
 
 PLACEHOLDER = "[I]"
 """How the identity token is written in prompts."""
+ATTRIBUTE = "[A]"
+"""How the token of a learned attribute is written, unless it is given another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class LearningOptions:
     orthogonality: float = 0.1  # λ of L_ldm + λ·L_semantic
     bank_words: int = 8  # attribute words drawn from the domain's bank per step, besides those of the request
     masked: bool = True  # multiply the [I] column of every cross-attention map by the identity mask
+    patience: int = 0  # early stop: end a phase when its loss has been flat for so many steps; 0: never. Steps stay the cap
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(LearningMode):
@@ -68,6 +74,7 @@ class LearningOptions:
             _check(name, getattr(self, name), 0.0, 1.0)
         _check("orthogonality", self.orthogonality, 0.0, 100.0)
         _check("bank_words", self.bank_words, 0, 1000)
+        _check("patience", self.patience, 0, 5000)
 
     @property
     def steps(self) -> int:
@@ -79,7 +86,8 @@ class InversionOptions:
     """From the photo to a start noise, and what makes guided sampling return to the photo (research: null-text, arXiv 2211.09794).
 
     `null_text` optimises one unconditional embedding per timestep; `negative_prompt` uses the source prompt in its
-    place; `residual` adds `ε* − ε_u` to the unconditional prediction, which is exact and needs no optimisation.
+    place; `residual` adds what guidance lacks at each step, which is exact and needs no optimisation; `direct` (arXiv 2310.01506)
+    repairs the source branch alone, which reaches the edit through attention injection: without that it is refused.
     """
 
     tier: InversionTier = "null_text"
@@ -97,6 +105,66 @@ class InversionOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InjectionOptions:
+    """What an edit takes over from the source's attention (Prompt-to-Prompt, arXiv 2208.01626). Off unless asked for.
+
+    Shares are of the sampling steps, from the noisiest on. The published strengths are 0.4 to 0.8 across, 0.6 within.
+    Raises `OptionInvalid` for values that cannot be, alone or together.
+    """
+
+    mode: InjectionMode = "refine"  # replace: word for word, in prompts of equally many words
+    cross_share: float = 0.0  # steps in which cross-attention maps are the source's
+    self_share: float = 0.0  # steps in which self-attention of small maps is the source's
+    reweight: tuple[tuple[str, float], ...] = ()  # words of the prompt, and what their maps are multiplied by in the cross steps
+    blend: Blend = "none"  # where the edit may leave the source's latents: where words attend, or in the edit mask
+    blend_words: tuple[str, ...] = ()  # of either prompt; none: those in which the prompts differ
+    blend_start: float = 0.2  # share of the steps before the blend begins
+    blend_threshold: float = 0.3  # of the words' attention, relative to its maximum
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("mode", self.mode, get_args(InjectionMode)), ("blend", self.blend, get_args(Blend))):
+            if value not in known:
+                raise OptionInvalid(f"{name} must be one of {', '.join(known)}, not {value!r}", field=f"options.{name}")
+        for name in ("cross_share", "self_share", "blend_start", "blend_threshold"):
+            _check(name, getattr(self, name), 0.0, 1.0)
+        self._check_words()
+        if self.reweight and self.cross_share == 0:
+            raise OptionInvalid("reweight acts in the steps of cross_share: raise that above 0", field="options.reweight")
+        if self.blend_words and self.blend != "words":
+            raise OptionInvalid("blend_words need the blend 'words': choose that, or leave them out", field="options.blend_words")
+
+    def _check_words(self) -> None:
+        words = self.blend_words
+        if not (isinstance(words, tuple) and all(isinstance(word, str) and word for word in words)):
+            raise OptionInvalid("blend_words must be a tuple of words", field="options.blend_words")
+        pairs = self.reweight
+        if not (isinstance(pairs, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs)):
+            raise OptionInvalid("reweight must be a tuple of (word, factor) pairs", field="options.reweight")
+        for word, factor in pairs:
+            _check(f"reweight.{word}", factor, -10.0, 10.0)
+
+    @property
+    def reads(self) -> bool:
+        """Whether anything of the source's attention is read."""
+        return self.cross_share > 0 or self.self_share > 0
+
+    @property
+    def acts(self) -> bool:
+        """Whether an edit differs from one without injection."""
+        return self.reads or self.blend != "none"
+
+    def check_tier(self, tier: InversionTier) -> None:
+        """Raises `OptionInvalid` for an inversion that does nothing without injection, if there is none."""
+        if tier == "direct" and not self.reads:
+            raise OptionInvalid(
+                "the tier direct repairs only the source, which reaches the edit through attention injection: "
+                "set cross_share or self_share above 0, or take the tier residual",
+                field="options.tier",
+                reason="tier_needs_injection",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """How an edit is done. `steps` and `guidance_scale` hold for inversion and editing alike."""
 
@@ -105,8 +173,10 @@ class Preset:
     guidance_scale: float | None = None  # None: what the model card recommends
     learning: LearningOptions
     inversion: InversionOptions
+    injection: InjectionOptions = InjectionOptions()
 
     def __post_init__(self) -> None:
+        self.injection.check_tier(self.inversion.tier)
         _check("steps", self.steps, 2, 999)  # 1000 "leading" steps with offset 1 would begin past the last timestep
         if self.guidance_scale is not None:
             _check("guidance_scale", self.guidance_scale, 1.0, 30.0)

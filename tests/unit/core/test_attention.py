@@ -9,7 +9,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from s2edit_core.attention import KeysValues, RowAttention, cross_layers, layer_size, make_gates
+from s2edit_core.attention import KeysValues, cross_layers, layer_size, make_gates
 from s2edit_core.backbone import Backbone
 from s2edit_core.conditioning import keys_values, prompt_keys_values, text_states, tokenize
 from s2edit_core.errors import ModelUnusable
@@ -199,11 +199,3 @@ def test_the_number_of_heads_is_the_layers_own() -> None:
         card=CARD,
     )
     test_without_gates_it_is_the_stock_attention(backbone, (8, 8))
-
-
-def test_a_pass_outside_using_is_an_error(backbone: Backbone) -> None:
-    attention = RowAttention(backbone.layers)
-    with attention.installed(), pytest.raises(RuntimeError, match="outside"):
-        backbone.unet(latent((8, 8))[None], 1, encoder_hidden_states=None)
-    (answer,) = backbone.evaluate((Row(latent((8, 8)), 1, prompt_keys_values(backbone, PROMPT, {})),))
-    assert torch.isfinite(answer.eps).all()

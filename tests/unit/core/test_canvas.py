@@ -125,3 +125,18 @@ def test_psnr_is_the_textbook_value() -> None:
     a, b = np.zeros(4, dtype=np.uint8), np.full(4, 255, dtype=np.uint8)
     assert psnr_db(a, b) == pytest.approx(0.0)
     assert psnr_db(np.array([0], dtype=np.uint8), np.array([1], dtype=np.uint8)) == pytest.approx(48.131, abs=1e-3)
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 4, 9, 20, 60])
+def test_the_middle_of_a_thin_edit_mask_is_wholly_edited(thickness: int) -> None:
+    """On a large photo the seam would be wider than a stripe is thick."""
+    photo = Image.new("RGB", (800, 800), (200, 200, 200))
+    identity = Image.new("L", photo.size)
+    identity.paste(255, (100, 100, 700, 700))
+    stripe = Image.new("L", photo.size)
+    stripe.paste(255, (200, 400, 600, 400 + thickness))
+    canvas = make_canvas(photo, identity, stripe, frame_size=128, multiple=8)
+    answer = np.asarray(canvas.paste(torch.full((3, 128, 128), -1.0)))
+    assert answer[400 + thickness // 2, 400].max() <= 20  # of 200: at least nine tenths are the edited frame's
+    outside = np.asarray(stripe) == 0
+    assert (answer[outside] == 200).all()

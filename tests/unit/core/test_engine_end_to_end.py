@@ -17,10 +17,12 @@ from lab.portraits import person_mask, render, sample_person
 from s2edit_core import spec
 from s2edit_core.backbone import Backbone
 from s2edit_core.errors import ArtifactMismatch, MaskInvalid, PromptInvalid
-from s2edit_core.pictures import encode_png
+from s2edit_core.pictures import decode_photo, encode_png
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.plan import digest
 from s2edit_core.spec import PRESETS, EditRequest, LearningOptions, Progress
 from tests.tiny import tiny_backbone
+from worker import s2edit_engine
 from worker.engine import Edited, EditInputs, Engine, Made
 from worker.s2edit_engine import S2EditEngine
 
@@ -77,11 +79,12 @@ class Run:
         *,
         concept: bytes | None = None,
         inversion: bytes | None = None,
+        checkpoint: bytes | None = None,
         between: Callable[[], object] = lambda: None,
     ) -> None:
         self.progress: list[Progress] = []
         self.made: dict[str, Made] = {}
-        steps = engine.edit(request, inputs, concept=concept, inversion=inversion)
+        steps = engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint)
         while True:
             try:
                 event = next(steps)
@@ -182,6 +185,77 @@ def test_the_report_is_json_and_says_that_nothing_outside_changed(cold: Run) -> 
     assert report["mean_change_inside"] > 0
     assert set(report["seconds"]) == {"preparing", "learning", "inverting", "editing", "finishing", "total"}
     assert report["concept"]["steps"] == 4
+    assert report["leakage"] == {"[I]": 0.0}
+    assert 0 < report["changed_share_inside"] <= 1
+    assert report["inputs"] == {"image": digest(INPUTS.image), "mask": digest(INPUTS.mask)}
+
+
+def test_learning_goes_on_from_a_checkpoint_and_ends_in_the_same_bytes(
+    engine: S2EditEngine, cold: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s2edit_engine, "CHECKPOINT_STEPS", 3)
+    cut = engine.edit(REQUEST, INPUTS, concept=None, inversion=None)
+    kept = next(event for event in cut if isinstance(event, Made))
+    cut.close()
+    assert (kept.kind, kept.id, kept.step) == ("checkpoint", engine.plan(REQUEST, INPUTS).concept_id, 3)
+
+    resumed = Run(engine, checkpoint=kept.data)
+
+    assert [p.step for p in resumed.progress if p.phase == "learning"] == [4]
+    assert resumed.edited.report["learning_steps"] == 1
+    assert resumed.made["concept"].data == cold.made["concept"].data
+    assert resumed.edited.image_png == cold.edited.image_png
+    with pytest.raises(ArtifactMismatch, match="another learning"):
+        Run(engine, replace(REQUEST, seed=1), checkpoint=kept.data)
+    with pytest.raises(ArtifactMismatch):
+        Run(engine, checkpoint=cold.made["concept"].data)
+
+
+def test_what_was_planned_is_not_decoded_again(engine: S2EditEngine, cold: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+
+    def watching(data: bytes) -> Image.Image:
+        decoded.append(data)
+        return decode_photo(data)
+
+    monkeypatch.setattr(s2edit_engine, "decode_photo", watching)
+    engine.plan(REQUEST, INPUTS)
+    assert Run(engine, **cold.saved()).edited.image_png == cold.edited.image_png
+    assert len(decoded) == 1
+    Run(engine, **cold.saved())  # nothing of the edit before is kept
+    assert len(decoded) == 2
+    engine.plan(REQUEST, INPUTS)
+    other = replace(INPUTS, edit_mask=encode_png(mask_of((90, 20, 120, 50))))
+    assert Run(engine, inputs=other, **cold.saved()).edited.image_png != cold.edited.image_png
+    assert len(decoded) == 4
+
+
+def test_an_edit_is_masked_as_its_learning_was(engine: S2EditEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    learning = LearningOptions(token_steps=1, joint_steps=1, batch=1, masked=False)
+    monkeypatch.setattr(spec, "PRESETS", {name: replace(preset, learning=learning) for name, preset in PRESETS.items()})
+    gated: list[bool] = []
+    evaluate = engine.pipeline.backbone.evaluate
+
+    def watching(rows: Any) -> Any:
+        gated.extend(row.gates is not None for row in rows)
+        return evaluate(rows)
+
+    monkeypatch.setattr(engine.pipeline.backbone, "evaluate", watching)
+    assert Run(engine, replace(REQUEST, steps=2)).edited.report["leakage"] == {"[I]": 1.0}
+    assert gated
+    assert not any(gated)
+
+
+def test_the_models_guidance_and_words_are_part_of_the_names(
+    engine: S2EditEngine, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = engine.plan(REQUEST, INPUTS)
+    monkeypatch.setattr(backbone, "card", replace(backbone.card, guidance_scale=4.0))
+    stronger = engine.plan(REQUEST, INPUTS)
+    assert (stronger.concept_id == plan.concept_id, stronger.inversion_id == plan.inversion_id) == (True, False)
+    assert engine.plan(replace(REQUEST, guidance_scale=3.0), INPUTS) == plan
+    monkeypatch.setattr(backbone, "card", replace(backbone.card, attribute_words=("red",)))
+    assert engine.plan(REQUEST, INPUTS).concept_id != plan.concept_id
 
 
 @pytest.mark.parametrize("stop_in", ["learning", "inverting", "editing"])
@@ -216,7 +290,11 @@ def test_what_another_model_made_is_refused(engine: S2EditEngine, cold: Run, kin
 
 @pytest.mark.parametrize(
     ("prompt", "reason"),
-    [("a lighthouse", "subject_unknown"), ("a woman " + "with a hat " * 20, "prompt_too_long")],
+    [
+        ("a lighthouse", "subject_unknown"),
+        ("a woman " + "with a hat " * 20, "prompt_too_long"),
+        ("a woman with [A] makeup", "placeholder_unknown"),
+    ],
 )
 def test_prompts_that_cannot_be_are_refused_at_once(engine: S2EditEngine, prompt: str, reason: str) -> None:
     request = EditRequest(prompt=prompt)
@@ -248,3 +326,22 @@ def test_the_paper_preset_runs_with_its_null_text(engine: S2EditEngine, cold: Ru
     inversion = run.edited.report["inversion"]
     assert inversion["tier"] == "null_text"
     assert inversion["inner_iterations"] >= 2
+
+
+def test_the_check_comes_before_every_evaluation_and_what_it_raises_ends_the_edit(engine: S2EditEngine) -> None:
+    class Enough(Exception):
+        pass
+
+    counts: list[int] = []
+
+    def check() -> None:
+        counts.append(engine.pipeline.evaluations)
+        if len(counts) == 3:
+            raise Enough
+
+    with pytest.raises(Enough):
+        list(engine.edit(REQUEST, INPUTS, concept=None, inversion=None, check=check))
+    assert counts == sorted(set(counts)), "once per evaluation"
+    assert engine.pipeline.evaluations == counts[-1], "and nothing after it"
+    next(engine.edit(REQUEST, INPUTS, concept=None, inversion=None))
+    assert len(counts) == 3, "the next edit has its own"

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept, fresh_deltas
-from s2edit_core.conditioning import prompt_gates, prompt_keys_values, text_states, tokenize, word_embedding
+from s2edit_core.conditioning import keys_values, prompt_gates, prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.editing import edit
 from s2edit_core.inversion import Inversion, Source, closed_form_target, ddim_invert, invert, null_states
-from s2edit_core.rows import Answers, Rows, drive
+from s2edit_core.rows import Answers, Row, Rows, drive
 from s2edit_core.schedule import schedule_of
 from s2edit_core.spec import PLACEHOLDER, InversionOptions, InversionTier, Progress
 from tests.tiny import TOKENS, tiny_parts
@@ -223,13 +223,13 @@ def test_the_caps_of_null_text_hold(backbone: Backbone) -> None:
 
 
 @pytest.mark.parametrize("size", [(8, 8), (6, 10)])
-@pytest.mark.parametrize("w", [1.5, 3.0, 7.5])
+@pytest.mark.parametrize("w", [1.0, 1.5, 3.0, 7.5])
 def test_the_residual_returns_the_source_exactly(backbone: Backbone, size: tuple[int, int], w: float) -> None:
     side = side_with_concept(backbone, size)
     inversion = inverted(backbone, side, "residual", w=w, steps=10)
     assert inversion.residuals.shape == (10, 4, *size)
     assert (inversion.path[-1] - side.latent).abs().max() > 0.1
-    assert (sampled(backbone, inversion, side) - side.latent).abs().max() <= 1e-5
+    assert (sampled(backbone, inversion, side) - side.latent).abs().max() <= 1e-10
 
 
 def test_the_residual_needs_no_gradients(backbone: Backbone) -> None:
@@ -253,6 +253,29 @@ def test_without_the_residual_the_source_does_not_come_back(backbone: Backbone) 
     assert (sampled(backbone, bare, side) - side.latent).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("w", [3.0, 7.5])
+def test_the_residual_is_the_closed_forms_optimum_added_to_the_unconditional_prediction(backbone: Backbone, w: float) -> None:
+    """(1 − w)·(ε* − ε_u): the two ways to write it add the same to the guided prediction."""
+    side = side_with_concept(backbone)
+    inversion = inverted(backbone, side, "residual", w=w)
+    null = keys_values(backbone, null_states(backbone), side.source.concepts)
+    for i, t in enumerate(backbone.schedule.timesteps(STEPS)):
+        z, z_prev = inversion.path[STEPS - i], inversion.path[STEPS - i - 1]
+        conditional, unconditional = backbone.evaluate((Row(z, t, side.source.prompt, side.source.gates), Row(z, t, null)))
+        a, b = backbone.schedule.coefficients(t, STEPS)
+        optimum = closed_form_target(z, z_prev, conditional.eps, a, b, w)
+        torch.testing.assert_close(inversion.residuals[i], (1 - w) * (optimum - unconditional.eps), rtol=1e-9, atol=1e-9)
+
+
+def test_sampling_may_start_part_of_the_way_back(backbone: Backbone) -> None:
+    side = side_with_concept(backbone)
+    inversion = inverted(backbone, side, "residual")
+    steps = edit(backbone, inversion, side.source.prompt, side.source.gates, side.source.concepts, first=4)
+    progress: list[Progress] = []
+    assert (drive(steps, backbone.evaluate, progress.append) - side.latent).abs().max() <= 1e-10
+    assert [p.step for p in progress] == [5, 6]
+
+
 @pytest.mark.parametrize("to_one", [False, True])
 @pytest.mark.parametrize("offset", [0, 1])
 def test_the_residual_is_exact_for_every_convention_of_the_schedule(backbone: Backbone, offset: int, to_one: bool) -> None:
@@ -263,7 +286,7 @@ def test_the_residual_is_exact_for_every_convention_of_the_schedule(backbone: Ba
         side = side_with_concept(backbone)
         inversion = inverted(backbone, side, "residual", steps=5)
         assert torch.isfinite(inversion.residuals).all()
-        assert (sampled(backbone, inversion, side) - side.latent).abs().max() <= 1e-5
+        assert (sampled(backbone, inversion, side) - side.latent).abs().max() <= 1e-10
     finally:
         backbone.schedule = before
 
@@ -277,7 +300,7 @@ def test_the_negative_prompt_is_guidance_of_the_source_by_itself(backbone: Backb
     torch.testing.assert_close(sampled(backbone, inversion, side), sampled(backbone, one, side), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("tier", ["null_text", "negative_prompt", "residual"])
+@pytest.mark.parametrize("tier", ["null_text", "negative_prompt", "residual", "direct"])
 def test_progress_grows_to_its_total(backbone: Backbone, tier: InversionTier) -> None:
     side = plain_side(backbone)
     seen: list[Progress] = []
@@ -292,7 +315,7 @@ def test_progress_grows_to_its_total(backbone: Backbone, tier: InversionTier) ->
 
 
 def test_editing_takes_each_steps_own_embedding_and_residual(backbone: Backbone) -> None:
-    """Written out with the stock UNet: ε = ε_u + r + w·(ε_c − ε_u − r)."""
+    """Written out with the stock UNet: ε = ε_u + w·(ε_c − ε_u) + r."""
     draw = torch.Generator().manual_seed(6)
     path = torch.randn(4, 4, 8, 8, generator=draw, dtype=torch.float64)
     nulls = torch.randn(3, TOKENS, 16, generator=draw, dtype=torch.float64)
@@ -304,8 +327,7 @@ def test_editing_takes_each_steps_own_embedding_and_residual(backbone: Backbone)
         with torch.no_grad():
             eps_c, eps_u = (backbone.unet(z, t, encoder_hidden_states=s[None]).sample for s in (side.source.states, nulls[i]))
         a, b = backbone.schedule.coefficients(t, 3)
-        eps_u = eps_u + residuals[i]
-        z = a * z + b * (eps_u + 2.5 * (eps_c - eps_u))
+        z = a * z + b * (eps_u + 2.5 * (eps_c - eps_u) + residuals[i])
     torch.testing.assert_close(sampled(backbone, inversion, side), z[0], rtol=1e-10, atol=1e-10)
 
 

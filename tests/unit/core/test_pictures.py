@@ -169,6 +169,121 @@ def test_a_colour_profile_is_converted_to_srgb() -> None:
         assert decode_photo(png(picture, icc_profile=unusable)).getpixel((5, 5)) == (128, 128, 128)
 
 
+def linear_profile(space: bytes) -> bytes:
+    """A colour profile of linear light, of grey or of sRGB's primaries: its middle is much lighter than sRGB's."""
+
+    def xyz(*values: float) -> bytes:
+        return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    linear = b"curv" + bytes(8)
+    white = (0.9642, 1.0, 0.8249)
+    tags = {b"wtpt": xyz(*white)}
+    if space == b"GRAY":
+        tags[b"kTRC"] = linear
+    else:
+        primaries = {b"rXYZ": (0.4360, 0.2225, 0.0139), b"gXYZ": (0.3851, 0.7169, 0.0971), b"bXYZ": (0.1431, 0.0606, 0.7139)}
+        tags |= {name: xyz(*value) for name, value in primaries.items()} | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), linear)
+    table, data, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        table += name + struct.pack(">II", start + len(data), len(value))
+        data += value
+    body = struct.pack(">I", len(tags)) + table + data
+    header = struct.pack(">I4sI4s4s4s12x4s28x", 128 + len(body), b"lcms", 0x02400000, b"mntr", space, b"XYZ ", b"acsp")
+    return (header + xyz(*white)[8:]).ljust(128, b"\0") + body
+
+
+def ink_profile() -> bytes:
+    """A profile of CMYK as a table of two levels per ink: paper is white, black ink black, cyan ink alone of half lightness."""
+    inks = [(c, m, y, k) for c in (0, 1) for m in (0, 1) for y in (0, 1) for k in (0, 1)]
+    lightness = [0 if k or (m and y) else 128 if c or m or y else 255 for c, m, y, k in inks]
+    straight = bytes(range(256))
+    matrix = struct.pack(">9i", *(65536 if i % 4 == 0 else 0 for i in range(9)))
+    table = bytes(value for level in lightness for value in (level, 128, 128))
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + straight * 4 + table + straight * 3
+    lut += bytes(-len(lut) % 4)
+    body = struct.pack(">I", 1) + b"A2B0" + struct.pack(">II", 144, len(lut)) + lut
+    header = struct.pack(">I4sI4s4s4s12x4s28x", 128 + len(body), b"lcms", 0x02400000, b"prtr", b"CMYK", b"Lab ", b"acsp")
+    white = struct.pack(">3i", *(round(value * 65536) for value in (0.9642, 1.0, 0.8249)))
+    return (header + white).ljust(128, b"\0") + body
+
+
+@pytest.mark.parametrize(("inks", "level"), [((0, 0, 0, 0), 255), ((0, 0, 0, 255), 0), ((255, 0, 0, 0), 119)])
+def test_cmyk_is_converted_by_its_profile(inks: tuple[int, int, int, int], level: int) -> None:
+    """Lightness 50 is level 119 of sRGB; without the profile, cyan would be cyan."""
+    decoded = decode_photo(saved(Image.new("CMYK", (40, 40), inks), "JPEG", quality=100, icc_profile=ink_profile()))
+    assert decoded.mode == "RGB"
+    assert np.abs(np.asarray(decoded, dtype=int) - level).max() <= 4
+
+
+def saved(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def palette_picture() -> Image.Image:
+    picture = Image.new("P", (40, 40), 0)
+    picture.putpalette([128, 128, 128] + [0] * 765)
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("picture", "space", "kind"),
+    [
+        (Image.new("RGB", (40, 40), (128, 128, 128)), b"RGB ", "PNG"),
+        (Image.new("RGB", (40, 40), (128, 128, 128)), b"RGB ", "JPEG"),
+        (Image.new("RGBA", (40, 40), (128, 128, 128, 255)), b"RGB ", "PNG"),
+        (palette_picture(), b"RGB ", "PNG"),
+        (Image.new("L", (40, 40), 128), b"GRAY", "PNG"),
+        (Image.new("L", (40, 40), 128), b"GRAY", "JPEG"),
+        (Image.new("LA", (40, 40), (128, 255)), b"GRAY", "PNG"),
+        (Image.fromarray(np.full((40, 40), 257 * 128, dtype=np.uint16)), b"GRAY", "PNG"),
+    ],
+    ids=["RGB", "JPEG", "RGBA", "palette", "grey", "grey JPEG", "grey with alpha", "16-bit grey"],
+)
+def test_the_profile_of_every_kind_of_picture_counts(picture: Image.Image, space: bytes, kind: str) -> None:
+    """Half of the light is level 188 of sRGB, and it stays grey."""
+    decoded = decode_photo(saved(picture, kind, icc_profile=linear_profile(space)))
+    assert decoded.mode == "RGB"
+    assert np.abs(np.asarray(decoded, dtype=int) - 188).max() <= 2
+
+
+def test_what_is_transparent_is_white_whatever_its_profile() -> None:
+    half = Image.new("RGBA", (40, 40), (128, 128, 128, 0))
+    half.paste((128, 128, 128, 255), (0, 0, 20, 40))
+    decoded = decode_photo(saved(half, icc_profile=linear_profile(b"RGB ")))
+    assert decoded.getpixel((30, 5)) == (255, 255, 255)
+    assert abs(decoded.getpixel((5, 5))[0] - 188) <= 2  # type: ignore[index]
+
+
+def test_cmyk_is_refused_where_its_profile_is_not_its_own() -> None:
+    data = saved(gradient().convert("CMYK"), "JPEG", icc_profile=linear_profile(b"RGB "))
+    with pytest.raises(ImageInvalid) as refused:
+        decode_photo(data)
+    assert refused.value.reason == "image_profile"
+
+
+@pytest.mark.parametrize(("colour", "pixel"), [(4, b"\x64\x64\xff\xff"), (6, b"\x09\x09\x08\x08\x00\x00\xff\xff")])
+def test_16_bits_with_alpha_are_scaled(colour: int, pixel: bytes) -> None:
+    assert decode_photo(written_out((40, 40), 16, colour, pixel)).getpixel((5, 5)) == ((100,) * 3 if colour == 4 else (9, 8, 0))
+
+
+def test_an_animation_is_its_first_picture() -> None:
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ((200, 0, 0), (0, 0, 200))]
+    for kind, options in (("WEBP", {"lossless": True}), ("PNG", {})):
+        assert decode_photo(saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)).getpixel((5, 5)) == (
+            200,
+            0,
+            0,
+        )
+
+
+def test_a_mask_may_be_a_palette_or_black_and_white() -> None:
+    for mode in ("P", "1"):
+        mask = decode_mask(png(square_mask((64, 48)).convert(mode)), (64, 48))
+        assert np.array_equal(np.asarray(mask), np.asarray(square_mask((64, 48))))
+
+
 def test_a_gif_is_refused_though_pillow_could_read_it() -> None:
     buffer = io.BytesIO()
     gradient().save(buffer, "GIF")

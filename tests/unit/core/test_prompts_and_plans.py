@@ -160,6 +160,15 @@ def test_own_steps_and_guidance_replace_the_presets() -> None:
     assert resolved.learning == PRESETS["instant"].learning
 
 
+@pytest.mark.parametrize("name", ["prompt", "source_prompt"])
+def test_placeholders_that_nobody_gives_are_refused(name: str) -> None:
+    with pytest.raises(PromptInvalid, match=r"\[A\]") as refused:
+        resolve_prompts(replace(REQUEST, **{name: "a photo of a woman with [A] makeup"}), SUBJECTS)
+    assert (refused.value.reason, refused.value.field) == ("placeholder_unknown", name)
+    ordinary = replace(REQUEST, prompt="a photo of a woman [sic] with hair [2]")
+    assert resolve_prompts(ordinary, SUBJECTS).target == "a photo of a [I] woman [sic] with hair [2]"
+
+
 def plan_of(request: EditRequest = REQUEST, **changes: Any) -> EditPlan:
     things: dict[str, Any] = {
         "image": b"photo",
@@ -182,6 +191,15 @@ def test_the_target_prompt_enters_no_name() -> None:
 def test_whatever_learning_depends_on_changes_both_names(change: dict[str, Any]) -> None:
     assert plan_of(**change).concept_id != plan_of().concept_id
     assert plan_of(**change).inversion_id != plan_of().inversion_id
+
+
+def test_what_the_models_card_says_counts_where_the_request_is_open() -> None:
+    assert plan_of(guidance_scale=3.0).inversion_id != plan_of(guidance_scale=7.5).inversion_id
+    assert plan_of(guidance_scale=3.0).concept_id == plan_of(guidance_scale=7.5).concept_id
+    settled = replace(REQUEST, guidance_scale=2.0)
+    assert plan_of(settled, guidance_scale=3.0) == plan_of(settled, guidance_scale=7.5)
+    assert plan_of(replace(REQUEST, guidance_scale=3.0), guidance_scale=7.5) == plan_of(guidance_scale=3.0)
+    assert plan_of(attribute_words=("red",)).concept_id != plan_of(attribute_words=("red", "hat")).concept_id
 
 
 def test_what_only_the_inversion_depends_on_leaves_the_concept() -> None:

@@ -1,0 +1,349 @@
+"""The commands of `python -m s2edit_core`: learn, invert, edit, compose, on files.
+
+Whatever can be checked is checked before torch and the model are loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from s2edit_core.errors import ImageInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.pictures import decode_mask, decode_photo, encode_png
+from s2edit_core.prompts import changed_words, check_placeholders, checked_placeholder, known_subject, with_placeholder
+from s2edit_core.spec import PLACEHOLDER, EditRequest, Progress
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from s2edit_core.concept import Concept
+    from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline
+
+Result = TypeVar("Result")
+CHECKPOINT_STEPS = 10
+
+
+def edit(args: argparse.Namespace) -> None:
+    """Edit a photo: learn who is in it and invert it, unless both are given, then sample with the target prompt."""
+    request, photo, mask, edit_mask = _asked(args)
+    regions = [(path, _mask(region, photo)) for path, region in args.attribute]
+    pipe = _load(args)
+    attributes = [_attribute(pipe, path, region) for path, region in regions]
+    _check_target(pipe, args.target, [each.concept.placeholder for each in attributes])
+    seconds: dict[str, float] = {}
+    if args.identity:
+        identity = pipe.load_concept(args.identity)
+        source, target, _ = _prompts(args, pipe, identity.subject)
+    else:
+        source, target, subject = _prompts(args, pipe)
+        lesson = _reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target))
+        (identity,) = _learned(args, pipe, [lesson], request, seconds)
+    _finish_edit(args, pipe, request, (photo, mask, edit_mask), (source, target), identity, attributes, seconds, args.inversion)
+
+
+def compose(args: argparse.Namespace) -> None:
+    """Put what a reference photo shows on the person in a photo: learn both together, then edit with both in the prompt."""
+    request, photo, mask, edit_mask = _asked(args)
+    checked_placeholder(args.name)
+    reference = decode_photo(_read(args.reference, "reference"))
+    shown, region = _mask(args.reference_region, reference), _mask(args.region, photo)
+    person = _mask(args.reference_person, reference) if args.reference_person else None
+    pipe = _load(args)
+    from s2edit_core.pipeline import Attribute
+
+    _check_target(pipe, args.target, [args.name])
+    source, target, subject = _prompts(args, pipe)
+    lessons = [
+        _reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target)),
+        _reference(reference, shown, args.reference_prompt, args.reference_subject, args.name, person),
+    ]
+    seconds: dict[str, float] = {}
+    identity, attribute = _learned(args, pipe, lessons, request, seconds)
+    if args.keep:
+        attribute.save(args.keep)
+    worn = [Attribute(attribute, region)]
+    _finish_edit(args, pipe, request, (photo, mask, edit_mask), (source, target), identity, worn, seconds)
+
+
+def learn(args: argparse.Namespace) -> None:
+    """Learn who is in a photo, or with --attribute what its masked region shows, and save it."""
+    request = EditRequest(prompt=args.prompt, preset=args.preset, seed=args.seed)
+    photo = decode_photo(_read(args.photo, "photo"))
+    mask, person = _mask(args.mask, photo), _mask(args.person, photo) if args.person else None
+    name = checked_placeholder(args.attribute) if args.attribute else PLACEHOLDER
+    if name != PLACEHOLDER and not args.subject:
+        raise OptionInvalid(
+            "--attribute needs --subject, the word of the prompt for what is learned, such as makeup", field="subject"
+        )
+    _check_folder(args.output)
+    pipe = _load(args)
+    lesson = _reference(photo, mask, args.prompt, args.subject, name, person, args.words)
+    (concept,) = _learned(args, pipe, [lesson], request, {}, checkpoint=args.checkpoint)
+    concept.save(args.output)
+    if args.export:
+        pipe.export(concept, args.export)
+    _say(f"{args.output}  {json.dumps(concept.facts, ensure_ascii=False)}")
+
+
+def invert(args: argparse.Namespace) -> None:
+    """Invert a photo with a learned identity, and save the inversion: edits of the photo may then start from it."""
+    request = EditRequest(
+        prompt=args.source, preset=args.preset, steps=args.steps, guidance_scale=args.guidance_scale, seed=0
+    ).resolve()
+    photo = decode_photo(_read(args.photo, "photo"))
+    mask = _mask(args.mask, photo)
+    _check_folder(args.output)
+    pipe = _load(args)
+    identity = pipe.load_concept(args.identity) if args.identity else None
+    source = with_placeholder(args.source, identity.subject, field="source_prompt") if identity else args.source
+    steps = pipe.inverting(
+        pipe.canvas(photo, mask),
+        source,
+        identity,
+        request.inversion,
+        steps=request.steps,
+        guidance_scale=pipe.guidance(request.guidance_scale),
+    )
+    inverted = _shown(args, steps)
+    inverted.save(args.output)
+    _say(f"{args.output}  {inverted.tier}, {inverted.steps} steps at guidance {inverted.guidance_scale:g}")
+
+
+# --- what they share -------------------------------------------------------------------------------------------
+
+
+def _asked(args: argparse.Namespace) -> tuple[EditRequest, Image.Image, Image.Image, Image.Image | None]:
+    """The request and its pictures, checked. Raises `InvalidInput`."""
+    request = EditRequest(
+        prompt=args.target,
+        source_prompt=args.source,
+        subject=args.subject,
+        preset=args.preset,
+        steps=args.steps,
+        guidance_scale=args.guidance_scale,
+        seed=args.seed,
+    )
+    if not 0 < args.strength <= 1:
+        raise OptionInvalid(f"--strength must be above 0 and at most 1, not {args.strength:g}", field="options.strength")
+    photo = decode_photo(_read(args.photo, "photo"))
+    mask = _mask(args.mask, photo)
+    edit_mask = _mask(args.edit_mask, photo) if args.edit_mask else None
+    _check_folder(args.output)
+    if Path(args.output).suffix.lower() != ".png":
+        raise OptionInvalid(f"the result is a PNG: name it so, not {args.output}", field="output")
+    return request, photo, mask, edit_mask
+
+
+def _finish_edit(
+    args: argparse.Namespace,
+    pipe: S2EditPipeline,
+    request: EditRequest,
+    pictures: tuple[Image.Image, Image.Image, Image.Image | None],
+    prompts: tuple[str, str],
+    identity: Concept,
+    attributes: Sequence[Attribute],
+    seconds: dict[str, float],
+    inversion_file: str | None = None,
+) -> None:
+    """Invert unless that is given, edit, and write the result and its report."""
+    photo, mask, edit_mask = pictures
+    preset = request.resolve()
+    if inversion_file:
+        inversion = pipe.load_inversion(inversion_file)
+    else:
+        steps = pipe.inverting(
+            pipe.canvas(photo, mask, edit_mask),
+            prompts[0],
+            identity,
+            preset.inversion,
+            steps=preset.steps,
+            guidance_scale=pipe.guidance(preset.guidance_scale),
+        )
+        inversion = _shown(args, steps, seconds, "inverting")
+    with _Bars(quiet=args.quiet) as bars:
+        out = pipe(
+            prompts[1],
+            image=photo,
+            mask=mask,
+            edit_mask=edit_mask,
+            identity=identity,
+            inversion=inversion,
+            attributes=attributes,
+            num_inference_steps=args.steps,
+            guidance_scale=args.guidance_scale,
+            strength=args.strength,
+            injection=preset.injection,
+            on_progress=bars.show,
+        )
+    (result,), (facts,) = list(out.images), out.reports
+    Path(args.output).write_bytes(encode_png(result))
+    spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
+    facts |= {"preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
+    if args.report:
+        Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    _say(f"{args.output}  {spent} s; outside the edit mask {facts['outside_edit_mask']['max_level_difference']} levels changed")
+
+
+def _learned(
+    args: argparse.Namespace,
+    pipe: S2EditPipeline,
+    lessons: Sequence[Reference],
+    request: EditRequest,
+    seconds: dict[str, float],
+    *,
+    checkpoint: str | None = None,
+) -> tuple[Concept, ...]:
+    """Learn; with a `checkpoint` file, go on from it where it exists, and keep it until the end."""
+    from s2edit_core.learning import Checkpoint
+    from s2edit_core.learning_state import LearningState
+
+    options = request.resolve().learning
+    options = replace(options, mode=args.mode or options.mode)
+    path = Path(checkpoint) if checkpoint else None
+    state = None
+    if path and path.exists():
+        state = LearningState.load(path, fingerprint=pipe.backbone.fingerprint)
+
+    def keep(progress: Progress) -> None:
+        if path and isinstance(progress, Checkpoint) and progress.state is not None:
+            unfinished = path.with_name(path.name + ".part")
+            progress.state.save(unfinished)
+            os.replace(unfinished, path)
+
+    steps = pipe.learning_together(lessons, options, seed=request.seed, state=state, every=CHECKPOINT_STEPS if path else 0)
+    learned = _shown(args, steps, seconds, "learning", also=keep)
+    if path:
+        path.unlink(missing_ok=True)
+    return learned
+
+
+def _shown(
+    args: argparse.Namespace,
+    steps: Generator[Progress, None, Result],
+    seconds: dict[str, float] | None = None,
+    phase: str = "",
+    *,
+    also: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Run `steps` to the end with a bar, and note how long they took."""
+    from s2edit_core.rows import finish
+
+    began = time.perf_counter()
+    with _Bars(quiet=args.quiet) as bars:
+
+        def show(progress: Progress) -> None:
+            bars.show(progress)
+            if also is not None:
+                also(progress)
+
+        result = finish(steps, show)
+    if seconds is not None:
+        seconds[phase] = time.perf_counter() - began
+    return result
+
+
+def _reference(
+    image: Image.Image,
+    mask: Image.Image,
+    prompt: str,
+    subject: str | None,
+    placeholder: str,
+    person: Image.Image | None = None,
+    words: Sequence[str] = (),
+) -> Reference:
+    from s2edit_core.pipeline import Reference
+
+    return Reference(image, mask, prompt, subject, placeholder, person, tuple(words))
+
+
+def _attribute(pipe: S2EditPipeline, path: str, region: Image.Image) -> Attribute:
+    from s2edit_core.pipeline import Attribute
+
+    return Attribute(pipe.load_concept(path), region)
+
+
+def _prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = "") -> tuple[str, str, str]:
+    """Source and target with [I], and the subject, which may be `known`."""
+    subject = args.subject or known or known_subject(args.source or args.target, pipe.backbone.card.subjects)
+    source = with_placeholder(args.source or f"a photo of a {subject}", subject, field="source_prompt")
+    return source, with_placeholder(args.target, subject, field="prompt"), subject
+
+
+def _check_target(pipe: S2EditPipeline, target: str, names: Sequence[str]) -> None:
+    """That the target prompt names the attributes and nothing else, and fits: before anything is learned."""
+    from s2edit_core.conditioning import tokenize
+
+    check_placeholders(target, [PLACEHOLDER, *names], field="prompt")
+    for name in names:
+        if name not in target:
+            raise PromptInvalid(
+                f"the target prompt does not say where {name} goes: write {name} before its word",
+                field="prompt",
+                reason="placeholder_missing",
+            )
+    tokenize(pipe.backbone, target, [PLACEHOLDER, *names])
+
+
+def _load(args: argparse.Namespace) -> S2EditPipeline:
+    """Torch and the model, which take their time."""
+    import torch
+
+    from s2edit_core.pipeline import S2EditPipeline
+
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
+    return S2EditPipeline.from_pretrained(args.model, device=device)
+
+
+def _read(path: str, what: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ImageInvalid(f"the {what} {path} can't be read: {error.strerror}", field=what) from error
+
+
+def _mask(path: str, photo: Image.Image) -> Image.Image:
+    return decode_mask(_read(path, "mask"), photo.size, f"mask {path}")
+
+
+def _check_folder(path: str) -> None:
+    """Before minutes of work, not after them."""
+    if not Path(path).resolve().parent.is_dir():
+        raise OptionInvalid(f"there is no folder {Path(path).parent} to write {Path(path).name} into", field="output")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+class _Bars:
+    """A progress bar per phase, on stderr where that is a terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._phase = ""
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, progress: Progress) -> None:
+        from tqdm import tqdm
+
+        if progress.phase != self._phase:
+            self.__exit__()
+            self._phase = progress.phase
+            self._bar = tqdm(total=progress.total, desc=progress.phase, unit="step", disable=True if self._quiet else None)
+        self._bar.update(progress.step - self._bar.n)
+        if progress.loss is not None:
+            self._bar.set_postfix(loss=f"{progress.loss:.4f}", refresh=False)

@@ -1,0 +1,149 @@
+"""The source branch of an edit: the photo's own prompt sampled beside the target's, which reads its attention (Prompt-to-Prompt).
+
+As published (Hertz et al., arXiv 2208.01626): cross-attention is read in the first steps through a token map, self-attention of
+small maps likewise; only the conditional rows read, and a local blend takes what lies outside the edit from the source's latents.
+Where the inversion's source branch is the inverted path itself, it is taken from there and costs one row a step, not two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from s2edit_core.attention import Gates, KeysValues, TokenMap, layer_size, word_layers
+from s2edit_core.backbone import Backbone
+from s2edit_core.errors import PromptInvalid
+from s2edit_core.inversion import Inversion, Source
+from s2edit_core.prompt_alignment import PromptTokens, align, prompt_tokens
+from s2edit_core.prompts import changed_words
+from s2edit_core.rows import Answers, Injection, Row, Rows
+from s2edit_core.spec import PLACEHOLDER, InjectionOptions
+
+
+@dataclass(frozen=True, eq=False)
+class SourceGuide:
+    """What an edit needs to follow its source."""
+
+    source: Source
+    tokens: TokenMap
+    options: InjectionOptions
+    blend_words: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # positions in the source prompt and in the target's
+    edit_mask: Tensor | None = None  # (h, w) of the latent, 0..1
+
+
+def source_guide(
+    backbone: Backbone,
+    source: Source,
+    source_prompt: str,
+    prompt: str,
+    options: InjectionOptions,
+    *,
+    edit_mask: Tensor | None = None,
+    placeholders: Sequence[str] = (PLACEHOLDER,),
+) -> SourceGuide:
+    """Align both prompts, and find the words that `options` name. `edit_mask` `(h, w)` 0..1, latent cells, for the blend by it.
+
+    Raises `PromptInvalid` for words that the prompts do not have, `ValueError` if the edit mask is missing.
+    """
+    here = prompt_tokens(backbone, source_prompt, placeholders, field="source_prompt")
+    there = prompt_tokens(backbone, prompt, placeholders)
+    if options.blend == "edit_mask" and edit_mask is None:
+        raise ValueError("the blend 'edit_mask' needs the edit mask")
+    return SourceGuide(
+        source,
+        align(here, there, options.mode, dict(options.reweight)),
+        options,
+        _blend_words(here, there, options) if options.blend == "words" else None,
+        edit_mask if options.blend == "edit_mask" else None,
+    )
+
+
+def _blend_words(source: PromptTokens, target: PromptTokens, options: InjectionOptions) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    words = options.blend_words or (
+        *changed_words(source.prompt, target.prompt),
+        *changed_words(target.prompt, source.prompt),
+    )
+    if not words:
+        raise PromptInvalid("the prompts have the same words: name blend_words", field="options.blend_words")
+    found: tuple[list[int], list[int]] = ([], [])
+    for word in words:
+        missed = 0
+        for positions, prompt in zip(found, (source, target), strict=True):
+            try:
+                positions += prompt.of_word(word)
+            except PromptInvalid:
+                missed += 1
+        if missed == 2:
+            raise PromptInvalid(f"{word!r} is a word of neither prompt: name one that is", field="options.blend_words")
+    return tuple(found[0]), tuple(found[1])
+
+
+class SourceBranch:
+    """The source's side of one edit while it is sampled: its latent, and where the words have attended so far."""
+
+    def __init__(self, backbone: Backbone, inversion: Inversion, guide: SourceGuide, first: int) -> None:
+        self.inversion, self.guide, self.schedule = inversion, guide, backbone.schedule
+        self.z = inversion.path[inversion.steps - first]
+        self._layers = word_layers(backbone.layers) if guide.blend_words else ()
+        self._map_size = layer_size(self._size, backbone.layers[self._layers[0]].level) if self._layers else (0, 0)
+        self._heats: list[Tensor] = []  # of the source's words and the target's, summed over the steps
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.z.shape[-2], self.z.shape[-1]
+
+    def _within(self, i: int, share: float) -> bool:
+        return i < round(share * self.inversion.steps)
+
+    def rows(self, i: int, z: Tensor, t: int, target: KeysValues, gates: Gates | None, null: KeysValues) -> Rows:
+        """The target's conditional and unconditional row of step `i`, then what is needed of the source's."""
+        options, source = self.guide.options, self.guide.source
+        cross, within = self._within(i, options.cross_share), self._within(i, options.self_share)
+        sampled = not self.inversion.source_is_path
+        unconditional = Row(z, t, null)
+        if not (cross or within or self._layers or (sampled and options.blend != "none")):
+            return Row(z, t, target, gates), unconditional
+        own = Row(self.z, t, source.prompt, source.gates, capture=self._layers)
+        injection = Injection(own, self.guide.tokens if cross else None, within=float(within)) if cross or within else None
+        conditional = Row(z, t, target, gates, injection=injection, capture=self._layers)
+        return (conditional, unconditional, own, Row(self.z, t, null)) if sampled else (conditional, unconditional, own)
+
+    def advance(self, i: int, t: int, z: Tensor, answers: Answers) -> Tensor:
+        """Take the source over step `i`; the target's latent `z` after that step, blended."""
+        steps, options = self.inversion.steps, self.guide.options
+        if self.inversion.source_is_path:
+            self.z = self.inversion.path[steps - 1 - i]
+        elif len(answers) == 4:
+            a, b = self.schedule.coefficients(t, steps)
+            self.z = a * self.z + b * self.inversion.guided(i, answers[2].eps, answers[3].eps)
+        if self.guide.blend_words is not None:
+            self._watch(answers)
+        if options.blend == "none" or self._within(i, options.blend_start):
+            return z
+        return self.z + self._mask().to(z) * (z - self.z)
+
+    def _watch(self, answers: Answers) -> None:
+        assert self.guide.blend_words is not None
+        seen = [
+            torch.stack([each[:, list(positions)].sum(dim=1) for each in answer.maps]).mean(dim=0)
+            for positions, answer in zip(self.guide.blend_words, (answers[2], answers[0]), strict=True)
+        ]
+        self._heats = [a + b for a, b in zip(self._heats, seen, strict=True)] if self._heats else seen
+
+    def _mask(self) -> Tensor:
+        """Where the edit's latents stay: the edit mask, or where the words of either prompt attend."""
+        if self.guide.edit_mask is not None:
+            return self.guide.edit_mask
+        masks = [attended(heat.view(self._map_size), self._size, self.guide.options.blend_threshold) for heat in self._heats]
+        return torch.maximum(*masks)
+
+
+def attended(heat: Tensor, size: tuple[int, int], threshold: float) -> Tensor:
+    """P2P's local blend: `heat` `(h, w)` widened by one cell, at `size`, 1 where it is above `threshold` of its maximum."""
+    wide = F.max_pool2d(heat[None, None], kernel_size=3, stride=1, padding=1)
+    grown = F.interpolate(wide, size=size)[0, 0]
+    return (grown > threshold * grown.max()).to(heat.dtype)

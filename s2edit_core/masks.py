@@ -1,0 +1,120 @@
+"""What was not given, found with the model's own attention: the word that names the person, and a mask of where it is.
+
+Both look at where words attend: cross-attention maps of small layers, of the photo's latent at several noise levels. They need no
+weights but the model's, and are as good as its attention: a person's own choice, or `auto`, is better where there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from s2edit_core.attention import layer_size, word_layers
+from s2edit_core.backbone import Backbone
+from s2edit_core.conditioning import prompt_keys_values
+from s2edit_core.errors import MaskInvalid, PromptInvalid
+from s2edit_core.prompt_alignment import prompt_tokens
+from s2edit_core.rows import Answers, Row, Rows
+from s2edit_core.spec import Progress
+
+LEVELS = (0.3, 0.5, 0.7)
+"""Noise levels that are looked at, as shares of the training timesteps: layout is decided, detail is not."""
+NO_SUBJECTS = frozenset(
+    [
+        *("a", "an", "the", "of", "with", "and", "or", "in", "on", "at", "is", "by", "to", "his", "her", "their"),
+        *("photo", "picture", "portrait", "image", "painting", "drawing", "photograph"),
+    ]
+)
+"""Words that name no subject, though their attention may lie anywhere."""
+
+
+def word_maps(
+    backbone: Backbone, latent: Tensor, prompt: str, positions: Sequence[Sequence[int]], *, seed: int = 0
+) -> Generator[Rows | Progress, Answers, Tensor]:
+    """Where words attend: `(words, h, w)` in 0..1 each, at the size of `latent` `(c, h, w)`.
+
+    `positions` are the tokens of each word in `prompt`. Means over layers, noise levels and a word's tokens.
+    """
+    layers, size = word_layers(backbone.layers), (latent.shape[-2], latent.shape[-1])
+    generator = torch.Generator().manual_seed(seed)
+    keys_values = prompt_keys_values(backbone, prompt, {})
+    rows = []
+    for share in LEVELS:
+        t = round(share * (backbone.schedule.train_timesteps - 1))
+        eps = torch.randn(latent.shape, generator=generator).to(latent)
+        noisy = backbone.schedule.add_noise(latent[None], eps[None], torch.tensor([t], device=latent.device))[0]
+        rows.append(Row(noisy, t, keys_values, capture=layers))
+    answers = yield tuple(rows)
+    yield Progress("preparing", 1, 1)
+    grids = [layer_size(size, backbone.layers[i].level) for i in layers]
+    seen = [[_upsampled(each, grid, size) for each, grid in zip(answer.maps, grids, strict=True)] for answer in answers]
+    mean = torch.stack([each for answer in seen for each in answer]).mean(dim=0)
+    return torch.stack([_normalised(mean[list(word)].mean(dim=0)) for word in positions])
+
+
+def _upsampled(maps: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """`(h·w, tokens)` to `(tokens, *size)`."""
+    return F.interpolate(maps.T.view(1, -1, *grid), size=size, mode="bilinear", align_corners=False)[0]
+
+
+def _normalised(heat: Tensor) -> Tensor:
+    """To 0..1; all zeros where it is the same everywhere."""
+    low, high = heat.min(), heat.max()
+    return (heat - low) / (high - low) if high > low else torch.zeros_like(heat)
+
+
+def subject_of(
+    backbone: Backbone, latent: Tensor, prompt: str, mask: Tensor, *, seed: int = 0
+) -> Generator[Rows | Progress, Answers, str]:
+    """The word of `prompt` whose cross-attention lies most inside `mask` `(H, W)` 0..1, of the photo with `latent` `(c, h, w)`.
+
+    "Most inside" is the correlation of map and mask: a share of the map alone would prefer the word of a detail. Raises
+    `MaskInvalid` for a mask without an inside and an outside, `PromptInvalid` if no word could be a subject.
+    """
+    inside = F.adaptive_avg_pool2d(mask[None].float(), (latent.shape[-2], latent.shape[-1]))[0].to(latent)
+    if not inside.max() > inside.min():
+        raise MaskInvalid("the mask has no inside or no outside: mark the person in it", field="mask", reason="mask_flat")
+    tokens = prompt_tokens(backbone, prompt, (), field="source_prompt")
+    matches = [match for match in re.finditer(r"\w+", prompt) if match[0].lower() not in NO_SUBJECTS]
+    if not matches:
+        raise PromptInvalid("no word of the source_prompt could name the person", field="source_prompt", reason="subject_unknown")
+    maps = yield from word_maps(backbone, latent, prompt, [tokens.of(*match.span()) for match in matches], seed=seed)
+    scores = [correlation(heat, inside) for heat in maps]
+    return matches[scores.index(max(scores))][0]
+
+
+def correlation(a: Tensor, b: Tensor) -> float:
+    """Pearson's, of all elements; 0 where either is the same everywhere."""
+    a, b = a - a.mean(), b - b.mean()
+    norm = a.norm() * b.norm()
+    return float((a * b).sum() / norm) if norm > 0 else 0.0
+
+
+def mask_of(
+    backbone: Backbone, latent: Tensor, prompt: str, subject: str, size: tuple[int, int], *, seed: int = 0
+) -> Generator[Rows | Progress, Answers, Tensor]:
+    """A mask `size` = (H, W), of 0 and 1, from where `subject` attends: above Otsu's threshold.
+
+    Raises `PromptInvalid` if the prompt does not have the subject, `MaskInvalid` if its attention is the same everywhere.
+    """
+    tokens = prompt_tokens(backbone, prompt, (), field="source_prompt")
+    (heat,) = yield from word_maps(backbone, latent, prompt, [tokens.of_word(subject)], seed=seed)
+    wide = F.interpolate(heat[None, None].float(), size=size, mode="bilinear", align_corners=False)[0, 0]
+    if not wide.max() > wide.min():
+        raise MaskInvalid(f"the attention of {subject!r} marks nothing: give a mask", field="mask", reason="mask_not_found")
+    return (wide > otsu(wide)).float()
+
+
+def otsu(values: Tensor, bins: int = 256) -> float:
+    """The threshold that parts `values` into two classes with the greatest variance between them (Otsu, 1979)."""
+    low, high = float(values.min()), float(values.max())
+    share = torch.histc(values.float(), bins, low, high) / values.numel()
+    centres = low + (torch.arange(bins, device=values.device) + 0.5) * (high - low) / bins
+    below, moment = share.cumsum(0), (share * centres).cumsum(0)
+    between = (moment[-1] * below - moment).square() / (below * (1 - below)).clamp(min=1e-12)
+    best = (between >= between.max() * (1 - 1e-6)).nonzero().flatten()  # a gap in the histogram is a plateau: take its middle
+    return low + (float(best.float().mean()) + 1) * (high - low) / bins

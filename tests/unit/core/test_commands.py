@@ -1,0 +1,237 @@
+"""`python -m s2edit_core` on files, over the tiny model: what it writes, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from s2edit_core import spec
+from s2edit_core.__main__ import main
+from s2edit_core.backbone import Backbone
+from s2edit_core.commands import _Bars
+from s2edit_core.errors import ModelUnusable, NumbersNotFinite
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.spec import PRESETS, LearningOptions, Progress
+
+SOURCE, TARGET = "a photo of a woman with black hair", "a photo of a woman with red hair"
+COMPOSED = "a woman with [A] lipstick"
+
+
+def picture(seed: int = 1) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+
+
+def region(*box: int) -> Image.Image:
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, box)
+    return mask
+
+
+@pytest.fixture(autouse=True)
+def folder(backbone32: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with pictures to work in, presets of a few steps, and the tiny model in the place of any."""
+    learning = LearningOptions(token_steps=6, joint_steps=6, batch=1)
+    presets = {name: replace(preset, steps=3, learning=learning) for name, preset in PRESETS.items()}
+    monkeypatch.setattr(spec, "PRESETS", presets)
+    monkeypatch.setattr(S2EditPipeline, "from_pretrained", lambda _model, device: S2EditPipeline(backbone32, name="tiny"))
+    monkeypatch.chdir(tmp_path)
+    picture(1).save("photo.png")
+    picture(2).save("reference.png")
+    for name, box in (("face", (16, 16, 48, 48)), ("lips", (28, 38, 36, 42)), ("their-lips", (24, 40, 40, 46))):
+        region(*box).save(f"{name}.png")
+    return tmp_path
+
+
+def run(*argv: str) -> int:
+    return main([*argv, "--quiet"])
+
+
+def edit(*argv: str, output: str = "out.png") -> int:
+    return run("edit", "photo.png", "--mask", "face.png", "--target", TARGET, "-o", output, *argv)
+
+
+def pixels(path: str) -> Any:
+    return np.asarray(Image.open(path))
+
+
+def test_edit_writes_the_picture_and_its_report(capsys: pytest.CaptureFixture[str]) -> None:
+    assert edit("--source", SOURCE, "--report", "report.json", "--seed", "5") == 0
+    assert pixels("out.png").shape == (64, 64, 3)
+    assert not np.array_equal(pixels("out.png"), pixels("photo.png"))
+    report = json.loads(Path("report.json").read_text())
+    assert report["source_prompt"] == "a photo of a [I] woman with black hair"
+    assert report["prompt"] == "a photo of a [I] woman with red hair"
+    assert (report["seed"], report["preset"], report["inversion"]["steps"]) == (5, "balanced", 3)
+    assert set(report["seconds"]) == {"learning", "inverting", "editing", "finishing", "total"}
+    assert report["outside_edit_mask"]["max_level_difference"] == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("out.png ")
+    assert "step" not in said.err  # no bar was wanted
+
+
+def test_what_is_learned_and_inverted_apart_gives_the_same_picture() -> None:
+    assert edit("--source", SOURCE, "--seed", "5") == 0
+    learned = ("--prompt", SOURCE, "--subject", "woman", "--words", "red", "-o", "who.safetensors", "--seed", "5")
+    assert run("learn", "photo.png", "--mask", "face.png", *learned) == 0
+    inverted = ("--identity", "who.safetensors", "--source", SOURCE, "-o", "inversion.safetensors")
+    assert run("invert", "photo.png", "--mask", "face.png", *inverted) == 0
+    kept = ("--identity", "who.safetensors", "--inversion", "inversion.safetensors")
+    assert edit("--source", SOURCE, *kept, output="again.png") == 0
+    assert np.array_equal(pixels("out.png"), pixels("again.png"))
+
+
+def test_a_learned_attribute_is_put_on_somebody_else() -> None:
+    makeup = ("--prompt", "a woman with lipstick", "--subject", "lipstick", "--attribute", "-o", "makeup.safetensors")
+    assert run("learn", "reference.png", "--mask", "their-lips.png", *makeup, "--export", "for-diffusers") == 0
+    assert sorted(path.name for path in Path("for-diffusers").iterdir()) == [
+        "learned_embeds.safetensors",
+        "pytorch_lora_weights.safetensors",
+    ]
+    put_on = ("--attribute", "makeup.safetensors", "lips.png", "--target", COMPOSED, "--report", "report.json")
+    assert edit(*put_on) == 0
+    report = json.loads(Path("report.json").read_text())
+    assert report["prompt"] == "a [I] woman with [A] lipstick"
+    assert report["leakage"] == {"[I]": 0.0, "[A]": 0.0}
+
+
+def compose(*argv: str) -> int:
+    reference = ("--reference", "reference.png", "--reference-region", "their-lips.png", "--region", "lips.png")
+    words = ("--reference-prompt", "a woman with lipstick", "--reference-subject", "lipstick")
+    photo = ("photo.png", "--mask", "face.png", "-o", "out.png", "--target", COMPOSED)
+    return run("compose", *photo, *reference, *words, *argv)
+
+
+def test_compose_learns_both_together_and_edits() -> None:
+    assert compose("--keep", "makeup.safetensors", "--report", "report.json", "--reference-person", "face.png") == 0
+    report = json.loads(Path("report.json").read_text())
+    assert report["concept"]["max_abs_cosine_to_others"] == report["attributes"]["[A]"]["max_abs_cosine_to_others"]
+    assert edit("--attribute", "makeup.safetensors", "lips.png", "--target", COMPOSED) == 0
+
+
+def test_learning_goes_on_from_its_checkpoint(folder: Path, backbone32: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn = ("learn", "photo.png", "--mask", "face.png", "--prompt", SOURCE, "--checkpoint", "state.safetensors", "-o")
+    assert run(*learn, "whole.safetensors") == 0
+    assert not Path("state.safetensors").exists()
+    evaluate, calls = backbone32.evaluate, []
+
+    def failing(rows: Any) -> Any:
+        calls.append(len(rows))
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        return evaluate(rows)
+
+    monkeypatch.setattr(backbone32, "evaluate", failing)
+    assert run(*learn, "cut.safetensors") == 130
+    assert Path("state.safetensors").exists()
+    assert not Path("cut.safetensors").exists()
+    assert run(*learn, "cut.safetensors") == 0
+    assert len(calls) == 14  # eleven steps and the cut, then two after the checkpoint of the tenth
+    assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--mask", "nowhere.png"), "the mask nowhere.png can't be read: No such file"),
+        (("--edit-mask", "photo.txt"), "is not a PNG, JPEG or WebP image"),
+        (("--edit-mask", "empty.png"), "the mask empty.png is empty"),
+        (("--target", "a lighthouse"), "no word of the prompt names the person"),
+        (("--target", COMPOSED), "names [A]"),
+        (("--target", "a woman" + " with a red hat" * 9), "tokens"),
+        (("--strength", "0"), "above 0 and at most 1"),
+        (("--steps", "1"), "steps must be a whole number between 2"),
+        (("--guidance-scale", "99"), "guidance_scale must be a number between 1"),
+        (("-o", "nowhere/out.png"), "there is no folder nowhere"),
+        (("-o", "out.jpg"), "the result is a PNG"),
+        (("--identity", "photo.txt"), "not a readable s2edit-concept"),
+        (("--identity", "nowhere.safetensors"), "nowhere.safetensors: No such file"),
+        (("--attribute", "nowhere.safetensors", "lips.png"), "nowhere.safetensors: No such file"),
+    ],
+)
+def test_bad_input_ends_with_2_and_says_what_would_be_right(
+    argv: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backbone32: Backbone
+) -> None:
+    """And before the model has computed anything."""
+    Path("photo.txt").write_text("not a picture, though it has more than eight letters")
+    Image.new("L", (64, 64)).save("empty.png")
+    monkeypatch.setattr(backbone32, "evaluate", lambda _rows: pytest.fail("it began"))
+    assert edit(*argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("s2edit_core: ")
+    assert said in error
+    assert not Path("out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--target", "a woman with lipstick"), "does not say where [A] goes"),
+        (("--name", "makeup"), "can't be a placeholder"),
+        (("--reference", "nowhere.png"), "the reference nowhere.png can't be read"),
+    ],
+)
+def test_bad_compositions_too(argv: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compose(*argv) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_attribute_needs_its_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("learn", "photo.png", "--mask", "face.png", "--prompt", SOURCE, "--attribute", "-o", "a.safetensors") == 2
+    assert "--attribute needs --subject" in capsys.readouterr().err
+
+
+def test_a_model_that_is_none_ends_with_2_and_a_computation_gone_wrong_with_1(
+    backbone32: Backbone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone_wrong(_rows: Any) -> Any:
+        raise NumbersNotFinite("not finite")
+
+    monkeypatch.setattr(backbone32, "evaluate", gone_wrong)
+    assert edit() == 1
+
+    def unusable(_model: str, device: str) -> Any:
+        raise ModelUnusable("the model 'x' can't be loaded")
+
+    monkeypatch.setattr(S2EditPipeline, "from_pretrained", unusable)
+    assert edit() == 2
+    assert "can't be loaded" in capsys.readouterr().err
+
+
+def test_what_argparse_refuses_ends_with_2_too() -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("edit", "photo.png")
+    assert ended.value.code == 2
+
+
+def test_a_bar_shows_each_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with _Bars(quiet=False) as bars:
+        for step in (1, 2):
+            bars.show(Progress("learning", step, 2, 0.5))
+        bars.show(Progress("inverting", 3, 4))
+    said = terminal.getvalue()
+    assert "learning" in said
+    assert "2/2" in said
+    assert "inverting" in said
+
+
+def test_help_needs_neither_torch_nor_a_model() -> None:
+    code = "import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_module('s2edit_core', run_name='__main__')\n"
+    code += "except SystemExit: print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.rstrip().endswith("False")
+    assert "edit | compose | learn | invert" in said

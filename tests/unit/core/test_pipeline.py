@@ -1,0 +1,410 @@
+"""The façade over the tiny model: learn, invert, edit, compose; what it refuses, reports and keeps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from s2edit_core.backbone import Backbone
+from s2edit_core.canvas import to_image
+from s2edit_core.concept import Concept, LowRank
+from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.inversion import Inversion
+from s2edit_core.learning import Checkpoint
+from s2edit_core.pipeline import Attribute, Reference, S2EditOutput, S2EditPipeline
+from s2edit_core.rows import finish
+from s2edit_core.spec import InjectionOptions, InversionOptions, LearningOptions, Progress
+from tests.tiny import tiny_backbone
+
+OPTIONS = LearningOptions(token_steps=2, joint_steps=2, batch=2)
+SIZE = (80, 60)
+SOURCE, TARGET = "a photo of a [I] woman", "a photo of a [I] woman with red hair"
+
+
+def picture(seed: int = 1, size: tuple[int, int] = SIZE) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def region(*box: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    mask = Image.new("L", size)
+    mask.paste(255, box)
+    return mask
+
+
+PHOTO, FACE, LIPS = picture(), region(20, 10, 56, 50), region(32, 36, 44, 42)
+REFERENCE, THEIR_LIPS = picture(2, (64, 64)), region(24, 40, 40, 48, size=(64, 64))
+
+
+@pytest.fixture(scope="module")
+def pipe(backbone32: Backbone) -> S2EditPipeline:
+    return S2EditPipeline(backbone32, name="tiny")
+
+
+@pytest.fixture(scope="module")
+def identity(pipe: S2EditPipeline) -> Concept:
+    return pipe.learn(PHOTO, FACE, SOURCE, "woman", options=OPTIONS, seed=4)
+
+
+@pytest.fixture(scope="module")
+def makeup(pipe: S2EditPipeline) -> Concept:
+    prompt = "a woman with [A] lipstick"
+    return pipe.learn(REFERENCE, THEIR_LIPS, prompt, "lipstick", placeholder="[A]", options=OPTIONS, seed=5)
+
+
+@pytest.fixture(scope="module")
+def inversion(pipe: S2EditPipeline, identity: Concept) -> Inversion:
+    return pipe.invert(PHOTO, FACE, SOURCE, identity, num_inference_steps=4, guidance_scale=3.0)
+
+
+@pytest.fixture
+def edit(pipe: S2EditPipeline, identity: Concept, inversion: Inversion) -> Any:
+    def call(prompt: str | list[str] = TARGET, **changes: Any) -> S2EditOutput:
+        things = {"image": PHOTO, "mask": FACE, "identity": identity, "inversion": inversion} | changes
+        return pipe(prompt, **things)
+
+    return call
+
+
+def test_it_gives_the_photo_with_the_edit_in_it_and_a_report(edit: Any) -> None:
+    out = edit()
+    (result,), (frame,), (report,) = out.images, out.frames, out.reports
+    assert result.size == SIZE
+    assert frame.size == (32, 24)
+    assert out.latents.shape == (1, 4, 6, 8)
+    assert np.asarray(result)[0, 0].tolist() == np.asarray(PHOTO)[0, 0].tolist()
+    assert not np.array_equal(np.asarray(result), np.asarray(PHOTO))
+    assert report["outside_edit_mask"] == {"max_level_difference": 0, "psnr_db": None}
+    assert report["outside_edit_mask_raw"]["max_level_difference"] > 0
+
+
+def test_the_report_says_what_was_made_from_what(edit: Any, pipe: S2EditPipeline, identity: Concept) -> None:
+    report = edit().reports[0]
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert (report["prompt"], report["source_prompt"], report["subject"]) == (TARGET, SOURCE, "woman")
+    assert (report["seed"], report["guidance_scale"], report["strength"]) == (4, 3.0, 1.0)
+    assert report["leakage"] == {"[I]": 0.0}
+    assert report["concept"] == identity.facts
+    assert (report["inversion"]["tier"], report["inversion"]["steps"]) == ("residual", 4)
+    assert report["model"] == {"name": "tiny", "fingerprint": pipe.backbone.fingerprint}
+    assert set(report["inputs"]) == {"image", "mask"}
+    assert set(report["seconds"]) == {"editing", "finishing"}
+    assert report["unet_evaluations"] == 2 * 4
+    assert 0 < report["changed_share_inside"] <= 1
+    assert "identity_similarity" not in report
+    assert edit(generator=torch.Generator().manual_seed(9)).reports[0]["seed"] == 9
+
+
+def test_an_embedder_adds_the_identity_similarity(backbone32: Backbone, identity: Concept, inversion: Inversion) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def embed(face: Image.Image) -> Any:
+        seen.append(face.size)
+        return np.asarray(face.resize((2, 2)), dtype=np.float32)
+
+    pipe = S2EditPipeline(backbone32, identity_embedder=embed)
+    report = pipe(TARGET, image=PHOTO, mask=FACE, identity=identity, inversion=inversion).reports[0]
+    assert 0.5 < report["identity_similarity"] < 1
+    assert seen == [SIZE] * 2  # the crop, which here is the whole photo
+
+
+def test_several_prompts_share_one_inversion(edit: Any) -> None:
+    both = edit([TARGET, "a photo of a [I] woman with glasses"])
+    assert len(both.images) == len(both.reports) == len(both.latents) == 2
+    assert np.array_equal(np.asarray(both.images[0]), np.asarray(edit().images[0]))
+    assert not np.array_equal(np.asarray(both.images[0]), np.asarray(both.images[1]))
+
+
+def test_the_placeholder_is_put_before_the_subject(edit: Any) -> None:
+    assert torch.equal(edit("a photo of a woman with red hair").latents, edit().latents)
+    with pytest.raises(PromptInvalid) as refused:
+        edit("a lighthouse")
+    assert refused.value.reason == "subject_not_in_prompt"
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("np", (1, 60, 80, 3)), ("pt", (1, 3, 60, 80)), ("latent", (1, 4, 6, 8))])
+def test_images_come_in_the_form_asked_for(edit: Any, kind: str, shape: tuple[int, ...]) -> None:
+    out = edit(output_type=kind)
+    assert tuple(out.images.shape) == shape
+    whole = np.asarray(edit().images[0])
+    if kind == "np":
+        assert np.array_equal(np.rint(out.images[0] * 255), whole)
+    if kind == "pt":
+        assert np.array_equal((out.images[0] * 255).round().permute(1, 2, 0).numpy(), whole)
+    if kind == "latent":
+        assert torch.equal(out.images, out.latents)
+
+
+def test_the_exact_tier_brings_the_source_back_at_any_strength(edit: Any, inversion: Inversion) -> None:
+    for strength in (1.0, 0.5, 0.25):
+        out = edit(SOURCE, strength=strength)
+        assert (out.latents[0] - inversion.path[0]).abs().max() < 1e-4
+        assert out.reports[0]["unet_evaluations"] == 2 * round(4 * strength)
+
+
+def test_less_strength_changes_less(edit: Any, inversion: Inversion) -> None:
+    changes = [float((edit(strength=s).latents[0] - inversion.path[0]).square().mean()) for s in (0.25, 0.5, 1.0)]
+    assert 0 < changes[0] < changes[1] < changes[2]
+    assert torch.equal(edit(strength=0.01).latents, edit(strength=0.25).latents)  # one step at least
+
+
+def test_progress_and_callback_see_each_step(edit: Any, pipe: S2EditPipeline, inversion: Inversion) -> None:
+    seen: list[Progress] = []
+    called: list[tuple[int, int]] = []
+
+    def callback(owner: S2EditPipeline, step: int, timestep: int, things: dict[str, Any]) -> None:
+        assert owner is pipe
+        assert things == {}
+        called.append((step, timestep))
+
+    edit(on_progress=seen.append, callback_on_step_end=callback)
+    assert [p.step for p in seen] == [1, 2, 3, 4]
+    assert called == list(enumerate(pipe.backbone.schedule.timesteps(4)))
+
+
+def test_an_error_of_the_callback_ends_the_edit_and_leaves_the_model(edit: Any, pipe: S2EditPipeline) -> None:
+    before = dict(pipe.backbone.unet.attn_processors)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        edit(callback_on_step_end=stop)
+    assert dict(pipe.backbone.unet.attn_processors) == before
+
+
+def test_steps_and_guidance_are_the_inversions(edit: Any) -> None:
+    assert torch.equal(edit(num_inference_steps=4, guidance_scale=3.0).latents, edit().latents)
+    with pytest.raises(OptionInvalid, match="num_inference_steps is 50, but the inversion was made with 4"):
+        edit(num_inference_steps=50)
+    with pytest.raises(OptionInvalid, match=r"guidance_scale is 7.5, but the inversion was made with 3"):
+        edit(guidance_scale=7.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "match"),
+    [
+        ({"strength": 0.0}, OptionInvalid, "strength"),
+        ({"strength": 1.5}, OptionInvalid, "strength"),
+        ({"strength": float("nan")}, OptionInvalid, "strength"),
+        ({"output_type": "jpeg"}, OptionInvalid, "one of pil, np, pt, latent"),
+        ({"prompt": []}, PromptInvalid, "no prompt"),
+        ({"prompt": "a [I] woman with [A] lipstick"}, PromptInvalid, r"names \[A\]"),
+        ({"identity": None, "prompt": "a [I] woman"}, PromptInvalid, r"names \[I\]"),
+        ({"image": PHOTO.convert("RGBA")}, ImageInvalid, "convert it to RGB"),
+        ({"mask": FACE.convert("1")}, MaskInvalid, "convert it to L"),
+        ({"mask": region(0, 0, 9, 9, size=(64, 64))}, MaskInvalid, "sizes must agree"),
+        ({"mask": Image.new("L", SIZE)}, MaskInvalid, "empty"),
+        ({"edit_mask": Image.new("L", SIZE)}, MaskInvalid, "the edit_mask is empty"),
+    ],
+)
+def test_bad_input_is_refused_with_what_would_be_right(edit: Any, changes: dict[str, Any], error: type, match: str) -> None:
+    with pytest.raises(error, match=match) as refused:
+        edit(**changes)
+    assert isinstance(refused.value, InvalidInput)
+
+
+def test_an_inversion_of_something_else_is_refused(
+    edit: Any, pipe: S2EditPipeline, identity: Concept, inversion: Inversion
+) -> None:
+    with pytest.raises(ArtifactMismatch, match="another photo"):
+        edit(image=picture(3))
+    with pytest.raises(ArtifactMismatch, match="another photo"):
+        edit(mask=region(20, 10, 56, 51))
+    other = replace(identity, token=identity.token + 1)
+    with pytest.raises(ArtifactMismatch, match="another identity"):
+        edit(identity=other)
+    with pytest.raises(ArtifactMismatch, match="another identity"):
+        edit("a photo of a woman", identity=None)
+    with pytest.raises(ArtifactMismatch, match="another model"):
+        edit(inversion=replace(inversion, fingerprint="b" * 32))
+    with pytest.raises(ArtifactMismatch, match="another model"):
+        edit(identity=replace(identity, fingerprint="b" * 32))
+    plain = replace(inversion, facts={}, path=inversion.path[..., :4])
+    with pytest.raises(ArtifactMismatch, match="another size"):
+        edit(inversion=plain)
+
+
+def test_an_edit_mask_within_the_frame_needs_no_other_inversion(edit: Any) -> None:
+    small = region(30, 20, 40, 30)
+    out = edit(edit_mask=small)
+    outside = np.asarray(small) == 0
+    assert np.array_equal(np.asarray(out.images[0])[outside], np.asarray(PHOTO)[outside])
+    assert torch.equal(out.latents, edit().latents)
+    assert set(out.reports[0]["inputs"]) == {"image", "mask", "edit_mask"}
+
+
+def test_without_a_prompt_the_concepts_own_is_inverted(pipe: S2EditPipeline, identity: Concept, inversion: Inversion) -> None:
+    same = pipe.invert(PHOTO, FACE, concept=identity, num_inference_steps=4, guidance_scale=3.0)
+    assert same.to_bytes() == inversion.to_bytes()
+    assert pipe.invert(PHOTO, FACE, "a photo of a woman", identity, num_inference_steps=4, guidance_scale=3.0).to_bytes() == (
+        inversion.to_bytes()
+    )
+    with pytest.raises(PromptInvalid, match="what the image shows"):
+        pipe.invert(PHOTO, FACE)
+
+
+def test_an_edit_without_an_identity(pipe: S2EditPipeline) -> None:
+    plain = pipe.invert(PHOTO, FACE, "a photo of a woman", num_inference_steps=3)
+    out = pipe("a photo of a woman with red hair", image=PHOTO, mask=FACE, inversion=plain)
+    assert out.reports[0]["leakage"] == {}
+    assert out.reports[0]["concept"] == {}
+
+
+@pytest.mark.parametrize("tier", ["null_text", "negative_prompt"])
+def test_every_tier_composes(pipe: S2EditPipeline, identity: Concept, makeup: Concept, tier: Any) -> None:
+    options = InversionOptions(tier=tier, inner_steps=2)
+    inverted = pipe.invert(PHOTO, FACE, SOURCE, identity, options=options, num_inference_steps=3, guidance_scale=2.0)
+    prompt = "a photo of a [I] woman with [A] lipstick"
+    out = pipe(prompt, image=PHOTO, mask=FACE, identity=identity, inversion=inverted, attributes=[Attribute(makeup, LIPS)])
+    assert torch.isfinite(out.latents).all()
+
+
+def test_attention_injection_reads_the_source_that_the_inversion_names(edit: Any, makeup: Concept) -> None:
+    injected = edit(injection=InjectionOptions(cross_share=0.5, self_share=0.5))
+    assert injected.reports[0]["injection"]["cross_share"] == 0.5
+    assert injected.reports[0]["unet_evaluations"] > edit().reports[0]["unet_evaluations"]
+    assert not torch.equal(injected.latents, edit().latents)
+    worn = {"attributes": [Attribute(makeup, LIPS)], "injection": InjectionOptions(cross_share=0.5)}
+    assert torch.isfinite(edit("a photo of a [I] woman with [A] lipstick", **worn).latents).all()
+
+
+# --- composition -----------------------------------------------------------------------------------------------
+
+
+def test_an_attribute_of_another_person_is_put_on_this_one(edit: Any, makeup: Concept) -> None:
+    out = edit("a photo of a [I] woman with [A] lipstick", attributes=[Attribute(makeup, LIPS)])
+    assert out.reports[0]["leakage"] == {"[I]": 0.0, "[A]": 0.0}
+    assert out.reports[0]["attributes"] == {"[A]": makeup.facts}
+    plain = edit("a photo of a [I] woman with lipstick lipstick")
+    assert not torch.equal(out.latents, plain.latents)
+
+
+def test_an_attribute_shut_out_of_everywhere_says_nothing(pipe: S2EditPipeline, makeup: Concept) -> None:
+    """A region beside the frame shuts its gate: then nothing of what the reference has taught V reaches the picture."""
+    wide, face, lips = picture(7, (200, 60)), region(100, 10, 136, 50, size=(200, 60)), region(112, 36, 124, 42, size=(200, 60))
+    assert pipe.canvas(wide, face).box[0] > 20
+    beside = region(0, 0, 20, 60, size=(200, 60))
+    louder = replace(makeup, values=tuple(LowRank(d.down, d.up + 1.0) for d in makeup.values if isinstance(d, LowRank)))
+    inverted = pipe.invert(wide, face, "a photo of a woman", num_inference_steps=3, guidance_scale=2.0)
+    quiet, loud, heard = (
+        pipe(
+            "a photo of a woman with [A] lipstick",
+            image=wide,
+            mask=face,
+            inversion=inverted,
+            attributes=[Attribute(concept, where)],
+        ).latents
+        for concept, where in ((makeup, beside), (louder, beside), (louder, lips))
+    )
+    assert torch.equal(quiet, loud)
+    assert not torch.equal(loud, heard)
+
+
+def test_an_attribute_fits_other_identities(pipe: S2EditPipeline, makeup: Concept) -> None:
+    other = pipe.learn(REFERENCE, region(10, 10, 54, 54, size=(64, 64)), "a photo of a man", "man", options=OPTIONS)
+    face = region(10, 10, 54, 54, size=(64, 64))
+    inverted = pipe.invert(REFERENCE, face, concept=other, num_inference_steps=3)
+    out = pipe(
+        "a photo of a man with [A] lipstick",
+        image=REFERENCE,
+        mask=face,
+        identity=other,
+        inversion=inverted,
+        attributes=[Attribute(makeup, THEIR_LIPS)],
+    )
+    assert out.reports[0]["prompt"] == "a photo of a [I] man with [A] lipstick"
+
+
+def test_two_attributes_need_two_names(edit: Any, makeup: Concept) -> None:
+    twice = [Attribute(makeup, LIPS), Attribute(makeup, LIPS)]
+    with pytest.raises(OptionInvalid, match="renamed"):
+        edit("a [I] woman with [A] lipstick", attributes=twice)
+    other = Attribute(makeup.renamed("[B]"), region(24, 30, 30, 36))
+    out = edit("a [I] woman with [A] lipstick and [B] blush", attributes=[twice[0], other])
+    assert set(out.reports[0]["leakage"]) == {"[I]", "[A]", "[B]"}
+
+
+def test_attributes_that_cannot_be_are_refused(edit: Any, identity: Concept, makeup: Concept) -> None:
+    with pytest.raises(PromptInvalid, match=r"write \[A\] lipstick"):
+        edit(attributes=[Attribute(makeup, LIPS)])
+    prompt = "a [I] woman with [A] lipstick"
+    with pytest.raises(MaskInvalid, match="attributes is empty"):
+        edit(prompt, attributes=[Attribute(makeup, Image.new("L", SIZE))])
+    with pytest.raises(OptionInvalid, match="give it as the identity"):
+        edit(prompt, attributes=[Attribute(identity, LIPS)])
+    with pytest.raises(OptionInvalid, match="give it among the attributes"):
+        edit("a woman with [A] lipstick", identity=replace(makeup, subject="woman"))
+    with pytest.raises(ArtifactMismatch, match=r"\[A\] was learned with another model"):
+        edit(prompt, attributes=[Attribute(replace(makeup, fingerprint="b" * 32), LIPS)])
+
+
+def test_learned_together_through_the_facade(pipe: S2EditPipeline, edit: Any) -> None:
+    references = [
+        Reference(PHOTO, FACE, "a photo of a woman"),
+        Reference(REFERENCE, THEIR_LIPS, "a woman with lipstick", "lipstick", "[A]", person=region(8, 8, 56, 56, size=(64, 64))),
+    ]
+    seen: list[Progress] = []
+    who, what = pipe.learn_together(references, options=OPTIONS, on_progress=seen.append)
+    assert (who.placeholder, who.facts["prompt"]) == ("[I]", "a photo of a [I] woman")
+    assert (what.placeholder, what.facts["prompt"]) == ("[A]", "a woman with [A] lipstick")
+    assert who.facts["max_abs_cosine_to_others"] == what.facts["max_abs_cosine_to_others"]
+    assert [p.step for p in seen] == [1, 2, 3, 4]
+    with pytest.raises(PromptInvalid, match="give it as `subject`"):
+        pipe.learn(PHOTO, FACE, "a lighthouse", options=OPTIONS)
+    with pytest.raises(PromptInvalid, match="an attribute needs its subject"):
+        pipe.learn(REFERENCE, THEIR_LIPS, "a woman with lipstick", placeholder="[A]", options=OPTIONS)
+
+
+def test_learning_through_the_facade_can_be_resumed(pipe: S2EditPipeline, identity: Concept) -> None:
+    seen: list[Progress] = []
+    canvas = pipe.canvas(PHOTO, FACE)
+    whole = finish(pipe.learning(canvas, SOURCE, "woman", OPTIONS, seed=4, every=3), seen.append)
+    assert whole.to_bytes() == identity.to_bytes()
+    (kept,) = [p for p in seen if isinstance(p, Checkpoint)]
+    assert finish(pipe.learning(canvas, SOURCE, "woman", OPTIONS, seed=4, state=kept.state)).to_bytes() == identity.to_bytes()
+
+
+# --- files -----------------------------------------------------------------------------------------------------
+
+
+def test_concepts_and_inversions_come_back_from_files(
+    pipe: S2EditPipeline, edit: Any, makeup: Concept, identity: Concept, inversion: Inversion, tmp_path: Path
+) -> None:
+    makeup.save(tmp_path / "makeup.safetensors")
+    identity.save(tmp_path / "identity.safetensors")
+    inversion.save(tmp_path / "inversion.safetensors")
+    who, what = (pipe.load_concept(tmp_path / f"{name}.safetensors") for name in ("identity", "makeup"))
+    assert (what.kind, what.placeholder, what.subject, what.digest) == ("attribute", "[A]", "lipstick", makeup.digest)
+    read = pipe.load_inversion(tmp_path / "inversion.safetensors")
+    prompt = "a photo of a [I] woman with [A] lipstick"
+    again = edit(prompt, identity=who, inversion=read, attributes=[Attribute(what, LIPS)])
+    assert torch.equal(again.latents, edit(prompt, attributes=[Attribute(makeup, LIPS)]).latents)
+    with pytest.raises(ArtifactMismatch):
+        pipe.load_concept(tmp_path / "inversion.safetensors")
+
+
+def test_half_precision_is_for_the_unet_alone() -> None:
+    """A bfloat16 UNet beside a float32 text encoder and auto-encoder: what is learned, inverted and summed up stays float32."""
+    half = tiny_backbone(dtype=torch.float32)
+    half.unet.to(torch.bfloat16)
+    pipe = S2EditPipeline(half)
+    learned = pipe.learn(PHOTO, FACE, SOURCE, "woman", options=OPTIONS)
+    inverted = pipe.invert(PHOTO, FACE, SOURCE, learned, num_inference_steps=4, guidance_scale=2.0)
+    same = pipe(SOURCE, image=PHOTO, mask=FACE, identity=learned, inversion=inverted)
+    tensors = [learned.token, inverted.path, inverted.residuals, same.latents]
+    tensors += [tensor for delta in (*learned.keys, *learned.values) for tensor in vars(delta).values()]
+    assert {tensor.dtype for tensor in tensors} == {torch.float32}
+    assert all(torch.isfinite(tensor).all() for tensor in tensors)
+
+
+def test_the_frame_drawn_is_what_is_pasted(edit: Any, pipe: S2EditPipeline) -> None:
+    out = edit()
+    drawn = pipe.backbone.decode_latent(out.latents[0])
+    assert np.array_equal(np.asarray(to_image(drawn)), np.asarray(out.frames[0]))
