@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import edits, files, health, identities, problems, studio
+from api import edits, events, files, health, identities, problems, studio
+from api.changes import Changes
 from api.limits import BodyLimit
 from api.openapi import describe
 from api.schemas import Problem
@@ -18,7 +19,8 @@ from s2edit_jobs.vocabulary import load_vocabulary
 
 DESCRIPTION = """
 Send a photo, a mask and a sentence; get the photo back with that one thing changed and the same person in it.
-`POST /edits` takes the edit on, `GET /edits/{id}` follows it, and the result is fetched by the link in its answer.
+`POST /edits` takes the edit on, `GET /edits/{id}` and `GET /edits/{id}/events` follow it, and the result is fetched by the link in
+their answers.
 Errors are RFC 9457 problems with a stable `code`.
 """
 
@@ -31,6 +33,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     log.info("the API is up", action="api_started", model=services.settings.model, checks_prompts=app.state.vocabulary is not None)
     yield
+    app.state.changes.stop()
     log.info("the API has stopped", action="api_stopped")
 
 
@@ -48,10 +51,11 @@ def create_app(services: Services | None = None) -> FastAPI:
         responses={"default": {"model": Problem, "description": "Any other error"}},
     )
     app.state.services = services
+    app.state.changes = Changes(services.store)
     app.state.vocabulary = load_vocabulary(services.settings.model)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     problems.install(app)
     describe(app)
-    for module in (edits, identities, files, health, studio):
+    for module in (edits, events, identities, files, health, studio):
         app.include_router(module.router)
     return app

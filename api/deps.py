@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
 
+from api.changes import Changes
 from api.schemas import ID_PATTERN
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs import Jobs
@@ -29,6 +30,10 @@ def get_jobs(services: Annotated[Services, Depends(get_services)]) -> Jobs:
     return Jobs(services)
 
 
+def get_changes(request: Request) -> Changes:
+    return cast(Changes, request.app.state.changes)
+
+
 def get_owner(
     s2edit_user: Annotated[
         str, Header(alias="S2Edit-User", pattern=ID_PATTERN, description="Whose edits and identities these are")
@@ -40,5 +45,6 @@ def get_owner(
 
 ServicesDep = Annotated[Services, Depends(get_services)]
 VocabularyDep = Annotated[Vocabulary | None, Depends(get_vocabulary)]
+ChangesDep = Annotated[Changes, Depends(get_changes)]
 JobsDep = Annotated[Jobs, Depends(get_jobs)]
 Caller = Annotated[Owner, Depends(get_owner)]

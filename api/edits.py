@@ -1,27 +1,44 @@
-"""Ask for an edit, see how it stands, cancel it. The handlers are plain `def`: they run in threads, never on the event loop."""
+"""Ask for an edit, see how it stands, cancel it. Whatever reads or writes runs in threads, never on the event loop."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from typing import Annotated
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Header, Response
+from starlette.concurrency import run_in_threadpool
 
-from api.deps import Caller, JobsDep, ServicesDep, VocabularyDep
-from api.forms import check_pictures, exact_form, read_files
+from api.changes import Changes
+from api.deps import Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep
+from api.forms import FILES, check_pictures, exact_form, read_files
 from api.problems import responses
 from api.schemas import Edit, EditForm, Link, Report, moment
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound
-from s2edit_jobs.record import JobRecord, JobState
+from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound, ServiceUnavailable
+from s2edit_jobs.idempotency import Idempotency, request_digest
+from s2edit_jobs.jobs import Jobs, Upload
+from s2edit_jobs.record import JobRecord, JobSpec, JobState, Owner
+from s2edit_jobs.vocabulary import Vocabulary
+from s2edit_jobs.webhooks import check_url
 
+ASIDE = ("deadline_s", "webhook_url")
+"""Parts of the form that are the job's and not the edit's."""
 POLL_S = 1
 """What a waiting app is told in `Retry-After`."""
-
+MAX_WAIT_S = 60
+"""The longest that an answer is held back, whatever the app prefers: proxies give up soon after."""
+PREFER = Header(
+    description=f"`wait=N`: hold the answer back for up to N seconds, at most {MAX_WAIT_S}, until the edit is over, or, "
+    "with `If-None-Match`, until it has changed",
+    examples=["wait=30"],
+)
 
 router = APIRouter(tags=["edits"], responses=responses(422, 503))
 HEADERS = {
@@ -39,31 +56,36 @@ LOCATION = {"description": "Where to follow the edit", "schema": {"type": "strin
     operation_id="createEdit",
     summary="Ask for an edit",
     status_code=202,
-    responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 413, 415)},
+    responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
     dependencies=[Depends(exact_form)],
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},  # wider than the form: one part too many is named
 )
-def create_edit(
+async def create_edit(
     form: Annotated[EditForm, Form(media_type="multipart/form-data")],
     response: Response,
     owner: Caller,
     services: ServicesDep,
     jobs: JobsDep,
     vocabulary: VocabularyDep,
+    changes: ChangesDep,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            pattern=r"^[\x21-\x7e]{1,255}$",
+            description="Makes it safe to send the request again: the same key with the same form is the same edit",
+        ),
+    ] = None,
+    prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit:
     """Everything is checked before anything is kept: a refused edit leaves nothing behind. Follow the edit at `Location`."""
-    request = _request_of(form)
-    files = read_files(form)
-    try:
-        spec = jobs.draft(owner, request, files)
-    except IdentityNotFound as error:
-        raise OptionInvalid(f"there is no identity {request.identity!r}", field="identity", reason="identity_unknown") from error
-    if vocabulary is not None:
-        vocabulary.check(spec.request)
-    check_pictures(files, lambda: files["image"].data if "image" in files else services.artifacts.get(spec.inputs["image"].key))
-    record = jobs.accept(spec, files)
+    asking = _Asking(form, owner, services, jobs, vocabulary)
+    record = await run_in_threadpool(asking.take_on, idempotency_key)
+    if wait_s := _wait_s(prefer):
+        with suppress(ServiceUnavailable):  # it is accepted all the same
+            record = await changes.until(lambda: jobs.get(owner, record.id), _is_over, job_id=record.id, wait_s=wait_s)
+        response.headers["Preference-Applied"] = f"wait={wait_s}"
     response.headers["Location"] = f"/edits/{record.id}"
-    return present(services, record, response)
+    return await run_in_threadpool(present, services, record, response)
 
 
 @router.get(
@@ -73,19 +95,34 @@ def create_edit(
     responses={200: {"headers": HEADERS}, 304: {"description": "Nothing has changed", "headers": HEADERS}, **responses(404)},
     response_model=Edit,
 )
-def get_edit(
+async def get_edit(
     edit_id: str,
     response: Response,
     owner: Caller,
     services: ServicesDep,
     jobs: JobsDep,
+    changes: ChangesDep,
     if_none_match: Annotated[str | None, Header(description="An `ETag` seen before: 304 while nothing has changed")] = None,
+    prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit | Response:
     """Links in the answer are fresh each time; ask without `If-None-Match` to get new ones."""
-    record = jobs.get(owner, edit_id)
+    applied = {}
+    if wait_s := _wait_s(prefer):
+        record = await _held_back(changes, jobs, owner, edit_id, if_none_match, wait_s)
+        applied = {"Preference-Applied": f"wait={wait_s}"}
+    else:
+        record = await run_in_threadpool(jobs.get, owner, edit_id)
     if if_none_match is not None and _matches(if_none_match, record):
-        return Response(status_code=304, headers=_headers(record))
-    return present(services, record, response)
+        return Response(status_code=304, headers={**_headers(record), **applied})
+    response.headers.update(applied)
+    return await run_in_threadpool(present, services, record, response)
+
+
+async def _held_back(changes: Changes, jobs: Jobs, owner: Owner, edit_id: str, if_none_match: str | None, wait_s: int) -> JobRecord:
+    def enough(record: JobRecord) -> bool:
+        return record.state.over or (if_none_match is not None and not _matches(if_none_match, record))
+
+    return await changes.until(lambda: jobs.get(owner, edit_id), enough, job_id=edit_id, wait_s=wait_s)
 
 
 @router.post(
@@ -100,16 +137,79 @@ def cancel_edit(edit_id: str, response: Response, owner: Caller, services: Servi
     return present(services, jobs.cancel(owner, edit_id), response)
 
 
-def _request_of(form: EditForm) -> EditRequest:
-    values = form.model_dump(exclude={"image", "mask", "edit_mask"}, exclude_none=True)
-    return EditRequest.from_dict(values)
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """One `POST /edits`, in a thread."""
+
+    form: EditForm
+    owner: Owner
+    services: Services
+    jobs: Jobs
+    vocabulary: Vocabulary | None
+
+    def take_on(self, key: str | None) -> JobRecord:
+        request = EditRequest.from_dict(self.form.model_dump(exclude={*FILES, *ASIDE}, exclude_none=True))
+        files = read_files(self.form)
+        once = None
+        if key is not None:
+            values = {**request.to_dict(), **self.form.model_dump(include={*ASIDE})}
+            asked = request_digest(values, {name: upload.data for name, upload in files.items()})
+            once = Idempotency(self.jobs, self.owner, key, asked)
+            if (earlier := once.earlier()) is not None:
+                return earlier
+        spec = self._checked(request, files)
+        if once is not None and (note := once.begin(spec)).job_id != spec.id:  # goes on where a request was cut short
+            spec = self._draft(request, files, job_id=note.job_id, created_at=note.created_at)
+        return self.jobs.accept(spec, files)
+
+    def _checked(self, request: EditRequest, files: Mapping[str, Upload]) -> JobSpec:
+        self._check_webhook()
+        try:
+            spec = self._draft(request, files)
+        except IdentityNotFound as error:
+            raise OptionInvalid(
+                f"there is no identity {request.identity!r}", field="identity", reason="identity_unknown"
+            ) from error
+        if self.vocabulary is not None:
+            self.vocabulary.check(spec.request)
+        check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
+        self.jobs.admit(self.owner)
+        return spec
+
+    def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
+        return self.jobs.draft(self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)
+
+    def _check_webhook(self) -> None:
+        url, settings = self.form.webhook_url, self.services.settings
+        if url is None:
+            return
+        if not settings.webhook_keys:
+            raise OptionInvalid(
+                "this service sends no webhooks: follow the edit instead", field="webhook_url", reason="webhook_unavailable"
+            )
+        check_url(url, allow_private=settings.webhook_allow_private)
+
+    def _stored(self, spec: JobSpec) -> Upload:
+        """The identity's photo."""
+        file = spec.inputs["image"]
+        return Upload(self.services.artifacts.get(file.key), file.media_type)
+
+
+def _wait_s(prefer: str | None) -> int:
+    """Seconds to hold the answer back, of an RFC 7240 header; 0 if it asks for nothing of that kind."""
+    wait = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer or "", flags=re.IGNORECASE)
+    return min(MAX_WAIT_S, int(wait[1])) if wait else 0
+
+
+def _is_over(record: JobRecord) -> bool:
+    return record.state.over
 
 
 def present(services: Services, record: JobRecord, response: Response) -> Edit:
     """The record as the app sees it, with links that live from now, and its headers on `response`."""
     response.headers.update(_headers(record))
     if record.state is not JobState.SUCCEEDED:
-        return Edit.of(record)
+        return Edit.of(record, eta_s=Jobs(services).seconds_left(record))
     return Edit.of(record, result=_result(services, record), report=_report(services, record))
 
 

@@ -27,5 +27,7 @@ def describe(app: FastAPI) -> None:
 
 def _as_problems(responses: dict[str, Any]) -> None:
     for status, answer in responses.items():
-        if status >= "4" and "application/json" in answer.get("content", {}):  # "404", "4XX" and "default"
-            answer["content"] = {MEDIA_TYPE: answer["content"]["application/json"]}
+        content = answer.get("content", {})
+        written_as = next((kind for kind in ("application/json", "text/event-stream") if kind in content), None)
+        if status >= "4" and written_as:  # "404", "4XX" and "default"
+            answer["content"] = {MEDIA_TYPE: content[written_as]}

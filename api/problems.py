@@ -54,6 +54,26 @@ KINDS: Mapping[type[Exception], Kind] = {
     jobs.LeaseLost: Kind(409, "lease_lost", "Another attempt has taken over", "Another attempt works on this edit, or it is over."),
     jobs.ArtifactMissing: Kind(404, "not_found", "There is nothing here", "No such file."),
     jobs.ArtifactExists: Kind(409, "already_exists", "It has been written before", "A file that is written once exists already."),
+    jobs.KeyReused: Kind(
+        422,
+        "idempotency_key_reused",
+        "The key belongs to another request",
+        "This Idempotency-Key came with another request before: take a new key for a new request.",
+    ),
+    jobs.Overloaded: Kind(503, "overloaded", "Not available now", "The service has too much to do: ask again later."),
+    jobs.RequestInFlight: Kind(
+        409,
+        "request_in_flight",
+        "The same request is under way",
+        "A request with this Idempotency-Key is being taken on: ask again.",
+    ),
+    jobs.TooManyEdits: Kind(
+        429,
+        "too_many_edits",
+        "Too many edits at once",
+        "This user has too many unfinished edits: wait until one is done, or cancel one.",
+    ),
+    jobs.QueueFull: Kind(503, "queue_full", "Not available now", "The service has too many unfinished edits: ask again later."),
     jobs.ServiceUnavailable: Kind(503, "unavailable", "Not available now", "A part of the service does not answer."),
     jobs.StoreUnavailable: Kind(503, "store_unavailable", "Not available now", "The job store does not answer."),
     jobs.ArtifactsUnavailable: Kind(503, "artifacts_unavailable", "Not available now", "The object store does not answer."),
@@ -64,10 +84,12 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     400: ("malformed_request", "The request can't be read"),
     403: ("link_invalid", "This link is not valid"),
     404: ("not_found", "There is nothing here"),
+    409: ("conflict", "The request meets another one"),
     405: ("method_not_allowed", "This method is not possible here"),
     413: ("body_too_large", "The request is too large"),
     415: ("unsupported_media_type", "The request has the wrong content type"),
     422: ("invalid_input", "The request can't be done as asked"),
+    429: ("too_many_edits", "Too many edits at once"),
     503: ("unavailable", "Not available now"),
 }
 
@@ -160,7 +182,7 @@ def install(app: FastAPI) -> None:
         problem = problem_of(error)
         if problem.status >= 500:
             log.warning("a part of the service failed", action="problem_answered", code=problem.code, error=str(error))
-        return response(problem)
+        return response(problem, {"Retry-After": str(error.retry_after_s)} if isinstance(error, jobs.Overloaded) else None)
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

@@ -78,6 +78,23 @@ class EditForm(BaseModel):
     seed: Annotated[
         int | None, Field(description="Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0", examples=[0])
     ] = None
+    deadline_s: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=604_800,
+            description="Seconds from now after which the edit is no longer wanted; it then fails with `deadline_exceeded`",
+            examples=[600],
+        ),
+    ] = None
+    webhook_url: Annotated[
+        str | None,
+        Field(
+            max_length=2000,
+            description="https:// address that is told, at least once, when the edit is over; by the Standard Webhooks rules",
+            examples=["https://app.example.com/hooks/s2edit"],
+        ),
+    ] = None
 
 
 class ProgressView(BaseModel):
@@ -126,6 +143,8 @@ class Edit(BaseModel):
                     "updated_at": "2026-11-23T22:10:09.480000Z",
                     "sequence": 34,
                     "cancel_requested": False,
+                    "deadline_at": None,
+                    "eta_s": 41.5,
                     "identity": None,
                     "result": None,
                     "report": None,
@@ -143,13 +162,18 @@ class Edit(BaseModel):
     updated_at: datetime
     sequence: int
     cancel_requested: bool
+    deadline_at: Annotated[datetime | None, Field(description="When the edit is given up if it is not done")]
+    eta_s: Annotated[
+        float | None,
+        Field(description="Seconds until it is done, by what edits like it took; null where that is not known, or over"),
+    ]
     identity: Annotated[str | None, Field(description="The identity that was learned or used; later edits may name it")]
     result: Annotated[Link | None, Field(description="The edited photo, once the state is `succeeded`")]
     report: Report | None
     error: Annotated[EditError | None, Field(description="Once the state is `failed`")]
 
     @classmethod
-    def of(cls, record: JobRecord, *, result: Link | None = None, report: Report | None = None) -> Edit:
+    def of(cls, record: JobRecord, *, result: Link | None = None, report: Report | None = None, eta_s: float | None = None) -> Edit:
         failure = record.failure
         return cls(
             id=record.id,
@@ -160,6 +184,8 @@ class Edit(BaseModel):
             updated_at=moment(record.updated_at),
             sequence=record.sequence,
             cancel_requested=record.cancel_requested,
+            deadline_at=moment(record.deadline_at) if record.deadline_at is not None else None,
+            eta_s=None if eta_s is None else round(eta_s, 1),
             identity=record.identity,
             result=result,
             report=report,

@@ -6,6 +6,11 @@ JobsError
 ├── LeaseLost               another attempt has taken the job, or it is over: stop, publish nothing
 ├── ArtifactMissing         no object under that key
 ├── ArtifactExists          a write-once key has been written already
+├── KeyReused               an idempotency key came back with another request
+├── Overloaded              no more can be taken on now; `retry_after_s` says when to ask again
+│   ├── RequestInFlight     the same request is being taken on at this moment
+│   ├── TooManyEdits        this owner has too many unfinished edits
+│   └── QueueFull           all owners together have
 └── ServiceUnavailable      Redis or the object store does not answer; trying again may help
     ├── StoreUnavailable
     ├── ArtifactsUnavailable
@@ -36,6 +41,30 @@ class ArtifactMissing(JobsError):
 
 
 class ArtifactExists(JobsError):
+    pass
+
+
+class KeyReused(JobsError):
+    pass
+
+
+class Overloaded(JobsError):
+    retryable = True
+
+    def __init__(self, message: str = "", *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RequestInFlight(Overloaded):
+    pass
+
+
+class TooManyEdits(Overloaded):
+    pass
+
+
+class QueueFull(Overloaded):
     pass
 
 

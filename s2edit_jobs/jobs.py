@@ -8,21 +8,36 @@ import secrets
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 
 from s2edit_core.plan import digest
-from s2edit_core.spec import EditRequest
+from s2edit_core.spec import EditRequest, Phase
 from s2edit_jobs.artifacts import concept_key, edit_key
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, IdentityNotFound, JobNotFound, ServiceUnavailable
-from s2edit_jobs.record import InputFile, JobRecord, JobSpec, JobState, Outcome, Owner
+from s2edit_jobs.errors import (
+    ArtifactExists,
+    ArtifactMissing,
+    IdentityNotFound,
+    JobNotFound,
+    QueueFull,
+    ServiceUnavailable,
+    TooManyEdits,
+)
+from s2edit_jobs.record import Failure, InputFile, JobRecord, JobSpec, JobState, Outcome, Outlook, Owner
+from s2edit_jobs.webhooks import OUTBOX
 
 log = structlog.get_logger(__name__)
 
 JSON = "application/json"
+DEADLINE = "deadline_exceeded"
+"""Code of a job that was not done when its deadline passed."""
+BUSY_S = 10
+"""What an owner with too many unfinished jobs is told to wait."""
+PHASES = get_args(Phase)
 PENDING = "pending/"
 """Prefix of the notes about accepted jobs that could not be entered in the job store; empty in good times."""
 EXTENSIONS: Mapping[str, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
@@ -59,16 +74,28 @@ class Identity:
 
 
 def new_job_id(now: float | None = None) -> str:
-    """`e_` and a UUIDv7 in hexadecimal: unguessable, and in the order of their milliseconds when sorted."""
-    milliseconds = round((time.time() if now is None else now) * 1000)
-    value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    """`e_` and a UUIDv7 in hexadecimal: unguessable, and in the order of their time when sorted.
+
+    The 12 bits after the version are the fraction of the millisecond (RFC 9562 §6.2, method 3), so that jobs of one burst keep
+    their order too.
+    """
+    fractions = int((time.time() if now is None else now) * 1000 * 4096)
+    value = fractions >> 12 << 80 | 0x7 << 76 | (fractions & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
     return f"e_{uuid.UUID(int=value).hex}"
 
 
 def first_record(spec: JobSpec) -> JobRecord:
     """The job as it stands right after it was accepted."""
     return JobRecord(
-        id=spec.id, owner=spec.owner, state=JobState.QUEUED, sequence=1, created_at=spec.created_at, updated_at=spec.created_at
+        id=spec.id,
+        owner=spec.owner,
+        state=JobState.QUEUED,
+        sequence=1,
+        created_at=spec.created_at,
+        updated_at=spec.created_at,
+        preset=spec.request.preset,
+        deadline_at=spec.deadline_at,
+        webhook=spec.webhook_url is not None,
     )
 
 
@@ -83,7 +110,8 @@ def final_record(spec: JobSpec, outcome: Outcome) -> JobRecord:
     return replace(
         first_record(spec),
         state=outcome.state,
-        sequence=int(outcome.finished_at * 1000),
+        # Above all that a rebuilt record can have reached until then, also if it changed more often than once a millisecond.
+        sequence=int(outcome.finished_at * 1000) + 1000,
         updated_at=outcome.finished_at,
         attempt=outcome.attempt,
         artifacts=outcome.artifacts,
@@ -92,21 +120,46 @@ def final_record(spec: JobSpec, outcome: Outcome) -> JobRecord:
     )
 
 
+def seconds_left(record: JobRecord, outlook: Outlook) -> float | None:
+    """How long an unfinished job will take from now, by what others of its preset took; None while nothing is known of them."""
+    mean = outlook.seconds
+    if "total" not in mean:
+        return None
+    if record.state is JobState.QUEUED:
+        return mean["total"] * (1 + outlook.ahead / max(1, outlook.running))
+    if record.phase is None:
+        return mean["total"]
+    done = min(1.0, record.step / record.total) if record.total else 0.0
+    later = PHASES[PHASES.index(record.phase) + 1 :]
+    return (1 - done) * mean.get(record.phase, 0.0) + sum(mean.get(phase, 0.0) for phase in later)
+
+
 class Jobs:
     """Every call may raise `ServiceUnavailable`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._artifacts = services.artifacts
+        self.artifacts = services.artifacts
         self._store = services.store
 
-    def draft(self, owner: Owner, request: EditRequest, files: Mapping[str, Upload]) -> JobSpec:
-        """What `accept` takes: a new id, and a place for every file. Nothing is written.
+    def draft(
+        self,
+        owner: Owner,
+        request: EditRequest,
+        files: Mapping[str, Upload],
+        *,
+        deadline_s: float | None = None,
+        webhook_url: str | None = None,
+        job_id: str | None = None,
+        created_at: float | None = None,
+    ) -> JobSpec:
+        """What `accept` takes: a new id (unless given), and a place for every file. Nothing is written.
 
+        `deadline_s` counts from `created_at`, which is now unless given.
         With `request.identity`, that identity's photo and mask stand in for files that are not given, and its prompt and
         subject for those that the request leaves open. Raises `IdentityNotFound`.
         """
-        job_id, now = new_job_id(), time.time()
+        job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
         inputs = {name: self._place(owner, job_id, name, upload) for name, upload in files.items()}
         if request.identity is not None:
             identity = self.identity(owner, request.identity)
@@ -116,7 +169,23 @@ class Jobs:
                 source_prompt=request.source_prompt or identity.source_prompt,
                 subject=request.subject or identity.subject,
             )
-        return JobSpec(id=job_id, owner=owner, created_at=now, request=request, inputs=inputs)
+        deadline_at = None if deadline_s is None else now + deadline_s
+        return JobSpec(job_id, owner, now, request, inputs, deadline_at=deadline_at, webhook_url=webhook_url)
+
+    def admit(self, owner: Owner) -> None:
+        """Raises `TooManyEdits` or `QueueFull`. Requests that come at the same moment may pass together.
+
+        While the job store is down nobody is refused: then accepting waits for nothing but the object store.
+        """
+        settings = self._services.settings
+        try:
+            load = self._store.load(owner)
+        except ServiceUnavailable:
+            return
+        if load.of_owner >= settings.max_edits_per_user:
+            raise TooManyEdits(f"{load.of_owner} edits of this user are not done yet", retry_after_s=BUSY_S)
+        if load.in_all >= settings.max_edits:
+            raise QueueFull(f"{load.in_all} edits are not done yet", retry_after_s=BUSY_S)
 
     def accept(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobRecord:
         """Take the job on. Once its spec is stored it can't be lost: a queue or job store that is down only delays it.
@@ -124,14 +193,17 @@ class Jobs:
         Raises `ArtifactsUnavailable`; then the app should ask again.
         """
         for name, upload in files.items():
-            self._artifacts.put(spec.inputs[name].key, upload.data, media_type=upload.media_type)
-        self._artifacts.put(edit_key(spec.owner, spec.id, "spec.json"), spec.to_json(), media_type=JSON)
+            self.artifacts.put(spec.inputs[name].key, upload.data, media_type=upload.media_type)
+        spec_key = edit_key(spec.owner, spec.id, "spec.json")
+        if spec.webhook_url is not None:
+            self.artifacts.put(OUTBOX + spec.id, spec_key.encode(), media_type="text/plain")
+        self.artifacts.put(spec_key, spec.to_json(), media_type=JSON)
         record = first_record(spec)
         try:
             record = self._store.add(record)
         except ServiceUnavailable:
             log.warning("the job store is down: the job is entered later", action="job_pending", job_id=spec.id)
-            self._artifacts.put(f"{PENDING}{spec.id}", edit_key(spec.owner, spec.id, "spec.json").encode(), media_type="text/plain")
+            self.artifacts.put(f"{PENDING}{spec.id}", spec_key.encode(), media_type="text/plain")
             return record
         self._ring(spec.id)
         return record
@@ -142,6 +214,36 @@ class Jobs:
             return self._store.get(owner, job_id)
         except JobNotFound:
             return self._recall(owner, job_id)
+
+    def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
+        """How the job stood after each change above sequence `after`, oldest first; and whether none is missing."""
+        try:
+            return self._store.events(owner, job_id, after=after)
+        except JobNotFound:
+            record = self._recall(owner, job_id)
+            return [record] if record.sequence > after else [], record.sequence <= after
+
+    def seconds_left(self, record: JobRecord) -> float | None:
+        """As far as the job store knows."""
+        if record.state.over:
+            return None
+        try:
+            return seconds_left(record, self._store.outlook(record.owner, record.id))
+        except (ServiceUnavailable, JobNotFound):
+            return None
+
+    def end_overdue(self) -> int:
+        """End the jobs whose deadline has passed; how many there were."""
+        late = self._store.overdue()
+        failure = Failure(DEADLINE, "the edit's deadline passed before it was done", retryable=True)
+        for record in late:
+            outcome = Outcome(state=JobState.FAILED, attempt=record.attempt, finished_at=time.time(), failure=failure)
+            try:
+                self.spec(record.owner, record.id)
+                self.finish(record.owner, record.id, outcome)
+            except JobNotFound:  # erased: nothing is written for it any more
+                self._store.finish(record.id, record.owner, outcome)
+        return len(late)
 
     def cancel(self, owner: Owner, job_id: str) -> JobRecord:
         """Wish the job to end: at once if it waits, within a step if it runs. Nothing changes once it is over."""
@@ -158,9 +260,9 @@ class Jobs:
         """End the job. The first outcome that reaches the object store is the one that stands, whoever asks."""
         key = edit_key(owner, job_id, "outcome.json")
         try:
-            self._artifacts.put(key, outcome.to_json(), media_type=JSON, only_if_absent=True)
+            self.artifacts.put(key, outcome.to_json(), media_type=JSON, only_if_absent=True)
         except ArtifactExists:
-            outcome = Outcome.from_json(self._artifacts.get(key))
+            outcome = Outcome.from_json(self.artifacts.get(key))
         try:
             return self._store.finish(job_id, owner, outcome)
         except JobNotFound:
@@ -171,35 +273,39 @@ class Jobs:
         if not _JOB_ID.fullmatch(job_id):
             raise JobNotFound(job_id)
         try:
-            return JobSpec.from_json(self._artifacts.get(edit_key(owner, job_id, "spec.json")))
+            return JobSpec.from_json(self.artifacts.get(edit_key(owner, job_id, "spec.json")))
         except ArtifactMissing:
             raise JobNotFound(job_id) from None
 
     def outcome(self, owner: Owner, job_id: str) -> Outcome | None:
         """None as long as the job is not over."""
         try:
-            return Outcome.from_json(self._artifacts.get(edit_key(owner, job_id, "outcome.json")))
+            return Outcome.from_json(self.artifacts.get(edit_key(owner, job_id, "outcome.json")))
         except ArtifactMissing:
             return None
 
     def rebuild(self) -> int:
-        """Enter every unfinished job of the object store into the job store again; how many there were."""
+        """Enter every unfinished job of the object store into the job store again, and what is still to be told; how many jobs."""
         specs: dict[str, str] = {}
         over: set[str] = set()
-        for key in self._artifacts.list("t/"):
+        for key in self.artifacts.list("t/"):
             folder, _, name = key.rpartition("/")
             if name == "spec.json" and "/edits/" in folder:
                 specs[folder] = key
             elif name == "outcome.json":
                 over.add(folder)
+        for note in self.artifacts.list(OUTBOX):
+            with suppress(ArtifactMissing):  # told meanwhile
+                if self.artifacts.get(note).decode().rpartition("/")[0] in over:
+                    self._store.announce(note.removeprefix(OUTBOX))
         return sum(self._enter(key) for folder, key in specs.items() if folder not in over)
 
     def enter_pending(self) -> int:
         """Enter the jobs that were accepted while the job store was down; how many there were."""
         entered = 0
-        for note in self._artifacts.list(PENDING):
-            entered += self._enter(self._artifacts.get(note).decode())
-            self._artifacts.delete_prefix(note)
+        for note in self.artifacts.list(PENDING):
+            entered += self._enter(self.artifacts.get(note).decode())
+            self.artifacts.delete_prefix(note)
         return entered
 
     def identity(self, owner: Owner, concept_id: str) -> Identity:
@@ -207,14 +313,14 @@ class Jobs:
         if not _CONCEPT_ID.fullmatch(concept_id):
             raise IdentityNotFound(concept_id)
         try:
-            return Identity.from_json(self._artifacts.get(concept_key(owner, concept_id, "identity.json")))
+            return Identity.from_json(self.artifacts.get(concept_key(owner, concept_id, "identity.json")))
         except ArtifactMissing:
             raise IdentityNotFound(concept_id) from None
 
     def keep_identity(self, spec: JobSpec, concept_id: str, *, source_prompt: str | None, subject: str | None) -> None:
         """Make the identity usable without an upload: copy photo and mask beside it, then write `identity.json`, once."""
         key = concept_key(spec.owner, concept_id, "identity.json")
-        if self._artifacts.exists(key):
+        if self.artifacts.exists(key):
             return
         copies = {name: self._copy(spec, concept_id, name) for name in ("image", "mask")}
         identity = Identity(
@@ -225,7 +331,7 @@ class Jobs:
             inputs=copies,
         )
         try:
-            self._artifacts.put(key, identity.to_json(), media_type=JSON, only_if_absent=True)
+            self.artifacts.put(key, identity.to_json(), media_type=JSON, only_if_absent=True)
         except ArtifactExists:
             log.info("the identity was kept by another job", action="identity_exists", job_id=spec.id)
 
@@ -240,7 +346,7 @@ class Jobs:
     def _copy(self, spec: JobSpec, concept_id: str, name: str) -> InputFile:
         file = spec.inputs[name]
         copy = replace(file, key=concept_key(spec.owner, concept_id, name + EXTENSIONS.get(file.media_type, "")))
-        self._artifacts.put(copy.key, self._artifacts.get(file.key), media_type=file.media_type)
+        self.artifacts.put(copy.key, self.artifacts.get(file.key), media_type=file.media_type)
         return copy
 
     def _ring(self, job_id: str) -> None:
@@ -259,7 +365,7 @@ class Jobs:
 
     def _enter(self, spec_key: str) -> bool:
         try:
-            spec = JobSpec.from_json(self._artifacts.get(spec_key))
+            spec = JobSpec.from_json(self.artifacts.get(spec_key))
         except ArtifactMissing:  # erased meanwhile
             return False
         self._store.add(known_again(spec))

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from s2edit_core.spec import Progress
 from s2edit_jobs.artifacts import check_key
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, LeaseLost
-from s2edit_jobs.record import JobRecord, JobState, Lease, Outcome, Owner
+from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
+from s2edit_jobs.store import KEEP_EVENTS
 
 Clock = Callable[[], float]
 
@@ -66,12 +70,20 @@ class _Entry:
     record: JobRecord
     fence: int = 0
     lease_until: float = 0.0
+    verdict: Failure | None = None
+    log: list[JobRecord] = field(default_factory=list)
 
 
 @dataclass
 class _Life:
     name: str
     jobs: dict[str, _Entry] = field(default_factory=dict)
+    turns: dict[Owner, int] = field(default_factory=dict)
+    learners: dict[str, str] = field(default_factory=dict)  # concept → job
+    pace: dict[str, dict[str, float]] = field(default_factory=dict)
+    outbox: dict[str, float] = field(default_factory=dict)
+    tries: dict[str, int] = field(default_factory=dict)
+    turn: int = 0
     restored: bool = False
 
 
@@ -81,6 +93,7 @@ class MemoryJobStore:
     def __init__(self, *, clock: Clock = time.time) -> None:
         self._clock = clock
         self._lock = threading.RLock()
+        self._listeners: list[SimpleQueue[str | None]] = []
         self._lives = 0
         self.forget()
 
@@ -92,22 +105,44 @@ class MemoryJobStore:
 
     def add(self, record: JobRecord) -> JobRecord:
         with self._lock:
-            return self._life.jobs.setdefault(record.id, _Entry(record)).record
+            if record.id not in self._life.jobs:
+                self._life.jobs[record.id] = _Entry(record, log=[record])
+                self._enqueue(record.owner)
+                self._tell(record.id)
+            return self._life.jobs[record.id].record
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
         with self._lock:
             return self._entry(owner, job_id).record
 
-    def claim(self, job_id: str, *, lease_s: float) -> Lease | None:
+    def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
         with self._lock:
-            entry = self._life.jobs.get(job_id)
-            if entry is None or not self._is_free(entry):
+            entry = self._entry(owner, job_id)
+            records = [record for record in (entry.log or [entry.record]) if record.sequence > after]
+            return records, not records or records[0].sequence == after + 1
+
+    def changes(self, stop: threading.Event) -> Iterator[str | None]:
+        heard: SimpleQueue[str | None] = SimpleQueue()
+        heard.put(None)
+        self._listeners.append(heard)
+        while not stop.is_set():
+            with suppress(Empty):
+                yield heard.get(timeout=0.05)
+        self._listeners.remove(heard)
+
+    def claim(self, job_id: str | None = None, *, lease_s: float) -> Lease | None:
+        with self._lock:
+            self._requeue_lost()
+            entry = self._life.jobs.get(job_id) if job_id is not None else self._next()
+            if entry is None or not _is_free(entry):
                 return None
-            now = self._clock()
+            now, owner = self._clock(), entry.record.owner
+            self._life.turns[owner] = self._turn()
             entry.fence = max(entry.fence + 1, int(now * 1000))
             entry.lease_until = now + lease_s
             record = self._change(entry, state=JobState.RUNNING, attempt=entry.record.attempt + 1, phase=None, step=0, total=0)
-            return Lease(job_id=job_id, owner=record.owner, fence=entry.fence, attempt=record.attempt, lease_s=lease_s)
+            self._leave(owner)
+            return Lease(record.id, owner, fence=entry.fence, attempt=record.attempt, lease_s=lease_s, verdict=entry.verdict)
 
     def renew(self, lease: Lease) -> JobRecord:
         with self._lock:
@@ -115,18 +150,45 @@ class MemoryJobStore:
             entry.lease_until = self._clock() + lease.lease_s
             return entry.record
 
-    def progress(self, lease: Lease, progress: Progress) -> None:
+    def progress(self, lease: Lease, progress: Progress) -> JobRecord:
         with self._lock:
-            self._change(self._held(lease), phase=progress.phase, step=progress.step, total=progress.total)
+            return self._change(self._held(lease), phase=progress.phase, step=progress.step, total=progress.total)
+
+    def reserve(self, lease: Lease, concept: str) -> bool:
+        with self._lock:
+            entry = self._held(lease)
+            if self._learner(concept) not in (None, lease.job_id):
+                self._change(entry, **_QUEUED, attempt=entry.record.attempt - 1, waits_for=concept)
+                return False
+            self._life.learners[concept] = lease.job_id
+            return True
+
+    def release(self, lease: Lease, failure: Failure | None = None) -> list[str]:
+        with self._lock:
+            holder = self._life.jobs.get(lease.job_id)
+            if holder is None or holder.fence != lease.fence:
+                return []
+            mine = [concept for concept, job_id in self._life.learners.items() if job_id == lease.job_id]
+            woken = []
+            for concept in mine:
+                del self._life.learners[concept]
+                for entry in [one for one in self._life.jobs.values() if one.record.waits_for == concept]:
+                    entry.verdict = failure
+                    woken.append(self._change(entry, waits_for=None).id)
+                    self._enqueue(entry.record.owner)
+            return woken
 
     def finish(self, job_id: str, owner: Owner, outcome: Outcome) -> JobRecord:
         with self._lock:
             entry = self._entry(owner, job_id)
             if entry.record.state.over:
                 return entry.record
-            return self._change(
-                entry, state=outcome.state, artifacts=dict(outcome.artifacts), identity=outcome.identity, failure=outcome.failure
-            )
+            ended = {"artifacts": dict(outcome.artifacts), "identity": outcome.identity, "failure": outcome.failure}
+            record = self._change(entry, state=outcome.state, waits_for=None, **ended)
+            if record.webhook:
+                self.announce(job_id)
+            self._leave(owner)
+            return record
 
     def hand_back(self, lease: Lease, *, failed: bool = False) -> None:
         with self._lock:
@@ -135,7 +197,8 @@ class MemoryJobStore:
             except LeaseLost:
                 return
             attempt = entry.record.attempt if failed else entry.record.attempt - 1
-            self._change(entry, state=JobState.QUEUED, attempt=attempt, phase=None, step=0, total=0)
+            self._change(entry, **_QUEUED, attempt=attempt)
+            self._enqueue(lease.owner)
 
     def request_cancel(self, owner: Owner, job_id: str) -> JobRecord:
         with self._lock:
@@ -146,7 +209,58 @@ class MemoryJobStore:
 
     def orphans(self) -> list[str]:
         with self._lock:
-            return sorted(job_id for job_id, entry in self._life.jobs.items() if self._is_free(entry))
+            self._requeue_lost()
+            return sorted(job_id for job_id, entry in self._life.jobs.items() if _is_free(entry))
+
+    def overdue(self) -> list[JobRecord]:
+        with self._lock:
+            records = [record for record in self._records() if record.deadline_at is not None]
+            return [record for record in records if (record.deadline_at or 0.0) <= self._clock()]
+
+    def announce(self, job_id: str) -> None:
+        with self._lock:
+            self._life.outbox.setdefault(job_id, self._clock())
+
+    def take_delivery(self, *, lease_s: float) -> tuple[str, int] | None:
+        with self._lock:
+            life, now = self._life, self._clock()
+            job_id = min((one for one, at in life.outbox.items() if at <= now), key=life.outbox.__getitem__, default=None)
+            if job_id is None:
+                return None
+            life.outbox[job_id] = now + lease_s
+            life.tries[job_id] = life.tries.get(job_id, 0) + 1
+            return job_id, life.tries[job_id]
+
+    def put_off_delivery(self, job_id: str, wait_s: float) -> None:
+        with self._lock:
+            if job_id in self._life.outbox:
+                self._life.outbox[job_id] = self._clock() + wait_s
+
+    def end_delivery(self, job_id: str) -> None:
+        with self._lock:
+            self._life.outbox.pop(job_id, None)
+            self._life.tries.pop(job_id, None)
+
+    def load(self, owner: Owner) -> Load:
+        with self._lock:
+            owners = [record.owner for record in self._records()]
+            return Load(of_owner=owners.count(owner), in_all=len(owners))
+
+    def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
+        with self._lock:
+            pace = self._life.pace.setdefault(preset, {})
+            for phase, spent in seconds.items():
+                before = pace.get(phase, spent)
+                pace[phase] = before + 0.2 * (spent - before)
+
+    def outlook(self, owner: Owner, job_id: str) -> Outlook:
+        with self._lock:
+            record = self._entry(owner, job_id).record
+            lines = {one: self._line(one) for one in self._life.turns}
+            running = sum(one.state is JobState.RUNNING for one in self._records())
+            rank = lines.get(owner, []).index(job_id) if job_id in lines.get(owner, []) else None
+            ahead = 0 if rank is None else rank + sum(min(len(lines[one]), rank + 1) for one in lines if one != owner)
+            return Outlook(ahead, running, dict(self._life.pace.get(record.preset, {})))
 
     def lost(self) -> str | None:
         with self._lock:
@@ -155,6 +269,10 @@ class MemoryJobStore:
     def restored(self, life: str) -> None:
         with self._lock:
             self._life.restored |= life == self._life.name
+
+    def _records(self) -> list[JobRecord]:
+        """Of the jobs that are not over."""
+        return [entry.record for entry in self._life.jobs.values() if not entry.record.state.over]
 
     def _entry(self, owner: Owner, job_id: str) -> _Entry:
         entry = self._life.jobs.get(job_id)
@@ -168,14 +286,56 @@ class MemoryJobStore:
             raise LeaseLost(lease.job_id)
         return entry
 
-    def _is_free(self, entry: _Entry) -> bool:
-        state = entry.record.state
-        return state is JobState.QUEUED or (state is JobState.RUNNING and entry.lease_until <= self._clock())
+    def _line(self, owner: Owner) -> list[str]:
+        """The owner's jobs that can be taken, oldest first."""
+        return sorted(job_id for job_id, one in self._life.jobs.items() if one.record.owner == owner and _is_free(one))
 
-    def _change(self, entry: _Entry, **values: object) -> JobRecord:
-        record = replace(entry.record, sequence=entry.record.sequence + 1, updated_at=self._clock(), **values)  # type: ignore[arg-type]
+    def _next(self) -> _Entry | None:
+        owner = min(self._life.turns, key=self._life.turns.__getitem__, default=None)
+        return self._life.jobs[self._line(owner)[0]] if owner else None
+
+    def _turn(self) -> int:
+        self._life.turn += 1
+        return self._life.turn
+
+    def _enqueue(self, owner: Owner) -> None:
+        if owner not in self._life.turns:
+            self._life.turns[owner] = self._turn()
+
+    def _leave(self, owner: Owner) -> None:
+        if not self._line(owner):
+            self._life.turns.pop(owner, None)
+
+    def _learner(self, concept: str) -> str | None:
+        """The job that has reserved `concept` and is not over."""
+        job_id = self._life.learners.get(concept)
+        return job_id if job_id is not None and not self._life.jobs[job_id].record.state.over else None
+
+    def _requeue_lost(self) -> None:
+        for entry in self._life.jobs.values():
+            record = entry.record
+            ran_out = record.state is JobState.RUNNING and entry.lease_until <= self._clock()
+            if ran_out or (record.waits_for is not None and self._learner(record.waits_for) is None):
+                self._change(entry, **_QUEUED, waits_for=None)
+                self._enqueue(record.owner)
+
+    def _change(self, entry: _Entry, **values: Any) -> JobRecord:
+        record = replace(entry.record, sequence=entry.record.sequence + 1, updated_at=self._clock(), **values)
         entry.record = record
+        entry.log = [*entry.log[1 - KEEP_EVENTS :], record]
+        self._tell(record.id)
         return record
+
+    def _tell(self, job_id: str) -> None:
+        for listener in self._listeners:
+            listener.put(job_id)
+
+
+_QUEUED: Mapping[str, Any] = {"state": JobState.QUEUED, "phase": None, "step": 0, "total": 0}
+
+
+def _is_free(entry: _Entry) -> bool:
+    return entry.record.state is JobState.QUEUED and entry.record.waits_for is None
 
 
 class MemoryJobQueue:

@@ -72,6 +72,8 @@ class JobSpec:
     created_at: float  # seconds since the epoch
     request: EditRequest
     inputs: Mapping[str, InputFile]  # "image", "mask", perhaps "edit_mask"
+    deadline_at: float | None = None  # seconds since the epoch; after it the edit is no longer wanted
+    webhook_url: str | None = None  # who is told when it is over
 
     def to_json(self) -> bytes:
         values = {
@@ -80,6 +82,8 @@ class JobSpec:
             "created_at": self.created_at,
             "request": self.request.to_dict(),
             "inputs": {name: asdict(file) for name, file in self.inputs.items()},
+            "deadline_at": self.deadline_at,
+            "webhook_url": self.webhook_url,
         }
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
 
@@ -92,6 +96,8 @@ class JobSpec:
             created_at=values["created_at"],
             request=EditRequest.from_dict(values["request"]),
             inputs={name: InputFile(**file) for name, file in values["inputs"].items()},
+            deadline_at=values.get("deadline_at"),
+            webhook_url=values.get("webhook_url"),
         )
 
 
@@ -144,6 +150,10 @@ class JobRecord:
     artifacts: Mapping[str, str] = field(default_factory=dict)
     identity: str | None = None
     failure: Failure | None = None
+    preset: str = ""  # what its duration depends on
+    deadline_at: float | None = None
+    webhook: bool = False  # somebody is to be told when it is over
+    waits_for: str | None = None  # the concept that another job is learning; queued until that is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +168,21 @@ class Lease:
     fence: int
     attempt: int  # from 1; a graceful stop does not count as an attempt
     lease_s: float
+    verdict: Failure | None = None  # why the learning failed that this job waited for: it fails too
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many jobs are not over."""
+
+    of_owner: int
+    in_all: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What an estimate of a job's end is made of."""
+
+    ahead: int  # jobs that come before it, as the turns stand now
+    running: int  # jobs that are worked on now
+    seconds: Mapping[str, float]  # measured means of the job's preset, by phase, and "total"

@@ -1,16 +1,16 @@
-"""The job store on Redis. Every transition is one Lua script, so it happens whole or not at all.
+"""The job store on Redis. Every transition is one Lua script (`redis_scripts`), so it happens whole or not at all.
 
-Keys: `s2edit:job:<id>` is a hash with one field per value of the record, and the fence. `s2edit:due` is a sorted set of the jobs
-that are not over, by the millisecond from which nobody holds them (0: queued). `s2edit:life` names the database until it is
-emptied. Times are the Redis server's, so workers' clocks don't matter.
+`s2edit:life` names the database until it is emptied. Times are the Redis server's, so workers' clocks don't matter.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -19,108 +19,33 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from s2edit_core.spec import Progress
+from s2edit_jobs import redis_scripts as scripts
 from s2edit_jobs.errors import JobNotFound, LeaseLost, StoreUnavailable
-from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Outcome, Owner
+from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
+from s2edit_jobs.store import KEEP_EVENTS
 
-DUE = "s2edit:due"
+CHANGES = "s2edit:changes"
 LIFE = "s2edit:life"
 RESTORED = "s2edit:restored"
 KEEP_OVER_S = 7 * 24 * 3600
 """How long a finished job is answered from Redis; after that, from the object store."""
-
-# Every script gets the job's hash and DUE as KEYS, and answers the hash after the change, or false.
-_PRELUDE = """
-local job, due = KEYS[1], KEYS[2]
-local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local function value(name) return redis.call('HGET', job, name) end
-local function change(...)  -- sets the fields, and makes the change visible
-  redis.call('HSET', job, 'updated_at', string.format('%.3f', now_ms / 1000), ...)
-  redis.call('HINCRBY', job, 'sequence', 1)
-end
-local function held(fence) return value('state') == 'running' and value('fence') == fence end
-local function answer() return redis.call('HGETALL', job) end
-local function owned(tenant, user) return value('tenant') == tenant and value('user') == user end
-"""
-
-# ARGV: the job's id, then the fields and values of a new record.
-_ADD = """
-if redis.call('EXISTS', job) == 0 then
-  redis.call('HSET', job, unpack(ARGV, 2))
-  redis.call('ZADD', due, 0, ARGV[1])
-end
-return answer()
-"""
-
-# ARGV: id, lease in ms.
-_CLAIM = """
-local state = value('state')
-if state == 'running' then
-  if tonumber(redis.call('ZSCORE', due, ARGV[1]) or 0) > now_ms then return false end
-elseif state ~= 'queued' then
-  redis.call('ZREM', due, ARGV[1])  -- over, or unknown: nobody need look at it again
-  return false
-end
-local fence = math.max(tonumber(value('fence') or 0) + 1, now_ms)
-redis.call('HINCRBY', job, 'attempt', 1)
-change('state', 'running', 'fence', string.format('%d', fence), 'phase', '', 'step', 0, 'total', 0)
-redis.call('ZADD', due, now_ms + ARGV[2], ARGV[1])
-return answer()
-"""
-
-# ARGV: id, fence, lease in ms.
-_RENEW = """
-if not held(ARGV[2]) then return false end
-redis.call('ZADD', due, now_ms + ARGV[3], ARGV[1])
-return answer()
-"""
-
-# ARGV: id, fence, phase, step, total.
-_PROGRESS = """
-if not held(ARGV[2]) then return false end
-change('phase', ARGV[3], 'step', ARGV[4], 'total', ARGV[5])
-return answer()
-"""
-
-# ARGV: id, tenant, user, state, artifacts, identity, failure, seconds to keep it.
-_FINISH = """
-if not owned(ARGV[2], ARGV[3]) then return false end
-local state = value('state')
-if state == 'queued' or state == 'running' then
-  change('state', ARGV[4], 'artifacts', ARGV[5], 'identity', ARGV[6], 'failure', ARGV[7])
-  redis.call('ZREM', due, ARGV[1])
-  redis.call('EXPIRE', job, ARGV[8])
-end
-return answer()
-"""
-
-# ARGV: id, fence, what to add to the attempts.
-_HAND_BACK = """
-if not held(ARGV[2]) then return false end
-redis.call('HINCRBY', job, 'attempt', ARGV[3])
-change('state', 'queued', 'phase', '', 'step', 0, 'total', 0)
-redis.call('ZADD', due, 0, ARGV[1])
-return answer()
-"""
-
-# ARGV: id, tenant, user.
-_CANCEL = """
-if not owned(ARGV[2], ARGV[3]) then return false end
-local state = value('state')
-if (state == 'queued' or state == 'running') and value('cancel_requested') ~= '1' then change('cancel_requested', '1') end
-return answer()
-"""
-
-_ORPHANS = """
-local time = redis.call('TIME')
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000 + math.floor(time[2] / 1000))
-"""
+KEEP_EVENTS_S = 3600
+"""How long its events are; after that, only where it ended."""
+NEWEST = 0.2
+"""Weight of the newest measurement in a mean of seconds."""
+LET_ALONE_S = 0.3
+"""How long a Redis that hung is not asked again."""
+LISTEN_S = 1.0
+"""How soon a listener sees that it is to stop; and the pause before it subscribes again."""
 
 
 class RedisJobStore:
     """`url` as redis-py takes it. A Redis that does not answer within `timeout_s` is `StoreUnavailable`."""
 
     def __init__(self, url: str, *, timeout_s: float = 0.2) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._hangs_until = 0.0  # on the monotonic clock
         self._redis: redis.Redis = redis.Redis.from_url(
             url,
             decode_responses=True,
@@ -129,46 +54,97 @@ class RedisJobStore:
             # A second try after a cut connection only: waiting and repeating is the caller's business.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
-        self._add = self._redis.register_script(_PRELUDE + _ADD)
-        self._claim = self._redis.register_script(_PRELUDE + _CLAIM)
-        self._renew = self._redis.register_script(_PRELUDE + _RENEW)
-        self._progress = self._redis.register_script(_PRELUDE + _PROGRESS)
-        self._finish = self._redis.register_script(_PRELUDE + _FINISH)
-        self._hand_back = self._redis.register_script(_PRELUDE + _HAND_BACK)
-        self._cancel = self._redis.register_script(_PRELUDE + _CANCEL)
-        self._orphans = self._redis.register_script(_ORPHANS)
+        script = self._redis.register_script
+        self._add = script(scripts.ADD)
+        self._claim = script(scripts.CLAIM)
+        self._renew = script(scripts.RENEW)
+        self._progress = script(scripts.PROGRESS)
+        self._reserve = script(scripts.RESERVE)
+        self._release = script(scripts.RELEASE)
+        self._finish = script(scripts.FINISH)
+        self._hand_back = script(scripts.HAND_BACK)
+        self._cancel = script(scripts.CANCEL)
+        self._orphans = script(scripts.ORPHANS)
+        self._overdue = script(scripts.OVERDUE)
+        self._measured = script(scripts.MEASURED)
+        self._outlook = script(scripts.OUTLOOK)
+        self._take_delivery = script(scripts.TAKE_DELIVERY)
+        self._put_off_delivery = script(scripts.PUT_OFF_DELIVERY)
 
     def add(self, record: JobRecord) -> JobRecord:
         fields = [part for name, value in _fields(record).items() for part in (name, value)]
-        answer = self._call(self._add, record.id, *fields)
-        return _record(answer)
+        return _record(self._call(self._add, record.id, *fields))
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
-        with _translated():
+        with self._asking():
             values = cast("dict[str, str]", self._redis.hgetall(_key(job_id)))
-        if not values:
-            raise JobNotFound(job_id)
-        record = _record(values)
-        if record.owner != owner:
-            raise JobNotFound(job_id)
-        return record
+        return _owned(values, owner, job_id)
 
-    def claim(self, job_id: str, *, lease_s: float) -> Lease | None:
-        values = self._call(self._claim, job_id, int(lease_s * 1000))
+    def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
+        with self._asking():
+            both = self._redis.pipeline(transaction=True)
+            both.hgetall(_key(job_id))
+            both.xrange(f"s2edit:events:{job_id}", min=f"{after + 1}-0")
+            values, entries = both.execute()
+        record = _owned(values, owner, job_id)
+        records = [_record({**values, **entry, "sequence": name.partition("-")[0]}) for name, entry in entries]
+        if not records and record.sequence > after:
+            records = [record]
+        return records, not records or records[0].sequence == after + 1
+
+    def changes(self, stop: threading.Event) -> Iterator[str | None]:
+        while not stop.is_set():
+            with suppress(redis.RedisError, OSError):
+                yield from self._listen(stop)
+            stop.wait(LISTEN_S)
+
+    def _listen(self, stop: threading.Event) -> Iterator[str | None]:
+        """One subscription, until it breaks."""
+        connect_s = self._timeout_s
+        with (
+            # It waits for messages, so it must not have a short timeout; the health check finds a connection that is dead.
+            redis.Redis.from_url(
+                self._url, decode_responses=True, socket_connect_timeout=connect_s, socket_timeout=5.0, health_check_interval=5
+            ) as client,
+            client.pubsub() as subscription,
+        ):
+            subscription.subscribe(CHANGES)
+            while not stop.is_set():
+                message = subscription.get_message(timeout=LISTEN_S)
+                if message is not None and message["type"] in ("message", "subscribe"):
+                    yield message["data"] if message["type"] == "message" else None
+
+    def claim(self, job_id: str | None = None, *, lease_s: float) -> Lease | None:
+        values = self._call(self._claim, job_id or "", int(lease_s * 1000))
         if not values:
             return None
         record = _record(values)
-        return Lease(job_id=job_id, owner=record.owner, fence=int(values["fence"]), attempt=record.attempt, lease_s=lease_s)
+        return Lease(
+            job_id=record.id,
+            owner=record.owner,
+            fence=int(values["fence"]),
+            attempt=record.attempt,
+            lease_s=lease_s,
+            verdict=_failure(values.get("verdict", "")),
+        )
 
     def renew(self, lease: Lease) -> JobRecord:
-        values = self._call(self._renew, lease.job_id, lease.fence, int(lease.lease_s * 1000))
-        if not values:
-            raise LeaseLost(lease.job_id)
-        return _record(values)
+        return _still_held(lease, self._call(self._renew, lease.job_id, lease.fence, int(lease.lease_s * 1000)))
 
-    def progress(self, lease: Lease, progress: Progress) -> None:
-        if not self._call(self._progress, lease.job_id, lease.fence, progress.phase, progress.step, progress.total):
+    def progress(self, lease: Lease, progress: Progress) -> JobRecord:
+        values = self._call(self._progress, lease.job_id, lease.fence, progress.phase, progress.step, progress.total)
+        return _still_held(lease, values)
+
+    def reserve(self, lease: Lease, concept: str) -> bool:
+        with self._asking():
+            said = self._reserve(args=[lease.job_id, lease.fence, concept, KEEP_OVER_S, KEEP_EVENTS])
+        if said == "lost":
             raise LeaseLost(lease.job_id)
+        return bool(said == "learns")
+
+    def release(self, lease: Lease, failure: Failure | None = None) -> list[str]:
+        with self._asking():
+            return list(self._release(args=[lease.job_id, lease.fence, _failure_json(failure), KEEP_EVENTS]))
 
     def finish(self, job_id: str, owner: Owner, outcome: Outcome) -> JobRecord:
         values = self._call(
@@ -181,26 +157,64 @@ class RedisJobStore:
             outcome.identity or "",
             _failure_json(outcome.failure),
             KEEP_OVER_S,
+            KEEP_EVENTS_S,
         )
-        if not values:
-            raise JobNotFound(job_id)
-        return _record(values)
+        return _owned(values, owner, job_id)
 
     def hand_back(self, lease: Lease, *, failed: bool = False) -> None:
         self._call(self._hand_back, lease.job_id, lease.fence, 0 if failed else -1)
 
     def request_cancel(self, owner: Owner, job_id: str) -> JobRecord:
-        values = self._call(self._cancel, job_id, owner.tenant, owner.user)
-        if not values:
-            raise JobNotFound(job_id)
-        return _record(values)
+        return _owned(self._call(self._cancel, job_id, owner.tenant, owner.user), owner, job_id)
 
     def orphans(self) -> list[str]:
-        with _translated():
-            return sorted(self._orphans(keys=[DUE]))
+        with self._asking():
+            return sorted(self._orphans(args=["", KEEP_EVENTS]))
+
+    def overdue(self) -> list[JobRecord]:
+        with self._asking():
+            return [_record(_mapping(flat)) for flat in self._overdue(args=[""])]
+
+    def announce(self, job_id: str) -> None:
+        self.put_off_delivery(job_id, 0)
+
+    def take_delivery(self, *, lease_s: float) -> tuple[str, int] | None:
+        with self._asking():
+            taken = self._take_delivery(args=["", int(lease_s * 1000)])
+        return (taken[0], int(taken[1])) if taken else None
+
+    def put_off_delivery(self, job_id: str, wait_s: float) -> None:
+        with self._asking():
+            self._put_off_delivery(args=[job_id, int(wait_s * 1000)])
+
+    def end_delivery(self, job_id: str) -> None:
+        with self._asking():
+            both = self._redis.pipeline(transaction=True)
+            both.zrem("s2edit:outbox", job_id)
+            both.hdel("s2edit:tries", job_id)
+            both.execute()
+
+    def load(self, owner: Owner) -> Load:
+        with self._asking():
+            both = self._redis.pipeline(transaction=True)
+            both.scard(f"s2edit:open:{owner.tenant}/{owner.user}")
+            both.zcard("s2edit:due")
+            return Load(*both.execute())
+
+    def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
+        with self._asking():
+            self._measured(args=[preset, NEWEST, *(part for pair in seconds.items() for part in pair)])
+
+    def outlook(self, owner: Owner, job_id: str) -> Outlook:
+        with self._asking():
+            said = self._outlook(args=[job_id, owner.tenant, owner.user])
+        if not said:
+            raise JobNotFound(job_id)
+        ahead, running, pace = said
+        return Outlook(int(ahead), int(running), {phase: float(seconds) for phase, seconds in _mapping(pace).items()})
 
     def lost(self) -> str | None:
-        with _translated():
+        with self._asking():
             self._redis.set(LIFE, secrets.token_hex(8), nx=True)
             # A restarted Redis counts as another life: after a power cut the last second of its file may be missing.
             server = cast("dict[str, str]", self._redis.info("server"))
@@ -208,27 +222,53 @@ class RedisJobStore:
             return None if self._redis.get(RESTORED) == life else life
 
     def restored(self, life: str) -> None:
-        with _translated():
+        with self._asking():
             self._redis.set(RESTORED, life)
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """The one place where redis-py's errors become ours. A loading or full Redis counts as one that does not answer.
+
+        A Redis that hangs is left alone for a moment: else a request that asks it three times would wait three times as long.
+        """
+        if time.monotonic() < self._hangs_until:
+            raise StoreUnavailable("Redis did not answer a moment ago")
+        try:
+            yield
+        except (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError) as error:
+            if isinstance(error, redis.TimeoutError):
+                self._hangs_until = time.monotonic() + LET_ALONE_S
+            raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+
     def _call(self, script: Any, job_id: str, *arguments: Any) -> dict[str, str]:
-        """Run one of the scripts above; its answer as a mapping, empty for false."""
-        with _translated():
-            flat = script(keys=[_key(job_id), DUE], args=[job_id, *arguments]) or []
-        return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The one place where redis-py's errors become ours. A loading or full Redis counts as one that does not answer."""
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError) as error:
-        raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+        """Run a script of one job; its answer as a mapping, empty for false."""
+        with self._asking():
+            return _mapping(script(args=[job_id, *arguments, KEEP_EVENTS]) or [])
 
 
 def _key(job_id: str) -> str:
     return f"s2edit:job:{job_id}"
+
+
+def _mapping(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _owned(values: Mapping[str, str], owner: Owner, job_id: str) -> JobRecord:
+    """Raises `JobNotFound` for an unknown job and for somebody else's."""
+    if not values or (record := _record(values)).owner != owner:
+        raise JobNotFound(job_id)
+    return record
+
+
+def _still_held(lease: Lease, values: Mapping[str, str]) -> JobRecord:
+    if not values:
+        raise LeaseLost(lease.job_id)
+    return _record(values)
+
+
+def _failure(text: str) -> Failure | None:
+    return Failure(**json.loads(text)) if text else None
 
 
 def _failure_json(failure: Failure | None) -> str:
@@ -252,6 +292,10 @@ def _fields(record: JobRecord) -> dict[str, str]:
         "artifacts": json.dumps(dict(record.artifacts)),
         "identity": record.identity or "",
         "failure": _failure_json(record.failure),
+        "preset": record.preset,
+        "deadline_at": repr(record.deadline_at) if record.deadline_at is not None else "",
+        "webhook": "1" if record.webhook else "",
+        "waits_for": record.waits_for or "",
     }
 
 
@@ -270,5 +314,9 @@ def _record(values: Mapping[str, str]) -> JobRecord:
         cancel_requested=values["cancel_requested"] == "1",
         artifacts=json.loads(values["artifacts"]),
         identity=values["identity"] or None,
-        failure=Failure(**json.loads(values["failure"])) if values["failure"] else None,
+        failure=_failure(values["failure"]),
+        preset=values["preset"],
+        deadline_at=float(values["deadline_at"]) if values["deadline_at"] else None,
+        webhook=values["webhook"] == "1",
+        waits_for=values["waits_for"] or None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 from typing import Self
@@ -52,17 +53,29 @@ class Settings(BaseSettings):
         default="models/portraits-128", validate_default=True, description="Model folder in diffusers' layout, or a hub id"
     )
     device: str = Field(default="auto", description="torch device of the worker: auto, cpu, cuda or cuda:N")
-    lease_s: float = Field(default=15.0, gt=0, le=3600, description="Seconds after which a silent worker's job goes to another")
+    lease_s: float = Field(default=6.0, gt=0, le=3600, description="Seconds after which a silent worker's job goes to another")
     heartbeat_s: float = Field(
-        default=3.0, gt=0, description="Seconds between two signs of life of a worker; at most a third of the lease"
+        default=1.5, gt=0, description="Seconds between two signs of life of a worker; at most a third of the lease"
     )
     max_attempts: int = Field(default=3, ge=1, le=100, description="Attempts after which a job that loses its worker is parked")
-    reap_s: float = Field(default=5.0, gt=0, description="Seconds between two searches for jobs that nobody holds")
+    reap_s: float = Field(default=1.0, gt=0, description="Seconds between two searches for jobs that nobody holds")
+    max_edits_per_user: int = Field(
+        default=100, ge=1, description="Unfinished edits that one user may have; one more is answered 429"
+    )
+    max_edits: int = Field(default=10_000, ge=1, description="Unfinished edits of all users together; one more is answered 503")
     result_url_s: int = Field(default=900, ge=1, le=604_800, description="Seconds that a presigned result URL lives")
     max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(
         default=None,
         description="Key that signs the URLs of files in the data folder. Empty: one is made and kept in the data folder",
+    )
+    webhook_secrets: SecretStr | None = Field(
+        default=None,
+        description="Keys that sign webhooks, each whsec_ and base64 of 24 to 64 bytes, separated by spaces: while keys change, "
+        "receivers accept either. Empty: no webhooks",
+    )
+    webhook_allow_private: bool = Field(
+        default=False, description="Send webhooks also to private addresses, and by http: for trying things out"
     )
     public_url: str = Field(
         default="http://127.0.0.1:8000",
@@ -85,6 +98,18 @@ class Settings(BaseSettings):
     def _no_slash(cls, value: str | None) -> str | None:
         return value.rstrip("/") if value else value
 
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _keys(cls, value: SecretStr | None) -> SecretStr | None:
+        for key in value.get_secret_value().split() if value else ():
+            try:
+                size = len(base64.b64decode(key.removeprefix("whsec_"), validate=True))
+            except ValueError:
+                size = 0
+            if not (key.startswith("whsec_") and 24 <= size <= 64):
+                raise ValueError("every key must be whsec_ and the base64 of 24 to 64 bytes")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.heartbeat_s * 3 > self.lease_s:
@@ -102,6 +127,11 @@ class Settings(BaseSettings):
     def redis_dir(self) -> Path:
         """The embedded Redis' folder."""
         return self.data_dir / "redis"
+
+    @property
+    def webhook_keys(self) -> list[str]:
+        """Newest first. Empty: no webhooks are sent."""
+        return self.webhook_secrets.get_secret_value().split() if self.webhook_secrets else []
 
     def masked(self) -> dict[str, str | int | float | None]:
         """Every setting as it may be printed: secrets as stars, passwords cut out of URLs."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from s2edit_core.spec import Progress
-from s2edit_jobs.record import JobRecord, Lease, Outcome, Owner
+from s2edit_jobs.record import Failure, JobRecord, Lease, Load, Outcome, Outlook, Owner
+
+KEEP_EVENTS = 1000
+"""How many of a job's latest events can be replayed, at least."""
 
 
 class JobStore(Protocol):
@@ -17,14 +22,44 @@ class JobStore(Protocol):
     def get(self, owner: Owner, job_id: str) -> JobRecord:
         """`JobNotFound` if it is unknown here or another owner's."""
 
-    def claim(self, job_id: str, *, lease_s: float) -> Lease | None:
-        """Take a queued job, or a running one whose lease ran out. None if it is over, leased or unknown."""
+    def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
+        """How the job stood after each change whose sequence is above `after`, oldest first; and whether none is missing.
+
+        The last is how it stands now, also where no older one is kept. `JobNotFound` as in `get`.
+        """
+
+    def changes(self, stop: threading.Event) -> Iterator[str | None]:
+        """The id of every job that changes, until `stop` is set; None where some may have been missed, and at the beginning.
+
+        Never raises: while Redis is down there is silence.
+        """
+
+    def claim(self, job_id: str | None = None, *, lease_s: float) -> Lease | None:
+        """Take the queued job whose turn it is, or the one named: queued, or running with a lease that ran out.
+
+        Owners take turns; of one owner's jobs the oldest comes first. None if there is nothing to do, or if the named job is over,
+        leased, unknown, or waits for a concept.
+        """
 
     def renew(self, lease: Lease) -> JobRecord:
         """Extend the lease; the answer shows a wish to cancel. `LeaseLost` if it is no longer this holder's."""
 
-    def progress(self, lease: Lease, progress: Progress) -> None:
-        """Show progress. `LeaseLost` if it is no longer this holder's."""
+    def progress(self, lease: Lease, progress: Progress) -> JobRecord:
+        """Show progress; the answer is as that of `renew`. `LeaseLost` if it is no longer this holder's."""
+
+    def reserve(self, lease: Lease, concept: str) -> bool:
+        """Take it on to learn `concept`, alone of all jobs, until `release` or the job's end; it outlives a lost lease.
+
+        False if another job is at it: then the lease is given back, uncounted, and the job waits for the concept, in nobody's way.
+        It is queued again by that job's `release`, or soon after that job's end. `LeaseLost` if the lease is no longer this
+        holder's.
+        """
+
+    def release(self, lease: Lease, failure: Failure | None = None) -> list[str]:
+        """End what `reserve` began, in this attempt or an earlier one; the jobs that waited for it, queued again.
+
+        With `failure`, that is the verdict on them. Nothing if the job has been taken again since.
+        """
 
     def finish(self, job_id: str, owner: Owner, outcome: Outcome) -> JobRecord:
         """Take over the outcome that the object store holds. Safe to repeat; the first one stands."""
@@ -36,7 +71,30 @@ class JobStore(Protocol):
         """Set the flag; `JobNotFound` as in `get`. Nothing changes once the job is over."""
 
     def orphans(self) -> list[str]:
-        """Jobs that are not over and that nobody holds: queued ones, and running ones whose lease ran out. Oldest first."""
+        """Jobs that some worker could take now, oldest first. Those whose lease ran out are queued again by this call."""
+
+    def overdue(self) -> list[JobRecord]:
+        """Jobs that are not over and whose deadline has passed."""
+
+    def announce(self, job_id: str) -> None:
+        """The job's end is to be told, from now on; `finish` does this for records with `webhook`. Safe to repeat."""
+
+    def take_delivery(self, *, lease_s: float) -> tuple[str, int] | None:
+        """The job whose end is due to be told longest, and how many tries this makes. It is nobody else's for `lease_s` seconds."""
+
+    def put_off_delivery(self, job_id: str, wait_s: float) -> None:
+        """It is due again in `wait_s` seconds."""
+
+    def end_delivery(self, job_id: str) -> None:
+        """It was told, or is given up."""
+
+    def load(self, owner: Owner) -> Load: ...
+
+    def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
+        """A job succeeded: it took `seconds`, by phase, and "total"."""
+
+    def outlook(self, owner: Owner, job_id: str) -> Outlook:
+        """`JobNotFound` as in `get`."""
 
     def lost(self) -> str | None:
         """None while the store has all jobs. For a new or emptied store: the name of its present life, for `restored`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -12,13 +12,17 @@ from s2edit_core.spec import EditRequest, Progress
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Something worth keeping was made: the worker stores `data` under the plan's id before it goes on."""
+    """Something worth keeping was made: the worker stores `data` under the plan's id before it goes on.
 
-    kind: Literal["concept", "inversion"]
+    A `checkpoint` is how far the learning of the concept `id` has come; whoever goes on with it is given the one of most steps.
+    """
+
+    kind: Literal["concept", "inversion", "checkpoint"]
     id: str
     data: bytes  # safetensors
     source_prompt: str | None = None  # of a concept: as resolved; a later edit that names the identity starts from them
     subject: str | None = None
+    step: int = 0  # of a checkpoint: learning steps done
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,17 @@ class Engine(Protocol):
         """Name the concept and the inversion of this edit. Raises `InvalidInput` for prompts the model can't take."""
 
     def edit(
-        self, request: EditRequest, inputs: EditInputs, *, concept: bytes | None, inversion: bytes | None
+        self,
+        request: EditRequest,
+        inputs: EditInputs,
+        *,
+        concept: bytes | None,
+        inversion: bytes | None,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
     ) -> Generator[Progress | Made, None, Edited]:
-        """Run the edit; what is given as `concept` or `inversion` is not made again. Raises `S2EditError`."""
+        """Run the edit; what is given as `concept` or `inversion` is not made again, and learning goes on at `checkpoint`.
+
+        `check` is called before every evaluation of the model; what it raises ends the edit.
+        Raises `S2EditError`; `ArtifactMismatch` where what is given does not fit.
+        """

@@ -14,6 +14,7 @@ from s2edit_jobs.celery_queue import TASK, celery_app
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.settings import Settings
 from worker.engine import Engine
+from worker.messenger import Messenger
 from worker.reaper import Reaper
 from worker.runner import run_job
 
@@ -25,15 +26,17 @@ LoadEngine = Callable[[Settings], Engine]
 class WorkerProcess:
     """Nothing is loaded or connected until Celery's worker starts; so the app can be imported anywhere."""
 
-    def __init__(self, settings: Settings, load_engine: LoadEngine) -> None:
+    def __init__(self, settings: Settings, load_engine: LoadEngine, build: Callable[[Settings], Services] = build_services) -> None:
         if not settings.redis_url:
             raise NotConfigured("a worker needs S2EDIT_REDIS_URL; `s2edit up` starts everything together")
         self._settings = settings
         self._load_engine = load_engine
+        self._build = build
         self._stop = threading.Event()
         self._services: Services | None = None
         self._engine: Engine | None = None
         self._reaper: Reaper | None = None
+        self._messenger: Messenger | None = None
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK)(self.run)
         signals.worker_init.connect(self.start, weak=False)
@@ -49,13 +52,15 @@ class WorkerProcess:
         """Celery would only log an exception here, and go on without an engine."""
         configure_logs()
         try:
-            self._services = build_services(self._settings)
+            self._services = self._build(self._settings)
             self._engine = self._load_engine(self._settings)
         except Exception as error:
             log.exception("the worker can't start", action="start_failed")
             raise SystemExit(f"the worker can't start: {error}") from error
         self._reaper = Reaper(self._services, interval_s=self._settings.reap_s)
         self._reaper.start()
+        self._messenger = Messenger(self._services)
+        self._messenger.start()
         log.info("the worker is ready", action="worker_ready")
 
     def stop(self, **_: Any) -> None:
@@ -63,3 +68,5 @@ class WorkerProcess:
         self._stop.set()
         if self._reaper is not None:
             self._reaper.stop()
+        if self._messenger is not None:
+            self._messenger.stop()

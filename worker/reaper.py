@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import structlog
 
@@ -13,23 +14,31 @@ from s2edit_jobs.jobs import Jobs
 log = structlog.get_logger(__name__)
 
 
-def reap(services: Services) -> int:
-    """One round: bring back what the job store lost, then ring for the orphans; how many. Raises `ServiceUnavailable`.
+PENDING_S = 5.0
+"""Seconds between two looks for jobs accepted while the job store was down: each lists a folder of the object store."""
 
-    Any number of reapers may run. While at least as many rings wait as there are orphans, the workers are busy and none is needed.
+
+def reap(services: Services, *, pending: bool = True) -> int:
+    """One round: bring back what the job store lost, end what is overdue, ring where rings are missing; how many were.
+
+    Any number of reapers may run. As long as at least as many rings wait as there are orphans, the workers are busy and none is
+    needed; which job rings does not matter, for the store says whose turn it is. Raises `ServiceUnavailable`.
     """
     jobs = Jobs(services)
     if (life := services.store.lost()) is not None:
         log.warning("the job store is new or was emptied or restarted", action="rebuild", entered=jobs.rebuild())
         services.store.restored(life)
-    jobs.enter_pending()
+    if pending:
+        jobs.enter_pending()
+    jobs.end_overdue()
     orphans = services.store.orphans()
-    if len(orphans) <= services.queue.waiting():
+    missing = len(orphans) - services.queue.waiting()
+    if missing <= 0:
         return 0
-    for job_id in orphans:
+    for job_id in orphans[-missing:]:
         services.queue.ring(job_id)
-    log.info("rang for jobs that nobody holds", action="reaped", jobs=len(orphans))
-    return len(orphans)
+    log.info("rang for jobs that nobody holds", action="reaped", jobs=missing)
+    return missing
 
 
 class Reaper:
@@ -49,9 +58,12 @@ class Reaper:
         self._done.set()
 
     def _run(self) -> None:
+        listed = float("-inf")
         while not self._done.is_set():
             try:
-                reap(self._services)
+                if pending := time.monotonic() - listed >= PENDING_S:
+                    listed = time.monotonic()
+                reap(self._services, pending=pending)
             except ServiceUnavailable as error:
                 log.warning("the reaper waits for a service", action="reap_failed", error=str(error))
             except Exception:

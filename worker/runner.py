@@ -5,9 +5,10 @@
        ▼
     working ──result──▶ succeeded        ──S2EditError──▶ failed        ──wish to cancel──▶ canceled
        │ ──other exception──▶ handed back, counted      ──worker stops, store down──▶ handed back, not counted
+       │ ──another job learns the same concept──▶ waits for it, not counted      ──deadline──▶ failed
        └──lease lost──▶ nothing is published
 
-Safe to run twice, for any job id, at any time.
+Safe to run at any time, any number of times: a ring says that there is work, and the job store which.
 """
 
 from __future__ import annotations
@@ -25,16 +26,19 @@ from s2edit_core.plan import EditPlan, digest
 from s2edit_core.spec import Progress
 from s2edit_jobs.artifacts import concept_key, edit_key, inversion_key
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ArtifactMissing, JobNotFound, LeaseLost, ServiceUnavailable
-from s2edit_jobs.jobs import JSON, Jobs
+from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, LeaseLost, ServiceUnavailable
+from s2edit_jobs.jobs import DEADLINE, JSON, Jobs
 from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome
 from worker.engine import Edited, EditInputs, Engine, Made
 from worker.heartbeat import Heartbeat
+from worker.phase_clock import PhaseClock
 
 log = structlog.get_logger(__name__)
 
 SHOW_EVERY_S = 0.2
 SAFETENSORS = "application/octet-stream"
+CONCEPT = "concept.safetensors"
+CHECKPOINTS = "checkpoint-"
 PARKED = "parked"
 """Code of a job that was given up after too many attempts."""
 
@@ -51,19 +55,30 @@ class _Stopping(Exception):
     pass
 
 
+class _TooLate(Exception):
+    pass
+
+
+class _Waits(Exception):
+    """Another job learns the concept. This one has no lease any more."""
+
+
 def run_job(job_id: str, services: Services, engine: Engine, *, stop: threading.Event | None = None) -> None:
-    """Work on the job if it is free. `stop`: the worker is about to end; an unfinished job goes back to the queue."""
+    """Work on the job whose turn it is, if there is one; `job_id` is the one that rang.
+
+    `stop`: the worker is about to end; an unfinished job goes back to the queue.
+    """
     stop = stop or threading.Event()
     try:
         if stop.is_set():
             services.queue.ring(job_id)
             return
-        lease = services.store.claim(job_id, lease_s=services.settings.lease_s)
+        lease = services.store.claim(lease_s=services.settings.lease_s)
     except ServiceUnavailable as error:
-        log.warning("the job could not be claimed", action="claim_failed", job_id=job_id, error=str(error))
+        log.warning("no job could be claimed", action="claim_failed", job_id=job_id, error=str(error))
         return
     if lease is None:
-        log.info("the job is over, unknown or in other hands", action="not_claimed", job_id=job_id)
+        log.info("no job waits for a worker", action="not_claimed", job_id=job_id)
         return
     _Attempt(lease, services, engine, stop).run()
 
@@ -78,6 +93,9 @@ class _Attempt:
         self._stop = stop
         self._heart = Heartbeat(services.store, lease, interval_s=services.settings.heartbeat_s)
         self._shown: tuple[str, float] = ("", 0.0)
+        self._heard_at = time.monotonic()
+        self._deadline_at: float | None = None
+        self._clock = PhaseClock()
         self._log = log.bind(job_id=lease.job_id, attempt=lease.attempt)
 
     def run(self) -> None:
@@ -88,6 +106,8 @@ class _Attempt:
                 self._end(self._settled() or self._work())
         except LeaseLost:
             self._log.warning("the lease was lost: nothing is published", action="lease_lost")
+        except _Waits:
+            self._log.info("another job learns the same concept: waiting for it", action="waits")
         except _Stopping:
             self._hand_back(failed=False, ring=True)
         except JobNotFound:
@@ -100,16 +120,17 @@ class _Attempt:
             self._give_up_or_retry(error)
 
     def _settled(self) -> Outcome | None:
-        """The outcome that needs no work: written before by an attempt that then died, or too many attempts."""
+        """The outcome that needs no work: written before by an attempt that then died, too many attempts, or a failed learning."""
         lease = self._lease
         if (outcome := self._jobs.outcome(lease.owner, lease.job_id)) is not None:
             return outcome
         if lease.attempt > self._services.settings.max_attempts:
             return self._failed(PARKED, f"the edit was given up: its worker was lost {lease.attempt - 1} times")
-        return None
+        return self._outcome(JobState.FAILED, failure=lease.verdict) if lease.verdict is not None else None
 
     def _work(self) -> Outcome:
         spec = self._jobs.spec(self._lease.owner, self._lease.job_id)
+        self._deadline_at = spec.deadline_at
         try:
             self._check()
             inputs = self._read(spec)
@@ -118,6 +139,8 @@ class _Attempt:
             return self._publish(plan, edited)
         except _Canceled:
             return self._outcome(JobState.CANCELED)
+        except _TooLate:
+            return self._failed(DEADLINE, "the edit's deadline passed before it was done", retryable=True)
         except InvalidInput as error:  # as the API says it when it finds it first
             return self._failed(error.reason, str(error), retryable=error.retryable, field=error.field.removeprefix("options."))
         except S2EditError as error:
@@ -125,17 +148,41 @@ class _Attempt:
 
     def _edit(self, spec: JobSpec, inputs: EditInputs, plan: EditPlan) -> Edited:
         """With what was made before; what turns out damaged, or made by another model, is left out and made once more."""
-        concept = self._cached(concept_key(spec.owner, plan.concept_id, "concept.safetensors"))
+        concept = self._cached(concept_key(spec.owner, plan.concept_id, CONCEPT)) or self._turn_to_learn(spec, plan)
         inversion = self._cached(inversion_key(spec.owner, plan.inversion_id, "inversion.safetensors")) if concept else None
-        choices = dict.fromkeys([(concept, inversion), (concept, None), (None, None)])
-        for kept_concept, kept_inversion in choices:
+        checkpoint = None if concept else self._checkpoint(spec, plan)
+        choices = dict.fromkeys([(concept, inversion, checkpoint), (concept, None, None), (None, None, None)])
+        for one, other, start in choices:
+            if concept is not None and one is None:
+                self._turn_to_learn(spec, plan)
             try:
-                return self._drive(spec, self._engine.edit(spec.request, inputs, concept=kept_concept, inversion=kept_inversion))
+                steps = self._engine.edit(spec.request, inputs, concept=one, inversion=other, checkpoint=start, check=self._listen)
+                return self._drive(spec, steps)
             except ArtifactMismatch as error:
-                if kept_concept is None:
+                if one is None and start is None:
                     raise
                 self._log.warning("what was kept does not fit: making it again", action="cache_dropped", reason=str(error))
         raise AssertionError("the last choice keeps nothing, so it returns or raises")
+
+    def _turn_to_learn(self, spec: JobSpec, plan: EditPlan) -> bytes | None:
+        """Be the only job that learns the concept; or the concept, if it has come since the first look. Raises `_Waits`."""
+        if not self._services.store.reserve(self._lease, concept_key(spec.owner, plan.concept_id, CONCEPT)):
+            raise _Waits
+        concept = self._cached(concept_key(spec.owner, plan.concept_id, CONCEPT))
+        if concept is not None:
+            self._release()
+        return concept
+
+    def _release(self, verdict: Failure | None = None) -> None:
+        """Wake the jobs that wait for what this one learns. If that fails, they notice its end."""
+        with suppress(ServiceUnavailable):
+            for job_id in self._services.store.release(self._lease, verdict):
+                self._services.queue.ring(job_id)
+
+    def _checkpoint(self, spec: JobSpec, plan: EditPlan) -> bytes | None:
+        """The one of most steps."""
+        keys = list(self._artifacts.list(concept_key(spec.owner, plan.concept_id, CHECKPOINTS)))
+        return self._cached(keys[-1]) if keys else None
 
     def _drive(self, spec: JobSpec, steps: Generator[Progress | Made, None, Edited]) -> Edited:
         with closing(steps):
@@ -156,26 +203,46 @@ class _Attempt:
             raise LeaseLost(self._lease.job_id)
         if self._heart.cancel_requested:
             raise _Canceled
+        if self._deadline_at is not None and time.time() > self._deadline_at:
+            raise _TooLate
         if self._stop.is_set():
             raise _Stopping
 
+    def _listen(self) -> None:
+        """Between two evaluations, of which many may lie between two steps: is the job still wanted, and still ours?"""
+        self._check()
+        if time.monotonic() - self._heard_at < SHOW_EVERY_S:
+            return
+        self._heard_at = time.monotonic()
+        with suppress(ServiceUnavailable):
+            if self._services.store.renew(self._lease).cancel_requested:
+                raise _Canceled
+
     def _keep(self, spec: JobSpec, made: Made) -> None:
-        if made.kind == "inversion":
-            key = inversion_key(spec.owner, made.id, "inversion.safetensors")
+        if made.kind == "checkpoint":
+            key = concept_key(spec.owner, made.id, f"{CHECKPOINTS}{made.step:06}.safetensors")
+            with suppress(ArtifactExists):  # an earlier attempt came as far, and to the same state
+                self._artifacts.put(key, made.data, media_type=SAFETENSORS, only_if_absent=True)
+        elif made.kind == "inversion":
+            self._artifacts.put(inversion_key(spec.owner, made.id, "inversion.safetensors"), made.data, media_type=SAFETENSORS)
         else:
             # The identity first: so whoever finds the concept finds what a later edit needs beside it.
             self._jobs.keep_identity(spec, made.id, source_prompt=made.source_prompt, subject=made.subject)
-            key = concept_key(spec.owner, made.id, "concept.safetensors")
-        self._artifacts.put(key, made.data, media_type=SAFETENSORS)
+            self._artifacts.put(concept_key(spec.owner, made.id, CONCEPT), made.data, media_type=SAFETENSORS)
+            self._release()
+            self._artifacts.delete_prefix(concept_key(spec.owner, made.id, CHECKPOINTS))
 
     def _show(self, progress: Progress) -> None:
+        self._clock.enter(progress.phase)
         phase, shown_at = self._shown
         now = time.monotonic()
         if progress.phase == phase and progress.step < progress.total and now - shown_at < SHOW_EVERY_S:
             return
         self._shown = (progress.phase, now)
+        self._heard_at = now
         with suppress(ServiceUnavailable):  # a number that nobody saw
-            self._services.store.progress(self._lease, progress)
+            if self._services.store.progress(self._lease, progress).cancel_requested:
+                raise _Canceled
 
     def _publish(self, plan: EditPlan, edited: Edited) -> Outcome:
         """Keys no other attempt writes; they count once an outcome names them."""
@@ -191,6 +258,12 @@ class _Attempt:
     def _end(self, outcome: Outcome) -> None:
         record = self._jobs.finish(self._lease.owner, self._lease.job_id, outcome)
         self._log.info("the job is over", action="job_over", state=record.state)
+        # If the learning was still to be done, this is why it failed; a missed deadline is this job's alone.
+        failure = record.failure
+        self._release(failure if failure is not None and failure.code != DEADLINE else None)
+        if outcome.state is JobState.SUCCEEDED and (seconds := self._clock.seconds()):
+            with suppress(ServiceUnavailable):
+                self._services.store.measured(record.preset, seconds)
 
     def _give_up_or_retry(self, error: Exception) -> None:
         if self._lease.attempt < self._services.settings.max_attempts:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from PIL import Image
 
 from s2edit_core import report
 from s2edit_core.canvas import Canvas, to_image
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import tokenize
 from s2edit_core.inversion import Inversion
+from s2edit_core.learning import Checkpoint
+from s2edit_core.learning_state import LearningState
 from s2edit_core.pictures import decode_mask, decode_photo, encode_png
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.plan import EditPlan, plan_edit
+from s2edit_core.plan import EditPlan, digest, plan_edit
 from s2edit_core.prompts import ResolvedPrompts, changed_words, resolve_prompts
 from s2edit_core.spec import PLACEHOLDER, EditRequest, Preset, Progress
 from worker.engine import Edited, EditInputs, Made
 
 Result = TypeVar("Result")
 Steps = Generator[Progress | Made, None, Result]
+CHECKPOINT_STEPS = 20
+"""Learning steps after which its state is kept, so that a worker that takes over begins there."""
 
 
 @dataclass
@@ -46,24 +50,41 @@ class S2EditEngine:
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.model = model
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
+        self._planned: tuple[EditRequest, EditInputs, _Run] | None = None  # until it is edited, so that nothing is decoded twice
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
         """Raises `PromptInvalid` for prompts without a subject, or too long for the model; `ImageInvalid`, `MaskInvalid`."""
-        return self._begin(request, inputs).plan
-
-    def edit(self, request: EditRequest, inputs: EditInputs, *, concept: bytes | None, inversion: bytes | None) -> Steps[Edited]:
+        self._planned = None
         run = self._begin(request, inputs)
+        self._planned = (request, inputs, run)
+        return run.plan
+
+    def edit(
+        self,
+        request: EditRequest,
+        inputs: EditInputs,
+        *,
+        concept: bytes | None,
+        inversion: bytes | None,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Steps[Edited]:
+        self.pipeline.before_evaluation = check
+        planned, self._planned = self._planned, None
+        run = planned[2] if planned and planned[:2] == (request, inputs) else self._begin(request, inputs)
         evaluations = self.pipeline.evaluations
-        learned, steps = yield from self._concept(run, concept)
+        learned, steps = yield from self._concept(run, concept, checkpoint)
         inverted = yield from self._inversion(run, learned, inversion)
-        latent = yield from self._timed(run, "editing", self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted))
+        options = {"masked": run.preset.learning.masked, "injection": run.preset.injection}
+        editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, **options)
+        latent = yield from self._timed(run, "editing", editing)
         yield Progress("finishing", 0, 1)
         started = time.perf_counter()
         raw = self.pipeline.backbone.decode_latent(latent)
         result = run.canvas.paste(raw)
         png = encode_png(result)
         run.seconds["finishing"] = time.perf_counter() - started
-        facts = self._facts(run, raw=to_image(raw), result=result, learned=learned, inverted=inverted)
+        facts = self._facts(run, inputs, learned, inverted) | report.measures(run.canvas, to_image(raw), result)
         facts |= {"learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
         return Edited(png, facts)
 
@@ -82,6 +103,8 @@ class S2EditEngine:
             source_prompt=prompts.source,
             subject=prompts.subject,
             crop=canvas.box,
+            guidance_scale=self.pipeline.guidance(None),
+            attribute_words=self.pipeline.backbone.card.attribute_words,
         )
         identity_canvas = self.pipeline.canvas(photo, mask)  # what is learned does not depend on the edit mask
         seconds = {"preparing": time.perf_counter() - started}
@@ -94,18 +117,19 @@ class S2EditEngine:
             tokenize(backbone, prompt, (PLACEHOLDER,), field=field)
         return prompts
 
-    def _timed(self, run: _Run, phase: str, steps: Generator[Progress, None, Result]) -> Steps[Result]:
+    def _timed(self, run: _Run, phase: str, steps: Steps[Result]) -> Steps[Result]:
         started = time.perf_counter()
         result = yield from steps
         run.seconds[phase] = time.perf_counter() - started
         return result
 
-    def _concept(self, run: _Run, saved: bytes | None) -> Steps[tuple[Concept, int]]:
-        """The concept, learned unless `saved`; and how many steps that took now."""
+    def _concept(self, run: _Run, saved: bytes | None, checkpoint: bytes | None) -> Steps[tuple[Concept, int]]:
+        """The concept, learned unless `saved`, from `checkpoint` on if there is one; and how many steps that took now."""
         backbone, prompts = self.pipeline.backbone, run.prompts
         if saved is not None:
             run.seconds["learning"] = 0.0
             return Concept.from_bytes(saved, fingerprint=backbone.fingerprint, device=backbone.device), 0
+        state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprint) if checkpoint is not None else None
         learning = self.pipeline.learning(
             run.identity_canvas,
             prompts.source,
@@ -113,10 +137,12 @@ class S2EditEngine:
             run.preset.learning,
             request_words=changed_words(prompts.source, prompts.target),
             seed=run.request.seed,
+            state=state,
+            every=CHECKPOINT_STEPS,
         )
-        learned = yield from self._timed(run, "learning", learning)
+        learned = yield from self._timed(run, "learning", _with_checkpoints(learning, run.plan.concept_id))
         yield Made("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
-        return learned, run.preset.learning.steps
+        return learned, learned.facts["steps"] - (state.clock.step if state else 0)
 
     def _inversion(self, run: _Run, concept: Concept, saved: bytes | None) -> Steps[Inversion]:
         backbone = self.pipeline.backbone
@@ -136,27 +162,38 @@ class S2EditEngine:
         yield Made("inversion", run.plan.inversion_id, inverted.to_bytes())
         return inverted
 
-    def _facts(self, run: _Run, *, raw: Image.Image, result: Image.Image, learned: Concept, inverted: Inversion) -> dict[str, Any]:
-        canvas = run.canvas
-        left, top, right, bottom = canvas.box
-        unpasted = canvas.photo.copy()
-        unpasted.paste(raw.resize((right - left, bottom - top), Image.Resampling.LANCZOS), (left, top))
+    def _facts(self, run: _Run, inputs: EditInputs, learned: Concept, inverted: Inversion) -> dict[str, Any]:
+        """What the edit was made from, and what it took."""
+        prompts, masked = run.prompts, run.preset.learning.masked
+        files = {name: data for name in ("image", "mask", "edit_mask") if (data := getattr(inputs, name)) is not None}
         seconds = {phase: round(spent, 3) for phase, spent in run.seconds.items()}
         return {
             "concept_id": run.plan.concept_id,
             "inversion_id": run.plan.inversion_id,
             "concept": learned.facts,
             "inversion": inverted.facts | {"tier": inverted.tier, "steps": inverted.steps},
-            "source_prompt": run.prompts.source,
-            "prompt": run.prompts.target,
-            "subject": run.prompts.subject,
+            "source_prompt": prompts.source,
+            "prompt": prompts.target,
+            "subject": prompts.subject,
             "preset": run.preset.name,
             "guidance_scale": inverted.guidance_scale,
             "seed": run.request.seed,
             "seconds": seconds | {"total": round(sum(run.seconds.values()), 3)},
-            "outside_edit_mask": report.outside_change(canvas.photo, result, canvas.edit_mask),
-            "outside_edit_mask_raw": report.outside_change(canvas.photo, unpasted, canvas.edit_mask),
-            "mean_change_inside": report.inside_change(canvas.photo, result, canvas.edit_mask),
+            "leakage": self.pipeline.leakage(run.canvas, prompts.target, learned, masked=masked),
+            "inputs": {name: digest(data) for name, data in files.items()},
             "model": {"name": self.model, "fingerprint": self.pipeline.backbone.fingerprint},
             "versions": report.versions(),
         }
+
+
+def _with_checkpoints(learning: Generator[Progress, None, Concept], concept_id: str) -> Steps[Concept]:
+    with closing(learning):
+        while True:
+            try:
+                progress = next(learning)
+            except StopIteration as end:
+                concept: Concept = end.value
+                return concept
+            yield progress
+            if isinstance(progress, Checkpoint) and progress.state is not None:
+                yield Made("checkpoint", concept_id, progress.state.to_bytes(), step=progress.step)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from s2edit_jobs import redis_store
 from s2edit_jobs.celery_queue import QUEUE, CeleryQueue
 from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.errors import JobNotFound, QueueUnavailable, StoreUnavailable
@@ -83,13 +84,31 @@ def works(url_calls: list[tuple[Call, type[Exception]]]) -> None:
             continue
 
 
-def test_a_redis_that_hangs_is_noticed_soon_and_served_again_when_it_goes_on(server: EmbeddedRedis) -> None:
+def test_a_redis_that_hangs_is_noticed_soon_and_served_again_when_it_goes_on(
+    server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store, "LET_ALONE_S", 0.0)  # every call is to wait by itself here
     cases = calls(server.url)
     works(cases)
     with paused(server.pid):
         for call, error in cases:
             answered_soon(call, error)
     works(cases)
+
+
+def test_whoever_asks_a_redis_that_hangs_three_times_waits_once(server: EmbeddedRedis) -> None:
+    store = RedisJobStore(server.url)
+
+    def thrice() -> None:
+        for call in (store.lost, store.orphans, store.overdue):
+            with pytest.raises(StoreUnavailable):
+                call()
+        raise StoreUnavailable
+
+    with paused(server.pid):
+        answered_soon(thrice, StoreUnavailable)
+    time.sleep(redis_store.LET_ALONE_S)
+    patiently(store.orphans)
 
 
 def test_a_redis_that_is_gone_is_noticed_soon_and_served_again_when_it_is_back(server: EmbeddedRedis) -> None:

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.bootstrap import Services, build_services
@@ -163,3 +165,25 @@ def test_without_redis_it_says_so_and_comes_back_by_itself(client: httpx.Client,
         redis.start()
     assert client.get("/readyz").status_code == 200
     assert client.get(where).json()["state"] == "queued"
+
+
+def test_many_streams_share_one_subscription_and_all_see_the_end(
+    client: httpx.Client, services: Services, redis: EmbeddedRedis
+) -> None:
+    edit_id = post_edit(client).json()["id"]
+    url = httpx.URL(services.settings.public_url)
+    request = f"GET /edits/{edit_id}/events HTTP/1.1\r\nHost: {url.host}\r\nS2Edit-User: {OWNER.user}\r\nConnection: close\r\n\r\n"
+    with ExitStack() as stack:
+        streams = [stack.enter_context(socket.create_connection((url.host, url.port or 80), timeout=30)) for _ in range(100)]
+        for stream in streams:
+            stream.sendall(request.encode())
+        for stream in streams:
+            assert b"200 OK" in stream.recv(64)
+        with Redis.from_url(redis.url) as server:
+            assert len(server.client_list(_type="pubsub")) == 1
+        lease = services.store.claim(edit_id, lease_s=30)
+        assert lease is not None
+        finish_as_a_worker_does(services, edit_id)
+        for stream in streams:
+            text = b"".join(iter(lambda one=stream: one.recv(65536), b"")).decode()
+            assert [line for line in text.splitlines() if line.startswith("id: ")] == ["id: 1", "id: 2", "id: 3"]

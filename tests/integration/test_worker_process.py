@@ -182,6 +182,18 @@ def test_a_running_job_is_canceled_and_the_worker_goes_on(house: House) -> None:
     house.wait_for(following, learning)
 
 
+def test_fifty_first_edits_of_one_photo_on_three_workers_learn_once(house: House) -> None:
+    for _ in range(3):
+        house.start_worker(steps=5)
+    jobs = [house.accept() for _ in range(50)]
+    for job_id in jobs:
+        house.wait_until_done(job_id)
+    reports = [house.services.artifacts.get(house.get(job_id).artifacts["report"]) for job_id in jobs]
+    assert sum(b'"learning_steps": 5' in report for report in reports) == 1
+    assert sum(b'"learning_steps": 0' in report for report in reports) == 49
+    assert {house.get(job_id).attempt for job_id in jobs} == {1}
+
+
 def test_a_worker_whose_model_cannot_be_loaded_ends_and_says_so(house: House) -> None:
     worker = house.start_worker(steps=SHORT, broken=True)
     assert worker.wait(timeout=PATIENCE_S) != 0

@@ -34,7 +34,7 @@ class Api:
     store: MemoryJobStore
     queue: MemoryJobQueue
 
-    def edit(self, *, user: str | None = None, **parts: Any) -> Any:
+    def edit(self, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
         """POST a good edit, changed by `parts`: bytes are files, None leaves the part out, a list repeats it."""
         parts = {"image": pictures.photo(), "mask": pictures.mask(), "prompt": PROMPT, **parts}
         sent = [(name, one) for name, value in parts.items() for one in (value if isinstance(value, list) else [value])]
@@ -43,7 +43,12 @@ class Api:
             for name, value in sent
             if value is not None
         ]
-        return self.client.post("/edits", files=files, headers={"S2Edit-User": user} if user else {})
+        return self.client.post("/edits", files=files, headers={**(headers or {}), **({"S2Edit-User": user} if user else {})})
+
+    def limit(self, **limits: Any) -> None:
+        """Change settings of the running app."""
+        settings = self.services.settings.model_copy(update=limits)
+        self.services = self.client.app.state.services = Services(self.artifacts, self.store, self.queue, settings)  # type: ignore[attr-defined]
 
     def kept(self) -> tuple[Any, ...]:
         """Everything that a request could have left behind."""

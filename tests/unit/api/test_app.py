@@ -11,6 +11,7 @@ from tests.unit.api.conftest import Api
 OPERATIONS = {
     ("post", "/edits"): "createEdit",
     ("get", "/edits/{edit_id}"): "getEdit",
+    ("get", "/edits/{edit_id}/events"): "streamEdit",
     ("post", "/edits/{edit_id}/cancel"): "cancelEdit",
     ("get", "/identities/{identity_id}"): "getIdentity",
     ("get", "/files/{key}"): "getFile",

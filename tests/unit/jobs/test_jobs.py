@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,18 @@ import pytest
 
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ArtifactsUnavailable, IdentityNotFound, JobNotFound, QueueUnavailable, StoreUnavailable
-from s2edit_jobs.jobs import Jobs, Upload, new_job_id
+from s2edit_jobs.errors import (
+    ArtifactsUnavailable,
+    IdentityNotFound,
+    JobNotFound,
+    QueueFull,
+    QueueUnavailable,
+    StoreUnavailable,
+    TooManyEdits,
+)
+from s2edit_jobs.jobs import Jobs, Upload, new_job_id, seconds_left
 from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
-from s2edit_jobs.record import JobRecord, JobState, Outcome, Owner
+from s2edit_jobs.record import JobRecord, JobState, Outcome, Outlook, Owner
 from s2edit_jobs.settings import Settings
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
@@ -30,6 +39,11 @@ class Parts:
         self.store = MemoryJobStore()
         self.queue = MemoryJobQueue()
         self.services = Services(self.artifacts, self.store, self.queue, Settings(data_dir=Path("/nowhere")))
+        self.jobs = Jobs(self.services)
+
+    def limit(self, **limits: int) -> None:
+        settings = self.services.settings.model_copy(update=limits)
+        self.services = Services(self.artifacts, self.store, self.queue, settings)
         self.jobs = Jobs(self.services)
 
     def accept(self, request: EditRequest = REQUEST) -> JobRecord:
@@ -230,3 +244,62 @@ def test_an_identity_of_somebody_else_is_not_found(parts: Parts) -> None:
     parts.jobs.keep_identity(spec, CONCEPT, source_prompt=None, subject=None)
     with pytest.raises(IdentityNotFound):
         parts.jobs.draft(BOB, EditRequest(prompt="a woman", identity=CONCEPT), {})
+
+
+def test_an_owner_with_too_many_edits_is_refused_and_others_are_not(parts: Parts) -> None:
+    parts.limit(max_edits_per_user=2)
+    for _ in range(2):
+        parts.jobs.admit(ANN)
+        last = parts.accept()
+    with pytest.raises(TooManyEdits) as refused:
+        parts.jobs.admit(ANN)
+    assert refused.value.retry_after_s > 0
+    parts.jobs.admit(BOB)
+    parts.jobs.cancel(ANN, last.id)
+    parts.jobs.admit(ANN)
+
+
+def test_a_full_queue_takes_nobody_on(parts: Parts) -> None:
+    parts.limit(max_edits=1)
+    parts.accept()
+    with pytest.raises(QueueFull):
+        parts.jobs.admit(BOB)
+
+
+def test_while_redis_is_down_nobody_is_counted_and_nobody_refused(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts.limit(max_edits=1)
+    parts.accept()
+    monkeypatch.setattr(parts.store, "load", down(StoreUnavailable("down")))
+    parts.jobs.admit(ANN)
+
+
+def test_the_events_of_a_job_that_redis_lost_are_its_last_word(parts: Parts) -> None:
+    record = parts.accept()
+    parts.jobs.finish(ANN, record.id, ended())
+    parts.store.forget()
+    (last,), whole = parts.jobs.events(ANN, record.id, after=2)
+    assert (last.state, whole) == (JobState.SUCCEEDED, False)
+    assert parts.jobs.events(ANN, record.id, after=last.sequence) == ([], True)
+    with pytest.raises(JobNotFound):
+        parts.jobs.events(BOB, record.id, after=0)
+
+
+MEANS = {"preparing": 1.0, "learning": 40.0, "inverting": 10.0, "editing": 20.0, "total": 71.0}
+
+
+@pytest.mark.parametrize(
+    ("stands", "ahead", "running", "left"),
+    [
+        ({"state": JobState.QUEUED}, 0, 0, 71.0),
+        ({"state": JobState.QUEUED}, 4, 2, 213.0),
+        ({"state": JobState.RUNNING}, 0, 1, 71.0),
+        ({"state": JobState.RUNNING, "phase": "learning", "step": 30, "total": 40}, 0, 1, 40.0),
+        ({"state": JobState.RUNNING, "phase": "editing", "step": 20, "total": 20}, 0, 1, 0.0),
+    ],
+)
+def test_the_time_left_is_told_by_what_others_took(
+    parts: Parts, stands: dict[str, Any], ahead: int, running: int, left: float
+) -> None:
+    record = replace(parts.accept(), **stands)
+    assert seconds_left(record, Outlook(ahead, running, MEANS)) == pytest.approx(left)
+    assert seconds_left(record, Outlook(ahead, running, {})) is None

@@ -43,9 +43,27 @@ def test_services_without_a_redis_say_what_to_set(tmp_path: Path) -> None:
         build_services(Settings(data_dir=tmp_path))
 
 
+WEBHOOK_KEY = "whsec_" + "A" * 32
+
+
+def test_webhook_keys_are_told_apart_by_spaces() -> None:
+    assert Settings().webhook_keys == []
+    keys = Settings(webhook_secrets=SecretStr(f" {WEBHOOK_KEY}  {WEBHOOK_KEY[:-1]}B ")).webhook_keys
+    assert keys == [WEBHOOK_KEY, f"{WEBHOOK_KEY[:-1]}B"]
+
+
 @pytest.mark.parametrize(
     "values",
-    [{"lease_s": 6, "heartbeat_s": 3}, {"s3_endpoint_url": "http://x"}, {"max_attempts": 0}, {"lease_s": 0}, {"unknown": 1}],
+    [
+        {"lease_s": 6, "heartbeat_s": 3},
+        {"s3_endpoint_url": "http://x"},
+        {"max_attempts": 0},
+        {"lease_s": 0},
+        {"unknown": 1},
+        {"webhook_secrets": "secret"},
+        {"webhook_secrets": "whsec_c2hvcnQ="},
+        {"webhook_secrets": f"{WEBHOOK_KEY} whsec_!!"},
+    ],
 )
 def test_settings_that_contradict_themselves_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

@@ -4,6 +4,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobSto
 from s2edit_jobs.record import JobRecord, Outcome, Owner
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
+from worker.engine import EditInputs
 from worker.runner import run_job
 
 ANN = Owner("app", "ann")
@@ -37,8 +39,12 @@ class Shop:
         self.services = Services(self.artifacts, self.store, self.queue, settings)
         self.jobs = Jobs(self.services)
 
-    def accept(self, request: EditRequest = REQUEST, files: dict[str, Upload] = FILES) -> str:
-        return self.jobs.accept(self.jobs.draft(ANN, request, files), files).id
+    @property
+    def inputs(self) -> EditInputs:
+        return EditInputs(FILES["image"].data, FILES["mask"].data)
+
+    def accept(self, request: EditRequest = REQUEST, files: dict[str, Upload] = FILES, **draft: Any) -> str:
+        return self.jobs.accept(self.jobs.draft(ANN, request, files, **draft), files).id
 
     def work(self, engine: FakeEngine | None = None) -> None:
         """Answer the next ring."""

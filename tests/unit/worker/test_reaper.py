@@ -8,7 +8,7 @@ import pytest
 
 from s2edit_jobs.errors import StoreUnavailable
 from s2edit_jobs.record import JobState
-from tests.unit.worker.conftest import Shop, wait_until
+from tests.unit.worker.conftest import ANN, Shop, wait_until
 from worker.reaper import Reaper, reap
 
 
@@ -75,6 +75,34 @@ def test_a_job_accepted_while_the_store_was_down_is_entered_and_rung_for(shop: S
     assert not shop.queue.rings
     reap(shop.services)
     assert list(shop.queue.rings) == [job_id]
+
+
+def test_a_waiting_job_past_its_deadline_ends_without_a_worker(shop: Shop) -> None:
+    late, other = shop.accept(deadline_s=30), shop.accept()
+    shop.now += 31
+    reap(shop.services)
+    failure = shop.get(late).failure
+    assert failure is not None
+    assert failure.code == "deadline_exceeded"
+    assert shop.store.orphans() == [other]
+
+
+def test_an_overdue_job_that_was_erased_is_let_go_and_nothing_is_written_for_it(shop: Shop) -> None:
+    shop.accept(deadline_s=30)
+    shop.artifacts.delete_prefix(ANN.prefix)
+    shop.now += 31
+    reap(shop.services)
+    assert shop.artifacts.objects == {}
+    assert shop.store.orphans() == []
+
+
+def test_only_the_rings_that_are_missing_are_rung(shop: Shop) -> None:
+    for _ in range(20):
+        shop.accept()
+    for _ in range(3):
+        shop.queue.rings.pop()
+    assert reap(shop.services) == 3
+    assert len(shop.queue.rings) == 20
 
 
 def test_a_reaper_goes_on_after_a_round_that_failed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

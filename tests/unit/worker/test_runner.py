@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -376,3 +378,70 @@ def test_a_job_store_that_is_down_at_the_claim_is_left_to_the_reaper(shop: Shop)
     shop.work()
     shop.store.claim = claim  # type: ignore[method-assign]
     assert shop.store.orphans() == [job_id]
+
+
+def test_a_wish_to_cancel_is_heard_with_the_next_progress(shop: Shop) -> None:
+    """Without waiting for a beat of the heart."""
+    shop.store.renew = down(StoreUnavailable("down"))  # type: ignore[method-assign]
+    job_id = shop.accept()
+    shop.engine = FakeEngine(steps=3, on_step=at("inverting", 1, lambda: shop.jobs.cancel(ANN, job_id)))
+    shop.work()
+    assert shop.get(job_id).state is JobState.CANCELED
+    assert shop.engine.events[-1] == Progress("inverting", 1, 3)
+
+
+def test_a_wish_to_cancel_ends_no_other_job(shop: Shop) -> None:
+    running = shop.accept()
+    waiting = shop.accept(EditRequest(prompt="a photo of a woman with a hat"))
+    shop.engine.on_step = at("editing", 1, lambda: shop.jobs.cancel(ANN, waiting))
+    shop.work()
+    assert (shop.get(running).state, shop.get(waiting).state) == (JobState.SUCCEEDED, JobState.CANCELED)
+
+
+def test_a_job_that_runs_past_its_deadline_ends_at_its_next_step(shop: Shop) -> None:
+    shop.engine = FakeEngine(steps=500, step_s=0.002)
+    job_id = shop.accept(deadline_s=0.05)
+    shop.work()
+    failure = shop.get(job_id).failure
+    assert failure is not None
+    assert (failure.code, failure.retryable) == ("deadline_exceeded", True)
+    assert shop.engine.closed == 1
+    assert len(shop.engine.events) < 500
+
+
+def test_a_job_with_time_left_is_done(shop: Shop) -> None:
+    job_id = shop.accept(deadline_s=3600)
+    shop.work()
+    assert shop.get(job_id).state is JobState.SUCCEEDED
+
+
+def test_what_a_success_took_is_measured_by_phase(shop: Shop) -> None:
+    shop.engine = FakeEngine(steps=2, step_s=0.01)
+    shop.accept()
+    shop.work()
+    later = shop.accept()
+    seconds = shop.store.outlook(ANN, later).seconds
+    assert set(seconds) == {"learning", "inverting", "editing", "total"}
+    assert seconds["total"] == pytest.approx(sum(seconds.values()) - seconds["total"], abs=0.01)
+    assert seconds["learning"] >= 0.02
+
+
+def test_a_wish_to_cancel_is_heard_between_two_evaluations_of_one_step(shop: Shop) -> None:
+    """A step of null-text optimisation is many evaluations; no progress and no beat of the heart comes between them."""
+    evaluations: list[float] = []
+
+    def one_long_step() -> None:
+        shop.jobs.cancel(ANN, job_id)
+        canceled_at = time.monotonic()
+        while time.monotonic() < canceled_at + 5:
+            shop.engine.check()
+            evaluations.append(time.monotonic() - canceled_at)
+            time.sleep(0.01)
+
+    services = replace(shop.services, settings=shop.services.settings.model_copy(update={"heartbeat_s": 60.0}))
+    shop.engine.on_step = at("inverting", 2, one_long_step)
+    job_id = shop.accept()
+    run_job(job_id, services, shop.engine)
+    assert shop.get(job_id).state is JobState.CANCELED
+    assert shop.engine.closed == 0, "it did not come so far that it had to be closed"
+    assert max(evaluations) < 1

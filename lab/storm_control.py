@@ -1,0 +1,130 @@
+"""The control arm: the same kills on plain Celery tasks, with `acks_late` and all that its documentation recommends, and no more.
+
+A task works as long as an edit of the storm and then writes its line into a file: that is its effect. What is missing in the file
+at the end was lost, and what stands there twice was repeated.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from celery import Celery
+from redis import Redis
+from redis.exceptions import RedisError
+
+from lab.storm_processes import Troop
+from s2edit_jobs.celery_queue import broker_url
+from s2edit_jobs.embedded_redis import EmbeddedRedis
+
+TASK = "control.work"
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    jobs: int
+    kills: int
+    emptied: bool
+    lost: int
+    repeated: int
+
+    def line(self) -> str:
+        emptied = ", Redis emptied once" if self.emptied else ""
+        return (
+            f"plain Celery (acks_late), {self.jobs} tasks, {self.kills} kills{emptied}: {self.lost} lost, {self.repeated} repeated"
+        )
+
+
+def control_app(redis_url: str, *, visibility_timeout_s: float) -> Celery:
+    app = Celery("control", broker=broker_url(redis_url), set_as_current=False)
+    app.conf.update(
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        worker_prefetch_multiplier=1,
+        worker_pool="solo",
+        worker_enable_remote_control=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={"visibility_timeout": visibility_timeout_s},
+    )
+    return app
+
+
+def run_control_worker(redis_url: str, folder: Path, number: int, work_s: float, visibility_timeout_s: float) -> None:
+    log = os.open(folder / "control.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    app = control_app(redis_url, visibility_timeout_s=visibility_timeout_s)
+
+    @app.task(name=TASK)  # type: ignore[untyped-decorator]
+    def work(job: int) -> None:
+        time.sleep(work_s)
+        with (folder / "effects").open("a") as effects:
+            effects.write(f"{job}\n")
+
+    app.worker_main(["worker", "--without-mingle", "--without-gossip", "--loglevel", "ERROR", "--hostname", f"c{number}@storm"])
+
+
+def control(
+    *,
+    jobs: int,
+    kills: int,
+    seed: int,
+    workers: int,
+    work_s: float,
+    empty: bool,
+    visibility_timeout_s: float = 10.0,
+    idle_s: float = 150.0,
+) -> Losses:
+    """Send `jobs` tasks, kill `kills` times, one in twenty of them Redis, and with `empty` empty Redis at half time.
+
+    Then wait until `idle_s` seconds bring nothing new: kombu looks for what was not acknowledged only now and then.
+    """
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="storm-control-") as name, EmbeddedRedis(Path(name) / "redis") as redis:
+        folder, troop = Path(name), Troop()
+        (folder / "effects").touch()
+        try:
+            for number in range(workers):
+                troop.add(f"worker-{number}", run_control_worker, redis.url, folder, number, work_s, visibility_timeout_s)
+            sender = control_app(redis.url, visibility_timeout_s=visibility_timeout_s)
+            for job in range(jobs):
+                sender.send_task(TASK, args=(job,))
+            _kill_and_wait(folder, redis, troop, rng, jobs=jobs, kills=kills, empty=empty, idle_s=idle_s)
+        finally:
+            troop.stop()
+        done = Counter((folder / "effects").read_text().split())
+    return Losses(jobs, kills, empty, lost=jobs - len(done), repeated=sum(done.values()) - len(done))
+
+
+def _kill_and_wait(
+    folder: Path, redis: EmbeddedRedis, troop: Troop, rng: random.Random, *, jobs: int, kills: int, empty: bool, idle_s: float
+) -> None:
+    killed, before, since = 0, -1, time.monotonic()
+    while time.monotonic() - since < idle_s:
+        effects = (folder / "effects").read_text().count("\n")
+        if effects != before:
+            before, since = effects, time.monotonic()
+        if effects >= jobs:
+            return
+        if killed < kills and effects >= 0.95 * jobs * killed / kills:
+            killed += 1
+            if killed % 20 == 10:
+                os.kill(redis.pid, signal.SIGKILL)
+            else:
+                troop.kill(rng.choice(troop.names("worker")))
+        if empty and effects >= jobs // 2:
+            with suppress(RedisError), Redis.from_url(redis.url) as client:
+                client.flushall()
+                empty = False
+        redis.restart_if_dead()
+        troop.restart_dead()
+        time.sleep(0.02)

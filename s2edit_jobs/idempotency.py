@@ -1,0 +1,78 @@
+"""The same request, sent again with the same key, is one job: the note that says so lies in the object store, like the job itself.
+
+A note is written once, before anything of the job, and names the job's id and moment. So whoever finds a note without a job (its
+writer died, or is at it) can write exactly what the first one would have written.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from s2edit_core.plan import digest
+from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, KeyReused, RequestInFlight
+from s2edit_jobs.jobs import JSON, Jobs
+from s2edit_jobs.record import JobRecord, JobSpec, Owner
+
+IN_FLIGHT_S = 2.0
+"""How long the first request with a key is believed to be still at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    job_id: str
+    created_at: float  # seconds since the epoch
+    request: str  # digest of what was asked
+
+
+def request_digest(values: Mapping[str, object], files: Mapping[str, bytes]) -> str:
+    """Of everything that was asked; `values` as JSON knows them."""
+    contents = {name: digest(data) for name, data in files.items()}
+    return digest(json.dumps([values, contents], sort_keys=True, ensure_ascii=False).encode())
+
+
+class Idempotency:
+    """One key of one owner, come with the request of digest `request`. Every call may raise `ServiceUnavailable`."""
+
+    def __init__(self, jobs: Jobs, owner: Owner, key: str, request: str) -> None:
+        self._jobs = jobs
+        self._owner = owner
+        self._request = request
+        self._place = f"{owner.prefix}requests/{digest(key.encode())}.json"
+
+    def earlier(self) -> JobRecord | None:
+        """The job that this request has led to before, as it stands now; None for a new one, or one that was cut short.
+
+        Raises `KeyReused` if the key came with another request, `RequestInFlight` if the first is still being taken on.
+        """
+        note = self._note()
+        if note is None:
+            return None
+        try:
+            return self._jobs.get(self._owner, note.job_id)
+        except JobNotFound:
+            if time.time() - note.created_at < IN_FLIGHT_S:
+                raise RequestInFlight("the same request is being taken on", retry_after_s=1) from None
+            return None
+
+    def begin(self, spec: JobSpec) -> Note:
+        """Write the note for `spec`, or answer the one that a request which was cut short has left. Raises as `earlier`."""
+        note = Note(spec.id, spec.created_at, self._request)
+        try:
+            self._jobs.artifacts.put(self._place, json.dumps(asdict(note)).encode(), media_type=JSON, only_if_absent=True)
+        except ArtifactExists:
+            if self.earlier() is not None:
+                raise RequestInFlight("the same request has just been taken on", retry_after_s=1) from None
+            return self._note() or note
+        return note
+
+    def _note(self) -> Note | None:
+        try:
+            note = Note(**json.loads(self._jobs.artifacts.get(self._place)))
+        except ArtifactMissing:
+            return None
+        if note.request != self._request:
+            raise KeyReused("this key came with another request before")
+        return note

@@ -1,0 +1,320 @@
+"""What every job store promises of jobs among each other: whose turn it is, who learns and who waits, and what was seen when."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from s2edit_core.spec import Progress
+from s2edit_jobs.errors import JobNotFound, LeaseLost
+from s2edit_jobs.memory import MemoryJobStore
+from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Owner
+from s2edit_jobs.store import KEEP_EVENTS
+from tests.contract.conftest import StoreCase
+
+ANN, BOB, EVE = Owner("app", "ann"), Owner("app", "bob"), Owner("app", "eve")
+CONCEPT = "t/app/u/ann/concepts/c_1"
+REASON = Failure("numbers_not_finite", "the learning left the numbers")
+LEASE_S = 0.15
+LOOK_S = 2.0  # how often a Redis looks whether a learner is over
+
+
+def enter(case: StoreCase, job_id: str, owner: Owner = ANN, **values: object) -> JobRecord:
+    record = JobRecord(id=job_id, owner=owner, state=JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0)
+    return case.store.add(replace(record, **values))  # type: ignore[arg-type]
+
+
+def take(case: StoreCase, job_id: str | None = None, *, lease_s: float = 60) -> Lease:
+    lease = case.store.claim(job_id, lease_s=lease_s)
+    assert lease is not None
+    return lease
+
+
+def end(case: StoreCase, lease: Lease, state: JobState = JobState.SUCCEEDED) -> None:
+    case.store.finish(lease.job_id, lease.owner, Outcome(state=state, attempt=lease.attempt, finished_at=2.0))
+
+
+class TestTurns:
+    def test_owners_take_turns_and_the_oldest_job_comes_first(self, case: StoreCase) -> None:
+        for job_id in ("e_3", "e_1", "e_2", "e_4"):
+            enter(case, job_id)
+        enter(case, "e_6", BOB)
+        enter(case, "e_5", BOB)
+        order = [take(case).job_id for _ in range(6)]
+        assert order == ["e_1", "e_5", "e_2", "e_6", "e_3", "e_4"]
+        assert case.store.claim(lease_s=60) is None
+
+    def test_a_flood_does_not_hold_up_somebody_who_comes_later(self, case: StoreCase) -> None:
+        for i in range(50):
+            enter(case, f"e_{i:02}")
+        take(case)
+        enter(case, "e_98", EVE)
+        enter(case, "e_99", BOB)
+        assert {take(case).job_id for _ in range(3)} >= {"e_98", "e_99"}
+
+    def test_a_job_handed_back_and_one_whose_lease_ran_out_stand_in_the_queue_again(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        enter(case, "e_2", BOB)
+        case.store.hand_back(take(case))
+        take(case, "e_2", lease_s=LEASE_S)
+        assert take(case).job_id == "e_1"
+        assert case.store.claim(lease_s=60) is None
+        case.let_pass(LEASE_S * 1.3)
+        assert take(case).job_id == "e_2"
+
+    def test_a_lost_lease_is_seen_as_queued_again(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        old = take(case, lease_s=LEASE_S)
+        case.let_pass(LEASE_S * 1.3)
+        assert case.store.orphans() == ["e_1"]
+        assert case.store.get(ANN, "e_1").state is JobState.QUEUED
+        with pytest.raises(LeaseLost):
+            case.store.renew(old)
+
+    def test_a_canceled_job_leaves_its_place(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        enter(case, "e_2")
+        case.store.finish("e_1", ANN, Outcome(JobState.CANCELED, attempt=0, finished_at=2.0))
+        assert case.store.load(ANN) == Load(of_owner=1, in_all=1)
+        assert take(case).job_id == "e_2"
+
+    def test_what_is_not_over_is_counted(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        enter(case, "e_2")
+        enter(case, "e_3", BOB)
+        end(case, take(case, "e_1"))
+        take(case, "e_2")
+        assert case.store.load(ANN) == Load(of_owner=1, in_all=2)
+        assert case.store.load(EVE) == Load(of_owner=0, in_all=2)
+
+
+class TestLearningOnce:
+    def waiting(self, case: StoreCase, *, lease_s: float = 60) -> tuple[Lease, Lease]:
+        """e_1 learns and e_2 waits for it."""
+        enter(case, "e_1")
+        enter(case, "e_2")
+        learner, waiter = take(case, "e_1", lease_s=lease_s), take(case, "e_2")
+        assert case.store.reserve(learner, CONCEPT)
+        assert not case.store.reserve(waiter, CONCEPT)
+        return learner, waiter
+
+    def test_one_learns_and_the_other_waits_without_a_lease(self, case: StoreCase) -> None:
+        learner, waiter = self.waiting(case)
+        record = case.store.get(ANN, "e_2")
+        assert (record.state, record.attempt, record.waits_for) == (JobState.QUEUED, 0, CONCEPT)
+        with pytest.raises(LeaseLost):
+            case.store.renew(waiter)
+        assert case.store.reserve(learner, CONCEPT), "safe to repeat"
+        assert case.store.claim(lease_s=60) is None
+        assert case.store.claim("e_2", lease_s=60) is None
+        assert case.store.orphans() == []
+
+    def test_those_who_wait_are_queued_when_it_is_learned(self, case: StoreCase) -> None:
+        learner, _ = self.waiting(case)
+        assert case.store.release(learner) == ["e_2"]
+        assert case.store.release(learner) == []
+        assert case.store.get(ANN, "e_2").waits_for is None
+        assert case.store.orphans() == ["e_2"]
+        lease = take(case)
+        assert (lease.job_id, lease.attempt, lease.verdict) == ("e_2", 1, None)
+        assert case.store.reserve(lease, CONCEPT)
+
+    def test_those_who_wait_are_told_why_it_failed(self, case: StoreCase) -> None:
+        learner, _ = self.waiting(case)
+        end(case, learner, JobState.FAILED)
+        assert case.store.release(learner, REASON) == ["e_2"]
+        lease = take(case)
+        assert (lease.job_id, lease.verdict) == ("e_2", REASON)
+
+    def test_a_learner_that_loses_its_worker_stays_the_learner(self, case: StoreCase) -> None:
+        old, _ = self.waiting(case, lease_s=LEASE_S)
+        case.let_pass(LEASE_S * 1.3)
+        assert case.store.orphans() == ["e_1"]
+        new = take(case)
+        assert case.store.reserve(new, CONCEPT)
+        with pytest.raises(LeaseLost):
+            case.store.reserve(old, CONCEPT)
+        assert case.store.release(old) == []
+        assert case.store.release(new) == ["e_2"]
+
+    def test_a_learner_that_ended_without_a_word_is_noticed(self, case: StoreCase) -> None:
+        learner, _ = self.waiting(case)
+        end(case, learner)
+        case.let_pass(LOOK_S * 1.1)
+        assert case.store.orphans() == ["e_2"]
+        assert case.store.reserve(take(case), CONCEPT)
+
+    @pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.CANCELED])
+    def test_a_learner_that_is_over_holds_nothing(self, case: StoreCase, state: JobState) -> None:
+        learner, _ = self.waiting(case)
+        end(case, learner, state)
+        enter(case, "e_3")
+        assert case.store.reserve(take(case, "e_3"), CONCEPT)
+        assert case.store.release(learner) == [], "it is the next one's now"
+
+    def test_an_attempt_that_gives_up_releases_what_an_earlier_one_reserved(self, case: StoreCase) -> None:
+        """It never came to learn: the attempts before had killed their workers."""
+        self.waiting(case, lease_s=LEASE_S)
+        case.let_pass(LEASE_S * 1.3)
+        giving_up = take(case)
+        assert case.store.release(giving_up, REASON) == ["e_2"]
+
+    def test_a_waiting_job_is_canceled_at_once_and_is_not_woken(self, case: StoreCase) -> None:
+        learner, _ = self.waiting(case)
+        case.store.finish("e_2", ANN, Outcome(JobState.CANCELED, attempt=0, finished_at=2.0))
+        assert case.store.release(learner) == []
+        assert case.store.orphans() == []
+
+    def test_other_concepts_are_no_obstacle(self, case: StoreCase) -> None:
+        self.waiting(case)
+        enter(case, "e_3", BOB)
+        assert case.store.reserve(take(case, "e_3"), "t/app/u/bob/concepts/c_1")
+
+
+class TestEvents:
+    def test_every_change_is_one_event_with_the_next_number(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        lease = take(case)
+        case.store.progress(lease, Progress("learning", 1, 2))
+        case.store.request_cancel(ANN, "e_1")
+        end(case, lease, JobState.CANCELED)
+        records, whole = case.store.events(ANN, "e_1", after=0)
+        assert whole
+        assert [record.sequence for record in records] == [1, 2, 3, 4, 5]
+        states = [(record.state.value, record.phase, record.step, record.cancel_requested) for record in records]
+        assert states == [
+            ("queued", None, 0, False),
+            ("running", None, 0, False),
+            ("running", "learning", 1, False),
+            ("running", "learning", 1, True),
+            ("canceled", "learning", 1, True),
+        ]
+        assert records[-1] == case.store.get(ANN, "e_1")
+
+    def test_only_what_is_new_is_answered(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        take(case)
+        records, whole = case.store.events(ANN, "e_1", after=1)
+        assert ([record.sequence for record in records], whole) == ([2], True)
+        assert case.store.events(ANN, "e_1", after=2) == ([], True)
+
+    def test_a_gap_is_told(self, case: StoreCase) -> None:
+        enter(case, "e_1", sequence=1000)
+        assert case.store.events(ANN, "e_1", after=5)[1] is False
+
+    def test_old_events_are_dropped_and_that_is_told(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        lease = take(case)
+        for step in range(KEEP_EVENTS + 300):
+            case.store.progress(lease, Progress("learning", step, 5000))
+        records, whole = case.store.events(ANN, "e_1", after=2)
+        assert not whole
+        assert KEEP_EVENTS <= len(records) < KEEP_EVENTS + 300
+        assert records[-1].step == KEEP_EVENTS + 299
+
+    def test_where_no_event_is_kept_the_last_word_is(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        end(case, take(case))
+        if isinstance(case.store, MemoryJobStore):
+            case.store._life.jobs["e_1"].log.clear()
+        else:
+            assert case.client is not None
+            case.client.delete("s2edit:events:e_1")
+        records, whole = case.store.events(ANN, "e_1", after=1)
+        assert ([record.state for record in records], whole) == ([JobState.SUCCEEDED], False)
+        assert case.store.events(ANN, "e_1", after=3) == ([], True)
+
+    def test_events_are_their_owners(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        for owner, job_id in ((BOB, "e_1"), (ANN, "e_2")):
+            with pytest.raises(JobNotFound):
+                case.store.events(owner, job_id, after=0)
+
+    def test_a_listener_hears_of_every_job_that_changes(self, case: StoreCase) -> None:
+        stop = threading.Event()
+        heard = case.store.changes(stop)
+        assert next(heard) is None, "what came before may have been missed"
+        enter(case, "e_1")
+        enter(case, "e_2", BOB)
+        take(case, "e_1")
+        assert [next(heard) for _ in range(3)] == ["e_1", "e_2", "e_1"]
+        stop.set()
+        assert list(heard) == []
+
+
+class TestDeliveries:
+    def over(self, case: StoreCase, job_id: str = "e_1", *, webhook: bool = True) -> None:
+        enter(case, job_id, webhook=webhook)
+        end(case, take(case, job_id))
+
+    def test_a_job_that_somebody_is_to_be_told_of_is_due_once_it_is_over(self, case: StoreCase) -> None:
+        enter(case, "e_1", webhook=True)
+        assert case.store.take_delivery(lease_s=60) is None
+        end(case, take(case))
+        assert case.store.take_delivery(lease_s=60) == ("e_1", 1)
+        assert case.store.take_delivery(lease_s=60) is None
+
+    def test_a_job_that_nobody_is_to_be_told_of_never_is(self, case: StoreCase) -> None:
+        self.over(case, webhook=False)
+        assert case.store.take_delivery(lease_s=60) is None
+
+    def test_a_delivery_whose_sender_died_is_due_again(self, case: StoreCase) -> None:
+        self.over(case)
+        assert case.store.take_delivery(lease_s=LEASE_S) == ("e_1", 1)
+        case.let_pass(LEASE_S * 1.3)
+        assert case.store.take_delivery(lease_s=60) == ("e_1", 2)
+
+    def test_one_that_was_put_off_is_due_later_and_one_that_ended_never(self, case: StoreCase) -> None:
+        self.over(case)
+        case.store.take_delivery(lease_s=60)
+        case.store.put_off_delivery("e_1", LEASE_S)
+        assert case.store.take_delivery(lease_s=60) is None
+        case.let_pass(LEASE_S * 1.3)
+        assert case.store.take_delivery(lease_s=0.01) == ("e_1", 2)
+        case.store.end_delivery("e_1")
+        case.store.put_off_delivery("e_1", 0.001)
+        case.let_pass(0.05)
+        assert case.store.take_delivery(lease_s=60) is None
+
+    def test_announcing_again_brings_nothing_forward(self, case: StoreCase) -> None:
+        self.over(case)
+        case.store.take_delivery(lease_s=60)
+        case.store.announce("e_1")
+        assert case.store.take_delivery(lease_s=60) is None
+        case.forget()
+        case.store.announce("e_1")
+        assert case.store.take_delivery(lease_s=60) == ("e_1", 1)
+
+
+class TestDeadlinesAndEstimates:
+    def test_a_job_past_its_deadline_is_found_until_it_is_over(self, case: StoreCase) -> None:
+        enter(case, "e_1", deadline_at=1.0)
+        enter(case, "e_2", deadline_at=4e9)
+        enter(case, "e_3")
+        (late,) = case.store.overdue()
+        assert (late.id, late.owner, late.deadline_at) == ("e_1", ANN, 1.0)
+        end(case, take(case, "e_1"), JobState.FAILED)
+        assert case.store.overdue() == []
+
+    def test_means_follow_what_is_measured(self, case: StoreCase) -> None:
+        enter(case, "e_1", preset="instant")
+        assert case.store.outlook(ANN, "e_1").seconds == {}
+        case.store.measured("instant", {"learning": 10.0, "total": 20.0})
+        case.store.measured("instant", {"total": 30.0})
+        case.store.measured("paper", {"total": 900.0})
+        assert case.store.outlook(ANN, "e_1").seconds == pytest.approx({"learning": 10.0, "total": 22.0})
+
+    def test_who_comes_before_is_counted_by_turns(self, case: StoreCase) -> None:
+        for i in range(10):
+            enter(case, f"e_{i}")
+        enter(case, "e_90", BOB)
+        enter(case, "e_91", BOB)
+        take(case, "e_0")
+        assert (case.store.outlook(BOB, "e_90").ahead, case.store.outlook(BOB, "e_91").ahead) == (1, 3)
+        assert case.store.outlook(ANN, "e_9").ahead == 10
+        assert case.store.outlook(ANN, "e_0").ahead == 0
+        assert case.store.outlook(ANN, "e_9").running == 1
+        with pytest.raises(JobNotFound):
+            case.store.outlook(BOB, "e_9")

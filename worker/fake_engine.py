@@ -1,0 +1,115 @@
+"""The engine's twin without torch, for tests and for storms: the same steps, artifacts and errors, on bytes instead of tensors.
+
+Its results depend on its inputs alone, so that whoever knows what was asked knows what must come out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+
+from s2edit_core.errors import ArtifactMismatch
+from s2edit_core.plan import EditPlan, plan_edit
+from s2edit_core.prompts import ResolvedPrompts, resolve_prompts
+from s2edit_core.spec import EditRequest, Phase, Progress
+from worker.engine import Edited, EditInputs, Made
+
+SUBJECTS = ("woman", "man")
+
+
+def _digest(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"|".join(parts)).digest()
+
+
+@dataclass
+class FakeEngine:
+    """`steps` per phase, each lasting `step_s`; a checkpoint after every `checkpoint_every` learning steps, if that is not 0.
+
+    `on_step` is called before every step: there a test raises, waits or meddles.
+    """
+
+    steps: int = 3
+    step_s: float = 0.0
+    checkpoint_every: int = 0
+    on_step: Callable[[Progress], None] | None = None
+    learned: int = 0
+    inverted: int = 0
+    closed: int = 0  # edits that were closed before their end
+    events: list[Progress] = field(default_factory=list)
+    check: Callable[[], None] = lambda: None  # what the edit under way was given; a step here is one evaluation, so nobody calls it
+
+    def prompts(self, request: EditRequest) -> ResolvedPrompts:
+        return resolve_prompts(request, SUBJECTS)
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        prompts = self.prompts(request)
+        return plan_edit(
+            request,
+            image=inputs.image,
+            mask=inputs.mask,
+            model="fake",
+            source_prompt=prompts.source,
+            subject=prompts.subject,
+            crop=(0, 0, 64, 64),
+        )
+
+    def edit(
+        self,
+        request: EditRequest,
+        inputs: EditInputs,
+        *,
+        concept: bytes | None,
+        inversion: bytes | None,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Generator[Progress | Made, None, Edited]:
+        self.check = check or (lambda: None)
+        try:
+            plan, prompts = self.plan(request, inputs), self.prompts(request)
+            learning_steps = 0
+            if concept is None:
+                learning_steps = yield from self._learning(plan, inputs, checkpoint)
+                self.learned += 1
+                concept = b"concept" + _digest(inputs.image, inputs.mask)
+                yield Made("concept", plan.concept_id, concept, source_prompt=prompts.source, subject=prompts.subject)
+            elif concept != b"concept" + _digest(inputs.image, inputs.mask):
+                raise ArtifactMismatch("the concept was not made by this engine")
+            if inversion is None:
+                yield from self._phase("inverting")
+                self.inverted += 1
+                inversion = b"inversion" + _digest(concept)
+                yield Made("inversion", plan.inversion_id, inversion)
+            elif inversion != b"inversion" + _digest(concept):
+                raise ArtifactMismatch("the inversion was not made by this engine")
+            yield from self._phase("editing")
+            return Edited(self.result(request, inputs), {"learning_steps": learning_steps})
+        except GeneratorExit:
+            self.closed += 1
+            raise
+
+    def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
+        """What any edit of these inputs ends in."""
+        return b"png" + _digest(inputs.image, inputs.mask, self.prompts(request).target.encode())
+
+    def _learning(self, plan: EditPlan, inputs: EditInputs, checkpoint: bytes | None) -> Generator[Progress | Made, None, int]:
+        """How many steps it took now."""
+        mark = b"checkpoint" + _digest(inputs.image, inputs.mask)
+        if checkpoint is not None and not checkpoint.startswith(mark):
+            raise ArtifactMismatch("the checkpoint was not made by this engine")
+        done = int(checkpoint[len(mark) :]) if checkpoint is not None else 0
+        for progress in self._phase("learning", after=done):
+            yield progress
+            if self.checkpoint_every and progress.step % self.checkpoint_every == 0:
+                yield Made("checkpoint", plan.concept_id, mark + str(progress.step).encode(), step=progress.step)
+        return self.steps - done
+
+    def _phase(self, phase: Phase, *, after: int = 0) -> Generator[Progress, None, None]:
+        for step in range(after + 1, self.steps + 1):
+            progress = Progress(phase, step, self.steps)
+            self.events.append(progress)
+            if self.on_step is not None:
+                self.on_step(progress)
+            time.sleep(self.step_s)
+            yield progress
