@@ -1,0 +1,59 @@
+"""The methods that the quality bench compares, each a value. To add one, add a line.
+
+One that samples otherwise than by plain guidance brings an `Editing` of its own, with a dataclass's `repr`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from lab.composition import Composed
+from lab.method import Injected, Method, Reference
+from s2edit_core.spec import PRESETS, InjectionOptions, InversionOptions
+
+
+def _s2edit(title: str, preset: str, **learning: Any) -> Method:
+    chosen = PRESETS[preset]  # type: ignore[index]
+    return Method(title, chosen.steps, replace(chosen.learning, **learning), chosen.inversion)
+
+
+NULL_TEXT = PRESETS["paper"].inversion
+P2P = Injected(InjectionOptions(cross_share=0.4, self_share=0.6, blend="words"), emphasis=2.0)
+"""Refine, local blend and strengths as in the published PIE-Bench runs."""
+BALANCED = PRESETS["balanced"]
+METHODS: dict[str, Method | Reference] = {
+    "unedited": Reference("source, encoded and decoded", shows_answer=False),
+    "autoencoder": Reference("true answer, encoded and decoded", shows_answer=True),
+    "ddim": Method("DDIM + target prompt"),
+    "null-text": Method("null-text, no [I]", inversion=NULL_TEXT),
+    "null-text+p2p": Method("null-text + P2P", inversion=NULL_TEXT, editing=P2P),
+    "direct+p2p": Method("direct + P2P", inversion=InversionOptions(tier="direct"), editing=P2P),
+    "negative-prompt": Method("negative-prompt, no [I]", inversion=InversionOptions(tier="negative_prompt")),
+    "residual": Method("residual, no [I]", inversion=InversionOptions(tier="residual")),
+    "balanced-no-orthogonality": _s2edit("S²Edit balanced without orthogonality", "balanced", orthogonality=0.0),
+    "balanced-unmasked": _s2edit("S²Edit balanced without mask", "balanced", masked=False),
+    "balanced-token": _s2edit("S²Edit balanced, token only", "balanced", mode="token"),
+    # A full change of K and V moves further per step than one of low rank: a lower rate, as in Custom Diffusion against LoRA.
+    "balanced-kv": _s2edit("S²Edit balanced, full K/V", "balanced", mode="kv", kv_rate=2e-4),
+    "paper": _s2edit("S²Edit paper", "paper"),
+    "balanced": _s2edit("S²Edit balanced", "balanced"),
+    "balanced+p2p": replace(_s2edit("S²Edit balanced + P2P", "balanced"), editing=P2P),
+    "instant": _s2edit("S²Edit instant", "instant"),
+    "composed-apart": Composed("S²Edit balanced, [A] learned apart", BALANCED.steps, BALANCED.learning, BALANCED.inversion),
+    "composed-together": Composed(
+        "S²Edit balanced, [A] learned with [I]", BALANCED.steps, BALANCED.learning, BALANCED.inversion, together=True
+    ),
+}
+"""In the order of the table."""
+
+
+def chosen(names: str, among: Callable[[Method | Reference], bool] = lambda _: True) -> list[str]:
+    """The methods of a comma-separated list, or `all` of those that `among` allows. Raises `ValueError` for an unknown one."""
+    if names == "all":
+        return [name for name, method in METHODS.items() if among(method)]
+    wanted = [name.strip() for name in names.split(",")]
+    if unknown := [name for name in wanted if name not in METHODS]:
+        raise ValueError(f"unknown method {unknown[0]!r}; known are {', '.join(METHODS)}, or all")
+    return wanted

@@ -1,0 +1,93 @@
+"""PSNR and SSIM of 8-bit pictures, whole or in a region. Pictures are `(H, W, 3)` uint8 arrays of equal shape."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+Picture = NDArray[np.uint8]
+Region = NDArray[np.bool_]
+
+VISIBLE = 8
+"""A pixel belongs to the changed region if the truth differs from the source by more than this many 8-bit levels."""
+RADIUS, SIGMA = 5, 1.5
+"""Of SSIM's Gaussian window: 11 × 11 pixels."""
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+SMALLEST_MSE = 1e-3
+"""Of 8-bit levels squared: equal pictures get 78.1 dB, so that means and intervals stay finite."""
+
+
+def changed_region(source: Picture, truth: Picture) -> Region:
+    """`(H, W)`: where an edit truly changes something, by more than `VISIBLE` levels in some channel."""
+    _alike(source, truth)
+    difference = np.abs(source.astype(np.int16) - truth.astype(np.int16)).max(axis=2)
+    changed: Region = difference > VISIBLE
+    return changed
+
+
+def mse(a: Picture, b: Picture, where: Region | None = None) -> float:
+    """Mean squared difference of 8-bit levels over the pixels of `where` (all of them if None) and the three channels."""
+    _alike(a, b)
+    if where is not None and not where.any():
+        raise ValueError("the region is empty: there is nothing to compare")
+    difference = a.astype(np.float64) - b.astype(np.float64)
+    return float(np.square(difference if where is None else difference[where]).mean())
+
+
+def psnr(a: Picture, b: Picture, where: Region | None = None) -> float:
+    """Peak signal-to-noise ratio in dB; at most 78.1 (`SMALLEST_MSE`)."""
+    return psnr_of(mse(a, b, where))
+
+
+def psnr_of(squared: float) -> float:
+    """dB of a mean squared difference of 8-bit levels."""
+    return 10 * math.log10(255**2 / max(squared, SMALLEST_MSE))
+
+
+def ssim_map(a: Picture, b: Picture) -> NDArray[np.float64]:
+    """Structural similarity around each pixel, `(H, W)` in −1..1, mean of the channels (Wang et al. 2004).
+
+    Gaussian window of σ 1.5 over 11 × 11 pixels, K1 = 0.01, K2 = 0.03, population covariance; edges are mirrored. These are the
+    numbers of scikit-image's `structural_similarity(…, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`.
+    """
+    _alike(a, b)
+    if min(a.shape[:2]) <= 2 * RADIUS:
+        raise ValueError(f"SSIM needs pictures of more than {2 * RADIUS} pixels a side, got {a.shape[1]} × {a.shape[0]}")
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    mean_x, mean_y, xx, yy, xy = (_smooth(each) for each in (x, y, x * x, y * y, x * y))
+    covariance, variances = xy - mean_x * mean_y, (xx - mean_x**2) + (yy - mean_y**2)
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    structure = (2 * covariance + C2) / (variances + C2)
+    similarity: NDArray[np.float64] = (luminance * structure).mean(axis=2)
+    return similarity
+
+
+def ssim(a: Picture, b: Picture, where: Region | None = None) -> float:
+    """Mean of the map over `where`. With None over all pixels whose window lies in the picture, as it is published."""
+    similarity = ssim_map(a, b)
+    if where is None:
+        return float(similarity[RADIUS:-RADIUS, RADIUS:-RADIUS].mean())
+    if not where.any():
+        raise ValueError("the region is empty: there is nothing to compare")
+    return float(similarity[where].mean())
+
+
+def _smooth(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`(H, W, 3)` under the Gaussian window."""
+    steps = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
+    window = torch.exp(-(steps**2) / (2 * SIGMA**2))
+    window = window / window.sum()
+    padded = np.pad(x, ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)), mode="symmetric")
+    planes = torch.from_numpy(padded).permute(2, 0, 1)[:, None]
+    smooth = functional.conv2d(functional.conv2d(planes, window[None, None, :, None]), window[None, None, None, :])
+    result: NDArray[np.float64] = smooth[:, 0].permute(1, 2, 0).numpy()
+    return result
+
+
+def _alike(a: Picture, b: Picture) -> None:
+    if a.shape != b.shape or a.ndim != 3 or a.dtype != np.uint8 or b.dtype != np.uint8:
+        raise ValueError(f"two (H, W, 3) uint8 pictures of one shape are needed, got {a.shape} {a.dtype} and {b.shape} {b.dtype}")

@@ -1,0 +1,36 @@
+"""A tiny pipeline, and a jury of networks that were never trained: what is shown here doesn't depend on what they know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from lab.judge import NAMES, Judge
+from lab.judge import _Network as JudgeNetwork
+from lab.quality import Jury
+from lab.regressor import PARAMETERS, Regressor
+from lab.regressor import _Network as RegressorNetwork
+from s2edit_core.pipeline import S2EditPipeline
+from tests.tiny import tiny_backbone
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def pipe() -> S2EditPipeline:
+    return S2EditPipeline(tiny_backbone(dtype=torch.float32))
+
+
+@pytest.fixture(scope="session")
+def jury() -> Jury:
+    torch.manual_seed(0)
+    judge, regressor = JudgeNetwork().eval(), RegressorNetwork().eval()
+    return Jury(Judge(judge, dict.fromkeys(NAMES, 0.5)), Regressor(regressor, dict.fromkeys(PARAMETERS, 1.0)))
