@@ -14,7 +14,10 @@ from cli.client import EditClient, ServiceError
 from cli.display import console, errors, follow, save
 from cli.doctor import examine, examine_model
 from cli.service import WORKER_APP, Address, Service, StartFailed, parts
+from s2edit_jobs.bootstrap import NotConfigured, build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedisError
+from s2edit_jobs.errors import ServiceUnavailable
+from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.settings import Settings
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -89,6 +92,16 @@ def doctor() -> None:
         console.print(finding.text, markup=False, soft_wrap=True)
         broken |= finding.verdict == "broken"
     raise typer.Exit(1 if broken else 0)
+
+
+@app.command()
+def rebuild() -> None:
+    """Enter every unfinished edit of the object store into Redis again. Workers do this by themselves when Redis was emptied."""
+    try:
+        entered = Jobs(build_services(_settings())).rebuild()
+    except (NotConfigured, ServiceUnavailable) as error:
+        _fail(str(error))
+    console.print(f"{entered} unfinished edits are in the job store")
 
 
 Picture = Annotated[Path | None, typer.Option(exists=True, dir_okay=False)]

@@ -94,6 +94,7 @@ class Service:
         env = self.environment(redis_url)
         listen = ["--host", self.address.host, "--port", str(self.address.port)]
         api = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", *listen, "--no-server-header", "--no-access-log"]
+        api += ["--timeout-graceful-shutdown", "3"]  # streams would hold it up
         worker = [sys.executable, "-m", "celery", "-A", self.worker_app, "worker", "--pool", "solo", "--concurrency", "1"]
         worker += ["--hostname", f"s2edit-{self.address.port}@%h", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
         return [Command("API", api, env, self._log("api")), Command("worker", worker, env, self._log("worker"))]

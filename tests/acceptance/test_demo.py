@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,19 +109,27 @@ def test_outside_the_edit_mask_no_pixel_changes(demo: Demo, number: int) -> None
     assert demo.report(number)["outside_edit_mask"]["max_level_difference"] == 0
 
 
-def test_inside_the_mask_the_edits_do_what_was_asked(demo: Demo) -> None:
-    """Nearer to the true answer, which the portrait world can draw, than the photo is: where the two differ."""
+@pytest.mark.parametrize(
+    ("number", "changes"), [(1, {"hair_colour": "red"}), (2, {"expression": "smiling", "glasses": True})], ids=["hair", "smile"]
+)
+def test_inside_the_mask_the_edits_do_what_was_asked(demo: Demo, number: int, changes: dict[str, Any]) -> None:
+    """The judge sees what was asked for and none of the rest changed; and where the true answer differs from the photo, the
+    result is nearer to it than the photo is.
+    """
     from cli.demo import PERSON
     from lab.dataset import HELD_OUT
+    from lab.judge import load_judge
     from lab.portraits import render, replace_attributes, sample_person
+    from s2edit_core.canvas import to_tensor
 
-    person = sample_person(HELD_OUT + PERSON)
+    answer = replace_attributes(sample_person(HELD_OUT + PERSON), **changes)
+    result = demo.picture(f"result-{number}.png")
+    assert load_judge()(to_tensor(result)[None]) == [asdict(answer.attributes)]
     source = np.asarray(demo.picture("source.png"), dtype=np.float64)
-    for number, changes in ((1, {"hair_colour": "red"}), (2, {"expression": "smiling", "glasses": True})):
-        truth = np.asarray(render(replace_attributes(person, **changes)), dtype=np.float64)
-        changed = np.abs(truth - source).max(axis=2) > 24
-        result = np.asarray(demo.picture(f"result-{number}.png"), dtype=np.float64)
-        assert np.square(result - truth)[changed].mean() < np.square(source - truth)[changed].mean(), f"edit {number}"
+    truth = np.asarray(render(answer), dtype=np.float64)
+    changed = np.abs(truth - source).max(axis=2) > 24
+    pixels = np.asarray(result, dtype=np.float64)
+    assert np.square(pixels - truth)[changed].mean() < np.square(source - truth)[changed].mean() / 2
 
 
 def test_the_demo_tells_links_files_seconds_and_how_to_go_on(demo: Demo) -> None:

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from redis import Redis
 from typer.testing import CliRunner
 
 from cli.main import app
 from cli.service import free_port
+from s2edit_core.spec import EditRequest
+from s2edit_jobs.bootstrap import build_services
+from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.jobs import Jobs, Upload
+from s2edit_jobs.record import Owner
+from s2edit_jobs.settings import Settings
 
 runner = CliRunner()
 
@@ -50,3 +57,24 @@ def test_doctor_ends_with_one_when_something_is_broken(tmp_path: Path, monkeypat
     result = runner.invoke(app, ["doctor"])
     assert result.exit_code == 1
     assert "broken" in result.output
+
+
+def test_a_rebuild_enters_what_redis_has_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        monkeypatch.setenv("S2EDIT_REDIS_URL", server.url)
+        monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
+        services = build_services(Settings())
+        jobs = Jobs(services)
+        files = {"image": Upload(b"photo", "image/png"), "mask": Upload(b"mask", "image/png")}
+        accepted = jobs.accept(jobs.draft(Owner("app", "ann"), EditRequest(prompt="a woman"), files), files)
+        Redis.from_url(server.url).flushall()
+        result = runner.invoke(app, ["rebuild"])
+        assert (result.exit_code, result.output) == (0, "1 unfinished edits are in the job store\n")
+        assert services.store.orphans() == [accepted.id]
+
+
+def test_a_rebuild_without_a_redis_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
+    result = runner.invoke(app, ["rebuild"])
+    assert result.exit_code == 1
+    assert "S2EDIT_REDIS_URL" in result.output
