@@ -67,6 +67,9 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The same request is under way",
         "A request with this Idempotency-Key is being taken on: ask again.",
     ),
+    jobs.BeingErased: Kind(
+        409, "being_erased", "The user is being erased", "Everything of this user is being erased: ask again when that is done."
+    ),
     jobs.TooManyEdits: Kind(
         429,
         "too_many_edits",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
@@ -209,6 +209,22 @@ class Identity(BaseModel):
     source_prompt: Annotated[str | None, Field(examples=["a photo of a [I] woman"])]
     subject: Annotated[str | None, Field(examples=["woman"])]
     created_at: datetime
+
+
+class Receipt(BaseModel):
+    """That it was erased. `receipt` says the same as a signed JWT (ES256), for whoever wants proof; keys: `GET /receipts/keys`."""
+
+    erased: Literal["user", "edit", "identity"]
+    id: str
+    objects: Annotated[int, Field(description="How many stored objects were deleted")]
+    erased_at: datetime
+    receipt: Annotated[str, Field(examples=["eyJhbGciOiJFUzI1NiIsInR5cCI6InMyZWRpdC1yZWNlaXB0K2p3dCJ9.eyJlcmFzZWQi….…"])]
+
+
+class KeySet(BaseModel):
+    """A JWK Set (RFC 7517)."""
+
+    keys: list[dict[str, Any]]
 
 
 class Health(BaseModel):

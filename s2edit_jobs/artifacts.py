@@ -6,7 +6,7 @@ Keys (contract, DESIGN §4): everything of a user lies under `t/<tenant>/u/<user
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from s2edit_jobs.record import Owner
@@ -50,6 +50,9 @@ class ArtifactStore(Protocol):
 
     def delete_prefix(self, prefix: str) -> int:
         """Delete every object whose key begins with `prefix`, which must not be empty; how many there were."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete these objects; a key without one is no error."""
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         """A URL that serves the object for `expires_s` seconds; as an attachment named `filename` if given."""

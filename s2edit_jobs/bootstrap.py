@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,12 +82,16 @@ def _signing_key(settings: Settings) -> str:
     return kept_key(settings.data_dir / "signing.key")
 
 
-def kept_key(path: Path) -> str:
+def _random_key() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def kept_key(path: Path, make: Callable[[], str] = _random_key) -> str:
     """The key in `path`, made at first use, readable by its owner only. Processes that start together agree on one."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".signing-") as file:  # mode 0600
-            file.write(secrets.token_urlsafe(32))
+            file.write(make())
             file.flush()
             os.fsync(file.fileno())
             with contextlib.suppress(FileExistsError):  # another process was first: its key holds

@@ -9,6 +9,7 @@ JobsError
 ├── KeyReused               an idempotency key came back with another request
 ├── Overloaded              no more can be taken on now; `retry_after_s` says when to ask again
 │   ├── RequestInFlight     the same request is being taken on at this moment
+│   ├── BeingErased         all that this owner has is being erased at this moment
 │   ├── TooManyEdits        this owner has too many unfinished edits
 │   └── QueueFull           all owners together have
 └── ServiceUnavailable      Redis or the object store does not answer; trying again may help
@@ -57,6 +58,10 @@ class Overloaded(JobsError):
 
 
 class RequestInFlight(Overloaded):
+    pass
+
+
+class BeingErased(Overloaded):
     pass
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -23,6 +23,8 @@ from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavail
 
 TEMPORARY = ".writing"
 """Folder of half-written files; no key begins with a dot."""
+ABANDONED_S = 20.0
+"""Nothing takes as long as this to write: the file's writer is dead."""
 
 
 class FilesystemArtifactStore:
@@ -65,15 +67,14 @@ class FilesystemArtifactStore:
     def delete_prefix(self, prefix: str) -> int:
         if not prefix:
             raise ValueError("an empty prefix would delete everything")
-        deleted = 0
         with _translated():
-            for key in sorted(self._keys(prefix)):
-                path = self._path(key)
-                with contextlib.suppress(FileNotFoundError):
-                    path.unlink()
-                    deleted += 1
-                self._remove_empty(path.parent)
-        return deleted
+            self._drop_abandoned()
+            return sum(self._delete(key) for key in sorted(self._keys(prefix)))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        with _translated():
+            for key in keys:
+                self._delete(key)
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         expires = str(int(self._clock()) + expires_s)
@@ -136,6 +137,22 @@ class FilesystemArtifactStore:
             while folder != self.root.parent:
                 _sync_folder(folder)
                 folder = folder.parent
+
+    def _delete(self, key: str) -> bool:
+        path = self._path(key)
+        try:
+            path.unlink()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return False
+        self._remove_empty(path.parent)
+        return True
+
+    def _drop_abandoned(self) -> None:
+        """Half-written files of processes that were killed: nobody else would remove them, and nobody knows whose they were."""
+        for path in (self.root / TEMPORARY).glob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                if self._clock() - path.stat().st_mtime > ABANDONED_S:
+                    path.unlink()
 
     def _remove_empty(self, folder: Path) -> None:
         """Remove `folder` and its parents as far as they are empty."""

@@ -21,6 +21,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import (
     ArtifactExists,
     ArtifactMissing,
+    BeingErased,
     IdentityNotFound,
     JobNotFound,
     QueueFull,
@@ -35,12 +36,20 @@ log = structlog.get_logger(__name__)
 JSON = "application/json"
 DEADLINE = "deadline_exceeded"
 """Code of a job that was not done when its deadline passed."""
+ERASE_S = 5
+"""What a user's app is told to wait while everything of the user is being erased."""
 BUSY_S = 10
 """What an owner with too many unfinished jobs is told to wait."""
+CHECKPOINTS = "checkpoint-"
+"""Beside an identity that is being learned: the beginning of the names of its states."""
+INVERSION_NOTE = "inversion-"
+"""Beside an identity: the beginning of the names of the notes about what was made with it; an inversion's id follows."""
 PHASES = get_args(Phase)
 PENDING = "pending/"
 """Prefix of the notes about accepted jobs that could not be entered in the job store; empty in good times."""
 EXTENSIONS: Mapping[str, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+ERASING = "erasing/"
+"""Prefix of the notes about owners who are being erased at this moment."""
 _JOB_ID = re.compile(r"e_[0-9a-f]{32}")
 _CONCEPT_ID = re.compile(r"c_[0-9a-f]{32}")
 
@@ -71,6 +80,11 @@ class Identity:
         values: dict[str, Any] = json.loads(data)
         inputs = {name: InputFile(**file) for name, file in values.pop("inputs").items()}
         return cls(**values, inputs=inputs)
+
+
+def erasing_key(owner: Owner) -> str:
+    """Of the note that everything of this owner is being erased. It does not tell who that is to whoever reads keys."""
+    return f"{ERASING}{digest(owner.prefix.encode())[:32]}"
 
 
 def new_job_id(now: float | None = None) -> str:
@@ -173,10 +187,11 @@ class Jobs:
         return JobSpec(job_id, owner, now, request, inputs, deadline_at=deadline_at, webhook_url=webhook_url)
 
     def admit(self, owner: Owner) -> None:
-        """Raises `TooManyEdits` or `QueueFull`. Requests that come at the same moment may pass together.
+        """Raises `TooManyEdits`, `QueueFull` or `BeingErased`. Requests that come at the same moment may pass together.
 
         While the job store is down nobody is refused: then accepting waits for nothing but the object store.
         """
+        self._check_not_erasing(owner)
         settings = self._services.settings
         try:
             load = self._store.load(owner)
@@ -190,7 +205,7 @@ class Jobs:
     def accept(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobRecord:
         """Take the job on. Once its spec is stored it can't be lost: a queue or job store that is down only delays it.
 
-        Raises `ArtifactsUnavailable`; then the app should ask again.
+        Raises `ArtifactsUnavailable` or `BeingErased`; then the app should ask again.
         """
         for name, upload in files.items():
             self.artifacts.put(spec.inputs[name].key, upload.data, media_type=upload.media_type)
@@ -198,15 +213,67 @@ class Jobs:
         if spec.webhook_url is not None:
             self.artifacts.put(OUTBOX + spec.id, spec_key.encode(), media_type="text/plain")
         self.artifacts.put(spec_key, spec.to_json(), media_type=JSON)
-        record = first_record(spec)
+        record, pending = first_record(spec), False
         try:
             record = self._store.add(record)
         except ServiceUnavailable:
             log.warning("the job store is down: the job is entered later", action="job_pending", job_id=spec.id)
             self.artifacts.put(f"{PENDING}{spec.id}", spec_key.encode(), media_type="text/plain")
-            return record
-        self._ring(spec.id)
+            pending = True
+        self._check_whole(spec, files)
+        if not pending:
+            self._ring(spec.id)
         return record
+
+    def _check_whole(self, spec: JobSpec, files: Mapping[str, Upload]) -> None:
+        """Look again, after all was written: an erasure that began meanwhile may have taken some of it and missed the rest.
+
+        Raises `BeingErased`, and takes the rest back. One that begins only now finds everything in its place.
+        """
+        folder = edit_key(spec.owner, spec.id, "")
+        there = set(self.artifacts.list(folder))
+        try:
+            self._check_not_erasing(spec.owner)
+            if not there >= {f"{folder}spec.json", *(spec.inputs[name].key for name in files)}:
+                raise BeingErased("a part of the request was erased before it was taken on", retry_after_s=1)
+        except BeingErased:
+            self.drop(spec.owner, spec.id)
+            raise
+
+    def _check_not_erasing(self, owner: Owner) -> None:
+        if self.artifacts.exists(erasing_key(owner)):
+            raise BeingErased("everything of this user is being erased", retry_after_s=ERASE_S)
+
+    def drop(self, owner: Owner, job_id: str) -> int:
+        """Remove all there is of the job, in both stores; how many objects. Who works on it notices, and writes nothing more.
+
+        The spec goes first: by it the worker sees, after each write, whether the job still is.
+        """
+        folder = edit_key(owner, job_id, "")
+        self.artifacts.delete_prefix(f"{folder}spec.json")
+        learning = self._store.erase(owner, job_id)
+        if learning is not None:  # nobody goes on with that
+            self.artifacts.delete_prefix(f"{learning.rpartition('/')[0]}/{CHECKPOINTS}")
+        for note in (OUTBOX, PENDING):
+            self.artifacts.delete_prefix(note + job_id)
+        return 1 + self.artifacts.delete_prefix(folder)
+
+    def put_for(self, owner: Owner, job_id: str, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
+        """Write something that the job has made, then look whether the job still is: if not, the write is taken back.
+
+        So, whichever comes first, of a write and an erasure nothing is left. Raises `JobNotFound`, and what `put` raises.
+        """
+        taken = False
+        try:
+            self.artifacts.put(key, data, media_type=media_type, only_if_absent=only_if_absent)
+        except ArtifactExists:
+            taken = True
+        if not self.artifacts.exists(edit_key(owner, job_id, "spec.json")):
+            if not taken:
+                self.artifacts.delete_prefix(key)
+            raise JobNotFound(job_id)
+        if taken:
+            raise ArtifactExists(key)
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
         """Where the job stands. `JobNotFound` if this owner has none of that id."""
@@ -242,7 +309,7 @@ class Jobs:
                 self.spec(record.owner, record.id)
                 self.finish(record.owner, record.id, outcome)
             except JobNotFound:  # erased: nothing is written for it any more
-                self._store.finish(record.id, record.owner, outcome)
+                self._store.erase(record.owner, record.id)
         return len(late)
 
     def cancel(self, owner: Owner, job_id: str) -> JobRecord:
@@ -257,10 +324,13 @@ class Jobs:
         return self.finish(owner, job_id, Outcome(state=JobState.CANCELED, attempt=record.attempt, finished_at=time.time()))
 
     def finish(self, owner: Owner, job_id: str, outcome: Outcome) -> JobRecord:
-        """End the job. The first outcome that reaches the object store is the one that stands, whoever asks."""
+        """End the job. The first outcome that reaches the object store is the one that stands, whoever asks.
+
+        `JobNotFound` if it was erased.
+        """
         key = edit_key(owner, job_id, "outcome.json")
         try:
-            self.artifacts.put(key, outcome.to_json(), media_type=JSON, only_if_absent=True)
+            self.put_for(owner, job_id, key, outcome.to_json(), media_type=JSON, only_if_absent=True)
         except ArtifactExists:
             outcome = Outcome.from_json(self.artifacts.get(key))
         try:
@@ -331,7 +401,7 @@ class Jobs:
             inputs=copies,
         )
         try:
-            self.artifacts.put(key, identity.to_json(), media_type=JSON, only_if_absent=True)
+            self.put_for(spec.owner, spec.id, key, identity.to_json(), media_type=JSON, only_if_absent=True)
         except ArtifactExists:
             log.info("the identity was kept by another job", action="identity_exists", job_id=spec.id)
 
@@ -346,7 +416,7 @@ class Jobs:
     def _copy(self, spec: JobSpec, concept_id: str, name: str) -> InputFile:
         file = spec.inputs[name]
         copy = replace(file, key=concept_key(spec.owner, concept_id, name + EXTENSIONS.get(file.media_type, "")))
-        self.artifacts.put(copy.key, self.artifacts.get(file.key), media_type=file.media_type)
+        self.put_for(spec.owner, spec.id, copy.key, self.artifacts.get(file.key), media_type=file.media_type)
         return copy
 
     def _ring(self, job_id: str) -> None:
@@ -361,12 +431,19 @@ class Jobs:
         outcome = self.outcome(owner, job_id)
         if outcome is not None:
             return final_record(spec, outcome)
-        return self._store.add(known_again(spec))
+        return self._add_again(spec)
+
+    def _add_again(self, spec: JobSpec) -> JobRecord:
+        """`JobNotFound` if it was erased meanwhile."""
+        record = self._store.add(known_again(spec))
+        if not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json")):
+            self._store.erase(spec.owner, spec.id)
+            raise JobNotFound(spec.id)
+        return record
 
     def _enter(self, spec_key: str) -> bool:
         try:
-            spec = JobSpec.from_json(self.artifacts.get(spec_key))
-        except ArtifactMissing:  # erased meanwhile
+            self._add_again(JobSpec.from_json(self.artifacts.get(spec_key)))
+        except (ArtifactMissing, JobNotFound):  # erased meanwhile
             return False
-        self._store.add(known_again(spec))
         return True

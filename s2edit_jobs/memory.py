@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
@@ -59,6 +59,11 @@ class MemoryArtifactStore:
             for key in keys:
                 del self.objects[key]
         return len(keys)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        with self._lock:
+            for key in keys:
+                self.objects.pop(check_key(key), None)
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         query = {"expires": int(self._clock()) + expires_s} | ({"name": filename} if filename else {})
@@ -261,6 +266,30 @@ class MemoryJobStore:
             rank = lines.get(owner, []).index(job_id) if job_id in lines.get(owner, []) else None
             ahead = 0 if rank is None else rank + sum(min(len(lines[one]), rank + 1) for one in lines if one != owner)
             return Outlook(ahead, running, dict(self._life.pace.get(record.preset, {})))
+
+    def erase(self, owner: Owner, job_id: str) -> str | None:
+        with self._lock:
+            life, entry = self._life, self._life.jobs.get(job_id)
+            if entry is None or entry.record.owner != owner:
+                return None
+            del life.jobs[job_id]
+            learned = [concept for concept, learner in life.learners.items() if learner == job_id]
+            for concept in learned:
+                del life.learners[concept]
+            self.end_delivery(job_id)
+            self._leave(owner)
+            self._tell(job_id)
+            return learned[0] if learned and not entry.record.state.over else None
+
+    def erase_owner(self, owner: Owner) -> int:
+        with self._lock:
+            records = [entry.record for entry in self._life.jobs.values() if entry.record.owner == owner]
+            for record in records:
+                self.erase(owner, record.id)
+            return sum(record.state is JobState.RUNNING for record in records)
+
+    def compact(self) -> bool:
+        return True
 
     def lost(self) -> str | None:
         with self._lock:

@@ -228,6 +228,26 @@ return answer(id)
 """
 )
 
+# ARGV: id, tenant, user. Answers whether a worker held it, and what it was learning.
+ERASE = (
+    _PRELUDE
+    + """
+if not owned(id, ARGV[2], ARGV[3]) then return { 0, '' } end
+local running, holds, waits_for = value(id, 'state') == 'running', value(id, 'holds'), value(id, 'waits_for')
+leave(id)
+redis.call('ZREM', due, id)
+redis.call('ZREM', deadlines, id)
+redis.call('ZREM', P .. 'outbox', id)
+redis.call('HDEL', P .. 'tries', id)
+redis.call('SREM', P .. 'open:' .. owner(id), id)
+if waits_for ~= '' then redis.call('SREM', P .. 'waiters:' .. waits_for, id) end
+if holds ~= '' and redis.call('GET', P .. 'learner:' .. holds) == id then redis.call('DEL', P .. 'learner:' .. holds) end
+redis.call('DEL', job(id), P .. 'events:' .. id)
+redis.call('PUBLISH', P .. 'changes', id)
+return { running and 1 or 0, holds }
+"""
+)
+
 # ARGV: id, fence, what to add to the attempts.
 HAND_BACK = (
     _PRELUDE

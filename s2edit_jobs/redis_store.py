@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any, cast
@@ -22,6 +24,7 @@ from s2edit_core.spec import Progress
 from s2edit_jobs import redis_scripts as scripts
 from s2edit_jobs.errors import JobNotFound, LeaseLost, StoreUnavailable
 from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
+from s2edit_jobs.redis_disk import compact
 from s2edit_jobs.store import KEEP_EVENTS
 
 CHANGES = "s2edit:changes"
@@ -35,6 +38,9 @@ NEWEST = 0.2
 """Weight of the newest measurement in a mean of seconds."""
 LET_ALONE_S = 0.3
 """How long a Redis that hung is not asked again."""
+COMPACT_S = 30.0
+SCAN = 1000
+"""Keys that are looked at in one go."""
 LISTEN_S = 1.0
 """How soon a listener sees that it is to stop; and the pause before it subscribes again."""
 
@@ -70,6 +76,7 @@ class RedisJobStore:
         self._outlook = script(scripts.OUTLOOK)
         self._take_delivery = script(scripts.TAKE_DELIVERY)
         self._put_off_delivery = script(scripts.PUT_OFF_DELIVERY)
+        self._erase = script(scripts.ERASE)
 
     def add(self, record: JobRecord) -> JobRecord:
         fields = [part for name, value in _fields(record).items() for part in (name, value)]
@@ -213,6 +220,38 @@ class RedisJobStore:
         ahead, running, pace = said
         return Outlook(int(ahead), int(running), {phase: float(seconds) for phase, seconds in _mapping(pace).items()})
 
+    def erase(self, owner: Owner, job_id: str) -> str | None:
+        with self._asking():
+            said = self._erase(args=[job_id, owner.tenant, owner.user])
+        return said[1] or None
+
+    def erase_owner(self, owner: Owner) -> int:
+        """Looks at every key: an owner's finished jobs stand in no index, and this must not depend on one."""
+        who = f"{owner.tenant}/{owner.user}"
+        names = re.compile(rf"s2edit:[a-z_]+:({re.escape(who)}(:.*)?|{re.escape(owner.prefix)}.*)")
+        running = 0
+        with self._asking():
+            for keys in _in_parts(self._redis.scan_iter(count=SCAN), SCAN):
+                if found := [key for key in keys if names.fullmatch(key)]:
+                    self._redis.unlink(*found)
+                jobs = [key for key in keys if key.startswith(_key(""))]
+                asked = self._redis.pipeline(transaction=False)
+                for key in jobs:
+                    asked.hmget(key, ["tenant", "user"])
+                for key, whose in zip(jobs, asked.execute(), strict=True):
+                    if whose == [owner.tenant, owner.user]:
+                        running += int(self._erase(args=[key.removeprefix(_key("")), owner.tenant, owner.user])[0])
+            self._redis.zrem("s2edit:turns", who)
+        return running
+
+    def compact(self) -> bool:
+        with (
+            self._asking(),
+            # A fork of a large server takes longer than any other call may.
+            redis.Redis.from_url(self._url, decode_responses=True, socket_timeout=COMPACT_S, socket_connect_timeout=2.0) as client,
+        ):
+            return compact(client, timeout_s=COMPACT_S)
+
     def lost(self) -> str | None:
         with self._asking():
             self._redis.set(LIFE, secrets.token_hex(8), nx=True)
@@ -248,6 +287,12 @@ class RedisJobStore:
 
 def _key(job_id: str) -> str:
     return f"s2edit:job:{job_id}"
+
+
+def _in_parts(keys: Iterable[str], size: int) -> Iterator[Sequence[str]]:
+    all_keys = iter(keys)
+    while part := list(itertools.islice(all_keys, size)):
+        yield part
 
 
 def _mapping(flat: list[str]) -> dict[str, str]:

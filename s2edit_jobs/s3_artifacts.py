@@ -5,7 +5,7 @@ It needs only what such servers share: SigV4, path-style addresses, plain PUT wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
@@ -87,7 +87,14 @@ class S3ArtifactStore:
             for keys in self._pages(prefix):
                 self._delete(keys)
                 deleted += len(keys)
+            self._delete_versions(prefix)
         return deleted
+
+    def delete(self, keys: Iterable[str]) -> None:
+        chosen = [check_key(key) for key in keys]
+        with _translated(""):
+            for start in range(0, len(chosen), MAX_PAGE):
+                self._delete(chosen[start : start + MAX_PAGE])
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         attachment = {"ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}"} if filename else {}
@@ -102,10 +109,31 @@ class S3ArtifactStore:
                 yield keys
 
     def _delete(self, keys: Sequence[str]) -> None:
-        objects: Sequence[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys]
+        self._delete_objects([{"Key": key} for key in keys])
+
+    def _delete_objects(self, objects: Sequence[ObjectIdentifierTypeDef]) -> None:
         answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
         if errors := answer.get("Errors"):
-            raise ArtifactsUnavailable(f"{len(errors)} of {len(keys)} objects could not be deleted: {errors[0].get('Code')}")
+            raise ArtifactsUnavailable(f"{len(errors)} of {len(objects)} objects could not be deleted: {errors[0].get('Code')}")
+
+    def _delete_versions(self, prefix: str) -> None:
+        """In a bucket with versioning, deleting only hides: what lies behind is deleted too, and the marks that hide it.
+
+        A server without versioning says so, or refuses the question.
+        """
+        try:
+            if "Status" not in self._client.get_bucket_versioning(Bucket=self._bucket):
+                return
+        except ClientError as error:
+            if _code(error) in DOWN:
+                raise
+            return
+        while True:  # the first page each time: a mark to go on from would be deleted with its page
+            page = self._client.list_object_versions(Bucket=self._bucket, Prefix=prefix, MaxKeys=self._page_size)
+            versions = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+            if not versions:
+                return
+            self._delete_objects([{"Key": one["Key"], "VersionId": one["VersionId"]} for one in versions])
 
     def _put(self, key: str, data: bytes, media_type: str, only_if_absent: bool) -> None:
         with _translated(key):

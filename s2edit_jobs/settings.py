@@ -69,6 +69,10 @@ class Settings(BaseSettings):
         default=None,
         description="Key that signs the URLs of files in the data folder. Empty: one is made and kept in the data folder",
     )
+    receipt_key: SecretStr | None = Field(
+        default=None,
+        description="Private key that signs receipts of erasures: EC P-256 in PEM. Empty: one is made and kept in the data folder",
+    )
     webhook_secrets: SecretStr | None = Field(
         default=None,
         description="Keys that sign webhooks, each whsec_ and base64 of 24 to 64 bytes, separated by spaces: while keys change, "

@@ -96,6 +96,18 @@ class JobStore(Protocol):
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         """`JobNotFound` as in `get`."""
 
+    def erase(self, owner: Owner, job_id: str) -> str | None:
+        """Keep nothing of the job, not even that it was: its lease is lost, its place in every line is gone. Safe to repeat.
+
+        The concept that it had reserved and not released, if any.
+        """
+
+    def erase_owner(self, owner: Owner) -> int:
+        """`erase` every job of the owner, and whatever else is kept under that name; how many of them a worker was at."""
+
+    def compact(self) -> bool:
+        """Rewrite what the store keeps on the disk, so that nothing erased is left there; False if it must not do that."""
+
     def lost(self) -> str | None:
         """None while the store has all jobs. For a new or emptied store: the name of its present life, for `restored`."""
 

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -14,7 +15,7 @@ from standardwebhooks import Webhook
 
 from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ArtifactMissing, ServiceUnavailable
+from s2edit_jobs.errors import ArtifactMissing, JobNotFound, ServiceUnavailable
 from s2edit_jobs.jobs import JSON, Jobs
 from s2edit_jobs.record import JobSpec, Outcome
 from s2edit_jobs.webhooks import OUTBOX, delay_s, message, message_id
@@ -79,7 +80,9 @@ class Messenger:
             return
         told = {"delivered_at": time.time() if delivered else None, "tries": tries, "said": said}
         artifacts = self._services.artifacts
-        artifacts.put(edit_key(spec.owner, spec.id, "webhook.json"), json.dumps(told).encode(), media_type=JSON)
+        with suppress(JobNotFound):  # erased while it was told
+            place = edit_key(spec.owner, spec.id, "webhook.json")
+            self._jobs.put_for(spec.owner, spec.id, place, json.dumps(told).encode(), media_type=JSON)
         artifacts.delete_prefix(OUTBOX + spec.id)
         self._services.store.end_delivery(spec.id)
 

@@ -8,6 +8,7 @@ import time
 import structlog
 
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.erasure import Erasure
 from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.jobs import Jobs
 
@@ -15,7 +16,8 @@ log = structlog.get_logger(__name__)
 
 
 PENDING_S = 5.0
-"""Seconds between two looks for jobs accepted while the job store was down: each lists a folder of the object store."""
+"""Seconds between two looks for jobs accepted while the job store was down, and for erasures that were cut short: each lists
+a folder of the object store."""
 
 
 def reap(services: Services, *, pending: bool = True) -> int:
@@ -30,6 +32,7 @@ def reap(services: Services, *, pending: bool = True) -> int:
         services.store.restored(life)
     if pending:
         jobs.enter_pending()
+        Erasure(services).go_on()
     jobs.end_overdue()
     orphans = services.store.orphans()
     missing = len(orphans) - services.queue.waiting()

@@ -27,7 +27,7 @@ from s2edit_core.spec import Progress
 from s2edit_jobs.artifacts import concept_key, edit_key, inversion_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, LeaseLost, ServiceUnavailable
-from s2edit_jobs.jobs import DEADLINE, JSON, Jobs
+from s2edit_jobs.jobs import CHECKPOINTS, DEADLINE, INVERSION_NOTE, JSON, Jobs
 from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome
 from worker.engine import Edited, EditInputs, Engine, Made
 from worker.heartbeat import Heartbeat
@@ -38,7 +38,6 @@ log = structlog.get_logger(__name__)
 SHOW_EVERY_S = 0.2
 SAFETENSORS = "application/octet-stream"
 CONCEPT = "concept.safetensors"
-CHECKPOINTS = "checkpoint-"
 PARKED = "parked"
 """Code of a job that was given up after too many attempts."""
 
@@ -48,6 +47,10 @@ class InputDamaged(Exception):
 
 
 class _Canceled(Exception):
+    pass
+
+
+class _InputGone(Exception):
     pass
 
 
@@ -96,6 +99,7 @@ class _Attempt:
         self._heard_at = time.monotonic()
         self._deadline_at: float | None = None
         self._clock = PhaseClock()
+        self._plan: EditPlan | None = None
         self._log = log.bind(job_id=lease.job_id, attempt=lease.attempt)
 
     def run(self) -> None:
@@ -116,6 +120,9 @@ class _Attempt:
             self._log.warning("a service is down: the job goes back", action="service_unavailable", error=str(error))
             self._hand_back(failed=False, ring=False)
         except Exception as error:
+            if isinstance(error, ArtifactMissing) and self._is_erased():
+                self._forget()
+                return
             self._log.exception("the attempt failed", action="attempt_failed")
             self._give_up_or_retry(error)
 
@@ -134,11 +141,13 @@ class _Attempt:
         try:
             self._check()
             inputs = self._read(spec)
-            plan = self._engine.plan(spec.request, inputs)
+            self._plan = plan = self._engine.plan(spec.request, inputs)
             edited = self._edit(spec, inputs, plan)
             return self._publish(plan, edited)
         except _Canceled:
             return self._outcome(JobState.CANCELED)
+        except _InputGone:
+            return self._failed("identity_erased", "the photo of the identity that the edit names was erased", field="identity")
         except _TooLate:
             return self._failed(DEADLINE, "the edit's deadline passed before it was done", retryable=True)
         except InvalidInput as error:  # as the API says it when it finds it first
@@ -222,15 +231,39 @@ class _Attempt:
         if made.kind == "checkpoint":
             key = concept_key(spec.owner, made.id, f"{CHECKPOINTS}{made.step:06}.safetensors")
             with suppress(ArtifactExists):  # an earlier attempt came as far, and to the same state
-                self._artifacts.put(key, made.data, media_type=SAFETENSORS, only_if_absent=True)
+                self._put(key, made.data, media_type=SAFETENSORS, only_if_absent=True)
         elif made.kind == "inversion":
-            self._artifacts.put(inversion_key(spec.owner, made.id, "inversion.safetensors"), made.data, media_type=SAFETENSORS)
+            self._keep_inversion(spec, made)
         else:
             # The identity first: so whoever finds the concept finds what a later edit needs beside it.
             self._jobs.keep_identity(spec, made.id, source_prompt=made.source_prompt, subject=made.subject)
-            self._artifacts.put(concept_key(spec.owner, made.id, CONCEPT), made.data, media_type=SAFETENSORS)
+            key = concept_key(spec.owner, made.id, CONCEPT)
+            self._put(key, made.data, media_type=SAFETENSORS)
+            self._drop_without_identity(spec, made.id, key)
             self._release()
             self._artifacts.delete_prefix(concept_key(spec.owner, made.id, CHECKPOINTS))
+
+    def _keep_inversion(self, spec: JobSpec, made: Made) -> None:
+        """First a note beside the identity that it was made with: whoever erases the identity finds by it what else there is.
+
+        An inversion whose identity was erased meanwhile is not kept.
+        """
+        identity = self._plan.concept_id if self._plan else ""
+        key = inversion_key(spec.owner, made.id, "inversion.safetensors")
+        note = concept_key(spec.owner, identity, INVERSION_NOTE + made.id)
+        self._put(note, b"", media_type="text/plain")
+        self._put(key, made.data, media_type=SAFETENSORS)
+        self._drop_without_identity(spec, identity, key, note)
+
+    def _drop_without_identity(self, spec: JobSpec, identity: str, *keys: str) -> None:
+        """Take back what was just written, if the identity that it belongs to was erased meanwhile."""
+        if not self._artifacts.exists(concept_key(spec.owner, identity, "identity.json")):
+            for key in keys:
+                self._artifacts.delete_prefix(key)
+
+    def _put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
+        lease = self._lease
+        self._jobs.put_for(lease.owner, lease.job_id, key, data, media_type=media_type, only_if_absent=only_if_absent)
 
     def _show(self, progress: Progress) -> None:
         self._clock.enter(progress.phase)
@@ -251,8 +284,8 @@ class _Attempt:
             self._services.store.renew(lease)
         result = edit_key(lease.owner, lease.job_id, f"result-{lease.fence}.png")
         report = edit_key(lease.owner, lease.job_id, f"report-{lease.fence}.json")
-        self._artifacts.put(result, edited.image_png, media_type="image/png")
-        self._artifacts.put(report, json.dumps(edited.report, ensure_ascii=False).encode(), media_type=JSON)
+        self._put(result, edited.image_png, media_type="image/png")
+        self._put(report, json.dumps(edited.report, ensure_ascii=False).encode(), media_type=JSON)
         return self._outcome(JobState.SUCCEEDED, artifacts={"result": result, "report": report}, identity=plan.concept_id)
 
     def _end(self, outcome: Outcome) -> None:
@@ -283,12 +316,25 @@ class _Attempt:
     def _forget(self) -> None:
         """The job was erased from the object store: let go of it here too, and write nothing there."""
         self._log.info("the job was erased", action="job_erased")
-        with suppress(ServiceUnavailable, JobNotFound):
-            erased = self._failed("erased", "the edit was erased")
-            self._services.store.finish(self._lease.job_id, self._lease.owner, erased)
+        with suppress(ServiceUnavailable):
+            self._services.store.erase(self._lease.owner, self._lease.job_id)
+
+    def _is_erased(self) -> bool:
+        try:
+            self._jobs.spec(self._lease.owner, self._lease.job_id)
+        except JobNotFound:
+            return True
+        except ServiceUnavailable:
+            return False
+        return False
 
     def _read(self, spec: JobSpec) -> EditInputs:
-        files = {name: self._artifacts.get(file.key) for name, file in spec.inputs.items()}
+        """Raises `_InputGone` where the photo was erased and the job was not: it belonged to an identity."""
+        try:
+            files = {name: self._artifacts.get(file.key) for name, file in spec.inputs.items()}
+        except ArtifactMissing:
+            self._jobs.spec(spec.owner, spec.id)
+            raise _InputGone from None
         for name, data in files.items():
             if digest(data) != spec.inputs[name].sha256:
                 raise InputDamaged(name)

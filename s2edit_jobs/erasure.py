@@ -1,0 +1,123 @@
+"""Erasing, so that no copy is left: one edit, one identity, or everything of a user, also while a worker is at it.
+
+Nobody has to be stopped for it. Whoever writes for a job looks afterwards whether the job's spec is still there, and takes the
+write back if not (`Jobs.put_for`); so the spec goes first, and what was written before is found by the sweep. What remains is a
+worker that dies between the two: for it a user is swept twice, the second time when every lease of then has run out. In between a
+note in `erasing/` keeps new requests of the user away; the reaper goes on at such a note where an erasing process has died.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import structlog
+
+from s2edit_jobs.artifacts import concept_key, inversion_key
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.errors import ArtifactMissing
+from s2edit_jobs.jobs import ERASING, INVERSION_NOTE, JSON, PENDING, Jobs, erasing_key
+from s2edit_jobs.record import Owner
+from s2edit_jobs.webhooks import OUTBOX
+
+log = structlog.get_logger(__name__)
+
+MAX_WAIT_S = 30.0
+"""The longest wait between the two sweeps, however long leases are: a worker that lives sees within a second that it is to stop."""
+LEFT_S = 20.0
+"""How long after its wait an erasure may take before the reaper takes it for one whose process has died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure has removed."""
+
+    owner: Owner
+    began_at: float  # seconds since the epoch
+    ended_at: float
+    objects: int
+    edits: int
+    identities: int
+    disk_rewritten: bool  # whether Redis was allowed to write its files anew; else its own schedule does it
+
+
+class Erasure:
+    """Every call may raise `ServiceUnavailable`, and is safe to repeat."""
+
+    def __init__(self, services: Services, *, clock: Callable[[], float] = time.time) -> None:
+        self._services = services
+        self._artifacts = services.artifacts
+        self._jobs = Jobs(services)
+        self._clock = clock
+
+    def edit(self, owner: Owner, edit_id: str) -> int:
+        """Everything of one edit but the identity that it has learned; how many objects. Raises `JobNotFound`."""
+        self._jobs.spec(owner, edit_id)
+        return self._jobs.drop(owner, edit_id)
+
+    def identity(self, owner: Owner, identity_id: str) -> int:
+        """A learned identity, its photo, and every inversion made with it; how many objects. Raises `IdentityNotFound`.
+
+        Edits that it was used for stay. An unfinished edit that names it fails.
+        """
+        self._jobs.identity(owner, identity_id)
+        notes = concept_key(owner, identity_id, INVERSION_NOTE)
+        objects = self._artifacts.delete_prefix(concept_key(owner, identity_id, "identity.json"))
+        for note in list(self._artifacts.list(notes)):
+            objects += self._artifacts.delete_prefix(inversion_key(owner, note.removeprefix(notes), ""))
+        return objects + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
+
+    def begin(self, owner: Owner) -> tuple[Erased, float]:
+        """The first sweep, after which nothing of the user can be read; and how many seconds later `complete` is due."""
+        began_at = self._clock()
+        wait_s = min(self._services.settings.lease_s, MAX_WAIT_S)
+        note = {"tenant": owner.tenant, "user": owner.user, "began_at": began_at, "wait_s": wait_s}
+        self._artifacts.put(erasing_key(owner), json.dumps(note).encode(), media_type=JSON)
+        erased, running = self._sweep(Erased(owner, began_at, began_at, 0, 0, 0, disk_rewritten=False))
+        return erased, wait_s if running else 0.0
+
+    def complete(self, erased: Erased) -> Erased:
+        """The second sweep; from now on the user may come back as new."""
+        erased, _ = self._sweep(erased)
+        disk_rewritten = self._services.store.compact()
+        self._artifacts.delete_prefix(erasing_key(erased.owner))
+        log.info("everything of a user was erased", action="user_erased", objects=erased.objects, disk_rewritten=disk_rewritten)
+        return replace(erased, ended_at=self._clock(), disk_rewritten=disk_rewritten)
+
+    def go_on(self) -> int:
+        """Complete what processes that died have begun; how many there were."""
+        done = 0
+        for key in list(self._artifacts.list(ERASING)):
+            with suppress(ArtifactMissing):  # completed meanwhile
+                note = json.loads(self._artifacts.get(key))
+                if note["began_at"] + note["wait_s"] + LEFT_S > self._clock():
+                    continue
+                owner = Owner(note["tenant"], note["user"])
+                self.complete(Erased(owner, note["began_at"], 0.0, 0, 0, 0, disk_rewritten=False))
+                done += 1
+        return done
+
+    def _sweep(self, erased: Erased) -> tuple[Erased, int]:
+        """Counted together with what was `erased` before; and how many jobs a worker was at."""
+        owner = erased.owner
+        keys = list(self._artifacts.list(owner.prefix))
+        specs = [key for key in keys if key.endswith("/spec.json")]
+        self._artifacts.delete(specs)
+        running = self._services.store.erase_owner(owner)
+        job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
+        for folder in (OUTBOX, PENDING):
+            for note in list(self._artifacts.list(folder)):
+                if note.removeprefix(folder) in job_ids:
+                    self._artifacts.delete_prefix(note)
+        self._artifacts.delete_prefix(owner.prefix)
+        identities = sum(key.endswith("/identity.json") for key in keys)
+        counted = replace(
+            erased,
+            objects=erased.objects + len(keys),
+            edits=erased.edits + len(specs),
+            identities=erased.identities + identities,
+        )
+        return counted, running

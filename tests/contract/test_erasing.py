@@ -1,0 +1,186 @@
+"""What every store promises to whoever erases."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+
+from s2edit_core.spec import Progress
+from s2edit_jobs.artifacts import ArtifactStore
+from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.errors import ArtifactMissing, JobNotFound, LeaseLost
+from s2edit_jobs.filesystem_artifacts import TEMPORARY, FilesystemArtifactStore
+from s2edit_jobs.record import JobRecord, JobState, Outcome, Owner
+from s2edit_jobs.redis_store import RedisJobStore
+from s2edit_jobs.s3_artifacts import S3ArtifactStore
+from tests.contract.conftest import StoreCase
+
+ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
+CONCEPT = f"{ANN.prefix}concepts/c_1/concept.safetensors"
+
+
+def queued(job_id: str, owner: Owner = ANN) -> JobRecord:
+    return JobRecord(
+        job_id, owner, JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0, preset="balanced", deadline_at=1.0, webhook=True
+    )
+
+
+class TestObjects:
+    def test_named_objects_are_deleted_and_no_others(self, artifacts: ArtifactStore) -> None:
+        for key in ("a/1", "a/12", "a/2"):
+            artifacts.put(key, b"x", media_type="text/plain")
+        artifacts.delete(["a/1", "a/2", "a/none"])
+        assert list(artifacts.list("a/")) == ["a/12"]
+        artifacts.delete([])
+
+    def test_a_key_that_could_leave_the_store_is_refused(self, artifacts: ArtifactStore) -> None:
+        with pytest.raises(ValueError, match="key"):
+            artifacts.delete(["a/../b"])
+
+    def test_a_folder_is_not_deleted_by_its_name(self, artifacts: ArtifactStore) -> None:
+        artifacts.put("a/1", b"x", media_type="text/plain")
+        artifacts.delete(["a"])
+        assert artifacts.exists("a/1")
+
+    def test_of_a_versioned_bucket_no_version_is_left(self, artifacts: ArtifactStore) -> None:
+        if not isinstance(artifacts, S3ArtifactStore):
+            return  # the others keep no versions
+        client, bucket = artifacts._client, artifacts._bucket
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        for text in (b"old", b"new"):
+            for number in range(12):
+                artifacts.put(f"a/{number:02}", text, media_type="text/plain")
+        artifacts.put("b/1", b"bob's", media_type="text/plain")
+        artifacts.delete(["a/03"])
+        assert artifacts.delete_prefix("a/") == 11
+        left = client.list_object_versions(Bucket=bucket)
+        assert [one["Key"] for one in [*left.get("Versions", ()), *left.get("DeleteMarkers", ())]] == ["b/1"]
+
+    def test_half_written_files_of_the_dead_are_removed_and_those_of_the_living_stay(self, tmp_path: Path) -> None:
+        store = FilesystemArtifactStore(tmp_path, "http://127.0.0.1:8000", "key")
+        store.put("a/1", b"x", media_type="text/plain")
+        old, fresh = tmp_path / TEMPORARY / "old", tmp_path / TEMPORARY / "fresh"
+        for path in (old, fresh):
+            path.write_bytes(b"half a photo")
+        os.utime(old, (1, 1))
+        store.delete_prefix("a/")
+        assert (old.exists(), fresh.exists()) == (False, True)
+
+
+class TestJobs:
+    def test_an_erased_job_is_unknown_and_its_lease_is_lost(self, case: StoreCase) -> None:
+        case.store.add(queued("e_1"))
+        lease = case.store.claim(lease_s=30)
+        assert lease is not None
+        assert case.store.erase(ANN, "e_1") is None
+        for asked in (lambda: case.store.get(ANN, "e_1"), lambda: case.store.events(ANN, "e_1", after=0)):
+            with pytest.raises(JobNotFound):
+                asked()
+        for held in (lambda: case.store.renew(lease), lambda: case.store.progress(lease, Progress("learning", 1, 2))):
+            with pytest.raises(LeaseLost):
+                held()
+        case.store.hand_back(lease)
+        assert case.store.release(lease) == []
+        assert case.store.claim(lease_s=30) is None
+        assert (case.store.orphans(), case.store.overdue(), case.store.take_delivery(lease_s=1)) == ([], [], None)
+        assert case.store.load(ANN).in_all == 0
+        case.store.erase(ANN, "e_1")
+
+    def test_another_owners_job_is_not_erased(self, case: StoreCase) -> None:
+        case.store.add(queued("e_1"))
+        case.store.erase(BOB, "e_1")
+        assert case.store.get(ANN, "e_1").state is JobState.QUEUED
+
+    def test_what_it_was_learning_is_told_and_those_who_wait_for_it_go_on(self, case: StoreCase) -> None:
+        for number in (1, 2):
+            case.store.add(queued(f"e_{number}"))
+        first, second = case.store.claim(lease_s=30), case.store.claim(lease_s=30)
+        assert first is not None
+        assert second is not None
+        assert case.store.reserve(first, CONCEPT)
+        assert not case.store.reserve(second, CONCEPT)
+        assert case.store.erase(ANN, "e_1") == CONCEPT
+        case.let_pass(2.2)
+        assert case.store.orphans() == ["e_2"]
+
+    def test_of_an_owner_nothing_is_kept_and_of_others_everything(self, case: StoreCase) -> None:
+        almost = [BOB, Owner("app", "ann-2"), Owner("app", "an"), Owner("ap", "ann"), Owner("u", "ann"), Owner("t", "app")]
+        for number, owner in enumerate(almost):
+            case.store.add(queued(f"e_b{number}", owner))
+        for number in range(4):
+            case.store.add(queued(f"e_{number}"))
+        done, learner, waiter = (case.store.claim(f"e_{number}", lease_s=30) for number in range(3))
+        assert learner is not None
+        assert waiter is not None
+        assert done is not None
+        case.store.finish("e_0", ANN, Outcome(JobState.SUCCEEDED, 1, 1.0))
+        case.store.reserve(learner, CONCEPT)
+        case.store.reserve(waiter, CONCEPT)
+        assert case.store.erase_owner(ANN) == 1
+        for number in range(4):
+            with pytest.raises(JobNotFound):
+                case.store.get(ANN, f"e_{number}")
+        for number, owner in enumerate(almost):
+            assert case.store.get(owner, f"e_b{number}").state is JobState.QUEUED
+        assert case.store.orphans() == [f"e_b{number}" for number in range(len(almost))]
+        assert case.store.load(ANN).of_owner == 0
+        if case.client is not None:
+            _assert_nowhere(case.client, b"ann", allowed={b"s2edit:job:e_b1", b"s2edit:job:e_b3", b"s2edit:job:e_b4"})
+
+    def test_an_erased_owner_comes_back_as_new(self, case: StoreCase) -> None:
+        case.store.add(queued("e_1"))
+        case.store.erase_owner(ANN)
+        case.store.add(queued("e_2"))
+        lease = case.store.claim(lease_s=30)
+        assert lease is not None
+        assert lease.job_id == "e_2"
+
+
+def _assert_nowhere(client: redis.Redis, word: bytes, *, allowed: set[bytes]) -> None:
+    """Neither in a key nor in a value, but for other owners whose names hold it too."""
+    for key in client.keys("*"):
+        others = any(name in key for name in (b"ann-2", b"ap/ann", b"u/ann")) or key in (b"s2edit:turns", *allowed)
+        assert others or (word not in key and word not in (client.dump(key) or b"")), key
+    assert b"app/ann" not in client.zrange("s2edit:turns", 0, -1)
+
+
+@pytest.mark.parametrize("snapshots", [False, True], ids=["append-only file", "and snapshots"])
+def test_nothing_erased_is_left_in_the_files_of_redis(tmp_path: Path, snapshots: bool) -> None:
+    owner = Owner("app", "canary-7f3a")
+    with EmbeddedRedis(tmp_path) as server:
+        store = RedisJobStore(server.url, timeout_s=5.0)
+        client = redis.Redis.from_url(server.url)
+        store.add(queued("e_b", BOB))
+        for number in range(5):
+            store.add(replace(queued(f"e_{number}", owner), preset="canary-7f3a"))
+        if snapshots:
+            client.config_set("save", "3600 1")
+            client.save()
+        assert _holders(tmp_path, b"canary-7f3a")
+        store.erase_owner(owner)
+        assert _holders(tmp_path, b"canary-7f3a"), "the files still hold it before they are written anew"
+        assert store.compact()
+        assert _holders(tmp_path, b"canary-7f3a") == []
+        assert store.get(BOB, "e_b").state is JobState.QUEUED
+
+
+def _holders(folder: Path, word: bytes) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file() and word in path.read_bytes()]
+
+
+def test_a_redis_that_forbids_it_says_so(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    def forbidden(*_: object) -> None:
+        raise redis.ResponseError("unknown command 'BGREWRITEAOF'")
+
+    monkeypatch.setattr(redis.Redis, "bgrewriteaof", forbidden)
+    assert RedisJobStore(redis_url, timeout_s=5.0).compact() is False
+
+
+def test_a_missing_object_stays_missing(artifacts: ArtifactStore) -> None:
+    artifacts.delete(["a/none"])
+    with pytest.raises(ArtifactMissing):
+        artifacts.get("a/none")

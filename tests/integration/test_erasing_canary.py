@@ -1,0 +1,177 @@
+"""A user is erased while a worker is at an edit of that user: afterwards no byte of the user is anywhere, and nothing comes back.
+
+Real processes: the API by uvicorn, a worker by Celery, a Redis with its append-only file, files in a folder; and all they log.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.settings import ROOT
+from tests.unit.api import pictures
+from tests.unit.api.model_folder import write_model_folder
+
+USER = "canary-user-5e1f"
+IN_PHOTO, IN_MASK, IN_PROMPT, IN_KEY = "CanaryPhoto81c2", "CanaryMask77d0", "canaryprompt4b9a", "canary-key-90ab"
+CANARIES = [word.encode() for word in (USER, IN_PHOTO, IN_MASK, IN_PROMPT, IN_KEY)]
+PATIENCE_S = 60.0
+BAR_S = 60.0
+STEPS = 60  # per phase, of 20 ms: the job is under way when it is erased
+
+
+def marked(picture: bytes, word: str) -> bytes:
+    """The same picture with a word in its metadata."""
+    note, out = PngInfo(), io.BytesIO()
+    note.add_text("Comment", word)
+    Image.open(io.BytesIO(picture)).save(out, "PNG", pnginfo=note)
+    return out.getvalue()
+
+
+@dataclass
+class House:
+    folder: Path
+    url: str
+    redis_url: str
+    client: httpx.Client
+    environment: dict[str, str]
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, name: str, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, **options)
+        self.processes.append(process)
+        return process
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "celery", "-A", "tests.integration.fake_worker", "worker", "--pool", "solo"]
+        return self.start("worker", [*command, "--without-mingle", "--without-gossip", "--loglevel", "INFO"])
+
+    def post(self, user: str = USER, **more: Any) -> httpx.Response:
+        files = {"image": ("p.png", marked(pictures.photo(), IN_PHOTO)), "mask": ("m.png", marked(pictures.mask(), IN_MASK))}
+        prompt = f"a photo of a woman smiling {IN_PROMPT}"
+        headers = {"S2Edit-User": user, "Idempotency-Key": f"{IN_KEY}-{more.get('key', 1)}"}
+        return self.client.post("/edits", data={"prompt": prompt}, files=files, headers=headers)
+
+    def wait_for(self, edit_id: str, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            edit: dict[str, Any] = self.client.get(f"/edits/{edit_id}", headers={"S2Edit-User": USER}).json()
+            if enough(edit):
+                return edit
+            assert time.monotonic() < deadline, f"{edit}\n{(self.folder / 'worker.log').read_text()[-3000:]}"
+            time.sleep(0.05)
+
+    def holders(self) -> list[str]:
+        """Every place that holds a canary: files (objects, Redis' own, logs, temporary ones), their names, and Redis' memory."""
+        found = []
+        for path in self.folder.rglob("*"):
+            name = str(path.relative_to(self.folder)).encode()
+            data = path.read_bytes() if path.is_file() else b""
+            found += [f"{path}: {word!r}" for word in CANARIES if word in data or word in name]
+        client = redis.Redis.from_url(self.redis_url)
+        for key in client.keys("*"):
+            value = key + (client.dump(key) or b"")
+            found += [f"redis {key!r}: {word!r}" for word in CANARIES if word in value]
+        return found
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with ExitStack() as stack:
+        server = stack.enter_context(EmbeddedRedis(tmp_path / "redis"))
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        environment = {
+            **os.environ,
+            "S2EDIT_REDIS_URL": server.url,
+            "S2EDIT_DATA_DIR": str(tmp_path),
+            "S2EDIT_MODEL": str(write_model_folder(tmp_path / "model")),
+            "S2EDIT_PUBLIC_URL": url,
+            "S2EDIT_LEASE_S": "2",
+            "S2EDIT_HEARTBEAT_S": "0.3",
+            "S2EDIT_REAP_S": "0.5",
+            "TMPDIR": str(temporary),
+            "FAKE_ENGINE_STEPS": str(STEPS),
+        }
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=PATIENCE_S))
+        house = House(tmp_path, url, server.url, client, environment)
+        try:
+            command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--fd", str(listener.fileno())]
+            house.start("api", [*command, "--no-access-log"], pass_fds=[listener.fileno()])
+            yield house
+        finally:
+            for process in house.processes:
+                process.kill()
+                process.wait()
+
+
+def test_no_byte_of_an_erased_user_is_left_and_nothing_comes_back(house: House) -> None:
+    worker = house.start_worker()
+    done = house.post(key=1).json()["id"]
+    house.wait_for(done, lambda edit: edit["state"] == "succeeded")
+    # Another photo, so that the running edit learns anew and has most to write; and one that waits behind it.
+    running, waiting = (house.post(key=number).json()["id"] for number in (2, 3))
+    house.wait_for(running, lambda edit: edit["phase"] is not None)
+    there = "".join(house.holders())
+    assert all(word in there for word in (USER, IN_PHOTO, IN_MASK, IN_PROMPT)), "else nothing would be shown"
+
+    began = time.monotonic()
+    answer = house.client.delete(f"/users/{USER}")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["receipt"].count(".") == 2
+    took_s = time.monotonic() - began
+    assert took_s < BAR_S
+    assert house.holders() == []
+    for edit_id in (done, running, waiting):
+        assert house.client.get(f"/edits/{edit_id}", headers={"S2Edit-User": USER}).status_code == 404
+
+    time.sleep(3)  # what was under way would have ended by now
+    assert house.holders() == []
+    assert worker.poll() is None
+    other = house.post(user="bob", key=4)
+    house_of_bob = {"S2Edit-User": "bob"}
+    deadline = time.monotonic() + PATIENCE_S
+    while house.client.get(other.headers["location"], headers=house_of_bob).json()["state"] != "succeeded":
+        assert time.monotonic() < deadline, "the worker is of no more use"
+        time.sleep(0.1)
+
+
+def test_nor_if_the_worker_is_killed_or_hangs_meanwhile(house: House) -> None:
+    """It is stopped in the middle of its work, and goes on when everything is erased; another one is killed."""
+    worker = house.start_worker()
+    edit_id = house.post().json()["id"]
+    house.wait_for(edit_id, lambda edit: edit["phase"] is not None)
+    worker.send_signal(signal.SIGSTOP)
+    assert house.client.delete(f"/users/{USER}").status_code == 200
+    assert house.holders() == []
+    worker.send_signal(signal.SIGCONT)
+    time.sleep(3)
+    assert house.holders() == []
+
+    again = house.post()
+    assert again.status_code == 202, "the user is back as new"
+    assert again.json()["id"] != edit_id
+    house.wait_for(again.json()["id"], lambda edit: edit["phase"] is not None)
+    worker.kill()
+    assert house.client.delete(f"/users/{USER}").status_code == 200
+    assert house.holders() == []
