@@ -69,6 +69,21 @@ class Settings(BaseSettings):
         default=None,
         description="Key that signs the URLs of files in the data folder. Empty: one is made and kept in the data folder",
     )
+    provenance: bool = Field(
+        default=True,
+        description="Sign into every result, as C2PA content credentials, that it was edited by a model and from which photo",
+    )
+    provenance_certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the certificates that results are signed with, the signer's first. Empty: one is made and kept in "
+        "the data folder, which nobody trusts: for trying things out",
+    )
+    provenance_private_key: Path | None = Field(
+        default=None, description="PEM file of that certificate's private key, for signing by ES256"
+    )
+    provenance_timestamp_url: str | None = Field(
+        default=None, description="RFC 3161 server that says when a result was signed. Empty: results carry no such stamp"
+    )
     receipt_key: SecretStr | None = Field(
         default=None,
         description="Private key that signs receipts of erasures: EC P-256 in PEM. Empty: one is made and kept in the data folder",
@@ -120,6 +135,8 @@ class Settings(BaseSettings):
             raise ValueError("heartbeat_s must be at most a third of lease_s, or one lost beat costs the lease")
         if self.s3_endpoint_url and not self.s3_bucket:
             raise ValueError("s3_endpoint_url is set and s3_bucket is not: name the bucket")
+        if (self.provenance_certificate is None) != (self.provenance_private_key is None):
+            raise ValueError("provenance_certificate and provenance_private_key belong together: set both or none")
         return self
 
     @property

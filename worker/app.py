@@ -9,9 +9,11 @@ from worker.process import WorkerProcess
 
 def load_engine(settings: Settings) -> Engine:
     """Load torch and the model; once per process, when the worker starts."""
+    from worker.provenance import Credentials, SigningEngine
     from worker.s2edit_engine import S2EditEngine
 
-    return S2EditEngine(settings.model, settings.device)
+    engine = S2EditEngine(settings.model, settings.device)
+    return SigningEngine(engine, Credentials.from_settings(settings)) if settings.provenance else engine
 
 
 app = WorkerProcess(Settings(), load_engine).app

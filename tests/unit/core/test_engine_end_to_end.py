@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from s2edit_core.pictures import decode_photo, encode_png
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.plan import digest
 from s2edit_core.spec import PRESETS, EditRequest, LearningOptions, Progress
+from s2edit_jobs.settings import Settings
 from tests.tiny import tiny_backbone
 from worker import s2edit_engine
 from worker.engine import Edited, EditInputs, Engine, Made
+from worker.provenance import Credentials, SigningEngine
 from worker.s2edit_engine import S2EditEngine
 
 REQUEST = EditRequest(
@@ -345,3 +348,16 @@ def test_the_check_comes_before_every_evaluation_and_what_it_raises_ends_the_edi
     assert engine.pipeline.evaluations == counts[-1], "and nothing after it"
     next(engine.edit(REQUEST, INPUTS, concept=None, inversion=None))
     assert len(counts) == 3, "the next edit has its own"
+
+
+def test_a_signed_result_has_the_uploads_pixels_outside_the_edit_mask(engine: S2EditEngine, cold: Run, tmp_path: Path) -> None:
+    edit_mask = mask_of((60, 20, 120, 80))
+    inputs = replace(INPUTS, edit_mask=encode_png(edit_mask))
+    credentials = Credentials.from_settings(Settings(data_dir=tmp_path))
+    signed = Run(SigningEngine(engine, credentials), inputs=inputs, concept=cold.saved()["concept"])
+    plain = Run(engine, inputs=inputs, concept=cold.saved()["concept"])
+    assert len(signed.edited.image_png) > len(plain.edited.image_png)
+    assert np.array_equal(signed.pixels(), plain.pixels())
+    outside = np.asarray(edit_mask) == 0
+    assert np.array_equal(signed.pixels()[outside], np.asarray(photo())[outside])
+    assert not np.array_equal(signed.pixels(), np.asarray(photo()))

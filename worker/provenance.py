@@ -1,0 +1,132 @@
+"""Content credentials (C2PA) in every result: that it was edited by a model, and from which photo. Its pixels are not touched.
+
+The manifest says `opened` (the photo, as parent ingredient) and `edited` with the digital source type of a composite with trained
+algorithmic media. It holds no prompt, no thumbnail, and nothing that tells whose photo it is.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import c2pa
+import structlog
+
+from s2edit_core.pictures import decode_photo, encode_png
+from s2edit_core.plan import EditPlan
+from s2edit_core.spec import EditRequest, Progress
+from s2edit_jobs.bootstrap import NotConfigured, kept_key
+from s2edit_jobs.settings import Settings
+from worker.development_certificate import development_certificate
+from worker.engine import Edited, EditInputs, Engine, Made
+
+log = structlog.get_logger(__name__)
+
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+SETTINGS = {
+    "version_major": 1,
+    "builder": {"thumbnail": {"enabled": False}},
+    # A photo may name a manifest somewhere on the net: no worker goes there.
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who signs: certificates and private key in PEM. `trusted` is False for those that were made here for trying things out."""
+
+    certificates: bytes
+    private_key: bytes
+    timestamp_url: str | None = None
+    trusted: bool = True
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Credentials:
+        """The configured ones, else those of the data folder. Raises `NotConfigured` for what can't sign."""
+        if settings.provenance_certificate is None or settings.provenance_private_key is None:
+            kept = kept_key(settings.data_dir / "provenance-development.pem", development_certificate)
+            private, begin, public = kept.partition("-----BEGIN CERTIFICATE")
+            return cls(f"{begin}{public}\n".encode(), private.encode(), settings.provenance_timestamp_url, trusted=False)
+        try:
+            certificates, key = (path.read_bytes() for path in (settings.provenance_certificate, settings.provenance_private_key))
+            credentials = cls(certificates, key, settings.provenance_timestamp_url)
+            replace(credentials, timestamp_url=None).sign(*_trial())
+        except (OSError, c2pa.C2paError) as error:
+            raise NotConfigured(f"the results can't be signed with S2EDIT_PROVENANCE_CERTIFICATE and its key: {error}") from error
+        return credentials
+
+    def sign(self, result: bytes, photo: bytes) -> bytes:
+        """The PNG or WebP `result`, with its manifest; `photo` is what it was made from. Raises `c2pa.C2paError`."""
+        try:
+            return self._sign(result, photo)
+        except c2pa.C2paError as error:
+            log.info("the photo's pixels are the ingredient, its file can't be", action="photo_encoded", error=type(error).__name__)
+            return self._sign(result, encode_png(decode_photo(photo)))
+
+    def _sign(self, result: bytes, photo: bytes) -> bytes:
+        signed, media_type = io.BytesIO(), _media_type(result)
+        info = c2pa.C2paSignerInfo(b"es256", self.certificates, self.private_key, (self.timestamp_url or "").encode() or None)
+        with (
+            c2pa.Context.from_dict(SETTINGS) as context,
+            c2pa.Signer.from_info(info) as signer,
+            c2pa.Builder(_manifest(media_type), context) as builder,
+        ):
+            builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
+            parent = {"title": "photo", "relationship": "parentOf"}
+            builder.add_ingredient(parent, _media_type(photo), io.BytesIO(photo))
+            builder.sign(signer, media_type, io.BytesIO(result), signed)
+        return signed.getvalue()
+
+
+def _manifest(media_type: str) -> dict[str, Any]:
+    us = {"name": "s2edit", "version": version("s2edit")}
+    edited = {"action": "c2pa.edited", "digitalSourceType": SOURCE_TYPE, "softwareAgent": us}
+    return {
+        "claim_generator_info": [us],
+        "title": "edit",
+        "format": media_type,
+        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [edited]}}],
+    }
+
+
+def _media_type(data: bytes) -> str:
+    return next((name for start, name in MAGIC.items() if data.startswith(start)), "application/octet-stream")
+
+
+def _trial() -> tuple[bytes, bytes]:
+    """A picture to try the key on, so that a worker that could not publish anything does not start."""
+    from PIL import Image
+
+    png = encode_png(Image.new("RGB", (32, 32)))
+    return png, png
+
+
+class SigningEngine:
+    """Any engine, with its results signed."""
+
+    def __init__(self, engine: Engine, credentials: Credentials) -> None:
+        self._engine = engine
+        self._credentials = credentials
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        return self._engine.plan(request, inputs)
+
+    def edit(
+        self,
+        request: EditRequest,
+        inputs: EditInputs,
+        *,
+        concept: bytes | None,
+        inversion: bytes | None,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Generator[Progress | Made, None, Edited]:
+        steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
+        edited = yield from steps
+        signed = self._credentials.sign(edited.image_png, inputs.image)
+        told = {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": self._credentials.trusted}
+        return replace(edited, image_png=signed, report={**edited.report, "provenance": told})
