@@ -12,6 +12,7 @@ from api import edits, erasure, events, files, health, identities, problems, stu
 from api.changes import Changes
 from api.limits import BodyLimit
 from api.openapi import describe
+from api.request_log import RequestLog
 from api.schemas import Problem
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.logs import configure_logs
@@ -54,6 +55,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.changes = Changes(services.store)
     app.state.vocabulary = load_vocabulary(services.settings.model)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
+    app.add_middleware(RequestLog)  # the last one added is the outermost
     problems.install(app)
     describe(app)
     for module in (edits, events, identities, erasure, files, health, studio):

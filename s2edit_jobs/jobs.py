@@ -16,6 +16,7 @@ import structlog
 
 from s2edit_core.plan import digest
 from s2edit_core.spec import EditRequest, Phase
+from s2edit_jobs import trace
 from s2edit_jobs.artifacts import concept_key, edit_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import (
@@ -184,7 +185,9 @@ class Jobs:
                 subject=request.subject or identity.subject,
             )
         deadline_at = None if deadline_s is None else now + deadline_s
-        return JobSpec(job_id, owner, now, request, inputs, deadline_at=deadline_at, webhook_url=webhook_url)
+        return JobSpec(
+            job_id, owner, now, request, inputs, deadline_at=deadline_at, webhook_url=webhook_url, traceparent=trace.current()
+        )
 
     def admit(self, owner: Owner) -> None:
         """Raises `TooManyEdits`, `QueueFull` or `BeingErased`. Requests that come at the same moment may pass together.

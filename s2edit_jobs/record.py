@@ -74,6 +74,7 @@ class JobSpec:
     inputs: Mapping[str, InputFile]  # "image", "mask", perhaps "edit_mask"
     deadline_at: float | None = None  # seconds since the epoch; after it the edit is no longer wanted
     webhook_url: str | None = None  # who is told when it is over
+    traceparent: str | None = None  # of the request that asked for it: its log lines can be found by that
 
     def to_json(self) -> bytes:
         values = {
@@ -84,6 +85,7 @@ class JobSpec:
             "inputs": {name: asdict(file) for name, file in self.inputs.items()},
             "deadline_at": self.deadline_at,
             "webhook_url": self.webhook_url,
+            "traceparent": self.traceparent,
         }
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
 
@@ -98,6 +100,7 @@ class JobSpec:
             inputs={name: InputFile(**file) for name, file in values["inputs"].items()},
             deadline_at=values.get("deadline_at"),
             webhook_url=values.get("webhook_url"),
+            traceparent=values.get("traceparent"),
         )
 
 

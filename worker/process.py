@@ -39,6 +39,7 @@ class WorkerProcess:
         self._messenger: Messenger | None = None
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK)(self.run)
+        signals.setup_logging.connect(self._set_up_logging, weak=False)  # else Celery writes by handlers of its own
         signals.worker_init.connect(self.start, weak=False)
         signals.worker_shutting_down.connect(self.stop, weak=False)
 
@@ -46,7 +47,13 @@ class WorkerProcess:
         """The one task."""
         assert self._services is not None
         assert self._engine is not None
-        run_job(job_id, self._services, self._engine, stop=self._stop)
+        try:
+            run_job(job_id, self._services, self._engine, stop=self._stop)
+        except Exception:  # Celery would quote the exception's words; a reaper rings for the job again
+            log.exception("a ring could not be answered", action="ring_unanswered", job_id=job_id)
+
+    def _set_up_logging(self, **_: Any) -> None:
+        configure_logs()
 
     def start(self, **_: Any) -> None:
         """Celery would only log an exception here, and go on without an engine."""

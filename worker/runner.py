@@ -20,6 +20,7 @@ from collections.abc import Generator
 from contextlib import closing, suppress
 
 import structlog
+from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_contextvars
 
 from s2edit_core.errors import ArtifactMismatch, InvalidInput, S2EditError
 from s2edit_core.plan import EditPlan, digest
@@ -29,6 +30,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, LeaseLost, ServiceUnavailable
 from s2edit_jobs.jobs import CHECKPOINTS, DEADLINE, INVERSION_NOTE, JSON, Jobs
 from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome
+from s2edit_jobs.trace import trace_id
 from worker.engine import Edited, EditInputs, Engine, Made
 from worker.heartbeat import Heartbeat
 from worker.phase_clock import PhaseClock
@@ -100,10 +102,17 @@ class _Attempt:
         self._deadline_at: float | None = None
         self._clock = PhaseClock()
         self._plan: EditPlan | None = None
-        self._log = log.bind(job_id=lease.job_id, attempt=lease.attempt)
+        self._log = log
 
     def run(self) -> None:
-        """Never raises: whatever happens is either published or handed back."""
+        """Never raises: whatever happens is either published or handed back. Every line of the log names the job."""
+        with bound_contextvars(job_id=self._lease.job_id, attempt=self._lease.attempt):
+            try:
+                self._attempt()
+            finally:
+                unbind_contextvars("trace_id")
+
+    def _attempt(self) -> None:
         self._log.info("attempt begins", action="attempt_begins")
         try:
             with self._heart:
@@ -138,6 +147,8 @@ class _Attempt:
     def _work(self) -> Outcome:
         spec = self._jobs.spec(self._lease.owner, self._lease.job_id)
         self._deadline_at = spec.deadline_at
+        if spec.traceparent is not None:
+            bind_contextvars(trace_id=trace_id(spec.traceparent))
         try:
             self._check()
             inputs = self._read(spec)
