@@ -16,7 +16,19 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
 
-QUIET = ("botocore", "boto3", "urllib3", "s3transfer", "PIL", "httpx", "httpcore", "multipart", "python_multipart")
+QUIET = (
+    "botocore",
+    "boto3",
+    "urllib3",
+    "s3transfer",
+    "PIL",
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "multipart",
+    "python_multipart",
+)
 """Libraries that say little below a warning that anybody needs."""
 REPLACED = ("uvicorn", "uvicorn.error", "celery", "celery.task")
 """Libraries that would write by handlers of their own."""
@@ -43,7 +55,6 @@ def configure_logs(stream: TextIO | None = None) -> None:
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *common, _template_of_failures],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-            keep_exc_info=True,
         )
     )
     _take_over(handler)

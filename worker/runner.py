@@ -102,37 +102,36 @@ class _Attempt:
         self._deadline_at: float | None = None
         self._clock = PhaseClock()
         self._plan: EditPlan | None = None
-        self._log = log
 
     def run(self) -> None:
         """Never raises: whatever happens is either published or handed back. Every line of the log names the job."""
         with bound_contextvars(job_id=self._lease.job_id, attempt=self._lease.attempt):
             try:
-                self._attempt()
+                self._try()
             finally:
                 unbind_contextvars("trace_id")
 
-    def _attempt(self) -> None:
-        self._log.info("attempt begins", action="attempt_begins")
+    def _try(self) -> None:
+        log.info("attempt begins", action="attempt_begins")
         try:
             with self._heart:
                 self._end(self._settled() or self._work())
         except LeaseLost:
-            self._log.warning("the lease was lost: nothing is published", action="lease_lost")
+            log.warning("the lease was lost: nothing is published", action="lease_lost")
         except _Waits:
-            self._log.info("another job learns the same concept: waiting for it", action="waits")
+            log.info("another job learns the same concept: waiting for it", action="waits")
         except _Stopping:
             self._hand_back(failed=False, ring=True)
         except JobNotFound:
             self._forget()
         except ServiceUnavailable as error:  # the reaper rings when it is back
-            self._log.warning("a service is down: the job goes back", action="service_unavailable", error=str(error))
+            log.warning("a service is down: the job goes back", action="service_unavailable", error=str(error))
             self._hand_back(failed=False, ring=False)
         except Exception as error:
             if isinstance(error, ArtifactMissing) and self._is_erased():
                 self._forget()
                 return
-            self._log.exception("the attempt failed", action="attempt_failed")
+            log.exception("the attempt failed", action="attempt_failed")
             self._give_up_or_retry(error)
 
     def _settled(self) -> Outcome | None:
@@ -181,7 +180,7 @@ class _Attempt:
             except ArtifactMismatch as error:
                 if one is None and start is None:
                     raise
-                self._log.warning("what was kept does not fit: making it again", action="cache_dropped", reason=str(error))
+                log.warning("what was kept does not fit: making it again", action="cache_dropped", reason=str(error))
         raise AssertionError("the last choice keeps nothing, so it returns or raises")
 
     def _turn_to_learn(self, spec: JobSpec, plan: EditPlan) -> bytes | None:
@@ -301,7 +300,7 @@ class _Attempt:
 
     def _end(self, outcome: Outcome) -> None:
         record = self._jobs.finish(self._lease.owner, self._lease.job_id, outcome)
-        self._log.info("the job is over", action="job_over", state=record.state)
+        log.info("the job is over", action="job_over", state=record.state)
         # If the learning was still to be done, this is why it failed; a missed deadline is this job's alone.
         failure = record.failure
         self._release(failure if failure is not None and failure.code != DEADLINE else None)
@@ -318,7 +317,7 @@ class _Attempt:
             self._end(self._failed(PARKED, message))
 
     def _hand_back(self, *, failed: bool, ring: bool) -> None:
-        self._log.info("the job goes back to the queue", action="handed_back", counted=failed)
+        log.info("the job goes back to the queue", action="handed_back", counted=failed)
         with suppress(ServiceUnavailable):  # else the lease runs out, and a reaper rings
             self._services.store.hand_back(self._lease, failed=failed)
             if ring:
@@ -326,7 +325,7 @@ class _Attempt:
 
     def _forget(self) -> None:
         """The job was erased from the object store: let go of it here too, and write nothing there."""
-        self._log.info("the job was erased", action="job_erased")
+        log.info("the job was erased", action="job_erased")
         with suppress(ServiceUnavailable):
             self._services.store.erase(self._lease.owner, self._lease.job_id)
 

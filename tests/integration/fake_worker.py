@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 
+from s2edit_core.plan import EditPlan
+from s2edit_core.spec import EditRequest
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
-from worker.engine import Engine
+from worker.engine import EditInputs, Engine
 from worker.process import WorkerProcess
 
 
+class QuotingEngine(FakeEngine):
+    """Fails with words of the request."""
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        raise RuntimeError(f"can't do {request.prompt}")
+
+
 def load_engine(_: Settings) -> Engine:
+    if os.environ.get("FAKE_ENGINE_QUOTES"):
+        return QuotingEngine()
     if os.environ.get("FAKE_ENGINE_BROKEN"):
         raise RuntimeError("no such model")
     return FakeEngine(steps=int(os.environ["FAKE_ENGINE_STEPS"]), step_s=0.02)

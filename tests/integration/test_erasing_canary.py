@@ -175,3 +175,14 @@ def test_nor_if_the_worker_is_killed_or_hangs_meanwhile(house: House) -> None:
     worker.kill()
     assert house.client.delete(f"/users/{USER}").status_code == 200
     assert house.holders() == []
+
+
+def test_the_logs_of_a_failing_edit_hold_none_of_its_words(house: House) -> None:
+    house.environment["FAKE_ENGINE_QUOTES"] = "yes"
+    house.start_worker()
+    edit = house.wait_for(house.post().json()["id"], lambda edit: edit["state"] == "failed")
+    assert edit["error"]["code"] == "parked"
+    logs = {name: (house.folder / f"{name}.log").read_text() for name in ("api", "worker")}
+    assert "builtins.RuntimeError" in logs["worker"]
+    assert "/edits/{edit_id}" in logs["api"]
+    assert [word for word in CANARIES for text in logs.values() if word.decode() in text] == []

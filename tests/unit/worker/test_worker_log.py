@@ -1,0 +1,125 @@
+"""What a worker writes to its log: whose work it was can be followed, and not a word of what was asked is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import pytest
+
+from s2edit_core.errors import InvalidInput, NumbersNotFinite
+from s2edit_core.spec import EditRequest, Progress
+from s2edit_jobs import trace
+from s2edit_jobs.celery_queue import TASK
+from s2edit_jobs.errors import StoreUnavailable
+from s2edit_jobs.jobs import Upload
+from s2edit_jobs.settings import Settings
+from tests.doubles import FakeEngine
+from tests.logged import Logged, logging_to_memory
+from tests.unit.worker.conftest import FILES, Shop
+from worker import process
+from worker.engine import EditInputs, Made
+from worker.process import WorkerProcess
+
+CANARY = "canaryword9e4a"
+REQUEST = EditRequest(prompt=f"a photo of a woman {CANARY}")
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+ENDS: dict[str, Callable[[], BaseException | None]] = {
+    "success": lambda: None,
+    "a fault": lambda: RuntimeError(f"about {CANARY}"),
+    "an invalid input": lambda: InvalidInput(f"about {CANARY}", field="prompt"),
+    "an error of the method": lambda: NumbersNotFinite(f"about {CANARY}"),
+    "a key error": lambda: KeyError(CANARY),
+}
+
+
+@pytest.fixture
+def logged() -> Iterator[Logged]:
+    with logging_to_memory() as stream:
+        yield stream
+
+
+class Quoting(FakeEngine):
+    """Its errors quote what was asked, also from deep inside."""
+
+    error: BaseException | None = None
+
+    def edit(self, request: EditRequest, inputs: EditInputs, **given: Any) -> Generator[Progress | Made, None, Any]:
+        edited = yield from super().edit(request, inputs, **given)
+        if self.error is not None:
+            try:
+                raise ValueError(request.prompt)
+            except ValueError as cause:
+                raise self.error from cause
+        return edited
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_no_word_of_the_request_is_logged_however_the_job_ends(shop: Shop, logged: Logged, end: str) -> None:
+    shop.engine = engine = Quoting()
+    engine.error = ENDS[end]()
+    files = {**FILES, "image": Upload(CANARY.encode(), "image/png")}
+    job_id = shop.accept(REQUEST, files, webhook_url=f"https://example.com/{CANARY}")
+    while shop.queue.rings:
+        shop.work()
+    assert shop.get(job_id).state.over
+    assert logged.of("job_over")
+    assert CANARY not in logged.text
+    assert "app/ann" not in logged.text
+
+
+def test_every_line_names_the_job_the_attempt_and_the_trace(shop: Shop, logged: Logged) -> None:
+    with trace.answering(f"00-{TRACE}-00f067aa0ba902b7-01"):
+        job_id = shop.accept(REQUEST)
+    other = shop.accept(REQUEST)
+    shop.work()
+    shop.work()
+    lines = [line for line in logged.lines if line["job_id"] == job_id]
+    assert {(line["attempt"], line.get("trace_id")) for line in lines if line["action"] != "attempt_begins"} == {(1, TRACE)}
+    assert [line.get("trace_id") for line in logged.lines if line["job_id"] == other] == [None, None]
+
+
+class TestCelery:
+    @pytest.fixture
+    def worker(self, monkeypatch: pytest.MonkeyPatch) -> WorkerProcess:
+        secret = "canary-password-11"
+        settings = Settings(redis_url=f"redis://:{secret}@127.0.0.1:9/0")
+        made = WorkerProcess(settings, lambda _: FakeEngine())
+        monkeypatch.setattr(made, "_services", object())
+        monkeypatch.setattr(made, "_engine", FakeEngine())
+        return made
+
+    def test_a_ring_that_fails_is_told_without_words_and_celery_hears_of_no_failure(
+        self, worker: WorkerProcess, logged: Logged, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: Any, **__: Any) -> None:
+            raise RuntimeError(f"about {CANARY}")
+
+        monkeypatch.setattr(process, "run_job", broken)
+        result = worker.app.tasks[TASK].apply(args=("e_1",))
+        assert result.state == "SUCCESS"
+        (line,) = logged.of("ring_unanswered")
+        assert line["job_id"] == "e_1"
+        assert CANARY not in logged.text
+
+    def test_celerys_own_traceback_holds_no_words(self, worker: WorkerProcess, logged: Logged) -> None:
+        def broken(_: str) -> None:
+            raise RuntimeError(f"about {CANARY}")
+
+        task = worker.app.task(name="test.broken")(broken)
+        assert task.apply(args=(CANARY,)).state == "FAILURE"
+        (line,) = logged.lines
+        assert line["logger"] == "celery.app.trace"
+        assert "builtins.RuntimeError" in line["exception"]
+        assert CANARY not in logged.text
+
+    def test_passwords_of_services_stay_out(self, worker: WorkerProcess, logged: Logged) -> None:
+        """A worker that can't start, because its Redis refuses."""
+
+        def refused(_: Settings) -> Any:
+            raise StoreUnavailable("redis://:canary-password-11@127.0.0.1 refused")
+
+        worker._build = refused
+        with logging_to_memory() as inner, pytest.raises(SystemExit):
+            worker.start()
+        assert "canary-password-11" not in inner.text + logged.text
