@@ -28,7 +28,7 @@ from s2edit_jobs.record import JobRecord, JobSpec, JobState, Owner
 from s2edit_jobs.vocabulary import Vocabulary
 from s2edit_jobs.webhooks import check_url
 
-ASIDE = ("deadline_s", "webhook_url")
+ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s")
 """Parts of the form that are the job's and not the edit's."""
 POLL_S = 1
 """What a waiting app is told in `Retry-After`."""

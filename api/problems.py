@@ -43,6 +43,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     core.MaskInvalid: Kind(422, "mask_invalid", "The mask can't be used"),
     core.PromptInvalid: Kind(422, "prompt_invalid", "The prompt can't be used"),
     core.OptionInvalid: Kind(422, "option_invalid", "An option can't be used"),
+    core.PolicyRefused: Kind(422, "policy_refused", "This service does not do that"),
     core.ArtifactMismatch: Kind(409, "artifact_mismatch", "Made by another model or other settings"),
     core.ModelUnusable: Kind(
         500, "model_unusable", "The model can't be used", "The service's model is incomplete or of an unsupported kind."

@@ -78,6 +78,18 @@ class EditForm(BaseModel):
     seed: Annotated[
         int | None, Field(description="Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0", examples=[0])
     ] = None
+    consent: Annotated[
+        str | None,
+        Field(
+            max_length=2000,
+            description="That the person in the photo agrees to being learned and edited, in your words; kept with the identity",
+            examples=["Ada Example agreed in the app on 24 November 2026"],
+        ),
+    ] = None
+    identity_life_s: Annotated[
+        float | None,
+        Field(gt=0, le=315_360_000, description="Seconds after which the identity that is learned is erased", examples=[2_592_000]),
+    ] = None
     deadline_s: Annotated[
         float | None,
         Field(
@@ -202,6 +214,11 @@ def _progress(record: JobRecord) -> ProgressView | None:
     return ProgressView(phase=record.phase, step=record.step, total=record.total, fraction=fraction)
 
 
+class Consent(BaseModel):
+    statement: str
+    given_at: datetime
+
+
 class Identity(BaseModel):
     """A person as learned from one photo, mask and prompt."""
 
@@ -209,6 +226,8 @@ class Identity(BaseModel):
     source_prompt: Annotated[str | None, Field(examples=["a photo of a [I] woman"])]
     subject: Annotated[str | None, Field(examples=["woman"])]
     created_at: datetime
+    expires_at: Annotated[datetime | None, Field(description="When it is erased by itself")] = None
+    consent: Annotated[Consent | None, Field(description="What was said of the person's consent")] = None
 
 
 class Receipt(BaseModel):

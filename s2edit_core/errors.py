@@ -5,7 +5,8 @@
     │   ├── ImageInvalid        not an image of an accepted format, damaged, or too large
     │   ├── MaskInvalid         empty, full, or of another shape than its image
     │   ├── PromptInvalid       empty, past the token limit, or without the subject word
-    │   └── OptionInvalid       an unknown option, or a value out of its range
+    │   ├── OptionInvalid       an unknown option, or a value out of its range
+    │   └── PolicyRefused       what the service does not do for anybody
     ├── ArtifactMismatch        a concept or inversion made by another model, schedule or settings
     ├── ModelUnusable           the model folder lacks a part or is of an unsupported kind
     └── NumbersNotFinite        a computation left the numbers: half precision or a rate too high
@@ -50,6 +51,10 @@ class PromptInvalid(InvalidInput):
 
 class OptionInvalid(InvalidInput):
     code = "option_invalid"
+
+
+class PolicyRefused(InvalidInput):
+    code = "policy_refused"
 
 
 class ArtifactMismatch(S2EditError):

@@ -7,10 +7,11 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from s2edit_jobs.artifacts import ArtifactStore
+from s2edit_jobs.policy import SHIPPED_LIST, BlockList, Policy, build_policy
 from s2edit_jobs.queue import JobQueue
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.store import JobStore
@@ -18,6 +19,10 @@ from s2edit_jobs.store import JobStore
 
 class NotConfigured(RuntimeError):
     """The settings leave out something that this process needs; the message says which."""
+
+
+def _shipped_policy() -> Policy:
+    return BlockList.read(SHIPPED_LIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Services:
     store: JobStore
     queue: JobQueue
     settings: Settings
+    policy: Policy = field(default_factory=_shipped_policy)
 
 
 def build_services(
@@ -44,6 +50,7 @@ def build_services(
         store=store or _build_store(settings),
         queue=queue or _build_queue(settings),
         settings=settings,
+        policy=build_policy(settings),
     )
 
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from s2edit_core.plan import digest
 from s2edit_jobs.artifacts import concept_key, inversion_key
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ArtifactMissing
-from s2edit_jobs.jobs import ERASING, INVERSION_NOTE, JSON, PENDING, Jobs, erasing_key
+from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound
+from s2edit_jobs.jobs import ERASING, EXPIRING, INVERSION_NOTE, JSON, PENDING, Jobs, erasing_key, expiring_key
 from s2edit_jobs.record import Owner
 from s2edit_jobs.webhooks import OUTBOX
 
@@ -63,12 +64,28 @@ class Erasure:
 
         Edits that it was used for stay. An unfinished edit that names it fails.
         """
-        self._jobs.identity(owner, identity_id)
+        expires_at = self._jobs.identity(owner, identity_id).expires_at
+        if expires_at is not None:
+            self._artifacts.delete_prefix(expiring_key(owner, identity_id, expires_at))
         notes = concept_key(owner, identity_id, INVERSION_NOTE)
         objects = self._artifacts.delete_prefix(concept_key(owner, identity_id, "identity.json"))
         for note in list(self._artifacts.list(notes)):
             objects += self._artifacts.delete_prefix(inversion_key(owner, note.removeprefix(notes), ""))
         return objects + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
+
+    def expired(self) -> int:
+        """Erase the identities whose time has come; how many there were."""
+        done = 0
+        for note in self._artifacts.list(EXPIRING):
+            if int(note.removeprefix(EXPIRING).partition("-")[0]) > self._clock():
+                break  # they are in the order of their times
+            with suppress(ArtifactMissing, IdentityNotFound):  # erased meanwhile
+                _, tenant, _, user, _, identity_id, _ = self._artifacts.get(note).decode().split("/")
+                self.identity(Owner(tenant, user), identity_id)
+                log.info("an identity has expired", action="identity_expired", identity=identity_id)
+                done += 1
+            self._artifacts.delete_prefix(note)
+        return done
 
     def begin(self, owner: Owner) -> tuple[Erased, float]:
         """The first sweep, after which nothing of the user can be read; and how many seconds later `complete` is due."""
@@ -112,6 +129,9 @@ class Erasure:
             for note in list(self._artifacts.list(folder)):
                 if note.removeprefix(folder) in job_ids:
                     self._artifacts.delete_prefix(note)
+        expiring = f"-{digest(owner.prefix.encode())[:32]}-"
+        for note in [note for note in self._artifacts.list(EXPIRING) if expiring in note]:
+            self._artifacts.delete_prefix(note)
         self._artifacts.delete_prefix(owner.prefix)
         identities = sum(key.endswith("/identity.json") for key in keys)
         counted = replace(

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import structlog
 
+from s2edit_core.errors import OptionInvalid
 from s2edit_core.plan import digest
 from s2edit_core.spec import EditRequest, Phase
 from s2edit_jobs import trace
@@ -51,6 +52,8 @@ PENDING = "pending/"
 EXTENSIONS: Mapping[str, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 ERASING = "erasing/"
 """Prefix of the notes about owners who are being erased at this moment."""
+EXPIRING = "expiring/"
+"""Prefix of the notes about identities that are to be erased at some time; each holds the key of its `identity.json`."""
 _JOB_ID = re.compile(r"e_[0-9a-f]{32}")
 _CONCEPT_ID = re.compile(r"c_[0-9a-f]{32}")
 
@@ -64,6 +67,14 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """What was said of the person's consent, and when."""
+
+    statement: str
+    given_at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """A learned identity: what a later edit needs to use it without an upload."""
 
@@ -72,6 +83,8 @@ class Identity:
     subject: str | None
     created_at: float  # seconds since the epoch
     inputs: Mapping[str, InputFile]  # "image" and "mask"
+    consent: Consent | None = None
+    expires_at: float | None = None  # seconds since the epoch; then it is erased
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True).encode()
@@ -80,12 +93,18 @@ class Identity:
     def from_json(cls, data: bytes) -> Identity:
         values: dict[str, Any] = json.loads(data)
         inputs = {name: InputFile(**file) for name, file in values.pop("inputs").items()}
-        return cls(**values, inputs=inputs)
+        consent = values.pop("consent", None)
+        return cls(**values, inputs=inputs, consent=Consent(**consent) if consent else None)
 
 
 def erasing_key(owner: Owner) -> str:
     """Of the note that everything of this owner is being erased. It does not tell who that is to whoever reads keys."""
     return f"{ERASING}{digest(owner.prefix.encode())[:32]}"
+
+
+def expiring_key(owner: Owner, concept_id: str, expires_at: float) -> str:
+    """Of the note that an identity is to be erased then; in the order of their times."""
+    return f"{EXPIRING}{int(expires_at):012}-{digest(owner.prefix.encode())[:32]}-{concept_id}"
 
 
 def new_job_id(now: float | None = None) -> str:
@@ -165,6 +184,8 @@ class Jobs:
         *,
         deadline_s: float | None = None,
         webhook_url: str | None = None,
+        consent: str | None = None,
+        identity_life_s: float | None = None,
         job_id: str | None = None,
         created_at: float | None = None,
     ) -> JobSpec:
@@ -172,8 +193,10 @@ class Jobs:
 
         `deadline_s` counts from `created_at`, which is now unless given.
         With `request.identity`, that identity's photo and mask stand in for files that are not given, and its prompt and
-        subject for those that the request leaves open. Raises `IdentityNotFound`.
+        subject for those that the request leaves open. `consent` and `identity_life_s` are kept with an identity that is learned.
+        Raises `IdentityNotFound`, `PolicyRefused`, and `OptionInvalid` where a consent is needed and missing.
         """
+        self._check_policy(request, files, consent)
         job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
         inputs = {name: self._place(owner, job_id, name, upload) for name, upload in files.items()}
         if request.identity is not None:
@@ -185,9 +208,31 @@ class Jobs:
                 subject=request.subject or identity.subject,
             )
         deadline_at = None if deadline_s is None else now + deadline_s
+        lives = [life for life in (identity_life_s, self._services.settings.identity_life_s) if life is not None]
         return JobSpec(
-            job_id, owner, now, request, inputs, deadline_at=deadline_at, webhook_url=webhook_url, traceparent=trace.current()
+            job_id,
+            owner,
+            now,
+            request,
+            inputs,
+            deadline_at=deadline_at,
+            webhook_url=webhook_url,
+            consent=consent,
+            identity_life_s=min(lives, default=None),
+            traceparent=trace.current(),
         )
+
+    def _check_policy(self, request: EditRequest, files: Mapping[str, Upload], consent: str | None) -> None:
+        policy = self._services.policy
+        for name in ("prompt", "source_prompt", "subject"):
+            if text := getattr(request, name):
+                policy.check_prompt(text, field=name)
+        if "image" in files:
+            policy.check_image(files["image"].data, field="image")
+        if self._services.settings.require_consent and request.identity is None and not (consent or "").strip():
+            raise OptionInvalid(
+                "say in `consent` that the person in the photo agrees to being learned", field="consent", reason="consent_missing"
+            )
 
     def admit(self, owner: Owner) -> None:
         """Raises `TooManyEdits`, `QueueFull` or `BeingErased`. Requests that come at the same moment may pass together.
@@ -396,13 +441,19 @@ class Jobs:
         if self.artifacts.exists(key):
             return
         copies = {name: self._copy(spec, concept_id, name) for name in ("image", "mask")}
+        now = time.time()
         identity = Identity(
             id=concept_id,
             source_prompt=source_prompt,
             subject=subject,
-            created_at=time.time(),
+            created_at=now,
             inputs=copies,
+            consent=Consent(spec.consent, spec.created_at) if spec.consent else None,
+            expires_at=None if spec.identity_life_s is None else now + spec.identity_life_s,
         )
+        if identity.expires_at is not None:
+            note = expiring_key(spec.owner, concept_id, identity.expires_at)
+            self.put_for(spec.owner, spec.id, note, key.encode(), media_type="text/plain")
         try:
             self.put_for(spec.owner, spec.id, key, identity.to_json(), media_type=JSON, only_if_absent=True)
         except ArtifactExists:

@@ -74,6 +74,8 @@ class JobSpec:
     inputs: Mapping[str, InputFile]  # "image", "mask", perhaps "edit_mask"
     deadline_at: float | None = None  # seconds since the epoch; after it the edit is no longer wanted
     webhook_url: str | None = None  # who is told when it is over
+    consent: str | None = None  # of the person to be learned, in the words of the request
+    identity_life_s: float | None = None  # seconds from its learning, after which the identity is erased
     traceparent: str | None = None  # of the request that asked for it: its log lines can be found by that
 
     def to_json(self) -> bytes:
@@ -85,6 +87,8 @@ class JobSpec:
             "inputs": {name: asdict(file) for name, file in self.inputs.items()},
             "deadline_at": self.deadline_at,
             "webhook_url": self.webhook_url,
+            "consent": self.consent,
+            "identity_life_s": self.identity_life_s,
             "traceparent": self.traceparent,
         }
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
@@ -100,6 +104,8 @@ class JobSpec:
             inputs={name: InputFile(**file) for name, file in values["inputs"].items()},
             deadline_at=values.get("deadline_at"),
             webhook_url=values.get("webhook_url"),
+            consent=values.get("consent"),
+            identity_life_s=values.get("identity_life_s"),
             traceparent=values.get("traceparent"),
         )
 

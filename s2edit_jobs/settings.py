@@ -69,6 +69,22 @@ class Settings(BaseSettings):
         default=None,
         description="Key that signs the URLs of files in the data folder. Empty: one is made and kept in the data folder",
     )
+    policy_block_list: Path | None = Field(
+        default=None,
+        description="File of terms that prompts must not hold, one a line. Empty: the list that comes with the service",
+    )
+    policy_checker: str | None = Field(
+        default=None,
+        description="A check of prompts and photos of your own, as module:factory; see s2edit_jobs/policy.py. Empty: none",
+    )
+    require_consent: bool = Field(
+        default=False, description="Refuse to learn a person without a statement of consent in the request"
+    )
+    identity_life_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds after which a learned identity is erased, unless a request says sooner. Empty: never",
+    )
     provenance: bool = Field(
         default=True,
         description="Sign into every result, as C2PA content credentials, that it was edited by a model and from which photo",

@@ -32,7 +32,9 @@ def reap(services: Services, *, pending: bool = True) -> int:
         services.store.restored(life)
     if pending:
         jobs.enter_pending()
-        Erasure(services).go_on()
+        erasure = Erasure(services)
+        erasure.go_on()
+        erasure.expired()
     jobs.end_overdue()
     orphans = services.store.orphans()
     missing = len(orphans) - services.queue.waiting()
