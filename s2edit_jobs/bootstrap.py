@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from s2edit_jobs.artifacts import ArtifactStore
+from s2edit_jobs.audit import AuditLog, FileAuditLog, NoAudit, StreamAuditLog
 from s2edit_jobs.policy import SHIPPED_LIST, BlockList, Policy, build_policy
 from s2edit_jobs.queue import JobQueue
 from s2edit_jobs.settings import Settings
@@ -34,6 +35,7 @@ class Services:
     queue: JobQueue
     settings: Settings
     policy: Policy = field(default_factory=_shipped_policy)
+    audit: AuditLog = field(default_factory=NoAudit)
 
 
 def build_services(
@@ -51,6 +53,7 @@ def build_services(
         queue=queue or _build_queue(settings),
         settings=settings,
         policy=build_policy(settings),
+        audit=_build_audit(settings),
     )
 
 
@@ -63,6 +66,15 @@ def build_artifacts(settings: Settings) -> ArtifactStore:
     from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 
     return FilesystemArtifactStore(settings.artifacts_dir, base_url=settings.public_url, signing_key=_signing_key(settings))
+
+
+def _build_audit(settings: Settings) -> AuditLog:
+    if settings.audit_log == "off":
+        return NoAudit()
+    key = settings.audit_key.get_secret_value() if settings.audit_key else kept_key(settings.data_dir / "audit.key")
+    if settings.audit_log == "-":
+        return StreamAuditLog(key)
+    return FileAuditLog(Path(settings.audit_log or settings.data_dir / "audit.jsonl"), key)
 
 
 def _build_store(settings: Settings) -> JobStore:

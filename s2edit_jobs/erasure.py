@@ -57,9 +57,11 @@ class Erasure:
     def edit(self, owner: Owner, edit_id: str) -> int:
         """Everything of one edit but the identity that it has learned; how many objects. Raises `JobNotFound`."""
         self._jobs.spec(owner, edit_id)
-        return self._jobs.drop(owner, edit_id)
+        objects = self._jobs.drop(owner, edit_id)
+        self._services.audit.record("edit.erase", owner, edit_id, "erased")
+        return objects
 
-    def identity(self, owner: Owner, identity_id: str) -> int:
+    def identity(self, owner: Owner, identity_id: str, *, outcome: str = "erased") -> int:
         """A learned identity, its photo, and every inversion made with it; how many objects. Raises `IdentityNotFound`.
 
         Edits that it was used for stay. An unfinished edit that names it fails.
@@ -71,7 +73,9 @@ class Erasure:
         objects = self._artifacts.delete_prefix(concept_key(owner, identity_id, "identity.json"))
         for note in list(self._artifacts.list(notes)):
             objects += self._artifacts.delete_prefix(inversion_key(owner, note.removeprefix(notes), ""))
-        return objects + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
+        objects += self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
+        self._services.audit.record("identity.erase", owner, identity_id, outcome)
+        return objects
 
     def expired(self) -> int:
         """Erase the identities whose time has come; how many there were."""
@@ -81,7 +85,7 @@ class Erasure:
                 break  # they are in the order of their times
             with suppress(ArtifactMissing, IdentityNotFound):  # erased meanwhile
                 _, tenant, _, user, _, identity_id, _ = self._artifacts.get(note).decode().split("/")
-                self.identity(Owner(tenant, user), identity_id)
+                self.identity(Owner(tenant, user), identity_id, outcome="expired")
                 log.info("an identity has expired", action="identity_expired", identity=identity_id)
                 done += 1
             self._artifacts.delete_prefix(note)
@@ -101,6 +105,7 @@ class Erasure:
         erased, _ = self._sweep(erased)
         disk_rewritten = self._services.store.compact()
         self._artifacts.delete_prefix(erasing_key(erased.owner))
+        self._services.audit.record("user.erase", erased.owner, None, "erased")
         log.info("everything of a user was erased", action="user_erased", objects=erased.objects, disk_rewritten=disk_rewritten)
         return replace(erased, ended_at=self._clock(), disk_rewritten=disk_rewritten)
 

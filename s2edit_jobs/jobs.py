@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import structlog
 
-from s2edit_core.errors import OptionInvalid
+from s2edit_core.errors import OptionInvalid, PolicyRefused
 from s2edit_core.plan import digest
 from s2edit_core.spec import EditRequest, Phase
 from s2edit_jobs import trace
@@ -175,6 +175,7 @@ class Jobs:
         self._services = services
         self.artifacts = services.artifacts
         self._store = services.store
+        self._audit = services.audit.record
 
     def draft(
         self,
@@ -196,7 +197,11 @@ class Jobs:
         subject for those that the request leaves open. `consent` and `identity_life_s` are kept with an identity that is learned.
         Raises `IdentityNotFound`, `PolicyRefused`, and `OptionInvalid` where a consent is needed and missing.
         """
-        self._check_policy(request, files, consent)
+        try:
+            self._check_policy(request, files, consent)
+        except PolicyRefused as error:
+            self._audit("edit.refuse", owner, None, error.reason)
+            raise
         job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
         inputs = {name: self._place(owner, job_id, name, upload) for name, upload in files.items()}
         if request.identity is not None:
@@ -269,6 +274,7 @@ class Jobs:
             self.artifacts.put(f"{PENDING}{spec.id}", spec_key.encode(), media_type="text/plain")
             pending = True
         self._check_whole(spec, files)
+        self._audit("edit.accept", spec.owner, spec.id, "accepted")
         if not pending:
             self._ring(spec.id)
         return record
@@ -367,6 +373,7 @@ class Jobs:
             record = self._store.request_cancel(owner, job_id)
         except JobNotFound:
             return self._recall(owner, job_id)  # over, and no longer in the job store
+        self._audit("edit.cancel", owner, job_id, "wished" if record.state is JobState.RUNNING else record.state)
         if record.state is not JobState.QUEUED:
             return record
         return self.finish(owner, job_id, Outcome(state=JobState.CANCELED, attempt=record.attempt, finished_at=time.time()))
@@ -379,6 +386,7 @@ class Jobs:
         key = edit_key(owner, job_id, "outcome.json")
         try:
             self.put_for(owner, job_id, key, outcome.to_json(), media_type=JSON, only_if_absent=True)
+            self._audit("edit.end", owner, job_id, outcome.failure.code if outcome.failure else outcome.state)
         except ArtifactExists:
             outcome = Outcome.from_json(self.artifacts.get(key))
         try:
@@ -456,6 +464,7 @@ class Jobs:
             self.put_for(spec.owner, spec.id, note, key.encode(), media_type="text/plain")
         try:
             self.put_for(spec.owner, spec.id, key, identity.to_json(), media_type=JSON, only_if_absent=True)
+            self._audit("identity.learn", spec.owner, concept_id, "with consent" if spec.consent else "without consent")
         except ArtifactExists:
             log.info("the identity was kept by another job", action="identity_exists", job_id=spec.id)
 

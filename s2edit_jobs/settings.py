@@ -69,6 +69,14 @@ class Settings(BaseSettings):
         default=None,
         description="Key that signs the URLs of files in the data folder. Empty: one is made and kept in the data folder",
     )
+    audit_log: str | None = Field(
+        default=None,
+        description="File of the audit log; - for standard output, off for none. Empty: audit.jsonl in the data folder",
+    )
+    audit_key: SecretStr | None = Field(
+        default=None,
+        description="Key of the pseudonyms that users have in the audit log. Empty: one is made and kept in the data folder",
+    )
     policy_block_list: Path | None = Field(
         default=None,
         description="File of terms that prompts must not hold, one a line. Empty: the list that comes with the service",
