@@ -12,6 +12,7 @@ from api import edits, erasure, events, files, health, identities, problems, stu
 from api.changes import Changes
 from api.limits import BodyLimit
 from api.openapi import describe
+from api.receipts import Receipts
 from api.request_log import RequestLog
 from api.schemas import Problem
 from s2edit_jobs.bootstrap import Services, build_services
@@ -53,6 +54,8 @@ def create_app(services: Services | None = None) -> FastAPI:
     )
     app.state.services = services
     app.state.changes = Changes(services.store)
+    if services.settings.receipt_key is not None:  # one that can't sign shows now, and not when somebody is to be erased
+        app.state.receipts = Receipts.from_settings(services.settings)
     app.state.vocabulary = load_vocabulary(services.settings.model)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(RequestLog)  # the last one added is the outermost

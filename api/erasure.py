@@ -48,7 +48,7 @@ async def erase_user(
     begun, wait_s = await run_in_threadpool(erasure.begin, owner)
     await asyncio.sleep(wait_s)
     erased = await run_in_threadpool(erasure.complete, begun)
-    facts = {"edits": erased.edits, "identities": erased.identities}
+    facts = {"edits": erased.edits, "identities": erased.identities, "redis_files_rewritten": erased.disk_rewritten}
     return _receipt(receipts, "user", owner, user, erased.objects, began_at=erased.began_at, **facts)
 
 

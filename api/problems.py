@@ -129,9 +129,10 @@ def _problem(
     )
 
 
-def _at(field: str, code: str, detail: str) -> ProblemDetail:
-    escaped = field.replace("~", "~0").replace("/", "~1")
-    return ProblemDetail(detail=detail, code=code, field=field, pointer=f"#/{escaped}")
+def _at(field: str, code: str, detail: str, inside: Sequence[str | int] = ()) -> ProblemDetail:
+    """At `field`, or at what lies `inside` it."""
+    steps = [str(step).replace("~", "~0").replace("/", "~1") for step in (field, *inside)]
+    return ProblemDetail(detail=detail, code=code, field=field, pointer=f"#/{'/'.join(steps)}")
 
 
 def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -160,11 +161,11 @@ def problem_of_validation(error: RequestValidationError) -> Problem:
 def _validation_detail(item: Mapping[str, Any]) -> ProblemDetail:
     place, *path = item["loc"]
     field = str(path[0]) if path else place
-    if place == "header":
-        return ProblemDetail(detail=f"the header {field} is not valid: {item['msg']}", code="header_invalid", field=field)
+    if place in ("header", "path", "query"):  # no place that a JSON pointer could name
+        return ProblemDetail(detail=f"the {place} {field} is not valid: {item['msg']}", code=f"{place}_invalid", field=field)
     if item["type"] == "missing":
-        return _at(field, f"{field}_missing", f"the part {field!r} is missing")
-    return _at(field, "option_invalid", f"the part {field!r} is not valid: {item['msg']}")
+        return _at(field, f"{field}_missing", f"the part {field!r} is missing", path[1:])
+    return _at(field, "option_invalid", f"the part {field!r} is not valid: {item['msg']}", path[1:])
 
 
 def not_ready(silent: Sequence[str]) -> Problem:

@@ -24,7 +24,7 @@ from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavail
 TEMPORARY = ".writing"
 """Folder of half-written files; no key begins with a dot."""
 ABANDONED_S = 20.0
-"""Nothing takes as long as this to write: the file's writer is dead."""
+"""Nothing takes as long as this to write: the file's writer is dead. So often it is looked for such files, by whoever lists."""
 
 
 class FilesystemArtifactStore:
@@ -38,6 +38,7 @@ class FilesystemArtifactStore:
         self._base_url = base_url.rstrip("/")
         self._signer = Signer(signing_key, salt="s2edit.files", key_derivation="hmac", digest_method=hashlib.sha256)
         self._clock = clock
+        self._looked_at = float("-inf")  # for what the dead have left
 
     def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:  # noqa: ARG002  by extension
         target = self._path(key)
@@ -62,6 +63,8 @@ class FilesystemArtifactStore:
 
     def list(self, prefix: str) -> Iterator[str]:
         with _translated():
+            if self._clock() - self._looked_at > ABANDONED_S:
+                self._drop_abandoned()
             return iter(sorted(self._keys(prefix)))
 
     def delete_prefix(self, prefix: str) -> int:
@@ -149,6 +152,7 @@ class FilesystemArtifactStore:
 
     def _drop_abandoned(self) -> None:
         """Half-written files of processes that were killed: nobody else would remove them, and nobody knows whose they were."""
+        self._looked_at = self._clock()
         for path in (self.root / TEMPORARY).glob("*"):
             with contextlib.suppress(FileNotFoundError):
                 if self._clock() - path.stat().st_mtime > ABANDONED_S:

@@ -1,7 +1,7 @@
 """The same request, sent again with the same key, is one job: the note that says so lies in the object store, like the job itself.
 
 A note is written once, before anything of the job, and names the job's id and moment. So whoever finds a note without a job (its
-writer died, or is at it) can write exactly what the first one would have written.
+writer died, or is at it) can write what the first one would have written, to the trace of its own.
 """
 
 from __future__ import annotations

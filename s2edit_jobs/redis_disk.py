@@ -17,17 +17,28 @@ def compact(client: redis.Redis, *, timeout_s: float) -> bool:
     """
     ends = time.monotonic() + timeout_s
     try:
-        _wait_until_idle(client, ends)  # a rewrite under way may have begun before the deletion
         if _persistence(client).get("aof_enabled"):
-            client.bgrewriteaof()  # type: ignore[no-untyped-call]
-            _wait_until_idle(client, ends)
+            _run(client, "BGREWRITEAOF", ends)
         if _takes_snapshots(client):
-            client.bgsave()
-            _wait_until_idle(client, ends)
+            _run(client, "BGSAVE", ends)
     except redis.ResponseError:  # of managed servers, which take such commands from their owners only
         return False
     said = _persistence(client)
     return all(said.get(status, "ok") == "ok" for status in ("aof_last_bgrewrite_status", "rdb_last_bgsave_status"))
+
+
+def _run(client: redis.Redis, command: str, ends: float) -> None:
+    """To its end. One that is under way already does not count: it may have begun before the deletion."""
+    while True:
+        _wait_until_idle(client, ends)
+        try:
+            client.execute_command(command)  # type: ignore[no-untyped-call]
+        except redis.ResponseError as error:
+            if not any(words in str(error) for words in ("in progress", "child process")):
+                raise
+            continue  # somebody else was a moment earlier
+        _wait_until_idle(client, ends)
+        return
 
 
 def _persistence(client: redis.Redis) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -69,6 +72,20 @@ class TestObjects:
         os.utime(old, (1, 1))
         store.delete_prefix("a/")
         assert (old.exists(), fresh.exists()) == (False, True)
+
+    def test_they_are_removed_also_where_nothing_is_deleted(self, tmp_path: Path) -> None:
+        """A reaper lists every few seconds."""
+        now = [time.time()]
+        store = FilesystemArtifactStore(tmp_path, "http://127.0.0.1:8000", "key", clock=lambda: now[0])
+        store.put("a/1", b"x", media_type="text/plain")
+        list(store.list("a/"))
+        left = tmp_path / TEMPORARY / "left"
+        left.write_bytes(b"half a photo")
+        list(store.list("a/"))
+        assert left.exists()
+        now[0] += 21
+        assert list(store.list("a/")) == ["a/1"]
+        assert not left.exists()
 
 
 class TestJobs:
@@ -173,11 +190,20 @@ def _holders(folder: Path, word: bytes) -> list[str]:
 
 
 def test_a_redis_that_forbids_it_says_so(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
-    def forbidden(*_: object) -> None:
-        raise redis.ResponseError("unknown command 'BGREWRITEAOF'")
+    execute = redis.Redis.execute_command
 
-    monkeypatch.setattr(redis.Redis, "bgrewriteaof", forbidden)
+    def forbidden(client: redis.Redis, *command: Any, **options: Any) -> Any:
+        if command[0] == "BGREWRITEAOF":
+            raise redis.ResponseError("unknown command 'BGREWRITEAOF'")
+        return execute(client, *command, **options)
+
+    monkeypatch.setattr(redis.Redis, "execute_command", forbidden)
     assert RedisJobStore(redis_url, timeout_s=5.0).compact() is False
+
+
+def test_many_may_ask_for_it_at_once(redis_url: str) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(lambda _: RedisJobStore(redis_url, timeout_s=5.0).compact(), range(6))) == [True] * 6
 
 
 def test_a_missing_object_stays_missing(artifacts: ArtifactStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 from pydantic import SecretStr
 
+from api.app import create_app
 from api.receipts import TYPE, Receipts
 from s2edit_jobs.bootstrap import NotConfigured
 from s2edit_jobs.erasure import Erasure
@@ -41,7 +43,7 @@ def test_everything_of_a_user_is_erased_and_of_others_nothing(api: Api) -> None:
     assert answer.json()["objects"] == there
     assert api.artifacts.objects == before
     said = claims(api, answer.json()["receipt"])
-    assert {name: said[name] for name in ("erased", "id", "tenant", "user", "objects", "edits", "identities", "iss")} == {
+    told = {
         "erased": "user",
         "id": "ada",
         "tenant": "default",
@@ -49,8 +51,10 @@ def test_everything_of_a_user_is_erased_and_of_others_nothing(api: Api) -> None:
         "objects": there,
         "edits": 2,
         "identities": 1,
+        "redis_files_rewritten": True,
         "iss": "http://127.0.0.1:8000",
     }
+    assert {name: said[name] for name in told} == told
     assert said["requested_at"] <= said["erased_at"]
 
 
@@ -160,3 +164,8 @@ class TestReceipts:
     def test_a_key_that_can_not_sign_is_refused(self, tmp_path: Any, text: str) -> None:
         with pytest.raises(NotConfigured, match="S2EDIT_RECEIPT_KEY"):
             Receipts.from_settings(Settings(data_dir=tmp_path, receipt_key=SecretStr(text)))
+
+    def test_a_key_that_can_not_sign_stops_the_service_from_starting(self, api: Api) -> None:
+        settings = api.services.settings.model_copy(update={"receipt_key": SecretStr("not a key")})
+        with pytest.raises(NotConfigured):
+            create_app(replace(api.services, settings=settings))

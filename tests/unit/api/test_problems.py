@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from fastapi.exceptions import RequestValidationError
 from fastapi.testclient import TestClient
 
 from api import problems
@@ -67,6 +68,22 @@ def test_options_of_the_core_are_named_as_the_form_names_them() -> None:
 
 def test_pointers_are_escaped() -> None:
     assert problems.problem_of(InvalidInput("no", field="a/b~c")).errors[0].pointer == "#/a~1b~0c"
+
+
+@pytest.mark.parametrize(
+    ("loc", "code", "pointer"),
+    [
+        (("body", "steps"), "option_invalid", "#/steps"),
+        (("body", "uploads", 0, "a/b"), "option_invalid", "#/uploads/0/a~1b"),
+        (("header", "prefer"), "header_invalid", None),
+        (("path", "user"), "path_invalid", None),
+        (("query", "cursor"), "query_invalid", None),
+    ],
+)
+def test_validation_errors_point_at_the_place(loc: tuple[str | int, ...], code: str, pointer: str | None) -> None:
+    problem = problems.problem_of_validation(RequestValidationError([{"loc": loc, "type": "any", "msg": "no"}]))
+    (detail,) = problem.errors
+    assert (detail.code, detail.pointer, detail.field) == (code, pointer, loc[1])
 
 
 @pytest.mark.parametrize(

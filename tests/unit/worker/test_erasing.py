@@ -10,7 +10,7 @@ import pytest
 
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.erasure import LEFT_S, Erasure
-from s2edit_jobs.errors import ArtifactMissing, BeingErased, IdentityNotFound, JobNotFound
+from s2edit_jobs.errors import ArtifactMissing, BeingErased, IdentityNotFound, JobNotFound, StoreUnavailable
 from s2edit_jobs.jobs import Upload, erasing_key
 from s2edit_jobs.record import JobState, Owner
 from tests.doubles import FakeEngine
@@ -225,6 +225,23 @@ def test_an_erasure_whose_process_died_is_completed_by_the_reaper(shop: Shop) ->
     reap(shop.services)
     assert left_of(shop) == []
     assert not shop.artifacts.exists(erasing_key(ANN))
+
+
+def test_an_erasure_while_the_job_store_is_down_is_completed_when_it_is_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.accept()
+
+    def down(_: Owner) -> int:
+        raise StoreUnavailable("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.store, "erase_owner", down)
+        with pytest.raises(StoreUnavailable):
+            Erasure(shop.services, clock=lambda: 1000.0).begin(ANN)
+        with pytest.raises(BeingErased):
+            shop.jobs.admit(ANN)
+    reap(shop.services)
+    assert left_of(shop) == []
+    shop.jobs.admit(ANN)
 
 
 def test_a_rebuild_that_meets_an_erasure_brings_nothing_back(shop: Shop) -> None:
