@@ -38,7 +38,7 @@ class WorkerProcess:
         self._reaper: Reaper | None = None
         self._messenger: Messenger | None = None
         self.app: Celery = celery_app(settings.redis_url)
-        self.app.task(name=TASK)(self.run)
+        self.app.task(name=TASK, shared=False)(self.run)  # another app of this process has its own
         signals.setup_logging.connect(self._set_up_logging, weak=False)  # else Celery writes by handlers of its own
         signals.worker_init.connect(self.start, weak=False)
         signals.worker_shutting_down.connect(self.stop, weak=False)

@@ -257,6 +257,8 @@ class TestOwners:
             "source_prompt": "a photo of a [I] woman",
             "subject": "woman",
             "created_at": "2026-09-21T14:13:20.500000Z",
+            "expires_at": None,
+            "consent": None,
         }
 
     def test_foreign_and_unknown_identities_look_alike(self, api: Api) -> None:
