@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -47,6 +47,8 @@ TICK_S = 0.02
 HORIZON = 0.9
 """Share of the edits over which the blows are spread; the rest is calm, and shows that all comes to its end."""
 POINTS_HORIZON = 0.7
+MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made in it
+"""Where everything is written, if there is such a place: SIGKILL loses nothing that was written, on a disk or in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +139,17 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
 
 
 class Storm:
-    def __init__(self, plan: Plan, folder: Path, redis: EmbeddedRedis, listener: socket.socket, receiver: Receiver) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        redis: EmbeddedRedis,
+        listener: socket.socket,
+        receiver: Receiver,
+        progress: Path | None = None,
+    ) -> None:
         self._plan = plan
+        self._progress = progress
         self._receiver = receiver
         self._redis = redis
         self._rng = random.Random(plan.seed)
@@ -164,9 +175,10 @@ class Storm:
         self._paused: dict[str, float] = {}
         self._killed: dict[int, float] = {}
         self._dealt: Counter[str] = Counter()
+        self._owed: deque[str] = deque()  # kills that found nobody, or a point that is still armed
+        self._began = time.monotonic()
 
     def run(self) -> Result:
-        began = time.monotonic()
         try:
             self._troop.add("api", run_api, self._scene, self._listener)
             for number in range(self._plan.workers):
@@ -194,14 +206,14 @@ class Storm:
             killed={**self._killed, **crashes},
             blows=self._dealt,
             webhooks=sum(self._receiver.told.values()),
-            took_s=time.monotonic() - began,
+            took_s=time.monotonic() - self._began,
             answers_s=self._app.answers,
         )
 
     def _rage(self) -> None:
         """Deal the blows while the edits go on, then wait until all are over, or for `patience_s` without anything new."""
         blows = self._plan.blows()
-        next_blow, over, told, since = 0, -1, -1, time.monotonic()
+        next_blow, over, told, since, shown = 0, -1, -1, time.monotonic(), 0.0
         while (
             not (self._app.finished and next_blow == len(blows) and not self._untold())
             and time.monotonic() - since < self._plan.patience_s
@@ -211,8 +223,27 @@ class Storm:
             if next_blow < len(blows) and over >= blows[next_blow][0] * self._plan.jobs:
                 self._deal(blows[next_blow][1])
                 next_blow += 1
+            elif self._owed and over < HORIZON * self._plan.jobs:
+                self._deal(self._owed.popleft())
+            if time.monotonic() - shown > 1.0:
+                shown = time.monotonic()
+                self._show()
             self._mend()
             time.sleep(TICK_S)
+
+    def _show(self) -> None:
+        """For whoever waits: a storm in the background says how far it is."""
+        if self._progress is not None:
+            kills = sum(count for blow, count in self._dealt.items() if blow.startswith("kill"))
+            said = {
+                "asked": len(self._app.asked),
+                "over": self._app.over,
+                "told": len(self._receiver.told),
+                "kills": kills,  # besides those at crash points
+                "armed": len(list(self._scene.armed.iterdir())),
+                "seconds": round(time.monotonic() - self._began),
+            }
+            self._progress.write_text(json.dumps(said) + "\n")
 
     def _untold(self) -> list[str]:
         """The edits whose end no webhook has told."""
@@ -229,12 +260,17 @@ class Storm:
     def _deal(self, blow: str) -> None:
         kind, _, what = blow.partition(" ")
         if kind == "point":
-            (self._scene.armed / what).touch()
+            armed = self._scene.armed / what
+            if armed.exists():
+                self._owed.append("kill worker")
+            armed.touch()
             return
         if blow == "kill redis":
             os.kill(self._redis.pid, signal.SIGKILL)
         elif kind in ("kill", "stop", "pause"):
             if not self._strike(kind, what):
+                if kind == "kill":
+                    self._owed.append(blow)
                 return
         else:
             try:
@@ -293,14 +329,16 @@ class Storm:
         return kept
 
 
-def storm(plan: Plan) -> Result:
+def storm(plan: Plan, *, folder: Path | None = None, progress: Path | None = None) -> Result:
+    """In a new folder below `folder`; how far it is stands in the file `progress`."""
+    folder = folder or (MEMORY if os.access(MEMORY, os.W_OK) else None)
     with (
-        tempfile.TemporaryDirectory(prefix="storm-") as name,
+        tempfile.TemporaryDirectory(prefix="storm-", dir=folder) as name,
         EmbeddedRedis(Path(name) / "redis") as redis,
         socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
         Receiver() as receiver,
     ):
-        return Storm(plan, Path(name), redis, listener, receiver).run()
+        return Storm(plan, Path(name), redis, listener, receiver, progress).run()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -315,9 +353,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
     parser.add_argument("--history", type=Path, help="where all that was seen and kept goes, as JSON")
+    parser.add_argument("--folder", type=Path, help="where the storm's own folder is made; by default in memory")
+    parser.add_argument("--progress", type=Path, help="a file that says every second how far the storm is, as JSON")
     given = parser.parse_args(arguments)
     plan = Plan(given.jobs, given.kills, given.seed, workers=given.workers, lease_s=given.lease)
-    result = storm(plan)
+    result = storm(plan, folder=given.folder, progress=given.progress)
     print(result.line(), flush=True)
     losses: list[Losses] = []
     for empty in (False, True) if given.control else ():

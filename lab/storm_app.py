@@ -26,6 +26,8 @@ EDITS_PER_PHOTO = 6
 COLOURS = ("red", "black", "blond", "brown", "white", "grey")
 CANCELED = 0.03
 """Share of the edits that the app cancels again."""
+LOOK_S = 0.3
+"""Pause between two looks at everything that is open: looking is most of what the API does in a storm."""
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -83,8 +85,8 @@ class App:
     jobs: int
     webhook_url: str
     users: int = 8
-    askers: int = 3
-    within: int = 64
+    askers: int = 4
+    within: int = 96
     asked: list[Asked] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
@@ -94,6 +96,7 @@ class App:
     def __post_init__(self) -> None:
         self._numbers = deque(range(self.jobs))
         self._open: dict[str, Asked] = {}
+        self._followed: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask_on, daemon=True) for _ in range(self.askers)]
@@ -173,7 +176,7 @@ class App:
                     if self._stop.is_set():
                         return
                     self._look(http, self._open[job], rng)
-                time.sleep(0.02)
+                self._stop.wait(LOOK_S)
 
     def _look(self, http: httpx.Client, asked: Asked, rng: random.Random) -> None:
         if rng.random() < 0.02:
@@ -197,8 +200,9 @@ class App:
     def _follow(self, http: httpx.Client, job: str) -> None:
         """To the edit's end, over as many connections as it takes."""
         asked = self._open.get(job)
-        if asked is None or any(event.job == job for event in self.heard):
+        if asked is None or job in self._followed:
             return
+        self._followed.add(job)
         last: Heard | None = None
         while not self._stop.is_set() and (last is None or last.state not in OVER):
             headers = {"S2Edit-User": asked.user} | ({"Last-Event-ID": str(last.sequence)} if last else {})

@@ -15,8 +15,9 @@ from pathlib import Path
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.settings import Settings
 
-_PRELOAD = ["lab.storm_processes", "celery.apps.worker", "celery.bin.worker", "celery.worker.consumer", "kombu.transport.redis"]
+_PRELOAD = ["lab.storm_processes", "celery.apps.worker", "celery.bin.celery", "celery.worker.consumer", "kombu.transport.redis"]
 _PRELOAD += ["worker.process", "worker.fake_engine", "lab.storm_points", "lab.storm_control", "api.app", "uvicorn"]
+_PRELOAD += ["s2edit_jobs.redis_store", "s2edit_jobs.filesystem_artifacts", "uvicorn.lifespan.on", "uvicorn.protocols.http.auto"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,8 +108,9 @@ class FilesystemArtifactStore:
         start = self.root / check_key(folder) if folder else self.root
         for path, folders, names in os.walk(start):
             folders[:] = [name for name in folders if not name.startswith(".")]
+            inside = os.path.relpath(path, self.root).replace(os.sep, "/").removeprefix(".")
             for name in names:
-                key = (Path(path) / name).relative_to(self.root).as_posix()
+                key = f"{inside}/{name}".removeprefix("/")
                 if key.startswith(prefix):
                     yield key
 
