@@ -173,7 +173,7 @@ class _Asking:
         if self.vocabulary is not None:
             self.vocabulary.check(spec.request)
         check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
-        self.jobs.admit(self.owner)
+        self.jobs.admit(self.owner, spec.id)
         return spec
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:

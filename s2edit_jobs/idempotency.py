@@ -1,7 +1,7 @@
 """The same request, sent again with the same key, is one job: the note that says so lies in the object store, like the job itself.
 
 A note is written once, before anything of the job, and names the job's id and moment. So whoever finds a note without a job (its
-writer died, or is at it) can write exactly what the first one would have written.
+writer died, or is at it) can write exactly what the first one would have written. A note counts until it is swept up.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from s2edit_core.plan import digest
+from s2edit_jobs.artifacts import ArtifactStore
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, KeyReused, RequestInFlight
 from s2edit_jobs.jobs import JSON, Jobs
 from s2edit_jobs.record import JobRecord, JobSpec, Owner
@@ -25,6 +26,26 @@ class Note:
     job_id: str
     created_at: float  # seconds since the epoch
     request: str  # digest of what was asked
+
+
+def sweep_notes(artifacts: ArtifactStore, *, older_than_s: float) -> int:
+    """Remove the notes of keys that came so long ago, and those that nobody can read; how many. Raises `ArtifactsUnavailable`.
+
+    One at a time should do this: else a note that has just been written for a key may be taken for the one before.
+    """
+    before, gone = time.time() - older_than_s, 0
+    for place in artifacts.list("t/"):
+        if "/requests/" not in place:
+            continue
+        try:
+            created_at = float(json.loads(artifacts.get(place))["created_at"])
+        except ArtifactMissing:
+            continue
+        except (ValueError, TypeError, KeyError):
+            created_at = 0.0
+        if created_at < before:
+            gone += artifacts.delete_prefix(place)
+    return gone
 
 
 def request_digest(values: Mapping[str, object], files: Mapping[str, bytes]) -> str:

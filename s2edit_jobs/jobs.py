@@ -172,19 +172,19 @@ class Jobs:
         deadline_at = None if deadline_s is None else now + deadline_s
         return JobSpec(job_id, owner, now, request, inputs, deadline_at=deadline_at, webhook_url=webhook_url)
 
-    def admit(self, owner: Owner) -> None:
-        """Raises `TooManyEdits` or `QueueFull`. Requests that come at the same moment may pass together.
+    def admit(self, owner: Owner, job_id: str) -> None:
+        """Take a place in the queue for a job that is to be accepted. Raises `TooManyEdits` or `QueueFull`.
 
         While the job store is down nobody is refused: then accepting waits for nothing but the object store.
         """
-        settings = self._services.settings
+        of_owner, in_all = self._services.settings.max_edits_per_user, self._services.settings.max_edits
         try:
-            load = self._store.load(owner)
+            load = self._store.take_place(owner, job_id, of_owner=of_owner, in_all=in_all)
         except ServiceUnavailable:
             return
-        if load.of_owner >= settings.max_edits_per_user:
+        if load.of_owner >= of_owner:
             raise TooManyEdits(f"{load.of_owner} edits of this user are not done yet", retry_after_s=BUSY_S)
-        if load.in_all >= settings.max_edits:
+        if load.in_all >= in_all:
             raise QueueFull(f"{load.in_all} edits are not done yet", retry_after_s=BUSY_S)
 
     def accept(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobRecord:

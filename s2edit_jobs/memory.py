@@ -16,7 +16,7 @@ from s2edit_core.spec import Progress
 from s2edit_jobs.artifacts import check_key
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, LeaseLost
 from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
-from s2edit_jobs.store import KEEP_EVENTS
+from s2edit_jobs.store import KEEP_EVENTS, PAGE, PLACE_S
 
 Clock = Callable[[], float]
 
@@ -83,6 +83,8 @@ class _Life:
     pace: dict[str, dict[str, float]] = field(default_factory=dict)
     outbox: dict[str, float] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
+    places: dict[str, tuple[Owner, float]] = field(default_factory=dict)  # until when
+    errands: dict[str, float] = field(default_factory=dict)  # until when they are done
     turn: int = 0
     restored: bool = False
 
@@ -107,6 +109,7 @@ class MemoryJobStore:
         with self._lock:
             if record.id not in self._life.jobs:
                 self._life.jobs[record.id] = _Entry(record, log=[record])
+                self._life.places.pop(record.id, None)
                 self._enqueue(record.owner)
                 self._tell(record.id)
             return self._life.jobs[record.id].record
@@ -210,12 +213,12 @@ class MemoryJobStore:
     def orphans(self) -> list[str]:
         with self._lock:
             self._requeue_lost()
-            return sorted(job_id for job_id, entry in self._life.jobs.items() if _is_free(entry))
+            return sorted(job_id for job_id, entry in self._life.jobs.items() if _is_free(entry))[:PAGE]
 
     def overdue(self) -> list[JobRecord]:
         with self._lock:
-            records = [record for record in self._records() if record.deadline_at is not None]
-            return [record for record in records if (record.deadline_at or 0.0) <= self._clock()]
+            due = [(one.deadline_at, one.id, one) for one in self._records() if one.deadline_at is not None]
+            return [record for at, _, record in sorted(due)[:PAGE] if at <= self._clock()]
 
     def announce(self, job_id: str) -> None:
         with self._lock:
@@ -241,10 +244,23 @@ class MemoryJobStore:
             self._life.outbox.pop(job_id, None)
             self._life.tries.pop(job_id, None)
 
-    def load(self, owner: Owner) -> Load:
+    def take_place(self, owner: Owner, job_id: str, *, of_owner: int, in_all: int) -> Load:
         with self._lock:
-            owners = [record.owner for record in self._records()]
-            return Load(of_owner=owners.count(owner), in_all=len(owners))
+            places, now = self._life.places, self._clock()
+            for one in [one for one, (_, until) in places.items() if until <= now]:
+                del places[one]
+            owners = [record.owner for record in self._records()] + [whose for whose, _ in places.values()]
+            load = Load(of_owner=owners.count(owner), in_all=len(owners))
+            if load.of_owner < of_owner and load.in_all < in_all:
+                places[job_id] = (owner, now + PLACE_S)
+            return load
+
+    def take_turn(self, errand: str, *, every_s: float) -> bool:
+        with self._lock:
+            if self._life.errands.get(errand, 0.0) > self._clock():
+                return False
+            self._life.errands[errand] = self._clock() + every_s
+            return True
 
     def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
         with self._lock:

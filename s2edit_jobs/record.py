@@ -173,7 +173,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many jobs are not over."""
+    """How many jobs are not over, those that are being taken on included."""
 
     of_owner: int
     in_all: int

@@ -7,6 +7,8 @@ Keys (all under `s2edit:`)
     line:<owner>      sorted set: that owner's queued jobs, oldest first
     turns             sorted set: owners with queued jobs, by when they were served last
     open:<owner>      set: that owner's jobs that are not over
+    places            sorted set: jobs that are being taken on, by the millisecond until which their place is kept
+    places:<owner>    the same, of that owner
     deadlines         sorted set: jobs with a deadline, by it
     learner:<concept> string: the job that learns it; it counts until that job is over
     waiters:<concept> set: jobs that wait for it
@@ -16,6 +18,8 @@ Keys (all under `s2edit:`)
 """
 
 from __future__ import annotations
+
+from s2edit_jobs.store import PAGE
 
 FIELDS = (
     "state",
@@ -39,6 +43,7 @@ _PRELUDE = f"""
 local id = ARGV[1]
 local P = 's2edit:'
 local LOOK_MS = 2000  -- how often it is looked whether a learner is over that did not say so
+local PAGE = {PAGE}  -- how many jobs one call looks at
 local due, turns, deadlines = P .. 'due', P .. 'turns', P .. 'deadlines'
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -89,7 +94,7 @@ local function learner(concept)  -- the job that has reserved it, until that is 
 end
 
 local function requeue_lost()  -- whatever has lost its holder, or the learner that it waited for
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '(0', now_ms)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '(0', now_ms, 'LIMIT', 0, PAGE)) do
     local waits_for = value(id, 'waits_for')
     if waits_for ~= '' and learner(waits_for) ~= '' then
       redis.call('ZADD', due, now_ms + LOOK_MS, id)
@@ -109,6 +114,8 @@ ADD = (
     + """
 if redis.call('EXISTS', job(id)) == 0 then
   redis.call('HSET', job(id), unpack(ARGV, 2, #ARGV - 1))
+  redis.call('ZREM', P .. 'places', id)
+  redis.call('ZREM', P .. 'places:' .. owner(id), id)
   redis.call('DEL', P .. 'events:' .. id)
   log(id)
   enqueue(id)
@@ -255,7 +262,7 @@ ORPHANS = (
     _PRELUDE
     + """
 requeue_lost()
-return redis.call('ZRANGEBYSCORE', due, 0, 0)
+return redis.call('ZRANGEBYSCORE', due, 0, 0, 'LIMIT', 0, PAGE)
 """
 )
 
@@ -263,7 +270,7 @@ OVERDUE = (
     _PRELUDE
     + """
 local answers = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now_ms / 1000)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now_ms / 1000, 'LIMIT', 0, PAGE)) do
   if redis.call('EXISTS', job(id)) == 1 then answers[#answers + 1] = answer(id) else redis.call('ZREM', deadlines, id) end
 end
 return answers
@@ -287,6 +294,23 @@ PUT_OFF_DELIVERY = (
     _PRELUDE
     + """
 return redis.call('ZADD', P .. 'outbox', ARGV[2] == '0' and 'NX' or 'XX', now_ms + ARGV[2], id)
+"""
+)
+
+# ARGV: id, owner, bound of the owner, bound in all, ms that the place is kept. Answers how many the owner and all have before.
+TAKE_PLACE = (
+    _PRELUDE
+    + """
+local all, own = P .. 'places', P .. 'places:' .. ARGV[2]
+for _, places in ipairs({ all, own }) do redis.call('ZREMRANGEBYSCORE', places, '-inf', now_ms) end
+local of_owner = redis.call('SCARD', P .. 'open:' .. ARGV[2]) + redis.call('ZCARD', own)
+local in_all = redis.call('ZCARD', due) + redis.call('ZCARD', all)
+if of_owner < tonumber(ARGV[3]) and in_all < tonumber(ARGV[4]) then
+  redis.call('ZADD', all, now_ms + ARGV[5], id)
+  redis.call('ZADD', own, now_ms + ARGV[5], id)
+  redis.call('PEXPIRE', own, ARGV[5])
+end
+return { of_owner, in_all }
 """
 )
 

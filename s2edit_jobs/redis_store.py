@@ -22,7 +22,7 @@ from s2edit_core.spec import Progress
 from s2edit_jobs import redis_scripts as scripts
 from s2edit_jobs.errors import JobNotFound, LeaseLost, StoreUnavailable
 from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
-from s2edit_jobs.store import KEEP_EVENTS
+from s2edit_jobs.store import KEEP_EVENTS, PLACE_S
 
 CHANGES = "s2edit:changes"
 LIFE = "s2edit:life"
@@ -66,6 +66,7 @@ class RedisJobStore:
         self._cancel = script(scripts.CANCEL)
         self._orphans = script(scripts.ORPHANS)
         self._overdue = script(scripts.OVERDUE)
+        self._take_place = script(scripts.TAKE_PLACE)
         self._measured = script(scripts.MEASURED)
         self._outlook = script(scripts.OUTLOOK)
         self._take_delivery = script(scripts.TAKE_DELIVERY)
@@ -194,12 +195,14 @@ class RedisJobStore:
             both.hdel("s2edit:tries", job_id)
             both.execute()
 
-    def load(self, owner: Owner) -> Load:
+    def take_place(self, owner: Owner, job_id: str, *, of_owner: int, in_all: int) -> Load:
         with self._asking():
-            both = self._redis.pipeline(transaction=True)
-            both.scard(f"s2edit:open:{owner.tenant}/{owner.user}")
-            both.zcard("s2edit:due")
-            return Load(*both.execute())
+            name = f"{owner.tenant}/{owner.user}"
+            return Load(*self._take_place(args=[job_id, name, of_owner, in_all, int(PLACE_S * 1000)]))
+
+    def take_turn(self, errand: str, *, every_s: float) -> bool:
+        with self._asking():
+            return bool(self._redis.set(f"s2edit:turn:{errand}", 1, nx=True, px=int(every_s * 1000)))
 
     def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
         with self._asking():

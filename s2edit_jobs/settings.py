@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         default=100, ge=1, description="Unfinished edits that one user may have; one more is answered 429"
     )
     max_edits: int = Field(default=10_000, ge=1, description="Unfinished edits of all users together; one more is answered 503")
+    idempotency_s: float = Field(
+        default=604_800.0,
+        ge=3600,
+        description="Seconds that an Idempotency-Key is remembered, at least; then the same key is a new edit",
+    )
     result_url_s: int = Field(default=900, ge=1, le=604_800, description="Seconds that a presigned result URL lives")
     max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(

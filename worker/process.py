@@ -17,6 +17,7 @@ from worker.engine import Engine
 from worker.messenger import Messenger
 from worker.reaper import Reaper
 from worker.runner import run_job
+from worker.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ class WorkerProcess:
         self._engine: Engine | None = None
         self._reaper: Reaper | None = None
         self._messenger: Messenger | None = None
+        self._sweeper: Sweeper | None = None
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK)(self.run)
         signals.worker_init.connect(self.start, weak=False)
@@ -61,6 +63,8 @@ class WorkerProcess:
         self._reaper.start()
         self._messenger = Messenger(self._services)
         self._messenger.start()
+        self._sweeper = Sweeper(self._services)
+        self._sweeper.start()
         log.info("the worker is ready", action="worker_ready")
 
     def stop(self, **_: Any) -> None:
@@ -70,3 +74,5 @@ class WorkerProcess:
             self._reaper.stop()
         if self._messenger is not None:
             self._messenger.stop()
+        if self._sweeper is not None:
+            self._sweeper.stop()
