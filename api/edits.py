@@ -158,9 +158,11 @@ class _Asking:
             if (earlier := once.earlier()) is not None:
                 return earlier
         spec = self._checked(request, files)
-        if once is not None and (note := once.begin(spec)).job_id != spec.id:  # goes on where a request was cut short
-            spec = self._draft(request, files, job_id=note.job_id, created_at=note.created_at)
-        return self.jobs.accept(spec, files)
+        with self.jobs.place(self.owner, spec.id):
+            if once is not None and (note := once.begin(spec)).job_id != spec.id:  # goes on where a request was cut short
+                self.jobs.leave(self.owner, spec.id)  # that request had a place of its own
+                spec = self._draft(request, files, job_id=note.job_id, created_at=note.created_at)
+            return self.jobs.accept(spec, files)
 
     def _checked(self, request: EditRequest, files: Mapping[str, Upload]) -> JobSpec:
         self._check_webhook()
@@ -173,7 +175,6 @@ class _Asking:
         if self.vocabulary is not None:
             self.vocabulary.check(spec.request)
         check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
-        self.jobs.admit(self.owner, spec.id)
         return spec
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:

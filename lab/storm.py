@@ -32,7 +32,7 @@ from redis.exceptions import RedisError
 from lab.storm_app import App
 from lab.storm_control import Losses, control
 from lab.storm_history import Findings, History, Kept, check, outcomes_won, restart_seconds
-from lab.storm_points import POINTS
+from lab.storm_points import POINTS, read_diaries
 from lab.storm_processes import Scene, Troop, run_api, run_worker
 from lab.storm_receiver import Receiver
 from s2edit_jobs.bootstrap import Services, build_services
@@ -188,7 +188,7 @@ class Storm:
             self._app.stop()
         finally:
             self._troop.stop()
-        diary = self._diary()
+        diary = read_diaries(self._scene.diaries)
         history = History(self._app.asked, self._app.seen, self._kept(diary), self._app.heard)
         findings = check(history)
         findings.lost += self._app.unexpected
@@ -302,9 +302,6 @@ class Storm:
             else:
                 for job in self._app.open_jobs():
                     self._services.queue.ring(job)
-
-    def _diary(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for path in self._scene.diaries.iterdir() for line in path.read_text().splitlines()]
 
     def _kept(self, diary: Sequence[dict[str, Any]]) -> list[Kept]:
         artifacts, won = self._services.artifacts, outcomes_won(diary)

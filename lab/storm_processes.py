@@ -28,6 +28,7 @@ class Scene:
     folder: Path
     steps: int  # of the fake engine, per phase
     step_s: float
+    visibility_timeout_s: float | None = None  # the service's own, if it is not given
 
     @property
     def armed(self) -> Path:
@@ -61,6 +62,8 @@ def run_worker(scene: Scene, number: int) -> None:
         return FakeEngine(steps=scene.steps, step_s=scene.step_s, checkpoint_every=2)
 
     app = WorkerProcess(scene.settings, load_engine, build).app
+    if scene.visibility_timeout_s is not None:
+        app.conf.broker_transport_options |= {"visibility_timeout": scene.visibility_timeout_s}
     app.worker_main(["worker", "--without-mingle", "--without-gossip", "--loglevel", "WARNING", "--hostname", f"w{number}@storm"])
 
 

@@ -7,8 +7,8 @@ import re
 import secrets
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
@@ -186,6 +186,21 @@ class Jobs:
             raise TooManyEdits(f"{load.of_owner} edits of this user are not done yet", retry_after_s=BUSY_S)
         if load.in_all >= in_all:
             raise QueueFull(f"{load.in_all} edits are not done yet", retry_after_s=BUSY_S)
+
+    @contextmanager
+    def place(self, owner: Owner, job_id: str) -> Iterator[None]:
+        """A place in the queue, to accept the job in; given back if that does not come about. Raises as `admit`."""
+        self.admit(owner, job_id)
+        try:
+            yield
+        except BaseException:
+            self.leave(owner, job_id)
+            raise
+
+    def leave(self, owner: Owner, job_id: str) -> None:
+        """Give the place back that `admit` took. A job store that is down forgets it by itself."""
+        with suppress(ServiceUnavailable):
+            self._store.leave_place(owner, job_id)
 
     def accept(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobRecord:
         """Take the job on. Once its spec is stored it can't be lost: a queue or job store that is down only delays it.

@@ -255,6 +255,10 @@ class MemoryJobStore:
                 places[job_id] = (owner, now + PLACE_S)
             return load
 
+    def leave_place(self, owner: Owner, job_id: str) -> None:  # noqa: ARG002  ids are unique
+        with self._lock:
+            self._life.places.pop(job_id, None)
+
     def take_turn(self, errand: str, *, every_s: float) -> bool:
         with self._lock:
             if self._life.errands.get(errand, 0.0) > self._clock():

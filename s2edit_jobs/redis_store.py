@@ -200,6 +200,13 @@ class RedisJobStore:
             name = f"{owner.tenant}/{owner.user}"
             return Load(*self._take_place(args=[job_id, name, of_owner, in_all, int(PLACE_S * 1000)]))
 
+    def leave_place(self, owner: Owner, job_id: str) -> None:
+        with self._asking():
+            both = self._redis.pipeline(transaction=True)
+            both.zrem("s2edit:places", job_id)
+            both.zrem(f"s2edit:places:{owner.tenant}/{owner.user}", job_id)
+            both.execute()
+
     def take_turn(self, errand: str, *, every_s: float) -> bool:
         with self._asking():
             return bool(self._redis.set(f"s2edit:turn:{errand}", 1, nx=True, px=int(every_s * 1000)))

@@ -98,6 +98,9 @@ class JobStore(Protocol):
         Places count as jobs, for `PLACE_S` seconds: so requests that come at the same moment can't pass a bound together.
         """
 
+    def leave_place(self, owner: Owner, job_id: str) -> None:
+        """The job is not taken on after all. Nothing if it has no place."""
+
     def take_turn(self, errand: str, *, every_s: float) -> bool:
         """True for one caller in `every_s` seconds: for what need not be done by every worker."""
 

@@ -126,6 +126,15 @@ class TestPlaces:
         case.let_pass(LEASE_S * 1.3)
         assert load(case, ANN) == Load(of_owner=0, in_all=0)
 
+    def test_a_place_that_is_left_is_free(self, case: StoreCase) -> None:
+        place(case, "e_1")
+        case.store.leave_place(ANN, "e_1")
+        case.store.leave_place(ANN, "e_1")
+        assert load(case, ANN) == Load(of_owner=0, in_all=0)
+        enter(case, "e_2")
+        case.store.leave_place(ANN, "e_2")
+        assert load(case, ANN) == Load(of_owner=1, in_all=1), "an entered job is no place"
+
     def test_a_crowd_at_one_moment_takes_as_many_as_there_are(self, case: StoreCase) -> None:
         with ThreadPoolExecutor(16) as crowd:
             before = list(crowd.map(lambda i: place(case, f"e_{i}", of_owner=10), range(40)))
