@@ -30,7 +30,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from lab.storm_app import App
-from lab.storm_control import Losses, control
+from lab.storm_control import Losses, both_controls
 from lab.storm_history import Findings, History, Kept, check, outcomes_won, restart_seconds
 from lab.storm_points import POINTS, read_diaries
 from lab.storm_processes import Scene, Troop, run_api, run_worker
@@ -357,10 +357,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = storm(plan, folder=given.folder, progress=given.progress)
     print(result.line(), flush=True)
     losses: list[Losses] = []
-    for empty in (False, True) if given.control else ():
-        work_s = 12 * plan.step_s
-        losses.append(control(jobs=plan.jobs, kills=plan.kills, seed=plan.seed, workers=plan.workers, work_s=work_s, empty=empty))
-        print(losses[-1].line(), flush=True)
+    if given.control:
+        losses = both_controls(jobs=plan.jobs, kills=plan.kills, seed=plan.seed, workers=plan.workers, step_s=plan.step_s)
     if given.out:
         given.out.write_text(json.dumps({**result.to_dict(), "control": [one.line() for one in losses]}, indent=1) + "\n")
     if given.history:
