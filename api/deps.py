@@ -16,25 +16,27 @@ from s2edit_jobs.vocabulary import Vocabulary
 TENANT = "default"
 """Until keys tell tenants apart."""
 
+# These are coroutines so that FastAPI calls them on the event loop: a plain function would cost a change of threads each.
 
-def get_services(request: Request) -> Services:
+
+async def get_services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
-def get_vocabulary(request: Request) -> Vocabulary | None:
+async def get_vocabulary(request: Request) -> Vocabulary | None:
     """None where the model is not a local folder: then only the worker checks prompts."""
     return cast(Vocabulary | None, request.app.state.vocabulary)
 
 
-def get_jobs(services: Annotated[Services, Depends(get_services)]) -> Jobs:
+async def get_jobs(services: Annotated[Services, Depends(get_services)]) -> Jobs:
     return Jobs(services)
 
 
-def get_changes(request: Request) -> Changes:
+async def get_changes(request: Request) -> Changes:
     return cast(Changes, request.app.state.changes)
 
 
-def get_owner(
+async def get_owner(
     s2edit_user: Annotated[
         str, Header(alias="S2Edit-User", pattern=ID_PATTERN, description="Whose edits and identities these are")
     ] = "default",

@@ -1,7 +1,8 @@
 """What the API adds to a bare handler, both measured in one run by turns: `python -m lab.overhead --out lab/results/overhead.json`.
 
 - `POST /edits` with a 2 MB photo, 64 at a time, beside bare Starlette handlers that read the same body, as bytes and as a form.
-- A poll that is answered 304, beside a bare FastAPI route that answers 304.
+- A poll that is answered 304, beside bare FastAPI routes that answer 304: one that reads nothing, and one that reads the job's
+  record from Redis in a thread, as every such poll must.
 - Streams of server-sent events, all open at one process: how many Redis subscriptions that takes, and when all have seen an event.
 
 Each server is a process of its own, and so is the client: on a machine with few cores they share them.
@@ -28,7 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -67,7 +68,7 @@ def mask(size: tuple[int, int]) -> bytes:
     return buffer.getvalue()
 
 
-def bare_app() -> Any:
+def bare_app(redis_url: str) -> Any:
     """What the service is compared with: its own libraries, without the service."""
     from fastapi import FastAPI, Request, Response
     from starlette.responses import JSONResponse
@@ -83,14 +84,23 @@ def bare_app() -> Any:
     app = FastAPI()
     app.router.routes += [Route("/body", as_body, methods=["POST"]), Route("/form", as_form, methods=["POST"])]
 
+    redis = Redis.from_url(redis_url, decode_responses=True)
+
+    def unchanged(sequence: str) -> Response:
+        return Response(status_code=304, headers={"ETag": f'"{sequence}"', "Cache-Control": "no-store"})
+
     @app.get("/edits/{edit_id}")
-    def poll(edit_id: str) -> Response:
-        return Response(status_code=304, headers={"ETag": f'"{len(edit_id)}"', "Cache-Control": "no-store"})
+    async def poll(edit_id: str) -> Response:
+        return unchanged(str(len(edit_id)))
+
+    @app.get("/reading/{edit_id}")
+    def poll_reading(edit_id: str) -> Response:
+        return unchanged(cast("dict[str, str]", redis.hgetall(f"s2edit:job:{edit_id}"))["sequence"])
 
     return app
 
 
-def _serve(listener: socket.socket, settings: Settings | None, log: Path) -> None:
+def _serve(listener: socket.socket, settings: Settings, bare: bool, log: Path) -> None:
     import uvicorn
 
     from api.app import create_app
@@ -98,15 +108,15 @@ def _serve(listener: socket.socket, settings: Settings | None, log: Path) -> Non
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, sys.stdout.fileno())
     os.dup2(out, sys.stderr.fileno())
-    app = bare_app() if settings is None else create_app(build_services(settings))
+    app = bare_app(settings.redis_url or "") if bare else create_app(build_services(settings))
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
 
 
 @contextmanager
-def server(settings: Settings | None, listener: socket.socket, folder: Path) -> Iterator[str]:
-    """Its address. Without settings: the bare one."""
+def server(settings: Settings, listener: socket.socket, folder: Path, *, bare: bool = False) -> Iterator[str]:
+    """Its address."""
     process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=(listener, settings, folder / "server.log"), daemon=True
+        target=_serve, args=(listener, settings, bare, folder / "server.log"), daemon=True
     )
     process.start()
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -196,11 +206,13 @@ def polls(service: str, bare: str, *, requests: int, at_once: int) -> dict[str, 
     headers, path = {"If-None-Match": asked.headers["etag"]}, f"/edits/{asked.json()['id']}"
     calls = {
         "bare": Call(bare, "GET", path, None, headers, 304),
+        "bare_reading": Call(bare, "GET", path.replace("/edits/", "/reading/"), None, headers, 304),
         "service": Call(service, "GET", path, None, headers, 304),
     }
     said: dict[str, Any] = {"at_once": at_once, **by_turns(calls, requests=requests, at_once=at_once)}
-    for share in ("p50", "p99"):
-        said[f"{share}_ratio"] = round(said["service"][f"{share}_ms"] / said["bare"][f"{share}_ms"], 2)
+    for other in ("bare", "bare_reading"):
+        for share in ("p50_ms", "p99_ms"):
+            said[f"{share.removesuffix('_ms')}_to_{other}"] = round(said["service"][share] / said[other][share], 2)
     return said
 
 
@@ -276,12 +288,12 @@ def measure(*, requests: int, at_once: int, polled: int, opened: int) -> dict[st
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096)) for _ in range(2)]
         settings = Settings(redis_url=redis.url, data_dir=folder / "data", max_edits_per_user=1_000_000, max_edits=1_000_000)
         service = stack.enter_context(server(settings, sockets[0], folder))
-        bare = stack.enter_context(server(None, sockets[1], folder))
+        bare = stack.enter_context(server(settings, sockets[1], folder, bare=True))
         return {
             "machine": {
-                "processor": platform.processor() or platform.machine(),
+                "processor": platform.machine(),
                 "cores": os.cpu_count(),
-                "load": os.getloadavg()[0],
+                "load_before": round(os.getloadavg()[0], 2),
             },
             "polls": {str(n): polls(service, bare, requests=polled, at_once=n) for n in (1, 16)},
             "streams": streams(service, settings, count=opened),

@@ -25,11 +25,14 @@ from typing import Any
 import httpx
 
 from lab.storm_app import Wish, wish
+from lab.storm_engines import Cast
 from lab.storm_points import POINTS, read_diaries
 from lab.storm_processes import Scene, Troop, run_api, run_worker
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.record import JobSpec
 from s2edit_jobs.settings import Settings
+from worker.engine import EditInputs
 
 SEED = 1
 CROWD = 32
@@ -78,6 +81,10 @@ class Stage:
         """How many objects of that name the store holds."""
         return sum(key.endswith(f"/{name}") for key in self.services.artifacts.list("t/"))
 
+    def inputs(self, spec: JobSpec) -> EditInputs:
+        """What the edit was asked with."""
+        return EditInputs(*(self.services.artifacts.get(spec.inputs[name].key) for name in ("image", "mask")))
+
     def diary(self) -> list[dict[str, Any]]:
         return read_diaries(self.scene.diaries)
 
@@ -104,7 +111,7 @@ def stage(*, step_s: float = 0.01) -> Iterator[Stage]:
         settings = Settings(
             redis_url=redis.url, data_dir=Path(name) / "data", public_url=f"http://127.0.0.1:{listener.getsockname()[1]}"
         )
-        scene = Scene(settings, Path(name), steps=4, step_s=step_s)
+        scene = Scene(settings, Path(name), Cast(step_s=step_s))
         scene.armed.mkdir()
         scene.diaries.mkdir()
         troop = Troop()

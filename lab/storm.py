@@ -23,14 +23,15 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import RedisError
 
-from lab.storm_app import App
+from lab.storm_app import App, wish
 from lab.storm_control import Losses, both_controls
+from lab.storm_engines import Cast, EngineName, Reference
 from lab.storm_history import Findings, History, Kept, check, outcomes_won, restart_seconds
 from lab.storm_points import POINTS, read_diaries
 from lab.storm_processes import Scene, Troop, run_api, run_worker
@@ -58,7 +59,7 @@ class Plan:
     seed: int
     workers: int = 4
     lease_s: float = 6.0
-    step_s: float = 0.002
+    cast: Cast = field(default_factory=Cast)
     patience_s: float = 120.0  # without any edit ending, after the last disturbance
 
     def blows(self) -> list[tuple[float, str]]:
@@ -106,9 +107,10 @@ class Result:
         counts = self.findings.counts()
         waits = restart_seconds(self.diary, self.killed)
         p99 = f"{_quantiles(waits)['p99']:.1f} s" if len(waits) > 1 else "unknown"
+        of_model = " of the shipped model" if self.plan.cast.name == "model" else ""
         learned = Counter(line["key"] for line in self.diary if line["what"] == "learned")
         return (
-            f"storm, seed {self.plan.seed}: {self.plan.jobs} edits, {self.kills} kills "
+            f"storm, seed {self.plan.seed}: {self.plan.jobs} edits{of_model}, {self.kills} kills "
             f"({len(self.points)} of {len(POINTS)} crash points): {counts['lost']} lost, {counts['duplicated']} duplicated, "
             f"{counts['wrong_owner']} with a wrong owner, {counts['out_of_order']} out of order; "
             f"{self.webhooks} webhooks told of their ends; "
@@ -165,20 +167,20 @@ class Storm:
             webhook_secrets=SecretStr(receiver.secret),
             webhook_allow_private=True,
         )
-        self._scene = Scene(self._settings, folder, steps=4, step_s=plan.step_s)
+        self._scene = Scene(self._settings, folder, plan.cast)
         self._scene.armed.mkdir()
         self._scene.diaries.mkdir()
         self._listener = listener
         self._services: Services = build_services(self._settings)
-        self._troop = Troop()
-        self._app = App(self._settings.public_url, plan.seed, plan.jobs, receiver.url)
+        self._troop = Troop(plan.cast)
+        self._app = App(self._settings.public_url, plan.seed, plan.jobs, receiver.url, plan.cast, self._reference())
         self._paused: dict[str, float] = {}
         self._killed: dict[int, float] = {}
         self._dealt: Counter[str] = Counter()
         self._owed: deque[str] = deque()  # kills that found nobody, or a point that is still armed
-        self._began = time.monotonic()
 
     def run(self) -> Result:
+        self._began = time.monotonic()
         try:
             self._troop.add("api", run_api, self._scene, self._listener)
             for number in range(self._plan.workers):
@@ -209,6 +211,13 @@ class Storm:
             took_s=time.monotonic() - self._began,
             answers_s=self._app.answers,
         )
+
+    def _reference(self) -> dict[int, str]:
+        """What must come out: digests of the pictures of an undisturbed run, by the number of the edit."""
+        reference = Reference(self._plan.cast, self._settings)
+        one_prompt = self._plan.cast.one_prompt
+        wishes = [wish(self._plan.seed, number, one_prompt=one_prompt) for number in range(self._plan.jobs)]
+        return {one.number: reference.result(one.prompt, one.inputs) for one in wishes}
 
     def _rage(self) -> None:
         """Deal the blows while the edits go on, then wait until all are over, or for `patience_s` without anything new."""
@@ -344,6 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--engine", choices=get_args(EngineName), default="fake", help="model: the shipped one, cut to few steps")
     parser.add_argument("--lease", type=float, default=6.0, help="seconds; the service's own default is 6")
     parser.add_argument(
         "--control", action="store_true", help="then as many kills on plain Celery tasks, without and with an emptied Redis"
@@ -353,12 +363,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="where the storm's own folder is made; by default in memory")
     parser.add_argument("--progress", type=Path, help="a file that says every second how far the storm is, as JSON")
     given = parser.parse_args(arguments)
-    plan = Plan(given.jobs, given.kills, given.seed, workers=given.workers, lease_s=given.lease)
+    plan = Plan(given.jobs, given.kills, given.seed, workers=given.workers, lease_s=given.lease, cast=Cast(given.engine))
     result = storm(plan, folder=given.folder, progress=given.progress)
     print(result.line(), flush=True)
     losses: list[Losses] = []
     if given.control:
-        losses = both_controls(jobs=plan.jobs, kills=plan.kills, seed=plan.seed, workers=plan.workers, step_s=plan.step_s)
+        losses = both_controls(jobs=plan.jobs, kills=plan.kills, seed=plan.seed, workers=plan.workers, step_s=plan.cast.step_s)
     if given.out:
         given.out.write_text(json.dumps({**result.to_dict(), "control": [one.line() for one in losses]}, indent=1) + "\n")
     if given.history:
