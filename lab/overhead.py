@@ -48,7 +48,7 @@ TURNS = 4
 
 def photo(size_bytes: int = PHOTO_BYTES) -> bytes:
     """A JPEG of about that size, of grainy colour as a phone takes it."""
-    side = 1024
+    side = 128
     while True:
         smooth = Image.effect_noise((side // 8, side // 8), 90).resize((side, side), Image.Resampling.BICUBIC)
         grain = np.random.default_rng(1).normal(0, 9, (side, side, 3))
