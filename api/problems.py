@@ -86,6 +86,7 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     404: ("not_found", "There is nothing here"),
     409: ("conflict", "The request meets another one"),
     405: ("method_not_allowed", "This method is not possible here"),
+    412: ("already_exists", "It has been written before"),
     413: ("body_too_large", "The request is too large"),
     415: ("unsupported_media_type", "The request has the wrong content type"),
     422: ("invalid_input", "The request can't be done as asked"),
