@@ -18,6 +18,7 @@ from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 router = APIRouter(tags=["files"])
 JSON = "application/json"
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".json": JSON}
+UPLOADED = ("image/png", "image/jpeg", "image/webp")
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 HEADERS = {
     "Cache-Control": "private",
@@ -60,9 +61,7 @@ def get_file(
         200: {"description": "It is kept"},
         **responses(400, 403, 404, 412, 413),
     },
-    openapi_extra={
-        "requestBody": {"required": True, "content": {kind: BINARY for kind in sorted({*MEDIA_TYPES.values()} - {JSON})}}
-    },
+    openapi_extra={"requestBody": {"required": True, "content": dict.fromkeys(UPLOADED, BINARY)}},
 )
 async def put_file(
     key: str,

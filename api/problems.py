@@ -51,6 +51,11 @@ KINDS: Mapping[type[Exception], Kind] = {
     jobs.JobsError: INTERNAL,
     jobs.JobNotFound: Kind(404, "not_found", "There is nothing here", "No such edit."),
     jobs.IdentityNotFound: Kind(404, "not_found", "There is nothing here", "No such identity."),
+    jobs.UploadNotFound: Kind(404, "not_found", "There is nothing here", "No such upload."),
+    jobs.UploadUnfinished: Kind(409, "upload_unfinished", "The upload is not finished", "Send the upload's bytes first."),
+    jobs.UploadMismatch: Kind(
+        422, "upload_mismatch", "The upload can't be used", "The bytes that came are not those that were announced."
+    ),
     jobs.LeaseLost: Kind(409, "lease_lost", "Another attempt has taken over", "Another attempt works on this edit, or it is over."),
     jobs.ArtifactMissing: Kind(404, "not_found", "There is nothing here", "No such file."),
     jobs.ArtifactExists: Kind(409, "already_exists", "It has been written before", "A file that is written once exists already."),
@@ -159,6 +164,8 @@ def _validation_detail(item: Mapping[str, Any]) -> ProblemDetail:
     field = str(path[0]) if path else place
     if place == "header":
         return ProblemDetail(detail=f"the header {field} is not valid: {item['msg']}", code="header_invalid", field=field)
+    if item["type"] == "extra_forbidden":
+        return _at(field, "option_unknown", f"unknown part {field!r}")
     if item["type"] == "missing":
         return _at(field, f"{field}_missing", f"the part {field!r} is missing")
     return _at(field, "option_invalid", f"the part {field!r} is not valid: {item['msg']}")

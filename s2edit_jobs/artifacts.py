@@ -41,7 +41,7 @@ def upload_key(owner: Owner, upload_id: str, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SignedPut:
-    """A PUT that writes one object, once. It is good with exactly these headers, of which clients set `Content-Length` themselves."""
+    """A PUT that writes one object, once, with exactly these headers; HTTP clients set `Content-Length` by themselves."""
 
     url: str
     headers: Mapping[str, str]

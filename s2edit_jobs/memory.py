@@ -70,7 +70,7 @@ class MemoryArtifactStore:
     def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
         return SignedPut(self.presigned_get(key, expires_s=expires_s), put_headers(media_type, size_bytes))
 
-    def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> None:
+    def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> None:  # noqa: ARG002
         check_key(key)
 
 

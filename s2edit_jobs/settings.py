@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     s3_region: str = Field(default="us-east-1", description="Region that requests are signed for")
     s3_post_forms: bool = Field(
         default=False,
-        description="The store holds senders of presigned POST forms to their policy, as Amazon S3 and Ceph do: uploads offer one too",
+        description="The store holds senders of presigned forms to their policy, as Amazon S3 and Ceph do: uploads offer one too",
     )
     data_dir: Path = Field(
         default_factory=default_data_dir,

@@ -249,6 +249,11 @@ def _free_ports() -> int:
     raise RadosgwError("no free ports")
 
 
+def _say(**values: str) -> None:
+    sys.stdout.write(json.dumps(values) + "\n")
+    sys.stdout.flush()
+
+
 def main(folder: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
@@ -258,9 +263,9 @@ def main(folder: Path) -> None:
             cluster = _Cluster(folder)
             cluster.start()
         except (RadosgwError, OSError, subprocess.SubprocessError) as error:
-            print(json.dumps({"error": str(error)}), flush=True)
+            _say(error=str(error))
             return
-        print(json.dumps({"url": cluster.url, "id": cluster.id, "secret": cluster.secret}), flush=True)
+        _say(url=cluster.url, id=cluster.id, secret=cluster.secret)
         sys.stdin.read()
     finally:
         if cluster is not None:
