@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from api import edits, edits_json, events, files, health, identities, problems, studio, uploads
 from api.changes import Changes
+from api.digests import ContentDigest
 from api.limits import BodyLimit
 from api.openapi import describe
 from api.schemas import Problem
@@ -53,6 +54,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.services = services
     app.state.changes = Changes(services.store)
     app.state.vocabulary = load_vocabulary(services.settings.model)
+    app.add_middleware(ContentDigest)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     problems.install(app)
     describe(app)

@@ -6,10 +6,12 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from typing import cast
 
 from fastapi import HTTPException, Request, UploadFile
 from starlette.datastructures import UploadFile as ReceivedFile
 
+from api.digests import check as check_digest
 from api.schemas import EditForm
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures import decode_mask, decode_photo
@@ -53,6 +55,8 @@ def read_files(form: EditForm) -> dict[str, Upload]:
     """
     parts: Mapping[str, UploadFile | None] = {"image": form.image, "mask": form.mask, "edit_mask": form.edit_mask}
     files = {name: upload.file.read() for name, upload in parts.items() if upload is not None}
+    for name, data in files.items():
+        check_digest(cast(UploadFile, parts[name]).headers.get("content-digest"), data, f"the part {name!r}")
     check_complete(files, form.identity)
     return {name: Upload(data, media_type(data)) for name, data in files.items()}
 

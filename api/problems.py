@@ -150,7 +150,7 @@ def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSON
 def problem_of_http(error: HTTPException) -> Problem:
     """For what the framework refuses itself: unknown paths, wrong methods, unreadable or too large bodies."""
     code, title = HTTP_CODES.get(error.status_code, (f"http_{error.status_code}", http.HTTPStatus(error.status_code).phrase))
-    return _problem(error.status_code, code, title, error.detail or title)
+    return _problem(error.status_code, getattr(error, "code", code), title, error.detail or title)
 
 
 def problem_of_validation(error: RequestValidationError) -> Problem:
