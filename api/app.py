@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import edits, events, files, health, identities, problems, studio
+from api import edits, edits_json, events, files, health, identities, problems, studio, uploads
 from api.changes import Changes
+from api.digests import ContentDigest
 from api.limits import BodyLimit
 from api.openapi import describe
 from api.schemas import Problem
@@ -53,9 +54,10 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.services = services
     app.state.changes = Changes(services.store)
     app.state.vocabulary = load_vocabulary(services.settings.model)
+    app.add_middleware(ContentDigest)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     problems.install(app)
     describe(app)
-    for module in (edits, events, identities, files, health, studio):
+    for module in (edits_json, edits, events, identities, uploads, files, health, studio):
         app.include_router(module.router)
     return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from api.changes import Changes
 from api.deps import Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep
 from api.forms import FILES, check_pictures, exact_form, read_files
 from api.problems import responses
-from api.schemas import Edit, EditForm, Link, Report, moment
+from api.schemas import Edit, EditDocument, EditForm, EditOptions, Link, Report, moment
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
@@ -40,6 +40,14 @@ PREFER = Header(
     examples=["wait=30"],
 )
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="Makes it safe to send the request again: the same key with the same form is the same edit",
+    ),
+]
+
 router = APIRouter(tags=["edits"], responses=responses(422, 503))
 HEADERS = {
     "ETag": {"description": "The sequence, quoted", "schema": {"type": "string"}},
@@ -58,6 +66,7 @@ LOCATION = {"description": "Where to follow the edit", "schema": {"type": "strin
     status_code=202,
     responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
     dependencies=[Depends(exact_form)],
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": EditDocument.model_json_schema()}}}},
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},  # wider than the form: one part too many is named
 )
 async def create_edit(
@@ -68,17 +77,20 @@ async def create_edit(
     jobs: JobsDep,
     vocabulary: VocabularyDep,
     changes: ChangesDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            pattern=r"^[\x21-\x7e]{1,255}$",
-            description="Makes it safe to send the request again: the same key with the same form is the same edit",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit:
-    """Everything is checked before anything is kept: a refused edit leaves nothing behind. Follow the edit at `Location`."""
-    asking = _Asking(form, owner, services, jobs, vocabulary)
+    """Everything is checked before anything is kept: a refused edit leaves nothing behind. Follow the edit at `Location`.
+
+    As JSON, pictures are the ids of uploads (`POST /uploads`).
+    """
+    asking = Asking(form, lambda: read_files(form), owner, services, jobs, vocabulary)
+    return await answer(asking, response, changes, idempotency_key, prefer)
+
+
+async def answer(asking: Asking, response: Response, changes: Changes, idempotency_key: str | None, prefer: str | None) -> Edit:
+    """Take the edit on, and tell how it stands."""
+    services, jobs, owner = asking.services, asking.jobs, asking.owner
     record = await run_in_threadpool(asking.take_on, idempotency_key)
     if wait_s := _wait_s(prefer):
         with suppress(ServiceUnavailable):  # it is accepted all the same
@@ -138,10 +150,11 @@ def cancel_edit(edit_id: str, response: Response, owner: Caller, services: Servi
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
-    """One `POST /edits`, in a thread."""
+class Asking:
+    """One `POST /edits`, in a thread. `read` gives the pictures and may refuse them."""
 
-    form: EditForm
+    form: EditOptions
+    read: Callable[[], dict[str, Upload]]
     owner: Owner
     services: Services
     jobs: Jobs
@@ -149,7 +162,7 @@ class _Asking:
 
     def take_on(self, key: str | None) -> JobRecord:
         request = EditRequest.from_dict(self.form.model_dump(exclude={*FILES, *ASIDE}, exclude_none=True))
-        files = read_files(self.form)
+        files = self.read()
         once = None
         if key is not None:
             values = {**request.to_dict(), **self.form.model_dump(include={*ASIDE})}

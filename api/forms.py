@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import cast
 
 from fastapi import HTTPException, Request, UploadFile
 from starlette.datastructures import UploadFile as ReceivedFile
 
+from api.digests import check as check_digest
 from api.schemas import EditForm
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures import decode_mask, decode_photo
@@ -26,7 +28,7 @@ async def exact_form(request: Request) -> None:
     """Refuse what a form parser would drop in silence. Raises `InvalidInput`, or `HTTPException` 415."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "multipart/form-data":
-        raise HTTPException(415, "send the edit as multipart/form-data")
+        raise HTTPException(415, "send the edit as multipart/form-data, or with uploads as application/json")
     parts = (await request.form()).multi_items()
     for name, count in Counter(name for name, _ in parts).items():
         if name not in EditForm.model_fields:
@@ -53,11 +55,18 @@ def read_files(form: EditForm) -> dict[str, Upload]:
     """
     parts: Mapping[str, UploadFile | None] = {"image": form.image, "mask": form.mask, "edit_mask": form.edit_mask}
     files = {name: upload.file.read() for name, upload in parts.items() if upload is not None}
-    if form.identity is None or "image" in files or "mask" in files:
+    for name, data in files.items():
+        check_digest(cast(UploadFile, parts[name]).headers.get("content-digest"), data, f"the part {name!r}")
+    check_complete(files, form.identity)
+    return {name: Upload(data, media_type(data)) for name, data in files.items()}
+
+
+def check_complete(files: Collection[str], identity: str | None) -> None:
+    """Raises `ImageInvalid` or `MaskInvalid` where one of the pictures is missing."""
+    if identity is None or "image" in files or "mask" in files:
         for name in ("image", "mask"):
             if name not in files:
                 raise _missing(name)
-    return {name: Upload(data, media_type(data)) for name, data in files.items()}
 
 
 def media_type(data: bytes) -> str:
@@ -81,4 +90,6 @@ def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes]) -> N
 
 def _missing(name: str) -> InvalidInput:
     kind = ImageInvalid if name == "image" else MaskInvalid
-    return kind(f"the part {name!r} is missing: send it as a file", field=name, reason=f"{name}_missing")
+    return kind(
+        f"the part {name!r} is missing: send it as a file, or as an upload's id in JSON", field=name, reason=f"{name}_missing"
+    )

@@ -51,6 +51,11 @@ KINDS: Mapping[type[Exception], Kind] = {
     jobs.JobsError: INTERNAL,
     jobs.JobNotFound: Kind(404, "not_found", "There is nothing here", "No such edit."),
     jobs.IdentityNotFound: Kind(404, "not_found", "There is nothing here", "No such identity."),
+    jobs.UploadNotFound: Kind(404, "not_found", "There is nothing here", "No such upload."),
+    jobs.UploadUnfinished: Kind(409, "upload_unfinished", "The upload is not finished", "Send the upload's bytes first."),
+    jobs.UploadMismatch: Kind(
+        422, "upload_mismatch", "The upload can't be used", "The bytes that came are not those that were announced."
+    ),
     jobs.LeaseLost: Kind(409, "lease_lost", "Another attempt has taken over", "Another attempt works on this edit, or it is over."),
     jobs.ArtifactMissing: Kind(404, "not_found", "There is nothing here", "No such file."),
     jobs.ArtifactExists: Kind(409, "already_exists", "It has been written before", "A file that is written once exists already."),
@@ -86,6 +91,7 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     404: ("not_found", "There is nothing here"),
     409: ("conflict", "The request meets another one"),
     405: ("method_not_allowed", "This method is not possible here"),
+    412: ("already_exists", "It has been written before"),
     413: ("body_too_large", "The request is too large"),
     415: ("unsupported_media_type", "The request has the wrong content type"),
     422: ("invalid_input", "The request can't be done as asked"),
@@ -144,7 +150,7 @@ def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSON
 def problem_of_http(error: HTTPException) -> Problem:
     """For what the framework refuses itself: unknown paths, wrong methods, unreadable or too large bodies."""
     code, title = HTTP_CODES.get(error.status_code, (f"http_{error.status_code}", http.HTTPStatus(error.status_code).phrase))
-    return _problem(error.status_code, code, title, error.detail or title)
+    return _problem(error.status_code, getattr(error, "code", code), title, error.detail or title)
 
 
 def problem_of_validation(error: RequestValidationError) -> Problem:
@@ -158,6 +164,8 @@ def _validation_detail(item: Mapping[str, Any]) -> ProblemDetail:
     field = str(path[0]) if path else place
     if place == "header":
         return ProblemDetail(detail=f"the header {field} is not valid: {item['msg']}", code="header_invalid", field=field)
+    if item["type"] == "extra_forbidden":
+        return _at(field, "option_unknown", f"unknown part {field!r}")
     if item["type"] == "missing":
         return _at(field, f"{field}_missing", f"the part {field!r} is missing")
     return _at(field, "option_invalid", f"the part {field!r} is not valid: {item['msg']}")

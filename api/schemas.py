@@ -27,24 +27,11 @@ def _never_null(schema: dict[str, Any]) -> None:
         part.update(*kinds)
 
 
-class EditForm(BaseModel):
-    """The parts of `POST /edits`. Whatever is not named here is refused."""
+class EditOptions(BaseModel):
+    """What `POST /edits` takes besides pictures, by form and by JSON. Whatever is not named is refused."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_never_null)
+    model_config = ConfigDict(extra="forbid")
 
-    image: Annotated[
-        UploadFile | None,
-        Field(description="The photo: PNG, JPEG or WebP, at most 40 megapixels. Left out where `identity` is given"),
-    ] = None
-    mask: Annotated[
-        UploadFile | None,
-        Field(
-            description="The person's region: white inside, black outside, of the photo's frame. Left out where `identity` is given"
-        ),
-    ] = None
-    edit_mask: Annotated[
-        UploadFile | None, Field(description="What may change, drawn like `mask`. Left out: the mask, grown a little")
-    ] = None
     prompt: Annotated[
         str, Field(description="What the picture shall show", examples=["a photo of a woman with blond hair, smiling"])
     ]
@@ -95,6 +82,34 @@ class EditForm(BaseModel):
             examples=["https://app.example.com/hooks/s2edit"],
         ),
     ] = None
+
+
+class EditForm(EditOptions):
+    """The parts of `POST /edits`."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_never_null)
+
+    image: Annotated[
+        UploadFile | None,
+        Field(description="The photo: PNG, JPEG or WebP, at most 40 megapixels. Left out where `identity` is given"),
+    ] = None
+    mask: Annotated[
+        UploadFile | None,
+        Field(
+            description="The person's region: white inside, black outside, of the photo's frame. Left out where `identity` is given"
+        ),
+    ] = None
+    edit_mask: Annotated[
+        UploadFile | None, Field(description="What may change, drawn like `mask`. Left out: the mask, grown a little")
+    ] = None
+
+
+class EditDocument(EditOptions):
+    """`POST /edits` as JSON: the pictures are uploads that have been sent before. Null is as good as left out."""
+
+    image: Annotated[str | None, Field(description="An upload's id: the photo. Left out where `identity` is given")] = None
+    mask: Annotated[str | None, Field(description="An upload's id: the person's region. Left out where `identity` is given")] = None
+    edit_mask: Annotated[str | None, Field(description="An upload's id: what may change")] = None
 
 
 class ProgressView(BaseModel):

@@ -3,6 +3,9 @@
 JobsError
 ├── JobNotFound             no such job of this owner
 ├── IdentityNotFound        no such identity of this owner
+├── UploadNotFound          no such upload of this owner
+├── UploadUnfinished        announced, but its bytes have not come
+├── UploadMismatch          the bytes that came are not those that were announced
 ├── LeaseLost               another attempt has taken the job, or it is over: stop, publish nothing
 ├── ArtifactMissing         no object under that key
 ├── ArtifactExists          a write-once key has been written already
@@ -29,6 +32,18 @@ class JobNotFound(JobsError):
 
 
 class IdentityNotFound(JobsError):
+    pass
+
+
+class UploadNotFound(JobsError):
+    pass
+
+
+class UploadUnfinished(JobsError):
+    pass
+
+
+class UploadMismatch(JobsError):
     pass
 
 

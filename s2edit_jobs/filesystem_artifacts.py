@@ -12,13 +12,13 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from itsdangerous import Signer
 
-from s2edit_jobs.artifacts import check_key
+from s2edit_jobs.artifacts import SignedPut, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 
 TEMPORARY = ".writing"
@@ -58,6 +58,13 @@ class FilesystemArtifactStore:
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
+    def size_bytes(self, key: str) -> int:
+        with _translated(key):
+            path = self._path(key)
+            if not path.is_file():
+                raise ArtifactMissing(key)
+            return path.stat().st_size
+
     def list(self, prefix: str) -> Iterator[str]:
         with _translated():
             return iter(sorted(self._keys(prefix)))
@@ -86,18 +93,35 @@ class FilesystemArtifactStore:
 
         `name` is signed too: it is what the answer's Content-Disposition says.
         """
-        # The text is compared, in constant time: several texts decode to the same signature, and only one was given out.
-        if not hmac.compare_digest(self._sign(key, expires, name).encode(), signature.encode("utf-8", "surrogatepass")):
-            raise PermissionError("this URL was not signed by us, or was changed")
-        if int(expires) <= self._clock():
-            raise PermissionError("this URL has expired: ask for the edit again to get a new one")
+        self._check(self._sign(key, expires, name), signature, expires)
         path = self._path(key)
         if not path.is_file():
             raise ArtifactMissing(key)
         return path
 
-    def _sign(self, key: str, expires: str, name: str | None) -> str:
-        return self._signer.get_signature(_signed(key, expires, name)).decode("ascii")
+    def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
+        expires, headers = str(int(self._clock()) + expires_s), put_headers(media_type, size_bytes)
+        query = {"expires": expires, "signature": self._sign("PUT", check_key(key), expires, *headers.values())}
+        return SignedPut(f"{self._base_url}/files/{quote(key)}?{urlencode(query)}", headers)
+
+    def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> None:  # noqa: ARG002
+        """There are no such forms here."""
+        check_key(key)
+
+    def verify_put(self, key: str, *, expires: str, signature: str, headers: Mapping[str, str]) -> None:
+        """`PermissionError` unless the request is just the one that was signed: its key, its life and what `put_headers` names."""
+        sent = [headers.get(name, "") for name in put_headers("", 0)]
+        self._check(self._sign("PUT", key, expires, *sent), signature, expires)
+
+    def _check(self, own: str, signature: str, expires: str) -> None:
+        # The text is compared, in constant time: several texts decode to the same signature, and only one was given out.
+        if not hmac.compare_digest(own.encode(), signature.encode("utf-8", "surrogatepass")):
+            raise PermissionError("this URL was not signed by us, or was changed")
+        if int(expires) <= self._clock():
+            raise PermissionError("this URL has expired: ask for the edit again to get a new one")
+
+    def _sign(self, *parts: str | None) -> str:
+        return self._signer.get_signature(json.dumps(parts)).decode("ascii")  # JSON: no two lists of parts read the same
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
@@ -144,11 +168,6 @@ class FilesystemArtifactStore:
             while folder != self.root:
                 folder.rmdir()
                 folder = folder.parent
-
-
-def _signed(key: str, expires: str, name: str | None) -> str:
-    """What a signature covers, without two readings."""
-    return json.dumps([key, expires, name])
 
 
 def _place(source: Path, target: Path, *, only_if_absent: bool) -> None:

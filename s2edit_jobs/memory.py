@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from s2edit_core.spec import Progress
-from s2edit_jobs.artifacts import check_key
+from s2edit_jobs.artifacts import SignedPut, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, LeaseLost
 from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
 from s2edit_jobs.store import KEEP_EVENTS, PAGE, PLACE_S
@@ -46,6 +46,9 @@ class MemoryArtifactStore:
     def exists(self, key: str) -> bool:
         return check_key(key) in self.objects
 
+    def size_bytes(self, key: str) -> int:
+        return len(self.get(key))
+
     def list(self, prefix: str) -> Iterator[str]:
         with self._lock:
             keys = sorted(key for key in self.objects if key.startswith(prefix))
@@ -63,6 +66,12 @@ class MemoryArtifactStore:
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         query = {"expires": int(self._clock()) + expires_s} | ({"name": filename} if filename else {})
         return f"memory:///{quote(check_key(key))}?{urlencode(query)}"
+
+    def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
+        return SignedPut(self.presigned_get(key, expires_s=expires_s), put_headers(media_type, size_bytes))
+
+    def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> None:  # noqa: ARG002
+        check_key(key)
 
 
 @dataclass

@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     )
     s3_secret_access_key: SecretStr | None = Field(default=None, description="Secret of that key")
     s3_region: str = Field(default="us-east-1", description="Region that requests are signed for")
+    s3_post_forms: bool = Field(
+        default=False,
+        description="The store holds senders of presigned forms to their policy, as Amazon S3 and Ceph do: uploads offer one too",
+    )
     data_dir: Path = Field(
         default_factory=default_data_dir,
         description="Folder of the embedded Redis and of the files. Empty: $XDG_DATA_HOME/s2edit or ~/.local/share/s2edit",
@@ -69,6 +73,7 @@ class Settings(BaseSettings):
         description="Seconds that an Idempotency-Key is remembered, at least; then the same key is a new edit",
     )
     result_url_s: int = Field(default=900, ge=1, le=604_800, description="Seconds that a presigned result URL lives")
+    upload_url_s: int = Field(default=600, ge=1, le=604_800, description="Seconds that an app has to send the bytes of an upload")
     max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(
         default=None,

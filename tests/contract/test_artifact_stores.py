@@ -21,19 +21,22 @@ def test_what_was_put_is_got(artifacts: ArtifactStore, data: bytes) -> None:
     put(artifacts, KEY, data)
     assert artifacts.get(KEY) == data
     assert artifacts.exists(KEY)
+    assert artifacts.size_bytes(KEY) == len(data)
 
 
 def test_a_missing_object_is_missing(artifacts: ArtifactStore) -> None:
     assert not artifacts.exists(KEY)
-    with pytest.raises(ArtifactMissing):
-        artifacts.get(KEY)
+    for call in (artifacts.get, artifacts.size_bytes):
+        with pytest.raises(ArtifactMissing):
+            call(KEY)
 
 
 def test_the_folder_of_an_object_is_not_an_object(artifacts: ArtifactStore) -> None:
     put(artifacts, KEY)
     assert not artifacts.exists("t/app/u/ann")
-    with pytest.raises(ArtifactMissing):
-        artifacts.get("t/app/u/ann")
+    for call in (artifacts.get, artifacts.size_bytes):
+        with pytest.raises(ArtifactMissing):
+            call("t/app/u/ann")
 
 
 def test_an_object_can_be_replaced(artifacts: ArtifactStore) -> None:
@@ -119,11 +122,17 @@ ODD_KEYS = (
 
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_a_key_that_could_mean_another_place_is_refused(artifacts: ArtifactStore, key: str) -> None:
-    for call in (lambda: put(artifacts, key), lambda: artifacts.get(key), lambda: artifacts.exists(key)):
+    for call in (
+        lambda: put(artifacts, key),
+        lambda: artifacts.get(key),
+        lambda: artifacts.exists(key),
+        lambda: artifacts.size_bytes(key),
+        lambda: artifacts.presigned_get(key, expires_s=60),
+        lambda: artifacts.presigned_put(key, expires_s=60, media_type="image/png", size_bytes=1),
+        lambda: artifacts.presigned_post(key, expires_s=60, media_type="image/png", min_bytes=1, max_bytes=2),
+    ):
         with pytest.raises(ValueError, match="not an object key"):
             call()
-    with pytest.raises(ValueError, match="not an object key"):
-        artifacts.presigned_get(key, expires_s=60)
 
 
 def test_a_presigned_url_names_the_object(artifacts: ArtifactStore) -> None:

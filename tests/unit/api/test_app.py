@@ -14,7 +14,10 @@ OPERATIONS = {
     ("get", "/edits/{edit_id}/events"): "streamEdit",
     ("post", "/edits/{edit_id}/cancel"): "cancelEdit",
     ("get", "/identities/{identity_id}"): "getIdentity",
+    ("post", "/uploads"): "createUpload",
+    ("get", "/uploads/{upload_id}"): "getUpload",
     ("get", "/files/{key}"): "getFile",
+    ("put", "/files/{key}"): "putFile",
     ("get", "/healthz"): "getLiveness",
     ("get", "/readyz"): "getReadiness",
 }
@@ -51,7 +54,7 @@ def test_every_error_is_described_as_a_problem(schema: dict[str, Any]) -> None:
 
 def test_the_form_is_described_part_by_part(schema: dict[str, Any]) -> None:
     content = schema["paths"]["/edits"]["post"]["requestBody"]["content"]
-    assert set(content) == {"multipart/form-data"}
+    assert set(content) == {"multipart/form-data", "application/json"}
     form = schema["components"]["schemas"]["EditForm"]
     assert form["additionalProperties"] is False
     assert form["required"] == ["prompt"]

@@ -130,7 +130,7 @@ def test_a_chunked_body_over_the_limit_is_refused(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("content_type", "body"),
-    [("application/json", b'{"prompt": "a woman"}'), ("application/x-www-form-urlencoded", b"prompt=a+woman"), ("", b"hello")],
+    [("application/jsonp", b'{"prompt": "a woman"}'), ("application/x-www-form-urlencoded", b"prompt=a+woman"), ("", b"hello")],
 )
 def test_another_content_type_is_refused(api: Api, content_type: str, body: bytes) -> None:
     assert_problem(api.client.post("/edits", content=body, headers={"Content-Type": content_type}), 415, "unsupported_media_type")
