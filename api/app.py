@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import edits, events, files, health, identities, problems, studio
+from api import attributes, edits, events, files, health, identities, problems, studio
 from api.changes import Changes
 from api.limits import BodyLimit
 from api.openapi import describe
@@ -56,6 +56,6 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     problems.install(app)
     describe(app)
-    for module in (edits, events, identities, files, health, studio):
+    for module in (edits, events, identities, attributes, files, health, studio):
         app.include_router(module.router)
     return app

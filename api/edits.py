@@ -10,25 +10,30 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Header, Response
+from fastapi import APIRouter, Depends, Form, Header, Query, Response
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.changes import Changes
-from api.deps import Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep
-from api.forms import FILES, check_pictures, exact_form, read_files
+from api.concept_schemas import EditPage
+from api.deps import Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep
+from api.forms import FILES, check_pictures, check_webhook, exact_form, missing, read_files
+from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
-from api.schemas import Edit, EditForm, Link, Report, moment
+from api.schemas import DryRun, Edit, EditForm, Link, Report, moment
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound, ServiceUnavailable
+from s2edit_jobs.continuing import continued
+from s2edit_jobs.errors import ArtifactMissing, AttributeNotFound, IdentityNotFound, ServiceUnavailable
+from s2edit_jobs.foresight import Foresight
 from s2edit_jobs.idempotency import Idempotency, request_digest
 from s2edit_jobs.jobs import Jobs, Upload
-from s2edit_jobs.record import JobRecord, JobSpec, JobState, Owner
+from s2edit_jobs.library import Library
+from s2edit_jobs.record import JobKind, JobRecord, JobSpec, JobState, Owner
 from s2edit_jobs.vocabulary import Vocabulary
-from s2edit_jobs.webhooks import check_url
 
-ASIDE = ("deadline_s", "webhook_url")
+ASIDE = ("deadline_s", "webhook_url", "parent")
 """Parts of the form that are the job's and not the edit's."""
 POLL_S = 1
 """What a waiting app is told in `Retry-After`."""
@@ -56,7 +61,12 @@ LOCATION = {"description": "Where to follow the edit", "schema": {"type": "strin
     operation_id="createEdit",
     summary="Ask for an edit",
     status_code=202,
-    responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
+    response_model=Edit,
+    responses={
+        200: {"model": DryRun, "description": "With `dry_run`: what would be done"},
+        202: {"headers": {**HEADERS, "Location": LOCATION}},
+        **responses(400, 409, 413, 415, 429),
+    },
     dependencies=[Depends(exact_form)],
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},  # wider than the form: one part too many is named
 )
@@ -76,9 +86,12 @@ async def create_edit(
         ),
     ] = None,
     prefer: Annotated[str | None, PREFER] = None,
-) -> Edit:
+) -> Edit | Response:
     """Everything is checked before anything is kept: a refused edit leaves nothing behind. Follow the edit at `Location`."""
     asking = _Asking(form, owner, services, jobs, vocabulary)
+    if form.dry_run:
+        forecast = await run_in_threadpool(asking.try_out)
+        return JSONResponse(forecast.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
     record = await run_in_threadpool(asking.take_on, idempotency_key)
     if wait_s := _wait_s(prefer):
         with suppress(ServiceUnavailable):  # it is accepted all the same
@@ -86,6 +99,37 @@ async def create_edit(
         response.headers["Preference-Applied"] = f"wait={wait_s}"
     response.headers["Location"] = f"/edits/{record.id}"
     return await run_in_threadpool(present, services, record, response)
+
+
+@router.get("/edits", operation_id="listEdits", summary="List edits, newest first", responses={200: {"headers": LINK_HEADER}})
+def list_edits(
+    owner: Caller,
+    services: ServicesDep,
+    library: LibraryDep,
+    response: Response,
+    state: Annotated[JobState | None, Query(description="Only those that stand so")] = None,
+    identity: Annotated[str | None, Query(max_length=64, description="Only those that learned or used this identity")] = None,
+    kind: Annotated[JobKind | None, Query(description="Only pictures, or only what was learned ahead")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> EditPage:
+    """Edits that come while you turn the pages stand on the first one: no page repeats another, and none leaves an edit out.
+
+    Reports and estimates are not in lists: ask for the edit.
+    """
+
+    def wanted(record: JobRecord) -> bool:
+        return (
+            (state is None or record.state is state)
+            and (kind is None or record.kind == kind)
+            and (identity is None or record.identity == identity)
+        )
+
+    page = library.edits(owner, after=position_of(cursor, "e_"), limit=limit, wanted=wanted)
+    items = [Edit.of(record, result=_result(services, record)) for record in page.items]
+    following = cursor_of(page.last)
+    response.headers.update(next_link("/edits", following, state=state, identity=identity, kind=kind, limit=limit))
+    return EditPage(items=items, next_cursor=following)
 
 
 @router.get(
@@ -147,9 +191,24 @@ class _Asking:
     jobs: Jobs
     vocabulary: Vocabulary | None
 
+    def try_out(self) -> DryRun:
+        """Everything short of taking it on."""
+        request, files = self._continued(*self._read())
+        spec = self._checked(request, files)
+        forecast = Foresight(self.services).of_edit(spec, files, self._worn(request))
+        return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=forecast.eta_s)
+
+    def _read(self) -> tuple[EditRequest, dict[str, Upload]]:
+        values = self.form.model_dump(exclude={*FILES, *ASIDE, "dry_run"}, exclude_none=True)
+        return EditRequest.from_dict(values), read_files(self.form)
+
+    def _continued(self, request: EditRequest, files: dict[str, Upload]) -> tuple[EditRequest, dict[str, Upload]]:
+        if self.form.parent is None:
+            return request, files
+        return continued(self.jobs, self.owner, self.form.parent, request, files)
+
     def take_on(self, key: str | None) -> JobRecord:
-        request = EditRequest.from_dict(self.form.model_dump(exclude={*FILES, *ASIDE}, exclude_none=True))
-        files = read_files(self.form)
+        request, files = self._read()
         once = None
         if key is not None:
             values = {**request.to_dict(), **self.form.model_dump(include={*ASIDE})}
@@ -157,21 +216,27 @@ class _Asking:
             once = Idempotency(self.jobs, self.owner, key, asked)
             if (earlier := once.earlier()) is not None:
                 return earlier
+        request, files = self._continued(request, files)
         spec = self._checked(request, files)
         if once is not None and (note := once.begin(spec)).job_id != spec.id:  # goes on where a request was cut short
             spec = self._draft(request, files, job_id=note.job_id, created_at=note.created_at)
         return self.jobs.accept(spec, files)
 
     def _checked(self, request: EditRequest, files: Mapping[str, Upload]) -> JobSpec:
-        self._check_webhook()
+        check_webhook(self.form.webhook_url, self.services.settings)
         try:
             spec = self._draft(request, files)
         except IdentityNotFound as error:
             raise OptionInvalid(
                 f"there is no identity {request.identity!r}", field="identity", reason="identity_unknown"
             ) from error
+        for name in ("image", "mask"):
+            if name not in spec.inputs:  # an identity that was imported brings none
+                raise missing(name)
+        worn = self._worn(request)
         if self.vocabulary is not None:
-            self.vocabulary.check(spec.request)
+            assert isinstance(spec.request, EditRequest)
+            self.vocabulary.check(spec.request, worn)
         check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
         self.jobs.admit(self.owner)
         return spec
@@ -179,15 +244,18 @@ class _Asking:
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
         return self.jobs.draft(self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)
 
-    def _check_webhook(self) -> None:
-        url, settings = self.form.webhook_url, self.services.settings
-        if url is None:
-            return
-        if not settings.webhook_keys:
-            raise OptionInvalid(
-                "this service sends no webhooks: follow the edit instead", field="webhook_url", reason="webhook_unavailable"
-            )
-        check_url(url, allow_private=settings.webhook_allow_private)
+    def _worn(self, request: EditRequest) -> list[tuple[str, str]]:
+        """Placeholder and subject of each attribute."""
+        library, worn = Library(self.services), []
+        for attribute_id in request.attributes:
+            try:
+                attribute = library.attribute(self.owner, attribute_id)
+            except AttributeNotFound as error:
+                raise OptionInvalid(
+                    f"there is no attribute {attribute_id!r}", field="attributes", reason="attribute_unknown"
+                ) from error
+            worn.append((attribute.placeholder, attribute.subject))
+        return worn
 
     def _stored(self, spec: JobSpec) -> Upload:
         """The identity's photo."""

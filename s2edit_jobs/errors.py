@@ -3,6 +3,7 @@
 JobsError
 ├── JobNotFound             no such job of this owner
 ├── IdentityNotFound        no such identity of this owner
+├── AttributeNotFound       no such attribute of this owner
 ├── LeaseLost               another attempt has taken the job, or it is over: stop, publish nothing
 ├── ArtifactMissing         no object under that key
 ├── ArtifactExists          a write-once key has been written already
@@ -14,7 +15,8 @@ JobsError
 └── ServiceUnavailable      Redis or the object store does not answer; trying again may help
     ├── StoreUnavailable
     ├── ArtifactsUnavailable
-    └── QueueUnavailable
+    ├── QueueUnavailable
+    └── ModelUnknown        no worker has said yet which model it serves
 """
 
 from __future__ import annotations
@@ -29,6 +31,10 @@ class JobNotFound(JobsError):
 
 
 class IdentityNotFound(JobsError):
+    pass
+
+
+class AttributeNotFound(JobsError):
     pass
 
 
@@ -81,4 +87,8 @@ class ArtifactsUnavailable(ServiceUnavailable):
 
 
 class QueueUnavailable(ServiceUnavailable):
+    pass
+
+
+class ModelUnknown(ServiceUnavailable):
     pass

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from itsdangerous import Signer
 
-from s2edit_jobs.artifacts import check_key
+from s2edit_jobs.artifacts import check_folder, check_key
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 
 TEMPORARY = ".writing"
@@ -61,6 +61,14 @@ class FilesystemArtifactStore:
     def list(self, prefix: str) -> Iterator[str]:
         with _translated():
             return iter(sorted(self._keys(prefix)))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        with _translated():
+            try:
+                inside = list(os.scandir(self.root / check_folder(prefix)))
+            except FileNotFoundError:
+                return iter(())
+            return iter(sorted(entry.name for entry in inside if entry.is_dir()))
 
     def delete_prefix(self, prefix: str) -> int:
         if not prefix:
@@ -108,8 +116,9 @@ class FilesystemArtifactStore:
         start = self.root / check_key(folder) if folder else self.root
         for path, folders, names in os.walk(start):
             folders[:] = [name for name in folders if not name.startswith(".")]
+            inside = os.path.relpath(path, self.root).replace(os.sep, "/").removeprefix(".")
             for name in names:
-                key = (Path(path) / name).relative_to(self.root).as_posix()
+                key = f"{inside}/{name}".removeprefix("/")
                 if key.startswith(prefix):
                     yield key
 

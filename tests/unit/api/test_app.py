@@ -13,7 +13,17 @@ OPERATIONS = {
     ("get", "/edits/{edit_id}"): "getEdit",
     ("get", "/edits/{edit_id}/events"): "streamEdit",
     ("post", "/edits/{edit_id}/cancel"): "cancelEdit",
+    ("get", "/edits"): "listEdits",
+    ("post", "/identities"): "createIdentity",
+    ("get", "/identities"): "listIdentities",
+    ("post", "/identities/import"): "importIdentity",
     ("get", "/identities/{identity_id}"): "getIdentity",
+    ("delete", "/identities/{identity_id}"): "deleteIdentity",
+    ("get", "/identities/{identity_id}/export"): "exportIdentity",
+    ("post", "/attributes"): "createAttribute",
+    ("get", "/attributes"): "listAttributes",
+    ("get", "/attributes/{attribute_id}"): "getAttribute",
+    ("delete", "/attributes/{attribute_id}"): "deleteAttribute",
     ("get", "/files/{key}"): "getFile",
     ("get", "/healthz"): "getLiveness",
     ("get", "/readyz"): "getReadiness",
@@ -55,12 +65,13 @@ def test_the_form_is_described_part_by_part(schema: dict[str, Any]) -> None:
     form = schema["components"]["schemas"]["EditForm"]
     assert form["additionalProperties"] is False
     assert form["required"] == ["prompt"]
-    assert "attributes" not in form["properties"]
     assert all("description" in part for part in form["properties"].values())
     assert {part["type"] for part in form["properties"].values()} == {
         "string",
         "integer",
         "number",
+        "array",
+        "boolean",
     }  # left out, or there: never null
     assert form["properties"]["prompt"]["examples"]
 
