@@ -8,7 +8,7 @@ from dataclasses import replace
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.prompts import PLACEHOLDERS
 from s2edit_core.spec import PLACEHOLDER, EditRequest
-from s2edit_jobs.errors import ArtifactMissing, JobNotFound
+from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound, JobNotFound
 from s2edit_jobs.jobs import Jobs, Upload
 from s2edit_jobs.record import JobRecord, JobSpec, JobState, Owner
 
@@ -30,7 +30,7 @@ def continued(
     described = PLACEHOLDERS.sub(lambda found: found[0] if found[0] == PLACEHOLDER else "", former.prompt)
     continuing = replace(
         request,
-        identity=request.identity or record.identity,
+        identity=request.identity or _still_there(jobs, owner, record.identity),
         source_prompt=request.source_prompt or " ".join(described.split()),
         subject=request.subject or former.subject,
     )
@@ -47,6 +47,14 @@ def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpe
     if record.state is not JobState.SUCCEEDED:
         raise _refused(f"the parent is {record.state}: only a result can be gone on from", "parent_unfit")
     return record, spec, _upload(jobs, record.artifacts["result"], "image/png")
+
+
+def _still_there(jobs: Jobs, owner: Owner, identity: str | None) -> str | None:
+    """Where it was erased since, the result is a photo to learn from like any other."""
+    try:
+        return None if identity is None else jobs.identity(owner, identity).id
+    except IdentityNotFound:
+        return None
 
 
 def _upload(jobs: Jobs, key: str, media_type: str) -> Upload:
