@@ -20,8 +20,10 @@ from s2edit_jobs.model_facts import facts_of
 from s2edit_jobs.record import JobRecord, Owner
 
 CONCEPT = "concept.safetensors"
+INVERSION = "inversion.safetensors"
 MAX_SEEN = 500
 """Edits that one page of a filtered list looks at: what is rare takes several pages, and no request long."""
+_CONCEPT_ID = re.compile(r"c_[0-9a-f]{32}")
 _ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
 Item = TypeVar("Item")
 
@@ -98,16 +100,24 @@ class Library:
         """In the order of their ids."""
         return self._concepts(owner, "c_", lambda each: self._jobs.identity(owner, each), after=after, limit=limit)
 
-    def note_inversion(self, owner: Owner, concept_id: str, inversion_id: str) -> None:
-        """The inversion was made with this concept, and goes with it."""
-        self._artifacts.put(concept_key(owner, concept_id, f"inversions/{inversion_id}"), b"", media_type="text/plain")
+    def keep_inversion(self, owner: Owner, concept_id: str, inversion_id: str, data: bytes) -> None:
+        """The inversion was made with this concept, and goes with it: also if that is being erased at this moment."""
+        note, key = concept_key(owner, concept_id, f"inversions/{inversion_id}"), inversion_key(owner, inversion_id, INVERSION)
+        self._artifacts.put(note, b"", media_type="text/plain")
+        self._artifacts.put(key, data, media_type="application/octet-stream")
+        if not self._artifacts.exists(concept_key(owner, concept_id, "identity.json")):
+            self._artifacts.delete_prefix(key)
+            self._artifacts.delete_prefix(note)
 
     def erase_identity(self, owner: Owner, concept_id: str) -> None:
         """The concept, its copies of photo and mask, and what was inverted with it. Raises `IdentityNotFound`.
 
-        The edits made with it stay, and hold the photos that they were asked with.
+        The edits made with it stay, and hold the photos that they were asked with. May be repeated if it was cut short.
         """
-        self._jobs.identity(owner, concept_id)
+        if not _CONCEPT_ID.fullmatch(concept_id) or next(self._artifacts.list(concept_key(owner, concept_id, "")), None) is None:
+            raise IdentityNotFound(concept_id)
+        # First of all, so that a worker that inverts with it at this moment sees that it is gone, or is seen below.
+        self._artifacts.delete_prefix(concept_key(owner, concept_id, "identity.json"))
         noted = concept_key(owner, concept_id, "inversions/")
         for key in list(self._artifacts.list(noted)):
             self._artifacts.delete_prefix(inversion_key(owner, key.removeprefix(noted), ""))

@@ -36,7 +36,7 @@ from s2edit_jobs.errors import (
     ServiceUnavailable,
 )
 from s2edit_jobs.jobs import DEADLINE, JSON, Jobs
-from s2edit_jobs.library import CONCEPT, Library
+from s2edit_jobs.library import CONCEPT, INVERSION, Library
 from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome
 from worker.engine import Edited, EditInputs, Engine, Made
 from worker.heartbeat import Heartbeat
@@ -167,7 +167,7 @@ class _Attempt:
         if concept is None and not may_learn:
             raise ArtifactMismatch("the identity's file is gone: import it again")
         concept = concept or self._turn_to_learn(spec, plan.concept_id)
-        inversion = self._cached(inversion_key(spec.owner, plan.inversion_id, "inversion.safetensors")) if concept else None
+        inversion = self._cached(inversion_key(spec.owner, plan.inversion_id, INVERSION)) if concept else None
         checkpoint = None if concept else self._checkpoint(spec, plan.concept_id)
         anew = [(None, None, None)] if may_learn else []
         choices = list(dict.fromkeys([(concept, inversion, checkpoint), (concept, None, None), *anew]))
@@ -270,8 +270,7 @@ class _Attempt:
             with suppress(ArtifactExists):  # an earlier attempt came as far, and to the same state
                 self._artifacts.put(key, made.data, media_type=SAFETENSORS, only_if_absent=True)
         elif made.kind == "inversion":
-            self._library.note_inversion(spec.owner, self._uses, made.id)
-            self._artifacts.put(inversion_key(spec.owner, made.id, "inversion.safetensors"), made.data, media_type=SAFETENSORS)
+            self._library.keep_inversion(spec.owner, self._uses, made.id, made.data)
         else:
             # The identity first: so whoever finds the concept finds what a later edit needs beside it.
             self._keep_facts(spec, made)

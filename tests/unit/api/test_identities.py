@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
+from s2edit_core.spec import Progress
+from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.model_facts import tell
 from s2edit_jobs.record import Owner
 from tests.doubles import FakeEngine
@@ -107,6 +109,36 @@ class TestErasing:
         error = api.get(waiting.headers["location"]).json()["error"]
         assert (error["code"], error["field"]) == ("identity_unknown", "identity")
         assert not list(api.artifacts.list(f"{OWNER.prefix}concepts/"))
+
+    def test_erasing_that_was_cut_short_can_be_repeated(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        identity = api.learned(api.identity())
+        delete = api.artifacts.delete_prefix
+        with monkeypatch.context() as outage:
+
+            def down(prefix: str) -> int:
+                if prefix.endswith("identity.json"):
+                    return delete(prefix)
+                raise ArtifactsUnavailable("down")
+
+            outage.setattr(api.artifacts, "delete_prefix", down)
+            assert_problem(api.delete(f"/identities/{identity}"), 503, "artifacts_unavailable")
+        assert api.delete(f"/identities/{identity}").status_code == 204
+        assert not list(api.artifacts.list(f"{OWNER.prefix}concepts/"))
+
+    def test_what_is_inverted_while_it_is_erased_goes_too(self, api: Api) -> None:
+        identity = api.learned(api.identity())
+        edit = api.edit(image=None, mask=None, identity=identity)
+        erased: list[int] = []
+
+        def erase(progress: Progress) -> None:
+            if progress.phase == "inverting" and not erased:
+                erased.append(api.delete(f"/identities/{identity}").status_code)
+
+        api.work(FakeEngine(on_step=erase))
+        assert erased == [204]
+        assert api.get(edit.headers["location"]).json()["state"] == "succeeded"
+        assert not list(api.artifacts.list(f"{OWNER.prefix}concepts/"))
+        assert not list(api.artifacts.list(f"{OWNER.prefix}inversions/"))
 
     def test_nobody_erases_or_exports_anothers(self, api: Api) -> None:
         identity = api.learned(api.identity(user="ada"), user="ada")
