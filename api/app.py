@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import edits, edits_json, events, files, health, identities, problems, studio, uploads
+from api import attributes, edits, edits_json, events, files, health, identities, problems, studio, uploads
 from api.changes import Changes
 from api.digests import ContentDigest
 from api.limits import BodyLimit
 from api.openapi import describe
 from api.schemas import Problem
+from api.webhook_docs import describe_webhooks
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.vocabulary import load_vocabulary
@@ -21,7 +22,8 @@ from s2edit_jobs.vocabulary import load_vocabulary
 DESCRIPTION = """
 Send a photo, a mask and a sentence; get the photo back with that one thing changed and the same person in it.
 `POST /edits` takes the edit on, `GET /edits/{id}` and `GET /edits/{id}/events` follow it, and the result is fetched by the link in
-their answers.
+their answers. What was learned of a person is an identity, which later edits name; an attribute is what any of them may wear.
+Both can be learned ahead, by the same kind of job.
 Errors are RFC 9457 problems with a stable `code`.
 """
 
@@ -58,6 +60,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     problems.install(app)
     describe(app)
-    for module in (edits_json, edits, events, identities, uploads, files, health, studio):
+    describe_webhooks(app)
+    for module in (edits_json, edits, events, identities, attributes, uploads, files, health, studio):
         app.include_router(module.router)
     return app

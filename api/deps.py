@@ -10,6 +10,7 @@ from api.changes import Changes
 from api.schemas import ID_PATTERN
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.library import Library
 from s2edit_jobs.record import Owner
 from s2edit_jobs.vocabulary import Vocabulary
 
@@ -32,6 +33,10 @@ async def get_jobs(services: Annotated[Services, Depends(get_services)]) -> Jobs
     return Jobs(services)
 
 
+async def get_library(services: Annotated[Services, Depends(get_services)]) -> Library:
+    return Library(services)
+
+
 async def get_changes(request: Request) -> Changes:
     return cast(Changes, request.app.state.changes)
 
@@ -49,4 +54,5 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 VocabularyDep = Annotated[Vocabulary | None, Depends(get_vocabulary)]
 ChangesDep = Annotated[Changes, Depends(get_changes)]
 JobsDep = Annotated[Jobs, Depends(get_jobs)]
+LibraryDep = Annotated[Library, Depends(get_library)]
 Caller = Annotated[Owner, Depends(get_owner)]

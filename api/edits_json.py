@@ -33,7 +33,7 @@ class JsonRoute(APIRoute):
 router = APIRouter(tags=["edits"], route_class=JsonRoute, include_in_schema=False)
 
 
-@router.post("/edits", operation_id="createEditOfUploads", status_code=202)
+@router.post("/edits", operation_id="createEditOfUploads", status_code=202, response_model=Edit)
 async def create_edit(
     document: Annotated[EditDocument, Body()],
     response: Response,
@@ -44,7 +44,7 @@ async def create_edit(
     changes: ChangesDep,
     idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str | None, PREFER] = None,
-) -> Edit:
+) -> Edit | Response:
     """The same as by form, except for where the pictures come from."""
     asking = Asking(document, lambda: take_uploads(services, owner, document), owner, services, jobs, vocabulary)
     return await answer(asking, response, changes, idempotency_key, prefer)
@@ -53,7 +53,7 @@ async def create_edit(
 def take_uploads(services: Services, owner: Owner, document: EditDocument) -> dict[str, Upload]:
     """The pictures by name, each held against what was announced; call it in a thread. Raises `ImageInvalid` or `MaskInvalid`."""
     ids: dict[str, str] = {name: value for name in FILES if (value := getattr(document, name)) is not None}
-    check_complete(ids, document.identity)
+    check_complete(ids, document.identity, document.parent)
     return {name: _taken(services, owner, name, upload_id) for name, upload_id in ids.items()}
 
 

@@ -26,6 +26,17 @@ KEEPALIVE_S = 15.0
 """Silence after which a comment is sent, so that nobody between takes the connection for dead."""
 RECONNECT_MS = 1000
 
+EXAMPLE = """retry: 1000
+
+event: gap
+data: {"after": 12, "next": 30}
+
+event: edit
+id: 34
+data: {"id": "e_01a20cdd974a71128ec3f808269cd504", "kind": "edit", "state": "running", "sequence": 34, …}
+
+: ping
+"""
 router = APIRouter(tags=["edits"], responses=responses(422, 503))
 
 
@@ -42,7 +53,7 @@ class EventStream(StreamingResponse):
         200: {
             "description": "`edit`: how it stands, as `GET /edits/{id}` shows it; its id is the sequence. "
             "`gap`: events between `after` and `next` can't be replayed any more. The stream ends when the edit is over",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "examples": {"stream": {"value": EXAMPLE}}}},
         },
         204: {"description": "The edit is over and nothing is new: don't reconnect"},
         **responses(404),

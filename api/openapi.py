@@ -6,8 +6,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from api.problems import MEDIA_TYPE
+from api.schemas import Edit
 
 
 def describe(app: FastAPI) -> None:
@@ -15,7 +17,14 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                webhooks=app.webhooks.routes,
+            )
+            _with_nulls(schema["components"]["schemas"], Edit)
             for operations in schema["paths"].values():
                 for operation in operations.values():
                     _as_problems(operation["responses"])
@@ -23,6 +32,13 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _with_nulls(schemas: dict[str, Any], model: type[BaseModel]) -> None:
+    """FastAPI drops what is null, also where an example must have it."""
+    extra = model.model_config.get("json_schema_extra")
+    assert isinstance(extra, dict)
+    schemas[model.__name__]["examples"] = extra["examples"]
 
 
 def _as_problems(responses: dict[str, Any]) -> None:

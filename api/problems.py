@@ -56,6 +56,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     jobs.UploadMismatch: Kind(
         422, "upload_mismatch", "The upload can't be used", "The bytes that came are not those that were announced."
     ),
+    jobs.AttributeNotFound: Kind(404, "not_found", "There is nothing here", "No such attribute."),
     jobs.LeaseLost: Kind(409, "lease_lost", "Another attempt has taken over", "Another attempt works on this edit, or it is over."),
     jobs.ArtifactMissing: Kind(404, "not_found", "There is nothing here", "No such file."),
     jobs.ArtifactExists: Kind(409, "already_exists", "It has been written before", "A file that is written once exists already."),
@@ -83,6 +84,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     jobs.StoreUnavailable: Kind(503, "store_unavailable", "Not available now", "The job store does not answer."),
     jobs.ArtifactsUnavailable: Kind(503, "artifacts_unavailable", "Not available now", "The object store does not answer."),
     jobs.QueueUnavailable: Kind(503, "queue_unavailable", "Not available now", "The queue does not answer."),
+    jobs.ModelUnknown: Kind(503, "model_unknown", "Not available now", "No worker has started yet with this service's model."),
 }
 
 HTTP_CODES: Mapping[int, tuple[str, str]] = {

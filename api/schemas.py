@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from s2edit_core.spec import Phase, PresetName
-from s2edit_jobs.record import JobRecord, JobState
+from s2edit_jobs.record import JobKind, JobRecord, JobState
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """Of every name that becomes part of an object key: users, edits, identities."""
@@ -20,7 +20,7 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _never_null(schema: dict[str, Any]) -> None:
+def never_null(schema: dict[str, Any]) -> None:
     """A part of a form may be left out, but there is no way to send null."""
     for part in schema["properties"].values():
         kinds = [kind for kind in part.pop("anyOf", []) if kind != {"type": "null"}]
@@ -50,6 +50,20 @@ class EditOptions(BaseModel):
         ),
     ] = None
     identity: Annotated[str | None, Field(description="A learned identity, from a former edit's `identity`")] = None
+    attributes: Annotated[
+        list[str] | None,
+        Field(
+            description="Ids of learned attributes, one part each, at most 4: the prompt holds the placeholder of each, as in “a "
+            "woman with [A] makeup”. They act where the edit may change the photo"
+        ),
+    ] = None
+    parent: Annotated[
+        str | None,
+        Field(
+            description="A former edit to go on from: its result is the photo, its identity and its mask are used again, and its "
+            "prompt is the source prompt, each unless given here. `image` is left out",
+        ),
+    ] = None
     preset: Annotated[
         PresetName | None,
         Field(
@@ -82,12 +96,29 @@ class EditOptions(BaseModel):
             examples=["https://app.example.com/hooks/s2edit"],
         ),
     ] = None
+    dry_run: Annotated[
+        bool, Field(description="Check everything, say what would be done and how long it may take, and keep nothing")
+    ] = False
+
+
+class DryRun(BaseModel):
+    """What the same form without `dry_run` would do. Nothing was kept, and nothing is promised."""
+
+    learning: Annotated[
+        Literal["needed", "known", "unknown"],
+        Field(description="`known`: the identity is there already. `unknown`: no worker has said yet which model it has"),
+    ]
+    identity: Annotated[str | None, Field(description="The id that the identity has, or would have")]
+    eta_s: Annotated[
+        float | None,
+        Field(description="Seconds until it would be done, by what edits took so far, at most; null while that is not known"),
+    ]
 
 
 class EditForm(EditOptions):
     """The parts of `POST /edits`."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_never_null)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=never_null)
 
     image: Annotated[
         UploadFile | None,
@@ -150,7 +181,8 @@ class Edit(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "id": "e_5d4c2a7e8f3b4c1d9a6e",
+                    "id": "e_01a20cdd974a71128ec3f808269cd504",
+                    "kind": "edit",
                     "state": "running",
                     "phase": "learning",
                     "progress": {"phase": "learning", "step": 30, "total": 100, "fraction": 0.3},
@@ -161,6 +193,8 @@ class Edit(BaseModel):
                     "deadline_at": None,
                     "eta_s": 41.5,
                     "identity": None,
+                    "attribute": None,
+                    "parent": None,
                     "result": None,
                     "report": None,
                     "error": None,
@@ -170,6 +204,7 @@ class Edit(BaseModel):
     )
 
     id: str
+    kind: Annotated[JobKind, Field(description="`identity` and `attribute`: a learning alone, which ends without a picture")]
     state: JobState
     phase: Phase | None
     progress: ProgressView | None
@@ -183,6 +218,8 @@ class Edit(BaseModel):
         Field(description="Seconds until it is done, by what edits like it took; null where that is not known, or over"),
     ]
     identity: Annotated[str | None, Field(description="The identity that was learned or used; later edits may name it")]
+    attribute: Annotated[str | None, Field(description="The attribute that was learned")]
+    parent: Annotated[str | None, Field(description="The edit whose result this one started from")]
     result: Annotated[Link | None, Field(description="The edited photo, once the state is `succeeded`")]
     report: Report | None
     error: Annotated[EditError | None, Field(description="Once the state is `failed`")]
@@ -192,6 +229,7 @@ class Edit(BaseModel):
         failure = record.failure
         return cls(
             id=record.id,
+            kind=record.kind,
             state=record.state,
             phase=record.phase,
             progress=_progress(record),
@@ -201,7 +239,9 @@ class Edit(BaseModel):
             cancel_requested=record.cancel_requested,
             deadline_at=moment(record.deadline_at) if record.deadline_at is not None else None,
             eta_s=None if eta_s is None else round(eta_s, 1),
-            identity=record.identity,
+            identity=record.identity if record.kind != "attribute" else None,
+            attribute=record.identity if record.kind == "attribute" else None,
+            parent=record.parent,
             result=result,
             report=report,
             error=EditError(code=failure.code, message=failure.message, retryable=failure.retryable, field=failure.field)
@@ -224,6 +264,7 @@ class Identity(BaseModel):
     source_prompt: Annotated[str | None, Field(examples=["a photo of a [I] woman"])]
     subject: Annotated[str | None, Field(examples=["woman"])]
     created_at: datetime
+    has_photo: Annotated[bool, Field(description="False for one that was imported: edits with it send photo and mask")] = True
 
 
 class Health(BaseModel):

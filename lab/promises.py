@@ -83,7 +83,8 @@ class Stage:
 
     def inputs(self, spec: JobSpec) -> EditInputs:
         """What the edit was asked with."""
-        return EditInputs(*(self.services.artifacts.get(spec.inputs[name].key) for name in ("image", "mask")))
+        image, mask = (self.services.artifacts.get(spec.inputs[name].key) for name in ("image", "mask"))
+        return EditInputs(image, mask)
 
     def diary(self) -> list[dict[str, Any]]:
         return read_diaries(self.scene.diaries)

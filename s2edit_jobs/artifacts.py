@@ -23,6 +23,13 @@ def check_key(key: str) -> str:
     return key
 
 
+def check_folder(prefix: str) -> str:
+    """The same prefix. `ValueError` if it is not a folder's: a key and a slash."""
+    if not prefix.endswith("/"):
+        raise ValueError(f"not a folder: {prefix[:200]!r}")
+    return check_key(prefix[:-1]) + "/"
+
+
 def edit_key(owner: Owner, job_id: str, name: str) -> str:
     return f"{owner.prefix}edits/{job_id}/{name}"
 
@@ -76,6 +83,9 @@ class ArtifactStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys that begin with `prefix`, in order."""
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Names of the folders in `prefix`, which ends with a slash, that hold anything; each once, in order."""
 
     def delete_prefix(self, prefix: str) -> int:
         """Delete every object whose key begins with `prefix`, which must not be empty; how many there were."""

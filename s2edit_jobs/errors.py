@@ -6,6 +6,7 @@ JobsError
 ├── UploadNotFound          no such upload of this owner
 ├── UploadUnfinished        announced, but its bytes have not come
 ├── UploadMismatch          the bytes that came are not those that were announced
+├── AttributeNotFound       no such attribute of this owner
 ├── LeaseLost               another attempt has taken the job, or it is over: stop, publish nothing
 ├── ArtifactMissing         no object under that key
 ├── ArtifactExists          a write-once key has been written already
@@ -17,7 +18,8 @@ JobsError
 └── ServiceUnavailable      Redis or the object store does not answer; trying again may help
     ├── StoreUnavailable
     ├── ArtifactsUnavailable
-    └── QueueUnavailable
+    ├── QueueUnavailable
+    └── ModelUnknown        no worker has said yet which model it serves
 """
 
 from __future__ import annotations
@@ -44,6 +46,10 @@ class UploadUnfinished(JobsError):
 
 
 class UploadMismatch(JobsError):
+    pass
+
+
+class AttributeNotFound(JobsError):
     pass
 
 
@@ -96,4 +102,8 @@ class ArtifactsUnavailable(ServiceUnavailable):
 
 
 class QueueUnavailable(ServiceUnavailable):
+    pass
+
+
+class ModelUnknown(ServiceUnavailable):
     pass

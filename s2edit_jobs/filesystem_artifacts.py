@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from itsdangerous import Signer
 
-from s2edit_jobs.artifacts import SignedPut, check_key, put_headers
+from s2edit_jobs.artifacts import SignedPut, check_folder, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 
 TEMPORARY = ".writing"
@@ -68,6 +68,14 @@ class FilesystemArtifactStore:
     def list(self, prefix: str) -> Iterator[str]:
         with _translated():
             return iter(sorted(self._keys(prefix)))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        with _translated():
+            try:
+                inside = list(os.scandir(self.root / check_folder(prefix)))
+            except FileNotFoundError:
+                return iter(())
+            return iter(sorted(entry.name for entry in inside if entry.is_dir()))
 
     def delete_prefix(self, prefix: str) -> int:
         if not prefix:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from s2edit_core.plan import digest
 from s2edit_jobs.artifacts import ArtifactStore
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, KeyReused, RequestInFlight
-from s2edit_jobs.jobs import JSON, Jobs
+from s2edit_jobs.jobs import JSON, Jobs, Upload
 from s2edit_jobs.record import JobRecord, JobSpec, Owner
 
 IN_FLIGHT_S = 2.0
@@ -97,3 +97,14 @@ class Idempotency:
         if note.request != self._request:
             raise KeyReused("this key came with another request before")
         return note
+
+
+def accept_once(
+    jobs: Jobs, spec: JobSpec, files: Mapping[str, Upload], once: Idempotency | None, draft: Callable[[Note], JobSpec]
+) -> JobRecord:
+    """Take a place in the queue and accept `spec`. Goes on where a request with the same key was cut short: as `draft` says."""
+    with jobs.place(spec.owner, spec.id):
+        if once is not None and (note := once.begin(spec)).job_id != spec.id:
+            jobs.leave(spec.owner, spec.id)  # that request had a place of its own
+            spec = draft(note)
+        return jobs.accept(spec, files)

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import structlog
 
 from s2edit_core.plan import digest
-from s2edit_core.spec import EditRequest, Phase
+from s2edit_core.spec import EditRequest, LearningRequest, Phase
 from s2edit_jobs.artifacts import concept_key, edit_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import (
@@ -84,6 +84,11 @@ def new_job_id(now: float | None = None) -> str:
     return f"e_{uuid.UUID(int=value).hex}"
 
 
+def pace_of(request: EditRequest | LearningRequest) -> str:
+    """Under which name measured seconds are kept: a learning alone is not a whole edit."""
+    return request.preset if isinstance(request, EditRequest) else f"{request.kind}:{request.preset}"
+
+
 def first_record(spec: JobSpec) -> JobRecord:
     """The job as it stands right after it was accepted."""
     return JobRecord(
@@ -93,7 +98,10 @@ def first_record(spec: JobSpec) -> JobRecord:
         sequence=1,
         created_at=spec.created_at,
         updated_at=spec.created_at,
-        preset=spec.request.preset,
+        preset=pace_of(spec.request),
+        kind=spec.kind,
+        parent=spec.parent,
+        identity=spec.request.identity if isinstance(spec.request, EditRequest) else None,
         deadline_at=spec.deadline_at,
         webhook=spec.webhook_url is not None,
     )
@@ -145,11 +153,12 @@ class Jobs:
     def draft(
         self,
         owner: Owner,
-        request: EditRequest,
+        request: EditRequest | LearningRequest,
         files: Mapping[str, Upload],
         *,
         deadline_s: float | None = None,
         webhook_url: str | None = None,
+        parent: str | None = None,
         job_id: str | None = None,
         created_at: float | None = None,
     ) -> JobSpec:
@@ -161,7 +170,7 @@ class Jobs:
         """
         job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
         inputs = {name: self._place(owner, job_id, name, upload) for name, upload in files.items()}
-        if request.identity is not None:
+        if isinstance(request, EditRequest) and request.identity is not None:
             identity = self.identity(owner, request.identity)
             inputs = {**identity.inputs, **inputs}
             request = replace(
@@ -170,7 +179,7 @@ class Jobs:
                 subject=request.subject or identity.subject,
             )
         deadline_at = None if deadline_s is None else now + deadline_s
-        return JobSpec(job_id, owner, now, request, inputs, deadline_at=deadline_at, webhook_url=webhook_url)
+        return JobSpec(job_id, owner, now, request, inputs, deadline_at=deadline_at, webhook_url=webhook_url, parent=parent)
 
     def admit(self, owner: Owner, job_id: str) -> None:
         """Take a place in the queue for a job that is to be accepted. Raises `TooManyEdits` or `QueueFull`.

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from s2edit_core.spec import Progress
-from s2edit_jobs.artifacts import SignedPut, check_key, put_headers
+from s2edit_jobs.artifacts import SignedPut, check_folder, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, LeaseLost
 from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
 from s2edit_jobs.store import KEEP_EVENTS, PAGE, PLACE_S
@@ -53,6 +53,10 @@ class MemoryArtifactStore:
         with self._lock:
             keys = sorted(key for key in self.objects if key.startswith(prefix))
         return iter(keys)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        rests = (key.removeprefix(prefix) for key in self.list(check_folder(prefix)))
+        return iter(sorted({rest.partition("/")[0] for rest in rests if "/" in rest}))
 
     def delete_prefix(self, prefix: str) -> int:
         if not prefix:
@@ -290,6 +294,13 @@ class MemoryJobStore:
             rank = lines.get(owner, []).index(job_id) if job_id in lines.get(owner, []) else None
             ahead = 0 if rank is None else rank + sum(min(len(lines[one]), rank + 1) for one in lines if one != owner)
             return Outlook(ahead, running, dict(self._life.pace.get(record.preset, {})))
+
+    def prospect(self, owner: Owner, preset: str) -> Outlook:
+        with self._lock:
+            running = sum(one.state is JobState.RUNNING for one in self._records())
+            rank = len(self._line(owner))
+            ahead = rank + sum(min(len(self._line(one)), rank + 1) for one in self._life.turns if one != owner)
+            return Outlook(ahead, running, dict(self._life.pace.get(preset, {})))
 
     def lost(self) -> str | None:
         with self._lock:

@@ -14,9 +14,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
-from s2edit_core.spec import EditRequest, Phase
+from s2edit_core.spec import EditRequest, LearningRequest, Phase
+
+JobKind = Literal["edit", "identity", "attribute"]
+"""What a job makes: a picture, or a concept ahead of any."""
 
 
 class JobState(StrEnum):
@@ -70,20 +73,27 @@ class JobSpec:
     id: str
     owner: Owner
     created_at: float  # seconds since the epoch
-    request: EditRequest
+    request: EditRequest | LearningRequest
     inputs: Mapping[str, InputFile]  # "image", "mask", perhaps "edit_mask"
     deadline_at: float | None = None  # seconds since the epoch; after it the edit is no longer wanted
     webhook_url: str | None = None  # who is told when it is over
+    parent: str | None = None  # the edit whose result is this one's photo
+
+    @property
+    def kind(self) -> JobKind:
+        return "edit" if isinstance(self.request, EditRequest) else self.request.kind
 
     def to_json(self) -> bytes:
         values = {
             "id": self.id,
             "owner": asdict(self.owner),
             "created_at": self.created_at,
+            "kind": self.kind,
             "request": self.request.to_dict(),
             "inputs": {name: asdict(file) for name, file in self.inputs.items()},
             "deadline_at": self.deadline_at,
             "webhook_url": self.webhook_url,
+            "parent": self.parent,
         }
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
 
@@ -94,10 +104,11 @@ class JobSpec:
             id=values["id"],
             owner=Owner(**values["owner"]),
             created_at=values["created_at"],
-            request=EditRequest.from_dict(values["request"]),
+            request=(EditRequest if values.get("kind", "edit") == "edit" else LearningRequest).from_dict(values["request"]),
             inputs={name: InputFile(**file) for name, file in values["inputs"].items()},
             deadline_at=values.get("deadline_at"),
             webhook_url=values.get("webhook_url"),
+            parent=values.get("parent"),
         )
 
 
@@ -119,7 +130,7 @@ class Outcome:
     attempt: int
     finished_at: float
     artifacts: Mapping[str, str] = field(default_factory=dict)  # "result", "report" → object keys
-    identity: str | None = None  # the concept that was used: later edits may name it
+    identity: str | None = None  # the concept that was learned or used, also an attribute: later edits may name it
     failure: Failure | None = None
 
     def to_json(self) -> bytes:
@@ -154,6 +165,8 @@ class JobRecord:
     deadline_at: float | None = None
     webhook: bool = False  # somebody is to be told when it is over
     waits_for: str | None = None  # the concept that another job is learning; queued until that is over
+    kind: JobKind = "edit"
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

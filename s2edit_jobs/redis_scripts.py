@@ -338,3 +338,17 @@ local running = redis.call('ZCOUNT', due, '(' .. now_ms, '+inf')
 return { integer(ahead + (rank or 0)), integer(running), redis.call('HGETALL', P .. 'pace:' .. value(id, 'preset')) }
 """
 )
+
+# ARGV: owner, preset. The same for a job that is not there yet.
+PROSPECT = (
+    _PRELUDE
+    + """
+local who, ahead = ARGV[1], 0
+local rank = redis.call('ZCARD', P .. 'line:' .. who)
+for _, other in ipairs(redis.call('ZRANGE', turns, 0, -1)) do
+  if other ~= who then ahead = ahead + math.min(redis.call('ZCARD', P .. 'line:' .. other), rank + 1) end
+end
+local running = redis.call('ZCOUNT', due, '(' .. now_ms, '+inf')
+return { integer(ahead + rank), integer(running), redis.call('HGETALL', P .. 'pace:' .. ARGV[2]) }
+"""
+)

@@ -69,6 +69,7 @@ class RedisJobStore:
         self._take_place = script(scripts.TAKE_PLACE)
         self._measured = script(scripts.MEASURED)
         self._outlook = script(scripts.OUTLOOK)
+        self._prospect = script(scripts.PROSPECT)
         self._take_delivery = script(scripts.TAKE_DELIVERY)
         self._put_off_delivery = script(scripts.PUT_OFF_DELIVERY)
 
@@ -223,6 +224,11 @@ class RedisJobStore:
         ahead, running, pace = said
         return Outlook(int(ahead), int(running), {phase: float(seconds) for phase, seconds in _mapping(pace).items()})
 
+    def prospect(self, owner: Owner, preset: str) -> Outlook:
+        with self._asking():
+            ahead, running, pace = self._prospect(args=[f"{owner.tenant}/{owner.user}", preset])
+        return Outlook(int(ahead), int(running), {phase: float(seconds) for phase, seconds in _mapping(pace).items()})
+
     def lost(self) -> str | None:
         with self._asking():
             self._redis.set(LIFE, secrets.token_hex(8), nx=True)
@@ -306,6 +312,8 @@ def _fields(record: JobRecord) -> dict[str, str]:
         "deadline_at": repr(record.deadline_at) if record.deadline_at is not None else "",
         "webhook": "1" if record.webhook else "",
         "waits_for": record.waits_for or "",
+        "kind": record.kind,
+        "parent": record.parent or "",
     }
 
 
@@ -329,4 +337,6 @@ def _record(values: Mapping[str, str]) -> JobRecord:
         deadline_at=float(values["deadline_at"]) if values["deadline_at"] else None,
         webhook=values["webhook"] == "1",
         waits_for=values["waits_for"] or None,
+        kind=values.get("kind", "edit"),  # type: ignore[arg-type]  # written from a JobKind
+        parent=values.get("parent") or None,
     )

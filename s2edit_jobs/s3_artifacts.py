@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as NoConnection
 
-from s2edit_jobs.artifacts import SignedForm, SignedPut, check_key, put_headers
+from s2edit_jobs.artifacts import SignedForm, SignedPut, check_folder, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 from s2edit_jobs.settings import Settings
 
@@ -95,6 +95,14 @@ class S3ArtifactStore:
         with _translated(prefix):
             for keys in self._pages(prefix):
                 yield from keys
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        paginator = self._client.get_paginator("list_objects_v2")
+        with _translated(check_folder(prefix)):
+            for page in paginator.paginate(
+                Bucket=self._bucket, Prefix=prefix, Delimiter="/", PaginationConfig={"PageSize": self._page_size}
+            ):
+                yield from (item["Prefix"].removeprefix(prefix).rstrip("/") for item in page.get("CommonPrefixes", ()))
 
     def delete_prefix(self, prefix: str) -> int:
         if not prefix:

@@ -110,6 +110,9 @@ class JobStore(Protocol):
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         """`JobNotFound` as in `get`."""
 
+    def prospect(self, owner: Owner, preset: str) -> Outlook:
+        """What `outlook` would say of one more job of this owner."""
+
     def lost(self) -> str | None:
         """None while the store has all jobs. For a new or emptied store: the name of its present life, for `restored`."""
 

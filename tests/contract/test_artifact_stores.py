@@ -138,3 +138,27 @@ def test_a_key_that_could_mean_another_place_is_refused(artifacts: ArtifactStore
 def test_a_presigned_url_names_the_object(artifacts: ArtifactStore) -> None:
     put(artifacts, KEY)
     assert KEY in artifacts.presigned_get(KEY, expires_s=60, filename="edit 1.json")
+
+
+def test_folders_are_named_once_and_in_order(artifacts: ArtifactStore) -> None:
+    for key in ("t/a/u/b/edits/e_2/spec.json", "t/a/u/b/edits/e_1/image.png", "t/a/u/b/edits/e_1/spec.json", "t/a/u/b/edits/stray"):
+        put(artifacts, key)
+    put(artifacts, "t/a/u/b/edits-of-old/e_3/spec.json")
+    assert list(artifacts.folders("t/a/u/b/edits/")) == ["e_1", "e_2"]
+    artifacts.delete_prefix("t/a/u/b/edits/e_1/")
+    assert list(artifacts.folders("t/a/u/b/edits/")) == ["e_2"]
+    assert list(artifacts.folders("t/a/u/b/concepts/")) == []
+
+
+def test_more_folders_than_one_answer_holds(artifacts: ArtifactStore) -> None:
+    names = [f"e_{i:03}" for i in range(25)]
+    for name in names:
+        put(artifacts, f"t/a/u/b/edits/{name}/spec.json")
+        put(artifacts, f"t/a/u/b/edits/{name}/image.png")
+    assert list(artifacts.folders("t/a/u/b/edits/")) == names
+
+
+@pytest.mark.parametrize("prefix", ["", "t/a", "t//a/", "../", "t/../"])
+def test_what_is_no_folder_is_refused(artifacts: ArtifactStore, prefix: str) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        list(artifacts.folders(prefix))

@@ -389,3 +389,18 @@ class TestDeadlinesAndEstimates:
         assert case.store.outlook(ANN, "e_9").running == 1
         with pytest.raises(JobNotFound):
             case.store.outlook(BOB, "e_9")
+
+    def test_the_prospect_is_that_of_one_job_more(self, case: StoreCase) -> None:
+        assert (case.store.prospect(ANN, "instant").ahead, case.store.prospect(ANN, "instant").seconds) == (0, {})
+        for i in range(5):
+            enter(case, f"e_{i}", preset="instant")
+        enter(case, "e_90", BOB)
+        take(case, "e_0")
+        case.store.measured("instant", {"learning": 10.0, "total": 20.0})
+        before = {owner: case.store.prospect(owner, "instant") for owner in (ANN, BOB, EVE)}
+        for owner, job_id in ((ANN, "e_95"), (BOB, "e_96"), (EVE, "e_97")):
+            assert before[owner] == case.store.prospect(owner, "instant"), "asking changes nothing"
+            enter(case, job_id, owner, preset="instant")
+            assert case.store.outlook(owner, job_id) == before[owner]
+            case.store.finish(job_id, owner, Outcome(state=JobState.CANCELED, attempt=0, finished_at=2.0))
+        assert (before[EVE].ahead, before[ANN].running) == (2, 1)

@@ -232,3 +232,10 @@ def test_a_fence_from_before_a_loss_is_not_valid_after_it(case: StoreCase) -> No
     assert new.fence > old.fence
     with pytest.raises(LeaseLost):
         case.store.renew(old)
+
+
+def test_what_a_job_makes_and_came_from_stays_with_it(case: StoreCase) -> None:
+    made = replace(record(), kind="attribute", parent="e_0", identity="c_1")
+    assert case.store.add(made) == made
+    assert case.store.get(ANN, "e_1") == made
+    assert case.store.events(ANN, "e_1", after=0)[0] == [made]

@@ -64,6 +64,7 @@ class TestAsking:
             "source_prompt": "a photo of a woman",
             "subject": "woman",
             "identity": None,
+            "attributes": [],
             "preset": "instant",
             "steps": 12,
             "guidance_scale": 2.5,
@@ -257,6 +258,7 @@ class TestOwners:
             "source_prompt": "a photo of a [I] woman",
             "subject": "woman",
             "created_at": "2026-09-21T14:13:20.500000Z",
+            "has_photo": True,
         }
 
     def test_foreign_and_unknown_identities_look_alike(self, api: Api) -> None:
