@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import edits, events, files, health, identities, problems, studio
+from api import edits, events, files, health, identities, problems, studio, tokens
+from api.auth import Authenticator
 from api.changes import Changes
 from api.limits import BodyLimit
 from api.openapi import describe
@@ -51,11 +52,13 @@ def create_app(services: Services | None = None) -> FastAPI:
         responses={"default": {"model": Problem, "description": "Any other error"}},
     )
     app.state.services = services
+    app.state.auth = Authenticator(services)
+    app.state.auth.check_start()
     app.state.changes = Changes(services.store)
     app.state.vocabulary = load_vocabulary(services.settings.model)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     problems.install(app)
     describe(app)
-    for module in (edits, events, identities, files, health, studio):
+    for module in (edits, events, identities, files, health, studio, tokens):
         app.include_router(module.router)
     return app

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.allowance import Allowance
+from api.auth import TENANT, USER, Asked, Authenticator, Principal, is_local
 from api.changes import Changes
 from api.schemas import ID_PATTERN
 from s2edit_jobs.bootstrap import Services
@@ -13,8 +16,11 @@ from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import Owner
 from s2edit_jobs.vocabulary import Vocabulary
 
-TENANT = "default"
-"""Until keys tell tenants apart."""
+__all__ = ["TENANT"]  # of a service that is open
+
+BEARER = HTTPBearer(auto_error=False, description="An API key of your tenant, or a device token of `POST /tokens`")
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+"""Headers by which a proxy betrays that a request comes from elsewhere."""
 
 
 def get_services(request: Request) -> Services:
@@ -34,17 +40,42 @@ def get_changes(request: Request) -> Changes:
     return cast(Changes, request.app.state.changes)
 
 
-def get_owner(
+def get_auth(request: Request) -> Authenticator:
+    return cast(Authenticator, request.app.state.auth)
+
+
+def get_principal(
+    request: Request,
+    auth: Annotated[Authenticator, Depends(get_auth)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
     s2edit_user: Annotated[
         str, Header(alias="S2Edit-User", pattern=ID_PATTERN, description="Whose edits and identities these are")
-    ] = "default",
-) -> Owner:
+    ] = USER,
+) -> Principal:
+    """Who is asking, by key or token. Raises `AccessDenied` if that is nobody, or somebody who may not."""
+    named = s2edit_user if "s2edit-user" in request.headers else None
+    local = is_local(request.client.host if request.client else None, forwarded=any(name in request.headers for name in FORWARDED))
+    principal = auth.identify(Asked(credentials.credentials if credentials else None, named, local))
+    auth.admit(principal, request.method, request.scope["route"].path)
+    return principal
+
+
+def get_owner(principal: Annotated[Principal, Depends(get_principal)]) -> Owner:
     """The one place that says whose request it is. Another owner's things are answered as if they did not exist."""
-    return Owner(tenant=TENANT, user=s2edit_user)
+    return principal.owner
+
+
+def get_allowance(
+    principal: Annotated[Principal, Depends(get_principal)], auth: Annotated[Authenticator, Depends(get_auth)]
+) -> Allowance:
+    return Allowance(auth, principal)
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
 VocabularyDep = Annotated[Vocabulary | None, Depends(get_vocabulary)]
 ChangesDep = Annotated[Changes, Depends(get_changes)]
 JobsDep = Annotated[Jobs, Depends(get_jobs)]
+AuthDep = Annotated[Authenticator, Depends(get_auth)]
+AllowanceDep = Annotated[Allowance, Depends(get_allowance)]
+PrincipalDep = Annotated[Principal, Depends(get_principal)]
 Caller = Annotated[Owner, Depends(get_owner)]

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Header, Response
 from starlette.concurrency import run_in_threadpool
 
+from api.allowance import Allowance
 from api.changes import Changes
-from api.deps import Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep
+from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep, get_principal
 from api.forms import FILES, check_pictures, exact_form, read_files
 from api.problems import responses
 from api.schemas import Edit, EditForm, Link, Report, moment
@@ -57,7 +58,7 @@ LOCATION = {"description": "Where to follow the edit", "schema": {"type": "strin
     summary="Ask for an edit",
     status_code=202,
     responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
-    dependencies=[Depends(exact_form)],
+    dependencies=[Depends(get_principal), Depends(exact_form)],
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},  # wider than the form: one part too many is named
 )
 async def create_edit(
@@ -68,6 +69,7 @@ async def create_edit(
     jobs: JobsDep,
     vocabulary: VocabularyDep,
     changes: ChangesDep,
+    allowance: AllowanceDep,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -78,7 +80,7 @@ async def create_edit(
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit:
     """Everything is checked before anything is kept: a refused edit leaves nothing behind. Follow the edit at `Location`."""
-    asking = _Asking(form, owner, services, jobs, vocabulary)
+    asking = _Asking(form, owner, services, jobs, vocabulary, allowance)
     record = await run_in_threadpool(asking.take_on, idempotency_key)
     if wait_s := _wait_s(prefer):
         with suppress(ServiceUnavailable):  # it is accepted all the same
@@ -146,6 +148,7 @@ class _Asking:
     services: Services
     jobs: Jobs
     vocabulary: Vocabulary | None
+    allowance: Allowance
 
     def take_on(self, key: str | None) -> JobRecord:
         request = EditRequest.from_dict(self.form.model_dump(exclude={*FILES, *ASIDE}, exclude_none=True))
@@ -174,6 +177,7 @@ class _Asking:
             self.vocabulary.check(spec.request)
         check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
         self.jobs.admit(self.owner)
+        self.allowance.take_edit()
         return spec
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:

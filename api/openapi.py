@@ -9,6 +9,9 @@ from fastapi.openapi.utils import get_openapi
 
 from api.problems import MEDIA_TYPE
 
+REFUSALS = {"401": "Who is asking?", "403": "This is not allowed"}
+"""What every operation that wants credentials may answer."""
+
 
 def describe(app: FastAPI) -> None:
     """Make `app.openapi()` say that every error answer is `application/problem+json`."""
@@ -18,11 +21,19 @@ def describe(app: FastAPI) -> None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             for operations in schema["paths"].values():
                 for operation in operations.values():
+                    _add_refusals(operation)
                     _as_problems(operation["responses"])
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _add_refusals(operation: dict[str, Any]) -> None:
+    if "security" in operation:
+        for status, description in REFUSALS.items():
+            content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            operation["responses"].setdefault(status, {"description": description, "content": content})
 
 
 def _as_problems(responses: dict[str, Any]) -> None:

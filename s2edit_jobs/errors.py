@@ -7,6 +7,13 @@ JobsError
 ├── ArtifactMissing         no object under that key
 ├── ArtifactExists          a write-once key has been written already
 ├── KeyReused               an idempotency key came back with another request
+├── AccessDenied            the request may not be done by whoever sends it
+│   ├── CredentialsMissing  it says nothing of who sends it
+│   ├── CredentialsInvalid  its key or token is unknown, forged, revoked or expired
+│   ├── ScopeMissing        its key or token is not for this
+│   ├── UserForeign         its token is another user's
+│   ├── TokenSpent          its token has no edits or uploads left
+│   └── TokensUnavailable   this service issues no tokens
 ├── Overloaded              no more can be taken on now; `retry_after_s` says when to ask again
 │   ├── RequestInFlight     the same request is being taken on at this moment
 │   ├── TooManyEdits        this owner has too many unfinished edits
@@ -45,6 +52,36 @@ class ArtifactExists(JobsError):
 
 
 class KeyReused(JobsError):
+    pass
+
+
+class AccessDenied(JobsError):
+    pass
+
+
+class CredentialsMissing(AccessDenied):
+    pass
+
+
+class CredentialsInvalid(AccessDenied):
+    pass
+
+
+class ScopeMissing(AccessDenied):
+    def __init__(self, message: str = "", *, scope: str = "") -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class UserForeign(AccessDenied):
+    pass
+
+
+class TokenSpent(AccessDenied):
+    pass
+
+
+class TokensUnavailable(AccessDenied):
     pass
 
 
