@@ -13,6 +13,7 @@ from api.auth import Authenticator
 from api.changes import Changes
 from api.limits import BodyLimit
 from api.openapi import describe
+from api.rates import RateHeaders, Rates
 from api.schemas import Problem
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.logs import configure_logs
@@ -54,9 +55,11 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.services = services
     app.state.auth = Authenticator(services)
     app.state.auth.check_start()
+    app.state.rates = Rates(services.settings)
     app.state.changes = Changes(services.store)
     app.state.vocabulary = load_vocabulary(services.settings.model)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
+    app.add_middleware(RateHeaders)
     problems.install(app)
     describe(app)
     for module in (edits, events, identities, files, health, studio, tokens):

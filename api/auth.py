@@ -97,6 +97,15 @@ class Authenticator:
         if principal.token is not None and (unit := SPENT_BY.get((method, path))) is not None:
             self.tokens.spend(principal.token, unit)
 
+    def still_counts(self, principal: Principal) -> bool:
+        """Whether what `principal` was identified by counts now. Raises `ServiceUnavailable`."""
+        if principal.token is not None and principal.token.expires_at <= time.time():
+            return False
+        if not principal.key_id:
+            return True
+        key = self._keys.find(principal.key_id)
+        return key is not None and key.counts_at(time.time())
+
     def _is_open(self, local: bool) -> bool:
         """Whether nobody needs a key. Once there has been one, there is no way back to that."""
         if self._mode != "auto":

@@ -10,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from api.allowance import Allowance
 from api.auth import TENANT, USER, Asked, Authenticator, Principal, is_local
 from api.changes import Changes
+from api.rates import STATE
 from api.schemas import ID_PATTERN
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs import Jobs
@@ -52,10 +53,12 @@ def get_principal(
         str, Header(alias="S2Edit-User", pattern=ID_PATTERN, description="Whose edits and identities these are")
     ] = USER,
 ) -> Principal:
-    """Who is asking, by key or token. Raises `AccessDenied` if that is nobody, or somebody who may not."""
+    """Who is asking, by key or token. Raises `AccessDenied` if that is nobody, or somebody who may not, and `RateExceeded`."""
     named = s2edit_user if "s2edit-user" in request.headers else None
     local = is_local(request.client.host if request.client else None, forwarded=any(name in request.headers for name in FORWARDED))
     principal = auth.identify(Asked(credentials.credentials if credentials else None, named, local))
+    if principal.key_id:
+        request.app.state.rates.take(principal.owner, request.method, getattr(request.state, STATE))
     auth.admit(principal, request.method, request.scope["route"].path)
     return principal
 
@@ -66,9 +69,11 @@ def get_owner(principal: Annotated[Principal, Depends(get_principal)]) -> Owner:
 
 
 def get_allowance(
-    principal: Annotated[Principal, Depends(get_principal)], auth: Annotated[Authenticator, Depends(get_auth)]
+    principal: Annotated[Principal, Depends(get_principal)],
+    auth: Annotated[Authenticator, Depends(get_auth)],
+    services: Annotated[Services, Depends(get_services)],
 ) -> Allowance:
-    return Allowance(auth, principal)
+    return Allowance(auth, principal, services)
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]

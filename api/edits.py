@@ -177,7 +177,7 @@ class _Asking:
             self.vocabulary.check(spec.request)
         check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
         self.jobs.admit(self.owner)
-        self.allowance.take_edit()
+        self.allowance.take_edit(learns=request.identity is None)
         return spec
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:

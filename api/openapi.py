@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.problems import MEDIA_TYPE
 
-REFUSALS = {"401": "Who is asking?", "403": "This is not allowed"}
+REFUSALS = {"401": "Who is asking?", "403": "This is not allowed", "429": "Too many requests"}
 """What every operation that wants credentials may answer."""
 
 

@@ -90,6 +90,13 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The same request is under way",
         "A request with this Idempotency-Key is being taken on: ask again.",
     ),
+    jobs.RateExceeded: Kind(429, "rate_exceeded", "Too many requests", "This user or tenant asks too often: see RateLimit."),
+    jobs.QuotaSpent: Kind(
+        429,
+        "quota_spent",
+        "The day's budget is spent",
+        "This tenant has used up today's computing: it begins anew at midnight UTC.",
+    ),
     jobs.TooManyEdits: Kind(
         429,
         "too_many_edits",

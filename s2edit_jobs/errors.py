@@ -16,6 +16,8 @@ JobsError
 │   └── TokensUnavailable   this service issues no tokens
 ├── Overloaded              no more can be taken on now; `retry_after_s` says when to ask again
 │   ├── RequestInFlight     the same request is being taken on at this moment
+│   ├── RateExceeded        this user or tenant asks too often
+│   ├── QuotaSpent          this tenant has used up what it has for today
 │   ├── TooManyEdits        this owner has too many unfinished edits
 │   └── QueueFull           all owners together have
 └── ServiceUnavailable      Redis or the object store does not answer; trying again may help
@@ -94,6 +96,14 @@ class Overloaded(JobsError):
 
 
 class RequestInFlight(Overloaded):
+    pass
+
+
+class RateExceeded(Overloaded):
+    pass
+
+
+class QuotaSpent(Overloaded):
     pass
 
 

@@ -63,6 +63,22 @@ class Settings(BaseSettings):
         default=100, ge=1, description="Unfinished edits that one user may have; one more is answered 429"
     )
     max_edits: int = Field(default=10_000, ge=1, description="Unfinished edits of all users together; one more is answered 503")
+    user_reads_per_minute: int = Field(
+        default=1200, ge=0, description="Requests of one user that only look, where keys are asked for. 0: any number"
+    )
+    user_writes_per_minute: int = Field(
+        default=120, ge=0, description="Other requests of one user, such as POST /edits. 0: any number"
+    )
+    tenant_reads_per_minute: int = Field(
+        default=12_000, ge=0, description="The same for all users of a tenant together. 0: any number"
+    )
+    tenant_writes_per_minute: int = Field(default=1200, ge=0, description="The same for their other requests. 0: any number")
+    tenant_learnings_per_day: int = Field(
+        default=0, ge=0, description="People that edits of one tenant may learn in a day (UTC). 0: any number"
+    )
+    tenant_gpu_s_per_day: float = Field(
+        default=0, ge=0, description="Seconds that workers may spend on edits of one tenant in a day (UTC). 0: any number"
+    )
     result_url_s: int = Field(default=900, ge=1, le=604_800, description="Seconds that a presigned result URL lives")
     max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -232,3 +234,28 @@ def test_no_secret_is_shown_in_an_answer(locked: tuple[Api, str]) -> None:
     for path in (NOBODYS, "/nowhere", "/edits?x=1"):
         answer = api.client.get(path, headers=bearer(text))
         assert text.split("_", 2)[2] not in answer.text + str(answer.headers)
+
+
+def test_a_stream_ends_with_its_key(locked: tuple[Api, str], ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The edit goes on, so without that the stream would go on too."""
+    api, text = locked
+    where = api.edit(headers=bearer(text)).headers["location"]
+    monkeypatch.setattr("api.events.KEEPALIVE_S", 0.1)
+    monkeypatch.setattr("s2edit_jobs.keys.BELIEVED_S", 0.2)
+    timer = threading.Timer(0.5, ring.revoke, [text.split("_")[1]])
+    timer.start()
+    answer = api.client.get(f"{where}/events", headers=bearer(text))
+    timer.join()
+    assert answer.status_code == 200
+    assert answer.text.count("event: edit") == 1
+    assert api.store.orphans()
+
+
+def test_a_stream_ends_with_its_token(locked: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    api, text = locked
+    where = api.edit(headers=bearer(text, "ann")).headers["location"]
+    device = api.client.post("/tokens", json={"lives_s": 2}, headers=bearer(text, "ann")).json()["token"]
+    monkeypatch.setattr("api.events.KEEPALIVE_S", 0.1)
+    began = time.monotonic()
+    assert api.client.get(f"{where}/events", headers=bearer(device)).status_code == 200
+    assert time.monotonic() - began < 10
