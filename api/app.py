@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from api import edits, events, files, health, identities, problems, studio, tokens
 from api.auth import Authenticator
 from api.changes import Changes
+from api.gate import Gate
 from api.limits import BodyLimit
 from api.openapi import describe
 from api.rates import RateHeaders, Rates
@@ -58,6 +59,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.rates = Rates(services.settings)
     app.state.changes = Changes(services.store)
     app.state.vocabulary = load_vocabulary(services.settings.model)
+    app.add_middleware(Gate, auth=app.state.auth, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(RateHeaders)
     problems.install(app)

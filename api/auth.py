@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from starlette.requests import Request
+
 from api.device_tokens import DeviceToken, DeviceTokens, Unit
 from s2edit_jobs.bootstrap import NotConfigured, Services
 from s2edit_jobs.errors import CredentialsInvalid, CredentialsMissing, ScopeMissing, ServiceUnavailable, UserForeign
@@ -124,6 +126,16 @@ def scope_of(method: str, path: str) -> Scope:
     if method in ("GET", "HEAD") and first in READ_SCOPES:
         return READ_SCOPES[first]
     return SCOPES_OF.get(first, "admin")
+
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+"""Headers by which a proxy betrays that a request comes from elsewhere."""
+
+
+def comes_from_here(request: Request) -> bool:
+    """Whether a program of this machine has sent it."""
+    client = request.client.host if request.client else None
+    return is_local(client, forwarded=any(name in request.headers for name in FORWARDED))
 
 
 def is_local(client: str | None, *, forwarded: bool) -> bool:

@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.allowance import Allowance
-from api.auth import TENANT, USER, Asked, Authenticator, Principal, is_local
+from api.auth import USER, Asked, Authenticator, Principal, comes_from_here
 from api.changes import Changes
 from api.rates import STATE
 from api.schemas import ID_PATTERN
@@ -17,11 +17,7 @@ from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import Owner
 from s2edit_jobs.vocabulary import Vocabulary
 
-__all__ = ["TENANT"]  # of a service that is open
-
 BEARER = HTTPBearer(auto_error=False, description="An API key of your tenant, or a device token of `POST /tokens`")
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
-"""Headers by which a proxy betrays that a request comes from elsewhere."""
 
 
 def get_services(request: Request) -> Services:
@@ -55,8 +51,7 @@ def get_principal(
 ) -> Principal:
     """Who is asking, by key or token. Raises `AccessDenied` if that is nobody, or somebody who may not, and `RateExceeded`."""
     named = s2edit_user if "s2edit-user" in request.headers else None
-    local = is_local(request.client.host if request.client else None, forwarded=any(name in request.headers for name in FORWARDED))
-    principal = auth.identify(Asked(credentials.credentials if credentials else None, named, local))
+    principal = auth.identify(Asked(credentials.credentials if credentials else None, named, comes_from_here(request)))
     if principal.key_id:
         request.app.state.rates.take(principal.owner, request.method, getattr(request.state, STATE))
     auth.admit(principal, request.method, request.scope["route"].path)

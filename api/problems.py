@@ -62,7 +62,10 @@ KINDS: Mapping[type[Exception], Kind] = {
     ),
     jobs.AccessDenied: Kind(403, "forbidden", "This is not allowed", "The request may not be done with these credentials."),
     jobs.CredentialsMissing: Kind(
-        401, "credentials_missing", "Who is asking?", "Send an API key or a device token: Authorization: Bearer …"
+        401,
+        "credentials_missing",
+        "Who is asking?",
+        "Send an API key (who runs the service makes them by `s2edit keys create`) or a device token: Authorization: Bearer …",
     ),
     jobs.CredentialsInvalid: Kind(
         401,
@@ -208,7 +211,8 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": HTTP_CODES[status][1]} for status in statuses}
 
 
-def _headers_of(error: Exception) -> dict[str, str]:
+def headers_of(error: Exception) -> dict[str, str]:
+    """What an answer to `error` says besides its problem."""
     if isinstance(error, jobs.Overloaded):
         return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, jobs.AccessDenied):  # RFC 6750 §3
@@ -225,7 +229,7 @@ def install(app: FastAPI) -> None:
         problem = problem_of(error)
         if problem.status >= 500:
             log.warning("a part of the service failed", action="problem_answered", code=problem.code, error=str(error))
-        return response(problem, _headers_of(error))
+        return response(problem, headers_of(error))
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

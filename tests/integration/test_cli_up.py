@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import subprocess
@@ -223,6 +224,11 @@ def test_with_the_first_key_the_running_service_closes_and_with_its_revocation_i
     key = keys("create")
     until(lambda: status() == 401, 5)
     assert status(key) == 404
+    # A client that writes its whole body before it reads sees the refusal too.
+    connection = http.client.HTTPConnection(up.url.removeprefix("http://"), timeout=30)
+    connection.request("POST", "/edits", b"x" * 5_000_000, {"Content-Type": "multipart/form-data; boundary=x"})
+    assert connection.getresponse().status == 401
+    connection.close()
     with EditClient(up.url, api_key=key) as client:
         *_, edit = client.follow(client.post({"prompt": "a woman smiling"}, pictures))
         assert edit["state"] == "succeeded", edit

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.requests import Request
 
 from api.app import create_app
 from api.auth import READ_SCOPES, SCOPES_OF, is_local, scope_of
@@ -115,6 +116,22 @@ def test_what_is_no_credential_gets_nobody_in(locked: tuple[Api, str], header: s
     assert answer.status_code == 401, answer.text
 
 
+def test_nothing_that_an_unknown_caller_sends_is_parsed(locked: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    api, text = locked
+    parsed: list[int] = []
+    form = Request.form
+    monkeypatch.setattr(Request, "form", lambda self, **more: parsed.append(1) or form(self, **more))
+    kept = api.kept()
+    assert_problem(api.edit(), 401, "credentials_missing")
+    answer = api.edit(headers=bearer("s2e_wrong"))
+    assert_problem(answer, 401, "credentials_invalid")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="s2edit", error="invalid_token"'
+    assert not parsed
+    assert api.kept() == kept
+    assert api.edit(headers=bearer(text)).status_code == 202
+    assert parsed
+
+
 def test_tenants_never_meet_and_users_stay_apart(locked: tuple[Api, str], ring: KeyRing) -> None:
     api, text = locked
     _, other = ring.create("umbrella")
@@ -213,6 +230,15 @@ def test_the_service_does_not_start_where_keys_are_wanted_and_there_is_none(api:
     ring.revoke(key.id)
     with pytest.raises(NotConfigured, match="s2edit keys create"):
         create_app(api.services)
+
+
+def test_a_start_without_the_object_store_waits_for_it_behind_a_closed_door(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: Any, **__: Any) -> None:
+        raise ArtifactsUnavailable("no answer")
+
+    monkeypatch.setattr(api.artifacts, "list", silent)
+    api.limit(auth="keys")
+    assert_problem(TestClient(create_app(api.services)).get(NOBODYS), 401, "credentials_missing")
 
 
 def test_an_open_service_lets_anybody_in_but_not_with_a_wrong_key(api: Api, ring: KeyRing) -> None:

@@ -141,6 +141,16 @@ def _told(answer: Any) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if not name.startswith(("ratelimit", "date"))}
 
 
+def test_no_list_shows_what_is_another_s(world: World) -> None:
+    """Routes without an id in their path: whatever they answer to a stranger, nothing of Ann's is in it."""
+    app: FastAPI = world.client.app  # type: ignore[assignment]
+    for method, path, dependant in routes(app):
+        if method == "GET" and dependant is not None and asks_for_the_caller(dependant) and "{" not in path:
+            for who, headers in world.strangers.items():
+                shown = world.client.get(path, headers=headers).text
+                assert not [an_id for an_id in world.ids if an_id in shown], (path, who)
+
+
 def test_the_same_ids_are_there_for_their_user(world: World) -> None:
     """Else the matrix would pass for ids that nobody has."""
     for headers in world.owners.values():

@@ -8,6 +8,8 @@ import threading
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
@@ -198,6 +200,10 @@ def _changed(text: str, **claims: Any) -> str:
     return f"{head}.{base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip('=')}.{signature}"
 
 
+def _as_token(parts: tuple[bytes, bytes]) -> str:
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"HS256","typ":"JWT"}', *parts))
+
+
 def test_what_was_not_signed_here_is_refused() -> None:
     now = [1000.0]
     maker = tokens(now)
@@ -229,6 +235,12 @@ def test_what_was_not_signed_here_is_refused() -> None:
     for forgery in forged:
         with pytest.raises(CredentialsInvalid):
             maker.read(forgery)
+
+
+@given(st.one_of(st.text(), st.text("abcXYZ019-_=.{}"), st.tuples(st.binary(), st.binary()).map(_as_token)))
+def test_no_text_is_more_than_refused(text: str) -> None:
+    with pytest.raises(CredentialsInvalid):
+        tokens([1000.0]).read(text)
 
 
 @pytest.mark.parametrize("missing", ["iss", "aud", "sub", "exp", "jti", "tenant", "scope", "key", "edits", "uploads"])
