@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import attributes, edits, edits_json, events, files, health, identities, problems, studio, uploads
+from api import attributes, edits, edits_json, events, files, health, identities, problems, studio, tokens, uploads
+from api.auth import Authenticator
 from api.changes import Changes
 from api.digests import ContentDigest
+from api.gate import Gate
 from api.limits import BodyLimit
 from api.openapi import describe
+from api.rates import RateHeaders, Rates
 from api.schemas import Problem
 from api.webhook_docs import describe_webhooks
 from s2edit_jobs.bootstrap import Services, build_services
@@ -54,13 +57,18 @@ def create_app(services: Services | None = None) -> FastAPI:
         responses={"default": {"model": Problem, "description": "Any other error"}},
     )
     app.state.services = services
+    app.state.auth = Authenticator(services)
+    app.state.auth.check_start()
+    app.state.rates = Rates(services.settings)
     app.state.changes = Changes(services.store)
     app.state.vocabulary = load_vocabulary(services.settings.model)
     app.add_middleware(ContentDigest)
+    app.add_middleware(Gate, auth=app.state.auth, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
+    app.add_middleware(RateHeaders)
     problems.install(app)
     describe(app)
     describe_webhooks(app)
-    for module in (edits_json, edits, events, identities, attributes, uploads, files, health, studio):
+    for module in (edits_json, edits, events, identities, attributes, uploads, files, health, studio, tokens):
         app.include_router(module.router)
     return app

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.concept_schemas import Attribute, AttributeForm, AttributePage
-from api.deps import Caller, JobsDep, LibraryDep, ServicesDep, VocabularyDep
+from api.deps import AllowanceDep, Caller, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
 from api.edits import HEADERS, LOCATION
 from api.forms import exact_parts
 from api.learnings import Key, Teaching
@@ -29,7 +29,7 @@ async def exact_attribute(request: Request) -> None:
     summary="Learn an attribute",
     status_code=202,
     responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
-    dependencies=[Depends(exact_attribute)],
+    dependencies=[Depends(get_principal), Depends(exact_attribute)],
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},
 )
 async def create_attribute(
@@ -39,11 +39,12 @@ async def create_attribute(
     services: ServicesDep,
     jobs: JobsDep,
     vocabulary: VocabularyDep,
+    allowance: AllowanceDep,
     idempotency_key: Key = None,
 ) -> Edit:
     """From a reference photo of anybody. Follow the learning at `Location`; once it has succeeded, `attribute` is the id that
     edits name. It acts where an edit may change its photo, whoever is in that."""
-    teaching = Teaching("attribute", form, owner, services, jobs, vocabulary)
+    teaching = Teaching("attribute", form, owner, services, jobs, vocabulary, allowance)
     return await run_in_threadpool(teaching.answer, idempotency_key, response)
 
 

@@ -14,9 +14,10 @@ from fastapi import APIRouter, Depends, Form, Header, Query, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from api.allowance import Allowance
 from api.changes import Changes
 from api.concept_schemas import EditPage
-from api.deps import Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep
+from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
 from api.forms import FILES, check_pictures, check_webhook, exact_form, missing, read_files
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
@@ -75,7 +76,7 @@ LOCATION = {"description": "Where to follow the edit", "schema": {"type": "strin
         202: {"headers": {**HEADERS, "Location": LOCATION}},
         **responses(400, 409, 413, 415, 429),
     },
-    dependencies=[Depends(exact_form)],
+    dependencies=[Depends(get_principal), Depends(exact_form)],
     openapi_extra={"requestBody": {"content": {"application/json": {"schema": EditDocument.model_json_schema()}}}},
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},  # wider than the form: one part too many is named
 )
@@ -87,6 +88,7 @@ async def create_edit(
     jobs: JobsDep,
     vocabulary: VocabularyDep,
     changes: ChangesDep,
+    allowance: AllowanceDep,
     idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit | Response:
@@ -94,7 +96,7 @@ async def create_edit(
 
     As JSON, pictures are the ids of uploads (`POST /uploads`).
     """
-    asking = Asking(form, lambda: read_files(form), owner, services, jobs, vocabulary)
+    asking = Asking(form, lambda: read_files(form), owner, services, jobs, vocabulary, allowance)
     return await answer(asking, response, changes, idempotency_key, prefer)
 
 
@@ -205,6 +207,7 @@ class Asking:
     services: Services
     jobs: Jobs
     vocabulary: Vocabulary | None
+    allowance: Allowance
 
     def try_out(self) -> DryRun:
         """Everything short of taking it on."""
@@ -236,7 +239,12 @@ class Asking:
         request, files = self._continued(request, files)
         spec = self._checked(request, files)
         return accept_once(
-            self.jobs, spec, files, once, lambda note: self._draft(request, files, job_id=note.job_id, created_at=note.created_at)
+            self.jobs,
+            spec,
+            files,
+            once,
+            draft=lambda note: self._draft(request, files, job_id=note.job_id, created_at=note.created_at),
+            charge=lambda: self.allowance.take_edit(learns=request.identity is None),
         )
 
     def _checked(self, request: EditRequest, files: Mapping[str, Upload]) -> JobSpec:

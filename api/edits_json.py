@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.routing import Match
 from starlette.types import Scope
 
-from api.deps import Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep
+from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep
 from api.edits import PREFER, Asking, IdempotencyKey, answer
 from api.forms import FILES, check_complete, media_type
 from api.schemas import Edit, EditDocument
@@ -42,11 +42,12 @@ async def create_edit(
     jobs: JobsDep,
     vocabulary: VocabularyDep,
     changes: ChangesDep,
+    allowance: AllowanceDep,
     idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit | Response:
     """The same as by form, except for where the pictures come from."""
-    asking = Asking(document, lambda: take_uploads(services, owner, document), owner, services, jobs, vocabulary)
+    asking = Asking(document, lambda: take_uploads(services, owner, document), owner, services, jobs, vocabulary, allowance)
     return await answer(asking, response, changes, idempotency_key, prefer)
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.concept_schemas import Export, IdentityForm, IdentityPage, ImportForm
-from api.deps import Caller, JobsDep, LibraryDep, ServicesDep, VocabularyDep
+from api.deps import AllowanceDep, Caller, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
 from api.edits import HEADERS, LOCATION
 from api.forms import exact_parts
 from api.learnings import Key, Teaching
@@ -36,7 +36,7 @@ async def exact_import(request: Request) -> None:
     summary="Learn an identity ahead of any edit",
     status_code=202,
     responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
-    dependencies=[Depends(exact_identity)],
+    dependencies=[Depends(get_principal), Depends(exact_identity)],
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},
 )
 async def create_identity(
@@ -46,11 +46,12 @@ async def create_identity(
     services: ServicesDep,
     jobs: JobsDep,
     vocabulary: VocabularyDep,
+    allowance: AllowanceDep,
     idempotency_key: Key = None,
 ) -> Edit:
     """Follow the learning at `Location`; once it has succeeded, `identity` is the id that edits name. An edit of the same photo,
     mask and source prompt finds it by itself."""
-    teaching = Teaching("identity", form, owner, services, jobs, vocabulary)
+    teaching = Teaching("identity", form, owner, services, jobs, vocabulary, allowance)
     return await run_in_threadpool(teaching.answer, idempotency_key, response)
 
 
@@ -63,7 +64,7 @@ async def create_identity(
         201: {"headers": {"Location": {"description": "The identity", "schema": {"type": "string"}}}},
         **responses(400, 413, 415),
     },
-    dependencies=[Depends(exact_import)],
+    dependencies=[Depends(get_principal), Depends(exact_import)],
     form_limits={"max_files": 2, "max_fields": 8, "max_part_size": 16_384},
 )
 async def import_identity(

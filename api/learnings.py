@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Header, Response
 
+from api.allowance import Allowance
 from api.concept_schemas import AttributeForm, IdentityForm
 from api.edits import present
 from api.forms import check_pictures, check_webhook, read_both
@@ -41,6 +42,7 @@ class Teaching:
     services: Services
     jobs: Jobs
     vocabulary: Vocabulary | None
+    allowance: Allowance
 
     def answer(self, key: str | None, response: Response) -> Edit:
         """Take it on and say where to follow it."""
@@ -61,7 +63,12 @@ class Teaching:
                 return earlier
         spec = self._checked(request, files)
         return accept_once(
-            self.jobs, spec, files, once, lambda note: self._draft(request, files, job_id=note.job_id, created_at=note.created_at)
+            self.jobs,
+            spec,
+            files,
+            once,
+            draft=lambda note: self._draft(request, files, job_id=note.job_id, created_at=note.created_at),
+            charge=lambda: self.allowance.take_edit(learns=True),
         )
 
     def _checked(self, request: LearningRequest, files: Mapping[str, Upload]) -> JobSpec:

@@ -11,6 +11,9 @@ from pydantic import BaseModel
 from api.problems import MEDIA_TYPE
 from api.schemas import Edit
 
+REFUSALS = {"401": "Who is asking?", "403": "This is not allowed", "429": "Too many requests"}
+"""What every operation that wants credentials may answer."""
+
 
 def describe(app: FastAPI) -> None:
     """Make `app.openapi()` say that every error answer is `application/problem+json`."""
@@ -27,6 +30,7 @@ def describe(app: FastAPI) -> None:
             _with_nulls(schema["components"]["schemas"], Edit)
             for operations in schema["paths"].values():
                 for operation in operations.values():
+                    _add_refusals(operation)
                     _as_problems(operation["responses"])
             app.openapi_schema = schema
         return app.openapi_schema
@@ -39,6 +43,13 @@ def _with_nulls(schemas: dict[str, Any], model: type[BaseModel]) -> None:
     extra = model.model_config.get("json_schema_extra")
     assert isinstance(extra, dict)
     schemas[model.__name__]["examples"] = extra["examples"]
+
+
+def _add_refusals(operation: dict[str, Any]) -> None:
+    if "security" in operation:
+        for status, description in REFUSALS.items():
+            content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            operation["responses"].setdefault(status, {"description": description, "content": content})
 
 
 def _as_problems(responses: dict[str, Any]) -> None:

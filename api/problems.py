@@ -66,12 +66,45 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The key belongs to another request",
         "This Idempotency-Key came with another request before: take a new key for a new request.",
     ),
+    jobs.AccessDenied: Kind(403, "forbidden", "This is not allowed", "The request may not be done with these credentials."),
+    jobs.CredentialsMissing: Kind(
+        401,
+        "credentials_missing",
+        "Who is asking?",
+        "Send an API key (who runs the service makes them by `s2edit keys create`) or a device token: Authorization: Bearer …",
+    ),
+    jobs.CredentialsInvalid: Kind(
+        401,
+        "credentials_invalid",
+        "The key or token does not count",
+        "The key or token is unknown, expired or revoked: take a new one.",
+    ),
+    jobs.ScopeMissing: Kind(
+        403, "scope_missing", "The key or token is not for this", "The key or token lacks the scope that this request needs."
+    ),
+    jobs.UserForeign: Kind(
+        403,
+        "user_foreign",
+        "The token is another user's",
+        "A device token is for one user: leave out S2Edit-User, or name that user.",
+    ),
+    jobs.TokenSpent: Kind(403, "token_spent", "The token is used up", "This device token's budget is spent: get a new token."),
+    jobs.TokensUnavailable: Kind(
+        403, "tokens_unavailable", "No tokens here", "This service issues no device tokens: its S2EDIT_TOKEN_KEYS is not set."
+    ),
     jobs.Overloaded: Kind(503, "overloaded", "Not available now", "The service has too much to do: ask again later."),
     jobs.RequestInFlight: Kind(
         409,
         "request_in_flight",
         "The same request is under way",
         "A request with this Idempotency-Key is being taken on: ask again.",
+    ),
+    jobs.RateExceeded: Kind(429, "rate_exceeded", "Too many requests", "This user or tenant asks too often: see RateLimit."),
+    jobs.QuotaSpent: Kind(
+        429,
+        "quota_spent",
+        "The day's budget is spent",
+        "This tenant has used up today's computing: it begins anew at midnight UTC.",
     ),
     jobs.TooManyEdits: Kind(
         429,
@@ -89,6 +122,7 @@ KINDS: Mapping[type[Exception], Kind] = {
 
 HTTP_CODES: Mapping[int, tuple[str, str]] = {
     400: ("malformed_request", "The request can't be read"),
+    401: ("credentials_missing", "Who is asking?"),
     403: ("link_invalid", "This link is not valid"),
     404: ("not_found", "There is nothing here"),
     409: ("conflict", "The request meets another one"),
@@ -163,6 +197,8 @@ def problem_of_validation(error: RequestValidationError) -> Problem:
 
 def _validation_detail(item: Mapping[str, Any]) -> ProblemDetail:
     place, *path = item["loc"]
+    if item["type"] == "json_invalid":
+        return ProblemDetail(detail=f"the body is not JSON: {item['ctx']['error']}", code="body_invalid")
     field = str(path[0]) if path else place
     if place == "header":
         return ProblemDetail(detail=f"the header {field} is not valid: {item['msg']}", code="header_invalid", field=field)
@@ -185,6 +221,17 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": HTTP_CODES[status][1]} for status in statuses}
 
 
+def headers_of(error: Exception) -> dict[str, str]:
+    """What an answer to `error` says besides its problem."""
+    if isinstance(error, jobs.Overloaded):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, jobs.AccessDenied):  # RFC 6750 §3
+        reason = {jobs.CredentialsInvalid: ', error="invalid_token"', jobs.ScopeMissing: ', error="insufficient_scope"'}
+        scope = f', scope="{error.scope}"' if isinstance(error, jobs.ScopeMissing) else ""
+        return {"WWW-Authenticate": f'Bearer realm="s2edit"{reason.get(type(error), "")}{scope}'}
+    return {}
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` by this module."""
 
@@ -192,7 +239,7 @@ def install(app: FastAPI) -> None:
         problem = problem_of(error)
         if problem.status >= 500:
             log.warning("a part of the service failed", action="problem_answered", code=problem.code, error=str(error))
-        return response(problem, {"Retry-After": str(error.retry_after_s)} if isinstance(error, jobs.Overloaded) else None)
+        return response(problem, headers_of(error))
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

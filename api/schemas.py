@@ -267,6 +267,32 @@ class Identity(BaseModel):
     has_photo: Annotated[bool, Field(description="False for one that was imported: edits with it send photo and mask")] = True
 
 
+class TokenRequest(BaseModel):
+    """What a device shall be able to do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lives_s: Annotated[int, Field(ge=1, le=86_400, description="Seconds until it ends; cut to what the service allows")] = 600
+    edits: Annotated[int, Field(ge=0, le=1000, description="How many edits it may ask for")] = 1
+    uploads: Annotated[int, Field(ge=0, le=1000, description="How many uploads it may begin")] = 3
+    scopes: Annotated[
+        list[Literal["edits:read", "edits:write", "identities"]] | None,
+        Field(min_length=1, description="What it is for. Left out: whatever the key may of these"),
+    ] = None
+
+
+class Token(BaseModel):
+    """To be sent as `Authorization: Bearer <token>`, without `S2Edit-User`."""
+
+    token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  not a secret
+    user: str
+    scopes: list[str]
+    edits: int
+    uploads: int
+    expires_at: datetime
+
+
 class Health(BaseModel):
     """`ok`: the process answers."""
 

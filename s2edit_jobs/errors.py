@@ -11,8 +11,17 @@ JobsError
 ├── ArtifactMissing         no object under that key
 ├── ArtifactExists          a write-once key has been written already
 ├── KeyReused               an idempotency key came back with another request
+├── AccessDenied            the request may not be done by whoever sends it
+│   ├── CredentialsMissing  it says nothing of who sends it
+│   ├── CredentialsInvalid  its key or token is unknown, forged, revoked or expired
+│   ├── ScopeMissing        its key or token is not for this
+│   ├── UserForeign         its token is another user's
+│   ├── TokenSpent          its token has no edits or uploads left
+│   └── TokensUnavailable   this service issues no tokens
 ├── Overloaded              no more can be taken on now; `retry_after_s` says when to ask again
 │   ├── RequestInFlight     the same request is being taken on at this moment
+│   ├── RateExceeded        this user or tenant asks too often
+│   ├── QuotaSpent          this tenant has used up what it has for today
 │   ├── TooManyEdits        this owner has too many unfinished edits
 │   └── QueueFull           all owners together have
 └── ServiceUnavailable      Redis or the object store does not answer; trying again may help
@@ -69,6 +78,36 @@ class KeyReused(JobsError):
     pass
 
 
+class AccessDenied(JobsError):
+    pass
+
+
+class CredentialsMissing(AccessDenied):
+    pass
+
+
+class CredentialsInvalid(AccessDenied):
+    pass
+
+
+class ScopeMissing(AccessDenied):
+    def __init__(self, message: str = "", *, scope: str = "") -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class UserForeign(AccessDenied):
+    pass
+
+
+class TokenSpent(AccessDenied):
+    pass
+
+
+class TokensUnavailable(AccessDenied):
+    pass
+
+
 class Overloaded(JobsError):
     retryable = True
 
@@ -78,6 +117,14 @@ class Overloaded(JobsError):
 
 
 class RequestInFlight(Overloaded):
+    pass
+
+
+class RateExceeded(Overloaded):
+    pass
+
+
+class QuotaSpent(Overloaded):
     pass
 
 

@@ -100,10 +100,20 @@ class Idempotency:
 
 
 def accept_once(
-    jobs: Jobs, spec: JobSpec, files: Mapping[str, Upload], once: Idempotency | None, draft: Callable[[Note], JobSpec]
+    jobs: Jobs,
+    spec: JobSpec,
+    files: Mapping[str, Upload],
+    once: Idempotency | None,
+    *,
+    draft: Callable[[Note], JobSpec],
+    charge: Callable[[], None],
 ) -> JobRecord:
-    """Take a place in the queue and accept `spec`. Goes on where a request with the same key was cut short: as `draft` says."""
+    """Take a place in the queue, `charge` for it, and accept `spec`.
+
+    Goes on where a request with the same key was cut short, with the spec that `draft` makes of its note.
+    """
     with jobs.place(spec.owner, spec.id):
+        charge()
         if once is not None and (note := once.begin(spec)).job_id != spec.id:
             jobs.leave(spec.owner, spec.id)  # that request had a place of its own
             spec = draft(note)

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlencode
 from s2edit_core.spec import Progress
 from s2edit_jobs.artifacts import SignedPut, check_folder, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, LeaseLost
-from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
-from s2edit_jobs.store import KEEP_EVENTS, PAGE, PLACE_S
+from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner, Spent
+from s2edit_jobs.store import DAY_S, KEEP_EVENTS, PAGE, PLACE_S
 
 Clock = Callable[[], float]
 
@@ -98,6 +98,7 @@ class _Life:
     tries: dict[str, int] = field(default_factory=dict)
     places: dict[str, tuple[Owner, float]] = field(default_factory=dict)  # until when
     errands: dict[str, float] = field(default_factory=dict)  # until when they are done
+    spent: dict[tuple[str, int], Spent] = field(default_factory=dict)  # by tenant and day
     turn: int = 0
     restored: bool = False
 
@@ -285,6 +286,19 @@ class MemoryJobStore:
             for phase, spent in seconds.items():
                 before = pace.get(phase, spent)
                 pace[phase] = before + 0.2 * (spent - before)
+
+    def book(self, tenant: str, spent: Spent) -> None:
+        with self._lock:
+            before = self.spent(tenant)
+            total = Spent(before.learnings + spent.learnings, before.worker_s + spent.worker_s)
+            self._life.spent[tenant, self._today()] = total
+
+    def spent(self, tenant: str) -> Spent:
+        with self._lock:
+            return self._life.spent.get((tenant, self._today()), Spent())
+
+    def _today(self) -> int:
+        return int(self._clock() // DAY_S)
 
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         with self._lock:

@@ -193,6 +193,14 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What a tenant has used today, by UTC, as far as it was booked."""
+
+    learnings: int = 0
+    worker_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
     """What an estimate of a job's end is made of."""
 

@@ -15,6 +15,8 @@ Keys (all under `s2edit:`)
     outbox            sorted set: jobs whose end is to be told, by the millisecond from which it may be tried
     tries             hash: how often that was tried
     pace:<preset>     hash: means of measured seconds, by phase
+    spent:<tenant>:<day>  hash: what the tenant used on that day since 1970; written without a script, as are
+    rates…            the counts of requests, which are `api/rates.py`'s
 """
 
 from __future__ import annotations

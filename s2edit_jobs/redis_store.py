@@ -21,8 +21,8 @@ from redis.retry import Retry
 from s2edit_core.spec import Progress
 from s2edit_jobs import redis_scripts as scripts
 from s2edit_jobs.errors import JobNotFound, LeaseLost, StoreUnavailable
-from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
-from s2edit_jobs.store import KEEP_EVENTS, PLACE_S
+from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner, Spent
+from s2edit_jobs.store import DAY_S, KEEP_EVENTS, PLACE_S
 
 CHANGES = "s2edit:changes"
 LIFE = "s2edit:life"
@@ -216,6 +216,20 @@ class RedisJobStore:
         with self._asking():
             self._measured(args=[preset, NEWEST, *(part for pair in seconds.items() for part in pair)])
 
+    def book(self, tenant: str, spent: Spent) -> None:
+        key = _account(tenant)
+        with self._asking():
+            both = self._redis.pipeline(transaction=True)
+            both.hincrby(key, "learnings", spent.learnings)
+            both.hincrbyfloat(key, "worker_s", spent.worker_s)
+            both.expire(key, 2 * DAY_S)
+            both.execute()
+
+    def spent(self, tenant: str) -> Spent:
+        with self._asking():
+            values = cast("dict[str, str]", self._redis.hgetall(_account(tenant)))
+        return Spent(int(values.get("learnings", 0)), float(values.get("worker_s", 0)))
+
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         with self._asking():
             said = self._outlook(args=[job_id, owner.tenant, owner.user])
@@ -264,6 +278,11 @@ class RedisJobStore:
 
 def _key(job_id: str) -> str:
     return f"s2edit:job:{job_id}"
+
+
+def _account(tenant: str) -> str:
+    """Of today."""
+    return f"s2edit:spent:{tenant}:{int(time.time() // DAY_S)}"
 
 
 def _mapping(flat: list[str]) -> dict[str, str]:

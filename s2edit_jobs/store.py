@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from s2edit_core.spec import Progress
-from s2edit_jobs.record import Failure, JobRecord, Lease, Load, Outcome, Outlook, Owner
+from s2edit_jobs.record import Failure, JobRecord, Lease, Load, Outcome, Outlook, Owner, Spent
 
 KEEP_EVENTS = 1000
 """How many of a job's latest events can be replayed, at least."""
@@ -15,6 +15,8 @@ PAGE = 500
 """How many jobs one look at the store lists at most, however many there are."""
 PLACE_S = 30.0
 """How long a place in the queue is kept for a job that is being taken on; whoever dies over that loses it."""
+
+DAY_S = 24 * 3600
 
 
 class JobStore(Protocol):
@@ -106,6 +108,12 @@ class JobStore(Protocol):
 
     def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
         """A job succeeded: it took `seconds`, by phase, and "total"."""
+
+    def book(self, tenant: str, spent: Spent) -> None:
+        """Add to what the tenant has used today."""
+
+    def spent(self, tenant: str) -> Spent:
+        """All that was booked on the tenant today; nothing of it after a loss of Redis."""
 
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         """`JobNotFound` as in `get`."""

@@ -37,7 +37,7 @@ from s2edit_jobs.errors import (
 )
 from s2edit_jobs.jobs import DEADLINE, JSON, Jobs
 from s2edit_jobs.library import CONCEPT, INVERSION, Library
-from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome
+from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome, Spent
 from worker.engine import Edited, EditInputs, Engine, Made
 from worker.heartbeat import Heartbeat
 from worker.phase_clock import PhaseClock
@@ -321,9 +321,13 @@ class _Attempt:
         # If the learning was still to be done, this is why it failed; a missed deadline is this job's alone.
         failure = record.failure
         self._release(failure if failure is not None and failure.code != DEADLINE else None)
-        if outcome.state is JobState.SUCCEEDED and (seconds := self._clock.seconds()):
-            with suppress(ServiceUnavailable):
+        if not (seconds := self._clock.seconds()):
+            return
+        with suppress(ServiceUnavailable):
+            if outcome.state is JobState.SUCCEEDED:
                 self._services.store.measured(record.preset, seconds)
+            # However it ended: the time was spent.
+            self._services.store.book(self._lease.owner.tenant, Spent(int("learning" in seconds), seconds["total"]))
 
     def _give_up_or_retry(self, error: Exception) -> None:
         if self._lease.attempt < self._services.settings.max_attempts:

@@ -29,6 +29,7 @@ OPERATIONS = {
     ("get", "/attributes"): "listAttributes",
     ("get", "/attributes/{attribute_id}"): "getAttribute",
     ("delete", "/attributes/{attribute_id}"): "deleteAttribute",
+    ("post", "/tokens"): "createToken",
     ("get", "/files/{key}"): "getFile",
     ("put", "/files/{key}"): "putFile",
     ("get", "/healthz"): "getLiveness",
@@ -87,6 +88,15 @@ def test_the_headers_that_apps_follow_are_described(schema: dict[str, Any]) -> N
     assert "304" in schema["paths"]["/edits/{edit_id}"]["get"]["responses"]
     (user,) = [one for one in schema["paths"]["/edits"]["post"]["parameters"] if one["name"] == "S2Edit-User"]
     assert user["schema"]["pattern"] == r"^[A-Za-z0-9_-]{1,64}$"
+
+
+def test_what_wants_credentials_says_so(schema: dict[str, Any]) -> None:
+    assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    for path, item in schema["paths"].items():
+        for operation in item.values():
+            guarded = path not in ("/healthz", "/readyz", "/files/{key}")
+            assert ("security" in operation) is guarded, path
+            assert ("401" in operation["responses"]) is guarded
 
 
 def test_the_documentation_page_is_served(api: Api) -> None:
