@@ -174,6 +174,7 @@ class Storm:
         self._services: Services = build_services(self._settings)
         self._troop = Troop(plan.cast)
         self._app = App(self._settings.public_url, plan.seed, plan.jobs, receiver.url, plan.cast, self._reference())
+        self._app.within = min(self._app.within, 8 + plan.jobs // 10)  # else a short storm has been asked for before it begins
         self._paused: dict[str, float] = {}
         self._killed: dict[int, float] = {}
         self._dealt: Counter[str] = Counter()

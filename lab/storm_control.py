@@ -36,7 +36,7 @@ TASK = "control.work"
 @dataclass(frozen=True, slots=True)
 class Losses:
     jobs: int
-    kills: int
+    kills: int  # that happened: none after the last effect
     emptied: bool
     work_s: float
     visibility_timeout_s: float
@@ -106,12 +106,12 @@ def control(
             sender = control_app(redis.url, visibility_timeout_s=visibility_timeout_s)
             for job in range(jobs):
                 sender.send_task(TASK, args=(job,))
-            _kill_and_wait(folder, redis, troop, rng, jobs=jobs, kills=kills, empty=empty, idle_s=idle_s)
+            killed = _kill_and_wait(folder, redis, troop, rng, jobs=jobs, kills=kills, empty=empty, idle_s=idle_s)
         finally:
             troop.stop()
         done = Counter((folder / "effects").read_text().split())
     lost, repeated = jobs - len(done), done.total() - len(done)
-    return Losses(jobs, kills, empty, work_s, visibility_timeout_s, lost=lost, repeated=repeated)
+    return Losses(jobs, killed, empty, work_s, visibility_timeout_s, lost=lost, repeated=repeated)
 
 
 def both_controls(*, jobs: int, kills: int, seed: int, workers: int, step_s: float) -> list[Losses]:
@@ -125,14 +125,15 @@ def both_controls(*, jobs: int, kills: int, seed: int, workers: int, step_s: flo
 
 def _kill_and_wait(
     folder: Path, redis: EmbeddedRedis, troop: Troop, rng: random.Random, *, jobs: int, kills: int, empty: bool, idle_s: float
-) -> None:
+) -> int:
+    """How often something was killed."""
     killed, before, since = 0, -1, time.monotonic()
     while time.monotonic() - since < idle_s:
         effects = (folder / "effects").read_text().count("\n")
         if effects != before:
             before, since = effects, time.monotonic()
         if effects >= jobs:
-            return
+            break
         if killed < kills and effects >= 0.95 * jobs * killed / kills:
             killed += 1
             if killed % 20 == 10:
@@ -146,6 +147,7 @@ def _kill_and_wait(
         redis.restart_if_dead()
         troop.restart_dead()
         time.sleep(0.02)
+    return killed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

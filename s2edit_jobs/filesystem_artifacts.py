@@ -21,6 +21,8 @@ from itsdangerous import Signer
 from s2edit_jobs.artifacts import SignedPut, check_folder, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 
+REMEMBERED = 10_000
+"""Folders; each sync that is left out is a wait for the disk that a request does not have."""
 TEMPORARY = ".writing"
 """Folder of half-written files; no key begins with a dot."""
 
@@ -36,6 +38,7 @@ class FilesystemArtifactStore:
         self._base_url = base_url.rstrip("/")
         self._signer = Signer(signing_key, salt="s2edit.files", key_derivation="hmac", digest_method=hashlib.sha256)
         self._clock = clock
+        self._named: set[tuple[Path, int]] = set()  # folders, with their inodes, whose names this process has put on the disk
 
     def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:  # noqa: ARG002  by extension
         target = self._path(key)
@@ -164,11 +167,15 @@ class FilesystemArtifactStore:
             path.unlink(missing_ok=True)
 
     def _sync_folders(self, folder: Path) -> None:
-        """Up to the root: any of them may be new. One that was deleted meanwhile took the object with it."""
+        """`folder`, and those above it as far as their names may be new. One that was deleted meanwhile took the object with it."""
         with contextlib.suppress(FileNotFoundError):
-            while folder != self.root.parent:
-                _sync_folder(folder)
+            _sync_folder(folder)
+            while folder != self.root and (name := (folder, folder.stat().st_ino)) not in self._named:
+                _sync_folder(folder.parent)
                 folder = folder.parent
+                if len(self._named) >= REMEMBERED:
+                    self._named.clear()
+                self._named.add(name)
 
     def _remove_empty(self, folder: Path) -> None:
         """Remove `folder` and its parents as far as they are empty."""
