@@ -30,6 +30,7 @@ TURNS = {
 }
 """What makes a picture upright, by its EXIF orientation."""
 SIDEWAYS = frozenset(TURNS[orientation] for orientation in (5, 6, 7, 8))
+HEAVY_PIXELS = 12_000_000
 STRIP_PIXELS = 1_000_000
 
 
@@ -39,6 +40,7 @@ def _open(data: bytes, field: str) -> tuple[Image.Image, Image.Transpose | None]
     Turning, like every other change of the pixels, is left for later: a picture of the largest size fits in memory once.
     Raises `ImageInvalid` for whatever is not a sound PNG, JPEG or WebP, `MemoryError` where memory does not suffice.
     """
+    picture = None
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)  # reads the header only
         width, height = picture.size
@@ -59,7 +61,15 @@ def _open(data: bytes, field: str) -> tuple[Image.Image, Image.Transpose | None]
     except (ImageInvalid, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
+        if picture is not None and _is_heavy(picture):
+            message = f"the {field} is damaged, or too large for a progressive JPEG: send it as a baseline JPEG"
+            raise ImageInvalid(message, field=field, reason="image_too_costly") from error
         raise ImageInvalid(f"the {field} is damaged or cut off", field=field, reason="image_damaged") from error
+
+
+def _is_heavy(picture: Image.Image) -> bool:
+    """A progressive JPEG is held in memory three times over while it is decoded; want of memory looks like damage then."""
+    return bool(picture.info.get("progressive")) and picture.width * picture.height > HEAVY_PIXELS
 
 
 def decode_photo(data: bytes) -> Image.Image:

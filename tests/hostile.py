@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import random
 import struct
@@ -33,6 +34,12 @@ def corpus() -> dict[str, bytes]:
     return files
 
 
+def summary() -> str:
+    """Of the whole corpus, to tell two of them apart."""
+    parts = (name.encode() + hashlib.sha256(data).digest() for name, data in corpus().items())
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
 def picture(mode: str = "RGB", size: tuple[int, int] = SIZE) -> Image.Image:
     """Some texture, so that a cut hits something."""
     noise = random.Random(5).randbytes(size[0] * size[1] * len(mode))
@@ -45,6 +52,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+@cache
 def sound() -> dict[str, bytes]:
     """What the others are made from."""
     return {
@@ -432,7 +440,6 @@ def other_types() -> Named:
         "PCX",
         "DDS",
         "SGI",
-        "PDF",
         "EPS",
         "JPEG2000",
         "AVIF",
@@ -448,6 +455,7 @@ def other_types() -> Named:
     texts = {
         "SVG": SVG,
         "HTML": HTML,
+        "PDF": b"%PDF-1.7\n1 0 obj\n<< /OpenAction << /S /JavaScript /JS (app.alert(1)) >> >>\nendobj\n",
         "ZIP": archive(),
         "gzip": gzip.compress(bytes(1_000_000), mtime=0),
         "ELF": b"\x7fELF\2\1\1" + bytes(100),

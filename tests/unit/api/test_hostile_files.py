@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from s2edit_core.pictures import decode_photo
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.settings import Settings
-from tests.hostile import corpus
+from tests.hostile import corpus, summary
 from tests.unit.api import pictures
 from tests.unit.api.conftest import PROMPT
 
@@ -98,7 +97,7 @@ def test_every_hostile_file_is_answered_at_little_cost(client: TestClient, watch
             reasons.add(answer.json()["code"])
         elif not (answer.status_code == 422 and answer.json()["code"].startswith("mask_size")):  # the default mask may not fit it
             wrong.append((name, answer.status_code, answer.text[:200]))
-        if own + spent > CPU_S:
+        if spent > 1.1 * CPU_S or own > CPU_S / 2:  # the good mask's share is in it too
             wrong.append((name, own, spent))
     assert wrong == []
     assert watched.peak_bytes <= MEMORY_BYTES
@@ -118,9 +117,9 @@ def test_hostile_masks_are_answered_too(client: TestClient, watched: Watched) ->
 
 
 def test_the_corpus_is_the_same_every_time() -> None:
-    code = "import hashlib, tests.hostile as it; print(hashlib.sha256(repr(it.corpus()).encode()).hexdigest())"
+    code = "import tests.hostile as it; print(it.summary())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert hashlib.sha256(repr(corpus()).encode()).hexdigest() == other
+    assert summary() == other
 
 
 class TestDecoders:

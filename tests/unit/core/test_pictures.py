@@ -418,3 +418,10 @@ def test_a_large_mask_is_the_same_in_strips_as_in_one(monkeypatch: pytest.Monkey
         with monkeypatch.context() as patched:
             patched.setattr("s2edit_core.pictures.STRIP_PIXELS", 64 * 5)
             assert np.array_equal(np.asarray(decode_mask(png(picture, exif=exif), (48, 64))), np.asarray(whole))
+
+
+def test_a_large_progressive_jpeg_that_can_not_be_decoded_is_told_what_would_help() -> None:
+    data = saved(Image.new("L", (4000, 3200)), "JPEG", progressive=True)[:-2000]
+    with pytest.raises(ImageInvalid, match="baseline JPEG") as refused:
+        decode_photo(data)
+    assert refused.value.reason == "image_too_costly"
