@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import cast
@@ -12,10 +10,10 @@ from fastapi import HTTPException, Request, UploadFile
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile as ReceivedFile
 
+from api.decoders import decoders
 from api.digests import check as check_digest
 from api.schemas import EditForm
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.pictures import decode_mask, decode_photo
 from s2edit_jobs.jobs import Upload
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.webhooks import check_url
@@ -24,9 +22,6 @@ FILES = ("image", "mask", "edit_mask")
 REPEATED = ("attributes",)
 """Parts that may come once for each value."""
 MAGIC: Mapping[bytes, str] = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
-
-_decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""A 40-megapixel photo takes hundreds of megabytes while it is checked: no more at once than there are cores."""
 
 
 async def exact_form(request: Request) -> None:
@@ -96,17 +91,13 @@ def media_type(data: bytes) -> str:
 
 
 def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes]) -> None:
-    """Decode what came by the engine's own rules; call it in a thread. `photo` gives the bytes that the masks belong to.
+    """Have what came decoded by the engine's own rules; call it in a thread. `photo` gives the bytes that the masks belong to.
 
     Raises `ImageInvalid` or `MaskInvalid`.
     """
     if not files:
         return
-    with _decoding:
-        size = decode_photo(photo()).size
-        for name in ("mask", "edit_mask"):
-            if name in files:
-                decode_mask(files[name].data, size, name)
+    decoders().check(photo(), {name: files[name].data for name in ("mask", "edit_mask") if name in files})
 
 
 def check_webhook(url: str | None, settings: Settings) -> None:
