@@ -142,7 +142,7 @@ def list_edits(
         )
 
     page = library.edits(owner, after=position_of(cursor, "e_"), limit=limit, wanted=wanted)
-    items = [Edit.of(record, result=_result(services, record)) for record in page.items]
+    items = [Edit.of(record, results=_results(services, record)) for record in page.items]
     following = cursor_of(page.last)
     response.headers.update(next_link("/edits", following, state=state, identity=identity, kind=kind, limit=limit))
     return EditPage(items=items, next_cursor=following)
@@ -302,7 +302,7 @@ def present(services: Services, record: JobRecord, response: Response) -> Edit:
     response.headers.update(_headers(record))
     if record.state is not JobState.SUCCEEDED:
         return Edit.of(record, eta_s=Jobs(services).seconds_left(record))
-    return Edit.of(record, result=_result(services, record), report=_report(services, record))
+    return Edit.of(record, results=_results(services, record), report=_report(services, record))
 
 
 def _headers(record: JobRecord) -> dict[str, str]:
@@ -322,9 +322,10 @@ def _link(services: Services, key: str, filename: str) -> Link:
     return Link(url=services.artifacts.presigned_get(key, expires_s=expires_s, filename=filename), expires_at=expires_at)
 
 
-def _result(services: Services, record: JobRecord) -> Link | None:
-    key = record.artifacts.get("result")
-    return _link(services, key, f"{record.id}.png") if key else None
+def _results(services: Services, record: JobRecord) -> list[Link]:
+    """The picture and its variants, in order."""
+    names = sorted(name for name in record.artifacts if name.startswith("result"))
+    return [_link(services, record.artifacts[name], f"{record.id}{name.removeprefix('result')}.png") for name in names]
 
 
 def _report(services: Services, record: JobRecord) -> Report | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -78,6 +79,14 @@ class EditOptions(BaseModel):
     ] = None
     seed: Annotated[
         int | None, Field(description="Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0", examples=[0])
+    ] = None
+    variants: Annotated[
+        int | None,
+        Field(
+            description="Pictures, 1 to 8; default 1. The first is the edit itself, the others start from the same inversion with "
+            "noise that is partly drawn anew, by the seeds that follow",
+            examples=[3],
+        ),
     ] = None
     deadline_s: Annotated[
         float | None,
@@ -196,6 +205,7 @@ class Edit(BaseModel):
                     "attribute": None,
                     "parent": None,
                     "result": None,
+                    "results": [],
                     "report": None,
                     "error": None,
                 }
@@ -221,11 +231,14 @@ class Edit(BaseModel):
     attribute: Annotated[str | None, Field(description="The attribute that was learned")]
     parent: Annotated[str | None, Field(description="The edit whose result this one started from")]
     result: Annotated[Link | None, Field(description="The edited photo, once the state is `succeeded`")]
+    results: Annotated[list[Link], Field(description="`result` and its variants, in order; empty until the state is `succeeded`")]
     report: Report | None
     error: Annotated[EditError | None, Field(description="Once the state is `failed`")]
 
     @classmethod
-    def of(cls, record: JobRecord, *, result: Link | None = None, report: Report | None = None, eta_s: float | None = None) -> Edit:
+    def of(
+        cls, record: JobRecord, *, results: Sequence[Link] = (), report: Report | None = None, eta_s: float | None = None
+    ) -> Edit:
         failure = record.failure
         return cls(
             id=record.id,
@@ -242,7 +255,8 @@ class Edit(BaseModel):
             identity=record.identity if record.kind != "attribute" else None,
             attribute=record.identity if record.kind == "attribute" else None,
             parent=record.parent,
-            result=result,
+            result=results[0] if results else None,
+            results=list(results),
             report=report,
             error=EditError(code=failure.code, message=failure.message, retryable=failure.retryable, field=failure.field)
             if failure

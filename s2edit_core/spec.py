@@ -28,6 +28,8 @@ ATTRIBUTE = "[A]"
 """How the token of a learned attribute is written, unless it is given another name."""
 CONCEPT_FORMAT = "s2edit-concept-2"
 """What a file of a concept says that it is."""
+MAX_VARIANTS = 8
+"""Of one edit: each is a whole sampling."""
 MAX_ATTRIBUTES = 4
 """Of one edit: each is a further pass of the text encoder, and a prompt has few tokens."""
 
@@ -227,10 +229,12 @@ class EditRequest:
     steps: int | None = None
     guidance_scale: float | None = None
     seed: int = 0
+    variants: int = 1  # pictures of one inversion: the edit itself, then others that start from partly fresh noise
 
     def __post_init__(self) -> None:
         for name in ("prompt", "source_prompt"):
             _check_prompt(name, getattr(self, name))
+        _check("variants", self.variants, 1, MAX_VARIANTS)
         _check_common(self.subject, self.preset, self.seed)
         if len(self.attributes) > MAX_ATTRIBUTES:
             raise OptionInvalid(f"at most {MAX_ATTRIBUTES} attributes fit into one edit", field="attributes")

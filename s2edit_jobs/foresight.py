@@ -12,7 +12,7 @@ from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest
 from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ModelUnknown, ServiceUnavailable
-from s2edit_jobs.jobs import Upload
+from s2edit_jobs.jobs import Upload, pace_of
 from s2edit_jobs.library import CONCEPT
 from s2edit_jobs.model_facts import ModelFacts, facts_of
 from s2edit_jobs.record import JobSpec, Outlook
@@ -61,7 +61,7 @@ class Foresight:
     def _eta_s(self, spec: JobSpec, *, learns: bool) -> float | None:
         assert isinstance(spec.request, EditRequest)
         try:
-            return needed_s(self._services.store.prospect(spec.owner, spec.request.preset), learns=learns)
+            return needed_s(self._services.store.prospect(spec.owner, pace_of(spec.request)), learns=learns)
         except ServiceUnavailable:
             return None
 

@@ -85,8 +85,10 @@ def new_job_id(now: float | None = None) -> str:
 
 
 def pace_of(request: EditRequest | LearningRequest) -> str:
-    """Under which name measured seconds are kept: a learning alone is not a whole edit."""
-    return request.preset if isinstance(request, EditRequest) else f"{request.kind}:{request.preset}"
+    """Under which name measured seconds are kept: what takes another time is measured apart."""
+    if not isinstance(request, EditRequest):
+        return f"{request.kind}:{request.preset}"
+    return request.preset if request.variants == 1 else f"{request.preset}:x{request.variants}"
 
 
 def first_record(spec: JobSpec) -> JobRecord:

@@ -33,6 +33,7 @@ class Edited:
 
     image_png: bytes
     report: dict[str, Any] = field(default_factory=dict)  # JSON values
+    variants: tuple[bytes, ...] = ()  # further pictures, if the request asked for them
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,9 @@ class FakeEngine:
             elif inversion != b"inversion" + _digest(concept):
                 raise ArtifactMismatch("the inversion was not made by this engine")
             yield from self._phase("editing")
-            return Edited(self.result(request, inputs), {"learning_steps": learning_steps})
+            picture = self.result(request, inputs)
+            others = tuple(picture + str(i).encode() for i in range(1, request.variants))
+            return Edited(picture, {"learning_steps": learning_steps}, others)
         except GeneratorExit:
             self.closed += 1
             raise

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from typing import Any, TypeVar
 
@@ -149,7 +149,7 @@ class _Attempt:
                 return self._learn(spec, spec.request, inputs)
             plan = self._engine.plan(spec.request, inputs)
             edited = self._edit(spec, spec.request, inputs, plan)
-            return self._publish(plan.concept_id, edited.report, edited.image_png)
+            return self._publish(plan.concept_id, edited.report, (edited.image_png, *edited.variants))
         except _Canceled:
             return self._outcome(JobState.CANCELED)
         except _TooLate:
@@ -303,15 +303,16 @@ class _Attempt:
             if self._services.store.progress(self._lease, progress).cancel_requested:
                 raise _Canceled
 
-    def _publish(self, concept_id: str, report: dict[str, Any], image_png: bytes | None = None) -> Outcome:
+    def _publish(self, concept_id: str, report: dict[str, Any], pictures: Sequence[bytes] = ()) -> Outcome:
         """Keys no other attempt writes; they count once an outcome names them."""
         lease = self._lease
         with suppress(ServiceUnavailable):  # then the outcome, written once, decides
             self._services.store.renew(lease)
         artifacts = {"report": edit_key(lease.owner, lease.job_id, f"report-{lease.fence}.json")}
-        if image_png is not None:
-            artifacts["result"] = edit_key(lease.owner, lease.job_id, f"result-{lease.fence}.png")
-            self._artifacts.put(artifacts["result"], image_png, media_type="image/png")
+        for i, picture in enumerate(pictures):
+            name = f"result_{i}" if i else "result"
+            artifacts[name] = edit_key(lease.owner, lease.job_id, f"{name}-{lease.fence}.png")
+            self._artifacts.put(artifacts[name], picture, media_type="image/png")
         self._artifacts.put(artifacts["report"], json.dumps(report, ensure_ascii=False).encode(), media_type=JSON)
         return self._outcome(JobState.SUCCEEDED, artifacts=artifacts, identity=concept_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from s2edit_core.inversion import Inversion
 from s2edit_core.learning import Checkpoint
 from s2edit_core.learning_state import LearningState
 from s2edit_core.pictures import decode_mask, decode_photo, encode_png
-from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline
+from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, changed_words, resolve_prompts, resolve_reference
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Preset, Progress
@@ -152,18 +152,36 @@ class S2EditEngine:
         evaluations = self.pipeline.evaluations
         learned, steps = yield from self._concept(run, concept, checkpoint)
         inverted = yield from self._inversion(run, learned, inversion)
-        options = {"masked": run.preset.learning.masked, "injection": run.preset.injection, "attributes": run.attributes}
-        editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, **options)
-        latent = yield from self._timed(run, "editing", editing)
+        latents = yield from self._timed(run, "editing", self._draws(run, learned, inverted))
         yield Progress("finishing", 0, 1)
         started = time.perf_counter()
-        raw = self.pipeline.backbone.decode_latent(latent)
-        result = run.canvas.paste(raw)
-        png = encode_png(result)
+        made, measures = [], []
+        for latent in latents:
+            raw = self.pipeline.backbone.decode_latent(latent)
+            result = run.canvas.paste(raw)
+            made.append(encode_png(result))
+            measures.append(report.measures(run.canvas, to_image(raw), result))
         run.seconds["finishing"] = time.perf_counter() - started
-        facts = self._facts(run, inputs, learned, inverted) | report.measures(run.canvas, to_image(raw), result)
+        facts = self._facts(run, inputs, learned, inverted) | measures[0] | {"variants": measures[1:]}
         facts |= {"learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
-        return Edited(png, facts)
+        return Edited(made[0], facts, tuple(made[1:]))
+
+    def _draws(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
+        """The edit, and as many variants as are wanted; their steps count as one phase."""
+        options = {"masked": run.preset.learning.masked, "injection": run.preset.injection, "attributes": run.attributes}
+        latents, wanted = [], run.request.variants
+        for i in range(wanted):
+            variation = Variation((run.request.seed + i) % 2**63) if i else None
+            editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, variation=variation, **options)
+            with closing(editing):
+                while True:
+                    try:
+                        step = next(editing)
+                    except StopIteration as end:
+                        latents.append(end.value)
+                        break
+                    yield replace(step, step=i * step.total + step.step, total=wanted * step.total)
+        return latents
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
         started = time.perf_counter()

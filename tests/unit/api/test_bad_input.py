@@ -66,6 +66,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {  # what is sent, the cod
     "one step": ({"steps": "1"}, "option_invalid", "steps"),
     "words as guidance": ({"guidance_scale": "much"}, "option_invalid", "guidance_scale"),
     "guidance that is no number": ({"guidance_scale": "nan"}, "option_invalid", "guidance_scale"),
+    "no variants": ({"variants": "0"}, "option_invalid", "variants"),
+    "nine variants": ({"variants": "9"}, "option_invalid", "variants"),
     "a negative seed": ({"seed": "-1"}, "option_invalid", "seed"),
 }
 

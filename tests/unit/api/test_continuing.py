@@ -134,3 +134,18 @@ def test_where_the_identity_was_erased_the_result_is_learned_from(api: Api) -> N
     engine = PicturingEngine()
     api.work(engine)
     assert (record(api, answer.json()["id"]).state, engine.learned) == ("succeeded", 1)
+
+
+def test_variants_are_results_of_one_job(api: Api) -> None:
+    answer = api.edit(variants="3")
+    assert answer.json()["results"] == []
+    engine = FakeEngine()
+    api.work(engine)
+    job = api.get(answer.headers["location"]).json()
+    kept = record(api, job["id"]).artifacts
+    pictures_made = [api.artifacts.get(kept[name]) for name in ("result", "result_1", "result_2")]
+    assert len(set(pictures_made)) == 3
+    for name, link in zip(("result", "result_1", "result_2"), job["results"], strict=True):
+        assert kept[name] in link["url"]
+    assert job["results"][0]["url"] == job["result"]["url"]
+    assert (engine.learned, engine.inverted) == (1, 1)

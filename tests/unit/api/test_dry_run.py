@@ -120,3 +120,11 @@ def test_an_idempotency_key_is_not_spent(knowing: Api) -> None:
 
 def test_false_is_no_dry_run(knowing: Api) -> None:
     assert knowing.edit(dry_run="false").status_code == 202
+
+
+def test_variants_are_measured_apart(knowing: Api) -> None:
+    knowing.store.measured("balanced", PACE)
+    assert try_out(knowing, variants="2")["eta_s"] is None
+    knowing.store.measured("balanced:x2", {**PACE, "editing": 4.0})
+    assert try_out(knowing, variants="2")["eta_s"] == 17.5
+    assert try_out(knowing, variants="2")["identity"] == try_out(knowing)["identity"]

@@ -69,6 +69,7 @@ class TestAsking:
             "steps": 12,
             "guidance_scale": 2.5,
             "seed": 7,
+            "variants": 1,
         }
 
     def test_blank_options_count_as_left_out(self, api: Api) -> None:

@@ -191,7 +191,7 @@ def test_another_tenant_s_use_is_its_own(api: Api) -> None:
 
 
 def test_while_the_job_store_is_down_no_budget_refuses(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(*_: object) -> None:
+    def silent(*_: object, **__: object) -> None:
         raise StoreUnavailable("no answer")
 
     api.limit(tenant_gpu_s_per_day=1)

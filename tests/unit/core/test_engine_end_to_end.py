@@ -17,9 +17,11 @@ from lab.portraits import person_mask, render, sample_person
 from s2edit_core import spec
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept
+from s2edit_core.editing import varied
 from s2edit_core.errors import ArtifactMismatch, MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.inversion import Inversion
 from s2edit_core.pictures import decode_photo, encode_png
-from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.pipeline import S2EditPipeline, Variation
 from s2edit_core.plan import digest
 from s2edit_core.spec import PRESETS, EditRequest, LearningOptions, LearningRequest, Progress
 from s2edit_jobs.concept_files import check_identity_file
@@ -463,3 +465,37 @@ def test_prompts_that_nothing_is_learned_from_are_refused(engine: S2EditEngine, 
 def test_a_picture_that_nothing_is_learned_from_is_refused(engine: S2EditEngine) -> None:
     with pytest.raises(MaskInvalid):
         engine.plan_learning(HAT, replace(INPUTS, mask=encode_png(Image.new("L", SIZE))))
+
+
+def test_variants_share_one_inversion_and_differ_inside_the_edit_mask_alone(engine: S2EditEngine, cold: Run) -> None:
+    request = replace(REQUEST, variants=3)
+    assert engine.plan(request, INPUTS) == engine.plan(REQUEST, INPUTS)
+    run = Run(engine, request, **cold.saved())
+    assert run.made == {}
+    assert run.edited.image_png == cold.edited.image_png, "the first is the edit itself"
+    drawn = [np.asarray(decode_photo(png)) for png in (run.edited.image_png, *run.edited.variants)]
+    assert all(not np.array_equal(one, other) for one, other in ((drawn[0], drawn[1]), (drawn[1], drawn[2])))
+    outside = np.asarray(engine._begin(REQUEST, INPUTS).canvas.edit_mask) < 128
+    assert all(np.array_equal(picture[outside], np.asarray(photo())[outside]) for picture in drawn)
+    steps = [progress.step for progress in run.progress if progress.phase == "editing"]
+    assert steps == list(range(1, 13))
+    assert len(run.edited.report["variants"]) == 2
+    assert Run(engine, request, **cold.saved()).edited.variants == run.edited.variants, "same seed, same pictures"
+    assert Run(engine, replace(request, seed=9), **cold.saved()).edited.variants != run.edited.variants
+
+
+def test_a_variation_keeps_the_noises_variance_and_what_may_not_change() -> None:
+    noise, where = torch.randn(4, 64, 64, generator=torch.Generator().manual_seed(1)), torch.zeros(64, 64)
+    where[:, 32:] = 1
+    mixed = varied(noise, where, 7, 0.5)
+    assert torch.equal(mixed[..., :32], noise[..., :32])
+    assert abs(float(mixed[..., 32:].std()) - 1) < 0.05
+    assert torch.equal(varied(noise, where, 7, 0.0), noise)
+
+
+def test_a_variation_starts_from_the_noise_alone(engine: S2EditEngine, backbone: Backbone, cold: Run) -> None:
+    run = engine._begin(REQUEST, INPUTS)
+    concept = Concept.from_bytes(cold.made["concept"].data, fingerprint=backbone.fingerprint)
+    inversion = Inversion.from_bytes(cold.made["inversion"].data, fingerprint=backbone.fingerprint)
+    with pytest.raises(OptionInvalid, match="strength"):
+        next(engine.pipeline.editing(run.canvas, run.prompts.target, concept, inversion, variation=Variation(1), strength=0.5))
