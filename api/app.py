@@ -8,13 +8,18 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import edits, erasure, events, files, health, identities, problems, studio
+from api import attributes, edits, edits_json, erasure, events, files, health, identities, problems, studio, tokens, uploads
+from api.auth import Authenticator
 from api.changes import Changes
+from api.digests import ContentDigest
+from api.gate import Gate
 from api.limits import BodyLimit
 from api.openapi import describe
+from api.rates import RateHeaders, Rates
 from api.receipts import Receipts
 from api.request_log import RequestLog
 from api.schemas import Problem
+from api.webhook_docs import describe_webhooks
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.vocabulary import load_vocabulary
@@ -22,7 +27,8 @@ from s2edit_jobs.vocabulary import load_vocabulary
 DESCRIPTION = """
 Send a photo, a mask and a sentence; get the photo back with that one thing changed and the same person in it.
 `POST /edits` takes the edit on, `GET /edits/{id}` and `GET /edits/{id}/events` follow it, and the result is fetched by the link in
-their answers.
+their answers. What was learned of a person is an identity, which later edits name; an attribute is what any of them may wear.
+Both can be learned ahead, by the same kind of job.
 Errors are RFC 9457 problems with a stable `code`.
 """
 
@@ -53,14 +59,21 @@ def create_app(services: Services | None = None) -> FastAPI:
         responses={"default": {"model": Problem, "description": "Any other error"}},
     )
     app.state.services = services
+    app.state.auth = Authenticator(services)
+    app.state.auth.check_start()
+    app.state.rates = Rates(services.settings)
     app.state.changes = Changes(services.store)
     if services.settings.receipt_key is not None:  # one that can't sign shows now, and not when somebody is to be erased
         app.state.receipts = Receipts.from_settings(services.settings)
     app.state.vocabulary = load_vocabulary(services.settings.model)
+    app.add_middleware(ContentDigest)
+    app.add_middleware(Gate, auth=app.state.auth, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
+    app.add_middleware(RateHeaders)
     app.add_middleware(RequestLog)  # the last one added is the outermost
     problems.install(app)
     describe(app)
-    for module in (edits, events, identities, erasure, files, health, studio):
+    describe_webhooks(app)
+    for module in (edits_json, edits, events, identities, attributes, erasure, uploads, files, health, studio, tokens):
         app.include_router(module.router)
     return app

@@ -5,46 +5,85 @@ from __future__ import annotations
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.allowance import Allowance
+from api.auth import USER, Asked, Authenticator, Principal, comes_from_here
 from api.changes import Changes
+from api.rates import STATE
 from api.schemas import ID_PATTERN
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.library import Library
 from s2edit_jobs.record import Owner
 from s2edit_jobs.vocabulary import Vocabulary
 
-TENANT = "default"
-"""Until keys tell tenants apart."""
+BEARER = HTTPBearer(auto_error=False, description="An API key of your tenant, or a device token of `POST /tokens`")
+
+# These are coroutines so that FastAPI calls them on the event loop: a plain function would cost a change of threads each.
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
-def get_vocabulary(request: Request) -> Vocabulary | None:
+async def get_vocabulary(request: Request) -> Vocabulary | None:
     """None where the model is not a local folder: then only the worker checks prompts."""
     return cast(Vocabulary | None, request.app.state.vocabulary)
 
 
-def get_jobs(services: Annotated[Services, Depends(get_services)]) -> Jobs:
+async def get_jobs(services: Annotated[Services, Depends(get_services)]) -> Jobs:
     return Jobs(services)
 
 
-def get_changes(request: Request) -> Changes:
+async def get_library(services: Annotated[Services, Depends(get_services)]) -> Library:
+    return Library(services)
+
+
+async def get_changes(request: Request) -> Changes:
     return cast(Changes, request.app.state.changes)
 
 
-def get_owner(
+async def get_auth(request: Request) -> Authenticator:
+    return cast(Authenticator, request.app.state.auth)
+
+
+def get_principal(
+    request: Request,
+    auth: Annotated[Authenticator, Depends(get_auth)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
     s2edit_user: Annotated[
         str, Header(alias="S2Edit-User", pattern=ID_PATTERN, description="Whose edits and identities these are")
-    ] = "default",
-) -> Owner:
+    ] = USER,
+) -> Principal:
+    """Who is asking, by key or token. Raises `AccessDenied` if that is nobody, or somebody who may not, and `RateExceeded`."""
+    named = s2edit_user if "s2edit-user" in request.headers else None
+    principal = auth.identify(Asked(credentials.credentials if credentials else None, named, comes_from_here(request)))
+    if principal.key_id:
+        request.app.state.rates.take(principal.owner, request.method, getattr(request.state, STATE))
+    auth.admit(principal, request.method, request.scope["route"].path)
+    return principal
+
+
+async def get_owner(principal: Annotated[Principal, Depends(get_principal)]) -> Owner:
     """The one place that says whose request it is. Another owner's things are answered as if they did not exist."""
-    return Owner(tenant=TENANT, user=s2edit_user)
+    return principal.owner
+
+
+async def get_allowance(
+    principal: Annotated[Principal, Depends(get_principal)],
+    auth: Annotated[Authenticator, Depends(get_auth)],
+    services: Annotated[Services, Depends(get_services)],
+) -> Allowance:
+    return Allowance(auth, principal, services)
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
 VocabularyDep = Annotated[Vocabulary | None, Depends(get_vocabulary)]
 ChangesDep = Annotated[Changes, Depends(get_changes)]
 JobsDep = Annotated[Jobs, Depends(get_jobs)]
+LibraryDep = Annotated[Library, Depends(get_library)]
+AuthDep = Annotated[Authenticator, Depends(get_auth)]
+AllowanceDep = Annotated[Allowance, Depends(get_allowance)]
+PrincipalDep = Annotated[Principal, Depends(get_principal)]
 Caller = Annotated[Owner, Depends(get_owner)]

@@ -5,30 +5,36 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Header, Response
+from fastapi import APIRouter, Depends, Form, Header, Query, Response
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from api.allowance import Allowance
 from api.changes import Changes
-from api.deps import Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep
-from api.forms import FILES, check_pictures, exact_form, read_files
+from api.concept_schemas import EditPage
+from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
+from api.forms import FILES, check_pictures, check_webhook, exact_form, missing, read_files
+from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
-from api.schemas import Edit, EditForm, Link, Report, moment
+from api.schemas import DryRun, Edit, EditDocument, EditForm, EditOptions, Link, Report, moment
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound, ServiceUnavailable
-from s2edit_jobs.idempotency import Idempotency, request_digest
+from s2edit_jobs.continuing import continued
+from s2edit_jobs.errors import ArtifactMissing, AttributeNotFound, IdentityNotFound, ServiceUnavailable
+from s2edit_jobs.foresight import Foresight
+from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs import Jobs, Upload
-from s2edit_jobs.record import JobRecord, JobSpec, JobState, Owner
+from s2edit_jobs.library import Library
+from s2edit_jobs.record import JobKind, JobRecord, JobSpec, JobState, Owner
 from s2edit_jobs.vocabulary import Vocabulary
-from s2edit_jobs.webhooks import check_url
 
-ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s")
+ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s", "parent")
 """Parts of the form that are the job's and not the edit's."""
 POLL_S = 1
 """What a waiting app is told in `Retry-After`."""
@@ -39,6 +45,14 @@ PREFER = Header(
     "with `If-None-Match`, until it has changed",
     examples=["wait=30"],
 )
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="Makes it safe to send the request again: the same key with the same form is the same edit",
+    ),
+]
 
 router = APIRouter(tags=["edits"], responses=responses(422, 503))
 HEADERS = {
@@ -56,8 +70,14 @@ LOCATION = {"description": "Where to follow the edit", "schema": {"type": "strin
     operation_id="createEdit",
     summary="Ask for an edit",
     status_code=202,
-    responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
-    dependencies=[Depends(exact_form)],
+    response_model=Edit,
+    responses={
+        200: {"model": DryRun, "description": "With `dry_run`: what would be done"},
+        202: {"headers": {**HEADERS, "Location": LOCATION}},
+        **responses(400, 409, 413, 415, 429),
+    },
+    dependencies=[Depends(get_principal), Depends(exact_form)],
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": EditDocument.model_json_schema()}}}},
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},  # wider than the form: one part too many is named
 )
 async def create_edit(
@@ -68,17 +88,26 @@ async def create_edit(
     jobs: JobsDep,
     vocabulary: VocabularyDep,
     changes: ChangesDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            pattern=r"^[\x21-\x7e]{1,255}$",
-            description="Makes it safe to send the request again: the same key with the same form is the same edit",
-        ),
-    ] = None,
+    allowance: AllowanceDep,
+    idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str | None, PREFER] = None,
-) -> Edit:
-    """Everything is checked before anything is kept: a refused edit leaves nothing behind. Follow the edit at `Location`."""
-    asking = _Asking(form, owner, services, jobs, vocabulary)
+) -> Edit | Response:
+    """Everything is checked before anything is kept: a refused edit leaves nothing behind. Follow the edit at `Location`.
+
+    As JSON, pictures are the ids of uploads (`POST /uploads`).
+    """
+    asking = Asking(form, lambda: read_files(form), owner, services, jobs, vocabulary, allowance)
+    return await answer(asking, response, changes, idempotency_key, prefer)
+
+
+async def answer(
+    asking: Asking, response: Response, changes: Changes, idempotency_key: str | None, prefer: str | None
+) -> Edit | Response:
+    """Take the edit on, and tell how it stands; for a dry run, what would be done."""
+    if asking.form.dry_run:
+        forecast = await run_in_threadpool(asking.try_out)
+        return JSONResponse(forecast.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
+    services, jobs, owner = asking.services, asking.jobs, asking.owner
     record = await run_in_threadpool(asking.take_on, idempotency_key)
     if wait_s := _wait_s(prefer):
         with suppress(ServiceUnavailable):  # it is accepted all the same
@@ -86,6 +115,37 @@ async def create_edit(
         response.headers["Preference-Applied"] = f"wait={wait_s}"
     response.headers["Location"] = f"/edits/{record.id}"
     return await run_in_threadpool(present, services, record, response)
+
+
+@router.get("/edits", operation_id="listEdits", summary="List edits, newest first", responses={200: {"headers": LINK_HEADER}})
+def list_edits(
+    owner: Caller,
+    services: ServicesDep,
+    library: LibraryDep,
+    response: Response,
+    state: Annotated[JobState | None, Query(description="Only those that stand so")] = None,
+    identity: Annotated[str | None, Query(max_length=64, description="Only those that learned or used this identity")] = None,
+    kind: Annotated[JobKind | None, Query(description="Only pictures, or only what was learned ahead")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> EditPage:
+    """Edits that come while you turn the pages stand on the first one: no page repeats another, and none leaves an edit out.
+
+    Reports and estimates are not in lists: ask for the edit.
+    """
+
+    def wanted(record: JobRecord) -> bool:
+        return (
+            (state is None or record.state is state)
+            and (kind is None or record.kind == kind)
+            and (identity is None or record.identity == identity)
+        )
+
+    page = library.edits(owner, after=position_of(cursor, "e_"), limit=limit, wanted=wanted)
+    items = [Edit.of(record, results=_results(services, record)) for record in page.items]
+    following = cursor_of(page.last)
+    response.headers.update(next_link("/edits", following, state=state, identity=identity, kind=kind, limit=limit))
+    return EditPage(items=items, next_cursor=following)
 
 
 @router.get(
@@ -138,18 +198,37 @@ def cancel_edit(edit_id: str, response: Response, owner: Caller, services: Servi
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
-    """One `POST /edits`, in a thread."""
+class Asking:
+    """One `POST /edits`, in a thread. `read` gives the pictures and may refuse them."""
 
-    form: EditForm
+    form: EditOptions
+    read: Callable[[], dict[str, Upload]]
     owner: Owner
     services: Services
     jobs: Jobs
     vocabulary: Vocabulary | None
+    allowance: Allowance
+
+    def try_out(self) -> DryRun:
+        """Everything short of taking it on."""
+        request, files = self._continued(*self._read())
+        spec = self._checked(request, files)
+        self.jobs.admit(self.owner, spec.id)
+        self.jobs.leave(self.owner, spec.id)
+        forecast = Foresight(self.services).of_edit(spec, files, self._worn(request))
+        return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=forecast.eta_s)
+
+    def _read(self) -> tuple[EditRequest, dict[str, Upload]]:
+        values = self.form.model_dump(exclude={*FILES, *ASIDE, "dry_run"}, exclude_none=True)
+        return EditRequest.from_dict(values), self.read()
+
+    def _continued(self, request: EditRequest, files: dict[str, Upload]) -> tuple[EditRequest, dict[str, Upload]]:
+        if self.form.parent is None:
+            return request, files
+        return continued(self.jobs, self.owner, self.form.parent, request, files)
 
     def take_on(self, key: str | None) -> JobRecord:
-        request = EditRequest.from_dict(self.form.model_dump(exclude={*FILES, *ASIDE}, exclude_none=True))
-        files = read_files(self.form)
+        request, files = self._read()
         once = None
         if key is not None:
             values = {**request.to_dict(), **self.form.model_dump(include={*ASIDE})}
@@ -157,37 +236,50 @@ class _Asking:
             once = Idempotency(self.jobs, self.owner, key, asked)
             if (earlier := once.earlier()) is not None:
                 return earlier
+        request, files = self._continued(request, files)
         spec = self._checked(request, files)
-        if once is not None and (note := once.begin(spec)).job_id != spec.id:  # goes on where a request was cut short
-            spec = self._draft(request, files, job_id=note.job_id, created_at=note.created_at)
-        return self.jobs.accept(spec, files)
+        return accept_once(
+            self.jobs,
+            spec,
+            files,
+            once,
+            draft=lambda note: self._draft(request, files, job_id=note.job_id, created_at=note.created_at),
+            charge=lambda: self.allowance.take_edit(learns=request.identity is None),
+        )
 
     def _checked(self, request: EditRequest, files: Mapping[str, Upload]) -> JobSpec:
-        self._check_webhook()
+        check_webhook(self.form.webhook_url, self.services.settings)
         try:
             spec = self._draft(request, files)
         except IdentityNotFound as error:
             raise OptionInvalid(
                 f"there is no identity {request.identity!r}", field="identity", reason="identity_unknown"
             ) from error
+        for name in ("image", "mask"):
+            if name not in spec.inputs:  # an identity that was imported brings none
+                raise missing(name)
+        worn = self._worn(request)
         if self.vocabulary is not None:
-            self.vocabulary.check(spec.request)
+            assert isinstance(spec.request, EditRequest)
+            self.vocabulary.check(spec.request, worn)
         check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
-        self.jobs.admit(self.owner)
         return spec
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
         return self.jobs.draft(self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)
 
-    def _check_webhook(self) -> None:
-        url, settings = self.form.webhook_url, self.services.settings
-        if url is None:
-            return
-        if not settings.webhook_keys:
-            raise OptionInvalid(
-                "this service sends no webhooks: follow the edit instead", field="webhook_url", reason="webhook_unavailable"
-            )
-        check_url(url, allow_private=settings.webhook_allow_private)
+    def _worn(self, request: EditRequest) -> list[tuple[str, str]]:
+        """Placeholder and subject of each attribute."""
+        library, worn = Library(self.services), []
+        for attribute_id in request.attributes:
+            try:
+                attribute = library.attribute(self.owner, attribute_id)
+            except AttributeNotFound as error:
+                raise OptionInvalid(
+                    f"there is no attribute {attribute_id!r}", field="attributes", reason="attribute_unknown"
+                ) from error
+            worn.append((attribute.placeholder, attribute.subject))
+        return worn
 
     def _stored(self, spec: JobSpec) -> Upload:
         """The identity's photo."""
@@ -210,7 +302,7 @@ def present(services: Services, record: JobRecord, response: Response) -> Edit:
     response.headers.update(_headers(record))
     if record.state is not JobState.SUCCEEDED:
         return Edit.of(record, eta_s=Jobs(services).seconds_left(record))
-    return Edit.of(record, result=_result(services, record), report=_report(services, record))
+    return Edit.of(record, results=_results(services, record), report=_report(services, record))
 
 
 def _headers(record: JobRecord) -> dict[str, str]:
@@ -230,9 +322,10 @@ def _link(services: Services, key: str, filename: str) -> Link:
     return Link(url=services.artifacts.presigned_get(key, expires_s=expires_s, filename=filename), expires_at=expires_at)
 
 
-def _result(services: Services, record: JobRecord) -> Link | None:
-    key = record.artifacts.get("result")
-    return _link(services, key, f"{record.id}.png") if key else None
+def _results(services: Services, record: JobRecord) -> list[Link]:
+    """The picture and its variants, in order."""
+    names = sorted(name for name in record.artifacts if name.startswith("result"))
+    return [_link(services, record.artifacts[name], f"{record.id}{name.removeprefix('result')}.png") for name in names]
 
 
 def _report(services: Services, record: JobRecord) -> Report | None:

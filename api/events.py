@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Annotated
 
@@ -14,11 +14,11 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.concurrency import run_in_threadpool
 
 from api.changes import Changes
-from api.deps import Caller, ChangesDep, JobsDep, ServicesDep
+from api.deps import AuthDep, Caller, ChangesDep, JobsDep, PrincipalDep, ServicesDep
 from api.edits import present
 from api.problems import responses
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import JobNotFound, ServiceUnavailable
+from s2edit_jobs.errors import AccessDenied, JobNotFound, ServiceUnavailable
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import JobRecord, Owner
 
@@ -26,6 +26,17 @@ KEEPALIVE_S = 15.0
 """Silence after which a comment is sent, so that nobody between takes the connection for dead."""
 RECONNECT_MS = 1000
 
+EXAMPLE = """retry: 1000
+
+event: gap
+data: {"after": 12, "next": 30}
+
+event: edit
+id: 34
+data: {"id": "e_01a20cdd974a71128ec3f808269cd504", "kind": "edit", "state": "running", "sequence": 34, …}
+
+: ping
+"""
 router = APIRouter(tags=["edits"], responses=responses(422, 503))
 
 
@@ -42,7 +53,7 @@ class EventStream(StreamingResponse):
         200: {
             "description": "`edit`: how it stands, as `GET /edits/{id}` shows it; its id is the sequence. "
             "`gap`: events between `after` and `next` can't be replayed any more. The stream ends when the edit is over",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "examples": {"stream": {"value": EXAMPLE}}}},
         },
         204: {"description": "The edit is over and nothing is new: don't reconnect"},
         **responses(404),
@@ -54,25 +65,28 @@ async def stream_edit(
     services: ServicesDep,
     jobs: JobsDep,
     changes: ChangesDep,
+    auth: AuthDep,
+    principal: PrincipalDep,
     last_event_id: Annotated[
         str | None, Header(pattern=r"^\d{1,18}$", description="The last sequence that was seen: the stream goes on behind it")
     ] = None,
 ) -> Response:
-    """Without `Last-Event-ID` the stream begins with the oldest event that is kept."""
+    """Without `Last-Event-ID` the stream begins with the oldest event that is kept. It ends also with the key or token."""
     after = int(last_event_id or 0)
     record = await run_in_threadpool(jobs.get, owner, edit_id)
     if record.state.over and record.sequence <= after:
         return Response(status_code=204)
-    stream = _Stream(services, jobs, owner, edit_id)
+    stream = _Stream(services, jobs, owner, edit_id, lambda: auth.still_counts(principal))
     return EventStream(stream.follow(changes, after), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
 class _Stream:
-    def __init__(self, services: Services, jobs: Jobs, owner: Owner, edit_id: str) -> None:
+    def __init__(self, services: Services, jobs: Jobs, owner: Owner, edit_id: str, allowed: Callable[[], bool]) -> None:
         self._services = services
         self._jobs = jobs
         self._owner = owner
         self._edit_id = edit_id
+        self._allowed = allowed
 
     async def follow(self, changes: Changes, after: int) -> AsyncIterator[bytes]:
         yield format_sse_event(retry=RECONNECT_MS)
@@ -83,7 +97,7 @@ class _Stream:
                     events, last = await run_in_threadpool(self._news, after)
                 except ServiceUnavailable:
                     events, last = [format_sse_event(comment="a part of the service does not answer")], None
-                except JobNotFound:  # erased
+                except (JobNotFound, AccessDenied):  # erased; or no longer for whoever listens
                     return
                 for event in events:
                     yield event
@@ -97,7 +111,9 @@ class _Stream:
                 yield KEEPALIVE_COMMENT
 
     def _news(self, after: int) -> tuple[list[bytes], JobRecord | None]:
-        """The events behind `after`, and the last of them."""
+        """The events behind `after`, and the last of them. Raises `AccessDenied`."""
+        if not self._allowed():
+            raise AccessDenied("the key or token of this stream counts no more")
         records, whole = self._jobs.events(self._owner, self._edit_id, after=after)
         events = [self._event(record) for record in records]
         if records and not whole and after:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
 
 from api.deps import ServicesDep
 from api.problems import responses
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.errors import ArtifactExists
 from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 
 router = APIRouter(tags=["files"])
-MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".json": "application/json"}
+JSON = "application/json"
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".json": JSON}
+UPLOADED = ("image/png", "image/jpeg", "image/webp")
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 HEADERS = {
     "Cache-Control": "private",
     "X-Content-Type-Options": "nosniff",
@@ -30,18 +36,74 @@ HEADERS = {
 )
 def get_file(
     key: str,
+    request: Request,
     services: ServicesDep,
     expires: Annotated[str, Query()] = "",
     signature: Annotated[str, Query()] = "",
     name: Annotated[str | None, Query(description="Served as an attachment of this name")] = None,
 ) -> FileResponse:
     """Only the very URL that was signed is served, and only until it expires."""
-    store = services.artifacts
-    if not isinstance(store, FilesystemArtifactStore):
-        raise HTTPException(404)
+    store = _own_store(services)
     try:
+        _only(request, "expires", "name", "signature")
         path = store.verify(key, expires=expires, name=name, signature=signature)
     except PermissionError as error:
         raise HTTPException(403, "the link was changed or has run out: ask for the edit again to get a fresh one") from error
     media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
     return FileResponse(path, media_type=media_type, filename=name, headers=HEADERS)
+
+
+@router.put(
+    "/files/{key:path}",
+    operation_id="putFile",
+    summary="Send an upload's bytes by its signed URL",
+    responses={
+        200: {"description": "It is kept"},
+        **responses(400, 403, 404, 412, 413),
+    },
+    openapi_extra={"requestBody": {"required": True, "content": dict.fromkeys(UPLOADED, BINARY)}},
+)
+async def put_file(
+    key: str,
+    request: Request,
+    services: ServicesDep,
+    expires: Annotated[str, Query()] = "",
+    signature: Annotated[str, Query()] = "",
+) -> Response:
+    """The signature covers the key, the life, `Content-Type`, `Content-Length` and `If-None-Match: *`; it works once."""
+    store = _own_store(services)
+    try:
+        _only(request, "expires", "signature")
+        store.verify_put(key, expires=expires, signature=signature, headers=request.headers)
+    except PermissionError as error:
+        raise HTTPException(403, "the link or a header was changed, or it has run out: ask for the upload again") from error
+    data = await request.body()
+    if len(data) != int(request.headers["content-length"]):  # the length that was signed
+        raise HTTPException(400, "the body is not as long as its Content-Length")
+    try:
+        await run_in_threadpool(_keep, store, key, data, request.headers["content-type"])
+    except ArtifactExists as error:
+        raise HTTPException(412, "the upload was sent before: go on with it, or ask for a new one") from error
+    return Response()
+
+
+def _keep(store: FilesystemArtifactStore, key: str, data: bytes, media_type: str) -> None:
+    """The bytes of an upload, unless that was erased meanwhile. Raises `ArtifactExists`, or `HTTPException` 404."""
+    store.put(key, data, media_type=media_type, only_if_absent=True)
+    if not store.exists(f"{key.rpartition('/')[0]}/upload.json"):
+        store.delete_prefix(key)
+        raise HTTPException(404, "the upload was erased: ask for a new one")
+
+
+def _own_store(services: Services) -> FilesystemArtifactStore:
+    """The store whose URLs these are. Raises `HTTPException` 404 where another one serves its own."""
+    if not isinstance(services.artifacts, FilesystemArtifactStore):
+        raise HTTPException(404)
+    return services.artifacts
+
+
+def _only(request: Request, *names: str) -> None:
+    """Raises `PermissionError` if the query has anything else, or anything twice."""
+    asked = [name for name, _ in request.query_params.multi_items()]
+    if len(asked) != len(set(asked)) or not set(asked) <= set(names):
+        raise PermissionError("this URL was changed")

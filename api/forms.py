@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import cast
 
 from fastapi import HTTPException, Request, UploadFile
+from pydantic import BaseModel
 from starlette.datastructures import UploadFile as ReceivedFile
 
+from api.decoders import decoders
+from api.digests import check as check_digest
 from api.schemas import EditForm
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.pictures import decode_mask, decode_photo
 from s2edit_jobs.jobs import Upload
+from s2edit_jobs.settings import Settings
+from s2edit_jobs.webhooks import check_url
 
 FILES = ("image", "mask", "edit_mask")
+REPEATED = ("attributes",)
+"""Parts that may come once for each value."""
 MAGIC: Mapping[bytes, str] = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
-
-_decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""A 40-megapixel photo takes hundreds of megabytes while it is checked: no more at once than there are cores."""
 
 
 async def exact_form(request: Request) -> None:
+    await exact_parts(request, EditForm)
+
+
+async def exact_parts(request: Request, form: type[BaseModel]) -> None:
     """Refuse what a form parser would drop in silence. Raises `InvalidInput`, or `HTTPException` 415."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "multipart/form-data":
-        raise HTTPException(415, "send the edit as multipart/form-data")
+        raise HTTPException(415, "send the edit as multipart/form-data, or with uploads as application/json")
     parts = (await request.form()).multi_items()
     for name, count in Counter(name for name, _ in parts).items():
-        if name not in EditForm.model_fields:
-            known = ", ".join(EditForm.model_fields)
+        if name not in form.model_fields:
+            known = ", ".join(form.model_fields)
             raise OptionInvalid(f"unknown part {name!r}; known are {known}", field=name, reason="option_unknown")
-        if count > 1:
+        if count > 1 and name not in REPEATED:
             raise OptionInvalid(f"the part {name!r} was sent {count} times: send it once", field=name, reason="part_repeated")
     for name, value in parts:
         _check_kind(name, value)
 
 
 def _check_kind(name: str, value: str | ReceivedFile) -> None:
-    if isinstance(value, ReceivedFile) != (name in FILES):
-        wanted = "a file: give it a filename" if name in FILES else "text, not a file"
+    if isinstance(value, ReceivedFile) != (name in (*FILES, "file")):
+        wanted = "a file: give it a filename" if name in (*FILES, "file") else "text, not a file"
         raise OptionInvalid(f"the part {name!r} must be {wanted}", field=name, reason="part_kind")
     if name == "prompt" and value == "":  # FastAPI takes an empty part for a missing one
         raise PromptInvalid("the prompt is empty: say what the picture should show", field=name, reason="prompt_empty")
@@ -49,15 +55,34 @@ def _check_kind(name: str, value: str | ReceivedFile) -> None:
 def read_files(form: EditForm) -> dict[str, Upload]:
     """The files that came, by part; call it in a thread.
 
-    Photo and mask come together; with an identity they may both stay away. Raises `ImageInvalid` or `MaskInvalid`.
+    Photo and mask come together; with an identity they may both stay away, with a parent each. Raises `ImageInvalid` or
+    `MaskInvalid`.
     """
     parts: Mapping[str, UploadFile | None] = {"image": form.image, "mask": form.mask, "edit_mask": form.edit_mask}
     files = {name: upload.file.read() for name, upload in parts.items() if upload is not None}
-    if form.identity is None or "image" in files or "mask" in files:
+    for name, data in files.items():
+        check_digest(cast(UploadFile, parts[name]).headers.get("content-digest"), data, f"the part {name!r}")
+    check_complete(files, form.identity, form.parent)
+    return {name: Upload(data, media_type(data)) for name, data in files.items()}
+
+
+def check_complete(files: Collection[str], identity: str | None, parent: str | None) -> None:
+    """Raises `ImageInvalid` or `MaskInvalid` where one of the pictures is missing."""
+    if parent is None and (identity is None or "image" in files or "mask" in files):
         for name in ("image", "mask"):
             if name not in files:
-                raise _missing(name)
-    return {name: Upload(data, media_type(data)) for name, data in files.items()}
+                raise missing(name)
+
+
+def read_both(image: UploadFile | None, mask: UploadFile | None) -> dict[str, Upload]:
+    """Photo and mask, where both must come; call it in a thread. Raises `ImageInvalid` or `MaskInvalid`."""
+    files = {}
+    for name, upload in (("image", image), ("mask", mask)):
+        if upload is None:
+            raise missing(name)
+        data = upload.file.read()
+        files[name] = Upload(data, media_type(data))
+    return files
 
 
 def media_type(data: bytes) -> str:
@@ -66,19 +91,28 @@ def media_type(data: bytes) -> str:
 
 
 def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes]) -> None:
-    """Decode what came by the engine's own rules; call it in a thread. `photo` gives the bytes that the masks belong to.
+    """Have what came decoded by the engine's own rules; call it in a thread. `photo` gives the bytes that the masks belong to.
 
     Raises `ImageInvalid` or `MaskInvalid`.
     """
     if not files:
         return
-    with _decoding:
-        size = decode_photo(photo()).size
-        for name in ("mask", "edit_mask"):
-            if name in files:
-                decode_mask(files[name].data, size, name)
+    decoders().check(photo(), {name: files[name].data for name in ("mask", "edit_mask") if name in files})
 
 
-def _missing(name: str) -> InvalidInput:
+def check_webhook(url: str | None, settings: Settings) -> None:
+    """Raises `OptionInvalid` for an address that nothing is sent to, or where nothing is sent at all."""
+    if url is None:
+        return
+    if not settings.webhook_keys:
+        raise OptionInvalid(
+            "this service sends no webhooks: follow the edit instead", field="webhook_url", reason="webhook_unavailable"
+        )
+    check_url(url, allow_private=settings.webhook_allow_private)
+
+
+def missing(name: str) -> InvalidInput:
     kind = ImageInvalid if name == "image" else MaskInvalid
-    return kind(f"the part {name!r} is missing: send it as a file", field=name, reason=f"{name}_missing")
+    return kind(
+        f"the part {name!r} is missing: send it as a file, or as an upload's id in JSON", field=name, reason=f"{name}_missing"
+    )

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from api import problems
-from api.deps import TENANT, ServicesDep
+from api.auth import TENANT
+from api.deps import ServicesDep
 from api.schemas import Health, Problem
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import JobNotFound, ServiceUnavailable

@@ -36,7 +36,7 @@ class BodyLimit:
 
         async def drain_then_send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 413 and not waits:
-                await _drain(receive, DRAIN_TIMES * self._max_bytes)
+                await drain(receive, DRAIN_TIMES * self._max_bytes)
             await send(message)
 
         if stated.isdecimal() and int(stated) > self._max_bytes:
@@ -47,7 +47,8 @@ class BodyLimit:
             await self._counted(scope, receive, drain_then_send)
 
 
-async def _drain(receive: Receive, at_most: int) -> None:
+async def drain(receive: Receive, at_most: int) -> None:
+    """Read on for `at_most` bytes or `DRAIN_S` seconds."""
     with anyio.move_on_after(DRAIN_S):
         more = True
         while more and at_most > 0:

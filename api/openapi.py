@@ -6,8 +6,13 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from api.problems import MEDIA_TYPE
+from api.schemas import Edit
+
+REFUSALS = {"401": "Who is asking?", "403": "This is not allowed", "429": "Too many requests"}
+"""What every operation that wants credentials may answer."""
 
 
 def describe(app: FastAPI) -> None:
@@ -15,14 +20,36 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                webhooks=app.webhooks.routes,
+            )
+            _with_nulls(schema["components"]["schemas"], Edit)
             for operations in schema["paths"].values():
                 for operation in operations.values():
+                    _add_refusals(operation)
                     _as_problems(operation["responses"])
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _with_nulls(schemas: dict[str, Any], model: type[BaseModel]) -> None:
+    """FastAPI drops what is null, also where an example must have it."""
+    extra = model.model_config.get("json_schema_extra")
+    assert isinstance(extra, dict)
+    schemas[model.__name__]["examples"] = extra["examples"]
+
+
+def _add_refusals(operation: dict[str, Any]) -> None:
+    if "security" in operation:
+        for status, description in REFUSALS.items():
+            content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            operation["responses"].setdefault(status, {"description": description, "content": content})
 
 
 def _as_problems(responses: dict[str, Any]) -> None:

@@ -52,6 +52,12 @@ KINDS: Mapping[type[Exception], Kind] = {
     jobs.JobsError: INTERNAL,
     jobs.JobNotFound: Kind(404, "not_found", "There is nothing here", "No such edit."),
     jobs.IdentityNotFound: Kind(404, "not_found", "There is nothing here", "No such identity."),
+    jobs.UploadNotFound: Kind(404, "not_found", "There is nothing here", "No such upload."),
+    jobs.UploadUnfinished: Kind(409, "upload_unfinished", "The upload is not finished", "Send the upload's bytes first."),
+    jobs.UploadMismatch: Kind(
+        422, "upload_mismatch", "The upload can't be used", "The bytes that came are not those that were announced."
+    ),
+    jobs.AttributeNotFound: Kind(404, "not_found", "There is nothing here", "No such attribute."),
     jobs.LeaseLost: Kind(409, "lease_lost", "Another attempt has taken over", "Another attempt works on this edit, or it is over."),
     jobs.ArtifactMissing: Kind(404, "not_found", "There is nothing here", "No such file."),
     jobs.ArtifactExists: Kind(409, "already_exists", "It has been written before", "A file that is written once exists already."),
@@ -60,6 +66,32 @@ KINDS: Mapping[type[Exception], Kind] = {
         "idempotency_key_reused",
         "The key belongs to another request",
         "This Idempotency-Key came with another request before: take a new key for a new request.",
+    ),
+    jobs.AccessDenied: Kind(403, "forbidden", "This is not allowed", "The request may not be done with these credentials."),
+    jobs.CredentialsMissing: Kind(
+        401,
+        "credentials_missing",
+        "Who is asking?",
+        "Send an API key (who runs the service makes them by `s2edit keys create`) or a device token: Authorization: Bearer …",
+    ),
+    jobs.CredentialsInvalid: Kind(
+        401,
+        "credentials_invalid",
+        "The key or token does not count",
+        "The key or token is unknown, expired or revoked: take a new one.",
+    ),
+    jobs.ScopeMissing: Kind(
+        403, "scope_missing", "The key or token is not for this", "The key or token lacks the scope that this request needs."
+    ),
+    jobs.UserForeign: Kind(
+        403,
+        "user_foreign",
+        "The token is another user's",
+        "A device token is for one user: leave out S2Edit-User, or name that user.",
+    ),
+    jobs.TokenSpent: Kind(403, "token_spent", "The token is used up", "This device token's budget is spent: get a new token."),
+    jobs.TokensUnavailable: Kind(
+        403, "tokens_unavailable", "No tokens here", "This service issues no device tokens: its S2EDIT_TOKEN_KEYS is not set."
     ),
     jobs.Overloaded: Kind(503, "overloaded", "Not available now", "The service has too much to do: ask again later."),
     jobs.RequestInFlight: Kind(
@@ -70,6 +102,13 @@ KINDS: Mapping[type[Exception], Kind] = {
     ),
     jobs.BeingErased: Kind(
         409, "being_erased", "The user is being erased", "Everything of this user is being erased: ask again when that is done."
+    ),
+    jobs.RateExceeded: Kind(429, "rate_exceeded", "Too many requests", "This user or tenant asks too often: see RateLimit."),
+    jobs.QuotaSpent: Kind(
+        429,
+        "quota_spent",
+        "The day's budget is spent",
+        "This tenant has used up today's computing: it begins anew at midnight UTC.",
     ),
     jobs.TooManyEdits: Kind(
         429,
@@ -82,14 +121,17 @@ KINDS: Mapping[type[Exception], Kind] = {
     jobs.StoreUnavailable: Kind(503, "store_unavailable", "Not available now", "The job store does not answer."),
     jobs.ArtifactsUnavailable: Kind(503, "artifacts_unavailable", "Not available now", "The object store does not answer."),
     jobs.QueueUnavailable: Kind(503, "queue_unavailable", "Not available now", "The queue does not answer."),
+    jobs.ModelUnknown: Kind(503, "model_unknown", "Not available now", "No worker has started yet with this service's model."),
 }
 
 HTTP_CODES: Mapping[int, tuple[str, str]] = {
     400: ("malformed_request", "The request can't be read"),
+    401: ("credentials_missing", "Who is asking?"),
     403: ("link_invalid", "This link is not valid"),
     404: ("not_found", "There is nothing here"),
     409: ("conflict", "The request meets another one"),
     405: ("method_not_allowed", "This method is not possible here"),
+    412: ("already_exists", "It has been written before"),
     413: ("body_too_large", "The request is too large"),
     415: ("unsupported_media_type", "The request has the wrong content type"),
     422: ("invalid_input", "The request can't be done as asked"),
@@ -149,7 +191,7 @@ def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSON
 def problem_of_http(error: HTTPException) -> Problem:
     """For what the framework refuses itself: unknown paths, wrong methods, unreadable or too large bodies."""
     code, title = HTTP_CODES.get(error.status_code, (f"http_{error.status_code}", http.HTTPStatus(error.status_code).phrase))
-    return _problem(error.status_code, code, title, error.detail or title)
+    return _problem(error.status_code, getattr(error, "code", code), title, error.detail or title)
 
 
 def problem_of_validation(error: RequestValidationError) -> Problem:
@@ -160,9 +202,14 @@ def problem_of_validation(error: RequestValidationError) -> Problem:
 
 def _validation_detail(item: Mapping[str, Any]) -> ProblemDetail:
     place, *path = item["loc"]
+    if item["type"] == "json_invalid":
+        return ProblemDetail(detail=f"the body is not JSON: {item['ctx']['error']}", code="body_invalid")
     field = str(path[0]) if path else place
     if place in ("header", "path", "query"):  # no place that a JSON pointer could name
-        return ProblemDetail(detail=f"the {place} {field} is not valid: {item['msg']}", code=f"{place}_invalid", field=field)
+        code = "option_invalid" if place == "query" else f"{place}_invalid"
+        return ProblemDetail(detail=f"the {place} {field} is not valid: {item['msg']}", code=code, field=field)
+    if item["type"] == "extra_forbidden":
+        return _at(field, "option_unknown", f"unknown part {field!r}")
     if item["type"] == "missing":
         return _at(field, f"{field}_missing", f"the part {field!r} is missing", path[1:])
     return _at(field, "option_invalid", f"the part {field!r} is not valid: {item['msg']}", path[1:])
@@ -180,6 +227,17 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": HTTP_CODES[status][1]} for status in statuses}
 
 
+def headers_of(error: Exception) -> dict[str, str]:
+    """What an answer to `error` says besides its problem."""
+    if isinstance(error, jobs.Overloaded):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, jobs.AccessDenied):  # RFC 6750 §3
+        reason = {jobs.CredentialsInvalid: ', error="invalid_token"', jobs.ScopeMissing: ', error="insufficient_scope"'}
+        scope = f', scope="{error.scope}"' if isinstance(error, jobs.ScopeMissing) else ""
+        return {"WWW-Authenticate": f'Bearer realm="s2edit"{reason.get(type(error), "")}{scope}'}
+    return {}
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` by this module."""
 
@@ -187,7 +245,7 @@ def install(app: FastAPI) -> None:
         problem = problem_of(error)
         if problem.status >= 500:
             log.warning("a part of the service failed", action="problem_answered", code=problem.code, error=str(error))
-        return response(problem, {"Retry-After": str(error.retry_after_s)} if isinstance(error, jobs.Overloaded) else None)
+        return response(problem, headers_of(error))
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

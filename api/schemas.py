@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from s2edit_core.spec import Phase, PresetName
-from s2edit_jobs.record import JobRecord, JobState
+from s2edit_jobs.record import JobKind, JobRecord, JobState
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """Of every name that becomes part of an object key: users, edits, identities."""
@@ -20,31 +21,18 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _never_null(schema: dict[str, Any]) -> None:
+def never_null(schema: dict[str, Any]) -> None:
     """A part of a form may be left out, but there is no way to send null."""
     for part in schema["properties"].values():
         kinds = [kind for kind in part.pop("anyOf", []) if kind != {"type": "null"}]
         part.update(*kinds)
 
 
-class EditForm(BaseModel):
-    """The parts of `POST /edits`. Whatever is not named here is refused."""
+class EditOptions(BaseModel):
+    """What `POST /edits` takes besides pictures, by form and by JSON. Whatever is not named is refused."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_never_null)
+    model_config = ConfigDict(extra="forbid")
 
-    image: Annotated[
-        UploadFile | None,
-        Field(description="The photo: PNG, JPEG or WebP, at most 40 megapixels. Left out where `identity` is given"),
-    ] = None
-    mask: Annotated[
-        UploadFile | None,
-        Field(
-            description="The person's region: white inside, black outside, of the photo's frame. Left out where `identity` is given"
-        ),
-    ] = None
-    edit_mask: Annotated[
-        UploadFile | None, Field(description="What may change, drawn like `mask`. Left out: the mask, grown a little")
-    ] = None
     prompt: Annotated[
         str, Field(description="What the picture shall show", examples=["a photo of a woman with blond hair, smiling"])
     ]
@@ -63,6 +51,20 @@ class EditForm(BaseModel):
         ),
     ] = None
     identity: Annotated[str | None, Field(description="A learned identity, from a former edit's `identity`")] = None
+    attributes: Annotated[
+        list[str] | None,
+        Field(
+            description="Ids of learned attributes, one part each, at most 4: the prompt holds the placeholder of each, as in “a "
+            "woman with [A] makeup”. They act where the edit may change the photo"
+        ),
+    ] = None
+    parent: Annotated[
+        str | None,
+        Field(
+            description="A former edit to go on from: its result is the photo, its identity and its mask are used again, and its "
+            "prompt is the source prompt, each unless given here. `image` is left out",
+        ),
+    ] = None
     preset: Annotated[
         PresetName | None,
         Field(
@@ -90,6 +92,14 @@ class EditForm(BaseModel):
         float | None,
         Field(gt=0, le=315_360_000, description="Seconds after which the identity that is learned is erased", examples=[2_592_000]),
     ] = None
+    variants: Annotated[
+        int | None,
+        Field(
+            description="Pictures, 1 to 8; default 1. The first is the edit itself, the others start from the same inversion with "
+            "noise that is partly drawn anew, by the seeds that follow",
+            examples=[3],
+        ),
+    ] = None
     deadline_s: Annotated[
         float | None,
         Field(
@@ -107,6 +117,51 @@ class EditForm(BaseModel):
             examples=["https://app.example.com/hooks/s2edit"],
         ),
     ] = None
+    dry_run: Annotated[
+        bool, Field(description="Check everything, say what would be done and how long it may take, and keep nothing")
+    ] = False
+
+
+class DryRun(BaseModel):
+    """What the same form without `dry_run` would do. Nothing was kept, and nothing is promised."""
+
+    learning: Annotated[
+        Literal["needed", "known", "unknown"],
+        Field(description="`known`: the identity is there already. `unknown`: no worker has said yet which model it has"),
+    ]
+    identity: Annotated[str | None, Field(description="The id that the identity has, or would have")]
+    eta_s: Annotated[
+        float | None,
+        Field(description="Seconds until it would be done, by what edits took so far, at most; null while that is not known"),
+    ]
+
+
+class EditForm(EditOptions):
+    """The parts of `POST /edits`."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=never_null)
+
+    image: Annotated[
+        UploadFile | None,
+        Field(description="The photo: PNG, JPEG or WebP, at most 40 megapixels. Left out where `identity` is given"),
+    ] = None
+    mask: Annotated[
+        UploadFile | None,
+        Field(
+            description="The person's region: white inside, black outside, of the photo's frame. Left out where `identity` is given"
+        ),
+    ] = None
+    edit_mask: Annotated[
+        UploadFile | None, Field(description="What may change, drawn like `mask`. Left out: the mask, grown a little")
+    ] = None
+
+
+class EditDocument(EditOptions):
+    """`POST /edits` as JSON: the pictures are uploads that have been sent before. Null is as good as left out."""
+
+    image: Annotated[str | None, Field(description="An upload's id: the photo. Left out where `identity` is given")] = None
+    mask: Annotated[str | None, Field(description="An upload's id: the person's region. Left out where `identity` is given")] = None
+    edit_mask: Annotated[str | None, Field(description="An upload's id: what may change")] = None
 
 
 class ProgressView(BaseModel):
@@ -147,7 +202,8 @@ class Edit(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "id": "e_5d4c2a7e8f3b4c1d9a6e",
+                    "id": "e_01a20cdd974a71128ec3f808269cd504",
+                    "kind": "edit",
                     "state": "running",
                     "phase": "learning",
                     "progress": {"phase": "learning", "step": 30, "total": 100, "fraction": 0.3},
@@ -158,7 +214,10 @@ class Edit(BaseModel):
                     "deadline_at": None,
                     "eta_s": 41.5,
                     "identity": None,
+                    "attribute": None,
+                    "parent": None,
                     "result": None,
+                    "results": [],
                     "report": None,
                     "error": None,
                 }
@@ -167,6 +226,7 @@ class Edit(BaseModel):
     )
 
     id: str
+    kind: Annotated[JobKind, Field(description="`identity` and `attribute`: a learning alone, which ends without a picture")]
     state: JobState
     phase: Phase | None
     progress: ProgressView | None
@@ -180,15 +240,21 @@ class Edit(BaseModel):
         Field(description="Seconds until it is done, by what edits like it took; null where that is not known, or over"),
     ]
     identity: Annotated[str | None, Field(description="The identity that was learned or used; later edits may name it")]
+    attribute: Annotated[str | None, Field(description="The attribute that was learned")]
+    parent: Annotated[str | None, Field(description="The edit whose result this one started from")]
     result: Annotated[Link | None, Field(description="The edited photo, once the state is `succeeded`")]
+    results: Annotated[list[Link], Field(description="`result` and its variants, in order; empty until the state is `succeeded`")]
     report: Report | None
     error: Annotated[EditError | None, Field(description="Once the state is `failed`")]
 
     @classmethod
-    def of(cls, record: JobRecord, *, result: Link | None = None, report: Report | None = None, eta_s: float | None = None) -> Edit:
+    def of(
+        cls, record: JobRecord, *, results: Sequence[Link] = (), report: Report | None = None, eta_s: float | None = None
+    ) -> Edit:
         failure = record.failure
         return cls(
             id=record.id,
+            kind=record.kind,
             state=record.state,
             phase=record.phase,
             progress=_progress(record),
@@ -198,8 +264,11 @@ class Edit(BaseModel):
             cancel_requested=record.cancel_requested,
             deadline_at=moment(record.deadline_at) if record.deadline_at is not None else None,
             eta_s=None if eta_s is None else round(eta_s, 1),
-            identity=record.identity,
-            result=result,
+            identity=record.identity if record.kind != "attribute" else None,
+            attribute=record.identity if record.kind == "attribute" else None,
+            parent=record.parent,
+            result=results[0] if results else None,
+            results=list(results),
             report=report,
             error=EditError(code=failure.code, message=failure.message, retryable=failure.retryable, field=failure.field)
             if failure
@@ -228,12 +297,13 @@ class Identity(BaseModel):
     created_at: datetime
     expires_at: Annotated[datetime | None, Field(description="When it is erased by itself")] = None
     consent: Annotated[Consent | None, Field(description="What was said of the person's consent")] = None
+    has_photo: Annotated[bool, Field(description="False for one that was imported: edits with it send photo and mask")] = True
 
 
 class Receipt(BaseModel):
     """That it was erased. `receipt` says the same as a signed JWT (ES256), for whoever wants proof; keys: `GET /receipts/keys`."""
 
-    erased: Literal["user", "edit", "identity"]
+    erased: Literal["user", "edit", "identity", "attribute"]
     id: str
     objects: Annotated[int, Field(description="How many stored objects were deleted")]
     erased_at: datetime
@@ -244,6 +314,32 @@ class KeySet(BaseModel):
     """A JWK Set (RFC 7517)."""
 
     keys: list[dict[str, Any]]
+
+
+class TokenRequest(BaseModel):
+    """What a device shall be able to do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lives_s: Annotated[int, Field(ge=1, le=86_400, description="Seconds until it ends; cut to what the service allows")] = 600
+    edits: Annotated[int, Field(ge=0, le=1000, description="How many edits it may ask for")] = 1
+    uploads: Annotated[int, Field(ge=0, le=1000, description="How many uploads it may begin")] = 3
+    scopes: Annotated[
+        list[Literal["edits:read", "edits:write", "identities"]] | None,
+        Field(min_length=1, description="What it is for. Left out: whatever the key may of these"),
+    ] = None
+
+
+class Token(BaseModel):
+    """To be sent as `Authorization: Bearer <token>`, without `S2Edit-User`."""
+
+    token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  not a secret
+    user: str
+    scopes: list[str]
+    edits: int
+    uploads: int
+    expires_at: datetime
 
 
 class Health(BaseModel):

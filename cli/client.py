@@ -28,11 +28,22 @@ class EditFailed(ServiceError):
 
 
 class EditClient:
-    """`with EditClient("http://127.0.0.1:8000") as client: …`. `http` and `sleep` are for tests."""
+    """`with EditClient("http://127.0.0.1:8000") as client: …`. `http` and `sleep` are for tests.
 
-    def __init__(self, url: str, *, http: httpx.Client | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
+    `api_key` is sent to the service alone, never to the store that results are fetched from.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        http: httpx.Client | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._http = http or httpx.Client(timeout=30.0)
         self._url = url.rstrip("/")
+        self._credentials = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._sleep = sleep
 
     def __enter__(self) -> Self:
@@ -47,7 +58,7 @@ class EditClient:
         parts: list[tuple[str, tuple[str | None, bytes | str]]] = [(name, (None, value)) for name, value in fields.items()]
         parts += [(name, (path.name, path.read_bytes())) for name, path in files.items()]
         try:
-            answer = self._http.post(f"{self._url}/edits", files=parts)
+            answer = self._http.post(f"{self._url}/edits", files=parts, headers=self._credentials)
         except httpx.TransportError as error:
             raise ServiceError(f"no service answers at {self._url}: start one with `s2edit up`") from error
         if answer.status_code != httpx.codes.ACCEPTED:
@@ -88,7 +99,7 @@ class EditClient:
     def _look(self, location: str, etag: str | None) -> httpx.Response | None:
         """200, or 304 where nothing has changed since `etag`; None where nothing answers, or not now."""
         try:
-            answer = self._http.get(location, headers={"If-None-Match": etag} if etag else {})
+            answer = self._http.get(location, headers={**self._credentials, **({"If-None-Match": etag} if etag else {})})
         except httpx.TransportError:
             return None
         if answer.status_code in (httpx.codes.OK, httpx.codes.NOT_MODIFIED):

@@ -28,7 +28,7 @@ from cli.processes import Child, Command
 from cli.service import READY_TIMEOUT_S, StartFailed, answers, free_port
 from s2edit_jobs.settings import Settings
 
-PERSON = 506
+PERSON = 1284
 """Which of the people whom no training has seen: long black hair, freckles, a mole."""
 PRESET = "paper"
 STOP_S = 20.0

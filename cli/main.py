@@ -5,36 +5,27 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
+from cli import keys
 from cli.client import EditClient, ServiceError
 from cli.display import console, errors, follow, save
 from cli.doctor import examine, examine_model
 from cli.service import WORKER_APP, Address, Service, StartFailed, parts
-from s2edit_jobs.bootstrap import NotConfigured, build_services
+from cli.terminal import fail as _fail
+from cli.terminal import settings_with as _settings
+from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.keys import KeyRing
 from s2edit_jobs.settings import Settings
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 DEFAULT_URL = "http://127.0.0.1:8000"
-
-
-def _fail(message: str) -> NoReturn:
-    errors.print(f"s2edit: {message}", markup=False, soft_wrap=True)
-    raise typer.Exit(1)
-
-
-def _settings(**given: object) -> Settings:
-    """From the environment; what is given on the command line goes first."""
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        _fail("; ".join(f"S2EDIT_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+app.add_typer(keys.app, name="keys")
 
 
 @app.command()
@@ -53,13 +44,11 @@ def up(
 ) -> None:
     """Run the whole service on this machine, until Ctrl-C."""
     address = Address(host, port)
-    if not address.is_loopback and not allow_unauthenticated:
-        _fail(
-            f"{host} can be reached from other machines and the service knows no keys yet; --allow-unauthenticated does it anyway"
-        )
-    settings = _settings(data_dir=data_dir)
+    auth = _who_may_call(address, allow_unauthenticated)
+    settings = _settings(data_dir=data_dir, auth=auth)
     if "public_url" not in settings.model_fields_set:
-        settings = _settings(data_dir=data_dir, public_url=address.url)
+        settings = _settings(data_dir=data_dir, auth=auth, public_url=address.url)
+    _check_keys(settings, address)
     model = examine_model(settings)
     if model.verdict == "broken":
         _fail(model.text)
@@ -70,6 +59,24 @@ def up(
     try:
         service.run(stop=stop, ready=lambda: _banner(service), say=lambda text: errors.print(f"s2edit: {text}", markup=False))
     except (StartFailed, EmbeddedRedisError) as error:
+        _fail(str(error))
+
+
+def _who_may_call(address: Address, anybody: bool) -> str | None:
+    """What goes before the setting: beyond this machine it is keys, unless something else was said."""
+    if anybody:
+        return "open"
+    return None if address.is_loopback or _settings().auth != "auto" else "keys"
+
+
+def _check_keys(settings: Settings, address: Address) -> None:
+    try:
+        if settings.auth == "keys" and not KeyRing(build_artifacts(settings)).any_counts():
+            _fail(
+                f"there is no API key, and {address.host} may be reached by anybody: make one with `s2edit keys create`; "
+                "--allow-unauthenticated starts without any"
+            )
+    except ServiceUnavailable as error:
         _fail(str(error))
 
 
@@ -122,6 +129,7 @@ def edit(
     guidance_scale: float | None = None,
     seed: int | None = None,
     url: Annotated[str, typer.Option(help="The running service.")] = DEFAULT_URL,
+    api_key: Annotated[str | None, typer.Option(envvar="S2EDIT_API_KEY", show_envvar=True, help="Where it wants one.")] = None,
 ) -> None:
     """Ask a running service for one edit, and wait for it."""
     fields = {
@@ -136,7 +144,7 @@ def edit(
     }
     pictures = {"image": photo, "mask": mask, "edit_mask": edit_mask}
     try:
-        with EditClient(url) as client:
+        with EditClient(url, api_key=api_key) as client:
             location = client.post(
                 {name: str(value) for name, value in fields.items() if value is not None},
                 {name: path for name, path in pictures.items() if path is not None},

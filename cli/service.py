@@ -86,6 +86,7 @@ class Service:
             "S2EDIT_REDIS_URL": redis_url,
             "S2EDIT_DATA_DIR": str(self.settings.data_dir),
             "S2EDIT_PUBLIC_URL": self.settings.public_url,
+            "S2EDIT_AUTH": self.settings.auth,
             "PYTHONUNBUFFERED": "1",
         }
         return {**os.environ, **settled}

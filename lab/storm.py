@@ -19,20 +19,21 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import RedisError
 
-from lab.storm_app import App
-from lab.storm_control import Losses, control
+from lab.storm_app import App, wish
+from lab.storm_control import Losses, both_controls
+from lab.storm_engines import Cast, EngineName, Reference
 from lab.storm_history import Findings, History, Kept, check, outcomes_won, restart_seconds
-from lab.storm_points import POINTS
+from lab.storm_points import POINTS, read_diaries
 from lab.storm_processes import Scene, Troop, run_api, run_worker
 from lab.storm_receiver import Receiver
 from s2edit_jobs.bootstrap import Services, build_services
@@ -47,6 +48,8 @@ TICK_S = 0.02
 HORIZON = 0.9
 """Share of the edits over which the blows are spread; the rest is calm, and shows that all comes to its end."""
 POINTS_HORIZON = 0.7
+MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made in it
+"""Where everything is written, if there is such a place: SIGKILL loses nothing that was written, on a disk or in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Plan:
     seed: int
     workers: int = 4
     lease_s: float = 6.0
-    step_s: float = 0.002
+    cast: Cast = field(default_factory=Cast)
     patience_s: float = 120.0  # without any edit ending, after the last disturbance
 
     def blows(self) -> list[tuple[float, str]]:
@@ -104,9 +107,10 @@ class Result:
         counts = self.findings.counts()
         waits = restart_seconds(self.diary, self.killed)
         p99 = f"{_quantiles(waits)['p99']:.1f} s" if len(waits) > 1 else "unknown"
+        of_model = " of the shipped model" if self.plan.cast.name == "model" else ""
         learned = Counter(line["key"] for line in self.diary if line["what"] == "learned")
         return (
-            f"storm, seed {self.plan.seed}: {self.plan.jobs} edits, {self.kills} kills "
+            f"storm, seed {self.plan.seed}: {self.plan.jobs} edits{of_model}, {self.kills} kills "
             f"({len(self.points)} of {len(POINTS)} crash points): {counts['lost']} lost, {counts['duplicated']} duplicated, "
             f"{counts['wrong_owner']} with a wrong owner, {counts['out_of_order']} out of order; "
             f"{self.webhooks} webhooks told of their ends; "
@@ -137,8 +141,17 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
 
 
 class Storm:
-    def __init__(self, plan: Plan, folder: Path, redis: EmbeddedRedis, listener: socket.socket, receiver: Receiver) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        redis: EmbeddedRedis,
+        listener: socket.socket,
+        receiver: Receiver,
+        progress: Path | None = None,
+    ) -> None:
         self._plan = plan
+        self._progress = progress
         self._receiver = receiver
         self._redis = redis
         self._rng = random.Random(plan.seed)
@@ -154,19 +167,21 @@ class Storm:
             webhook_secrets=SecretStr(receiver.secret),
             webhook_allow_private=True,
         )
-        self._scene = Scene(self._settings, folder, steps=4, step_s=plan.step_s)
+        self._scene = Scene(self._settings, folder, plan.cast)
         self._scene.armed.mkdir()
         self._scene.diaries.mkdir()
         self._listener = listener
         self._services: Services = build_services(self._settings)
-        self._troop = Troop()
-        self._app = App(self._settings.public_url, plan.seed, plan.jobs, receiver.url)
+        self._troop = Troop(plan.cast)
+        self._app = App(self._settings.public_url, plan.seed, plan.jobs, receiver.url, plan.cast, self._reference())
+        self._app.within = min(self._app.within, 8 + plan.jobs // 10)  # else a short storm has been asked for before it begins
         self._paused: dict[str, float] = {}
         self._killed: dict[int, float] = {}
         self._dealt: Counter[str] = Counter()
+        self._owed: deque[str] = deque()  # kills that found nobody, or a point that is still armed
 
     def run(self) -> Result:
-        began = time.monotonic()
+        self._began = time.monotonic()
         try:
             self._troop.add("api", run_api, self._scene, self._listener)
             for number in range(self._plan.workers):
@@ -176,7 +191,7 @@ class Storm:
             self._app.stop()
         finally:
             self._troop.stop()
-        diary = self._diary()
+        diary = read_diaries(self._scene.diaries)
         history = History(self._app.asked, self._app.seen, self._kept(diary), self._app.heard)
         findings = check(history)
         findings.lost += self._app.unexpected
@@ -194,14 +209,21 @@ class Storm:
             killed={**self._killed, **crashes},
             blows=self._dealt,
             webhooks=sum(self._receiver.told.values()),
-            took_s=time.monotonic() - began,
+            took_s=time.monotonic() - self._began,
             answers_s=self._app.answers,
         )
+
+    def _reference(self) -> dict[int, str]:
+        """What must come out: digests of the pictures of an undisturbed run, by the number of the edit."""
+        reference = Reference(self._plan.cast, self._settings)
+        one_prompt = self._plan.cast.one_prompt
+        wishes = [wish(self._plan.seed, number, one_prompt=one_prompt) for number in range(self._plan.jobs)]
+        return {one.number: reference.result(one.prompt, one.inputs) for one in wishes}
 
     def _rage(self) -> None:
         """Deal the blows while the edits go on, then wait until all are over, or for `patience_s` without anything new."""
         blows = self._plan.blows()
-        next_blow, over, told, since = 0, -1, -1, time.monotonic()
+        next_blow, over, told, since, shown = 0, -1, -1, time.monotonic(), 0.0
         while (
             not (self._app.finished and next_blow == len(blows) and not self._untold())
             and time.monotonic() - since < self._plan.patience_s
@@ -211,8 +233,27 @@ class Storm:
             if next_blow < len(blows) and over >= blows[next_blow][0] * self._plan.jobs:
                 self._deal(blows[next_blow][1])
                 next_blow += 1
+            elif self._owed and over < HORIZON * self._plan.jobs:
+                self._deal(self._owed.popleft())
+            if time.monotonic() - shown > 1.0:
+                shown = time.monotonic()
+                self._show()
             self._mend()
             time.sleep(TICK_S)
+
+    def _show(self) -> None:
+        """For whoever waits: a storm in the background says how far it is."""
+        if self._progress is not None:
+            kills = sum(count for blow, count in self._dealt.items() if blow.startswith("kill"))
+            said = {
+                "asked": len(self._app.asked),
+                "over": self._app.over,
+                "told": len(self._receiver.told),
+                "kills": kills,  # besides those at crash points
+                "armed": len(list(self._scene.armed.iterdir())),
+                "seconds": round(time.monotonic() - self._began),
+            }
+            self._progress.write_text(json.dumps(said) + "\n")
 
     def _untold(self) -> list[str]:
         """The edits whose end no webhook has told."""
@@ -229,12 +270,17 @@ class Storm:
     def _deal(self, blow: str) -> None:
         kind, _, what = blow.partition(" ")
         if kind == "point":
-            (self._scene.armed / what).touch()
+            armed = self._scene.armed / what
+            if armed.exists():
+                self._owed.append("kill worker")
+            armed.touch()
             return
         if blow == "kill redis":
             os.kill(self._redis.pid, signal.SIGKILL)
         elif kind in ("kill", "stop", "pause"):
             if not self._strike(kind, what):
+                if kind == "kill":
+                    self._owed.append(blow)
                 return
         else:
             try:
@@ -267,9 +313,6 @@ class Storm:
                 for job in self._app.open_jobs():
                     self._services.queue.ring(job)
 
-    def _diary(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for path in self._scene.diaries.iterdir() for line in path.read_text().splitlines()]
-
     def _kept(self, diary: Sequence[dict[str, Any]]) -> list[Kept]:
         artifacts, won = self._services.artifacts, outcomes_won(diary)
         kept = []
@@ -293,14 +336,16 @@ class Storm:
         return kept
 
 
-def storm(plan: Plan) -> Result:
+def storm(plan: Plan, *, folder: Path | None = None, progress: Path | None = None) -> Result:
+    """In a new folder below `folder`; how far it is stands in the file `progress`."""
+    folder = folder or (MEMORY if os.access(MEMORY, os.W_OK) else None)
     with (
-        tempfile.TemporaryDirectory(prefix="storm-") as name,
+        tempfile.TemporaryDirectory(prefix="storm-", dir=folder) as name,
         EmbeddedRedis(Path(name) / "redis") as redis,
         socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
         Receiver() as receiver,
     ):
-        return Storm(plan, Path(name), redis, listener, receiver).run()
+        return Storm(plan, Path(name), redis, listener, receiver, progress).run()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -309,21 +354,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--engine", choices=get_args(EngineName), default="fake", help="model: the shipped one, cut to few steps")
     parser.add_argument("--lease", type=float, default=6.0, help="seconds; the service's own default is 6")
     parser.add_argument(
         "--control", action="store_true", help="then as many kills on plain Celery tasks, without and with an emptied Redis"
     )
     parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
     parser.add_argument("--history", type=Path, help="where all that was seen and kept goes, as JSON")
+    parser.add_argument("--folder", type=Path, help="where the storm's own folder is made; by default in memory")
+    parser.add_argument("--progress", type=Path, help="a file that says every second how far the storm is, as JSON")
     given = parser.parse_args(arguments)
-    plan = Plan(given.jobs, given.kills, given.seed, workers=given.workers, lease_s=given.lease)
-    result = storm(plan)
+    plan = Plan(given.jobs, given.kills, given.seed, workers=given.workers, lease_s=given.lease, cast=Cast(given.engine))
+    result = storm(plan, folder=given.folder, progress=given.progress)
     print(result.line(), flush=True)
     losses: list[Losses] = []
-    for empty in (False, True) if given.control else ():
-        work_s = 12 * plan.step_s
-        losses.append(control(jobs=plan.jobs, kills=plan.kills, seed=plan.seed, workers=plan.workers, work_s=work_s, empty=empty))
-        print(losses[-1].line(), flush=True)
+    if given.control:
+        losses = both_controls(jobs=plan.jobs, kills=plan.kills, seed=plan.seed, workers=plan.workers, step_s=plan.cast.step_s)
     if given.out:
         given.out.write_text(json.dumps({**result.to_dict(), "control": [one.line() for one in losses]}, indent=1) + "\n")
     if given.history:

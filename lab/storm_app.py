@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import httpx
 import numpy as np
 from PIL import Image, ImageDraw
 
+from lab.storm_engines import Cast
 from lab.storm_history import OVER, Asked, Heard, Seen
-from s2edit_core.spec import EditRequest
 from worker.engine import EditInputs
-from worker.fake_engine import FakeEngine
 
 SIDE_PX = 64
 EDITS_PER_PHOTO = 6
+USERS = 8
 COLOURS = ("red", "black", "blond", "brown", "white", "grey")
 CANCELED = 0.03
 """Share of the edits that the app cancels again."""
+LOOK_S = 0.3
+"""Pause between two looks at everything that is open: looking is most of what the API does in a storm."""
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -46,25 +47,26 @@ class Wish:
     cancel: bool
 
     @property
+    def inputs(self) -> EditInputs:
+        return EditInputs(self.image, self.mask)
+
+    @property
     def key(self) -> str:
         return f"storm-{self.number}"
 
-    def result(self) -> str:
-        """Digest of the picture that must come out."""
-        made = FakeEngine().result(EditRequest(prompt=self.prompt), EditInputs(self.image, self.mask))
-        return hashlib.sha256(made).hexdigest()
 
-
-def wish(seed: int, number: int, users: int) -> Wish:
+def wish(seed: int, number: int, users: int = USERS, *, one_prompt: bool = False) -> Wish:
+    """With `one_prompt`, the edits of one photo ask for the same."""
     rng = random.Random(f"{seed} {number}")
-    user = number % users
-    photo = np.random.default_rng([seed, user, number // (users * EDITS_PER_PHOTO)])
+    user, batch = number % users, number // (users * EDITS_PER_PHOTO)
+    photo = np.random.default_rng([seed, user, batch])
+    colour = random.Random(f"{seed} {user} {batch}").choice(COLOURS) if one_prompt else rng.choice(COLOURS)
     mask = Image.new("L", (SIDE_PX, SIDE_PX), 0)
     ImageDraw.Draw(mask).ellipse([16, 16, 48, 48], fill=255)
     return Wish(
         number=number,
         user=f"user-{user}",
-        prompt=f"a photo of a woman with {rng.choice(COLOURS)} hair",
+        prompt=f"a photo of a woman with {colour} hair",
         image=_png(Image.fromarray(photo.integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8))),
         mask=_png(mask),
         cancel=rng.random() < CANCELED,
@@ -82,9 +84,10 @@ class App:
     seed: int
     jobs: int
     webhook_url: str
-    users: int = 8
-    askers: int = 3
-    within: int = 64
+    cast: Cast
+    results: Mapping[int, str]  # digest of the picture that must come out, by the number of the wish
+    askers: int = 4
+    within: int = 96
     asked: list[Asked] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
@@ -94,6 +97,7 @@ class App:
     def __post_init__(self) -> None:
         self._numbers = deque(range(self.jobs))
         self._open: dict[str, Asked] = {}
+        self._followed: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask_on, daemon=True) for _ in range(self.askers)]
@@ -132,12 +136,12 @@ class App:
                     number = self._numbers.popleft()
                 except IndexError:
                     return
-                self._ask(http, wish(self.seed, number, self.users))
+                self._ask(http, wish(self.seed, number, one_prompt=self.cast.one_prompt))
 
     def _ask(self, http: httpx.Client, wanted: Wish) -> None:
         began = time.monotonic()
         files = {"image": ("photo.png", wanted.image), "mask": ("mask.png", wanted.mask)}
-        form = {"prompt": wanted.prompt, "webhook_url": self.webhook_url}
+        form = {"prompt": wanted.prompt, "webhook_url": self.webhook_url, **self.cast.form}
         headers = {"S2Edit-User": wanted.user, "Idempotency-Key": wanted.key}
         while not self._stop.is_set():
             answer = _try(lambda: http.post("/edits", data=form, files=files, headers=headers))
@@ -153,7 +157,7 @@ class App:
         job = str(answer.json()["id"])
         if wanted.cancel:
             self._cancel(http, job, wanted.user)
-        asked = Asked(wanted.key, wanted.user, job, canceled=wanted.cancel, result=wanted.result())
+        asked = Asked(wanted.key, wanted.user, job, canceled=wanted.cancel, result=self.results[wanted.number])
         with self._lock:
             self.asked.append(asked)
             self._open[job] = asked
@@ -173,7 +177,7 @@ class App:
                     if self._stop.is_set():
                         return
                     self._look(http, self._open[job], rng)
-                time.sleep(0.02)
+                self._stop.wait(LOOK_S)
 
     def _look(self, http: httpx.Client, asked: Asked, rng: random.Random) -> None:
         if rng.random() < 0.02:
@@ -197,8 +201,9 @@ class App:
     def _follow(self, http: httpx.Client, job: str) -> None:
         """To the edit's end, over as many connections as it takes."""
         asked = self._open.get(job)
-        if asked is None or any(event.job == job for event in self.heard):
+        if asked is None or job in self._followed:
             return
+        self._followed.add(job)
         last: Heard | None = None
         while not self._stop.is_set() and (last is None or last.state not in OVER):
             headers = {"S2Edit-User": asked.user} | ({"Last-Event-ID": str(last.sequence)} if last else {})

@@ -1,19 +1,25 @@
 """The control arm: the same kills on plain Celery tasks, with `acks_late` and all that its documentation recommends, and no more.
 
+`python -m lab.storm --control` runs it after a storm, `python -m lab.storm_control` alone.
+
 A task works as long as an edit of the storm and then writes its line into a file: that is its effect. What is missing in the file
 at the end was lost, and what stands there twice was repeated.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from celery import Celery
@@ -30,8 +36,10 @@ TASK = "control.work"
 @dataclass(frozen=True, slots=True)
 class Losses:
     jobs: int
-    kills: int
+    kills: int  # that happened: none after the last effect
     emptied: bool
+    work_s: float
+    visibility_timeout_s: float
     lost: int
     repeated: int
 
@@ -98,23 +106,34 @@ def control(
             sender = control_app(redis.url, visibility_timeout_s=visibility_timeout_s)
             for job in range(jobs):
                 sender.send_task(TASK, args=(job,))
-            _kill_and_wait(folder, redis, troop, rng, jobs=jobs, kills=kills, empty=empty, idle_s=idle_s)
+            killed = _kill_and_wait(folder, redis, troop, rng, jobs=jobs, kills=kills, empty=empty, idle_s=idle_s)
         finally:
             troop.stop()
         done = Counter((folder / "effects").read_text().split())
-    return Losses(jobs, kills, empty, lost=jobs - len(done), repeated=sum(done.values()) - len(done))
+    lost, repeated = jobs - len(done), done.total() - len(done)
+    return Losses(jobs, killed, empty, work_s, visibility_timeout_s, lost=lost, repeated=repeated)
+
+
+def both_controls(*, jobs: int, kills: int, seed: int, workers: int, step_s: float) -> list[Losses]:
+    """Without and with an emptied Redis; a task lasts as long as the twelve steps of a storm's edit."""
+    losses = []
+    for empty in (False, True):
+        losses.append(control(jobs=jobs, kills=kills, seed=seed, workers=workers, work_s=12 * step_s, empty=empty))
+        print(losses[-1].line(), flush=True)
+    return losses
 
 
 def _kill_and_wait(
     folder: Path, redis: EmbeddedRedis, troop: Troop, rng: random.Random, *, jobs: int, kills: int, empty: bool, idle_s: float
-) -> None:
+) -> int:
+    """How often something was killed."""
     killed, before, since = 0, -1, time.monotonic()
     while time.monotonic() - since < idle_s:
         effects = (folder / "effects").read_text().count("\n")
         if effects != before:
             before, since = effects, time.monotonic()
         if effects >= jobs:
-            return
+            break
         if killed < kills and effects >= 0.95 * jobs * killed / kills:
             killed += 1
             if killed % 20 == 10:
@@ -128,3 +147,23 @@ def _kill_and_wait(
         redis.restart_if_dead()
         troop.restart_dead()
         time.sleep(0.02)
+    return killed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m lab.storm_control", description="a storm over plain Celery tasks")
+    parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--step", type=float, default=0.002, help="seconds; a task lasts twelve")
+    parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
+    given = parser.parse_args(arguments)
+    losses = both_controls(jobs=given.jobs, kills=given.kills, seed=given.seed, workers=given.workers, step_s=given.step)
+    if given.out:
+        given.out.write_text(json.dumps([{"line": one.line(), **asdict(one)} for one in losses], indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -170,14 +170,18 @@ def outcomes_won(diary: Iterable[Mapping[str, Any]]) -> Counter[str]:
 
 def restart_seconds(diary: Sequence[Mapping[str, Any]], kills: Mapping[int, float]) -> list[float]:
     """For each killed process (id → time) that was working on a job: seconds until that job was claimed again."""
-    lines = sorted((line for line in diary if line["what"] in ("claim", "left")), key=lambda line: line["at"])
+    of_pid: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    of_job: dict[str, list[float]] = defaultdict(list)  # its claims
+    for line in sorted((line for line in diary if line["what"] in ("claim", "left")), key=lambda line: line["at"]):
+        of_pid[line["pid"]].append(line)
+        if line["what"] == "claim":
+            of_job[line["job"]].append(line["at"])
     waits = []
     for pid, killed_at in kills.items():
-        last = next((line for line in reversed(lines) if line["pid"] == pid and line["at"] <= killed_at), None)
+        last = next((line for line in reversed(of_pid[pid]) if line["at"] <= killed_at), None)
         if last is None or last["what"] == "left":
             continue
-        later = (line for line in lines if line["job"] == last["job"] and line["at"] > killed_at)
-        again = next((line["at"] for line in later if line["what"] == "claim"), None)
+        again = next((at for at in of_job[last["job"]] if at > killed_at), None)
         if again is not None:
             waits.append(again - killed_at)
     return waits

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from lab.storm_engines import Cast
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.settings import Settings
 
-_PRELOAD = ["lab.storm_processes", "celery.apps.worker", "celery.bin.worker", "celery.worker.consumer", "kombu.transport.redis"]
-_PRELOAD += ["worker.process", "worker.fake_engine", "lab.storm_points", "lab.storm_control", "api.app", "uvicorn"]
+_PRELOAD = ["lab.storm_processes", "celery.apps.worker", "celery.bin.celery", "celery.worker.consumer", "kombu.transport.redis"]
+_PRELOAD += ["worker.process", "worker.fake_engine", "lab.storm_points", "api.app", "uvicorn"]
+_PRELOAD += ["lab.storm_app", "lab.storm_history", "lab.storm_receiver"]  # each process imports the module that was run
+_PRELOAD += ["s2edit_jobs.redis_store", "s2edit_jobs.filesystem_artifacts", "uvicorn.lifespan.on", "uvicorn.protocols.http.auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,8 @@ class Scene:
 
     settings: Settings
     folder: Path
-    steps: int  # of the fake engine, per phase
-    step_s: float
+    cast: Cast
+    visibility_timeout_s: float | None = None  # the service's own, if it is not given
 
     @property
     def armed(self) -> Path:
@@ -45,9 +48,8 @@ def _quiet(scene: Scene, name: str) -> None:
 
 
 def run_worker(scene: Scene, number: int) -> None:
-    """The shipped worker process, with the fake engine and with crash points before its ports."""
+    """The shipped worker process, with the scene's engine and with crash points before its ports."""
     from lab.storm_points import CrashPoints, Diary, with_crash_points
-    from worker.fake_engine import FakeEngine
     from worker.process import WorkerProcess
 
     _quiet(scene, "worker")
@@ -56,10 +58,9 @@ def run_worker(scene: Scene, number: int) -> None:
     def build(settings: Settings) -> Services:
         return with_crash_points(build_services(settings), points)
 
-    def load_engine(_: Settings) -> FakeEngine:
-        return FakeEngine(steps=scene.steps, step_s=scene.step_s, checkpoint_every=2)
-
-    app = WorkerProcess(scene.settings, load_engine, build).app
+    app = WorkerProcess(scene.settings, scene.cast.load, build).app
+    if scene.visibility_timeout_s is not None:
+        app.conf.broker_transport_options |= {"visibility_timeout": scene.visibility_timeout_s}
     app.worker_main(["worker", "--without-mingle", "--without-gossip", "--loglevel", "WARNING", "--hostname", f"w{number}@storm"])
 
 
@@ -80,9 +81,10 @@ def run_api(scene: Scene, listener: socket.socket) -> None:
 class Troop:
     """Processes that are to be there: whichever has died is started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, cast: Cast | None = None) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(_PRELOAD)
+        with_torch = ["worker.s2edit_engine"] if cast is not None and cast.name == "model" else []
+        self._context.set_forkserver_preload(_PRELOAD + with_torch)
         self._members: dict[str, tuple[Callable[[], ForkServerProcess], ForkServerProcess]] = {}
         self._paused: set[str] = set()
 

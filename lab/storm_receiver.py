@@ -23,7 +23,10 @@ class Receiver:
 
         class Hook(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # its sender was killed over it
+                    return
                 self.send_response(204 if receiver.take(body, dict(self.headers)) else 400)
                 self.end_headers()
 

@@ -22,9 +22,9 @@ from torch import Tensor
 from s2edit_core.attention import CrossLayer
 from s2edit_core.errors import ArtifactMismatch, PromptInvalid
 from s2edit_core.prompts import checked_placeholder
-from s2edit_core.spec import PLACEHOLDER, LearningMode
+from s2edit_core.spec import CONCEPT_FORMAT, PLACEHOLDER, LearningMode
 
-FORMAT = "s2edit-concept-2"
+FORMAT = CONCEPT_FORMAT
 
 
 @dataclass(frozen=True, eq=False)

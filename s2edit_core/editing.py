@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 
 import torch
@@ -17,6 +18,16 @@ from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import InjectionOptions, Progress
 
 
+def varied(noise: Tensor, where: Tensor, seed: int, amount: float) -> Tensor:
+    """The start noise `(c, h, w)`, mixed with fresh noise where `where` `(h, w)` is 1: another draw of the same edit.
+
+    Sampling at η = 0 draws nothing, so this is where variants differ. `amount` 0..1 is how much is fresh; the variance stays.
+    """
+    drawn = torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed)).to(noise)
+    mixed = math.sqrt(1 - amount**2) * noise + amount * drawn
+    return noise + where.to(noise) * (mixed - noise)
+
+
 def edit(
     backbone: Backbone,
     inversion: Inversion,
@@ -26,16 +37,18 @@ def edit(
     guide: SourceGuide | None = None,
     *,
     first: int = 0,
+    start: Tensor | None = None,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """Sample from the inversion's start noise with `target` as the prompt; the edited latent `(c, h, w)`.
 
     Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings, plus its residuals. With a
-    `guide`, attention is read from the source. `first` steps are left out: sampling starts that far back along the path.
+    `guide`, attention is read from the source. `first` steps are left out: sampling starts that far back along the path, or at
+    `start` `(c, h, w)` instead of the path's own latent.
     Raises `OptionInvalid` for an inversion of tier `direct` where nothing is read.
     """
     (guide.options if guide else InjectionOptions()).check_tier(inversion.tier)
     schedule, steps = backbone.schedule, inversion.steps
-    z = inversion.path[steps - first]
+    z = inversion.path[steps - first] if start is None else start
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
     for i, t in enumerate(schedule.timesteps(steps)[first:], first):
         with torch.no_grad():

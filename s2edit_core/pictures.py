@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
 
@@ -19,8 +19,28 @@ ASPECT_TOLERANCE = 0.01
 """A mask whose aspect differs by less than this share is taken as a mask of the same frame at another scale."""
 
 
-def _open(data: bytes, field: str) -> Image.Image:
-    """Decode the first frame, upright. Raises `ImageInvalid` for whatever is not a sound PNG, JPEG or WebP."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
+SIDEWAYS = frozenset(TURNS[orientation] for orientation in (5, 6, 7, 8))
+HEAVY_PIXELS = 12_000_000
+STRIP_PIXELS = 1_000_000
+
+
+def _open(data: bytes, field: str) -> tuple[Image.Image, Image.Transpose | None]:
+    """Decode the first frame as it is stored, and say how to turn it upright.
+
+    Turning, like every other change of the pixels, is left for later: a picture of the largest size fits in memory once.
+    Raises `ImageInvalid` for whatever is not a sound PNG, JPEG or WebP, `MemoryError` where memory does not suffice.
+    """
+    picture = None
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)  # reads the header only
         width, height = picture.size
@@ -31,31 +51,59 @@ def _open(data: bytes, field: str) -> Image.Image:
                 reason="image_too_large",
             )
         picture.load()
-        return ImageOps.exif_transpose(picture)
+        return picture, TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageInvalid(
             f"the {field} has more than {MAX_PIXELS / 1e6:.0f} megapixels", field=field, reason="image_too_large"
         ) from error
     except UnidentifiedImageError as error:
         raise ImageInvalid(f"the {field} is not a PNG, JPEG or WebP image", field=field, reason="image_format") from error
-    except ImageInvalid:
+    except (ImageInvalid, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
+        if picture is not None and _is_heavy(picture):
+            message = f"the {field} is damaged, or too large for a progressive JPEG: send it as a baseline JPEG"
+            raise ImageInvalid(message, field=field, reason="image_too_costly") from error
         raise ImageInvalid(f"the {field} is damaged or cut off", field=field, reason="image_damaged") from error
 
 
+def _is_heavy(picture: Image.Image) -> bool:
+    """A progressive JPEG is held in memory three times over while it is decoded; want of memory looks like damage then."""
+    return bool(picture.info.get("progressive")) and picture.width * picture.height > HEAVY_PIXELS
+
+
 def decode_photo(data: bytes) -> Image.Image:
-    """The photo as sRGB `RGB`, upright; alpha is laid on white. Raises `ImageInvalid`."""
-    picture = _open(data, "image")
+    """The photo as sRGB `RGB`, upright; alpha is laid on white. Nothing else of the file is left. Raises `ImageInvalid`."""
+    picture, turn = _photo(data)
+    colours = _in_srgb(picture)
+    if turn is not None:
+        colours = colours.transpose(turn)
+    colours.info = {}
+    return colours
+
+
+def check_photo(data: bytes) -> tuple[int, int]:
+    """Width and height of what `decode_photo` makes of the same bytes, for half its memory. Raises `ImageInvalid`."""
+    picture, turn = _photo(data)
+    _in_srgb(picture.crop((0, 0, 1, 1)))  # whether its colours can be read at all
+    return picture.size[::-1] if turn in SIDEWAYS else picture.size
+
+
+def _photo(data: bytes) -> tuple[Image.Image, Image.Transpose | None]:
+    picture, turn = _open(data, "image")
     if min(picture.size) < MIN_SIDE:
         raise ImageInvalid(
             f"the image is {picture.width}×{picture.height}; each side needs {MIN_SIDE} pixels or more",
             field="image",
             reason="image_too_small",
         )
-    profile = picture.info.get("icc_profile")
-    if picture.mode == "CMYK" and not profile:
+    if picture.mode == "CMYK" and not picture.info.get("icc_profile"):
         raise ImageInvalid("the image is CMYK without a colour profile: send RGB", field="image", reason="image_mode")
+    return picture, turn
+
+
+def _in_srgb(picture: Image.Image) -> Image.Image:
+    profile = picture.info.get("icc_profile")
     colours, alpha = _parts(_in_8_bits(picture))
     if profile:
         colours = _to_srgb(colours, profile)
@@ -102,15 +150,10 @@ def decode_mask(data: bytes, size: tuple[int, int], field: str = "mask") -> Imag
     White marks the region. A mask with transparency and no black-and-white drawing marks it by its alpha. A mask of another
     size is resized (area average) where its aspect agrees with the photo's.
     """
-    picture = _in_8_bits(_open(data, field))
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        layered = picture.convert("RGBA")
-        alpha = layered.getchannel("A")
-        drawn = Image.alpha_composite(Image.new("RGBA", layered.size, "black"), layered).convert("L")
-        black, opaque = drawn.getextrema() == (0, 0), alpha.getextrema() == (255, 255)
-        mask = alpha if black and not opaque else drawn
-    else:
-        mask = picture.convert("L")
+    picture, turn = _open(data, field)
+    mask = _drawn(picture)
+    if turn is not None:
+        mask = mask.transpose(turn)
     if mask.size != size:
         aspect, wanted = mask.width / mask.height, size[0] / size[1]
         if abs(aspect / wanted - 1) > ASPECT_TOLERANCE:
@@ -120,12 +163,30 @@ def decode_mask(data: bytes, size: tuple[int, int], field: str = "mask") -> Imag
                 reason="mask_size",
             )
         mask = mask.resize(size, Image.Resampling.BOX)
-    inside = float((np.asarray(mask) >= 128).mean())
-    if inside == 0.0:
+    inside = sum(mask.histogram()[128:])
+    if inside == 0:
         raise MaskInvalid(f"the {field} is empty: paint the region white", field=field, reason="mask_empty")
-    if inside == 1.0:
+    if inside == mask.width * mask.height:
         raise MaskInvalid(f"the {field} covers the whole image: leave the rest black", field=field, reason="mask_full")
     return mask
+
+
+def _drawn(picture: Image.Image) -> Image.Image:
+    """What is drawn on black, as `L`; the alpha where nothing is. Strip by strip, for a mask may be as large as a photo."""
+    drawn, alpha = Image.new("L", picture.size), None
+    if picture.mode in ("RGBA", "LA", "PA") or ("transparency" in picture.info and not picture.mode.startswith("I")):
+        alpha = Image.new("L", picture.size)
+    rows = max(1, STRIP_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        strip = _in_8_bits(picture.crop((0, top, picture.width, min(top + rows, picture.height))))
+        if alpha is not None:
+            strip = strip.convert("RGBA")
+            alpha.paste(strip.getchannel("A"), (0, top))
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, "black"), strip)
+        drawn.paste(strip.convert("L"), (0, top))
+    if alpha is not None and drawn.getextrema() == (0, 0) and alpha.getextrema() != (255, 255):
+        return alpha
+    return drawn
 
 
 def encode_png(picture: Image.Image) -> bytes:

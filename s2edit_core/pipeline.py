@@ -34,7 +34,7 @@ from s2edit_core.backbone import Backbone
 from s2edit_core.canvas import INSIDE, Canvas, make_canvas, to_image
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import conditioned, leakage, prompt_gates, prompt_keys_values, tokenize
-from s2edit_core.editing import edit
+from s2edit_core.editing import edit, varied
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.injection import SourceGuide, source_guide
 from s2edit_core.inversion import Inversion, Source, invert
@@ -45,6 +45,8 @@ from s2edit_core.rows import Algorithm, Answers, Rows, evaluating, finish
 from s2edit_core.spec import PLACEHOLDER, PRESETS, InjectionOptions, InversionOptions, LearningOptions, Progress
 
 OnProgress = Callable[[Progress], None]
+VARIATION = 0.5
+"""Of the start noise: enough that two variants differ to the eye, little enough that they stay the photo's."""
 OutputType = Literal["pil", "np", "pt", "latent"]
 
 
@@ -54,6 +56,14 @@ class Attribute:
 
     concept: Concept
     region: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """Another draw of an edit: `amount` 0..1 of its start noise is drawn anew by `seed`, where the edit may change the photo."""
+
+    seed: int
+    amount: float = VARIATION
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,13 +195,14 @@ class S2EditPipeline:
         strength: float = 1.0,
         injection: InjectionOptions | None = None,
         source_prompt: str | None = None,
+        variation: Variation | None = None,
     ) -> Algorithm[Tensor]:
         """Editing as an algorithm over rows, for whoever drives several in shared passes. Ends with the edited latent.
 
         `strength`, above 0 and at most 1: how far back along the inverted path the edit starts; 1 is from the noise. Attributes act
         in the target alone, held to their regions whether [I] is `masked` or not. Attention `injection` needs the `source_prompt`
-        that the inversion was made with, where the inversion does not name it. Raises `ArtifactMismatch` for an inversion of
-        another model, photo or concept.
+        that the inversion was made with, where the inversion does not name it. A `variation` is another draw from the same
+        inversion, at full strength. Raises `ArtifactMismatch` for an inversion of another model, photo or concept.
         """
         concepts = self._concepts(concept, attributes)
         check_placeholders(prompt, concepts, field="prompt")
@@ -202,11 +213,18 @@ class S2EditPipeline:
         target = prompt_keys_values(self.backbone, prompt, concepts)
         gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
         first = inversion.steps - max(1, round(strength * inversion.steps))
+        start = None
+        if variation is not None:
+            if first > 0:
+                raise OptionInvalid("a variation starts from the noise: leave strength at 1", field="options.strength")
+            start = varied(inversion.path[-1], self._may_change(canvas), variation.seed, variation.amount)
         guide = None
         if injection is not None and injection.acts:
             described = source_prompt or inversion.facts.get("prompt")
             guide = self._guide(canvas, prompt, concept, injection, described, masked, tuple(concepts))
-        return edit(self.backbone, inversion, target, gates, tuple(self._concepts(concept).values()), guide, first=first)
+        return edit(
+            self.backbone, inversion, target, gates, tuple(self._concepts(concept).values()), guide, first=first, start=start
+        )
 
     def _guide(
         self,
@@ -221,8 +239,12 @@ class S2EditPipeline:
         if source_prompt is None:
             raise ValueError("attention injection needs the source_prompt that the inversion was made with")
         source = self.source(canvas, source_prompt, concept, masked=masked)
-        may_change = adaptive_avg_pool2d(canvas.mask(canvas.edit_mask)[None], self._latent_size(canvas))[0]
+        may_change = self._may_change(canvas)
         return source_guide(self.backbone, source, source_prompt, prompt, options, edit_mask=may_change, placeholders=placeholders)
+
+    def _may_change(self, canvas: Canvas) -> Tensor:
+        """The edit mask in cells of the latent `(h, w)`, 0..1."""
+        return adaptive_avg_pool2d(canvas.mask(canvas.edit_mask)[None], self._latent_size(canvas))[0]
 
     def source(self, canvas: Canvas, prompt: str, concept: Concept | None, *, masked: bool = True) -> Source:
         """The photo's side of an edit."""

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from s2edit_core.spec import PLACEHOLDER, EditRequest
+from s2edit_core.prompts import ResolvedReference
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningOptions, LearningRequest
 
 VERSION = 2
 """Of the algorithms: raised when the same inputs lead to another concept or inversion."""
@@ -55,19 +56,10 @@ def plan_edit(
     The target prompt enters neither name: any edit of the photo shares them.
     """
     preset = request.resolve()
-    concept = {
-        "version": VERSION,
-        "image": digest(image),
-        "mask": digest(mask),
-        "model": model,
-        "source_prompt": source_prompt,
-        "subject": subject,
-        "placeholder": PLACEHOLDER,
-        "learning": asdict(preset.learning),
-        "attribute_words": list(attribute_words),
-        "seed": request.seed,
-    }
-    concept_id = request.identity or f"c_{_name(concept)}"
+    reference = ResolvedReference(source_prompt, subject, PLACEHOLDER)
+    concept_id = request.identity or _concept_id(
+        reference, preset.learning, request.seed, image=image, mask=mask, model=model, attribute_words=attribute_words
+    )
     inversion = {
         "version": VERSION,
         "concept": concept_id,
@@ -81,3 +73,43 @@ def plan_edit(
         "inversion": asdict(preset.inversion),
     }
     return EditPlan(concept_id=concept_id, inversion_id=f"i_{_name(inversion)}")
+
+
+def plan_learning(
+    request: LearningRequest,
+    *,
+    image: bytes,
+    mask: bytes,
+    model: str,
+    reference: ResolvedReference,
+    attribute_words: Sequence[str] = (),
+) -> str:
+    """The id of the concept that `request` asks for; arguments as in `plan_edit`. An edit of the same photo finds it by that."""
+    learning = request.resolve().learning
+    return _concept_id(reference, learning, request.seed, image=image, mask=mask, model=model, attribute_words=attribute_words)
+
+
+def _concept_id(
+    reference: ResolvedReference,
+    learning: LearningOptions,
+    seed: int,
+    *,
+    image: bytes,
+    mask: bytes,
+    model: str,
+    attribute_words: Sequence[str],
+) -> str:
+    """`c_` for an identity, `a_` for an attribute."""
+    concept = {
+        "version": VERSION,
+        "image": digest(image),
+        "mask": digest(mask),
+        "model": model,
+        "source_prompt": reference.prompt,
+        "subject": reference.subject,
+        "placeholder": reference.placeholder,
+        "learning": asdict(learning),
+        "attribute_words": list(attribute_words),
+        "seed": seed,
+    }
+    return f"{'c' if reference.placeholder == PLACEHOLDER else 'a'}_{_name(concept)}"

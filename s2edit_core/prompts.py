@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from s2edit_core.errors import PromptInvalid
-from s2edit_core.spec import PLACEHOLDER, EditRequest
+from s2edit_core.errors import OptionInvalid, PromptInvalid
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest
 
 DEFAULT_SUBJECTS = ("woman", "man", "girl", "boy", "person", "face", "baby", "cat", "dog", "church")
 """The subject words of a model that brings no card (`s2edit.json`) of its own."""
@@ -22,6 +22,15 @@ class ResolvedPrompts:
     source: str
     target: str
     subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedReference:
+    """What a concept is learned by: `prompt` holds `placeholder` before `subject`."""
+
+    prompt: str
+    subject: str
+    placeholder: str
 
 
 def _find(word: str, text: str) -> re.Match[str] | None:
@@ -79,14 +88,16 @@ def known_subject(prompt: str, subjects: Sequence[str]) -> str:
     return min(found)[1]
 
 
-def resolve_prompts(request: EditRequest, subjects: Sequence[str]) -> ResolvedPrompts:
+def resolve_prompts(request: EditRequest, subjects: Sequence[str], worn: Sequence[tuple[str, str]] = ()) -> ResolvedPrompts:
     """Settle what `request` left open. `subjects` are the words that the model knows people by, most usual first.
 
-    Raises `PromptInvalid` when there is no subject, or when a prompt lacks it.
+    `worn` are placeholder and subject of each of its attributes. Raises `PromptInvalid` when there is no subject, or when a prompt
+    lacks it or an attribute; `OptionInvalid` when two attributes have one placeholder.
     """
+    attributes = _placed(request.prompt, worn)
     described = request.source_prompt or request.prompt
     check_placeholders(request.source_prompt or "", (PLACEHOLDER,), field="source_prompt")
-    check_placeholders(request.prompt, (PLACEHOLDER,), field="prompt")
+    check_placeholders(request.prompt, (PLACEHOLDER, *attributes), field="prompt")
     subject = request.subject if request.subject is not None else known_subject(described, subjects)
     source = request.source_prompt or f"a photo of a {subject}"
     return ResolvedPrompts(
@@ -94,6 +105,59 @@ def resolve_prompts(request: EditRequest, subjects: Sequence[str]) -> ResolvedPr
         target=with_placeholder(request.prompt, subject, field="prompt"),
         subject=subject,
     )
+
+
+def _placed(prompt: str, worn: Sequence[tuple[str, str]]) -> list[str]:
+    """The placeholders of `worn`, each of which `prompt` holds."""
+    names = [placeholder for placeholder, _ in worn]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise OptionInvalid(
+            f"two of the attributes are written {twice}: learn one of them under another placeholder, such as [B]",
+            field="attributes",
+            reason="placeholder_repeated",
+        )
+    for placeholder, subject in worn:
+        if placeholder not in prompt:
+            raise PromptInvalid(
+                f"the prompt does not say where the attribute goes: write {placeholder} {subject}",
+                field="prompt",
+                reason="placeholder_missing",
+            )
+    return names
+
+
+def resolve_reference(request: LearningRequest, subjects: Sequence[str]) -> ResolvedReference:
+    """Settle what `request` left open; `subjects` as in `resolve_prompts`. Raises `PromptInvalid`."""
+    if request.kind == "attribute":
+        return _attribute_reference(request.prompt, request.subject)
+    check_placeholders(request.prompt, (PLACEHOLDER,), field="prompt")
+    subject = request.subject if request.subject is not None else known_subject(request.prompt, subjects)
+    return ResolvedReference(with_placeholder(request.prompt, subject, field="prompt"), subject, PLACEHOLDER)
+
+
+def _attribute_reference(prompt: str, subject: str | None) -> ResolvedReference:
+    found = list(dict.fromkeys(PLACEHOLDERS.findall(prompt)))
+    if not found:
+        raise PromptInvalid(
+            "the prompt does not say which word is learned: write [A] before it, as in “a woman with [A] makeup”",
+            field="prompt",
+            reason="placeholder_missing",
+        )
+    if len(found) > 1 or found[0] == PLACEHOLDER:
+        raise PromptInvalid(
+            f"the prompt of an attribute holds one placeholder, and not {PLACEHOLDER}, which names identities: it has "
+            + ", ".join(found),
+            field="prompt",
+            reason="placeholder_invalid",
+        )
+    word = re.search(re.escape(found[0]) + r"\s+(\w[\w'-]*)", prompt)
+    if word is None or (subject is not None and subject.lower() != word[1].lower()):
+        raise PromptInvalid(
+            f"the word after {found[0]} is the attribute's subject: write it as in “a woman with {found[0]} makeup”",
+            field="prompt" if word is None else "subject",
+            reason="subject_unknown" if word is None else "subject_not_in_prompt",
+        )
+    return ResolvedReference(prompt, word[1], found[0])
 
 
 def changed_words(source: str, target: str) -> tuple[str, ...]:

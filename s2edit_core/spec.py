@@ -20,11 +20,18 @@ InjectionMode = Literal["replace", "refine"]
 Blend = Literal["none", "words", "edit_mask"]
 PresetName = Literal["paper", "balanced", "instant"]
 Phase = Literal["preparing", "learning", "inverting", "editing", "finishing"]
+ConceptKind = Literal["identity", "attribute"]
 
 PLACEHOLDER = "[I]"
 """How the identity token is written in prompts."""
 ATTRIBUTE = "[A]"
 """How the token of a learned attribute is written, unless it is given another name."""
+CONCEPT_FORMAT = "s2edit-concept-2"
+"""What a file of a concept says that it is."""
+MAX_VARIANTS = 8
+"""Of one edit: each is a whole sampling."""
+MAX_ATTRIBUTES = 4
+"""Of one edit: each is a further pass of the text encoder, and a prompt has few tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,22 +224,22 @@ class EditRequest:
     source_prompt: str | None = None
     subject: str | None = None
     identity: str | None = None  # the id of a concept learned before, in place of learning one
+    attributes: tuple[str, ...] = ()  # ids of attributes learned before, whose placeholders the prompt holds
     preset: PresetName = "balanced"
     steps: int | None = None
     guidance_scale: float | None = None
     seed: int = 0
+    variants: int = 1  # pictures of one inversion: the edit itself, then others that start from partly fresh noise
 
     def __post_init__(self) -> None:
         for name in ("prompt", "source_prompt"):
-            text = getattr(self, name)
-            if text is not None and not (isinstance(text, str) and text.strip()):
-                raise PromptInvalid(f"the {name} is empty: say what the picture should show", field=name, reason="prompt_empty")
-        if self.subject is not None and len(self.subject.split()) != 1:
-            raise PromptInvalid("the subject must be one word of the prompt", field="subject", reason="subject_invalid")
-        if self.preset not in PRESETS:
-            raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {self.preset!r}", field="preset")
-        if not (isinstance(self.seed, int) and 0 <= self.seed < 2**63):
-            raise OptionInvalid("seed must lie between 0 and 2^63 − 1", field="seed")
+            _check_prompt(name, getattr(self, name))
+        _check("variants", self.variants, 1, MAX_VARIANTS)
+        _check_common(self.subject, self.preset, self.seed)
+        if len(self.attributes) > MAX_ATTRIBUTES:
+            raise OptionInvalid(f"at most {MAX_ATTRIBUTES} attributes fit into one edit", field="attributes")
+        if len(set(self.attributes)) < len(self.attributes):
+            raise OptionInvalid("an attribute was named twice: name it once", field="attributes", reason="attribute_repeated")
         self.resolve()
 
     def resolve(self) -> Preset:
@@ -245,16 +252,66 @@ class EditRequest:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """JSON values."""
+        return {**asdict(self), "attributes": list(self.attributes)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EditRequest:
         """Refuses what it does not know, so that a misspelt option is an error and not a default."""
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise OptionInvalid(
-                f"unknown option {unknown[0]!r}; known are {', '.join(sorted(known))}",
-                field=unknown[0],
-                reason="option_unknown",
-            )
+        _check_known(values, {field.name for field in fields(cls)})
+        return cls(**{**values, "attributes": tuple(values.get("attributes", ()))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningRequest:
+    """One concept, to be learned ahead of any edit. The photo travels as bytes beside it.
+
+    `prompt` says what the photo shows. That of an identity is an edit's source prompt; that of an attribute holds the attribute's
+    placeholder before the word for it ("a woman with [A] makeup"), which is its subject. `name` is for people.
+    """
+
+    kind: ConceptKind
+    prompt: str
+    subject: str | None = None
+    name: str | None = None
+    preset: PresetName = "balanced"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(ConceptKind):
+            raise OptionInvalid(f"kind must be one of {', '.join(get_args(ConceptKind))}", field="kind")
+        _check_prompt("prompt", self.prompt)
+        _check_common(self.subject, self.preset, self.seed)
+
+    def resolve(self) -> Preset:
+        return PRESETS[self.preset]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LearningRequest:
+        """Refuses what it does not know, as `EditRequest.from_dict`."""
+        _check_known(values, {field.name for field in fields(cls)})
         return cls(**values)
+
+
+def _check_prompt(name: str, text: object) -> None:
+    if text is not None and not (isinstance(text, str) and text.strip()):
+        raise PromptInvalid(f"the {name} is empty: say what the picture should show", field=name, reason="prompt_empty")
+
+
+def _check_common(subject: str | None, preset: str, seed: int) -> None:
+    if subject is not None and len(subject.split()) != 1:
+        raise PromptInvalid("the subject must be one word of the prompt", field="subject", reason="subject_invalid")
+    if preset not in PRESETS:
+        raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}", field="preset")
+    if not (isinstance(seed, int) and 0 <= seed < 2**63):
+        raise OptionInvalid("seed must lie between 0 and 2^63 − 1", field="seed")
+
+
+def _check_known(values: Mapping[str, Any], known: set[str]) -> None:
+    if unknown := sorted(set(values) - known):
+        raise OptionInvalid(
+            f"unknown option {unknown[0]!r}; known are {', '.join(sorted(known))}", field=unknown[0], reason="option_unknown"
+        )

@@ -27,8 +27,19 @@ from s2edit_jobs.record import Owner
 log = structlog.get_logger(__name__)
 
 Action = Literal[
-    "edit.accept", "edit.refuse", "edit.cancel", "edit.end", "edit.erase", "identity.learn", "identity.erase", "user.erase"
+    "edit.accept",
+    "edit.refuse",
+    "edit.cancel",
+    "edit.end",
+    "edit.erase",
+    "identity.learn",
+    "identity.import",
+    "identity.erase",
+    "attribute.learn",
+    "attribute.erase",
+    "user.erase",
 ]
+"""An edit is any job here, as under `/edits`: also a learning."""
 FIRST = "0" * 64
 """What the first line of a file names as the line before it."""
 TAIL_BYTES = 4096
@@ -37,7 +48,7 @@ TAIL_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line. `what` is the id of an edit or identity, None for a user as a whole; `outcome` a state or a problem's code."""
+    """One line. `what` is the id of an edit, identity or attribute, None for a user as a whole; `outcome` a state or a code."""
 
     at: float  # seconds since the epoch
     action: Action

@@ -1,4 +1,4 @@
-"""Erasing, so that no copy is left: one edit, one identity, or everything of a user, also while a worker is at it.
+"""Erasing, so that no copy is left: one edit, identity or attribute, or everything of a user, also while a worker is at it.
 
 Nobody has to be stopped for it. Whoever writes for a job looks afterwards whether the job's spec is still there, and takes the
 write back if not (`Jobs.put_for`); so the spec goes first, and what was written before is found by the sweep. What remains is a
@@ -20,7 +20,8 @@ from s2edit_core.plan import digest
 from s2edit_jobs.artifacts import concept_key, inversion_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound
-from s2edit_jobs.jobs import ERASING, EXPIRING, INVERSION_NOTE, JSON, PENDING, Jobs, erasing_key, expiring_key
+from s2edit_jobs.jobs import ERASING, EXPIRING, IDENTITY_ID, JSON, PENDING, Jobs, erasing_key, expiring_key
+from s2edit_jobs.library import CARDS, CONCEPT, INVERSIONS, Library
 from s2edit_jobs.record import Owner
 from s2edit_jobs.webhooks import OUTBOX
 
@@ -42,6 +43,7 @@ class Erased:
     objects: int
     edits: int
     identities: int
+    attributes: int
     disk_rewritten: bool  # whether Redis was allowed to write its files anew; else its own schedule does it
 
 
@@ -52,29 +54,52 @@ class Erasure:
         self._services = services
         self._artifacts = services.artifacts
         self._jobs = Jobs(services)
+        self._library = Library(services)
         self._clock = clock
 
     def edit(self, owner: Owner, edit_id: str) -> int:
-        """Everything of one edit but the identity that it has learned; how many objects. Raises `JobNotFound`."""
+        """Everything of one job but what it has learned; how many objects. Raises `JobNotFound`."""
         self._jobs.spec(owner, edit_id)
         objects = self._jobs.drop(owner, edit_id)
         self._services.audit.record("edit.erase", owner, edit_id, "erased")
         return objects
 
     def identity(self, owner: Owner, identity_id: str, *, outcome: str = "erased") -> int:
-        """A learned identity, its photo, and every inversion made with it; how many objects. Raises `IdentityNotFound`.
+        """An identity, its photo, and every inversion made with it; how many objects. Raises `IdentityNotFound`.
 
-        Edits that it was used for stay. An unfinished edit that names it fails.
+        Edits that it was used for stay. An unfinished edit that names it fails. May be repeated if it was cut short: what was
+        learned goes last.
         """
-        expires_at = self._jobs.identity(owner, identity_id).expires_at
+        concept = concept_key(owner, identity_id, CONCEPT)
+        try:
+            expires_at = self._jobs.identity(owner, identity_id).expires_at
+        except IdentityNotFound:
+            if not IDENTITY_ID.fullmatch(identity_id) or not self._artifacts.exists(concept):
+                raise
+            expires_at = None
         if expires_at is not None:
             self._artifacts.delete_prefix(expiring_key(owner, identity_id, expires_at))
-        notes = concept_key(owner, identity_id, INVERSION_NOTE)
-        objects = self._artifacts.delete_prefix(concept_key(owner, identity_id, "identity.json"))
+        # First of all: a worker that inverts with it at this moment sees that it is gone, or is seen below.
+        objects = self._artifacts.delete_prefix(concept_key(owner, identity_id, CARDS["c_"]))
+        notes = concept_key(owner, identity_id, INVERSIONS)
         for note in list(self._artifacts.list(notes)):
             objects += self._artifacts.delete_prefix(inversion_key(owner, note.removeprefix(notes), ""))
-        objects += self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
+        rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
+        self._artifacts.delete(rest)
+        objects += len(rest) + self._artifacts.delete_prefix(concept)
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
+        return objects
+
+    def attribute(self, owner: Owner, attribute_id: str) -> int:
+        """What was learned; how many objects. Raises `AttributeNotFound`.
+
+        The job that learned it keeps its photo. Edits that it was used for stay, an unfinished edit that names it fails.
+        """
+        self._library.attribute(owner, attribute_id)
+        # First of all: a worker that learns it at this moment sees that it is gone.
+        objects = self._artifacts.delete_prefix(concept_key(owner, attribute_id, CARDS["a_"]))
+        objects += self._artifacts.delete_prefix(concept_key(owner, attribute_id, ""))
+        self._services.audit.record("attribute.erase", owner, attribute_id, "erased")
         return objects
 
     def expired(self) -> int:
@@ -97,7 +122,7 @@ class Erasure:
         wait_s = min(self._services.settings.lease_s, MAX_WAIT_S)
         note = {"tenant": owner.tenant, "user": owner.user, "began_at": began_at, "wait_s": wait_s}
         self._artifacts.put(erasing_key(owner), json.dumps(note).encode(), media_type=JSON)
-        erased, running = self._sweep(Erased(owner, began_at, began_at, 0, 0, 0, disk_rewritten=False))
+        erased, running = self._sweep(Erased(owner, began_at, began_at, 0, 0, 0, 0, disk_rewritten=False))
         return erased, wait_s if running else 0.0
 
     def complete(self, erased: Erased) -> Erased:
@@ -118,7 +143,7 @@ class Erasure:
                 if note["began_at"] + note["wait_s"] + LEFT_S > self._clock():
                     continue
                 owner = Owner(note["tenant"], note["user"])
-                self.complete(Erased(owner, note["began_at"], 0.0, 0, 0, 0, disk_rewritten=False))
+                self.complete(Erased(owner, note["began_at"], 0.0, 0, 0, 0, 0, disk_rewritten=False))
                 done += 1
         return done
 
@@ -138,11 +163,12 @@ class Erasure:
         for note in [note for note in self._artifacts.list(EXPIRING) if expiring in note]:
             self._artifacts.delete_prefix(note)
         self._artifacts.delete_prefix(owner.prefix)
-        identities = sum(key.endswith("/identity.json") for key in keys)
+        identities, attributes = (sum(key.endswith(f"/{CARDS[kind]}") for key in keys) for kind in ("c_", "a_"))
         counted = replace(
             erased,
             objects=erased.objects + len(keys),
             edits=erased.edits + len(specs),
             identities=erased.identities + identities,
+            attributes=erased.attributes + attributes,
         )
         return counted, running

@@ -12,15 +12,17 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from itsdangerous import Signer
 
-from s2edit_jobs.artifacts import check_key
+from s2edit_jobs.artifacts import SignedPut, check_folder, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 
+REMEMBERED = 10_000
+"""Folders; each sync that is left out is a wait for the disk that a request does not have."""
 TEMPORARY = ".writing"
 """Folder of half-written files; no key begins with a dot."""
 ABANDONED_S = 20.0
@@ -39,6 +41,7 @@ class FilesystemArtifactStore:
         self._signer = Signer(signing_key, salt="s2edit.files", key_derivation="hmac", digest_method=hashlib.sha256)
         self._clock = clock
         self._looked_at = float("-inf")  # for what the dead have left
+        self._named: set[tuple[Path, int]] = set()  # folders, with their inodes, whose names this process has put on the disk
 
     def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:  # noqa: ARG002  by extension
         target = self._path(key)
@@ -61,11 +64,26 @@ class FilesystemArtifactStore:
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
+    def size_bytes(self, key: str) -> int:
+        with _translated(key):
+            path = self._path(key)
+            if not path.is_file():
+                raise ArtifactMissing(key)
+            return path.stat().st_size
+
     def list(self, prefix: str) -> Iterator[str]:
         with _translated():
             if self._clock() - self._looked_at > ABANDONED_S:
                 self._drop_abandoned()
             return iter(sorted(self._keys(prefix)))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        with _translated():
+            try:
+                inside = list(os.scandir(self.root / check_folder(prefix)))
+            except FileNotFoundError:
+                return iter(())
+            return iter(sorted(entry.name for entry in inside if entry.is_dir()))
 
     def delete_prefix(self, prefix: str) -> int:
         if not prefix:
@@ -90,18 +108,35 @@ class FilesystemArtifactStore:
 
         `name` is signed too: it is what the answer's Content-Disposition says.
         """
-        # The text is compared, in constant time: several texts decode to the same signature, and only one was given out.
-        if not hmac.compare_digest(self._sign(key, expires, name).encode(), signature.encode("utf-8", "surrogatepass")):
-            raise PermissionError("this URL was not signed by us, or was changed")
-        if int(expires) <= self._clock():
-            raise PermissionError("this URL has expired: ask for the edit again to get a new one")
+        self._check(self._sign(key, expires, name), signature, expires)
         path = self._path(key)
         if not path.is_file():
             raise ArtifactMissing(key)
         return path
 
-    def _sign(self, key: str, expires: str, name: str | None) -> str:
-        return self._signer.get_signature(_signed(key, expires, name)).decode("ascii")
+    def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
+        expires, headers = str(int(self._clock()) + expires_s), put_headers(media_type, size_bytes)
+        query = {"expires": expires, "signature": self._sign("PUT", check_key(key), expires, *headers.values())}
+        return SignedPut(f"{self._base_url}/files/{quote(key)}?{urlencode(query)}", headers)
+
+    def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> None:  # noqa: ARG002
+        """There are no such forms here."""
+        check_key(key)
+
+    def verify_put(self, key: str, *, expires: str, signature: str, headers: Mapping[str, str]) -> None:
+        """`PermissionError` unless the request is just the one that was signed: its key, its life and what `put_headers` names."""
+        sent = [headers.get(name, "") for name in put_headers("", 0)]
+        self._check(self._sign("PUT", key, expires, *sent), signature, expires)
+
+    def _check(self, own: str, signature: str, expires: str) -> None:
+        # The text is compared, in constant time: several texts decode to the same signature, and only one was given out.
+        if not hmac.compare_digest(own.encode(), signature.encode("utf-8", "surrogatepass")):
+            raise PermissionError("this URL was not signed by us, or was changed")
+        if int(expires) <= self._clock():
+            raise PermissionError("this URL has expired: ask for the edit again to get a new one")
+
+    def _sign(self, *parts: str | None) -> str:
+        return self._signer.get_signature(json.dumps(parts)).decode("ascii")  # JSON: no two lists of parts read the same
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
@@ -112,8 +147,9 @@ class FilesystemArtifactStore:
         start = self.root / check_key(folder) if folder else self.root
         for path, folders, names in os.walk(start):
             folders[:] = [name for name in folders if not name.startswith(".")]
+            inside = os.path.relpath(path, self.root).replace(os.sep, "/").removeprefix(".")
             for name in names:
-                key = (Path(path) / name).relative_to(self.root).as_posix()
+                key = f"{inside}/{name}".removeprefix("/")
                 if key.startswith(prefix):
                     yield key
 
@@ -135,11 +171,15 @@ class FilesystemArtifactStore:
             path.unlink(missing_ok=True)
 
     def _sync_folders(self, folder: Path) -> None:
-        """Up to the root: any of them may be new. One that was deleted meanwhile took the object with it."""
+        """`folder`, and those above it as far as their names may be new. One that was deleted meanwhile took the object with it."""
         with contextlib.suppress(FileNotFoundError):
-            while folder != self.root.parent:
-                _sync_folder(folder)
+            _sync_folder(folder)
+            while folder != self.root and (name := (folder, folder.stat().st_ino)) not in self._named:
+                _sync_folder(folder.parent)
                 folder = folder.parent
+                if len(self._named) >= REMEMBERED:
+                    self._named.clear()
+                self._named.add(name)
 
     def _delete(self, key: str) -> bool:
         path = self._path(key)
@@ -164,11 +204,6 @@ class FilesystemArtifactStore:
             while folder != self.root:
                 folder.rmdir()
                 folder = folder.parent
-
-
-def _signed(key: str, expires: str, name: str | None) -> str:
-    """What a signature covers, without two readings."""
-    return json.dumps([key, expires, name])
 
 
 def _place(source: Path, target: Path, *, only_if_absent: bool) -> None:

@@ -1,19 +1,21 @@
 """The same request, sent again with the same key, is one job: the note that says so lies in the object store, like the job itself.
 
 A note is written once, before anything of the job, and names the job's id and moment. So whoever finds a note without a job (its
-writer died, or is at it) can write what the first one would have written, to the trace of its own.
+writer died, or is at it) can write what the first one would have written, to the trace of its own. A note counts until it is
+swept up.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from s2edit_core.plan import digest
-from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, KeyReused, RequestInFlight
-from s2edit_jobs.jobs import JSON, Jobs
+from s2edit_jobs.artifacts import ArtifactStore
+from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, BeingErased, JobNotFound, KeyReused, RequestInFlight
+from s2edit_jobs.jobs import JSON, Jobs, Upload
 from s2edit_jobs.record import JobRecord, JobSpec, Owner
 
 IN_FLIGHT_S = 2.0
@@ -25,6 +27,26 @@ class Note:
     job_id: str
     created_at: float  # seconds since the epoch
     request: str  # digest of what was asked
+
+
+def sweep_notes(artifacts: ArtifactStore, *, older_than_s: float) -> int:
+    """Remove the notes of keys that came so long ago, and those that nobody can read; how many. Raises `ArtifactsUnavailable`.
+
+    One at a time should do this: else a note that has just been written for a key may be taken for the one before.
+    """
+    before, gone = time.time() - older_than_s, 0
+    for place in artifacts.list("t/"):
+        if "/requests/" not in place:
+            continue
+        try:
+            created_at = float(json.loads(artifacts.get(place))["created_at"])
+        except ArtifactMissing:
+            continue
+        except (ValueError, TypeError, KeyError):
+            created_at = 0.0
+        if created_at < before:
+            gone += artifacts.delete_prefix(place)
+    return gone
 
 
 def request_digest(values: Mapping[str, object], files: Mapping[str, bytes]) -> str:
@@ -68,6 +90,11 @@ class Idempotency:
             return self._note() or note
         return note
 
+    def take_back(self, note: Note) -> None:
+        """For a user who is being erased: remove the note that `begin` has written or found."""
+        if self._note() == note:
+            self._jobs.artifacts.delete_prefix(self._place)
+
     def _note(self) -> Note | None:
         try:
             note = Note(**json.loads(self._jobs.artifacts.get(self._place)))
@@ -76,3 +103,30 @@ class Idempotency:
         if note.request != self._request:
             raise KeyReused("this key came with another request before")
         return note
+
+
+def accept_once(
+    jobs: Jobs,
+    spec: JobSpec,
+    files: Mapping[str, Upload],
+    once: Idempotency | None,
+    *,
+    draft: Callable[[Note], JobSpec],
+    charge: Callable[[], None],
+) -> JobRecord:
+    """Take a place in the queue, `charge` for it, and accept `spec`.
+
+    Goes on where a request with the same key was cut short, with the spec that `draft` makes of its note.
+    """
+    with jobs.place(spec.owner, spec.id):
+        charge()
+        if once is None:
+            return jobs.accept(spec, files)
+        if (note := once.begin(spec)).job_id != spec.id:
+            jobs.leave(spec.owner, spec.id)  # that request had a place of its own
+            spec = draft(note)
+        try:
+            return jobs.accept(spec, files)
+        except BeingErased:
+            once.take_back(note)
+            raise

@@ -7,8 +7,8 @@ import re
 import secrets
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
@@ -16,9 +16,9 @@ import structlog
 
 from s2edit_core.errors import OptionInvalid, PolicyRefused
 from s2edit_core.plan import digest
-from s2edit_core.spec import EditRequest, Phase
+from s2edit_core.spec import EditRequest, LearningRequest, Phase
 from s2edit_jobs import trace
-from s2edit_jobs.artifacts import concept_key, edit_key
+from s2edit_jobs.artifacts import ArtifactStore, concept_key, edit_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import (
     ArtifactExists,
@@ -44,8 +44,6 @@ BUSY_S = 10
 """What an owner with too many unfinished jobs is told to wait."""
 CHECKPOINTS = "checkpoint-"
 """Beside an identity that is being learned: the beginning of the names of its states."""
-INVERSION_NOTE = "inversion-"
-"""Beside an identity: the beginning of the names of the notes about what was made with it; an inversion's id follows."""
 PHASES = get_args(Phase)
 PENDING = "pending/"
 """Prefix of the notes about accepted jobs that could not be entered in the job store; empty in good times."""
@@ -55,7 +53,7 @@ ERASING = "erasing/"
 EXPIRING = "expiring/"
 """Prefix of the notes about identities that are to be erased at some time; each holds the key of its `identity.json`."""
 _JOB_ID = re.compile(r"e_[0-9a-f]{32}")
-_CONCEPT_ID = re.compile(r"c_[0-9a-f]{32}")
+IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +100,12 @@ def erasing_key(owner: Owner) -> str:
     return f"{ERASING}{digest(owner.prefix.encode())[:32]}"
 
 
+def check_not_erasing(artifacts: ArtifactStore, owner: Owner) -> None:
+    """Raises `BeingErased`. Whoever writes for an owner without a job asks this afterwards, and takes the write back."""
+    if artifacts.exists(erasing_key(owner)):
+        raise BeingErased("everything of this user is being erased", retry_after_s=ERASE_S)
+
+
 def expiring_key(owner: Owner, concept_id: str, expires_at: float) -> str:
     """Of the note that an identity is to be erased then; in the order of their times."""
     return f"{EXPIRING}{int(expires_at):012}-{digest(owner.prefix.encode())[:32]}-{concept_id}"
@@ -118,6 +122,13 @@ def new_job_id(now: float | None = None) -> str:
     return f"e_{uuid.UUID(int=value).hex}"
 
 
+def pace_of(request: EditRequest | LearningRequest) -> str:
+    """Under which name measured seconds are kept: what takes another time is measured apart."""
+    if not isinstance(request, EditRequest):
+        return f"{request.kind}:{request.preset}"
+    return request.preset if request.variants == 1 else f"{request.preset}:x{request.variants}"
+
+
 def first_record(spec: JobSpec) -> JobRecord:
     """The job as it stands right after it was accepted."""
     return JobRecord(
@@ -127,7 +138,10 @@ def first_record(spec: JobSpec) -> JobRecord:
         sequence=1,
         created_at=spec.created_at,
         updated_at=spec.created_at,
-        preset=spec.request.preset,
+        preset=pace_of(spec.request),
+        kind=spec.kind,
+        parent=spec.parent,
+        identity=spec.request.identity if isinstance(spec.request, EditRequest) else None,
         deadline_at=spec.deadline_at,
         webhook=spec.webhook_url is not None,
     )
@@ -180,13 +194,14 @@ class Jobs:
     def draft(
         self,
         owner: Owner,
-        request: EditRequest,
+        request: EditRequest | LearningRequest,
         files: Mapping[str, Upload],
         *,
         deadline_s: float | None = None,
         webhook_url: str | None = None,
         consent: str | None = None,
         identity_life_s: float | None = None,
+        parent: str | None = None,
         job_id: str | None = None,
         created_at: float | None = None,
     ) -> JobSpec:
@@ -197,14 +212,9 @@ class Jobs:
         subject for those that the request leaves open. `consent` and `identity_life_s` are kept with an identity that is learned.
         Raises `IdentityNotFound`, `PolicyRefused`, and `OptionInvalid` where a consent is needed and missing.
         """
-        try:
-            self._check_policy(request, files, consent)
-        except PolicyRefused as error:
-            self._audit("edit.refuse", owner, None, error.reason)
-            raise
         job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
         inputs = {name: self._place(owner, job_id, name, upload) for name, upload in files.items()}
-        if request.identity is not None:
+        if isinstance(request, EditRequest) and request.identity is not None:
             identity = self.identity(owner, request.identity)
             inputs = {**identity.inputs, **inputs}
             request = replace(
@@ -212,6 +222,11 @@ class Jobs:
                 source_prompt=request.source_prompt or identity.source_prompt,
                 subject=request.subject or identity.subject,
             )
+        try:  # with what the identity brings: one that was imported may say anything
+            self._check_policy(request, files, consent)
+        except PolicyRefused as error:
+            self._audit("edit.refuse", owner, None, error.reason)
+            raise
         deadline_at = None if deadline_s is None else now + deadline_s
         lives = [life for life in (identity_life_s, self._services.settings.identity_life_s) if life is not None]
         return JobSpec(
@@ -225,35 +240,52 @@ class Jobs:
             consent=consent,
             identity_life_s=min(lives, default=None),
             traceparent=trace.current(),
+            parent=parent,
         )
 
-    def _check_policy(self, request: EditRequest, files: Mapping[str, Upload], consent: str | None) -> None:
+    def _check_policy(self, request: EditRequest | LearningRequest, files: Mapping[str, Upload], consent: str | None) -> None:
         policy = self._services.policy
-        for name in ("prompt", "source_prompt", "subject"):
-            if text := getattr(request, name):
+        for name in ("prompt", "source_prompt", "subject", "name"):
+            if text := getattr(request, name, None):
                 policy.check_prompt(text, field=name)
         if "image" in files:
             policy.check_image(files["image"].data, field="image")
-        if self._services.settings.require_consent and request.identity is None and not (consent or "").strip():
+        learns = isinstance(request, LearningRequest) or request.identity is None
+        if self._services.settings.require_consent and learns and not (consent or "").strip():
             raise OptionInvalid(
                 "say in `consent` that the person in the photo agrees to being learned", field="consent", reason="consent_missing"
             )
 
-    def admit(self, owner: Owner) -> None:
-        """Raises `TooManyEdits`, `QueueFull` or `BeingErased`. Requests that come at the same moment may pass together.
+    def admit(self, owner: Owner, job_id: str) -> None:
+        """Take a place in the queue for a job that is to be accepted. Raises `TooManyEdits`, `QueueFull` or `BeingErased`.
 
         While the job store is down nobody is refused: then accepting waits for nothing but the object store.
         """
-        self._check_not_erasing(owner)
-        settings = self._services.settings
+        check_not_erasing(self.artifacts, owner)
+        of_owner, in_all = self._services.settings.max_edits_per_user, self._services.settings.max_edits
         try:
-            load = self._store.load(owner)
+            load = self._store.take_place(owner, job_id, of_owner=of_owner, in_all=in_all)
         except ServiceUnavailable:
             return
-        if load.of_owner >= settings.max_edits_per_user:
+        if load.of_owner >= of_owner:
             raise TooManyEdits(f"{load.of_owner} edits of this user are not done yet", retry_after_s=BUSY_S)
-        if load.in_all >= settings.max_edits:
+        if load.in_all >= in_all:
             raise QueueFull(f"{load.in_all} edits are not done yet", retry_after_s=BUSY_S)
+
+    @contextmanager
+    def place(self, owner: Owner, job_id: str) -> Iterator[None]:
+        """A place in the queue, to accept the job in; given back if that does not come about. Raises as `admit`."""
+        self.admit(owner, job_id)
+        try:
+            yield
+        except BaseException:
+            self.leave(owner, job_id)
+            raise
+
+    def leave(self, owner: Owner, job_id: str) -> None:
+        """Give the place back that `admit` took. A job store that is down forgets it by itself."""
+        with suppress(ServiceUnavailable):
+            self._store.leave_place(owner, job_id)
 
     def accept(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobRecord:
         """Take the job on. Once its spec is stored it can't be lost: a queue or job store that is down only delays it.
@@ -287,16 +319,12 @@ class Jobs:
         folder = edit_key(spec.owner, spec.id, "")
         there = set(self.artifacts.list(folder))
         try:
-            self._check_not_erasing(spec.owner)
+            check_not_erasing(self.artifacts, spec.owner)
             if not there >= {f"{folder}spec.json", *(spec.inputs[name].key for name in files)}:
                 raise BeingErased("a part of the request was erased before it was taken on", retry_after_s=1)
         except BeingErased:
             self.drop(spec.owner, spec.id)
             raise
-
-    def _check_not_erasing(self, owner: Owner) -> None:
-        if self.artifacts.exists(erasing_key(owner)):
-            raise BeingErased("everything of this user is being erased", retry_after_s=ERASE_S)
 
     def drop(self, owner: Owner, job_id: str) -> int:
         """Remove all there is of the job, in both stores; how many objects. Who works on it notices, and writes nothing more.
@@ -430,13 +458,14 @@ class Jobs:
         """Enter the jobs that were accepted while the job store was down; how many there were."""
         entered = 0
         for note in self.artifacts.list(PENDING):
-            entered += self._enter(self.artifacts.get(note).decode())
+            with suppress(ArtifactMissing):  # erased meanwhile
+                entered += self._enter(self.artifacts.get(note).decode())
             self.artifacts.delete_prefix(note)
         return entered
 
     def identity(self, owner: Owner, concept_id: str) -> Identity:
         """`IdentityNotFound` if this owner has none of that id."""
-        if not _CONCEPT_ID.fullmatch(concept_id):
+        if not IDENTITY_ID.fullmatch(concept_id):
             raise IdentityNotFound(concept_id)
         try:
             return Identity.from_json(self.artifacts.get(concept_key(owner, concept_id, "identity.json")))

@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from s2edit_core.spec import Progress
-from s2edit_jobs.artifacts import check_key
+from s2edit_jobs.artifacts import SignedPut, check_folder, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, LeaseLost
-from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
-from s2edit_jobs.store import KEEP_EVENTS
+from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner, Spent
+from s2edit_jobs.store import DAY_S, KEEP_EVENTS, PAGE, PLACE_S
 
 Clock = Callable[[], float]
 
@@ -46,10 +46,17 @@ class MemoryArtifactStore:
     def exists(self, key: str) -> bool:
         return check_key(key) in self.objects
 
+    def size_bytes(self, key: str) -> int:
+        return len(self.get(key))
+
     def list(self, prefix: str) -> Iterator[str]:
         with self._lock:
             keys = sorted(key for key in self.objects if key.startswith(prefix))
         return iter(keys)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        rests = (key.removeprefix(prefix) for key in self.list(check_folder(prefix)))
+        return iter(sorted({rest.partition("/")[0] for rest in rests if "/" in rest}))
 
     def delete_prefix(self, prefix: str) -> int:
         if not prefix:
@@ -68,6 +75,12 @@ class MemoryArtifactStore:
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         query = {"expires": int(self._clock()) + expires_s} | ({"name": filename} if filename else {})
         return f"memory:///{quote(check_key(key))}?{urlencode(query)}"
+
+    def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
+        return SignedPut(self.presigned_get(key, expires_s=expires_s), put_headers(media_type, size_bytes))
+
+    def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> None:  # noqa: ARG002
+        check_key(key)
 
 
 @dataclass
@@ -88,6 +101,9 @@ class _Life:
     pace: dict[str, dict[str, float]] = field(default_factory=dict)
     outbox: dict[str, float] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
+    places: dict[str, tuple[Owner, float]] = field(default_factory=dict)  # until when
+    errands: dict[str, float] = field(default_factory=dict)  # until when they are done
+    spent: dict[tuple[str, int], Spent] = field(default_factory=dict)  # by tenant and day
     turn: int = 0
     restored: bool = False
 
@@ -112,6 +128,7 @@ class MemoryJobStore:
         with self._lock:
             if record.id not in self._life.jobs:
                 self._life.jobs[record.id] = _Entry(record, log=[record])
+                self._life.places.pop(record.id, None)
                 self._enqueue(record.owner)
                 self._tell(record.id)
             return self._life.jobs[record.id].record
@@ -215,12 +232,12 @@ class MemoryJobStore:
     def orphans(self) -> list[str]:
         with self._lock:
             self._requeue_lost()
-            return sorted(job_id for job_id, entry in self._life.jobs.items() if _is_free(entry))
+            return sorted(job_id for job_id, entry in self._life.jobs.items() if _is_free(entry))[:PAGE]
 
     def overdue(self) -> list[JobRecord]:
         with self._lock:
-            records = [record for record in self._records() if record.deadline_at is not None]
-            return [record for record in records if (record.deadline_at or 0.0) <= self._clock()]
+            due = [(one.deadline_at, one.id, one) for one in self._records() if one.deadline_at is not None]
+            return [record for at, _, record in sorted(due)[:PAGE] if at <= self._clock()]
 
     def announce(self, job_id: str) -> None:
         with self._lock:
@@ -246,10 +263,27 @@ class MemoryJobStore:
             self._life.outbox.pop(job_id, None)
             self._life.tries.pop(job_id, None)
 
-    def load(self, owner: Owner) -> Load:
+    def take_place(self, owner: Owner, job_id: str, *, of_owner: int, in_all: int) -> Load:
         with self._lock:
-            owners = [record.owner for record in self._records()]
-            return Load(of_owner=owners.count(owner), in_all=len(owners))
+            places, now = self._life.places, self._clock()
+            for one in [one for one, (_, until) in places.items() if until <= now]:
+                del places[one]
+            owners = [record.owner for record in self._records()] + [whose for whose, _ in places.values()]
+            load = Load(of_owner=owners.count(owner), in_all=len(owners))
+            if load.of_owner < of_owner and load.in_all < in_all:
+                places[job_id] = (owner, now + PLACE_S)
+            return load
+
+    def leave_place(self, owner: Owner, job_id: str) -> None:  # noqa: ARG002  ids are unique
+        with self._lock:
+            self._life.places.pop(job_id, None)
+
+    def take_turn(self, errand: str, *, every_s: float) -> bool:
+        with self._lock:
+            if self._life.errands.get(errand, 0.0) > self._clock():
+                return False
+            self._life.errands[errand] = self._clock() + every_s
+            return True
 
     def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
         with self._lock:
@@ -257,6 +291,19 @@ class MemoryJobStore:
             for phase, spent in seconds.items():
                 before = pace.get(phase, spent)
                 pace[phase] = before + 0.2 * (spent - before)
+
+    def book(self, tenant: str, spent: Spent) -> None:
+        with self._lock:
+            before = self.spent(tenant)
+            total = Spent(before.learnings + spent.learnings, before.worker_s + spent.worker_s)
+            self._life.spent[tenant, self._today()] = total
+
+    def spent(self, tenant: str) -> Spent:
+        with self._lock:
+            return self._life.spent.get((tenant, self._today()), Spent())
+
+    def _today(self) -> int:
+        return int(self._clock() // DAY_S)
 
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         with self._lock:
@@ -286,10 +333,20 @@ class MemoryJobStore:
             records = [entry.record for entry in self._life.jobs.values() if entry.record.owner == owner]
             for record in records:
                 self.erase(owner, record.id)
+            places = self._life.places
+            for one in [one for one, (whose, _) in places.items() if whose == owner]:
+                del places[one]
             return sum(record.state is JobState.RUNNING for record in records)
 
     def compact(self) -> bool:
         return True
+
+    def prospect(self, owner: Owner, preset: str) -> Outlook:
+        with self._lock:
+            running = sum(one.state is JobState.RUNNING for one in self._records())
+            rank = len(self._line(owner))
+            ahead = rank + sum(min(len(self._line(one)), rank + 1) for one in self._life.turns if one != owner)
+            return Outlook(ahead, running, dict(self._life.pace.get(preset, {})))
 
     def lost(self) -> str | None:
         with self._lock:

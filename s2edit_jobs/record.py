@@ -14,9 +14,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
-from s2edit_core.spec import EditRequest, Phase
+from s2edit_core.spec import EditRequest, LearningRequest, Phase
+
+JobKind = Literal["edit", "identity", "attribute"]
+"""What a job makes: a picture, or a concept ahead of any."""
 
 
 class JobState(StrEnum):
@@ -70,19 +73,25 @@ class JobSpec:
     id: str
     owner: Owner
     created_at: float  # seconds since the epoch
-    request: EditRequest
+    request: EditRequest | LearningRequest
     inputs: Mapping[str, InputFile]  # "image", "mask", perhaps "edit_mask"
     deadline_at: float | None = None  # seconds since the epoch; after it the edit is no longer wanted
     webhook_url: str | None = None  # who is told when it is over
     consent: str | None = None  # of the person to be learned, in the words of the request
     identity_life_s: float | None = None  # seconds from its learning, after which the identity is erased
     traceparent: str | None = None  # of the request that asked for it: its log lines can be found by that
+    parent: str | None = None  # the edit whose result is this one's photo
+
+    @property
+    def kind(self) -> JobKind:
+        return "edit" if isinstance(self.request, EditRequest) else self.request.kind
 
     def to_json(self) -> bytes:
         values = {
             "id": self.id,
             "owner": asdict(self.owner),
             "created_at": self.created_at,
+            "kind": self.kind,
             "request": self.request.to_dict(),
             "inputs": {name: asdict(file) for name, file in self.inputs.items()},
             "deadline_at": self.deadline_at,
@@ -90,6 +99,7 @@ class JobSpec:
             "consent": self.consent,
             "identity_life_s": self.identity_life_s,
             "traceparent": self.traceparent,
+            "parent": self.parent,
         }
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
 
@@ -100,13 +110,14 @@ class JobSpec:
             id=values["id"],
             owner=Owner(**values["owner"]),
             created_at=values["created_at"],
-            request=EditRequest.from_dict(values["request"]),
+            request=(EditRequest if values.get("kind", "edit") == "edit" else LearningRequest).from_dict(values["request"]),
             inputs={name: InputFile(**file) for name, file in values["inputs"].items()},
             deadline_at=values.get("deadline_at"),
             webhook_url=values.get("webhook_url"),
             consent=values.get("consent"),
             identity_life_s=values.get("identity_life_s"),
             traceparent=values.get("traceparent"),
+            parent=values.get("parent"),
         )
 
 
@@ -128,7 +139,7 @@ class Outcome:
     attempt: int
     finished_at: float
     artifacts: Mapping[str, str] = field(default_factory=dict)  # "result", "report" → object keys
-    identity: str | None = None  # the concept that was used: later edits may name it
+    identity: str | None = None  # the concept that was learned or used, also an attribute: later edits may name it
     failure: Failure | None = None
 
     def to_json(self) -> bytes:
@@ -163,6 +174,8 @@ class JobRecord:
     deadline_at: float | None = None
     webhook: bool = False  # somebody is to be told when it is over
     waits_for: str | None = None  # the concept that another job is learning; queued until that is over
+    kind: JobKind = "edit"
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +195,18 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many jobs are not over."""
+    """How many jobs are not over, those that are being taken on included."""
 
     of_owner: int
     in_all: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a tenant has used today, by UTC, as far as it was booked."""
+
+    learnings: int = 0
+    worker_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

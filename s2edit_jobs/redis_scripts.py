@@ -7,15 +7,21 @@ Keys (all under `s2edit:`)
     line:<owner>      sorted set: that owner's queued jobs, oldest first
     turns             sorted set: owners with queued jobs, by when they were served last
     open:<owner>      set: that owner's jobs that are not over
+    places            sorted set: jobs that are being taken on, by the millisecond until which their place is kept
+    places:<owner>    the same, of that owner
     deadlines         sorted set: jobs with a deadline, by it
     learner:<concept> string: the job that learns it; it counts until that job is over
     waiters:<concept> set: jobs that wait for it
     outbox            sorted set: jobs whose end is to be told, by the millisecond from which it may be tried
     tries             hash: how often that was tried
     pace:<preset>     hash: means of measured seconds, by phase
+    spent:<tenant>:<day>  hash: what the tenant used on that day since 1970; written without a script, as are
+    rates…            the counts of requests, which are `api/rates.py`'s
 """
 
 from __future__ import annotations
+
+from s2edit_jobs.store import PAGE
 
 FIELDS = (
     "state",
@@ -39,6 +45,7 @@ _PRELUDE = f"""
 local id = ARGV[1]
 local P = 's2edit:'
 local LOOK_MS = 2000  -- how often it is looked whether a learner is over that did not say so
+local PAGE = {PAGE}  -- how many jobs one call looks at
 local due, turns, deadlines = P .. 'due', P .. 'turns', P .. 'deadlines'
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -89,7 +96,7 @@ local function learner(concept)  -- the job that has reserved it, until that is 
 end
 
 local function requeue_lost()  -- whatever has lost its holder, or the learner that it waited for
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '(0', now_ms)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '(0', now_ms, 'LIMIT', 0, PAGE)) do
     local waits_for = value(id, 'waits_for')
     if waits_for ~= '' and learner(waits_for) ~= '' then
       redis.call('ZADD', due, now_ms + LOOK_MS, id)
@@ -109,6 +116,8 @@ ADD = (
     + """
 if redis.call('EXISTS', job(id)) == 0 then
   redis.call('HSET', job(id), unpack(ARGV, 2, #ARGV - 1))
+  redis.call('ZREM', P .. 'places', id)
+  redis.call('ZREM', P .. 'places:' .. owner(id), id)
   redis.call('DEL', P .. 'events:' .. id)
   log(id)
   enqueue(id)
@@ -275,7 +284,7 @@ ORPHANS = (
     _PRELUDE
     + """
 requeue_lost()
-return redis.call('ZRANGEBYSCORE', due, 0, 0)
+return redis.call('ZRANGEBYSCORE', due, 0, 0, 'LIMIT', 0, PAGE)
 """
 )
 
@@ -283,7 +292,7 @@ OVERDUE = (
     _PRELUDE
     + """
 local answers = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now_ms / 1000)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now_ms / 1000, 'LIMIT', 0, PAGE)) do
   if redis.call('EXISTS', job(id)) == 1 then answers[#answers + 1] = answer(id) else redis.call('ZREM', deadlines, id) end
 end
 return answers
@@ -310,6 +319,23 @@ return redis.call('ZADD', P .. 'outbox', ARGV[2] == '0' and 'NX' or 'XX', now_ms
 """
 )
 
+# ARGV: id, owner, bound of the owner, bound in all, ms that the place is kept. Answers how many the owner and all have before.
+TAKE_PLACE = (
+    _PRELUDE
+    + """
+local all, own = P .. 'places', P .. 'places:' .. ARGV[2]
+for _, places in ipairs({ all, own }) do redis.call('ZREMRANGEBYSCORE', places, '-inf', now_ms) end
+local of_owner = redis.call('SCARD', P .. 'open:' .. ARGV[2]) + redis.call('ZCARD', own)
+local in_all = redis.call('ZCARD', due) + redis.call('ZCARD', all)
+if of_owner < tonumber(ARGV[3]) and in_all < tonumber(ARGV[4]) then
+  redis.call('ZADD', all, now_ms + ARGV[5], id)
+  redis.call('ZADD', own, now_ms + ARGV[5], id)
+  redis.call('PEXPIRE', own, ARGV[5])
+end
+return { of_owner, in_all }
+"""
+)
+
 # ARGV: preset, weight of the newest, then phases and seconds.
 MEASURED = """
 local pace = 's2edit:pace:' .. ARGV[1]
@@ -332,5 +358,19 @@ for _, other in ipairs(redis.call('ZRANGE', turns, 0, -1)) do
 end
 local running = redis.call('ZCOUNT', due, '(' .. now_ms, '+inf')
 return { integer(ahead + (rank or 0)), integer(running), redis.call('HGETALL', P .. 'pace:' .. value(id, 'preset')) }
+"""
+)
+
+# ARGV: owner, preset. The same for a job that is not there yet.
+PROSPECT = (
+    _PRELUDE
+    + """
+local who, ahead = ARGV[1], 0
+local rank = redis.call('ZCARD', P .. 'line:' .. who)
+for _, other in ipairs(redis.call('ZRANGE', turns, 0, -1)) do
+  if other ~= who then ahead = ahead + math.min(redis.call('ZCARD', P .. 'line:' .. other), rank + 1) end
+end
+local running = redis.call('ZCOUNT', due, '(' .. now_ms, '+inf')
+return { integer(ahead + rank), integer(running), redis.call('HGETALL', P .. 'pace:' .. ARGV[2]) }
 """
 )

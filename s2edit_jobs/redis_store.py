@@ -23,9 +23,9 @@ from redis.retry import Retry
 from s2edit_core.spec import Progress
 from s2edit_jobs import redis_scripts as scripts
 from s2edit_jobs.errors import JobNotFound, LeaseLost, StoreUnavailable
-from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner
+from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner, Spent
 from s2edit_jobs.redis_disk import compact
-from s2edit_jobs.store import KEEP_EVENTS
+from s2edit_jobs.store import DAY_S, KEEP_EVENTS, PLACE_S
 
 CHANGES = "s2edit:changes"
 LIFE = "s2edit:life"
@@ -72,8 +72,10 @@ class RedisJobStore:
         self._cancel = script(scripts.CANCEL)
         self._orphans = script(scripts.ORPHANS)
         self._overdue = script(scripts.OVERDUE)
+        self._take_place = script(scripts.TAKE_PLACE)
         self._measured = script(scripts.MEASURED)
         self._outlook = script(scripts.OUTLOOK)
+        self._prospect = script(scripts.PROSPECT)
         self._take_delivery = script(scripts.TAKE_DELIVERY)
         self._put_off_delivery = script(scripts.PUT_OFF_DELIVERY)
         self._erase = script(scripts.ERASE)
@@ -201,16 +203,39 @@ class RedisJobStore:
             both.hdel("s2edit:tries", job_id)
             both.execute()
 
-    def load(self, owner: Owner) -> Load:
+    def take_place(self, owner: Owner, job_id: str, *, of_owner: int, in_all: int) -> Load:
+        with self._asking():
+            name = f"{owner.tenant}/{owner.user}"
+            return Load(*self._take_place(args=[job_id, name, of_owner, in_all, int(PLACE_S * 1000)]))
+
+    def leave_place(self, owner: Owner, job_id: str) -> None:
         with self._asking():
             both = self._redis.pipeline(transaction=True)
-            both.scard(f"s2edit:open:{owner.tenant}/{owner.user}")
-            both.zcard("s2edit:due")
-            return Load(*both.execute())
+            both.zrem("s2edit:places", job_id)
+            both.zrem(f"s2edit:places:{owner.tenant}/{owner.user}", job_id)
+            both.execute()
+
+    def take_turn(self, errand: str, *, every_s: float) -> bool:
+        with self._asking():
+            return bool(self._redis.set(f"s2edit:turn:{errand}", 1, nx=True, px=int(every_s * 1000)))
 
     def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
         with self._asking():
             self._measured(args=[preset, NEWEST, *(part for pair in seconds.items() for part in pair)])
+
+    def book(self, tenant: str, spent: Spent) -> None:
+        key = _account(tenant)
+        with self._asking():
+            both = self._redis.pipeline(transaction=True)
+            both.hincrby(key, "learnings", spent.learnings)
+            both.hincrbyfloat(key, "worker_s", spent.worker_s)
+            both.expire(key, 2 * DAY_S)
+            both.execute()
+
+    def spent(self, tenant: str) -> Spent:
+        with self._asking():
+            values = cast("dict[str, str]", self._redis.hgetall(_account(tenant)))
+        return Spent(int(values.get("learnings", 0)), float(values.get("worker_s", 0)))
 
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         with self._asking():
@@ -228,9 +253,13 @@ class RedisJobStore:
     def erase_owner(self, owner: Owner) -> int:
         """Looks at every key: an owner's finished jobs stand in no index, and this must not depend on one."""
         who = f"{owner.tenant}/{owner.user}"
-        names = re.compile(rf"s2edit:[a-z_]+:({re.escape(who)}(:.*)?|{re.escape(owner.prefix)}.*)")
+        names = re.compile(
+            rf"s2edit:[a-z_]+:({re.escape(who)}(:.*)?|{re.escape(owner.prefix)}.*)|s2edit:rates\b.*/{re.escape(who)}/.*"
+        )
         running = 0
         with self._asking():
+            if places := self._redis.zrange(f"s2edit:places:{who}", 0, -1):
+                self._redis.zrem("s2edit:places", *cast("list[str]", places))
             for keys in _in_parts(self._redis.scan_iter(count=SCAN), SCAN):
                 if found := [key for key in keys if names.fullmatch(key)]:
                     self._redis.unlink(*found)
@@ -251,6 +280,11 @@ class RedisJobStore:
             redis.Redis.from_url(self._url, decode_responses=True, socket_timeout=COMPACT_S, socket_connect_timeout=2.0) as client,
         ):
             return compact(client, timeout_s=COMPACT_S)
+
+    def prospect(self, owner: Owner, preset: str) -> Outlook:
+        with self._asking():
+            ahead, running, pace = self._prospect(args=[f"{owner.tenant}/{owner.user}", preset])
+        return Outlook(int(ahead), int(running), {phase: float(seconds) for phase, seconds in _mapping(pace).items()})
 
     def lost(self) -> str | None:
         with self._asking():
@@ -293,6 +327,11 @@ def _in_parts(keys: Iterable[str], size: int) -> Iterator[Sequence[str]]:
     all_keys = iter(keys)
     while part := list(itertools.islice(all_keys, size)):
         yield part
+
+
+def _account(tenant: str) -> str:
+    """Of today."""
+    return f"s2edit:spent:{tenant}:{int(time.time() // DAY_S)}"
 
 
 def _mapping(flat: list[str]) -> dict[str, str]:
@@ -341,6 +380,8 @@ def _fields(record: JobRecord) -> dict[str, str]:
         "deadline_at": repr(record.deadline_at) if record.deadline_at is not None else "",
         "webhook": "1" if record.webhook else "",
         "waits_for": record.waits_for or "",
+        "kind": record.kind,
+        "parent": record.parent or "",
     }
 
 
@@ -364,4 +405,6 @@ def _record(values: Mapping[str, str]) -> JobRecord:
         deadline_at=float(values["deadline_at"]) if values["deadline_at"] else None,
         webhook=values["webhook"] == "1",
         waits_for=values["waits_for"] or None,
+        kind=values.get("kind", "edit"),  # type: ignore[arg-type]  # written from a JobKind
+        parent=values.get("parent") or None,
     )

@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as NoConnection
 
-from s2edit_jobs.artifacts import check_key
+from s2edit_jobs.artifacts import SignedForm, SignedPut, check_folder, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 from s2edit_jobs.settings import Settings
 
@@ -34,10 +34,22 @@ MAX_PAGE = 1000
 
 
 class S3ArtifactStore:
-    """Objects in one bucket, which must exist. `presigner` signs URLs for the address under which apps reach the same store."""
+    """Objects in one bucket, which must exist. `presigner` signs URLs for the address under which apps reach the same store.
 
-    def __init__(self, client: S3Client, bucket: str, *, presigner: S3Client | None = None, page_size: int = MAX_PAGE) -> None:
+    `post_forms` says that the store holds senders of presigned forms to their policy, as Amazon's and Ceph's do.
+    """
+
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        *,
+        presigner: S3Client | None = None,
+        page_size: int = MAX_PAGE,
+        post_forms: bool = False,
+    ) -> None:
         self._client = client
+        self._post_forms = post_forms
         self._page_size = page_size
         self._presigner = presigner or client
         self._bucket = bucket
@@ -51,6 +63,7 @@ class S3ArtifactStore:
             make_client(settings, settings.s3_endpoint_url),
             settings.s3_bucket,
             presigner=make_client(settings, public) if public else None,
+            post_forms=settings.s3_post_forms,
         )
 
     def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
@@ -74,10 +87,22 @@ class S3ArtifactStore:
             return False
         return True
 
+    def size_bytes(self, key: str) -> int:
+        with _translated(check_key(key)):
+            return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+
     def list(self, prefix: str) -> Iterator[str]:
         with _translated(prefix):
             for keys in self._pages(prefix):
                 yield from keys
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        paginator = self._client.get_paginator("list_objects_v2")
+        with _translated(check_folder(prefix)):
+            for page in paginator.paginate(
+                Bucket=self._bucket, Prefix=prefix, Delimiter="/", PaginationConfig={"PageSize": self._page_size}
+            ):
+                yield from (item["Prefix"].removeprefix(prefix).rstrip("/") for item in page.get("CommonPrefixes", ()))
 
     def delete_prefix(self, prefix: str) -> int:
         if not prefix:
@@ -101,6 +126,26 @@ class S3ArtifactStore:
         return self._presigner.generate_presigned_url(
             "get_object", Params={"Bucket": self._bucket, "Key": check_key(key), **attachment}, ExpiresIn=expires_s
         )
+
+    def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
+        bound = {"ContentType": media_type, "ContentLength": size_bytes, "IfNoneMatch": "*"}  # all become signed headers
+        url = self._presigner.generate_presigned_url(
+            "put_object", Params={"Bucket": self._bucket, "Key": check_key(key), **bound}, ExpiresIn=expires_s
+        )
+        return SignedPut(url, put_headers(media_type, size_bytes))
+
+    def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> SignedForm | None:
+        check_key(key)
+        if not self._post_forms:
+            return None
+        form = self._presigner.generate_presigned_post(
+            self._bucket,
+            key,
+            Fields={"Content-Type": media_type},
+            Conditions=[{"Content-Type": media_type}, ["content-length-range", min_bytes, max_bytes]],
+            ExpiresIn=expires_s,
+        )
+        return SignedForm(form["url"], form["fields"])
 
     def _pages(self, prefix: str) -> Iterator[Sequence[str]]:
         paginator = self._client.get_paginator("list_objects_v2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     )
     s3_secret_access_key: SecretStr | None = Field(default=None, description="Secret of that key")
     s3_region: str = Field(default="us-east-1", description="Region that requests are signed for")
+    s3_post_forms: bool = Field(
+        default=False,
+        description="The store holds senders of presigned forms to their policy, as Amazon S3 and Ceph do: uploads offer one too",
+    )
     data_dir: Path = Field(
         default_factory=default_data_dir,
         description="Folder of the embedded Redis and of the files. Empty: $XDG_DATA_HOME/s2edit or ~/.local/share/s2edit",
@@ -63,7 +67,29 @@ class Settings(BaseSettings):
         default=100, ge=1, description="Unfinished edits that one user may have; one more is answered 429"
     )
     max_edits: int = Field(default=10_000, ge=1, description="Unfinished edits of all users together; one more is answered 503")
+    idempotency_s: float = Field(
+        default=604_800.0,
+        ge=3600,
+        description="Seconds that an Idempotency-Key is remembered, at least; then the same key is a new edit",
+    )
+    user_reads_per_minute: int = Field(
+        default=1200, ge=0, description="Requests of one user that only look, where keys are asked for. 0: any number"
+    )
+    user_writes_per_minute: int = Field(
+        default=120, ge=0, description="Other requests of one user, such as POST /edits. 0: any number"
+    )
+    tenant_reads_per_minute: int = Field(
+        default=12_000, ge=0, description="The same for all users of a tenant together. 0: any number"
+    )
+    tenant_writes_per_minute: int = Field(default=1200, ge=0, description="The same for their other requests. 0: any number")
+    tenant_learnings_per_day: int = Field(
+        default=0, ge=0, description="People that edits of one tenant may learn in a day (UTC). 0: any number"
+    )
+    tenant_gpu_s_per_day: float = Field(
+        default=0, ge=0, description="Seconds that workers may spend on edits of one tenant in a day (UTC). 0: any number"
+    )
     result_url_s: int = Field(default=900, ge=1, le=604_800, description="Seconds that a presigned result URL lives")
+    upload_url_s: int = Field(default=600, ge=1, le=604_800, description="Seconds that an app has to send the bytes of an upload")
     max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(
         default=None,
@@ -112,6 +138,17 @@ class Settings(BaseSettings):
         default=None,
         description="Private key that signs receipts of erasures: EC P-256 in PEM. Empty: one is made and kept in the data folder",
     )
+    auth: Literal["auto", "keys", "open"] = Field(
+        default="auto",
+        description="Who may call. auto: this machine's programs, and once there is an API key, only who has one. keys: only who "
+        "has one; without any the API does not start. open: whoever reaches the port",
+    )
+    token_keys: SecretStr | None = Field(
+        default=None,
+        description="Keys that sign device tokens, each of 32 characters or more, separated by spaces; the first signs, all count. "
+        "Empty: one is made and kept in the data folder; with a bucket, no tokens are issued",
+    )
+    token_max_s: int = Field(default=3600, ge=1, le=86_400, description="Seconds that a device token may live at most")
     webhook_secrets: SecretStr | None = Field(
         default=None,
         description="Keys that sign webhooks, each whsec_ and base64 of 24 to 64 bytes, separated by spaces: while keys change, "
@@ -151,6 +188,13 @@ class Settings(BaseSettings):
                 size = 0
             if not (key.startswith("whsec_") and 24 <= size <= 64):
                 raise ValueError("every key must be whsec_ and the base64 of 24 to 64 bytes")
+        return value
+
+    @field_validator("token_keys")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and any(len(key) < 32 for key in value.get_secret_value().split()):
+            raise ValueError("every key must have 32 characters or more")
         return value
 
     @model_validator(mode="after")

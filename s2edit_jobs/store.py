@@ -7,10 +7,16 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from s2edit_core.spec import Progress
-from s2edit_jobs.record import Failure, JobRecord, Lease, Load, Outcome, Outlook, Owner
+from s2edit_jobs.record import Failure, JobRecord, Lease, Load, Outcome, Outlook, Owner, Spent
 
 KEEP_EVENTS = 1000
 """How many of a job's latest events can be replayed, at least."""
+PAGE = 500
+"""How many jobs one look at the store lists at most, however many there are."""
+PLACE_S = 30.0
+"""How long a place in the queue is kept for a job that is being taken on; whoever dies over that loses it."""
+
+DAY_S = 24 * 3600
 
 
 class JobStore(Protocol):
@@ -71,10 +77,10 @@ class JobStore(Protocol):
         """Set the flag; `JobNotFound` as in `get`. Nothing changes once the job is over."""
 
     def orphans(self) -> list[str]:
-        """Jobs that some worker could take now, oldest first. Those whose lease ran out are queued again by this call."""
+        """Jobs that some worker could take now, the `PAGE` oldest. Those whose lease ran out are queued again by this call."""
 
     def overdue(self) -> list[JobRecord]:
-        """Jobs that are not over and whose deadline has passed."""
+        """Jobs that are not over and whose deadline has passed: the `PAGE` that are due longest."""
 
     def announce(self, job_id: str) -> None:
         """The job's end is to be told, from now on; `finish` does this for records with `webhook`. Safe to repeat."""
@@ -88,10 +94,26 @@ class JobStore(Protocol):
     def end_delivery(self, job_id: str) -> None:
         """It was told, or is given up."""
 
-    def load(self, owner: Owner) -> Load: ...
+    def take_place(self, owner: Owner, job_id: str, *, of_owner: int, in_all: int) -> Load:
+        """The load before this call. Where it is below both bounds, it has taken a place for the job, until `add` fills it.
+
+        Places count as jobs, for `PLACE_S` seconds: so requests that come at the same moment can't pass a bound together.
+        """
+
+    def leave_place(self, owner: Owner, job_id: str) -> None:
+        """The job is not taken on after all. Nothing if it has no place."""
+
+    def take_turn(self, errand: str, *, every_s: float) -> bool:
+        """True for one caller in `every_s` seconds: for what need not be done by every worker."""
 
     def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
         """A job succeeded: it took `seconds`, by phase, and "total"."""
+
+    def book(self, tenant: str, spent: Spent) -> None:
+        """Add to what the tenant has used today."""
+
+    def spent(self, tenant: str) -> Spent:
+        """All that was booked on the tenant today; nothing of it after a loss of Redis."""
 
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         """`JobNotFound` as in `get`."""
@@ -107,6 +129,9 @@ class JobStore(Protocol):
 
     def compact(self) -> bool:
         """Rewrite what the store keeps on the disk, so that nothing erased is left there; False if it must not do that."""
+
+    def prospect(self, owner: Owner, preset: str) -> Outlook:
+        """What `outlook` would say of one more job of this owner."""
 
     def lost(self) -> str | None:
         """None while the store has all jobs. For a new or emptied store: the name of its present life, for `restored`."""

@@ -20,8 +20,15 @@ from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from tokenizers.processors import RobertaProcessing
 
 from s2edit_core.errors import ModelUnusable, PromptInvalid
-from s2edit_core.prompts import DEFAULT_SUBJECTS, ResolvedPrompts, resolve_prompts
-from s2edit_core.spec import PLACEHOLDER, EditRequest
+from s2edit_core.prompts import (
+    DEFAULT_SUBJECTS,
+    PLACEHOLDERS,
+    ResolvedPrompts,
+    ResolvedReference,
+    resolve_prompts,
+    resolve_reference,
+)
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's own folder, where the shipped `models/` lies."""
@@ -43,18 +50,24 @@ class Vocabulary:
     guidance_scale: float | None = None
 
     def count(self, text: str) -> int:
-        """Tokens of `text` with the begin and end marks; the placeholder is one token."""
-        return len(self.tokenizer.encode(text).ids)
+        """Tokens of `text` with the begin and end marks; a placeholder is one token."""
+        return len(self.tokenizer.encode(PLACEHOLDERS.sub(PLACEHOLDER, text)).ids)
 
-    def check(self, request: EditRequest) -> ResolvedPrompts:
-        """The prompts as the worker will see them.
+    def check(self, request: EditRequest, worn: Sequence[tuple[str, str]] = ()) -> ResolvedPrompts:
+        """The prompts as the worker will see them; `worn` are placeholder and subject of each attribute.
 
         Raises `PromptInvalid` when there is no subject, when a prompt lacks it, or when a prompt has more tokens than fit.
         """
-        prompts = resolve_prompts(request, self.subjects)
+        prompts = resolve_prompts(request, self.subjects, worn)
         self._check_length(prompts.target, field="prompt")
         self._check_length(prompts.source, field="source_prompt")
         return prompts
+
+    def check_learning(self, request: LearningRequest) -> ResolvedReference:
+        """The same for what is learned ahead."""
+        reference = resolve_reference(request, self.subjects)
+        self._check_length(reference.prompt, field="prompt")
+        return reference
 
     def _check_length(self, text: str, *, field: str) -> None:
         tokens = self.count(text)

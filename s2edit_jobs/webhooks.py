@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from s2edit_core.errors import OptionInvalid
-from s2edit_jobs.record import Outcome
+from s2edit_jobs.record import JobKind, Outcome
 
 OUTBOX = "outbox/"
 """Prefix of the notes about jobs whose end is still to be told; each holds the key of the job's spec."""
@@ -34,14 +34,15 @@ def message_id(job_id: str) -> str:
     return f"msg_{job_id}"
 
 
-def message(job_id: str, outcome: Outcome) -> str:
+def message(job_id: str, outcome: Outcome, kind: JobKind = "edit") -> str:
     """The body. It holds no links and no pictures: whoever reads it asks for the edit."""
     failure = outcome.failure
-    data: dict[str, Any] = {"id": job_id, "state": outcome.state, "identity": outcome.identity}
+    learned = "attribute" if kind == "attribute" else "identity"
+    data: dict[str, Any] = {"id": job_id, "state": outcome.state, learned: outcome.identity}
     if failure is not None:
         data["error"] = {"code": failure.code, "message": failure.message, "retryable": failure.retryable, "field": failure.field}
     moment = datetime.fromtimestamp(outcome.finished_at, UTC).isoformat().replace("+00:00", "Z")
-    return json.dumps({"type": f"edit.{outcome.state}", "timestamp": moment, "data": data}, ensure_ascii=False)
+    return json.dumps({"type": f"{kind}.{outcome.state}", "timestamp": moment, "data": data}, ensure_ascii=False)
 
 
 def check_url(url: str, *, allow_private: bool) -> str:

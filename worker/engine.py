@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from s2edit_core.plan import EditPlan
-from s2edit_core.spec import EditRequest, Progress
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Progress
+from s2edit_jobs.model_facts import ModelFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Made:
     data: bytes  # safetensors
     source_prompt: str | None = None  # of a concept: as resolved; a later edit that names the identity starts from them
     subject: str | None = None
+    placeholder: str = PLACEHOLDER
     step: int = 0  # of a checkpoint: learning steps done
 
 
@@ -31,18 +33,40 @@ class Edited:
 
     image_png: bytes
     report: dict[str, Any] = field(default_factory=dict)  # JSON values
+    variants: tuple[bytes, ...] = ()  # further pictures, if the request asked for them
 
 
 @dataclass(frozen=True, slots=True)
 class EditInputs:
-    """The files' bytes as uploaded. Without `edit_mask` the identity mask, grown a little, is what may change."""
+    """The files' bytes as uploaded. Without `edit_mask` the identity mask, grown a little, is what may change.
+
+    `attributes`: the concepts, as they were kept, of those that the request names. They act where the edit may change the photo.
+    """
 
     image: bytes
     mask: bytes
     edit_mask: bytes | None = None
+    attributes: tuple[bytes, ...] = ()
 
 
 class Engine(Protocol):
+    @property
+    def facts(self) -> ModelFacts:
+        """What the API must know of the model."""
+
+    def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
+        """Name the concept. Raises `InvalidInput` for prompts and pictures that nothing can be learned from."""
+
+    def learn(
+        self,
+        request: LearningRequest,
+        inputs: EditInputs,
+        *,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Generator[Progress | Made, None, dict[str, Any]]:
+        """Learn the concept, and end with a report; `checkpoint`, `check` and errors as of `edit`."""
+
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
         """Name the concept and the inversion of this edit. Raises `InvalidInput` for prompts the model can't take."""
 

@@ -9,11 +9,13 @@ import hashlib
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import Any
 
 from s2edit_core.errors import ArtifactMismatch
-from s2edit_core.plan import EditPlan, plan_edit
-from s2edit_core.prompts import ResolvedPrompts, resolve_prompts
-from s2edit_core.spec import EditRequest, Phase, Progress
+from s2edit_core.plan import EditPlan, plan_edit, plan_learning
+from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
+from s2edit_core.spec import EditRequest, LearningRequest, Phase, Progress
+from s2edit_jobs.model_facts import ModelFacts
 from worker.engine import Edited, EditInputs, Made
 
 SUBJECTS = ("woman", "man")
@@ -21,6 +23,18 @@ SUBJECTS = ("woman", "man")
 
 def _digest(*parts: bytes) -> bytes:
     return hashlib.sha256(b"|".join(parts)).digest()
+
+
+def _attribute(reference: ResolvedReference, inputs: EditInputs) -> bytes:
+    return f"attribute {reference.placeholder} {reference.subject} ".encode() + _digest(inputs.image, inputs.mask)
+
+
+def _worn(attribute: bytes) -> tuple[str, str]:
+    """Placeholder and subject."""
+    kind, placeholder, subject, _ = attribute.split(b" ", 3)
+    if kind != b"attribute":
+        raise ArtifactMismatch("the attribute was not made by this engine")
+    return placeholder.decode(), subject.decode()
 
 
 @dataclass
@@ -40,11 +54,37 @@ class FakeEngine:
     events: list[Progress] = field(default_factory=list)
     check: Callable[[], None] = lambda: None  # what the edit under way was given; a step here is one evaluation, so nobody calls it
 
-    def prompts(self, request: EditRequest) -> ResolvedPrompts:
-        return resolve_prompts(request, SUBJECTS)
+    facts = ModelFacts(fingerprint="fake", width=4, layers=((6, 4), (8, 4)), subjects=SUBJECTS)
+
+    def prompts(self, request: EditRequest, inputs: EditInputs) -> ResolvedPrompts:
+        return resolve_prompts(request, SUBJECTS, [_worn(data) for data in inputs.attributes])
+
+    def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
+        reference = resolve_reference(request, SUBJECTS)
+        return plan_learning(request, image=inputs.image, mask=inputs.mask, model="fake", reference=reference)
+
+    def learn(
+        self,
+        request: LearningRequest,
+        inputs: EditInputs,
+        *,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Generator[Progress | Made, None, dict[str, Any]]:
+        self.check = check or (lambda: None)
+        try:
+            concept_id, reference = self.plan_learning(request, inputs), resolve_reference(request, SUBJECTS)
+            steps = yield from self._learning(concept_id, inputs, checkpoint)
+            self.learned += 1
+            data = _attribute(reference, inputs) if request.kind == "attribute" else b"concept" + _digest(inputs.image, inputs.mask)
+            yield Made("concept", concept_id, data, reference.prompt, reference.subject, placeholder=reference.placeholder)
+            return {"learning_steps": steps}
+        except GeneratorExit:
+            self.closed += 1
+            raise
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
-        prompts = self.prompts(request)
+        prompts = self.prompts(request, inputs)
         return plan_edit(
             request,
             image=inputs.image,
@@ -67,10 +107,10 @@ class FakeEngine:
     ) -> Generator[Progress | Made, None, Edited]:
         self.check = check or (lambda: None)
         try:
-            plan, prompts = self.plan(request, inputs), self.prompts(request)
+            plan, prompts = self.plan(request, inputs), self.prompts(request, inputs)
             learning_steps = 0
             if concept is None:
-                learning_steps = yield from self._learning(plan, inputs, checkpoint)
+                learning_steps = yield from self._learning(plan.concept_id, inputs, checkpoint)
                 self.learned += 1
                 concept = b"concept" + _digest(inputs.image, inputs.mask)
                 yield Made("concept", plan.concept_id, concept, source_prompt=prompts.source, subject=prompts.subject)
@@ -84,16 +124,18 @@ class FakeEngine:
             elif inversion != b"inversion" + _digest(concept):
                 raise ArtifactMismatch("the inversion was not made by this engine")
             yield from self._phase("editing")
-            return Edited(self.result(request, inputs), {"learning_steps": learning_steps})
+            picture = self.result(request, inputs)
+            others = tuple(picture + str(i).encode() for i in range(1, request.variants))
+            return Edited(picture, {"learning_steps": learning_steps}, others)
         except GeneratorExit:
             self.closed += 1
             raise
 
     def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
         """What any edit of these inputs ends in."""
-        return b"png" + _digest(inputs.image, inputs.mask, self.prompts(request).target.encode())
+        return b"png" + _digest(inputs.image, inputs.mask, self.prompts(request, inputs).target.encode(), *inputs.attributes)
 
-    def _learning(self, plan: EditPlan, inputs: EditInputs, checkpoint: bytes | None) -> Generator[Progress | Made, None, int]:
+    def _learning(self, concept_id: str, inputs: EditInputs, checkpoint: bytes | None) -> Generator[Progress | Made, None, int]:
         """How many steps it took now."""
         mark = b"checkpoint" + _digest(inputs.image, inputs.mask)
         if checkpoint is not None and not checkpoint.startswith(mark):
@@ -102,7 +144,7 @@ class FakeEngine:
         for progress in self._phase("learning", after=done):
             yield progress
             if self.checkpoint_every and progress.step % self.checkpoint_every == 0:
-                yield Made("checkpoint", plan.concept_id, mark + str(progress.step).encode(), step=progress.step)
+                yield Made("checkpoint", concept_id, mark + str(progress.step).encode(), step=progress.step)
         return self.steps - done
 
     def _phase(self, phase: Phase, *, after: int = 0) -> Generator[Progress, None, None]:

@@ -88,7 +88,7 @@ class Messenger:
 
     def _send(self, spec: JobSpec, outcome: Outcome) -> int | str:
         """The status of the answer, or the kind of error."""
-        body, name, now = message(spec.id, outcome), message_id(spec.id), datetime.now(UTC)
+        body, name, now = message(spec.id, outcome, spec.kind), message_id(spec.id), datetime.now(UTC)
         signatures = [Webhook(secret).sign(name, now, body) for secret in self._services.settings.webhook_keys]
         headers = {
             "Content-Type": JSON,

@@ -11,12 +11,15 @@ from celery import Celery, signals
 
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services
 from s2edit_jobs.celery_queue import TASK, celery_app
+from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.logs import configure_logs
+from s2edit_jobs.model_facts import tell
 from s2edit_jobs.settings import Settings
 from worker.engine import Engine
 from worker.messenger import Messenger
 from worker.reaper import Reaper
 from worker.runner import run_job
+from worker.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +40,8 @@ class WorkerProcess:
         self._engine: Engine | None = None
         self._reaper: Reaper | None = None
         self._messenger: Messenger | None = None
+        self._sweeper: Sweeper | None = None
+        self._told = False
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK, shared=False)(self.run)  # another app of this process has its own
         signals.setup_logging.connect(self._set_up_logging, weak=False)  # else Celery writes by handlers of its own
@@ -48,6 +53,7 @@ class WorkerProcess:
         assert self._services is not None
         assert self._engine is not None
         try:
+            self._tell()
             run_job(job_id, self._services, self._engine, stop=self._stop)
         except Exception:  # Celery would quote the exception's words; a reaper rings for the job again
             log.exception("a ring could not be answered", action="ring_unanswered", job_id=job_id)
@@ -64,11 +70,24 @@ class WorkerProcess:
         except Exception as error:
             log.exception("the worker can't start", action="start_failed")
             raise SystemExit(f"the worker can't start: {error}") from error
+        self._tell()
         self._reaper = Reaper(self._services, interval_s=self._settings.reap_s)
         self._reaper.start()
         self._messenger = Messenger(self._services)
         self._messenger.start()
+        self._sweeper = Sweeper(self._services)
+        self._sweeper.start()
         log.info("the worker is ready", action="worker_ready")
+
+    def _tell(self) -> None:
+        """What the API must know of the model; with the next job if the object store is down now."""
+        if self._told or self._services is None or self._engine is None:
+            return
+        try:
+            tell(self._services.artifacts, self._settings.model, self._engine.facts)
+            self._told = True
+        except ServiceUnavailable as error:
+            log.warning("the model could not be told", action="tell_failed", error=str(error))
 
     def stop(self, **_: Any) -> None:
         """SIGTERM: the job under way goes back to the queue at its next step, and Celery ends after that."""
@@ -77,3 +96,5 @@ class WorkerProcess:
             self._reaper.stop()
         if self._messenger is not None:
             self._messenger.stop()
+        if self._sweeper is not None:
+            self._sweeper.stop()

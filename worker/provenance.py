@@ -17,8 +17,9 @@ import structlog
 
 from s2edit_core.pictures import decode_photo, encode_png
 from s2edit_core.plan import EditPlan
-from s2edit_core.spec import EditRequest, Progress
+from s2edit_core.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.bootstrap import NotConfigured, kept_key
+from s2edit_jobs.model_facts import ModelFacts
 from s2edit_jobs.settings import Settings
 from worker.development_certificate import development_certificate
 from worker.engine import Edited, EditInputs, Engine, Made
@@ -106,11 +107,28 @@ def _trial() -> tuple[bytes, bytes]:
 
 
 class SigningEngine:
-    """Any engine, with its results signed."""
+    """Any engine, with its results signed, each variant too."""
 
     def __init__(self, engine: Engine, credentials: Credentials) -> None:
         self._engine = engine
         self._credentials = credentials
+
+    @property
+    def facts(self) -> ModelFacts:
+        return self._engine.facts
+
+    def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
+        return self._engine.plan_learning(request, inputs)
+
+    def learn(
+        self,
+        request: LearningRequest,
+        inputs: EditInputs,
+        *,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Generator[Progress | Made, None, dict[str, Any]]:
+        return self._engine.learn(request, inputs, checkpoint=checkpoint, check=check)
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
         return self._engine.plan(request, inputs)
@@ -127,6 +145,6 @@ class SigningEngine:
     ) -> Generator[Progress | Made, None, Edited]:
         steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
-        signed = self._credentials.sign(edited.image_png, inputs.image)
+        signed, *variants = (self._credentials.sign(picture, inputs.image) for picture in (edited.image_png, *edited.variants))
         told = {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": self._credentials.trusted}
-        return replace(edited, image_png=signed, report={**edited.report, "provenance": told})
+        return replace(edited, image_png=signed, variants=tuple(variants), report={**edited.report, "provenance": told})

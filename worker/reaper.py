@@ -24,7 +24,8 @@ def reap(services: Services, *, pending: bool = True) -> int:
     """One round: bring back what the job store lost, end what is overdue, ring where rings are missing; how many were.
 
     Any number of reapers may run. As long as at least as many rings wait as there are orphans, the workers are busy and none is
-    needed; which job rings does not matter, for the store says whose turn it is. Raises `ServiceUnavailable`.
+    needed; which job rings does not matter, for the store says whose turn it is. So a page of the orphans is enough, however many
+    there are: the workers do not come to its end before the next round. Raises `ServiceUnavailable`.
     """
     jobs = Jobs(services)
     if (life := services.store.lost()) is not None:

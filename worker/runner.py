@@ -16,30 +16,38 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
+from typing import Any, TypeVar
 
 import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_contextvars
 
-from s2edit_core.errors import ArtifactMismatch, InvalidInput, S2EditError
+from s2edit_core.errors import ArtifactMismatch, InvalidInput, OptionInvalid, S2EditError
 from s2edit_core.plan import EditPlan, digest
-from s2edit_core.spec import Progress
+from s2edit_core.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.artifacts import concept_key, edit_key, inversion_key
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, JobNotFound, LeaseLost, ServiceUnavailable
-from s2edit_jobs.jobs import CHECKPOINTS, DEADLINE, INVERSION_NOTE, JSON, Jobs
-from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome
+from s2edit_jobs.errors import (
+    ArtifactExists,
+    ArtifactMissing,
+    IdentityNotFound,
+    JobNotFound,
+    LeaseLost,
+    ServiceUnavailable,
+)
+from s2edit_jobs.jobs import CHECKPOINTS, DEADLINE, JSON, Jobs
+from s2edit_jobs.library import CONCEPT, INVERSION, SAFETENSORS, Library
+from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome, Spent
 from s2edit_jobs.trace import trace_id
 from worker.engine import Edited, EditInputs, Engine, Made
 from worker.heartbeat import Heartbeat
 from worker.phase_clock import PhaseClock
 
 log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
 
 SHOW_EVERY_S = 0.2
-SAFETENSORS = "application/octet-stream"
-CONCEPT = "concept.safetensors"
 PARKED = "parked"
 """Code of a job that was given up after too many attempts."""
 
@@ -49,10 +57,6 @@ class InputDamaged(Exception):
 
 
 class _Canceled(Exception):
-    pass
-
-
-class _InputGone(Exception):
     pass
 
 
@@ -88,20 +92,25 @@ def run_job(job_id: str, services: Services, engine: Engine, *, stop: threading.
     _Attempt(lease, services, engine, stop).run()
 
 
+def _identity_erased() -> OptionInvalid:
+    return OptionInvalid("the identity that the edit names was erased", field="identity", reason="identity_unknown")
+
+
 class _Attempt:
     def __init__(self, lease: Lease, services: Services, engine: Engine, stop: threading.Event) -> None:
         self._lease = lease
         self._services = services
         self._artifacts = services.artifacts
         self._jobs = Jobs(services)
+        self._library = Library(services)
         self._engine = engine
         self._stop = stop
         self._heart = Heartbeat(services.store, lease, interval_s=services.settings.heartbeat_s)
         self._shown: tuple[str, float] = ("", 0.0)
         self._heard_at = time.monotonic()
         self._deadline_at: float | None = None
+        self._uses = ""  # the concept of the edit under way
         self._clock = PhaseClock()
-        self._plan: EditPlan | None = None
 
     def run(self) -> None:
         """Never raises: whatever happens is either published or handed back. Every line of the log names the job."""
@@ -151,13 +160,13 @@ class _Attempt:
         try:
             self._check()
             inputs = self._read(spec)
-            self._plan = plan = self._engine.plan(spec.request, inputs)
-            edited = self._edit(spec, inputs, plan)
-            return self._publish(plan, edited)
+            if isinstance(spec.request, LearningRequest):
+                return self._learn(spec, spec.request, inputs)
+            plan = self._engine.plan(spec.request, inputs)
+            edited = self._edit(spec, spec.request, inputs, plan)
+            return self._publish(plan.concept_id, edited.report, (edited.image_png, *edited.variants))
         except _Canceled:
             return self._outcome(JobState.CANCELED)
-        except _InputGone:
-            return self._failed("identity_erased", "the photo of the identity that the edit names was erased", field="identity")
         except _TooLate:
             return self._failed(DEADLINE, "the edit's deadline passed before it was done", retryable=True)
         except InvalidInput as error:  # as the API says it when it finds it first
@@ -165,29 +174,60 @@ class _Attempt:
         except S2EditError as error:
             return self._failed(error.code, str(error), retryable=error.retryable)
 
-    def _edit(self, spec: JobSpec, inputs: EditInputs, plan: EditPlan) -> Edited:
+    def _edit(self, spec: JobSpec, request: EditRequest, inputs: EditInputs, plan: EditPlan) -> Edited:
         """With what was made before; what turns out damaged, or made by another model, is left out and made once more."""
-        concept = self._cached(concept_key(spec.owner, plan.concept_id, CONCEPT)) or self._turn_to_learn(spec, plan)
-        inversion = self._cached(inversion_key(spec.owner, plan.inversion_id, "inversion.safetensors")) if concept else None
-        checkpoint = None if concept else self._checkpoint(spec, plan)
-        choices = dict.fromkeys([(concept, inversion, checkpoint), (concept, None, None), (None, None, None)])
+        self._uses = plan.concept_id
+        concept = self._cached(concept_key(spec.owner, plan.concept_id, CONCEPT))
+        may_learn = self._may_learn(spec, request)
+        if concept is None and not may_learn:
+            raise ArtifactMismatch("the identity's file is gone: import it again")
+        concept = concept or self._turn_to_learn(spec, plan.concept_id)
+        inversion = self._cached(inversion_key(spec.owner, plan.inversion_id, INVERSION)) if concept else None
+        checkpoint = None if concept else self._checkpoint(spec, plan.concept_id)
+        anew = [(None, None, None)] if may_learn else []
+        choices = list(dict.fromkeys([(concept, inversion, checkpoint), (concept, None, None), *anew]))
         for one, other, start in choices:
             if concept is not None and one is None:
-                self._turn_to_learn(spec, plan)
+                self._turn_to_learn(spec, plan.concept_id)
             try:
-                steps = self._engine.edit(spec.request, inputs, concept=one, inversion=other, checkpoint=start, check=self._listen)
+                steps = self._engine.edit(request, inputs, concept=one, inversion=other, checkpoint=start, check=self._listen)
                 return self._drive(spec, steps)
             except ArtifactMismatch as error:
-                if one is None and start is None:
+                if (one, other, start) == choices[-1]:
                     raise
                 log.warning("what was kept does not fit: making it again", action="cache_dropped", reason=str(error))
-        raise AssertionError("the last choice keeps nothing, so it returns or raises")
+        raise AssertionError("the last choice returns or raises")
 
-    def _turn_to_learn(self, spec: JobSpec, plan: EditPlan) -> bytes | None:
+    def _may_learn(self, spec: JobSpec, request: EditRequest) -> bool:
+        """Whether the concept can be made from this job's photo: one that was imported can't. Raises `OptionInvalid` if erased."""
+        if request.identity is None:
+            return True
+        try:
+            return bool(self._jobs.identity(spec.owner, request.identity).inputs)
+        except IdentityNotFound:
+            raise _identity_erased() from None
+
+    def _learn(self, spec: JobSpec, request: LearningRequest, inputs: EditInputs) -> Outcome:
+        """A concept without an edit. One that is there already is not learned again."""
+        concept_id = self._engine.plan_learning(request, inputs)
+        known = self._cached(concept_key(spec.owner, concept_id, CONCEPT)) or self._turn_to_learn(spec, concept_id)
+        if known is not None:
+            return self._publish(concept_id, {"concept_id": concept_id, "learning_steps": 0})
+        checkpoint = self._checkpoint(spec, concept_id)
+        if checkpoint is not None:
+            try:
+                steps = self._engine.learn(request, inputs, checkpoint=checkpoint, check=self._listen)
+                return self._publish(concept_id, self._drive(spec, steps))
+            except ArtifactMismatch as error:
+                log.warning("the checkpoint does not fit: learning anew", action="cache_dropped", reason=str(error))
+        steps = self._engine.learn(request, inputs, check=self._listen)
+        return self._publish(concept_id, self._drive(spec, steps))
+
+    def _turn_to_learn(self, spec: JobSpec, concept_id: str) -> bytes | None:
         """Be the only job that learns the concept; or the concept, if it has come since the first look. Raises `_Waits`."""
-        if not self._services.store.reserve(self._lease, concept_key(spec.owner, plan.concept_id, CONCEPT)):
+        if not self._services.store.reserve(self._lease, concept_key(spec.owner, concept_id, CONCEPT)):
             raise _Waits
-        concept = self._cached(concept_key(spec.owner, plan.concept_id, CONCEPT))
+        concept = self._cached(concept_key(spec.owner, concept_id, CONCEPT))
         if concept is not None:
             self._release()
         return concept
@@ -198,20 +238,20 @@ class _Attempt:
             for job_id in self._services.store.release(self._lease, verdict):
                 self._services.queue.ring(job_id)
 
-    def _checkpoint(self, spec: JobSpec, plan: EditPlan) -> bytes | None:
+    def _checkpoint(self, spec: JobSpec, concept_id: str) -> bytes | None:
         """The one of most steps."""
-        keys = list(self._artifacts.list(concept_key(spec.owner, plan.concept_id, CHECKPOINTS)))
+        keys = list(self._artifacts.list(concept_key(spec.owner, concept_id, CHECKPOINTS)))
         return self._cached(keys[-1]) if keys else None
 
-    def _drive(self, spec: JobSpec, steps: Generator[Progress | Made, None, Edited]) -> Edited:
+    def _drive(self, spec: JobSpec, steps: Generator[Progress | Made, None, Result]) -> Result:
         with closing(steps):
             while True:
                 self._check()
                 try:
                     step = next(steps)
                 except StopIteration as end:
-                    edited: Edited = end.value
-                    return edited
+                    result: Result = end.value
+                    return result
                 if isinstance(step, Made):
                     self._keep(spec, step)
                 else:
@@ -243,33 +283,26 @@ class _Attempt:
             with suppress(ArtifactExists):  # an earlier attempt came as far, and to the same state
                 self._put(key, made.data, media_type=SAFETENSORS, only_if_absent=True)
         elif made.kind == "inversion":
-            self._keep_inversion(spec, made)
+            self._library.keep_inversion(spec, self._uses, made.id, made.data)
         else:
             # The identity first: so whoever finds the concept finds what a later edit needs beside it.
-            self._jobs.keep_identity(spec, made.id, source_prompt=made.source_prompt, subject=made.subject)
-            key = concept_key(spec.owner, made.id, CONCEPT)
-            self._put(key, made.data, media_type=SAFETENSORS)
-            self._drop_without_identity(spec, made.id, key)
+            self._keep_facts(spec, made)
+            self._library.keep_concept(spec, made.id, made.data)
             self._release()
             self._artifacts.delete_prefix(concept_key(spec.owner, made.id, CHECKPOINTS))
 
-    def _keep_inversion(self, spec: JobSpec, made: Made) -> None:
-        """First a note beside the identity that it was made with: whoever erases the identity finds by it what else there is.
-
-        An inversion whose identity was erased meanwhile is not kept.
-        """
-        identity = self._plan.concept_id if self._plan else ""
-        key = inversion_key(spec.owner, made.id, "inversion.safetensors")
-        note = concept_key(spec.owner, identity, INVERSION_NOTE + made.id)
-        self._put(note, b"", media_type="text/plain")
-        self._put(key, made.data, media_type=SAFETENSORS)
-        self._drop_without_identity(spec, identity, key, note)
-
-    def _drop_without_identity(self, spec: JobSpec, identity: str, *keys: str) -> None:
-        """Take back what was just written, if the identity that it belongs to was erased meanwhile."""
-        if not self._artifacts.exists(concept_key(spec.owner, identity, "identity.json")):
-            for key in keys:
-                self._artifacts.delete_prefix(key)
+    def _keep_facts(self, spec: JobSpec, made: Made) -> None:
+        if isinstance(spec.request, LearningRequest) and spec.request.kind == "attribute":
+            self._library.keep_attribute(
+                spec,
+                made.id,
+                name=spec.request.name,
+                prompt=made.source_prompt or spec.request.prompt,
+                subject=made.subject or "",
+                placeholder=made.placeholder,
+            )
+            return
+        self._jobs.keep_identity(spec, made.id, source_prompt=made.source_prompt, subject=made.subject)
 
     def _put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
         lease = self._lease
@@ -287,16 +320,18 @@ class _Attempt:
             if self._services.store.progress(self._lease, progress).cancel_requested:
                 raise _Canceled
 
-    def _publish(self, plan: EditPlan, edited: Edited) -> Outcome:
+    def _publish(self, concept_id: str, report: dict[str, Any], pictures: Sequence[bytes] = ()) -> Outcome:
         """Keys no other attempt writes; they count once an outcome names them."""
         lease = self._lease
         with suppress(ServiceUnavailable):  # then the outcome, written once, decides
             self._services.store.renew(lease)
-        result = edit_key(lease.owner, lease.job_id, f"result-{lease.fence}.png")
-        report = edit_key(lease.owner, lease.job_id, f"report-{lease.fence}.json")
-        self._put(result, edited.image_png, media_type="image/png")
-        self._put(report, json.dumps(edited.report, ensure_ascii=False).encode(), media_type=JSON)
-        return self._outcome(JobState.SUCCEEDED, artifacts={"result": result, "report": report}, identity=plan.concept_id)
+        artifacts = {"report": edit_key(lease.owner, lease.job_id, f"report-{lease.fence}.json")}
+        for i, picture in enumerate(pictures):
+            name = f"result_{i}" if i else "result"
+            artifacts[name] = edit_key(lease.owner, lease.job_id, f"{name}-{lease.fence}.png")
+            self._put(artifacts[name], picture, media_type="image/png")
+        self._put(artifacts["report"], json.dumps(report, ensure_ascii=False).encode(), media_type=JSON)
+        return self._outcome(JobState.SUCCEEDED, artifacts=artifacts, identity=concept_id)
 
     def _end(self, outcome: Outcome) -> None:
         record = self._jobs.finish(self._lease.owner, self._lease.job_id, outcome)
@@ -304,9 +339,13 @@ class _Attempt:
         # If the learning was still to be done, this is why it failed; a missed deadline is this job's alone.
         failure = record.failure
         self._release(failure if failure is not None and failure.code != DEADLINE else None)
-        if outcome.state is JobState.SUCCEEDED and (seconds := self._clock.seconds()):
-            with suppress(ServiceUnavailable):
+        if not (seconds := self._clock.seconds()):
+            return
+        with suppress(ServiceUnavailable):
+            if outcome.state is JobState.SUCCEEDED:
                 self._services.store.measured(record.preset, seconds)
+            # However it ended: the time was spent.
+            self._services.store.book(self._lease.owner.tenant, Spent(int("learning" in seconds), seconds["total"]))
 
     def _give_up_or_retry(self, error: Exception) -> None:
         if self._lease.attempt < self._services.settings.max_attempts:
@@ -339,16 +378,26 @@ class _Attempt:
         return False
 
     def _read(self, spec: JobSpec) -> EditInputs:
-        """Raises `_InputGone` where the photo was erased and the job was not: it belonged to an identity."""
+        """Raises `OptionInvalid` where the photo was erased and the job was not: it belonged to an identity."""
         try:
             files = {name: self._artifacts.get(file.key) for name, file in spec.inputs.items()}
         except ArtifactMissing:
             self._jobs.spec(spec.owner, spec.id)
-            raise _InputGone from None
+            raise _identity_erased() from None
         for name, data in files.items():
             if digest(data) != spec.inputs[name].sha256:
                 raise InputDamaged(name)
-        return EditInputs(image=files["image"], mask=files["mask"], edit_mask=files.get("edit_mask"))
+        worn = spec.request.attributes if isinstance(spec.request, EditRequest) else ()
+        attributes = tuple(self._attribute(spec, attribute_id) for attribute_id in worn)
+        return EditInputs(image=files["image"], mask=files["mask"], edit_mask=files.get("edit_mask"), attributes=attributes)
+
+    def _attribute(self, spec: JobSpec, attribute_id: str) -> bytes:
+        try:
+            return self._artifacts.get(concept_key(spec.owner, attribute_id, CONCEPT))
+        except ArtifactMissing:
+            raise OptionInvalid(
+                f"the attribute {attribute_id!r} was erased", field="attributes", reason="attribute_unknown"
+            ) from None
 
     def _cached(self, key: str) -> bytes | None:
         try:

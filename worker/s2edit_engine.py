@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -18,10 +19,11 @@ from s2edit_core.inversion import Inversion
 from s2edit_core.learning import Checkpoint
 from s2edit_core.learning_state import LearningState
 from s2edit_core.pictures import decode_mask, decode_photo, encode_png
-from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.plan import EditPlan, digest, plan_edit
-from s2edit_core.prompts import ResolvedPrompts, changed_words, resolve_prompts
-from s2edit_core.spec import PLACEHOLDER, EditRequest, Preset, Progress
+from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
+from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
+from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, changed_words, resolve_prompts, resolve_reference
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Preset, Progress
+from s2edit_jobs.model_facts import ModelFacts
 from worker.engine import Edited, EditInputs, Made
 
 Result = TypeVar("Result")
@@ -40,6 +42,7 @@ class _Run:
     prompts: ResolvedPrompts
     canvas: Canvas
     identity_canvas: Canvas
+    attributes: tuple[Attribute, ...]
     seconds: dict[str, float]
 
 
@@ -51,6 +54,80 @@ class S2EditEngine:
         self.model = model
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
         self._planned: tuple[EditRequest, EditInputs, _Run] | None = None  # until it is edited, so that nothing is decoded twice
+
+    @cached_property
+    def facts(self) -> ModelFacts:
+        backbone = self.pipeline.backbone
+        width = int(backbone.text_encoder.get_input_embeddings().weight.shape[1])  # type: ignore[operator]
+        layers = tuple((int(layer.to_k.weight.shape[0]), int(layer.to_k.weight.shape[1])) for layer in backbone.layers)
+        return ModelFacts(
+            fingerprint=backbone.fingerprint,
+            width=width,
+            layers=layers,
+            subjects=tuple(backbone.card.subjects),
+            attribute_words=tuple(backbone.card.attribute_words),
+        )
+
+    def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
+        """Raises as `plan`."""
+        reference = self._reference(request)
+        photo = decode_photo(inputs.image)
+        self.pipeline.canvas(photo, decode_mask(inputs.mask, photo.size))
+        return self._learned_id(request, inputs, reference)
+
+    def learn(
+        self,
+        request: LearningRequest,
+        inputs: EditInputs,
+        *,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Steps[dict[str, Any]]:
+        self.pipeline.before_evaluation = check
+        began, evaluations = time.perf_counter(), self.pipeline.evaluations
+        reference, fingerprint = self._reference(request), self.pipeline.backbone.fingerprint
+        concept_id = self._learned_id(request, inputs, reference)
+        photo = decode_photo(inputs.image)
+        mask = decode_mask(inputs.mask, photo.size)
+        state = LearningState.from_bytes(checkpoint, fingerprint=fingerprint) if checkpoint is not None else None
+        learning = self.pipeline.learning_together(
+            [Reference(photo, mask, reference.prompt, reference.subject, reference.placeholder)],
+            request.resolve().learning,
+            seed=request.seed,
+            state=state,
+            every=CHECKPOINT_STEPS,
+        )
+        (learned,) = yield from _with_checkpoints(learning, concept_id)
+        yield Made(
+            "concept", concept_id, learned.to_bytes(), reference.prompt, reference.subject, placeholder=reference.placeholder
+        )
+        return {
+            "concept_id": concept_id,
+            "concept": learned.facts,
+            "learning_steps": learned.facts["steps"] - (state.clock.step if state else 0),
+            "seconds": {"learning": round(time.perf_counter() - began, 3)},
+            "unet_evaluations": self.pipeline.evaluations - evaluations,
+            "inputs": {name: digest(getattr(inputs, name)) for name in ("image", "mask")},
+            "model": {"name": self.model, "fingerprint": fingerprint},
+            "versions": report.versions(),
+        }
+
+    def _reference(self, request: LearningRequest) -> ResolvedReference:
+        backbone = self.pipeline.backbone
+        reference = resolve_reference(request, backbone.card.subjects)
+        tokenize(backbone, reference.prompt, (reference.placeholder,), field="prompt")
+        return reference
+
+    def _learned_id(self, request: LearningRequest, inputs: EditInputs, reference: ResolvedReference) -> str:
+        backbone = self.pipeline.backbone
+        return plan_learning(
+            request,
+            image=inputs.image,
+            mask=inputs.mask,
+            model=backbone.fingerprint,
+            reference=reference,
+            attribute_words=backbone.card.attribute_words,
+        )
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
         """Raises `PromptInvalid` for prompts without a subject, or too long for the model; `ImageInvalid`, `MaskInvalid`."""
@@ -75,22 +152,41 @@ class S2EditEngine:
         evaluations = self.pipeline.evaluations
         learned, steps = yield from self._concept(run, concept, checkpoint)
         inverted = yield from self._inversion(run, learned, inversion)
-        options = {"masked": run.preset.learning.masked, "injection": run.preset.injection}
-        editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, **options)
-        latent = yield from self._timed(run, "editing", editing)
+        latents = yield from self._timed(run, "editing", self._draws(run, learned, inverted))
         yield Progress("finishing", 0, 1)
         started = time.perf_counter()
-        raw = self.pipeline.backbone.decode_latent(latent)
-        result = run.canvas.paste(raw)
-        png = encode_png(result)
+        made, measures = [], []
+        for latent in latents:
+            raw = self.pipeline.backbone.decode_latent(latent)
+            result = run.canvas.paste(raw)
+            made.append(encode_png(result))
+            measures.append(report.measures(run.canvas, to_image(raw), result))
         run.seconds["finishing"] = time.perf_counter() - started
-        facts = self._facts(run, inputs, learned, inverted) | report.measures(run.canvas, to_image(raw), result)
+        facts = self._facts(run, inputs, learned, inverted) | measures[0] | {"variants": measures[1:]}
         facts |= {"learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
-        return Edited(png, facts)
+        return Edited(made[0], facts, tuple(made[1:]))
+
+    def _draws(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
+        """The edit, and as many variants as are wanted; their steps count as one phase."""
+        options = {"masked": run.preset.learning.masked, "injection": run.preset.injection, "attributes": run.attributes}
+        latents, wanted = [], run.request.variants
+        for i in range(wanted):
+            variation = Variation((run.request.seed + i) % 2**63) if i else None
+            editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, variation=variation, **options)
+            with closing(editing):
+                while True:
+                    try:
+                        step = next(editing)
+                    except StopIteration as end:
+                        latents.append(end.value)
+                        break
+                    yield replace(step, step=i * step.total + step.step, total=wanted * step.total)
+        return latents
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
         started = time.perf_counter()
-        prompts = self._checked_prompts(request)
+        worn = self._worn(inputs)
+        prompts = self._checked_prompts(request, worn)
         photo = decode_photo(inputs.image)
         mask = decode_mask(inputs.mask, photo.size)
         edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask") if inputs.edit_mask else None
@@ -107,14 +203,23 @@ class S2EditEngine:
             attribute_words=self.pipeline.backbone.card.attribute_words,
         )
         identity_canvas = self.pipeline.canvas(photo, mask)  # what is learned does not depend on the edit mask
+        attributes = tuple(Attribute(concept, canvas.edit_mask) for concept in worn)
         seconds = {"preparing": time.perf_counter() - started}
-        return _Run(request, request.resolve(), plan, prompts, canvas, identity_canvas, seconds)
+        return _Run(request, request.resolve(), plan, prompts, canvas, identity_canvas, attributes, seconds)
 
-    def _checked_prompts(self, request: EditRequest) -> ResolvedPrompts:
+    def _worn(self, inputs: EditInputs) -> tuple[Concept, ...]:
+        """Raises `ArtifactMismatch` for what another model made."""
         backbone = self.pipeline.backbone
-        prompts = resolve_prompts(request, backbone.card.subjects)
+        return tuple(
+            Concept.from_bytes(data, fingerprint=backbone.fingerprint, device=backbone.device) for data in inputs.attributes
+        )
+
+    def _checked_prompts(self, request: EditRequest, worn: tuple[Concept, ...]) -> ResolvedPrompts:
+        backbone = self.pipeline.backbone
+        prompts = resolve_prompts(request, backbone.card.subjects, [(concept.placeholder, concept.subject) for concept in worn])
+        placeholders = (PLACEHOLDER, *(concept.placeholder for concept in worn))
         for field, prompt in (("source_prompt", prompts.source), ("prompt", prompts.target)):
-            tokenize(backbone, prompt, (PLACEHOLDER,), field=field)
+            tokenize(backbone, prompt, placeholders, field=field)
         return prompts
 
     def _timed(self, run: _Run, phase: str, steps: Steps[Result]) -> Steps[Result]:
@@ -179,21 +284,22 @@ class S2EditEngine:
             "guidance_scale": inverted.guidance_scale,
             "seed": run.request.seed,
             "seconds": seconds | {"total": round(sum(run.seconds.values()), 3)},
-            "leakage": self.pipeline.leakage(run.canvas, prompts.target, learned, masked=masked),
+            "attributes": {worn.concept.placeholder: worn.concept.facts for worn in run.attributes},
+            "leakage": self.pipeline.leakage(run.canvas, prompts.target, learned, masked=masked, attributes=run.attributes),
             "inputs": {name: digest(data) for name, data in files.items()},
             "model": {"name": self.model, "fingerprint": self.pipeline.backbone.fingerprint},
             "versions": report.versions(),
         }
 
 
-def _with_checkpoints(learning: Generator[Progress, None, Concept], concept_id: str) -> Steps[Concept]:
+def _with_checkpoints(learning: Generator[Progress, None, Result], concept_id: str) -> Steps[Result]:
     with closing(learning):
         while True:
             try:
                 progress = next(learning)
             except StopIteration as end:
-                concept: Concept = end.value
-                return concept
+                learned: Result = end.value
+                return learned
             yield progress
             if isinstance(progress, Checkpoint) and progress.state is not None:
                 yield Made("checkpoint", concept_id, progress.state.to_bytes(), step=progress.step)

@@ -21,19 +21,22 @@ def test_what_was_put_is_got(artifacts: ArtifactStore, data: bytes) -> None:
     put(artifacts, KEY, data)
     assert artifacts.get(KEY) == data
     assert artifacts.exists(KEY)
+    assert artifacts.size_bytes(KEY) == len(data)
 
 
 def test_a_missing_object_is_missing(artifacts: ArtifactStore) -> None:
     assert not artifacts.exists(KEY)
-    with pytest.raises(ArtifactMissing):
-        artifacts.get(KEY)
+    for call in (artifacts.get, artifacts.size_bytes):
+        with pytest.raises(ArtifactMissing):
+            call(KEY)
 
 
 def test_the_folder_of_an_object_is_not_an_object(artifacts: ArtifactStore) -> None:
     put(artifacts, KEY)
     assert not artifacts.exists("t/app/u/ann")
-    with pytest.raises(ArtifactMissing):
-        artifacts.get("t/app/u/ann")
+    for call in (artifacts.get, artifacts.size_bytes):
+        with pytest.raises(ArtifactMissing):
+            call("t/app/u/ann")
 
 
 def test_an_object_can_be_replaced(artifacts: ArtifactStore) -> None:
@@ -119,13 +122,43 @@ ODD_KEYS = (
 
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_a_key_that_could_mean_another_place_is_refused(artifacts: ArtifactStore, key: str) -> None:
-    for call in (lambda: put(artifacts, key), lambda: artifacts.get(key), lambda: artifacts.exists(key)):
+    for call in (
+        lambda: put(artifacts, key),
+        lambda: artifacts.get(key),
+        lambda: artifacts.exists(key),
+        lambda: artifacts.size_bytes(key),
+        lambda: artifacts.presigned_get(key, expires_s=60),
+        lambda: artifacts.presigned_put(key, expires_s=60, media_type="image/png", size_bytes=1),
+        lambda: artifacts.presigned_post(key, expires_s=60, media_type="image/png", min_bytes=1, max_bytes=2),
+    ):
         with pytest.raises(ValueError, match="not an object key"):
             call()
-    with pytest.raises(ValueError, match="not an object key"):
-        artifacts.presigned_get(key, expires_s=60)
 
 
 def test_a_presigned_url_names_the_object(artifacts: ArtifactStore) -> None:
     put(artifacts, KEY)
     assert KEY in artifacts.presigned_get(KEY, expires_s=60, filename="edit 1.json")
+
+
+def test_folders_are_named_once_and_in_order(artifacts: ArtifactStore) -> None:
+    for key in ("t/a/u/b/edits/e_2/spec.json", "t/a/u/b/edits/e_1/image.png", "t/a/u/b/edits/e_1/spec.json", "t/a/u/b/edits/stray"):
+        put(artifacts, key)
+    put(artifacts, "t/a/u/b/edits-of-old/e_3/spec.json")
+    assert list(artifacts.folders("t/a/u/b/edits/")) == ["e_1", "e_2"]
+    artifacts.delete_prefix("t/a/u/b/edits/e_1/")
+    assert list(artifacts.folders("t/a/u/b/edits/")) == ["e_2"]
+    assert list(artifacts.folders("t/a/u/b/concepts/")) == []
+
+
+def test_more_folders_than_one_answer_holds(artifacts: ArtifactStore) -> None:
+    names = [f"e_{i:03}" for i in range(25)]
+    for name in names:
+        put(artifacts, f"t/a/u/b/edits/{name}/spec.json")
+        put(artifacts, f"t/a/u/b/edits/{name}/image.png")
+    assert list(artifacts.folders("t/a/u/b/edits/")) == names
+
+
+@pytest.mark.parametrize("prefix", ["", "t/a", "t//a/", "../", "t/../"])
+def test_what_is_no_folder_is_refused(artifacts: ArtifactStore, prefix: str) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        list(artifacts.folders(prefix))

@@ -104,8 +104,15 @@ class TestJobs:
         assert case.store.release(lease) == []
         assert case.store.claim(lease_s=30) is None
         assert (case.store.orphans(), case.store.overdue(), case.store.take_delivery(lease_s=1)) == ([], [], None)
-        assert case.store.load(ANN).in_all == 0
+        assert case.store.take_place(ANN, "e_2", of_owner=1, in_all=1).in_all == 0
         case.store.erase(ANN, "e_1")
+
+    def test_an_erased_owners_places_are_free(self, case: StoreCase) -> None:
+        case.store.take_place(ANN, "e_1", of_owner=9, in_all=9)
+        case.store.take_place(BOB, "e_2", of_owner=9, in_all=9)
+        case.store.erase_owner(ANN)
+        load = case.store.take_place(ANN, "e_3", of_owner=9, in_all=9)
+        assert (load.of_owner, load.in_all) == (0, 1)
 
     def test_another_owners_job_is_not_erased(self, case: StoreCase) -> None:
         case.store.add(queued("e_1"))

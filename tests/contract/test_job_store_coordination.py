@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from s2edit_core.spec import Progress
+from s2edit_jobs import memory, redis_store
 from s2edit_jobs.errors import JobNotFound, LeaseLost
 from s2edit_jobs.memory import MemoryJobStore
 from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Owner
-from s2edit_jobs.store import KEEP_EVENTS
+from s2edit_jobs.store import KEEP_EVENTS, PAGE
 from tests.contract.conftest import StoreCase
 
 ANN, BOB, EVE = Owner("app", "ann"), Owner("app", "bob"), Owner("app", "eve")
@@ -30,6 +32,15 @@ def take(case: StoreCase, job_id: str | None = None, *, lease_s: float = 60) -> 
     lease = case.store.claim(job_id, lease_s=lease_s)
     assert lease is not None
     return lease
+
+
+def place(case: StoreCase, job_id: str, owner: Owner = ANN, *, of_owner: int = 1000, in_all: int = 1000) -> Load:
+    return case.store.take_place(owner, job_id, of_owner=of_owner, in_all=in_all)
+
+
+def load(case: StoreCase, owner: Owner) -> Load:
+    """Without taking a place."""
+    return place(case, "e_none", owner, of_owner=0)
 
 
 def end(case: StoreCase, lease: Lease, state: JobState = JobState.SUCCEEDED) -> None:
@@ -77,7 +88,7 @@ class TestTurns:
         enter(case, "e_1")
         enter(case, "e_2")
         case.store.finish("e_1", ANN, Outcome(JobState.CANCELED, attempt=0, finished_at=2.0))
-        assert case.store.load(ANN) == Load(of_owner=1, in_all=1)
+        assert load(case, ANN) == Load(of_owner=1, in_all=1)
         assert take(case).job_id == "e_2"
 
     def test_what_is_not_over_is_counted(self, case: StoreCase) -> None:
@@ -86,8 +97,68 @@ class TestTurns:
         enter(case, "e_3", BOB)
         end(case, take(case, "e_1"))
         take(case, "e_2")
-        assert case.store.load(ANN) == Load(of_owner=1, in_all=2)
-        assert case.store.load(EVE) == Load(of_owner=0, in_all=2)
+        assert load(case, ANN) == Load(of_owner=1, in_all=2)
+        assert load(case, EVE) == Load(of_owner=0, in_all=2)
+
+
+class TestPlaces:
+    def test_a_place_counts_until_its_job_is_entered_and_then_the_job_does(self, case: StoreCase) -> None:
+        assert place(case, "e_1") == Load(of_owner=0, in_all=0)
+        assert load(case, ANN) == Load(of_owner=1, in_all=1)
+        assert load(case, BOB) == Load(of_owner=0, in_all=1)
+        enter(case, "e_1")
+        assert load(case, ANN) == Load(of_owner=1, in_all=1)
+        end(case, take(case))
+        assert load(case, ANN) == Load(of_owner=0, in_all=0)
+
+    def test_nobody_takes_a_place_beyond_a_bound(self, case: StoreCase) -> None:
+        for i in range(2):
+            place(case, f"e_{i}", of_owner=2)
+        assert place(case, "e_2", of_owner=2) == Load(of_owner=2, in_all=2)
+        assert place(case, "e_3", BOB, in_all=2) == Load(of_owner=0, in_all=2)
+        assert load(case, BOB) == Load(of_owner=0, in_all=2), "neither has taken one"
+
+    def test_a_place_whose_taker_died_is_free_again(self, case: StoreCase, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(memory, "PLACE_S", LEASE_S)
+        monkeypatch.setattr(redis_store, "PLACE_S", LEASE_S)
+        place(case, "e_1")
+        assert load(case, ANN).of_owner == 1
+        case.let_pass(LEASE_S * 1.3)
+        assert load(case, ANN) == Load(of_owner=0, in_all=0)
+
+    def test_a_place_that_is_left_is_free(self, case: StoreCase) -> None:
+        place(case, "e_1")
+        case.store.leave_place(ANN, "e_1")
+        case.store.leave_place(ANN, "e_1")
+        assert load(case, ANN) == Load(of_owner=0, in_all=0)
+        enter(case, "e_2")
+        case.store.leave_place(ANN, "e_2")
+        assert load(case, ANN) == Load(of_owner=1, in_all=1), "an entered job is no place"
+
+    def test_a_crowd_at_one_moment_takes_as_many_as_there_are(self, case: StoreCase) -> None:
+        with ThreadPoolExecutor(16) as crowd:
+            before = list(crowd.map(lambda i: place(case, f"e_{i}", of_owner=10), range(40)))
+        assert sorted(one.of_owner for one in before) == [*range(10), *[10] * 30]
+        assert load(case, ANN).of_owner == 10
+
+
+class TestBoundedWork:
+    def test_a_look_lists_a_page_however_many_there_are(self, case: StoreCase) -> None:
+        for i in range(PAGE + 7):
+            enter(case, f"e_{i:04}", deadline_at=2.0 - i / PAGE)
+        assert case.store.orphans() == [f"e_{i:04}" for i in range(PAGE)]
+        late = case.store.overdue()
+        assert len(late) == PAGE
+        assert late[0].id == f"e_{PAGE + 6:04}", "due longest"
+        for record in late:
+            case.store.finish(record.id, ANN, Outcome(JobState.FAILED, attempt=0, finished_at=2.0))
+        assert len(case.store.overdue()) == len(case.store.orphans()) == 7
+
+    def test_an_errand_is_one_callers_until_it_is_due_again(self, case: StoreCase) -> None:
+        assert [case.store.take_turn("sweep", every_s=LEASE_S) for _ in range(3)] == [True, False, False]
+        assert case.store.take_turn("dust", every_s=LEASE_S)
+        case.let_pass(LEASE_S * 1.3)
+        assert case.store.take_turn("sweep", every_s=LEASE_S)
 
 
 class TestLearningOnce:
@@ -318,3 +389,18 @@ class TestDeadlinesAndEstimates:
         assert case.store.outlook(ANN, "e_9").running == 1
         with pytest.raises(JobNotFound):
             case.store.outlook(BOB, "e_9")
+
+    def test_the_prospect_is_that_of_one_job_more(self, case: StoreCase) -> None:
+        assert (case.store.prospect(ANN, "instant").ahead, case.store.prospect(ANN, "instant").seconds) == (0, {})
+        for i in range(5):
+            enter(case, f"e_{i}", preset="instant")
+        enter(case, "e_90", BOB)
+        take(case, "e_0")
+        case.store.measured("instant", {"learning": 10.0, "total": 20.0})
+        before = {owner: case.store.prospect(owner, "instant") for owner in (ANN, BOB, EVE)}
+        for owner, job_id in ((ANN, "e_95"), (BOB, "e_96"), (EVE, "e_97")):
+            assert before[owner] == case.store.prospect(owner, "instant"), "asking changes nothing"
+            enter(case, job_id, owner, preset="instant")
+            assert case.store.outlook(owner, job_id) == before[owner]
+            case.store.finish(job_id, owner, Outcome(state=JobState.CANCELED, attempt=0, finished_at=2.0))
+        assert (before[EVE].ahead, before[ANN].running) == (2, 1)

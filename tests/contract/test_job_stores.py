@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 
 from s2edit_core.spec import Progress
 from s2edit_jobs.errors import JobNotFound, LeaseLost
-from s2edit_jobs.record import Failure, JobRecord, JobState, Outcome, Owner
+from s2edit_jobs.record import Failure, JobRecord, JobState, Outcome, Owner, Spent
 from tests.contract.conftest import StoreCase
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
@@ -232,3 +233,36 @@ def test_a_fence_from_before_a_loss_is_not_valid_after_it(case: StoreCase) -> No
     assert new.fence > old.fence
     with pytest.raises(LeaseLost):
         case.store.renew(old)
+
+
+def test_what_a_job_makes_and_came_from_stays_with_it(case: StoreCase) -> None:
+    made = replace(record(), kind="attribute", parent="e_0", identity="c_1")
+    assert case.store.add(made) == made
+    assert case.store.get(ANN, "e_1") == made
+    assert case.store.events(ANN, "e_1", after=0)[0] == [made]
+
+
+def test_what_a_tenant_used_today_adds_up_and_is_its_own(case: StoreCase) -> None:
+    assert case.store.spent("acme") == Spent()
+    case.store.book("acme", Spent(learnings=1, worker_s=1.5))
+    case.store.book("acme", Spent(worker_s=0.25))
+    assert case.store.spent("acme") == Spent(learnings=1, worker_s=1.75)
+    assert case.store.spent("umbrella") == Spent()
+    case.forget()
+    assert case.store.spent("acme") == Spent()
+
+
+def test_bookings_at_the_same_moment_all_count(case: StoreCase) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: case.store.book("acme", Spent(1, 0.5)), range(40)))
+    assert case.store.spent("acme") == Spent(40, 20.0)
+
+
+def test_a_new_day_begins_with_nothing(case: StoreCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.store.book("acme", Spent(learnings=1))
+    tomorrow = time.time() + 24 * 3600
+    if case.client is None:
+        case.let_pass(24 * 3600)
+    else:
+        monkeypatch.setattr("s2edit_jobs.redis_store.time.time", lambda: tomorrow)
+    assert case.store.spent("acme") == Spent()

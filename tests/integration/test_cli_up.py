@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import subprocess
@@ -204,3 +205,37 @@ def test_the_edit_command_saves_the_result(start: Callable[[], Up], pictures: di
     assert edit.returncode == 0, edit.stderr
     assert output.read_bytes().startswith(b"png")
     assert "identity c_" in edit.stdout
+
+
+def test_with_the_first_key_the_running_service_closes_and_with_its_revocation_it_stays_closed(
+    start: Callable[[], Up], pictures: dict[str, Path], tmp_path: Path
+) -> None:
+    up = start()
+
+    def keys(*arguments: str) -> str:
+        argv = [sys.executable, "-m", "cli", "keys", *arguments, "--data-dir", str(tmp_path / "data")]
+        return subprocess.run(argv, check=True, capture_output=True, text=True, env={**os.environ, **QUICK}).stdout.strip()
+
+    def status(key: str | None = None) -> int:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.get(f"{up.url}/edits/e_{'0' * 32}", headers=headers).status_code
+
+    assert status() == 404
+    key = keys("create")
+    until(lambda: status() == 401, 5)
+    assert status(key) == 404
+    # A client that writes its whole body before it reads sees the refusal too.
+    connection = http.client.HTTPConnection(up.url.removeprefix("http://"), timeout=30)
+    connection.request("POST", "/edits", b"x" * 5_000_000, {"Content-Type": "multipart/form-data; boundary=x"})
+    assert connection.getresponse().status == 401
+    connection.close()
+    with EditClient(up.url, api_key=key) as client:
+        *_, edit = client.follow(client.post({"prompt": "a woman smiling"}, pictures))
+        assert edit["state"] == "succeeded", edit
+        assert client.download(edit["result"]["url"]).startswith(b"png")
+    device = httpx.post(f"{up.url}/tokens", headers={"Authorization": f"Bearer {key}"}, json={"edits": 1}).json()["token"]
+    assert status(device) == 404
+    keys("revoke", key.split("_")[1])
+    until(lambda: status(key) == 401, 5)
+    assert status(device) == status() == 401
+    assert key.split("_", 2)[2] not in "".join(path.read_text(errors="replace") for path in (tmp_path / "data").rglob("*.log"))

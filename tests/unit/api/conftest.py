@@ -16,8 +16,10 @@ from s2edit_jobs.jobs import Identity
 from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.record import InputFile, Owner
 from s2edit_jobs.settings import Settings
+from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
+from worker.runner import run_job
 
 OWNER = Owner(tenant="default", user="default")
 MAX_BODY = 100_000
@@ -34,16 +36,52 @@ class Api:
     store: MemoryJobStore
     queue: MemoryJobQueue
 
-    def edit(self, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
-        """POST a good edit, changed by `parts`: bytes are files, None leaves the part out, a list repeats it."""
-        parts = {"image": pictures.photo(), "mask": pictures.mask(), "prompt": PROMPT, **parts}
+    def post(self, path: str, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
+        """POST a form: bytes are files, None leaves the part out, a list repeats it."""
         sent = [(name, one) for name, value in parts.items() for one in (value if isinstance(value, list) else [value])]
         files = [
             (name, (f"{name}.png", value) if isinstance(value, bytes) else (None, value))
             for name, value in sent
             if value is not None
         ]
-        return self.client.post("/edits", files=files, headers={**(headers or {}), **({"S2Edit-User": user} if user else {})})
+        return self.client.post(path, files=files, headers={**(headers or {}), **({"S2Edit-User": user} if user else {})})
+
+    def edit(self, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
+        """POST a good edit, changed by `parts`."""
+        parts = {"image": pictures.photo(), "mask": pictures.mask(), "prompt": PROMPT, **parts}
+        return self.post("/edits", user=user, headers=headers, **parts)
+
+    def attribute(self, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
+        """POST a good attribute, changed by `parts`."""
+        parts = {"image": pictures.photo(), "mask": pictures.mask(), "prompt": "a woman with [A] hat", "name": "Bowler", **parts}
+        return self.post("/attributes", user=user, headers=headers, **parts)
+
+    def identity(self, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
+        """POST a good identity, changed by `parts`."""
+        parts = {"image": pictures.photo(), "mask": pictures.mask(), "prompt": "a photo of a woman", **parts}
+        return self.post("/identities", user=user, headers=headers, **parts)
+
+    def work(self, engine: FakeEngine | None = None) -> FakeEngine:
+        """Let a worker answer every ring."""
+        engine = engine or FakeEngine()
+        while self.queue.rings:
+            run_job(self.queue.rings.popleft(), self.services, engine)
+        return engine
+
+    def get(self, path: str, *, user: str | None = None) -> Any:
+        return self.client.get(path, headers={"S2Edit-User": user} if user else {})
+
+    def delete(self, path: str, *, user: str | None = None) -> Any:
+        return self.client.delete(path, headers={"S2Edit-User": user} if user else {})
+
+    def learned(self, answer: Any, *, user: str | None = None) -> str:
+        """The id of the attribute or the identity that `answer` has asked for, once a worker has learned it."""
+        assert answer.status_code == 202, answer.json()
+        self.work()
+        job = self.get(answer.headers["location"], user=user).json()
+        assert job["state"] == "succeeded", job
+        found: str = job["attribute"] or job["identity"]
+        return found
 
     def limit(self, **limits: Any) -> None:
         """Change settings of the running app."""

@@ -5,7 +5,10 @@ import sys
 from typing import Any
 
 import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
 
+from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 
 OPERATIONS = {
@@ -13,12 +16,25 @@ OPERATIONS = {
     ("get", "/edits/{edit_id}"): "getEdit",
     ("get", "/edits/{edit_id}/events"): "streamEdit",
     ("post", "/edits/{edit_id}/cancel"): "cancelEdit",
+    ("get", "/edits"): "listEdits",
+    ("post", "/identities"): "createIdentity",
+    ("get", "/identities"): "listIdentities",
+    ("post", "/identities/import"): "importIdentity",
     ("get", "/identities/{identity_id}"): "getIdentity",
     ("delete", "/users/{user}"): "eraseUser",
     ("delete", "/edits/{edit_id}"): "eraseEdit",
     ("delete", "/identities/{identity_id}"): "eraseIdentity",
     ("get", "/receipts/keys"): "getReceiptKeys",
+    ("post", "/uploads"): "createUpload",
+    ("get", "/uploads/{upload_id}"): "getUpload",
+    ("get", "/identities/{identity_id}/export"): "exportIdentity",
+    ("post", "/attributes"): "createAttribute",
+    ("get", "/attributes"): "listAttributes",
+    ("get", "/attributes/{attribute_id}"): "getAttribute",
+    ("delete", "/attributes/{attribute_id}"): "eraseAttribute",
+    ("post", "/tokens"): "createToken",
     ("get", "/files/{key}"): "getFile",
+    ("put", "/files/{key}"): "putFile",
     ("get", "/healthz"): "getLiveness",
     ("get", "/readyz"): "getReadiness",
 }
@@ -55,16 +71,17 @@ def test_every_error_is_described_as_a_problem(schema: dict[str, Any]) -> None:
 
 def test_the_form_is_described_part_by_part(schema: dict[str, Any]) -> None:
     content = schema["paths"]["/edits"]["post"]["requestBody"]["content"]
-    assert set(content) == {"multipart/form-data"}
+    assert set(content) == {"multipart/form-data", "application/json"}
     form = schema["components"]["schemas"]["EditForm"]
     assert form["additionalProperties"] is False
     assert form["required"] == ["prompt"]
-    assert "attributes" not in form["properties"]
     assert all("description" in part for part in form["properties"].values())
     assert {part["type"] for part in form["properties"].values()} == {
         "string",
         "integer",
         "number",
+        "array",
+        "boolean",
     }  # left out, or there: never null
     assert form["properties"]["prompt"]["examples"]
 
@@ -76,5 +93,58 @@ def test_the_headers_that_apps_follow_are_described(schema: dict[str, Any]) -> N
     assert user["schema"]["pattern"] == r"^[A-Za-z0-9_-]{1,64}$"
 
 
+def test_what_wants_credentials_says_so(schema: dict[str, Any]) -> None:
+    assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    for path, item in schema["paths"].items():
+        for operation in item.values():
+            guarded = path not in ("/healthz", "/readyz", "/files/{key}", "/receipts/keys")
+            assert ("security" in operation) is guarded, path
+            assert ("401" in operation["responses"]) is guarded
+
+
 def test_the_documentation_page_is_served(api: Api) -> None:
     assert "swagger" in api.client.get("/docs").text.lower()
+
+
+def test_what_is_sent_to_apps_is_described(schema: dict[str, Any]) -> None:
+    (operation,) = schema["webhooks"]["job-over"].values()
+    assert operation["operationId"] == "onJobOver"
+    assert {one["name"] for one in operation["parameters"]} == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+    assert set(operation["responses"]) == {"204", "default"}
+
+
+def test_the_stream_is_described_with_an_example(schema: dict[str, Any]) -> None:
+    content = schema["paths"]["/edits/{edit_id}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    example = content["examples"]["stream"]["value"]
+    assert {"event: edit", "event: gap"} <= set(example.splitlines())
+
+
+def test_the_description_is_valid_openapi_and_its_examples_fit_it(schema: dict[str, Any]) -> None:
+    validate(schema)
+    tried = 0
+    for name, model in schema["components"]["schemas"].items():
+        for example in model.get("examples", []):
+            OAS31Validator({"$ref": f"#/components/schemas/{name}", **schema}).validate(example)
+            tried += 1
+        for part in model.get("properties", {}).values():
+            for example in part.get("examples", []):
+                OAS31Validator({**part, "components": schema["components"]}).validate(example)
+                tried += 1
+    assert tried > 20
+
+
+def test_operation_names_are_one_of_a_kind(schema: dict[str, Any]) -> None:
+    operations = [operation for item in schema["paths"].values() for operation in item.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert all(operation["summary"] and operation["tags"] for operation in operations)
+
+
+def test_the_form_of_the_examples_is_accepted(api: Api, schema: dict[str, Any]) -> None:
+    """Every part with the first example that it is described with, except addresses that nobody here sends to."""
+    for path, model in (("/edits", "EditForm"), ("/identities", "IdentityForm"), ("/attributes", "AttributeForm")):
+        properties = schema["components"]["schemas"][model]["properties"]
+        shown = {name: str(part["examples"][0]) for name, part in properties.items() if "examples" in part}
+        shown.pop("webhook_url")
+        answer = api.post(path, image=pictures.photo(), mask=pictures.mask(), **shown)
+        assert answer.status_code == 202, answer.json()

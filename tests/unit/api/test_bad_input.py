@@ -46,7 +46,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {  # what is sent, the cod
     "an unknown identity": ({"image": None, "mask": None, "identity": f"c_{'0' * 32}"}, "identity_unknown", "identity"),
     "a path as identity": ({"identity": "../../secret"}, "identity_unknown", "identity"),
     "an unknown option": ({"stepz": "20"}, "option_unknown", "stepz"),
-    "attributes, which come later": ({"attributes": "glasses"}, "option_unknown", "attributes"),
+    "an unknown attribute": ({"attributes": f"a_{'0' * 32}"}, "attribute_unknown", "attributes"),
+    "an identity as attribute": ({"attributes": f"c_{'7' * 32}"}, "attribute_unknown", "attributes"),
+    "a path as attribute": ({"attributes": "../../secret"}, "attribute_unknown", "attributes"),
+    "an attribute twice": ({"attributes": [f"a_{'0' * 32}"] * 2}, "attribute_repeated", "attributes"),
+    "five attributes": ({"attributes": [f"a_{i:032}" for i in range(5)]}, "option_invalid", "attributes"),
+    "a placeholder of nothing": ({"prompt": "a photo of a woman, [A] hat"}, "placeholder_unknown", "prompt"),
+    "an unknown parent": ({"image": None, "mask": None, "parent": f"e_{'0' * 32}"}, "parent_unknown", "parent"),
+    "a path as parent": ({"image": None, "mask": None, "parent": "../../secret"}, "parent_unknown", "parent"),
+    "a photo and a parent": ({"parent": f"e_{'0' * 32}"}, "parent_and_image", "parent"),
     "an unknown file": ({"image2": b"x"}, "option_unknown", "image2"),
     "the same option twice": ({"steps": ["20", "30"]}, "part_repeated", "steps"),
     "two images": ({"image": [pictures.photo(), pictures.photo()]}, "part_repeated", "image"),
@@ -58,6 +66,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {  # what is sent, the cod
     "one step": ({"steps": "1"}, "option_invalid", "steps"),
     "words as guidance": ({"guidance_scale": "much"}, "option_invalid", "guidance_scale"),
     "guidance that is no number": ({"guidance_scale": "nan"}, "option_invalid", "guidance_scale"),
+    "no variants": ({"variants": "0"}, "option_invalid", "variants"),
+    "nine variants": ({"variants": "9"}, "option_invalid", "variants"),
     "a negative seed": ({"seed": "-1"}, "option_invalid", "seed"),
 }
 
@@ -130,7 +140,7 @@ def test_a_chunked_body_over_the_limit_is_refused(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("content_type", "body"),
-    [("application/json", b'{"prompt": "a woman"}'), ("application/x-www-form-urlencoded", b"prompt=a+woman"), ("", b"hello")],
+    [("application/jsonp", b'{"prompt": "a woman"}'), ("application/x-www-form-urlencoded", b"prompt=a+woman"), ("", b"hello")],
 )
 def test_another_content_type_is_refused(api: Api, content_type: str, body: bytes) -> None:
     assert_problem(api.client.post("/edits", content=body, headers={"Content-Type": content_type}), 415, "unsupported_media_type")

@@ -64,10 +64,12 @@ class TestAsking:
             "source_prompt": "a photo of a woman",
             "subject": "woman",
             "identity": None,
+            "attributes": [],
             "preset": "instant",
             "steps": 12,
             "guidance_scale": 2.5,
             "seed": 7,
+            "variants": 1,
         }
 
     def test_blank_options_count_as_left_out(self, api: Api) -> None:
@@ -259,6 +261,7 @@ class TestOwners:
             "created_at": "2026-09-21T14:13:20.500000Z",
             "expires_at": None,
             "consent": None,
+            "has_photo": True,
         }
 
     def test_foreign_and_unknown_identities_look_alike(self, api: Api) -> None:

@@ -15,9 +15,12 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.receipts import TYPE, Receipts
 from s2edit_jobs.bootstrap import NotConfigured
+from s2edit_jobs.ended_tokens import ENDED
 from s2edit_jobs.erasure import Erasure
+from s2edit_jobs.model_facts import tell
 from s2edit_jobs.record import Owner
 from s2edit_jobs.settings import Settings
+from tests.unit.api.concept_files import FACTS, concept_file
 from tests.unit.api.conftest import Api
 from tests.unit.api.test_bad_input import assert_problem
 
@@ -41,7 +44,7 @@ def test_everything_of_a_user_is_erased_and_of_others_nothing(api: Api) -> None:
     answer = api.client.delete("/users/ada")
     assert answer.status_code == 200
     assert answer.json()["objects"] == there
-    assert api.artifacts.objects == before
+    assert {key: data for key, data in api.artifacts.objects.items() if not key.startswith(ENDED)} == before
     said = claims(api, answer.json()["receipt"])
     told = {
         "erased": "user",
@@ -51,11 +54,40 @@ def test_everything_of_a_user_is_erased_and_of_others_nothing(api: Api) -> None:
         "objects": there,
         "edits": 2,
         "identities": 1,
+        "attributes": 0,
         "redis_files_rewritten": True,
         "iss": "http://127.0.0.1:8000",
     }
     assert {name: said[name] for name in told} == told
     assert said["requested_at"] <= said["erased_at"]
+
+
+def test_an_erased_attribute_is_gone_with_a_receipt(api: Api) -> None:
+    attribute = api.learned(api.attribute())
+    answer = api.client.delete(f"/attributes/{attribute}")
+    assert (answer.status_code, answer.json()["objects"]) == (200, 2)
+    said = claims(api, answer.json()["receipt"])
+    assert (said["erased"], said["id"]) == ("attribute", attribute)
+    assert not any(attribute in key for key in api.artifacts.objects)
+    assert_problem(api.client.delete(f"/attributes/{attribute}"), 404, "not_found")
+
+
+def test_what_was_learned_goes_with_its_user_and_is_counted(api: Api) -> None:
+    api.learned(api.attribute())
+    api.learned(api.identity())
+    said = claims(api, api.client.delete("/users/default").json()["receipt"])
+    assert (said["attributes"], said["identities"], said["edits"]) == (1, 1, 2)
+    assert not list(api.artifacts.list("t/"))
+
+
+def test_an_identity_that_is_brought_while_its_user_is_erased_is_refused(api: Api) -> None:
+    tell(api.artifacts, api.services.settings.model, FACTS)
+    erasure = Erasure(api.services)
+    begun, _ = erasure.begin(Owner("default", "default"))
+    assert_problem(api.post("/identities/import", file=concept_file()), 409, "being_erased")
+    assert not list(api.artifacts.list("t/"))
+    erasure.complete(begun)
+    assert api.post("/identities/import", file=concept_file()).status_code == 201
 
 
 def test_erasing_again_erases_nothing_and_says_so(api: Api) -> None:

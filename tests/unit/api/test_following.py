@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ class TestLongPolls:
         def down(*_: object, **__: object) -> None:
             raise StoreUnavailable("down")
 
-        for name in ("add", "get", "load", "outlook"):
+        for name in ("add", "get", "take_place", "outlook"):
             monkeypatch.setattr(api.store, name, down)
         answer = api.edit(headers={"Prefer": "wait=20"})
         assert (answer.status_code, answer.json()["state"]) == (202, "queued")
@@ -196,6 +197,12 @@ class TestPressure:
         assert int(refused.headers["retry-after"]) > 0
         assert api.kept() == before
         assert api.edit(user="bob").status_code == 202
+
+    def test_a_crowd_at_one_moment_does_not_pass_the_bound_together(self, api: Api) -> None:
+        api.limit(max_edits_per_user=5)
+        with ThreadPoolExecutor(12) as crowd:
+            answers = list(crowd.map(lambda _: api.edit(user="ada").status_code, range(24)))
+        assert sorted(answers) == [202] * 5 + [429] * 19
 
     def test_a_canceled_edit_frees_its_place(self, api: Api) -> None:
         api.limit(max_edits_per_user=1)

@@ -101,6 +101,23 @@ def test_a_request_that_was_cut_short_is_taken_up_where_it_was(api: Api, monkeyp
     assert len(specs(api)) == 1
 
 
+def test_requests_that_are_told_to_wait_or_are_cut_short_keep_no_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.limit(max_edits_per_user=1)
+    put = api.artifacts.put
+
+    def dying(key: str, *values: Any, **names: Any) -> None:
+        if key.endswith("/mask.png"):
+            raise ArtifactsUnavailable("the process ends here")
+        put(key, *values, **names)
+
+    monkeypatch.setattr(idempotency, "IN_FLIGHT_S", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(api.artifacts, "put", dying)
+        assert [api.edit(headers=KEY).status_code for _ in range(3)] == [503] * 3
+    assert api.edit(headers=KEY).status_code == 202
+    assert_problem(api.edit(), 429, "too_many_edits")
+
+
 def test_a_refused_form_uses_up_no_key(api: Api) -> None:
     assert api.edit(headers=KEY, steps="1").status_code == 422
     assert api.edit(headers=KEY).status_code == 202

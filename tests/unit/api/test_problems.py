@@ -77,7 +77,7 @@ def test_pointers_are_escaped() -> None:
         (("body", "uploads", 0, "a/b"), "option_invalid", "#/uploads/0/a~1b"),
         (("header", "prefer"), "header_invalid", None),
         (("path", "user"), "path_invalid", None),
-        (("query", "cursor"), "query_invalid", None),
+        (("query", "cursor"), "option_invalid", None),
     ],
 )
 def test_validation_errors_point_at_the_place(loc: tuple[str | int, ...], code: str, pointer: str | None) -> None:

@@ -82,10 +82,10 @@ def test_the_job_belongs_to_the_trace_of_its_request(api: Api) -> None:
 def test_a_fault_of_ours_is_logged_by_type_and_place_and_answered(
     api: Api, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"about {CANARY}")
 
-    monkeypatch.setattr(api.store, "load", broken)
+    monkeypatch.setattr(api.store, "take_place", broken)
     answer = api.edit(prompt=f"a photo of a woman {CANARY}")
     problem = assert_problem(answer, 500, "internal")
     assert CANARY not in str(problem)
@@ -112,12 +112,15 @@ def test_nothing_that_was_sent_is_logged_whatever_becomes_of_the_request(api: Ap
         {"webhook_url": f"https://user:{CANARY}@example.com/"},
         {"image": pictures.png_bomb()},
     ]
+    refused = [api.edit(user=USER, headers=secret, **parts).status_code for parts in requests]
+    assert set(refused) <= {401, 413}, "the key is none"
+    del secret["Authorization"]
     statuses = [api.edit(user=USER, headers=secret, **parts).status_code for parts in requests]
     assert statuses[0] == 202
     assert set(statuses[1:]) <= {413, 422}, statuses
     api.client.get(f"/files/{CANARY}?signature={CANARY}&name={CANARY}")
     api.client.post("/edits", content=CANARY, headers={"Content-Type": f"multipart/form-data; boundary={CANARY}"})
     api.client.get("/edits/" + CANARY, headers={"S2Edit-User": CANARY, "Last-Event-ID": CANARY})
-    assert len(logged.of("request")) == len(requests) + 3
+    assert len(logged.of("request")) == 2 * len(requests) + 3
     assert CANARY not in logged.text
     assert USER not in logged.text

@@ -8,10 +8,13 @@ from dataclasses import replace
 import pytest
 
 from s2edit_core.errors import PolicyRefused
+from s2edit_jobs.audit import MemoryAudit
 from s2edit_jobs.erasure import Erasure
 from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.jobs import EXPIRING, Jobs
+from s2edit_jobs.model_facts import tell
 from tests.doubles import FakeEngine
+from tests.unit.api.concept_files import FACTS, concept_file
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.test_bad_input import assert_problem
 from worker.reaper import reap
@@ -50,6 +53,51 @@ def test_an_identity_and_a_key_are_no_way_around(api: Api) -> None:
     assert_problem(answer, 422, "policy_refused", "prompt")
 
 
+LEARNINGS = {
+    "an identity's prompt": ("identity", {"prompt": "a photo of a naked woman"}, "prompt"),
+    "an attribute's prompt": ("attribute", {"prompt": "a naked woman with [A] hat"}, "prompt"),
+    "an attribute's name": ("attribute", {"name": "n a k e d"}, "name"),
+}
+
+
+@pytest.mark.parametrize("case", LEARNINGS)
+def test_refused_words_are_not_learned(api: Api, case: str) -> None:
+    kind, parts, field = LEARNINGS[case]
+    api.services = api.client.app.state.services = replace(api.services, audit=(audit := MemoryAudit()))  # type: ignore[attr-defined]
+    before = api.kept()
+    answer = api.identity(**parts) if kind == "identity" else api.attribute(**parts)
+    assert_problem(answer, 422, "policy_refused", field)
+    assert api.kept() == before
+    assert audit.lines == [("edit.refuse", OWNER, None, "policy_refused")]
+
+
+def test_a_dry_run_and_json_are_no_way_around(api: Api) -> None:
+    words = "a photo of a naked woman"
+    assert_problem(api.edit(prompt=words, dry_run="true"), 422, "policy_refused", "prompt")
+    identity = api.learned_identity()
+    asked = {"prompt": words, "identity": identity}
+    assert_problem(api.client.post("/edits", json=asked), 422, "policy_refused", "prompt")
+
+
+def test_nor_is_an_identity_that_was_brought_with_such_words(api: Api) -> None:
+    tell(api.artifacts, api.services.settings.model, FACTS)
+    brought = api.post("/identities/import", file=concept_file(facts={"prompt": "a photo of a naked [I] woman", "steps": 100}))
+    assert brought.status_code == 201, brought.text
+    answer = api.edit(identity=brought.json()["id"], prompt="a photo of a [I] woman")
+    assert_problem(answer, 422, "policy_refused", "source_prompt")
+
+
+def test_the_audit_log_tells_of_learnings(api: Api) -> None:
+    api.services = api.client.app.state.services = replace(api.services, audit=(audit := MemoryAudit()))  # type: ignore[attr-defined]
+    attribute, identity = api.learned(api.attribute(consent=CONSENT)), api.learned(api.identity())
+    api.client.delete(f"/attributes/{attribute}")
+    told = [(action, what, outcome) for action, owner, what, outcome in audit.lines if owner == OWNER]
+    assert ("attribute.learn", attribute, "with consent") in told
+    assert ("identity.learn", identity, "without consent") in told
+    assert ("attribute.erase", attribute, "erased") in told
+    assert [action for action, _, _ in told].count("edit.end") == 2
+
+
 def test_a_refused_photo_is_a_422_too(api: Api) -> None:
     class NoPhotos:
         def check_prompt(self, text: str, *, field: str) -> None: ...
@@ -81,6 +129,16 @@ class TestConsent:
         assert_problem(answer, 422, "consent_missing", "consent")
         assert api.kept()[0] == {}
         assert api.edit(consent=CONSENT).status_code == 202
+
+    def test_also_where_it_is_learned_ahead_by_json_or_only_tried(self, api: Api) -> None:
+        api.limit(require_consent=True)
+        for answer in (api.identity(), api.attribute(), api.edit(dry_run="true")):
+            assert_problem(answer, 422, "consent_missing", "consent")
+        assert api.kept()[0] == {}
+        identity = api.learned(api.identity(consent=CONSENT))
+        assert api.client.get(f"/identities/{identity}").json()["consent"]["statement"] == CONSENT
+        assert api.attribute(consent=CONSENT).status_code == 202
+        assert api.edit(dry_run="true", consent=CONSENT).status_code == 200
 
     def test_an_identity_that_is_there_needs_no_other(self, api: Api) -> None:
         identity = api.learned_identity()
@@ -115,6 +173,10 @@ class TestExpiry:
         identity = Jobs(api.services).identity(OWNER, learn(api, **({"identity_life_s": asked} if asked else {})))
         assert identity.expires_at is not None
         assert identity.expires_at - identity.created_at == pytest.approx(life)
+
+    def test_one_that_is_learned_ahead_has_a_life_too(self, api: Api) -> None:
+        identity = Jobs(api.services).identity(OWNER, api.learned(api.identity(identity_life_s="100")))
+        assert identity.expires_at == pytest.approx(identity.created_at + 100)
 
     @pytest.mark.parametrize("asked", ["0", "-1", "nan", "soon", "1e12"])
     def test_a_life_that_is_none_is_refused(self, api: Api, asked: str) -> None:

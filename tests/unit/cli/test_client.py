@@ -138,3 +138,13 @@ def test_only_a_success_is_a_result() -> None:
         result_of(view("canceled", error=None))
     with pytest.raises(EditFailed, match="the numbers left the range"):
         result_of(view("failed", error={"message": "the numbers left the range"}))
+
+
+def test_the_key_goes_to_the_service_and_not_to_the_store_of_results() -> None:
+    handle, asked = answering(
+        httpx.Response(202, headers={"Location": "/edits/e_1"}), shown("succeeded", 1), httpx.Response(200, content=b"picture")
+    )
+    client = EditClient(URL, api_key="s2e_secret", http=httpx.Client(transport=httpx.MockTransport(handle)))
+    list(client.follow(client.post({"prompt": "x"}, {})))
+    client.download("http://store.test/result?signature=1")
+    assert [one.headers.get("Authorization") for one in asked] == ["Bearer s2e_secret", "Bearer s2e_secret", None]

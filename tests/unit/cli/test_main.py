@@ -8,7 +8,7 @@ from redis import Redis
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.service import free_port
+from cli.service import Service, free_port
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedis
@@ -23,6 +23,31 @@ def test_the_service_refuses_to_be_reached_from_other_machines() -> None:
     result = runner.invoke(app, ["up", "--host", "0.0.0.0"])
     assert result.exit_code == 1
     assert "--allow-unauthenticated" in result.output
+    assert "s2edit keys create" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "auth"),
+    [
+        ([], {}, "auto"),
+        (["--host", "0.0.0.0"], {}, "keys"),
+        (["--host", "0.0.0.0", "--allow-unauthenticated"], {}, "open"),
+        (["--host", "0.0.0.0"], {"S2EDIT_AUTH": "open"}, "open"),
+        ([], {"S2EDIT_AUTH": "keys"}, "keys"),
+    ],
+)
+def test_beyond_this_machine_the_service_asks_for_keys(
+    arguments: list[str], environment: dict[str, str], auth: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Service] = []
+    monkeypatch.setattr(Service, "run", lambda self, **_: started.append(self))
+    for name, value in {"S2EDIT_DATA_DIR": str(tmp_path), **environment}.items():
+        monkeypatch.setenv(name, value)
+    runner.invoke(app, ["keys", "create"])
+    result = runner.invoke(app, ["up", *arguments])
+    assert result.exit_code == 0, result.output
+    (service,) = started
+    assert service.environment("redis://x")["S2EDIT_AUTH"] == auth
 
 
 def test_a_setting_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
-from s2edit_core.pictures import decode_mask, decode_photo, encode_png
+from s2edit_core.pictures import check_photo, decode_mask, decode_photo, encode_png
 
 
 def png(picture: Image.Image, **options: object) -> bytes:
@@ -371,3 +371,57 @@ def test_a_mask_that_is_no_image_is_refused_by_its_own_name() -> None:
     with pytest.raises(ImageInvalid) as refused:
         decode_mask(b"junk", (64, 48), "edit_mask")
     assert (refused.value.reason, refused.value.field) == ("image_format", "edit_mask")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_nothing_of_the_file_is_left_but_its_pixels(kind: str) -> None:
+    """Where it was taken, by what, and whatever else a camera or an app has written into it."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Canary"
+    exif.get_ifd(0x8825)[2] = (48.0, 51.0, 30.0)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = saved(gradient((64, 48)), kind, exif=exif, icc_profile=srgb, xmp=b"<x>Canary</x>")
+    assert b"Canary" in data
+    decoded = decode_photo(data)
+    assert (decoded.size, decoded.info) == ((48, 64), {})
+    result = encode_png(decoded)
+    assert [one for one in (b"Canary", b"eXIf", b"iCCP", b"iTXt", b"tEXt") if one in result] == []
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_checking_a_photo_tells_the_size_that_decoding_gives(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = png(gradient((64, 48)), exif=exif)
+    assert check_photo(data) == decode_photo(data).size
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"hello", png(gradient((20, 20))), png(noise())[:-30], written_out((9_000, 9_000), 1, 0, b"", rows=1)],
+    ids=["text", "small", "cut off", "bomb"],
+)
+def test_checking_a_photo_refuses_what_decoding_refuses(data: bytes) -> None:
+    with pytest.raises(ImageInvalid) as checked:
+        check_photo(data)
+    with pytest.raises(ImageInvalid) as decoded:
+        decode_photo(data)
+    assert (checked.value.reason, str(checked.value)) == (decoded.value.reason, str(decoded.value))
+
+
+def test_a_large_mask_is_the_same_in_strips_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    alpha = Image.fromarray(np.random.default_rng(4).integers(0, 256, (48, 64), dtype=np.uint8))
+    for picture in (Image.merge("RGBA", (*noise().split(), alpha)), noise().convert("P"), square_mask((64, 48))):
+        whole = decode_mask(png(picture, exif=exif), (48, 64))
+        with monkeypatch.context() as patched:
+            patched.setattr("s2edit_core.pictures.STRIP_PIXELS", 64 * 5)
+            assert np.array_equal(np.asarray(decode_mask(png(picture, exif=exif), (48, 64))), np.asarray(whole))
+
+
+def test_a_large_progressive_jpeg_that_can_not_be_decoded_is_told_what_would_help() -> None:
+    data = saved(Image.new("L", (4000, 3200)), "JPEG", progressive=True)[:-2000]
+    with pytest.raises(ImageInvalid, match="baseline JPEG") as refused:
+        decode_photo(data)
+    assert refused.value.reason == "image_too_costly"

@@ -8,6 +8,7 @@ import shlex
 import pytest
 from typer.testing import CliRunner
 
+from api.concept_schemas import AttributeForm, IdentityForm
 from api.schemas import EditForm
 from cli.main import app
 from s2edit_jobs.settings import Settings
@@ -16,6 +17,8 @@ from tests.unit.deploy.files import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {"README.md": README, "ARCHITECTURE.md": (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")}
 BLOCKS = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
+
+FORMS = {"edits": EditForm, "identities": IdentityForm, "attributes": AttributeForm}
 
 
 def test_the_two_commands_come_first() -> None:
@@ -51,8 +54,9 @@ def test_the_printed_requests_use_parts_of_the_form() -> None:
     assert len(requests) >= 2
     for words in requests:
         parts = {words[i + 1].split("=")[0] for i, word in enumerate(words) if word == "-F"}
+        form = FORMS[next(word for word in words if word.startswith("http")).rpartition("/")[2]]
         assert "prompt" in parts
-        assert parts <= set(EditForm.model_fields)
+        assert parts <= set(form.model_fields)
 
 
 def test_commands_that_are_named_exist() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s2edit_jobs import filesystem_artifacts
 from s2edit_jobs.bootstrap import kept_key
 from s2edit_jobs.errors import ArtifactMissing, ArtifactsUnavailable
 from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
@@ -129,3 +130,23 @@ def test_a_signing_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
     assert kept_key(path) == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [other.name for other in path.parent.iterdir()] == ["signing.key"]
+
+
+def test_a_new_name_is_put_on_the_disk_and_one_that_is_there_is_not_waited_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FilesystemArtifactStore(tmp_path / "root", "http://localhost", "key")
+    synced: list[str] = []
+    monkeypatch.setattr(filesystem_artifacts, "_sync_folder", lambda folder: synced.append(folder.relative_to(tmp_path).as_posix()))
+
+    def folders_synced_by(key: str) -> list[str]:
+        synced.clear()
+        store.put(key, b"data", media_type="text/plain")
+        return list(synced)
+
+    assert folders_synced_by("t/edits/e_1/spec.json") == ["root/t/edits/e_1", "root/t/edits", "root/t", "root"]
+    assert folders_synced_by("t/edits/e_1/image.png") == ["root/t/edits/e_1"]
+    assert folders_synced_by("t/edits/e_2/spec.json") == ["root/t/edits/e_2", "root/t/edits"]
+    monkeypatch.setattr(filesystem_artifacts, "REMEMBERED", 0)
+    assert folders_synced_by("t/edits/e_3/spec.json")[:2] == ["root/t/edits/e_3", "root/t/edits"], "it forgets rather than grows"
+    assert folders_synced_by("t/edits/e_3/image.png")[0] == "root/t/edits/e_3"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from s2edit_core.spec import EditRequest
+import json
+
+from s2edit_core.spec import EditRequest, LearningRequest
 from s2edit_jobs.record import TRANSITIONS, Failure, InputFile, JobSpec, JobState, Outcome, Owner
 
 
@@ -15,6 +17,23 @@ def test_a_spec_comes_back_as_it_was() -> None:
         inputs={"image": InputFile("t/x", "00", 5, "image/png")},
     )
     assert JobSpec.from_json(spec.to_json()) == spec
+
+
+def test_a_spec_of_a_learning_comes_back_as_it_was() -> None:
+    for kind in ("identity", "attribute"):
+        request = LearningRequest(kind=kind, prompt="a woman with [A] hat", name="Hut", seed=3)  # type: ignore[arg-type]
+        spec = JobSpec("e_1", Owner("app", "ann"), 1.5, request, {}, parent="e_0")
+        assert JobSpec.from_json(spec.to_json()) == spec
+        assert spec.kind == kind
+
+
+def test_a_spec_of_before_there_were_learnings_is_an_edits() -> None:
+    spec = JobSpec("e_1", Owner("app", "ann"), 1.5, EditRequest(prompt="a woman", attributes=("a_1", "a_2")), {})
+    assert JobSpec.from_json(spec.to_json()) == spec
+    old = json.loads(spec.to_json())
+    del old["kind"], old["parent"], old["request"]["attributes"]
+    read = JobSpec.from_json(json.dumps(old).encode())
+    assert (read.kind, read.parent, read.request) == ("edit", None, EditRequest(prompt="a woman"))
 
 
 def test_an_outcome_comes_back_as_it_was() -> None:

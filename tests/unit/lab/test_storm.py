@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from lab import storm_points
 from lab.storm import Plan
 from lab.storm_app import wish
+from lab.storm_engines import Cast, Reference
 from lab.storm_points import POINTS, CrashPoints, Diary, with_crash_points
 from s2edit_core.pictures import decode_mask, decode_photo
+from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
@@ -31,10 +34,19 @@ def test_a_plan_follows_from_its_seed_and_has_every_point() -> None:
     assert {"empty redis", "pause worker", "stop worker", "ring twice", "lose rings"} <= set(blows)
 
 
+def test_the_reference_is_what_any_worker_makes_of_the_same_wish() -> None:
+    reference = Reference(Cast(), Settings())
+    for number in (0, 8, 1):
+        one = wish(1, number)
+        made = FakeEngine().result(EditRequest(prompt=one.prompt), one.inputs)
+        assert reference.result(one.prompt, one.inputs) == hashlib.sha256(made).hexdigest()
+
+
 def test_a_wish_follows_from_its_number_and_can_be_asked_for() -> None:
     one = wish(1, 17, users=8)
     assert one == wish(1, 17, users=8)
-    assert one.result() != wish(1, 18, users=8).result()
+    assert one.inputs != wish(1, 18, users=8).inputs
+    assert len({wish(1, 17 + 8 * i, users=8, one_prompt=True).prompt for i in range(3)}) == 1
     decode_mask(one.mask, decode_photo(one.image).size)
 
 

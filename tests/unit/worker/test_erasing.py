@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from s2edit_core.spec import EditRequest
+from s2edit_core.spec import EditRequest, LearningRequest
 from s2edit_jobs.erasure import LEFT_S, Erasure
-from s2edit_jobs.errors import ArtifactMissing, BeingErased, IdentityNotFound, JobNotFound, StoreUnavailable
+from s2edit_jobs.errors import ArtifactMissing, AttributeNotFound, BeingErased, IdentityNotFound, JobNotFound, StoreUnavailable
+from s2edit_jobs.idempotency import Idempotency, accept_once
 from s2edit_jobs.jobs import Upload, erasing_key
 from s2edit_jobs.record import JobState, Owner
 from tests.doubles import FakeEngine
@@ -30,6 +32,10 @@ def left_of(shop: Shop, owner: Owner = ANN) -> list[str]:
     """Every object and record that tells of the owner."""
     objects = [key for key, data in shop.artifacts.objects.items() if owner.prefix in key or owner.prefix.encode() in data]
     return objects + [job_id for job_id, entry in shop.store._life.jobs.items() if entry.record.owner == owner]
+
+
+def void(_: object) -> None:
+    return
 
 
 class Meeting:
@@ -61,15 +67,19 @@ class Meeting:
         self._act()
 
 
-WRITES = 12
-"""More than a job has: photo, mask, identity, three checkpoints, concept, note, inversion, result, report, outcome."""
+WRITES = 13
+"""What a job has: photo, mask, identity, three checkpoints, concept, note, inversion, two results, report, outcome."""
+TWO = replace(REQUEST, variants=2)
+HAT = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
+HAT_WRITES = 7
+"""Of a learning: three checkpoints, attribute, concept, report, outcome."""
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(WRITES))
 def test_a_user_erased_at_any_write_of_a_worker_leaves_nothing(shop: Shop, number: int, after: bool) -> None:
     shop.engine = FakeEngine(checkpoint_every=1)
-    shop.accept(webhook_url=WEBHOOK)
+    shop.accept(TWO, webhook_url=WEBHOOK)
     meeting = Meeting(shop, number, lambda: erase_user(shop), after=after)
     shop.work()
     assert meeting.met, meeting.keys
@@ -79,7 +89,7 @@ def test_a_user_erased_at_any_write_of_a_worker_leaves_nothing(shop: Shop, numbe
 
 def test_there_are_no_more_writes_than_are_tried(shop: Shop) -> None:
     shop.engine = FakeEngine(checkpoint_every=1)
-    shop.accept(webhook_url=WEBHOOK)
+    shop.accept(TWO, webhook_url=WEBHOOK)
     meeting = Meeting(shop, -1, lambda: None, after=False)
     shop.work()
     assert len(meeting.keys) == WRITES, meeting.keys
@@ -89,7 +99,7 @@ def test_there_are_no_more_writes_than_are_tried(shop: Shop) -> None:
 @pytest.mark.parametrize("number", range(WRITES))
 def test_an_edit_erased_at_any_write_of_its_worker_leaves_nothing_of_itself(shop: Shop, number: int, after: bool) -> None:
     shop.engine = FakeEngine(checkpoint_every=1)
-    job_id = shop.accept(webhook_url=WEBHOOK)
+    job_id = shop.accept(TWO, webhook_url=WEBHOOK)
 
     def erase() -> None:
         Erasure(shop.services).edit(ANN, job_id)
@@ -108,7 +118,7 @@ def test_an_edit_erased_at_any_write_of_its_worker_leaves_nothing_of_itself(shop
 @pytest.mark.parametrize("number", range(3, WRITES))
 def test_an_identity_erased_at_any_write_leaves_nothing_of_itself(shop: Shop, number: int, after: bool) -> None:
     shop.engine = FakeEngine(checkpoint_every=1)
-    job_id = shop.accept()
+    job_id = shop.accept(TWO)
     identity = shop.engine.plan(shop.jobs.spec(ANN, job_id).request, shop.inputs).concept_id
 
     def erase() -> None:
@@ -125,6 +135,64 @@ def test_an_identity_erased_at_any_write_leaves_nothing_of_itself(shop: Shop, nu
         ]
         assert left == []
     assert shop.get(job_id).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(HAT_WRITES))
+def test_a_user_erased_at_any_write_of_a_learning_leaves_nothing(shop: Shop, number: int, after: bool) -> None:
+    shop.engine = FakeEngine(checkpoint_every=1)
+    shop.accept(HAT, webhook_url=WEBHOOK)
+    meeting = Meeting(shop, number, lambda: erase_user(shop), after=after)
+    shop.work()
+    assert meeting.met, meeting.keys
+    assert list(shop.artifacts.objects) == []
+    assert left_of(shop) == []
+
+
+def test_a_learning_has_no_more_writes_than_are_tried(shop: Shop) -> None:
+    shop.engine = FakeEngine(checkpoint_every=1)
+    shop.accept(HAT)
+    meeting = Meeting(shop, -1, lambda: None, after=False)
+    shop.work()
+    assert len(meeting.keys) == HAT_WRITES, meeting.keys
+
+
+@pytest.mark.parametrize(("number", "after"), [(3, True), (4, False), (4, True), (5, False), (5, True), (6, False), (6, True)])
+def test_an_attribute_erased_at_any_write_leaves_nothing_of_itself(shop: Shop, number: int, after: bool) -> None:
+    """From the moment that there is one."""
+    shop.engine = FakeEngine(checkpoint_every=1)
+    job_id = shop.accept(HAT)
+    attribute = shop.engine.plan_learning(HAT, shop.inputs)
+    meeting = Meeting(shop, number, lambda: void(Erasure(shop.services).attribute(ANN, attribute)), after=after)
+    shop.work()
+    assert meeting.met
+    assert [key for key in shop.artifacts.objects if "/concepts/" in key] == []
+    assert shop.get(job_id).state is JobState.SUCCEEDED
+    with pytest.raises(AttributeNotFound):
+        Erasure(shop.services).attribute(ANN, attribute)
+
+
+def test_an_erased_user_has_no_place_in_the_queue(shop: Shop) -> None:
+    shop.jobs.admit(ANN, "e_1")
+    shop.jobs.admit(BOB, "e_2")
+    erase_user(shop)
+    load = shop.store.take_place(ANN, "e_3", of_owner=9, in_all=9)
+    assert (load.of_owner, load.in_all) == (0, 1)
+
+
+def test_a_key_that_came_while_its_user_was_erased_leaves_no_note(shop: Shop) -> None:
+    spec = shop.jobs.draft(ANN, REQUEST, FILES)
+    erasure = Erasure(shop.services)
+    with pytest.raises(BeingErased):
+        accept_once(
+            shop.jobs,
+            spec,
+            FILES,
+            Idempotency(shop.jobs, ANN, "key", "digest"),
+            draft=lambda _: spec,
+            charge=lambda: void(erasure.begin(ANN)),
+        )
+    assert left_of(shop) == []
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -158,10 +226,10 @@ def test_while_a_user_is_erased_nothing_new_is_taken_on_of_that_user_alone(shop:
     erasure = Erasure(shop.services)
     begun, _ = erasure.begin(ANN)
     with pytest.raises(BeingErased):
-        shop.jobs.admit(ANN)
-    shop.jobs.admit(BOB)
+        shop.jobs.admit(ANN, "e_1")
+    shop.jobs.admit(BOB, "e_2")
     erasure.complete(begun)
-    shop.jobs.admit(ANN)
+    shop.jobs.admit(ANN, "e_1")
 
 
 def test_the_user_comes_back_as_new(shop: Shop) -> None:
@@ -238,10 +306,10 @@ def test_an_erasure_while_the_job_store_is_down_is_completed_when_it_is_back(sho
         with pytest.raises(StoreUnavailable):
             Erasure(shop.services, clock=lambda: 1000.0).begin(ANN)
         with pytest.raises(BeingErased):
-            shop.jobs.admit(ANN)
+            shop.jobs.admit(ANN, "e_1")
     reap(shop.services)
     assert left_of(shop) == []
-    shop.jobs.admit(ANN)
+    shop.jobs.admit(ANN, "e_1")
 
 
 def test_a_rebuild_that_meets_an_erasure_brings_nothing_back(shop: Shop) -> None:
@@ -269,7 +337,7 @@ def test_a_waiting_edit_whose_identity_was_erased_fails_and_says_why(shop: Shop)
     shop.work()
     failure = shop.get(waiting).failure
     assert failure is not None
-    assert (failure.code, failure.field, failure.retryable) == ("identity_erased", "identity", False)
+    assert (failure.code, failure.field, failure.retryable) == ("identity_unknown", "identity", False)
     assert shop.get(first).state is JobState.SUCCEEDED
 
 

@@ -12,13 +12,14 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from s2edit_core.spec import EditRequest
+from api.webhook_docs import WebhookMessage
+from s2edit_core.spec import EditRequest, LearningRequest
 from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.webhooks import DELAYS_S, JITTER, OUTBOX, delay_s
-from tests.unit.worker.conftest import ANN, Shop, wait_until
+from tests.unit.worker.conftest import ANN, FILES, Shop, wait_until
 from tests.unit.worker.test_runner import down
 from worker.messenger import LEASE_S, Messenger
 
@@ -74,6 +75,28 @@ def test_the_end_of_an_edit_is_told_once_with_a_signature_of_every_key(shop: Sho
     assert message["data"] == {"id": job_id, "state": "succeeded", "identity": shop.get(job_id).identity}
     assert told(shop, job_id)["tries"] == 1
     assert list(shop.artifacts.list(OUTBOX)) == []
+
+
+def test_a_learning_says_what_it_has_learned(shop: Shop) -> None:
+    receiver = Receiver(200)
+    requests = [
+        LearningRequest(kind="attribute", prompt="a woman with [A] hat"),
+        LearningRequest(kind="identity", prompt="a woman"),
+    ]
+    jobs = []
+    for request in requests:
+        jobs.append(shop.jobs.accept(shop.jobs.draft(ANN, request, FILES, webhook_url=URL), FILES).id)
+        shop.work()
+        assert messenger(shop, receiver).deliver_next()
+    bodies = [json.loads(body) for _, body, _ in receiver.got]
+    assert [body["type"] for body in bodies] == ["attribute.succeeded", "identity.succeeded"]
+    learned = [shop.get(job_id).identity for job_id in jobs]
+    assert [body["data"] for body in bodies] == [
+        {"id": jobs[0], "state": "succeeded", "attribute": learned[0]},
+        {"id": jobs[1], "state": "succeeded", "identity": learned[1]},
+    ]
+    for body in bodies:
+        assert WebhookMessage.model_validate(body).model_dump(mode="json", exclude_unset=True) == body
 
 
 def test_a_failure_is_told_with_its_reason(shop: Shop) -> None:

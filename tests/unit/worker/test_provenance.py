@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from cryptography import x509
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from s2edit_core.spec import EditRequest, Progress
+from s2edit_core.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.bootstrap import NotConfigured
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
@@ -186,6 +187,23 @@ class TestEngine:
         assert np.array_equal(pixels(edited.image_png), pixels(pictures.photo()))
         assert edited.report["provenance"] == {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": False}
         assert SECRET.encode() not in edited.image_png
+
+    def test_each_variant_is_signed(self, credentials: Credentials) -> None:
+        class Twice(PictureEngine):
+            def edit(self, request: EditRequest, inputs: EditInputs, **given: Any) -> Generator[Progress | Made, None, Edited]:
+                edited = yield from super().edit(request, inputs, **given)
+                return replace(edited, variants=(pictures.photo(), pictures.photo()))
+
+        _, edited = self.run(SigningEngine(Twice(), credentials))
+        assert [read(png)[0] for png in (edited.image_png, *edited.variants)] == ["Valid"] * 3
+
+    def test_what_is_learned_is_the_engines_own(self, credentials: Credentials) -> None:
+        engine, inputs = PictureEngine(), EditInputs(b"photo", b"mask")
+        signing = SigningEngine(engine, credentials)
+        hat = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
+        made = [step for step in signing.learn(hat, inputs) if isinstance(step, Made)]
+        assert [one.id for one in made] == [signing.plan_learning(hat, inputs)] == [engine.plan_learning(hat, inputs)]
+        assert signing.facts == engine.facts
 
     def test_closing_it_closes_the_engine(self, credentials: Credentials) -> None:
         engine = PictureEngine()

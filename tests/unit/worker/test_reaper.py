@@ -7,7 +7,8 @@ import time
 import pytest
 
 from s2edit_jobs.errors import StoreUnavailable
-from s2edit_jobs.record import JobState
+from s2edit_jobs.record import JobRecord, JobState, Outcome
+from s2edit_jobs.store import PAGE
 from tests.unit.worker.conftest import ANN, Shop, wait_until
 from worker.reaper import Reaper, reap
 
@@ -103,6 +104,21 @@ def test_only_the_rings_that_are_missing_are_rung(shop: Shop) -> None:
         shop.queue.rings.pop()
     assert reap(shop.services) == 3
     assert len(shop.queue.rings) == 20
+
+
+def test_a_round_rings_for_a_page_of_a_long_queue_and_no_more(shop: Shop) -> None:
+    for i in range(PAGE + 30):
+        shop.store.add(JobRecord(f"e_{i:04}", ANN, JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0))
+    assert [reap(shop.services) for _ in range(3)] == [PAGE, 0, 0]
+    for _ in range(10):
+        shop.queue.rings.popleft()
+    assert reap(shop.services) == 10
+    for _ in range(PAGE):
+        lease = shop.store.claim(lease_s=60)
+        assert lease is not None
+        shop.store.finish(lease.job_id, ANN, Outcome(JobState.CANCELED, attempt=1, finished_at=1.0))
+    shop.queue.rings.clear()
+    assert reap(shop.services) == 30, "those that no page had shown before"
 
 
 def test_a_reaper_goes_on_after_a_round_that_failed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from s2edit_core.errors import NumbersNotFinite
 from s2edit_core.plan import EditPlan
 from s2edit_core.spec import EditRequest, Progress
 from s2edit_jobs.errors import ArtifactsUnavailable, StoreUnavailable
-from s2edit_jobs.record import JobState
+from s2edit_jobs.record import JobState, Spent
 from tests.doubles import FakeEngine
 from tests.unit.worker.conftest import ANN, REQUEST, Shop, wait_until
 from worker.engine import EditInputs
@@ -111,7 +111,7 @@ def test_whoever_finds_the_concept_finds_the_identity(shop: Shop) -> None:
     shop.artifacts.put = lambda key, data, **kw: (keys.append(key), put(key, data, **kw))[1]  # type: ignore[method-assign]
     shop.accept()
     shop.work()
-    names = [key.rsplit("/")[-1] for key in keys if key.startswith(CONCEPTS) and "/inversion-" not in key]
+    names = [key.rsplit("/")[-1] for key in keys if key.startswith(CONCEPTS) and "/inversions/" not in key]
     assert names == ["image.png", "mask.png", "identity.json", "concept.safetensors"]
 
 
@@ -424,6 +424,30 @@ def test_what_a_success_took_is_measured_by_phase(shop: Shop) -> None:
     assert set(seconds) == {"learning", "inverting", "editing", "total"}
     assert seconds["total"] == pytest.approx(sum(seconds.values()) - seconds["total"], abs=0.01)
     assert seconds["learning"] >= 0.02
+
+
+def test_what_an_edit_used_is_booked_on_its_tenant(shop: Shop) -> None:
+    shop.engine = FakeEngine(steps=2, step_s=0.01)
+    shop.accept()
+    shop.work()
+    first = shop.store.spent(ANN.tenant)
+    assert first.learnings == 1
+    assert 0.06 <= first.worker_s < 10
+    shop.accept()
+    shop.work()
+    second = shop.store.spent(ANN.tenant)
+    assert second.learnings == 1
+    assert second.worker_s >= first.worker_s + 0.02
+    assert shop.store.spent("another") == Spent()
+
+
+def test_what_was_used_in_vain_is_booked_too(shop: Shop) -> None:
+    shop.engine.on_step = at("editing", 2, fail(NumbersNotFinite("no")))
+    job_id = shop.accept()
+    shop.work()
+    assert shop.get(job_id).state is JobState.FAILED
+    assert shop.store.spent(ANN.tenant).learnings == 1
+    assert shop.store.spent(ANN.tenant).worker_s > 0
 
 
 def test_a_wish_to_cancel_is_heard_between_two_evaluations_of_one_step(shop: Shop) -> None:

@@ -1,0 +1,157 @@
+"""Who is asking, and may they? Every route that belongs to somebody asks here, through `api.deps.get_owner`."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from api.device_tokens import DeviceToken, DeviceTokens, Unit
+from s2edit_jobs.bootstrap import NotConfigured, Services
+from s2edit_jobs.errors import CredentialsInvalid, CredentialsMissing, ScopeMissing, ServiceUnavailable, UserForeign
+from s2edit_jobs.keys import BELIEVED_S, PREFIX, SCOPES, KeyRing, KnownKeys, Scope, checked
+from s2edit_jobs.record import Owner
+
+TENANT = "default"
+"""Of everything that is made while the service is open."""
+USER = "default"
+"""Of requests that name nobody."""
+READ_SCOPES: Mapping[str, Scope] = {"edits": "edits:read"}
+SCOPES_OF: Mapping[str, Scope] = {
+    "edits": "edits:write",
+    "uploads": "edits:write",
+    "identities": "identities",
+    "attributes": "identities",
+    "tokens": "tokens",
+}
+"""By the first part of the path, for reading and else. What is not named here is the administrator's."""
+SPENT_BY: Mapping[tuple[str, str], Unit] = {("POST", "/uploads"): "uploads"}
+"""Requests that cost a token something as they come. An edit does once it is found in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever sends a request."""
+
+    owner: Owner
+    scopes: frozenset[Scope]
+    key_id: str = ""  # empty where the service is open
+    ends_at: float | None = None  # seconds since the epoch; when its key ends
+    token: DeviceToken | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request shows of its sender. `user`: whom it names; `local`: it was sent on this machine."""
+
+    bearer: str | None
+    user: str | None
+    local: bool
+
+
+class Authenticator:
+    """`identify` may raise `AccessDenied` and `ServiceUnavailable`: when keys can't be looked up, nobody gets in."""
+
+    def __init__(self, services: Services, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._mode = services.settings.auth
+        self._ring = KeyRing(services.artifacts)
+        self._keys = KnownKeys(self._ring)
+        self._clock = clock
+        self._no_key_until = 0.0
+        self._has_keys = False
+        self.tokens = DeviceTokens.from_settings(services.settings, services.artifacts)
+
+    def check_start(self) -> None:
+        """Raises `NotConfigured` where keys are asked for and there is none."""
+        try:
+            if self._mode == "keys" and not self._ring.any_counts():
+                raise NotConfigured("there is no API key: make one with `s2edit keys create`")
+        except ServiceUnavailable:  # nobody gets in without a key later either
+            return
+
+    def identify(self, asked: Asked) -> Principal:
+        if asked.bearer is None:
+            if not self._is_open(asked.local):
+                raise CredentialsMissing("no key and no token")
+            return Principal(Owner(TENANT, asked.user or USER), SCOPES)
+        if asked.bearer.startswith(PREFIX):
+            key = checked(self._keys, asked.bearer)
+            return Principal(Owner(key.tenant, asked.user or USER), key.scopes, key.id, key.ends_at)
+        return self._by_token(asked, self.tokens.read(asked.bearer))
+
+    def _by_token(self, asked: Asked, token: DeviceToken) -> Principal:
+        """A token ends with the key that it was issued to."""
+        key = self._keys.find(token.key_id) if token.key_id else None
+        if not (key.counts_at(time.time()) if key is not None else not token.key_id and self._is_open(asked.local)):
+            raise CredentialsInvalid("the key of this token counts no more")
+        if asked.user not in (None, token.owner.user):
+            raise UserForeign("the token is another user's")
+        self.tokens.check_counts(token)
+        scopes = token.scopes & key.scopes if key is not None else token.scopes
+        return Principal(token.owner, scopes, token.key_id, token.expires_at, token)
+
+    def admit(self, principal: Principal, method: str, path: str) -> None:
+        """Raises `ScopeMissing` or `TokenSpent` if it may not ask that. `path` is the route's."""
+        if (scope := scope_of(method, path)) not in principal.scopes:
+            raise ScopeMissing(f"{method} {path} needs {scope}", scope=scope)
+        if principal.token is not None and (unit := SPENT_BY.get((method, path))) is not None:
+            self.tokens.spend(principal.token, unit)
+
+    def still_counts(self, principal: Principal) -> bool:
+        """Whether what `principal` was identified by counts now. Raises `ServiceUnavailable`."""
+        if principal.token is not None:
+            if principal.token.expires_at <= time.time():
+                return False
+            try:
+                self.tokens.check_counts(principal.token)
+            except CredentialsInvalid:
+                return False
+        if not principal.key_id:
+            return True
+        key = self._keys.find(principal.key_id)
+        return key is not None and key.counts_at(time.time())
+
+    def _is_open(self, local: bool) -> bool:
+        """Whether nobody needs a key. Once there has been one, there is no way back to that."""
+        if self._mode != "auto":
+            return self._mode == "open"
+        if not local or self._has_keys:
+            return False
+        if self._clock() >= self._no_key_until:
+            self._has_keys = self._ring.exist()
+            self._no_key_until = self._clock() + BELIEVED_S
+        return not self._has_keys
+
+
+def scope_of(method: str, path: str) -> Scope:
+    """What a key or token must be for."""
+    first = path.split("/")[1]
+    if method in ("GET", "HEAD") and first in READ_SCOPES:
+        return READ_SCOPES[first]
+    return SCOPES_OF.get(first, "admin")
+
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+"""Headers by which a proxy betrays that a request comes from elsewhere."""
+
+
+def comes_from_here(request: Request) -> bool:
+    """Whether a program of this machine has sent it."""
+    client = request.client.host if request.client else None
+    return is_local(client, forwarded=any(name in request.headers for name in FORWARDED))
+
+
+def is_local(client: str | None, *, forwarded: bool) -> bool:
+    """Whether a request comes from this machine itself: `client` is the address that it comes from, if it comes by a network.
+
+    What a proxy has `forwarded` may come from anywhere.
+    """
+    if forwarded:
+        return False
+    try:
+        return client is None or ipaddress.ip_address(client).is_loopback
+    except ValueError:  # no address, so no network
+        return True

@@ -1,0 +1,140 @@
+"""Pictures of strangers are decoded in processes of their own: one that dies of a picture takes only that picture with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+from api.decoder_process import too_costly
+from s2edit_core import errors
+from s2edit_core.errors import ImageInvalid, InvalidInput
+
+WALL_S = 20.0
+"""A process that answers neither with a verdict nor with its end by then is ended: it waits for something."""
+END_S = 2.0
+COSTLY = (-signal.SIGPROF, -signal.SIGKILL)
+"""How a process ends that has used up its time, or whom the system ends for want of memory."""
+MAX_ANSWER_BYTES = 65_536
+SECRETS = ("S2EDIT_", "AWS_")
+"""Beginnings of the names of variables that the processes do not get."""
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class _Decoder:
+    """One process of `api/decoder_process.py`. It ends when its connection is closed, so also when this process dies."""
+
+    def __init__(self) -> None:
+        self.usable = True
+        self._connection, its = Pipe()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
+        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "api.decoder_process", str(its.fileno())],
+                cwd=ROOT,
+                env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},  # each thread would take memory
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(its.fileno(),),
+                start_new_session=True,
+            )
+        finally:
+            its.close()
+
+    def ask(self, name: str, data: bytes, size: Sequence[int] | None) -> dict[str, Any]:
+        """The answer. Raises `OSError` or `EOFError` when the process dies of it, `TimeoutError` when it hangs."""
+        self.usable = False  # until it has answered
+        self._connection.send_bytes(json.dumps([name, size]).encode())
+        self._connection.send_bytes(data)
+        if not self._connection.poll(WALL_S):
+            raise TimeoutError
+        answer: dict[str, Any] = json.loads(self._connection.recv_bytes(MAX_ANSWER_BYTES))
+        self.usable = True
+        return answer
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def end(self) -> int:
+        """How it ended, as `Popen` tells it; by force if it has not by itself."""
+        self._connection.close()
+        try:
+            return self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def _verdict(decoder: _Decoder, name: str, data: bytes, size: Sequence[int] | None) -> Sequence[int]:
+    """The photo's size. Raises `InvalidInput`; then the decoder may be no longer usable."""
+    try:
+        answer = decoder.ask(name, data, size)
+    except TimeoutError:
+        decoder.end()
+        raise too_costly(name) from None
+    except (OSError, EOFError):
+        if decoder.end() in COSTLY:
+            raise too_costly(name) from None
+        raise ImageInvalid(f"the {name} is damaged", field=name, reason="image_damaged") from None
+    if "size" in answer:
+        found: Sequence[int] = answer["size"]
+        return found
+    kind: type[InvalidInput] = getattr(errors, answer["kind"])
+    raise kind(answer["message"], field=answer["field"], reason=answer["reason"])
+
+
+class Decoders:
+    """At most `size` processes, started when they are needed and kept. Any number of threads may ask."""
+
+    def __init__(self, size: int) -> None:
+        self._places = threading.BoundedSemaphore(size)
+        self._idle: list[_Decoder] = []
+
+    def check(self, photo: bytes, masks: Mapping[str, bytes]) -> None:
+        """Hold a photo and the masks for it, by name, to what the engine can use.
+
+        Raises `ImageInvalid` or `MaskInvalid`, as decoding here would; `ImageInvalid` too where decoding takes too much.
+        """
+        with self._places:
+            decoder = self._taken()
+            try:
+                size = _verdict(decoder, "image", photo, None)
+                for name, data in masks.items():
+                    _verdict(decoder, name, data, size)
+            finally:
+                if decoder.usable:
+                    self._idle.append(decoder)
+
+    def _taken(self) -> _Decoder:
+        """One that lives: the system may have ended an idle one."""
+        while self._idle:
+            decoder = self._idle.pop()
+            if decoder.alive:
+                return decoder
+            decoder.end()
+        return _Decoder()
+
+    def close(self) -> None:
+        """End those that have nothing to do."""
+        while self._idle:
+            self._idle.pop().end()
+
+
+@lru_cache(maxsize=1)
+def _of_process(pid: int) -> Decoders:  # noqa: ARG001  a fork must not speak over its parent's connections
+    return Decoders(os.cpu_count() or 1)
+
+
+def decoders() -> Decoders:
+    """The ones of this process."""
+    return _of_process(os.getpid())

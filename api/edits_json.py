@@ -1,0 +1,78 @@
+"""`POST /edits` as JSON, with uploads in the place of files. The form's route, in `api/edits.py`, describes both."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.routing import Match
+from starlette.types import Scope
+
+from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep
+from api.edits import PREFER, Asking, IdempotencyKey, answer
+from api.forms import FILES, check_complete, media_type
+from api.schemas import Edit, EditDocument
+from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.errors import UploadMismatch, UploadNotFound, UploadUnfinished
+from s2edit_jobs.jobs import Upload
+from s2edit_jobs.record import Owner
+from s2edit_jobs.uploads import Uploads
+
+
+class JsonRoute(APIRoute):
+    """A route for bodies of JSON alone; what else is sent there goes on to the next route."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        sent_as = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+        return super().matches(scope) if sent_as == "application/json" else (Match.NONE, {})
+
+
+router = APIRouter(tags=["edits"], route_class=JsonRoute, include_in_schema=False)
+
+
+@router.post("/edits", operation_id="createEditOfUploads", status_code=202, response_model=Edit)
+async def create_edit(
+    document: Annotated[EditDocument, Body()],
+    response: Response,
+    owner: Caller,
+    services: ServicesDep,
+    jobs: JobsDep,
+    vocabulary: VocabularyDep,
+    changes: ChangesDep,
+    allowance: AllowanceDep,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Annotated[str | None, PREFER] = None,
+) -> Edit | Response:
+    """The same as by form, except for where the pictures come from."""
+    asking = Asking(document, lambda: take_uploads(services, owner, document), owner, services, jobs, vocabulary, allowance)
+    return await answer(asking, response, changes, idempotency_key, prefer)
+
+
+def take_uploads(services: Services, owner: Owner, document: EditDocument) -> dict[str, Upload]:
+    """The pictures by name, each held against what was announced; call it in a thread. Raises `ImageInvalid` or `MaskInvalid`."""
+    ids: dict[str, str] = {name: value for name in FILES if (value := getattr(document, name)) is not None}
+    check_complete(ids, document.identity, document.parent)
+    return {name: _taken(services, owner, name, upload_id) for name, upload_id in ids.items()}
+
+
+def _taken(services: Services, owner: Owner, name: str, upload_id: str) -> Upload:
+    try:
+        upload = Uploads(services).take(owner, upload_id)
+    except UploadNotFound as error:
+        raise _refused(name, f"there is no upload {upload_id[:80]!r}", "upload_unknown") from error
+    except UploadUnfinished as error:
+        raise _refused(name, f"the upload {upload_id} is not finished: send its bytes first", "upload_unfinished") from error
+    except UploadMismatch as error:
+        raise _refused(name, f"the upload {upload_id} can't be used: {error}", "upload_mismatch") from error
+    if (found := media_type(upload.data)) != upload.media_type:
+        message = f"the upload {upload_id} was announced as {upload.media_type} and its bytes are {found}"
+        raise _refused(name, message, "upload_mismatch")
+    return upload
+
+
+def _refused(name: str, message: str, reason: str) -> InvalidInput:
+    kind = ImageInvalid if name == "image" else MaskInvalid
+    return kind(message, field=name, reason=reason)

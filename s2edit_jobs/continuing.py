@@ -1,0 +1,68 @@
+"""An edit that goes on from a former one: the former result is its photo, and what was learned is not learned again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from s2edit_core.errors import OptionInvalid
+from s2edit_core.prompts import PLACEHOLDERS
+from s2edit_core.spec import PLACEHOLDER, EditRequest
+from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound, JobNotFound
+from s2edit_jobs.jobs import Jobs, Upload
+from s2edit_jobs.record import JobRecord, JobSpec, JobState, Owner
+
+
+def continued(
+    jobs: Jobs, owner: Owner, parent_id: str, request: EditRequest, files: Mapping[str, Upload]
+) -> tuple[EditRequest, dict[str, Upload]]:
+    """`request` and `files` with the parent's in place of what they leave open: photo, mask, identity, source prompt and subject.
+
+    The photo and the mask become this edit's own, so the parent may be erased. Raises `OptionInvalid` for a parent that has no
+    result, and where a photo comes as well.
+    """
+    if "image" in files:
+        raise _refused("the parent's result is the photo: leave the image out, or the parent", "parent_and_image")
+    record, spec, result = _parent(jobs, owner, parent_id)
+    former = spec.request
+    assert isinstance(former, EditRequest)
+    mask = files.get("mask") or _upload(jobs, spec.inputs["mask"].key, spec.inputs["mask"].media_type)
+    described = PLACEHOLDERS.sub(lambda found: found[0] if found[0] == PLACEHOLDER else "", former.prompt)
+    continuing = replace(
+        request,
+        identity=request.identity or _still_there(jobs, owner, record.identity),
+        source_prompt=request.source_prompt or " ".join(described.split()),
+        subject=request.subject or former.subject,
+    )
+    return continuing, {**files, "image": result, "mask": mask}
+
+
+def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpec, Upload]:
+    try:
+        record, spec = jobs.get(owner, parent_id), jobs.spec(owner, parent_id)
+    except JobNotFound:
+        raise _refused(f"there is no edit {parent_id!r} to go on from", "parent_unknown") from None
+    if record.kind != "edit":
+        raise _refused("the parent is a learning, which has no picture: name what it learned instead", "parent_unfit")
+    if record.state is not JobState.SUCCEEDED:
+        raise _refused(f"the parent is {record.state}: only a result can be gone on from", "parent_unfit")
+    return record, spec, _upload(jobs, record.artifacts["result"], "image/png")
+
+
+def _still_there(jobs: Jobs, owner: Owner, identity: str | None) -> str | None:
+    """Where it was erased since, the result is a photo to learn from like any other."""
+    try:
+        return None if identity is None else jobs.identity(owner, identity).id
+    except IdentityNotFound:
+        return None
+
+
+def _upload(jobs: Jobs, key: str, media_type: str) -> Upload:
+    try:
+        return Upload(jobs.artifacts.get(key), media_type)
+    except ArtifactMissing:
+        raise _refused("the parent was erased", "parent_unknown") from None
+
+
+def _refused(words: str, reason: str) -> OptionInvalid:
+    return OptionInvalid(words, field="parent", reason=reason)

@@ -1,0 +1,79 @@
+"""What an edit would need, and how long it may take, before anybody has asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from s2edit_core.plan import plan_learning
+from s2edit_core.prompts import ResolvedReference, resolve_prompts
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest
+from s2edit_jobs.artifacts import concept_key
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.errors import ModelUnknown, ServiceUnavailable
+from s2edit_jobs.jobs import Upload, pace_of
+from s2edit_jobs.library import CONCEPT
+from s2edit_jobs.model_facts import ModelFacts, facts_of
+from s2edit_jobs.record import JobSpec, Outlook
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """`identity` is the id that the concept has or would have, `eta_s` the seconds until the end, at most, as far as known."""
+
+    learning: Literal["needed", "known", "unknown"]
+    identity: str | None = None
+    eta_s: float | None = None
+
+
+class Foresight:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def of_edit(self, spec: JobSpec, files: Mapping[str, Upload], worn: Sequence[tuple[str, str]]) -> Forecast:
+        """Of a draft that was checked and not accepted. `files` are those that came, `worn` placeholder and subject of attributes.
+
+        Raises `ServiceUnavailable` if the object store does not answer, `PromptInvalid` for what the model has no subject for.
+        """
+        request = spec.request
+        assert isinstance(request, EditRequest)
+        try:
+            identity = request.identity or self._would_be(request, files, worn)
+        except ModelUnknown:
+            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True))
+        known = self._services.artifacts.exists(concept_key(spec.owner, identity, CONCEPT))
+        return Forecast("known" if known else "needed", identity, self._eta_s(spec, learns=not known))
+
+    def _would_be(self, request: EditRequest, files: Mapping[str, Upload], worn: Sequence[tuple[str, str]]) -> str:
+        """The id by which the worker will look for the concept."""
+        model: ModelFacts = facts_of(self._services.artifacts, self._services.settings.model)
+        prompts = resolve_prompts(request, model.subjects, worn)
+        return plan_learning(
+            LearningRequest(kind="identity", prompt=prompts.source, preset=request.preset, seed=request.seed),
+            image=files["image"].data,
+            mask=files["mask"].data,
+            model=model.fingerprint,
+            reference=ResolvedReference(prompts.source, prompts.subject, PLACEHOLDER),
+            attribute_words=model.attribute_words,
+        )
+
+    def _eta_s(self, spec: JobSpec, *, learns: bool) -> float | None:
+        assert isinstance(spec.request, EditRequest)
+        try:
+            return needed_s(self._services.store.prospect(spec.owner, pace_of(spec.request)), learns=learns)
+        except ServiceUnavailable:
+            return None
+
+
+def needed_s(outlook: Outlook, *, learns: bool) -> float | None:
+    """The turns of those ahead, and then its own phases; None while one of them was never measured.
+
+    An inversion is counted in: whether one is kept for the very crop only the worker can tell.
+    """
+    mean = outlook.seconds
+    phases = (*(("learning",) if learns else ()), "inverting", "editing")
+    if any(phase not in mean for phase in phases):
+        return None
+    waiting = mean["total"] * outlook.ahead / max(1, outlook.running)
+    return waiting + sum(mean[phase] for phase in phases) + mean.get("finishing", 0.0)

@@ -1,0 +1,195 @@
+"""What an owner has learned: identities and attributes, kept beside their concepts in the object store."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Generic, TypeVar
+
+from s2edit_core.plan import digest
+from s2edit_jobs.artifacts import concept_key, edit_key, inversion_key
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.concept_files import check_identity_file
+from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, AttributeNotFound, BeingErased, IdentityNotFound, JobNotFound
+from s2edit_jobs.jobs import JSON, Identity, Jobs, check_not_erasing
+from s2edit_jobs.model_facts import facts_of
+from s2edit_jobs.record import JobRecord, JobSpec, Owner
+
+CONCEPT = "concept.safetensors"
+INVERSION = "inversion.safetensors"
+INVERSIONS = "inversions/"
+"""Beside an identity: the folder of the notes about what was inverted with it, by the inversions' ids."""
+CARDS = {"c_": "identity.json", "a_": "attribute.json"}
+"""Beside a concept: what says that there is such an identity or attribute, by the beginning of its id."""
+SAFETENSORS = "application/octet-stream"
+MAX_SEEN = 500
+"""Edits that one page of a filtered list looks at: what is rare takes several pages, and no request long."""
+_ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A learned attribute: what its owner's edits need to know of it."""
+
+    id: str
+    name: str | None
+    prompt: str  # what it was learned with: “a woman with [A] makeup”
+    subject: str  # the word after the placeholder
+    placeholder: str
+    created_at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A part of a list. `last` is the id that the next part begins behind; None where the list has ended."""
+
+    items: tuple[Item, ...]
+    last: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A concept's file, as another service of the same model can import it."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+
+
+class Library:
+    """Every call may raise `ServiceUnavailable`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._artifacts = services.artifacts
+        self._jobs = Jobs(services)
+
+    # --- attributes --------------------------------------------------------------------------------------------
+
+    def attribute(self, owner: Owner, attribute_id: str) -> Attribute:
+        """`AttributeNotFound` if this owner has none of that id."""
+        if not _ATTRIBUTE_ID.fullmatch(attribute_id):
+            raise AttributeNotFound(attribute_id)
+        try:
+            return Attribute(**json.loads(self._artifacts.get(concept_key(owner, attribute_id, CARDS["a_"]))))
+        except ArtifactMissing:
+            raise AttributeNotFound(attribute_id) from None
+
+    def keep_attribute(
+        self, spec: JobSpec, attribute_id: str, *, name: str | None, prompt: str, subject: str, placeholder: str
+    ) -> None:
+        """Write down what the concept is, once. The photo is not kept: nothing is learned from it again."""
+        attribute = Attribute(attribute_id, name, prompt, subject, placeholder, created_at=time.time())
+        data = json.dumps(asdict(attribute), ensure_ascii=False, sort_keys=True).encode()
+        key = concept_key(spec.owner, attribute_id, CARDS["a_"])
+        with suppress(ArtifactExists):
+            self._jobs.put_for(spec.owner, spec.id, key, data, media_type=JSON, only_if_absent=True)
+            consent = "with consent" if spec.consent else "without consent"
+            self._services.audit.record("attribute.learn", spec.owner, attribute_id, consent)
+
+    def attributes(self, owner: Owner, *, after: str | None, limit: int) -> Page[Attribute]:
+        """In the order of their ids."""
+        return self._concepts(owner, "a_", lambda each: self.attribute(owner, each), after=after, limit=limit)
+
+    # --- identities --------------------------------------------------------------------------------------------
+
+    def identities(self, owner: Owner, *, after: str | None, limit: int) -> Page[Identity]:
+        """In the order of their ids."""
+        return self._concepts(owner, "c_", lambda each: self._jobs.identity(owner, each), after=after, limit=limit)
+
+    def keep_inversion(self, spec: JobSpec, concept_id: str, inversion_id: str, data: bytes) -> None:
+        """The inversion was made with this concept, and goes with it: also if that is being erased at this moment.
+
+        The note comes first: whoever erases the identity finds by it what else there is.
+        """
+        note = concept_key(spec.owner, concept_id, INVERSIONS + inversion_id)
+        key = inversion_key(spec.owner, inversion_id, INVERSION)
+        self._jobs.put_for(spec.owner, spec.id, note, b"", media_type="text/plain")
+        self._jobs.put_for(spec.owner, spec.id, key, data, media_type=SAFETENSORS)
+        self._drop_without_card(spec.owner, concept_id, key, note)
+
+    def keep_concept(self, spec: JobSpec, concept_id: str, data: bytes) -> None:
+        """What was learned; its identity or attribute is written before, so that whoever finds this finds that too."""
+        key = concept_key(spec.owner, concept_id, CONCEPT)
+        self._jobs.put_for(spec.owner, spec.id, key, data, media_type=SAFETENSORS)
+        self._drop_without_card(spec.owner, concept_id, key)
+
+    def _drop_without_card(self, owner: Owner, concept_id: str, *keys: str) -> None:
+        """Take back what was just written, if the identity or attribute that it belongs to was erased meanwhile."""
+        if not self._artifacts.exists(concept_key(owner, concept_id, CARDS[concept_id[:2]])):
+            for key in keys:
+                self._artifacts.delete_prefix(key)
+
+    def exported(self, owner: Owner, concept_id: str) -> Exported:
+        """The file of an identity. Raises `IdentityNotFound`."""
+        self._jobs.identity(owner, concept_id)
+        key = concept_key(owner, concept_id, CONCEPT)
+        try:
+            data = self._artifacts.get(key)
+        except ArtifactMissing:
+            raise IdentityNotFound(concept_id) from None
+        return Exported(key, digest(data), len(data))
+
+    def import_identity(self, owner: Owner, data: bytes) -> Identity:
+        """Keep an exported file; the same file is one identity however often it comes.
+
+        It brings no photo: an edit with it sends one. Raises `OptionInvalid` for what is not an identity of the served model,
+        `ModelUnknown` while that is not known, `BeingErased`.
+        """
+        said = check_identity_file(data, facts_of(self._artifacts, self._services.settings.model))
+        identity = Identity(
+            id=f"c_{digest(data)[:32]}",
+            source_prompt=said.source_prompt,
+            subject=said.subject,
+            created_at=time.time(),
+            inputs={},
+        )
+        concept, card = (concept_key(owner, identity.id, name) for name in (CONCEPT, CARDS["c_"]))
+        self._artifacts.put(concept, data, media_type=SAFETENSORS)
+        try:
+            self._artifacts.put(card, identity.to_json(), media_type=JSON, only_if_absent=True)
+        except ArtifactExists:
+            identity = self._jobs.identity(owner, identity.id)
+        try:
+            check_not_erasing(self._artifacts, owner)
+            if not self._artifacts.exists(concept):
+                raise BeingErased("a part of it was erased before it was kept", retry_after_s=1)
+        except BeingErased:
+            for key in (card, concept):
+                self._artifacts.delete_prefix(key)
+            raise
+        self._services.audit.record("identity.import", owner, identity.id, "imported")
+        return identity
+
+    # --- edits -------------------------------------------------------------------------------------------------
+
+    def edits(
+        self, owner: Owner, *, after: str | None, limit: int, wanted: Callable[[JobRecord], bool] = lambda _: True
+    ) -> Page[JobRecord]:
+        """Newest first. A page may hold fewer than `limit` and still not be the last."""
+        names = sorted(self._artifacts.folders(edit_key(owner, "", "").rstrip("/") + "/"), reverse=True)
+        left = [name for name in names if after is None or name < after]
+        found: list[JobRecord] = []
+        for seen, name in enumerate(left, start=1):
+            with suppress(JobNotFound):  # not accepted yet, or erased meanwhile
+                record = self._jobs.get(owner, name)
+                found += [record] if wanted(record) else []
+            if seen < len(left) and (len(found) == limit or seen == MAX_SEEN):
+                return Page(tuple(found), name)
+        return Page(tuple(found), None)
+
+    def _concepts(self, owner: Owner, start: str, read: Callable[[str], Item], *, after: str | None, limit: int) -> Page[Item]:
+        folders = self._artifacts.folders(f"{owner.prefix}concepts/")
+        left = [name for name in folders if name.startswith(start) and (after is None or name > after)]
+        found: list[Item] = []
+        for seen, name in enumerate(left, start=1):
+            with suppress(IdentityNotFound, AttributeNotFound):  # still being learned, or erased meanwhile
+                found.append(read(name))
+            if len(found) == limit and seen < len(left):
+                return Page(tuple(found), name)
+        return Page(tuple(found), None)

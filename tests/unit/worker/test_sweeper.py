@@ -1,0 +1,89 @@
+"""Idempotency keys live as long as they were promised to, and then make room."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from s2edit_jobs.errors import ArtifactsUnavailable
+from s2edit_jobs.idempotency import Idempotency, sweep_notes
+from s2edit_jobs.record import JobState
+from tests.unit.worker.conftest import ANN, FILES, REQUEST, Shop, wait_until
+from worker import sweeper
+from worker.sweeper import SWEEP_S, Sweeper, sweep
+
+LIFE_S = 7 * 24 * 3600
+
+
+def keyed(shop: Shop, key: str, *, age_s: float) -> str:
+    """An edit that was asked for with `key`, so long ago."""
+    spec = shop.jobs.draft(ANN, REQUEST, FILES, created_at=time.time() - age_s)
+    Idempotency(shop.jobs, ANN, key, "digest").begin(spec)
+    return shop.jobs.accept(spec, FILES).id
+
+
+def known(shop: Shop, key: str) -> bool:
+    return Idempotency(shop.jobs, ANN, key, "digest").earlier() is not None
+
+
+def test_old_notes_go_and_nothing_else_does(shop: Shop) -> None:
+    old = keyed(shop, "old", age_s=LIFE_S + 60)
+    young = keyed(shop, "young", age_s=LIFE_S - 60)
+    kept = [key for key in shop.artifacts.objects if "/requests/" not in key]
+    assert sweep(shop.services) == 1
+    assert (known(shop, "old"), known(shop, "young")) == (False, True)
+    assert [key for key in shop.artifacts.objects if "/requests/" not in key] == kept
+    assert {shop.get(job_id).state for job_id in (old, young)} == {JobState.QUEUED}
+
+
+def test_a_key_that_was_swept_up_can_be_used_anew(shop: Shop) -> None:
+    first = keyed(shop, "order", age_s=LIFE_S + 60)
+    sweep(shop.services)
+    assert keyed(shop, "order", age_s=0) != first
+    assert known(shop, "order")
+
+
+def test_one_worker_sweeps_and_the_others_let_be(shop: Shop) -> None:
+    assert [sweep(shop.services) for _ in range(3)] == [0, None, None]
+    shop.now += SWEEP_S + 1
+    assert sweep(shop.services) == 0
+
+
+def test_the_life_of_a_key_is_a_setting(shop: Shop) -> None:
+    keyed(shop, "order", age_s=3700)
+    settings = shop.services.settings.model_copy(update={"idempotency_s": 3600})
+    assert sweep(replace(shop.services, settings=settings)) == 1
+
+
+def test_a_note_that_is_damaged_goes_and_one_that_has_gone_meanwhile_is_no_matter(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"{ANN.prefix}requests/{'0' * 32}.json"
+    shop.artifacts.put(place, b"{", media_type="application/json")
+    gone = f"{ANN.prefix}requests/{'1' * 32}.json"
+    monkeypatch.setattr(shop.artifacts, "list", lambda _: iter([place, gone]))
+    assert sweep_notes(shop.artifacts, older_than_s=LIFE_S) == 1
+    assert place not in shop.artifacts.objects
+
+
+def test_a_sweeper_goes_on_after_a_round_that_failed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[int] = []
+
+    def failing(_: object) -> None:
+        rounds.append(1)
+        if len(rounds) == 1:
+            raise ArtifactsUnavailable("down")
+        if len(rounds) == 2:
+            raise RuntimeError("a fault of our own")
+
+    monkeypatch.setattr(sweeper, "sweep", failing)
+    one = Sweeper(shop.services, look_s=0.01)
+    one.start()
+    wait_until(lambda: len(rounds) >= 3)
+    one.stop()
+    time.sleep(0.05)
+    done = len(rounds)
+    time.sleep(0.05)
+    assert len(rounds) == done
