@@ -28,8 +28,8 @@ from cli.processes import Child, Command
 from cli.service import READY_TIMEOUT_S, StartFailed, answers, free_port
 from s2edit_jobs.settings import Settings
 
-PERSON = 1284
-"""Which of the people whom no training has seen: long black hair, freckles, a mole."""
+PERSON = 544
+"""Which of the people whom no training has seen: long brown hair, freckles."""
 PRESET = "paper"
 STOP_S = 20.0
 PANEL_PX = 384

@@ -49,8 +49,6 @@ class Watched:
     def __init__(self) -> None:
         self.decoders = Decoders(1)
         self.peak_bytes = 0
-        self.deaths = 0
-        self._pid: int | None = None
 
     def cpu_s(self) -> float:
         """Spent by the one that idles now."""
@@ -61,12 +59,9 @@ class Watched:
 
     def look(self) -> None:
         idle = self.decoders._idle
-        pid = idle[0]._process.pid if idle else None
-        if self._pid is not None and pid != self._pid:
-            self.deaths += 1
-        self._pid = pid
-        if pid is not None:
-            status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        if idle:
+            lines = Path(f"/proc/{idle[0]._process.pid}/status").read_text().splitlines()
+            status = dict(line.split(":", 1) for line in lines)
             self.peak_bytes = max(self.peak_bytes, int(status["VmHWM"].split()[0]) * 1024)
 
 

@@ -15,7 +15,6 @@ from safetensors.numpy import load
 from s2edit_core.spec import Progress
 from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.model_facts import tell
-from s2edit_jobs.record import Owner
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.concept_files import ABOUT, FACTS, concept_file, full, low_rank, parts, with_header
@@ -289,4 +288,3 @@ def test_the_made_files_say_what_real_ones_say() -> None:
 
     assert json.loads(parts(GOOD)[0]["__metadata__"]["s2edit"]) == ABOUT
     assert ABOUT["format"] == FORMAT
-    assert Owner("default", "default") == OWNER

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from api.concept_schemas import AttributeForm, IdentityForm
-from api.schemas import EditForm
+from api.schemas import EditDocument, EditForm
+from api.uploads import UploadRequest
 from cli.main import app
 from s2edit_jobs.settings import Settings
 from tests.unit.deploy.files import ROOT
@@ -51,12 +52,22 @@ def test_settings_that_are_named_exist() -> None:
 
 def test_the_printed_requests_use_parts_of_the_form() -> None:
     requests = [shlex.split(line) for line in BLOCKS.splitlines() if line.startswith("curl")]
-    assert len(requests) >= 2
-    for words in requests:
+    forms = [words for words in requests if "-F" in words]
+    assert len(forms) >= 2
+    for words in forms:
         parts = {words[i + 1].split("=")[0] for i, word in enumerate(words) if word == "-F"}
         form = FORMS[next(word for word in words if word.startswith("http")).rpartition("/")[2]]
         assert "prompt" in parts
         assert parts <= set(form.model_fields)
+
+
+def test_the_printed_documents_are_taken() -> None:
+    models = {"/uploads": UploadRequest, "/edits": EditDocument}
+    sent = [shlex.split(line) for line in BLOCKS.splitlines() if line.startswith("curl") and "--json" in line]
+    asked = {next(path for path in models if words[2].endswith(path)): words[words.index("--json") + 1] for words in sent}
+    assert set(asked) == set(models)
+    for path, document in asked.items():
+        models[path].model_validate_json(document)
 
 
 def test_commands_that_are_named_exist() -> None:
