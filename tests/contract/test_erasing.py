@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import redis
 
+from api.rates import Rates
 from s2edit_core.spec import Progress
 from s2edit_jobs.artifacts import ArtifactStore
 from s2edit_jobs.embedded_redis import EmbeddedRedis
@@ -20,6 +21,7 @@ from s2edit_jobs.filesystem_artifacts import TEMPORARY, FilesystemArtifactStore
 from s2edit_jobs.record import JobRecord, JobState, Outcome, Owner
 from s2edit_jobs.redis_store import RedisJobStore
 from s2edit_jobs.s3_artifacts import S3ArtifactStore
+from s2edit_jobs.settings import Settings
 from tests.contract.conftest import StoreCase
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
@@ -104,7 +106,7 @@ class TestJobs:
         assert case.store.release(lease) == []
         assert case.store.claim(lease_s=30) is None
         assert (case.store.orphans(), case.store.overdue(), case.store.take_delivery(lease_s=1)) == ([], [], None)
-        assert case.store.take_place(ANN, "e_2", of_owner=1, in_all=1).in_all == 0
+        assert case.store.take_place(ANN, "e_2", of_owner=0, in_all=0).in_all == 0
         case.store.erase(ANN, "e_1")
 
     def test_an_erased_owners_places_are_free(self, case: StoreCase) -> None:
@@ -151,7 +153,7 @@ class TestJobs:
         for number, owner in enumerate(almost):
             assert case.store.get(owner, f"e_b{number}").state is JobState.QUEUED
         assert case.store.orphans() == [f"e_b{number}" for number in range(len(almost))]
-        assert case.store.load(ANN).of_owner == 0
+        assert case.store.take_place(ANN, "e_4", of_owner=0, in_all=0).of_owner == 0
         if case.client is not None:
             _assert_nowhere(case.client, b"ann", allowed={b"s2edit:job:e_b1", b"s2edit:job:e_b3", b"s2edit:job:e_b4"})
 
@@ -170,6 +172,18 @@ def _assert_nowhere(client: redis.Redis, word: bytes, *, allowed: set[bytes]) ->
         others = any(name in key for name in (b"ann-2", b"ap/ann", b"u/ann")) or key in (b"s2edit:turns", *allowed)
         assert others or (word not in key and word not in (client.dump(key) or b"")), key
     assert b"app/ann" not in client.zrange("s2edit:turns", 0, -1)
+
+
+def test_the_counts_of_an_erased_users_requests_go_too(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        rates = Rates(Settings(redis_url=server.url, data_dir=tmp_path, user_writes_per_minute=5))
+        for owner in (ANN, BOB):
+            rates.take(owner, "POST", [])
+        client = redis.Redis.from_url(server.url)
+        assert [key for key in client.keys("*") if b"app/ann/" in key]
+        RedisJobStore(server.url, timeout_s=5.0).erase_owner(ANN)
+        assert not [key for key in client.keys("*") if b"app/ann/" in key]
+        assert [key for key in client.keys("*") if b"app/bob/" in key]
 
 
 @pytest.mark.parametrize("snapshots", [False, True], ids=["append-only file", "and snapshots"])
