@@ -25,6 +25,7 @@ from s2edit_jobs.settings import Settings
 from tests.contract.conftest import store_of
 
 KEY = "t/app/u/ann/uploads/u_1/image.png"
+ANNOUNCED = "t/app/u/ann/uploads/u_1/upload.json"
 OTHER = "t/app/u/bob/uploads/u_2/image.png"
 PICTURE = b"as good as a picture"
 LIFE_S = 300
@@ -46,6 +47,7 @@ class Served:
     def __init__(self, store: ArtifactStore, http: httpx.Client) -> None:
         self.store = store
         self.http = http
+        self.store.put(ANNOUNCED, b"{}", media_type="application/json")
         for key in (KEY, OTHER):
             store.put(key, PICTURE, media_type="image/png")
 
@@ -206,7 +208,7 @@ class TestRefused:
         upload = strict.upload()
         assert accepted(strict, changed_urls(upload)) == []
         assert accepted(strict, changed_headers(upload)) == []
-        assert list(strict.store.list("")) == [OTHER]
+        assert list(strict.store.list("")) == [ANNOUNCED, OTHER]
         assert strict.store.get(OTHER) == PICTURE
         assert strict.send(upload).status_code == 200  # so it was the change that was refused
 
@@ -217,7 +219,7 @@ class TestRefused:
             tried += [(f"{len(body)} bytes", served.post(form, body).status_code) for body in (PICTURE + b"!", PICTURE[:9], b"")]
             assert len(tried) >= 60
             assert [one for one in tried if not 400 <= one[1] < 500] == []
-            assert list(served.store.list("")) == [OTHER]
+            assert list(served.store.list("")) == [ANNOUNCED, OTHER]
             assert served.post(form).status_code in (200, 201, 204)
 
     @pytest.mark.parametrize("what", ["download", "upload"])
