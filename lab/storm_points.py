@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -45,6 +46,10 @@ _CALLS: dict[Role, tuple[str, ...]] = {
 POINTS = tuple(f"{role}.{call}.{side}" for role, calls in _CALLS.items() for call in calls for side in ("before", "after"))
 
 
+_one_death = threading.Lock()
+"""Held by the thread that dies: else another one could kill the process at its own point before this one is written down."""
+
+
 @dataclass(frozen=True, slots=True)
 class Diary:
     """What a process of the storm did, a JSON line each, in a file of its own: a line that was written survives any kill."""
@@ -70,12 +75,13 @@ class CrashPoints:
 
     def reach(self, call: str, side: str) -> None:
         point = f"{self.role}.{call}.{side}"
-        try:
-            (self.armed / point).unlink()
-        except FileNotFoundError:
-            return
-        self.diary.write("crash", point=point)
-        os.kill(os.getpid(), signal.SIGKILL)
+        with _one_death:
+            try:
+                (self.armed / point).unlink()
+            except FileNotFoundError:
+                return
+            self.diary.write("crash", point=point)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Port:
