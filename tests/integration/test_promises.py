@@ -8,7 +8,7 @@ from lab.promises import one_key, one_photo
 def test_many_posts_with_one_key_while_the_api_dies_are_one_edit() -> None:
     made = one_key(posts=60)
     assert (made["edits"], made["ids_told"]) == (1, 1)
-    assert {"api.put.note.after", "api.put.spec.after", "api.store.add.after"} <= set(made["points"]), "it died where it matters"
+    assert {"api.put.note.after", "api.put.image.after", "api.put.spec.after"} <= set(made["points"]), "it died where it matters"
     assert made["kills"] >= len(made["points"])
 
 
