@@ -156,7 +156,9 @@ def main() -> None:
     parser.add_argument("--measure-only", action="store_true", help="keep the weights of --out, and measure them anew")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     wanted = parser.parse_args()
-    network = load_judge(wanted.out).network if wanted.measure_only else train(portraits(wanted.work, PORTRAITS), steps=wanted.steps)
+    network = (
+        load_judge(wanted.out).network if wanted.measure_only else train(portraits(wanted.work, PORTRAITS), steps=wanted.steps)
+    )
     accuracy = measure(network, wanted.unseen)
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in network.state_dict().items()

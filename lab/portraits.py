@@ -177,10 +177,10 @@ class Attributes:
         """Draw attributes. Correlated with gender as weakly as reads well, so that edits stay in the world."""
         woman = rng.random() < 0.5
         lenses = rng.choices(("none", "glasses", "sunglasses"), (0.66, 0.22, 0.12))[0]
-        hair_colour = rng.choice(get_args(HairColour))
-        hair_length = rng.choices(("short", "long"), (0.35, 0.65) if woman else (0.8, 0.2))[0]
+        hair_colour: HairColour = rng.choice(get_args(HairColour))
+        hair_length: HairLength = rng.choices(("short", "long"), (0.35, 0.65) if woman else (0.8, 0.2))[0]
         curly = rng.random() < 0.3
-        expression = rng.choices(get_args(Expression), (0.36, 0.34, 0.2, 0.1))[0]
+        expression: Expression = rng.choices(get_args(Expression), (0.36, 0.34, 0.2, 0.1))[0]
         bangs, hat = rng.random() < 0.27, rng.random() < 0.16
         return cls(
             gender="woman" if woman else "man",

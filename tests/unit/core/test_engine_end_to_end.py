@@ -154,8 +154,9 @@ def test_a_warm_edit_learns_nothing_and_gives_the_same_bytes(engine: S2EditEngin
     assert warm.made == {}
     assert {p.phase for p in warm.progress} == {"editing", "finishing"}
     assert (warm.edited.report["learning_steps"], cold.edited.report["learning_steps"]) == (0, 4)
-    assert warm.edited.report["unet_evaluations"] == 2 * 4  # a conditional and an unconditional row per step
-    assert cold.edited.report["unet_evaluations"] == 4 * 2 + 4 + 2 * 4 + 2 * 4
+    editing = 2 + 2 * 4  # where the prompts differ; then a conditional and an unconditional row per step
+    assert warm.edited.report["unet_evaluations"] == editing
+    assert cold.edited.report["unet_evaluations"] == 4 * 2 + 4 + 2 * 4 + editing
 
 
 def test_a_second_edit_of_the_same_photo_shares_both_and_differs(engine: S2EditEngine, cold: Run) -> None:
