@@ -1,6 +1,6 @@
 """`python -m lab.regressor`: train what says how far a picture is from a person, a regressor of the renderer's identity parameters.
 
-It is trained on renders alone, disturbed as the judge's are, so it measures what a picture shows and not how it was made. Errors are
+It is trained on renders alone, disturbed as the judge is, so it measures what a picture shows and not how it was made. Errors are
 normalised: 0 is exact, 1 is what always guessing the middle of the parameter's range (or its most usual class) gets on average.
 Its own error on people that it has never seen stands beside everything it says. The trained weights lie beside this file.
 """
