@@ -59,6 +59,7 @@ class LearningOptions:
 
     mode: LearningMode = "lora_kv"
     rank: int = 4  # of the K/V delta in mode lora_kv
+    start_steps: int = 50  # of L_semantic alone, on the text encoder, before the photo is looked at
     token_steps: int = 50
     joint_steps: int = 50
     batch: int = 4  # noise draws per step, all from the one cached latent
@@ -74,6 +75,7 @@ class LearningOptions:
         if self.mode not in get_args(LearningMode):
             raise OptionInvalid(f"mode must be one of {', '.join(get_args(LearningMode))}", field="options.mode")
         _check("rank", self.rank, 1, 128)
+        _check("start_steps", self.start_steps, 0, 5000)
         _check("token_steps", self.token_steps, 0, 5000)
         _check("joint_steps", self.joint_steps, 0, 5000)
         _check("batch", self.batch, 1, 64)
