@@ -32,6 +32,7 @@ from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs import Jobs, Upload
 from s2edit_jobs.library import Library
 from s2edit_jobs.record import JobKind, JobRecord, JobSpec, JobState, Owner
+from s2edit_jobs.testmode import spoken
 from s2edit_jobs.vocabulary import Vocabulary
 
 ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s", "parent")
@@ -261,7 +262,7 @@ class Asking:
         worn = self._worn(request)
         if self.vocabulary is not None:
             assert isinstance(spec.request, EditRequest)
-            self.vocabulary.check(spec.request, worn)
+            self.vocabulary.check(spoken(self.owner, spec.request), worn)
         check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
         return spec
 

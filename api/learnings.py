@@ -18,6 +18,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs import Jobs, Upload
 from s2edit_jobs.record import JobRecord, JobSpec, Owner
+from s2edit_jobs.testmode import spoken
 from s2edit_jobs.vocabulary import Vocabulary
 
 ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s")
@@ -74,7 +75,7 @@ class Teaching:
     def _checked(self, request: LearningRequest, files: Mapping[str, Upload]) -> JobSpec:
         check_webhook(self.form.webhook_url, self.services.settings)
         if self.vocabulary is not None:
-            self.vocabulary.check_learning(request)
+            self.vocabulary.check_learning(spoken(self.owner, request))
         check_pictures(files, lambda: files["image"].data)
         return self._draft(request, files)
 
