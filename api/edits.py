@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, Form, Header, Query, Response
 from fastapi.responses import JSONResponse
@@ -108,6 +108,28 @@ async def answer(
     if asking.form.dry_run:
         forecast = await run_in_threadpool(asking.try_out)
         return JSONResponse(forecast.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
+    return await accepted(asking, response, changes, idempotency_key, prefer)
+
+
+class Acceptable(Protocol):
+    """A request for a job. `take_on` is called in a thread, with the idempotency key."""
+
+    @property
+    def owner(self) -> Owner: ...
+
+    @property
+    def services(self) -> Services: ...
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+    def take_on(self, key: str | None) -> JobRecord: ...
+
+
+async def accepted(
+    asking: Acceptable, response: Response, changes: Changes, idempotency_key: str | None, prefer: str | None
+) -> Edit:
+    """Take the job on, and tell how it stands, at once or once it is over, as is preferred."""
     services, jobs, owner = asking.services, asking.jobs, asking.owner
     record = await run_in_threadpool(asking.take_on, idempotency_key)
     if wait_s := _wait_s(prefer):

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Header, Response
+from fastapi import Header
 
 from api.allowance import Allowance
 from api.concept_schemas import AttributeForm, IdentityForm
-from api.edits import present
 from api.forms import check_pictures, check_webhook, read_both
-from api.schemas import Edit
 from s2edit_core.spec import ConceptKind, LearningRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
@@ -44,12 +42,6 @@ class Teaching:
     jobs: Jobs
     vocabulary: Vocabulary | None
     allowance: Allowance
-
-    def answer(self, key: str | None, response: Response) -> Edit:
-        """Take it on and say where to follow it."""
-        record = self.take_on(key)
-        response.headers["Location"] = f"/edits/{record.id}"
-        return present(self.services, record, response)
 
     def take_on(self, key: str | None) -> JobRecord:
         values = self.form.model_dump(exclude={"image", "mask", *ASIDE}, exclude_none=True)
