@@ -43,7 +43,7 @@ class JobStore(Protocol):
     def claim(self, job_id: str | None = None, *, lease_s: float, test: bool = False) -> Lease | None:
         """Take the queued job whose turn it is, or the one named: queued, or running with a lease that ran out.
 
-        Jobs of test mode stand in a line of their own: they are claimed with `test` and never else, and by nobody who draws.
+        Jobs of test mode stand in a line of their own, from which only `test` takes; whoever draws asks without.
 
         Owners take turns; of one owner's jobs the oldest comes first. None if there is nothing to do, or if the named job is over,
         leased, unknown, or waits for a concept.

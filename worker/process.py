@@ -54,8 +54,8 @@ class WorkerProcess:
         """The one task."""
         assert self._services is not None
         assert self._engine is not None
-        assert self._lane is not None
-        self._lane.ring()
+        if self._lane is not None:
+            self._lane.ring()
         try:
             self._tell()
             run_job(job_id, self._services, self._engine, stop=self._stop)
