@@ -126,7 +126,10 @@ class Uploads:
 
 
 def sweep_uploads(artifacts: ArtifactStore, *, life_s: float) -> int:
-    """Remove the uploads that have ended a while ago, with their bytes; how many objects. Raises `ArtifactsUnavailable`."""
+    """Remove the uploads that ended a while ago, bytes and all, and unreadable ones; how many objects.
+
+    Raises `ArtifactsUnavailable`.
+    """
     gone, now = 0, time.time() - SWEEP_AFTER_S
     for key in artifacts.list("t/"):
         folder, _, name = key.rpartition("/")
@@ -136,6 +139,8 @@ def sweep_uploads(artifacts: ArtifactStore, *, life_s: float) -> int:
             created_at = float(json.loads(artifacts.get(key))["created_at"])
         except ArtifactMissing:  # erased meanwhile
             continue
+        except (ValueError, TypeError, KeyError):  # nobody can read it
+            created_at = 0.0
         if _is_over(artifacts, f"{folder}/", created_at + life_s, now):
             gone += artifacts.delete_prefix(key)  # first: nobody takes what is half gone
             gone += artifacts.delete_prefix(f"{folder}/")

@@ -295,12 +295,14 @@ def test_an_upload_ends_after_its_life_and_is_removed_with_its_bytes(app: App) -
     made_older(app, young, DAY_S - 60)
     waiting = app.announce(pictures.photo()).json()["id"]
     made_older(app, waiting, 2 * DAY_S)
+    damaged = f"u_{'d' * 32}"
+    app.store.put(upload_key(OWNER, damaged, "upload.json"), b"{", media_type="application/json")
     for upload_id in (old, older, waiting):
         assert_problem(app.http.get(f"/uploads/{upload_id}"), 404, "not_found")
         assert_problem(app.edit(image=upload_id, mask=young), 422, "upload_unknown", "image")
     assert app.http.get(f"/uploads/{young}").status_code == 200
-    assert sweep_uploads(app.store, life_s=DAY_S) == 3
-    assert [bool(left(app, upload_id)) for upload_id in (older, waiting, old, young)] == [False, False, True, True]
+    assert sweep_uploads(app.store, life_s=DAY_S) == 4
+    assert [bool(left(app, upload_id)) for upload_id in (older, waiting, damaged, old, young)] == [False] * 3 + [True] * 2
 
 
 def test_an_edit_that_has_taken_it_does_not_miss_it(app: App) -> None:
