@@ -19,6 +19,7 @@ from api.rates import RateHeaders, Rates
 from api.receipts import Receipts
 from api.request_log import RequestLog
 from api.schemas import Problem
+from api.testmode import TestHeader
 from api.webhook_docs import describe_webhooks
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.logs import configure_logs
@@ -70,6 +71,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.add_middleware(Gate, auth=app.state.auth, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(RateHeaders)
+    app.add_middleware(TestHeader)
     app.add_middleware(RequestLog)  # the last one added is the outermost
     problems.install(app)
     describe(app)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from api.device_tokens import DeviceToken, DeviceTokens, Unit
 from s2edit_jobs.bootstrap import NotConfigured, Services
 from s2edit_jobs.errors import CredentialsInvalid, CredentialsMissing, ScopeMissing, ServiceUnavailable, UserForeign
-from s2edit_jobs.keys import BELIEVED_S, PREFIX, SCOPES, KeyRing, KnownKeys, Scope, checked
+from s2edit_jobs.keys import BELIEVED_S, PREFIX, SCOPES, TEST_PREFIX, KeyRing, KnownKeys, Scope, checked
 from s2edit_jobs.record import Owner
 
 TENANT = "default"
@@ -77,9 +77,9 @@ class Authenticator:
             if not self._is_open(asked.local):
                 raise CredentialsMissing("no key and no token")
             return Principal(Owner(TENANT, asked.user or USER), SCOPES)
-        if asked.bearer.startswith(PREFIX):
+        if asked.bearer.startswith((PREFIX, TEST_PREFIX)):
             key = checked(self._keys, asked.bearer)
-            return Principal(Owner(key.tenant, asked.user or USER), key.scopes, key.id, key.ends_at)
+            return Principal(Owner(key.acts_for, asked.user or USER), key.scopes, key.id, key.ends_at)
         return self._by_token(asked, self.tokens.read(asked.bearer))
 
     def _by_token(self, asked: Asked, token: DeviceToken) -> Principal:

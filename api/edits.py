@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, Form, Header, Query, Response
 from fastapi.responses import JSONResponse
@@ -32,6 +32,7 @@ from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs import Jobs, Upload
 from s2edit_jobs.library import Library
 from s2edit_jobs.record import JobKind, JobRecord, JobSpec, JobState, Owner
+from s2edit_jobs.testmode import spoken
 from s2edit_jobs.vocabulary import Vocabulary
 
 ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s", "parent")
@@ -107,6 +108,28 @@ async def answer(
     if asking.form.dry_run:
         forecast = await run_in_threadpool(asking.try_out)
         return JSONResponse(forecast.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
+    return await accepted(asking, response, changes, idempotency_key, prefer)
+
+
+class Acceptable(Protocol):
+    """A request for a job. `take_on` is called in a thread, with the idempotency key."""
+
+    @property
+    def owner(self) -> Owner: ...
+
+    @property
+    def services(self) -> Services: ...
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+    def take_on(self, key: str | None) -> JobRecord: ...
+
+
+async def accepted(
+    asking: Acceptable, response: Response, changes: Changes, idempotency_key: str | None, prefer: str | None
+) -> Edit:
+    """Take the job on, and tell how it stands, at once or once it is over, as is preferred."""
     services, jobs, owner = asking.services, asking.jobs, asking.owner
     record = await run_in_threadpool(asking.take_on, idempotency_key)
     if wait_s := _wait_s(prefer):
@@ -261,7 +284,7 @@ class Asking:
         worn = self._worn(request)
         if self.vocabulary is not None:
             assert isinstance(spec.request, EditRequest)
-            self.vocabulary.check(spec.request, worn)
+            self.vocabulary.check(spoken(self.owner, spec.request), worn)
         check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
         return spec
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.concept_schemas import Export, IdentityForm, IdentityPage, ImportForm
-from api.deps import AllowanceDep, Caller, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
-from api.edits import HEADERS, LOCATION
+from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
+from api.edits import HEADERS, LOCATION, PREFER, accepted
 from api.forms import exact_parts
 from api.learnings import Key, Teaching
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
@@ -46,13 +46,15 @@ async def create_identity(
     services: ServicesDep,
     jobs: JobsDep,
     vocabulary: VocabularyDep,
+    changes: ChangesDep,
     allowance: AllowanceDep,
     idempotency_key: Key = None,
+    prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit:
     """Follow the learning at `Location`; once it has succeeded, `identity` is the id that edits name. An edit of the same photo,
     mask and source prompt finds it by itself."""
     teaching = Teaching("identity", form, owner, services, jobs, vocabulary, allowance)
-    return await run_in_threadpool(teaching.answer, idempotency_key, response)
+    return await accepted(teaching, response, changes, idempotency_key, prefer)
 
 
 @router.post(

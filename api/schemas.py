@@ -216,6 +216,7 @@ class Edit(BaseModel):
                     "identity": None,
                     "attribute": None,
                     "parent": None,
+                    "test": False,
                     "result": None,
                     "results": [],
                     "report": None,
@@ -242,6 +243,7 @@ class Edit(BaseModel):
     identity: Annotated[str | None, Field(description="The identity that was learned or used; later edits may name it")]
     attribute: Annotated[str | None, Field(description="The attribute that was learned")]
     parent: Annotated[str | None, Field(description="The edit whose result this one started from")]
+    test: Annotated[bool, Field(description="Whether it was asked for with a test key: then no model has drawn the result")]
     result: Annotated[Link | None, Field(description="The edited photo, once the state is `succeeded`")]
     results: Annotated[list[Link], Field(description="`result` and its variants, in order; empty until the state is `succeeded`")]
     report: Report | None
@@ -267,6 +269,7 @@ class Edit(BaseModel):
             identity=record.identity if record.kind != "attribute" else None,
             attribute=record.identity if record.kind == "attribute" else None,
             parent=record.parent,
+            test=record.owner.test,
             result=results[0] if results else None,
             results=list(results),
             report=report,

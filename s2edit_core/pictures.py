@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageFilter, UnidentifiedImageError
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
 
@@ -30,6 +31,10 @@ TURNS = {
 }
 """What makes a picture upright, by its EXIF orientation."""
 SIDEWAYS = frozenset(TURNS[orientation] for orientation in (5, 6, 7, 8))
+INSIDE = 128
+"""A mask pixel of this value or more belongs to the region."""
+GROWTH = 0.12
+"""How far the default edit mask reaches beyond the identity mask, relative to the side of its box."""
 HEAVY_PIXELS = 12_000_000
 STRIP_PIXELS = 1_000_000
 
@@ -187,6 +192,20 @@ def _drawn(picture: Image.Image) -> Image.Image:
     if alpha is not None and drawn.getextrema() == (0, 0) and alpha.getextrema() != (255, 255):
         return alpha
     return drawn
+
+
+def inside_of(mask: Image.Image) -> NDArray[np.bool_]:
+    return np.asarray(mask) >= INSIDE
+
+
+def grown(mask: Image.Image) -> Image.Image:
+    """The default edit mask: the identity mask and a margin around it, where hats, hair and glasses may reach."""
+    inside = inside_of(mask)
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    reach = max(1, round(GROWTH * max(len(rows), len(columns))))
+    hard = Image.fromarray((inside * 255).astype(np.uint8))
+    blurred = np.asarray(hard.filter(ImageFilter.BoxBlur(reach)), dtype=np.float32)
+    return Image.fromarray(((blurred > 1) * 255).astype(np.uint8))
 
 
 def encode_png(picture: Image.Image) -> bytes:

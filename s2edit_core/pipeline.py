@@ -31,7 +31,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from s2edit_core import report
 from s2edit_core.attention import Gates
 from s2edit_core.backbone import Backbone
-from s2edit_core.canvas import INSIDE, Canvas, make_canvas, to_image
+from s2edit_core.canvas import Canvas, make_canvas, to_image
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import conditioned, leakage, prompt_gates, prompt_keys_values, tokenize
 from s2edit_core.editing import edit, varied
@@ -40,6 +40,7 @@ from s2edit_core.injection import SourceGuide, source_guide
 from s2edit_core.inversion import Inversion, Source, invert
 from s2edit_core.learning import Lesson, learn_concepts
 from s2edit_core.learning_state import LearningState
+from s2edit_core.pictures import INSIDE
 from s2edit_core.prompts import check_placeholders, known_subject, with_placeholder
 from s2edit_core.rows import Algorithm, Answers, Rows, evaluating, finish
 from s2edit_core.spec import PLACEHOLDER, PRESETS, InjectionOptions, InversionOptions, LearningOptions, Progress

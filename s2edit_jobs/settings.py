@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     )
     result_url_s: int = Field(default=900, ge=1, le=604_800, description="Seconds that a presigned result URL lives")
     upload_url_s: int = Field(default=600, ge=1, le=604_800, description="Seconds that an app has to send the bytes of an upload")
+    upload_life_s: float = Field(
+        default=86_400.0,
+        ge=3600,
+        description="Seconds after which an upload is removed; an edit that has named it keeps its picture. At least upload_url_s",
+    )
     max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(
         default=None,
@@ -201,6 +206,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if self.heartbeat_s * 3 > self.lease_s:
             raise ValueError("heartbeat_s must be at most a third of lease_s, or one lost beat costs the lease")
+        if self.upload_life_s < self.upload_url_s:
+            raise ValueError("upload_life_s must be at least upload_url_s, or bytes come for what is over")
         if self.s3_endpoint_url and not self.s3_bucket:
             raise ValueError("s3_endpoint_url is set and s3_bucket is not: name the bucket")
         if (self.provenance_certificate is None) != (self.provenance_private_key is None):

@@ -32,6 +32,7 @@ from worker import s2edit_engine
 from worker.engine import Edited, EditInputs, Engine, Made
 from worker.provenance import Credentials, SigningEngine
 from worker.s2edit_engine import S2EditEngine
+from worker.testmode_engine import ModelessEngine
 
 REQUEST = EditRequest(
     prompt="a photo of a woman with red hair", source_prompt="a photo of a woman with black hair", preset="instant", steps=4
@@ -516,3 +517,13 @@ def test_a_variation_starts_from_the_noise_alone(engine: S2EditEngine, backbone:
     inversion = Inversion.from_bytes(cold.made["inversion"].data, fingerprint=backbone.fingerprint)
     with pytest.raises(OptionInvalid, match="strength"):
         next(engine.pipeline.editing(run.canvas, run.prompts.target, concept, inversion, variation=Variation(1), strength=0.5))
+
+
+def test_test_mode_reports_what_an_edit_reports(engine: S2EditEngine, cold: Run) -> None:
+    """So that an app may be tested against it; and that it is test mode, and that it carries no content credentials."""
+    modeless = Run(ModelessEngine(engine.facts)).edited.report
+    report = cold.edited.report
+    assert modeless.keys() - report.keys() == {"test", "provenance"}
+    assert report.keys() <= modeless.keys()
+    for part in ("concept", "seconds", "inputs", "model", "versions", "outside_edit_mask", "leakage", "inversion"):
+        assert modeless[part].keys() == report[part].keys(), part
