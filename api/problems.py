@@ -89,6 +89,20 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The token is another user's",
         "A device token is for one user: leave out S2Edit-User, or name that user.",
     ),
+    jobs.HostForeign: Kind(
+        421,
+        "host_foreign",
+        "This is no name of the service",
+        "Without a key the service answers by its address, as localhost, or by the name in its S2EDIT_PUBLIC_URL: any web page "
+        "could have another name lead here.",
+    ),
+    jobs.OriginForeign: Kind(
+        403,
+        "origin_foreign",
+        "This page may not call",
+        "Without a key the service does nothing for pages of other origins: send a key or a token, or name the origin in its "
+        "S2EDIT_CORS_ORIGINS.",
+    ),
     jobs.TokenSpent: Kind(403, "token_spent", "The token is used up", "This device token's budget is spent: get a new token."),
     jobs.TokensUnavailable: Kind(
         403, "tokens_unavailable", "No tokens here", "This service issues no device tokens: its S2EDIT_TOKEN_KEYS is not set."
@@ -134,6 +148,7 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     412: ("already_exists", "It has been written before"),
     413: ("body_too_large", "The request is too large"),
     415: ("unsupported_media_type", "The request has the wrong content type"),
+    421: ("host_foreign", "This is no name of the service"),
     422: ("invalid_input", "The request can't be done as asked"),
     429: ("too_many_edits", "Too many edits at once"),
     503: ("unavailable", "Not available now"),
