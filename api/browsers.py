@@ -73,7 +73,7 @@ class Door:
         name = _name_in(host)
         if not (is_address(name) or name == "localhost" or name.endswith(".localhost") or name == self._name):
             raise HostForeign(f"the request was sent to {name!r}")
-        if origin is not None and origin.lower() not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.lower() not in self._origins and origin.lower().partition("://")[2] != host.lower():
             raise OriginForeign(f"the request was sent by a page of {origin!r}")
 
 

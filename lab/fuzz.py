@@ -75,7 +75,7 @@ class Found:
 def fuzz(requests: int, seed: int, folder: Path, *, cases: int = CASES_PER_OPERATION) -> Found:
     """Until `requests` were sent; `cases` to each operation a round, each round by the next caller. `folder` is for files."""
     found, began = Found(), time.monotonic()
-    with world(folder) as service:
+    with _quiet(), world(folder) as service:
         described = json.loads(json.dumps(service.app.openapi()))
         for operations in described["paths"].values():
             for operation in operations.values():
@@ -92,6 +92,17 @@ def fuzz(requests: int, seed: int, folder: Path, *, cases: int = CASES_PER_OPERA
     found.codes = dict(wire.codes.most_common())
     found.failures.update(wire.undocumented)
     return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The service would write a line for each request."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def _round(
@@ -177,7 +188,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # it would tell of each request
     with tempfile.TemporaryDirectory(prefix="s2edit-fuzz-") as folder:
         found = fuzz(args.requests, args.seed, Path(folder))
     for failure, times in found.failures.most_common():

@@ -68,7 +68,7 @@ def test_an_open_service_answers_by_its_public_name(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", [APP, "null", "http://127.0.0.1:3000", "http://localhost:8000", "http://127.0.0.1:8000.evil.example"]
+    "origin", [APP, "null", "http://127.0.0.1:3000", "http://localhost:8000", "http://127.0.0.1:8000.evil.example", "http://["]
 )
 def test_an_open_service_does_nothing_for_pages_of_other_origins(api: Api, origin: str) -> None:
     started(api)
