@@ -38,8 +38,8 @@ data: {"id": "e_01a20cdd974a71128ec3f808269cd504", "kind": "edit", "state": "run
 : ping
 """
 EACH_EVENT = {
-    "type": "object",
-    "description": "Each event",
+    "type": ["object", "string"],
+    "description": "Each event; as a whole it is text",
     "properties": {
         "event": {"enum": ["edit", "gap"]},
         "id": {"type": "string", "description": "The sequence"},

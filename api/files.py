@@ -76,6 +76,7 @@ class Served(FileResponse):
         206: {"description": "The part that `Range` names", "content": PARTS_CONTENT, "headers": {**FILE_HEADERS, **RANGE_HEADER}},
         **responses(400, 403, 404, 416),
     },
+    openapi_extra={"parameters": [{"name": "Range", "in": "header", "schema": {"type": "string"}, "example": "bytes=0-99"}]},
 )
 def get_file(
     key: str,
@@ -105,7 +106,12 @@ def get_file(
         200: {"description": "It is kept"},
         **responses(400, 403, 404, 412, 413),
     },
-    openapi_extra={"requestBody": {"required": True, "content": dict.fromkeys(UPLOADED, BINARY)}},
+    openapi_extra={
+        "parameters": [
+            {"name": "If-None-Match", "in": "header", "required": True, "schema": {"type": "string", "pattern": r"^\*$"}}
+        ],
+        "requestBody": {"required": True, "content": dict.fromkeys(UPLOADED, BINARY)},
+    },
 )
 async def put_file(
     key: str,

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from api.links import add_links
+from api.openapi_answers import HEADERS, add_headers, add_links
 from api.problems import MEDIA_TYPE
 from api.schemas import Edit
 
@@ -21,14 +21,6 @@ REFUSALS = {
 """What every operation that wants credentials may answer."""
 UNREADABLE = {"400": "The request can't be read", "413": "The request is too large"}
 """What every operation that reads a body may answer."""
-HEADERS = {
-    "X-Request-Id": "Of this request, as logs have it",
-    "RateLimit-Policy": "The limits that hold for the caller; draft-ietf-httpapi-ratelimit-headers",
-    "RateLimit": "How they stand after this request",
-    "WWW-Authenticate": "What is missing (RFC 6750)",
-    "Retry-After": "Seconds until the next try",
-}
-RETRIED = ("409", "429", "503")
 
 
 def describe(app: FastAPI) -> None:
@@ -44,14 +36,12 @@ def describe(app: FastAPI) -> None:
                 webhooks=app.webhooks.routes,
             )
             _with_nulls(schema["components"]["schemas"], Edit)
-            schema["components"]["headers"] = {
-                name: {"description": description, "schema": {"type": "string"}} for name, description in HEADERS.items()
-            }
+            schema["components"]["headers"] = HEADERS
             for operations in schema["paths"].values():
                 for operation in operations.values():
                     _add_refusals(operation)
                     _as_problems(operation["responses"])
-                    _add_headers(operation)
+                    add_headers(operation)
                     add_links(operation)
             app.openapi_schema = schema
         return app.openapi_schema
@@ -71,19 +61,6 @@ def _add_refusals(operation: dict[str, Any]) -> None:
     for status, description in refusals.items():
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
         operation["responses"].setdefault(status, {"description": description, "content": content})
-
-
-def _add_headers(operation: dict[str, Any]) -> None:
-    """Those that every answer of its kind may have."""
-    for status, answer in operation["responses"].items():
-        names = ["X-Request-Id"]
-        if "security" in operation and status != "401":
-            names += ["RateLimit-Policy", "RateLimit"]
-        if "security" in operation and status in ("401", "403", "421"):
-            names.append("WWW-Authenticate")
-        if status in RETRIED:
-            names.append("Retry-After")
-        answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names} | answer.get("headers", {})
 
 
 def _as_problems(responses: dict[str, Any]) -> None:

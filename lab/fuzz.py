@@ -39,7 +39,7 @@ from lab.fuzz_world import World, world
 
 CASES_PER_OPERATION = 40
 TIMEOUT_S = 20
-REFUSED_TOO = ["2xx", "3xx", "400", "401", "403", "404", "409", "412", "413", "422", "429"]
+REFUSED_TOO = ["2xx", "3xx", "400", "401", "403", "404", "409", "412", "413", "416", "422", "429"]
 """How a request may be answered that the description allows: whether a prompt or a picture makes sense it can't say."""
 THOROUGH = (0, 4, 8)
 """Rounds that also send what is the same whatever the seed; each is by another caller."""

@@ -1,9 +1,22 @@
-"""Which answer leads to which request, as OpenAPI links: so a tool can follow what it has made."""
+"""What the description says of answers beside their bodies: their headers, and which requests they lead to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+HEADERS = {
+    name: {"description": description, "schema": {"type": "string"}}
+    for name, description in {
+        "X-Request-Id": "Of this request, as logs have it",
+        "RateLimit-Policy": "The limits that hold for the caller; draft-ietf-httpapi-ratelimit-headers",
+        "RateLimit": "How they stand after this request",
+        "WWW-Authenticate": "What is missing (RFC 6750)",
+        "Retry-After": "Seconds until the next try",
+    }.items()
+}
+"""Those that answers of all operations may have."""
+RETRIED = ("409", "429", "503")
 
 Link = tuple[str, str, str]  # operation, parameter, where its value stands in the answer
 
@@ -36,6 +49,20 @@ LINKS: Mapping[tuple[str, str], Mapping[str, Link]] = {
     ("createUpload", "201"): {"look": ("getUpload", "upload_id", "/id")},
 }
 """By operation and status, then by the link's name."""
+
+
+def add_headers(operation: dict[str, Any]) -> None:
+    """Those of `HEADERS` that each answer of an operation may have."""
+    guarded = "security" in operation
+    for status, answer in operation["responses"].items():
+        names = ["X-Request-Id"]
+        if guarded and status != "401":
+            names += ["RateLimit-Policy", "RateLimit"]
+        if guarded and status in ("401", "403", "421"):
+            names.append("WWW-Authenticate")
+        if status in RETRIED:
+            names.append("Retry-After")
+        answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names} | answer.get("headers", {})
 
 
 def add_links(operation: dict[str, Any]) -> None:
