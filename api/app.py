@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import attributes, edits, edits_json, erasure, events, files, health, identities, problems, studio, tokens, uploads
+from api import attributes, docs, edits, edits_json, erasure, events, files, health, identities, problems, studio, tokens, uploads
 from api.auth import Authenticator
+from api.browsers import let_pages_call
 from api.changes import Changes
 from api.digests import ContentDigest
 from api.gate import Gate
@@ -55,6 +56,7 @@ def create_app(services: Services | None = None) -> FastAPI:
         title="S²Edit",
         version="0.1.0",
         description=DESCRIPTION,
+        docs_url=None,  # `api.docs` serves it without anybody else's server
         redoc_url=None,
         lifespan=lifespan,
         responses={"default": {"model": Problem, "description": "Any other error"}},
@@ -73,9 +75,11 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.add_middleware(RateHeaders)
     app.add_middleware(TestHeader)
     app.add_middleware(RequestLog)  # the last one added is the outermost
+    let_pages_call(app, services.settings)
     problems.install(app)
     describe(app)
     describe_webhooks(app)
-    for module in (edits_json, edits, events, identities, attributes, erasure, uploads, files, health, studio, tokens):
+    for module in (edits_json, edits, events, identities, attributes, erasure, uploads, files, health, studio, docs, tokens):
         app.include_router(module.router)
+    docs.serve_assets(app)
     return app

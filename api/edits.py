@@ -63,6 +63,7 @@ HEADERS = {
         "schema": {"type": "integer"},
     },
 }
+APPLIED = {"Preference-Applied": {"description": "What of `Prefer` was heeded", "schema": {"type": "string"}}}
 LOCATION = {"description": "Where to follow the edit", "schema": {"type": "string"}}
 
 
@@ -74,7 +75,7 @@ LOCATION = {"description": "Where to follow the edit", "schema": {"type": "strin
     response_model=Edit,
     responses={
         200: {"model": DryRun, "description": "With `dry_run`: what would be done"},
-        202: {"headers": {**HEADERS, "Location": LOCATION}},
+        202: {"headers": {**HEADERS, **APPLIED, "Location": LOCATION}},
         **responses(400, 409, 413, 415, 429),
     },
     dependencies=[Depends(get_principal), Depends(exact_form)],
@@ -175,7 +176,11 @@ def list_edits(
     "/edits/{edit_id}",
     operation_id="getEdit",
     summary="See how an edit stands",
-    responses={200: {"headers": HEADERS}, 304: {"description": "Nothing has changed", "headers": HEADERS}, **responses(404)},
+    responses={
+        200: {"headers": {**HEADERS, **APPLIED}},
+        304: {"description": "Nothing has changed", "headers": {**HEADERS, **APPLIED}},
+        **responses(404),
+    },
     response_model=Edit,
 )
 async def get_edit(

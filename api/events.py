@@ -37,6 +37,15 @@ data: {"id": "e_01a20cdd974a71128ec3f808269cd504", "kind": "edit", "state": "run
 
 : ping
 """
+EACH_EVENT = {
+    "type": ["object", "string"],
+    "description": "Each event; as a whole it is text",
+    "properties": {
+        "event": {"enum": ["edit", "gap"]},
+        "id": {"type": "string", "description": "The sequence"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 router = APIRouter(tags=["edits"], responses=responses(422, 503))
 
 
@@ -53,7 +62,10 @@ class EventStream(StreamingResponse):
         200: {
             "description": "`edit`: how it stands, as `GET /edits/{id}` shows it; its id is the sequence. "
             "`gap`: events between `after` and `next` can't be replayed any more. The stream ends when the edit is over",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "examples": {"stream": {"value": EXAMPLE}}}},
+            "headers": {
+                "X-Accel-Buffering": {"description": "`no`: a proxy passes events on at once", "schema": {"type": "string"}}
+            },
+            "content": {"text/event-stream": {"schema": EACH_EVENT, "examples": {"stream": {"value": EXAMPLE}}}},
         },
         204: {"description": "The edit is over and nothing is new: don't reconnect"},
         **responses(404),

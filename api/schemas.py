@@ -159,6 +159,8 @@ class EditForm(EditOptions):
 class EditDocument(EditOptions):
     """`POST /edits` as JSON: the pictures are uploads that have been sent before. Null is as good as left out."""
 
+    model_config = ConfigDict(extra="forbid", strict=True)  # a form has only text, JSON has numbers
+
     image: Annotated[str | None, Field(description="An upload's id: the photo. Left out where `identity` is given")] = None
     mask: Annotated[str | None, Field(description="An upload's id: the person's region. Left out where `identity` is given")] = None
     edit_mask: Annotated[str | None, Field(description="An upload's id: what may change")] = None
@@ -322,7 +324,7 @@ class KeySet(BaseModel):
 class TokenRequest(BaseModel):
     """What a device shall be able to do."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     lives_s: Annotated[int, Field(ge=1, le=86_400, description="Seconds until it ends; cut to what the service allows")] = 600
     edits: Annotated[int, Field(ge=0, le=1000, description="How many edits it may ask for")] = 1

@@ -166,6 +166,11 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:8000",
         description="The API's address as the app reaches it, for the URLs of files in the data folder",
     )
+    cors_origins: str | None = Field(
+        default=None,
+        description="Web apps whose pages may call, with a token: their origins, such as https://app.example.com, separated by "
+        "spaces; * for any. Empty: no pages but the service's own",
+    )
 
     @field_validator("model")
     @classmethod
@@ -193,6 +198,15 @@ class Settings(BaseSettings):
                 size = 0
             if not (key.startswith("whsec_") and 24 <= size <= 64):
                 raise ValueError("every key must be whsec_ and the base64 of 24 to 64 bytes")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str | None) -> str | None:
+        for origin in value.split() if value else ():
+            url = urlsplit(origin)
+            if origin != "*" and (url.scheme not in ("http", "https") or origin != f"{url.scheme}://{url.netloc}".lower()):
+                raise ValueError("every origin must read like https://app.example.com, in small letters, without a path, or be *")
         return value
 
     @field_validator("token_keys")
@@ -223,6 +237,11 @@ class Settings(BaseSettings):
     def redis_dir(self) -> Path:
         """The embedded Redis' folder."""
         return self.data_dir / "redis"
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """Whose pages may call; `*` for any."""
+        return self.cors_origins.split() if self.cors_origins else []
 
     @property
     def webhook_keys(self) -> list[str]:

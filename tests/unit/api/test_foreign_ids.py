@@ -32,7 +32,6 @@ OPEN_TO_ALL = {
     "/",
     "/files/{key:path}",
     "/docs",
-    "/docs/oauth2-redirect",
     "/openapi.json",
     "/metrics",
     "/receipts/keys",

@@ -239,6 +239,8 @@ class TestEditing:
         [
             ({"stepz": 20}, "option_unknown", "stepz"),
             ({"steps": "abc"}, "option_invalid", "steps"),
+            ({"steps": "20"}, "option_invalid", "steps"),
+            ({"variants": True}, "option_invalid", "variants"),
             ({"steps": [1]}, "option_invalid", "steps"),
             ({"image": {"id": "x"}}, "option_invalid", "image"),
             ({"prompt": None}, "option_invalid", "prompt"),
