@@ -163,6 +163,7 @@ class ModelessEngine:
             "steps": 0,
             "loss_end": 0.0,
             "max_abs_cosine_to_bank": 0.0,
+            "mean_abs_cosine_to_bank": 0.0,
         }
 
     def _concept(self, reference: ResolvedReference, facts: dict[str, Any], inputs: EditInputs) -> bytes:
