@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 
 from api.concept_schemas import Attribute, AttributeForm, AttributePage
 from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
-from api.edits import HEADERS, LOCATION, PREFER, accepted
+from api.edits import APPLIED, HEADERS, LOCATION, PREFER, accepted
 from api.forms import exact_parts
 from api.learnings import Key, Teaching
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
@@ -27,7 +27,7 @@ async def exact_attribute(request: Request) -> None:
     operation_id="createAttribute",
     summary="Learn an attribute",
     status_code=202,
-    responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
+    responses={202: {"headers": {**HEADERS, **APPLIED, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
     dependencies=[Depends(get_principal), Depends(exact_attribute)],
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},
 )

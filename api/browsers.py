@@ -38,6 +38,7 @@ SHOWN = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "S2Edit-Test",
     "WWW-Authenticate",
     "X-Request-Id",
 )

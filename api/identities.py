@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.concept_schemas import Export, IdentityForm, IdentityPage, ImportForm
 from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
-from api.edits import HEADERS, LOCATION, PREFER, accepted
+from api.edits import APPLIED, HEADERS, LOCATION, PREFER, accepted
 from api.forms import exact_parts
 from api.learnings import Key, Teaching
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
@@ -35,7 +35,7 @@ async def exact_import(request: Request) -> None:
     operation_id="createIdentity",
     summary="Learn an identity ahead of any edit",
     status_code=202,
-    responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
+    responses={202: {"headers": {**HEADERS, **APPLIED, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
     dependencies=[Depends(get_principal), Depends(exact_identity)],
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},
 )

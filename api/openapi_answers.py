@@ -13,6 +13,7 @@ HEADERS = {
         "RateLimit": "How they stand after this request",
         "WWW-Authenticate": "What is missing (RFC 6750)",
         "Retry-After": "Seconds until the next try",
+        "S2Edit-Test": "`true` where the key or token is for test mode; absent otherwise",
     }.items()
 }
 """Those that answers of all operations may have."""
@@ -57,7 +58,7 @@ def add_headers(operation: dict[str, Any]) -> None:
     for status, answer in operation["responses"].items():
         names = ["X-Request-Id"]
         if guarded and status != "401":
-            names += ["RateLimit-Policy", "RateLimit"]
+            names += ["RateLimit-Policy", "RateLimit", "S2Edit-Test"]
         if guarded and status in ("401", "403", "421"):
             names.append("WWW-Authenticate")
         if status in RETRIED:
