@@ -74,7 +74,8 @@ class Served(FileResponse):
     responses={
         200: {"description": "The file", "content": FILE_CONTENT, "headers": FILE_HEADERS},
         206: {"description": "The part that `Range` names", "content": PARTS_CONTENT, "headers": {**FILE_HEADERS, **RANGE_HEADER}},
-        **responses(400, 403, 404, 416),
+        **responses(400, 403, 404),
+        416: {**responses(416)[416], "headers": RANGE_HEADER},
     },
     openapi_extra={"parameters": [{"name": "Range", "in": "header", "schema": {"type": "string"}, "example": "bytes=0-99"}]},
 )

@@ -56,6 +56,7 @@ class Found:
     seconds: float = 0.0
     rounds: int = 0
     answers: dict[str, dict[str, int]] = field(default_factory=dict)  # by operation, then by status
+    unasked: list[str] = field(default_factory=list)  # operations that nothing was sent to
     codes: dict[str, int] = field(default_factory=dict)  # of the problems that were answered
     failures: Counter[str] = field(default_factory=Counter)
 
@@ -89,6 +90,8 @@ def fuzz(requests: int, seed: int, folder: Path, *, cases: int = CASES_PER_OPERA
     found.requests, found.seconds = wire.requests, round(time.monotonic() - began, 1)
     for (name, status), times in sorted(wire.answers.items()):
         found.answers.setdefault(name, {})[str(status)] = times
+    asked = {f"{method.upper()} {path}" for path, operations in described["paths"].items() for method in operations}
+    found.unasked = sorted(asked - set(found.answers))
     found.codes = dict(wire.codes.most_common())
     found.failures.update(wire.undocumented)
     return found

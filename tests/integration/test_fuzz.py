@@ -16,7 +16,6 @@ def test_every_answer_is_described(tmp_path: Path) -> None:
     found = fuzz(REQUESTS, 1, tmp_path, cases=6)
     assert not found.failures, "\n".join(found.failures)
     assert found.requests >= REQUESTS
-    statuses = {name: set(of_operation) for name, of_operation in found.answers.items()}
-    assert len(statuses) == 26  # every operation, and what is none
-    unaccepted = {name for name, of_operation in statuses.items() if not of_operation & {"200", "201", "202", "204", "206"}}
+    assert not found.unasked
+    unaccepted = {name for name, statuses in found.answers.items() if min(statuses) >= "3"}
     assert unaccepted == {"no operation"}  # else the run says nothing of what is behind
