@@ -17,7 +17,6 @@ from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 
 router = APIRouter(tags=["files"])
 JSON = "application/json"
-OTHER = "application/octet-stream"
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".json": JSON}
 UPLOADED = ("image/png", "image/jpeg", "image/webp")
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -33,10 +32,7 @@ HEADERS = {
     operation_id="getFile",
     summary="Fetch a file by a signed URL",
     response_class=FileResponse,
-    responses={
-        200: {"description": "The file, as an attachment", "content": dict.fromkeys((OTHER, *MEDIA_TYPES.values()), BINARY)},
-        **responses(403, 404),
-    },
+    responses=responses(403, 404),
 )
 def get_file(
     key: str,
@@ -53,7 +49,7 @@ def get_file(
         path = store.verify(key, expires=expires, name=name, signature=signature)
     except PermissionError as error:
         raise HTTPException(403, "the link was changed or has run out: ask for the edit again to get a fresh one") from error
-    media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, OTHER)
+    media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
     return FileResponse(path, media_type=media_type, filename=name, headers=HEADERS)
 
 

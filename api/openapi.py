@@ -13,6 +13,7 @@ from api.device_tokens import DEVICE_SCOPES
 from api.openapi_examples import EXAMPLES
 from api.problems import MEDIA_TYPE
 from api.schemas import EditDocument
+from s2edit_jobs.keys import Scope
 
 REFUSALS = {"401": "Who is asking?", "403": "This is not allowed", "429": "Too many requests"}
 """What every operation that wants credentials may answer."""
@@ -84,7 +85,8 @@ def _described(app: FastAPI) -> dict[str, Any]:
         components["schemas"][name]["examples"] = examples
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            _add_callers(method.upper(), path, operation)
+            _add_callers(operation, scope_of(method.upper(), path))
+            _add_refusals(operation)
             _as_problems(operation["responses"])
             _explain(operation.get("parameters", []))
     for values in _objects(components["schemas"]):
@@ -93,16 +95,18 @@ def _described(app: FastAPI) -> dict[str, Any]:
     return schema
 
 
-def _add_callers(method: str, path: str, operation: dict[str, Any]) -> None:
-    """By what a request is authenticated and for what scope that must be; and what it is answered otherwise."""
-    if "security" not in operation:
-        return
-    scope = scope_of(method, path)
-    schemes = ["apiKey", "deviceToken"] if scope in DEVICE_SCOPES else ["apiKey"]
-    operation["security"] = [{scheme: [scope]} for scheme in schemes]
-    for status, description in REFUSALS.items():
-        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        operation["responses"].setdefault(status, {"description": description, "content": content})
+def _add_callers(operation: dict[str, Any], scope: Scope) -> None:
+    """By what a request may be authenticated; both schemes are for some scopes."""
+    if "security" in operation:
+        schemes = ["apiKey", "deviceToken"] if scope in DEVICE_SCOPES else ["apiKey"]
+        operation["security"] = [{scheme: [scope]} for scheme in schemes]
+
+
+def _add_refusals(operation: dict[str, Any]) -> None:
+    if "security" in operation:
+        for status, description in REFUSALS.items():
+            content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            operation["responses"].setdefault(status, {"description": description, "content": content})
 
 
 def _as_problems(responses: dict[str, Any]) -> None:

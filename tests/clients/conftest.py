@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,12 +101,22 @@ def _wait_until_ready(live: Live) -> None:
 
 
 def _make_look_like_a_clone(folder: Path) -> None:
-    (folder / ".venv").symlink_to(sys.prefix)
-    shutil.copytree(ROOT / "clients", folder / "clients", ignore=shutil.ignore_patterns("node_modules", "dist", "__pycache__"))
+    _make_environment(folder / ".venv")
+    (folder / "clients").symlink_to(ROOT / "clients")
     (folder / "demo-out").mkdir()
     what = sample()
     what.source.save(folder / "demo-out" / "source.png")
     what.mask.save(folder / "demo-out" / "mask.png")
+
+
+def _make_environment(folder: Path) -> None:
+    """One that has all that this one has; what is installed goes into it alone."""
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "all.pth").write_text(sysconfig.get_path("purelib"))
+    pip = folder / "bin" / "pip"
+    pip.write_text(f'#!/bin/sh\nexec "{folder}/bin/python" -m pip "$@"\n')
+    pip.chmod(0o755)
 
 
 def node(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:

@@ -1,13 +1,12 @@
 from http import HTTPStatus
-from io import BytesIO
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
 
 from ...client import AuthenticatedClient, Client
 from ...models.problem import Problem
-from ...types import UNSET, File, Response, Unset
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
@@ -44,10 +43,9 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> File | Problem:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Problem:
     if response.status_code == 200:
-        response_200 = File(payload=BytesIO(response.content))
-
+        response_200 = cast(Any, None)
         return response_200
 
     if response.status_code == 403:
@@ -65,7 +63,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
     return response_default
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[File | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -81,7 +79,7 @@ def sync_detailed(
     expires: str | Unset = "",
     signature: str | Unset = "",
     name: None | str | Unset = UNSET,
-) -> Response[File | Problem]:
+) -> Response[Any | Problem]:
     """Fetch a file by a signed URL
 
      Only the very URL that was signed is served, and only until it expires.
@@ -98,7 +96,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[File | Problem]
+        Response[Any | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -122,7 +120,7 @@ def sync(
     expires: str | Unset = "",
     signature: str | Unset = "",
     name: None | str | Unset = UNSET,
-) -> File | Problem | None:
+) -> Any | Problem | None:
     """Fetch a file by a signed URL
 
      Only the very URL that was signed is served, and only until it expires.
@@ -139,7 +137,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        File | Problem
+        Any | Problem
     """
 
     return sync_detailed(
@@ -158,7 +156,7 @@ async def asyncio_detailed(
     expires: str | Unset = "",
     signature: str | Unset = "",
     name: None | str | Unset = UNSET,
-) -> Response[File | Problem]:
+) -> Response[Any | Problem]:
     """Fetch a file by a signed URL
 
      Only the very URL that was signed is served, and only until it expires.
@@ -175,7 +173,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[File | Problem]
+        Response[Any | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -197,7 +195,7 @@ async def asyncio(
     expires: str | Unset = "",
     signature: str | Unset = "",
     name: None | str | Unset = UNSET,
-) -> File | Problem | None:
+) -> Any | Problem | None:
     """Fetch a file by a signed URL
 
      Only the very URL that was signed is served, and only until it expires.
@@ -214,7 +212,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        File | Problem
+        Any | Problem
     """
 
     return (
