@@ -1,105 +1,40 @@
-"""The OpenAPI description, with what FastAPI can't know: who may call what, and that errors are problems."""
+"""The OpenAPI description, with what FastAPI can't know: that errors are problems of their own media type."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.auth import scope_of
-from api.device_tokens import DEVICE_SCOPES
-from api.openapi_examples import EXAMPLES
+from api.openapi_words import complete
 from api.problems import MEDIA_TYPE
-from api.schemas import EditDocument
-from s2edit_jobs.keys import Scope
 
 REFUSALS = {"401": "Who is asking?", "403": "This is not allowed", "429": "Too many requests"}
 """What every operation that wants credentials may answer."""
-TAGS = {
-    "edits": "Ask for an edit, follow it by polls, long polls or server-sent events, cancel it",
-    "identities": "People, learned once and named by any number of edits",
-    "attributes": "A makeup, a hat, a hairstyle that anybody may wear",
-    "erasure": "Remove things for good, with a signed receipt",
-    "uploads": "Send large pictures straight to the store, and name them in edits",
-    "files": "What signed URLs lead to, where the service keeps files itself",
-    "health": "For load balancers",
-    "tokens": "What a phone or a browser may hold in place of a key",
-    "webhooks": "What the service sends",
-}
-SECURITY_SCHEMES = {
-    "apiKey": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "s2e_…",
-        "description": "An API key of your tenant, for your backend alone. `S2Edit-User` names the user whose things a request is "
-        "about. Until a service has its first key, programs on its own machine need none",
-    },
-    "deviceToken": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "A token of `POST /tokens`, for a phone or a browser: for one user, some minutes and a number of edits",
-    },
-}
-PARAMETERS = {
-    "edit_id": "The `id` of an edit or of a learning",
-    "identity_id": "The `id` of an identity",
-    "attribute_id": "The `id` of an attribute",
-    "upload_id": "The `id` of an upload",
-    "user": "The user, as `S2Edit-User` names them",
-    "key": "Where the file lies; part of the signed URL",
-    "expires": "When the URL runs out, in seconds since the epoch; part of the signed URL",
-    "signature": "Part of the signed URL",
-    "S2Edit-User": "Whose edits and identities these are. Left out: the device token's user, or `default`",
-}
-"""What parameters mean that are described nowhere else, by name."""
 
 
 def describe(app: FastAPI) -> None:
-    """Make `app.openapi()` say what is said here."""
+    """Make `app.openapi()` say that every error answer is `application/problem+json`."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _described(app)
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                webhooks=app.webhooks.routes,
+            )
+            complete(schema)
+            for operations in schema["paths"].values():
+                for operation in operations.values():
+                    _add_refusals(operation)
+                    _as_problems(operation["responses"])
+            app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _described(app: FastAPI) -> dict[str, Any]:
-    schema = get_openapi(
-        title=app.title,
-        version=app.version,
-        description=app.description.strip(),
-        routes=app.routes,
-        webhooks=app.webhooks.routes,
-        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        tags=[{"name": name, "description": meaning} for name, meaning in TAGS.items()],
-    )
-    components = schema["components"]
-    components["securitySchemes"] = SECURITY_SCHEMES
-    components["schemas"][EditDocument.__name__] = EditDocument.model_json_schema()
-    for name, examples in EXAMPLES.items():
-        components["schemas"][name]["examples"] = examples
-    for path, operations in schema["paths"].items():
-        for method, operation in operations.items():
-            _add_callers(operation, scope_of(method.upper(), path))
-            _add_refusals(operation)
-            _as_problems(operation["responses"])
-            _explain(operation.get("parameters", []))
-    for values in _objects(components["schemas"]):
-        if values.get("contentMediaType") == "application/octet-stream":
-            values["format"] = "binary"  # what generators of clients know files by
-    return schema
-
-
-def _add_callers(operation: dict[str, Any], scope: Scope) -> None:
-    """By what a request may be authenticated; both schemes are for some scopes."""
-    if "security" in operation:
-        schemes = ["apiKey", "deviceToken"] if scope in DEVICE_SCOPES else ["apiKey"]
-        operation["security"] = [{scheme: [scope]} for scheme in schemes]
 
 
 def _add_refusals(operation: dict[str, Any]) -> None:
@@ -115,21 +50,3 @@ def _as_problems(responses: dict[str, Any]) -> None:
         written_as = next((kind for kind in ("application/json", "text/event-stream") if kind in content), None)
         if status >= "4" and written_as:  # "404", "4XX" and "default"
             answer["content"] = {MEDIA_TYPE: content[written_as]}
-
-
-def _explain(parameters: list[dict[str, Any]]) -> None:
-    for parameter in parameters:
-        if parameter["name"] in PARAMETERS:
-            parameter["description"] = parameter["schema"]["description"] = PARAMETERS[parameter["name"]]
-        if parameter["name"] == "S2Edit-User":  # clients that sent the default would contradict a token
-            parameter["schema"].pop("default", None)
-
-
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object inside `value`."""
-    if isinstance(value, Mapping):
-        assert isinstance(value, dict)
-        yield value
-    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    for item in inside:
-        yield from _objects(item)
