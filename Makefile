@@ -57,7 +57,7 @@ constraints: $(VENV)/.dev  ## pin every dependency to what .venv has now
 	@touch $(VENV)/.torch $(VENV)/.all $(VENV)/.dev
 
 clean:  ## remove .venv, caches and the demo's results
-	@rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) clients/typescript/node_modules clients/typescript/dist demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: each step leaves a stamp and is repeated when what it reads has changed ---

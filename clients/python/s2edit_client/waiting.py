@@ -39,7 +39,7 @@ Picture = bytes | str | os.PathLike[str]
 class EditFailed(Exception):
     """There is no picture, and why.
 
-    `code` is a problem's stable code (the documentation lists them), `canceled`, `timeout` or `unreachable`. `status` is the HTTP
+    `code` is the stable code of a problem or of an edit's error, or `canceled`, `timeout` or `unreachable`. `status` is the HTTP
     status of a refusal, None where the edit itself failed. `retryable`: the same may succeed later. `field`: what to change.
     `edit_id`: once there is an edit.
     """

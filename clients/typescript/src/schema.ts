@@ -3610,18 +3610,12 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The file, as an attachment */
+            /** @description Successful Response */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/octet-stream": Blob;
-                    "image/png": Blob;
-                    "image/jpeg": Blob;
-                    "image/webp": Blob;
-                    "application/json": Blob;
-                };
+                content?: never;
             };
             /** @description This link is not valid */
             403: {
