@@ -21,7 +21,7 @@ from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, Serv
 from api.forms import FILES, check_pictures, check_webhook, exact_form, missing, read_files
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
-from api.schemas import DryRun, Edit, EditDocument, EditForm, EditOptions, Link, Report, moment
+from api.schemas import DryRun, Edit, EditForm, EditOptions, Link, Report, moment
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
@@ -79,7 +79,7 @@ LOCATION = {"description": "Where to follow the edit", "schema": {"type": "strin
         **responses(400, 409, 413, 415, 429),
     },
     dependencies=[Depends(get_principal), Depends(exact_form)],
-    openapi_extra={"requestBody": {"content": {"application/json": {"schema": EditDocument.model_json_schema()}}}},
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/EditDocument"}}}}},
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},  # wider than the form: one part too many is named
 )
 async def create_edit(

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from api.changes import Changes
 from api.deps import AuthDep, Caller, ChangesDep, JobsDep, PrincipalDep, ServicesDep
 from api.edits import present
+from api.openapi_examples import RUNNING
 from api.problems import responses
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import AccessDenied, JobNotFound, ServiceUnavailable
@@ -26,14 +27,14 @@ KEEPALIVE_S = 15.0
 """Silence after which a comment is sent, so that nobody between takes the connection for dead."""
 RECONNECT_MS = 1000
 
-EXAMPLE = """retry: 1000
+EXAMPLE = f"""retry: {RECONNECT_MS}
 
 event: gap
-data: {"after": 12, "next": 30}
+data: {{"after": 12, "next": {RUNNING["sequence"]}}}
 
 event: edit
-id: 34
-data: {"id": "e_01a20cdd974a71128ec3f808269cd504", "kind": "edit", "state": "running", "sequence": 34, …}
+id: {RUNNING["sequence"]}
+data: {json.dumps(RUNNING)}
 
 : ping
 """

@@ -6,11 +6,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
 
 from api.openapi_answers import HEADERS, add_headers, add_links
+from api.openapi_words import complete
 from api.problems import MEDIA_TYPE
-from api.schemas import Edit
 
 REFUSALS = {
     "401": "Who is asking?",
@@ -35,7 +34,7 @@ def describe(app: FastAPI) -> None:
                 routes=app.routes,
                 webhooks=app.webhooks.routes,
             )
-            _with_nulls(schema["components"]["schemas"], Edit)
+            complete(schema)
             schema["components"]["headers"] = HEADERS
             for operations in schema["paths"].values():
                 for operation in operations.values():
@@ -47,13 +46,6 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _with_nulls(schemas: dict[str, Any], model: type[BaseModel]) -> None:
-    """FastAPI drops what is null, also where an example must have it."""
-    extra = model.model_config.get("json_schema_extra")
-    assert isinstance(extra, dict)
-    schemas[model.__name__]["examples"] = extra["examples"]
 
 
 def _add_refusals(operation: dict[str, Any]) -> None:

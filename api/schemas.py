@@ -200,34 +200,6 @@ class EditError(BaseModel):
 class Edit(BaseModel):
     """Where an edit stands. `sequence` grows with every change and is the `ETag`."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "e_01a20cdd974a71128ec3f808269cd504",
-                    "kind": "edit",
-                    "state": "running",
-                    "phase": "learning",
-                    "progress": {"phase": "learning", "step": 30, "total": 100, "fraction": 0.3},
-                    "created_at": "2026-11-23T22:10:05.120000Z",
-                    "updated_at": "2026-11-23T22:10:09.480000Z",
-                    "sequence": 34,
-                    "cancel_requested": False,
-                    "deadline_at": None,
-                    "eta_s": 41.5,
-                    "identity": None,
-                    "attribute": None,
-                    "parent": None,
-                    "test": False,
-                    "result": None,
-                    "results": [],
-                    "report": None,
-                    "error": None,
-                }
-            ]
-        }
-    )
-
     id: str
     kind: Annotated[JobKind, Field(description="`identity` and `attribute`: a learning alone, which ends without a picture")]
     state: JobState
@@ -289,6 +261,8 @@ def _progress(record: JobRecord) -> ProgressView | None:
 
 
 class Consent(BaseModel):
+    """What was said of the person's consent, and when."""
+
     statement: str
     given_at: datetime
 

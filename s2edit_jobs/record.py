@@ -23,6 +23,8 @@ JobKind = Literal["edit", "identity", "attribute"]
 
 
 class JobState(StrEnum):
+    """How a job stands; the last three are ends."""
+
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
