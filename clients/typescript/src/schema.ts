@@ -4613,7 +4613,10 @@ export interface operations {
                 name?: string | null;
             };
             header?: {
-                /** @example bytes=0-99 */
+                /**
+                 * @description Which part of the file is wanted (RFC 9110)
+                 * @example bytes=0-99
+                 */
                 Range?: string;
             };
             path: {
@@ -4738,6 +4741,7 @@ export interface operations {
                 signature?: string;
             };
             header: {
+                /** @description `*`: only where nothing was sent yet; part of what was signed */
                 "If-None-Match": string;
             };
             path: {
