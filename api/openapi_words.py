@@ -28,7 +28,8 @@ SECURITY_SCHEMES = {
         "scheme": "bearer",
         "bearerFormat": "s2e_…",
         "description": "An API key of your tenant, for your backend alone. `S2Edit-User` names the user whose things a request is "
-        "about. Until a service has its first key, programs on its own machine need none",
+        "about. One that begins with `test_` is for an app's own tests: no model works for it. Until a service has its first key, "
+        "programs on its own machine need none",
     },
     "deviceToken": {
         "type": "http",
