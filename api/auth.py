@@ -60,8 +60,9 @@ class Asked:
     @classmethod
     def by(cls, request: Request, bearer: str | None, user: str | None) -> Asked:
         client = request.client.host if request.client else None
-        host = request.headers.get("host", "") if client is not None and is_address(client) else None
         forwarded = any(name in request.headers for name in FORWARDED)
+        by_network = forwarded or (client is not None and is_address(client))  # a server may believe what is forwarded
+        host = request.headers.get("host", "") if by_network else None
         return cls(bearer, user, is_local(client, forwarded=forwarded), host, request.headers.get("origin"))
 
 

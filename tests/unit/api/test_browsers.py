@@ -60,6 +60,13 @@ def test_an_open_service_answers_by_no_name_that_others_may_own(api: Api, host: 
     assert api.kept() == kept
 
 
+def test_no_page_gets_in_by_the_address_that_it_says_to_come_from(api: Api) -> None:
+    """A server in front of the app may take that for the caller's own."""
+    started(api, auth="open")
+    client = TestClient(api.client.app, base_url="http://evil.example", client=("anywhere", 0))
+    assert_problem(client.get(NOBODYS, headers={"X-Forwarded-For": "anywhere"}), 421, "host_foreign")
+
+
 def test_an_open_service_answers_by_its_public_name(api: Api) -> None:
     started(api, public_url="https://edits.example", auth="open")
     there = {"Host": "edits.example", "Origin": "https://edits.example"}
