@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from s2edit_core.attention import CrossLayer
@@ -159,6 +159,24 @@ def _deltas(tensors: dict[str, Tensor], name: str) -> tuple[Delta, ...]:
         else:
             deltas.append(LowRank(tensors[f"{prefix}down"], tensors[f"{prefix}up"]))
     return tuple(deltas)
+
+
+def export(concept: Concept, layers: Sequence[CrossLayer], folder: str | Path) -> list[Path]:
+    """Write `concept` for diffusers: `load_textual_inversion` and, unless it is a token alone, `load_lora_weights`.
+
+    `layers` are the backbone's; the folder is made if it is missing. The files that were written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, tensors in (
+        ("learned_embeds.safetensors", concept.learned_embeds()),
+        ("pytorch_lora_weights.safetensors", concept.lora(layers)),
+    ):
+        if tensors:
+            save_file(tensors, folder / name, metadata={"format": "pt"})
+            written.append(folder / name)
+    return written
 
 
 def write_safetensors(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
