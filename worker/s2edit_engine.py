@@ -21,7 +21,7 @@ from s2edit_core.learning_state import LearningState
 from s2edit_core.pictures import decode_mask, decode_photo, encode_png
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
-from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, changed_words, resolve_prompts, resolve_reference
+from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Preset, Progress
 from s2edit_jobs.model_facts import ModelFacts
 from worker.engine import Edited, EditInputs, Made
@@ -127,6 +127,7 @@ class S2EditEngine:
             model=backbone.fingerprint,
             reference=reference,
             attribute_words=backbone.card.attribute_words,
+            subjects=backbone.card.subjects,
         )
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
@@ -240,7 +241,6 @@ class S2EditEngine:
             prompts.source,
             prompts.subject,
             run.preset.learning,
-            request_words=changed_words(prompts.source, prompts.target),
             seed=run.request.seed,
             state=state,
             every=CHECKPOINT_STEPS,
