@@ -16,12 +16,13 @@ from s2edit_core.attention import Gates
 from s2edit_core.backbone import Backbone
 from s2edit_core.canvas import Canvas, make_canvas
 from s2edit_core.concept import Concept
-from s2edit_core.conditioning import conditioned, leakage, prompt_gates, prompt_keys_values, tokenize
-from s2edit_core.editing import edit, varied
+from s2edit_core.conditioning import conditioned, prompt_gates, prompt_keys_values, tokenize
+from s2edit_core.editing import AtStepEnd, edit, varied
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.injection import SourceGuide, source_guide
 from s2edit_core.inputs import Attribute, Reference, Variation, check_mask, check_placed
 from s2edit_core.inversion import Inversion, Source
+from s2edit_core.leakage import Watched, leakage
 from s2edit_core.learning import Lesson
 from s2edit_core.prompts import check_placeholders, known_subject, with_placeholder
 from s2edit_core.rows import Algorithm
@@ -59,13 +60,15 @@ class Composer:
         injection: InjectionOptions | None = None,
         source_prompt: str | None = None,
         variation: Variation | None = None,
+        at_step_end: AtStepEnd | None = None,
     ) -> Algorithm[Tensor]:
         """Editing as an algorithm over rows, for whoever drives several in shared passes. Ends with the edited latent.
 
         `strength`, above 0 and at most 1: how far back along the inverted path the edit starts; 1 is from the noise. Attributes act
         in the target alone, held to their regions whether [I] is `masked` or not. Attention `injection` needs the `source_prompt`
         that the inversion was made with, where the inversion does not name it. A `variation` is another draw from the same
-        inversion, at full strength. Raises `ArtifactMismatch` for an inversion of another model, photo or concept.
+        inversion, at full strength. `at_step_end` as in `edit`. Raises `ArtifactMismatch` for an inversion of another model,
+        photo or concept.
         """
         concepts = self._concepts(concept, attributes)
         check_placeholders(prompt, concepts, field="prompt")
@@ -85,9 +88,8 @@ class Composer:
         if injection is not None and injection.acts:
             described = source_prompt or inversion.facts.get("prompt")
             guide = self._guide(canvas, prompt, concept, injection, described, masked, tuple(concepts))
-        return edit(
-            self.backbone, inversion, target, gates, tuple(self._concepts(concept).values()), guide, first=first, start=start
-        )
+        worn_by_all = tuple(self._concepts(concept).values())
+        return edit(self.backbone, inversion, target, gates, worn_by_all, guide, first=first, start=start, at_step_end=at_step_end)
 
     def _guide(
         self,
@@ -118,19 +120,29 @@ class Composer:
         gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None), field="source_prompt")
         return Source(prompt=now.prompt, gates=gates, states=now.states, concepts=tuple(concepts.values()))
 
-    def leakage(
+    def leakage_rows(
         self,
         canvas: Canvas,
         prompt: str,
         concept: Concept | None,
+        inversion: Inversion,
         *,
         masked: bool = True,
         attributes: Sequence[Attribute] = (),
-    ) -> dict[str, float]:
-        """By placeholder: the largest share of its attention that gets through outside its mask. 0 with masking, 1 without."""
-        masks = self._masks(canvas, concept, attributes)
+    ) -> Algorithm[dict[str, float]]:
+        """One row: by placeholder of an edit's `prompt`, the share of its attention that falls outside its mask, as measured.
+
+        The largest of all layers at the middle of the inverted path, 0..1: exactly 0 where the placeholder is gated.
+        """
+        concepts, masks = self._concepts(concept, attributes), self._masks(canvas, concept, attributes)
+        positions = tokenize(self.backbone, prompt, list(concepts)).positions
+        watched = {name: Watched(positions[name], mask) for name, mask in masks.items() if name in positions}
+        if not watched:
+            return {}
         gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
-        return leakage(self.backbone, prompt, masks, gates, self._latent_size(canvas))
+        target = prompt_keys_values(self.backbone, prompt, concepts)
+        shares = yield from leakage(self.backbone, inversion.path, target, gates, watched)
+        return {name: float(share.max()) for name, share in shares.items()}
 
     def _lesson(
         self, canvas: Canvas, mask: Image.Image, prompt: str, subject: str, placeholder: str, request_words: Sequence[str]

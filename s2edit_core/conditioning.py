@@ -18,9 +18,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from s2edit_core.attention import Gates, KeysValues, layer_size, make_gates
+from s2edit_core.attention import Gates, KeysValues, make_gates
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept
 from s2edit_core.errors import PromptInvalid
@@ -134,25 +133,6 @@ def prompt_keys_values(backbone: Backbone, prompt: str, concepts: Mapping[str, C
     """A prompt with its concepts, without gradients."""
     with torch.no_grad():
         return conditioned(backbone, tokenize(backbone, prompt, list(concepts), field=field), concepts).prompt
-
-
-def leakage(
-    backbone: Backbone, prompt: str, masks: Mapping[str, Tensor], gates: Gates | None, latent_size: tuple[int, int]
-) -> dict[str, float]:
-    """By placeholder of `prompt`: the largest share of its attention that `gates` let through in cells outside its mask `(H, W)`.
-
-    0 where each layer's gate shuts there, which is what `prompt_gates` makes; 1 without gates.
-    """
-    found = {}
-    for name, positions in tokenize(backbone, prompt, list(masks)).positions.items():
-        shares = [0.0]
-        for i, layer in enumerate(backbone.layers):
-            cells = F.adaptive_max_pool2d(masks[name][None, None].float(), layer_size(latent_size, layer.level))
-            outside = cells.flatten() == 0
-            if outside.any():
-                shares.append(1.0 if gates is None else float(gates[i][outside.to(gates[i].device)][:, list(positions)].max()))
-        found[name] = max(shares)
-    return found
 
 
 def prompt_gates(

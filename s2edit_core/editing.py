@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +16,11 @@ from s2edit_core.injection import SourceBranch, SourceGuide
 from s2edit_core.inversion import Inversion
 from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import InjectionOptions, Progress
+
+STEP_TENSORS = ("latents", "noise_pred")
+"""What can be seen of a step: the latent after it, and the guided prediction that led there, each `(c, h, w)`."""
+AtStepEnd = Callable[[int, int, Mapping[str, Tensor]], Tensor]
+"""Called with a step's number from 0, its timestep and the `STEP_TENSORS`; sampling goes on from the latent that it returns."""
 
 
 def varied(noise: Tensor, where: Tensor, seed: int, amount: float) -> Tensor:
@@ -38,12 +43,13 @@ def edit(
     *,
     first: int = 0,
     start: Tensor | None = None,
+    at_step_end: AtStepEnd | None = None,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """Sample from the inversion's start noise with `target` as the prompt; the edited latent `(c, h, w)`.
 
     Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings, plus its residuals. With a
     `guide`, attention is read from the source. `first` steps are left out: sampling starts that far back along the path, or at
-    `start` `(c, h, w)` instead of the path's own latent.
+    `start` `(c, h, w)` instead of the path's own latent. `at_step_end` sees each step and may change where it led.
     Raises `OptionInvalid` for an inversion of tier `direct` where nothing is read.
     """
     (guide.options if guide else InjectionOptions()).check_tier(inversion.tier)
@@ -56,8 +62,11 @@ def edit(
         rows = branch.rows(i, z, t, target, gates, null) if branch else (Row(z, t, target, gates), Row(z, t, null))
         answers = yield rows
         a, b = schedule.coefficients(t, steps)
-        z = a * z + b * inversion.guided(i, answers[0].eps, answers[1].eps)
+        eps = inversion.guided(i, answers[0].eps, answers[1].eps)
+        z = a * z + b * eps
         if branch:
             z = branch.advance(i, t, z, answers)
+        if at_step_end:
+            z = at_step_end(i - first, t, {"latents": z, "noise_pred": eps})
         yield Progress("editing", i + 1, steps)
     return z

@@ -28,15 +28,17 @@ from torch import Tensor
 
 from s2edit_core import report
 from s2edit_core.backbone import Backbone
+from s2edit_core.callbacks import OnStepEnd, step_end
 from s2edit_core.canvas import Canvas, to_image
 from s2edit_core.composer import Composer, made_from
 from s2edit_core.concept import Concept, export
+from s2edit_core.editing import STEP_TENSORS, AtStepEnd
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.inputs import Attribute, Reference, Variation, check_same, with_identity
 from s2edit_core.inversion import Inversion, invert
 from s2edit_core.learning import learn_concepts
 from s2edit_core.learning_state import LearningState
-from s2edit_core.rows import Answers, Rows, evaluating, finish
+from s2edit_core.rows import Answers, Rows, drive, evaluating, finish
 from s2edit_core.spec import PLACEHOLDER, PRESETS, InjectionOptions, InversionOptions, LearningOptions, Progress
 
 __all__ = ["Attribute", "OnProgress", "OutputType", "Reference", "S2EditOutput", "S2EditPipeline", "Variation"]
@@ -60,6 +62,8 @@ class S2EditOutput:
 
 class S2EditPipeline(Composer):
     """The method over one base model. Holds no user's data: concepts and inversions are values."""
+
+    _callback_tensor_inputs = STEP_TENSORS  # where diffusers' pipelines say what a callback may ask for
 
     def __init__(self, backbone: Backbone, *, name: str = "", identity_embedder: report.Embedder | None = None) -> None:
         """`identity_embedder` adds the identity similarity to reports; `name` is how they call the model."""
@@ -136,6 +140,12 @@ class S2EditPipeline(Composer):
     ) -> Generator[Progress, None, Tensor]:
         """Ends with the edited latent. Options as of `edit_rows`."""
         return (yield from evaluating(self.edit_rows(canvas, prompt, concept, inversion, **options), self._evaluate))
+
+    def leakage(
+        self, canvas: Canvas, prompt: str, concept: Concept | None, inversion: Inversion, **options: Any
+    ) -> dict[str, float]:
+        """What `leakage_rows` finds, for a report: one evaluation. Options as there."""
+        return drive(self.leakage_rows(canvas, prompt, concept, inversion, **options), self._evaluate)
 
     # --- verbs -------------------------------------------------------------------------------------------------
 
@@ -215,15 +225,21 @@ class S2EditPipeline(Composer):
         generator: torch.Generator | None = None,
         strength: float = 1.0,
         injection: InjectionOptions | None = None,
-        callback_on_step_end: Callable[[S2EditPipeline, int, int, dict[str, Any]], object] | None = None,
+        callback_on_step_end: OnStepEnd | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         output_type: OutputType = "pil",
         on_progress: OnProgress | None = None,
     ) -> S2EditOutput:
         """Edit `image` as `prompt` says, one result per prompt.
 
         Steps and guidance are the inversion's: naming others raises `OptionInvalid`. Sampling at η = 0 draws nothing, so
-        `generator` only enters the report. `callback_on_step_end(pipe, step, timestep, {})` may raise to end the edit; what it
-        returns is not used. `output_type`: "pil"; "np" `(n, H, W, 3)` or "pt" `(n, 3, H, W)` in 0..1; "latent" `(n, c, h, w)`.
+        `generator` only enters the report. `output_type`: "pil"; "np" `(n, H, W, 3)` or "pt" `(n, 3, H, W)` in 0..1; "latent"
+        `(n, c, h, w)`.
+
+        `callback_on_step_end(pipe, step, timestep, callback_kwargs)`, as in diffusers, is called after each step of each prompt,
+        `step` from 0. Its kwargs are those of `callback_on_step_end_tensor_inputs`: "latents" `(1, c, h, w)` after the step,
+        "noise_pred" likewise, the guided prediction that led there. "latents" in what it returns take the place of the step's;
+        returning nothing leaves them. What it raises ends the edit.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
@@ -233,26 +249,12 @@ class S2EditPipeline(Composer):
         check_same("num_inference_steps", num_inference_steps, inversion.steps)
         check_same("guidance_scale", guidance_scale, inversion.guidance_scale)
         canvas = self.canvas(image, mask, edit_mask)
-        timesteps = self.backbone.schedule.timesteps(inversion.steps)
         provenance = self._provenance(canvas, inversion, identity, generator, edit_mask)
-
-        def show(progress: Progress) -> None:
-            if on_progress is not None:
-                on_progress(progress)
-            if callback_on_step_end is not None:
-                callback_on_step_end(self, progress.step - 1, timesteps[progress.step - 1], {})
-
+        options: dict[str, Any] = {"attributes": attributes, "strength": strength, "injection": injection}
+        if callback_on_step_end is not None:
+            options["at_step_end"] = step_end(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
         made = [
-            self._edited(
-                canvas,
-                with_identity(text, identity, "prompt"),
-                identity,
-                inversion,
-                show,
-                attributes=attributes,
-                strength=strength,
-                injection=injection,
-            )
+            self._edited(canvas, with_identity(text, identity, "prompt"), identity, inversion, on_progress, **options)
             for text in prompts
         ]
         results, facts, frames, latents = (list(each) for each in zip(*made, strict=True))
@@ -265,26 +267,29 @@ class S2EditPipeline(Composer):
         prompt: str,
         identity: Concept | None,
         inversion: Inversion,
-        show: OnProgress,
+        on_progress: OnProgress | None,
         *,
         attributes: Sequence[Attribute],
         strength: float,
         injection: InjectionOptions | None,
+        at_step_end: AtStepEnd | None = None,
     ) -> tuple[Image.Image, dict[str, Any], Image.Image, Tensor]:
         """One edit: the photo with it, what is to be said of it, the frame as drawn, its latent."""
         began, evaluations = time.perf_counter(), self.evaluations
         options = {"attributes": attributes, "strength": strength, "injection": injection}
-        latent = finish(self.editing(canvas, prompt, identity, inversion, **options), show)
+        steps = self.editing(canvas, prompt, identity, inversion, at_step_end=at_step_end, **options)
+        latent = finish(steps, on_progress)
         edited = time.perf_counter()
         drawn = self.backbone.decode_latent(latent)
         frame, result = to_image(drawn), canvas.paste(drawn)
+        leakage = self.leakage(canvas, prompt, identity, inversion, attributes=attributes)
         seconds = {"editing": edited - began, "finishing": time.perf_counter() - edited}
         facts = report.measures(canvas, frame, result, embed=self.identity_embedder) | {
             "prompt": prompt,
             "strength": strength,
             "injection": asdict(injection) if injection is not None else None,
             "attributes": {each.concept.placeholder: each.concept.facts for each in attributes},
-            "leakage": self.leakage(canvas, prompt, identity, attributes=attributes),
+            "leakage": leakage,
             "seconds": {name: round(spent, 3) for name, spent in seconds.items()},
             "unet_evaluations": self.evaluations - evaluations,
         }

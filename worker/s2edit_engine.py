@@ -162,9 +162,11 @@ class S2EditEngine:
             result = run.canvas.paste(raw)
             made.append(encode_png(result))
             measures.append(report.measures(run.canvas, to_image(raw), result))
+        options = {"masked": run.preset.learning.masked, "attributes": run.attributes}
+        leakage = self.pipeline.leakage(run.canvas, run.prompts.target, learned, inverted, **options)
         run.seconds["finishing"] = time.perf_counter() - started
         facts = self._facts(run, inputs, learned, inverted) | measures[0] | {"variants": measures[1:]}
-        facts |= {"learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
+        facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
         return Edited(made[0], facts, tuple(made[1:]))
 
     def _draws(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
@@ -269,7 +271,7 @@ class S2EditEngine:
 
     def _facts(self, run: _Run, inputs: EditInputs, learned: Concept, inverted: Inversion) -> dict[str, Any]:
         """What the edit was made from, and what it took."""
-        prompts, masked = run.prompts, run.preset.learning.masked
+        prompts = run.prompts
         files = {name: data for name in ("image", "mask", "edit_mask") if (data := getattr(inputs, name)) is not None}
         seconds = {phase: round(spent, 3) for phase, spent in run.seconds.items()}
         return {
@@ -285,7 +287,6 @@ class S2EditEngine:
             "seed": run.request.seed,
             "seconds": seconds | {"total": round(sum(run.seconds.values()), 3)},
             "attributes": {worn.concept.placeholder: worn.concept.facts for worn in run.attributes},
-            "leakage": self.pipeline.leakage(run.canvas, prompts.target, learned, masked=masked, attributes=run.attributes),
             "inputs": {name: digest(data) for name, data in files.items()},
             "model": {"name": self.model, "fingerprint": self.pipeline.backbone.fingerprint},
             "versions": report.versions(),
