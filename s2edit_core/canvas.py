@@ -20,7 +20,7 @@ CONTEXT = 1.6
 GROWTH = 0.12
 """How far the default edit mask reaches beyond the identity mask, relative to the side of its box."""
 SEAM = 0.02
-"""Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels, at most the mask's depth."""
+"""Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels, less in thin parts."""
 INSIDE = 128
 """A mask pixel of this value or more belongs to the region."""
 
@@ -66,11 +66,38 @@ class Canvas:
     def _seam(self) -> NDArray[np.float32]:
         """Opacity `(H, W)` of the edited frame: 0 outside the edit mask, rising to 1 within the seam inside it."""
         inside = _inside(self.edit_mask)
-        hard = Image.fromarray((inside * 255).astype(np.uint8))
-        width = max(2.0, SEAM * max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
-        width = min(width, _depth(hard))  # or nothing of a thin mask would be wholly inside
-        soft = np.asarray(hard.filter(ImageFilter.GaussianBlur(width / 2 if width >= 1 else 0)), dtype=np.float32) / 255
-        return np.where(inside, ((soft - 0.5) * 2).clip(0, 1), 0).astype(np.float32)
+        seam = max(2, round(SEAM * max(self.box[2] - self.box[0], self.box[3] - self.box[1])))
+        rows, columns = (slice(max(0, low - 1), high + 1) for low, high in _extent(inside))  # with a rim, where there is one
+        opacity = np.zeros(inside.shape, dtype=np.float32)
+        opacity[rows, columns] = seam_opacity(inside[rows, columns], seam)
+        return opacity
+
+
+def seam_opacity(inside: NDArray[np.bool_], seam: int) -> NDArray[np.float32]:
+    """0 outside; inside it rises from the edge to 1 over `seam` pixels, or over half the thickness of a thin part.
+
+    Else thin parts would fade out. Beyond the borders of `inside` they are thought to go on.
+    """
+    hard = Image.fromarray(inside.astype(np.uint8) * 255)
+    opacity, left = np.zeros(inside.shape, dtype=np.float32), inside
+    while left.any():
+        core = _filled(inside, seam)  # the middles of squares of side 2·seam + 1 that fit into the mask
+        if core.any():
+            soft = np.asarray(hard.filter(ImageFilter.BoxBlur(seam)), dtype=np.float32) / 255
+            thick = ~_filled(~core, 2 * seam)  # in such a square or beside one
+            opacity = np.where(left & thick, ((soft - 0.5) * 2).clip(0, 1), opacity)
+            left = left & ~thick
+        seam //= 2  # 0 at last: then all that is left is wholly opaque
+    return opacity
+
+
+def _filled(inside: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """True where all pixels of the square of side 2·reach + 1 are; beyond the picture its border goes on."""
+    for axis, length in enumerate(inside.shape):
+        pads = [(reach + 1, reach) if each == axis else (0, 0) for each in range(2)]
+        sums = np.moveaxis(np.pad(inside, pads, mode="edge").cumsum(axis=axis, dtype=np.int32), axis, 0)
+        inside = np.moveaxis(sums[2 * reach + 1 :] - sums[:length] == 2 * reach + 1, 0, axis)
+    return inside
 
 
 def make_canvas(
@@ -95,14 +122,10 @@ def _inside(mask: Image.Image) -> NDArray[np.bool_]:
     return np.asarray(mask) >= INSIDE
 
 
-def _depth(hard: Image.Image) -> float:
-    """How far, in pixels, one can be inside the mask: half the side of the largest square that fits into it."""
-    low, high = 0, max(1, min(hard.size) // 2)
-    while low < high:
-        reach = (low + high + 1) // 2
-        fits = np.asarray(hard.filter(ImageFilter.BoxBlur(reach))).max() == 255
-        low, high = (reach, high) if fits else (low, reach - 1)
-    return low + 0.5
+def _extent(inside: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the true pixels are: first row and one past the last, and columns likewise."""
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
 
 
 def _holds(box: tuple[int, int, int, int], inside: NDArray[np.bool_]) -> bool:
@@ -117,8 +140,7 @@ def _rounded(side: float, multiple: int) -> int:
 
 def crop_box(inside: NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int, int, int]:
     """A box around the true pixels, `CONTEXT` times as large, square where the photo allows; (left, top, right, bottom)."""
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    (top, bottom), (left, right) = _extent(inside)
     side = round(CONTEXT * max(bottom - top, right - left))
     x0, x1 = _span((left + right) / 2, side, size[0])
     y0, y1 = _span((top + bottom) / 2, side, size[1])
