@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
+from s2edit_core.errors import ImageInvalid, MaskInvalid
+
 CONTEXT = 1.6
 """Side of the crop, relative to the box around the masks: a face needs its surroundings to be understood."""
 GROWTH = 0.12
@@ -48,12 +50,16 @@ class Canvas:
         return to_tensor(self.photo.crop(self.box).resize(self.frame, Image.Resampling.LANCZOS))
 
     def mask(self, which: Image.Image) -> Tensor:
-        """A mask of the photo in the frame: `(H, W)` in 0..1."""
+        """A mask of the photo in the frame: `(H, W)` in 0..1. Raises `ValueError` for one of another size or mode."""
+        if which.mode != "L" or which.size != self.photo.size:
+            raise ValueError(f"expected a mask in L of the photo's size {self.photo.size}, got {which.mode} {which.size}")
         cropped = which.crop(self.box).resize(self.frame, Image.Resampling.BOX)
         return torch.tensor(np.asarray(cropped), dtype=torch.float32) / 255
 
     def paste(self, edited: Tensor) -> Image.Image:
-        """The photo with the edited frame `(3, H, W)` in -1..1 inside the edit mask."""
+        """The photo with the edited frame `(3, H, W)` in -1..1 inside the edit mask. Raises `ValueError` for another shape."""
+        if edited.shape != (3, self.frame[1], self.frame[0]):
+            raise ValueError(f"expected the frame (3, {self.frame[1]}, {self.frame[0]}), got {tuple(edited.shape)}")
         left, top, right, bottom = self.box
         patch = to_image(edited).resize((right - left, bottom - top), Image.Resampling.LANCZOS)
         alpha = self._seam()[top:bottom, left:right, None]
@@ -106,7 +112,17 @@ def make_canvas(
     """Choose the crop around the masks, and a frame of `frame_size` along its long side, divisible by `multiple`.
 
     The identity alone decides the crop where the edit mask fits into it: so edits with different masks share one inversion.
+    Raises `ImageInvalid` for a photo that is not RGB, `MaskInvalid` for masks that are not L, of its size, and painted somewhere.
     """
+    if photo.mode != "RGB":
+        raise ImageInvalid(
+            f"the image is {photo.mode}: convert it to RGB (`decode_photo` does)", field="image", reason="image_mode"
+        )
+    check_mask(identity_mask, photo.size, "mask")
+    if edit_mask is not None:
+        check_mask(edit_mask, photo.size, "edit_mask")
+    if not 1 <= multiple <= frame_size:
+        raise ValueError(f"a frame of {frame_size} pixels can't have sides divisible by {multiple}")
     reach = grown(identity_mask)
     chosen = edit_mask if edit_mask is not None else reach
     box = crop_box(_inside(reach), photo.size)
@@ -118,6 +134,16 @@ def make_canvas(
     return Canvas(photo, chosen, identity_mask, box, frame)
 
 
+def check_mask(mask: Image.Image, size: tuple[int, int], field: str) -> None:
+    """Raises `MaskInvalid` unless `mask` is L, of `size` (width, height), and white somewhere."""
+    if mask.mode != "L":
+        raise MaskInvalid(f"the {field} is {mask.mode}: convert it to L (`decode_mask` does)", field=field, reason="mask_mode")
+    if mask.size != size:
+        raise MaskInvalid(f"the {field} is {mask.size} and the photo {size}: sizes must agree", field=field, reason="mask_size")
+    if np.asarray(mask).max() < INSIDE:
+        raise MaskInvalid(f"the {field} is empty: paint the region white", field=field, reason="mask_empty")
+
+
 def _inside(mask: Image.Image) -> NDArray[np.bool_]:
     return np.asarray(mask) >= INSIDE
 
@@ -125,6 +151,8 @@ def _inside(mask: Image.Image) -> NDArray[np.bool_]:
 def _extent(inside: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
     """Where the true pixels are: first row and one past the last, and columns likewise."""
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not len(rows):
+        raise ValueError("nothing is inside the mask: paint the region with 128 or more")
     return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
 
 
@@ -139,7 +167,10 @@ def _rounded(side: float, multiple: int) -> int:
 
 
 def crop_box(inside: NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A box around the true pixels, `CONTEXT` times as large, square where the photo allows; (left, top, right, bottom)."""
+    """A box around the true pixels, `CONTEXT` times as large, square where the photo allows; (left, top, right, bottom).
+
+    Raises `ValueError` where nothing is true.
+    """
     (top, bottom), (left, right) = _extent(inside)
     side = round(CONTEXT * max(bottom - top, right - left))
     x0, x1 = _span((left + right) / 2, side, size[0])
@@ -156,21 +187,25 @@ def _span(middle: float, length: int, limit: int) -> tuple[int, int]:
 
 
 def grown(mask: Image.Image) -> Image.Image:
-    """The default edit mask: the identity mask and a margin around it, where hats, hair and glasses may reach."""
+    """The default edit mask: the identity mask (L) and a margin around it, where hats, hair and glasses may reach."""
+    check_mask(mask, mask.size, "mask")
     inside = _inside(mask)
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    reach = max(1, round(GROWTH * max(len(rows), len(columns))))
+    reach = max(1, round(GROWTH * max(int(inside.any(axis=1).sum()), int(inside.any(axis=0).sum()))))
     hard = Image.fromarray((inside * 255).astype(np.uint8))
     blurred = np.asarray(hard.filter(ImageFilter.BoxBlur(reach)), dtype=np.float32)
     return Image.fromarray(((blurred > 1) * 255).astype(np.uint8))
 
 
 def to_tensor(picture: Image.Image) -> Tensor:
-    """RGB to `(3, H, W)` in -1..1."""
+    """RGB to `(3, H, W)` in -1..1. Raises `ValueError` for another mode."""
+    if picture.mode != "RGB":
+        raise ValueError(f"expected a picture in RGB, got {picture.mode}: convert it")
     return torch.tensor(np.asarray(picture), dtype=torch.float32).permute(2, 0, 1) / 127.5 - 1
 
 
 def to_image(x: Tensor) -> Image.Image:
-    """`(3, H, W)` in -1..1 to RGB, rounded: truncation would darken each round trip by half a level."""
+    """`(3, H, W)` in -1..1 to RGB, rounded: truncation would darken each round trip by half a level. Else `ValueError`."""
+    if x.ndim != 3 or x.shape[0] != 3:
+        raise ValueError(f"expected a picture (3, H, W), got {tuple(x.shape)}")
     pixels = ((x.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).numpy())

@@ -14,13 +14,13 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core.attention import Gates
 from s2edit_core.backbone import Backbone
-from s2edit_core.canvas import Canvas, make_canvas
+from s2edit_core.canvas import Canvas, check_mask, make_canvas
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import conditioned, prompt_gates, prompt_keys_values, tokenize
 from s2edit_core.editing import AtStepEnd, edit, varied
-from s2edit_core.errors import ArtifactMismatch, ImageInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
 from s2edit_core.injection import SourceGuide, source_guide
-from s2edit_core.inputs import Attribute, Reference, Variation, check_mask, check_placed
+from s2edit_core.inputs import Attribute, Reference, Variation, check_placed
 from s2edit_core.inversion import Inversion, Source
 from s2edit_core.leakage import Watched, leakage
 from s2edit_core.learning import Lesson
@@ -40,11 +40,6 @@ class Composer:
 
     def canvas(self, photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None = None) -> Canvas:
         """How `photo` (RGB) and its masks (L, same size) are laid into the model's frame. Raises `ImageInvalid`, `MaskInvalid`."""
-        if photo.mode != "RGB":
-            raise ImageInvalid(f"the image is {photo.mode}: convert it to RGB (`decode_photo` does)", field="image")
-        check_mask(mask, photo.size, "mask")
-        if edit_mask is not None:
-            check_mask(edit_mask, photo.size, "edit_mask")
         return make_canvas(photo, mask, edit_mask, frame_size=self.backbone.frame_size, multiple=self.backbone.frame_multiple)
 
     def edit_rows(

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image
 
-from s2edit_core.canvas import INSIDE
 from s2edit_core.concept import Concept
-from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.prompts import with_placeholder
 from s2edit_core.spec import PLACEHOLDER
 
@@ -33,6 +31,11 @@ class Variation:
     seed: int
     amount: float = VARIATION
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.amount <= 1:
+            raise OptionInvalid(f"a variation's amount lies between 0 and 1, not {self.amount!r}", field="options.variation")
+        check_seed(self.seed)
+
 
 @dataclass(frozen=True, eq=False)
 class Reference:
@@ -45,6 +48,11 @@ class Reference:
     placeholder: str = PLACEHOLDER
     person: Image.Image | None = None
     request_words: Sequence[str] = ()
+
+
+def check_seed(seed: int) -> None:
+    if not (isinstance(seed, int) and 0 <= seed < 2**63):
+        raise OptionInvalid(f"a seed is a whole number between 0 and 2^63 − 1, not {seed!r}", field="seed")
 
 
 def with_identity(prompt: str, identity: Concept | None, field: str) -> str:
@@ -62,15 +70,6 @@ def check_placed(prompt: str, attributes: Sequence[Attribute]) -> None:
                 field="prompt",
                 reason="placeholder_missing",
             )
-
-
-def check_mask(mask: Image.Image, size: tuple[int, int], field: str) -> None:
-    if mask.mode != "L":
-        raise MaskInvalid(f"the {field} is {mask.mode}: convert it to L (`decode_mask` does)", field=field, reason="mask_mode")
-    if mask.size != size:
-        raise MaskInvalid(f"the {field} is {mask.size} and the photo {size}: sizes must agree", field=field, reason="mask_size")
-    if np.asarray(mask).max() < INSIDE:
-        raise MaskInvalid(f"the {field} is empty: paint the region white", field=field, reason="mask_empty")
 
 
 def check_same(name: str, wanted: float | None, made: float) -> None:

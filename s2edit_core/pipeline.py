@@ -199,7 +199,9 @@ class S2EditPipeline(Composer):
         if prompt is None:
             if concept is None:
                 raise PromptInvalid("say what the image shows: a prompt, or a concept that was learned with one", field="prompt")
-            prompt = str(concept.facts["prompt"])
+            prompt = concept.facts.get("prompt")
+            if not prompt:
+                raise PromptInvalid("the concept does not say with which prompt it was learned: give one", field="prompt")
         steps = self.inverting(
             self.canvas(image, mask),
             with_identity(prompt, concept, "source_prompt"),
@@ -242,7 +244,7 @@ class S2EditPipeline(Composer):
         returning nothing leaves them. What it raises ends the edit.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        if not prompts:
+        if not prompts or not all(isinstance(text, str) and text.strip() for text in prompts):
             raise PromptInvalid("there is no prompt: say what the picture should show", field="prompt", reason="prompt_empty")
         if output_type not in get_args(OutputType):
             raise OptionInvalid(f"output_type must be one of {', '.join(get_args(OutputType))}", field="options.output_type")

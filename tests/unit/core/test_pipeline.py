@@ -259,6 +259,7 @@ def test_steps_and_guidance_are_the_inversions(edit: Any) -> None:
         ({"strength": float("nan")}, OptionInvalid, "strength"),
         ({"output_type": "jpeg"}, OptionInvalid, "one of pil, np, pt, latent"),
         ({"prompt": []}, PromptInvalid, "no prompt"),
+        ({"prompt": [TARGET, " "]}, PromptInvalid, "no prompt"),
         ({"prompt": "a [I] woman with [A] lipstick"}, PromptInvalid, r"names \[A\]"),
         ({"identity": None, "prompt": "a [I] woman"}, PromptInvalid, r"names \[I\]"),
         ({"image": PHOTO.convert("RGBA")}, ImageInvalid, "convert it to RGB"),
@@ -290,7 +291,7 @@ def test_an_inversion_of_something_else_is_refused(
         edit(inversion=replace(inversion, fingerprint="b" * 32))
     with pytest.raises(ArtifactMismatch, match="another model"):
         edit(identity=replace(identity, fingerprint="b" * 32))
-    plain = replace(inversion, facts={}, path=inversion.path[..., :4])
+    plain = replace(inversion, facts={}, path=inversion.path[..., :4], residuals=inversion.residuals[..., :4])
     with pytest.raises(ArtifactMismatch, match="another size"):
         edit(inversion=plain)
 
