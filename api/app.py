@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import attributes, edits, edits_json, erasure, events, files, health, identities, problems, studio, tokens, uploads
+from api import attributes, docs, edits, edits_json, erasure, events, files, health, identities, problems, studio, tokens, uploads
 from api.auth import Authenticator
+from api.browsers import let_pages_call
 from api.changes import Changes
 from api.digests import ContentDigest
 from api.gate import Gate
@@ -19,6 +20,7 @@ from api.rates import RateHeaders, Rates
 from api.receipts import Receipts
 from api.request_log import RequestLog
 from api.schemas import Problem
+from api.testmode import TestHeader
 from api.webhook_docs import describe_webhooks
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.logs import configure_logs
@@ -54,6 +56,7 @@ def create_app(services: Services | None = None) -> FastAPI:
         title="S²Edit",
         version="0.1.0",
         description=DESCRIPTION,
+        docs_url=None,  # `api.docs` serves it without anybody else's server
         redoc_url=None,
         lifespan=lifespan,
         responses={"default": {"model": Problem, "description": "Any other error"}},
@@ -70,10 +73,13 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.add_middleware(Gate, auth=app.state.auth, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(RateHeaders)
+    app.add_middleware(TestHeader)
     app.add_middleware(RequestLog)  # the last one added is the outermost
+    let_pages_call(app, services.settings)
     problems.install(app)
     describe(app)
     describe_webhooks(app)
-    for module in (edits_json, edits, events, identities, attributes, erasure, uploads, files, health, studio, tokens):
+    for module in (edits_json, edits, events, identities, attributes, erasure, uploads, files, health, studio, docs, tokens):
         app.include_router(module.router)
+    docs.serve_assets(app)
     return app

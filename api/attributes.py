@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from api.concept_schemas import Attribute, AttributeForm, AttributePage
-from api.deps import AllowanceDep, Caller, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
-from api.edits import HEADERS, LOCATION
+from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
+from api.edits import APPLIED, HEADERS, LOCATION, PREFER, accepted
 from api.forms import exact_parts
 from api.learnings import Key, Teaching
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
@@ -28,7 +27,7 @@ async def exact_attribute(request: Request) -> None:
     operation_id="createAttribute",
     summary="Learn an attribute",
     status_code=202,
-    responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
+    responses={202: {"headers": {**HEADERS, **APPLIED, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
     dependencies=[Depends(get_principal), Depends(exact_attribute)],
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},
 )
@@ -39,13 +38,15 @@ async def create_attribute(
     services: ServicesDep,
     jobs: JobsDep,
     vocabulary: VocabularyDep,
+    changes: ChangesDep,
     allowance: AllowanceDep,
     idempotency_key: Key = None,
+    prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit:
     """From a reference photo of anybody. Follow the learning at `Location`; once it has succeeded, `attribute` is the id that
     edits name. It acts where an edit may change its photo, whoever is in that."""
     teaching = Teaching("attribute", form, owner, services, jobs, vocabulary, allowance)
-    return await run_in_threadpool(teaching.answer, idempotency_key, response)
+    return await accepted(teaching, response, changes, idempotency_key, prefer)
 
 
 @router.get(

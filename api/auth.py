@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from api.browsers import Door, is_address
 from api.device_tokens import DeviceToken, DeviceTokens, Unit
 from s2edit_jobs.bootstrap import NotConfigured, Services
 from s2edit_jobs.errors import CredentialsInvalid, CredentialsMissing, ScopeMissing, ServiceUnavailable, UserForeign
-from s2edit_jobs.keys import BELIEVED_S, PREFIX, SCOPES, KeyRing, KnownKeys, Scope, checked
+from s2edit_jobs.keys import BELIEVED_S, PREFIX, SCOPES, TEST_PREFIX, KeyRing, KnownKeys, Scope, checked
 from s2edit_jobs.record import Owner
 
 TENANT = "default"
@@ -45,11 +46,23 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request shows of its sender. `user`: whom it names; `local`: it was sent on this machine."""
+    """What a request shows of its sender. `user`: whom it names; `local`: it was sent on this machine.
+
+    `host` is what it calls this service, None where it came by no network; `origin` that of the page that sent it, if one did.
+    """
 
     bearer: str | None
     user: str | None
     local: bool
+    host: str | None = None
+    origin: str | None = None
+
+    @classmethod
+    def by(cls, request: Request, bearer: str | None, user: str | None) -> Asked:
+        client = request.client.host if request.client else None
+        host = request.headers.get("host", "") if client is not None and is_address(client) else None
+        forwarded = any(name in request.headers for name in FORWARDED)
+        return cls(bearer, user, is_local(client, forwarded=forwarded), host, request.headers.get("origin"))
 
 
 class Authenticator:
@@ -60,6 +73,7 @@ class Authenticator:
         self._ring = KeyRing(services.artifacts)
         self._keys = KnownKeys(self._ring)
         self._clock = clock
+        self._door = Door(services.settings)
         self._no_key_until = 0.0
         self._has_keys = False
         self.tokens = DeviceTokens.from_settings(services.settings, services.artifacts)
@@ -76,10 +90,12 @@ class Authenticator:
         if asked.bearer is None:
             if not self._is_open(asked.local):
                 raise CredentialsMissing("no key and no token")
+            if asked.host is not None:
+                self._door.check(asked.host, asked.origin)
             return Principal(Owner(TENANT, asked.user or USER), SCOPES)
-        if asked.bearer.startswith(PREFIX):
+        if asked.bearer.startswith((PREFIX, TEST_PREFIX)):
             key = checked(self._keys, asked.bearer)
-            return Principal(Owner(key.tenant, asked.user or USER), key.scopes, key.id, key.ends_at)
+            return Principal(Owner(key.acts_for, asked.user or USER), key.scopes, key.id, key.ends_at)
         return self._by_token(asked, self.tokens.read(asked.bearer))
 
     def _by_token(self, asked: Asked, token: DeviceToken) -> Principal:
@@ -136,12 +152,6 @@ def scope_of(method: str, path: str) -> Scope:
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 """Headers by which a proxy betrays that a request comes from elsewhere."""
-
-
-def comes_from_here(request: Request) -> bool:
-    """Whether a program of this machine has sent it."""
-    client = request.client.host if request.client else None
-    return is_local(client, forwarded=any(name in request.headers for name in FORWARDED))
 
 
 def is_local(client: str | None, *, forwarded: bool) -> bool:

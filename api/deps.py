@@ -8,10 +8,11 @@ from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.allowance import Allowance
-from api.auth import USER, Asked, Authenticator, Principal, comes_from_here
+from api.auth import USER, Asked, Authenticator, Principal
 from api.changes import Changes
 from api.rates import STATE
 from api.schemas import ID_PATTERN
+from api.testmode import STATE as TEST
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.library import Library
@@ -58,7 +59,8 @@ def get_principal(
 ) -> Principal:
     """Who is asking, by key or token. Raises `AccessDenied` if that is nobody, or somebody who may not, and `RateExceeded`."""
     named = s2edit_user if "s2edit-user" in request.headers else None
-    principal = auth.identify(Asked(credentials.credentials if credentials else None, named, comes_from_here(request)))
+    principal = auth.identify(Asked.by(request, credentials.credentials if credentials else None, named))
+    setattr(request.state, TEST, principal.owner.test)
     if principal.key_id:
         request.app.state.rates.take(principal.owner, request.method, getattr(request.state, STATE))
     auth.admit(principal, request.method, request.scope["route"].path)

@@ -55,7 +55,8 @@ class ContentDigest:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         header = Headers(scope=scope).get("content-digest") if scope["type"] == "http" else None
-        if header is None:
+        # Whoever answers a GET reads no body; a stream asks for one all the same, to hear of the caller going away.
+        if header is None or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
         sums = {name: make() for name, make in ALGORITHMS.items()}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, Form, Header, Query, Response
 from fastapi.responses import JSONResponse
@@ -21,7 +21,7 @@ from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, Serv
 from api.forms import FILES, check_pictures, check_webhook, exact_form, missing, read_files
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
-from api.schemas import DryRun, Edit, EditDocument, EditForm, EditOptions, Link, Report, moment
+from api.schemas import DryRun, Edit, EditForm, EditOptions, Link, Report, moment
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
@@ -32,6 +32,7 @@ from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs import Jobs, Upload
 from s2edit_jobs.library import Library
 from s2edit_jobs.record import JobKind, JobRecord, JobSpec, JobState, Owner
+from s2edit_jobs.testmode import spoken
 from s2edit_jobs.vocabulary import Vocabulary
 
 ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s", "parent")
@@ -62,6 +63,7 @@ HEADERS = {
         "schema": {"type": "integer"},
     },
 }
+APPLIED = {"Preference-Applied": {"description": "What of `Prefer` was heeded", "schema": {"type": "string"}}}
 LOCATION = {"description": "Where to follow the edit", "schema": {"type": "string"}}
 
 
@@ -73,11 +75,11 @@ LOCATION = {"description": "Where to follow the edit", "schema": {"type": "strin
     response_model=Edit,
     responses={
         200: {"model": DryRun, "description": "With `dry_run`: what would be done"},
-        202: {"headers": {**HEADERS, "Location": LOCATION}},
+        202: {"headers": {**HEADERS, **APPLIED, "Location": LOCATION}},
         **responses(400, 409, 413, 415, 429),
     },
     dependencies=[Depends(get_principal), Depends(exact_form)],
-    openapi_extra={"requestBody": {"content": {"application/json": {"schema": EditDocument.model_json_schema()}}}},
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/EditDocument"}}}}},
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},  # wider than the form: one part too many is named
 )
 async def create_edit(
@@ -107,6 +109,28 @@ async def answer(
     if asking.form.dry_run:
         forecast = await run_in_threadpool(asking.try_out)
         return JSONResponse(forecast.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
+    return await accepted(asking, response, changes, idempotency_key, prefer)
+
+
+class Acceptable(Protocol):
+    """A request for a job. `take_on` is called in a thread, with the idempotency key."""
+
+    @property
+    def owner(self) -> Owner: ...
+
+    @property
+    def services(self) -> Services: ...
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+    def take_on(self, key: str | None) -> JobRecord: ...
+
+
+async def accepted(
+    asking: Acceptable, response: Response, changes: Changes, idempotency_key: str | None, prefer: str | None
+) -> Edit:
+    """Take the job on, and tell how it stands, at once or once it is over, as is preferred."""
     services, jobs, owner = asking.services, asking.jobs, asking.owner
     record = await run_in_threadpool(asking.take_on, idempotency_key)
     if wait_s := _wait_s(prefer):
@@ -152,7 +176,11 @@ def list_edits(
     "/edits/{edit_id}",
     operation_id="getEdit",
     summary="See how an edit stands",
-    responses={200: {"headers": HEADERS}, 304: {"description": "Nothing has changed", "headers": HEADERS}, **responses(404)},
+    responses={
+        200: {"headers": {**HEADERS, **APPLIED}},
+        304: {"description": "Nothing has changed", "headers": {**HEADERS, **APPLIED}},
+        **responses(404),
+    },
     response_model=Edit,
 )
 async def get_edit(
@@ -261,7 +289,7 @@ class Asking:
         worn = self._worn(request)
         if self.vocabulary is not None:
             assert isinstance(spec.request, EditRequest)
-            self.vocabulary.check(spec.request, worn)
+            self.vocabulary.check(spoken(self.owner, spec.request), worn)
         check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
         return spec
 

@@ -48,20 +48,31 @@ async def create_edit(
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit | Response:
     """The same as by form, except for where the pictures come from."""
-    asking = Asking(document, lambda: take_uploads(services, owner, document), owner, services, jobs, vocabulary, allowance)
+    asking = Asking(
+        document,
+        lambda: take_uploads(services, owner, document, again=idempotency_key is not None),
+        owner,
+        services,
+        jobs,
+        vocabulary,
+        allowance,
+    )
     return await answer(asking, response, changes, idempotency_key, prefer)
 
 
-def take_uploads(services: Services, owner: Owner, document: EditDocument) -> dict[str, Upload]:
-    """The pictures by name, each held against what was announced; call it in a thread. Raises `ImageInvalid` or `MaskInvalid`."""
+def take_uploads(services: Services, owner: Owner, document: EditDocument, *, again: bool) -> dict[str, Upload]:
+    """The pictures by name, each held against what was announced; call it in a thread. Raises `ImageInvalid` or `MaskInvalid`.
+
+    `again`: the same request may come again.
+    """
     ids: dict[str, str] = {name: value for name in FILES if (value := getattr(document, name)) is not None}
     check_complete(ids, document.identity, document.parent)
-    return {name: _taken(services, owner, name, upload_id) for name, upload_id in ids.items()}
+    return {name: _taken(services, owner, name, upload_id, again=again) for name, upload_id in ids.items()}
 
 
-def _taken(services: Services, owner: Owner, name: str, upload_id: str) -> Upload:
+def _taken(services: Services, owner: Owner, name: str, upload_id: str, *, again: bool) -> Upload:
     try:
-        upload = Uploads(services).take(owner, upload_id)
+        upload = Uploads(services).take(owner, upload_id, again=again)
     except UploadNotFound as error:
         raise _refused(name, f"there is no upload {upload_id[:80]!r}", "upload_unknown") from error
     except UploadUnfinished as error:

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from api.changes import Changes
 from api.deps import AuthDep, Caller, ChangesDep, JobsDep, PrincipalDep, ServicesDep
 from api.edits import present
+from api.openapi_examples import RUNNING
 from api.problems import responses
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import AccessDenied, JobNotFound, ServiceUnavailable
@@ -26,17 +27,26 @@ KEEPALIVE_S = 15.0
 """Silence after which a comment is sent, so that nobody between takes the connection for dead."""
 RECONNECT_MS = 1000
 
-EXAMPLE = """retry: 1000
+EXAMPLE = f"""retry: {RECONNECT_MS}
 
 event: gap
-data: {"after": 12, "next": 30}
+data: {{"after": 12, "next": {RUNNING["sequence"]}}}
 
 event: edit
-id: 34
-data: {"id": "e_01a20cdd974a71128ec3f808269cd504", "kind": "edit", "state": "running", "sequence": 34, …}
+id: {RUNNING["sequence"]}
+data: {json.dumps(RUNNING)}
 
 : ping
 """
+EACH_EVENT = {
+    "type": ["object", "string"],
+    "description": "Each event; as a whole it is text",
+    "properties": {
+        "event": {"enum": ["edit", "gap"]},
+        "id": {"type": "string", "description": "The sequence"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 router = APIRouter(tags=["edits"], responses=responses(422, 503))
 
 
@@ -53,7 +63,10 @@ class EventStream(StreamingResponse):
         200: {
             "description": "`edit`: how it stands, as `GET /edits/{id}` shows it; its id is the sequence. "
             "`gap`: events between `after` and `next` can't be replayed any more. The stream ends when the edit is over",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "examples": {"stream": {"value": EXAMPLE}}}},
+            "headers": {
+                "X-Accel-Buffering": {"description": "`no`: a proxy passes events on at once", "schema": {"type": "string"}}
+            },
+            "content": {"text/event-stream": {"schema": EACH_EVENT, "examples": {"stream": {"value": EXAMPLE}}}},
         },
         204: {"description": "The edit is over and nothing is new: don't reconnect"},
         **responses(404),

@@ -8,7 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
 
+from api import problems
 from api.deps import ServicesDep
 from api.problems import responses
 from s2edit_jobs.bootstrap import Services
@@ -17,7 +20,7 @@ from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.jobs import EXTENSIONS
 
 router = APIRouter(tags=["files"])
-JSON = "application/json"
+JSON, OTHER = "application/json", "application/octet-stream"
 UPLOADED = tuple(EXTENSIONS)
 MEDIA_TYPES = {extension: kind for kind, extension in EXTENSIONS.items()} | {".json": JSON}
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -27,13 +30,55 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
 
+FILE_CONTENT = {**dict.fromkeys((*UPLOADED, OTHER), BINARY), JSON: {"schema": {}}}
+PARTS_CONTENT = {**FILE_CONTENT, "multipart/byteranges": {"schema": {"type": "string"}}}
+FILE_HEADERS = {
+    name: {"description": description, "schema": {"type": "string"}}
+    for name, description in {
+        "Accept-Ranges": "`bytes`: parts may be asked for by `Range`",
+        "Content-Disposition": "`attachment`, where a name was signed",
+        "Content-Security-Policy": "What is opened in a browser can do nothing there",
+        "ETag": "Of these very bytes",
+        "Last-Modified": "When it was kept",
+    }.items()
+}
+
+RANGE_HEADER = {"Content-Range": {"description": "Which bytes of how many", "schema": {"type": "string"}}}
+
+
+class Served(FileResponse):
+    """A file, or a part of it; parts that there are not are refused by a problem."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal: Message | None = None
+
+        async def send_unless_refused(message: Message) -> None:
+            nonlocal refusal
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                refusal = message
+            elif refusal is None:
+                await send(message)
+
+        await super().__call__(scope, receive, send_unless_refused)
+        if refusal is not None:
+            size = Headers(raw=refusal["headers"]).get("content-range")
+            error = HTTPException(refusal["status"], "the header Range names no part of this file")
+            answer = problems.response(problems.problem_of_http(error), {"Content-Range": size} if size else {})
+            await answer(scope, receive, send)
+
 
 @router.get(
     "/files/{key:path}",
     operation_id="getFile",
     summary="Fetch a file by a signed URL",
     response_class=FileResponse,
-    responses=responses(403, 404),
+    responses={
+        200: {"description": "The file", "content": FILE_CONTENT, "headers": FILE_HEADERS},
+        206: {"description": "The part that `Range` names", "content": PARTS_CONTENT, "headers": {**FILE_HEADERS, **RANGE_HEADER}},
+        **responses(400, 403, 404),
+        416: {**responses(416)[416], "headers": RANGE_HEADER},
+    },
+    openapi_extra={"parameters": [{"name": "Range", "in": "header", "schema": {"type": "string"}, "example": "bytes=0-99"}]},
 )
 def get_file(
     key: str,
@@ -50,19 +95,25 @@ def get_file(
         path = store.verify(key, expires=expires, name=name, signature=signature)
     except PermissionError as error:
         raise HTTPException(403, "the link was changed or has run out: ask for the edit again to get a fresh one") from error
-    media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
-    return FileResponse(path, media_type=media_type, filename=name, headers=HEADERS)
+    media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, OTHER)
+    return Served(path, media_type=media_type, filename=name, headers=HEADERS)
 
 
 @router.put(
     "/files/{key:path}",
     operation_id="putFile",
     summary="Send an upload's bytes by its signed URL",
+    response_class=Response,
     responses={
         200: {"description": "It is kept"},
         **responses(400, 403, 404, 412, 413),
     },
-    openapi_extra={"requestBody": {"required": True, "content": dict.fromkeys(UPLOADED, BINARY)}},
+    openapi_extra={
+        "parameters": [
+            {"name": "If-None-Match", "in": "header", "required": True, "schema": {"type": "string", "pattern": r"^\*$"}}
+        ],
+        "requestBody": {"required": True, "content": dict.fromkeys(UPLOADED, BINARY)},
+    },
 )
 async def put_file(
     key: str,

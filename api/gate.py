@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import problems
-from api.auth import Asked, Authenticator, comes_from_here
+from api.auth import Asked, Authenticator
 from api.limits import DRAIN_TIMES, drain
 from s2edit_jobs.errors import AccessDenied, ServiceUnavailable
 
@@ -45,4 +45,4 @@ def _has_body(request: Request) -> bool:
 def _asked(request: Request) -> Asked:
     scheme, credentials = get_authorization_scheme_param(request.headers.get("authorization"))
     bearer = credentials if scheme.lower() == "bearer" and credentials else None
-    return Asked(bearer, request.headers.get("s2edit-user"), comes_from_here(request))
+    return Asked.by(request, bearer, request.headers.get("s2edit-user"))

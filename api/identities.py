@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.concept_schemas import Export, IdentityForm, IdentityPage, ImportForm
-from api.deps import AllowanceDep, Caller, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
-from api.edits import HEADERS, LOCATION
+from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
+from api.edits import APPLIED, HEADERS, LOCATION, PREFER, accepted
 from api.forms import exact_parts
 from api.learnings import Key, Teaching
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
@@ -35,7 +35,7 @@ async def exact_import(request: Request) -> None:
     operation_id="createIdentity",
     summary="Learn an identity ahead of any edit",
     status_code=202,
-    responses={202: {"headers": {**HEADERS, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
+    responses={202: {"headers": {**HEADERS, **APPLIED, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
     dependencies=[Depends(get_principal), Depends(exact_identity)],
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},
 )
@@ -46,13 +46,15 @@ async def create_identity(
     services: ServicesDep,
     jobs: JobsDep,
     vocabulary: VocabularyDep,
+    changes: ChangesDep,
     allowance: AllowanceDep,
     idempotency_key: Key = None,
+    prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit:
     """Follow the learning at `Location`; once it has succeeded, `identity` is the id that edits name. An edit of the same photo,
     mask and source prompt finds it by itself."""
     teaching = Teaching("identity", form, owner, services, jobs, vocabulary, allowance)
-    return await run_in_threadpool(teaching.answer, idempotency_key, response)
+    return await accepted(teaching, response, changes, idempotency_key, prefer)
 
 
 @router.post(

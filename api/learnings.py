@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Header, Response
+from fastapi import Header
 
 from api.allowance import Allowance
 from api.concept_schemas import AttributeForm, IdentityForm
-from api.edits import present
 from api.forms import check_pictures, check_webhook, read_both
-from api.schemas import Edit
 from s2edit_core.spec import ConceptKind, LearningRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs import Jobs, Upload
 from s2edit_jobs.record import JobRecord, JobSpec, Owner
+from s2edit_jobs.testmode import spoken
 from s2edit_jobs.vocabulary import Vocabulary
 
 ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s")
@@ -44,12 +43,6 @@ class Teaching:
     vocabulary: Vocabulary | None
     allowance: Allowance
 
-    def answer(self, key: str | None, response: Response) -> Edit:
-        """Take it on and say where to follow it."""
-        record = self.take_on(key)
-        response.headers["Location"] = f"/edits/{record.id}"
-        return present(self.services, record, response)
-
     def take_on(self, key: str | None) -> JobRecord:
         values = self.form.model_dump(exclude={"image", "mask", *ASIDE}, exclude_none=True)
         request = LearningRequest.from_dict({"kind": self.kind, **values})
@@ -74,7 +67,7 @@ class Teaching:
     def _checked(self, request: LearningRequest, files: Mapping[str, Upload]) -> JobSpec:
         check_webhook(self.form.webhook_url, self.services.settings)
         if self.vocabulary is not None:
-            self.vocabulary.check_learning(request)
+            self.vocabulary.check_learning(spoken(self.owner, request))
         check_pictures(files, lambda: files["image"].data)
         return self._draft(request, files)
 

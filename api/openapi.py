@@ -6,13 +6,20 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
 
+from api.openapi_answers import HEADERS, add_headers, add_links
+from api.openapi_words import complete
 from api.problems import MEDIA_TYPE
-from api.schemas import Edit
 
-REFUSALS = {"401": "Who is asking?", "403": "This is not allowed", "429": "Too many requests"}
+REFUSALS = {
+    "401": "Who is asking?",
+    "403": "This is not allowed",
+    "421": "This is no name of the service",
+    "429": "Too many requests",
+}
 """What every operation that wants credentials may answer."""
+UNREADABLE = {"400": "The request can't be read", "413": "The request is too large"}
+"""What every operation that reads a body may answer."""
 
 
 def describe(app: FastAPI) -> None:
@@ -27,29 +34,25 @@ def describe(app: FastAPI) -> None:
                 routes=app.routes,
                 webhooks=app.webhooks.routes,
             )
-            _with_nulls(schema["components"]["schemas"], Edit)
+            complete(schema)
+            schema["components"]["headers"] = HEADERS
             for operations in schema["paths"].values():
                 for operation in operations.values():
                     _add_refusals(operation)
                     _as_problems(operation["responses"])
+                    add_headers(operation)
+                    add_links(operation)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _with_nulls(schemas: dict[str, Any], model: type[BaseModel]) -> None:
-    """FastAPI drops what is null, also where an example must have it."""
-    extra = model.model_config.get("json_schema_extra")
-    assert isinstance(extra, dict)
-    schemas[model.__name__]["examples"] = extra["examples"]
-
-
 def _add_refusals(operation: dict[str, Any]) -> None:
-    if "security" in operation:
-        for status, description in REFUSALS.items():
-            content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-            operation["responses"].setdefault(status, {"description": description, "content": content})
+    refusals = (REFUSALS if "security" in operation else {}) | (UNREADABLE if "requestBody" in operation else {})
+    for status, description in refusals.items():
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        operation["responses"].setdefault(status, {"description": description, "content": content})
 
 
 def _as_problems(responses: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 
 from api.schemas import Problem, ProblemDetail
@@ -89,6 +90,20 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The token is another user's",
         "A device token is for one user: leave out S2Edit-User, or name that user.",
     ),
+    jobs.HostForeign: Kind(
+        421,
+        "host_foreign",
+        "This is no name of the service",
+        "Without a key the service answers by its address, as localhost, or by the name in its S2EDIT_PUBLIC_URL: any web page "
+        "could have another name lead here.",
+    ),
+    jobs.OriginForeign: Kind(
+        403,
+        "origin_foreign",
+        "This page may not call",
+        "Without a key the service does nothing for pages of other origins: send a key or a token, or name the origin in its "
+        "S2EDIT_CORS_ORIGINS.",
+    ),
     jobs.TokenSpent: Kind(403, "token_spent", "The token is used up", "This device token's budget is spent: get a new token."),
     jobs.TokensUnavailable: Kind(
         403, "tokens_unavailable", "No tokens here", "This service issues no device tokens: its S2EDIT_TOKEN_KEYS is not set."
@@ -134,6 +149,8 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     412: ("already_exists", "It has been written before"),
     413: ("body_too_large", "The request is too large"),
     415: ("unsupported_media_type", "The request has the wrong content type"),
+    416: ("range_invalid", "There is no such part"),
+    421: ("host_foreign", "This is no name of the service"),
     422: ("invalid_input", "The request can't be done as asked"),
     429: ("too_many_edits", "Too many edits at once"),
     503: ("unavailable", "Not available now"),
@@ -238,6 +255,16 @@ def headers_of(error: Exception) -> dict[str, str]:
     return {}
 
 
+def _methods(request: Request) -> str:
+    """All that its path knows: the framework names those of one route only."""
+    path = request.scope["route"].path
+    return ", ".join(
+        sorted(
+            {method for route in iter_route_contexts(request.app.routes) if route.path == path for method in route.methods or ()}
+        )
+    )
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` by this module."""
 
@@ -247,9 +274,10 @@ def install(app: FastAPI) -> None:
             log.warning("a part of the service failed", action="problem_answered", code=problem.code, error=str(error))
         return response(problem, headers_of(error))
 
-    async def refused(_: Request, error: Exception) -> JSONResponse:
+    async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return response(problem_of_http(error), error.headers)
+        headers = {"Allow": _methods(request)} if error.status_code == 405 else error.headers
+        return response(problem_of_http(error), headers)
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

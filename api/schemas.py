@@ -159,6 +159,8 @@ class EditForm(EditOptions):
 class EditDocument(EditOptions):
     """`POST /edits` as JSON: the pictures are uploads that have been sent before. Null is as good as left out."""
 
+    model_config = ConfigDict(extra="forbid", strict=True)  # a form has only text, JSON has numbers
+
     image: Annotated[str | None, Field(description="An upload's id: the photo. Left out where `identity` is given")] = None
     mask: Annotated[str | None, Field(description="An upload's id: the person's region. Left out where `identity` is given")] = None
     edit_mask: Annotated[str | None, Field(description="An upload's id: what may change")] = None
@@ -198,33 +200,6 @@ class EditError(BaseModel):
 class Edit(BaseModel):
     """Where an edit stands. `sequence` grows with every change and is the `ETag`."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "e_01a20cdd974a71128ec3f808269cd504",
-                    "kind": "edit",
-                    "state": "running",
-                    "phase": "learning",
-                    "progress": {"phase": "learning", "step": 30, "total": 100, "fraction": 0.3},
-                    "created_at": "2026-11-23T22:10:05.120000Z",
-                    "updated_at": "2026-11-23T22:10:09.480000Z",
-                    "sequence": 34,
-                    "cancel_requested": False,
-                    "deadline_at": None,
-                    "eta_s": 41.5,
-                    "identity": None,
-                    "attribute": None,
-                    "parent": None,
-                    "result": None,
-                    "results": [],
-                    "report": None,
-                    "error": None,
-                }
-            ]
-        }
-    )
-
     id: str
     kind: Annotated[JobKind, Field(description="`identity` and `attribute`: a learning alone, which ends without a picture")]
     state: JobState
@@ -242,6 +217,7 @@ class Edit(BaseModel):
     identity: Annotated[str | None, Field(description="The identity that was learned or used; later edits may name it")]
     attribute: Annotated[str | None, Field(description="The attribute that was learned")]
     parent: Annotated[str | None, Field(description="The edit whose result this one started from")]
+    test: Annotated[bool, Field(description="Whether it was asked for with a test key: then no model has drawn the result")]
     result: Annotated[Link | None, Field(description="The edited photo, once the state is `succeeded`")]
     results: Annotated[list[Link], Field(description="`result` and its variants, in order; empty until the state is `succeeded`")]
     report: Report | None
@@ -267,6 +243,7 @@ class Edit(BaseModel):
             identity=record.identity if record.kind != "attribute" else None,
             attribute=record.identity if record.kind == "attribute" else None,
             parent=record.parent,
+            test=record.owner.test,
             result=results[0] if results else None,
             results=list(results),
             report=report,
@@ -284,6 +261,8 @@ def _progress(record: JobRecord) -> ProgressView | None:
 
 
 class Consent(BaseModel):
+    """What was said of the person's consent, and when."""
+
     statement: str
     given_at: datetime
 
@@ -319,7 +298,7 @@ class KeySet(BaseModel):
 class TokenRequest(BaseModel):
     """What a device shall be able to do."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     lives_s: Annotated[int, Field(ge=1, le=86_400, description="Seconds until it ends; cut to what the service allows")] = 600
     edits: Annotated[int, Field(ge=0, le=1000, description="How many edits it may ask for")] = 1

@@ -30,9 +30,9 @@ def result_origin(artifacts: ArtifactStore) -> str:
     return f"{url.scheme}://{url.netloc}" if url.scheme in ("http", "https") else ""
 
 
-def _hash_of(element: str) -> str:
-    """The source expression for the page's one inline `element`."""
-    inner = re.search(rf"<{element}>(.*?)</{element}>", page(), flags=re.DOTALL)
+def hash_of(element: str, page: str) -> str:
+    """The source expression for the one inline `element` of a page."""
+    inner = re.search(rf"<{element}>(.*?)</{element}>", page, flags=re.DOTALL)
     assert inner is not None
     return f"'sha256-{base64.b64encode(hashlib.sha256(inner[1].encode()).digest()).decode()}'"
 
@@ -40,16 +40,19 @@ def _hash_of(element: str) -> str:
 @cache
 def headers(origin: str) -> Mapping[str, str]:
     """Only the page's own script and style run; pictures come from here, from memory, and from where results lie."""
-    policy = {
-        "default-src": "'none'",
-        "script-src": _hash_of("script"),
-        "style-src": _hash_of("style"),
+    sources = {
+        "script-src": hash_of("script", page()),
+        "style-src": hash_of("style", page()),
         "connect-src": "'self'",
         "img-src": f"'self' blob: data: {origin}".rstrip(),
-        "base-uri": "'none'",
-        "form-action": "'none'",
-        "frame-ancestors": "'none'",
     }
+    return page_headers(sources)
+
+
+def page_headers(sources: Mapping[str, str]) -> Mapping[str, str]:
+    """Of a page that loads from these sources only and is framed by nobody."""
+    nothing = dict.fromkeys(("base-uri", "form-action", "frame-ancestors"), "'none'")
+    policy = {"default-src": "'none'", **sources, **nothing}
     return {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "Referrer-Policy": "no-referrer",

@@ -77,7 +77,10 @@ class UploadView(BaseModel):
     },
 )
 def create_upload(asked: UploadRequest, response: Response, owner: Caller, services: ServicesDep) -> UploadView:
-    """Send the bytes as the answer says, then name the upload's id in a `POST /edits` of JSON."""
+    """Send the bytes as the answer says, then name the upload's id in a `POST /edits` of JSON.
+
+    An upload is removed after a time, by default a day. Edits that have named it keep a copy of their own.
+    """
     most = services.settings.max_upload_bytes
     if asked.size_bytes > most:
         raise OptionInvalid(f"at most {most} bytes are accepted", field="size_bytes", reason="upload_too_large")

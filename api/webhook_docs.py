@@ -33,6 +33,7 @@ class WebhookData(BaseModel):
     state: Over
     identity: Annotated[str | None, Field(description="That was learned or used; absent where an attribute was learned")] = None
     attribute: Annotated[str | None, Field(description="That was learned; absent otherwise")] = None
+    test: Annotated[bool, Field(description="True for what was asked for with a test key; absent otherwise")] = False
     error: Annotated[EditError | None, Field(description="Absent unless the state is `failed`")] = None
 
 

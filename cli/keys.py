@@ -31,12 +31,13 @@ def create(
         typer.Option(help="What it is for: edits:read, edits:write, identities, tokens or admin; may be repeated. [all but admin]"),
     ] = None,
     note: Annotated[str, typer.Option(help="For yourself: who has it.")] = "",
+    test: Annotated[bool, typer.Option("--test", help="For test mode: no model draws, and live data is out of reach.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Make a key. It is shown this once."""
     scopes: frozenset[Scope] = frozenset(cast(list[Scope], scope)) if scope else USUAL_SCOPES
     with _ring(data_dir) as ring:
-        _show_once(*ring.create(tenant, scopes, note=note))
+        _show_once(*ring.create(tenant, scopes, note=note, test=test))
 
 
 @app.command("list")
@@ -45,7 +46,8 @@ def show(data_dir: DataDir = None) -> None:
     table = Table("id", "tenant", "scopes", "made", "state", "note", box=None, padding=(0, 2, 0, 0))
     with _ring(data_dir) as ring:
         for key in sorted(ring.list(), key=lambda key: key.created_at):
-            table.add_row(key.id, key.tenant, " ".join(sorted(key.scopes)), _moment(key.created_at), _state(key), key.note)
+            tenant, scopes = f"{key.tenant} (test)" if key.test else key.tenant, " ".join(sorted(key.scopes))
+            table.add_row(key.id, tenant, scopes, _moment(key.created_at), _state(key), key.note)
     console.print(table, soft_wrap=True)
 
 
@@ -83,7 +85,8 @@ def _ring(data_dir: Path | None) -> Iterator[KeyRing]:
 
 def _show_once(key: ApiKey, text: str) -> None:
     """The key alone on standard output, so that a script can take it from there."""
-    words = f"{key.id}, for tenant {key.tenant}: {' '.join(sorted(key.scopes))}. It is shown this once"
+    mode = "in test mode" if key.test else "live"
+    words = f"{key.id}, for tenant {key.tenant}, {mode}: {' '.join(sorted(key.scopes))}. It is shown this once"
     errors.print(words, markup=False, soft_wrap=True)
     typer.echo(text)
 

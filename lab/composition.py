@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from lab.edits import Subject
-from lab.method import Case, Learned, Meter, Method, Worn
+from lab.method import Case, Injected, Learned, Meter, Method, Worn
 from lab.metrics import changed_region
 from lab.portraits import Attributes, Person, caption, person_mask, render, replace_attributes, sample_person
 from s2edit_core.inversion import Inversion
@@ -90,7 +90,10 @@ class Composed(Method):
         worn = case.worn[name]
         attributes = [Attribute(learned.attributes[name], worn.place)]
         prompt = with_placeholder(worn.target, case.subject or "", field="prompt")
-        return pipe.edit_rows(case.canvas, prompt, learned.identity, inversion, masked=self._masked, attributes=attributes)
+        injection = self.editing.options if isinstance(self.editing, Injected) else None
+        return pipe.edit_rows(
+            case.canvas, prompt, learned.identity, inversion, masked=self._masked, attributes=attributes, injection=injection
+        )
 
 
 def _lesson(pipe: S2EditPipeline, worn: Worn) -> Lesson:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lab import portraits as world
 from lab.portraits import SIZE, render, sample_person
 
 WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit" / "train"
@@ -17,6 +19,8 @@ PORTRAITS = 24_000
 """How many people there are to train on."""
 HELD_OUT = 10_000_000
 """Seeds from here on are never trained on: evaluation draws its people there."""
+WORLD = hashlib.sha256(Path(world.__file__).read_bytes()).hexdigest()[:8]
+"""Of the code that draws: what was rendered or trained for another world is not gone on with."""
 
 
 def _render_range(bounds: tuple[int, int]) -> NDArray[np.uint8]:
@@ -24,8 +28,8 @@ def _render_range(bounds: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def portraits(folder: Path, count: int, *, workers: int | None = None) -> NDArray[np.uint8]:
-    """Portraits of the people 0..count-1 as `(count, 128, 128, 3)` uint8, rendered once and memory-mapped."""
-    path = folder / f"portraits-{count}.npy"
+    """Portraits of the people 0..count-1 as `(count, 128, 128, 3)` uint8, rendered once per world and memory-mapped."""
+    path = folder / f"portraits-{count}-{WORLD}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")

@@ -153,9 +153,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--unseen", type=int, default=2000, help="people on whom it is measured")
+    parser.add_argument("--measure-only", action="store_true", help="keep the weights of --out, and measure them anew")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     wanted = parser.parse_args()
-    network = train(portraits(wanted.work, PORTRAITS), steps=wanted.steps)
+    network = (
+        load_judge(wanted.out).network if wanted.measure_only else train(portraits(wanted.work, PORTRAITS), steps=wanted.steps)
+    )
     accuracy = measure(network, wanted.unseen)
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in network.state_dict().items()

@@ -10,19 +10,26 @@ from dataclasses import replace
 from typing import Any
 
 from lab.composition import Composed
-from lab.method import Injected, Method, Reference
+from lab.method import Guided, Injected, Method, Reference
 from s2edit_core.spec import PRESETS, InjectionOptions, InversionOptions
 
 
 def _s2edit(title: str, preset: str, **learning: Any) -> Method:
     chosen = PRESETS[preset]  # type: ignore[index]
-    return Method(title, chosen.steps, replace(chosen.learning, **learning), chosen.inversion)
+    editing = Injected(chosen.injection) if chosen.injection.acts else Guided()
+    return Method(title, chosen.steps, replace(chosen.learning, **learning), chosen.inversion, editing)
 
 
 NULL_TEXT = PRESETS["paper"].inversion
 P2P = Injected(InjectionOptions(cross_share=0.4, self_share=0.6, blend="words"), emphasis=2.0)
 """Refine, local blend and strengths as in the published PIE-Bench runs."""
 BALANCED = PRESETS["balanced"]
+
+
+def _composed(title: str, **how: Any) -> Composed:
+    return Composed(title, BALANCED.steps, BALANCED.learning, BALANCED.inversion, Injected(BALANCED.injection), **how)
+
+
 METHODS: dict[str, Method | Reference] = {
     "unedited": Reference("source, encoded and decoded", shows_answer=False),
     "autoencoder": Reference("true answer, encoded and decoded", shows_answer=True),
@@ -32,6 +39,10 @@ METHODS: dict[str, Method | Reference] = {
     "direct+p2p": Method("direct + P2P", inversion=InversionOptions(tier="direct"), editing=P2P),
     "negative-prompt": Method("negative-prompt, no [I]", inversion=InversionOptions(tier="negative_prompt")),
     "residual": Method("residual, no [I]", inversion=InversionOptions(tier="residual")),
+    "residual+difference": Method(
+        "residual, no [I], blended", inversion=InversionOptions(tier="residual"), editing=Injected(BALANCED.injection)
+    ),
+    "balanced-unblended": replace(_s2edit("S²Edit balanced without blend", "balanced"), editing=Guided()),
     "balanced-no-orthogonality": _s2edit("S²Edit balanced without orthogonality", "balanced", orthogonality=0.0),
     "balanced-unmasked": _s2edit("S²Edit balanced without mask", "balanced", masked=False),
     "balanced-token": _s2edit("S²Edit balanced, token only", "balanced", mode="token"),
@@ -41,10 +52,8 @@ METHODS: dict[str, Method | Reference] = {
     "balanced": _s2edit("S²Edit balanced", "balanced"),
     "balanced+p2p": replace(_s2edit("S²Edit balanced + P2P", "balanced"), editing=P2P),
     "instant": _s2edit("S²Edit instant", "instant"),
-    "composed-apart": Composed("S²Edit balanced, [A] learned apart", BALANCED.steps, BALANCED.learning, BALANCED.inversion),
-    "composed-together": Composed(
-        "S²Edit balanced, [A] learned with [I]", BALANCED.steps, BALANCED.learning, BALANCED.inversion, together=True
-    ),
+    "composed-apart": _composed("S²Edit balanced, [A] learned apart"),
+    "composed-together": _composed("S²Edit balanced, [A] learned with [I]", together=True),
 }
 """In the order of the table."""
 

@@ -1,8 +1,8 @@
 """`python -m lab.obedience`: does the shipped model draw what a caption says?
 
 Fresh captions, every attribute named, sampled with the unchanged `StableDiffusionPipeline`; the judge says what each shows. An
-attribute counts where the caption names it ("with glasses", "smiling", "long", a hair colour, a gender) and nothing covers it: the
-world's hats leave little of bangs to be seen, its sunglasses nothing of eye shadow. What is covered is counted apart.
+attribute counts where the caption names it ("with glasses", "smiling", "long", a hair colour, a gender) and nothing covers it:
+sunglasses leave nothing of eye shadow to be seen. What is covered is counted apart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from s2edit_core.canvas import to_tensor
 FRESH = 30_000_000
 """People from this number on lend their captions; their pictures are never drawn."""
 
-COVERED_BY = {"eye_shadow": "sunglasses", "bangs": "hat"}
+COVERED_BY = {"eye_shadow": "sunglasses"}
 
 
 def named(attributes: Attributes) -> list[str]:

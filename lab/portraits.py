@@ -169,22 +169,29 @@ class Attributes:
     def __post_init__(self) -> None:
         if self.glasses and self.sunglasses:
             raise ValueError("a person wears glasses or sunglasses, not both")
+        if self.hat and self.bangs:
+            raise ValueError("nobody has bangs under a hat: it would hide them")
 
     @classmethod
     def sample(cls, rng: random.Random) -> Attributes:
         """Draw attributes. Correlated with gender as weakly as reads well, so that edits stay in the world."""
         woman = rng.random() < 0.5
         lenses = rng.choices(("none", "glasses", "sunglasses"), (0.66, 0.22, 0.12))[0]
+        hair_colour: HairColour = rng.choice(get_args(HairColour))
+        hair_length: HairLength = rng.choices(("short", "long"), (0.35, 0.65) if woman else (0.8, 0.2))[0]
+        curly = rng.random() < 0.3
+        expression: Expression = rng.choices(get_args(Expression), (0.36, 0.34, 0.2, 0.1))[0]
+        bangs, hat = rng.random() < 0.27, rng.random() < 0.16
         return cls(
             gender="woman" if woman else "man",
-            hair_colour=rng.choice(get_args(HairColour)),
-            hair_length=rng.choices(("short", "long"), (0.35, 0.65) if woman else (0.8, 0.2))[0],
-            curly=rng.random() < 0.3,
-            expression=rng.choices(get_args(Expression), (0.36, 0.34, 0.2, 0.1))[0],
-            bangs=rng.random() < 0.27,
+            hair_colour=hair_colour,
+            hair_length=hair_length,
+            curly=curly,
+            expression=expression,
+            bangs=bangs and not hat,
             glasses=lenses == "glasses",
             sunglasses=lenses == "sunglasses",
-            hat=rng.random() < 0.16,
+            hat=hat,
             beard=rng.random() < (0.02 if woman else 0.36),
             lipstick=rng.random() < (0.34 if woman else 0.05),
             blush=rng.random() < (0.3 if woman else 0.1),
@@ -249,6 +256,8 @@ def replace_attributes(person: Person, **changes: Any) -> Person:
         changes.setdefault("sunglasses", False)
     if changes.get("sunglasses"):
         changes.setdefault("glasses", False)
+    if changes.get("hat"):
+        changes.setdefault("bangs", False)
     return replace(person, attributes=replace(person.attributes, **changes))
 
 

@@ -19,6 +19,7 @@ from lab.edits import KNOWN
 
 ORDER = (
     *("unedited", "autoencoder", "ddim", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt", "residual"),
+    *("residual+difference", "balanced-unblended"),
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
     *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
 )

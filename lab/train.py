@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from lab import train_autoencoder, train_denoiser
-from lab.dataset import PORTRAITS, WORK, held_out, portraits
+from lab.dataset import PORTRAITS, WORK, WORLD, held_out, portraits
 from lab.portraits import WORD_BANK, caption, sample_person
 from lab.train_autoencoder import PHASES, psnr, reconstruct, to_range
 from lab.trainer import Run
@@ -143,7 +143,7 @@ def main() -> None:
     data = portraits(wanted.work, wanted.portraits)
     unseen = to_range(held_out(64)).to(wanted.device)
     vae, vae_runs = train_vae(wanted.work, data, unseen[:32], wanted.device)
-    mean, std = train_denoiser.encode_all(vae, data, wanted.work / f"latents-{wanted.portraits}.pt")
+    mean, std = train_denoiser.encode_all(vae, data, wanted.work / f"latents-{wanted.portraits}-{WORLD}.pt")
     tokenizer = train_denoiser.build_tokenizer()
     parts: dict[str, Any] = {
         "vae": vae,

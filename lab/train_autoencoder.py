@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lab.dataset import WORLD
 from lab.trainer import MovingAverage, Run, mixed_precision, warm_cosine
 from s2edit_core.learning import step_generator
 
@@ -131,7 +132,8 @@ def train(
     parts = (vae.decoder, vae.post_quant_conv) if phase.decoder_only else (vae,)
     parameters = [p for part in parts for p in part.parameters()]
     optimiser = torch.optim.Adam(parameters, lr=phase.peak, betas=(0.9, 0.98))
-    recipe = f"{phase} data={len(data)} seed={seed} widths={vae.config.block_out_channels} latents={vae.config.latent_channels}"
+    sizes = f"widths={vae.config.block_out_channels} latents={vae.config.latent_channels}"
+    recipe = f"{phase} data={len(data)}@{WORLD} seed={seed} {sizes}"
     run = Run(folder, phase.name, recipe, parameters, optimiser, MovingAverage(parameters, 0.998))
     run.resume()
     mean = 0.0

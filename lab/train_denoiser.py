@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from lab.dataset import WORLD
 from lab.portraits import caption, sample_person
 from lab.train_autoencoder import LATENT_CHANNELS, to_range
 from lab.trainer import MovingAverage, Run, mixed_precision, warm_cosine
@@ -170,7 +171,7 @@ def train(
     alphas = parts["scheduler"].alphas_cumprod.to(device)
     parameters = [*unet.parameters(), *text_encoder.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
-    recipe = f"steps={steps} batch={batch} peak={peak} seed={seed} data={len(mean)} widths={unet.config.block_out_channels}"
+    recipe = f"steps={steps} batch={batch} peak={peak} seed={seed} data={len(mean)}@{WORLD} widths={unet.config.block_out_channels}"
     run = Run(folder, "denoiser", recipe, parameters, optimiser, MovingAverage(parameters, 0.9985))
     run.resume()
     total = 0.0

@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from s2edit_core.errors import ImageInvalid, MaskInvalid
+from s2edit_core.errors import ImageInvalid
+from s2edit_core.pictures import check_mask, grown, inside_of
 
 CONTEXT = 1.6
 """Side of the crop, relative to the box around the masks: a face needs its surroundings to be understood."""
-GROWTH = 0.12
-"""How far the default edit mask reaches beyond the identity mask, relative to the side of its box."""
 SEAM = 0.02
 """Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels, less in thin parts."""
-INSIDE = 128
-"""A mask pixel of this value or more belongs to the region."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Canvas:
 
     def _seam(self) -> NDArray[np.float32]:
         """Opacity `(H, W)` of the edited frame: 0 outside the edit mask, rising to 1 within the seam inside it."""
-        inside = _inside(self.edit_mask)
+        inside = inside_of(self.edit_mask)
         seam = max(2, round(SEAM * max(self.box[2] - self.box[0], self.box[3] - self.box[1])))
         rows, columns = (slice(max(0, low - 1), high + 1) for low, high in _extent(inside))  # with a rim, where there is one
         opacity = np.zeros(inside.shape, dtype=np.float32)
@@ -125,27 +122,13 @@ def make_canvas(
         raise ValueError(f"a frame of {frame_size} pixels can't have sides divisible by {multiple}")
     reach = grown(identity_mask)
     chosen = edit_mask if edit_mask is not None else reach
-    box = crop_box(_inside(reach), photo.size)
-    if not _holds(box, _inside(chosen)):
-        box = crop_box(_inside(reach) | _inside(chosen), photo.size)
+    box = crop_box(inside_of(reach), photo.size)
+    if not _holds(box, inside_of(chosen)):
+        box = crop_box(inside_of(reach) | inside_of(chosen), photo.size)
     width, height = box[2] - box[0], box[3] - box[1]
     scale = frame_size / max(width, height)
     frame = (_rounded(width * scale, multiple), _rounded(height * scale, multiple))
     return Canvas(photo, chosen, identity_mask, box, frame)
-
-
-def check_mask(mask: Image.Image, size: tuple[int, int], field: str) -> None:
-    """Raises `MaskInvalid` unless `mask` is L, of `size` (width, height), and white somewhere."""
-    if mask.mode != "L":
-        raise MaskInvalid(f"the {field} is {mask.mode}: convert it to L (`decode_mask` does)", field=field, reason="mask_mode")
-    if mask.size != size:
-        raise MaskInvalid(f"the {field} is {mask.size} and the photo {size}: sizes must agree", field=field, reason="mask_size")
-    if np.asarray(mask).max() < INSIDE:
-        raise MaskInvalid(f"the {field} is empty: paint the region white", field=field, reason="mask_empty")
-
-
-def _inside(mask: Image.Image) -> NDArray[np.bool_]:
-    return np.asarray(mask) >= INSIDE
 
 
 def _extent(inside: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -184,16 +167,6 @@ def _span(middle: float, length: int, limit: int) -> tuple[int, int]:
         return 0, limit
     start = min(max(0, round(middle - length / 2)), limit - length)
     return start, start + length
-
-
-def grown(mask: Image.Image) -> Image.Image:
-    """The default edit mask: the identity mask (L) and a margin around it, where hats, hair and glasses may reach."""
-    check_mask(mask, mask.size, "mask")
-    inside = _inside(mask)
-    reach = max(1, round(GROWTH * max(int(inside.any(axis=1).sum()), int(inside.any(axis=0).sum()))))
-    hard = Image.fromarray((inside * 255).astype(np.uint8))
-    blurred = np.asarray(hard.filter(ImageFilter.BoxBlur(reach)), dtype=np.float32)
-    return Image.fromarray(((blurred > 1) * 255).astype(np.uint8))
 
 
 def to_tensor(picture: Image.Image) -> Tensor:

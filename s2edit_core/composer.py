@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core.attention import Gates
 from s2edit_core.backbone import Backbone
-from s2edit_core.canvas import Canvas, check_mask, make_canvas
+from s2edit_core.canvas import Canvas, make_canvas
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import conditioned, prompt_gates, prompt_keys_values, tokenize
 from s2edit_core.editing import AtStepEnd, edit, varied
@@ -24,6 +24,7 @@ from s2edit_core.inputs import Attribute, Reference, Variation, check_placed
 from s2edit_core.inversion import Inversion, Source
 from s2edit_core.leakage import Watched, leakage
 from s2edit_core.learning import Lesson
+from s2edit_core.pictures import check_mask
 from s2edit_core.prompts import check_placeholders, known_subject, with_placeholder
 from s2edit_core.rows import Algorithm
 from s2edit_core.spec import PLACEHOLDER, InjectionOptions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from s2edit_core.attention import Gates, KeysValues
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import keys_values
-from s2edit_core.injection import SourceBranch, SourceGuide
+from s2edit_core.injection import SourceBranch, SourceGuide, where_prompts_differ
 from s2edit_core.inversion import Inversion
 from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import InjectionOptions, Progress
@@ -66,6 +67,8 @@ def edit(
     (guide.options if guide else InjectionOptions()).check_tier(inversion.tier)
     schedule, steps = backbone.schedule, inversion.steps
     z = inversion.path[steps - first] if start is None else start
+    if guide and guide.options.blend == "difference":
+        guide = replace(guide, edit_mask=(yield from where_prompts_differ(backbone, inversion, guide, target, gates)))
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
     for i, t in enumerate(schedule.timesteps(steps)[first:], first):
         with torch.no_grad():

@@ -2,12 +2,14 @@
 
 As published (Hertz et al., arXiv 2208.01626): cross-attention is read in the first steps through a token map, self-attention of
 small maps likewise; only the conditional rows read, and a local blend takes what lies outside the edit from the source's latents.
+Where that is may also be asked of the model itself: where the two prompts' predictions for the photo's own noise differ (DiffEdit,
+Couairon et al., arXiv 2210.11427).
 Where the inversion's source branch is the inverted path itself, it is taken from there and costs one row a step, not two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +23,10 @@ from s2edit_core.inversion import Inversion, Source
 from s2edit_core.prompt_alignment import PromptTokens, align, prompt_tokens
 from s2edit_core.prompts import changed_words
 from s2edit_core.rows import Answers, Injection, Row, Rows
-from s2edit_core.spec import PLACEHOLDER, InjectionOptions
+from s2edit_core.spec import PLACEHOLDER, InjectionOptions, Progress
+
+FLOOR = 0.25
+"""Share of the threshold below which a difference of predictions counts for nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +37,7 @@ class SourceGuide:
     tokens: TokenMap
     options: InjectionOptions
     blend_words: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # positions in the source prompt and in the target's
-    edit_mask: Tensor | None = None  # (h, w) of the latent, 0..1
+    edit_mask: Tensor | None = None  # (h, w) of the latent, 0..1: where the edit's latents stay
 
 
 def source_guide(
@@ -135,11 +140,37 @@ class SourceBranch:
         self._heats = [a + b for a, b in zip(self._heats, seen, strict=True)] if self._heats else seen
 
     def _mask(self) -> Tensor:
-        """Where the edit's latents stay: the edit mask, or where the words of either prompt attend."""
+        """Where the edit's latents stay: the edit mask, where the prompts differ, or where the words of either attend."""
         if self.guide.edit_mask is not None:
             return self.guide.edit_mask
         masks = [attended(heat.view(self._map_size), self._size, self.guide.options.blend_threshold) for heat in self._heats]
         return torch.maximum(*masks)
+
+
+def where_prompts_differ(
+    backbone: Backbone, inversion: Inversion, guide: SourceGuide, target: KeysValues, gates: Gates | None
+) -> Generator[Rows | Progress, Answers, Tensor]:
+    """Where the edit acts, `(h, w)` in 0..1: how far the target's prediction is from the source's on the photo's own path.
+
+    Asked at the noisiest levels, where a model decides what goes where and still sees things that the photo has not (a hat). From
+    there on it looks at the photo and finds no room for them. All rows at once: none waits for another. Each level counts alike.
+    What comes back rises from 0 at a quarter of `blend_threshold` of the largest difference to 1 at the threshold.
+    """
+    steps, source = inversion.steps, guide.source
+    asked = range(0, max(1, steps // 4), max(1, steps // 20))
+    timesteps = backbone.schedule.timesteps(steps)
+    answers = yield tuple(
+        row
+        for i in asked
+        for row in (
+            Row(inversion.path[steps - i], timesteps[i], target, gates),
+            Row(inversion.path[steps - i], timesteps[i], source.prompt, source.gates),
+        )
+    )
+    differences = [(a.eps - b.eps).square().mean(dim=0).sqrt() for a, b in zip(answers[::2], answers[1::2], strict=True)]
+    heat = torch.stack([each / each.max().clamp_min(1e-12) for each in differences]).mean(dim=0)
+    share = heat / (heat.max() * guide.options.blend_threshold).clamp_min(1e-12)
+    return ((share - FLOOR) / (1 - FLOOR)).clamp(0, 1)
 
 
 def attended(heat: Tensor, size: tuple[int, int], threshold: float) -> Tensor:

@@ -1,8 +1,9 @@
 """Learning [I] from one photo: L = L_ldm + λ·L_semantic, with [I] held to its mask (S²Edit, figure 2, left).
 
-Two phases: the token alone, then the token together with the changes of the cross-attention keys and values. Every step asks for
-rows: the one latent at several noise levels, all with the prompt as it is now. What comes back, dL/dK and dL/dV, is carried
-to the token and the changes through the text side alone.
+First the token is turned away from the attribute words, by L_semantic alone. Then two phases: the token alone, then the token
+together with the changes of the cross-attention keys and values. Every step asks for rows: the one latent at several noise
+levels, all with the prompt as it is now. What comes back, dL/dK and dL/dV, is carried to the token and the changes through the
+text side alone.
 
 An attribute [A] is learned in the same way from a reference photo and the region that shows it. [I] and [A] learned together share
 their passes, and the squared cosine between them joins L_semantic.
@@ -142,8 +143,7 @@ def learn_concepts(
     in the bytes that it would have ended in. Raises `ArtifactMismatch` for the state of another learning.
     """
     _check_lessons(lessons)
-    with torch.no_grad():
-        learners = [_begin(backbone, lesson, options, seed + i) for i, lesson in enumerate(lessons)]
+    learners = [_begin(backbone, lesson, options, seed + i) for i, lesson in enumerate(lessons)]
     about = settings_digest(lessons, options, seed)
     optimisers: list[torch.optim.AdamW] = []
     clock = Clock()
@@ -213,6 +213,29 @@ def _step(
 
 
 def _begin(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
+    with torch.no_grad():
+        learner = _fresh(backbone, lesson, options, seed)
+    if options.orthogonality > 0 and options.bank_words > 0 and len(learner.words):
+        _turn_away(learner, options)
+    return learner
+
+
+def _turn_away(learner: _Learner, options: LearningOptions) -> None:
+    """L_semantic alone, over all the words, before the photo is looked at.
+
+    A subject word stands near every attribute word. Where both losses pull from there at once, the token may stay in a hollow
+    in which it *is* an attribute word, whatever λ.
+    """
+    optimiser = torch.optim.AdamW([learner.token], lr=options.token_rate, weight_decay=0.0)
+    with torch.enable_grad():
+        for _ in range(options.start_steps):
+            feature = learner.now(with_deltas=False).features[learner.lesson.placeholder]
+            optimiser.zero_grad(set_to_none=True)
+            semantic_loss(feature, learner.words).backward()
+            optimiser.step()
+
+
+def _fresh(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
     keys, values = fresh_deltas(backbone.layers, options.mode, options.rank, step_generator(seed, -1 % 2**31))
     bank, requested = _words_apart(backbone, lesson)
     words = [*requested, *(word for word in bank if word not in requested)]
@@ -299,6 +322,7 @@ def _finished(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Co
                 "seed": learner.seed,
                 "steps": len(losses),
                 "loss_end": sum(losses[-10:]) / max(1, len(losses[-10:])),
+                "mean_abs_cosine_to_bank": float(cosines.mean()) if len(cosines) else 0.0,
                 "max_abs_cosine_to_bank": float(cosines.max()) if len(cosines) else 0.0,
             }
             if others:

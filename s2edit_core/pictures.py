@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageFilter, UnidentifiedImageError, features
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
 
@@ -37,6 +38,10 @@ TURNS = {
 }
 """What makes a picture upright, by its EXIF orientation."""
 SIDEWAYS = frozenset(TURNS[orientation] for orientation in (5, 6, 7, 8))
+INSIDE = 128
+"""A mask pixel of this value or more belongs to the region."""
+GROWTH = 0.12
+"""How far the default edit mask reaches beyond the identity mask, relative to the side of its box."""
 COMPACT = ("AVIF", "HEIF")
 HEAVY_PIXELS = 12_000_000
 STRIP_PIXELS = 1_000_000
@@ -234,6 +239,30 @@ def _drawn(picture: Image.Image) -> Image.Image:
     if alpha is not None and drawn.getextrema() == (0, 0) and alpha.getextrema() != (255, 255):
         return alpha
     return drawn
+
+
+def check_mask(mask: Image.Image, size: tuple[int, int], field: str) -> None:
+    """Raises `MaskInvalid` unless `mask` is L, of `size` (width, height), and white somewhere."""
+    if mask.mode != "L":
+        raise MaskInvalid(f"the {field} is {mask.mode}: convert it to L (`decode_mask` does)", field=field, reason="mask_mode")
+    if mask.size != size:
+        raise MaskInvalid(f"the {field} is {mask.size} and the photo {size}: sizes must agree", field=field, reason="mask_size")
+    if not inside_of(mask).any():
+        raise MaskInvalid(f"the {field} is empty: paint the region white", field=field, reason="mask_empty")
+
+
+def inside_of(mask: Image.Image) -> NDArray[np.bool_]:
+    return np.asarray(mask) >= INSIDE
+
+
+def grown(mask: Image.Image) -> Image.Image:
+    """The default edit mask: the identity mask (L) and a margin around it, where hats, hair and glasses may reach."""
+    check_mask(mask, mask.size, "mask")
+    inside = inside_of(mask)
+    reach = max(1, round(GROWTH * max(int(inside.any(axis=1).sum()), int(inside.any(axis=0).sum()))))
+    hard = Image.fromarray((inside * 255).astype(np.uint8))
+    blurred = np.asarray(hard.filter(ImageFilter.BoxBlur(reach)), dtype=np.float32)
+    return Image.fromarray(((blurred > 1) * 255).astype(np.uint8))
 
 
 def encode_png(picture: Image.Image) -> bytes:

@@ -6,13 +6,16 @@ import hashlib
 import math
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from s2edit_core.canvas import INSIDE, Canvas
+from s2edit_core.pictures import inside_of
+
+if TYPE_CHECKING:  # it loads torch, which the engine of test mode does without
+    from s2edit_core.canvas import Canvas
 
 VISIBLE = 8
 """A pixel has visibly changed if a channel of it moved by more than this many 8-bit levels."""
@@ -29,15 +32,20 @@ def measures(canvas: Canvas, raw: Image.Image, result: Image.Image, *, embed: Em
     box, photo = canvas.box, canvas.photo
     unpasted = photo.copy()
     unpasted.paste(raw.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS), box[:2])
-    found = {
-        "outside_edit_mask": outside_change(photo, result, canvas.edit_mask),
-        "outside_edit_mask_raw": outside_change(photo, unpasted, canvas.edit_mask),
-        "mean_change_inside": inside_change(photo, result, canvas.edit_mask),
-        "changed_share_inside": changed_share(photo, result, canvas.edit_mask),
-    }
+    found = changes(photo, unpasted, result, canvas.edit_mask)
     if embed is not None:
         found["identity_similarity"] = cosine(embed(photo.crop(box)), embed(result.crop(box)))
     return found
+
+
+def changes(photo: Image.Image, raw: Image.Image, result: Image.Image, edit_mask: Image.Image) -> dict[str, Any]:
+    """What an edit did to the pixels. `raw` is the photo with the edited frame pasted in whole."""
+    return {
+        "outside_edit_mask": outside_change(photo, result, edit_mask),
+        "outside_edit_mask_raw": outside_change(photo, raw, edit_mask),
+        "mean_change_inside": inside_change(photo, result, edit_mask),
+        "changed_share_inside": changed_share(photo, result, edit_mask),
+    }
 
 
 def cosine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
@@ -77,7 +85,7 @@ def outside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Ima
     As the two below, it raises `ValueError` for pictures of different sizes or modes.
     """
     _check_alike(photo, result, edit_mask)
-    outside = np.asarray(edit_mask) < INSIDE
+    outside = ~inside_of(edit_mask)
     a, b = np.asarray(photo)[outside], np.asarray(result)[outside]
     largest = int(np.abs(a.astype(np.int16) - b.astype(np.int16)).max()) if a.size else 0
     return {"max_level_difference": largest, "psnr_db": psnr_db(a, b)}
@@ -86,7 +94,7 @@ def outside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Ima
 def inside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:
     """Mean difference of 8-bit levels inside the edit mask: near zero means that the edit did nothing."""
     _check_alike(photo, result, edit_mask)
-    inside = np.asarray(edit_mask) >= INSIDE
+    inside = inside_of(edit_mask)
     a, b = np.asarray(photo)[inside], np.asarray(result)[inside]
     return round(float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean()), 3) if a.size else 0.0
 
@@ -94,7 +102,7 @@ def inside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Imag
 def changed_share(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:
     """The share of the edit mask's pixels that have visibly changed: how much of what was allowed the edit used."""
     _check_alike(photo, result, edit_mask)
-    inside = np.asarray(edit_mask) >= INSIDE
+    inside = inside_of(edit_mask)
     a, b = np.asarray(photo)[inside], np.asarray(result)[inside]
     return round(float((np.abs(a.astype(np.int16) - b.astype(np.int16)).max(axis=-1) > VISIBLE).mean()), 4) if a.size else 0.0
 

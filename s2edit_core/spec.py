@@ -17,7 +17,7 @@ from s2edit_core.errors import OptionInvalid, PromptInvalid
 LearningMode = Literal["token", "lora_kv", "kv"]
 InversionTier = Literal["null_text", "negative_prompt", "residual", "direct"]
 InjectionMode = Literal["replace", "refine"]
-Blend = Literal["none", "words", "edit_mask"]
+Blend = Literal["none", "words", "edit_mask", "difference"]
 PresetName = Literal["paper", "balanced", "instant"]
 Phase = Literal["preparing", "learning", "inverting", "editing", "finishing"]
 ConceptKind = Literal["identity", "attribute"]
@@ -59,6 +59,7 @@ class LearningOptions:
 
     mode: LearningMode = "lora_kv"
     rank: int = 4  # of the K/V delta in mode lora_kv
+    start_steps: int = 50  # of L_semantic alone, on the text encoder, before the photo is looked at
     token_steps: int = 50
     joint_steps: int = 50
     batch: int = 4  # noise draws per step, all from the one cached latent
@@ -74,6 +75,7 @@ class LearningOptions:
         if self.mode not in get_args(LearningMode):
             raise OptionInvalid(f"mode must be one of {', '.join(get_args(LearningMode))}", field="options.mode")
         _check("rank", self.rank, 1, 128)
+        _check("start_steps", self.start_steps, 0, 5000)
         _check("token_steps", self.token_steps, 0, 5000)
         _check("joint_steps", self.joint_steps, 0, 5000)
         _check("batch", self.batch, 1, 64)
@@ -123,10 +125,11 @@ class InjectionOptions:
     cross_share: float = 0.0  # steps in which cross-attention maps are the source's
     self_share: float = 0.0  # steps in which self-attention of small maps is the source's
     reweight: tuple[tuple[str, float], ...] = ()  # words of the prompt, and what their maps are multiplied by in the cross steps
-    blend: Blend = "none"  # where the edit may leave the source's latents: where words attend, or in the edit mask
+    blend: Blend = "none"  # where the edit may leave the source's latents: where words attend, in the edit mask, or where the
+    # predictions of the two prompts differ (DiffEdit)
     blend_words: tuple[str, ...] = ()  # of either prompt; none: those in which the prompts differ
     blend_start: float = 0.2  # share of the steps before the blend begins
-    blend_threshold: float = 0.3  # of the words' attention, relative to its maximum
+    blend_threshold: float = 0.3  # of the words' attention, or of the difference, relative to its maximum
 
     def __post_init__(self) -> None:
         for name, value, known in (("mode", self.mode, get_args(InjectionMode)), ("blend", self.blend, get_args(Blend))):
@@ -189,6 +192,8 @@ class Preset:
             _check("guidance_scale", self.guidance_scale, 1.0, 30.0)
 
 
+_WHERE_PROMPTS_DIFFER = InjectionOptions(blend="difference", blend_start=0.0, blend_threshold=0.2)
+
 PRESETS: Mapping[PresetName, Preset] = {
     "paper": Preset(
         name="paper",
@@ -201,15 +206,18 @@ PRESETS: Mapping[PresetName, Preset] = {
         steps=50,
         learning=LearningOptions(),
         inversion=InversionOptions(tier="residual"),
+        injection=_WHERE_PROMPTS_DIFFER,
     ),
     "instant": Preset(
         name="instant",
         steps=20,
         learning=LearningOptions(token_steps=30, joint_steps=20),
         inversion=InversionOptions(tier="residual"),
+        injection=_WHERE_PROMPTS_DIFFER,
     ),
 }
-"""`paper`: null-text as published. `balanced`: the exact residual. `instant`: the same in fewer steps."""
+"""`paper`: null-text as published. `balanced`: the exact residual, and the photo's own latents where the prompts agree.
+`instant`: the same in fewer steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,12 @@ def check_identity_file(data: bytes, model: ModelFacts) -> Said:
     return _said(about)
 
 
+def about_of(data: bytes) -> dict[str, Any]:
+    """What a concept's file says of itself, believed as it stands. Raises `OptionInvalid` for what is no safetensors file."""
+    header, _ = _header(data)
+    return dict(_about(header))
+
+
 @dataclass(frozen=True, slots=True)
 class _Tensor:
     kind: str

@@ -101,6 +101,14 @@ class UserForeign(AccessDenied):
     pass
 
 
+class HostForeign(AccessDenied):
+    pass
+
+
+class OriginForeign(AccessDenied):
+    pass
+
+
 class TokenSpent(AccessDenied):
     pass
 

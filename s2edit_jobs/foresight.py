@@ -39,15 +39,15 @@ class Foresight:
         request = spec.request
         assert isinstance(request, EditRequest)
         try:
-            identity = request.identity or self._would_be(request, files, worn)
+            identity = request.identity or self._would_be(request, files, worn, test=spec.owner.test)
         except ModelUnknown:
             return Forecast("unknown", eta_s=self._eta_s(spec, learns=True))
         known = self._services.artifacts.exists(concept_key(spec.owner, identity, CONCEPT))
         return Forecast("known" if known else "needed", identity, self._eta_s(spec, learns=not known))
 
-    def _would_be(self, request: EditRequest, files: Mapping[str, Upload], worn: Sequence[tuple[str, str]]) -> str:
+    def _would_be(self, request: EditRequest, files: Mapping[str, Upload], worn: Sequence[tuple[str, str]], *, test: bool) -> str:
         """The id by which the worker will look for the concept."""
-        model: ModelFacts = facts_of(self._services.artifacts, self._services.settings.model)
+        model: ModelFacts = facts_of(self._services.artifacts, self._services.settings.model, test=test)
         prompts = resolve_prompts(request, model.subjects, worn)
         return plan_learning(
             LearningRequest(kind="identity", prompt=prompts.source, preset=request.preset, seed=request.seed),
@@ -61,7 +61,7 @@ class Foresight:
     def _eta_s(self, spec: JobSpec, *, learns: bool) -> float | None:
         assert isinstance(spec.request, EditRequest)
         try:
-            return needed_s(self._services.store.prospect(spec.owner, pace_of(spec.request)), learns=learns)
+            return needed_s(self._services.store.prospect(spec.owner, pace_of(spec)), learns=learns)
         except ServiceUnavailable:
             return None
 

@@ -30,7 +30,9 @@ from s2edit_jobs.errors import (
     ServiceUnavailable,
     TooManyEdits,
 )
+from s2edit_jobs.policy import refused
 from s2edit_jobs.record import Failure, InputFile, JobRecord, JobSpec, JobState, Outcome, Outlook, Owner
+from s2edit_jobs.testmode import OVERDUE, Wishes, wishes_in
 from s2edit_jobs.webhooks import OUTBOX
 
 log = structlog.get_logger(__name__)
@@ -128,11 +130,12 @@ def new_job_id(now: float | None = None) -> str:
     return f"e_{uuid.UUID(int=value).hex}"
 
 
-def pace_of(request: EditRequest | LearningRequest) -> str:
+def pace_of(spec: JobSpec) -> str:
     """Under which name measured seconds are kept: what takes another time is measured apart."""
+    request, mode = spec.request, "test:" if spec.owner.test else ""
     if not isinstance(request, EditRequest):
-        return f"{request.kind}:{request.preset}"
-    return request.preset if request.variants == 1 else f"{request.preset}:x{request.variants}"
+        return f"{mode}{request.kind}:{request.preset}"
+    return f"{mode}{request.preset}" if request.variants == 1 else f"{mode}{request.preset}:x{request.variants}"
 
 
 def first_record(spec: JobSpec) -> JobRecord:
@@ -144,7 +147,7 @@ def first_record(spec: JobSpec) -> JobRecord:
         sequence=1,
         created_at=spec.created_at,
         updated_at=spec.created_at,
-        preset=pace_of(spec.request),
+        preset=pace_of(spec),
         kind=spec.kind,
         parent=spec.parent,
         identity=spec.request.identity if isinstance(spec.request, EditRequest) else None,
@@ -216,7 +219,8 @@ class Jobs:
         `deadline_s` counts from `created_at`, which is now unless given.
         With `request.identity`, that identity's photo and mask stand in for files that are not given, and its prompt and
         subject for those that the request leaves open. `consent` and `identity_life_s` are kept with an identity that is learned.
-        Raises `IdentityNotFound`, `PolicyRefused`, and `OptionInvalid` where a consent is needed and missing.
+        In test mode the words of its prompt are heeded (`testmode`). Raises `IdentityNotFound`, `PolicyRefused`, `PromptInvalid`
+        for such a word that means nothing, and `OptionInvalid` where a consent is needed and missing.
         """
         job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
         inputs = {name: self._place(owner, job_id, name, upload) for name, upload in files.items()}
@@ -228,11 +232,16 @@ class Jobs:
                 source_prompt=request.source_prompt or identity.source_prompt,
                 subject=request.subject or identity.subject,
             )
+        wishes = wishes_in(request.prompt) if owner.test else Wishes()
         try:  # with what the identity brings: one that was imported may say anything
+            if wishes.refused:
+                raise refused("prompt")
             self._check_policy(request, files, consent)
         except PolicyRefused as error:
             self._audit("edit.refuse", owner, None, error.reason)
             raise
+        if wishes.fails == OVERDUE:
+            deadline_s = 0.0
         deadline_at = None if deadline_s is None else now + deadline_s
         lives = [life for life in (identity_life_s, self._services.settings.identity_life_s) if life is not None]
         return JobSpec(

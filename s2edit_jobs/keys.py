@@ -1,7 +1,8 @@
 """API keys: who may call for which tenant, and what for. They lie in the object store, which is the truth about them too.
 
-A key reads `s2e_<id>_<secret>`. The id is its visible part; of the secret, 256 random bits, only a digest is kept, so that nobody
-who reads the store can call the API. `keys/<id>/key.json` is written once, `keys/<id>/ended.json` says from when the key is void.
+A key reads `s2e_<id>_<secret>`, one for test mode `test_<id>_<secret>`. The id is its visible part; of the secret, 256 random bits,
+only a digest is kept, so that nobody who reads the store can call the API. `keys/<id>/key.json` is written once,
+`keys/<id>/ended.json` says from when the key is void.
 """
 
 from __future__ import annotations
@@ -21,17 +22,19 @@ from typing import Any, Final, Literal, Protocol, get_args
 
 from s2edit_jobs.artifacts import ArtifactStore
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid
+from s2edit_jobs.record import twin
 
 Scope = Literal["edits:read", "edits:write", "identities", "tokens", "admin"]
 SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 USUAL_SCOPES: Final[frozenset[Scope]] = SCOPES - {"admin"}
 PREFIX = "s2e_"
+TEST_PREFIX = "test_"
 FOLDER = "keys/"
 BELIEVED_S = 2.0
 """How long a key that was looked up is believed: so long may a revoked one still be used."""
 MAX_KNOWN = 4096
 """Keys that one process remembers at most."""
-_KEY = re.compile(rf"{PREFIX}([0-9a-f]{{16}})_[A-Za-z0-9_-]{{43}}")
+_KEY = re.compile(rf"(?:{PREFIX}|{TEST_PREFIX})([0-9a-f]{{16}})_[A-Za-z0-9_-]{{43}}")
 _ID = re.compile(r"[0-9a-f]{16}")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -55,6 +58,12 @@ class ApiKey:
     created_at: float
     note: str = ""
     ends_at: float | None = None
+    test: bool = False
+
+    @property
+    def acts_for(self) -> str:
+        """The tenant whose things it opens: its own, or for a test key that one's twin."""
+        return twin(self.tenant) if self.test else self.tenant
 
     def counts_at(self, now: float) -> bool:
         return self.ends_at is None or now < self.ends_at
@@ -71,6 +80,7 @@ class ApiKey:
             "digest": self.digest,
             "created_at": self.created_at,
             "note": self.note,
+            "test": self.test,
         }
         return json.dumps(values, sort_keys=True).encode()
 
@@ -94,7 +104,9 @@ class KeyRing:
         self._artifacts = artifacts
         self._clock = clock
 
-    def create(self, tenant: str, scopes: Iterable[Scope] = USUAL_SCOPES, *, note: str = "") -> tuple[ApiKey, str]:
+    def create(
+        self, tenant: str, scopes: Iterable[Scope] = USUAL_SCOPES, *, note: str = "", test: bool = False
+    ) -> tuple[ApiKey, str]:
         """A new key, and its text, which is known from now on to nobody but the caller. `ValueError` says what can't be."""
         wanted = frozenset(scopes)
         if not _TENANT.fullmatch(tenant):
@@ -102,8 +114,8 @@ class KeyRing:
         if not wanted or not wanted <= SCOPES:
             raise ValueError(f"scopes are some of {', '.join(sorted(SCOPES))}")
         key_id = secrets.token_hex(8)
-        text = f"{PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
-        key = ApiKey(key_id, tenant, wanted, _digest(text), self._clock(), note)
+        text = f"{TEST_PREFIX if test else PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
+        key = ApiKey(key_id, tenant, wanted, _digest(text), self._clock(), note, test=test)
         self._artifacts.put(_place(key_id), key.to_json(), media_type="application/json", only_if_absent=True)
         return key, text
 
@@ -147,7 +159,7 @@ class KeyRing:
         if old.ends_at is not None:
             raise KeyEnded(key_id)
         # The new one first: cut short in between, there is a key too many that nobody has, and not one too few.
-        key, text = self.create(old.tenant, old.scopes, note=old.note)
+        key, text = self.create(old.tenant, old.scopes, note=old.note, test=old.test)
         ends = json.dumps(self._clock() + grace_s).encode()
         try:
             self._artifacts.put(_end_place(key_id), ends, media_type="application/json", only_if_absent=True)

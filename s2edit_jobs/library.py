@@ -141,7 +141,7 @@ class Library:
         It brings no photo: an edit with it sends one. Raises `OptionInvalid` for what is not an identity of the served model,
         `ModelUnknown` while that is not known, `BeingErased`.
         """
-        said = check_identity_file(data, facts_of(self._artifacts, self._services.settings.model))
+        said = check_identity_file(data, facts_of(self._artifacts, self._services.settings.model, test=owner.test))
         identity = Identity(
             id=f"c_{digest(data)[:32]}",
             source_prompt=said.source_prompt,

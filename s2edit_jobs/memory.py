@@ -152,10 +152,10 @@ class MemoryJobStore:
                 yield heard.get(timeout=0.05)
         self._listeners.remove(heard)
 
-    def claim(self, job_id: str | None = None, *, lease_s: float) -> Lease | None:
+    def claim(self, job_id: str | None = None, *, lease_s: float, test: bool = False) -> Lease | None:
         with self._lock:
-            self._requeue_lost()
-            entry = self._life.jobs.get(job_id) if job_id is not None else self._next()
+            self._requeue_lost(test=test)
+            entry = self._life.jobs.get(job_id) if job_id is not None else self._next(test=test)
             if entry is None or not _is_free(entry):
                 return None
             now, owner = self._clock(), entry.record.owner
@@ -231,8 +231,9 @@ class MemoryJobStore:
 
     def orphans(self) -> list[str]:
         with self._lock:
-            self._requeue_lost()
-            return sorted(job_id for job_id, entry in self._life.jobs.items() if _is_free(entry))[:PAGE]
+            self._requeue_lost(test=False)
+            live = [(job_id, entry) for job_id, entry in self._life.jobs.items() if not entry.record.owner.test]
+            return sorted(job_id for job_id, entry in live if _is_free(entry))[:PAGE]
 
     def overdue(self) -> list[JobRecord]:
         with self._lock:
@@ -269,7 +270,8 @@ class MemoryJobStore:
             for one in [one for one, (_, until) in places.items() if until <= now]:
                 del places[one]
             owners = [record.owner for record in self._records()] + [whose for whose, _ in places.values()]
-            load = Load(of_owner=owners.count(owner), in_all=len(owners))
+            apart = sum(record.owner.test != owner.test for record in self._records())
+            load = Load(of_owner=owners.count(owner), in_all=len(owners) - apart)
             if load.of_owner < of_owner and load.in_all < in_all:
                 places[job_id] = (owner, now + PLACE_S)
             return load
@@ -308,8 +310,8 @@ class MemoryJobStore:
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         with self._lock:
             record = self._entry(owner, job_id).record
-            lines = {one: self._line(one) for one in self._life.turns}
-            running = sum(one.state is JobState.RUNNING for one in self._records())
+            lines = {one: self._line(one) for one in self._life.turns if one.test == owner.test}
+            running = self._running(test=owner.test)
             rank = lines.get(owner, []).index(job_id) if job_id in lines.get(owner, []) else None
             ahead = 0 if rank is None else rank + sum(min(len(lines[one]), rank + 1) for one in lines if one != owner)
             return Outlook(ahead, running, dict(self._life.pace.get(record.preset, {})))
@@ -343,10 +345,10 @@ class MemoryJobStore:
 
     def prospect(self, owner: Owner, preset: str) -> Outlook:
         with self._lock:
-            running = sum(one.state is JobState.RUNNING for one in self._records())
             rank = len(self._line(owner))
-            ahead = rank + sum(min(len(self._line(one)), rank + 1) for one in self._life.turns if one != owner)
-            return Outlook(ahead, running, dict(self._life.pace.get(preset, {})))
+            others = [one for one in self._life.turns if one != owner and one.test == owner.test]
+            ahead = rank + sum(min(len(self._line(one)), rank + 1) for one in others)
+            return Outlook(ahead, self._running(test=owner.test), dict(self._life.pace.get(preset, {})))
 
     def lost(self) -> str | None:
         with self._lock:
@@ -359,6 +361,9 @@ class MemoryJobStore:
     def _records(self) -> list[JobRecord]:
         """Of the jobs that are not over."""
         return [entry.record for entry in self._life.jobs.values() if not entry.record.state.over]
+
+    def _running(self, *, test: bool) -> int:
+        return sum(one.state is JobState.RUNNING and one.owner.test == test for one in self._records())
 
     def _entry(self, owner: Owner, job_id: str) -> _Entry:
         entry = self._life.jobs.get(job_id)
@@ -376,8 +381,9 @@ class MemoryJobStore:
         """The owner's jobs that can be taken, oldest first."""
         return sorted(job_id for job_id, one in self._life.jobs.items() if one.record.owner == owner and _is_free(one))
 
-    def _next(self) -> _Entry | None:
-        owner = min(self._life.turns, key=self._life.turns.__getitem__, default=None)
+    def _next(self, *, test: bool) -> _Entry | None:
+        lane = [owner for owner in self._life.turns if owner.test == test]
+        owner = min(lane, key=self._life.turns.__getitem__, default=None)
         return self._life.jobs[self._line(owner)[0]] if owner else None
 
     def _turn(self) -> int:
@@ -397,8 +403,8 @@ class MemoryJobStore:
         job_id = self._life.learners.get(concept)
         return job_id if job_id is not None and not self._life.jobs[job_id].record.state.over else None
 
-    def _requeue_lost(self) -> None:
-        for entry in self._life.jobs.values():
+    def _requeue_lost(self, *, test: bool) -> None:
+        for entry in [one for one in self._life.jobs.values() if one.record.owner.test == test]:
             record = entry.record
             ran_out = record.state is JobState.RUNNING and entry.lease_until <= self._clock()
             if ran_out or (record.waits_for is not None and self._learner(record.waits_for) is None):

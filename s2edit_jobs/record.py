@@ -23,6 +23,8 @@ JobKind = Literal["edit", "identity", "attribute"]
 
 
 class JobState(StrEnum):
+    """How a job stands; the last three are ends."""
+
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -43,12 +45,26 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 }
 
 
+TWIN = "test."
+"""How the name of a tenant's twin begins. No tenant that a key is made for can have such a name, for it holds a dot."""
+
+
+def twin(tenant: str) -> str:
+    """The tenant that has whatever is made with a test key of `tenant`. So test and live data are apart as tenants are."""
+    return TWIN + tenant
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose job it is. Both names are made of letters, digits, `-` and `_` (checked where they enter)."""
+    """Whose job it is. Both names are made of letters, digits, `-` and `_` (checked where they enter), but for a twin's dot."""
 
     tenant: str
     user: str
+
+    @property
+    def test(self) -> bool:
+        """Whether all that this owner has was made in test mode."""
+        return self.tenant.startswith(TWIN)
 
     @property
     def prefix(self) -> str:
@@ -92,6 +108,7 @@ class JobSpec:
             "owner": asdict(self.owner),
             "created_at": self.created_at,
             "kind": self.kind,
+            "test": self.owner.test,
             "request": self.request.to_dict(),
             "inputs": {name: asdict(file) for name, file in self.inputs.items()},
             "deadline_at": self.deadline_at,

@@ -14,6 +14,7 @@ Keys (all under `s2edit:`)
     waiters:<concept> set: jobs that wait for it
     outbox            sorted set: jobs whose end is to be told, by the millisecond from which it may be tried
     tries             hash: how often that was tried
+    due:test, turns:test  the same for jobs of test mode, which no worker of live ones ever holds up
     pace:<preset>     hash: means of measured seconds, by phase
     spent:<tenant>:<day>  hash: what the tenant used on that day since 1970; written without a script, as are
     rates…            the counts of requests, which are `api/rates.py`'s
@@ -21,6 +22,7 @@ Keys (all under `s2edit:`)
 
 from __future__ import annotations
 
+from s2edit_jobs.record import TWIN
 from s2edit_jobs.store import PAGE
 
 FIELDS = (
@@ -46,7 +48,7 @@ local id = ARGV[1]
 local P = 's2edit:'
 local LOOK_MS = 2000  -- how often it is looked whether a learner is over that did not say so
 local PAGE = {PAGE}  -- how many jobs one call looks at
-local due, turns, deadlines = P .. 'due', P .. 'turns', P .. 'deadlines'
+local deadlines = P .. 'deadlines'
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local function integer(number) return string.format('%d', number) end
@@ -56,7 +58,8 @@ local function owner(id) return value(id, 'tenant') .. '/' .. value(id, 'user') 
 local function answer(id) return redis.call('HGETALL', job(id)) end
 local function owned(id, tenant, user) return value(id, 'tenant') == tenant and value(id, 'user') == user end
 local function held(id, fence) return value(id, 'state') == 'running' and value(id, 'fence') == fence end
-local function due_at(id) return tonumber(redis.call('ZSCORE', due, id) or 0) end
+local function of_lane(name, who) return P .. name .. (string.sub(who, 1, {len(TWIN)}) == '{TWIN}' and ':test' or '') end
+local function due_of(id) return of_lane('due', owner(id)) end
 
 local function log(id)  -- the job as it stands now, into its events
   local entry = {{}}
@@ -78,15 +81,16 @@ end
 
 local function enqueue(id)
   local who = owner(id)
+  local turns = of_lane('turns', who)
   redis.call('ZADD', P .. 'line:' .. who, 0, id)
   if not redis.call('ZSCORE', turns, who) then redis.call('ZADD', turns, redis.call('INCR', P .. 'turn'), who) end
-  redis.call('ZADD', due, 0, id)
+  redis.call('ZADD', of_lane('due', who), 0, id)
 end
 
 local function leave(id)  -- the job no longer stands in the queue
   local who = owner(id)
   redis.call('ZREM', P .. 'line:' .. who, id)
-  if redis.call('ZCARD', P .. 'line:' .. who) == 0 then redis.call('ZREM', turns, who) end
+  if redis.call('ZCARD', P .. 'line:' .. who) == 0 then redis.call('ZREM', of_lane('turns', who), who) end
 end
 
 local function learner(concept)  -- the job that has reserved it, until that is over; '' if none
@@ -95,7 +99,7 @@ local function learner(concept)  -- the job that has reserved it, until that is 
   return (state == 'queued' or state == 'running') and value(at, 'holds') == concept and at or ''
 end
 
-local function requeue_lost()  -- whatever has lost its holder, or the learner that it waited for
+local function requeue_lost(due)  -- whatever has lost its holder, or the learner that it waited for
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '(0', now_ms, 'LIMIT', 0, PAGE)) do
     local waits_for = value(id, 'waits_for')
     if waits_for ~= '' and learner(waits_for) ~= '' then
@@ -129,11 +133,12 @@ return answer(id)
 """
 )
 
-# ARGV: id or '', lease in ms.
+# ARGV: id or '', lease in ms, the lane: '' or TWIN.
 CLAIM = (
     _PRELUDE
     + """
-requeue_lost()
+requeue_lost(of_lane('due', ARGV[3]))
+local turns = of_lane('turns', ARGV[3])
 if id == '' then
   local who = redis.call('ZRANGE', turns, 0, 0)[1]
   if not who then return false end
@@ -147,7 +152,7 @@ local fence = math.max(tonumber(redis.call('HGET', job(id), 'fence') or 0) + 1, 
 redis.call('HINCRBY', job(id), 'attempt', 1)
 redis.call('HSET', job(id), 'fence', integer(fence))
 change(id, 'state', 'running', 'phase', '', 'step', 0, 'total', 0)
-redis.call('ZADD', due, now_ms + ARGV[2], id)
+redis.call('ZADD', due_of(id), now_ms + ARGV[2], id)
 return answer(id)
 """
 )
@@ -157,7 +162,7 @@ RENEW = (
     _PRELUDE
     + """
 if not held(id, ARGV[2]) then return false end
-redis.call('ZADD', due, now_ms + ARGV[3], id)
+redis.call('ZADD', due_of(id), now_ms + ARGV[3], id)
 return answer(id)
 """
 )
@@ -182,7 +187,7 @@ local key, waiters, other = P .. 'learner:' .. concept, P .. 'waiters:' .. conce
 if other ~= '' and other ~= id then
   redis.call('HINCRBY', job(id), 'attempt', -1)
   change(id, 'state', 'queued', 'phase', '', 'step', 0, 'total', 0, 'waits_for', concept)
-  redis.call('ZADD', due, now_ms + LOOK_MS, id)
+  redis.call('ZADD', due_of(id), now_ms + LOOK_MS, id)
   redis.call('SADD', waiters, id)
   redis.call('EXPIRE', waiters, ARGV[4])
   return 'waits'
@@ -225,7 +230,7 @@ if not owned(id, ARGV[2], ARGV[3]) then return false end
 local state = value(id, 'state')
 if state == 'queued' or state == 'running' then
   leave(id)
-  redis.call('ZREM', due, id)
+  redis.call('ZREM', due_of(id), id)
   redis.call('ZREM', deadlines, id)
   redis.call('SREM', P .. 'open:' .. owner(id), id)
   change(id, 'state', ARGV[4], 'artifacts', ARGV[5], 'identity', ARGV[6], 'failure', ARGV[7], 'waits_for', '')
@@ -244,7 +249,7 @@ ERASE = (
 if not owned(id, ARGV[2], ARGV[3]) then return { 0, '' } end
 local running, holds, waits_for = value(id, 'state') == 'running', value(id, 'holds'), value(id, 'waits_for')
 leave(id)
-redis.call('ZREM', due, id)
+redis.call('ZREM', due_of(id), id)
 redis.call('ZREM', deadlines, id)
 redis.call('ZREM', P .. 'outbox', id)
 redis.call('HDEL', P .. 'tries', id)
@@ -283,7 +288,8 @@ return answer(id)
 ORPHANS = (
     _PRELUDE
     + """
-requeue_lost()
+local due = of_lane('due', '')
+requeue_lost(due)
 return redis.call('ZRANGEBYSCORE', due, 0, 0, 'LIMIT', 0, PAGE)
 """
 )
@@ -326,7 +332,7 @@ TAKE_PLACE = (
 local all, own = P .. 'places', P .. 'places:' .. ARGV[2]
 for _, places in ipairs({ all, own }) do redis.call('ZREMRANGEBYSCORE', places, '-inf', now_ms) end
 local of_owner = redis.call('SCARD', P .. 'open:' .. ARGV[2]) + redis.call('ZCARD', own)
-local in_all = redis.call('ZCARD', due) + redis.call('ZCARD', all)
+local in_all = redis.call('ZCARD', of_lane('due', ARGV[2])) + redis.call('ZCARD', all)
 if of_owner < tonumber(ARGV[3]) and in_all < tonumber(ARGV[4]) then
   redis.call('ZADD', all, now_ms + ARGV[5], id)
   redis.call('ZADD', own, now_ms + ARGV[5], id)
@@ -352,11 +358,11 @@ OUTLOOK = (
 if not owned(id, ARGV[2], ARGV[3]) then return false end
 local who, ahead = owner(id), 0
 local rank = redis.call('ZRANK', P .. 'line:' .. who, id)
-for _, other in ipairs(redis.call('ZRANGE', turns, 0, -1)) do
+for _, other in ipairs(redis.call('ZRANGE', of_lane('turns', who), 0, -1)) do
   local line = redis.call('ZCARD', P .. 'line:' .. other)
   if rank and other ~= who then ahead = ahead + math.min(line, rank + 1) end
 end
-local running = redis.call('ZCOUNT', due, '(' .. now_ms, '+inf')
+local running = redis.call('ZCOUNT', of_lane('due', who), '(' .. now_ms, '+inf')
 return { integer(ahead + (rank or 0)), integer(running), redis.call('HGETALL', P .. 'pace:' .. value(id, 'preset')) }
 """
 )
@@ -367,10 +373,10 @@ PROSPECT = (
     + """
 local who, ahead = ARGV[1], 0
 local rank = redis.call('ZCARD', P .. 'line:' .. who)
-for _, other in ipairs(redis.call('ZRANGE', turns, 0, -1)) do
+for _, other in ipairs(redis.call('ZRANGE', of_lane('turns', who), 0, -1)) do
   if other ~= who then ahead = ahead + math.min(redis.call('ZCARD', P .. 'line:' .. other), rank + 1) end
 end
-local running = redis.call('ZCOUNT', due, '(' .. now_ms, '+inf')
+local running = redis.call('ZCOUNT', of_lane('due', who), '(' .. now_ms, '+inf')
 return { integer(ahead + rank), integer(running), redis.call('HGETALL', P .. 'pace:' .. ARGV[2]) }
 """
 )

@@ -23,7 +23,7 @@ from redis.retry import Retry
 from s2edit_core.spec import Progress
 from s2edit_jobs import redis_scripts as scripts
 from s2edit_jobs.errors import JobNotFound, LeaseLost, StoreUnavailable
-from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner, Spent
+from s2edit_jobs.record import TWIN, Failure, JobRecord, JobState, Lease, Load, Outcome, Outlook, Owner, Spent
 from s2edit_jobs.redis_disk import compact
 from s2edit_jobs.store import DAY_S, KEEP_EVENTS, PLACE_S
 
@@ -123,8 +123,8 @@ class RedisJobStore:
                 if message is not None and message["type"] in ("message", "subscribe"):
                     yield message["data"] if message["type"] == "message" else None
 
-    def claim(self, job_id: str | None = None, *, lease_s: float) -> Lease | None:
-        values = self._call(self._claim, job_id or "", int(lease_s * 1000))
+    def claim(self, job_id: str | None = None, *, lease_s: float, test: bool = False) -> Lease | None:
+        values = self._call(self._claim, job_id or "", int(lease_s * 1000), TWIN if test else "")
         if not values:
             return None
         record = _record(values)
@@ -270,7 +270,8 @@ class RedisJobStore:
                 for key, whose in zip(jobs, asked.execute(), strict=True):
                     if whose == [owner.tenant, owner.user]:
                         running += int(self._erase(args=[key.removeprefix(_key("")), owner.tenant, owner.user])[0])
-            self._redis.zrem("s2edit:turns", who)
+            for turns in ("s2edit:turns", "s2edit:turns:test"):
+                self._redis.zrem(turns, who)
         return running
 
     def compact(self) -> bool:

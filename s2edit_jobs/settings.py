@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     )
     result_url_s: int = Field(default=900, ge=1, le=604_800, description="Seconds that a presigned result URL lives")
     upload_url_s: int = Field(default=600, ge=1, le=604_800, description="Seconds that an app has to send the bytes of an upload")
+    upload_life_s: float = Field(
+        default=86_400.0,
+        ge=3600,
+        description="Seconds after which an upload is removed; an edit that has named it keeps its picture. At least upload_url_s",
+    )
     max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(
         default=None,
@@ -161,6 +166,11 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:8000",
         description="The API's address as the app reaches it, for the URLs of files in the data folder",
     )
+    cors_origins: str | None = Field(
+        default=None,
+        description="Web apps whose pages may call, with a token: their origins, such as https://app.example.com, separated by "
+        "spaces; * for any. Empty: no pages but the service's own",
+    )
 
     @field_validator("model")
     @classmethod
@@ -190,6 +200,15 @@ class Settings(BaseSettings):
                 raise ValueError("every key must be whsec_ and the base64 of 24 to 64 bytes")
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str | None) -> str | None:
+        for origin in value.split() if value else ():
+            url = urlsplit(origin)
+            if origin != "*" and (url.scheme not in ("http", "https") or origin != f"{url.scheme}://{url.netloc}".lower()):
+                raise ValueError("every origin must read like https://app.example.com, in small letters, without a path, or be *")
+        return value
+
     @field_validator("token_keys")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
@@ -201,6 +220,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if self.heartbeat_s * 3 > self.lease_s:
             raise ValueError("heartbeat_s must be at most a third of lease_s, or one lost beat costs the lease")
+        if self.upload_life_s < self.upload_url_s:
+            raise ValueError("upload_life_s must be at least upload_url_s, or bytes come for what is over")
         if self.s3_endpoint_url and not self.s3_bucket:
             raise ValueError("s3_endpoint_url is set and s3_bucket is not: name the bucket")
         if (self.provenance_certificate is None) != (self.provenance_private_key is None):
@@ -216,6 +237,11 @@ class Settings(BaseSettings):
     def redis_dir(self) -> Path:
         """The embedded Redis' folder."""
         return self.data_dir / "redis"
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """Whose pages may call; `*` for any."""
+        return self.cors_origins.split() if self.cors_origins else []
 
     @property
     def webhook_keys(self) -> list[str]:

@@ -40,8 +40,10 @@ class JobStore(Protocol):
         Never raises: while Redis is down there is silence.
         """
 
-    def claim(self, job_id: str | None = None, *, lease_s: float) -> Lease | None:
+    def claim(self, job_id: str | None = None, *, lease_s: float, test: bool = False) -> Lease | None:
         """Take the queued job whose turn it is, or the one named: queued, or running with a lease that ran out.
+
+        Jobs of test mode stand in a line of their own, from which only `test` takes; whoever draws asks without.
 
         Owners take turns; of one owner's jobs the oldest comes first. None if there is nothing to do, or if the named job is over,
         leased, unknown, or waits for a concept.
@@ -77,7 +79,10 @@ class JobStore(Protocol):
         """Set the flag; `JobNotFound` as in `get`. Nothing changes once the job is over."""
 
     def orphans(self) -> list[str]:
-        """Jobs that some worker could take now, the `PAGE` oldest. Those whose lease ran out are queued again by this call."""
+        """Jobs that some worker could take now, the `PAGE` oldest; without those of test mode, for which nobody rings.
+
+        Those whose lease ran out are queued again by this call, and those of test mode by a `claim` with `test`.
+        """
 
     def overdue(self) -> list[JobRecord]:
         """Jobs that are not over and whose deadline has passed: the `PAGE` that are due longest."""
@@ -97,7 +102,8 @@ class JobStore(Protocol):
     def take_place(self, owner: Owner, job_id: str, *, of_owner: int, in_all: int) -> Load:
         """The load before this call. Where it is below both bounds, it has taken a place for the job, until `add` fills it.
 
-        Places count as jobs, for `PLACE_S` seconds: so requests that come at the same moment can't pass a bound together.
+        Jobs of test mode and live ones are each counted without the others. Places count as jobs, for `PLACE_S` seconds: so
+        requests that come at the same moment can't pass a bound together.
         """
 
     def leave_place(self, owner: Owner, job_id: str) -> None:

@@ -1,5 +1,8 @@
 """Files that apps send straight to the object store: announced first, then sent by a presigned request, then named in edits.
 
+An upload ends `upload_life_s` after it was announced. An edit that has used it has a copy of its own; only where the same request
+may come again with its idempotency key, a note `kept.json` lets the upload live as long as that is promised.
+
 What was announced lies as `upload.json` beside the bytes. The bytes are not trusted for having been signed: whoever uses them
 takes them from here, once, held against what was announced.
 """
@@ -19,6 +22,8 @@ from s2edit_jobs.errors import ArtifactMissing, BeingErased, UploadMismatch, Upl
 from s2edit_jobs.jobs import EXTENSIONS, JSON, Upload, check_not_erasing
 from s2edit_jobs.record import Owner
 
+SWEEP_AFTER_S = 3600.0
+"""How long after its end an upload is removed: whoever took it before has its bytes by then, also if clocks differ."""
 _UPLOAD_ID = re.compile(r"u_[0-9a-f]{32}")
 
 
@@ -47,7 +52,9 @@ class Uploads:
 
     def __init__(self, services: Services) -> None:
         self._artifacts: ArtifactStore = services.artifacts
-        self._life_s = services.settings.upload_url_s
+        self._link_s = services.settings.upload_url_s
+        self._life_s = services.settings.upload_life_s
+        self._keep_s = services.settings.idempotency_s
 
     def announce(self, owner: Owner, *, media_type: str, size_bytes: int, sha256: str | None) -> Announced:
         """A new upload, without its bytes. Raises `BeingErased`."""
@@ -65,10 +72,14 @@ class Uploads:
         """`UploadNotFound` if this owner has none of that id."""
         if not _UPLOAD_ID.fullmatch(upload_id):
             raise UploadNotFound(upload_id)
+        folder = upload_key(owner, upload_id, "")
         try:
-            return Announced(**json.loads(self._artifacts.get(upload_key(owner, upload_id, "upload.json"))))
+            announced = Announced(**json.loads(self._artifacts.get(f"{folder}upload.json")))
         except ArtifactMissing:
             raise UploadNotFound(upload_id) from None
+        if _is_over(self._artifacts, folder, announced.created_at + self._life_s, time.time()):
+            raise UploadNotFound(upload_id)
+        return announced
 
     def arrived(self, owner: Owner, announced: Announced) -> bool:
         """Whether bytes have come; they are looked at when they are used."""
@@ -76,31 +87,74 @@ class Uploads:
 
     def ways(self, owner: Owner, announced: Announced) -> Ways:
         """Fresh ones at every call."""
-        key, expires_at = _place(owner, announced), time.time() // 1 + self._life_s
+        key, expires_at = _place(owner, announced), time.time() // 1 + self._link_s
         size, kind = announced.size_bytes, announced.media_type
-        put = self._artifacts.presigned_put(key, expires_s=self._life_s, media_type=kind, size_bytes=size)
-        form = self._artifacts.presigned_post(key, expires_s=self._life_s, media_type=kind, min_bytes=size, max_bytes=size)
+        put = self._artifacts.presigned_put(key, expires_s=self._link_s, media_type=kind, size_bytes=size)
+        form = self._artifacts.presigned_post(key, expires_s=self._link_s, media_type=kind, min_bytes=size, max_bytes=size)
         return Ways(put, form, expires_at)
 
-    def take(self, owner: Owner, upload_id: str) -> Upload:
-        """The bytes, if they are what was announced.
+    def take(self, owner: Owner, upload_id: str, *, again: bool = False) -> Upload:
+        """The bytes, if they are what was announced; `again`: the same may be asked for as long as idempotency keys count.
 
         Raises `UploadNotFound`, `UploadUnfinished` or `UploadMismatch`. A form may be sent again: use what this returns, and
         don't read the object a second time.
         """
         announced = self.get(owner, upload_id)
+        if again:
+            self._keep(owner, upload_id)
         key = _place(owner, announced)
         try:
             if (size := self._artifacts.size_bytes(key)) != announced.size_bytes:
                 raise UploadMismatch(f"it has {size} bytes and was announced with {announced.size_bytes}")
             data = self._artifacts.get(key)
         except ArtifactMissing:
+            self.get(owner, upload_id)  # unless it was removed meanwhile
             raise UploadUnfinished("its bytes have not come yet") from None
         if len(data) != announced.size_bytes:  # replaced since
             raise UploadMismatch(f"it has {len(data)} bytes and was announced with {announced.size_bytes}")
         if announced.sha256 is not None and digest(data) != announced.sha256:
             raise UploadMismatch("its bytes have another SHA-256 digest than announced")
         return Upload(data, announced.media_type)
+
+    def _keep(self, owner: Owner, upload_id: str) -> None:
+        """Raises `UploadNotFound` if it was erased meanwhile."""
+        folder = upload_key(owner, upload_id, "")
+        self._artifacts.put(f"{folder}kept.json", json.dumps(time.time() + self._keep_s + SWEEP_AFTER_S).encode(), media_type=JSON)
+        if not self._artifacts.exists(f"{folder}upload.json"):
+            self._artifacts.delete_prefix(f"{folder}kept.json")
+            raise UploadNotFound(upload_id)
+
+
+def sweep_uploads(artifacts: ArtifactStore, *, life_s: float) -> int:
+    """Remove the uploads that ended a while ago, bytes and all, and unreadable ones; how many objects.
+
+    Raises `ArtifactsUnavailable`.
+    """
+    gone, now = 0, time.time() - SWEEP_AFTER_S
+    for key in artifacts.list("t/"):
+        folder, _, name = key.rpartition("/")
+        if "/uploads/" not in folder or name != "upload.json":
+            continue
+        try:
+            created_at = float(json.loads(artifacts.get(key))["created_at"])
+        except ArtifactMissing:  # erased meanwhile
+            continue
+        except (ValueError, TypeError, KeyError):  # nobody can read it
+            created_at = 0.0
+        if _is_over(artifacts, f"{folder}/", created_at + life_s, now):
+            gone += artifacts.delete_prefix(key)  # first: nobody takes what is half gone
+            gone += artifacts.delete_prefix(f"{folder}/")
+    return gone
+
+
+def _is_over(artifacts: ArtifactStore, folder: str, ends_at: float, now: float) -> bool:
+    """Whether an upload has ended, though it may have been used again."""
+    if now < ends_at:
+        return False
+    try:
+        return now >= float(json.loads(artifacts.get(f"{folder}kept.json")))
+    except ArtifactMissing:
+        return True
 
 
 def sweep_orphans(artifacts: ArtifactStore) -> int:

@@ -34,11 +34,13 @@ def message_id(job_id: str) -> str:
     return f"msg_{job_id}"
 
 
-def message(job_id: str, outcome: Outcome, kind: JobKind = "edit") -> str:
-    """The body. It holds no links and no pictures: whoever reads it asks for the edit."""
+def message(job_id: str, outcome: Outcome, kind: JobKind = "edit", *, test: bool = False) -> str:
+    """The body. It holds no links and no pictures: whoever reads it asks for the edit. One of test mode says so."""
     failure = outcome.failure
     learned = "attribute" if kind == "attribute" else "identity"
     data: dict[str, Any] = {"id": job_id, "state": outcome.state, learned: outcome.identity}
+    if test:
+        data["test"] = True
     if failure is not None:
         data["error"] = {"code": failure.code, "message": failure.message, "retryable": failure.retryable, "field": failure.field}
     moment = datetime.fromtimestamp(outcome.finished_at, UTC).isoformat().replace("+00:00", "Z")

@@ -18,6 +18,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactMissing, JobNotFound, ServiceUnavailable
 from s2edit_jobs.jobs import JSON, Jobs
 from s2edit_jobs.record import JobSpec, Outcome
+from s2edit_jobs.testmode import wishes_in
 from s2edit_jobs.webhooks import OUTBOX, delay_s, message, message_id
 from worker import outgoing
 
@@ -28,6 +29,9 @@ LEASE_S = 40.0
 LOOK_S = 1.0
 GONE = 410
 """The receiver wants no more, says the specification."""
+
+AGAIN_S = 1.0
+"""After this, a message is sent once more that test mode was asked to send twice."""
 
 Post = Callable[[str, bytes, dict[str, str]], int]
 
@@ -74,6 +78,8 @@ class Messenger:
         said = self._send(spec, outcome)
         delivered = isinstance(said, int) and 200 <= said < 300
         wait_s = None if delivered or said == GONE else delay_s(tries, self._rng)
+        if delivered and tries == 1 and _wanted_twice(spec):
+            wait_s = AGAIN_S
         log.info("a webhook was tried", action="webhook_tried", job_id=spec.id, tries=tries, said=said, again_in_s=wait_s)
         if wait_s is not None:
             self._services.store.put_off_delivery(spec.id, wait_s)
@@ -88,7 +94,7 @@ class Messenger:
 
     def _send(self, spec: JobSpec, outcome: Outcome) -> int | str:
         """The status of the answer, or the kind of error."""
-        body, name, now = message(spec.id, outcome, spec.kind), message_id(spec.id), datetime.now(UTC)
+        body, name, now = message(spec.id, outcome, spec.kind, test=spec.owner.test), message_id(spec.id), datetime.now(UTC)
         signatures = [Webhook(secret).sign(name, now, body) for secret in self._services.settings.webhook_keys]
         headers = {
             "Content-Type": JSON,
@@ -115,3 +121,8 @@ class Messenger:
             except Exception:
                 log.exception("a message could not be handled", action="messenger_failed")
             self._done.wait(LOOK_S)
+
+
+def _wanted_twice(spec: JobSpec) -> bool:
+    """As if the receiver's answer had been lost on its way."""
+    return spec.owner.test and wishes_in(spec.request.prompt).webhook_twice

@@ -1,4 +1,4 @@
-"""A worker process: its Celery app, the engine that it loads once, its reaper, and its graceful stop."""
+"""A worker process: its Celery app, the engine that it loads once, its threads, and its graceful stop."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from worker.messenger import Messenger
 from worker.reaper import Reaper
 from worker.runner import run_job
 from worker.sweeper import Sweeper
+from worker.testmode_lane import Lane
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ class WorkerProcess:
         self._reaper: Reaper | None = None
         self._messenger: Messenger | None = None
         self._sweeper: Sweeper | None = None
+        self._lane: Lane | None = None
         self._told = False
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK, shared=False)(self.run)  # another app of this process has its own
@@ -52,6 +54,8 @@ class WorkerProcess:
         """The one task."""
         assert self._services is not None
         assert self._engine is not None
+        if self._lane is not None:
+            self._lane.ring()
         try:
             self._tell()
             run_job(job_id, self._services, self._engine, stop=self._stop)
@@ -77,6 +81,8 @@ class WorkerProcess:
         self._messenger.start()
         self._sweeper = Sweeper(self._services)
         self._sweeper.start()
+        self._lane = Lane(self._services, self._engine.facts, self._stop)
+        self._lane.start()
         log.info("the worker is ready", action="worker_ready")
 
     def _tell(self) -> None:

@@ -89,6 +89,11 @@ def run_job(job_id: str, services: Services, engine: Engine, *, stop: threading.
     if lease is None:
         log.info("no job waits for a worker", action="not_claimed", job_id=job_id)
         return
+    work_on(lease, services, engine, stop=stop)
+
+
+def work_on(lease: Lease, services: Services, engine: Engine, *, stop: threading.Event) -> None:
+    """One attempt at the job that was claimed. Never raises: whatever happens is either published or handed back."""
     _Attempt(lease, services, engine, stop).run()
 
 
@@ -113,8 +118,9 @@ class _Attempt:
         self._clock = PhaseClock()
 
     def run(self) -> None:
-        """Never raises: whatever happens is either published or handed back. Every line of the log names the job."""
-        with bound_contextvars(job_id=self._lease.job_id, attempt=self._lease.attempt):
+        """Every line of the log names the job, and says whether it is one of test mode."""
+        lease = self._lease
+        with bound_contextvars(job_id=lease.job_id, attempt=lease.attempt, **({"test": True} if lease.owner.test else {})):
             try:
                 self._try()
             finally:
@@ -344,6 +350,8 @@ class _Attempt:
         with suppress(ServiceUnavailable):
             if outcome.state is JobState.SUCCEEDED:
                 self._services.store.measured(record.preset, seconds)
+            if self._lease.owner.test:  # no time of the model's
+                return
             # However it ended: the time was spent.
             self._services.store.book(self._lease.owner.tenant, Spent(int("learning" in seconds), seconds["total"]))
 

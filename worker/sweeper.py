@@ -1,5 +1,5 @@
-"""Sweeps up what has outlived its use, a few times a day: old notes of idempotency keys and
-of ended tokens, and bytes that came by a link after their upload was erased.
+"""Sweeps up what has outlived its use, a few times a day: old notes of idempotency keys and of ended tokens, uploads that have
+ended, and bytes that came by a link after their upload was erased.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.ended_tokens import sweep_ended
 from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.idempotency import sweep_notes
-from s2edit_jobs.uploads import sweep_orphans
+from s2edit_jobs.uploads import sweep_orphans, sweep_uploads
 
 log = structlog.get_logger(__name__)
 
@@ -29,9 +29,10 @@ def sweep(services: Services) -> int | None:
         return None
     gone = sweep_notes(services.artifacts, older_than_s=services.settings.idempotency_s)
     gone += sweep_ended(services.artifacts, now=time.time())
+    uploads = sweep_uploads(services.artifacts, life_s=services.settings.upload_life_s)
     orphans = sweep_orphans(services.artifacts)
-    log.info("what has outlived its use is gone", action="swept", notes=gone, orphans=orphans)
-    return gone + orphans
+    log.info("what has outlived its use is gone", action="swept", notes=gone, uploads=uploads, orphans=orphans)
+    return gone + uploads + orphans
 
 
 class Sweeper:

@@ -23,8 +23,7 @@ from PIL import Image
 from cli.client import EditClient, View
 from cli.demo import sample
 from cli.service import free_port
-from s2edit_core.canvas import INSIDE, grown
-from s2edit_core.pictures import decode_mask, decode_photo
+from s2edit_core.pictures import INSIDE, decode_mask, decode_photo, grown
 from s2edit_core.spec import PRESETS
 from s2edit_jobs.embedded_redis import end_with_parent
 

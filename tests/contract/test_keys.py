@@ -132,3 +132,17 @@ def test_a_key_must_be_for_something_that_exists(ring: KeyRing) -> None:
     for scopes in ([], ["edits:all"]):
         with pytest.raises(ValueError, match="scopes"):
             ring.create("acme", scopes)  # type: ignore[arg-type]
+
+
+def test_a_key_of_test_mode_shows_it_and_acts_for_a_tenant_that_no_live_key_can_have(ring: KeyRing) -> None:
+    made, text = ring.create("acme", test=True)
+    assert text.startswith("test_")
+    found = checked(ring, text)
+    assert (found, found.tenant, found.test) == (made, "acme", True)
+    assert found.acts_for != ring.create("acme")[0].acts_for == "acme"
+    with pytest.raises(ValueError, match="name a tenant"):
+        ring.create(found.acts_for)
+    with pytest.raises(CredentialsInvalid):
+        checked(ring, text.replace("test_", "s2e_", 1))
+    rotated, new = ring.rotate(found.id, grace_s=0)
+    assert (rotated.acts_for, new[:5]) == (found.acts_for, "test_")

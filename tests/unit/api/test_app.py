@@ -8,6 +8,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
+from api.openapi_answers import LINKS
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 
@@ -87,14 +88,25 @@ def test_the_form_is_described_part_by_part(schema: dict[str, Any]) -> None:
 
 
 def test_the_headers_that_apps_follow_are_described(schema: dict[str, Any]) -> None:
-    assert set(schema["paths"]["/edits"]["post"]["responses"]["202"]["headers"]) == {"Location", "ETag", "Retry-After"}
+    told = set(schema["paths"]["/edits"]["post"]["responses"]["202"]["headers"])
+    assert {"Location", "ETag", "Retry-After", "Preference-Applied", "RateLimit", "X-Request-Id"} <= told
     assert "304" in schema["paths"]["/edits/{edit_id}"]["get"]["responses"]
     (user,) = [one for one in schema["paths"]["/edits"]["post"]["parameters"] if one["name"] == "S2Edit-User"]
     assert user["schema"]["pattern"] == r"^[A-Za-z0-9_-]{1,64}$"
 
 
+def test_links_lead_to_operations_that_take_what_they_give(schema: dict[str, Any]) -> None:
+    """Places in answers are tried by fuzzing."""
+    operations = {operation["operationId"]: operation for item in schema["paths"].values() for operation in item.values()}
+    begun = {(name, status) for name, one in operations.items() for status, answer in one["responses"].items() if "links" in answer}
+    assert begun == set(LINKS)
+    for links in LINKS.values():
+        for target, parameter, _ in links.values():
+            assert parameter in {one["name"] for one in operations[target]["parameters"]}
+
+
 def test_what_wants_credentials_says_so(schema: dict[str, Any]) -> None:
-    assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    assert {one["scheme"] for one in schema["components"]["securitySchemes"].values()} == {"bearer"}
     for path, item in schema["paths"].items():
         for operation in item.values():
             guarded = path not in ("/healthz", "/readyz", "/files/{key}", "/receipts/keys")

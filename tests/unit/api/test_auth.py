@@ -244,7 +244,7 @@ def test_a_start_without_the_object_store_waits_for_it_behind_a_closed_door(api:
 def test_an_open_service_lets_anybody_in_but_not_with_a_wrong_key(api: Api, ring: KeyRing) -> None:
     ring.create("acme")
     with_auth(api, "open")
-    remote = TestClient(api.client.app, client=("192.0.2.7", 5000))
+    remote = TestClient(api.client.app, base_url="http://192.0.2.1", client=("192.0.2.7", 5000))
     assert_problem(remote.get(NOBODYS), 404, "not_found")
     assert_problem(remote.get(NOBODYS, headers=bearer("s2e_wrong")), 401, "credentials_invalid")
 

@@ -105,3 +105,18 @@ def test_a_signed_file_that_is_gone_is_404(client: TestClient, store: Filesystem
 def test_another_store_serves_its_own_urls(api: Api) -> None:
     answer: Any = api.client.get(f"/files/{KEY}?expires=1&signature=x")
     assert_problem(answer, 404, "not_found")
+
+
+def test_a_part_of_a_file_is_served(client: TestClient, store: FilesystemArtifactStore) -> None:
+    answer = client.get(store.presigned_get(KEY, expires_s=60), headers={"Range": "bytes=2-4"})
+    assert (answer.status_code, answer.content) == (206, KEY.encode()[2:5])
+    assert answer.headers["content-range"] == f"bytes 2-4/{len(KEY)}"
+
+
+@pytest.mark.parametrize(("asked", "status"), [("bytes=9999-", 416), ("bytes=4-2", 400), ("lines=1-2", 400), ("x", 400)])
+def test_parts_that_there_are_not_are_problems_too(
+    client: TestClient, store: FilesystemArtifactStore, asked: str, status: int
+) -> None:
+    answer = client.get(store.presigned_get(KEY, expires_s=60), headers={"Range": asked})
+    assert_problem(answer, status, {416: "range_invalid", 400: "malformed_request"}[status])
+    assert answer.headers.get("content-range") == (f"bytes */{len(KEY)}" if status == 416 else None)

@@ -82,16 +82,18 @@ class TestLongPolls:
         assert api.client.get(f"/edits/{edit_id}", headers={"If-None-Match": tag, "Prefer": "wait=30"}).status_code == 304
         assert time.monotonic() - began < 5
 
-    def test_asking_may_wait_for_the_end_too(self, api: Api) -> None:
+    @pytest.mark.parametrize("what", ["edit", "identity", "attribute"])
+    def test_asking_may_wait_for_the_end_too(self, api: Api, what: str) -> None:
         def work() -> None:
             while not api.queue.rings:
                 time.sleep(0.01)
             done(api, api.queue.rings.popleft())
 
         timer = soon(work)
-        answer = api.edit(headers={"Prefer": "wait=20"})
+        answer = getattr(api, what)(headers={"Prefer": "wait=20"})
         timer.join()
-        assert (answer.status_code, answer.json()["state"]) == (202, "succeeded")
+        assert (answer.status_code, answer.json()["state"], answer.json()["kind"]) == (202, "succeeded", what)
+        assert (answer.headers["preference-applied"], answer.headers["location"]) == ("wait=20", f"/edits/{answer.json()['id']}")
         assert answer.json()["result"]["url"]
 
     def test_an_edit_that_was_accepted_is_answered_so_though_redis_is_down_meanwhile(

@@ -11,6 +11,7 @@ from api import problems
 from s2edit_core.errors import InvalidInput, S2EditError
 from s2edit_jobs.errors import ArtifactsUnavailable, JobsError, StoreUnavailable
 from tests.unit.api.conftest import Api
+from tests.unit.api.test_auth import NOBODYS
 from tests.unit.api.test_bad_input import assert_problem
 
 
@@ -117,10 +118,19 @@ def test_an_unknown_path_is_a_404_problem(api: Api) -> None:
     assert_problem(api.client.get("/nowhere"), 404, "not_found")
 
 
-def test_a_wrong_method_is_a_405_problem_that_names_the_right_one(api: Api) -> None:
-    answer = api.client.delete("/edits")
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/edits", "GET, POST"),
+        ("PATCH", NOBODYS, "DELETE, GET"),
+        ("POST", "/files/x", "GET, PUT"),
+        ("PUT", "/docs", "GET"),
+    ],
+)
+def test_a_wrong_method_is_a_405_problem_that_names_the_right_ones(api: Api, method: str, path: str, allowed: str) -> None:
+    answer = api.client.request(method, path)
     assert_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "POST"
+    assert answer.headers["allow"] == allowed
 
 
 def test_problems_are_never_cached(api: Api) -> None:

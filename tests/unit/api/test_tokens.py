@@ -324,7 +324,14 @@ def test_with_a_bucket_and_no_key_no_token_is_issued(api: Api, key: str) -> None
 
 @pytest.mark.parametrize(
     ("wish", "pointer"),
-    [({"edits": -1}, "#/edits"), ({"lives_s": 0}, "#/lives_s"), ({"user": "bob"}, "#/user"), ({"scopes": []}, "#/scopes")],
+    [
+        ({"edits": -1}, "#/edits"),
+        ({"edits": True}, "#/edits"),
+        ({"uploads": "3"}, "#/uploads"),
+        ({"lives_s": 0}, "#/lives_s"),
+        ({"user": "bob"}, "#/user"),
+        ({"scopes": []}, "#/scopes"),
+    ],
 )
 def test_a_wrong_wish_is_named(api: Api, key: str, wish: dict[str, Any], pointer: str) -> None:
     answer = api.client.post("/tokens", json=wish, headers=bearer(key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from s2edit_jobs.artifacts import upload_key
 from s2edit_jobs.erasure import Erasure
 from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.uploads import sweep_orphans
+from s2edit_jobs.uploads import SWEEP_AFTER_S, sweep_orphans, sweep_uploads
 from tests.unit.api import pictures
 from tests.unit.api.conftest import MAX_BODY, OWNER, PROMPT, Api
 from tests.unit.api.test_bad_input import assert_problem
@@ -238,6 +239,8 @@ class TestEditing:
         [
             ({"stepz": 20}, "option_unknown", "stepz"),
             ({"steps": "abc"}, "option_invalid", "steps"),
+            ({"steps": "20"}, "option_invalid", "steps"),
+            ({"variants": True}, "option_invalid", "variants"),
             ({"steps": [1]}, "option_invalid", "steps"),
             ({"image": {"id": "x"}}, "option_invalid", "image"),
             ({"prompt": None}, "option_invalid", "prompt"),
@@ -266,3 +269,93 @@ def _nothing_half_written(app: App) -> Iterator[None]:
     yield
     folder = app.store.root / ".writing"
     assert not folder.exists() or list(folder.iterdir()) == []
+
+
+DAY_S = 86_400.0
+
+
+def made_older(app: App, upload_id: str, by_s: float) -> None:
+    """As if it had been announced, and perhaps used, so long before."""
+    folder = upload_key(OWNER, upload_id, "")
+    said = json.loads(app.store.get(f"{folder}upload.json"))
+    said["created_at"] -= by_s
+    app.store.put(f"{folder}upload.json", json.dumps(said).encode(), media_type="application/json")
+    if app.store.exists(f"{folder}kept.json"):
+        until = json.loads(app.store.get(f"{folder}kept.json")) - by_s
+        app.store.put(f"{folder}kept.json", json.dumps(until).encode(), media_type="application/json")
+
+
+def left(app: App, upload_id: str) -> list[str]:
+    folder = upload_key(OWNER, upload_id, "")
+    return [key.removeprefix(folder) for key in app.store.list(folder)]
+
+
+def test_an_upload_ends_after_its_life_and_is_removed_with_its_bytes(app: App) -> None:
+    old, older, young = (app.upload(pictures.photo()) for _ in range(3))
+    made_older(app, old, DAY_S + 1)
+    made_older(app, older, DAY_S + SWEEP_AFTER_S + 1)
+    made_older(app, young, DAY_S - 60)
+    waiting = app.announce(pictures.photo()).json()["id"]
+    made_older(app, waiting, 2 * DAY_S)
+    damaged = f"u_{'d' * 32}"
+    app.store.put(upload_key(OWNER, damaged, "upload.json"), b"{", media_type="application/json")
+    for upload_id in (old, older, waiting):
+        assert_problem(app.http.get(f"/uploads/{upload_id}"), 404, "not_found")
+        assert_problem(app.edit(image=upload_id, mask=young), 422, "upload_unknown", "image")
+    assert app.http.get(f"/uploads/{young}").status_code == 200
+    assert sweep_uploads(app.store, life_s=DAY_S) == 4
+    assert [bool(left(app, upload_id)) for upload_id in (older, waiting, damaged, old, young)] == [False] * 3 + [True] * 2
+
+
+def test_an_edit_that_has_taken_it_does_not_miss_it(app: App) -> None:
+    image, mask = app.upload(pictures.photo()), app.upload(pictures.mask())
+    edit = app.edit(image=image, mask=mask).json()
+    for upload_id in (image, mask):
+        made_older(app, upload_id, 2 * DAY_S)
+    assert sweep_uploads(app.store, life_s=DAY_S) == 4
+    spec = Jobs(app.services).spec(OWNER, edit["id"])
+    assert app.store.get(spec.inputs["image"].key) == pictures.photo()
+
+
+def test_a_request_that_may_come_again_finds_its_uploads_as_long_as_its_key_counts(app: App) -> None:
+    asked = {"image": app.upload(pictures.photo()), "mask": app.upload(pictures.mask())}
+    once = {"Idempotency-Key": "order-1"}
+    first = app.edit(headers=once, **asked)
+    assert first.status_code == 202
+    for upload_id in asked.values():
+        made_older(app, upload_id, app.services.settings.idempotency_s - 60)
+    assert sweep_uploads(app.store, life_s=DAY_S) == 0
+    assert app.edit(headers=once, **asked).json()["id"] == first.json()["id"]
+    for upload_id in asked.values():
+        made_older(app, upload_id, app.services.settings.idempotency_s + 2 * SWEEP_AFTER_S + 60)
+    assert sweep_uploads(app.store, life_s=DAY_S) == 6
+    assert left(app, asked["image"]) == []
+
+
+def test_an_upload_that_is_erased_while_it_is_used_leaves_no_note(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, mask = app.upload(pictures.photo()), app.upload(pictures.mask())
+    put = app.store.put
+
+    def erased_before(key: str, data: bytes, **how: Any) -> None:
+        if key.endswith("kept.json"):
+            app.store.delete_prefix(key.removesuffix("kept.json"))
+        put(key, data, **how)
+
+    monkeypatch.setattr(app.store, "put", erased_before)
+    answer = app.edit(headers={"Idempotency-Key": "order-1"}, image=image, mask=mask)
+    assert_problem(answer, 422, "upload_unknown", "image")
+    assert left(app, image) == []
+
+
+def test_one_that_is_removed_while_its_bytes_are_looked_for_is_unknown_and_not_unfinished(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, mask = app.upload(pictures.photo()), app.upload(pictures.mask())
+    size_bytes = app.store.size_bytes
+
+    def removed_before(key: str) -> int:
+        app.store.delete_prefix(key.rpartition("/")[0] + "/")
+        return size_bytes(key)
+
+    monkeypatch.setattr(app.store, "size_bytes", removed_before)
+    assert_problem(app.edit(image=image, mask=mask), 422, "upload_unknown", "image")

@@ -78,3 +78,11 @@ def test_a_key_that_is_not_there_is_told(ring: KeyRing, command: str) -> None:
     refused = keys(command, "0" * 16)
     assert refused.exit_code == 1
     assert "keys list" in refused.stderr
+
+
+def test_a_key_of_test_mode_begins_with_test(ring: KeyRing) -> None:
+    made = keys("create", "--tenant", "acme", "--test")
+    assert made.stdout.startswith("test_")
+    assert "in test mode" in made.stderr
+    assert checked(ring, made.stdout.strip()).test
+    assert "acme (test)" in keys("list").stdout

@@ -17,7 +17,7 @@ from s2edit_core import report
 from s2edit_core.attention import KeysValues, make_gates
 from s2edit_core.auto import Captioner, TextSegmenter
 from s2edit_core.backbone import Backbone, ModelCard
-from s2edit_core.canvas import crop_box, grown, make_canvas, to_image, to_tensor
+from s2edit_core.canvas import crop_box, make_canvas, to_image, to_tensor
 from s2edit_core.concept import Concept, Full, fresh_deltas
 from s2edit_core.conditioning import conditioned, keys_values, prompt_gates, text_states, tokenize, word_embedding
 from s2edit_core.editing import edit, varied
@@ -25,6 +25,7 @@ from s2edit_core.errors import ImageInvalid, MaskInvalid, ModelUnusable, OptionI
 from s2edit_core.inputs import Variation
 from s2edit_core.inversion import Inversion, Source, invert
 from s2edit_core.masks import correlation, mask_of, otsu, subject_of, word_maps
+from s2edit_core.pictures import grown
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.rows import drive
 from s2edit_core.spec import InversionOptions

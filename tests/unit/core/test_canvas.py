@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from s2edit_core.canvas import INSIDE, crop_box, grown, make_canvas, seam_opacity, to_image, to_tensor
+from s2edit_core.canvas import crop_box, make_canvas, seam_opacity, to_image, to_tensor
+from s2edit_core.pictures import INSIDE, grown
 from s2edit_core.report import inside_change, outside_change, psnr_db
 
 

@@ -32,6 +32,7 @@ from worker import s2edit_engine
 from worker.engine import Edited, EditInputs, Engine, Made
 from worker.provenance import Credentials, SigningEngine
 from worker.s2edit_engine import S2EditEngine
+from worker.testmode_engine import ModelessEngine
 
 REQUEST = EditRequest(
     prompt="a photo of a woman with red hair", source_prompt="a photo of a woman with black hair", preset="instant", steps=4
@@ -154,7 +155,7 @@ def test_a_warm_edit_learns_nothing_and_gives_the_same_bytes(engine: S2EditEngin
     assert warm.made == {}
     assert {p.phase for p in warm.progress} == {"editing", "finishing"}
     assert (warm.edited.report["learning_steps"], cold.edited.report["learning_steps"]) == (0, 4)
-    editing = 2 * 4 + 1  # a conditional and an unconditional row per step, and one that measures the leakage
+    editing = 2 + 2 * 4 + 1  # where the prompts differ; a conditional and an unconditional row per step; the leakage
     assert warm.edited.report["unet_evaluations"] == editing
     assert cold.edited.report["unet_evaluations"] == 4 * 2 + 4 + 2 * 4 + editing
 
@@ -537,3 +538,13 @@ def test_a_variation_starts_from_the_noise_alone(engine: S2EditEngine, backbone:
     inversion = Inversion.from_bytes(cold.made["inversion"].data, fingerprint=backbone.fingerprint)
     with pytest.raises(OptionInvalid, match="strength"):
         next(engine.pipeline.editing(run.canvas, run.prompts.target, concept, inversion, variation=Variation(1), strength=0.5))
+
+
+def test_test_mode_reports_what_an_edit_reports(engine: S2EditEngine, cold: Run) -> None:
+    """So that an app may be tested against it; and that it is test mode, and that it carries no content credentials."""
+    modeless = Run(ModelessEngine(engine.facts)).edited.report
+    report = cold.edited.report
+    assert modeless.keys() - report.keys() == {"test", "provenance"}
+    assert report.keys() <= modeless.keys()
+    for part in ("concept", "seconds", "inputs", "model", "versions", "outside_edit_mask", "leakage", "inversion"):
+        assert modeless[part].keys() == report[part].keys(), part

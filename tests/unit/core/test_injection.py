@@ -173,6 +173,33 @@ def test_words_keep_the_edit_where_either_attends(backbone: Backbone) -> None:
     assert (result - photo_latent())[:, free].abs().max() > 1e-6
 
 
+DIFFERENCE = InjectionOptions(blend="difference", blend_start=0.0, blend_threshold=0.9)
+
+
+def test_the_difference_of_the_predictions_says_where_the_edit_acts(backbone: Backbone) -> None:
+    """Beside DiffEdit's mask written out, and an edit by that mask; the first pass asks for all of it at once."""
+    inversion = inverted(backbone, "residual")
+    t = backbone.schedule.timesteps(STEPS)[0]
+    prompts = [prompt_keys_values(backbone, prompt, {}) for prompt in (TARGET, SOURCE)]
+    there, here = (answer.eps for answer in backbone.evaluate(tuple(Row(inversion.path[-1], t, prompt) for prompt in prompts)))
+    share = (there - here).square().mean(dim=0).sqrt()
+    share /= share.max()
+    free = ((share / 0.9 - 0.25) / 0.75).clamp(0, 1)
+    assert 0 < int((free == 0).sum()) < 64
+    assert int(((free > 0) & (free < 1)).sum()) > 0
+    seen: list[Rows] = []
+    result = drive(edited(backbone, inversion, DIFFERENCE), watched(backbone, seen))
+    by_mask = edited(backbone, inversion, replace(DIFFERENCE, blend="edit_mask"), edit_mask=free)
+    torch.testing.assert_close(result, drive(by_mask, backbone.evaluate), rtol=1e-12, atol=1e-12)
+    assert torch.equal(result[:, free == 0], photo_latent()[:, free == 0])
+    assert [len(rows) for rows in seen] == [2] * (1 + STEPS)
+
+
+def test_where_the_prompts_agree_nothing_is_edited(backbone: Backbone) -> None:
+    result = drive(edited(backbone, inverted(backbone, "residual"), DIFFERENCE, SOURCE), backbone.evaluate)
+    assert torch.equal(result, photo_latent())
+
+
 def test_attention_is_widened_by_a_cell_and_cut_at_the_threshold() -> None:
     heat = torch.tensor([[0.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0.25]])
     expected = torch.tensor([[1.0, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]])

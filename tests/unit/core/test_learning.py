@@ -44,7 +44,7 @@ def learn(
     request_words: tuple[str, ...] = (),
     **options: Any,
 ) -> Concept:
-    chosen = LearningOptions(**{"token_steps": 3, "joint_steps": 3, "batch": 2, **options})
+    chosen = LearningOptions(**{"start_steps": 0, "token_steps": 3, "joint_steps": 3, "batch": 2, **options})
     algorithm = learn_concept(
         backbone, photo_latent(), face_mask(), PROMPT, "woman", chosen, request_words=request_words, seed=seed
     )
@@ -221,11 +221,22 @@ def test_a_large_weight_of_orthogonality_lowers_the_cosine(backbone: Backbone) -
     assert held < 0.5 * free
 
 
-def test_the_report_of_a_concept_names_its_largest_cosine(backbone: Backbone) -> None:
+def test_the_token_turns_away_from_the_words_before_any_row_is_wanted(backbone: Backbone) -> None:
+    """With no step but those of the start, all that can have moved the token is L_semantic; with λ = 0 nothing has."""
+    start = mean_squared_cosine(backbone, Concept(word_embedding(backbone, "woman")))
+    call: dict[str, Any] = {"start_steps": 30, "token_steps": 0, "joint_steps": 0, "token_rate": 4e-2}
+    turned = learn(backbone, **call)
+    assert mean_squared_cosine(backbone, turned) < 0.1 * start
+    assert turned.facts["steps"] == 0
+    assert torch.equal(learn(backbone, **call, orthogonality=0.0).token, word_embedding(backbone, "woman"))
+
+
+def test_the_report_of_a_concept_names_its_cosines(backbone: Backbone) -> None:
     learned = learn(backbone)
     words = attribute_states(backbone, backbone.card.attribute_words)
     cosines = torch.nn.functional.cosine_similarity(feature(backbone, learned.token)[None], words, dim=-1)
     assert learned.facts["max_abs_cosine_to_bank"] == pytest.approx(float(cosines.abs().max()))
+    assert learned.facts["mean_abs_cosine_to_bank"] == pytest.approx(float(cosines.abs().mean()))
     assert learned.facts["subject"] == "woman"
     assert learned.facts["prompt"] == PROMPT
     assert learned.fingerprint == backbone.fingerprint

@@ -17,13 +17,16 @@ from tests.unit.deploy.files import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {"README.md": README, "ARCHITECTURE.md": (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")}
-BLOCKS = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
+SHELL = re.findall(
+    r"^```\n(.*?)^```$", re.sub(r"^```\w+\n.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE), re.DOTALL | re.MULTILINE
+)
+BLOCKS = "\n".join(SHELL).replace("\\\n", " ")
 
 FORMS = {"edits": EditForm, "identities": IdentityForm, "attributes": AttributeForm}
 
 
 def test_the_two_commands_come_first() -> None:
-    first = re.findall(r"```\n(.*?)```", README, re.DOTALL)[0]
+    first = SHELL[0]
     assert [line.split("#")[0].split() for line in first.splitlines()] == [["make", "demo"], ["make", "test"]]
     assert README.index(first) < 500
 

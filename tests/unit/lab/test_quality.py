@@ -109,9 +109,8 @@ def bench(
     pipe: S2EditPipeline, jury: Jury, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[dict[str, Any], int]]:
     """Runs the bench with methods of two steps; gives the results and how many rows went through the UNet."""
-    monkeypatch.setattr(quality, "portraits", lambda *_: None)
     monkeypatch.setattr(quality, "load_judge", lambda: jury.judge)
-    monkeypatch.setattr(quality, "train_regressor", lambda *_: jury.regressor)
+    monkeypatch.setattr(quality, "load_regressor", lambda: jury.regressor)
     monkeypatch.setitem(methods.METHODS, "ddim", Method("DDIM", steps=2))
     rows: list[int] = []
     evaluate = pipe.backbone.evaluate

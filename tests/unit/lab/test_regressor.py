@@ -24,7 +24,9 @@ from lab.regressor import (
     class_of,
     hidden,
     labels_of,
+    load_regressor,
     measure,
+    save_regressor,
     scales,
     train_regressor,
 )
@@ -140,6 +142,15 @@ def test_a_checkpoint_of_another_recipe_is_refused(data: NDArray[np.uint8], tmp_
     train_regressor(data, tmp_path, steps=1, batch=2, unseen=2)
     with pytest.raises(StaleCheckpointError, match="another recipe"):
         train_regressor(data, tmp_path, steps=2, batch=2, unseen=2)
+
+
+def test_what_is_kept_is_what_was_trained(data: NDArray[np.uint8], tmp_path: Path) -> None:
+    trained = train_regressor(data, tmp_path, steps=1, batch=2, unseen=2)
+    save_regressor(trained, tmp_path / "kept.safetensors")
+    kept = load_regressor(tmp_path / "kept.safetensors")
+    assert kept.held_out == trained.held_out
+    for mine, other in zip(trained.network.parameters(), kept.network.parameters(), strict=True):
+        assert torch.equal(mine, other)
 
 
 def test_it_learns(data: NDArray[np.uint8]) -> None:

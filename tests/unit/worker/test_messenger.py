@@ -17,11 +17,12 @@ from s2edit_core.spec import EditRequest, LearningRequest
 from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.record import Owner, twin
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.webhooks import DELAYS_S, JITTER, OUTBOX, delay_s
 from tests.unit.worker.conftest import ANN, FILES, Shop, wait_until
 from tests.unit.worker.test_runner import down
-from worker.messenger import LEASE_S, Messenger
+from worker.messenger import AGAIN_S, LEASE_S, Messenger
 
 KEYS = ["whsec_" + "A" * 32, "whsec_" + "B" * 32]
 URL = "https://app.example.com/hook"
@@ -211,3 +212,19 @@ def test_the_thread_delivers_and_stops(shop: Shop) -> None:
     one.start()
     wait_until(lambda: receiver.got)
     one.stop()
+
+
+@pytest.mark.parametrize(("owner", "times"), [(Owner(twin("app"), "ann"), 2), (ANN, 1)], ids=["test mode", "live"])
+def test_a_message_is_sent_twice_by_one_id_where_test_mode_was_asked_to(shop: Shop, owner: Owner, times: int) -> None:
+    receiver = Receiver(204)
+    request = EditRequest(prompt="a woman [test:webhook_twice]")
+    job_id = shop.jobs.accept(shop.jobs.draft(owner, request, FILES, webhook_url=URL), FILES).id
+    shop.jobs.cancel(owner, job_id)
+    for _ in range(3):
+        while messenger(shop, receiver).deliver_next():
+            pass
+        shop.now += AGAIN_S
+    assert [headers["webhook-id"] for _, _, headers in receiver.got] == [f"msg_{job_id}"] * times
+    messages = [WebhookMessage.model_validate_json(body) for _, body, _ in receiver.got]
+    assert [message.data.test for message in messages] == [owner.test] * times
+    assert list(shop.artifacts.list(OUTBOX)) == []

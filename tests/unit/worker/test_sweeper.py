@@ -10,11 +10,13 @@ import pytest
 from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.idempotency import Idempotency, sweep_notes
 from s2edit_jobs.record import JobState
+from s2edit_jobs.uploads import SWEEP_AFTER_S, Uploads
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, Shop, wait_until
 from worker import sweeper
 from worker.sweeper import SWEEP_S, Sweeper, sweep
 
 LIFE_S = 7 * 24 * 3600
+NOW = time.time()
 
 
 def keyed(shop: Shop, key: str, *, age_s: float) -> str:
@@ -66,6 +68,16 @@ def test_a_note_that_is_damaged_goes_and_one_that_has_gone_meanwhile_is_no_matte
     monkeypatch.setattr(shop.artifacts, "list", lambda _: iter([place, gone]))
     assert sweep_notes(shop.artifacts, older_than_s=LIFE_S) == 1
     assert place not in shop.artifacts.objects
+
+
+def test_uploads_that_have_ended_go_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    life_s = shop.services.settings.upload_life_s
+    for age_s in (0.0, life_s - 60, life_s + SWEEP_AFTER_S + 60):
+        monkeypatch.setattr("s2edit_jobs.uploads.time.time", lambda age_s=age_s: NOW - age_s)
+        Uploads(shop.services).announce(ANN, media_type="image/png", size_bytes=9, sha256=None)
+    monkeypatch.setattr("s2edit_jobs.uploads.time.time", lambda: NOW)
+    assert sweep(shop.services) == 1
+    assert len(list(shop.artifacts.list(f"{ANN.prefix}uploads/"))) == 2
 
 
 def test_a_sweeper_goes_on_after_a_round_that_failed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,211 @@
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.problem import Problem
+from ...models.token import Token
+from ...models.token_request import TokenRequest
+from ...types import UNSET, Response, Unset
+
+
+def _get_kwargs(
+    *,
+    body: TokenRequest,
+    s2_edit_user: str | Unset = UNSET,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(s2_edit_user, Unset):
+        headers["S2Edit-User"] = s2_edit_user
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/tokens",
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Problem | Token:
+    if response.status_code == 201:
+        response_201 = Token.from_dict(response.json())
+
+        return response_201
+
+    if response.status_code == 401:
+        response_401 = Problem.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Problem.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 429:
+        response_429 = Problem.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 503:
+        response_503 = Problem.from_dict(response.json())
+
+        return response_503
+
+    response_default = Problem.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Problem | Token]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient,
+    body: TokenRequest,
+    s2_edit_user: str | Unset = UNSET,
+) -> Response[Problem | Token]:
+    """Get a token for a device
+
+     For the user of `S2Edit-User`, whom the token can't change. It ends with its time, its budget, or
+    the key that got it.
+
+    Args:
+        s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
+            token's user, or `default`
+        body (TokenRequest): What a device shall be able to do.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Problem | Token]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+        s2_edit_user=s2_edit_user,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    *,
+    client: AuthenticatedClient,
+    body: TokenRequest,
+    s2_edit_user: str | Unset = UNSET,
+) -> Problem | Token | None:
+    """Get a token for a device
+
+     For the user of `S2Edit-User`, whom the token can't change. It ends with its time, its budget, or
+    the key that got it.
+
+    Args:
+        s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
+            token's user, or `default`
+        body (TokenRequest): What a device shall be able to do.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Problem | Token
+    """
+
+    return sync_detailed(
+        client=client,
+        body=body,
+        s2_edit_user=s2_edit_user,
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient,
+    body: TokenRequest,
+    s2_edit_user: str | Unset = UNSET,
+) -> Response[Problem | Token]:
+    """Get a token for a device
+
+     For the user of `S2Edit-User`, whom the token can't change. It ends with its time, its budget, or
+    the key that got it.
+
+    Args:
+        s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
+            token's user, or `default`
+        body (TokenRequest): What a device shall be able to do.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Problem | Token]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+        s2_edit_user=s2_edit_user,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient,
+    body: TokenRequest,
+    s2_edit_user: str | Unset = UNSET,
+) -> Problem | Token | None:
+    """Get a token for a device
+
+     For the user of `S2Edit-User`, whom the token can't change. It ends with its time, its budget, or
+    the key that got it.
+
+    Args:
+        s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
+            token's user, or `default`
+        body (TokenRequest): What a device shall be able to do.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Problem | Token
+    """
+
+    return (
+        await asyncio_detailed(
+            client=client,
+            body=body,
+            s2_edit_user=s2_edit_user,
+        )
+    ).parsed

@@ -1,0 +1,105 @@
+"""Contains all the data models used in inputs/outputs"""
+
+from .attribute import Attribute
+from .attribute_form import AttributeForm
+from .attribute_form_preset import AttributeFormPreset
+from .attribute_page import AttributePage
+from .consent import Consent
+from .dry_run import DryRun
+from .dry_run_learning import DryRunLearning
+from .edit import Edit
+from .edit_document import EditDocument
+from .edit_document_preset_type_0 import EditDocumentPresetType0
+from .edit_error import EditError
+from .edit_form import EditForm
+from .edit_form_preset import EditFormPreset
+from .edit_kind import EditKind
+from .edit_page import EditPage
+from .edit_phase_type_0 import EditPhaseType0
+from .export import Export
+from .health import Health
+from .identity import Identity
+from .identity_form import IdentityForm
+from .identity_form_preset import IdentityFormPreset
+from .identity_page import IdentityPage
+from .import_form import ImportForm
+from .job_state import JobState
+from .key_set import KeySet
+from .key_set_keys_item import KeySetKeysItem
+from .link import Link
+from .list_edits_kind_type_0 import ListEditsKindType0
+from .post_form import PostForm
+from .post_form_fields import PostFormFields
+from .problem import Problem
+from .problem_detail import ProblemDetail
+from .progress_view import ProgressView
+from .progress_view_phase import ProgressViewPhase
+from .put_request import PutRequest
+from .put_request_headers import PutRequestHeaders
+from .receipt import Receipt
+from .receipt_erased import ReceiptErased
+from .report import Report
+from .report_values import ReportValues
+from .token import Token
+from .token_request import TokenRequest
+from .token_request_scopes_type_0_item import TokenRequestScopesType0Item
+from .upload_request import UploadRequest
+from .upload_request_media_type import UploadRequestMediaType
+from .upload_view import UploadView
+from .upload_view_state import UploadViewState
+from .webhook_data import WebhookData
+from .webhook_data_state import WebhookDataState
+from .webhook_message import WebhookMessage
+
+__all__ = (
+    "Attribute",
+    "AttributeForm",
+    "AttributeFormPreset",
+    "AttributePage",
+    "Consent",
+    "DryRun",
+    "DryRunLearning",
+    "Edit",
+    "EditDocument",
+    "EditDocumentPresetType0",
+    "EditError",
+    "EditForm",
+    "EditFormPreset",
+    "EditKind",
+    "EditPage",
+    "EditPhaseType0",
+    "Export",
+    "Health",
+    "Identity",
+    "IdentityForm",
+    "IdentityFormPreset",
+    "IdentityPage",
+    "ImportForm",
+    "JobState",
+    "KeySet",
+    "KeySetKeysItem",
+    "Link",
+    "ListEditsKindType0",
+    "PostForm",
+    "PostFormFields",
+    "Problem",
+    "ProblemDetail",
+    "ProgressView",
+    "ProgressViewPhase",
+    "PutRequest",
+    "PutRequestHeaders",
+    "Receipt",
+    "ReceiptErased",
+    "Report",
+    "ReportValues",
+    "Token",
+    "TokenRequest",
+    "TokenRequestScopesType0Item",
+    "UploadRequest",
+    "UploadRequestMediaType",
+    "UploadView",
+    "UploadViewState",
+    "WebhookData",
+    "WebhookDataState",
+    "WebhookMessage",
+)

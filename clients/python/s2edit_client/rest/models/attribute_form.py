@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+
+from .. import types
+from ..models.attribute_form_preset import AttributeFormPreset
+from ..types import UNSET, File, FileTypes, Unset
+
+T = TypeVar("T", bound="AttributeForm")
+
+
+@_attrs_define
+class AttributeForm:
+    """The parts of `POST /attributes`: a makeup, a hat, a hairstyle that any identity may wear.
+
+    Attributes:
+        prompt (str): What the photo shows, with a placeholder before the word for the attribute. It is a capital in
+            brackets, then letters or digits: `[A]`, `[Makeup]`; `[I]` names identities
+        image (File | Unset): The photo: PNG, JPEG or WebP, at most 40 megapixels
+        mask (File | Unset): Where it is seen: white inside, black outside, of the photo's frame
+        preset (AttributeFormPreset | Unset): As of an edit; default `balanced`
+        seed (int | Unset): 0 to 2⁶³ − 1; default 0
+        deadline_s (float | Unset): Seconds from now after which it is no longer wanted
+        webhook_url (str | Unset): https:// address that is told when the learning is over, as of an edit
+        consent (str | Unset): That the person in the photo agrees to its use, in your words; kept with the request and
+            with an identity
+        name (str | Unset): For people; that of the first learning stays
+    """
+
+    prompt: str
+    image: File | Unset = UNSET
+    mask: File | Unset = UNSET
+    preset: AttributeFormPreset | Unset = UNSET
+    seed: int | Unset = UNSET
+    deadline_s: float | Unset = UNSET
+    webhook_url: str | Unset = UNSET
+    consent: str | Unset = UNSET
+    name: str | Unset = UNSET
+
+    def to_dict(self) -> dict[str, Any]:
+        prompt = self.prompt
+
+        image: FileTypes | Unset = UNSET
+        if not isinstance(self.image, Unset):
+            image = self.image.to_tuple()
+
+        mask: FileTypes | Unset = UNSET
+        if not isinstance(self.mask, Unset):
+            mask = self.mask.to_tuple()
+
+        preset: str | Unset = UNSET
+        if not isinstance(self.preset, Unset):
+            preset = self.preset.value
+
+        seed = self.seed
+
+        deadline_s = self.deadline_s
+
+        webhook_url = self.webhook_url
+
+        consent = self.consent
+
+        name = self.name
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "prompt": prompt,
+            }
+        )
+        if image is not UNSET:
+            field_dict["image"] = image
+        if mask is not UNSET:
+            field_dict["mask"] = mask
+        if preset is not UNSET:
+            field_dict["preset"] = preset
+        if seed is not UNSET:
+            field_dict["seed"] = seed
+        if deadline_s is not UNSET:
+            field_dict["deadline_s"] = deadline_s
+        if webhook_url is not UNSET:
+            field_dict["webhook_url"] = webhook_url
+        if consent is not UNSET:
+            field_dict["consent"] = consent
+        if name is not UNSET:
+            field_dict["name"] = name
+
+        return field_dict
+
+    def to_multipart(self) -> types.RequestFiles:
+        files: types.RequestFiles = []
+
+        files.append(("prompt", (None, str(self.prompt).encode(), "text/plain")))
+
+        if not isinstance(self.image, Unset):
+            files.append(("image", self.image.to_tuple()))
+
+        if not isinstance(self.mask, Unset):
+            files.append(("mask", self.mask.to_tuple()))
+
+        if not isinstance(self.preset, Unset):
+            files.append(("preset", (None, str(self.preset.value).encode(), "text/plain")))
+
+        if not isinstance(self.seed, Unset):
+            files.append(("seed", (None, str(self.seed).encode(), "text/plain")))
+
+        if not isinstance(self.deadline_s, Unset):
+            files.append(("deadline_s", (None, str(self.deadline_s).encode(), "text/plain")))
+
+        if not isinstance(self.webhook_url, Unset):
+            files.append(("webhook_url", (None, str(self.webhook_url).encode(), "text/plain")))
+
+        if not isinstance(self.consent, Unset):
+            files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
+
+        if not isinstance(self.name, Unset):
+            files.append(("name", (None, str(self.name).encode(), "text/plain")))
+
+        return files
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        prompt = d.pop("prompt")
+
+        _image = d.pop("image", UNSET)
+        image: File | Unset
+        if isinstance(_image, Unset):
+            image = UNSET
+        else:
+            image = File(payload=BytesIO(_image))
+
+        _mask = d.pop("mask", UNSET)
+        mask: File | Unset
+        if isinstance(_mask, Unset):
+            mask = UNSET
+        else:
+            mask = File(payload=BytesIO(_mask))
+
+        _preset = d.pop("preset", UNSET)
+        preset: AttributeFormPreset | Unset
+        if isinstance(_preset, Unset):
+            preset = UNSET
+        else:
+            preset = AttributeFormPreset(_preset)
+
+        seed = d.pop("seed", UNSET)
+
+        deadline_s = d.pop("deadline_s", UNSET)
+
+        webhook_url = d.pop("webhook_url", UNSET)
+
+        consent = d.pop("consent", UNSET)
+
+        name = d.pop("name", UNSET)
+
+        attribute_form = cls(
+            prompt=prompt,
+            image=image,
+            mask=mask,
+            preset=preset,
+            seed=seed,
+            deadline_s=deadline_s,
+            webhook_url=webhook_url,
+            consent=consent,
+            name=name,
+        )
+
+        return attribute_form

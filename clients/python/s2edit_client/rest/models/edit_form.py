@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+
+from .. import types
+from ..models.edit_form_preset import EditFormPreset
+from ..types import UNSET, File, FileTypes, Unset
+
+T = TypeVar("T", bound="EditForm")
+
+
+@_attrs_define
+class EditForm:
+    """The parts of `POST /edits`.
+
+    Attributes:
+        prompt (str): What the picture shall show
+        source_prompt (str | Unset): What the photo shows now. Left out: the identity's, else “a photo of a <subject>”
+        subject (str | Unset): The word of both prompts that names the person. Left out: the identity's, else searched
+            for
+        identity (str | Unset): A learned identity, from a former edit's `identity`
+        attributes (list[str] | Unset): Ids of learned attributes, one part each, at most 4: the prompt holds the
+            placeholder of each, as in “a woman with [A] makeup”. They act where the edit may change the photo
+        parent (str | Unset): A former edit to go on from: its result is the photo, its identity and its mask are used
+            again, and its prompt is the source prompt, each unless given here. `image` is left out
+        preset (EditFormPreset | Unset): `balanced` (default), `paper` (null-text as published, slow) or `instant`
+            (fewer steps)
+        steps (int | Unset): Denoising steps, 2 to 999. Left out: the preset's
+        guidance_scale (float | Unset): How strongly the prompt pulls, 1 to 30. Left out: what the model recommends
+        seed (int | Unset): Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
+        consent (str | Unset): That the person in the photo agrees to being learned and edited, in your words; kept with
+            the identity
+        identity_life_s (float | Unset): Seconds after which the identity that is learned is erased
+        variants (int | Unset): Pictures, 1 to 8; default 1. The first is the edit itself, the others start from the
+            same inversion with noise that is partly drawn anew, by the seeds that follow
+        deadline_s (float | Unset): Seconds from now after which the edit is no longer wanted; it then fails with
+            `deadline_exceeded`
+        webhook_url (str | Unset): https:// address that is told, at least once, when the edit is over; by the Standard
+            Webhooks rules
+        dry_run (bool | Unset): Check everything, say what would be done and how long it may take, and keep nothing
+            Default: False.
+        image (File | Unset): The photo: PNG, JPEG or WebP, at most 40 megapixels. Left out where `identity` is given
+        mask (File | Unset): The person's region: white inside, black outside, of the photo's frame. Left out where
+            `identity` is given
+        edit_mask (File | Unset): What may change, drawn like `mask`. Left out: the mask, grown a little
+    """
+
+    prompt: str
+    source_prompt: str | Unset = UNSET
+    subject: str | Unset = UNSET
+    identity: str | Unset = UNSET
+    attributes: list[str] | Unset = UNSET
+    parent: str | Unset = UNSET
+    preset: EditFormPreset | Unset = UNSET
+    steps: int | Unset = UNSET
+    guidance_scale: float | Unset = UNSET
+    seed: int | Unset = UNSET
+    consent: str | Unset = UNSET
+    identity_life_s: float | Unset = UNSET
+    variants: int | Unset = UNSET
+    deadline_s: float | Unset = UNSET
+    webhook_url: str | Unset = UNSET
+    dry_run: bool | Unset = False
+    image: File | Unset = UNSET
+    mask: File | Unset = UNSET
+    edit_mask: File | Unset = UNSET
+
+    def to_dict(self) -> dict[str, Any]:
+        prompt = self.prompt
+
+        source_prompt = self.source_prompt
+
+        subject = self.subject
+
+        identity = self.identity
+
+        attributes: list[str] | Unset = UNSET
+        if not isinstance(self.attributes, Unset):
+            attributes = self.attributes
+
+        parent = self.parent
+
+        preset: str | Unset = UNSET
+        if not isinstance(self.preset, Unset):
+            preset = self.preset.value
+
+        steps = self.steps
+
+        guidance_scale = self.guidance_scale
+
+        seed = self.seed
+
+        consent = self.consent
+
+        identity_life_s = self.identity_life_s
+
+        variants = self.variants
+
+        deadline_s = self.deadline_s
+
+        webhook_url = self.webhook_url
+
+        dry_run = self.dry_run
+
+        image: FileTypes | Unset = UNSET
+        if not isinstance(self.image, Unset):
+            image = self.image.to_tuple()
+
+        mask: FileTypes | Unset = UNSET
+        if not isinstance(self.mask, Unset):
+            mask = self.mask.to_tuple()
+
+        edit_mask: FileTypes | Unset = UNSET
+        if not isinstance(self.edit_mask, Unset):
+            edit_mask = self.edit_mask.to_tuple()
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "prompt": prompt,
+            }
+        )
+        if source_prompt is not UNSET:
+            field_dict["source_prompt"] = source_prompt
+        if subject is not UNSET:
+            field_dict["subject"] = subject
+        if identity is not UNSET:
+            field_dict["identity"] = identity
+        if attributes is not UNSET:
+            field_dict["attributes"] = attributes
+        if parent is not UNSET:
+            field_dict["parent"] = parent
+        if preset is not UNSET:
+            field_dict["preset"] = preset
+        if steps is not UNSET:
+            field_dict["steps"] = steps
+        if guidance_scale is not UNSET:
+            field_dict["guidance_scale"] = guidance_scale
+        if seed is not UNSET:
+            field_dict["seed"] = seed
+        if consent is not UNSET:
+            field_dict["consent"] = consent
+        if identity_life_s is not UNSET:
+            field_dict["identity_life_s"] = identity_life_s
+        if variants is not UNSET:
+            field_dict["variants"] = variants
+        if deadline_s is not UNSET:
+            field_dict["deadline_s"] = deadline_s
+        if webhook_url is not UNSET:
+            field_dict["webhook_url"] = webhook_url
+        if dry_run is not UNSET:
+            field_dict["dry_run"] = dry_run
+        if image is not UNSET:
+            field_dict["image"] = image
+        if mask is not UNSET:
+            field_dict["mask"] = mask
+        if edit_mask is not UNSET:
+            field_dict["edit_mask"] = edit_mask
+
+        return field_dict
+
+    def to_multipart(self) -> types.RequestFiles:
+        files: types.RequestFiles = []
+
+        files.append(("prompt", (None, str(self.prompt).encode(), "text/plain")))
+
+        if not isinstance(self.source_prompt, Unset):
+            files.append(("source_prompt", (None, str(self.source_prompt).encode(), "text/plain")))
+
+        if not isinstance(self.subject, Unset):
+            files.append(("subject", (None, str(self.subject).encode(), "text/plain")))
+
+        if not isinstance(self.identity, Unset):
+            files.append(("identity", (None, str(self.identity).encode(), "text/plain")))
+
+        if not isinstance(self.attributes, Unset):
+            for attributes_item_element in self.attributes:
+                files.append(("attributes", (None, str(attributes_item_element).encode(), "text/plain")))
+
+        if not isinstance(self.parent, Unset):
+            files.append(("parent", (None, str(self.parent).encode(), "text/plain")))
+
+        if not isinstance(self.preset, Unset):
+            files.append(("preset", (None, str(self.preset.value).encode(), "text/plain")))
+
+        if not isinstance(self.steps, Unset):
+            files.append(("steps", (None, str(self.steps).encode(), "text/plain")))
+
+        if not isinstance(self.guidance_scale, Unset):
+            files.append(("guidance_scale", (None, str(self.guidance_scale).encode(), "text/plain")))
+
+        if not isinstance(self.seed, Unset):
+            files.append(("seed", (None, str(self.seed).encode(), "text/plain")))
+
+        if not isinstance(self.consent, Unset):
+            files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
+
+        if not isinstance(self.identity_life_s, Unset):
+            files.append(("identity_life_s", (None, str(self.identity_life_s).encode(), "text/plain")))
+
+        if not isinstance(self.variants, Unset):
+            files.append(("variants", (None, str(self.variants).encode(), "text/plain")))
+
+        if not isinstance(self.deadline_s, Unset):
+            files.append(("deadline_s", (None, str(self.deadline_s).encode(), "text/plain")))
+
+        if not isinstance(self.webhook_url, Unset):
+            files.append(("webhook_url", (None, str(self.webhook_url).encode(), "text/plain")))
+
+        if not isinstance(self.dry_run, Unset):
+            files.append(("dry_run", (None, str(self.dry_run).encode(), "text/plain")))
+
+        if not isinstance(self.image, Unset):
+            files.append(("image", self.image.to_tuple()))
+
+        if not isinstance(self.mask, Unset):
+            files.append(("mask", self.mask.to_tuple()))
+
+        if not isinstance(self.edit_mask, Unset):
+            files.append(("edit_mask", self.edit_mask.to_tuple()))
+
+        return files
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        prompt = d.pop("prompt")
+
+        source_prompt = d.pop("source_prompt", UNSET)
+
+        subject = d.pop("subject", UNSET)
+
+        identity = d.pop("identity", UNSET)
+
+        attributes = cast(list[str], d.pop("attributes", UNSET))
+
+        parent = d.pop("parent", UNSET)
+
+        _preset = d.pop("preset", UNSET)
+        preset: EditFormPreset | Unset
+        if isinstance(_preset, Unset):
+            preset = UNSET
+        else:
+            preset = EditFormPreset(_preset)
+
+        steps = d.pop("steps", UNSET)
+
+        guidance_scale = d.pop("guidance_scale", UNSET)
+
+        seed = d.pop("seed", UNSET)
+
+        consent = d.pop("consent", UNSET)
+
+        identity_life_s = d.pop("identity_life_s", UNSET)
+
+        variants = d.pop("variants", UNSET)
+
+        deadline_s = d.pop("deadline_s", UNSET)
+
+        webhook_url = d.pop("webhook_url", UNSET)
+
+        dry_run = d.pop("dry_run", UNSET)
+
+        _image = d.pop("image", UNSET)
+        image: File | Unset
+        if isinstance(_image, Unset):
+            image = UNSET
+        else:
+            image = File(payload=BytesIO(_image))
+
+        _mask = d.pop("mask", UNSET)
+        mask: File | Unset
+        if isinstance(_mask, Unset):
+            mask = UNSET
+        else:
+            mask = File(payload=BytesIO(_mask))
+
+        _edit_mask = d.pop("edit_mask", UNSET)
+        edit_mask: File | Unset
+        if isinstance(_edit_mask, Unset):
+            edit_mask = UNSET
+        else:
+            edit_mask = File(payload=BytesIO(_edit_mask))
+
+        edit_form = cls(
+            prompt=prompt,
+            source_prompt=source_prompt,
+            subject=subject,
+            identity=identity,
+            attributes=attributes,
+            parent=parent,
+            preset=preset,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            seed=seed,
+            consent=consent,
+            identity_life_s=identity_life_s,
+            variants=variants,
+            deadline_s=deadline_s,
+            webhook_url=webhook_url,
+            dry_run=dry_run,
+            image=image,
+            mask=mask,
+            edit_mask=edit_mask,
+        )
+
+        return edit_form

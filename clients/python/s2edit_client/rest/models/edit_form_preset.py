@@ -1,0 +1,10 @@
+from enum import StrEnum
+
+
+class EditFormPreset(StrEnum):
+    BALANCED = "balanced"
+    INSTANT = "instant"
+    PAPER = "paper"
+
+    def __str__(self) -> str:
+        return str(self.value)

@@ -1,0 +1,10 @@
+from enum import StrEnum
+
+
+class EditKind(StrEnum):
+    ATTRIBUTE = "attribute"
+    EDIT = "edit"
+    IDENTITY = "identity"
+
+    def __str__(self) -> str:
+        return str(self.value)

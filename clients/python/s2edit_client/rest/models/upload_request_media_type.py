@@ -1,0 +1,10 @@
+from enum import StrEnum
+
+
+class UploadRequestMediaType(StrEnum):
+    IMAGEJPEG = "image/jpeg"
+    IMAGEPNG = "image/png"
+    IMAGEWEBP = "image/webp"
+
+    def __str__(self) -> str:
+        return str(self.value)

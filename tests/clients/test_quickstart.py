@@ -1,0 +1,68 @@
+"""The README's quickstart, as it is printed, against a running service. Where the printed port is taken, the port is another."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from s2edit_jobs.settings import ROOT
+from tests.clients.conftest import PRINTED_PORT, Live, node
+
+SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Quickstart\n")[2].partition("\n##")[0]
+BLOCKS = [(language, code) for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", SECTION, re.DOTALL | re.MULTILINE)]
+
+
+def printed(language: str, live: Live) -> list[str]:
+    found = [code.replace(f"http://127.0.0.1:{PRINTED_PORT}", live.url) for tag, code in BLOCKS if tag == language]
+    assert found
+    return found
+
+
+def said(*command: str, live: Live) -> str:
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=live.folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_service_is_started_first(live: Live) -> None:
+    assert printed("", live)[0] == ".venv/bin/s2edit up\n"
+
+
+def test_by_curl(live: Live) -> None:
+    """The blocks one after the other in one terminal."""
+    picture = live.folder / "red-hair.png"
+    answer = json.loads(said("bash", "-euo", "pipefail", "-c", "\n".join(printed("", live)[1:]), live=live))
+    further = httpx.get(f"{live.url}/edits/{answer['id']}", headers={"Prefer": "wait=60"}).json()
+    assert further["state"] == "succeeded"
+    assert further["report"]["values"]["learning_steps"] == 0
+    edits = httpx.get(f"{live.url}/edits", params={"identity": further["identity"]}).json()["items"]
+    assert picture.read_bytes() in [httpx.get(edit["result"]["url"]).content for edit in edits[1:]]
+    picture.unlink()
+
+
+@pytest.mark.timeout(600)  # building the package asks a package index for its build backend
+def test_by_python(live: Live) -> None:
+    (install,) = re.findall(r"`(\.venv/bin/pip install [^`]*)`", SECTION)
+    said("bash", "-c", install, live=live)
+    (code,) = printed("python", live)
+    assert said(".venv/bin/python", "-c", code, live=live)
+    picture = live.folder / "red-hair.png"
+    assert picture.read_bytes()
+    picture.unlink()
+
+
+def test_by_fetch(live: Live) -> None:
+    """In Node, whose fetch, FormData and File are the browsers'; what else a page has it is given."""
+    (code,) = printed("js", live)
+    url = node("--import", Path(__file__).with_name("page.mjs"), "--input-type=module", "--eval", code, cwd=live.folder).strip()
+    assert url.startswith(live.url)
+    answer = httpx.get(url)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/png"

@@ -1,0 +1,261 @@
+"""The engine of test mode: no model, no torch. What it makes depends on inputs and seed alone, and shows that it is a test's.
+
+It takes what the real engine takes, refuses what that refuses of pictures and prompts, and goes through the same phases. The
+picture is the photo with what may change under a colour, which prompt and seed decide, and the word TEST. The concept is a file
+like others, of a model that no live service has. Neither carries content credentials: no model has edited anything.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import hashlib
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from safetensors.numpy import save
+
+from s2edit_core import report
+from s2edit_core.errors import ArtifactMismatch, OptionInvalid
+from s2edit_core.pictures import decode_mask, decode_photo, encode_png, grown, inside_of
+from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
+from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
+from s2edit_core.spec import CONCEPT_FORMAT, PLACEHOLDER, EditRequest, LearningRequest, Phase, Progress
+from s2edit_jobs.concept_files import about_of
+from s2edit_jobs.model_facts import ModelFacts, of_test_mode
+from s2edit_jobs.testmode import wishes_in
+from worker.engine import Edited, EditInputs, Made
+
+MODEL = "test mode"
+WORD = "TEST"
+STEPS = 5
+"""Of each phase, at least."""
+STEP_S = 0.1
+"""The longest step: as soon as that a wish to cancel is heard."""
+SHARE = 0.5
+"""How much of the region is the colour's, the rest the photo's."""
+_drawing = threading.Lock()
+"""A photo may be large, and the worker's memory is the live edits': one at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One edit under way."""
+
+    plan: EditPlan
+    prompts: ResolvedPrompts
+    worn: dict[str, dict[str, Any]]  # by placeholder, what is said of each attribute
+
+
+class ModelessEngine:
+    """`facts` are the live model's, whose words it knows people by. May be used from several threads at a time."""
+
+    def __init__(self, facts: ModelFacts) -> None:
+        self.facts = of_test_mode(facts)
+
+    def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
+        photo = decode_photo(inputs.image)
+        decode_mask(inputs.mask, photo.size)
+        return self._learned_id(request, inputs, resolve_reference(request, self.facts.subjects))
+
+    def learn(
+        self,
+        request: LearningRequest,
+        inputs: EditInputs,
+        *,
+        checkpoint: bytes | None = None,  # noqa: ARG002  it makes none
+        check: Callable[[], None] | None = None,  # noqa: ARG002  its steps are short
+    ) -> Generator[Progress | Made, None, dict[str, Any]]:
+        reference, wishes = resolve_reference(request, self.facts.subjects), wishes_in(request.prompt)
+        concept_id = self._learned_id(request, inputs, reference)
+        yield from _phase("learning", wishes.lasts_s)
+        wishes.check_fate()
+        facts = self._facts(reference, request.seed)
+        yield Made(
+            "concept",
+            concept_id,
+            self._concept(reference, facts, inputs),
+            reference.prompt,
+            reference.subject,
+            placeholder=reference.placeholder,
+        )
+        return self._common({"learning": wishes.lasts_s}, {name: getattr(inputs, name) for name in ("image", "mask")}) | {
+            "concept_id": concept_id,
+            "concept": facts,
+        }
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        return self._begin(request, inputs).plan
+
+    def edit(
+        self,
+        request: EditRequest,
+        inputs: EditInputs,
+        *,
+        concept: bytes | None,
+        inversion: bytes | None,
+        checkpoint: bytes | None = None,  # noqa: ARG002
+        check: Callable[[], None] | None = None,  # noqa: ARG002
+    ) -> Generator[Progress | Made, None, Edited]:
+        """All that is slow is so while editing: what others may wait for, the learning, never is."""
+        run, wishes = self._begin(request, inputs), wishes_in(request.prompt)
+        reference = ResolvedReference(run.prompts.source, run.prompts.subject, PLACEHOLDER)
+        if concept is None:
+            yield from _phase("learning", 0.0)
+            concept = self._concept(reference, self._facts(reference, request.seed), inputs)
+            yield Made("concept", run.plan.concept_id, concept, run.prompts.source, run.prompts.subject)
+        learned = self._about(concept)["facts"]
+        inverted = f"{MODEL} {run.plan.inversion_id}".encode()
+        if inversion is None:
+            yield from _phase("inverting", 0.0)
+            yield Made("inversion", run.plan.inversion_id, inverted)
+        elif inversion != inverted:
+            raise ArtifactMismatch("the inversion was not made in test mode")
+        yield from _phase("editing", wishes.lasts_s)
+        wishes.check_fate()
+        yield Progress("finishing", 0, 1)
+        with _drawing:
+            made, measures = _draw(request, run.prompts.target, inputs)
+        told = self._told(request, run, learned, inputs, wishes.lasts_s) | measures[0] | {"variants": measures[1:]}
+        return Edited(made[0], told, tuple(made[1:]))
+
+    def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
+        abouts = [self._about(data) for data in inputs.attributes]
+        prompts = resolve_prompts(request, self.facts.subjects, [(about["placeholder"], about["subject"]) for about in abouts])
+        photo = decode_photo(inputs.image)
+        decode_mask(inputs.mask, photo.size)
+        if inputs.edit_mask is not None:
+            decode_mask(inputs.edit_mask, photo.size, "edit_mask")
+        plan = plan_edit(
+            request,
+            image=inputs.image,
+            mask=inputs.mask,
+            model=self.facts.fingerprint,
+            source_prompt=prompts.source,
+            subject=prompts.subject,
+            crop=(0, 0, *photo.size),
+            attribute_words=self.facts.attribute_words,
+        )
+        return _Run(plan, prompts, {about["placeholder"]: about["facts"] for about in abouts})
+
+    def _learned_id(self, request: LearningRequest, inputs: EditInputs, reference: ResolvedReference) -> str:
+        return plan_learning(
+            request,
+            image=inputs.image,
+            mask=inputs.mask,
+            model=self.facts.fingerprint,
+            reference=reference,
+            attribute_words=self.facts.attribute_words,
+            subjects=self.facts.subjects,
+        )
+
+    def _facts(self, reference: ResolvedReference, seed: int) -> dict[str, Any]:
+        """What is said of a concept, as of one that was learned in no steps."""
+        return {
+            "subject": reference.subject,
+            "prompt": reference.prompt,
+            "seed": seed,
+            "steps": 0,
+            "loss_end": 0.0,
+            "max_abs_cosine_to_bank": 0.0,
+            "mean_abs_cosine_to_bank": 0.0,
+        }
+
+    def _concept(self, reference: ResolvedReference, facts: dict[str, Any], inputs: EditInputs) -> bytes:
+        """A token that the pictures decide, and no changes of keys and values."""
+        seen = np.frombuffer(hashlib.sha256(inputs.image + inputs.mask).digest(), np.uint8)
+        token = np.resize(seen, self.facts.width).astype(np.float32) / 255
+        about = {
+            "format": CONCEPT_FORMAT,
+            "fingerprint": self.facts.fingerprint,
+            "facts": facts,
+            "placeholder": reference.placeholder,
+            "subject": reference.subject,
+        }
+        return save({"token": token}, metadata={"s2edit": json.dumps(about, sort_keys=True)})
+
+    def _about(self, concept: bytes) -> dict[str, Any]:
+        """What a concept's file says. Raises `ArtifactMismatch` for one that was not made here."""
+        try:
+            about = about_of(concept)
+        except OptionInvalid as error:
+            raise ArtifactMismatch(str(error)) from error
+        if (about.get("format"), about.get("fingerprint")) != (CONCEPT_FORMAT, self.facts.fingerprint):
+            raise ArtifactMismatch("the concept was not made in test mode")
+        return about
+
+    def _told(self, request: EditRequest, run: _Run, facts: dict[str, Any], inputs: EditInputs, slow_s: float) -> dict[str, Any]:
+        preset = request.resolve()
+        files = {name: data for name in ("image", "mask", "edit_mask") if (data := getattr(inputs, name)) is not None}
+        seconds = {"preparing": 0.0, "learning": 0.0, "inverting": 0.0, "editing": slow_s, "finishing": 0.0, "total": slow_s}
+        return self._common(seconds, files) | {
+            "concept_id": run.plan.concept_id,
+            "inversion_id": run.plan.inversion_id,
+            "concept": facts,
+            "inversion": {
+                "canvas": digest(inputs.image + inputs.mask)[:32],
+                "prompt": run.prompts.source,
+                "concept": run.plan.concept_id.removeprefix("c_"),
+                "tier": preset.inversion.tier,
+                "steps": preset.steps,
+            },
+            "source_prompt": run.prompts.source,
+            "prompt": run.prompts.target,
+            "subject": run.prompts.subject,
+            "preset": preset.name,
+            "guidance_scale": preset.guidance_scale,
+            "seed": request.seed,
+            "attributes": run.worn,
+            "leakage": dict.fromkeys((PLACEHOLDER, *run.worn), 0.0),
+            "provenance": None,
+        }
+
+    def _common(self, seconds: dict[str, float], files: dict[str, bytes]) -> dict[str, Any]:
+        return {
+            "test": True,
+            "seconds": seconds,
+            "learning_steps": 0,
+            "unet_evaluations": 0,
+            "inputs": {name: digest(data) for name, data in files.items()},
+            "model": {"name": MODEL, "fingerprint": self.facts.fingerprint},
+            "versions": report.versions(),
+        }
+
+
+def _phase(phase: Phase, lasts_s: float) -> Generator[Progress, None, None]:
+    steps = max(STEPS, math.ceil(lasts_s / STEP_S))
+    for step in range(1, steps + 1):
+        time.sleep(lasts_s / steps)
+        yield Progress(phase, step, steps)
+
+
+def _draw(request: EditRequest, prompt: str, inputs: EditInputs) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """The pictures as PNG, and what was changed in each."""
+    photo = decode_photo(inputs.image)
+    mask = decode_mask(inputs.mask, photo.size)
+    edit_mask = grown(mask) if inputs.edit_mask is None else decode_mask(inputs.edit_mask, photo.size, "edit_mask")
+    made, measures = [], []
+    for i in range(request.variants):
+        cause = "|".join([prompt, str((request.seed + i) % 2**63), *(digest(worn) for worn in inputs.attributes)])
+        result = tinted(photo, edit_mask, cause)
+        made.append(encode_png(result))
+        measures.append(report.changes(photo, result, result, edit_mask))
+    return made, measures
+
+
+def tinted(photo: Image.Image, edit_mask: Image.Image, cause: str) -> Image.Image:
+    """`photo` with the colour that `cause` leads to, and a word, inside `edit_mask`; outside not one pixel is changed."""
+    hue = int.from_bytes(hashlib.sha256(cause.encode()).digest()[:4]) / 2**32
+    colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.8, 0.9))
+    region = Image.fromarray((inside_of(edit_mask) * 255).astype(np.uint8))
+    left, top, right, bottom = region.getbbox() or (0, 0, *photo.size)
+    cover = Image.new("RGB", photo.size, colour)
+    font = ImageFont.load_default(size=max(8.0, (right - left) / len(WORD)))
+    ImageDraw.Draw(cover).text(((left + right) / 2, (top + bottom) / 2), WORD, fill="white", font=font, anchor="mm")
+    return Image.composite(Image.blend(photo, cover, SHARE), photo, region)
