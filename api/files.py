@@ -78,7 +78,17 @@ class Served(FileResponse):
         **responses(400, 403, 404),
         416: {**responses(416)[416], "headers": RANGE_HEADER},
     },
-    openapi_extra={"parameters": [{"name": "Range", "in": "header", "schema": {"type": "string"}, "example": "bytes=0-99"}]},
+    openapi_extra={
+        "parameters": [
+            {
+                "name": "Range",
+                "in": "header",
+                "description": "Which part of the file is wanted (RFC 9110)",
+                "schema": {"type": "string"},
+                "example": "bytes=0-99",
+            }
+        ]
+    },
 )
 def get_file(
     key: str,
@@ -110,7 +120,13 @@ def get_file(
     },
     openapi_extra={
         "parameters": [
-            {"name": "If-None-Match", "in": "header", "required": True, "schema": {"type": "string", "pattern": r"^\*$"}}
+            {
+                "name": "If-None-Match",
+                "in": "header",
+                "required": True,
+                "description": "`*`: only where nothing was sent yet; part of what was signed",
+                "schema": {"type": "string", "pattern": r"^\*$"},
+            }
         ],
         "requestBody": {"required": True, "content": dict.fromkeys(UPLOADED, BINARY)},
     },

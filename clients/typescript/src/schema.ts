@@ -288,6 +288,8 @@ export interface paths {
         /**
          * Announce a file
          * @description Send the bytes as the answer says, then name the upload's id in a `POST /edits` of JSON.
+         *
+         *     An upload is removed after a time, by default a day. Edits that have named it keep a copy of their own.
          */
         post: operations["createUpload"];
         delete?: never;
@@ -615,6 +617,7 @@ export interface components {
          *       "identity": null,
          *       "attribute": null,
          *       "parent": null,
+         *       "test": false,
          *       "result": null,
          *       "results": [],
          *       "report": null,
@@ -635,6 +638,7 @@ export interface components {
          *       "identity": "c_28e53ba2fe96501a6aa2e4a26de5553c",
          *       "attribute": null,
          *       "parent": null,
+         *       "test": false,
          *       "result": {
          *         "url": "https://s2edit.example.com/files/t/acme/u/ann/edits/e_01a20cdd974a71128ec3f808269cd504/result-1.png?expires=1795472751&signature=Zm9yIGRvY3VtZW50YXRpb24",
          *         "expires_at": "2026-11-23T22:25:51Z"
@@ -713,6 +717,11 @@ export interface components {
              * @description The edit whose result this one started from
              */
             parent: string | null;
+            /**
+             * Test
+             * @description Whether it was asked for with a test key: then no model has drawn the result
+             */
+            test: boolean;
             /** @description The edited photo, once the state is `succeeded` */
             result: components["schemas"]["Link"] | null;
             /**
@@ -881,6 +890,7 @@ export interface components {
          *           "identity": null,
          *           "attribute": null,
          *           "parent": null,
+         *           "test": false,
          *           "result": null,
          *           "results": [],
          *           "report": null,
@@ -1478,6 +1488,12 @@ export interface components {
              * @description That was learned; absent otherwise
              */
             attribute?: string | null;
+            /**
+             * Test
+             * @description True for what was asked for with a test key; absent otherwise
+             * @default false
+             */
+            test?: boolean;
             /** @description Absent unless the state is `failed` */
             error?: components["schemas"]["EditError"] | null;
         };
@@ -1654,7 +1670,20 @@ export interface components {
     responses: never;
     parameters: never;
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description Of this request, as logs have it */
+        "X-Request-Id": string;
+        /** @description The limits that hold for the caller; draft-ietf-httpapi-ratelimit-headers */
+        "RateLimit-Policy": string;
+        /** @description How they stand after this request */
+        RateLimit: string;
+        /** @description What is missing (RFC 6750) */
+        "WWW-Authenticate": string;
+        /** @description Seconds until the next try */
+        "Retry-After": string;
+        /** @description `true` where the key or token is for test mode; absent otherwise */
+        "S2Edit-Test": string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -1685,6 +1714,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description The next page, `rel=next`, if there is one */
                     Link?: string;
                     [name: string]: unknown;
@@ -1696,6 +1729,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1705,6 +1740,25 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1714,6 +1768,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1723,6 +1781,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1732,6 +1795,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1741,6 +1809,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1773,6 +1845,10 @@ export interface operations {
             /** @description With `dry_run`: what would be done */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1782,10 +1858,16 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description The sequence, quoted */
                     ETag?: string;
                     /** @description Seconds until the next question; absent once the edit is over */
                     "Retry-After"?: number;
+                    /** @description What of `Prefer` was heeded */
+                    "Preference-Applied"?: string;
                     /** @description Where to follow the edit */
                     Location?: string;
                     [name: string]: unknown;
@@ -1797,6 +1879,10 @@ export interface operations {
             /** @description The request can't be read */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1806,6 +1892,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1815,6 +1903,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1824,6 +1917,11 @@ export interface operations {
             /** @description The request meets another one */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1833,6 +1931,10 @@ export interface operations {
             /** @description The request is too large */
             413: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1842,6 +1944,24 @@ export interface operations {
             /** @description The request has the wrong content type */
             415: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1851,6 +1971,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1860,6 +1984,11 @@ export interface operations {
             /** @description Too many edits at once */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1869,6 +1998,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1878,6 +2012,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1908,10 +2046,16 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description The sequence, quoted */
                     ETag?: string;
                     /** @description Seconds until the next question; absent once the edit is over */
                     "Retry-After"?: number;
+                    /** @description What of `Prefer` was heeded */
+                    "Preference-Applied"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1921,10 +2065,16 @@ export interface operations {
             /** @description Nothing has changed */
             304: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description The sequence, quoted */
                     ETag?: string;
                     /** @description Seconds until the next question; absent once the edit is over */
                     "Retry-After"?: number;
+                    /** @description What of `Prefer` was heeded */
+                    "Preference-Applied"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1932,6 +2082,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1941,6 +2093,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1950,6 +2107,24 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1959,6 +2134,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1968,6 +2147,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1977,6 +2161,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1986,6 +2175,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2012,6 +2205,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2021,6 +2218,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2030,6 +2229,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2039,6 +2243,24 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2048,6 +2270,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2057,6 +2283,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2066,6 +2297,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2075,6 +2311,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2101,6 +2341,10 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description The sequence, quoted */
                     ETag?: string;
                     /** @description Seconds until the next question; absent once the edit is over */
@@ -2114,6 +2358,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2123,6 +2369,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2132,6 +2383,24 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2141,6 +2410,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2150,6 +2423,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2159,6 +2437,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2168,6 +2451,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2196,15 +2483,31 @@ export interface operations {
             /** @description `edit`: how it stands, as `GET /edits/{id}` shows it; its id is the sequence. `gap`: events between `after` and `next` can't be replayed any more. The stream ends when the edit is over */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    /** @description `no`: a proxy passes events on at once */
+                    "X-Accel-Buffering"?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": {
+                        /** @enum {unknown} */
+                        event?: "edit" | "gap";
+                        /** @description The sequence */
+                        id?: string;
+                        data?: string;
+                    } | string;
                 };
             };
             /** @description The edit is over and nothing is new: don't reconnect */
             204: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2212,6 +2515,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2221,6 +2526,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2230,6 +2540,24 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2239,6 +2567,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2248,6 +2580,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2257,6 +2594,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2266,6 +2608,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2294,6 +2640,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description The next page, `rel=next`, if there is one */
                     Link?: string;
                     [name: string]: unknown;
@@ -2305,6 +2655,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2314,6 +2666,25 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2323,6 +2694,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2332,6 +2707,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2341,6 +2721,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2350,6 +2735,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2364,6 +2753,8 @@ export interface operations {
             header?: {
                 /** @description Makes it safe to send the request again: the same key with the same form is the same learning */
                 "Idempotency-Key"?: string | null;
+                /** @description `wait=N`: hold the answer back for up to N seconds, at most 60, until the edit is over, or, with `If-None-Match`, until it has changed */
+                prefer?: string | null;
                 /** @description Whose edits and identities these are. Left out: the device token's user, or `default` */
                 "S2Edit-User"?: string;
             };
@@ -2379,10 +2770,16 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description The sequence, quoted */
                     ETag?: string;
                     /** @description Seconds until the next question; absent once the edit is over */
                     "Retry-After"?: number;
+                    /** @description What of `Prefer` was heeded */
+                    "Preference-Applied"?: string;
                     /** @description Where to follow the edit */
                     Location?: string;
                     [name: string]: unknown;
@@ -2394,6 +2791,10 @@ export interface operations {
             /** @description The request can't be read */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2403,6 +2804,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2412,6 +2815,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2421,6 +2829,11 @@ export interface operations {
             /** @description The request meets another one */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2430,6 +2843,10 @@ export interface operations {
             /** @description The request is too large */
             413: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2439,6 +2856,24 @@ export interface operations {
             /** @description The request has the wrong content type */
             415: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2448,6 +2883,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2457,6 +2896,11 @@ export interface operations {
             /** @description Too many edits at once */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2466,6 +2910,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2475,6 +2924,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2502,6 +2955,10 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description The identity */
                     Location?: string;
                     [name: string]: unknown;
@@ -2513,6 +2970,10 @@ export interface operations {
             /** @description The request can't be read */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2522,6 +2983,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2531,6 +2994,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2540,6 +3008,11 @@ export interface operations {
             /** @description The request meets another one */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2549,6 +3022,10 @@ export interface operations {
             /** @description The request is too large */
             413: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2558,6 +3035,24 @@ export interface operations {
             /** @description The request has the wrong content type */
             415: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2567,6 +3062,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2576,6 +3075,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2585,6 +3089,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2594,6 +3103,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2620,6 +3133,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2629,6 +3146,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2638,6 +3157,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2647,6 +3171,24 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2656,6 +3198,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2665,6 +3211,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2674,6 +3225,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2683,6 +3239,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2709,6 +3269,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2718,6 +3282,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2727,6 +3293,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2736,6 +3307,24 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2745,6 +3334,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2754,6 +3347,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2763,6 +3361,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2772,6 +3375,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2798,6 +3405,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2807,6 +3418,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2816,6 +3429,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2825,6 +3443,24 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2834,6 +3470,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2843,6 +3483,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2852,6 +3497,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2861,6 +3511,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2889,6 +3543,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description The next page, `rel=next`, if there is one */
                     Link?: string;
                     [name: string]: unknown;
@@ -2900,6 +3558,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2909,6 +3569,25 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2918,6 +3597,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2927,6 +3610,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2936,6 +3624,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2945,6 +3638,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2959,6 +3656,8 @@ export interface operations {
             header?: {
                 /** @description Makes it safe to send the request again: the same key with the same form is the same learning */
                 "Idempotency-Key"?: string | null;
+                /** @description `wait=N`: hold the answer back for up to N seconds, at most 60, until the edit is over, or, with `If-None-Match`, until it has changed */
+                prefer?: string | null;
                 /** @description Whose edits and identities these are. Left out: the device token's user, or `default` */
                 "S2Edit-User"?: string;
             };
@@ -2974,10 +3673,16 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description The sequence, quoted */
                     ETag?: string;
                     /** @description Seconds until the next question; absent once the edit is over */
                     "Retry-After"?: number;
+                    /** @description What of `Prefer` was heeded */
+                    "Preference-Applied"?: string;
                     /** @description Where to follow the edit */
                     Location?: string;
                     [name: string]: unknown;
@@ -2989,6 +3694,10 @@ export interface operations {
             /** @description The request can't be read */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2998,6 +3707,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3007,6 +3718,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3016,6 +3732,11 @@ export interface operations {
             /** @description The request meets another one */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3025,6 +3746,10 @@ export interface operations {
             /** @description The request is too large */
             413: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3034,6 +3759,24 @@ export interface operations {
             /** @description The request has the wrong content type */
             415: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3043,6 +3786,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3052,6 +3799,11 @@ export interface operations {
             /** @description Too many edits at once */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3061,6 +3813,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3070,6 +3827,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3096,6 +3857,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3105,6 +3870,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3114,6 +3881,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3123,6 +3895,24 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3132,6 +3922,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3141,6 +3935,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3150,6 +3949,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3159,6 +3963,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3185,6 +3993,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3194,6 +4006,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3203,6 +4017,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3212,6 +4031,24 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3221,6 +4058,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3230,6 +4071,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3239,6 +4085,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3248,6 +4099,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3274,6 +4129,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3283,6 +4142,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3292,6 +4153,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3301,6 +4167,25 @@ export interface operations {
             /** @description The request meets another one */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3310,6 +4195,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3319,6 +4208,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3328,6 +4222,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3337,6 +4236,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3357,6 +4260,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3366,6 +4270,7 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3375,6 +4280,8 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3384,6 +4291,7 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3411,6 +4319,10 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     /** @description Where to ask for the upload */
                     Location?: string;
                     [name: string]: unknown;
@@ -3422,6 +4334,10 @@ export interface operations {
             /** @description The request can't be read */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3431,6 +4347,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3440,6 +4358,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3449,6 +4372,11 @@ export interface operations {
             /** @description The request meets another one */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3458,6 +4386,24 @@ export interface operations {
             /** @description The request is too large */
             413: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3467,6 +4413,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3476,6 +4426,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3485,6 +4440,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3494,6 +4454,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3520,6 +4484,10 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3529,6 +4497,8 @@ export interface operations {
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3538,6 +4508,11 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3547,6 +4522,24 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3556,6 +4549,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3565,6 +4562,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3574,6 +4576,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3583,6 +4590,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3601,7 +4612,13 @@ export interface operations {
                 /** @description Served as an attachment of this name */
                 name?: string | null;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description Which part of the file is wanted (RFC 9110)
+                 * @example bytes=0-99
+                 */
+                Range?: string;
+            };
             path: {
                 /** @description Where the file lies; part of the signed URL */
                 key: string;
@@ -3610,16 +4627,71 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description The file */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description `bytes`: parts may be asked for by `Range` */
+                    "Accept-Ranges"?: string;
+                    /** @description `attachment`, where a name was signed */
+                    "Content-Disposition"?: string;
+                    /** @description What is opened in a browser can do nothing there */
+                    "Content-Security-Policy"?: string;
+                    /** @description Of these very bytes */
+                    ETag?: string;
+                    /** @description When it was kept */
+                    "Last-Modified"?: string;
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "image/png": Blob;
+                    "image/jpeg": Blob;
+                    "image/webp": Blob;
+                    "application/octet-stream": Blob;
+                    "application/json": unknown;
+                };
+            };
+            /** @description The part that `Range` names */
+            206: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description `bytes`: parts may be asked for by `Range` */
+                    "Accept-Ranges"?: string;
+                    /** @description `attachment`, where a name was signed */
+                    "Content-Disposition"?: string;
+                    /** @description What is opened in a browser can do nothing there */
+                    "Content-Security-Policy"?: string;
+                    /** @description Of these very bytes */
+                    ETag?: string;
+                    /** @description When it was kept */
+                    "Last-Modified"?: string;
+                    /** @description Which bytes of how many */
+                    "Content-Range"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": Blob;
+                    "image/jpeg": Blob;
+                    "image/webp": Blob;
+                    "application/octet-stream": Blob;
+                    "application/json": unknown;
+                    "multipart/byteranges": string;
+                };
+            };
+            /** @description The request can't be read */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
             /** @description This link is not valid */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3629,6 +4701,19 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such part */
+            416: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description Which bytes of how many */
+                    "Content-Range"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3638,6 +4723,7 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3654,7 +4740,10 @@ export interface operations {
                 /** @description Part of the signed URL */
                 signature?: string;
             };
-            header?: never;
+            header: {
+                /** @description `*`: only where nothing was sent yet; part of what was signed */
+                "If-None-Match": string;
+            };
             path: {
                 /** @description Where the file lies; part of the signed URL */
                 key: string;
@@ -3672,15 +4761,15 @@ export interface operations {
             /** @description It is kept */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": unknown;
-                };
+                content?: never;
             };
             /** @description The request can't be read */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3690,6 +4779,7 @@ export interface operations {
             /** @description This link is not valid */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3699,6 +4789,7 @@ export interface operations {
             /** @description There is nothing here */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3708,6 +4799,7 @@ export interface operations {
             /** @description It has been written before */
             412: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3717,6 +4809,7 @@ export interface operations {
             /** @description The request is too large */
             413: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3726,6 +4819,7 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3746,6 +4840,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3755,6 +4850,7 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3775,6 +4871,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3784,6 +4881,8 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3793,6 +4892,7 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3820,15 +4920,34 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Token"];
                 };
             };
+            /** @description The request can't be read */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Who is asking? */
             401: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3838,6 +4957,38 @@ export interface operations {
             /** @description This is not allowed */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is too large */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3847,6 +4998,10 @@ export interface operations {
             /** @description The request can't be done as asked */
             422: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3856,6 +5011,11 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3865,6 +5025,11 @@ export interface operations {
             /** @description Not available now */
             503: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3874,6 +5039,10 @@ export interface operations {
             /** @description Any other error */
             default: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
                     [name: string]: unknown;
                 };
                 content: {

@@ -40,6 +40,8 @@ from .receipt import Receipt
 from .receipt_erased import ReceiptErased
 from .report import Report
 from .report_values import ReportValues
+from .stream_edit_response_200_type_0 import StreamEditResponse200Type0
+from .stream_edit_response_200_type_0_event import StreamEditResponse200Type0Event
 from .token import Token
 from .token_request import TokenRequest
 from .token_request_scopes_type_0_item import TokenRequestScopesType0Item
@@ -92,6 +94,8 @@ __all__ = (
     "ReceiptErased",
     "Report",
     "ReportValues",
+    "StreamEditResponse200Type0",
+    "StreamEditResponse200Type0Event",
     "Token",
     "TokenRequest",
     "TokenRequestScopesType0Item",

@@ -41,6 +41,7 @@ class Edit:
         identity (None | str): The identity that was learned or used; later edits may name it
         attribute (None | str): The attribute that was learned
         parent (None | str): The edit whose result this one started from
+        test (bool): Whether it was asked for with a test key: then no model has drawn the result
         result (Link | None): The edited photo, once the state is `succeeded`
         results (list[Link]): `result` and its variants, in order; empty until the state is `succeeded`
         report (None | Report):
@@ -61,6 +62,7 @@ class Edit:
     identity: None | str
     attribute: None | str
     parent: None | str
+    test: bool
     result: Link | None
     results: list[Link]
     report: None | Report
@@ -117,6 +119,8 @@ class Edit:
         parent: None | str
         parent = self.parent
 
+        test = self.test
+
         result: dict[str, Any] | None
         if isinstance(self.result, Link):
             result = self.result.to_dict()
@@ -158,6 +162,7 @@ class Edit:
                 "identity": identity,
                 "attribute": attribute,
                 "parent": parent,
+                "test": test,
                 "result": result,
                 "results": results,
                 "report": report,
@@ -262,6 +267,8 @@ class Edit:
 
         parent = _parse_parent(d.pop("parent"))
 
+        test = d.pop("test")
+
         def _parse_result(data: object) -> Link | None:
             if data is None:
                 return data
@@ -329,6 +336,7 @@ class Edit:
             identity=identity,
             attribute=attribute,
             parent=parent,
+            test=test,
             result=result,
             results=results,
             report=report,

@@ -24,6 +24,7 @@ class WebhookData:
         state (WebhookDataState):
         identity (None | str | Unset): That was learned or used; absent where an attribute was learned
         attribute (None | str | Unset): That was learned; absent otherwise
+        test (bool | Unset): True for what was asked for with a test key; absent otherwise Default: False.
         error (EditError | None | Unset): Absent unless the state is `failed`
     """
 
@@ -31,6 +32,7 @@ class WebhookData:
     state: WebhookDataState
     identity: None | str | Unset = UNSET
     attribute: None | str | Unset = UNSET
+    test: bool | Unset = False
     error: EditError | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,6 +54,8 @@ class WebhookData:
         else:
             attribute = self.attribute
 
+        test = self.test
+
         error: dict[str, Any] | None | Unset
         if isinstance(self.error, Unset):
             error = UNSET
@@ -72,6 +76,8 @@ class WebhookData:
             field_dict["identity"] = identity
         if attribute is not UNSET:
             field_dict["attribute"] = attribute
+        if test is not UNSET:
+            field_dict["test"] = test
         if error is not UNSET:
             field_dict["error"] = error
 
@@ -104,6 +110,8 @@ class WebhookData:
 
         attribute = _parse_attribute(d.pop("attribute", UNSET))
 
+        test = d.pop("test", UNSET)
+
         def _parse_error(data: object) -> EditError | None | Unset:
             if data is None:
                 return data
@@ -126,6 +134,7 @@ class WebhookData:
             state=state,
             identity=identity,
             attribute=attribute,
+            test=test,
             error=error,
         )
 

@@ -14,11 +14,15 @@ def _get_kwargs(
     *,
     body: AttributeForm,
     idempotency_key: None | str | Unset = UNSET,
+    prefer: None | str | Unset = UNSET,
     s2_edit_user: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
+
+    if not isinstance(prefer, Unset):
+        headers["prefer"] = prefer
 
     if not isinstance(s2_edit_user, Unset):
         headers["S2Edit-User"] = s2_edit_user
@@ -72,6 +76,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_415
 
+    if response.status_code == 421:
+        response_421 = Problem.from_dict(response.json())
+
+        return response_421
+
     if response.status_code == 422:
         response_422 = Problem.from_dict(response.json())
 
@@ -106,6 +115,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: AttributeForm,
     idempotency_key: None | str | Unset = UNSET,
+    prefer: None | str | Unset = UNSET,
     s2_edit_user: str | Unset = UNSET,
 ) -> Response[Edit | Problem]:
     """Learn an attribute
@@ -117,6 +127,8 @@ def sync_detailed(
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
             key with the same form is the same learning
+        prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
+            60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
         body (AttributeForm): The parts of `POST /attributes`: a makeup, a hat, a hairstyle that
@@ -133,6 +145,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         body=body,
         idempotency_key=idempotency_key,
+        prefer=prefer,
         s2_edit_user=s2_edit_user,
     )
 
@@ -148,6 +161,7 @@ def sync(
     client: AuthenticatedClient,
     body: AttributeForm,
     idempotency_key: None | str | Unset = UNSET,
+    prefer: None | str | Unset = UNSET,
     s2_edit_user: str | Unset = UNSET,
 ) -> Edit | Problem | None:
     """Learn an attribute
@@ -159,6 +173,8 @@ def sync(
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
             key with the same form is the same learning
+        prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
+            60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
         body (AttributeForm): The parts of `POST /attributes`: a makeup, a hat, a hairstyle that
@@ -176,6 +192,7 @@ def sync(
         client=client,
         body=body,
         idempotency_key=idempotency_key,
+        prefer=prefer,
         s2_edit_user=s2_edit_user,
     ).parsed
 
@@ -185,6 +202,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: AttributeForm,
     idempotency_key: None | str | Unset = UNSET,
+    prefer: None | str | Unset = UNSET,
     s2_edit_user: str | Unset = UNSET,
 ) -> Response[Edit | Problem]:
     """Learn an attribute
@@ -196,6 +214,8 @@ async def asyncio_detailed(
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
             key with the same form is the same learning
+        prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
+            60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
         body (AttributeForm): The parts of `POST /attributes`: a makeup, a hat, a hairstyle that
@@ -212,6 +232,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         body=body,
         idempotency_key=idempotency_key,
+        prefer=prefer,
         s2_edit_user=s2_edit_user,
     )
 
@@ -225,6 +246,7 @@ async def asyncio(
     client: AuthenticatedClient,
     body: AttributeForm,
     idempotency_key: None | str | Unset = UNSET,
+    prefer: None | str | Unset = UNSET,
     s2_edit_user: str | Unset = UNSET,
 ) -> Edit | Problem | None:
     """Learn an attribute
@@ -236,6 +258,8 @@ async def asyncio(
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
             key with the same form is the same learning
+        prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
+            60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
         body (AttributeForm): The parts of `POST /attributes`: a makeup, a hat, a hairstyle that
@@ -254,6 +278,7 @@ async def asyncio(
             client=client,
             body=body,
             idempotency_key=idempotency_key,
+            prefer=prefer,
             s2_edit_user=s2_edit_user,
         )
     ).parsed

@@ -6,6 +6,7 @@ import httpx
 
 from ...client import AuthenticatedClient, Client
 from ...models.problem import Problem
+from ...models.stream_edit_response_200_type_0 import StreamEditResponse200Type0
 from ...types import UNSET, Response, Unset
 
 
@@ -33,9 +34,24 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Problem | str:
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Any | Problem | str | StreamEditResponse200Type0:
     if response.status_code == 200:
-        response_200 = response.text
+
+        def _parse_response_200(data: object) -> str | StreamEditResponse200Type0:
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                response_200_type_0 = StreamEditResponse200Type0.from_dict(data)
+
+                return response_200_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(str | StreamEditResponse200Type0, data)
+
+        response_200 = _parse_response_200(response.text)
+
         return response_200
 
     if response.status_code == 204:
@@ -57,6 +73,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_404
 
+    if response.status_code == 421:
+        response_421 = Problem.from_dict(response.json())
+
+        return response_421
+
     if response.status_code == 422:
         response_422 = Problem.from_dict(response.json())
 
@@ -77,7 +98,9 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
     return response_default
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Problem | str]:
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[Any | Problem | str | StreamEditResponse200Type0]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -92,7 +115,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     last_event_id: None | str | Unset = UNSET,
     s2_edit_user: str | Unset = UNSET,
-) -> Response[Any | Problem | str]:
+) -> Response[Any | Problem | str | StreamEditResponse200Type0]:
     """Follow an edit by server-sent events
 
      Without `Last-Event-ID` the stream begins with the oldest event that is kept. It ends also with the
@@ -110,7 +133,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | Problem | str]
+        Response[Any | Problem | str | StreamEditResponse200Type0]
     """
 
     kwargs = _get_kwargs(
@@ -132,7 +155,7 @@ def sync(
     client: AuthenticatedClient,
     last_event_id: None | str | Unset = UNSET,
     s2_edit_user: str | Unset = UNSET,
-) -> Any | Problem | str | None:
+) -> Any | Problem | str | StreamEditResponse200Type0 | None:
     """Follow an edit by server-sent events
 
      Without `Last-Event-ID` the stream begins with the oldest event that is kept. It ends also with the
@@ -150,7 +173,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | Problem | str
+        Any | Problem | str | StreamEditResponse200Type0
     """
 
     return sync_detailed(
@@ -167,7 +190,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     last_event_id: None | str | Unset = UNSET,
     s2_edit_user: str | Unset = UNSET,
-) -> Response[Any | Problem | str]:
+) -> Response[Any | Problem | str | StreamEditResponse200Type0]:
     """Follow an edit by server-sent events
 
      Without `Last-Event-ID` the stream begins with the oldest event that is kept. It ends also with the
@@ -185,7 +208,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | Problem | str]
+        Response[Any | Problem | str | StreamEditResponse200Type0]
     """
 
     kwargs = _get_kwargs(
@@ -205,7 +228,7 @@ async def asyncio(
     client: AuthenticatedClient,
     last_event_id: None | str | Unset = UNSET,
     s2_edit_user: str | Unset = UNSET,
-) -> Any | Problem | str | None:
+) -> Any | Problem | str | StreamEditResponse200Type0 | None:
     """Follow an edit by server-sent events
 
      Without `Last-Event-ID` the stream begins with the oldest event that is kept. It ends also with the
@@ -223,7 +246,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | Problem | str
+        Any | Problem | str | StreamEditResponse200Type0
     """
 
     return (

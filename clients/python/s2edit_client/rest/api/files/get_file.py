@@ -1,12 +1,13 @@
 from http import HTTPStatus
-from typing import Any, cast
+from io import BytesIO
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from ...client import AuthenticatedClient, Client
 from ...models.problem import Problem
-from ...types import UNSET, Response, Unset
+from ...types import UNSET, File, Response, Unset
 
 
 def _get_kwargs(
@@ -15,7 +16,11 @@ def _get_kwargs(
     expires: str | Unset = "",
     signature: str | Unset = "",
     name: None | str | Unset = UNSET,
+    range_: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(range_, Unset):
+        headers["Range"] = range_
 
     params: dict[str, Any] = {}
 
@@ -40,13 +45,25 @@ def _get_kwargs(
         "params": params,
     }
 
+    _kwargs["headers"] = headers
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Problem:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> File | Problem:
     if response.status_code == 200:
-        response_200 = cast(Any, None)
+        response_200 = File(payload=BytesIO(response.content))
+
         return response_200
+
+    if response.status_code == 206:
+        response_206 = File(payload=BytesIO(response.content))
+
+        return response_206
+
+    if response.status_code == 400:
+        response_400 = Problem.from_dict(response.json())
+
+        return response_400
 
     if response.status_code == 403:
         response_403 = Problem.from_dict(response.json())
@@ -58,12 +75,17 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_404
 
+    if response.status_code == 416:
+        response_416 = Problem.from_dict(response.json())
+
+        return response_416
+
     response_default = Problem.from_dict(response.json())
 
     return response_default
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[File | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -79,7 +101,8 @@ def sync_detailed(
     expires: str | Unset = "",
     signature: str | Unset = "",
     name: None | str | Unset = UNSET,
-) -> Response[Any | Problem]:
+    range_: str | Unset = UNSET,
+) -> Response[File | Problem]:
     """Fetch a file by a signed URL
 
      Only the very URL that was signed is served, and only until it expires.
@@ -90,13 +113,14 @@ def sync_detailed(
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
         name (None | str | Unset): Served as an attachment of this name
+        range_ (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | Problem]
+        Response[File | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -104,6 +128,7 @@ def sync_detailed(
         expires=expires,
         signature=signature,
         name=name,
+        range_=range_,
     )
 
     response = client.get_httpx_client().request(
@@ -120,7 +145,8 @@ def sync(
     expires: str | Unset = "",
     signature: str | Unset = "",
     name: None | str | Unset = UNSET,
-) -> Any | Problem | None:
+    range_: str | Unset = UNSET,
+) -> File | Problem | None:
     """Fetch a file by a signed URL
 
      Only the very URL that was signed is served, and only until it expires.
@@ -131,13 +157,14 @@ def sync(
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
         name (None | str | Unset): Served as an attachment of this name
+        range_ (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | Problem
+        File | Problem
     """
 
     return sync_detailed(
@@ -146,6 +173,7 @@ def sync(
         expires=expires,
         signature=signature,
         name=name,
+        range_=range_,
     ).parsed
 
 
@@ -156,7 +184,8 @@ async def asyncio_detailed(
     expires: str | Unset = "",
     signature: str | Unset = "",
     name: None | str | Unset = UNSET,
-) -> Response[Any | Problem]:
+    range_: str | Unset = UNSET,
+) -> Response[File | Problem]:
     """Fetch a file by a signed URL
 
      Only the very URL that was signed is served, and only until it expires.
@@ -167,13 +196,14 @@ async def asyncio_detailed(
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
         name (None | str | Unset): Served as an attachment of this name
+        range_ (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | Problem]
+        Response[File | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -181,6 +211,7 @@ async def asyncio_detailed(
         expires=expires,
         signature=signature,
         name=name,
+        range_=range_,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -195,7 +226,8 @@ async def asyncio(
     expires: str | Unset = "",
     signature: str | Unset = "",
     name: None | str | Unset = UNSET,
-) -> Any | Problem | None:
+    range_: str | Unset = UNSET,
+) -> File | Problem | None:
     """Fetch a file by a signed URL
 
      Only the very URL that was signed is served, and only until it expires.
@@ -206,13 +238,14 @@ async def asyncio(
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
         name (None | str | Unset): Served as an attachment of this name
+        range_ (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | Problem
+        File | Problem
     """
 
     return (
@@ -222,5 +255,6 @@ async def asyncio(
             expires=expires,
             signature=signature,
             name=name,
+            range_=range_,
         )
     ).parsed

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -15,8 +15,10 @@ def _get_kwargs(
     body: File | File | File | Unset = UNSET,
     expires: str | Unset = "",
     signature: str | Unset = "",
+    if_none_match: str,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    headers["If-None-Match"] = if_none_match
 
     params: dict[str, Any] = {}
 
@@ -50,7 +52,7 @@ def _get_kwargs(
 
 def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Problem:
     if response.status_code == 200:
-        response_200 = response.json()
+        response_200 = cast(Any, None)
         return response_200
 
     if response.status_code == 400:
@@ -99,6 +101,7 @@ def sync_detailed(
     body: File | File | File | Unset = UNSET,
     expires: str | Unset = "",
     signature: str | Unset = "",
+    if_none_match: str,
 ) -> Response[Any | Problem]:
     """Send an upload's bytes by its signed URL
 
@@ -110,6 +113,7 @@ def sync_detailed(
         expires (str | Unset): When the URL runs out, in seconds since the epoch; part of the
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
+        if_none_match (str):
         body (File):
         body (File):
         body (File):
@@ -127,6 +131,7 @@ def sync_detailed(
         body=body,
         expires=expires,
         signature=signature,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -143,6 +148,7 @@ def sync(
     body: File | File | File | Unset = UNSET,
     expires: str | Unset = "",
     signature: str | Unset = "",
+    if_none_match: str,
 ) -> Any | Problem | None:
     """Send an upload's bytes by its signed URL
 
@@ -154,6 +160,7 @@ def sync(
         expires (str | Unset): When the URL runs out, in seconds since the epoch; part of the
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
+        if_none_match (str):
         body (File):
         body (File):
         body (File):
@@ -172,6 +179,7 @@ def sync(
         body=body,
         expires=expires,
         signature=signature,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -182,6 +190,7 @@ async def asyncio_detailed(
     body: File | File | File | Unset = UNSET,
     expires: str | Unset = "",
     signature: str | Unset = "",
+    if_none_match: str,
 ) -> Response[Any | Problem]:
     """Send an upload's bytes by its signed URL
 
@@ -193,6 +202,7 @@ async def asyncio_detailed(
         expires (str | Unset): When the URL runs out, in seconds since the epoch; part of the
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
+        if_none_match (str):
         body (File):
         body (File):
         body (File):
@@ -210,6 +220,7 @@ async def asyncio_detailed(
         body=body,
         expires=expires,
         signature=signature,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -224,6 +235,7 @@ async def asyncio(
     body: File | File | File | Unset = UNSET,
     expires: str | Unset = "",
     signature: str | Unset = "",
+    if_none_match: str,
 ) -> Any | Problem | None:
     """Send an upload's bytes by its signed URL
 
@@ -235,6 +247,7 @@ async def asyncio(
         expires (str | Unset): When the URL runs out, in seconds since the epoch; part of the
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
+        if_none_match (str):
         body (File):
         body (File):
         body (File):
@@ -254,5 +267,6 @@ async def asyncio(
             body=body,
             expires=expires,
             signature=signature,
+            if_none_match=if_none_match,
         )
     ).parsed

@@ -63,6 +63,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_413
 
+    if response.status_code == 421:
+        response_421 = Problem.from_dict(response.json())
+
+        return response_421
+
     if response.status_code == 422:
         response_422 = Problem.from_dict(response.json())
 
@@ -102,6 +107,9 @@ def sync_detailed(
 
      Send the bytes as the answer says, then name the upload's id in a `POST /edits` of JSON.
 
+    An upload is removed after a time, by default a day. Edits that have named it keep a copy of their
+    own.
+
     Args:
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
@@ -137,6 +145,9 @@ def sync(
 
      Send the bytes as the answer says, then name the upload's id in a `POST /edits` of JSON.
 
+    An upload is removed after a time, by default a day. Edits that have named it keep a copy of their
+    own.
+
     Args:
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
@@ -166,6 +177,9 @@ async def asyncio_detailed(
     """Announce a file
 
      Send the bytes as the answer says, then name the upload's id in a `POST /edits` of JSON.
+
+    An upload is removed after a time, by default a day. Edits that have named it keep a copy of their
+    own.
 
     Args:
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
@@ -199,6 +213,9 @@ async def asyncio(
     """Announce a file
 
      Send the bytes as the answer says, then name the upload's id in a `POST /edits` of JSON.
+
+    An upload is removed after a time, by default a day. Edits that have named it keep a copy of their
+    own.
 
     Args:
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
