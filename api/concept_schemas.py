@@ -20,7 +20,7 @@ class LearningForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=never_null)
 
-    image: Annotated[UploadFile | None, Field(description="The photo: PNG, JPEG or WebP, at most 40 megapixels")] = None
+    image: Annotated[UploadFile | None, Field(description="The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels")] = None
     mask: Annotated[UploadFile | None, Field(description="Where it is seen: white inside, black outside, of the photo's frame")] = (
         None
     )

@@ -12,9 +12,10 @@ from starlette.types import Scope
 
 from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep
 from api.edits import PREFER, Asking, IdempotencyKey, answer
-from api.forms import FILES, check_complete, media_type
+from api.forms import FILES, check_complete
 from api.schemas import Edit, EditDocument
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid
+from s2edit_core.pictures import media_type
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import UploadMismatch, UploadNotFound, UploadUnfinished
 from s2edit_jobs.jobs import Upload

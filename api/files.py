@@ -17,11 +17,12 @@ from api.problems import responses
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactExists
 from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.jobs import EXTENSIONS
 
 router = APIRouter(tags=["files"])
 JSON, OTHER = "application/json", "application/octet-stream"
-MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".json": JSON}
-UPLOADED = ("image/png", "image/jpeg", "image/webp")
+UPLOADED = tuple(EXTENSIONS)
+MEDIA_TYPES = {extension: kind for kind, extension in EXTENSIONS.items()} | {".json": JSON}
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 HEADERS = {
     "Cache-Control": "private",

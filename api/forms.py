@@ -14,6 +14,7 @@ from api.decoders import decoders
 from api.digests import check as check_digest
 from api.schemas import EditForm
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.pictures import media_type
 from s2edit_jobs.jobs import Upload
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.webhooks import check_url
@@ -21,7 +22,6 @@ from s2edit_jobs.webhooks import check_url
 FILES = ("image", "mask", "edit_mask")
 REPEATED = ("attributes",)
 """Parts that may come once for each value."""
-MAGIC: Mapping[bytes, str] = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 
 async def exact_form(request: Request) -> None:
@@ -83,11 +83,6 @@ def read_both(image: UploadFile | None, mask: UploadFile | None) -> dict[str, Up
         data = upload.file.read()
         files[name] = Upload(data, media_type(data))
     return files
-
-
-def media_type(data: bytes) -> str:
-    """By the first bytes, whatever the app said; the decoder decides whether the rest agrees."""
-    return next((name for start, name in MAGIC.items() if data.startswith(start)), "application/octet-stream")
 
 
 def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes]) -> None:

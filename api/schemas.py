@@ -143,7 +143,7 @@ class EditForm(EditOptions):
 
     image: Annotated[
         UploadFile | None,
-        Field(description="The photo: PNG, JPEG or WebP, at most 40 megapixels. Left out where `identity` is given"),
+        Field(description="The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels. Left out where `identity` is given"),
     ] = None
     mask: Annotated[
         UploadFile | None,

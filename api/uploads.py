@@ -18,7 +18,7 @@ from s2edit_jobs.uploads import Announced, Uploads
 
 router = APIRouter(tags=["uploads"], responses=responses(422, 503))
 
-MediaType = Literal["image/png", "image/jpeg", "image/webp"]
+MediaType = Literal["image/png", "image/jpeg", "image/webp", "image/avif", "image/heic"]
 
 
 class UploadRequest(BaseModel):

@@ -13,21 +13,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lab.leakage import leakage
 from s2edit_core.canvas import Canvas, to_tensor
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import tokenize
 from s2edit_core.inversion import Inversion, ddim_invert, invert, null_states
+from s2edit_core.leakage import Watched, leakage
 from s2edit_core.learning import learn_concept
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.prompts import changed_words, with_placeholder
-from s2edit_core.rows import Algorithm, Answers, Evaluate, Rows, drive_all
+from s2edit_core.rows import Algorithm, Answers, Evaluate, Rows, drive, drive_all
 from s2edit_core.spec import PLACEHOLDER, InjectionOptions, InversionOptions, LearningOptions
 
 RECONSTRUCTION = "reconstruction"
 """The name, among the edits, of sampling the source prompt itself: what comes out should be the photo."""
 
 
+LEVELS = 4
+"""At how many noise levels the attention of [I] is looked at."""
 CONNECTING = frozenset(("a", "an", "and", "of", "the", "with"))
 """Words that say nothing of what is seen."""
 
@@ -302,14 +304,16 @@ class Method:
         return self.editing(pipe, case.canvas, prompt, source, learned.identity, inversion, masked=self._masked)
 
     def _about(self, pipe: S2EditPipeline, case: Case, concept: Concept | None, inversion: Inversion) -> dict[str, float]:
-        """How far [I] leaks out of its mask, and how near it is to the attribute words."""
+        """How far [I] leaks out of its mask (mean over layers and noise levels), and how near it is to the attribute words."""
         if concept is None:
             return {}
         prompt = self._prompt(case, case.prompt)
         source = pipe.source(case.canvas, prompt, concept, masked=self._masked)
         positions = tokenize(pipe.backbone, prompt, (PLACEHOLDER,)).positions[PLACEHOLDER]
-        mask = case.canvas.mask(case.canvas.identity_mask)
-        found = {"leakage": leakage(pipe.backbone, inversion.path, source, positions, mask)}
+        watched = {PLACEHOLDER: Watched(positions, case.canvas.mask(case.canvas.identity_mask))}
+        levels = min(LEVELS, inversion.steps)
+        measuring = leakage(pipe.backbone, inversion.path, source.prompt, source.gates, watched, levels=levels)
+        found = {"leakage": float(drive(measuring, pipe.backbone.evaluate)[PLACEHOLDER].mean())}
         if "max_abs_cosine_to_bank" in concept.facts:
             found["cosine_to_bank"] = float(concept.facts["max_abs_cosine_to_bank"])
         return found

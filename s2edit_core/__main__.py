@@ -54,7 +54,7 @@ def _command(commands: Any, run: Callable[[argparse.Namespace], None]) -> argpar
     summary = (run.__doc__ or "").partition("\n")[0]
     parser: argparse.ArgumentParser = commands.add_parser(run.__name__, help=summary, description=summary)
     parser.set_defaults(run=run)
-    parser.add_argument("photo", help="PNG, JPEG or WebP")
+    parser.add_argument("photo", help="PNG, JPEG, WebP or AVIF; HEIC with s2edit[heic]")
     parser.add_argument("--mask", required=True, metavar="PNG", help="white where the person (or the attribute) is")
     parser.add_argument("-o", "--output", required=True, help="the file to write")
     parser.add_argument("--preset", choices=get_args(PresetName), default="balanced", help="default: balanced")

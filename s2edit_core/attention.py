@@ -114,13 +114,27 @@ def layer_size(latent_size: tuple[int, int], level: int) -> tuple[int, int]:
     return h, w
 
 
+def check_mask(mask: Tensor) -> None:
+    """Raises `ValueError` unless `mask` is `(H, W)` in 0..1."""
+    if mask.ndim != 2 or mask.numel() == 0 or not (float(mask.min()) >= 0 and float(mask.max()) <= 1):
+        span = f"{float(mask.min()):g}..{float(mask.max()):g}" if mask.numel() else "nothing"
+        raise ValueError(f"expected a mask of shape (H, W) in 0..1, got shape {tuple(mask.shape)} in {span}")
+
+
 def make_gates(
     layers: Sequence[CrossLayer],
     latent_size: tuple[int, int],
     tokens: int,
     masks: Sequence[tuple[int, Tensor]],
 ) -> Gates:
-    """Gates from `(token position, mask (H, W) in 0..1)` pairs. Masks are averaged over each layer's exact cells."""
+    """Gates from `(token position, mask (H, W) in 0..1)` pairs. Masks are averaged over each layer's exact cells.
+
+    Raises `ValueError` for a mask of another shape or range, and for a position that is not one of the `tokens`.
+    """
+    for position, mask in masks:
+        if not 0 <= position < tokens:
+            raise ValueError(f"position {position} is not one of {tokens} tokens: count from 0")
+        check_mask(mask)
     gates = []
     for layer in layers:
         h, w = layer_size(latent_size, layer.level)

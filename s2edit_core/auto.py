@@ -74,7 +74,11 @@ class TextSegmenter:
 
     @torch.no_grad()
     def mask(self, photo: Image.Image, text: str, *, threshold: float = 0.4) -> Image.Image:
-        """Where the probability of `text` is above `threshold`."""
+        """Where the probability of `text` is above `threshold`, 0..1. Raises `OptionInvalid` for no text or another threshold."""
+        if not text.strip():
+            raise OptionInvalid("say what to look for, such as hair", field="text")
+        if not 0 <= threshold <= 1:
+            raise OptionInvalid(f"the threshold is a probability, between 0 and 1, not {threshold!r}", field="threshold")
         inputs = self.processor(text=[text], images=[photo], return_tensors="pt").to(self.network.device)
         logits = self.network(**inputs).logits
         logits = logits.view(1, 1, *logits.shape[-2:])  # without the batch of one, which some versions drop
@@ -109,7 +113,9 @@ class Captioner:
 
     @torch.no_grad()
     def caption(self, photo: Image.Image, *, begin: str = "a photo of", max_words: int = 20) -> str:
-        """What the photo shows, as a sentence that starts with `begin`."""
+        """What the photo shows, as a sentence that starts with `begin`. Raises `OptionInvalid` for no word at all."""
+        if max_words < 1:
+            raise OptionInvalid(f"max_words must be 1 or more, not {max_words}", field="max_words")
         inputs = self.processor(photo, begin, return_tensors="pt").to(self.network.device)
         tokens = self.network.generate(**inputs, max_new_tokens=max_words, do_sample=False)
         return str(self.processor.decode(tokens[0], skip_special_tokens=True)).strip()

@@ -40,15 +40,20 @@ class ModelCard:
 
     @classmethod
     def read(cls, folder: Path) -> ModelCard:
+        """The card of the model in `folder`, or the defaults. Raises `ModelUnusable` for one that can't be read."""
         path = folder / "s2edit.json"
         if not path.is_file():
             return cls()
-        values: dict[str, Any] = json.loads(path.read_text())
-        return cls(
-            subjects=tuple(values["subjects"]),
-            attribute_words=tuple(values["attribute_words"]),
-            guidance_scale=float(values["guidance_scale"]),
-        )
+        try:
+            values: dict[str, Any] = json.loads(path.read_text())
+            return cls(
+                subjects=tuple(values["subjects"]),
+                attribute_words=tuple(values["attribute_words"]),
+                guidance_scale=float(values["guidance_scale"]),
+            )
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            wanted = "an object of subjects, attribute_words (lists of words) and guidance_scale (a number)"
+            raise ModelUnusable(f"the model's card {path} can't be read: it must be {wanted} ({error!r})") from error
 
 
 @dataclass
@@ -130,16 +135,22 @@ class Backbone:
     def encode_image(self, image: Tensor) -> Tensor:
         """`(3, H, W)` in -1..1 → latent `(c, h, w)`: the mean of the posterior, scaled to unit variance.
 
-        In float32 at least, whatever the UNet's precision: a path of many steps is summed up from it.
+        In float32 at least, whatever the UNet's precision: a path of many steps is summed up from it. Raises `ValueError` for
+        another shape, or sides that are not whole latent cells.
         """
+        if image.ndim != 3 or image.shape[0] != 3 or any(side == 0 or side % self.latent_scale for side in image.shape[1:]):
+            cell = self.latent_scale
+            raise ValueError(f"expected an image (3, H, W) with sides divisible by {cell}, got {tuple(image.shape)}")
         vae: Any = self.vae
         latent: Tensor = vae.encode(image[None].to(self.device)).latent_dist.mode()[0] * vae.config.scaling_factor
         return latent.to(torch.promote_types(self.dtype, torch.float32))
 
     @torch.no_grad()
     def decode_latent(self, latent: Tensor) -> Tensor:
-        """Latent `(c, h, w)` → `(3, H, W)` in -1..1."""
+        """Latent `(c, h, w)` → `(3, H, W)` in -1..1. Raises `ValueError` for another shape."""
         vae: Any = self.vae
+        if latent.ndim != 3 or latent.shape[0] != vae.config.latent_channels:
+            raise ValueError(f"expected a latent ({vae.config.latent_channels}, h, w), got {tuple(latent.shape)}")
         image: Tensor = vae.decode(latent[None].to(torch.float32) / vae.config.scaling_factor).sample[0]
         return image.clamp(-1, 1)
 

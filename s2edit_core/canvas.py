@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from s2edit_core.pictures import grown, inside_of
+from s2edit_core.errors import ImageInvalid
+from s2edit_core.pictures import check_mask, grown, inside_of
 
 CONTEXT = 1.6
 """Side of the crop, relative to the box around the masks: a face needs its surroundings to be understood."""
 SEAM = 0.02
-"""Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels, at most the mask's depth."""
+"""Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels, less in thin parts."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,16 @@ class Canvas:
         return to_tensor(self.photo.crop(self.box).resize(self.frame, Image.Resampling.LANCZOS))
 
     def mask(self, which: Image.Image) -> Tensor:
-        """A mask of the photo in the frame: `(H, W)` in 0..1."""
+        """A mask of the photo in the frame: `(H, W)` in 0..1. Raises `ValueError` for one of another size or mode."""
+        if which.mode != "L" or which.size != self.photo.size:
+            raise ValueError(f"expected a mask in L of the photo's size {self.photo.size}, got {which.mode} {which.size}")
         cropped = which.crop(self.box).resize(self.frame, Image.Resampling.BOX)
         return torch.tensor(np.asarray(cropped), dtype=torch.float32) / 255
 
     def paste(self, edited: Tensor) -> Image.Image:
-        """The photo with the edited frame `(3, H, W)` in -1..1 inside the edit mask."""
+        """The photo with the edited frame `(3, H, W)` in -1..1 inside the edit mask. Raises `ValueError` for another shape."""
+        if edited.shape != (3, self.frame[1], self.frame[0]):
+            raise ValueError(f"expected the frame (3, {self.frame[1]}, {self.frame[0]}), got {tuple(edited.shape)}")
         left, top, right, bottom = self.box
         patch = to_image(edited).resize((right - left, bottom - top), Image.Resampling.LANCZOS)
         alpha = self._seam()[top:bottom, left:right, None]
@@ -64,11 +69,38 @@ class Canvas:
     def _seam(self) -> NDArray[np.float32]:
         """Opacity `(H, W)` of the edited frame: 0 outside the edit mask, rising to 1 within the seam inside it."""
         inside = inside_of(self.edit_mask)
-        hard = Image.fromarray((inside * 255).astype(np.uint8))
-        width = max(2.0, SEAM * max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
-        width = min(width, _depth(hard))  # or nothing of a thin mask would be wholly inside
-        soft = np.asarray(hard.filter(ImageFilter.GaussianBlur(width / 2 if width >= 1 else 0)), dtype=np.float32) / 255
-        return np.where(inside, ((soft - 0.5) * 2).clip(0, 1), 0).astype(np.float32)
+        seam = max(2, round(SEAM * max(self.box[2] - self.box[0], self.box[3] - self.box[1])))
+        rows, columns = (slice(max(0, low - 1), high + 1) for low, high in _extent(inside))  # with a rim, where there is one
+        opacity = np.zeros(inside.shape, dtype=np.float32)
+        opacity[rows, columns] = seam_opacity(inside[rows, columns], seam)
+        return opacity
+
+
+def seam_opacity(inside: NDArray[np.bool_], seam: int) -> NDArray[np.float32]:
+    """0 outside; inside it rises from the edge to 1 over `seam` pixels, or over half the thickness of a thin part.
+
+    Else thin parts would fade out. Beyond the borders of `inside` they are thought to go on.
+    """
+    hard = Image.fromarray(inside.astype(np.uint8) * 255)
+    opacity, left = np.zeros(inside.shape, dtype=np.float32), inside
+    while left.any():
+        core = _filled(inside, seam)  # the middles of squares of side 2·seam + 1 that fit into the mask
+        if core.any():
+            soft = np.asarray(hard.filter(ImageFilter.BoxBlur(seam)), dtype=np.float32) / 255
+            thick = ~_filled(~core, 2 * seam)  # in such a square or beside one
+            opacity = np.where(left & thick, ((soft - 0.5) * 2).clip(0, 1), opacity)
+            left = left & ~thick
+        seam //= 2  # 0 at last: then all that is left is wholly opaque
+    return opacity
+
+
+def _filled(inside: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """True where all pixels of the square of side 2·reach + 1 are; beyond the picture its border goes on."""
+    for axis, length in enumerate(inside.shape):
+        pads = [(reach + 1, reach) if each == axis else (0, 0) for each in range(2)]
+        sums = np.moveaxis(np.pad(inside, pads, mode="edge").cumsum(axis=axis, dtype=np.int32), axis, 0)
+        inside = np.moveaxis(sums[2 * reach + 1 :] - sums[:length] == 2 * reach + 1, 0, axis)
+    return inside
 
 
 def make_canvas(
@@ -77,7 +109,17 @@ def make_canvas(
     """Choose the crop around the masks, and a frame of `frame_size` along its long side, divisible by `multiple`.
 
     The identity alone decides the crop where the edit mask fits into it: so edits with different masks share one inversion.
+    Raises `ImageInvalid` for a photo that is not RGB, `MaskInvalid` for masks that are not L, of its size, and painted somewhere.
     """
+    if photo.mode != "RGB":
+        raise ImageInvalid(
+            f"the image is {photo.mode}: convert it to RGB (`decode_photo` does)", field="image", reason="image_mode"
+        )
+    check_mask(identity_mask, photo.size, "mask")
+    if edit_mask is not None:
+        check_mask(edit_mask, photo.size, "edit_mask")
+    if not 1 <= multiple <= frame_size:
+        raise ValueError(f"a frame of {frame_size} pixels can't have sides divisible by {multiple}")
     reach = grown(identity_mask)
     chosen = edit_mask if edit_mask is not None else reach
     box = crop_box(inside_of(reach), photo.size)
@@ -89,14 +131,12 @@ def make_canvas(
     return Canvas(photo, chosen, identity_mask, box, frame)
 
 
-def _depth(hard: Image.Image) -> float:
-    """How far, in pixels, one can be inside the mask: half the side of the largest square that fits into it."""
-    low, high = 0, max(1, min(hard.size) // 2)
-    while low < high:
-        reach = (low + high + 1) // 2
-        fits = np.asarray(hard.filter(ImageFilter.BoxBlur(reach))).max() == 255
-        low, high = (reach, high) if fits else (low, reach - 1)
-    return low + 0.5
+def _extent(inside: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the true pixels are: first row and one past the last, and columns likewise."""
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not len(rows):
+        raise ValueError("nothing is inside the mask: paint the region with 128 or more")
+    return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
 
 
 def _holds(box: tuple[int, int, int, int], inside: NDArray[np.bool_]) -> bool:
@@ -110,9 +150,11 @@ def _rounded(side: float, multiple: int) -> int:
 
 
 def crop_box(inside: NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A box around the true pixels, `CONTEXT` times as large, square where the photo allows; (left, top, right, bottom)."""
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    """A box around the true pixels, `CONTEXT` times as large, square where the photo allows; (left, top, right, bottom).
+
+    Raises `ValueError` where nothing is true.
+    """
+    (top, bottom), (left, right) = _extent(inside)
     side = round(CONTEXT * max(bottom - top, right - left))
     x0, x1 = _span((left + right) / 2, side, size[0])
     y0, y1 = _span((top + bottom) / 2, side, size[1])
@@ -128,11 +170,15 @@ def _span(middle: float, length: int, limit: int) -> tuple[int, int]:
 
 
 def to_tensor(picture: Image.Image) -> Tensor:
-    """RGB to `(3, H, W)` in -1..1."""
+    """RGB to `(3, H, W)` in -1..1. Raises `ValueError` for another mode."""
+    if picture.mode != "RGB":
+        raise ValueError(f"expected a picture in RGB, got {picture.mode}: convert it")
     return torch.tensor(np.asarray(picture), dtype=torch.float32).permute(2, 0, 1) / 127.5 - 1
 
 
 def to_image(x: Tensor) -> Image.Image:
-    """`(3, H, W)` in -1..1 to RGB, rounded: truncation would darken each round trip by half a level."""
+    """`(3, H, W)` in -1..1 to RGB, rounded: truncation would darken each round trip by half a level. Else `ValueError`."""
+    if x.ndim != 3 or x.shape[0] != 3:
+        raise ValueError(f"expected a picture (3, H, W), got {tuple(x.shape)}")
     pixels = ((x.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).numpy())

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from s2edit_core.attention import CrossLayer
@@ -69,6 +69,10 @@ class Concept:
     def __post_init__(self) -> None:
         if self.kind == "attribute" and not self.subject:
             raise ValueError("an attribute needs its subject, the word that stands after its placeholder")
+        if self.token.ndim != 1:
+            raise ValueError(f"a concept's token is one embedding (d,), not {tuple(self.token.shape)}")
+        if len(self.keys) != len(self.values):
+            raise ValueError(f"a concept changes keys and values of the same layers, not {len(self.keys)} and {len(self.values)}")
 
     @property
     def kind(self) -> Literal["identity", "attribute"]:
@@ -133,11 +137,13 @@ class Concept:
         """The changes as diffusers' `load_lora_weights` takes them, scale 1; empty in mode `token`. `layers` are the backbone's.
 
         A LoRA changes the columns of all tokens. That is what an identity does here too; an attribute, which here acts in its own
-        column and region alone, is stronger there. A full change becomes one of full rank.
+        column and region alone, is stronger there. A full change becomes one of full rank. Raises `ValueError` for other layers.
         """
+        if self.keys and len(self.keys) != len(layers):
+            raise ValueError(f"the concept changes {len(self.keys)} layers, and {len(layers)} are given: pass its own model's")
         tensors = {}
         for name, deltas in (("to_k", self.keys), ("to_v", self.values)):
-            for layer, delta in zip(layers, deltas, strict=bool(deltas)):
+            for layer, delta in zip(layers, deltas, strict=False):
                 if isinstance(delta, Full):
                     down, up = torch.eye(delta.weight.shape[1], dtype=delta.weight.dtype), delta.weight
                 else:
@@ -159,6 +165,24 @@ def _deltas(tensors: dict[str, Tensor], name: str) -> tuple[Delta, ...]:
         else:
             deltas.append(LowRank(tensors[f"{prefix}down"], tensors[f"{prefix}up"]))
     return tuple(deltas)
+
+
+def export(concept: Concept, layers: Sequence[CrossLayer], folder: str | Path) -> list[Path]:
+    """Write `concept` for diffusers: `load_textual_inversion` and, unless it is a token alone, `load_lora_weights`.
+
+    `layers` are the backbone's; the folder is made if it is missing. The files that were written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, tensors in (
+        ("learned_embeds.safetensors", concept.learned_embeds()),
+        ("pytorch_lora_weights.safetensors", concept.lora(layers)),
+    ):
+        if tensors:
+            save_file(tensors, folder / name, metadata={"format": "pt"})
+            written.append(folder / name)
+    return written
 
 
 def write_safetensors(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
@@ -191,7 +215,12 @@ def refusing_damage(kind: str) -> Iterator[None]:
 def fresh_deltas(
     layers: Sequence[CrossLayer], mode: LearningMode, rank: int, generator: torch.Generator
 ) -> tuple[tuple[Delta, ...], tuple[Delta, ...]]:
-    """Changes that change nothing yet, ready to be learned; none in mode `token`. In float32 at least: small steps must count."""
+    """Changes that change nothing yet, ready to be learned; none in mode `token`. In float32 at least: small steps must count.
+
+    Raises `ValueError` for an unknown mode or a rank below 1.
+    """
+    if mode not in get_args(LearningMode) or rank < 1:
+        raise ValueError(f"expected a mode of {', '.join(get_args(LearningMode))} and a rank of 1 or more, not {mode!r} and {rank}")
     if mode == "token":
         return (), ()
     made: list[list[Delta]] = [[], []]

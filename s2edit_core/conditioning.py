@@ -18,9 +18,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from s2edit_core.attention import Gates, KeysValues, layer_size, make_gates
+from s2edit_core.attention import Gates, KeysValues, make_gates
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept
 from s2edit_core.errors import PromptInvalid
@@ -35,7 +34,9 @@ class Tokens:
 
 
 def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> Tokens:
-    """Tokenise `prompt`; each placeholder is one token. Raises `PromptInvalid` for one that is too long."""
+    """Tokenise `prompt`; each placeholder is one token. Raises `PromptInvalid` for one that is too long, or no text."""
+    if not isinstance(prompt, str):
+        raise PromptInvalid(f"the {field} must be text, not {type(prompt).__name__}", field=field, reason="prompt_not_text")
     tokenizer = backbone.tokenizer
     limit: int = tokenizer.model_max_length
     ids: list[int] = [tokenizer.bos_token_id]
@@ -60,7 +61,16 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, fi
 
 
 def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Tensor]) -> Tensor:
-    """The text encoder's output `(tokens, d)`, with each placeholder's embedding in place. Differentiable in `embeddings`."""
+    """The text encoder's output `(tokens, d)`, with each placeholder's embedding `(d,)` in place. Differentiable in `embeddings`.
+
+    Raises `ValueError` where a placeholder of the prompt has none, or one of another width.
+    """
+    width = backbone.text_encoder.get_input_embeddings().weight.shape[1:]  # type: ignore[operator]
+    for name in tokens.positions:
+        if name not in embeddings:
+            raise ValueError(f"the prompt holds {name}, and there is no concept of that name")
+        if embeddings[name].shape != width:
+            raise ValueError(f"the embedding of {name} has shape {tuple(embeddings[name].shape)}, the model's have {tuple(width)}")
 
     def put_in_place(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
         replaced = output.clone()
@@ -78,7 +88,17 @@ def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Ten
 
 
 def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] = ()) -> KeysValues:
-    """K = (W + ΣΔW)·states of all columns, per cross-attention layer, and V likewise. Differentiable in states and changes."""
+    """K = (W + ΣΔW)·states of all columns, per cross-attention layer, and V likewise. Differentiable in states and changes.
+
+    Raises `ValueError` for states that are not `(tokens, d)`, or a concept with changes of another number of layers.
+    """
+    width = backbone.layers[0].to_k.in_features
+    if states.ndim != 2 or states.shape[1] != width:
+        raise ValueError(f"expected text states (tokens, {width}), got {tuple(states.shape)}")
+    for concept in concepts:
+        if concept.keys and len(concept.keys) != len(backbone.layers):
+            changed, has = len(concept.keys), len(backbone.layers)
+            raise ValueError(f"{concept.placeholder} changes {changed} cross-attention layers, and the model has {has}")
     states = states.to(backbone.dtype)
     keys, values = [], []
     for i, layer in enumerate(backbone.layers):
@@ -136,25 +156,6 @@ def prompt_keys_values(backbone: Backbone, prompt: str, concepts: Mapping[str, C
         return conditioned(backbone, tokenize(backbone, prompt, list(concepts), field=field), concepts).prompt
 
 
-def leakage(
-    backbone: Backbone, prompt: str, masks: Mapping[str, Tensor], gates: Gates | None, latent_size: tuple[int, int]
-) -> dict[str, float]:
-    """By placeholder of `prompt`: the largest share of its attention that `gates` let through in cells outside its mask `(H, W)`.
-
-    0 where each layer's gate shuts there, which is what `prompt_gates` makes; 1 without gates.
-    """
-    found = {}
-    for name, positions in tokenize(backbone, prompt, list(masks)).positions.items():
-        shares = [0.0]
-        for i, layer in enumerate(backbone.layers):
-            cells = F.adaptive_max_pool2d(masks[name][None, None].float(), layer_size(latent_size, layer.level))
-            outside = cells.flatten() == 0
-            if outside.any():
-                shares.append(1.0 if gates is None else float(gates[i][outside.to(gates[i].device)][:, list(positions)].max()))
-        found[name] = max(shares)
-    return found
-
-
 def prompt_gates(
     backbone: Backbone, prompt: str, masks: Mapping[str, Tensor], latent_size: tuple[int, int], *, field: str = "prompt"
 ) -> Gates | None:
@@ -168,7 +169,9 @@ def prompt_gates(
 
 
 def word_embedding(backbone: Backbone, word: str) -> Tensor:
-    """The token embedding `(d,)` of `word`; the mean over its tokens if it has several."""
+    """The token embedding `(d,)` of `word`; the mean over its tokens if it has several. Raises `ValueError` for an empty one."""
+    if not word.strip():
+        raise ValueError("an empty word has no embedding: give the subject, a word of the prompt")
     ids = torch.tensor(backbone.tokenizer(word, add_special_tokens=False).input_ids, device=backbone.device)
     embedded: Tensor = backbone.text_encoder.get_input_embeddings()(ids)  # type: ignore[operator]
     return embedded.mean(dim=0).detach()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -18,12 +18,22 @@ from s2edit_core.inversion import Inversion
 from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import InjectionOptions, Progress
 
+STEP_TENSORS = ("latents", "noise_pred")
+"""What can be seen of a step: the latent after it, and the guided prediction that led there, each `(c, h, w)`."""
+AtStepEnd = Callable[[int, int, Mapping[str, Tensor]], Tensor]
+"""Called with a step's number from 0, its timestep and the `STEP_TENSORS`; sampling goes on from the latent that it returns."""
+
 
 def varied(noise: Tensor, where: Tensor, seed: int, amount: float) -> Tensor:
     """The start noise `(c, h, w)`, mixed with fresh noise where `where` `(h, w)` is 1: another draw of the same edit.
 
     Sampling at η = 0 draws nothing, so this is where variants differ. `amount` 0..1 is how much is fresh; the variance stays.
+    Raises `ValueError` for another amount or another shape.
     """
+    if not 0 <= amount <= 1:
+        raise ValueError(f"amount must lie between 0 (the same noise) and 1 (all fresh), not {amount!r}")
+    if noise.ndim != 3 or where.shape != noise.shape[1:]:
+        raise ValueError(f"expected noise (c, h, w) and where (h, w), got {tuple(noise.shape)} and {tuple(where.shape)}")
     drawn = torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed)).to(noise)
     mixed = math.sqrt(1 - amount**2) * noise + amount * drawn
     return noise + where.to(noise) * (mixed - noise)
@@ -39,14 +49,21 @@ def edit(
     *,
     first: int = 0,
     start: Tensor | None = None,
+    at_step_end: AtStepEnd | None = None,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """Sample from the inversion's start noise with `target` as the prompt; the edited latent `(c, h, w)`.
 
     Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings, plus its residuals. With a
     `guide`, attention is read from the source. `first` steps are left out: sampling starts that far back along the path, or at
-    `start` `(c, h, w)` instead of the path's own latent.
-    Raises `OptionInvalid` for an inversion of tier `direct` where nothing is read.
+    `start` `(c, h, w)` instead of the path's own latent. `at_step_end` sees each step and may change where it led.
+    Raises `OptionInvalid` for an inversion of tier `direct` where nothing is read, `ValueError` where the arguments do not fit.
     """
+    if not 0 <= first < inversion.steps:
+        raise ValueError(f"first must lie between 0 and {inversion.steps - 1}, a step of the inversion's, not {first}")
+    if start is not None and start.shape != inversion.path.shape[1:]:
+        raise ValueError(f"start must be a latent {tuple(inversion.path.shape[1:])} as those of the path, not {tuple(start.shape)}")
+    if len(target.keys) != len(backbone.layers):
+        raise ValueError(f"the prompt has keys for {len(target.keys)} cross-attention layers, the model has {len(backbone.layers)}")
     (guide.options if guide else InjectionOptions()).check_tier(inversion.tier)
     schedule, steps = backbone.schedule, inversion.steps
     z = inversion.path[steps - first] if start is None else start
@@ -59,8 +76,11 @@ def edit(
         rows = branch.rows(i, z, t, target, gates, null) if branch else (Row(z, t, target, gates), Row(z, t, null))
         answers = yield rows
         a, b = schedule.coefficients(t, steps)
-        z = a * z + b * inversion.guided(i, answers[0].eps, answers[1].eps)
+        eps = inversion.guided(i, answers[0].eps, answers[1].eps)
+        z = a * z + b * eps
         if branch:
             z = branch.advance(i, t, z, answers)
+        if at_step_end:
+            z = at_step_end(i - first, t, {"latents": z, "noise_pred": eps})
         yield Progress("editing", i + 1, steps)
     return z

@@ -16,10 +16,11 @@ Four tiers repair that:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ class Inversion:
 
     `null_states` `(steps, tokens, d)` or `(1, tokens, d)`: the unconditional embedding of each sampling step, first the noisiest.
     `residuals` `(steps, c, h, w)`: what is added to the guided prediction of each step (tier `residual`), else empty.
+    Raises `ValueError` where these do not fit together.
     """
 
     path: Tensor
@@ -49,6 +51,20 @@ class Inversion:
     guidance_scale: float
     fingerprint: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.tier not in get_args(InversionTier):
+            raise ValueError(f"tier must be one of {', '.join(get_args(InversionTier))}, not {self.tier!r}")
+        if self.path.ndim != 4 or self.steps < 1:
+            raise ValueError(f"a path is (steps + 1, c, h, w) of one step or more, not {tuple(self.path.shape)}")
+        if self.null_states.ndim != 3 or len(self.null_states) not in (1, self.steps):
+            shape = tuple(self.null_states.shape)
+            raise ValueError(f"null_states are (steps, tokens, d) or (1, tokens, d), not {shape} for {self.steps} steps")
+        exact = self.tier == "residual"
+        if self.residuals.shape != self.path[1:].shape if exact else self.residuals.numel():
+            wanted = str(tuple(self.path[1:].shape)) if exact else "none"
+            raise ValueError(f"residuals of the tier {self.tier} are {wanted}, not {tuple(self.residuals.shape)}")
+        check_guidance(self.guidance_scale)
 
     @property
     def steps(self) -> int:
@@ -122,7 +138,15 @@ def invert(
     steps: int,
     guidance_scale: float,
 ) -> Generator[Rows | Progress, Answers, Inversion]:
-    """Invert `latent` `(c, h, w)` for guided sampling in `steps` steps at `guidance_scale`."""
+    """Invert `latent` `(c, h, w)` for guided sampling in `steps` steps at `guidance_scale`.
+
+    Raises `ValueError` for another shape or numbers that are not finite, for steps that the schedule does not have, and for a
+    guidance scale below 0.
+    """
+    if latent.ndim != 3 or not torch.isfinite(latent).all():
+        raise ValueError(f"expected a finite latent (c, h, w), got {tuple(latent.shape)}")
+    check_guidance(guidance_scale)
+    backbone.schedule.timesteps(steps)
     path = yield from ddim_invert(backbone, latent, source, steps)
     empty = null_states(backbone)
     if options.tier == "null_text":
@@ -136,6 +160,11 @@ def invert(
         nulls, facts, residuals = (empty if options.tier == "direct" else source.states)[None], {}, torch.zeros(0)
         yield Progress("inverting", 2 * steps, 2 * steps)
     return Inversion(path, nulls, residuals, options.tier, guidance_scale, backbone.fingerprint, facts)
+
+
+def check_guidance(scale: float) -> None:
+    if not (math.isfinite(scale) and scale >= 0):
+        raise ValueError(f"a guidance scale is a finite number, 0 or more (1 is the prompt alone), not {scale!r}")
 
 
 def null_states(backbone: Backbone) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2edit_core.attention import layer_size, word_layers
+from s2edit_core.attention import check_mask, layer_size, word_layers
 from s2edit_core.backbone import Backbone
 from s2edit_core.conditioning import prompt_keys_values
 from s2edit_core.errors import MaskInvalid, PromptInvalid
@@ -37,8 +37,13 @@ def word_maps(
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """Where words attend: `(words, h, w)` in 0..1 each, at the size of `latent` `(c, h, w)`.
 
-    `positions` are the tokens of each word in `prompt`. Means over layers, noise levels and a word's tokens.
+    `positions` are the tokens of each word in `prompt`. Means over layers, noise levels and a word's tokens. Raises `ValueError`
+    for another shape, or a word without tokens.
     """
+    if latent.ndim != 3:
+        raise ValueError(f"expected a latent (c, h, w), got {tuple(latent.shape)}")
+    if not positions or not all(positions):
+        raise ValueError("each word needs the positions of its tokens: find them with `PromptTokens.of_word`")
     layers, size = word_layers(backbone.layers), (latent.shape[-2], latent.shape[-1])
     generator = torch.Generator().manual_seed(seed)
     keys_values = prompt_keys_values(backbone, prompt, {})
@@ -75,6 +80,7 @@ def subject_of(
     "Most inside" is the correlation of map and mask: a share of the map alone would prefer the word of a detail. Raises
     `MaskInvalid` for a mask without an inside and an outside, `PromptInvalid` if no word could be a subject.
     """
+    check_mask(mask)
     inside = F.adaptive_avg_pool2d(mask[None].float(), (latent.shape[-2], latent.shape[-1]))[0].to(latent)
     if not inside.max() > inside.min():
         raise MaskInvalid("the mask has no inside or no outside: mark the person in it", field="mask", reason="mask_flat")
@@ -88,7 +94,9 @@ def subject_of(
 
 
 def correlation(a: Tensor, b: Tensor) -> float:
-    """Pearson's, of all elements; 0 where either is the same everywhere."""
+    """Pearson's, of all elements; 0 where either is the same everywhere. Raises `ValueError` for different shapes."""
+    if a.shape != b.shape:
+        raise ValueError(f"expected two tensors of one shape, got {tuple(a.shape)} and {tuple(b.shape)}")
     a, b = a - a.mean(), b - b.mean()
     norm = a.norm() * b.norm()
     return float((a * b).sum() / norm) if norm > 0 else 0.0
@@ -101,6 +109,8 @@ def mask_of(
 
     Raises `PromptInvalid` if the prompt does not have the subject, `MaskInvalid` if its attention is the same everywhere.
     """
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"expected a size (H, W) of one pixel or more each, got {size}")
     tokens = prompt_tokens(backbone, prompt, (), field="source_prompt")
     (heat,) = yield from word_maps(backbone, latent, prompt, [tokens.of_word(subject)], seed=seed)
     wide = F.interpolate(heat[None, None].float(), size=size, mode="bilinear", align_corners=False)[0, 0]
@@ -110,7 +120,12 @@ def mask_of(
 
 
 def otsu(values: Tensor, bins: int = 256) -> float:
-    """The threshold that parts `values` into two classes with the greatest variance between them (Otsu, 1979)."""
+    """The threshold that parts `values` into two classes with the greatest variance between them (Otsu, 1979).
+
+    Raises `ValueError` where there are no two different values, or less than two `bins`.
+    """
+    if bins < 2 or values.numel() == 0 or not float(values.max()) > float(values.min()):
+        raise ValueError("a threshold needs two different values and two bins at least")
     low, high = float(values.min()), float(values.max())
     share = torch.histc(values.float(), bins, low, high) / values.numel()
     centres = low + (torch.arange(bins, device=values.device) + 0.5) * (high - low) / bins

@@ -9,11 +9,18 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageFilter, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFilter, UnidentifiedImageError, features
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+BRANDS = dict.fromkeys((b"avif", b"avis"), "image/avif") | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "image/heic"
+)
+"""What files of the ISO base media format say in their first box that they are."""
+MAX_BRANDS = 32
+PLAIN = ("PNG", "JPEG", "WEBP")
+READABLE = "PNG, JPEG, WebP or AVIF"
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 32
 ASPECT_TOLERANCE = 0.01
@@ -35,46 +42,86 @@ INSIDE = 128
 """A mask pixel of this value or more belongs to the region."""
 GROWTH = 0.12
 """How far the default edit mask reaches beyond the identity mask, relative to the side of its box."""
+COMPACT = ("AVIF", "HEIF")
 HEAVY_PIXELS = 12_000_000
 STRIP_PIXELS = 1_000_000
+
+
+def media_type(data: bytes) -> str:
+    """What `data` is by its first bytes; whether it is sound, and can be read here, is another matter."""
+    if data[4:8] == b"ftyp":
+        end = min(int.from_bytes(data[:4]), len(data), 16 + 4 * MAX_BRANDS)
+        brands = [data[8:12], *(data[at : at + 4] for at in range(16, end, 4))]
+        return next((BRANDS[brand] for brand in brands if brand in BRANDS), "application/octet-stream")
+    return next((name for start, name in MAGIC.items() if data.startswith(start)), "application/octet-stream")
+
+
+def _formats(data: bytes, field: str) -> tuple[str, ...]:
+    """What `data` may be, in Pillow's words. Raises `ImageInvalid` for what only another installation can read."""
+    kind = media_type(data)
+    if kind == "image/avif" and not features.check("avif"):
+        message = f"the {field} is AVIF, which the Pillow installed here can't read: send it as PNG, JPEG or WebP"
+        raise ImageInvalid(message, field=field, reason="image_format")
+    if kind == "image/heic" and not _reads_heic():
+        message = f"the {field} is HEIC, which is read only where s2edit[heic] is installed: send it as {READABLE}"
+        raise ImageInvalid(message, field=field, reason="image_format")
+    return {"image/avif": ("AVIF",), "image/heic": ("HEIF",)}.get(kind, PLAIN)
+
+
+def _reads_heic() -> bool:
+    """Whether Pillow reads HEIC, having been told of pillow-heif where that is installed (the extra `heic`)."""
+    if "HEIF" not in Image.OPEN:
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError:
+            return False
+        register_heif_opener(thumbnails=False)
+    return True
 
 
 def _open(data: bytes, field: str) -> tuple[Image.Image, Image.Transpose | None]:
     """Decode the first frame as it is stored, and say how to turn it upright.
 
     Turning, like every other change of the pixels, is left for later: a picture of the largest size fits in memory once.
-    Raises `ImageInvalid` for whatever is not a sound PNG, JPEG or WebP, `MemoryError` where memory does not suffice.
+    Raises `ImageInvalid` for whatever is not sound or not of an accepted format, `MemoryError` where memory does not suffice.
     """
-    picture = None
+    picture, formats = None, _formats(data, field)
     try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)  # reads the header only
-        width, height = picture.size
-        if width * height > MAX_PIXELS:
-            raise ImageInvalid(
-                f"the {field} has {width * height / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted",
-                field=field,
-                reason="image_too_large",
-            )
+        picture = Image.open(io.BytesIO(data), formats=formats)  # reads the header only
+        _check_pixels(picture, field)
         picture.load()
+        _check_pixels(picture, field)  # a HEIC may turn out otherwise than it said
         return picture, TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageInvalid(
             f"the {field} has more than {MAX_PIXELS / 1e6:.0f} megapixels", field=field, reason="image_too_large"
         ) from error
-    except UnidentifiedImageError as error:
-        raise ImageInvalid(f"the {field} is not a PNG, JPEG or WebP image", field=field, reason="image_format") from error
     except (ImageInvalid, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
+        if isinstance(error, UnidentifiedImageError) and formats == PLAIN:
+            raise ImageInvalid(f"the {field} is not a {READABLE} image", field=field, reason="image_format") from error
         if picture is not None and _is_heavy(picture):
-            message = f"the {field} is damaged, or too large for a progressive JPEG: send it as a baseline JPEG"
+            kind = picture.format if picture.format in COMPACT else "progressive JPEG"
+            message = f"the {field} is damaged, or too large for a file of its kind, {kind}: send it as a baseline JPEG"
             raise ImageInvalid(message, field=field, reason="image_too_costly") from error
         raise ImageInvalid(f"the {field} is damaged or cut off", field=field, reason="image_damaged") from error
 
 
+def _check_pixels(picture: Image.Image, field: str) -> None:
+    pixels = picture.width * picture.height
+    if pixels > MAX_PIXELS:
+        raise ImageInvalid(
+            f"the {field} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted",
+            field=field,
+            reason="image_too_large",
+        )
+
+
 def _is_heavy(picture: Image.Image) -> bool:
-    """A progressive JPEG is held in memory three times over while it is decoded; want of memory looks like damage then."""
-    return bool(picture.info.get("progressive")) and picture.width * picture.height > HEAVY_PIXELS
+    """Some kinds are held in memory three times over while they are decoded; want of memory looks like damage then."""
+    heavy = bool(picture.info.get("progressive")) or picture.format in COMPACT
+    return heavy and picture.width * picture.height > HEAVY_PIXELS
 
 
 def decode_photo(data: bytes) -> Image.Image:
@@ -194,15 +241,25 @@ def _drawn(picture: Image.Image) -> Image.Image:
     return drawn
 
 
+def check_mask(mask: Image.Image, size: tuple[int, int], field: str) -> None:
+    """Raises `MaskInvalid` unless `mask` is L, of `size` (width, height), and white somewhere."""
+    if mask.mode != "L":
+        raise MaskInvalid(f"the {field} is {mask.mode}: convert it to L (`decode_mask` does)", field=field, reason="mask_mode")
+    if mask.size != size:
+        raise MaskInvalid(f"the {field} is {mask.size} and the photo {size}: sizes must agree", field=field, reason="mask_size")
+    if not inside_of(mask).any():
+        raise MaskInvalid(f"the {field} is empty: paint the region white", field=field, reason="mask_empty")
+
+
 def inside_of(mask: Image.Image) -> NDArray[np.bool_]:
     return np.asarray(mask) >= INSIDE
 
 
 def grown(mask: Image.Image) -> Image.Image:
-    """The default edit mask: the identity mask and a margin around it, where hats, hair and glasses may reach."""
+    """The default edit mask: the identity mask (L) and a margin around it, where hats, hair and glasses may reach."""
+    check_mask(mask, mask.size, "mask")
     inside = inside_of(mask)
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    reach = max(1, round(GROWTH * max(len(rows), len(columns))))
+    reach = max(1, round(GROWTH * max(int(inside.any(axis=1).sum()), int(inside.any(axis=0).sum()))))
     hard = Image.fromarray((inside * 255).astype(np.uint8))
     blurred = np.asarray(hard.filter(ImageFilter.BoxBlur(reach)), dtype=np.float32)
     return Image.fromarray(((blurred > 1) * 255).astype(np.uint8))

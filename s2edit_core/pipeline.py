@@ -15,7 +15,7 @@ by closing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,60 +24,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core import report
-from s2edit_core.attention import Gates
 from s2edit_core.backbone import Backbone
-from s2edit_core.canvas import Canvas, make_canvas, to_image
-from s2edit_core.concept import Concept
-from s2edit_core.conditioning import conditioned, leakage, prompt_gates, prompt_keys_values, tokenize
-from s2edit_core.editing import edit, varied
-from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.injection import SourceGuide, source_guide
-from s2edit_core.inversion import Inversion, Source, invert
-from s2edit_core.learning import Lesson, learn_concepts
+from s2edit_core.callbacks import OnStepEnd, step_end
+from s2edit_core.canvas import Canvas, to_image
+from s2edit_core.composer import Composer, made_from
+from s2edit_core.concept import Concept, export
+from s2edit_core.editing import STEP_TENSORS, AtStepEnd
+from s2edit_core.errors import OptionInvalid, PromptInvalid
+from s2edit_core.inputs import Attribute, Reference, Variation, check_same, with_identity
+from s2edit_core.inversion import Inversion, invert
+from s2edit_core.learning import learn_concepts
 from s2edit_core.learning_state import LearningState
-from s2edit_core.pictures import INSIDE
-from s2edit_core.prompts import check_placeholders, known_subject, with_placeholder
-from s2edit_core.rows import Algorithm, Answers, Rows, evaluating, finish
+from s2edit_core.rows import Answers, Rows, drive, evaluating, finish
 from s2edit_core.spec import PLACEHOLDER, PRESETS, InjectionOptions, InversionOptions, LearningOptions, Progress
 
+__all__ = ["Attribute", "OnProgress", "OutputType", "Reference", "S2EditOutput", "S2EditPipeline", "Variation"]
+
 OnProgress = Callable[[Progress], None]
-VARIATION = 0.5
-"""Of the start noise: enough that two variants differ to the eye, little enough that they stay the photo's."""
 OutputType = Literal["pil", "np", "pt", "latent"]
-
-
-@dataclass(frozen=True, eq=False)
-class Attribute:
-    """A learned attribute in an edit: `region` is an `L` of the photo's size, white where it acts."""
-
-    concept: Concept
-    region: Image.Image
-
-
-@dataclass(frozen=True, slots=True)
-class Variation:
-    """Another draw of an edit: `amount` 0..1 of its start noise is drawn anew by `seed`, where the edit may change the photo."""
-
-    seed: int
-    amount: float = VARIATION
-
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """A photo to learn a concept from; see `S2EditPipeline.learn`."""
-
-    image: Image.Image
-    mask: Image.Image
-    prompt: str
-    subject: str | None = None
-    placeholder: str = PLACEHOLDER
-    person: Image.Image | None = None
-    request_words: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +60,14 @@ class S2EditOutput:
     latents: Tensor
 
 
-class S2EditPipeline:
+class S2EditPipeline(Composer):
     """The method over one base model. Holds no user's data: concepts and inversions are values."""
+
+    _callback_tensor_inputs = STEP_TENSORS  # where diffusers' pipelines say what a callback may ask for
 
     def __init__(self, backbone: Backbone, *, name: str = "", identity_embedder: report.Embedder | None = None) -> None:
         """`identity_embedder` adds the identity similarity to reports; `name` is how they call the model."""
-        self.backbone = backbone
+        super().__init__(backbone)
         self.name = name
         self.identity_embedder = identity_embedder
         self.evaluations = 0
@@ -114,18 +83,6 @@ class S2EditPipeline:
             self.before_evaluation()
         self.evaluations += len(rows)
         return self.backbone.evaluate(rows)
-
-    def guidance(self, wanted: float | None) -> float:
-        return wanted if wanted is not None else self.backbone.card.guidance_scale
-
-    def canvas(self, photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None = None) -> Canvas:
-        """How `photo` (RGB) and its masks (L, same size) are laid into the model's frame. Raises `ImageInvalid`, `MaskInvalid`."""
-        if photo.mode != "RGB":
-            raise ImageInvalid(f"the image is {photo.mode}: convert it to RGB (`decode_photo` does)", field="image")
-        _check_mask(mask, photo.size, "mask")
-        if edit_mask is not None:
-            _check_mask(edit_mask, photo.size, "edit_mask")
-        return make_canvas(photo, mask, edit_mask, frame_size=self.backbone.frame_size, multiple=self.backbone.frame_multiple)
 
     # --- generator twins ---------------------------------------------------------------------------------------
 
@@ -176,7 +133,7 @@ class S2EditPipeline:
         source = self.source(canvas, prompt, concept, masked=masked)
         algorithm = invert(self.backbone, latent, source, options, steps=steps, guidance_scale=guidance_scale)
         inverted = yield from evaluating(algorithm, self._evaluate)
-        return replace(inverted, facts=inverted.facts | {"prompt": prompt} | _made_from(canvas, concept))
+        return replace(inverted, facts=inverted.facts | {"prompt": prompt} | made_from(canvas, concept))
 
     def editing(
         self, canvas: Canvas, prompt: str, concept: Concept | None, inversion: Inversion, **options: Any
@@ -184,145 +141,11 @@ class S2EditPipeline:
         """Ends with the edited latent. Options as of `edit_rows`."""
         return (yield from evaluating(self.edit_rows(canvas, prompt, concept, inversion, **options), self._evaluate))
 
-    def edit_rows(
-        self,
-        canvas: Canvas,
-        prompt: str,
-        concept: Concept | None,
-        inversion: Inversion,
-        *,
-        masked: bool = True,
-        attributes: Sequence[Attribute] = (),
-        strength: float = 1.0,
-        injection: InjectionOptions | None = None,
-        source_prompt: str | None = None,
-        variation: Variation | None = None,
-    ) -> Algorithm[Tensor]:
-        """Editing as an algorithm over rows, for whoever drives several in shared passes. Ends with the edited latent.
-
-        `strength`, above 0 and at most 1: how far back along the inverted path the edit starts; 1 is from the noise. Attributes act
-        in the target alone, held to their regions whether [I] is `masked` or not. Attention `injection` needs the `source_prompt`
-        that the inversion was made with, where the inversion does not name it. A `variation` is another draw from the same
-        inversion, at full strength. Raises `ArtifactMismatch` for an inversion of another model, photo or concept.
-        """
-        concepts = self._concepts(concept, attributes)
-        check_placeholders(prompt, concepts, field="prompt")
-        _check_placed(prompt, attributes)
-        self._check_inversion(inversion, canvas, concept)
-        if not 0 < strength <= 1:
-            raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength!r}", field="options.strength")
-        target = prompt_keys_values(self.backbone, prompt, concepts)
-        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
-        first = inversion.steps - max(1, round(strength * inversion.steps))
-        start = None
-        if variation is not None:
-            if first > 0:
-                raise OptionInvalid("a variation starts from the noise: leave strength at 1", field="options.strength")
-            start = varied(inversion.path[-1], self._may_change(canvas), variation.seed, variation.amount)
-        guide = None
-        if injection is not None and injection.acts:
-            described = source_prompt or inversion.facts.get("prompt")
-            guide = self._guide(canvas, prompt, concept, injection, described, masked, tuple(concepts))
-        return edit(
-            self.backbone, inversion, target, gates, tuple(self._concepts(concept).values()), guide, first=first, start=start
-        )
-
-    def _guide(
-        self,
-        canvas: Canvas,
-        prompt: str,
-        concept: Concept | None,
-        options: InjectionOptions,
-        source_prompt: str | None,
-        masked: bool,
-        placeholders: tuple[str, ...],
-    ) -> SourceGuide:
-        if source_prompt is None:
-            raise ValueError("attention injection needs the source_prompt that the inversion was made with")
-        source = self.source(canvas, source_prompt, concept, masked=masked)
-        may_change = self._may_change(canvas)
-        return source_guide(self.backbone, source, source_prompt, prompt, options, edit_mask=may_change, placeholders=placeholders)
-
-    def _may_change(self, canvas: Canvas) -> Tensor:
-        """The edit mask in cells of the latent `(h, w)`, 0..1."""
-        return adaptive_avg_pool2d(canvas.mask(canvas.edit_mask)[None], self._latent_size(canvas))[0]
-
-    def source(self, canvas: Canvas, prompt: str, concept: Concept | None, *, masked: bool = True) -> Source:
-        """The photo's side of an edit."""
-        concepts = self._concepts(concept)
-        tokens = tokenize(self.backbone, prompt, list(concepts), field="source_prompt")
-        with torch.no_grad():
-            now = conditioned(self.backbone, tokens, concepts)
-        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None), field="source_prompt")
-        return Source(prompt=now.prompt, gates=gates, states=now.states, concepts=tuple(concepts.values()))
-
-    # --- what they share ---------------------------------------------------------------------------------------
-
-    def _lesson(
-        self, canvas: Canvas, mask: Image.Image, prompt: str, subject: str, placeholder: str, request_words: Sequence[str]
-    ) -> Lesson:
-        latent = self.backbone.encode_image(canvas.source())
-        return Lesson(latent, canvas.mask(mask), prompt, subject, placeholder, tuple(request_words))
-
-    def _reference_lesson(self, reference: Reference) -> Lesson:
-        """An identity's frame is cropped around its mask; an attribute's shows the person who wears it, or the whole photo."""
-        image, person = reference.image, reference.person
-        _check_mask(reference.mask, image.size, "mask")
-        if reference.placeholder == PLACEHOLDER:
-            person = reference.mask
-        canvas = self.canvas(image, person if person is not None else Image.new("L", image.size, 255))
-        if reference.subject is None and reference.placeholder != PLACEHOLDER:
-            raise PromptInvalid(
-                "an attribute needs its subject: the word of the prompt for it, such as makeup",
-                field="subject",
-                reason="subject_unknown",
-            )
-        subject = reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
-        prompt = with_placeholder(reference.prompt, subject, field="source_prompt", placeholder=reference.placeholder)
-        return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
-
-    def _concepts(self, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Concept]:
-        """By placeholder. Raises `ArtifactMismatch` for another model's, `OptionInvalid` where two have one name."""
-        worn = [attribute.concept for attribute in attributes]
-        given = [concept, *worn] if concept is not None else worn
-        for each in given:
-            if each.fingerprint != self.backbone.fingerprint:
-                raise ArtifactMismatch(f"the concept {each.placeholder} was learned with another model or schedule")
-        if concept is not None and concept.kind != "identity":
-            raise OptionInvalid(f"{concept.placeholder} is an attribute: give it among the attributes", field="identity")
-        if any(each.kind == "identity" for each in worn):
-            raise OptionInvalid(f"{PLACEHOLDER} is an identity: give it as the identity", field="attributes")
-        names = [each.placeholder for each in given]
-        if len(set(names)) < len(names):
-            raise OptionInvalid(
-                f"two attributes have one name among {', '.join(names)}: give one another with `renamed`", field="attributes"
-            )
-        return {each.placeholder: each for each in given}
-
-    def _masks(self, canvas: Canvas, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Tensor]:
-        """Where each placeholder may act, `(H, W)` in the frame."""
-        masks = {} if concept is None else {concept.placeholder: canvas.mask(canvas.identity_mask)}
-        for attribute in attributes:
-            _check_mask(attribute.region, canvas.photo.size, "attributes")
-            masks[attribute.concept.placeholder] = canvas.mask(attribute.region)
-        return masks
-
-    def _gates(self, canvas: Canvas, prompt: str, masks: Mapping[str, Tensor], *, field: str) -> Gates | None:
-        return prompt_gates(self.backbone, prompt, masks, self._latent_size(canvas), field=field)
-
-    def _latent_size(self, canvas: Canvas) -> tuple[int, int]:
-        scale = self.backbone.latent_scale
-        return canvas.frame[1] // scale, canvas.frame[0] // scale
-
-    def _check_inversion(self, inversion: Inversion, canvas: Canvas, concept: Concept | None) -> None:
-        if inversion.fingerprint != self.backbone.fingerprint:
-            raise ArtifactMismatch("the inversion was made with another model or schedule")
-        names = {"canvas": "photo, mask or crop", "concept": "identity"}
-        for key, value in _made_from(canvas, concept).items():
-            if inversion.facts.get(key, value) != value:
-                raise ArtifactMismatch(f"the inversion was made with another {names[key]}: invert again with this one")
-        if tuple(inversion.path.shape[-2:]) != self._latent_size(canvas):
-            raise ArtifactMismatch("the inversion is of another size than the frame of this photo: invert again with this one")
+    def leakage(
+        self, canvas: Canvas, prompt: str, concept: Concept | None, inversion: Inversion, **options: Any
+    ) -> dict[str, float]:
+        """What `leakage_rows` finds, for a report: one evaluation. Options as there."""
+        return drive(self.leakage_rows(canvas, prompt, concept, inversion, **options), self._evaluate)
 
     # --- verbs -------------------------------------------------------------------------------------------------
 
@@ -376,10 +199,12 @@ class S2EditPipeline:
         if prompt is None:
             if concept is None:
                 raise PromptInvalid("say what the image shows: a prompt, or a concept that was learned with one", field="prompt")
-            prompt = str(concept.facts["prompt"])
+            prompt = concept.facts.get("prompt")
+            if not prompt:
+                raise PromptInvalid("the concept does not say with which prompt it was learned: give one", field="prompt")
         steps = self.inverting(
             self.canvas(image, mask),
-            _with_identity(prompt, concept, "source_prompt"),
+            with_identity(prompt, concept, "source_prompt"),
             concept,
             options or PRESETS["balanced"].inversion,
             steps=num_inference_steps,
@@ -402,44 +227,36 @@ class S2EditPipeline:
         generator: torch.Generator | None = None,
         strength: float = 1.0,
         injection: InjectionOptions | None = None,
-        callback_on_step_end: Callable[[S2EditPipeline, int, int, dict[str, Any]], object] | None = None,
+        callback_on_step_end: OnStepEnd | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         output_type: OutputType = "pil",
         on_progress: OnProgress | None = None,
     ) -> S2EditOutput:
         """Edit `image` as `prompt` says, one result per prompt.
 
         Steps and guidance are the inversion's: naming others raises `OptionInvalid`. Sampling at η = 0 draws nothing, so
-        `generator` only enters the report. `callback_on_step_end(pipe, step, timestep, {})` may raise to end the edit; what it
-        returns is not used. `output_type`: "pil"; "np" `(n, H, W, 3)` or "pt" `(n, 3, H, W)` in 0..1; "latent" `(n, c, h, w)`.
+        `generator` only enters the report. `output_type`: "pil"; "np" `(n, H, W, 3)` or "pt" `(n, 3, H, W)` in 0..1; "latent"
+        `(n, c, h, w)`.
+
+        `callback_on_step_end(pipe, step, timestep, callback_kwargs)`, as in diffusers, is called after each step of each prompt,
+        `step` from 0. Its kwargs are those of `callback_on_step_end_tensor_inputs`: "latents" `(1, c, h, w)` after the step,
+        "noise_pred" likewise, the guided prediction that led there. "latents" in what it returns take the place of the step's;
+        returning nothing leaves them. What it raises ends the edit.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        if not prompts:
+        if not prompts or not all(isinstance(text, str) and text.strip() for text in prompts):
             raise PromptInvalid("there is no prompt: say what the picture should show", field="prompt", reason="prompt_empty")
         if output_type not in get_args(OutputType):
             raise OptionInvalid(f"output_type must be one of {', '.join(get_args(OutputType))}", field="options.output_type")
-        _check_same("num_inference_steps", num_inference_steps, inversion.steps)
-        _check_same("guidance_scale", guidance_scale, inversion.guidance_scale)
+        check_same("num_inference_steps", num_inference_steps, inversion.steps)
+        check_same("guidance_scale", guidance_scale, inversion.guidance_scale)
         canvas = self.canvas(image, mask, edit_mask)
-        timesteps = self.backbone.schedule.timesteps(inversion.steps)
         provenance = self._provenance(canvas, inversion, identity, generator, edit_mask)
-
-        def show(progress: Progress) -> None:
-            if on_progress is not None:
-                on_progress(progress)
-            if callback_on_step_end is not None:
-                callback_on_step_end(self, progress.step - 1, timesteps[progress.step - 1], {})
-
+        options: dict[str, Any] = {"attributes": attributes, "strength": strength, "injection": injection}
+        if callback_on_step_end is not None:
+            options["at_step_end"] = step_end(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
         made = [
-            self._edited(
-                canvas,
-                _with_identity(text, identity, "prompt"),
-                identity,
-                inversion,
-                show,
-                attributes=attributes,
-                strength=strength,
-                injection=injection,
-            )
+            self._edited(canvas, with_identity(text, identity, "prompt"), identity, inversion, on_progress, **options)
             for text in prompts
         ]
         results, facts, frames, latents = (list(each) for each in zip(*made, strict=True))
@@ -452,44 +269,33 @@ class S2EditPipeline:
         prompt: str,
         identity: Concept | None,
         inversion: Inversion,
-        show: OnProgress,
+        on_progress: OnProgress | None,
         *,
         attributes: Sequence[Attribute],
         strength: float,
         injection: InjectionOptions | None,
+        at_step_end: AtStepEnd | None = None,
     ) -> tuple[Image.Image, dict[str, Any], Image.Image, Tensor]:
         """One edit: the photo with it, what is to be said of it, the frame as drawn, its latent."""
         began, evaluations = time.perf_counter(), self.evaluations
         options = {"attributes": attributes, "strength": strength, "injection": injection}
-        latent = finish(self.editing(canvas, prompt, identity, inversion, **options), show)
+        steps = self.editing(canvas, prompt, identity, inversion, at_step_end=at_step_end, **options)
+        latent = finish(steps, on_progress)
         edited = time.perf_counter()
         drawn = self.backbone.decode_latent(latent)
         frame, result = to_image(drawn), canvas.paste(drawn)
+        leakage = self.leakage(canvas, prompt, identity, inversion, attributes=attributes)
         seconds = {"editing": edited - began, "finishing": time.perf_counter() - edited}
         facts = report.measures(canvas, frame, result, embed=self.identity_embedder) | {
             "prompt": prompt,
             "strength": strength,
             "injection": asdict(injection) if injection is not None else None,
             "attributes": {each.concept.placeholder: each.concept.facts for each in attributes},
-            "leakage": self.leakage(canvas, prompt, identity, attributes=attributes),
+            "leakage": leakage,
             "seconds": {name: round(spent, 3) for name, spent in seconds.items()},
             "unet_evaluations": self.evaluations - evaluations,
         }
         return result, facts, frame, latent
-
-    def leakage(
-        self,
-        canvas: Canvas,
-        prompt: str,
-        concept: Concept | None,
-        *,
-        masked: bool = True,
-        attributes: Sequence[Attribute] = (),
-    ) -> dict[str, float]:
-        """By placeholder: the largest share of its attention that gets through outside its mask. 0 with masking, 1 without."""
-        masks = self._masks(canvas, concept, attributes)
-        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
-        return leakage(self.backbone, prompt, masks, gates, self._latent_size(canvas))
 
     def _provenance(
         self,
@@ -525,57 +331,8 @@ class S2EditPipeline:
         return Inversion.load(path, fingerprint=self.backbone.fingerprint, device=self.backbone.device)
 
     def export(self, concept: Concept, folder: str | Path) -> list[Path]:
-        """Write `concept` for diffusers: `load_textual_inversion` and, unless it is a token alone, `load_lora_weights`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        written = []
-        for name, tensors in (
-            ("learned_embeds.safetensors", concept.learned_embeds()),
-            ("pytorch_lora_weights.safetensors", concept.lora(self.backbone.layers)),
-        ):
-            if tensors:
-                save_file(tensors, folder / name, metadata={"format": "pt"})
-                written.append(folder / name)
-        return written
-
-
-def _made_from(canvas: Canvas, concept: Concept | None) -> dict[str, str | None]:
-    """What an inversion remembers, so that it is not used for another photo or identity."""
-    return {"canvas": canvas.digest, "concept": None if concept is None else concept.digest}
-
-
-def _with_identity(prompt: str, identity: Concept | None, field: str) -> str:
-    """`prompt` with [I] before the identity's subject, if it is not there yet."""
-    if identity is None or not identity.subject:
-        return prompt
-    return with_placeholder(prompt, identity.subject, field=field)
-
-
-def _check_placed(prompt: str, attributes: Sequence[Attribute]) -> None:
-    for concept in (attribute.concept for attribute in attributes):
-        if concept.placeholder not in prompt:
-            raise PromptInvalid(
-                f"the prompt does not say where the attribute goes: write {concept.placeholder} {concept.subject}",
-                field="prompt",
-                reason="placeholder_missing",
-            )
-
-
-def _check_mask(mask: Image.Image, size: tuple[int, int], field: str) -> None:
-    if mask.mode != "L":
-        raise MaskInvalid(f"the {field} is {mask.mode}: convert it to L (`decode_mask` does)", field=field, reason="mask_mode")
-    if mask.size != size:
-        raise MaskInvalid(f"the {field} is {mask.size} and the photo {size}: sizes must agree", field=field, reason="mask_size")
-    if np.asarray(mask).max() < INSIDE:
-        raise MaskInvalid(f"the {field} is empty: paint the region white", field=field, reason="mask_empty")
-
-
-def _check_same(name: str, wanted: float | None, made: float) -> None:
-    if wanted is not None and wanted != made:
-        raise OptionInvalid(
-            f"{name} is {wanted:g}, but the inversion was made with {made:g}: leave it out, or invert again",
-            field=f"options.{name}",
-        )
+        """Write `concept` for diffusers; see `concept.export`."""
+        return export(concept, self.backbone.layers, folder)
 
 
 def _converted(

@@ -1,7 +1,8 @@
 """What an edit needs, by name: which concept, which inversion. No torch.
 
 A concept or an inversion is named by the digest of everything it depends on. So a second edit of the same identity finds both,
-two requests that need the same learning can see that they do, and nothing stale is ever used.
+two requests that need the same learning can see that they do, and nothing stale is ever used. Whoever goes by these names learns
+without a request's own words: a concept that one edit has learned serves any other.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from s2edit_core.prompts import ResolvedReference
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningOptions, LearningRequest
 
-VERSION = 2
+VERSION = 3
 """Of the algorithms: raised when the same inputs lead to another concept or inversion."""
 
 
@@ -58,7 +59,7 @@ def plan_edit(
     preset = request.resolve()
     reference = ResolvedReference(source_prompt, subject, PLACEHOLDER)
     concept_id = request.identity or _concept_id(
-        reference, preset.learning, request.seed, image=image, mask=mask, model=model, attribute_words=attribute_words
+        reference, preset.learning, request.seed, image=image, mask=mask, model=model, bank=attribute_words
     )
     inversion = {
         "version": VERSION,
@@ -83,10 +84,15 @@ def plan_learning(
     model: str,
     reference: ResolvedReference,
     attribute_words: Sequence[str] = (),
+    subjects: Sequence[str] = (),
 ) -> str:
-    """The id of the concept that `request` asks for; arguments as in `plan_edit`. An edit of the same photo finds it by that."""
+    """The id of the concept that `request` asks for; an edit of the same photo finds an identity by that.
+
+    Arguments as in `plan_edit`; `subjects` are the card's words for people, which an attribute is learned to be orthogonal to.
+    """
+    words = attribute_words if reference.placeholder == PLACEHOLDER else subjects
     learning = request.resolve().learning
-    return _concept_id(reference, learning, request.seed, image=image, mask=mask, model=model, attribute_words=attribute_words)
+    return _concept_id(reference, learning, request.seed, image=image, mask=mask, model=model, bank=words)
 
 
 def _concept_id(
@@ -97,9 +103,9 @@ def _concept_id(
     image: bytes,
     mask: bytes,
     model: str,
-    attribute_words: Sequence[str],
+    bank: Sequence[str],
 ) -> str:
-    """`c_` for an identity, `a_` for an attribute."""
+    """`c_` for an identity, `a_` for an attribute. `bank` are the words that it is learned to be orthogonal to."""
     concept = {
         "version": VERSION,
         "image": digest(image),
@@ -109,7 +115,7 @@ def _concept_id(
         "subject": reference.subject,
         "placeholder": reference.placeholder,
         "learning": asdict(learning),
-        "attribute_words": list(attribute_words),
+        "bank": list(bank),
         "seed": seed,
     }
     return f"{'c' if reference.placeholder == PLACEHOLDER else 'a'}_{_name(concept)}"

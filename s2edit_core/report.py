@@ -57,13 +57,22 @@ def cosine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
     return round(float(x @ y) / norms, 6)
 
 
+def _check_alike(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> None:
+    """Raises `ValueError` unless the pictures are RGB, the mask L, and all of one size."""
+    if (photo.mode, result.mode, edit_mask.mode) != ("RGB", "RGB", "L") or not photo.size == result.size == edit_mask.size:
+        found = ", ".join(f"{each.mode} {each.size}" for each in (photo, result, edit_mask))
+        raise ValueError(f"expected photo and result in RGB and a mask in L, all of one size, got {found}")
+
+
 def picture_digest(picture: Image.Image) -> str:
     """Names a picture by its pixels, whatever file they came in."""
     return hashlib.sha256(f"{picture.mode} {picture.size} ".encode() + picture.tobytes()).hexdigest()
 
 
 def psnr_db(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:
-    """Peak signal-to-noise ratio of 8-bit pixels; None if they are equal or there are none."""
+    """Peak signal-to-noise ratio of 8-bit pixels; None if they are equal or there are none. Raises `ValueError` for two shapes."""
+    if a.shape != b.shape:
+        raise ValueError(f"expected pixels of one shape, got {a.shape} and {b.shape}")
     if a.size == 0:
         return None
     mse = float(np.square(a.astype(np.float64) - b.astype(np.float64)).mean())
@@ -71,7 +80,11 @@ def psnr_db(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:
 
 
 def outside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> dict[str, Any]:
-    """How much of what was not to change did: the largest difference of 8-bit levels, and PSNR (None: none at all)."""
+    """How much of what was not to change did: the largest difference of 8-bit levels, and PSNR (None: none at all).
+
+    As the two below, it raises `ValueError` for pictures of different sizes or modes.
+    """
+    _check_alike(photo, result, edit_mask)
     outside = ~inside_of(edit_mask)
     a, b = np.asarray(photo)[outside], np.asarray(result)[outside]
     largest = int(np.abs(a.astype(np.int16) - b.astype(np.int16)).max()) if a.size else 0
@@ -80,6 +93,7 @@ def outside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Ima
 
 def inside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:
     """Mean difference of 8-bit levels inside the edit mask: near zero means that the edit did nothing."""
+    _check_alike(photo, result, edit_mask)
     inside = inside_of(edit_mask)
     a, b = np.asarray(photo)[inside], np.asarray(result)[inside]
     return round(float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean()), 3) if a.size else 0.0
@@ -87,6 +101,7 @@ def inside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Imag
 
 def changed_share(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:
     """The share of the edit mask's pixels that have visibly changed: how much of what was allowed the edit used."""
+    _check_alike(photo, result, edit_mask)
     inside = inside_of(edit_mask)
     a, b = np.asarray(photo)[inside], np.asarray(result)[inside]
     return round(float((np.abs(a.astype(np.int16) - b.astype(np.int16)).max(axis=-1) > VISIBLE).mean()), 4) if a.size else 0.0

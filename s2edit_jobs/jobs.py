@@ -49,7 +49,13 @@ CHECKPOINTS = "checkpoint-"
 PHASES = get_args(Phase)
 PENDING = "pending/"
 """Prefix of the notes about accepted jobs that could not be entered in the job store; empty in good times."""
-EXTENSIONS: Mapping[str, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+EXTENSIONS: Mapping[str, str] = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/avif": ".avif",
+    "image/heic": ".heic",
+}
 ERASING = "erasing/"
 """Prefix of the notes about owners who are being erased at this moment."""
 EXPIRING = "expiring/"

@@ -63,6 +63,7 @@ def sound() -> dict[str, bytes]:
         "webp": saved(picture(), "WEBP", quality=70),
         "webp-lossless": saved(picture(), "WEBP", lossless=True),
         "webp-alpha": saved(picture("RGBA"), "WEBP", quality=70),
+        "avif": saved(picture(), "AVIF", quality=60),
     }
 
 
@@ -345,6 +346,7 @@ def webp_chunks() -> Named:
     large[26:30] = struct.pack("<HH", 0x3FFF, 0x3FFF)
     yield "WebP that claims 16383 by 16383", bytes(large)
     yield "WebP bomb of 39 megapixels", saved(Image.new("RGB", (6_500, 6_000)), "WEBP", lossless=True, method=0)
+    yield "AVIF bomb of 39 megapixels", saved(Image.new("RGB", (6_500, 6_000)), "AVIF", speed=10)
     yield "WebP of nothing", b"RIFF\4\0\0\0WEBP"
     yield "RIFF of sound", b"RIFF" + struct.pack("<I", 100) + b"WAVEfmt " + bytes(92)
 

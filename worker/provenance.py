@@ -15,7 +15,7 @@ from typing import Any
 import c2pa
 import structlog
 
-from s2edit_core.pictures import decode_photo, encode_png
+from s2edit_core.pictures import decode_photo, encode_png, media_type
 from s2edit_core.plan import EditPlan
 from s2edit_core.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.bootstrap import NotConfigured, kept_key
@@ -27,7 +27,6 @@ from worker.engine import Edited, EditInputs, Engine, Made
 log = structlog.get_logger(__name__)
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 SETTINGS = {
     "version_major": 1,
     "builder": {"thumbnail": {"enabled": False}},
@@ -69,33 +68,29 @@ class Credentials:
             return self._sign(result, encode_png(decode_photo(photo)))
 
     def _sign(self, result: bytes, photo: bytes) -> bytes:
-        signed, media_type = io.BytesIO(), _media_type(result)
+        signed, kind = io.BytesIO(), media_type(result)
         info = c2pa.C2paSignerInfo(b"es256", self.certificates, self.private_key, (self.timestamp_url or "").encode() or None)
         with (
             c2pa.Context.from_dict(SETTINGS) as context,
             c2pa.Signer.from_info(info) as signer,
-            c2pa.Builder(_manifest(media_type), context) as builder,
+            c2pa.Builder(_manifest(kind), context) as builder,
         ):
             builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
             parent = {"title": "photo", "relationship": "parentOf"}
-            builder.add_ingredient(parent, _media_type(photo), io.BytesIO(photo))
-            builder.sign(signer, media_type, io.BytesIO(result), signed)
+            builder.add_ingredient(parent, media_type(photo), io.BytesIO(photo))
+            builder.sign(signer, kind, io.BytesIO(result), signed)
         return signed.getvalue()
 
 
-def _manifest(media_type: str) -> dict[str, Any]:
+def _manifest(kind: str) -> dict[str, Any]:
     us = {"name": "s2edit", "version": version("s2edit")}
     edited = {"action": "c2pa.edited", "digitalSourceType": SOURCE_TYPE, "softwareAgent": us}
     return {
         "claim_generator_info": [us],
         "title": "edit",
-        "format": media_type,
+        "format": kind,
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [edited]}}],
     }
-
-
-def _media_type(data: bytes) -> str:
-    return next((name for start, name in MAGIC.items() if data.startswith(start)), "application/octet-stream")
 
 
 def _trial() -> tuple[bytes, bytes]:

@@ -21,7 +21,7 @@ from s2edit_core.learning_state import LearningState
 from s2edit_core.pictures import decode_mask, decode_photo, encode_png
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
-from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, changed_words, resolve_prompts, resolve_reference
+from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Preset, Progress
 from s2edit_jobs.model_facts import ModelFacts
 from worker.engine import Edited, EditInputs, Made
@@ -127,6 +127,7 @@ class S2EditEngine:
             model=backbone.fingerprint,
             reference=reference,
             attribute_words=backbone.card.attribute_words,
+            subjects=backbone.card.subjects,
         )
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
@@ -161,9 +162,11 @@ class S2EditEngine:
             result = run.canvas.paste(raw)
             made.append(encode_png(result))
             measures.append(report.measures(run.canvas, to_image(raw), result))
+        options = {"masked": run.preset.learning.masked, "attributes": run.attributes}
+        leakage = self.pipeline.leakage(run.canvas, run.prompts.target, learned, inverted, **options)
         run.seconds["finishing"] = time.perf_counter() - started
         facts = self._facts(run, inputs, learned, inverted) | measures[0] | {"variants": measures[1:]}
-        facts |= {"learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
+        facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
         return Edited(made[0], facts, tuple(made[1:]))
 
     def _draws(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
@@ -240,7 +243,6 @@ class S2EditEngine:
             prompts.source,
             prompts.subject,
             run.preset.learning,
-            request_words=changed_words(prompts.source, prompts.target),
             seed=run.request.seed,
             state=state,
             every=CHECKPOINT_STEPS,
@@ -269,7 +271,7 @@ class S2EditEngine:
 
     def _facts(self, run: _Run, inputs: EditInputs, learned: Concept, inverted: Inversion) -> dict[str, Any]:
         """What the edit was made from, and what it took."""
-        prompts, masked = run.prompts, run.preset.learning.masked
+        prompts = run.prompts
         files = {name: data for name in ("image", "mask", "edit_mask") if (data := getattr(inputs, name)) is not None}
         seconds = {phase: round(spent, 3) for phase, spent in run.seconds.items()}
         return {
@@ -285,7 +287,6 @@ class S2EditEngine:
             "seed": run.request.seed,
             "seconds": seconds | {"total": round(sum(run.seconds.values()), 3)},
             "attributes": {worn.concept.placeholder: worn.concept.facts for worn in run.attributes},
-            "leakage": self.pipeline.leakage(run.canvas, prompts.target, learned, masked=masked, attributes=run.attributes),
             "inputs": {name: digest(data) for name, data in files.items()},
             "model": {"name": self.model, "fingerprint": self.pipeline.backbone.fingerprint},
             "versions": report.versions(),

@@ -152,6 +152,7 @@ class ModelessEngine:
             model=self.facts.fingerprint,
             reference=reference,
             attribute_words=self.facts.attribute_words,
+            subjects=self.facts.subjects,
         )
 
     def _facts(self, reference: ResolvedReference, seed: int) -> dict[str, Any]:

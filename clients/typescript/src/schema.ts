@@ -478,7 +478,7 @@ export interface components {
             /**
              * Image
              * Format: binary
-             * @description The photo: PNG, JPEG or WebP, at most 40 megapixels
+             * @description The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
              */
             image?: Blob;
             /**
@@ -849,7 +849,7 @@ export interface components {
             /**
              * Image
              * Format: binary
-             * @description The photo: PNG, JPEG or WebP, at most 40 megapixels. Left out where `identity` is given
+             * @description The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels. Left out where `identity` is given
              */
             image?: Blob;
             /**
@@ -1015,7 +1015,7 @@ export interface components {
             /**
              * Image
              * Format: binary
-             * @description The photo: PNG, JPEG or WebP, at most 40 megapixels
+             * @description The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
              */
             image?: Blob;
             /**
@@ -1402,7 +1402,7 @@ export interface components {
              * @description What it is; its first bytes must agree
              * @enum {string}
              */
-            media_type: "image/png" | "image/jpeg" | "image/webp";
+            media_type: "image/png" | "image/jpeg" | "image/webp" | "image/avif" | "image/heic";
             /**
              * Size Bytes
              * @description Its exact length
@@ -4647,6 +4647,8 @@ export interface operations {
                     "image/png": Blob;
                     "image/jpeg": Blob;
                     "image/webp": Blob;
+                    "image/avif": Blob;
+                    "image/heic": Blob;
                     "application/octet-stream": Blob;
                     "application/json": unknown;
                 };
@@ -4673,6 +4675,8 @@ export interface operations {
                     "image/png": Blob;
                     "image/jpeg": Blob;
                     "image/webp": Blob;
+                    "image/avif": Blob;
+                    "image/heic": Blob;
                     "application/octet-stream": Blob;
                     "application/json": unknown;
                     "multipart/byteranges": string;
@@ -4755,6 +4759,8 @@ export interface operations {
                 "image/png": Blob;
                 "image/jpeg": Blob;
                 "image/webp": Blob;
+                "image/avif": Blob;
+                "image/heic": Blob;
             };
         };
         responses: {

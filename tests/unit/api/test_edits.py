@@ -92,9 +92,11 @@ class TestAsking:
     def test_a_mask_of_the_same_frame_at_another_size_is_accepted(self, api: Api) -> None:
         assert api.edit(mask=pictures.mask((48, 64))).status_code == 202
 
-    def test_a_webp_photo_is_accepted(self, api: Api) -> None:
-        edit_id = api.edit(image=pictures.photo(format="WEBP")).json()["id"]
-        assert spec_of(api, edit_id).inputs["image"].media_type == "image/webp"
+    @pytest.mark.parametrize("kind", ["webp", "avif"])
+    def test_photos_of_other_kinds_are_accepted(self, api: Api, kind: str) -> None:
+        edit_id = api.edit(image=pictures.photo(format=kind.upper())).json()["id"]
+        kept = spec_of(api, edit_id).inputs["image"]
+        assert (kept.media_type, kept.key.rpartition(".")[2]) == (f"image/{kind}", kind)
 
     def test_a_known_identity_needs_no_files_and_no_source_prompt(self, api: Api) -> None:
         identity = api.learned_identity()

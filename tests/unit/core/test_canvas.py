@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from s2edit_core.canvas import crop_box, make_canvas, to_image, to_tensor
+from s2edit_core.canvas import crop_box, make_canvas, seam_opacity, to_image, to_tensor
 from s2edit_core.pictures import INSIDE, grown
 from s2edit_core.report import inside_change, outside_change, psnr_db
 
@@ -138,6 +138,39 @@ def test_the_middle_of_a_thin_edit_mask_is_wholly_edited(thickness: int) -> None
     stripe.paste(255, (200, 400, 600, 400 + thickness))
     canvas = make_canvas(photo, identity, stripe, frame_size=128, multiple=8)
     answer = np.asarray(canvas.paste(torch.full((3, 128, 128), -1.0)))
-    assert answer[400 + thickness // 2, 400].max() <= 20  # of 200: at least nine tenths are the edited frame's
+    assert answer[400 + thickness // 2, 400].max() == 0  # nothing of the photo's 200
     outside = np.asarray(stripe) == 0
     assert (answer[outside] == 200).all()
+
+
+def test_the_seam_is_as_wide_as_asked_where_the_mask_is_thick_and_narrower_where_it_is_thin() -> None:
+    """A disc with a strand hanging off it: the temples of glasses, or a lock of hair."""
+    y, x = np.mgrid[0:400, 0:400]
+    disc = (y - 150) ** 2 + (x - 200) ** 2 <= 100**2
+    strand = (y >= 150) & (y < 390) & (x >= 197) & (x < 204)
+    opacity = seam_opacity(disc | strand, 20)
+    assert (opacity[~(disc | strand)] == 0).all()
+    assert opacity[140:160, 190:210].min() == 1
+    rim = opacity[150, 100:125]  # from the disc's edge inwards
+    assert rim[0] < 0.1
+    assert (np.diff(rim) >= 0).all()
+    assert rim[-1] == 1
+    assert (opacity[300:370, 200] == 1).all(), "the strand's middle"
+    assert (opacity[300:370, 197] < 0.5).all(), "and its edge"
+
+
+def test_a_ragged_edge_has_the_seam_of_a_smooth_one() -> None:
+    inside = np.zeros((120, 120), dtype=bool)
+    inside[30:90, 30:90] = True
+    inside[29, 30:90:4] = True  # single pixels that stick out
+    opacity = seam_opacity(inside, 10)
+    assert opacity[29].max() < 0.1
+    assert opacity[60, 60] == 1
+
+
+def test_a_mask_that_reaches_the_border_has_no_seam_there() -> None:
+    photo = photo_of(64, 64)
+    canvas = make_canvas(photo, box_mask((64, 64), (0, 0, 64, 40)), box_mask((64, 64), (0, 0, 64, 40)), frame_size=64, multiple=8)
+    answer = np.asarray(canvas.paste(torch.ones(3, canvas.frame[1], canvas.frame[0])))
+    assert (answer[:30] == 255).all()
+    assert np.array_equal(answer[40:], np.asarray(photo)[40:])

@@ -14,7 +14,6 @@ from s2edit_core.concept import Concept, LowRank, fresh_deltas
 from s2edit_core.conditioning import (
     conditioned,
     keys_values,
-    leakage,
     prompt_gates,
     prompt_keys_values,
     text_states,
@@ -122,19 +121,6 @@ def test_each_placeholder_has_its_own_gate(backbone: Backbone) -> None:
     assert (top[5, 3:5, AT_A] == 1).all()
     others = [i for i in range(TOKENS) if i not in (AT_I, AT_A)]
     assert (top[..., others] == 1).all()
-
-
-def test_leakage_is_none_with_gates_and_all_without(backbone: Backbone) -> None:
-    by_name = dict(zip((PLACEHOLDER, ATTRIBUTE), masks(), strict=True))
-    gates = prompt_gates(backbone, PROMPT, by_name, (8, 8))
-    assert gates is not None
-    assert leakage(backbone, PROMPT, by_name, gates, (8, 8)) == {PLACEHOLDER: 0.0, ATTRIBUTE: 0.0}
-    assert leakage(backbone, PROMPT, by_name, None, (8, 8)) == {PLACEHOLDER: 1.0, ATTRIBUTE: 1.0}
-    ajar = tuple(gate.clone() for gate in gates)
-    ajar[1][0, AT_A] = 0.25  # one cell of one layer
-    assert leakage(backbone, PROMPT, by_name, ajar, (8, 8)) == {PLACEHOLDER: 0.0, ATTRIBUTE: 0.25}
-    assert leakage(backbone, "a woman", by_name, None, (8, 8)) == {}
-    assert leakage(backbone, "a [I] woman", {PLACEHOLDER: torch.ones(32, 32)}, None, (8, 8)) == {PLACEHOLDER: 0.0}
 
 
 @pytest.mark.parametrize("mode", ["token", "lora_kv", "kv"])

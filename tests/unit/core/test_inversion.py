@@ -249,7 +249,7 @@ def test_without_the_residual_the_source_does_not_come_back(backbone: Backbone) 
     """The exactness above is the residual's doing."""
     side = side_with_concept(backbone)
     inversion = inverted(backbone, side, "residual", steps=10)
-    bare = replace(inversion, residuals=torch.zeros(0))
+    bare = replace(inversion, residuals=torch.zeros_like(inversion.residuals))
     assert (sampled(backbone, bare, side) - side.latent).abs().max() > 1e-2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
-from s2edit_core.pictures import check_photo, decode_mask, decode_photo, encode_png
+from s2edit_core.pictures import check_photo, decode_mask, decode_photo, encode_png, media_type
 
 
 def png(picture: Image.Image, **options: object) -> bytes:
@@ -148,6 +149,79 @@ def test_webp_is_read(lossless: bool) -> None:
     gradient().save(buffer, "WEBP", lossless=lossless, quality=95)
     difference = np.abs(np.asarray(decode_photo(buffer.getvalue())).astype(int) - np.asarray(gradient()))
     assert difference.max() <= (0 if lossless else 8)
+
+
+# --- AVIF and HEIC ---------------------------------------------------------------------------------------------
+
+
+def avif(picture: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "AVIF", **{"quality": 95, "speed": 10} | options)
+    return buffer.getvalue()
+
+
+def brands(*names: bytes, major: bytes = b"mif1") -> bytes:
+    """A file of the ISO base media format that says what it is, and has nothing in it."""
+    body = b"ftyp" + major + b"\0\0\0\0" + b"".join(names)
+    return struct.pack(">I", 4 + len(body)) + body + bytes(64)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (png(gradient()), "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"RIFF\0\0\0\0WEBP", "image/webp"),
+        (avif(gradient()), "image/avif"),
+        (brands(major=b"heic"), "image/heic"),
+        (brands(b"mif1", b"heic", b"tmap"), "image/heic"),
+        (brands(b"miaf", b"avif"), "image/avif"),
+        (brands(b"mp42", major=b"isom"), "application/octet-stream"),
+        (brands(*[b"isom"] * 100, b"heic"), "application/octet-stream"),
+        (b"\0\0\0\x08ftyp", "application/octet-stream"),
+        (b"\xff\xff\xff\xffftyp", "application/octet-stream"),
+        (b"", "application/octet-stream"),
+    ],
+    ids=["PNG", "JPEG", "WebP", "AVIF", "HEIC", "HEIC in general", "AVIF in general", "video", "many", "short", "endless", "empty"],
+)
+def test_the_first_bytes_say_what_a_file_is(data: bytes, kind: str) -> None:
+    assert media_type(data) == kind
+
+
+def test_avif_is_read_upright_and_its_alpha_is_laid_on_white() -> None:
+    assert np.abs(np.asarray(decode_photo(avif(gradient()))).astype(int) - np.asarray(gradient())).max() <= 8
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = avif(gradient((64, 48)), exif=exif)
+    assert decode_photo(turned).size == check_photo(turned) == (48, 64)
+    assert decode_photo(avif(Image.new("RGBA", (40, 40), (255, 0, 0, 0)))).getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_an_avif_mask_is_a_mask() -> None:
+    drawn = Image.new("L", (64, 48))
+    drawn.paste(255, (16, 16, 48, 40))
+    inside = np.asarray(decode_mask(avif(drawn, quality=100), (64, 48))) >= 128
+    assert np.array_equal(inside, np.asarray(drawn) == 255)
+
+
+@pytest.mark.parametrize("data", [avif(noise())[:400], avif(noise())[:-300], brands(b"avif")], ids=["head", "tail", "no picture"])
+def test_a_damaged_avif_is_told_so(data: bytes) -> None:
+    with pytest.raises(ImageInvalid, match="damaged or cut off") as refused:
+        decode_photo(data)
+    assert refused.value.reason == "image_damaged"
+
+
+def test_without_avif_in_pillow_or_the_extra_for_heic_both_are_refused_and_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2edit_core.pictures.features.check", lambda name: False)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for data, match in (
+        (avif(gradient()), r"the image is AVIF, which the Pillow installed here can't read: send it as PNG"),
+        (brands(b"heic"), r"the image is HEIC, which is read only where s2edit\[heic\] is installed: send it as PNG"),
+    ):
+        with pytest.raises(ImageInvalid, match=match) as refused:
+            decode_photo(data)
+        assert (refused.value.reason, refused.value.field) == ("image_format", "image")
 
 
 @pytest.mark.parametrize("size", [(8000, 7500), (30000, 30000), (100000, 500)], ids=["60 MP", "900 MP", "50 MP"])
@@ -287,7 +361,7 @@ def test_a_mask_may_be_a_palette_or_black_and_white() -> None:
 def test_a_gif_is_refused_though_pillow_could_read_it() -> None:
     buffer = io.BytesIO()
     gradient().save(buffer, "GIF")
-    with pytest.raises(ImageInvalid, match="PNG, JPEG or WebP"):
+    with pytest.raises(ImageInvalid, match="PNG, JPEG, WebP or AVIF"):
         decode_photo(buffer.getvalue())
 
 

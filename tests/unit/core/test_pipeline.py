@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.callbacks import PipelineCallback, SDCFGCutoffCallback
 from PIL import Image
 
 from s2edit_core.backbone import Backbone
@@ -95,7 +96,7 @@ def test_the_report_says_what_was_made_from_what(edit: Any, pipe: S2EditPipeline
     assert report["model"] == {"name": "tiny", "fingerprint": pipe.backbone.fingerprint}
     assert set(report["inputs"]) == {"image", "mask"}
     assert set(report["seconds"]) == {"editing", "finishing"}
-    assert report["unet_evaluations"] == 2 * 4
+    assert report["unet_evaluations"] == 2 * 4 + 1  # the last one measures the leakage
     assert 0 < report["changed_share_inside"] <= 1
     assert "identity_similarity" not in report
     assert edit(generator=torch.Generator().manual_seed(9)).reports[0]["seed"] == 9
@@ -145,7 +146,7 @@ def test_the_exact_tier_brings_the_source_back_at_any_strength(edit: Any, invers
     for strength in (1.0, 0.5, 0.25):
         out = edit(SOURCE, strength=strength)
         assert (out.latents[0] - inversion.path[0]).abs().max() < 1e-4
-        assert out.reports[0]["unet_evaluations"] == 2 * round(4 * strength)
+        assert out.reports[0]["unet_evaluations"] == 2 * round(4 * strength) + 1
 
 
 def test_less_strength_changes_less(edit: Any, inversion: Inversion) -> None:
@@ -157,15 +158,78 @@ def test_less_strength_changes_less(edit: Any, inversion: Inversion) -> None:
 def test_progress_and_callback_see_each_step(edit: Any, pipe: S2EditPipeline, inversion: Inversion) -> None:
     seen: list[Progress] = []
     called: list[tuple[int, int]] = []
+    latents: list[torch.Tensor] = []
 
-    def callback(owner: S2EditPipeline, step: int, timestep: int, things: dict[str, Any]) -> None:
+    def callback(owner: S2EditPipeline, step: int, timestep: int, callback_kwargs: dict[str, Any]) -> dict[str, Any]:
         assert owner is pipe
-        assert things == {}
         called.append((step, timestep))
+        latents.append(callback_kwargs["latents"])
+        return callback_kwargs
 
-    edit(on_progress=seen.append, callback_on_step_end=callback)
+    out = edit(on_progress=seen.append, callback_on_step_end=callback)
+    timesteps = pipe.backbone.schedule.timesteps(4)
     assert [p.step for p in seen] == [1, 2, 3, 4]
-    assert called == list(enumerate(pipe.backbone.schedule.timesteps(4)))
+    assert called == list(enumerate(timesteps))
+    assert {tuple(each.shape) for each in latents} == {(1, 4, 6, 8)}
+    assert torch.equal(latents[-1], out.latents)
+    assert torch.equal(out.latents, edit().latents)
+    called.clear()
+    edit([TARGET, TARGET], strength=0.5, callback_on_step_end=callback)
+    assert called == [(0, timesteps[2]), (1, timesteps[3])] * 2, "counted from where sampling starts, prompt after prompt"
+
+
+def test_a_callback_is_given_the_tensors_that_it_asks_for(edit: Any, pipe: S2EditPipeline, inversion: Inversion) -> None:
+    steps: list[dict[str, torch.Tensor]] = []
+
+    def callback(_pipe: Any, _step: int, _timestep: int, callback_kwargs: dict[str, Any]) -> None:
+        steps.append(callback_kwargs)
+
+    edit(callback_on_step_end=callback, callback_on_step_end_tensor_inputs=["noise_pred", "latents"])
+    assert set(pipe._callback_tensor_inputs) == {"noise_pred", "latents"}
+    z = inversion.path[-1]
+    for t, seen in zip(pipe.backbone.schedule.timesteps(4), steps, strict=True):
+        a, b = pipe.backbone.schedule.coefficients(t, 4)
+        z = a * z + b * seen["noise_pred"][0]
+        assert torch.equal(seen["latents"][0], z)
+    steps.clear()
+    edit(callback_on_step_end=callback, callback_on_step_end_tensor_inputs=[])
+    assert steps == [{}] * 4
+    with pytest.raises(OptionInvalid, match=r"no tensor 'prompt_embeds': .* may name latents, noise_pred"):
+        edit(callback_on_step_end=callback, callback_on_step_end_tensor_inputs=["latents", "prompt_embeds"])
+
+
+@pytest.mark.parametrize("injection", [None, InjectionOptions(cross_share=0.5, blend="edit_mask")], ids=["plain", "with a source"])
+def test_latents_that_a_callback_returns_are_gone_on_with(edit: Any, inversion: Inversion, injection: Any) -> None:
+    def back_to_the_photo(_pipe: Any, step: int, _timestep: int, callback_kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {"latents": inversion.path[3 - step][None]} | ({} if step < 3 else {"ignored": callback_kwargs})
+
+    out = edit(injection=injection, callback_on_step_end=back_to_the_photo)
+    assert torch.equal(out.latents[0], inversion.path[0])
+
+    def louder(_pipe: Any, step: int, _timestep: int, callback_kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {"latents": callback_kwargs["latents"] * 1.5} if step == 0 else callback_kwargs
+
+    changed, plain = edit(injection=injection, callback_on_step_end=louder).latents, edit(injection=injection).latents
+    assert not torch.equal(changed, plain)
+
+
+def test_diffusers_own_callbacks_say_themselves_what_they_ask_for(edit: Any) -> None:
+    class Halve(PipelineCallback):  # type: ignore[misc]
+        tensor_inputs = ("latents",)
+
+        def callback_fn(self, _pipe: Any, _step: int, _timestep: int, callback_kwargs: dict[str, Any]) -> dict[str, Any]:
+            callback_kwargs["latents"] = callback_kwargs["latents"] / 2
+            return callback_kwargs
+
+    assert not torch.equal(edit(callback_on_step_end=Halve()).latents, edit().latents)
+    with pytest.raises(OptionInvalid, match="no tensor 'prompt_embeds'"):
+        edit(callback_on_step_end=SDCFGCutoffCallback())
+
+
+@pytest.mark.parametrize(("latents", "found"), [(torch.zeros(4, 6, 8), r"shape \(4, 6, 8\)"), ("none", "str")])
+def test_latents_of_another_shape_are_refused(edit: Any, latents: Any, found: str) -> None:
+    with pytest.raises(OptionInvalid, match=rf"latents of shape \(1, 4, 6, 8\), not {found}"):
+        edit(callback_on_step_end=lambda *_: {"latents": latents})
 
 
 def test_an_error_of_the_callback_ends_the_edit_and_leaves_the_model(edit: Any, pipe: S2EditPipeline) -> None:
@@ -195,6 +259,7 @@ def test_steps_and_guidance_are_the_inversions(edit: Any) -> None:
         ({"strength": float("nan")}, OptionInvalid, "strength"),
         ({"output_type": "jpeg"}, OptionInvalid, "one of pil, np, pt, latent"),
         ({"prompt": []}, PromptInvalid, "no prompt"),
+        ({"prompt": [TARGET, " "]}, PromptInvalid, "no prompt"),
         ({"prompt": "a [I] woman with [A] lipstick"}, PromptInvalid, r"names \[A\]"),
         ({"identity": None, "prompt": "a [I] woman"}, PromptInvalid, r"names \[I\]"),
         ({"image": PHOTO.convert("RGBA")}, ImageInvalid, "convert it to RGB"),
@@ -226,7 +291,7 @@ def test_an_inversion_of_something_else_is_refused(
         edit(inversion=replace(inversion, fingerprint="b" * 32))
     with pytest.raises(ArtifactMismatch, match="another model"):
         edit(identity=replace(identity, fingerprint="b" * 32))
-    plain = replace(inversion, facts={}, path=inversion.path[..., :4])
+    plain = replace(inversion, facts={}, path=inversion.path[..., :4], residuals=inversion.residuals[..., :4])
     with pytest.raises(ArtifactMismatch, match="another size"):
         edit(inversion=plain)
 

@@ -20,7 +20,7 @@ class AttributeForm:
     Attributes:
         prompt (str): What the photo shows, with a placeholder before the word for the attribute. It is a capital in
             brackets, then letters or digits: `[A]`, `[Makeup]`; `[I]` names identities
-        image (File | Unset): The photo: PNG, JPEG or WebP, at most 40 megapixels
+        image (File | Unset): The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
         mask (File | Unset): Where it is seen: white inside, black outside, of the photo's frame
         preset (AttributeFormPreset | Unset): As of an edit; default `balanced`
         seed (int | Unset): 0 to 2⁶³ − 1; default 0

@@ -43,7 +43,8 @@ class EditForm:
             Webhooks rules
         dry_run (bool | Unset): Check everything, say what would be done and how long it may take, and keep nothing
             Default: False.
-        image (File | Unset): The photo: PNG, JPEG or WebP, at most 40 megapixels. Left out where `identity` is given
+        image (File | Unset): The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels. Left out where `identity` is
+            given
         mask (File | Unset): The person's region: white inside, black outside, of the photo's frame. Left out where
             `identity` is given
         edit_mask (File | Unset): What may change, drawn like `mask`. Left out: the mask, grown a little

@@ -19,7 +19,7 @@ class IdentityForm:
 
     Attributes:
         prompt (str): What the photo shows: an edit's `source_prompt`
-        image (File | Unset): The photo: PNG, JPEG or WebP, at most 40 megapixels
+        image (File | Unset): The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
         mask (File | Unset): Where it is seen: white inside, black outside, of the photo's frame
         preset (IdentityFormPreset | Unset): As of an edit; default `balanced`
         seed (int | Unset): 0 to 2⁶³ − 1; default 0

@@ -2,6 +2,8 @@ from enum import StrEnum
 
 
 class UploadRequestMediaType(StrEnum):
+    IMAGEAVIF = "image/avif"
+    IMAGEHEIC = "image/heic"
     IMAGEJPEG = "image/jpeg"
     IMAGEPNG = "image/png"
     IMAGEWEBP = "image/webp"

@@ -12,7 +12,7 @@ from ...types import UNSET, File, Response, Unset
 def _get_kwargs(
     key: str,
     *,
-    body: File | File | File | Unset = UNSET,
+    body: File | File | File | File | File | Unset = UNSET,
     expires: str | Unset = "",
     signature: str | Unset = "",
     if_none_match: str,
@@ -45,6 +45,12 @@ def _get_kwargs(
     if isinstance(body, File):
         _kwargs["content"] = body.payload
         headers["Content-Type"] = "image/webp"
+    if isinstance(body, File):
+        _kwargs["content"] = body.payload
+        headers["Content-Type"] = "image/avif"
+    if isinstance(body, File):
+        _kwargs["content"] = body.payload
+        headers["Content-Type"] = "image/heic"
 
     _kwargs["headers"] = headers
     return _kwargs
@@ -98,7 +104,7 @@ def sync_detailed(
     key: str,
     *,
     client: AuthenticatedClient | Client,
-    body: File | File | File | Unset = UNSET,
+    body: File | File | File | File | File | Unset = UNSET,
     expires: str | Unset = "",
     signature: str | Unset = "",
     if_none_match: str,
@@ -114,6 +120,8 @@ def sync_detailed(
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
         if_none_match (str):
+        body (File):
+        body (File):
         body (File):
         body (File):
         body (File):
@@ -145,7 +153,7 @@ def sync(
     key: str,
     *,
     client: AuthenticatedClient | Client,
-    body: File | File | File | Unset = UNSET,
+    body: File | File | File | File | File | Unset = UNSET,
     expires: str | Unset = "",
     signature: str | Unset = "",
     if_none_match: str,
@@ -161,6 +169,8 @@ def sync(
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
         if_none_match (str):
+        body (File):
+        body (File):
         body (File):
         body (File):
         body (File):
@@ -187,7 +197,7 @@ async def asyncio_detailed(
     key: str,
     *,
     client: AuthenticatedClient | Client,
-    body: File | File | File | Unset = UNSET,
+    body: File | File | File | File | File | Unset = UNSET,
     expires: str | Unset = "",
     signature: str | Unset = "",
     if_none_match: str,
@@ -203,6 +213,8 @@ async def asyncio_detailed(
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
         if_none_match (str):
+        body (File):
+        body (File):
         body (File):
         body (File):
         body (File):
@@ -232,7 +244,7 @@ async def asyncio(
     key: str,
     *,
     client: AuthenticatedClient | Client,
-    body: File | File | File | Unset = UNSET,
+    body: File | File | File | File | File | Unset = UNSET,
     expires: str | Unset = "",
     signature: str | Unset = "",
     if_none_match: str,
@@ -248,6 +260,8 @@ async def asyncio(
             signed URL Default: ''.
         signature (str | Unset): Part of the signed URL Default: ''.
         if_none_match (str):
+        body (File):
+        body (File):
         body (File):
         body (File):
         body (File):

@@ -1,0 +1,212 @@
+"""From photo, masks, prompts and concepts to algorithms over rows: what is learned, inverted and sampled, over one base model.
+
+`S2EditPipeline` drives these in diffusers' idiom; whoever fills passes with rows of several edits drives them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from s2edit_core.attention import Gates
+from s2edit_core.backbone import Backbone
+from s2edit_core.canvas import Canvas, make_canvas
+from s2edit_core.concept import Concept
+from s2edit_core.conditioning import conditioned, prompt_gates, prompt_keys_values, tokenize
+from s2edit_core.editing import AtStepEnd, edit, varied
+from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
+from s2edit_core.injection import SourceGuide, source_guide
+from s2edit_core.inputs import Attribute, Reference, Variation, check_placed
+from s2edit_core.inversion import Inversion, Source
+from s2edit_core.leakage import Watched, leakage
+from s2edit_core.learning import Lesson
+from s2edit_core.pictures import check_mask
+from s2edit_core.prompts import check_placeholders, known_subject, with_placeholder
+from s2edit_core.rows import Algorithm
+from s2edit_core.spec import PLACEHOLDER, InjectionOptions
+
+
+class Composer:
+    """Over one base model. Holds no user's data."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+
+    def guidance(self, wanted: float | None) -> float:
+        return wanted if wanted is not None else self.backbone.card.guidance_scale
+
+    def canvas(self, photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None = None) -> Canvas:
+        """How `photo` (RGB) and its masks (L, same size) are laid into the model's frame. Raises `ImageInvalid`, `MaskInvalid`."""
+        return make_canvas(photo, mask, edit_mask, frame_size=self.backbone.frame_size, multiple=self.backbone.frame_multiple)
+
+    def edit_rows(
+        self,
+        canvas: Canvas,
+        prompt: str,
+        concept: Concept | None,
+        inversion: Inversion,
+        *,
+        masked: bool = True,
+        attributes: Sequence[Attribute] = (),
+        strength: float = 1.0,
+        injection: InjectionOptions | None = None,
+        source_prompt: str | None = None,
+        variation: Variation | None = None,
+        at_step_end: AtStepEnd | None = None,
+    ) -> Algorithm[Tensor]:
+        """Editing as an algorithm over rows, for whoever drives several in shared passes. Ends with the edited latent.
+
+        `strength`, above 0 and at most 1: how far back along the inverted path the edit starts; 1 is from the noise. Attributes act
+        in the target alone, held to their regions whether [I] is `masked` or not. Attention `injection` needs the `source_prompt`
+        that the inversion was made with, where the inversion does not name it. A `variation` is another draw from the same
+        inversion, at full strength. `at_step_end` as in `edit`. Raises `ArtifactMismatch` for an inversion of another model,
+        photo or concept.
+        """
+        concepts = self._concepts(concept, attributes)
+        check_placeholders(prompt, concepts, field="prompt")
+        check_placed(prompt, attributes)
+        self._check_inversion(inversion, canvas, concept)
+        if not 0 < strength <= 1:
+            raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength!r}", field="options.strength")
+        target = prompt_keys_values(self.backbone, prompt, concepts)
+        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
+        first = inversion.steps - max(1, round(strength * inversion.steps))
+        start = None
+        if variation is not None:
+            if first > 0:
+                raise OptionInvalid("a variation starts from the noise: leave strength at 1", field="options.strength")
+            start = varied(inversion.path[-1], self._may_change(canvas), variation.seed, variation.amount)
+        guide = None
+        if injection is not None and injection.acts:
+            described = source_prompt or inversion.facts.get("prompt")
+            guide = self._guide(canvas, prompt, concept, injection, described, masked, tuple(concepts))
+        worn_by_all = tuple(self._concepts(concept).values())
+        return edit(self.backbone, inversion, target, gates, worn_by_all, guide, first=first, start=start, at_step_end=at_step_end)
+
+    def _guide(
+        self,
+        canvas: Canvas,
+        prompt: str,
+        concept: Concept | None,
+        options: InjectionOptions,
+        source_prompt: str | None,
+        masked: bool,
+        placeholders: tuple[str, ...],
+    ) -> SourceGuide:
+        if source_prompt is None:
+            raise ValueError("attention injection needs the source_prompt that the inversion was made with")
+        source = self.source(canvas, source_prompt, concept, masked=masked)
+        may_change = self._may_change(canvas)
+        return source_guide(self.backbone, source, source_prompt, prompt, options, edit_mask=may_change, placeholders=placeholders)
+
+    def _may_change(self, canvas: Canvas) -> Tensor:
+        """The edit mask in cells of the latent `(h, w)`, 0..1."""
+        return adaptive_avg_pool2d(canvas.mask(canvas.edit_mask)[None], self._latent_size(canvas))[0]
+
+    def source(self, canvas: Canvas, prompt: str, concept: Concept | None, *, masked: bool = True) -> Source:
+        """The photo's side of an edit."""
+        concepts = self._concepts(concept)
+        tokens = tokenize(self.backbone, prompt, list(concepts), field="source_prompt")
+        with torch.no_grad():
+            now = conditioned(self.backbone, tokens, concepts)
+        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None), field="source_prompt")
+        return Source(prompt=now.prompt, gates=gates, states=now.states, concepts=tuple(concepts.values()))
+
+    def leakage_rows(
+        self,
+        canvas: Canvas,
+        prompt: str,
+        concept: Concept | None,
+        inversion: Inversion,
+        *,
+        masked: bool = True,
+        attributes: Sequence[Attribute] = (),
+    ) -> Algorithm[dict[str, float]]:
+        """One row: by placeholder of an edit's `prompt`, the share of its attention that falls outside its mask, as measured.
+
+        The largest of all layers at the middle of the inverted path, 0..1: exactly 0 where the placeholder is gated.
+        """
+        concepts, masks = self._concepts(concept, attributes), self._masks(canvas, concept, attributes)
+        positions = tokenize(self.backbone, prompt, list(concepts)).positions
+        watched = {name: Watched(positions[name], mask) for name, mask in masks.items() if name in positions}
+        if not watched:
+            return {}
+        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
+        target = prompt_keys_values(self.backbone, prompt, concepts)
+        shares = yield from leakage(self.backbone, inversion.path, target, gates, watched)
+        return {name: float(share.max()) for name, share in shares.items()}
+
+    def _lesson(
+        self, canvas: Canvas, mask: Image.Image, prompt: str, subject: str, placeholder: str, request_words: Sequence[str]
+    ) -> Lesson:
+        latent = self.backbone.encode_image(canvas.source())
+        return Lesson(latent, canvas.mask(mask), prompt, subject, placeholder, tuple(request_words))
+
+    def _reference_lesson(self, reference: Reference) -> Lesson:
+        """An identity's frame is cropped around its mask; an attribute's shows the person who wears it, or the whole photo."""
+        image, person = reference.image, reference.person
+        check_mask(reference.mask, image.size, "mask")
+        if reference.placeholder == PLACEHOLDER:
+            person = reference.mask
+        canvas = self.canvas(image, person if person is not None else Image.new("L", image.size, 255))
+        if reference.subject is None and reference.placeholder != PLACEHOLDER:
+            raise PromptInvalid(
+                "an attribute needs its subject: the word of the prompt for it, such as makeup",
+                field="subject",
+                reason="subject_unknown",
+            )
+        subject = reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
+        prompt = with_placeholder(reference.prompt, subject, field="source_prompt", placeholder=reference.placeholder)
+        return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
+
+    def _concepts(self, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Concept]:
+        """By placeholder. Raises `ArtifactMismatch` for another model's, `OptionInvalid` where two have one name."""
+        worn = [attribute.concept for attribute in attributes]
+        given = [concept, *worn] if concept is not None else worn
+        for each in given:
+            if each.fingerprint != self.backbone.fingerprint:
+                raise ArtifactMismatch(f"the concept {each.placeholder} was learned with another model or schedule")
+        if concept is not None and concept.kind != "identity":
+            raise OptionInvalid(f"{concept.placeholder} is an attribute: give it among the attributes", field="identity")
+        if any(each.kind == "identity" for each in worn):
+            raise OptionInvalid(f"{PLACEHOLDER} is an identity: give it as the identity", field="attributes")
+        names = [each.placeholder for each in given]
+        if len(set(names)) < len(names):
+            raise OptionInvalid(
+                f"two attributes have one name among {', '.join(names)}: give one another with `renamed`", field="attributes"
+            )
+        return {each.placeholder: each for each in given}
+
+    def _masks(self, canvas: Canvas, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Tensor]:
+        """Where each placeholder may act, `(H, W)` in the frame."""
+        masks = {} if concept is None else {concept.placeholder: canvas.mask(canvas.identity_mask)}
+        for attribute in attributes:
+            check_mask(attribute.region, canvas.photo.size, "attributes")
+            masks[attribute.concept.placeholder] = canvas.mask(attribute.region)
+        return masks
+
+    def _gates(self, canvas: Canvas, prompt: str, masks: Mapping[str, Tensor], *, field: str) -> Gates | None:
+        return prompt_gates(self.backbone, prompt, masks, self._latent_size(canvas), field=field)
+
+    def _latent_size(self, canvas: Canvas) -> tuple[int, int]:
+        scale = self.backbone.latent_scale
+        return canvas.frame[1] // scale, canvas.frame[0] // scale
+
+    def _check_inversion(self, inversion: Inversion, canvas: Canvas, concept: Concept | None) -> None:
+        if inversion.fingerprint != self.backbone.fingerprint:
+            raise ArtifactMismatch("the inversion was made with another model or schedule")
+        names = {"canvas": "photo, mask or crop", "concept": "identity"}
+        for key, value in made_from(canvas, concept).items():
+            if inversion.facts.get(key, value) != value:
+                raise ArtifactMismatch(f"the inversion was made with another {names[key]}: invert again with this one")
+        if tuple(inversion.path.shape[-2:]) != self._latent_size(canvas):
+            raise ArtifactMismatch("the inversion is of another size than the frame of this photo: invert again with this one")
+
+
+def made_from(canvas: Canvas, concept: Concept | None) -> dict[str, str | None]:
+    """What an inversion remembers, so that it is not used for another photo or identity."""
+    return {"canvas": canvas.digest, "concept": None if concept is None else concept.digest}
