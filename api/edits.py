@@ -108,13 +108,18 @@ async def answer(
         forecast = await run_in_threadpool(asking.try_out)
         return JSONResponse(forecast.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
     services, jobs, owner = asking.services, asking.jobs, asking.owner
+
+    def shown(record: JobRecord) -> Edit:
+        response.headers["Location"] = f"/edits/{record.id}"
+        return present(services, record, response)
+
+    if not (wait_s := _wait_s(prefer)):
+        return await run_in_threadpool(lambda: shown(asking.take_on(idempotency_key)))
     record = await run_in_threadpool(asking.take_on, idempotency_key)
-    if wait_s := _wait_s(prefer):
-        with suppress(ServiceUnavailable):  # it is accepted all the same
-            record = await changes.until(lambda: jobs.get(owner, record.id), _is_over, job_id=record.id, wait_s=wait_s)
-        response.headers["Preference-Applied"] = f"wait={wait_s}"
-    response.headers["Location"] = f"/edits/{record.id}"
-    return await run_in_threadpool(present, services, record, response)
+    with suppress(ServiceUnavailable):  # it is accepted all the same
+        record = await changes.until(lambda: jobs.get(owner, record.id), _is_over, job_id=record.id, wait_s=wait_s)
+    response.headers["Preference-Applied"] = f"wait={wait_s}"
+    return await run_in_threadpool(shown, record)
 
 
 @router.get("/edits", operation_id="listEdits", summary="List edits, newest first", responses={200: {"headers": LINK_HEADER}})
@@ -212,7 +217,7 @@ class Asking:
     def try_out(self) -> DryRun:
         """Everything short of taking it on."""
         request, files = self._continued(*self._read())
-        spec = self._checked(request, files)
+        spec = self._checked(request, files, wholly=True)
         self.jobs.admit(self.owner, spec.id)
         self.jobs.leave(self.owner, spec.id)
         forecast = Foresight(self.services).of_edit(spec, files, self._worn(request))
@@ -232,7 +237,7 @@ class Asking:
         once = None
         if key is not None:
             values = {**request.to_dict(), **self.form.model_dump(include={*ASIDE})}
-            asked = request_digest(values, {name: upload.data for name, upload in files.items()})
+            asked = request_digest(values, files)
             once = Idempotency(self.jobs, self.owner, key, asked)
             if (earlier := once.earlier()) is not None:
                 return earlier
@@ -247,7 +252,7 @@ class Asking:
             charge=lambda: self.allowance.take_edit(learns=request.identity is None),
         )
 
-    def _checked(self, request: EditRequest, files: Mapping[str, Upload]) -> JobSpec:
+    def _checked(self, request: EditRequest, files: Mapping[str, Upload], *, wholly: bool = False) -> JobSpec:
         check_webhook(self.form.webhook_url, self.services.settings)
         try:
             spec = self._draft(request, files)
@@ -262,7 +267,7 @@ class Asking:
         if self.vocabulary is not None:
             assert isinstance(spec.request, EditRequest)
             self.vocabulary.check(spec.request, worn)
-        check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
+        check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data, wholly=wholly)
         return spec
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
