@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Header, Query, Response
+from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -162,16 +162,15 @@ def list_edits(
 )
 async def get_edit(
     edit_id: str,
+    request: Request,
     response: Response,
     owner: Caller,
-    services: ServicesDep,
-    jobs: JobsDep,
-    changes: ChangesDep,
     if_none_match: Annotated[str | None, Header(description="An `ETag` seen before: 304 while nothing has changed")] = None,
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit | Response:
     """Links in the answer are fresh each time; ask without `If-None-Match` to get new ones."""
-    applied = {}
+    services: Services = request.app.state.services  # apps poll: every dependency less counts
+    jobs, changes, applied = Jobs(services), request.app.state.changes, {}
     if wait_s := _wait_s(prefer):
         record = await _held_back(changes, jobs, owner, edit_id, if_none_match, wait_s)
         applied = {"Preference-Applied": f"wait={wait_s}"}
