@@ -22,6 +22,7 @@ from api.request_log import RequestLog
 from api.schemas import Problem
 from api.testmode import TestHeader
 from api.webhook_docs import describe_webhooks
+from api.whole_body import WholeBody
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.vocabulary import load_vocabulary
@@ -69,6 +70,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     if services.settings.receipt_key is not None:  # one that can't sign shows now, and not when somebody is to be erased
         app.state.receipts = Receipts.from_settings(services.settings)
     app.state.vocabulary = load_vocabulary(services.settings.model)
+    app.add_middleware(WholeBody)
     app.add_middleware(ContentDigest)
     app.add_middleware(Gate, auth=app.state.auth, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)

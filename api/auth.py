@@ -87,6 +87,11 @@ class Authenticator:
         except ServiceUnavailable:  # nobody gets in without a key later either
             return
 
+    def known(self, asked: Asked) -> Principal | None:
+        """Who sends a request while nobody needs a key, if that has been looked up a moment ago. None: `identify` must say it."""
+        fresh = self._mode == "open" or (not self._has_keys and self._clock() < self._no_key_until)
+        return self.identify(asked) if asked.bearer is None and fresh and self._is_open(asked.local) else None
+
     def identify(self, asked: Asked) -> Principal:
         if asked.bearer is None:
             if not self._is_open(asked.local):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Depends, Form, Header, Query, Response
+from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -132,13 +132,18 @@ async def accepted(
 ) -> Edit:
     """Take the job on, and tell how it stands, at once or once it is over, as is preferred."""
     services, jobs, owner = asking.services, asking.jobs, asking.owner
+
+    def shown(record: JobRecord) -> Edit:
+        response.headers["Location"] = f"/edits/{record.id}"
+        return present(services, record, response)
+
+    if not (wait_s := _wait_s(prefer)):
+        return await run_in_threadpool(lambda: shown(asking.take_on(idempotency_key)))
     record = await run_in_threadpool(asking.take_on, idempotency_key)
-    if wait_s := _wait_s(prefer):
-        with suppress(ServiceUnavailable):  # it is accepted all the same
-            record = await changes.until(lambda: jobs.get(owner, record.id), _is_over, job_id=record.id, wait_s=wait_s)
-        response.headers["Preference-Applied"] = f"wait={wait_s}"
-    response.headers["Location"] = f"/edits/{record.id}"
-    return await run_in_threadpool(present, services, record, response)
+    with suppress(ServiceUnavailable):  # it is accepted all the same
+        record = await changes.until(lambda: jobs.get(owner, record.id), _is_over, job_id=record.id, wait_s=wait_s)
+    response.headers["Preference-Applied"] = f"wait={wait_s}"
+    return await run_in_threadpool(shown, record)
 
 
 @router.get("/edits", operation_id="listEdits", summary="List edits, newest first", responses={200: {"headers": LINK_HEADER}})
@@ -185,16 +190,15 @@ def list_edits(
 )
 async def get_edit(
     edit_id: str,
+    request: Request,
     response: Response,
     owner: Caller,
-    services: ServicesDep,
-    jobs: JobsDep,
-    changes: ChangesDep,
     if_none_match: Annotated[str | None, Header(description="An `ETag` seen before: 304 while nothing has changed")] = None,
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit | Response:
     """Links in the answer are fresh each time; ask without `If-None-Match` to get new ones."""
-    applied = {}
+    services: Services = request.app.state.services  # apps poll: every dependency less counts
+    jobs, changes, applied = Jobs(services), request.app.state.changes, {}
     if wait_s := _wait_s(prefer):
         record = await _held_back(changes, jobs, owner, edit_id, if_none_match, wait_s)
         applied = {"Preference-Applied": f"wait={wait_s}"}
@@ -240,7 +244,7 @@ class Asking:
     def try_out(self) -> DryRun:
         """Everything short of taking it on."""
         request, files = self._continued(*self._read())
-        spec = self._checked(request, files)
+        spec = self._checked(request, files, wholly=True)
         self.jobs.admit(self.owner, spec.id)
         self.jobs.leave(self.owner, spec.id)
         forecast = Foresight(self.services).of_edit(spec, files, self._worn(request))
@@ -260,7 +264,7 @@ class Asking:
         once = None
         if key is not None:
             values = {**request.to_dict(), **self.form.model_dump(include={*ASIDE})}
-            asked = request_digest(values, {name: upload.data for name, upload in files.items()})
+            asked = request_digest(values, files)
             once = Idempotency(self.jobs, self.owner, key, asked)
             if (earlier := once.earlier()) is not None:
                 return earlier
@@ -275,7 +279,7 @@ class Asking:
             charge=lambda: self.allowance.take_edit(learns=request.identity is None),
         )
 
-    def _checked(self, request: EditRequest, files: Mapping[str, Upload]) -> JobSpec:
+    def _checked(self, request: EditRequest, files: Mapping[str, Upload], *, wholly: bool = False) -> JobSpec:
         check_webhook(self.form.webhook_url, self.services.settings)
         try:
             spec = self._draft(request, files)
@@ -290,7 +294,7 @@ class Asking:
         if self.vocabulary is not None:
             assert isinstance(spec.request, EditRequest)
             self.vocabulary.check(spoken(self.owner, spec.request), worn)
-        check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data)
+        check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data, wholly=wholly)
         return spec
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:

@@ -1,4 +1,4 @@
-"""The form of `POST /edits` as it came: nothing unknown, nothing twice, and pictures that decode."""
+"""The form of `POST /edits` as it came: nothing unknown, nothing twice, and pictures that may be used."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from fastapi import HTTPException, Request, UploadFile
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile as ReceivedFile
 
-from api.decoders import decoders
 from api.digests import check as check_digest
 from api.schemas import EditForm
+from s2edit_core.containers import read_header
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.pictures import media_type
+from s2edit_core.pictures import MIN_SIDE, media_type, same_frame
+from s2edit_jobs.decoders import decoders
 from s2edit_jobs.jobs import Upload
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.webhooks import check_url
@@ -22,6 +23,8 @@ from s2edit_jobs.webhooks import check_url
 FILES = ("image", "mask", "edit_mask")
 REPEATED = ("attributes",)
 """Parts that may come once for each value."""
+SMALL_PIXELS = 1_000_000
+"""A mask of so many is decoded within some milliseconds, so an empty or a full one is refused at once."""
 
 
 async def exact_form(request: Request) -> None:
@@ -85,14 +88,27 @@ def read_both(image: UploadFile | None, mask: UploadFile | None) -> dict[str, Up
     return files
 
 
-def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes]) -> None:
-    """Have what came decoded by the engine's own rules; call it in a thread. `photo` gives the bytes that the masks belong to.
+def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes], *, wholly: bool = False) -> None:
+    """Hold what came to what the engine can use; call it in a thread. `photo` gives the bytes that the masks belong to.
 
-    Raises `ImageInvalid` or `MaskInvalid`.
+    A plain and whole file is believed until the worker decodes it, a small mask and whatever is unusual is decoded here; `wholly`
+    has everything decoded. Raises `ImageInvalid` or `MaskInvalid`.
     """
     if not files:
         return
-    decoders().check(photo(), {name: files[name].data for name in ("mask", "edit_mask") if name in files})
+    masks = {name: files[name].data for name in ("mask", "edit_mask") if name in files}
+    data = photo()
+    header = None if wholly else read_header(data)
+    if header is None or header.looks_flat or min(header.size) < MIN_SIDE:
+        decoders().check(data, masks)
+    elif doubtful := {name: mask for name, mask in masks.items() if _is_doubtful(mask, header.size)}:
+        decoders().check_masks(header.size, doubtful)
+
+
+def _is_doubtful(mask: bytes, size: tuple[int, int]) -> bool:
+    """Whether decoding the mask of a photo of `size` may refuse it, or costs next to nothing."""
+    header = read_header(mask)
+    return header is None or header.looks_flat or header.pixels <= SMALL_PIXELS or not same_frame(header.size, size)
 
 
 def check_webhook(url: str | None, settings: Settings) -> None:

@@ -25,8 +25,10 @@ class Gate:
         if scope["type"] != "http" or not _has_body(request := Request(scope)):
             await self._app(scope, receive, send)
             return
+        asked = _asked(request)
         try:
-            await run_in_threadpool(self._auth.identify, _asked(request))
+            if self._auth.known(asked) is None:
+                await run_in_threadpool(self._auth.identify, asked)
         except AccessDenied as error:
             if request.headers.get("expect", "").lower() != "100-continue":
                 await drain(receive, DRAIN_TIMES * self._max_bytes)

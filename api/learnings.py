@@ -50,7 +50,7 @@ class Teaching:
         once = None
         if key is not None:
             asked = {**request.to_dict(), **self.form.model_dump(include={*ASIDE})}
-            digest = request_digest(asked, {name: upload.data for name, upload in files.items()})
+            digest = request_digest(asked, files)
             once = Idempotency(self.jobs, self.owner, key, digest)
             if (earlier := once.earlier()) is not None:
                 return earlier

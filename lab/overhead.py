@@ -40,6 +40,7 @@ from redis import Redis
 from s2edit_core.pictures import decode_mask, decode_photo
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.settings import Settings
 
 PHOTO_BYTES = 2_000_000
@@ -109,6 +110,7 @@ def _serve(listener: socket.socket, settings: Settings, bare: bool, log: Path) -
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, sys.stdout.fileno())
     os.dup2(out, sys.stderr.fileno())
+    configure_logs()  # as the service's own entry point does
     app = bare_app(settings.redis_url or "") if bare else create_app(build_services(settings))
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
 
@@ -187,7 +189,7 @@ def form_of(image: bytes) -> tuple[bytes, str]:
 
 
 def decoding_ms(image: bytes) -> float:
-    """Of a core, to check such a photo and its mask as the API does; the best of five."""
+    """Of a core, to decode such a photo and its mask, as the worker does; the best of five."""
     drawn, took = mask(Image.open(io.BytesIO(image)).size), []
     for _ in range(5):
         began = time.process_time()

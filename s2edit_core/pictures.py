@@ -1,6 +1,6 @@
 """Uploaded files to pictures: one place for formats, limits, orientation and the checks of masks. No torch.
 
-Whoever decodes (the API before it accepts, the engine before it works) decodes here, so both see the same pixels.
+Whoever decodes (a process apart for the verdict, the engine for the pixels) decodes here, so both see the same.
 """
 
 from __future__ import annotations
@@ -207,8 +207,7 @@ def decode_mask(data: bytes, size: tuple[int, int], field: str = "mask") -> Imag
     if turn is not None:
         mask = mask.transpose(turn)
     if mask.size != size:
-        aspect, wanted = mask.width / mask.height, size[0] / size[1]
-        if abs(aspect / wanted - 1) > ASPECT_TOLERANCE:
+        if not same_frame(mask.size, size):
             raise MaskInvalid(
                 f"the {field} is {mask.width}×{mask.height} and the image {size[0]}×{size[1]}: the mask must cover the same frame",
                 field=field,
@@ -221,6 +220,11 @@ def decode_mask(data: bytes, size: tuple[int, int], field: str = "mask") -> Imag
     if inside == mask.width * mask.height:
         raise MaskInvalid(f"the {field} covers the whole image: leave the rest black", field=field, reason="mask_full")
     return mask
+
+
+def same_frame(mask: tuple[int, int], photo: tuple[int, int]) -> bool:
+    """Whether a mask of that width and height covers what a photo of these does."""
+    return abs(mask[0] * photo[1] / (mask[1] * photo[0]) - 1) <= ASPECT_TOLERANCE
 
 
 def _drawn(picture: Image.Image) -> Image.Image:

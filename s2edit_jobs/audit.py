@@ -14,7 +14,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TextIO
@@ -103,14 +104,46 @@ class _Chained:
         raise NotImplementedError
 
 
+@dataclass(slots=True)
+class _Waiting:
+    values: dict[str, Any]
+    written: bool = False
+    error: Exception | None = None
+
+
 class FileAuditLog(_Chained):
-    """In a file that any number of processes of one machine may share. It is opened for each line, so it may be moved away."""
+    """In a file that any number of processes of one machine may share. It is opened at each time, so it may be moved away.
+
+    What comes while another thread writes waits, and is then written by one of those that wait, for all of them at once: each is
+    on the disk when its call returns, and the disk is waited for once.
+    """
 
     def __init__(self, path: Path, key: str) -> None:
         super().__init__(key)
         self._path = path
+        self._waiting: deque[_Waiting] = deque()
+        self._writes = threading.Lock()
 
     def _append(self, values: dict[str, Any]) -> None:
+        own = _Waiting(values)
+        self._waiting.append(own)
+        with self._writes:
+            if not own.written:
+                self._write([self._waiting.popleft() for _ in range(len(self._waiting))])
+        if own.error is not None:
+            raise own.error
+
+    def _write(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            self._write_lines([one.values for one in batch])
+        except Exception as error:  # each of them raises it
+            for one in batch:
+                one.error = error
+        finally:
+            for one in batch:
+                one.written = True
+
+    def _write_lines(self, entries: Sequence[dict[str, Any]]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
@@ -119,7 +152,11 @@ class FileAuditLog(_Chained):
             file.seek(max(0, size - TAIL_BYTES))
             tail = file.read()
             torn = b"" if not tail or tail.endswith(b"\n") else b"\n"  # of a writer that died
-            file.write(torn + _line(values, (tail + torn).splitlines()))
+            lines = (tail + torn).splitlines()
+            known = len(lines)
+            for values in entries:
+                lines.append(_line(values, lines).rstrip(b"\n"))
+            file.write(torn + b"".join(line + b"\n" for line in lines[known:]))
             file.flush()
             os.fsync(file.fileno())
 

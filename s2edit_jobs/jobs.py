@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, get_args
 
 import structlog
@@ -64,12 +65,16 @@ _JOB_ID = re.compile(r"e_[0-9a-f]{32}")
 IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Upload:
     """A file as the app sent it, checked by the API."""
 
     data: bytes
     media_type: str
+
+    @cached_property
+    def sha256(self) -> str:
+        return digest(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,7 +520,7 @@ class Jobs:
     def _place(self, owner: Owner, job_id: str, name: str, upload: Upload) -> InputFile:
         return InputFile(
             key=edit_key(owner, job_id, name + EXTENSIONS.get(upload.media_type, "")),
-            sha256=digest(upload.data),
+            sha256=upload.sha256,
             size_bytes=len(upload.data),
             media_type=upload.media_type,
         )

@@ -390,8 +390,11 @@ class MemoryJobStore:
         self._life.turn += 1
         return self._life.turn
 
-    def _enqueue(self, owner: Owner) -> None:
-        if owner not in self._life.turns:
+    def _enqueue(self, owner: Owner, *, first: bool = False) -> None:
+        if first:
+            lane = [turn for other, turn in self._life.turns.items() if other.test == owner.test]
+            self._life.turns[owner] = min(lane, default=0) - 1
+        elif owner not in self._life.turns:
             self._life.turns[owner] = self._turn()
 
     def _leave(self, owner: Owner) -> None:
@@ -404,12 +407,13 @@ class MemoryJobStore:
         return job_id if job_id is not None and not self._life.jobs[job_id].record.state.over else None
 
     def _requeue_lost(self, *, test: bool) -> None:
-        for entry in [one for one in self._life.jobs.values() if one.record.owner.test == test]:
+        lane = [one for one in self._life.jobs.values() if one.record.owner.test == test]
+        for entry in sorted(lane, key=lambda one: (one.lease_until, one.record.id), reverse=True):
             record = entry.record
             ran_out = record.state is JobState.RUNNING and entry.lease_until <= self._clock()
             if ran_out or (record.waits_for is not None and self._learner(record.waits_for) is None):
                 self._change(entry, **_QUEUED, waits_for=None)
-                self._enqueue(record.owner)
+                self._enqueue(record.owner, first=ran_out)
 
     def _change(self, entry: _Entry, **values: Any) -> JobRecord:
         record = replace(entry.record, sequence=entry.record.sequence + 1, updated_at=self._clock(), **values)

@@ -79,11 +79,14 @@ local function change(id, ...)  -- sets the fields, and makes the change visible
   log(id)
 end
 
-local function enqueue(id)
+local function enqueue(id, first)  -- `first`: its owner's turn was taken already, and lost
   local who = owner(id)
   local turns = of_lane('turns', who)
   redis.call('ZADD', P .. 'line:' .. who, 0, id)
-  if not redis.call('ZSCORE', turns, who) then redis.call('ZADD', turns, redis.call('INCR', P .. 'turn'), who) end
+  if first then
+    local front = redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')[2]
+    redis.call('ZADD', turns, integer(tonumber(front or 0) - 1), who)
+  elseif not redis.call('ZSCORE', turns, who) then redis.call('ZADD', turns, redis.call('INCR', P .. 'turn'), who) end
   redis.call('ZADD', of_lane('due', who), 0, id)
 end
 
@@ -100,13 +103,15 @@ local function learner(concept)  -- the job that has reserved it, until that is 
 end
 
 local function requeue_lost(due)  -- whatever has lost its holder, or the learner that it waited for
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '(0', now_ms, 'LIMIT', 0, PAGE)) do
-    local waits_for = value(id, 'waits_for')
+  local ids = redis.call('ZRANGEBYSCORE', due, '(0', now_ms, 'LIMIT', 0, PAGE)
+  for i = #ids, 1, -1 do  -- so the one that is lost longest comes to the front last
+    local id = ids[i]
+    local waits_for, lost = value(id, 'waits_for'), value(id, 'state') == 'running'
     if waits_for ~= '' and learner(waits_for) ~= '' then
       redis.call('ZADD', due, now_ms + LOOK_MS, id)
-    elseif value(id, 'state') == 'running' or value(id, 'state') == 'queued' then
+    elseif lost or value(id, 'state') == 'queued' then
       change(id, 'state', 'queued', 'phase', '', 'step', 0, 'total', 0, 'waits_for', '')
-      enqueue(id)
+      enqueue(id, lost)
     else
       redis.call('ZREM', due, id)
     end

@@ -15,7 +15,6 @@ import secrets
 import time
 from dataclasses import asdict, dataclass
 
-from s2edit_core.plan import digest
 from s2edit_jobs.artifacts import ArtifactStore, SignedForm, SignedPut, upload_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactMissing, BeingErased, UploadMismatch, UploadNotFound, UploadUnfinished
@@ -112,9 +111,10 @@ class Uploads:
             raise UploadUnfinished("its bytes have not come yet") from None
         if len(data) != announced.size_bytes:  # replaced since
             raise UploadMismatch(f"it has {len(data)} bytes and was announced with {announced.size_bytes}")
-        if announced.sha256 is not None and digest(data) != announced.sha256:
+        upload = Upload(data, announced.media_type)
+        if announced.sha256 is not None and upload.sha256 != announced.sha256:
             raise UploadMismatch("its bytes have another SHA-256 digest than announced")
-        return Upload(data, announced.media_type)
+        return upload
 
     def _keep(self, owner: Owner, upload_id: str) -> None:
         """Raises `UploadNotFound` if it was erased meanwhile."""

@@ -1,5 +1,20 @@
 """Doubles for tests. The engine's is shipped beside its port, for the storm bench needs it too."""
 
+from s2edit_core.plan import EditPlan
+from s2edit_core.spec import EditRequest, LearningRequest
+from worker.engine import EditInputs, check_pictures
 from worker.fake_engine import FakeEngine
 
-__all__ = ["FakeEngine"]
+__all__ = ["DecodingEngine", "FakeEngine"]
+
+
+class DecodingEngine(FakeEngine):
+    """Looks at pictures as the real one does; the other takes any bytes."""
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        check_pictures(inputs)
+        return super().plan(request, inputs)
+
+    def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
+        check_pictures(inputs)
+        return super().plan_learning(request, inputs)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from s2edit_core.plan import EditPlan
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Progress
+from s2edit_jobs.decoders import decoders
 from s2edit_jobs.model_facts import ModelFacts
 
 
@@ -49,6 +50,15 @@ class EditInputs:
     attributes: tuple[bytes, ...] = ()
 
 
+def check_pictures(inputs: EditInputs) -> None:
+    """Have them decoded where nothing can happen to the worker, before the engine does it in its own process.
+
+    Raises `ImageInvalid` or `MaskInvalid`: the API believes files that look plain and whole.
+    """
+    masks = {"mask": inputs.mask} | ({"edit_mask": inputs.edit_mask} if inputs.edit_mask is not None else {})
+    decoders().check(inputs.image, masks)
+
+
 class Engine(Protocol):
     @property
     def facts(self) -> ModelFacts:
@@ -68,7 +78,7 @@ class Engine(Protocol):
         """Learn the concept, and end with a report; `checkpoint`, `check` and errors as of `edit`."""
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
-        """Name the concept and the inversion of this edit. Raises `InvalidInput` for prompts the model can't take."""
+        """Name the concept and the inversion of this edit. Raises `InvalidInput` for prompts and pictures it can't be made from."""
 
     def edit(
         self,

@@ -24,7 +24,7 @@ from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Preset, Progress
 from s2edit_jobs.model_facts import ModelFacts
-from worker.engine import Edited, EditInputs, Made
+from worker.engine import Edited, EditInputs, Made, check_pictures
 
 Result = TypeVar("Result")
 Steps = Generator[Progress | Made, None, Result]
@@ -71,6 +71,7 @@ class S2EditEngine:
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         """Raises as `plan`."""
         reference = self._reference(request)
+        check_pictures(inputs)
         photo = decode_photo(inputs.image)
         self.pipeline.canvas(photo, decode_mask(inputs.mask, photo.size))
         return self._learned_id(request, inputs, reference)
@@ -133,6 +134,7 @@ class S2EditEngine:
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
         """Raises `PromptInvalid` for prompts without a subject, or too long for the model; `ImageInvalid`, `MaskInvalid`."""
         self._planned = None
+        check_pictures(inputs)
         run = self._begin(request, inputs)
         self._planned = (request, inputs, run)
         return run.plan

@@ -65,6 +65,15 @@ class TestTurns:
         enter(case, "e_99", BOB)
         assert {take(case).job_id for _ in range(3)} >= {"e_98", "e_99"}
 
+    def test_jobs_that_lost_their_workers_come_before_all_others_the_longest_lost_first(self, case: StoreCase) -> None:
+        for job_id, owner in (("e_1", ANN), ("e_2", BOB), ("e_3", EVE), ("e_4", EVE)):
+            enter(case, job_id, owner)
+        take(case, "e_1", lease_s=LEASE_S)
+        take(case, "e_2", lease_s=LEASE_S * 1.1)
+        case.let_pass(LEASE_S * 1.3)
+        assert case.store.orphans() == ["e_1", "e_2", "e_3", "e_4"]
+        assert [take(case).job_id for _ in range(4)] == ["e_1", "e_2", "e_3", "e_4"]
+
     def test_a_job_handed_back_and_one_whose_lease_ran_out_stand_in_the_queue_again(self, case: StoreCase) -> None:
         enter(case, "e_1")
         enter(case, "e_2", BOB)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
+import os
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +77,49 @@ def test_processes_and_threads_share_one_chain(tmp_path: Path) -> None:
         other.join()
     assert len(lines(path)) == 80
     assert first_break(lines(path)) is None
+
+
+def test_lines_that_come_while_another_is_written_share_one_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, waits, syncs = tmp_path / "audit.jsonl", threading.Event(), []
+    log, fsync = FileAuditLog(path, "key"), os.fsync
+
+    def slow(descriptor: int) -> None:
+        syncs.append(descriptor)
+        waits.wait(20)
+        fsync(descriptor)
+
+    monkeypatch.setattr("s2edit_jobs.audit.os.fsync", slow)
+    threads = [threading.Thread(target=log.record, args=("edit.accept", ANN, f"e_{one}", "accepted")) for one in range(6)]
+    for thread in threads:
+        thread.start()
+    while len(log._waiting) + len(syncs) < 6 or not syncs:
+        time.sleep(0.001)
+    waits.set()
+    for thread in threads:
+        thread.join()
+    assert len(syncs) == 2
+    assert len(lines(path)) == 6
+    assert first_break(lines(path)) is None
+
+
+def test_each_of_those_that_were_to_be_written_together_tells_that_they_were_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = FileAuditLog(tmp_path / "audit.jsonl", "key")
+
+    def full(entries: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(log, "_write_lines", full)
+    with logging_to_memory() as said:
+        write_all = [threading.Thread(target=log.record, args=("edit.accept", ANN, f"e_{one}", "accepted")) for one in range(3)]
+        for thread in write_all:
+            thread.start()
+        for thread in write_all:
+            thread.join()
+    assert said.getvalue().count("audit_failed") == 3
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A process that does nothing but decode pictures of strangers: what a decoder of C might do with them ends here.
 
-It has no secrets in its environment, and the system ends it when it takes too much. `api/decoders.py` starts it and speaks with it:
-name and size as JSON, then the picture's bytes; the answer is JSON, so nothing that comes back is ever executed.
+It has no secrets in its environment, and the system ends it when it takes too much. `s2edit_jobs/decoders.py` starts it and speaks
+with it: name and size as JSON, then the picture's bytes; the answer is JSON, so nothing that comes back is ever executed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Pictures of strangers are decoded in processes of their own: one that dies of a picture takes only that picture with it."""
+"""Pictures of strangers are decoded in processes of their own: one that dies of a picture takes only that picture with it.
+
+The API asks for what a look at the file leaves open, and the worker, before its own process decodes a job's pictures, for all.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from api.decoder_process import too_costly
 from s2edit_core import errors
 from s2edit_core.errors import ImageInvalid, InvalidInput
+from s2edit_jobs.decoder_process import too_costly
 
 WALL_S = 20.0
 """A process that answers neither with a verdict nor with its end by then is ended: it waits for something."""
@@ -30,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class _Decoder:
-    """One process of `api/decoder_process.py`. It ends when its connection is closed, so also when this process dies."""
+    """One process of `s2edit_jobs/decoder_process.py`. It ends when its connection is closed, so also when this process dies."""
 
     def __init__(self) -> None:
         self.usable = True
@@ -38,7 +42,7 @@ class _Decoder:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
         try:
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "api.decoder_process", str(its.fileno())],
+                [sys.executable, "-m", "s2edit_jobs.decoder_process", str(its.fileno())],
                 cwd=ROOT,
                 env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},  # each thread would take memory
                 stdin=subprocess.DEVNULL,
@@ -105,12 +109,23 @@ class Decoders:
 
         Raises `ImageInvalid` or `MaskInvalid`, as decoding here would; `ImageInvalid` too where decoding takes too much.
         """
+        with self._one() as decoder:
+            size = _verdict(decoder, "image", photo, None)
+            for name, data in masks.items():
+                _verdict(decoder, name, data, size)
+
+    def check_masks(self, size: Sequence[int], masks: Mapping[str, bytes]) -> None:
+        """The same for masks alone, by the photo's width and height."""
+        with self._one() as decoder:
+            for name, data in masks.items():
+                _verdict(decoder, name, data, size)
+
+    @contextmanager
+    def _one(self) -> Iterator[_Decoder]:
         with self._places:
             decoder = self._taken()
             try:
-                size = _verdict(decoder, "image", photo, None)
-                for name, data in masks.items():
-                    _verdict(decoder, name, data, size)
+                yield decoder
             finally:
                 if decoder.usable:
                     self._idle.append(decoder)
