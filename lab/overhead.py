@@ -105,13 +105,16 @@ def bare_app(redis_url: str) -> Any:
 def _serve(listener: socket.socket, settings: Settings, bare: bool, log: Path) -> None:
     import uvicorn
 
-    from api.app import create_app
-
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, sys.stdout.fileno())
     os.dup2(out, sys.stderr.fileno())
-    configure_logs()  # as the service's own entry point does
-    app = bare_app(settings.redis_url or "") if bare else create_app(build_services(settings))
+    if bare:
+        app = bare_app(settings.redis_url or "")
+    else:  # not imported by the other: it sets how much of a form Starlette keeps in memory
+        from api.app import create_app
+
+        configure_logs()  # as the service's own entry point does
+        app = create_app(build_services(settings))
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
 
 
