@@ -29,7 +29,7 @@ import schemathesis
 import structlog
 from schemathesis import Case, HookContext, Response
 from schemathesis.config import SchemathesisConfig
-from schemathesis.core.failures import AcceptedNegativeData, Failure
+from schemathesis.core.failures import AcceptedNegativeData, Failure, MalformedJson
 from schemathesis.engine import events, from_schema
 from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER
 
@@ -144,9 +144,11 @@ def _config(seed: int, headers: Mapping[str, str], cases: int, *, thorough: bool
 
 
 def _believing(sense: Sense) -> Callable[[HookContext, Failure, Case[Any], Response], bool]:
-    """Whether to count a failure: not that a request was accepted, if it was meant to be valid."""
+    """Whether to count a failure: not that a request was accepted that was meant to be valid, nor that a part of JSON is none."""
 
     def is_real(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:  # noqa: ARG001
+        if isinstance(failure, MalformedJson):
+            return response.status_code != 206
         return not (isinstance(failure, AcceptedNegativeData) and case.id in sense.meant)
 
     return is_real
