@@ -28,6 +28,8 @@ RECONSTRUCTION = "reconstruction"
 """The name, among the edits, of sampling the source prompt itself: what comes out should be the photo."""
 
 
+COSINES = ("mean_abs_cosine_to_bank", "max_abs_cosine_to_bank")
+"""What a concept says of how near [I] is to the attribute words."""
 LEVELS = 4
 """At how many noise levels the attention of [I] is looked at."""
 CONNECTING = frozenset(("a", "an", "and", "of", "the", "with"))
@@ -314,9 +316,7 @@ class Method:
         levels = min(LEVELS, inversion.steps)
         measuring = leakage(pipe.backbone, inversion.path, source.prompt, source.gates, watched, levels=levels)
         found = {"leakage": float(drive(measuring, pipe.backbone.evaluate)[PLACEHOLDER].mean())}
-        if "max_abs_cosine_to_bank" in concept.facts:
-            found["cosine_to_bank"] = float(concept.facts["max_abs_cosine_to_bank"])
-        return found
+        return found | {name: float(concept.facts[name]) for name in COSINES if name in concept.facts}
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from lab.composition import MAKEUP, Composed, makeup_of
 from lab.dataset import WORK
 from lab.edits import EDITS, KNOWN, Edit, Subject, unseen
 from lab.judge import NAMES, Judge, load_judge
-from lab.method import RECONSTRUCTION, Case, recipe
+from lab.method import COSINES, RECONSTRUCTION, Case, recipe
 from lab.methods import METHODS, chosen
 from lab.metrics import changed_region, psnr, ssim
 from lab.parts import Part, made
@@ -47,7 +47,7 @@ FIGURES = (
     *("psnr_changed", "psnr_unchanged", "psnr", "ssim_changed", "ssim_unchanged", "ssim"),
     *("success", "side_effects", "identity_error"),
 )
-OF_A_PERSON = ("reconstruction_db", "leakage", "cosine_to_bank")
+OF_A_PERSON = ("reconstruction_db", "leakage", *COSINES)
 SHEET_PEOPLE = 6
 VERSION = 3
 """Of the measures: raised when the same pictures are measured otherwise."""

@@ -57,6 +57,7 @@ MAIN = (
     Figure("identity_error", "identity error", _decimals(2), higher_is_better=False),
     Figure("reconstruction_db", "reconstruction, dB", _decimals(1)),
     Figure("leakage", "leakage of [I]", _decimals(3), higher_is_better=False),
+    Figure("mean_abs_cosine_to_bank", "mean abs cosine of [I] to attribute words", _decimals(3), higher_is_better=False),
 )
 DIFFERENCES = (Figure("psnr", "PSNR, dB", _decimals(2)), MAIN[0], MAIN[1], MAIN[4], MAIN[5], MAIN[6])
 PIE = (

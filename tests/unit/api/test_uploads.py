@@ -260,7 +260,8 @@ def test_the_description_knows_both_ways_of_asking(app: App) -> None:
     schema = app.http.get("/openapi.json").json()
     content = schema["paths"]["/edits"]["post"]["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/json"}
-    assert content["application/json"]["schema"]["required"] == ["prompt"]
+    document = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    assert schema["components"]["schemas"][document]["required"] == ["prompt"]
     assert schema["paths"]["/edits"]["post"]["operationId"] == "createEdit"
 
 

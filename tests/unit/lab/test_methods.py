@@ -39,7 +39,7 @@ def test_a_method_edits_every_case_and_counts_what_it_took(pipe: S2EditPipeline,
     assert (costs["invert"].evaluations, costs["invert"].with_gradients) == (2 * 3 * STEPS, 0)  # the path, then two rows per level
     assert costs["edit"].evaluations == wanted * 2 * STEPS
     assert all(cost.seconds > 0 for cost in costs.values())
-    assert [set(about) for about in found.about] == [{"leakage", "cosine_to_bank"}] * 2
+    assert [set(about) for about in found.about] == [{"leakage", "mean_abs_cosine_to_bank", "max_abs_cosine_to_bank"}] * 2
 
 
 def test_without_a_concept_nothing_is_learned(pipe: S2EditPipeline, cases: list[Case]) -> None:
