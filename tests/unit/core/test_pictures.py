@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from pillow_heif import from_pillow
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
 from s2edit_core.pictures import check_photo, decode_mask, decode_photo, encode_png, media_type
@@ -209,6 +210,13 @@ def test_a_damaged_avif_is_told_so(data: bytes) -> None:
     with pytest.raises(ImageInvalid, match="damaged or cut off") as refused:
         decode_photo(data)
     assert refused.value.reason == "image_damaged"
+
+
+def test_heic_is_read_where_the_extra_is_installed() -> None:
+    buffer = io.BytesIO()
+    from_pillow(gradient((64, 48))).save(buffer, quality=90)
+    assert media_type(buffer.getvalue()) == "image/heic"
+    assert np.abs(np.asarray(decode_photo(buffer.getvalue())).astype(int) - np.asarray(gradient((64, 48)))).max() <= 16
 
 
 def test_without_avif_in_pillow_or_the_extra_for_heic_both_are_refused_and_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
