@@ -79,6 +79,13 @@ def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "redis").exists()
 
 
+@pytest.fixture
+def _never_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API may else be ready before the worker has found out what it lacks, and then all goes on."""
+    monkeypatch.setattr("cli.service.answers", lambda *_: False)
+
+
+@pytest.mark.usefixtures("_never_ready")
 def test_a_child_that_ends_while_starting_ends_the_start_and_its_log_is_shown(tmp_path: Path) -> None:
     broken = service(tmp_path, port=free_port(), worker_app="there.is.no.such.module")
     with pytest.raises(StartFailed, match=r"(?s)the worker ended while starting.*No module named 'there'") as caught:
@@ -86,6 +93,7 @@ def test_a_child_that_ends_while_starting_ends_the_start_and_its_log_is_shown(tm
     assert "worker.log" in str(caught.value)
 
 
+@pytest.mark.usefixtures("_never_ready")
 def test_the_last_logs_are_kept_once(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
