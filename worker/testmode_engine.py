@@ -30,7 +30,7 @@ from s2edit_core.spec import CONCEPT_FORMAT, PLACEHOLDER, EditRequest, LearningR
 from s2edit_jobs.concept_files import about_of
 from s2edit_jobs.model_facts import ModelFacts, of_test_mode
 from s2edit_jobs.testmode import wishes_in
-from worker.engine import Edited, EditInputs, Made
+from worker.engine import Edited, EditInputs, Made, check_pictures
 
 MODEL = "test mode"
 WORD = "TEST"
@@ -60,6 +60,7 @@ class ModelessEngine:
         self.facts = of_test_mode(facts)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
+        check_pictures(inputs)
         photo = decode_photo(inputs.image)
         decode_mask(inputs.mask, photo.size)
         return self._learned_id(request, inputs, resolve_reference(request, self.facts.subjects))
@@ -91,6 +92,7 @@ class ModelessEngine:
         }
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        check_pictures(inputs)
         return self._begin(request, inputs).plan
 
     def edit(

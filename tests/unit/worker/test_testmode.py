@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2edit_core.errors import ArtifactMismatch, MaskInvalid, PromptInvalid
+from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, PromptInvalid
 from s2edit_core.pictures import decode_mask, grown, inside_of
 from s2edit_core.spec import EditRequest, LearningRequest
 from s2edit_jobs.artifacts import concept_key
@@ -110,6 +110,14 @@ class TestPicture:
             edited(EditInputs(INPUTS.image, INPUTS.mask, edit_mask=pictures.mask((64, 64))))
         with pytest.raises(PromptInvalid):
             edited(prompt="a photo of a castle")
+
+    def test_what_can_not_be_decoded_never_reaches_the_worker_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("worker.testmode_engine.decode_photo", lambda _: pytest.fail("decoded in the worker"))
+        broken = EditInputs(INPUTS.image[: len(INPUTS.image) // 2], INPUTS.mask)
+        with pytest.raises(ImageInvalid):
+            ENGINE.plan(EditRequest(prompt=PROMPT), broken)
+        with pytest.raises(ImageInvalid):
+            ENGINE.plan_learning(LearningRequest(kind="identity", prompt="a photo of a woman"), broken)
 
 
 class TestConcept:
