@@ -36,6 +36,7 @@ class Sense:
         self._rng = rng
         self._seen = seen
         self.meant: set[str] = set()  # ids of changed cases that are meant to be valid: the fuzzer takes all files for invalid
+        self._sent: set[str] = set()  # links for sending, which work once
         self._bodies: Mapping[str, Callable[[str], dict[str, Any]]] = {
             "createEdit": self._edit,
             "createIdentity": lambda _: {"image": PHOTO, "mask": MASK, "prompt": self._rng.choice(PROMPTS[:3])},
@@ -92,13 +93,15 @@ class Sense:
                 case.headers[name] = value
 
     def _use_link(self, case: Case[Any]) -> None:
-        links = [link for link in self._seen().links if ("/uploads/" in link) == (case.method == "PUT")]
+        links = [link for link in self._seen().links if ("/uploads/" in link) == (case.method == "PUT") and link not in self._sent]
         if not links:
             return
-        url = urlsplit(self._rng.choice(links))
+        link = self._rng.choice(links)
+        url = urlsplit(link)
         case.path_parameters["key"] = unquote(url.path).removeprefix("/files/")
         case.query = dict(parse_qsl(url.query))
         if case.method == "PUT":
+            self._sent.add(link)
             case.headers.update({"Content-Type": "image/png", "If-None-Match": "*"})
             case.media_type, case.body = "image/png", PHOTO
 
