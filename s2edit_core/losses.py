@@ -9,17 +9,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def semantic_loss(identity: Tensor, attributes: Tensor) -> Tensor:
+def semantic_loss(identity: Tensor, attributes: Tensor, *, power: int = 2) -> Tensor:
     """L_semantic: the mean squared cosine between [I] `(d,)` and attribute words `(n, d)`, both in text-feature space.
 
     Zero where [I] is orthogonal to every attribute, so that the token carries who it is and nothing that a prompt may change.
-    Zero, too, where there are no attributes.
+    Zero, too, where there are no attributes. A higher `power` p, (mean |cos|^p)^(2/p), weighs the nearest attributes most: a mean
+    of squares is content with one attribute left near as long as all others are far.
     """
     if attributes.ndim != 2 or identity.shape != attributes.shape[1:]:
         raise ValueError(f"expected shapes (d,) and (n, d), got {tuple(identity.shape)} and {tuple(attributes.shape)}")
     if len(attributes) == 0:
         return identity.sum() * 0
-    return F.cosine_similarity(identity[None], attributes, dim=-1).square().mean()
+    squares = F.cosine_similarity(identity[None], attributes, dim=-1).square()
+    return squares.mean() if power == 2 else squares.pow(power / 2).mean().clamp_min(1e-12).pow(2 / power)
 
 
 def apart_loss(features: Sequence[Tensor]) -> Tensor:

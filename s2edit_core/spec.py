@@ -59,7 +59,7 @@ class LearningOptions:
 
     mode: LearningMode = "lora_kv"
     rank: int = 4  # of the K/V delta in mode lora_kv
-    start_steps: int = 50  # of L_semantic alone, on the text encoder, before the photo is looked at
+    start_steps: int = 100  # of L-BFGS on L_semantic alone, on the text encoder, before the photo is looked at
     token_steps: int = 50
     joint_steps: int = 50
     batch: int = 4  # noise draws per step, all from the one cached latent

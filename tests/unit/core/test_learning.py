@@ -245,9 +245,9 @@ def test_the_report_of_a_concept_names_its_cosines(backbone: Backbone) -> None:
 def words_pushed_away(backbone: Backbone, monkeypatch: pytest.MonkeyPatch, **call: Any) -> list[int]:
     seen: list[int] = []
 
-    def watching(identity: Tensor, attributes: Tensor) -> Tensor:
+    def watching(identity: Tensor, attributes: Tensor, *, power: int = 2) -> Tensor:
         seen.append(len(attributes))
-        return semantic_loss(identity, attributes)
+        return semantic_loss(identity, attributes, power=power)
 
     monkeypatch.setattr(learning, "semantic_loss", watching)
     learned = learn(backbone, **call)
