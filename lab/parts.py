@@ -12,11 +12,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from lab.method import Case, Cost, Method, Reference, Worn, recipe
+from lab.method import Case, Cost, Method, Reference, recipe
 from s2edit_core.canvas import to_image
 from s2edit_core.pipeline import S2EditPipeline
 
@@ -35,30 +34,14 @@ class Part:
 
 def name_of(model: str, guidance: float, method: Method | Reference, cases: Sequence[Case]) -> str:
     """The digest of what a part depends on; `model` is the model's fingerprint."""
-    about = [
-        {
-            "photo": _picture_digest(case.canvas.photo),
-            "mask": _picture_digest(case.canvas.identity_mask),
-            "box": case.canvas.box,
-            "frame": case.canvas.frame,
-            "subject": case.subject,
-            "prompts": case.prompts(),
-            "worn": {name: _about_worn(worn) for name, worn in case.worn.items()},
-            "answers": {name: _picture_digest(answer) for name, answer in case.answers.items()},
-        }
-        for case in cases
-    ]
-    depends_on = {"version": VERSION, "model": model, "guidance": guidance, "method": recipe(method), "cases": about}
+    depends_on = {
+        "version": VERSION,
+        "model": model,
+        "guidance": guidance,
+        "method": recipe(method),
+        "cases": [case.about() for case in cases],
+    }
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def _about_worn(worn: Worn) -> list[Any]:
-    pictures = (worn.canvas.photo, worn.canvas.identity_mask, worn.region, worn.place)
-    return [worn.canvas.box, worn.prompt, worn.subject, worn.target, *(_picture_digest(picture) for picture in pictures)]
-
-
-def _picture_digest(picture: Image.Image) -> str:
-    return hashlib.sha256(f"{picture.mode}{picture.size}".encode() + picture.tobytes()).hexdigest()
 
 
 def made(pipe: S2EditPipeline, method: Method | Reference, cases: Sequence[Case], guidance: float, folder: Path) -> Part:
