@@ -1,6 +1,7 @@
 """What the API adds to a bare handler, both measured in one run by turns: `python -m lab.overhead --out lab/results/overhead.json`.
 
-- `POST /edits` with a 2 MB photo, 64 at a time, beside bare Starlette handlers that read the same body, as bytes and as a form.
+- `POST /edits` with a 2 MB photo, 64 at a time, beside bare Starlette handlers that read the same body, as bytes and as a form:
+  from phones, each of which sends `PHONE_MBIT_S`, and as fast as this machine can send to itself.
 - A poll that is answered 304, beside bare FastAPI routes that answer 304: one that reads nothing, and one that reads the job's
   record from Redis in a thread, as every such poll must.
 - Streams of server-sent events, all open at one process: how many Redis subscriptions that takes, and when all have seen an event.
@@ -44,6 +45,9 @@ from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.settings import Settings
 
 PHOTO_BYTES = 2_000_000
+PHONE_MBIT_S = 10.0
+"""What the uplink of a phone in a mobile network carries."""
+PIECE_BYTES = 32_768
 TURNS = 4
 """How often each of two is measured, by turns, so that a busy moment of the machine meets both."""
 
@@ -144,6 +148,26 @@ class Call:
     body: bytes | None
     headers: dict[str, str]
     expected: int
+    mbit_s: float | None = None  # how fast its sender's network is; None: as fast as it goes
+
+    @property
+    def on_the_way_s(self) -> float:
+        """How long the sender's network takes to carry the body."""
+        return 8 * len(self.body or b"") / (self.mbit_s * 1e6) if self.mbit_s else 0.0
+
+    def send(self, connection: http.client.HTTPConnection) -> None:
+        if self.body is None or not self.on_the_way_s:
+            connection.request(self.method, self.path, body=self.body, headers=self.headers)
+            return
+        connection.putrequest(self.method, self.path)
+        for name, value in {**self.headers, "Content-Length": str(len(self.body))}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        began, per_byte_s = time.perf_counter(), self.on_the_way_s / len(self.body)
+        for start in range(0, len(self.body), PIECE_BYTES):
+            piece = self.body[start : start + PIECE_BYTES]
+            time.sleep(max(0.0, began + (start + len(piece)) * per_byte_s - time.perf_counter()))
+            connection.send(piece)
 
 
 def timed(call: Call, *, requests: int, at_once: int) -> list[float]:
@@ -151,11 +175,12 @@ def timed(call: Call, *, requests: int, at_once: int) -> list[float]:
     place = urlsplit(call.address)
     share = -(-requests // at_once)
 
-    def client(_: int) -> list[float]:
+    def client(number: int) -> list[float]:
         connection, took = http.client.HTTPConnection(place.hostname or "", place.port, timeout=300), []
+        time.sleep(call.on_the_way_s * number / at_once)  # phones don't begin in step
         for _ in range(share):
             began = time.perf_counter()
-            connection.request(call.method, call.path, body=call.body, headers=call.headers)
+            call.send(connection)
             answer = connection.getresponse()
             text = answer.read()
             took.append(time.perf_counter() - began)
@@ -201,16 +226,15 @@ def decoding_ms(image: bytes) -> float:
     return round(1e3 * min(took), 1)
 
 
-def uploads(service: str, bare: str, *, requests: int, at_once: int) -> dict[str, Any]:
+def uploads(service: str, bare: str, *, requests: int, at_once: int, mbit_s: float | None = None) -> dict[str, Any]:
     body, kind = form_of(photo())
     headers = {"Content-Type": kind}
     calls = {
-        "bare_body": Call(bare, "POST", "/body", body, headers, 202),
-        "bare_form": Call(bare, "POST", "/form", body, headers, 202),
-        "service": Call(service, "POST", "/edits", body, headers, 202),
+        "bare_body": Call(bare, "POST", "/body", body, headers, 202, mbit_s),
+        "bare_form": Call(bare, "POST", "/form", body, headers, 202, mbit_s),
+        "service": Call(service, "POST", "/edits", body, headers, 202, mbit_s),
     }
     said: dict[str, Any] = {"body_bytes": len(body), "at_once": at_once, **by_turns(calls, requests=requests, at_once=at_once)}
-    said["decoding_ms"] = decoding_ms(photo())
     for other in ("bare_body", "bare_form"):
         said[f"p99_to_{other}"] = round(said["service"]["p99_ms"] / said[other]["p99_ms"], 2)
     return said
@@ -314,7 +338,12 @@ def measure(*, requests: int, at_once: int, polled: int, opened: int) -> dict[st
             },
             "polls": {str(n): polls(service, bare, requests=polled, at_once=n) for n in (1, 16)},
             "streams": streams(service, settings, count=opened),
+            "uploads_of_phones": {
+                "mbit_s": PHONE_MBIT_S,
+                **uploads(service, bare, requests=requests, at_once=at_once, mbit_s=PHONE_MBIT_S),
+            },
             "uploads": uploads(service, bare, requests=requests, at_once=at_once),
+            "decoding_ms": decoding_ms(photo()),
         }
 
 
