@@ -16,6 +16,7 @@ from api.digests import ContentDigest
 from api.gate import Gate
 from api.limits import BodyLimit
 from api.openapi import describe
+from api.polls import Polls
 from api.rates import RateHeaders, Rates
 from api.receipts import Receipts
 from api.request_log import RequestLog
@@ -74,6 +75,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.add_middleware(ContentDigest)
     app.add_middleware(Gate, auth=app.state.auth, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
+    app.add_middleware(Polls, auth=app.state.auth, changes=app.state.changes)
     app.add_middleware(RateHeaders)
     app.add_middleware(TestHeader)
     app.add_middleware(RequestLog)  # the last one added is the outermost

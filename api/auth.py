@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import Request
 
 from api.browsers import Door, is_address
@@ -58,6 +59,13 @@ class Asked:
     origin: str | None = None
 
     @classmethod
+    def of(cls, request: Request) -> Asked:
+        """By what the headers say, whether or not that can be."""
+        scheme, credentials = get_authorization_scheme_param(request.headers.get("authorization"))
+        bearer = credentials if scheme.lower() == "bearer" and credentials else None
+        return cls.by(request, bearer, request.headers.get("s2edit-user"))
+
+    @classmethod
     def by(cls, request: Request, bearer: str | None, user: str | None) -> Asked:
         client = request.client.host if request.client else None
         forwarded = any(name in request.headers for name in FORWARDED)
@@ -88,9 +96,12 @@ class Authenticator:
             return
 
     def known(self, asked: Asked) -> Principal | None:
-        """Who sends a request while nobody needs a key, if that has been looked up a moment ago. None: `identify` must say it."""
+        """Who sends a request, if that has been looked up a moment ago. None: `identify` must say it. Raises `AccessDenied`."""
+        if asked.bearer is not None:
+            is_key = asked.bearer.startswith((PREFIX, TEST_PREFIX))
+            return self.identify(asked) if is_key and self._keys.remember(asked.bearer) else None
         fresh = self._mode == "open" or (not self._has_keys and self._clock() < self._no_key_until)
-        return self.identify(asked) if asked.bearer is None and fresh and self._is_open(asked.local) else None
+        return self.identify(asked) if fresh and self._is_open(asked.local) else None
 
     def identify(self, asked: Asked) -> Principal:
         if asked.bearer is None:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api.allowance import Allowance
 from api.auth import USER, Asked, Authenticator, Principal
 from api.changes import Changes
-from api.rates import STATE
+from api.rates import LOOKS, STATE
 from api.schemas import ID_PATTERN
 from api.testmode import STATE as TEST
 from s2edit_jobs.bootstrap import Services
@@ -61,18 +61,25 @@ async def get_principal(
     """Who is asking, by key or token. Raises `AccessDenied` if that is nobody, or somebody who may not, and `RateExceeded`."""
     named = s2edit_user if "s2edit-user" in request.headers else None
     asked = Asked.by(request, credentials.credentials if credentials else None, named)
-    if (principal := request.app.state.auth.known(asked)) is not None:  # nothing to look up, and so no change of threads
-        return cast(Principal, principal)
+    auth: Authenticator = request.app.state.auth
+    principal = auth.known(asked)
+    if principal is not None and (not principal.key_id or request.method in LOOKS):  # nothing to look up: no change of threads
+        return counted(request, principal, request.scope["route"].path)
     return await run_in_threadpool(_looked_up, request, asked)
 
 
 def _looked_up(request: Request, asked: Asked) -> Principal:
     auth: Authenticator = request.app.state.auth
-    principal = auth.identify(asked)
+    return counted(request, auth.identify(asked), request.scope["route"].path)
+
+
+def counted(request: Request, principal: Principal, path: str) -> Principal:
+    """`principal`, who may ask this, and not too often. `path` is the route's. Raises `AccessDenied` and `RateExceeded`."""
     setattr(request.state, TEST, principal.owner.test)
     if principal.key_id:
         request.app.state.rates.take(principal.owner, request.method, getattr(request.state, STATE))
-    auth.admit(principal, request.method, request.scope["route"].path)
+    auth: Authenticator = request.app.state.auth
+    auth.admit(principal, request.method, path)
     return principal
 
 

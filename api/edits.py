@@ -15,9 +15,10 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.allowance import Allowance
+from api.auth import Principal
 from api.changes import Changes
 from api.concept_schemas import EditPage
-from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
+from api.deps import Caller, JobsDep, LibraryDep, PrincipalDep, ServicesDep, get_principal
 from api.forms import FILES, check_pictures, check_webhook, exact_form, missing, read_files
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
@@ -78,19 +79,15 @@ LOCATION = {"description": "Where to follow the edit", "schema": {"type": "strin
         202: {"headers": {**HEADERS, **APPLIED, "Location": LOCATION}},
         **responses(400, 409, 413, 415, 429),
     },
-    dependencies=[Depends(get_principal), Depends(exact_form)],
+    dependencies=[Depends(get_principal), Depends(exact_form)],  # before the form is validated, in this order
     openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/EditDocument"}}}}},
     form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},  # wider than the form: one part too many is named
 )
 async def create_edit(
     form: Annotated[EditForm, Form(media_type="multipart/form-data")],
+    request: Request,
     response: Response,
-    owner: Caller,
-    services: ServicesDep,
-    jobs: JobsDep,
-    vocabulary: VocabularyDep,
-    changes: ChangesDep,
-    allowance: AllowanceDep,
+    principal: PrincipalDep,
     idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit | Response:
@@ -98,8 +95,8 @@ async def create_edit(
 
     As JSON, pictures are the ids of uploads (`POST /uploads`).
     """
-    asking = Asking(form, lambda: read_files(form), owner, services, jobs, vocabulary, allowance)
-    return await answer(asking, response, changes, idempotency_key, prefer)
+    asking = Asking.of(request, principal, form, lambda: read_files(form))
+    return await answer(asking, response, request.app.state.changes, idempotency_key, prefer)
 
 
 async def answer(
@@ -198,21 +195,22 @@ async def get_edit(
 ) -> Edit | Response:
     """Links in the answer are fresh each time; ask without `If-None-Match` to get new ones."""
     services: Services = request.app.state.services  # apps poll: every dependency less counts
-    jobs, changes, applied = Jobs(services), request.app.state.changes, {}
+    jobs, applied = Jobs(services), {}
+    changes: Changes = request.app.state.changes
     if wait_s := _wait_s(prefer):
         record = await _held_back(changes, jobs, owner, edit_id, if_none_match, wait_s)
         applied = {"Preference-Applied": f"wait={wait_s}"}
     else:
-        record = await run_in_threadpool(jobs.get, owner, edit_id)
-    if if_none_match is not None and _matches(if_none_match, record):
-        return Response(status_code=304, headers={**_headers(record), **applied})
+        record = await changes.look(edit_id, lambda: jobs.get(owner, edit_id))
+    if if_none_match is not None and matches(if_none_match, record):
+        return Response(status_code=304, headers={**tag_headers(record), **applied})
     response.headers.update(applied)
     return await run_in_threadpool(present, services, record, response)
 
 
 async def _held_back(changes: Changes, jobs: Jobs, owner: Owner, edit_id: str, if_none_match: str | None, wait_s: int) -> JobRecord:
     def enough(record: JobRecord) -> bool:
-        return record.state.over or (if_none_match is not None and not _matches(if_none_match, record))
+        return record.state.over or (if_none_match is not None and not matches(if_none_match, record))
 
     return await changes.until(lambda: jobs.get(owner, edit_id), enough, job_id=edit_id, wait_s=wait_s)
 
@@ -240,6 +238,14 @@ class Asking:
     jobs: Jobs
     vocabulary: Vocabulary | None
     allowance: Allowance
+
+    @classmethod
+    def of(cls, request: Request, principal: Principal, form: EditOptions, read: Callable[[], dict[str, Upload]]) -> Asking:
+        """From the app rather than by dependencies, each of which would cost the request time."""
+        state = request.app.state
+        services: Services = state.services
+        allowance = Allowance(state.auth, principal, services)
+        return cls(form, read, principal.owner, services, Jobs(services), state.vocabulary, allowance)
 
     def try_out(self) -> DryRun:
         """Everything short of taking it on."""
@@ -331,19 +337,19 @@ def _is_over(record: JobRecord) -> bool:
 
 def present(services: Services, record: JobRecord, response: Response) -> Edit:
     """The record as the app sees it, with links that live from now, and its headers on `response`."""
-    response.headers.update(_headers(record))
+    response.headers.update(tag_headers(record))
     if record.state is not JobState.SUCCEEDED:
         return Edit.of(record, eta_s=Jobs(services).seconds_left(record))
     return Edit.of(record, results=_results(services, record), report=_report(services, record))
 
 
-def _headers(record: JobRecord) -> dict[str, str]:
-    """`no-store`: a browser that revalidated by itself would go on using links that have run out."""
+def tag_headers(record: JobRecord) -> dict[str, str]:
+    """What also a 304 says. `no-store`: a browser that revalidated by itself would go on using links that have run out."""
     headers = {"ETag": f'"{record.sequence}"', "Cache-Control": "no-store"}
     return headers if record.state.over else {**headers, "Retry-After": str(POLL_S)}
 
 
-def _matches(if_none_match: str, record: JobRecord) -> bool:
+def matches(if_none_match: str, record: JobRecord) -> bool:
     """Weak comparison, as RFC 9110 §13.1.2 wants it."""
     return if_none_match.strip() == "*" or str(record.sequence) in re.findall(r'"([^"]*)"', if_none_match)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.routing import Match
 from starlette.types import Scope
 
-from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, ServicesDep, VocabularyDep
+from api.deps import PrincipalDep
 from api.edits import PREFER, Asking, IdempotencyKey, answer
 from api.forms import FILES, check_complete
 from api.schemas import Edit, EditDocument
@@ -37,27 +37,20 @@ router = APIRouter(tags=["edits"], route_class=JsonRoute, include_in_schema=Fals
 @router.post("/edits", operation_id="createEditOfUploads", status_code=202, response_model=Edit)
 async def create_edit(
     document: Annotated[EditDocument, Body()],
+    request: Request,
     response: Response,
-    owner: Caller,
-    services: ServicesDep,
-    jobs: JobsDep,
-    vocabulary: VocabularyDep,
-    changes: ChangesDep,
-    allowance: AllowanceDep,
+    principal: PrincipalDep,
     idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit | Response:
     """The same as by form, except for where the pictures come from."""
-    asking = Asking(
-        document,
-        lambda: take_uploads(services, owner, document, again=idempotency_key is not None),
-        owner,
-        services,
-        jobs,
-        vocabulary,
-        allowance,
-    )
-    return await answer(asking, response, changes, idempotency_key, prefer)
+    services: Services = request.app.state.services
+
+    def take() -> dict[str, Upload]:
+        return take_uploads(services, principal.owner, document, again=idempotency_key is not None)
+
+    asking = Asking.of(request, principal, document, take)
+    return await answer(asking, response, request.app.state.changes, idempotency_key, prefer)
 
 
 def take_uploads(services: Services, owner: Owner, document: EditDocument, *, again: bool) -> dict[str, Upload]:

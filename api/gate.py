@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi.security.utils import get_authorization_scheme_param
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,7 +24,7 @@ class Gate:
         if scope["type"] != "http" or not _has_body(request := Request(scope)):
             await self._app(scope, receive, send)
             return
-        asked = _asked(request)
+        asked = Asked.of(request)
         try:
             if self._auth.known(asked) is None:
                 await run_in_threadpool(self._auth.identify, asked)
@@ -42,9 +41,3 @@ class Gate:
 
 def _has_body(request: Request) -> bool:
     return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-
-
-def _asked(request: Request) -> Asked:
-    scheme, credentials = get_authorization_scheme_param(request.headers.get("authorization"))
-    bearer = credentials if scheme.lower() == "bearer" and credentials else None
-    return Asked.by(request, bearer, request.headers.get("s2edit-user"))

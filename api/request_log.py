@@ -1,4 +1,7 @@
-"""Every request has an id, belongs to a trace, and leaves one line in the log: the route, not the address, which holds names."""
+"""Every request has an id, belongs to a trace, and leaves one line in the log: the route, not the address, which holds names.
+
+Polls that find nothing new leave none: an app that waits sends one each second, and they tell nothing.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +64,11 @@ class _Answer:
                 raise
             await problems.response(problems.problem_of(error))(self._scope, receive, noting)
         finally:
-            seconds = round(time.perf_counter() - began, 4)
-            method, status = self._scope["method"], self._status
+            self._tell(round(time.perf_counter() - began, 4))
+
+    def _tell(self, seconds: float) -> None:
+        method, status = self._scope["method"], self._status
+        if status != 304:
             log.info("request", action="request", method=method, route=self._route, status=status, seconds=seconds)
 
     @property

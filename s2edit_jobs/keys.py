@@ -32,6 +32,7 @@ TEST_PREFIX = "test_"
 FOLDER = "keys/"
 BELIEVED_S = 2.0
 """How long a key that was looked up is believed: so long may a revoked one still be used."""
+MOMENT_S = 0.2
 MAX_KNOWN = 4096
 """Keys that one process remembers at most."""
 _KEY = re.compile(rf"(?:{PREFIX}|{TEST_PREFIX})([0-9a-f]{{16}})_[A-Za-z0-9_-]{{43}}")
@@ -175,13 +176,20 @@ class KeyRing:
 
 
 class KnownKeys:
-    """`keys`, remembered for `BELIEVED_S` seconds. May be shared by threads."""
+    """`keys`, remembered for `BELIEVED_S` seconds. May be shared by threads. `clock` is monotonic, in seconds."""
 
     def __init__(self, keys: Keys, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = keys
         self._clock = clock
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
+
+    def remember(self, text: str) -> bool:
+        """Whether `find`, for the key that `text` would be, needs no look within the next moment."""
+        shape = _KEY.fullmatch(text)
+        with self._lock:
+            until, _ = self._known.get(shape[1] if shape else "", (0.0, None))
+        return self._clock() + MOMENT_S < until
 
     def find(self, key_id: str) -> ApiKey | None:
         now = self._clock()
