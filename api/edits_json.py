@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
@@ -56,6 +57,7 @@ async def create_edit(
         jobs,
         vocabulary,
         allowance,
+        lambda kept: settle_uploads(services, owner, document, kept),
     )
     return await answer(asking, response, changes, idempotency_key, prefer)
 
@@ -68,6 +70,16 @@ def take_uploads(services: Services, owner: Owner, document: EditDocument, *, ag
     ids: dict[str, str] = {name: value for name in FILES if (value := getattr(document, name)) is not None}
     check_complete(ids, document.identity, document.parent)
     return {name: _taken(services, owner, name, upload_id, again=again) for name, upload_id in ids.items()}
+
+
+def settle_uploads(services: Services, owner: Owner, document: EditDocument, kept: Mapping[str, Upload]) -> None:
+    """Take the metadata off the uploads themselves. Raises `ImageInvalid` or `MaskInvalid` for one that is gone by now."""
+    for name in FILES:
+        if (upload_id := getattr(document, name)) is not None:
+            try:
+                Uploads(services).settle(owner, upload_id, kept[name])
+            except UploadNotFound as error:
+                raise _refused(name, f"there is no upload {upload_id[:80]!r}", "upload_unknown") from error
 
 
 def _taken(services: Services, owner: Owner, name: str, upload_id: str, *, again: bool) -> Upload:

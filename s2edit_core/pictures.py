@@ -37,6 +37,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes a picture upright, by its EXIF orientation."""
+ORIENTATIONS = {turn: orientation for orientation, turn in TURNS.items()}
 SIDEWAYS = frozenset(TURNS[orientation] for orientation in (5, 6, 7, 8))
 INSIDE = 128
 """A mask pixel of this value or more belongs to the region."""
@@ -134,11 +135,25 @@ def decode_photo(data: bytes) -> Image.Image:
     return colours
 
 
-def check_photo(data: bytes) -> tuple[int, int]:
-    """Width and height of what `decode_photo` makes of the same bytes, for half its memory. Raises `ImageInvalid`."""
+def check_photo(data: bytes) -> tuple[tuple[int, int], int]:
+    """Width and height of what `decode_photo` makes of the same bytes, for half its memory; and the file's orientation, 1..8.
+
+    Raises `ImageInvalid`.
+    """
     picture, turn = _photo(data)
     _in_srgb(picture.crop((0, 0, 1, 1)))  # whether its colours can be read at all
-    return picture.size[::-1] if turn in SIDEWAYS else picture.size
+    return (picture.size[::-1] if turn in SIDEWAYS else picture.size), _orientation(turn)
+
+
+def check_mask_file(data: bytes, size: tuple[int, int], field: str) -> int:
+    """Hold it to what `decode_mask` makes of it; its orientation, 1..8. Raises `ImageInvalid` or `MaskInvalid`."""
+    picture, turn = _open(data, field)
+    _mask(picture, turn, size, field)
+    return _orientation(turn)
+
+
+def _orientation(turn: Image.Transpose | None) -> int:
+    return 1 if turn is None else ORIENTATIONS[turn]
 
 
 def _photo(data: bytes) -> tuple[Image.Image, Image.Transpose | None]:
@@ -202,7 +217,10 @@ def decode_mask(data: bytes, size: tuple[int, int], field: str = "mask") -> Imag
     White marks the region. A mask with transparency and no black-and-white drawing marks it by its alpha. A mask of another
     size is resized (area average) where its aspect agrees with the photo's.
     """
-    picture, turn = _open(data, field)
+    return _mask(*_open(data, field), size, field)
+
+
+def _mask(picture: Image.Image, turn: Image.Transpose | None, size: tuple[int, int], field: str) -> Image.Image:
     mask = _drawn(picture)
     if turn is not None:
         mask = mask.transpose(turn)

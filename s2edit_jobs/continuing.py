@@ -59,7 +59,7 @@ def _still_there(jobs: Jobs, owner: Owner, identity: str | None) -> str | None:
 
 def _upload(jobs: Jobs, key: str, media_type: str) -> Upload:
     try:
-        return Upload(jobs.artifacts.get(key), media_type)
+        return Upload(jobs.artifacts.get(key), media_type, own=True)
     except ArtifactMissing:
         raise _refused("the parent was erased", "parent_unknown") from None
 

@@ -16,6 +16,7 @@ from typing import Any, get_args
 import structlog
 
 from s2edit_core.errors import OptionInvalid, PolicyRefused
+from s2edit_core.metadata import without_metadata
 from s2edit_core.plan import digest
 from s2edit_core.spec import EditRequest, LearningRequest, Phase
 from s2edit_jobs import trace
@@ -67,14 +68,30 @@ IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Upload:
-    """A file as the app sent it, checked by the API."""
+    """A file that came with a request, or that stands in for one.
+
+    `sent_sha256` is the digest of what the app has sent, where `data` is that without its metadata. `own`: from what this service
+    has made or taken on before, so there is nothing to take off.
+    """
 
     data: bytes
     media_type: str
+    sent_sha256: str | None = None
+    own: bool = False
 
     @cached_property
     def sha256(self) -> str:
         return digest(self.data)
+
+    @property
+    def as_sent(self) -> str:
+        """What tells two requests apart."""
+        return self.sent_sha256 or self.sha256
+
+    def without_metadata(self, orientation: int, field: str) -> Upload:
+        """As it may be kept; itself where it has none. Raises `ImageInvalid`."""
+        bare = self.data if self.own else without_metadata(self.data, orientation, field)
+        return self if bare is self.data else Upload(bare, self.media_type, self.as_sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +278,12 @@ class Jobs:
             identity_life_s=min(lives, default=None),
             traceparent=trace.current(),
             parent=parent,
+        )
+
+    def refiled(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobSpec:
+        """The draft `spec` with `files` as they are kept, without their metadata."""
+        return replace(
+            spec, inputs={**spec.inputs, **{name: self._place(spec.owner, spec.id, name, upload) for name, upload in files.items()}}
         )
 
     def _check_policy(self, request: EditRequest | LearningRequest, files: Mapping[str, Upload], consent: str | None) -> None:
