@@ -106,8 +106,8 @@ def _bearer(text: str) -> dict[str, str]:
 def send_upload(app: ASGIApp, headers: Mapping[str, str]) -> None:
     """Announce an upload as the caller of `headers`, and send its bytes by the link of the answer.
 
-    A link works once and the fuzzer asks in any order, so whether it sends one itself is chance. Tried again where `app` has spoiled
-    the request. Raises `RuntimeError` if it always does.
+    A link works once and the fuzzer asks in any order, so whether it sends one itself is chance. Tried again where `app` has
+    spoiled the request. Raises `RuntimeError` if it always does.
     """
     http, data = TestClient(app), photo()
     announced = {"media_type": "image/png", "size_bytes": len(data)}
