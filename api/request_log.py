@@ -61,9 +61,10 @@ class _Answer:
                 raise
             await problems.response(problems.problem_of(error))(self._scope, receive, noting)
         finally:
-            seconds = round(time.perf_counter() - began, 4)
+            seconds = time.perf_counter() - began
             method, status = self._scope["method"], self._status
-            log.info("request", action="request", method=method, route=self._route, status=status, seconds=seconds)
+            log.info("request", action="request", method=method, route=self._route, status=status, seconds=round(seconds, 4))
+            self._scope["app"].state.metrics.answered(method, self._route, status, seconds)
 
     @property
     def _route(self) -> str | None:

@@ -172,6 +172,11 @@ class Settings(BaseSettings):
         "spaces; * for any. Empty: no pages but the service's own",
     )
 
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="What Prometheus must show as bearer token to read /metrics. Empty: only this machine's programs may read it",
+    )
+
     @field_validator("model")
     @classmethod
     def _shipped_model(cls, value: str) -> str:
