@@ -34,6 +34,7 @@ from s2edit_jobs.errors import (
 )
 from s2edit_jobs.policy import refused
 from s2edit_jobs.record import Failure, InputFile, JobRecord, JobSpec, JobState, Outcome, Outlook, Owner
+from s2edit_jobs.settings import Settings
 from s2edit_jobs.testmode import OVERDUE, Wishes, wishes_in
 from s2edit_jobs.webhooks import OUTBOX
 
@@ -139,6 +140,19 @@ def check_not_erasing(artifacts: ArtifactStore, owner: Owner) -> None:
 def expiring_key(owner: Owner, concept_id: str, expires_at: float) -> str:
     """Of the note that an identity is to be erased then; in the order of their times."""
     return f"{EXPIRING}{int(expires_at):012}-{digest(owner.prefix.encode())[:32]}-{concept_id}"
+
+
+def check_consent(settings: Settings, consent: str | None) -> None:
+    """Raises `OptionInvalid` where one is needed and missing."""
+    if settings.require_consent and not (consent or "").strip():
+        raise OptionInvalid(
+            "say in `consent` that the person in the photo agrees to being learned", field="consent", reason="consent_missing"
+        )
+
+
+def life_s(settings: Settings, wished: float | None) -> float | None:
+    """Seconds after which an identity is erased: the fewest that anybody wants; None if nobody does."""
+    return min((life for life in (wished, settings.identity_life_s) if life is not None), default=None)
 
 
 def new_job_id(now: float | None = None) -> str:
@@ -265,7 +279,6 @@ class Jobs:
         if wishes.fails == OVERDUE:
             deadline_s = 0.0
         deadline_at = None if deadline_s is None else now + deadline_s
-        lives = [life for life in (identity_life_s, self._services.settings.identity_life_s) if life is not None]
         return JobSpec(
             job_id,
             owner,
@@ -275,7 +288,7 @@ class Jobs:
             deadline_at=deadline_at,
             webhook_url=webhook_url,
             consent=consent,
-            identity_life_s=min(lives, default=None),
+            identity_life_s=life_s(self._services.settings, identity_life_s),
             traceparent=trace.current(),
             parent=parent,
         )
@@ -294,10 +307,8 @@ class Jobs:
         if "image" in files:
             policy.check_image(files["image"].data, field="image")
         learns = isinstance(request, LearningRequest) or request.identity is None
-        if self._services.settings.require_consent and learns and not (consent or "").strip():
-            raise OptionInvalid(
-                "say in `consent` that the person in the photo agrees to being learned", field="consent", reason="consent_missing"
-            )
+        if learns:
+            check_consent(self._services.settings, consent)
 
     def admit(self, owner: Owner, job_id: str) -> None:
         """Take a place in the queue for a job that is to be accepted. Raises `TooManyEdits`, `QueueFull` or `BeingErased`.

@@ -117,7 +117,7 @@ class Settings(BaseSettings):
         description="A check of prompts and photos of your own, as module:factory; see s2edit_jobs/policy.py. Empty: none",
     )
     require_consent: bool = Field(
-        default=False, description="Refuse to learn a person without a statement of consent in the request"
+        default=False, description="Refuse to learn or import a person without a statement of consent in the request"
     )
     identity_life_s: float | None = Field(
         default=None,
