@@ -290,7 +290,7 @@ class Asking:
             spec = self._draft(request, files)
         except IdentityNotFound as error:
             raise OptionInvalid(
-                f"there is no identity {request.identity!r}", field="identity", reason="identity_unknown"
+                f"there is no identity {request.identity!r}: look at GET /identities", field="identity", reason="identity_unknown"
             ) from error
         for name in ("image", "mask"):
             if name not in spec.inputs:  # an identity that was imported brings none
@@ -313,7 +313,9 @@ class Asking:
                 attribute = library.attribute(self.owner, attribute_id)
             except AttributeNotFound as error:
                 raise OptionInvalid(
-                    f"there is no attribute {attribute_id!r}", field="attributes", reason="attribute_unknown"
+                    f"there is no attribute {attribute_id!r}: look at GET /attributes",
+                    field="attributes",
+                    reason="attribute_unknown",
                 ) from error
             worn.append((attribute.placeholder, attribute.subject))
         return worn

@@ -79,14 +79,14 @@ def settle_uploads(services: Services, owner: Owner, document: EditDocument, kep
             try:
                 Uploads(services).settle(owner, upload_id, kept[name])
             except UploadNotFound as error:
-                raise _refused(name, f"there is no upload {upload_id[:80]!r}", "upload_unknown") from error
+                raise _refused(name, f"there is no upload {upload_id[:80]!r}: announce a new one", "upload_unknown") from error
 
 
 def _taken(services: Services, owner: Owner, name: str, upload_id: str, *, again: bool) -> Upload:
     try:
         upload = Uploads(services).take(owner, upload_id, again=again)
     except UploadNotFound as error:
-        raise _refused(name, f"there is no upload {upload_id[:80]!r}", "upload_unknown") from error
+        raise _refused(name, f"there is no upload {upload_id[:80]!r}: announce a new one", "upload_unknown") from error
     except UploadUnfinished as error:
         raise _refused(name, f"the upload {upload_id} is not finished: send its bytes first", "upload_unfinished") from error
     except UploadMismatch as error:

@@ -95,25 +95,27 @@ def _open(data: bytes, field: str) -> tuple[Image.Image, Image.Transpose | None]
         return picture, TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageInvalid(
-            f"the {field} has more than {MAX_PIXELS / 1e6:.0f} megapixels", field=field, reason="image_too_large"
+            f"the {field} has more than {MAX_PIXELS / 1e6:.0f} megapixels: send it smaller", field=field, reason="image_too_large"
         ) from error
     except (ImageInvalid, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         if isinstance(error, UnidentifiedImageError) and formats == PLAIN:
-            raise ImageInvalid(f"the {field} is not a {READABLE} image", field=field, reason="image_format") from error
+            raise ImageInvalid(f"the {field} is not a {READABLE} image: send one", field=field, reason="image_format") from error
         if picture is not None and _is_heavy(picture):
             kind = picture.format if picture.format in COMPACT else "progressive JPEG"
             message = f"the {field} is damaged, or too large for a file of its kind, {kind}: send it as a baseline JPEG"
             raise ImageInvalid(message, field=field, reason="image_too_costly") from error
-        raise ImageInvalid(f"the {field} is damaged or cut off", field=field, reason="image_damaged") from error
+        raise ImageInvalid(
+            f"the {field} is damaged or cut off: save and send it anew", field=field, reason="image_damaged"
+        ) from error
 
 
 def _check_pixels(picture: Image.Image, field: str) -> None:
     pixels = picture.width * picture.height
     if pixels > MAX_PIXELS:
         raise ImageInvalid(
-            f"the {field} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted",
+            f"the {field} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted: send it smaller",
             field=field,
             reason="image_too_large",
         )
@@ -206,7 +208,9 @@ def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
         if picture.mode == "CMYK":
-            raise ImageInvalid("the image's colour profile is unusable", field="image", reason="image_profile") from None
+            raise ImageInvalid(
+                "the image's colour profile is unusable: send it as RGB", field="image", reason="image_profile"
+            ) from None
         return picture  # a broken profile on RGB pixels: the pixels themselves are the best reading
     return converted if converted is not None else picture
 

@@ -89,7 +89,7 @@ def _verdict(decoder: _Decoder, name: str, data: bytes, size: Sequence[int] | No
     except (OSError, EOFError):
         if decoder.end() in COSTLY:
             raise too_costly(name) from None
-        raise ImageInvalid(f"the {name} is damaged", field=name, reason="image_damaged") from None
+        raise ImageInvalid(f"the {name} is damaged: save and send it anew", field=name, reason="image_damaged") from None
     if "size" in answer:
         return answer["size"], answer["orientation"]
     kind: type[InvalidInput] = getattr(errors, answer["kind"])
