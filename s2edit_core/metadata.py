@@ -88,16 +88,16 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 def _jpeg(data: bytes, orientation: int) -> bytes:
     """As the first picture of the file; what cameras put behind it are previews, depths and films, with metadata of their own."""
-    first: list[bytes] = [b"\xff\xd8"]
-    parts: list[bytes] = []
+    first: list[bytes | memoryview] = [b"\xff\xd8"]
+    parts: list[bytes | memoryview] = []
     for marker, body, pixels in _jpeg_segments(data):
         if (kept := _jpeg_kept(marker, body)) is not None:
-            (first if marker == APP0 else parts).append(_jpeg_segment(marker, kept) + pixels)
+            (first if marker == APP0 else parts).extend((_jpeg_segment(marker, kept), pixels))
     turned = [_jpeg_segment(APP1, EXIF + _tiff(orientation))] if orientation != 1 else []
     return b"".join([*first, *turned, *parts, b"\xff\xd9"])
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
     """Marker, body and the compressed pixels behind it. The end may be missing: a decoder forgives that."""
     place = 2
     for _ in range(MOST_PARTS):
@@ -109,7 +109,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
             raise _Unreadable
         found = NEXT_MARKER.search(data, end) if marker == SOS else None
         behind = found.start() if found else len(data) if marker == SOS else end
-        yield marker, data[place + 2 : end], data[end:behind]
+        yield marker, data[place + 2 : end], memoryview(data)[end:behind]
         place = behind
         if place == len(data):
             return
