@@ -8,13 +8,29 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import attributes, docs, edits, edits_json, erasure, events, files, health, identities, problems, studio, tokens, uploads
+from api import (
+    attributes,
+    docs,
+    edits,
+    edits_json,
+    erasure,
+    events,
+    files,
+    health,
+    identities,
+    metrics,
+    problems,
+    studio,
+    tokens,
+    uploads,
+)
 from api.auth import Authenticator
 from api.browsers import let_pages_call
 from api.changes import Changes
 from api.digests import ContentDigest
 from api.gate import Gate
 from api.limits import BodyLimit
+from api.metrics import Metrics
 from api.openapi import describe
 from api.polls import Polls
 from api.rates import RateHeaders, Rates
@@ -66,6 +82,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.services = services
     app.state.auth = Authenticator(services)
     app.state.auth.check_start()
+    app.state.metrics = Metrics(services)
     app.state.rates = Rates(services.settings)
     app.state.changes = Changes(services.store)
     if services.settings.receipt_key is not None:  # one that can't sign shows now, and not when somebody is to be erased
@@ -83,7 +100,21 @@ def create_app(services: Services | None = None) -> FastAPI:
     problems.install(app)
     describe(app)
     describe_webhooks(app)
-    for module in (edits_json, edits, events, identities, attributes, erasure, uploads, files, health, studio, docs, tokens):
+    for module in (
+        edits_json,
+        edits,
+        events,
+        identities,
+        attributes,
+        erasure,
+        uploads,
+        files,
+        health,
+        metrics,
+        studio,
+        docs,
+        tokens,
+    ):
         app.include_router(module.router)
     docs.serve_assets(app)
     return app

@@ -86,6 +86,18 @@ class ImportForm(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra=never_null)
 
     file: Annotated[UploadFile | None, Field(description="A file that an export has given: safetensors, nothing else")] = None
+    consent: Annotated[
+        str | None,
+        Field(
+            max_length=2000,
+            description="That the person agrees to this use of the identity, in your words; kept with it",
+            examples=["Ada Example agreed in the app on 24 November 2026"],
+        ),
+    ] = None
+    identity_life_s: Annotated[
+        float | None,
+        Field(gt=0, le=315_360_000, description="Seconds after which the identity is erased", examples=[2_592_000]),
+    ] = None
 
 
 class Attribute(BaseModel):

@@ -229,7 +229,7 @@ def cancel_edit(edit_id: str, response: Response, owner: Caller, services: Servi
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """One `POST /edits`, in a thread. `read` gives the pictures and may refuse them."""
+    """One `POST /edits`, in a thread. `read` gives the pictures and may refuse them; `settle` is told how they are kept."""
 
     form: EditOptions
     read: Callable[[], dict[str, Upload]]
@@ -238,19 +238,27 @@ class Asking:
     jobs: Jobs
     vocabulary: Vocabulary | None
     allowance: Allowance
+    settle: Callable[[Mapping[str, Upload]], None]
 
     @classmethod
-    def of(cls, request: Request, principal: Principal, form: EditOptions, read: Callable[[], dict[str, Upload]]) -> Asking:
+    def of(
+        cls,
+        request: Request,
+        principal: Principal,
+        form: EditOptions,
+        read: Callable[[], dict[str, Upload]],
+        settle: Callable[[Mapping[str, Upload]], None] = lambda kept: None,  # noqa: ARG005
+    ) -> Asking:
         """From the app rather than by dependencies, each of which would cost the request time."""
         state = request.app.state
         services: Services = state.services
         allowance = Allowance(state.auth, principal, services)
-        return cls(form, read, principal.owner, services, Jobs(services), state.vocabulary, allowance)
+        return cls(form, read, principal.owner, services, Jobs(services), state.vocabulary, allowance, settle)
 
     def try_out(self) -> DryRun:
         """Everything short of taking it on."""
         request, files = self._continued(*self._read())
-        spec = self._checked(request, files, wholly=True)
+        spec, files = self._checked(request, files, wholly=True)
         self.jobs.admit(self.owner, spec.id)
         self.jobs.leave(self.owner, spec.id)
         forecast = Foresight(self.services).of_edit(spec, files, self._worn(request))
@@ -275,7 +283,8 @@ class Asking:
             if (earlier := once.earlier()) is not None:
                 return earlier
         request, files = self._continued(request, files)
-        spec = self._checked(request, files)
+        spec, files = self._checked(request, files)
+        self.settle(files)
         return accept_once(
             self.jobs,
             spec,
@@ -285,13 +294,16 @@ class Asking:
             charge=lambda: self.allowance.take_edit(learns=request.identity is None),
         )
 
-    def _checked(self, request: EditRequest, files: Mapping[str, Upload], *, wholly: bool = False) -> JobSpec:
+    def _checked(
+        self, request: EditRequest, files: Mapping[str, Upload], *, wholly: bool = False
+    ) -> tuple[JobSpec, dict[str, Upload]]:
+        """The draft of the job, and its files as they are kept."""
         check_webhook(self.form.webhook_url, self.services.settings)
         try:
             spec = self._draft(request, files)
         except IdentityNotFound as error:
             raise OptionInvalid(
-                f"there is no identity {request.identity!r}", field="identity", reason="identity_unknown"
+                f"there is no identity {request.identity!r}: look at GET /identities", field="identity", reason="identity_unknown"
             ) from error
         for name in ("image", "mask"):
             if name not in spec.inputs:  # an identity that was imported brings none
@@ -300,8 +312,8 @@ class Asking:
         if self.vocabulary is not None:
             assert isinstance(spec.request, EditRequest)
             self.vocabulary.check(spoken(self.owner, spec.request), worn)
-        check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data, wholly=wholly)
-        return spec
+        kept = check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data, wholly=wholly)
+        return self.jobs.refiled(spec, kept), kept
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
         return self.jobs.draft(self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)
@@ -314,7 +326,9 @@ class Asking:
                 attribute = library.attribute(self.owner, attribute_id)
             except AttributeNotFound as error:
                 raise OptionInvalid(
-                    f"there is no attribute {attribute_id!r}", field="attributes", reason="attribute_unknown"
+                    f"there is no attribute {attribute_id!r}: look at GET /attributes",
+                    field="attributes",
+                    reason="attribute_unknown",
                 ) from error
             worn.append((attribute.placeholder, attribute.subject))
         return worn

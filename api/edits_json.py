@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
@@ -49,7 +50,10 @@ async def create_edit(
     def take() -> dict[str, Upload]:
         return take_uploads(services, principal.owner, document, again=idempotency_key is not None)
 
-    asking = Asking.of(request, principal, document, take)
+    def settle(kept: Mapping[str, Upload]) -> None:
+        settle_uploads(services, principal.owner, document, kept)
+
+    asking = Asking.of(request, principal, document, take, settle)
     return await answer(asking, response, request.app.state.changes, idempotency_key, prefer)
 
 
@@ -63,11 +67,21 @@ def take_uploads(services: Services, owner: Owner, document: EditDocument, *, ag
     return {name: _taken(services, owner, name, upload_id, again=again) for name, upload_id in ids.items()}
 
 
+def settle_uploads(services: Services, owner: Owner, document: EditDocument, kept: Mapping[str, Upload]) -> None:
+    """Take the metadata off the uploads themselves. Raises `ImageInvalid` or `MaskInvalid` for one that is gone by now."""
+    for name in FILES:
+        if (upload_id := getattr(document, name)) is not None:
+            try:
+                Uploads(services).settle(owner, upload_id, kept[name])
+            except UploadNotFound as error:
+                raise _refused(name, f"there is no upload {upload_id[:80]!r}: announce a new one", "upload_unknown") from error
+
+
 def _taken(services: Services, owner: Owner, name: str, upload_id: str, *, again: bool) -> Upload:
     try:
         upload = Uploads(services).take(owner, upload_id, again=again)
     except UploadNotFound as error:
-        raise _refused(name, f"there is no upload {upload_id[:80]!r}", "upload_unknown") from error
+        raise _refused(name, f"there is no upload {upload_id[:80]!r}: announce a new one", "upload_unknown") from error
     except UploadUnfinished as error:
         raise _refused(name, f"the upload {upload_id} is not finished: send its bytes first", "upload_unfinished") from error
     except UploadMismatch as error:

@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile as ReceivedFile
 
 from api.digests import check as check_digest
 from api.schemas import EditForm
-from s2edit_core.containers import read_header
+from s2edit_core.containers import Header, read_header
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures import MIN_SIDE, media_type, same_frame
 from s2edit_jobs.decoders import decoders
@@ -88,27 +88,28 @@ def read_both(image: UploadFile | None, mask: UploadFile | None) -> dict[str, Up
     return files
 
 
-def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes], *, wholly: bool = False) -> None:
-    """Hold what came to what the engine can use; call it in a thread. `photo` gives the bytes that the masks belong to.
+def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes], *, wholly: bool = False) -> dict[str, Upload]:
+    """Hold what came to what the engine can use, and give it as it may be kept: without metadata. Call it in a thread.
 
-    A plain and whole file is believed until the worker decodes it, a small mask and whatever is unusual is decoded here; `wholly`
-    has everything decoded. Raises `ImageInvalid` or `MaskInvalid`.
+    `photo` gives the bytes that the masks belong to. A plain and whole file is believed until the worker decodes it, a small mask
+    and whatever is unusual is decoded here; `wholly` has everything decoded. Raises `ImageInvalid` or `MaskInvalid`.
     """
     if not files:
-        return
+        return {}
     masks = {name: files[name].data for name in ("mask", "edit_mask") if name in files}
     data = photo()
-    header = None if wholly else read_header(data)
-    if header is None or header.looks_flat or min(header.size) < MIN_SIDE:
-        decoders().check(data, masks)
-    elif doubtful := {name: mask for name, mask in masks.items() if _is_doubtful(mask, header.size)}:
-        decoders().check_masks(header.size, doubtful)
+    header, headers = read_header(data), {name: read_header(mask) for name, mask in masks.items()}
+    turned = {name: found.orientation for name, found in {**headers, "image": header}.items() if found is not None}
+    if wholly or header is None or header.looks_flat or min(header.size) < MIN_SIDE:
+        turned = decoders().check(data, masks)
+    elif doubtful := {name: mask for name, mask in masks.items() if _is_doubtful(headers[name], header.size)}:
+        turned |= decoders().check_masks(header.size, doubtful)
+    return {name: upload.without_metadata(turned[name], name) for name, upload in files.items()}
 
 
-def _is_doubtful(mask: bytes, size: tuple[int, int]) -> bool:
+def _is_doubtful(mask: Header | None, size: tuple[int, int]) -> bool:
     """Whether decoding the mask of a photo of `size` may refuse it, or costs next to nothing."""
-    header = read_header(mask)
-    return header is None or header.looks_flat or header.pixels <= SMALL_PIXELS or not same_frame(header.size, size)
+    return mask is None or mask.looks_flat or mask.pixels <= SMALL_PIXELS or not same_frame(mask.size, size)
 
 
 def check_webhook(url: str | None, settings: Settings) -> None:

@@ -13,7 +13,10 @@ from s2edit_jobs.errors import AccessDenied, ServiceUnavailable
 
 
 class Gate:
-    """Answers requests with a body whose sender is not known; the others, and what else is to be asked, are the routes' own."""
+    """Answers requests with a body whose sender is not known; the others, and what else is to be asked, are the routes' own.
+
+    Files sent by a signed link need no credentials: their route reads no byte before it has looked at the signature.
+    """
 
     def __init__(self, app: ASGIApp, auth: Authenticator, max_bytes: int) -> None:
         self._app = app
@@ -21,7 +24,7 @@ class Gate:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _has_body(request := Request(scope)):
+        if scope["type"] != "http" or not _has_body(request := Request(scope)) or _by_link(request):
             await self._app(scope, receive, send)
             return
         asked = Asked.of(request)
@@ -41,3 +44,7 @@ class Gate:
 
 def _has_body(request: Request) -> bool:
     return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+
+
+def _by_link(request: Request) -> bool:
+    return request.method == "PUT" and request.url.path.startswith("/files/")

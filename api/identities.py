@@ -72,10 +72,14 @@ async def create_identity(
 async def import_identity(
     form: Annotated[ImportForm, Form(media_type="multipart/form-data")], owner: Caller, library: LibraryDep, response: Response
 ) -> Identity:
-    """The file must be of the very model that this service has. It holds no photo: edits with it send one."""
+    """The file must be of the very model that this service has. It holds no photo: edits with it send one.
+
+    The same file is the same identity: consent and life of the first time stay.
+    """
     if form.file is None:
         raise OptionInvalid("the part 'file' is missing: send it as a file", field="file", reason="file_missing")
-    identity = await run_in_threadpool(library.import_identity, owner, await form.file.read())
+    data, said = await form.file.read(), form.model_dump(exclude={"file"})
+    identity = await run_in_threadpool(library.import_identity, owner, data, **said)
     response.headers["Location"] = f"/identities/{identity.id}"
     return _shown(identity)
 

@@ -54,7 +54,7 @@ class Teaching:
             once = Idempotency(self.jobs, self.owner, key, digest)
             if (earlier := once.earlier()) is not None:
                 return earlier
-        spec = self._checked(request, files)
+        spec, files = self._checked(request, files)
         return accept_once(
             self.jobs,
             spec,
@@ -64,12 +64,12 @@ class Teaching:
             charge=lambda: self.allowance.take_edit(learns=True),
         )
 
-    def _checked(self, request: LearningRequest, files: Mapping[str, Upload]) -> JobSpec:
+    def _checked(self, request: LearningRequest, files: Mapping[str, Upload]) -> tuple[JobSpec, dict[str, Upload]]:
         check_webhook(self.form.webhook_url, self.services.settings)
         if self.vocabulary is not None:
             self.vocabulary.check_learning(spoken(self.owner, request))
-        check_pictures(files, lambda: files["image"].data)
-        return self._draft(request, files)
+        kept = check_pictures(files, lambda: files["image"].data)
+        return self._draft(request, kept), kept
 
     def _draft(self, request: LearningRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
         return self.jobs.draft(self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)

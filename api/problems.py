@@ -35,7 +35,12 @@ class Kind:
     detail: str | None = None
 
 
-INTERNAL = Kind(500, "internal", "Something went wrong here", "The service failed to answer; the fault is not in the request.")
+INTERNAL = Kind(
+    500,
+    "internal",
+    "Something went wrong here",
+    "The fault is not in the request: ask again, and tell who runs the service the X-Request-Id if it stays.",
+)
 
 KINDS: Mapping[type[Exception], Kind] = {
     core.S2EditError: INTERNAL,
@@ -47,28 +52,48 @@ KINDS: Mapping[type[Exception], Kind] = {
     core.PolicyRefused: Kind(422, "policy_refused", "This service does not do that"),
     core.ArtifactMismatch: Kind(409, "artifact_mismatch", "Made by another model or other settings"),
     core.ModelUnusable: Kind(
-        500, "model_unusable", "The model can't be used", "The service's model is incomplete or of an unsupported kind."
+        500,
+        "model_unusable",
+        "The model can't be used",
+        "The service's model is incomplete or of an unsupported kind: tell who runs the service.",
     ),
-    core.NumbersNotFinite: Kind(500, "numbers_not_finite", "The computation failed", "A computation left the range of numbers."),
+    core.NumbersNotFinite: Kind(
+        500, "numbers_not_finite", "The computation failed", "A computation left the range of numbers: try another seed."
+    ),
     jobs.JobsError: INTERNAL,
-    jobs.JobNotFound: Kind(404, "not_found", "There is nothing here", "No such edit."),
-    jobs.IdentityNotFound: Kind(404, "not_found", "There is nothing here", "No such identity."),
-    jobs.UploadNotFound: Kind(404, "not_found", "There is nothing here", "No such upload."),
+    jobs.JobNotFound: Kind(404, "not_found", "There is nothing here", "No such edit of this user: look at GET /edits."),
+    jobs.IdentityNotFound: Kind(
+        404, "not_found", "There is nothing here", "No such identity of this user: look at GET /identities."
+    ),
+    jobs.UploadNotFound: Kind(
+        404, "not_found", "There is nothing here", "No such upload of this user, or its time is over: announce a new one."
+    ),
     jobs.UploadUnfinished: Kind(409, "upload_unfinished", "The upload is not finished", "Send the upload's bytes first."),
     jobs.UploadMismatch: Kind(
-        422, "upload_mismatch", "The upload can't be used", "The bytes that came are not those that were announced."
+        422,
+        "upload_mismatch",
+        "The upload can't be used",
+        "The bytes that came are not those that were announced: announce and send them anew.",
     ),
-    jobs.AttributeNotFound: Kind(404, "not_found", "There is nothing here", "No such attribute."),
-    jobs.LeaseLost: Kind(409, "lease_lost", "Another attempt has taken over", "Another attempt works on this edit, or it is over."),
-    jobs.ArtifactMissing: Kind(404, "not_found", "There is nothing here", "No such file."),
-    jobs.ArtifactExists: Kind(409, "already_exists", "It has been written before", "A file that is written once exists already."),
+    jobs.AttributeNotFound: Kind(
+        404, "not_found", "There is nothing here", "No such attribute of this user: look at GET /attributes."
+    ),
+    jobs.LeaseLost: Kind(
+        409, "lease_lost", "Another attempt has taken over", "Another attempt works on this edit, or it is over: ask how it stands."
+    ),
+    jobs.ArtifactMissing: Kind(404, "not_found", "There is nothing here", "No such file: ask for a fresh link."),
+    jobs.ArtifactExists: Kind(
+        409, "already_exists", "It has been written before", "A file that is written once exists already: go on with it."
+    ),
     jobs.KeyReused: Kind(
         422,
         "idempotency_key_reused",
         "The key belongs to another request",
         "This Idempotency-Key came with another request before: take a new key for a new request.",
     ),
-    jobs.AccessDenied: Kind(403, "forbidden", "This is not allowed", "The request may not be done with these credentials."),
+    jobs.AccessDenied: Kind(
+        403, "forbidden", "This is not allowed", "The request may not be done with these credentials: send others."
+    ),
     jobs.CredentialsMissing: Kind(
         401,
         "credentials_missing",
@@ -82,7 +107,10 @@ KINDS: Mapping[type[Exception], Kind] = {
         "The key or token is unknown, expired or revoked: take a new one.",
     ),
     jobs.ScopeMissing: Kind(
-        403, "scope_missing", "The key or token is not for this", "The key or token lacks the scope that this request needs."
+        403,
+        "scope_missing",
+        "The key or token is not for this",
+        "The key or token lacks the scope that WWW-Authenticate names: take one that has it.",
     ),
     jobs.UserForeign: Kind(
         403,
@@ -94,8 +122,8 @@ KINDS: Mapping[type[Exception], Kind] = {
         421,
         "host_foreign",
         "This is no name of the service",
-        "Without a key the service answers by its address, as localhost, or by the name in its S2EDIT_PUBLIC_URL: any web page "
-        "could have another name lead here.",
+        "Any web page could have another name lead here: send a key, or call the service by its address, as localhost, or by the "
+        "name in its S2EDIT_PUBLIC_URL.",
     ),
     jobs.OriginForeign: Kind(
         403,
@@ -106,7 +134,10 @@ KINDS: Mapping[type[Exception], Kind] = {
     ),
     jobs.TokenSpent: Kind(403, "token_spent", "The token is used up", "This device token's budget is spent: get a new token."),
     jobs.TokensUnavailable: Kind(
-        403, "tokens_unavailable", "No tokens here", "This service issues no device tokens: its S2EDIT_TOKEN_KEYS is not set."
+        403,
+        "tokens_unavailable",
+        "No tokens here",
+        "This service issues no device tokens: use an API key, or have its S2EDIT_TOKEN_KEYS set.",
     ),
     jobs.Overloaded: Kind(503, "overloaded", "Not available now", "The service has too much to do: ask again later."),
     jobs.RequestInFlight: Kind(
@@ -118,12 +149,17 @@ KINDS: Mapping[type[Exception], Kind] = {
     jobs.BeingErased: Kind(
         409, "being_erased", "The user is being erased", "Everything of this user is being erased: ask again when that is done."
     ),
-    jobs.RateExceeded: Kind(429, "rate_exceeded", "Too many requests", "This user or tenant asks too often: see RateLimit."),
+    jobs.RateExceeded: Kind(
+        429,
+        "rate_exceeded",
+        "Too many requests",
+        "This user or tenant asks too often: wait as long as Retry-After says; RateLimit tells the limits.",
+    ),
     jobs.QuotaSpent: Kind(
         429,
         "quota_spent",
         "The day's budget is spent",
-        "This tenant has used up today's computing: it begins anew at midnight UTC.",
+        "This tenant has used up today's computing: ask again after midnight UTC.",
     ),
     jobs.TooManyEdits: Kind(
         429,
@@ -132,11 +168,21 @@ KINDS: Mapping[type[Exception], Kind] = {
         "This user has too many unfinished edits: wait until one is done, or cancel one.",
     ),
     jobs.QueueFull: Kind(503, "queue_full", "Not available now", "The service has too many unfinished edits: ask again later."),
-    jobs.ServiceUnavailable: Kind(503, "unavailable", "Not available now", "A part of the service does not answer."),
-    jobs.StoreUnavailable: Kind(503, "store_unavailable", "Not available now", "The job store does not answer."),
-    jobs.ArtifactsUnavailable: Kind(503, "artifacts_unavailable", "Not available now", "The object store does not answer."),
-    jobs.QueueUnavailable: Kind(503, "queue_unavailable", "Not available now", "The queue does not answer."),
-    jobs.ModelUnknown: Kind(503, "model_unknown", "Not available now", "No worker has started yet with this service's model."),
+    jobs.ServiceUnavailable: Kind(
+        503, "unavailable", "Not available now", "A part of the service does not answer: ask again in some seconds."
+    ),
+    jobs.StoreUnavailable: Kind(
+        503, "store_unavailable", "Not available now", "The job store does not answer: ask again in some seconds."
+    ),
+    jobs.ArtifactsUnavailable: Kind(
+        503, "artifacts_unavailable", "Not available now", "The object store does not answer: ask again in some seconds."
+    ),
+    jobs.QueueUnavailable: Kind(
+        503, "queue_unavailable", "Not available now", "The queue does not answer: ask again in some seconds."
+    ),
+    jobs.ModelUnknown: Kind(
+        503, "model_unknown", "Not available now", "No worker has started yet with this service's model: ask again when one runs."
+    ),
 }
 
 HTTP_CODES: Mapping[int, tuple[str, str]] = {
@@ -155,6 +201,12 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     429: ("too_many_edits", "Too many edits at once"),
     503: ("unavailable", "Not available now"),
 }
+
+HTTP_DETAILS: Mapping[int, str] = {
+    404: "The service has nothing at this path: see /docs for what it has.",
+    405: "This path knows other methods: see Allow.",
+}
+"""For what the framework refuses without a word of ours."""
 
 
 def kind_of(error: Exception) -> Kind:
@@ -208,7 +260,9 @@ def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSON
 def problem_of_http(error: HTTPException) -> Problem:
     """For what the framework refuses itself: unknown paths, wrong methods, unreadable or too large bodies."""
     code, title = HTTP_CODES.get(error.status_code, (f"http_{error.status_code}", http.HTTPStatus(error.status_code).phrase))
-    return _problem(error.status_code, getattr(error, "code", code), title, error.detail or title)
+    said_by_us = error.detail and error.detail != http.HTTPStatus(error.status_code).phrase
+    detail = error.detail if said_by_us else HTTP_DETAILS.get(error.status_code, title)
+    return _problem(error.status_code, getattr(error, "code", code), title, detail)
 
 
 def problem_of_validation(error: RequestValidationError) -> Problem:
@@ -226,9 +280,9 @@ def _validation_detail(item: Mapping[str, Any]) -> ProblemDetail:
         code = "option_invalid" if place == "query" else f"{place}_invalid"
         return ProblemDetail(detail=f"the {place} {field} is not valid: {item['msg']}", code=code, field=field)
     if item["type"] == "extra_forbidden":
-        return _at(field, "option_unknown", f"unknown part {field!r}")
+        return _at(field, "option_unknown", f"unknown part {field!r}: leave it out")
     if item["type"] == "missing":
-        return _at(field, f"{field}_missing", f"the part {field!r} is missing", path[1:])
+        return _at(field, f"{field}_missing", f"the part {field!r} is missing: send it", path[1:])
     return _at(field, "option_invalid", f"the part {field!r} is not valid: {item['msg']}", path[1:])
 
 

@@ -64,12 +64,13 @@ class _Answer:
                 raise
             await problems.response(problems.problem_of(error))(self._scope, receive, noting)
         finally:
-            self._tell(round(time.perf_counter() - began, 4))
+            self._tell(time.perf_counter() - began)
 
     def _tell(self, seconds: float) -> None:
         method, status = self._scope["method"], self._status
+        self._scope["app"].state.metrics.answered(method, self._route, status, seconds)
         if status != 304:
-            log.info("request", action="request", method=method, route=self._route, status=status, seconds=seconds)
+            log.info("request", action="request", method=method, route=self._route, status=status, seconds=round(seconds, 4))
 
     @property
     def _route(self) -> str | None:

@@ -35,7 +35,7 @@ from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER
 
 from lab.fuzz_requests import Sense
 from lab.fuzz_wire import Wire
-from lab.fuzz_world import World, world
+from lab.fuzz_world import World, send_upload, world
 
 CASES_PER_OPERATION = 40
 TIMEOUT_S = 20
@@ -113,6 +113,7 @@ def _round(
 ) -> Counter[str]:
     callers = list(service.callers().items())
     who, headers = callers[number % len(callers)]
+    send_upload(wire, headers)
     config = _config(seed + number, headers, cases, thorough=number in THOROUGH)
     schema = schemathesis.openapi.from_dict(dict(described), config=config)
     schema.app = wire

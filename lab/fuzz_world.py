@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from PIL import Image, ImageDraw
 from safetensors.numpy import save
+from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.device_tokens import DEVICE_SCOPES, MAX_BUDGET
@@ -32,6 +34,7 @@ SIDE_PX = 64
 USER = "ann"
 ORIGIN = "https://app.example.com"
 UNLIMITED = dict.fromkeys(("user_reads", "user_writes", "tenant_reads", "tenant_writes"), 0)
+SENDING_TRIES = 20
 WORK_S = 0.005
 """Pause of the worker that has nothing to do."""
 
@@ -98,6 +101,22 @@ class World:
 
 def _bearer(text: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}"}
+
+
+def send_upload(app: ASGIApp, headers: Mapping[str, str]) -> None:
+    """Announce an upload as the caller of `headers`, and send its bytes by the link of the answer.
+
+    A link works once and the fuzzer asks in any order, so whether it sends one itself is chance. Tried again where `app` has
+    spoiled the request. Raises `RuntimeError` if it always does.
+    """
+    http, data = TestClient(app), photo()
+    announced = {"media_type": "image/png", "size_bytes": len(data)}
+    for _ in range(SENDING_TRIES):
+        answer = http.post("/uploads", json=announced, headers={**headers, "S2Edit-User": USER})
+        put = answer.json().get("put")
+        if answer.is_success and http.put(put["url"], headers=put["headers"], content=data).is_success:
+            return
+    raise RuntimeError("no upload was taken")
 
 
 @contextmanager

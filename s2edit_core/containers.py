@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from s2edit_core.pictures import HEAVY_PIXELS, MAX_PIXELS
+from s2edit_core.metadata import EXIF, ORIENTATION
+from s2edit_core.pictures import HEAVY_PIXELS, MAX_PIXELS, SIDEWAYS, TURNS
 
 MOST_CHUNKS = 1_000
 MOST_SCANS = 30
@@ -20,9 +21,7 @@ MOST_PROFILE_BYTES = 10_000
 """Compressed; larger ones may be made to fill memory."""
 DENSEST = 700
 """Pixels hardly fit into a file this many times smaller, unless all are alike or some are missing; deflate ends at 1,032."""
-EXIF = b"Exif\0\0"
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
-ORIENTATION = 0x0112
 
 PNG_CHANNELS: Mapping[int, int] = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By colour type."""
@@ -42,11 +41,15 @@ WEBP_FLAGS = 0x3C
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A plain file. `size` is width and height as the picture is seen, upright; `raw_bytes` its pixels before compression."""
+    """A plain file. `size` is width and height as the picture is seen, upright; `raw_bytes` its pixels before compression.
+
+    `orientation` is what its metadata say of how it is turned, 1..8 as in Exif; 1 where they say nothing, or nonsense.
+    """
 
     size: tuple[int, int]
     raw_bytes: int
     file_bytes: int
+    orientation: int = 1
 
     @property
     def pixels(self) -> int:
@@ -68,16 +71,18 @@ def read_header(data: bytes) -> Header | None:
     if walk is None:
         return None
     try:
-        (width, height), bits, turned = walk(data)
+        (width, height), bits, said = walk(data)
     except (_Unusual, struct.error, IndexError):  # beyond its end
         return None
     if not 0 < width * height <= MAX_PIXELS:
         return None
-    return Header((height, width) if turned else (width, height), height * (width * bits // 8 + 1), len(data))
+    orientation = said if said in TURNS else 1
+    size = (height, width) if TURNS.get(orientation) in SIDEWAYS else (width, height)
+    return Header(size, height * (width * bits // 8 + 1), len(data), orientation)
 
 
-_Found = tuple[tuple[int, int], int, bool]
-"""Size as stored, bits of a pixel, and whether it is turned by a quarter."""
+_Found = tuple[tuple[int, int], int, int | None]
+"""Size as stored, bits of a pixel, and what is said of the orientation."""
 
 
 def _need(condition: bool) -> None:
@@ -87,19 +92,19 @@ def _need(condition: bool) -> None:
 
 def _png(data: bytes) -> _Found:
     kinds: list[bytes] = []
-    turned = False
+    orientation = None
     for kind, body in _png_chunks(data):
         if kind != b"IDAT" or kinds[-1:] != [kind]:  # a run of them counts once
             kinds.append(kind)
         if kind == b"eXIf":
-            turned = _is_quarter(_orientation(bytes(body)))
+            orientation = _orientation(bytes(body))
         _need(not (kind == b"tEXt" and bytes(body[:11]) == b"Raw profile"))  # may be an orientation too
         _need(kind != b"iCCP" or (bytes(body[:80]).find(b"\0\0") >= 1 and len(body) <= MOST_PROFILE_BYTES))
     width, height, depth, colour, method, filters, interlace = struct.unpack_from(">IIBBBBB", data, 16)
     _need(depth in PNG_DEPTHS.get(colour, ()) and (method, filters) == (0, 0) and interlace <= 1)
     _need(kinds[0] == b"IHDR" and kinds.count(b"IHDR") == kinds.count(b"IDAT") == 1 and kinds.count(b"eXIf") <= 1)
     _need(colour != 3 or b"PLTE" in kinds[: kinds.index(b"IDAT")])
-    return (width, height), depth * PNG_CHANNELS[colour], turned
+    return (width, height), depth * PNG_CHANNELS[colour], orientation
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -137,7 +142,7 @@ def _jpeg(data: bytes) -> _Found:
         _need(size[0] * size[1] <= HEAVY_PIXELS and data.count(bytes([0xFF, SOS])) <= MOST_SCANS)
     else:
         _need(0xC4 in markers)
-    return size, 8 * components, _is_quarter(orientation)
+    return size, 8 * components, orientation
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -171,16 +176,15 @@ def _webp(data: bytes) -> _Found:
     if frame is None:
         raise _Unusual
     size = _lossless(frame) if b"VP8L" in chunks else _lossy(frame)
-    first, turned = next(iter(chunks)), False
+    first, orientation = next(iter(chunks)), None
     if first == b"VP8X":
         flags, *_, low_w, high_w, low_h, high_h = struct.unpack_from("<B3sHBHB", chunks[first])
         _need(not flags & ~WEBP_FLAGS and size == (1 + low_w + (high_w << 16), 1 + low_h + (high_h << 16)))
         orientation = _orientation(chunks[b"EXIF"].removeprefix(EXIF)) if b"EXIF" in chunks else None
         _need(orientation is not None or b"tiff:Orientation" not in chunks.get(b"XMP ", b""))
-        turned = _is_quarter(orientation)
     else:
         _need(len(chunks) == 1)
-    return size, 32, turned
+    return size, 32, orientation
 
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -222,10 +226,6 @@ def _orientation(tiff: bytes) -> int | None:
             _need((kind, values) == (3, 1))  # one short number
             return int(value)
     return None
-
-
-def _is_quarter(orientation: int | None) -> bool:
-    return orientation in (5, 6, 7, 8)
 
 
 WALKS: Mapping[bytes, Callable[[bytes], _Found]] = {b"\x89PNG\r\n\x1a\n": _png, b"\xff\xd8": _jpeg, b"RIFF": _webp}

@@ -37,6 +37,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes a picture upright, by its EXIF orientation."""
+ORIENTATIONS = {turn: orientation for orientation, turn in TURNS.items()}
 SIDEWAYS = frozenset(TURNS[orientation] for orientation in (5, 6, 7, 8))
 INSIDE = 128
 """A mask pixel of this value or more belongs to the region."""
@@ -94,25 +95,27 @@ def _open(data: bytes, field: str) -> tuple[Image.Image, Image.Transpose | None]
         return picture, TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageInvalid(
-            f"the {field} has more than {MAX_PIXELS / 1e6:.0f} megapixels", field=field, reason="image_too_large"
+            f"the {field} has more than {MAX_PIXELS / 1e6:.0f} megapixels: send it smaller", field=field, reason="image_too_large"
         ) from error
     except (ImageInvalid, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         if isinstance(error, UnidentifiedImageError) and formats == PLAIN:
-            raise ImageInvalid(f"the {field} is not a {READABLE} image", field=field, reason="image_format") from error
+            raise ImageInvalid(f"the {field} is not a {READABLE} image: send one", field=field, reason="image_format") from error
         if picture is not None and _is_heavy(picture):
             kind = picture.format if picture.format in COMPACT else "progressive JPEG"
             message = f"the {field} is damaged, or too large for a file of its kind, {kind}: send it as a baseline JPEG"
             raise ImageInvalid(message, field=field, reason="image_too_costly") from error
-        raise ImageInvalid(f"the {field} is damaged or cut off", field=field, reason="image_damaged") from error
+        raise ImageInvalid(
+            f"the {field} is damaged or cut off: save and send it anew", field=field, reason="image_damaged"
+        ) from error
 
 
 def _check_pixels(picture: Image.Image, field: str) -> None:
     pixels = picture.width * picture.height
     if pixels > MAX_PIXELS:
         raise ImageInvalid(
-            f"the {field} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted",
+            f"the {field} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted: send it smaller",
             field=field,
             reason="image_too_large",
         )
@@ -134,11 +137,25 @@ def decode_photo(data: bytes) -> Image.Image:
     return colours
 
 
-def check_photo(data: bytes) -> tuple[int, int]:
-    """Width and height of what `decode_photo` makes of the same bytes, for half its memory. Raises `ImageInvalid`."""
+def check_photo(data: bytes) -> tuple[tuple[int, int], int]:
+    """Width and height of what `decode_photo` makes of the same bytes, for half its memory; and the file's orientation, 1..8.
+
+    Raises `ImageInvalid`.
+    """
     picture, turn = _photo(data)
     _in_srgb(picture.crop((0, 0, 1, 1)))  # whether its colours can be read at all
-    return picture.size[::-1] if turn in SIDEWAYS else picture.size
+    return (picture.size[::-1] if turn in SIDEWAYS else picture.size), _orientation(turn)
+
+
+def check_mask_file(data: bytes, size: tuple[int, int], field: str) -> int:
+    """Hold it to what `decode_mask` makes of it; its orientation, 1..8. Raises `ImageInvalid` or `MaskInvalid`."""
+    picture, turn = _open(data, field)
+    _mask(picture, turn, size, field)
+    return _orientation(turn)
+
+
+def _orientation(turn: Image.Transpose | None) -> int:
+    return 1 if turn is None else ORIENTATIONS[turn]
 
 
 def _photo(data: bytes) -> tuple[Image.Image, Image.Transpose | None]:
@@ -191,7 +208,9 @@ def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
         if picture.mode == "CMYK":
-            raise ImageInvalid("the image's colour profile is unusable", field="image", reason="image_profile") from None
+            raise ImageInvalid(
+                "the image's colour profile is unusable: send it as RGB", field="image", reason="image_profile"
+            ) from None
         return picture  # a broken profile on RGB pixels: the pixels themselves are the best reading
     return converted if converted is not None else picture
 
@@ -202,7 +221,10 @@ def decode_mask(data: bytes, size: tuple[int, int], field: str = "mask") -> Imag
     White marks the region. A mask with transparency and no black-and-white drawing marks it by its alpha. A mask of another
     size is resized (area average) where its aspect agrees with the photo's.
     """
-    picture, turn = _open(data, field)
+    return _mask(*_open(data, field), size, field)
+
+
+def _mask(picture: Image.Image, turn: Image.Transpose | None, size: tuple[int, int], field: str) -> Image.Image:
     mask = _drawn(picture)
     if turn is not None:
         mask = mask.transpose(turn)

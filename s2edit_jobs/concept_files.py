@@ -42,7 +42,7 @@ def check_identity_file(data: bytes, model: ModelFacts) -> Said:
             "concept_unknown",
         )
     if about.get("placeholder") != PLACEHOLDER:
-        raise _refused("the file holds an attribute, not an identity", "concept_not_identity")
+        raise _refused("the file holds an attribute, not an identity: send an identity's export", "concept_not_identity")
     if about.get("fingerprint") != model.fingerprint:
         raise _refused("the file was made with another model than this service has: learn the identity here", "concept_foreign")
     _check_shapes({name: _checked_shape(name, tensor) for name, tensor in tensors.items()}, model)
@@ -72,7 +72,7 @@ def _header(data: bytes) -> tuple[dict[str, Any], bytes]:
         if not isinstance(header, dict):
             raise ValueError("the header is not an object")
     except (ValueError, RecursionError) as error:
-        raise _refused("the file is not a whole safetensors file", "concept_damaged") from error
+        raise _refused("the file is not a whole safetensors file: export and send it anew", "concept_damaged") from error
     return header, data[8 + size :]
 
 
@@ -94,7 +94,9 @@ def _tensors(header: Mapping[str, Any], numbers: bytes) -> dict[str, _Tensor]:
         if end != len(numbers):
             raise ValueError("the file is cut off, or goes on behind its tensors")
     except (ValueError, TypeError, LookupError) as error:
-        raise _refused("the file is not a whole safetensors file of floating-point numbers", "concept_damaged") from error
+        raise _refused(
+            "the file is not a whole safetensors file of floating-point numbers: export and send it anew", "concept_damaged"
+        ) from error
     return {name: _Tensor(kind, shape, numbers[begin:stop]) for name, (begin, stop, kind, shape) in entries.items()}
 
 

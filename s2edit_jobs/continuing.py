@@ -41,7 +41,7 @@ def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpe
     try:
         record, spec = jobs.get(owner, parent_id), jobs.spec(owner, parent_id)
     except JobNotFound:
-        raise _refused(f"there is no edit {parent_id!r} to go on from", "parent_unknown") from None
+        raise _refused(f"there is no edit {parent_id!r} to go on from: look at GET /edits", "parent_unknown") from None
     if record.kind != "edit":
         raise _refused("the parent is a learning, which has no picture: name what it learned instead", "parent_unfit")
     if record.state is not JobState.SUCCEEDED:
@@ -59,9 +59,9 @@ def _still_there(jobs: Jobs, owner: Owner, identity: str | None) -> str | None:
 
 def _upload(jobs: Jobs, key: str, media_type: str) -> Upload:
     try:
-        return Upload(jobs.artifacts.get(key), media_type)
+        return Upload(jobs.artifacts.get(key), media_type, own=True)
     except ArtifactMissing:
-        raise _refused("the parent was erased", "parent_unknown") from None
+        raise _refused("the parent was erased: go on from another edit, or from a photo", "parent_unknown") from None
 
 
 def _refused(words: str, reason: str) -> OptionInvalid:

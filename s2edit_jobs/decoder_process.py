@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
 from s2edit_core.errors import ImageInvalid, InvalidInput
-from s2edit_core.pictures import check_photo, decode_mask
+from s2edit_core.pictures import check_mask_file, check_photo
 
 CPU_S = 1.0
 """Of one picture; then the system ends the process, wherever it is."""
@@ -35,13 +35,13 @@ def confine() -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
 
 
-def check(name: str, data: bytes, size: tuple[int, int] | None) -> tuple[int, int]:
-    """Hold a photo, or a mask for a photo of `size`, to what the engine can use; the photo's size. Raises `InvalidInput`."""
+def check(name: str, data: bytes, size: tuple[int, int] | None) -> tuple[tuple[int, int], int]:
+    """Hold a photo, or a mask for a photo of `size`, to what the engine can use. Raises `InvalidInput`.
+
+    The photo's size, and how the file says that it is turned.
+    """
     with _capped(name):
-        if size is None:
-            return check_photo(data)
-        decode_mask(data, size, name)
-        return size
+        return check_photo(data) if size is None else (size, check_mask_file(data, size, name))
 
 
 @contextmanager
@@ -71,7 +71,8 @@ def main(connection: Connection) -> None:
         except EOFError:
             return
         try:
-            answer: dict[str, object] = {"size": check(name, data, tuple(size) if size else None)}
+            found, orientation = check(name, data, tuple(size) if size else None)
+            answer: dict[str, object] = {"size": found, "orientation": orientation}
         except InvalidInput as error:
             answer = {"kind": type(error).__name__, "message": str(error), "field": error.field, "reason": error.reason}
         del data

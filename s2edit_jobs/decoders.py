@@ -79,8 +79,8 @@ class _Decoder:
             return self._process.wait()
 
 
-def _verdict(decoder: _Decoder, name: str, data: bytes, size: Sequence[int] | None) -> Sequence[int]:
-    """The photo's size. Raises `InvalidInput`; then the decoder may be no longer usable."""
+def _verdict(decoder: _Decoder, name: str, data: bytes, size: Sequence[int] | None) -> tuple[Sequence[int], int]:
+    """The photo's size, and the file's orientation. Raises `InvalidInput`; then the decoder may be no longer usable."""
     try:
         answer = decoder.ask(name, data, size)
     except TimeoutError:
@@ -89,10 +89,9 @@ def _verdict(decoder: _Decoder, name: str, data: bytes, size: Sequence[int] | No
     except (OSError, EOFError):
         if decoder.end() in COSTLY:
             raise too_costly(name) from None
-        raise ImageInvalid(f"the {name} is damaged", field=name, reason="image_damaged") from None
+        raise ImageInvalid(f"the {name} is damaged: save and send it anew", field=name, reason="image_damaged") from None
     if "size" in answer:
-        found: Sequence[int] = answer["size"]
-        return found
+        return answer["size"], answer["orientation"]
     kind: type[InvalidInput] = getattr(errors, answer["kind"])
     raise kind(answer["message"], field=answer["field"], reason=answer["reason"])
 
@@ -104,21 +103,19 @@ class Decoders:
         self._places = threading.BoundedSemaphore(size)
         self._idle: list[_Decoder] = []
 
-    def check(self, photo: bytes, masks: Mapping[str, bytes]) -> None:
-        """Hold a photo and the masks for it, by name, to what the engine can use.
+    def check(self, photo: bytes, masks: Mapping[str, bytes]) -> dict[str, int]:
+        """Hold a photo and the masks for it, by name, to what the engine can use; how each file is turned, 1..8 as in Exif.
 
         Raises `ImageInvalid` or `MaskInvalid`, as decoding here would; `ImageInvalid` too where decoding takes too much.
         """
         with self._one() as decoder:
-            size = _verdict(decoder, "image", photo, None)
-            for name, data in masks.items():
-                _verdict(decoder, name, data, size)
+            size, turned = _verdict(decoder, "image", photo, None)
+            return {"image": turned, **{name: _verdict(decoder, name, data, size)[1] for name, data in masks.items()}}
 
-    def check_masks(self, size: Sequence[int], masks: Mapping[str, bytes]) -> None:
+    def check_masks(self, size: Sequence[int], masks: Mapping[str, bytes]) -> dict[str, int]:
         """The same for masks alone, by the photo's width and height."""
         with self._one() as decoder:
-            for name, data in masks.items():
-                _verdict(decoder, name, data, size)
+            return {name: _verdict(decoder, name, data, size)[1] for name, data in masks.items()}
 
     @contextmanager
     def _one(self) -> Iterator[_Decoder]:

@@ -51,7 +51,7 @@ def sweep_notes(artifacts: ArtifactStore, *, older_than_s: float) -> int:
 
 def request_digest(values: Mapping[str, object], files: Mapping[str, Upload]) -> str:
     """Of everything that was asked; `values` as JSON knows them."""
-    contents = {name: upload.sha256 for name, upload in files.items()}
+    contents = {name: upload.as_sent for name, upload in files.items()}
     return digest(json.dumps([values, contents], sort_keys=True, ensure_ascii=False).encode())
 
 

@@ -16,6 +16,7 @@ from typing import Any, get_args
 import structlog
 
 from s2edit_core.errors import OptionInvalid, PolicyRefused
+from s2edit_core.metadata import without_metadata
 from s2edit_core.plan import digest
 from s2edit_core.spec import EditRequest, LearningRequest, Phase
 from s2edit_jobs import trace
@@ -33,6 +34,7 @@ from s2edit_jobs.errors import (
 )
 from s2edit_jobs.policy import refused
 from s2edit_jobs.record import Failure, InputFile, JobRecord, JobSpec, JobState, Outcome, Outlook, Owner
+from s2edit_jobs.settings import Settings
 from s2edit_jobs.testmode import OVERDUE, Wishes, wishes_in
 from s2edit_jobs.webhooks import OUTBOX
 
@@ -67,14 +69,30 @@ IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Upload:
-    """A file as the app sent it, checked by the API."""
+    """A file that came with a request, or that stands in for one.
+
+    `sent_sha256` is the digest of what the app has sent, where `data` is that without its metadata. `own`: from what this service
+    has made or taken on before, so there is nothing to take off.
+    """
 
     data: bytes
     media_type: str
+    sent_sha256: str | None = None
+    own: bool = False
 
     @cached_property
     def sha256(self) -> str:
         return digest(self.data)
+
+    @property
+    def as_sent(self) -> str:
+        """What tells two requests apart."""
+        return self.sent_sha256 or self.sha256
+
+    def without_metadata(self, orientation: int, field: str) -> Upload:
+        """As it may be kept; itself where it has none. Raises `ImageInvalid`."""
+        bare = self.data if self.own else without_metadata(self.data, orientation, field)
+        return self if bare is self.data else Upload(bare, self.media_type, self.as_sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +140,19 @@ def check_not_erasing(artifacts: ArtifactStore, owner: Owner) -> None:
 def expiring_key(owner: Owner, concept_id: str, expires_at: float) -> str:
     """Of the note that an identity is to be erased then; in the order of their times."""
     return f"{EXPIRING}{int(expires_at):012}-{digest(owner.prefix.encode())[:32]}-{concept_id}"
+
+
+def check_consent(settings: Settings, consent: str | None) -> None:
+    """Raises `OptionInvalid` where one is needed and missing."""
+    if settings.require_consent and not (consent or "").strip():
+        raise OptionInvalid(
+            "say in `consent` that the person in the photo agrees to being learned", field="consent", reason="consent_missing"
+        )
+
+
+def life_s(settings: Settings, wished: float | None) -> float | None:
+    """Seconds after which an identity is erased: the fewest that anybody wants; None if nobody does."""
+    return min((life for life in (wished, settings.identity_life_s) if life is not None), default=None)
 
 
 def new_job_id(now: float | None = None) -> str:
@@ -248,7 +279,6 @@ class Jobs:
         if wishes.fails == OVERDUE:
             deadline_s = 0.0
         deadline_at = None if deadline_s is None else now + deadline_s
-        lives = [life for life in (identity_life_s, self._services.settings.identity_life_s) if life is not None]
         return JobSpec(
             job_id,
             owner,
@@ -258,9 +288,15 @@ class Jobs:
             deadline_at=deadline_at,
             webhook_url=webhook_url,
             consent=consent,
-            identity_life_s=min(lives, default=None),
+            identity_life_s=life_s(self._services.settings, identity_life_s),
             traceparent=trace.current(),
             parent=parent,
+        )
+
+    def refiled(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobSpec:
+        """The draft `spec` with `files` as they are kept, without their metadata."""
+        return replace(
+            spec, inputs={**spec.inputs, **{name: self._place(spec.owner, spec.id, name, upload) for name, upload in files.items()}}
         )
 
     def _check_policy(self, request: EditRequest | LearningRequest, files: Mapping[str, Upload], consent: str | None) -> None:
@@ -271,10 +307,8 @@ class Jobs:
         if "image" in files:
             policy.check_image(files["image"].data, field="image")
         learns = isinstance(request, LearningRequest) or request.identity is None
-        if self._services.settings.require_consent and learns and not (consent or "").strip():
-            raise OptionInvalid(
-                "say in `consent` that the person in the photo agrees to being learned", field="consent", reason="consent_missing"
-            )
+        if learns:
+            check_consent(self._services.settings, consent)
 
     def admit(self, owner: Owner, job_id: str) -> None:
         """Take a place in the queue for a job that is to be accepted. Raises `TooManyEdits`, `QueueFull` or `BeingErased`.

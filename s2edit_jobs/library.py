@@ -15,7 +15,7 @@ from s2edit_jobs.artifacts import concept_key, edit_key, inversion_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.concept_files import check_identity_file
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, AttributeNotFound, BeingErased, IdentityNotFound, JobNotFound
-from s2edit_jobs.jobs import JSON, Identity, Jobs, check_not_erasing
+from s2edit_jobs.jobs import JSON, Consent, Identity, Jobs, check_consent, check_not_erasing, expiring_key, life_s
 from s2edit_jobs.model_facts import facts_of
 from s2edit_jobs.record import JobRecord, JobSpec, Owner
 
@@ -135,21 +135,31 @@ class Library:
             raise IdentityNotFound(concept_id) from None
         return Exported(key, digest(data), len(data))
 
-    def import_identity(self, owner: Owner, data: bytes) -> Identity:
-        """Keep an exported file; the same file is one identity however often it comes.
+    def import_identity(
+        self, owner: Owner, data: bytes, *, consent: str | None = None, identity_life_s: float | None = None
+    ) -> Identity:
+        """Keep an exported file; the same file is one identity however often it comes, with the consent and the life of the first.
 
-        It brings no photo: an edit with it sends one. Raises `OptionInvalid` for what is not an identity of the served model,
-        `ModelUnknown` while that is not known, `BeingErased`.
+        It brings no photo: an edit with it sends one. Raises `OptionInvalid` for what is not an identity of the served model, and
+        where a consent is needed and missing, `ModelUnknown` while the model is not known, `BeingErased`.
         """
+        check_consent(self._services.settings, consent)
         said = check_identity_file(data, facts_of(self._artifacts, self._services.settings.model, test=owner.test))
+        now, life = time.time(), life_s(self._services.settings, identity_life_s)
         identity = Identity(
             id=f"c_{digest(data)[:32]}",
             source_prompt=said.source_prompt,
             subject=said.subject,
-            created_at=time.time(),
+            created_at=now,
             inputs={},
+            consent=Consent(consent, now) if consent else None,
+            expires_at=None if life is None else now + life,
         )
         concept, card = (concept_key(owner, identity.id, name) for name in (CONCEPT, CARDS["c_"]))
+        notes = []
+        if identity.expires_at is not None and not self._artifacts.exists(card):
+            notes = [expiring_key(owner, identity.id, identity.expires_at)]
+            self._artifacts.put(notes[0], card.encode(), media_type="text/plain")
         self._artifacts.put(concept, data, media_type=SAFETENSORS)
         try:
             self._artifacts.put(card, identity.to_json(), media_type=JSON, only_if_absent=True)
@@ -160,10 +170,12 @@ class Library:
             if not self._artifacts.exists(concept):
                 raise BeingErased("a part of it was erased before it was kept", retry_after_s=1)
         except BeingErased:
-            for key in (card, concept):
+            for key in (card, concept, *notes):
                 self._artifacts.delete_prefix(key)
             raise
-        self._services.audit.record("identity.import", owner, identity.id, "imported")
+        self._services.audit.record(
+            "identity.import", owner, identity.id, "with consent" if identity.consent else "without consent"
+        )
         return identity
 
     # --- edits -------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class AllOf:
 
 def refused(field: str) -> PolicyRefused:
     """It names the part and not the term: nobody shall learn the list by asking."""
-    return PolicyRefused(f"the {field} asks for something that this service does not do", field=field)
+    return PolicyRefused(f"the {field} asks for something that this service does not do: ask for something else", field=field)
 
 
 def build_policy(settings: Settings) -> Policy:

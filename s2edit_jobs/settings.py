@@ -117,7 +117,7 @@ class Settings(BaseSettings):
         description="A check of prompts and photos of your own, as module:factory; see s2edit_jobs/policy.py. Empty: none",
     )
     require_consent: bool = Field(
-        default=False, description="Refuse to learn a person without a statement of consent in the request"
+        default=False, description="Refuse to learn or import a person without a statement of consent in the request"
     )
     identity_life_s: float | None = Field(
         default=None,
@@ -170,6 +170,11 @@ class Settings(BaseSettings):
         default=None,
         description="Web apps whose pages may call, with a token: their origins, such as https://app.example.com, separated by "
         "spaces; * for any. Empty: no pages but the service's own",
+    )
+
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="What Prometheus must show as bearer token to read /metrics. Empty: only this machine's programs may read it",
     )
 
     @field_validator("model")

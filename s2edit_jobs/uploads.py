@@ -5,6 +5,10 @@ may come again with its idempotency key, a note `kept.json` lets the upload live
 
 What was announced lies as `upload.json` beside the bytes. The bytes are not trusted for having been signed: whoever uses them
 takes them from here, once, held against what was announced.
+
+Nobody looks at the bytes on their way, so they lie in the store as they were sent until an edit names them: then what they are
+without metadata takes their place. First `bare.*` is written, then `bare.json`, from where on it is what the upload holds, and
+then `file.*` is removed; whoever dies in between leaves an upload that can be used.
 """
 
 from __future__ import annotations
@@ -82,7 +86,7 @@ class Uploads:
 
     def arrived(self, owner: Owner, announced: Announced) -> bool:
         """Whether bytes have come; they are looked at when they are used."""
-        return self._artifacts.exists(_place(owner, announced))
+        return self._artifacts.exists(_place(owner, announced)) or self._artifacts.exists(_bare_note(owner, announced.id))
 
     def ways(self, owner: Owner, announced: Announced) -> Ways:
         """Fresh ones at every call."""
@@ -101,6 +105,8 @@ class Uploads:
         announced = self.get(owner, upload_id)
         if again:
             self._keep(owner, upload_id)
+        if (bare := self._bare(owner, announced)) is not None:
+            return bare
         key = _place(owner, announced)
         try:
             if (size := self._artifacts.size_bytes(key)) != announced.size_bytes:
@@ -108,6 +114,8 @@ class Uploads:
             data = self._artifacts.get(key)
         except ArtifactMissing:
             self.get(owner, upload_id)  # unless it was removed meanwhile
+            if (bare := self._bare(owner, announced)) is not None:  # another edit has taken it just now
+                return bare
             raise UploadUnfinished("its bytes have not come yet") from None
         if len(data) != announced.size_bytes:  # replaced since
             raise UploadMismatch(f"it has {len(data)} bytes and was announced with {announced.size_bytes}")
@@ -115,6 +123,30 @@ class Uploads:
         if announced.sha256 is not None and upload.sha256 != announced.sha256:
             raise UploadMismatch("its bytes have another SHA-256 digest than announced")
         return upload
+
+    def settle(self, owner: Owner, upload_id: str, kept: Upload) -> None:
+        """Have `kept`, which is what was taken without its metadata, in place of what was sent. Raises `UploadNotFound`."""
+        if kept.sent_sha256 is None or self._artifacts.exists(_bare_note(owner, upload_id)):
+            return
+        announced = self.get(owner, upload_id)
+        self._artifacts.put(_place(owner, announced, "bare"), kept.data, media_type=kept.media_type)
+        note = json.dumps({"sent_sha256": kept.sent_sha256, "sha256": kept.sha256}).encode()
+        self._artifacts.put(_bare_note(owner, upload_id), note, media_type=JSON)
+        self._artifacts.delete_prefix(_place(owner, announced))
+        if not self._artifacts.exists(upload_key(owner, upload_id, "upload.json")):  # erased meanwhile
+            self._artifacts.delete_prefix(upload_key(owner, upload_id, ""))
+            raise UploadNotFound(upload_id)
+
+    def _bare(self, owner: Owner, announced: Announced) -> Upload | None:
+        """What has taken the place of the bytes that were sent. Raises `UploadMismatch`."""
+        try:
+            note = json.loads(self._artifacts.get(_bare_note(owner, announced.id)))
+            bare = Upload(self._artifacts.get(_place(owner, announced, "bare")), announced.media_type, note["sent_sha256"])
+        except ArtifactMissing:
+            return None
+        if bare.sha256 != note["sha256"]:
+            raise UploadMismatch("its bytes have changed since they were first used")
+        return bare
 
     def _keep(self, owner: Owner, upload_id: str) -> None:
         """Raises `UploadNotFound` if it was erased meanwhile."""
@@ -168,5 +200,9 @@ def sweep_orphans(artifacts: ArtifactStore) -> int:
     return sum(artifacts.delete_prefix(f"{folder}/") for folder in orphans if not artifacts.exists(f"{folder}/upload.json"))
 
 
-def _place(owner: Owner, announced: Announced) -> str:
-    return upload_key(owner, announced.id, "file" + EXTENSIONS[announced.media_type])
+def _place(owner: Owner, announced: Announced, name: str = "file") -> str:
+    return upload_key(owner, announced.id, name + EXTENSIONS[announced.media_type])
+
+
+def _bare_note(owner: Owner, upload_id: str) -> str:
+    return upload_key(owner, upload_id, "bare.json")

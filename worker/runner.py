@@ -98,7 +98,7 @@ def work_on(lease: Lease, services: Services, engine: Engine, *, stop: threading
 
 
 def _identity_erased() -> OptionInvalid:
-    return OptionInvalid("the identity that the edit names was erased", field="identity", reason="identity_unknown")
+    return OptionInvalid("the identity that the edit names was erased: learn it again", field="identity", reason="identity_unknown")
 
 
 class _Attempt:
@@ -404,7 +404,7 @@ class _Attempt:
             return self._artifacts.get(concept_key(spec.owner, attribute_id, CONCEPT))
         except ArtifactMissing:
             raise OptionInvalid(
-                f"the attribute {attribute_id!r} was erased", field="attributes", reason="attribute_unknown"
+                f"the attribute {attribute_id!r} was erased: learn it again", field="attributes", reason="attribute_unknown"
             ) from None
 
     def _cached(self, key: str) -> bytes | None:

@@ -14,7 +14,16 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
-from s2edit_client import AuthenticatedClient, Client, EditFailed, edit_and_wait, edit_and_wait_async, waiting
+from s2edit_client import (
+    AuthenticatedClient,
+    Client,
+    EditFailed,
+    edit_and_wait,
+    edit_and_wait_async,
+    follow_edit,
+    follow_edit_async,
+    waiting,
+)
 from s2edit_client.rest.api.edits import cancel_edit, create_edit, get_edit, list_edits
 from s2edit_client.rest.api.identities import list_identities
 from s2edit_client.rest.api.tokens import create_token
@@ -154,6 +163,66 @@ def test_answers_that_get_lost_make_no_second_edit(
     assert [edit.id for edit in edits_of(client, "lossy")] == [done.edit.id]
 
 
+def begun(live: Live, client: AuthenticatedClient, user: str) -> str:
+    form = EditForm(
+        prompt=PROMPT,
+        image=File(io.BytesIO(live.photo.read_bytes()), "photo.png"),
+        mask=File(io.BytesIO(live.mask.read_bytes()), "mask.png"),
+    )
+    edit = create_edit.sync(client=client, body=form, s2_edit_user=user)
+    assert isinstance(edit, Edit)
+    return edit.id
+
+
+def test_an_edit_is_followed_from_its_beginning_to_its_end(live: Live, client: AuthenticatedClient) -> None:
+    edit_id = begun(live, client, "fay")
+    seen = list(follow_edit(live.url, edit_id, user="fay"))
+    assert (seen[0].state, seen[-1].state) == (JobState.QUEUED, JobState.SUCCEEDED)
+    assert seen[-1].result
+    sequences = [edit.sequence for edit in seen]
+    assert sequences == sorted(set(sequences))
+
+    assert [edit.sequence for edit in follow_edit(live.url, edit_id, user="fay", after=sequences[0])] == sequences[1:]
+    assert list(follow_edit(live.url, edit_id, user="fay", after=sequences[-1])) == []
+
+    async def followed() -> list[int]:
+        return [edit.sequence async for edit in follow_edit_async(live.url, edit_id, user="fay")]
+
+    assert asyncio.run(followed()) == sequences
+
+
+def test_a_stream_that_is_cut_goes_on_where_it_was(
+    live: Live, client: AuthenticatedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first connection is lost, the second ends in the middle of its second event, the third is a proxy's page."""
+    monkeypatch.setattr(waiting, "PAUSE_S", 0.01)
+    edit_id = begun(live, client, "gus")
+    whole = list(follow_edit(live.url, edit_id, user="gus"))
+    asked: list[str | None] = []
+
+    def answer(count: int, said: httpx.Response) -> tuple[int, bytes] | None:
+        asked.append(said.request.headers.get("last-event-id"))
+        second = said.content.find(b"event: edit", said.content.find(b"event: edit") + 1)
+        bad = {1: None, 2: (200, said.content[: second + 30]), 3: (502, b"<html>Bad Gateway</html>")}
+        return bad.get(count, (said.status_code, said.content))
+
+    with in_between(live.url, answer) as proxy:
+        seen = list(follow_edit(proxy, edit_id, user="gus"))
+    assert asked == [None, None, *[str(whole[0].sequence)] * 2]
+    assert [edit.sequence for edit in seen] == [edit.sequence for edit in whole]
+
+
+def test_what_can_not_be_followed_is_raised(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EditFailed) as unknown:
+        list(follow_edit(live.url, f"e_{'0' * 32}", user="fay"))
+    assert (unknown.value.code, unknown.value.status) == ("not_found", 404)
+    monkeypatch.setattr(waiting, "PAUSE_S", 0.01)
+    monkeypatch.setattr(waiting, "PATIENCE_S", 0.1)
+    with pytest.raises(EditFailed) as lost:
+        list(follow_edit("http://127.0.0.1:9", "e_1"))
+    assert (lost.value.code, lost.value.retryable) == ("unreachable", True)
+
+
 def test_a_service_that_is_not_there_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "PAUSE_S", 0.01)
     monkeypatch.setattr(waiting, "PATIENCE_S", 0.1)
@@ -177,18 +246,12 @@ def test_a_device_edits_with_a_token_for_its_user_alone(live: Live, client: Auth
 
 
 def test_an_edit_is_canceled(live: Live, client: AuthenticatedClient) -> None:
-    form = EditForm(
-        prompt=PROMPT,
-        image=File(io.BytesIO(live.photo.read_bytes()), "photo.png"),
-        mask=File(io.BytesIO(live.mask.read_bytes()), "mask.png"),
-    )
     with live.worker_held():
-        asked = create_edit.sync(client=client, body=form, s2_edit_user="cato")
-        assert isinstance(asked, Edit)
-        canceled = cancel_edit.sync(asked.id, client=client, s2_edit_user="cato")
+        edit_id = begun(live, client, "cato")
+        canceled = cancel_edit.sync(edit_id, client=client, s2_edit_user="cato")
         assert isinstance(canceled, Edit)
         assert canceled.state is JobState.CANCELED
-        nobody = cancel_edit.sync_detailed(asked.id, client=client, s2_edit_user="eve")
+        nobody = cancel_edit.sync_detailed(edit_id, client=client, s2_edit_user="eve")
     assert nobody.status_code is HTTPStatus.NOT_FOUND
     assert isinstance(nobody.parsed, Problem)
     assert nobody.parsed.code == "not_found"

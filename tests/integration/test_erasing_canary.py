@@ -31,17 +31,22 @@ from tests.unit.api.model_folder import write_model_folder
 
 USER = "canary-user-5e1f"
 IN_PHOTO, IN_MASK, IN_PROMPT, IN_KEY = "CanaryPhoto81c2", "CanaryMask77d0", "canaryprompt4b9a", "canary-key-90ab"
-CANARIES = [word.encode() for word in (USER, IN_PHOTO, IN_MASK, IN_PROMPT, IN_KEY)]
+IN_METADATA = "CanaryPlace33e9"
+CANARIES = [word.encode() for word in (USER, IN_PHOTO, IN_MASK, IN_PROMPT, IN_KEY, IN_METADATA)]
 PATIENCE_S = 60.0
 BAR_S = 60.0
 STEPS = 60  # per phase, of 20 ms: the job is under way when it is erased
 
 
 def marked(picture: bytes, word: str) -> bytes:
-    """The same picture with a word in its metadata."""
+    """The same picture with a word among its colours, which is kept, and another in its metadata, which is not."""
+    colours = Image.open(io.BytesIO(picture)).quantize(128)
+    palette = bytes(colours.getpalette() or ())[: 3 * 128].ljust(3 * 128, b"\0")
+    colours.putpalette(palette + word.encode().ljust(3 * 128, b"\0"))
     note, out = PngInfo(), io.BytesIO()
-    note.add_text("Comment", word)
-    Image.open(io.BytesIO(picture)).save(out, "PNG", pnginfo=note)
+    note.add_text("Comment", IN_METADATA)
+    colours.save(out, "PNG", pnginfo=note)
+    assert word.encode() in out.getvalue()
     return out.getvalue()
 
 
@@ -134,6 +139,7 @@ def test_no_byte_of_an_erased_user_is_left_and_nothing_comes_back(house: House) 
     house.wait_for(running, lambda edit: edit["phase"] is not None)
     there = "".join(house.holders())
     assert all(word in there for word in (USER, IN_PHOTO, IN_MASK, IN_PROMPT)), "else nothing would be shown"
+    assert IN_METADATA not in there, "where a photo was taken is kept nowhere, at no time"
 
     began = time.monotonic()
     answer = house.client.delete(f"/users/{USER}")

@@ -96,7 +96,7 @@ def edit_and_wait(
     """
     steps = _steps(_form(prompt, image=image, mask=mask, **options), user, timeout_s, idempotency_key)
     result: Any = None
-    with _client(url, token) as client:
+    with new_client(url, token) as client:
         try:
             while True:
                 step = steps.send(result)
@@ -121,7 +121,7 @@ async def edit_and_wait_async(
     """`edit_and_wait` without blocking the event loop."""
     steps = _steps(_form(prompt, image=image, mask=mask, **options), user, timeout_s, idempotency_key)
     result: Any = None
-    async with _client(url, token) as client:
+    async with new_client(url, token) as client:
         try:
             while True:
                 step = steps.send(result)
@@ -153,7 +153,7 @@ class _Pause:
 
 _Step = _Ask | _Fetch | _Pause
 _Steps = Generator[_Step, Any, Any]
-_LOST = (httpx.TransportError, ValueError, KeyError, TypeError)
+LOST = (httpx.TransportError, ValueError, KeyError, TypeError)
 """No answer, or one that is not this service's: a proxy's page instead of JSON, or other JSON. The step then gives None."""
 
 
@@ -166,7 +166,7 @@ def _done(client: AuthenticatedClient | Client, step: _Step) -> Any:
                 return httpx.get(url, timeout=ANSWER_S)
             case _Ask(operation, arguments):
                 return operation.sync_detailed(client=client, **arguments)
-    except _LOST:
+    except LOST:
         return None
 
 
@@ -180,7 +180,7 @@ async def _done_async(client: AuthenticatedClient | Client, step: _Step) -> Any:
                     return await http.get(url)
             case _Ask(operation, arguments):
                 return await operation.asyncio_detailed(client=client, **arguments)
-    except _LOST:
+    except LOST:
         return None
 
 
@@ -213,17 +213,17 @@ def _answered(operation: ModuleType, arguments: Mapping[str, Any], deadline: flo
         answer: Response[Any] | None = yield _Ask(operation, {**arguments, "prefer": f"wait={wait_s}"})
         if answer and isinstance(answer.parsed, Edit):
             if "preference-applied" not in answer.headers:
-                yield _Pause(_retry_after(answer))
+                yield _Pause(retry_after(answer))
             return answer.parsed
         if answer and isinstance(answer.parsed, Problem):
             lost_since = None
-            failure = _refusal(answer.parsed, edit_id)
+            failure = refusal(answer.parsed, edit_id)
             again = failure.retryable or answer.status_code in NOT_NOW
         else:
             lost_since = lost_since or now
             failure = EditFailed("unreachable", "the service does not answer", retryable=True, edit_id=edit_id)
             again = time.monotonic() - lost_since < PATIENCE_S
-        pause_s = _retry_after(answer)
+        pause_s = retry_after(answer)
         if not again or time.monotonic() + pause_s > deadline:
             raise failure
         yield _Pause(pause_s)
@@ -243,7 +243,7 @@ def _fetched(url: str, edit_id: str) -> _Steps:
         yield _Pause(PAUSE_S)
 
 
-def _refusal(problem: Problem, edit_id: str | None) -> EditFailed:
+def refusal(problem: Problem, edit_id: str | None) -> EditFailed:
     return EditFailed(
         problem.code,
         problem.detail,
@@ -254,7 +254,7 @@ def _refusal(problem: Problem, edit_id: str | None) -> EditFailed:
     )
 
 
-def _retry_after(answer: Response[Any] | None) -> float:
+def retry_after(answer: Response[Any] | httpx.Response | None) -> float:
     """Seconds until the next try."""
     asked = answer.headers.get("retry-after", "") if answer else ""
     return float(asked) if asked.isdigit() else PAUSE_S
@@ -273,7 +273,7 @@ def _form(prompt: str, **parts: Any) -> EditForm:
     return EditForm(prompt=prompt, **parts)
 
 
-def _client(url: str, token: str | None) -> AuthenticatedClient | Client:
+def new_client(url: str, token: str | None) -> AuthenticatedClient | Client:
     timeout = httpx.Timeout(ANSWER_S, connect=10.0)
     if token is None:
         return Client(base_url=url, timeout=timeout)

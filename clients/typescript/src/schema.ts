@@ -130,6 +130,8 @@ export interface paths {
         /**
          * Bring an exported identity
          * @description The file must be of the very model that this service has. It holds no photo: edits with it send one.
+         *
+         *     The same file is the same identity: consent and life of the first time stay.
          */
         post: operations["importIdentity"];
         delete?: never;
@@ -1112,6 +1114,18 @@ export interface components {
              * @description A file that an export has given: safetensors, nothing else
              */
             file?: Blob;
+            /**
+             * Consent
+             * @description That the person agrees to this use of the identity, in your words; kept with it
+             * @example Ada Example agreed in the app on 24 November 2026
+             */
+            consent?: string;
+            /**
+             * Identity Life S
+             * @description Seconds after which the identity is erased
+             * @example 2592000
+             */
+            identity_life_s?: number;
         };
         /**
          * JobState

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { openAsBlob } from "node:fs";
 import { test } from "node:test";
-import { createS2EditClient, editAndWait, EditFailed, type EditParts, type S2EditClient } from "s2edit-client";
+import { createS2EditClient, editAndWait, EditFailed, followEdit, type Edit, type EditParts, type S2EditClient } from "s2edit-client";
 
 const { S2EDIT_URL: url = "", S2EDIT_PHOTO: photo = "", S2EDIT_MASK: mask = "" } = process.env;
 const prompt = "a photo of a woman with long red hair";
@@ -82,6 +82,72 @@ test("waiting can be given up, and the edit canceled", async () => {
   const [edit_id = ""] = await editsOf(client);
   const { data } = await client.POST("/edits/{edit_id}/cancel", { params: { path: { edit_id } } });
   assert.match(data?.state ?? "", /^(canceled|running|succeeded)$/);
+});
+
+async function begun(client: S2EditClient): Promise<string> {
+  const { data } = await client.POST("/edits", {
+    body: await parts(),
+    bodySerializer: (body) => {
+      const form = new FormData();
+      for (const [name, value] of Object.entries(body)) form.append(name, value instanceof Blob ? value : String(value));
+      return form;
+    },
+  });
+  return data && "id" in data ? data.id : assert.fail("no edit");
+}
+
+async function all(edits: AsyncIterable<Edit>): Promise<Edit[]> {
+  const found: Edit[] = [];
+  for await (const edit of edits) found.push(edit);
+  return found;
+}
+
+test("an edit is followed from its beginning to its end", async () => {
+  const client = asSomebodyNew();
+  const id = await begun(client);
+  const seen = await all(followEdit(client, id));
+  assert.equal(seen[0]?.state, "queued");
+  assert.equal(seen.at(-1)?.state, "succeeded");
+  assert.ok(seen.at(-1)?.result?.url);
+  const sequences = seen.map((edit) => edit.sequence);
+  assert.deepEqual(sequences, [...new Set(sequences)].sort((one, other) => one - other));
+
+  const [first = 0] = sequences;
+  assert.deepEqual((await all(followEdit(client, id, { after: first }))).map((edit) => edit.sequence), sequences.slice(1));
+  assert.deepEqual(await all(followEdit(client, id, { after: sequences.at(-1) ?? 0 })), []);
+});
+
+test("a stream that is cut goes on where it was", async () => {
+  const client = asSomebodyNew();
+  const id = await begun(client);
+  const whole = await all(followEdit(client, id));
+  const asked: (string | null)[] = [];
+  client.use({
+    async onResponse({ request, response }) {
+      asked.push(request.headers.get("last-event-id"));
+      if (asked.length === 1) throw new TypeError("the connection was cut");
+      if (asked.length > 2) return undefined;
+      const said = await response.text();
+      const second = said.indexOf("event: edit", said.indexOf("event: edit") + 1);
+      return new Response(said.slice(0, second + 30), { headers: response.headers }); // in the middle of an event
+    },
+  });
+  const seen = await all(followEdit(client, id));
+  assert.deepEqual(asked, [null, null, String(whole[0]?.sequence)]);
+  assert.deepEqual(seen.map((edit) => edit.sequence), whole.map((edit) => edit.sequence));
+});
+
+test("what can't be followed is thrown, and following can be given up", async () => {
+  const client = asSomebodyNew();
+  const unknown = await failure(all(followEdit(client, `e_${"0".repeat(32)}`)));
+  assert.deepEqual([unknown.code, unknown.status], ["not_found", 404]);
+
+  const giveUp = new AbortController();
+  const id = await begun(client);
+  const following = followEdit(client, id, { signal: giveUp.signal });
+  await following.next();
+  giveUp.abort();
+  await assert.rejects(all(following), { name: "AbortError" });
 });
 
 test("a device token is for its user alone", async () => {

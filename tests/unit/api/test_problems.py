@@ -26,6 +26,10 @@ def family(cls: type[Exception]) -> Iterator[type[Exception]]:
 ERRORS = list(dict.fromkeys([*family(S2EditError), *family(JobsError)]))
 
 
+TO_DO = r"(?:^|: |, )(?i:announce|ask|call|get|go on|leave|look|see|send|take|tell|try|use|wait) "
+"""A sentence, or what follows a colon, that begins with what to do."""
+
+
 def raised(cls: type[Exception]) -> Exception:
     return cls("the words of the error", field="mask") if issubclass(cls, InvalidInput) else cls("the words of the error")
 
@@ -39,6 +43,17 @@ def test_every_error_class_is_mapped(cls: type[Exception]) -> None:
     assert problem.retryable == cls.retryable  # type: ignore[attr-defined]
     passing = problem.code in ("request_in_flight", "being_erased")
     assert (problem.status in (503, 429) or passing) == problem.retryable
+
+
+@pytest.mark.parametrize("cls", [cls for cls, kind in problems.KINDS.items() if kind.detail], ids=lambda cls: cls.__name__)
+def test_every_message_says_what_to_do(cls: type[Exception]) -> None:
+    """Those in an error's own words are tested where they are raised."""
+    assert re.search(TO_DO, str(problems.KINDS[cls].detail))
+
+
+@pytest.mark.parametrize("detail", problems.HTTP_DETAILS.values())
+def test_so_does_what_the_framework_refuses(detail: str) -> None:
+    assert re.search(TO_DO, detail)
 
 
 def test_no_line_of_the_map_is_left_over() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -121,6 +123,29 @@ class TestConsent:
 
     def test_without_one_there_is_none(self, api: Api) -> None:
         assert api.client.get(f"/identities/{learn(api)}").json()["consent"] is None
+
+    def test_it_is_kept_with_one_that_was_brought_and_where_it_is_required_none_is_brought_without(self, api: Api) -> None:
+        tell(api.artifacts, api.services.settings.model, FACTS)
+        api.limit(require_consent=True)
+        before = api.kept()
+        for said in (None, "  "):
+            refused = api.post("/identities/import", file=concept_file(), consent=said)
+            assert_problem(refused, 422, "consent_missing", "consent")
+        assert api.kept() == before
+        brought = api.post("/identities/import", file=concept_file(), consent=CONSENT)
+        assert brought.status_code == 201, brought.text
+        assert brought.json()["consent"]["statement"] == CONSENT
+
+    def test_one_that_was_brought_expires_too_and_a_second_time_changes_nothing(self, api: Api) -> None:
+        tell(api.artifacts, api.services.settings.model, FACTS)
+        for wished, lives_s in (("60", 60), ("1", 60)):
+            shown = api.post("/identities/import", file=concept_file(), identity_life_s=wished).json()
+            times = [datetime.fromisoformat(shown[name]) for name in ("created_at", "expires_at")]
+            assert (times[1] - times[0]).total_seconds() == pytest.approx(lives_s, abs=1)
+        assert Erasure(api.services, clock=lambda: time.time() + 50).expired() == 0
+        assert Erasure(api.services, clock=lambda: time.time() + 62).expired() == 1
+        assert api.get("/identities").json()["items"] == []
+        assert [key for key in api.artifacts.list("") if not key.startswith("models/")] == []
 
     @pytest.mark.parametrize("said", [None, "", "   "])
     def test_where_it_is_required_nothing_is_learned_without(self, api: Api, said: str | None) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.requests import Request
 
 from api.app import create_app
 from s2edit_jobs.artifacts import upload_key
 from s2edit_jobs.erasure import Erasure
 from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.keys import KeyRing
 from s2edit_jobs.uploads import SWEEP_AFTER_S, sweep_orphans, sweep_uploads
 from tests.unit.api import pictures
 from tests.unit.api.conftest import MAX_BODY, OWNER, PROMPT, Api
@@ -114,6 +116,21 @@ class TestSending:
         again = app.http.get(announced.headers["location"])
         assert again.json()["put"]["url"].startswith(announced.json()["put"]["url"].partition("?")[0])
         assert app.send(again, pictures.photo()).status_code == 200
+
+    def test_its_link_needs_no_credentials_where_keys_are_asked_for(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever sends it holds nothing but the link; and without a good one not a byte of it is read."""
+        key = KeyRing(app.store).create("acme")[1]
+        settings = app.services.settings.model_copy(update={"auth": "keys"})
+        app.http = TestClient(create_app(replace(app.services, settings=settings)))
+        data = pictures.photo()
+        asked = {"media_type": "image/png", "size_bytes": len(data)}
+        announced = app.http.post("/uploads", json=asked, headers={"Authorization": f"Bearer {key}"})
+        put = announced.json()["put"]
+        with monkeypatch.context() as patch:
+            patch.setattr(Request, "body", None)
+            assert_problem(app.http.put(f"{put['url']}0", headers=put["headers"], content=data), 403, "link_invalid")
+            assert_problem(app.http.put(put["url"].partition("?")[0], headers=put["headers"], content=data), 403, "link_invalid")
+        assert app.send(announced, data).status_code == 200
 
     def test_it_can_be_sent_once(self, app: App) -> None:
         announced = app.announce(pictures.photo())

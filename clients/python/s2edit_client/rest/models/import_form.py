@@ -18,20 +18,32 @@ class ImportForm:
 
     Attributes:
         file (File | Unset): A file that an export has given: safetensors, nothing else
+        consent (str | Unset): That the person agrees to this use of the identity, in your words; kept with it
+        identity_life_s (float | Unset): Seconds after which the identity is erased
     """
 
     file: File | Unset = UNSET
+    consent: str | Unset = UNSET
+    identity_life_s: float | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         file: FileTypes | Unset = UNSET
         if not isinstance(self.file, Unset):
             file = self.file.to_tuple()
 
+        consent = self.consent
+
+        identity_life_s = self.identity_life_s
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
         if file is not UNSET:
             field_dict["file"] = file
+        if consent is not UNSET:
+            field_dict["consent"] = consent
+        if identity_life_s is not UNSET:
+            field_dict["identity_life_s"] = identity_life_s
 
         return field_dict
 
@@ -40,6 +52,12 @@ class ImportForm:
 
         if not isinstance(self.file, Unset):
             files.append(("file", self.file.to_tuple()))
+
+        if not isinstance(self.consent, Unset):
+            files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
+
+        if not isinstance(self.identity_life_s, Unset):
+            files.append(("identity_life_s", (None, str(self.identity_life_s).encode(), "text/plain")))
 
         return files
 
@@ -53,8 +71,14 @@ class ImportForm:
         else:
             file = File(payload=BytesIO(_file))
 
+        consent = d.pop("consent", UNSET)
+
+        identity_life_s = d.pop("identity_life_s", UNSET)
+
         import_form = cls(
             file=file,
+            consent=consent,
+            identity_life_s=identity_life_s,
         )
 
         return import_form

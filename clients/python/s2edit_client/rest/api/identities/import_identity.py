@@ -112,6 +112,8 @@ def sync_detailed(
 
      The file must be of the very model that this service has. It holds no photo: edits with it send one.
 
+    The same file is the same identity: consent and life of the first time stay.
+
     Args:
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
@@ -147,6 +149,8 @@ def sync(
 
      The file must be of the very model that this service has. It holds no photo: edits with it send one.
 
+    The same file is the same identity: consent and life of the first time stay.
+
     Args:
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
@@ -176,6 +180,8 @@ async def asyncio_detailed(
     """Bring an exported identity
 
      The file must be of the very model that this service has. It holds no photo: edits with it send one.
+
+    The same file is the same identity: consent and life of the first time stay.
 
     Args:
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
@@ -209,6 +215,8 @@ async def asyncio(
     """Bring an exported identity
 
      The file must be of the very model that this service has. It holds no photo: edits with it send one.
+
+    The same file is the same identity: consent and life of the first time stay.
 
     Args:
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
