@@ -150,11 +150,10 @@ class SourceBranch:
 def where_prompts_differ(
     backbone: Backbone, inversion: Inversion, guide: SourceGuide, target: KeysValues, gates: Gates | None
 ) -> Generator[Rows | Progress, Answers, Tensor]:
-    """Where the edit acts, `(h, w)` in 0..1: how far the target's prediction is from the source's on the photo's own path.
+    """How far the target's prediction is from the source's on the photo's own path: `(h, w)`, 1 where it is furthest.
 
     Asked at the noisiest levels, where a model decides what goes where and still sees things that the photo has not (a hat). From
     there on it looks at the photo and finds no room for them. All rows at once: none waits for another. Each level counts alike.
-    What comes back rises from 0 at a quarter of `blend_threshold` of the largest difference to 1 at the threshold.
     """
     steps, source = inversion.steps, guide.source
     asked = range(0, max(1, steps // 4), max(1, steps // 20))
@@ -169,7 +168,12 @@ def where_prompts_differ(
     )
     differences = [(a.eps - b.eps).square().mean(dim=0).sqrt() for a, b in zip(answers[::2], answers[1::2], strict=True)]
     heat = torch.stack([each / each.max().clamp_min(1e-12) for each in differences]).mean(dim=0)
-    share = heat / (heat.max() * guide.options.blend_threshold).clamp_min(1e-12)
+    return heat / heat.max().clamp_min(1e-12)
+
+
+def risen(difference: Tensor, threshold: float) -> Tensor:
+    """`difference` in 0..1 as a soft mask: 0 up to a quarter of `threshold`, from there rising to 1 at the threshold."""
+    share = difference / max(threshold, 1e-12)
     return ((share - FLOOR) / (1 - FLOOR)).clamp(0, 1)
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -82,6 +82,16 @@ class Inversion:
         """The prediction of sampling step `i`: ε = ε_u + w·(ε_c − ε_u), and the residual."""
         eps = unconditional + self.guidance_scale * (conditional - unconditional)
         return eps + self.residuals[i] if len(self.residuals) else eps
+
+    def fading(self, where: Tensor) -> Inversion:
+        """The same with residuals that are left out where `where` `(h, w)` is 1, and halved where it is a half.
+
+        A residual is what guidance lacks with the source's prompt. Where a target wants something else it is no repair: there it
+        would draw the photo's mouth over the new one.
+        """
+        if where.shape != self.path.shape[2:]:
+            raise ValueError(f"where is (h, w) of the latents, {tuple(self.path.shape[2:])}, not {tuple(where.shape)}")
+        return replace(self, residuals=self.residuals * (1 - where)) if len(self.residuals) else self
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""

@@ -177,7 +177,7 @@ DIFFERENCE = InjectionOptions(blend="difference", blend_start=0.0, blend_thresho
 
 
 def test_the_difference_of_the_predictions_says_where_the_edit_acts(backbone: Backbone) -> None:
-    """Beside DiffEdit's mask written out, and an edit by that mask; the first pass asks for all of it at once."""
+    """Beside DiffEdit's mask written out, and an edit by that mask with fading residuals; the first pass asks for it at once."""
     inversion = inverted(backbone, "residual")
     t = backbone.schedule.timesteps(STEPS)[0]
     prompts = [prompt_keys_values(backbone, prompt, {}) for prompt in (TARGET, SOURCE)]
@@ -189,7 +189,8 @@ def test_the_difference_of_the_predictions_says_where_the_edit_acts(backbone: Ba
     assert int(((free > 0) & (free < 1)).sum()) > 0
     seen: list[Rows] = []
     result = drive(edited(backbone, inversion, DIFFERENCE), watched(backbone, seen))
-    by_mask = edited(backbone, inversion, replace(DIFFERENCE, blend="edit_mask"), edit_mask=free)
+    faded = replace(inversion, residuals=inversion.residuals * (1 - ((share - 0.25) / 0.75).clamp(0, 1)))
+    by_mask = edited(backbone, faded, replace(DIFFERENCE, blend="edit_mask"), edit_mask=free)
     torch.testing.assert_close(result, drive(by_mask, backbone.evaluate), rtol=1e-12, atol=1e-12)
     assert torch.equal(result[:, free == 0], photo_latent()[:, free == 0])
     assert [len(rows) for rows in seen] == [2] * (1 + STEPS)
@@ -198,6 +199,16 @@ def test_the_difference_of_the_predictions_says_where_the_edit_acts(backbone: Ba
 def test_where_the_prompts_agree_nothing_is_edited(backbone: Backbone) -> None:
     result = drive(edited(backbone, inverted(backbone, "residual"), DIFFERENCE, SOURCE), backbone.evaluate)
     assert torch.equal(result, photo_latent())
+
+
+def test_residuals_fade_only_over_cells_of_the_latents(backbone: Backbone) -> None:
+    inversion = inverted(backbone, "residual")
+    half = inversion.fading(torch.full((8, 8), 0.5))
+    assert torch.equal(half.residuals, inversion.residuals / 2)
+    bare = inverted(backbone, "direct")
+    assert bare.fading(torch.ones(8, 8)) is bare
+    with pytest.raises(ValueError, match=r"\(8, 8\), not \(4, 4\)"):
+        inversion.fading(torch.ones(4, 4))
 
 
 def test_attention_is_widened_by_a_cell_and_cut_at_the_threshold() -> None:
