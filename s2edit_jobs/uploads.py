@@ -126,12 +126,13 @@ class Uploads:
 
     def settle(self, owner: Owner, upload_id: str, kept: Upload) -> None:
         """Have `kept`, which is what was taken without its metadata, in place of what was sent. Raises `UploadNotFound`."""
-        if kept.sent_sha256 is None or self._artifacts.exists(_bare_note(owner, upload_id)):
+        if kept.sent_sha256 is None:  # it has none
             return
         announced = self.get(owner, upload_id)
-        self._artifacts.put(_place(owner, announced, "bare"), kept.data, media_type=kept.media_type)
-        note = json.dumps({"sent_sha256": kept.sent_sha256, "sha256": kept.sha256}).encode()
-        self._artifacts.put(_bare_note(owner, upload_id), note, media_type=JSON)
+        if not self._artifacts.exists(_bare_note(owner, upload_id)):
+            self._artifacts.put(_place(owner, announced, "bare"), kept.data, media_type=kept.media_type)
+            note = json.dumps({"sent_sha256": kept.sent_sha256, "sha256": kept.sha256}).encode()
+            self._artifacts.put(_bare_note(owner, upload_id), note, media_type=JSON)
         self._artifacts.delete_prefix(_place(owner, announced))
         if not self._artifacts.exists(upload_key(owner, upload_id, "upload.json")):  # erased meanwhile
             self._artifacts.delete_prefix(upload_key(owner, upload_id, ""))

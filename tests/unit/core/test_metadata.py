@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 import time
 from contextlib import suppress
@@ -15,8 +16,11 @@ from s2edit_core.containers import read_header
 from s2edit_core.errors import ImageInvalid, InvalidInput
 from s2edit_core.metadata import without_metadata
 from s2edit_core.pictures import check_photo, decode_photo
-from tests.canary_pictures import CANARY, box, chunk, exif, saved, told
+from tests.canary_pictures import CANARY, ORIENTATION, box, chunk, exif, saved, told
 from tests.hostile import corpus
+
+ORIENTATION_BYTES = 44
+"""At most what an entry of it takes, in any format."""
 
 
 def _items(pieces: int) -> bytes:
@@ -96,6 +100,19 @@ def test_a_file_of_too_many_parts_is_refused_at_little_cost(name: str) -> None:
     with pytest.raises(ImageInvalid):
         without_metadata(SCRAPPY[name], 1)
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("name", list(told()))
+def test_whatever_is_wrong_with_a_file_it_is_refused_or_rewritten(name: str) -> None:
+    """Nothing else is raised, and nothing is added that was not there."""
+    whole, rng = told()[name], random.Random(name)
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(rng.choice((1, 2, 20))):
+            data[rng.randrange(min(len(data), rng.choice((60, 600, len(data)))))] = rng.choice((0, 255, rng.randrange(256)))
+        with suppress(ImageInvalid):
+            bare = without_metadata(bytes(data[: rng.choice((len(data), rng.randrange(len(data))))]), ORIENTATION)
+            assert len(bare) <= len(data) + ORIENTATION_BYTES
 
 
 def test_every_hostile_file_that_can_be_decoded_stays_the_picture_that_it_is() -> None:
