@@ -54,8 +54,9 @@ def edit(
     """Sample from the inversion's start noise with `target` as the prompt; the edited latent `(c, h, w)`.
 
     Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings, plus its residuals. With a
-    `guide`, attention is read from the source; where it blends by the difference of the prompts, the residuals fade as that grows. `first` steps are left out: sampling starts that far back along the path, or at
-    `start` `(c, h, w)` instead of the path's own latent. `at_step_end` sees each step and may change where it led.
+    `guide`, attention is read from the source; where it blends by the difference of the prompts, the residuals fade as that grows.
+    `first` steps are left out: sampling starts that far back along the path, or at `start` `(c, h, w)` instead of the path's own
+    latent. `at_step_end` sees each step and may change where it led.
     Raises `OptionInvalid` for an inversion of tier `direct` where nothing is read, `ValueError` where the arguments do not fit.
     """
     if not 0 <= first < inversion.steps:
