@@ -14,7 +14,7 @@ from api.app import create_app
 from api.auth import READ_SCOPES, SCOPES_OF, is_local, scope_of
 from s2edit_jobs.bootstrap import NotConfigured
 from s2edit_jobs.errors import ArtifactsUnavailable
-from s2edit_jobs.keys import BELIEVED_S, SCOPES, KeyRing, KnownKeys, Scope
+from s2edit_jobs.keys import BELIEVED_S, MOMENT_S, SCOPES, KeyRing, KnownKeys, Scope
 from tests.unit.api.conftest import Api
 from tests.unit.api.test_bad_input import assert_problem
 
@@ -199,6 +199,19 @@ def test_a_key_that_is_used_often_is_looked_up_seldom(ring: KeyRing, api: Api, m
         known.find(key.id)
         known.find("0" * 16)
     assert len(asked) == 3  # the key, its end, and the one that isn't there
+
+
+def test_a_key_is_remembered_until_just_before_it_is_looked_up_again(ring: KeyRing) -> None:
+    """So whoever asks first, and then finds the key, never looks it up by surprise."""
+    now = [0.0]
+    known = KnownKeys(ring, clock=lambda: now[0])
+    key, text = ring.create("acme")
+    assert not known.remember(text)
+    known.find(key.id)
+    for at, remembered in ((0.0, True), (BELIEVED_S - MOMENT_S - 0.01, True), (BELIEVED_S - MOMENT_S, False), (BELIEVED_S, False)):
+        now[0] = at
+        assert known.remember(text) is remembered
+    assert not known.remember("s2e_nonsense")
 
 
 def test_what_is_remembered_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch, ring: KeyRing) -> None:
