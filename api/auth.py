@@ -6,6 +6,7 @@ import ipaddress
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import Request
@@ -176,9 +177,12 @@ def is_local(client: str | None, *, forwarded: bool) -> bool:
 
     What a proxy has `forwarded` may come from anywhere.
     """
-    if forwarded:
-        return False
+    return not forwarded and (client is None or _is_loopback(client))
+
+
+@lru_cache(maxsize=1024)  # of the same few, for each request
+def _is_loopback(client: str) -> bool:
     try:
-        return client is None or ipaddress.ip_address(client).is_loopback
+        return ipaddress.ip_address(client).is_loopback
     except ValueError:  # no address, so no network
         return True

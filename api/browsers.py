@@ -8,6 +8,7 @@ rebinding), which `Host` betrays.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -86,6 +87,7 @@ def _name_in(host: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=1024)  # of the same few, for each request
 def is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

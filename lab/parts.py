@@ -19,7 +19,7 @@ from lab.method import Case, Cost, Method, Reference, recipe
 from s2edit_core.canvas import to_image
 from s2edit_core.pipeline import S2EditPipeline
 
-VERSION = 1
+VERSION = 2
 """Of what a method's code does: raised when the same recipe leads to other pictures."""
 
 
