@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from cli.service import free_port
 from s2edit_core.pictures import INSIDE, decode_mask, decode_photo, grown
 from s2edit_core.spec import PRESETS
 from s2edit_jobs.embedded_redis import end_with_parent
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)  # of computing on two busy cores
 with_this_run = end_with_parent(signal.SIGTERM)  # a test run that is killed leaves nothing either
@@ -147,13 +148,6 @@ def test_the_figures_are_those_of_the_reports(demo: Demo) -> None:
     assert figures["cold"]["seconds"] == demo.report(1)["seconds"]
     assert figures["warm"]["seconds"] == demo.report(2)["seconds"]
     assert figures["cold"]["wall_s"] >= figures["cold"]["seconds"]["total"] * 0.9
-
-
-def until(true: Callable[[], bool], timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from s2edit_jobs.record import JobState, Outcome, Owner
 from s2edit_jobs.settings import ROOT, Settings
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
+from tests.waiting import until
 
 OWNER = Owner("default", "ada")
 MAX_BODY = 1_000_000
@@ -180,11 +181,8 @@ def test_many_streams_share_one_subscription_and_all_see_the_end(
         for stream in streams:
             assert b"200 OK" in stream.recv(64)
         with Redis.from_url(redis.url) as server:
-            ends = time.monotonic() + 10
-            while not (subscriptions := server.client_list(_type="pubsub")):  # it begins beside the answers, not before them
-                assert time.monotonic() < ends
-                time.sleep(0.01)
-            assert len(subscriptions) == 1
+            until(lambda: bool(server.client_list(_type="pubsub")))  # it begins beside the answers, not before them
+            assert len(server.client_list(_type="pubsub")) == 1
         lease = services.store.claim(edit_id, lease_s=30)
         assert lease is not None
         finish_as_a_worker_does(services, edit_id)

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from cli.client import EditClient, View
 from cli.service import answers, free_port
 from s2edit_jobs.embedded_redis import end_with_parent
+from tests.waiting import until
 
 START_S = 60.0
 STOP_S = 15.0
@@ -50,13 +51,6 @@ class Up:
 
     def said(self) -> str:
         return self.output.read_text()
-
-
-def until(true: Callable[[], bool], timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def ready(url: str) -> bool:

@@ -22,6 +22,7 @@ from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.test_auth import bearer
 from tests.unit.api.test_bad_input import assert_problem
 from tests.unit.api.test_edits import claim
+from tests.waiting import until
 
 
 def poll(api: Api, edit: dict[str, Any], **headers: str) -> Any:
@@ -30,15 +31,17 @@ def poll(api: Api, edit: dict[str, Any], **headers: str) -> Any:
 
 def remembered(api: Api, edit: dict[str, Any], **headers: str) -> None:
     """Poll until the process remembers the answer: the subscription takes a moment to stand."""
-    known: changes.Changes = api.client.app.state.changes  # type: ignore[attr-defined]
-    soon(lambda: poll(api, edit, **headers).status_code == 304 and known.seen(edit["id"]) is not None)
+    soon(lambda: poll(api, edit, **headers).status_code == 304 and known(api).seen(edit["id"]) is not None)
 
 
 def soon(true: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+    until(true, 5.0)
+
+
+def known(api: Api) -> changes.Changes:
+    """What the process remembers."""
+    found: changes.Changes = api.client.app.state.changes  # type: ignore[attr-defined]
+    return found
 
 
 @pytest.fixture
@@ -79,17 +82,15 @@ def test_a_change_that_nobody_tells_of_is_seen_when_the_time_is_up(
     monkeypatch.setattr(api.store, "_tell", lambda _: None)
     claim(api, edit["id"])
     assert poll(api, edit).status_code == 304
-    known: changes.Changes = api.client.app.state.changes  # type: ignore[attr-defined]
-    monkeypatch.setattr(known, "_clock", lambda: time.monotonic() + changes.LOOK_S)
+    monkeypatch.setattr(known(api), "_clock", lambda: time.monotonic() + changes.LOOK_S)
     assert poll(api, edit).json()["state"] == "running"
 
 
 def test_a_change_during_the_look_is_not_overlooked(api: Api, edit: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The look has read the old record when the change comes: what it found must not be remembered."""
     remembered(api, edit)
-    known: changes.Changes = api.client.app.state.changes  # type: ignore[attr-defined]
     get, heard = Jobs.get, threading.Event()
-    wake = known._wake
+    wake = known(api)._wake
 
     def late(jobs: Jobs, owner: Owner, job_id: str) -> JobRecord:
         record = get(jobs, owner, job_id)
@@ -101,12 +102,12 @@ def test_a_change_during_the_look_is_not_overlooked(api: Api, edit: dict[str, An
         wake(job_id)
         heard.set()
 
-    monkeypatch.setattr(known, "_wake", hearing)
-    known._seen.clear()
+    monkeypatch.setattr(known(api), "_wake", hearing)
+    known(api)._seen.clear()
     monkeypatch.setattr(Jobs, "get", late)
     assert poll(api, edit).status_code == 304, "as it stood when it was looked at"
     monkeypatch.setattr(Jobs, "get", get)
-    assert known.seen(edit["id"]) is None
+    assert known(api).seen(edit["id"]) is None
     assert poll(api, edit).json()["state"] == "running"
 
 
@@ -175,6 +176,5 @@ def test_only_so_many_are_remembered(api: Api, monkeypatch: pytest.MonkeyPatch) 
     edits = [api.edit().json() for _ in range(3)]
     for one in edits:
         remembered(api, one)
-    known: changes.Changes = api.client.app.state.changes  # type: ignore[attr-defined]
-    assert [known.seen(one["id"]) is not None for one in edits] == [False, True, True]
-    assert known.seen(edits[2]["id"]).owner == OWNER  # type: ignore[union-attr]
+    assert [known(api).seen(one["id"]) is not None for one in edits] == [False, True, True]
+    assert known(api).seen(edits[2]["id"]).owner == OWNER  # type: ignore[union-attr]

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from cli.processes import Child, Command, Supervisor
+from tests.waiting import until
 
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
@@ -35,13 +36,6 @@ time.sleep(60)
 
 def python(code: str, name: str = "child", log: Path | None = None) -> Command:
     return Command(name, [sys.executable, "-c", code], log=log)
-
-
-def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def lives(pid: int) -> bool:
