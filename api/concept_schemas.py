@@ -13,6 +13,9 @@ from s2edit_core.spec import PresetName
 from s2edit_jobs.library import Attribute as LearnedAttribute
 
 MAX_NAME = 100
+IdentityLife = Annotated[
+    float | None, Field(gt=0, le=315_360_000, description="Seconds after which the identity is erased", examples=[2_592_000])
+]
 
 
 class LearningForm(BaseModel):
@@ -57,10 +60,7 @@ class IdentityForm(LearningForm):
         str | None,
         Field(description="The word of the prompt that names the person. Left out: searched for", examples=["woman"]),
     ] = None
-    identity_life_s: Annotated[
-        float | None,
-        Field(gt=0, le=315_360_000, description="Seconds after which the identity is erased", examples=[2_592_000]),
-    ] = None
+    identity_life_s: IdentityLife = None
 
 
 class AttributeForm(LearningForm):
@@ -94,10 +94,7 @@ class ImportForm(BaseModel):
             examples=["Ada Example agreed in the app on 24 November 2026"],
         ),
     ] = None
-    identity_life_s: Annotated[
-        float | None,
-        Field(gt=0, le=315_360_000, description="Seconds after which the identity is erased", examples=[2_592_000]),
-    ] = None
+    identity_life_s: IdentityLife = None
 
 
 class Attribute(BaseModel):

@@ -33,6 +33,7 @@ FOLDER = "keys/"
 BELIEVED_S = 2.0
 """How long a key that was looked up is believed: so long may a revoked one still be used."""
 MOMENT_S = 0.2
+"""How long before a key must be looked up again it counts as not remembered, so that nobody who asked first is surprised."""
 MAX_KNOWN = 4096
 """Keys that one process remembers at most."""
 _KEY = re.compile(rf"(?:{PREFIX}|{TEST_PREFIX})([0-9a-f]{{16}})_[A-Za-z0-9_-]{{43}}")
