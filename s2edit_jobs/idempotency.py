@@ -116,17 +116,18 @@ def accept_once(
 ) -> JobRecord:
     """Take a place in the queue, `charge` for it, and accept `spec`.
 
-    Goes on where a request with the same key was cut short, with the spec that `draft` makes of its note.
+    Goes on where a request with the same key was cut short, with the spec that `draft` makes of its note. The note comes before
+    the place: however often a request is sent, it takes one place and is charged by one.
     """
-    with jobs.place(spec.owner, spec.id):
-        charge()
-        if once is None:
+    if once is None:
+        with jobs.place(spec.owner, spec.id):
+            charge()
             return jobs.accept(spec, files)
-        if (note := once.begin(spec)).job_id != spec.id:
-            jobs.leave(spec.owner, spec.id)  # that request had a place of its own
-            spec = draft(note)
-        try:
-            return jobs.accept(spec, files)
-        except BeingErased:
-            once.take_back(note)
-            raise
+    note = once.begin(spec)
+    if note.job_id != spec.id:
+        spec = draft(note)
+    try:
+        return accept_once(jobs, spec, files, None, draft=draft, charge=charge)
+    except BeingErased:
+        once.take_back(note)
+        raise

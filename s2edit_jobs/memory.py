@@ -128,9 +128,9 @@ class MemoryJobStore:
         with self._lock:
             if record.id not in self._life.jobs:
                 self._life.jobs[record.id] = _Entry(record, log=[record])
-                self._life.places.pop(record.id, None)
                 self._enqueue(record.owner)
                 self._tell(record.id)
+            self._life.places.pop(record.id, None)
             return self._life.jobs[record.id].record
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
@@ -269,8 +269,9 @@ class MemoryJobStore:
             places, now = self._life.places, self._clock()
             for one in [one for one, (_, until) in places.items() if until <= now]:
                 del places[one]
-            owners = [record.owner for record in self._records()] + [whose for whose, _ in places.values()]
-            apart = sum(record.owner.test != owner.test for record in self._records())
+            records = [record for record in self._records() if record.id != job_id]
+            owners = [record.owner for record in records] + [whose for one, (whose, _) in places.items() if one != job_id]
+            apart = sum(record.owner.test != owner.test for record in records)
             load = Load(of_owner=owners.count(owner), in_all=len(owners) - apart)
             if load.of_owner < of_owner and load.in_all < in_all:
                 places[job_id] = (owner, now + PLACE_S)

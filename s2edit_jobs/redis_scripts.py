@@ -125,8 +125,6 @@ ADD = (
     + """
 if redis.call('EXISTS', job(id)) == 0 then
   redis.call('HSET', job(id), unpack(ARGV, 2, #ARGV - 1))
-  redis.call('ZREM', P .. 'places', id)
-  redis.call('ZREM', P .. 'places:' .. owner(id), id)
   redis.call('DEL', P .. 'events:' .. id)
   log(id)
   enqueue(id)
@@ -134,6 +132,8 @@ if redis.call('EXISTS', job(id)) == 0 then
   local deadline = value(id, 'deadline_at')
   if deadline ~= '' then redis.call('ZADD', deadlines, deadline, id) end
 end
+redis.call('ZREM', P .. 'places', id)
+redis.call('ZREM', P .. 'places:' .. owner(id), id)
 return answer(id)
 """
 )
@@ -330,7 +330,7 @@ return redis.call('ZADD', P .. 'outbox', ARGV[2] == '0' and 'NX' or 'XX', now_ms
 """
 )
 
-# ARGV: id, owner, bound of the owner, bound in all, ms that the place is kept. Answers how many the owner and all have before.
+# ARGV: id, owner, bound of the owner, bound in all, ms that the place is kept. Answers how many others the owner and all have.
 TAKE_PLACE = (
     _PRELUDE
     + """
@@ -338,6 +338,9 @@ local all, own = P .. 'places', P .. 'places:' .. ARGV[2]
 for _, places in ipairs({ all, own }) do redis.call('ZREMRANGEBYSCORE', places, '-inf', now_ms) end
 local of_owner = redis.call('SCARD', P .. 'open:' .. ARGV[2]) + redis.call('ZCARD', own)
 local in_all = redis.call('ZCARD', of_lane('due', ARGV[2])) + redis.call('ZCARD', all)
+if redis.call('ZSCORE', own, id) or redis.call('SISMEMBER', P .. 'open:' .. ARGV[2], id) == 1 then
+  of_owner, in_all = of_owner - 1, in_all - 1
+end
 if of_owner < tonumber(ARGV[3]) and in_all < tonumber(ARGV[4]) then
   redis.call('ZADD', all, now_ms + ARGV[5], id)
   redis.call('ZADD', own, now_ms + ARGV[5], id)

@@ -100,7 +100,7 @@ class JobStore(Protocol):
         """It was told, or is given up."""
 
     def take_place(self, owner: Owner, job_id: str, *, of_owner: int, in_all: int) -> Load:
-        """The load before this call. Where it is below both bounds, it has taken a place for the job, until `add` fills it.
+        """The load but for this job. Where it is below both bounds, it has taken a place for the job, until `add` fills it.
 
         Jobs of test mode and live ones are each counted without the others. Places count as jobs, for `PLACE_S` seconds: so
         requests that come at the same moment can't pass a bound together.

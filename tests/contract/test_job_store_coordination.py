@@ -127,6 +127,14 @@ class TestPlaces:
         assert place(case, "e_3", BOB, in_all=2) == Load(of_owner=0, in_all=2)
         assert load(case, BOB) == Load(of_owner=0, in_all=2), "neither has taken one"
 
+    def test_a_job_does_not_stand_in_its_own_way(self, case: StoreCase) -> None:
+        for _ in range(2):
+            assert place(case, "e_1", of_owner=1, in_all=1) == Load(of_owner=0, in_all=0)
+        enter(case, "e_1")
+        assert place(case, "e_1", of_owner=1, in_all=1) == Load(of_owner=0, in_all=0)
+        enter(case, "e_1")
+        assert load(case, ANN) == Load(of_owner=1, in_all=1), "the second place is filled too"
+
     def test_a_place_whose_taker_died_is_free_again(self, case: StoreCase, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(memory, "PLACE_S", LEASE_S)
         monkeypatch.setattr(redis_store, "PLACE_S", LEASE_S)

@@ -10,6 +10,7 @@ from s2edit_jobs import idempotency
 from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import JobState
+from s2edit_jobs.store import Load
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.test_bad_input import assert_problem
@@ -133,3 +134,31 @@ def test_a_known_request_is_answered_though_the_user_has_too_many(api: Api) -> N
     api.limit(max_edits_per_user=1)
     assert api.edit(headers=KEY).json()["id"] == first
     assert_problem(api.edit(), 429, "too_many_edits")
+
+
+def test_a_request_sent_twice_at_once_takes_one_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.limit(max_edits_per_user=1)
+    take_place, twins = api.store.take_place, []
+
+    def meddling(*values: Any, **names: Any) -> Load:
+        load = take_place(*values, **names)
+        if not twins:
+            twins.append(None)
+            twins.append(api.edit(headers=KEY))
+        return load
+
+    monkeypatch.setattr(api.store, "take_place", meddling)
+    first = api.edit(headers=KEY)
+    assert first.status_code == 202
+    assert_problem(twins[1], 409, "request_in_flight")
+
+
+def test_a_request_for_which_there_was_no_place_is_taken_on_when_there_is(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.limit(max_edits_per_user=1)
+    other = api.edit().json()["id"]
+    assert_problem(api.edit(headers=KEY), 429, "too_many_edits")
+    Jobs(api.services).cancel(OWNER, other)
+    monkeypatch.setattr(idempotency, "IN_FLIGHT_S", 0.0)
+    ids = {api.edit(headers=KEY).json()["id"] for _ in range(2)}
+    assert len(ids) == 1
+    assert len(specs(api)) == 2
