@@ -40,6 +40,8 @@ from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import PLACEHOLDER, LearningOptions, Progress
 
 Learning = Generator[Rows | Progress, Answers, Concept]
+POWER = 8
+"""Of the mean of cosines in L_semantic. With squares one word may stay near as long as all others are far."""
 NEARNESS = 3e-5
 """Weight of the squared distance to the subject word while the token turns away from the attribute words. Without it the token may
 leave a hundredfold for the last hundredth of a cosine, where no later step moves it."""
@@ -85,7 +87,6 @@ class _Learner:
     keys: tuple[Delta, ...]
     values: tuple[Delta, ...]
     words: Tensor  # (n, d): the words to be orthogonal to, in text-feature space
-    requested: int  # how many of `words`, from the first, are the request's own
     seed: int
 
     def deltas(self) -> list[Tensor]:
@@ -208,7 +209,7 @@ def _step(
     rows = [_rows(*each, options.batch) for each in zip(learners, now, draws, strict=True)]
     answers = yield tuple(row for part in rows for row in part)
     features = [each.features[learner.lesson.placeholder] for learner, each in zip(learners, now, strict=True)]
-    semantic = [_semantic(*each, options) for each in zip(learners, features, draws, strict=True)]
+    semantic = [_semantic(*each) for each in zip(learners, features, strict=True)]
     with torch.enable_grad():
         side_loss = options.orthogonality * (torch.stack(semantic).sum() + apart_loss(features))
     _descend(optimisers, now, answers, side_loss)
@@ -218,7 +219,7 @@ def _step(
 def _begin(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
     with torch.no_grad():
         learner = _fresh(backbone, lesson, options, seed)
-    if options.orthogonality > 0 and options.bank_words > 0 and options.start_steps > 0 and len(learner.words):
+    if options.orthogonality > 0 and options.start_steps > 0 and len(learner.words):
         _turn_away(learner, options)
     return learner
 
@@ -236,7 +237,7 @@ def _turn_away(learner: _Learner, options: LearningOptions) -> None:
     def closure() -> Tensor:
         optimiser.zero_grad(set_to_none=True)
         feature = learner.now(with_deltas=False).features[learner.lesson.placeholder]
-        loss = semantic_loss(feature, learner.words, power=8) + NEARNESS * (learner.token - subject).square().sum()
+        loss = _semantic(learner, feature) + NEARNESS * (learner.token - subject).square().sum()
         loss.backward()
         return loss
 
@@ -246,8 +247,6 @@ def _turn_away(learner: _Learner, options: LearningOptions) -> None:
 
 def _fresh(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
     keys, values = fresh_deltas(backbone.layers, options.mode, options.rank, step_generator(seed, -1 % 2**31))
-    bank, requested = _words_apart(backbone, lesson)
-    words = [*requested, *(word for word in bank if word not in requested)]
     size = (lesson.latent.shape[1], lesson.latent.shape[2])
     name = lesson.placeholder
     return _Learner(
@@ -258,23 +257,21 @@ def _fresh(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: i
         token=word_embedding(backbone, lesson.subject).clone().requires_grad_(),
         keys=keys,
         values=values,
-        words=attribute_states(backbone, words),
-        requested=len(requested),
+        words=attribute_states(backbone, _words_apart(backbone, lesson)),
         seed=seed,
     )
 
 
-def _words_apart(backbone: Backbone, lesson: Lesson) -> tuple[list[str], list[str]]:
-    """The words that the concept shall be orthogonal to, and those of them that are the request's own; never the subject.
+def _words_apart(backbone: Backbone, lesson: Lesson) -> list[str]:
+    """The words that the concept shall be orthogonal to; never the subject.
 
     [I] says who it is and nothing that a prompt may change: the attribute words. [A] says what is worn and not by whom: the words
     that name people, and whatever attribute words the request adds.
     """
     card = backbone.card
     bank = card.attribute_words if lesson.placeholder == PLACEHOLDER else card.subjects
-    known = {*card.attribute_words, *bank} - {lesson.subject}
-    requested = [word for word in lesson.request_words if word in known]
-    return [word for word in bank if word != lesson.subject], requested
+    requested = [word for word in lesson.request_words if word in card.attribute_words]
+    return [word for word in dict.fromkeys((*requested, *bank)) if word != lesson.subject]
 
 
 def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int) -> Rows:
@@ -287,12 +284,10 @@ def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int
     return tuple(Row(noisy[i], int(t[i]), now.prompt, learner.gates, target=eps[i], weight=1 / batch) for i in range(batch))
 
 
-def _semantic(learner: _Learner, feature: Tensor, draw: torch.Generator, options: LearningOptions) -> Tensor:
-    """L_semantic over the request's words and some of the bank's."""
-    others = torch.randperm(len(learner.words) - learner.requested, generator=draw)[: options.bank_words]
-    chosen = torch.cat([torch.arange(learner.requested), learner.requested + others])
+def _semantic(learner: _Learner, feature: Tensor) -> Tensor:
+    """L_semantic over all the words: they are read once, so many cost no more than few."""
     with torch.enable_grad():
-        return semantic_loss(feature, learner.words[chosen.to(feature.device)])
+        return semantic_loss(feature, learner.words, power=POWER)
 
 
 def _descend(optimisers: Sequence[torch.optim.AdamW], now: Sequence[Conditioned], answers: Answers, side_loss: Tensor) -> None:

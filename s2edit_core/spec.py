@@ -63,11 +63,10 @@ class LearningOptions:
     token_steps: int = 50
     joint_steps: int = 50
     batch: int = 4  # noise draws per step, all from the one cached latent
-    token_rate: float = 2e-2
+    token_rate: float = 1e-2
     joint_token_rate: float = 2e-3
     kv_rate: float = 5e-4
     orthogonality: float = 0.1  # λ of L_ldm + λ·L_semantic
-    bank_words: int = 8  # attribute words drawn from the domain's bank per step, besides those of the request
     masked: bool = True  # multiply the [I] column of every cross-attention map by the identity mask
     patience: int = 0  # early stop: end a phase when its loss has been flat for so many steps; 0: never. Steps stay the cap
 
@@ -82,7 +81,6 @@ class LearningOptions:
         for name in ("token_rate", "joint_token_rate", "kv_rate"):
             _check(name, getattr(self, name), 0.0, 1.0)
         _check("orthogonality", self.orthogonality, 0.0, 100.0)
-        _check("bank_words", self.bank_words, 0, 1000)
         _check("patience", self.patience, 0, 5000)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -74,4 +75,16 @@ def tiny_backbone(seed: int = 0, dtype: torch.dtype = torch.float64) -> Backbone
         tokenizer=parts["tokenizer"],
         schedule=schedule_of(parts["scheduler"]),
         card=CARD,
+    )
+
+
+def with_card(backbone: Backbone, **values: Any) -> Backbone:
+    """The same model with another card."""
+    return Backbone(
+        unet=backbone.unet,
+        vae=backbone.vae,
+        text_encoder=backbone.text_encoder,
+        tokenizer=backbone.tokenizer,
+        schedule=backbone.schedule,
+        card=replace(backbone.card, **values),
     )

@@ -24,7 +24,7 @@ from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.learning import Lesson, learn_concept, learn_concepts
 from s2edit_core.rows import Answers, Row, Rows, drive
 from s2edit_core.spec import ATTRIBUTE, PLACEHOLDER, LearningMode, LearningOptions
-from tests.tiny import TOKENS, tiny_backbone
+from tests.tiny import TOKENS, tiny_backbone, with_card
 
 PROMPT = "a [I] woman with [A] lipstick"
 AT_I, AT_A = 2, 5
@@ -171,12 +171,13 @@ def test_side_by_side_each_learns_what_it_learns_alone_when_nothing_holds_them_a
 
 def test_learned_together_they_turn_away_from_each_other(backbone: Backbone) -> None:
     """No words in the bank, so that only the cosine between the two is left of L_semantic."""
+    wordless = with_card(backbone, attribute_words=(), subjects=())
     held, free = (
         drive(
             learn_concepts(
-                backbone,
+                wordless,
                 lessons(),
-                replace(OPTIONS, mode="token", token_steps=25, token_rate=4e-2, bank_words=0, orthogonality=weight),
+                replace(OPTIONS, mode="token", token_steps=25, token_rate=4e-2, orthogonality=weight),
             ),
             backbone.evaluate,
         )

@@ -19,7 +19,7 @@ from s2edit_core.learning import attribute_states, learn_concept, step_generator
 from s2edit_core.losses import semantic_loss
 from s2edit_core.rows import Answers, Row, Rows, drive
 from s2edit_core.spec import PLACEHOLDER, LearningMode, LearningOptions, Progress
-from tests.tiny import TOKENS
+from tests.tiny import TOKENS, with_card
 
 PROMPT = "a photo of a [I] woman"
 MODES: tuple[LearningMode, ...] = ("token", "lora_kv", "kv")
@@ -242,7 +242,10 @@ def test_the_report_of_a_concept_names_its_cosines(backbone: Backbone) -> None:
     assert learned.fingerprint == backbone.fingerprint
 
 
-def words_pushed_away(backbone: Backbone, monkeypatch: pytest.MonkeyPatch, **call: Any) -> list[int]:
+def test_every_word_of_the_bank_is_pushed_away_at_every_step_but_never_the_subject(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a request adds is in the bank already, or is no attribute ("zebra")."""
     seen: list[int] = []
 
     def watching(identity: Tensor, attributes: Tensor, *, power: int = 2) -> Tensor:
@@ -250,35 +253,23 @@ def words_pushed_away(backbone: Backbone, monkeypatch: pytest.MonkeyPatch, **cal
         return semantic_loss(identity, attributes, power=power)
 
     monkeypatch.setattr(learning, "semantic_loss", watching)
-    learned = learn(backbone, **call)
-    assert torch.isfinite(learned.token).all()
-    return seen
+    words = (*backbone.card.attribute_words, "woman")
+    known = with_card(backbone, attribute_words=words)
+    learn(known, request_words=("red", "zebra", "woman", "hair"))
+    assert seen == [len(words) - 1] * 6
 
 
-def test_the_words_of_the_request_are_always_among_those_pushed_away(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two of the request are in the bank ("woman" and "zebra" are not); with two more drawn that makes four."""
-    call = {"request_words": ("red", "zebra", "woman", "hair"), "bank_words": 2}
-    assert set(words_pushed_away(backbone, monkeypatch, **call)) == {4}
-    assert set(words_pushed_away(backbone, monkeypatch, bank_words=1000)) == {len(backbone.card.attribute_words)}
-
-
-def test_no_words_to_push_away_is_no_loss_and_no_harm(backbone: Backbone) -> None:
-    learned = learn(backbone, bank_words=0)
-    assert torch.isfinite(learned.token).all()
-    assert torch.equal(learned.token, learn(backbone, orthogonality=0.0).token)
+def test_the_nearest_word_is_held_away_from_while_the_photo_is_learned(backbone: Backbone) -> None:
+    """Turned away first; then the photo pulls, and L_semantic holds."""
+    call: dict[str, Any] = {"mode": "token", "start_steps": 30, "token_steps": 40, "token_rate": 4e-2}
+    held, free = (learn(backbone, orthogonality=weight, **call) for weight in (1.0, 1e-9))
+    assert held.facts["max_abs_cosine_to_bank"] < 0.1
+    assert held.facts["max_abs_cosine_to_bank"] < 0.5 * free.facts["max_abs_cosine_to_bank"]
 
 
 def test_a_model_without_attribute_words_can_be_learned_with(backbone: Backbone) -> None:
-    bare = Backbone(
-        unet=backbone.unet,
-        vae=backbone.vae,
-        text_encoder=backbone.text_encoder,
-        tokenizer=backbone.tokenizer,
-        schedule=backbone.schedule,
-        card=replace(backbone.card, attribute_words=()),
-    )
-    learned = learn(bare)
-    assert torch.isfinite(learned.token).all()
+    learned = learn(with_card(backbone, attribute_words=()))
+    assert torch.equal(learned.token, learn(backbone, orthogonality=0.0).token)
     assert learned.facts["max_abs_cosine_to_bank"] == 0.0
 
 
