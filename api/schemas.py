@@ -75,7 +75,7 @@ class EditOptions(BaseModel):
     steps: Annotated[int | None, Field(description="Denoising steps, 2 to 999. Left out: the preset's", examples=[50])] = None
     guidance_scale: Annotated[
         float | None,
-        Field(description="How strongly the prompt pulls, 1 to 30. Left out: what the model recommends", examples=[3.0]),
+        Field(description="How strongly the prompt pulls, 1 to 30. Left out: what model and preset recommend", examples=[3.0]),
     ] = None
     seed: Annotated[
         int | None, Field(description="Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0", examples=[0])

@@ -225,6 +225,7 @@ class Method:
 
     title: str
     steps: int = 50
+    guidance_gain: float = field(default=1.0, kw_only=True)  # its guidance, in those of the bench
     learning: LearningOptions | None = None
     inversion: InversionOptions | None = None
     editing: Editing = field(default_factory=Guided)
@@ -235,6 +236,7 @@ class Method:
 
     def run(self, pipe: S2EditPipeline, cases: Sequence[Case], guidance: float) -> Outcome:
         """Edit every case, side by side in shared passes. A method with `learning` needs a subject in every case."""
+        guidance *= self.guidance_gain
         meter = Meter(pipe.backbone.evaluate)
         latents = [pipe.backbone.encode_image(case.canvas.source()) for case in cases]
         with meter.phase("learn"):
@@ -263,7 +265,7 @@ class Method:
 
     def _learn_once(self, pipe: S2EditPipeline, cases: Sequence[Case], latents: Sequence[Tensor], meter: Meter) -> list[Learned]:
         """`_learn`, but methods that learn alike share what was learned while the process lives; each is told its whole cost."""
-        alike = replace(self, title="", steps=0, inversion=None, editing=Guided())
+        alike = replace(self, title="", steps=0, guidance_gain=1.0, inversion=None, editing=Guided())
         key = json.dumps([pipe.backbone.fingerprint, repr(alike), [case.about() for case in cases]])
         if key in _LEARNED:
             learned, meter.costs["learn"] = _LEARNED[key][0], replace(_LEARNED[key][1])

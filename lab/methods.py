@@ -17,7 +17,13 @@ from s2edit_core.spec import PRESETS, InjectionOptions, InversionOptions
 def _s2edit(title: str, preset: str, **learning: Any) -> Method:
     chosen = PRESETS[preset]  # type: ignore[index]
     editing = Injected(chosen.injection) if chosen.injection.acts else Guided()
-    return Method(title, chosen.steps, replace(chosen.learning, **learning), chosen.inversion, editing)
+    learned = replace(chosen.learning, **learning)
+    return Method(title, chosen.steps, learned, chosen.inversion, editing, guidance_gain=chosen.guidance_gain)
+
+
+def _residual(title: str, injection: InjectionOptions) -> Method:
+    editing = Injected(injection) if injection.acts else Guided()
+    return Method(title, BALANCED.steps, None, BALANCED.inversion, editing, guidance_gain=BALANCED.guidance_gain)
 
 
 NULL_TEXT = PRESETS["paper"].inversion
@@ -27,21 +33,21 @@ BALANCED = PRESETS["balanced"]
 
 
 def _composed(title: str, **how: Any) -> Composed:
-    return Composed(title, BALANCED.steps, BALANCED.learning, BALANCED.inversion, Injected(BALANCED.injection), **how)
+    editing, gain = Injected(BALANCED.injection), BALANCED.guidance_gain
+    return Composed(title, BALANCED.steps, BALANCED.learning, BALANCED.inversion, editing, guidance_gain=gain, **how)
 
 
 METHODS: dict[str, Method | Reference] = {
     "unedited": Reference("source, encoded and decoded", shows_answer=False),
     "autoencoder": Reference("true answer, encoded and decoded", shows_answer=True),
     "ddim": Method("DDIM + target prompt"),
+    "ddim-strong": Method("DDIM + target prompt", guidance_gain=BALANCED.guidance_gain),
     "null-text": Method("null-text, no [I]", inversion=NULL_TEXT),
     "null-text+p2p": Method("null-text + P2P", inversion=NULL_TEXT, editing=P2P),
     "direct+p2p": Method("direct + P2P", inversion=InversionOptions(tier="direct"), editing=P2P),
     "negative-prompt": Method("negative-prompt, no [I]", inversion=InversionOptions(tier="negative_prompt")),
-    "residual": Method("residual, no [I]", inversion=InversionOptions(tier="residual")),
-    "residual+difference": Method(
-        "residual, no [I], blended", inversion=InversionOptions(tier="residual"), editing=Injected(BALANCED.injection)
-    ),
+    "residual": _residual("residual, no [I]", InjectionOptions()),
+    "residual+difference": _residual("residual, no [I], blended", BALANCED.injection),
     "balanced-unblended": replace(_s2edit("S²Edit balanced without blend", "balanced"), editing=Guided()),
     "balanced-no-orthogonality": _s2edit("S²Edit balanced without orthogonality", "balanced", orthogonality=0.0),
     "balanced-unmasked": _s2edit("S²Edit balanced without mask", "balanced", masked=False),

@@ -18,7 +18,7 @@ from typing import Any
 from lab.edits import KNOWN
 
 ORDER = (
-    *("unedited", "autoencoder", "ddim", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt", "residual"),
+    *("unedited", "autoencoder", "ddim", "ddim-strong", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt", "residual"),
     *("residual+difference", "balanced-unblended"),
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
     *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
@@ -48,6 +48,7 @@ class Figure:
 
 
 MAIN = (
+    Figure("psnr", "PSNR, dB", _decimals(1)),
     Figure("psnr_changed", "PSNR changed, dB", _decimals(1)),
     Figure("psnr_unchanged", "PSNR unchanged, dB", _decimals(1)),
     Figure("ssim_changed", "SSIM changed", _decimals(3)),
@@ -57,9 +58,9 @@ MAIN = (
     Figure("identity_error", "identity error", _decimals(2), higher_is_better=False),
     Figure("reconstruction_db", "reconstruction, dB", _decimals(1)),
     Figure("leakage", "leakage of [I]", _decimals(3), higher_is_better=False),
-    Figure("mean_abs_cosine_to_bank", "mean abs cosine of [I] to attribute words", _decimals(3), higher_is_better=False),
+    Figure("max_abs_cosine_to_bank", "largest cosine of [I] to an attribute word", _decimals(3), higher_is_better=False),
 )
-DIFFERENCES = (Figure("psnr", "PSNR, dB", _decimals(2)), MAIN[0], MAIN[1], MAIN[4], MAIN[5], MAIN[6])
+DIFFERENCES = tuple(figure for figure in MAIN[:8] if not figure.name.startswith("ssim"))
 PIE = (
     Figure("psnr_background", "background PSNR, dB", _decimals(2)),
     Figure("psnr_background_pixels", "its pixels alone, dB", _decimals(2)),
@@ -112,6 +113,13 @@ def _signed(figure: Figure, value: float) -> str:
     return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
 
 
+def _named(results: Result, name: str) -> str:
+    """The title of a method, and its guidance where that is not the bench's."""
+    method = results["methods"][name]
+    gain = method.get("guidance_gain", 1.0)
+    return method["title"] if gain == 1 else f"{method['title']}, guidance {gain * results['setting']['guidance_scale']:g}"
+
+
 def main_table(results: Result, figures: Sequence[Figure]) -> str:
     """A row per method: every figure that some method has, with its interval, then the costs."""
     methods = results["methods"]
@@ -121,18 +129,17 @@ def main_table(results: Result, figures: Sequence[Figure]) -> str:
     for name in in_order(list(methods)):
         found = methods[name]["intervals"]["all"]
         cells = [_with_interval(figure, found) for figure in shown]
-        rows.append([methods[name]["title"], *cells, *_cost(methods[name])])
+        rows.append([_named(results, name), *cells, *_cost(methods[name])])
     return _markdown(head, rows)
 
 
 def difference_table(results: Result, figures: Sequence[Figure]) -> str:
     """The chosen method minus each other one, over the edits that both made."""
     compared = results["differences"]
-    methods = results["methods"]
     known = {name: found for name, found in compared["minus"].items() if found}
     shown = [figure for figure in figures if any(figure.name in found for found in known.values())]
-    head = [f"{methods[compared['of']]['title']} minus", *(_hint(figure) for figure in shown)]
-    rows = [[methods[name]["title"], *(_compared(figure, known[name]) for figure in shown)] for name in in_order(list(known))]
+    head = [f"{_named(results, compared['of'])} minus", *(_hint(figure) for figure in shown)]
+    rows = [[_named(results, name), *(_compared(figure, known[name]) for figure in shown)] for name in in_order(list(known))]
     return _markdown(head, rows)
 
 
@@ -151,7 +158,7 @@ def edit_table(results: Result) -> str:
     for name in in_order(list(methods)):
         found = methods[name]["intervals"]
         cells = [f"{_percent(found[e]['success'][0])} · {found[e]['psnr_changed'][0]:.1f}" if e in found else NONE for e in edits]
-        rows.append([methods[name]["title"], *cells])
+        rows.append([_named(results, name), *cells])
     return _markdown(head, rows)
 
 
@@ -166,12 +173,12 @@ def render(results: Result) -> str:
     worst, average = min(judge.values()), sum(judge.values()) / len(judge)
     edits = max(len(method["records"]) for method in results["methods"].values())
     said = (
-        f"{edits} edits of {setting['people']} unseen portraits, guidance {setting['guidance_scale']:g}; mean and 95 % interval "
-        "(bootstrap over people). *Changed* is where the true answer differs from the source. *Identity error*: 0 is exact, 1 a "
-        f"blind guess; on unseen renders the regressor itself errs by {regressor['own_error']:.2f}. *Others changed*: attributes "
-        f"per edit that the judge sees otherwise than in the true answer; it is right on {100 * worst:.1f} % of unseen "
-        f"renders at its worst attribute, on {100 * average:.1f} % on average. A further edit of the same "
-        f"person needs no learning and no inversion."
+        f"{edits} edits of {setting['people']} unseen portraits, guidance {setting['guidance_scale']:g} where none is named; mean "
+        "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. *Identity error*: "
+        f"0 is exact, 1 a blind guess; on unseen renders the regressor itself errs by {regressor['own_error']:.2f}. *Others "
+        "changed*: attributes per edit that the judge sees otherwise than in the true answer; it is right on "
+        f"{100 * worst:.1f} % of unseen renders at its worst attribute, on {100 * average:.1f} % on average. A further edit of the "
+        "same person needs no learning and no inversion."
     )
     parts = [said, main_table(results, MAIN)]
     if results["differences"].get("minus"):

@@ -109,7 +109,7 @@ def invert(args: argparse.Namespace) -> None:
         identity,
         request.inversion,
         steps=request.steps,
-        guidance_scale=pipe.guidance(request.guidance_scale),
+        guidance_scale=request.guidance(pipe.guidance(None)),
     )
     inverted = _shown(args, steps)
     inverted.save(args.output)
@@ -164,7 +164,7 @@ def _finish_edit(
             identity,
             preset.inversion,
             steps=preset.steps,
-            guidance_scale=pipe.guidance(preset.guidance_scale),
+            guidance_scale=preset.guidance(pipe.guidance(None)),
         )
         inversion = _shown(args, steps, seconds, "inverting")
     with _Bars(quiet=args.quiet) as bars:

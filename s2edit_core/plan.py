@@ -46,14 +46,14 @@ def plan_edit(
     source_prompt: str,
     subject: str,
     crop: tuple[int, int, int, int],
-    guidance_scale: float | None = None,
+    guidance_scale: float = 1.0,
     attribute_words: Sequence[str] = (),
 ) -> EditPlan:
     """Name the concept and the inversion of `request`.
 
     `image` and `mask` are the files' bytes, `model` the fingerprint of the base model, `source_prompt` and `subject` as resolved,
     `crop` the part of the photo (left, top, right, bottom) that is inverted. `guidance_scale` and `attribute_words` are what the
-    model's card says: the first counts where the request leaves it open, the others are what [I] is learned to be orthogonal to.
+    model's card says: the first counts where the request names none, the others are what [I] is learned to be orthogonal to.
     The target prompt enters neither name: any edit of the photo shares them.
     """
     preset = request.resolve()
@@ -69,7 +69,7 @@ def plan_edit(
         "crop": crop,
         "source_prompt": source_prompt,
         "steps": preset.steps,
-        "guidance_scale": preset.guidance_scale if preset.guidance_scale is not None else guidance_scale,
+        "guidance_scale": preset.guidance(guidance_scale),
         "masked": preset.learning.masked,
         "inversion": asdict(preset.inversion),
     }

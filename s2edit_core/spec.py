@@ -178,7 +178,8 @@ class Preset:
 
     name: PresetName
     steps: int
-    guidance_scale: float | None = None  # None: what the model card recommends
+    guidance_scale: float | None = None  # None: `guidance_gain` times what the model card recommends
+    guidance_gain: float = 1.0
     learning: LearningOptions
     inversion: InversionOptions
     injection: InjectionOptions = InjectionOptions()
@@ -188,8 +189,16 @@ class Preset:
         _check("steps", self.steps, 2, 999)  # 1000 "leading" steps with offset 1 would begin past the last timestep
         if self.guidance_scale is not None:
             _check("guidance_scale", self.guidance_scale, 1.0, 30.0)
+        _check("guidance_gain", self.guidance_gain, 0.1, 10.0)
+
+    def guidance(self, recommended: float) -> float:
+        """The guidance scale, where the model card recommends `recommended`."""
+        return self.guidance_scale if self.guidance_scale is not None else self.guidance_gain * recommended
 
 
+_EXACT = 5 / 3
+"""Guidance gain of presets whose inversion is exact: what holds the photo also holds against the prompt. Edit-friendly DDPM
+inversion (arXiv 2304.06140), which is exact too, takes 15 where others take 7.5."""
 _WHERE_PROMPTS_DIFFER = InjectionOptions(blend="difference", blend_start=0.0, blend_threshold=0.2)
 
 PRESETS: Mapping[PresetName, Preset] = {
@@ -202,6 +211,7 @@ PRESETS: Mapping[PresetName, Preset] = {
     "balanced": Preset(
         name="balanced",
         steps=50,
+        guidance_gain=_EXACT,
         learning=LearningOptions(),
         inversion=InversionOptions(tier="residual"),
         injection=_WHERE_PROMPTS_DIFFER,
@@ -209,6 +219,7 @@ PRESETS: Mapping[PresetName, Preset] = {
     "instant": Preset(
         name="instant",
         steps=20,
+        guidance_gain=_EXACT,
         learning=LearningOptions(token_steps=30, joint_steps=20),
         inversion=InversionOptions(tier="residual"),
         injection=_WHERE_PROMPTS_DIFFER,

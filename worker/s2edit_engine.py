@@ -264,7 +264,7 @@ class S2EditEngine:
             concept,
             run.preset.inversion,
             steps=run.preset.steps,
-            guidance_scale=self.pipeline.guidance(run.preset.guidance_scale),
+            guidance_scale=run.preset.guidance(self.pipeline.guidance(None)),
             masked=run.preset.learning.masked,
         )
         inverted = yield from self._timed(run, "inverting", inverting)

@@ -802,7 +802,7 @@ export interface components {
             steps?: number;
             /**
              * Guidance Scale
-             * @description How strongly the prompt pulls, 1 to 30. Left out: what the model recommends
+             * @description How strongly the prompt pulls, 1 to 30. Left out: what model and preset recommend
              * @example 3
              */
             guidance_scale?: number;
@@ -1608,7 +1608,7 @@ export interface components {
             steps?: number | null;
             /**
              * Guidance Scale
-             * @description How strongly the prompt pulls, 1 to 30. Left out: what the model recommends
+             * @description How strongly the prompt pulls, 1 to 30. Left out: what model and preset recommend
              * @default null
              * @example 3
              */

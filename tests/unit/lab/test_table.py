@@ -11,12 +11,13 @@ from lab.table import BEGIN, END, in_order, put_between, render
 
 
 def method(
-    title: str, psnr: list[float], *, cost: dict[str, Any] | None = None, leakage: list[float] | None = None
+    title: str, psnr: list[float], *, cost: dict[str, Any] | None = None, leakage: list[float] | None = None, gain: float = 1.0
 ) -> dict[str, Any]:
     common = {"psnr_changed": psnr, "success": [0.5, 0.4, 0.6], "identity_error": [0.25, 0.2, 0.3]}
     of_all = common | ({"leakage": leakage} if leakage else {})
     return {
         "title": title,
+        "guidance_gain": gain,
         "intervals": {"all": of_all, "hat": common},
         "summary": {"all": {"cases": 3}, "hat": {"cases": 3}},
         "cost": cost or {},
@@ -38,6 +39,7 @@ RESULTS: dict[str, Any] = {
             [21.26, 20.04, 22.0],
             cost={"learn": phase(400, 9.0), "invert": phase(150, 1.5), "edit": phase(100, 0.75)},
             leakage=[0.0, 0.0, 0.0],
+            gain=1.5,
         ),
         "magic": method("magic", [19.0, 19.0, 19.0]),
         "ddim": method("DDIM", [18.0, 17.0, 19.5], cost={"learn": phase(0, 0), "invert": phase(50, 0.5), "edit": phase(100, 0.75)}),
@@ -52,21 +54,22 @@ RESULTS: dict[str, Any] = {
 }
 
 EXPECTED = """\
-3 edits of 2 unseen portraits, guidance 3; mean and 95 % interval (bootstrap over people). *Changed* is where the true answer \
-differs from the source. *Identity error*: 0 is exact, 1 a blind guess; on unseen renders the regressor itself errs by 0.12. \
-*Others changed*: attributes per edit that the judge sees otherwise than in the true answer; it is right on 98.0 % of unseen \
-renders at its worst attribute, on 99.0 % on average. A further edit of the same person needs no learning and no inversion.
+3 edits of 2 unseen portraits, guidance 3 where none is named; mean and 95 % interval (bootstrap over people). *Changed* is where \
+the true answer differs from the source. *Identity error*: 0 is exact, 1 a blind guess; on unseen renders the regressor itself \
+errs by 0.12. *Others changed*: attributes per edit that the judge sees otherwise than in the true answer; it is right on 98.0 % \
+of unseen renders at its worst attribute, on 99.0 % on average. A further edit of the same person needs no learning and no \
+inversion.
 
 | method | PSNR changed, dB | attribute there, % | identity error | leakage of [I] | UNet evaluations, first / next edit \
 | seconds, first / next edit |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
 | DDIM | 18.0 [17.0, 19.5] | 50 [40, 60] | 0.25 [0.20, 0.30] | – | 150 / 100 | 1.2 / 0.8 |
-| S²Edit balanced | 21.3 [20.0, 22.0] | 50 [40, 60] | 0.25 [0.20, 0.30] | 0.000 | 650 / 100 | 11.2 / 0.8 |
+| S²Edit balanced, guidance 4.5 | 21.3 [20.0, 22.0] | 50 [40, 60] | 0.25 [0.20, 0.30] | 0.000 | 650 / 100 | 11.2 / 0.8 |
 | magic | 19.0 | 50 [40, 60] | 0.25 [0.20, 0.30] | – | – | – |
 
 Differences, edit by edit; bold where the interval leaves zero out:
 
-| S²Edit balanced minus | PSNR changed, dB | attribute there, % |
+| S²Edit balanced, guidance 4.5 minus | PSNR changed, dB | attribute there, % |
 | --- | ---: | ---: |
 | DDIM | **+3.3 [+2.5, +4.0]** | 0 [−5, +5] |
 | magic | +2.3 [−0.5, +4.0] | **−10 [−20, −1]** |
@@ -76,7 +79,7 @@ By edit (number of cases):
 | attribute there, % · PSNR changed, dB | hat (3) |
 | --- | ---: |
 | DDIM | 50 · 18.0 |
-| S²Edit balanced | 50 · 21.3 |
+| S²Edit balanced, guidance 4.5 | 50 · 21.3 |
 | magic | 50 · 19.0 |
 """
 

@@ -29,8 +29,8 @@ class EditDocument:
         preset (EditDocumentPresetType0 | None | Unset): `balanced` (default), `paper` (null-text as published, slow) or
             `instant` (fewer steps)
         steps (int | None | Unset): Denoising steps, 2 to 999. Left out: the preset's
-        guidance_scale (float | None | Unset): How strongly the prompt pulls, 1 to 30. Left out: what the model
-            recommends
+        guidance_scale (float | None | Unset): How strongly the prompt pulls, 1 to 30. Left out: what model and preset
+            recommend
         seed (int | None | Unset): Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
         consent (None | str | Unset): That the person in the photo agrees to being learned and edited, in your words;
             kept with the identity
