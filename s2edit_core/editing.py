@@ -13,7 +13,7 @@ from s2edit_core.attention import Gates, KeysValues
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import keys_values
-from s2edit_core.injection import SourceBranch, SourceGuide, risen, where_prompts_differ
+from s2edit_core.injection import SourceBranch, SourceGuide, risen, where_prompts_differ, widened
 from s2edit_core.inversion import Inversion
 from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import InjectionOptions, Progress
@@ -70,7 +70,7 @@ def edit(
     z = inversion.path[steps - first] if start is None else start
     if guide and guide.options.blend == "difference":
         difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates)
-        guide = replace(guide, edit_mask=risen(difference, guide.options.blend_threshold))
+        guide = replace(guide, edit_mask=risen(widened(difference), guide.options.blend_threshold))
         inversion = inversion.fading(risen(difference, 1.0))
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
     for i, t in enumerate(schedule.timesteps(steps)[first:], first):

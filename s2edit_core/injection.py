@@ -177,8 +177,15 @@ def risen(difference: Tensor, threshold: float) -> Tensor:
     return ((share - FLOOR) / (1 - FLOOR)).clamp(0, 1)
 
 
+def widened(heat: Tensor) -> Tensor:
+    """`heat` `(h, w)` with every cell at the maximum of its 3×3 neighbours, as in P2P's local blend.
+
+    What changes ends in cells where little changes, and the photo's own latents there would keep the old thing's edge.
+    """
+    return F.max_pool2d(heat[None, None], kernel_size=3, stride=1, padding=1)[0, 0]
+
+
 def attended(heat: Tensor, size: tuple[int, int], threshold: float) -> Tensor:
     """P2P's local blend: `heat` `(h, w)` widened by one cell, at `size`, 1 where it is above `threshold` of its maximum."""
-    wide = F.max_pool2d(heat[None, None], kernel_size=3, stride=1, padding=1)
-    grown = F.interpolate(wide, size=size)[0, 0]
+    grown = F.interpolate(widened(heat)[None, None], size=size)[0, 0]
     return (grown > threshold * grown.max()).to(heat.dtype)

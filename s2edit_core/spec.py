@@ -196,7 +196,7 @@ class Preset:
         return self.guidance_scale if self.guidance_scale is not None else self.guidance_gain * recommended
 
 
-_EXACT = 5 / 3
+_EXACT = 4 / 3
 """Guidance gain of presets whose inversion is exact: what holds the photo also holds against the prompt. Edit-friendly DDPM
 inversion (arXiv 2304.06140), which is exact too, takes 15 where others take 7.5."""
 _WHERE_PROMPTS_DIFFER = InjectionOptions(blend="difference", blend_start=0.0, blend_threshold=0.2)
