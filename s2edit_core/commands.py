@@ -41,8 +41,10 @@ def edit(args: argparse.Namespace) -> None:
     if args.identity:
         identity = pipe.load_concept(args.identity)
         source, target, _ = _prompts(args, pipe, identity.subject)
+        mask = mask or _found_mask(args, pipe, photo, source)
     else:
         source, target, subject = _prompts(args, pipe)
+        mask = mask or _found_mask(args, pipe, photo, source)
         lesson = _reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target))
         (identity,) = _learned(args, pipe, [lesson], request, seconds)
     _finish_edit(args, pipe, request, (photo, mask, edit_mask), (source, target), identity, attributes, seconds, args.inversion)
@@ -60,6 +62,7 @@ def compose(args: argparse.Namespace) -> None:
 
     _check_target(pipe, args.target, [args.name])
     source, target, subject = _prompts(args, pipe)
+    mask = mask or _found_mask(args, pipe, photo, source)
     lessons = [
         _reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target)),
         _reference(reference, shown, args.reference_prompt, args.reference_subject, args.name, person),
@@ -76,14 +79,17 @@ def learn(args: argparse.Namespace) -> None:
     """Learn who is in a photo, or with --attribute what its masked region shows, and save it."""
     request = EditRequest(prompt=args.prompt, preset=args.preset, seed=args.seed)
     photo = decode_photo(_read(args.photo, "photo"))
-    mask, person = _mask(args.mask, photo), _mask(args.person, photo) if args.person else None
+    mask, person = _given_mask(args, photo), _mask(args.person, photo) if args.person else None
     name = checked_placeholder(args.attribute) if args.attribute else PLACEHOLDER
+    if name != PLACEHOLDER and mask is None:
+        raise OptionInvalid("--attribute needs --mask: what is learned is what it marks", field="mask")
     if name != PLACEHOLDER and not args.subject:
         raise OptionInvalid(
             "--attribute needs --subject, the word of the prompt for what is learned, such as makeup", field="subject"
         )
     _check_folder(args.output)
     pipe = _load(args)
+    mask = mask or _found_mask(args, pipe, photo, args.prompt)
     lesson = _reference(photo, mask, args.prompt, args.subject, name, person, args.words)
     (concept,) = _learned(args, pipe, [lesson], request, {}, checkpoint=args.checkpoint)
     concept.save(args.output)
@@ -98,9 +104,10 @@ def invert(args: argparse.Namespace) -> None:
         prompt=args.source, preset=args.preset, steps=args.steps, guidance_scale=args.guidance_scale, seed=0
     ).resolve()
     photo = decode_photo(_read(args.photo, "photo"))
-    mask = _mask(args.mask, photo)
+    mask = _given_mask(args, photo)
     _check_folder(args.output)
     pipe = _load(args)
+    mask = mask or _found_mask(args, pipe, photo, args.source)
     identity = pipe.load_concept(args.identity) if args.identity else None
     source = with_placeholder(args.source, identity.subject, field="source_prompt") if identity else args.source
     steps = pipe.inverting(
@@ -119,7 +126,7 @@ def invert(args: argparse.Namespace) -> None:
 # --- what they share -------------------------------------------------------------------------------------------
 
 
-def _asked(args: argparse.Namespace) -> tuple[EditRequest, Image.Image, Image.Image, Image.Image | None]:
+def _asked(args: argparse.Namespace) -> tuple[EditRequest, Image.Image, Image.Image | None, Image.Image | None]:
     """The request and its pictures, checked. Raises `InvalidInput`."""
     request = EditRequest(
         prompt=args.target,
@@ -133,7 +140,7 @@ def _asked(args: argparse.Namespace) -> tuple[EditRequest, Image.Image, Image.Im
     if not 0 < args.strength <= 1:
         raise OptionInvalid(f"--strength must be above 0 and at most 1, not {args.strength:g}", field="options.strength")
     photo = decode_photo(_read(args.photo, "photo"))
-    mask = _mask(args.mask, photo)
+    mask = _given_mask(args, photo)
     edit_mask = _mask(args.edit_mask, photo) if args.edit_mask else None
     _check_folder(args.output)
     if Path(args.output).suffix.lower() != ".png":
@@ -310,6 +317,18 @@ def _read(path: str, what: str) -> bytes:
 
 def _mask(path: str, photo: Image.Image) -> Image.Image:
     return decode_mask(_read(path, "mask"), photo.size, f"mask {path}")
+
+
+def _given_mask(args: argparse.Namespace, photo: Image.Image) -> Image.Image | None:
+    return _mask(args.mask, photo) if args.mask else None
+
+
+def _found_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image, prompt: str) -> Image.Image:
+    """Where what `prompt` says is in the photo, by the model; written to `--keep-mask`."""
+    mask = _shown(args, pipe.finding_mask(photo, prompt.replace(f"{PLACEHOLDER} ", "")))
+    if args.keep_mask:
+        Path(args.keep_mask).write_bytes(encode_png(mask))
+    return mask
 
 
 def _check_folder(path: str) -> None:

@@ -20,6 +20,7 @@ from s2edit_core.attention import Gates, KeysValues, TokenMap, layer_size, word_
 from s2edit_core.backbone import Backbone
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.inversion import Inversion, Source
+from s2edit_core.masks import differing
 from s2edit_core.prompt_alignment import PromptTokens, align, prompt_tokens
 from s2edit_core.prompts import changed_words
 from s2edit_core.rows import Answers, Injection, Row, Rows
@@ -166,9 +167,7 @@ def where_prompts_differ(
             Row(inversion.path[steps - i], timesteps[i], source.prompt, source.gates),
         )
     )
-    differences = [(a.eps - b.eps).square().mean(dim=0).sqrt() for a, b in zip(answers[::2], answers[1::2], strict=True)]
-    heat = torch.stack([each / each.max().clamp_min(1e-12) for each in differences]).mean(dim=0)
-    return heat / heat.max().clamp_min(1e-12)
+    return differing(answers)
 
 
 def risen(difference: Tensor, threshold: float) -> Tensor:

@@ -1,7 +1,7 @@
-"""What was not given, found with the model's own attention: the word that names the person, and a mask of where it is.
+"""What was not given, found with the model itself: a mask of the person, and the word that names it.
 
-Both look at where words attend: cross-attention maps of small layers, of the photo's latent at several noise levels. They need no
-weights but the model's, and are as good as its attention: a person's own choice, or `auto`, is better where there is one.
+The mask is where the prompt makes a difference to the model's predictions, the word the one that attends most where the mask is.
+They need no weights but the model's, and are as good as it: a person's own choice, or `auto`, is better where there is one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import Progress
 
 LEVELS = (0.3, 0.5, 0.7)
-"""Noise levels that are looked at, as shares of the training timesteps: layout is decided, detail is not."""
+"""Noise levels at which attention is looked at, as shares of the training timesteps: layout is decided, detail is not."""
+MASK_LEVELS = (0.5, 0.7, 0.9)
+"""The same, at which predictions are compared: with less noise they come from the latent alone."""
+MASK_DRAWS = 4
+"""Of noise per level: a difference of single predictions is rough."""
 NO_SUBJECTS = frozenset(
     [
         *("a", "an", "the", "of", "with", "and", "or", "in", "on", "at", "is", "by", "to", "his", "her", "their"),
@@ -103,20 +107,38 @@ def correlation(a: Tensor, b: Tensor) -> float:
 
 
 def mask_of(
-    backbone: Backbone, latent: Tensor, prompt: str, subject: str, size: tuple[int, int], *, seed: int = 0
+    backbone: Backbone, latent: Tensor, prompt: str, size: tuple[int, int], *, seed: int = 0
 ) -> Generator[Rows | Progress, Answers, Tensor]:
-    """A mask `size` = (H, W), of 0 and 1, from where `subject` attends: above Otsu's threshold.
+    """A mask `size` = (H, W), of 0 and 1: where `prompt` matters to the photo with `latent` `(c, h, w)`.
 
-    Raises `PromptInvalid` if the prompt does not have the subject, `MaskInvalid` if its attention is the same everywhere.
+    DiffEdit's mask (arXiv 2210.11427) between the prompt and none, smoothed over 3×3 cells, above Otsu's threshold. So the prompt
+    should say of the person what can be seen, and nothing of the rest. Raises `MaskInvalid` if the prompt makes no difference.
     """
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"expected a size (H, W) of one pixel or more each, got {size}")
-    tokens = prompt_tokens(backbone, prompt, (), field="source_prompt")
-    (heat,) = yield from word_maps(backbone, latent, prompt, [tokens.of_word(subject)], seed=seed)
-    wide = F.interpolate(heat[None, None].float(), size=size, mode="bilinear", align_corners=False)[0, 0]
+    generator, schedule = torch.Generator().manual_seed(seed), backbone.schedule
+    said, unsaid = (prompt_keys_values(backbone, words, {}) for words in (prompt, ""))
+    rows = []
+    for level in MASK_LEVELS:
+        t = int(level * (schedule.train_timesteps - 1))
+        for _ in range(MASK_DRAWS):
+            noise = torch.randn(latent.shape, generator=generator).to(latent)
+            noisy = schedule.add_noise(latent[None], noise[None], torch.tensor([t], device=latent.device))[0]
+            rows += [Row(noisy, t, said), Row(noisy, t, unsaid)]
+    answers = yield tuple(rows)
+    yield Progress("preparing", len(rows), len(rows))
+    heat = F.avg_pool2d(differing(answers)[None, None].float(), kernel_size=3, stride=1, padding=1, count_include_pad=False)
+    wide = F.interpolate(heat, size=size, mode="bilinear", align_corners=False)[0, 0]
     if not wide.max() > wide.min():
-        raise MaskInvalid(f"the attention of {subject!r} marks nothing: give a mask", field="mask", reason="mask_not_found")
+        raise MaskInvalid(f"{prompt!r} marks nothing in the photo: give a mask", field="mask", reason="mask_not_found")
     return (wide > otsu(wide)).float()
+
+
+def differing(answers: Answers) -> Tensor:
+    """How far the predictions of each two neighbours of `answers` are apart: `(h, w)`, 1 where furthest. Each pair counts alike."""
+    differences = [(a.eps - b.eps).square().mean(dim=0).sqrt() for a, b in zip(answers[::2], answers[1::2], strict=True)]
+    heat = torch.stack([each / each.max().clamp_min(1e-12) for each in differences]).mean(dim=0)
+    return heat / heat.max().clamp_min(1e-12)
 
 
 def otsu(values: Tensor, bins: int = 256) -> float:

@@ -38,6 +38,7 @@ from s2edit_core.inputs import Attribute, Reference, Variation, check_same, with
 from s2edit_core.inversion import Inversion, invert
 from s2edit_core.learning import learn_concepts
 from s2edit_core.learning_state import LearningState
+from s2edit_core.masks import mask_of
 from s2edit_core.rows import Answers, Rows, drive, evaluating, finish
 from s2edit_core.spec import PLACEHOLDER, PRESETS, InjectionOptions, InversionOptions, LearningOptions, Progress
 
@@ -118,6 +119,17 @@ class S2EditPipeline(Composer):
         algorithm = learn_concepts(self.backbone, lessons, options, seed=seed, state=state, every=every)
         return (yield from evaluating(algorithm, self._evaluate))
 
+    def finding_mask(self, image: Image.Image, prompt: str, *, seed: int = 0) -> Generator[Progress, None, Image.Image]:
+        whole = self.canvas(image, Image.new("L", image.size, 255))
+        width, height = whole.frame
+        algorithm = mask_of(self.backbone, self.backbone.encode_image(whole.source()), prompt, (height, width), seed=seed)
+        found = yield from evaluating(algorithm, self._evaluate)
+        drawn = Image.fromarray((found.cpu().numpy() * 255).astype(np.uint8))
+        mask = Image.new("L", image.size)
+        left, upper, right, lower = whole.box
+        mask.paste(drawn.resize((right - left, lower - upper), Image.Resampling.NEAREST), (left, upper))
+        return mask
+
     def inverting(
         self,
         canvas: Canvas,
@@ -148,6 +160,13 @@ class S2EditPipeline(Composer):
         return drive(self.leakage_rows(canvas, prompt, concept, inversion, **options), self._evaluate)
 
     # --- verbs -------------------------------------------------------------------------------------------------
+
+    def find_mask(self, image: Image.Image, prompt: str, *, seed: int = 0, on_progress: OnProgress | None = None) -> Image.Image:
+        """Where `prompt`, which describes the person and not the rest, matters to `image` (RGB): a mask (L) of its size.
+
+        As good as the model's eye: look at it. Raises `MaskInvalid` where nothing is found.
+        """
+        return finish(self.finding_mask(image, prompt, seed=seed), on_progress)
 
     def learn(
         self,

@@ -183,7 +183,7 @@ CASES: dict[str, Case] = {
         r"in 0\.\.1",
     ),
     "mask of no size": (
-        lambda b: drive(mask_of(b, LATENT, "a woman", "woman", (0, 8)), b.evaluate),
+        lambda b: drive(mask_of(b, LATENT, "a woman", (0, 8)), b.evaluate),
         ValueError,
         "one pixel or more",
     ),

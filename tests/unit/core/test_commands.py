@@ -89,6 +89,28 @@ def test_what_is_learned_and_inverted_apart_gives_the_same_picture() -> None:
     assert np.array_equal(pixels("out.png"), pixels("again.png"))
 
 
+def test_without_a_mask_one_is_looked_for_and_kept() -> None:
+    asked = ("--source", SOURCE, "--target", TARGET, "-o")
+    assert run("edit", "photo.png", "--keep-mask", "found.png", *asked, "out.png") == 0
+    with Image.open("found.png") as found:
+        assert (found.mode, found.size) == ("L", (64, 64))
+        assert set(np.unique(np.asarray(found)).tolist()) == {0, 255}
+    assert run("edit", "photo.png", "--mask", "found.png", *asked, "again.png") == 0
+    assert np.array_equal(pixels("out.png"), pixels("again.png"))
+    assert run("learn", "photo.png", "--prompt", SOURCE, "-o", "who.safetensors") == 0
+    inverted = ("--identity", "who.safetensors", "--source", SOURCE, "-o", "inversion.safetensors")
+    assert run("invert", "photo.png", *inverted) == 0
+    kept = ("--identity", "who.safetensors", "--inversion", "inversion.safetensors")
+    assert run("edit", "photo.png", *kept, *asked, "last.png") == 0
+    assert np.array_equal(pixels("out.png"), pixels("last.png"))
+
+
+def test_an_attribute_needs_its_mask(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--prompt", SOURCE, "--attribute", "--subject", "woman", "-o", "a.safetensors")
+    assert run("learn", "photo.png", *asked) == 2
+    assert "--attribute needs --mask" in capsys.readouterr().err
+
+
 def test_a_learned_attribute_is_put_on_somebody_else() -> None:
     makeup = ("--prompt", "a woman with lipstick", "--subject", "lipstick", "--attribute", "-o", "makeup.safetensors")
     assert run("learn", "reference.png", "--mask", "their-lips.png", *makeup, "--export", "for-diffusers") == 0
