@@ -14,6 +14,7 @@ from s2edit_core.errors import NumbersNotFinite
 from s2edit_core.plan import EditPlan
 from s2edit_core.spec import EditRequest, Progress
 from s2edit_jobs.errors import ArtifactsUnavailable, StoreUnavailable
+from s2edit_jobs.library import Library
 from s2edit_jobs.record import JobState, Spent
 from tests.doubles import FakeEngine
 from tests.unit.worker.conftest import ANN, REQUEST, Shop
@@ -97,8 +98,8 @@ def test_an_identity_serves_an_edit_without_an_upload(shop: Shop) -> None:
     shop.work()
     identity = shop.get(first).identity
     assert identity is not None
-    assert shop.jobs.identity(ANN, identity).subject == "woman"
-    assert shop.jobs.identity(ANN, identity).source_prompt == "a photo of a [I] woman"
+    assert Library(shop.services).identity(ANN, identity).subject == "woman"
+    assert Library(shop.services).identity(ANN, identity).source_prompt == "a photo of a [I] woman"
     later = shop.accept(EditRequest(prompt="a [I] woman, smiling", identity=identity), {})
     shop.work()
     assert shop.get(later).state is JobState.SUCCEEDED

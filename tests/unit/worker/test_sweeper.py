@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from s2edit_jobs.drafts import draft
 from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.idempotency import Idempotency, sweep_notes
 from s2edit_jobs.record import JobState
@@ -22,7 +23,7 @@ NOW = time.time()
 
 def keyed(shop: Shop, key: str, *, age_s: float) -> str:
     """An edit that was asked for with `key`, so long ago."""
-    spec = shop.jobs.draft(ANN, REQUEST, FILES, created_at=time.time() - age_s)
+    spec = draft(shop.services, ANN, REQUEST, FILES, created_at=time.time() - age_s)
     Idempotency(shop.jobs, ANN, key, "digest").begin(spec)
     return shop.jobs.accept(spec, FILES).id
 

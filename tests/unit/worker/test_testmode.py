@@ -18,7 +18,10 @@ from s2edit_core.pictures import decode_mask, grown, inside_of
 from s2edit_core.spec import EditRequest, LearningRequest
 from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.concept_files import check_identity_file
-from s2edit_jobs.jobs import DEADLINE, Upload
+from s2edit_jobs.drafts import draft
+from s2edit_jobs.files import Upload
+from s2edit_jobs.jobs import DEADLINE
+from s2edit_jobs.library import Library
 from s2edit_jobs.model_facts import of_test_mode
 from s2edit_jobs.record import JobState, Owner, Spent, twin
 from s2edit_jobs.testmode import FAILURES
@@ -38,9 +41,9 @@ FILES = {"image": Upload(INPUTS.image, "image/png"), "mask": Upload(INPUTS.mask,
 ENGINE = ModelessEngine(FakeEngine.facts)
 
 
-def accept(shop: Shop, words: str = "", owner: Owner = TEST, **draft: Any) -> str:
+def accept(shop: Shop, words: str = "", owner: Owner = TEST, **named: Any) -> str:
     request = EditRequest(prompt=f"{PROMPT} {words}".strip())
-    return shop.jobs.accept(shop.jobs.draft(owner, request, FILES, **draft), FILES).id
+    return shop.jobs.accept(draft(shop.services, owner, request, FILES, **named), FILES).id
 
 
 def work(shop: Shop, engine: ModelessEngine = ENGINE) -> bool:
@@ -138,12 +141,12 @@ class TestConcept:
 
     def test_an_attribute_is_worn(self, shop: Shop) -> None:
         hat = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
-        job_id = shop.jobs.accept(shop.jobs.draft(TEST, hat, FILES), FILES).id
+        job_id = shop.jobs.accept(draft(shop.services, TEST, hat, FILES), FILES).id
         assert work(shop)
         attribute = shop.jobs.get(TEST, job_id).identity
         assert attribute is not None
         worn = EditRequest(prompt="a woman with [A] hat", attributes=(attribute,))
-        edit_id = shop.jobs.accept(shop.jobs.draft(TEST, worn, FILES), FILES).id
+        edit_id = shop.jobs.accept(draft(shop.services, TEST, worn, FILES), FILES).id
         assert work(shop)
         report = report_of(shop, edit_id)
         assert report["attributes"]["[A]"]["subject"] == "hat"
@@ -158,7 +161,7 @@ def test_a_job_of_test_mode_is_done_and_published_like_any_other(shop: Shop) -> 
     assert (record.state, record.attempt) == (JobState.SUCCEEDED, 1)
     assert shop.artifacts.get(record.artifacts["result"]) == edited()[0].image_png
     assert report_of(shop, job_id)["test"] is True
-    assert shop.jobs.identity(TEST, record.identity or "").subject == "woman"
+    assert Library(shop.services).identity(TEST, record.identity or "").subject == "woman"
     assert shop.artifacts.exists(concept_key(TEST, record.identity or "", "concept.safetensors"))
     assert shop.store.spent(TEST.tenant) == shop.store.spent(ANN.tenant) == Spent()
     assert shop.store.prospect(ANN, "balanced").seconds == {}
@@ -200,7 +203,7 @@ def test_its_deadline_passes_as_it_was_asked_to(shop: Shop) -> None:
 
 def test_a_learning_fails_as_it_was_asked_to_and_leaves_nothing(shop: Shop) -> None:
     request = LearningRequest(kind="identity", prompt="a woman [test:failed numbers_not_finite]")
-    job_id = shop.jobs.accept(shop.jobs.draft(TEST, request, FILES), FILES).id
+    job_id = shop.jobs.accept(draft(shop.services, TEST, request, FILES), FILES).id
     assert work(shop)
     failure = shop.jobs.get(TEST, job_id).failure
     assert failure is not None
