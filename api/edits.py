@@ -27,10 +27,12 @@ from s2edit_core.errors import OptionInvalid
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.continuing import continued
+from s2edit_jobs.drafts import draft, refiled
 from s2edit_jobs.errors import ArtifactMissing, AttributeNotFound, IdentityNotFound, ServiceUnavailable
+from s2edit_jobs.files import Upload
 from s2edit_jobs.foresight import Foresight
 from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
-from s2edit_jobs.jobs import Jobs, Upload
+from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.library import Library
 from s2edit_jobs.record import JobKind, JobRecord, JobSpec, JobState, Owner
 from s2edit_jobs.testmode import spoken
@@ -271,7 +273,7 @@ class Asking:
     def _continued(self, request: EditRequest, files: dict[str, Upload]) -> tuple[EditRequest, dict[str, Upload]]:
         if self.form.parent is None:
             return request, files
-        return continued(self.jobs, self.owner, self.form.parent, request, files)
+        return continued(self.services, self.owner, self.form.parent, request, files)
 
     def take_on(self, key: str | None) -> JobRecord:
         request, files = self._read()
@@ -313,10 +315,10 @@ class Asking:
             assert isinstance(spec.request, EditRequest)
             self.vocabulary.check(spoken(self.owner, spec.request), worn)
         kept = check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data, wholly=wholly)
-        return self.jobs.refiled(spec, kept), kept
+        return refiled(spec, kept), kept
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
-        return self.jobs.draft(self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)
+        return draft(self.services, self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)
 
     def _worn(self, request: EditRequest) -> list[tuple[str, str]]:
         """Placeholder and subject of each attribute."""

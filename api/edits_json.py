@@ -19,7 +19,7 @@ from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid
 from s2edit_core.pictures import media_type
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import UploadMismatch, UploadNotFound, UploadUnfinished
-from s2edit_jobs.jobs import Upload
+from s2edit_jobs.files import Upload
 from s2edit_jobs.record import Owner
 from s2edit_jobs.uploads import Uploads
 

@@ -16,7 +16,7 @@ from s2edit_core.containers import Header, read_header
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures import MIN_SIDE, media_type, same_frame
 from s2edit_jobs.decoders import decoders
-from s2edit_jobs.jobs import Upload
+from s2edit_jobs.files import Upload
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.webhooks import check_url
 

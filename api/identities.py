@@ -17,7 +17,7 @@ from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position
 from api.problems import responses
 from api.schemas import Consent, Edit, Identity, moment
 from s2edit_core.errors import OptionInvalid
-from s2edit_jobs import jobs as kept
+from s2edit_jobs import library as kept
 
 router = APIRouter(tags=["identities"], responses=responses(422, 503))
 
@@ -101,9 +101,9 @@ def list_identities(
 
 
 @router.get("/identities/{identity_id}", operation_id="getIdentity", summary="See a learned identity", responses=responses(404))
-def get_identity(identity_id: str, owner: Caller, jobs: JobsDep) -> Identity:
+def get_identity(identity_id: str, owner: Caller, library: LibraryDep) -> Identity:
     """What it was learned with: later edits that name it may leave out photo, mask, source prompt and subject."""
-    return _shown(jobs.identity(owner, identity_id))
+    return _shown(library.identity(owner, identity_id))
 
 
 @router.get(
@@ -112,9 +112,9 @@ def get_identity(identity_id: str, owner: Caller, jobs: JobsDep) -> Identity:
     summary="Get an identity as a file",
     responses=responses(404),
 )
-def export_identity(identity_id: str, owner: Caller, jobs: JobsDep, library: LibraryDep, services: ServicesDep) -> Export:
+def export_identity(identity_id: str, owner: Caller, library: LibraryDep, services: ServicesDep) -> Export:
     """A link to what was learned, as one safetensors file that names its model, prompt and subject. The photo is not in it."""
-    identity, exported = jobs.identity(owner, identity_id), library.exported(owner, identity_id)
+    identity, exported = library.identity(owner, identity_id), library.exported(owner, identity_id)
     expires_s = services.settings.result_url_s
     return Export(
         identity=identity.id,

@@ -13,8 +13,10 @@ from api.concept_schemas import AttributeForm, IdentityForm
 from api.forms import check_pictures, check_webhook, read_both
 from s2edit_core.spec import ConceptKind, LearningRequest
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.drafts import draft
+from s2edit_jobs.files import Upload
 from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
-from s2edit_jobs.jobs import Jobs, Upload
+from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import JobRecord, JobSpec, Owner
 from s2edit_jobs.testmode import spoken
 from s2edit_jobs.vocabulary import Vocabulary
@@ -72,4 +74,4 @@ class Teaching:
         return self._draft(request, kept), kept
 
     def _draft(self, request: LearningRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
-        return self.jobs.draft(self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)
+        return draft(self.services, self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)

@@ -59,12 +59,7 @@ def edit(
     latent. `at_step_end` sees each step and may change where it led.
     Raises `OptionInvalid` for an inversion of tier `direct` where nothing is read, `ValueError` where the arguments do not fit.
     """
-    if not 0 <= first < inversion.steps:
-        raise ValueError(f"first must lie between 0 and {inversion.steps - 1}, a step of the inversion's, not {first}")
-    if start is not None and start.shape != inversion.path.shape[1:]:
-        raise ValueError(f"start must be a latent {tuple(inversion.path.shape[1:])} as those of the path, not {tuple(start.shape)}")
-    if len(target.keys) != len(backbone.layers):
-        raise ValueError(f"the prompt has keys for {len(target.keys)} cross-attention layers, the model has {len(backbone.layers)}")
+    _check_fit(backbone, inversion, target, first, start)
     (guide.options if guide else InjectionOptions()).check_tier(inversion.tier)
     schedule, steps = backbone.schedule, inversion.steps
     z = inversion.path[steps - first] if start is None else start
@@ -87,3 +82,12 @@ def edit(
             z = at_step_end(i - first, t, {"latents": z, "noise_pred": eps})
         yield Progress("editing", i + 1, steps)
     return z
+
+
+def _check_fit(backbone: Backbone, inversion: Inversion, target: KeysValues, first: int, start: Tensor | None) -> None:
+    if not 0 <= first < inversion.steps:
+        raise ValueError(f"first must lie between 0 and {inversion.steps - 1}, a step of the inversion's, not {first}")
+    if start is not None and start.shape != inversion.path.shape[1:]:
+        raise ValueError(f"start must be a latent {tuple(inversion.path.shape[1:])} as those of the path, not {tuple(start.shape)}")
+    if len(target.keys) != len(backbone.layers):
+        raise ValueError(f"the prompt has keys for {len(target.keys)} cross-attention layers, the model has {len(backbone.layers)}")

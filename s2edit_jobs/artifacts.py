@@ -13,6 +13,7 @@ from typing import Protocol
 from s2edit_jobs.record import Owner
 
 _KEY = re.compile(r"[\w-][\w.-]{0,199}(/[\w-][\w.-]{0,199})*", re.ASCII)
+JSON = "application/json"
 MAX_KEY_LENGTH = 1000  # S3 allows 1024 bytes
 
 

@@ -8,13 +8,16 @@ from dataclasses import replace
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.prompts import PLACEHOLDERS
 from s2edit_core.spec import PLACEHOLDER, EditRequest
+from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound, JobNotFound
-from s2edit_jobs.jobs import Jobs, Upload
+from s2edit_jobs.files import Upload
+from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.library import Library
 from s2edit_jobs.record import JobRecord, JobSpec, JobState, Owner
 
 
 def continued(
-    jobs: Jobs, owner: Owner, parent_id: str, request: EditRequest, files: Mapping[str, Upload]
+    services: Services, owner: Owner, parent_id: str, request: EditRequest, files: Mapping[str, Upload]
 ) -> tuple[EditRequest, dict[str, Upload]]:
     """`request` and `files` with the parent's in place of what they leave open: photo, mask, identity, source prompt and subject.
 
@@ -23,6 +26,7 @@ def continued(
     """
     if "image" in files:
         raise _refused("the parent's result is the photo: leave the image out, or the parent", "parent_and_image")
+    jobs = Jobs(services)
     record, spec, result = _parent(jobs, owner, parent_id)
     former = spec.request
     assert isinstance(former, EditRequest)
@@ -30,7 +34,7 @@ def continued(
     described = PLACEHOLDERS.sub(lambda found: found[0] if found[0] == PLACEHOLDER else "", former.prompt)
     continuing = replace(
         request,
-        identity=request.identity or _still_there(jobs, owner, record.identity),
+        identity=request.identity or _still_there(Library(services), owner, record.identity),
         source_prompt=request.source_prompt or " ".join(described.split()),
         subject=request.subject or former.subject,
     )
@@ -49,10 +53,10 @@ def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpe
     return record, spec, _upload(jobs, record.artifacts["result"], "image/png")
 
 
-def _still_there(jobs: Jobs, owner: Owner, identity: str | None) -> str | None:
+def _still_there(library: Library, owner: Owner, identity: str | None) -> str | None:
     """Where it was erased since, the result is a photo to learn from like any other."""
     try:
-        return None if identity is None else jobs.identity(owner, identity).id
+        return None if identity is None else library.identity(owner, identity).id
     except IdentityNotFound:
         return None
 

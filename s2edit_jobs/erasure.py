@@ -16,14 +16,13 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from s2edit_core.plan import digest
-from s2edit_jobs.artifacts import concept_key, inversion_key
+from s2edit_jobs.artifacts import JSON, concept_key, inversion_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound
-from s2edit_jobs.jobs import ERASING, EXPIRING, IDENTITY_ID, JSON, PENDING, Jobs, erasing_key, expiring_key
-from s2edit_jobs.library import CARDS, CONCEPT, INVERSIONS, Library
+from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.library import CARDS, CONCEPT, IDENTITY_ID, INVERSIONS, Library
+from s2edit_jobs.notes import ERASING, EXPIRING, OUTBOX, PENDING, erasing_key, expiring_key, owner_mark
 from s2edit_jobs.record import Owner
-from s2edit_jobs.webhooks import OUTBOX
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +71,7 @@ class Erasure:
         """
         concept = concept_key(owner, identity_id, CONCEPT)
         try:
-            expires_at = self._jobs.identity(owner, identity_id).expires_at
+            expires_at = self._library.identity(owner, identity_id).expires_at
         except IdentityNotFound:
             if not IDENTITY_ID.fullmatch(identity_id) or not self._artifacts.exists(concept):
                 raise
@@ -159,7 +158,7 @@ class Erasure:
             for note in list(self._artifacts.list(folder)):
                 if note.removeprefix(folder) in job_ids:
                     self._artifacts.delete_prefix(note)
-        expiring = f"-{digest(owner.prefix.encode())[:32]}-"
+        expiring = f"-{owner_mark(owner)}-"
         for note in [note for note in self._artifacts.list(EXPIRING) if expiring in note]:
             self._artifacts.delete_prefix(note)
         self._artifacts.delete_prefix(owner.prefix)

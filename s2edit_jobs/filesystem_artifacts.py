@@ -26,7 +26,9 @@ REMEMBERED = 10_000
 TEMPORARY = ".writing"
 """Folder of half-written files; no key begins with a dot."""
 ABANDONED_S = 20.0
-"""Nothing takes as long as this to write: the file's writer is dead. So often it is looked for such files, by whoever lists."""
+"""What takes longer to write is taken for a dead writer's. So often it is looked for such files, by whoever lists."""
+TRIES = 3
+"""Of a writer that lives, and whose file was removed as a dead one's: the disk was slow, or the machine asleep."""
 
 
 class FilesystemArtifactStore:
@@ -45,17 +47,28 @@ class FilesystemArtifactStore:
 
     def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:  # noqa: ARG002  by extension
         target = self._path(key)
-        with _translated(), self._written(data) as source:
-            while True:
-                try:
-                    _place(source, target, only_if_absent=only_if_absent)
-                except FileExistsError:
-                    raise ArtifactExists(key) from None
-                except FileNotFoundError:  # a new folder, or `delete_prefix` has removed the emptied one
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    continue
-                break
+        with _translated():
+            for _ in range(TRIES):
+                with self._written(data) as source:
+                    if self._placed(source, target, only_if_absent=only_if_absent):
+                        return
+        raise ArtifactsUnavailable(f"the data folder cannot be used: it took {TRIES} times more than {ABANDONED_S:.0f} s to write")
+
+    def _placed(self, source: Path, target: Path, *, only_if_absent: bool) -> bool:
+        """Both ways are atomic: a link fails where the name is taken, a rename replaces it. False if `source` was swept up."""
+        place = os.link if only_if_absent else os.replace
+        while True:
+            try:
+                place(source, target)
+            except FileExistsError:
+                raise ArtifactExists(target.relative_to(self.root).as_posix()) from None
+            except FileNotFoundError:
+                if not source.exists():
+                    return False
+                target.parent.mkdir(parents=True, exist_ok=True)  # a new folder, or `delete_prefix` has removed the emptied one
+                continue
             self._sync_folders(target.parent)
+            return True
 
     def get(self, key: str) -> bytes:
         with _translated(key):
@@ -213,14 +226,6 @@ class FilesystemArtifactStore:
             while folder != self.root:
                 folder.rmdir()
                 folder = folder.parent
-
-
-def _place(source: Path, target: Path, *, only_if_absent: bool) -> None:
-    """Both are atomic: a link fails where the name is taken, a rename replaces it."""
-    if only_if_absent:
-        os.link(source, target)
-    else:
-        os.replace(source, target)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,10 +12,10 @@ from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest
 from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ModelUnknown, ServiceUnavailable
-from s2edit_jobs.jobs import Upload, pace_of
+from s2edit_jobs.files import Upload
 from s2edit_jobs.library import CONCEPT
 from s2edit_jobs.model_facts import ModelFacts, facts_of
-from s2edit_jobs.record import JobSpec, Outlook
+from s2edit_jobs.record import JobSpec, Outlook, pace_of
 
 
 @dataclass(frozen=True, slots=True)

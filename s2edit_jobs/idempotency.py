@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from s2edit_core.plan import digest
-from s2edit_jobs.artifacts import ArtifactStore
+from s2edit_jobs.artifacts import JSON, ArtifactStore
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, BeingErased, JobNotFound, KeyReused, RequestInFlight
-from s2edit_jobs.jobs import JSON, Jobs, Upload
+from s2edit_jobs.files import Upload
+from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import JobRecord, JobSpec, Owner
 
 IN_FLIGHT_S = 2.0

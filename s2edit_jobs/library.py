@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Generic, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Generic, TypeVar
 
+import structlog
+
+from s2edit_core.errors import OptionInvalid
 from s2edit_core.plan import digest
-from s2edit_jobs.artifacts import concept_key, edit_key, inversion_key
+from s2edit_jobs.artifacts import JSON, concept_key, edit_key, inversion_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.concept_files import check_identity_file
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, AttributeNotFound, BeingErased, IdentityNotFound, JobNotFound
-from s2edit_jobs.jobs import JSON, Consent, Identity, Jobs, check_consent, check_not_erasing, expiring_key, life_s
+from s2edit_jobs.files import EXTENSIONS
+from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.model_facts import facts_of
-from s2edit_jobs.record import JobRecord, JobSpec, Owner
+from s2edit_jobs.notes import check_not_erasing, expiring_key
+from s2edit_jobs.record import InputFile, JobRecord, JobSpec, Owner
+from s2edit_jobs.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 CONCEPT = "concept.safetensors"
 INVERSION = "inversion.safetensors"
@@ -28,8 +36,40 @@ CARDS = {"c_": "identity.json", "a_": "attribute.json"}
 SAFETENSORS = "application/octet-stream"
 MAX_SEEN = 500
 """Edits that one page of a filtered list looks at: what is rare takes several pages, and no request long."""
+IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
 _ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What was said of the person's consent, and when."""
+
+    statement: str
+    given_at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A learned identity: what a later edit needs to use it without an upload."""
+
+    id: str
+    source_prompt: str | None  # with the placeholder, as resolved when it was learned
+    subject: str | None
+    created_at: float  # seconds since the epoch
+    inputs: Mapping[str, InputFile]  # "image" and "mask"
+    consent: Consent | None = None
+    expires_at: float | None = None  # seconds since the epoch; then it is erased
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Identity:
+        values: dict[str, Any] = json.loads(data)
+        inputs = {name: InputFile(**file) for name, file in values.pop("inputs").items()}
+        consent = values.pop("consent", None)
+        return cls(**values, inputs=inputs, consent=Consent(**consent) if consent else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +101,19 @@ class Exported:
     size_bytes: int
 
 
+def check_consent(settings: Settings, consent: str | None) -> None:
+    """Raises `OptionInvalid` where one is needed and missing."""
+    if settings.require_consent and not (consent or "").strip():
+        raise OptionInvalid(
+            "say in `consent` that the person in the photo agrees to being learned", field="consent", reason="consent_missing"
+        )
+
+
+def life_s(settings: Settings, wished: float | None) -> float | None:
+    """Seconds after which an identity is erased: the fewest that anybody wants; None if nobody does."""
+    return min((life for life in (wished, settings.identity_life_s) if life is not None), default=None)
+
+
 class Library:
     """Every call may raise `ServiceUnavailable`."""
 
@@ -89,8 +142,7 @@ class Library:
         key = concept_key(spec.owner, attribute_id, CARDS["a_"])
         with suppress(ArtifactExists):
             self._jobs.put_for(spec.owner, spec.id, key, data, media_type=JSON, only_if_absent=True)
-            consent = "with consent" if spec.consent else "without consent"
-            self._services.audit.record("attribute.learn", spec.owner, attribute_id, consent)
+            self._services.audit.record("attribute.learn", spec.owner, attribute_id, _on_consent(spec.consent))
 
     def attributes(self, owner: Owner, *, after: str | None, limit: int) -> Page[Attribute]:
         """In the order of their ids."""
@@ -98,9 +150,49 @@ class Library:
 
     # --- identities --------------------------------------------------------------------------------------------
 
+    def identity(self, owner: Owner, concept_id: str) -> Identity:
+        """`IdentityNotFound` if this owner has none of that id."""
+        if not IDENTITY_ID.fullmatch(concept_id):
+            raise IdentityNotFound(concept_id)
+        try:
+            return Identity.from_json(self._artifacts.get(concept_key(owner, concept_id, CARDS["c_"])))
+        except ArtifactMissing:
+            raise IdentityNotFound(concept_id) from None
+
+    def keep_identity(self, spec: JobSpec, concept_id: str, *, source_prompt: str | None, subject: str | None) -> None:
+        """Make the identity usable without an upload: copy photo and mask beside it, then write `identity.json`, once."""
+        key = concept_key(spec.owner, concept_id, CARDS["c_"])
+        if self._artifacts.exists(key):
+            return
+        copies = {name: self._copy(spec, concept_id, name) for name in ("image", "mask")}
+        now = time.time()
+        identity = Identity(
+            id=concept_id,
+            source_prompt=source_prompt,
+            subject=subject,
+            created_at=now,
+            inputs=copies,
+            consent=Consent(spec.consent, spec.created_at) if spec.consent else None,
+            expires_at=None if spec.identity_life_s is None else now + spec.identity_life_s,
+        )
+        if identity.expires_at is not None:
+            note = expiring_key(spec.owner, concept_id, identity.expires_at)
+            self._jobs.put_for(spec.owner, spec.id, note, key.encode(), media_type="text/plain")
+        try:
+            self._jobs.put_for(spec.owner, spec.id, key, identity.to_json(), media_type=JSON, only_if_absent=True)
+            self._services.audit.record("identity.learn", spec.owner, concept_id, _on_consent(spec.consent))
+        except ArtifactExists:
+            log.info("the identity was kept by another job", action="identity_exists", job_id=spec.id)
+
     def identities(self, owner: Owner, *, after: str | None, limit: int) -> Page[Identity]:
         """In the order of their ids."""
-        return self._concepts(owner, "c_", lambda each: self._jobs.identity(owner, each), after=after, limit=limit)
+        return self._concepts(owner, "c_", lambda each: self.identity(owner, each), after=after, limit=limit)
+
+    def _copy(self, spec: JobSpec, concept_id: str, name: str) -> InputFile:
+        file = spec.inputs[name]
+        copy = replace(file, key=concept_key(spec.owner, concept_id, name + EXTENSIONS.get(file.media_type, "")))
+        self._jobs.put_for(spec.owner, spec.id, copy.key, self._artifacts.get(file.key), media_type=file.media_type)
+        return copy
 
     def keep_inversion(self, spec: JobSpec, concept_id: str, inversion_id: str, data: bytes) -> None:
         """The inversion was made with this concept, and goes with it: also if that is being erased at this moment.
@@ -127,7 +219,7 @@ class Library:
 
     def exported(self, owner: Owner, concept_id: str) -> Exported:
         """The file of an identity. Raises `IdentityNotFound`."""
-        self._jobs.identity(owner, concept_id)
+        self.identity(owner, concept_id)
         key = concept_key(owner, concept_id, CONCEPT)
         try:
             data = self._artifacts.get(key)
@@ -164,7 +256,7 @@ class Library:
         try:
             self._artifacts.put(card, identity.to_json(), media_type=JSON, only_if_absent=True)
         except ArtifactExists:
-            identity = self._jobs.identity(owner, identity.id)
+            identity = self.identity(owner, identity.id)
         try:
             check_not_erasing(self._artifacts, owner)
             if not self._artifacts.exists(concept):
@@ -173,9 +265,7 @@ class Library:
             for key in (card, concept, *notes):
                 self._artifacts.delete_prefix(key)
             raise
-        self._services.audit.record(
-            "identity.import", owner, identity.id, "with consent" if identity.consent else "without consent"
-        )
+        self._services.audit.record("identity.import", owner, identity.id, _on_consent(identity.consent))
         return identity
 
     # --- edits -------------------------------------------------------------------------------------------------
@@ -205,3 +295,8 @@ class Library:
             if len(found) == limit and seen < len(left):
                 return Page(tuple(found), name)
         return Page(tuple(found), None)
+
+
+def _on_consent(consent: str | Consent | None) -> str:
+    """What the audit log says of it."""
+    return "with consent" if consent else "without consent"

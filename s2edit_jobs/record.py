@@ -11,15 +11,21 @@ The immutable `JobSpec` (what was accepted) and the one `Outcome` (how it ended)
 from __future__ import annotations
 
 import json
+import re
+import secrets
+import time
+import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from s2edit_core.spec import EditRequest, LearningRequest, Phase
 
 JobKind = Literal["edit", "identity", "attribute"]
 """What a job makes: a picture, or a concept ahead of any."""
+PHASES = get_args(Phase)
+JOB_ID = re.compile(r"e_[0-9a-f]{32}")
 
 
 class JobState(StrEnum):
@@ -233,3 +239,75 @@ class Outlook:
     ahead: int  # jobs that come before it, as the turns stand now
     running: int  # jobs that are worked on now
     seconds: Mapping[str, float]  # measured means of the job's preset, by phase, and "total"
+
+
+def new_job_id(now: float | None = None) -> str:
+    """`e_` and a UUIDv7 in hexadecimal: unguessable, and in the order of their time when sorted.
+
+    The 12 bits after the version are the fraction of the millisecond (RFC 9562 §6.2, method 3), so that jobs of one burst keep
+    their order too.
+    """
+    fractions = int((time.time() if now is None else now) * 1000 * 4096)
+    value = fractions >> 12 << 80 | 0x7 << 76 | (fractions & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
+    return f"e_{uuid.UUID(int=value).hex}"
+
+
+def pace_of(spec: JobSpec) -> str:
+    """Under which name measured seconds are kept: what takes another time is measured apart."""
+    request, mode = spec.request, "test:" if spec.owner.test else ""
+    if not isinstance(request, EditRequest):
+        return f"{mode}{request.kind}:{request.preset}"
+    return f"{mode}{request.preset}" if request.variants == 1 else f"{mode}{request.preset}:x{request.variants}"
+
+
+def first_record(spec: JobSpec) -> JobRecord:
+    """The job as it stands right after it was accepted."""
+    return JobRecord(
+        id=spec.id,
+        owner=spec.owner,
+        state=JobState.QUEUED,
+        sequence=1,
+        created_at=spec.created_at,
+        updated_at=spec.created_at,
+        preset=pace_of(spec),
+        kind=spec.kind,
+        parent=spec.parent,
+        identity=spec.request.identity if isinstance(spec.request, EditRequest) else None,
+        deadline_at=spec.deadline_at,
+        webhook=spec.webhook_url is not None,
+    )
+
+
+def known_again(spec: JobSpec) -> JobRecord:
+    """An unfinished job that the job store had lost. Its sequence goes on above every number that was shown before."""
+    now = time.time()
+    return replace(first_record(spec), sequence=int(now * 1000), updated_at=now)
+
+
+def final_record(spec: JobSpec, outcome: Outcome) -> JobRecord:
+    """The job as it stands after its outcome, as far as the object store tells."""
+    return replace(
+        first_record(spec),
+        state=outcome.state,
+        # Above all that a rebuilt record can have reached until then, also if it changed more often than once a millisecond.
+        sequence=int(outcome.finished_at * 1000) + 1000,
+        updated_at=outcome.finished_at,
+        attempt=outcome.attempt,
+        artifacts=outcome.artifacts,
+        identity=outcome.identity,
+        failure=outcome.failure,
+    )
+
+
+def seconds_left(record: JobRecord, outlook: Outlook) -> float | None:
+    """How long an unfinished job will take from now, by what others of its preset took; None while nothing is known of them."""
+    mean = outlook.seconds
+    if "total" not in mean:
+        return None
+    if record.state is JobState.QUEUED:
+        return mean["total"] * (1 + outlook.ahead / max(1, outlook.running))
+    if record.phase is None:
+        return mean["total"]
+    done = min(1.0, record.step / record.total) if record.total else 0.0
+    later = PHASES[PHASES.index(record.phase) + 1 :]
+    return (1 - done) * mean.get(record.phase, 0.0) + sum(mean.get(phase, 0.0) for phase in later)

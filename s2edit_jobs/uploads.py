@@ -19,10 +19,11 @@ import secrets
 import time
 from dataclasses import asdict, dataclass
 
-from s2edit_jobs.artifacts import ArtifactStore, SignedForm, SignedPut, upload_key
+from s2edit_jobs.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, upload_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactMissing, BeingErased, UploadMismatch, UploadNotFound, UploadUnfinished
-from s2edit_jobs.jobs import EXTENSIONS, JSON, Upload, check_not_erasing
+from s2edit_jobs.files import EXTENSIONS, Upload
+from s2edit_jobs.notes import check_not_erasing
 from s2edit_jobs.record import Owner
 
 SWEEP_AFTER_S = 3600.0

@@ -15,8 +15,6 @@ from urllib.parse import urlsplit
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.record import JobKind, Outcome
 
-OUTBOX = "outbox/"
-"""Prefix of the notes about jobs whose end is still to be told; each holds the key of the job's spec."""
 DELAYS_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds after each try that failed, as the specification proposes: a receiver may be down for more than two days."""
 JITTER = 0.2

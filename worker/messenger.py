@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 import structlog
 from standardwebhooks import Webhook
 
-from s2edit_jobs.artifacts import edit_key
+from s2edit_jobs.artifacts import JSON, edit_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactMissing, JobNotFound, ServiceUnavailable
-from s2edit_jobs.jobs import JSON, Jobs
+from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.notes import OUTBOX
 from s2edit_jobs.record import JobSpec, Outcome
 from s2edit_jobs.testmode import wishes_in
-from s2edit_jobs.webhooks import OUTBOX, delay_s, message, message_id
+from s2edit_jobs.webhooks import delay_s, message, message_id
 from worker import outgoing
 
 log = structlog.get_logger(__name__)

@@ -26,7 +26,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_co
 from s2edit_core.errors import ArtifactMismatch, InvalidInput, OptionInvalid, S2EditError
 from s2edit_core.plan import EditPlan, digest
 from s2edit_core.spec import EditRequest, LearningRequest, Progress
-from s2edit_jobs.artifacts import concept_key, edit_key, inversion_key
+from s2edit_jobs.artifacts import JSON, concept_key, edit_key, inversion_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import (
     ArtifactExists,
@@ -36,7 +36,7 @@ from s2edit_jobs.errors import (
     LeaseLost,
     ServiceUnavailable,
 )
-from s2edit_jobs.jobs import CHECKPOINTS, DEADLINE, JSON, Jobs
+from s2edit_jobs.jobs import CHECKPOINTS, DEADLINE, Jobs
 from s2edit_jobs.library import CONCEPT, INVERSION, SAFETENSORS, Library
 from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome, Spent
 from s2edit_jobs.trace import trace_id
@@ -209,7 +209,7 @@ class _Attempt:
         if request.identity is None:
             return True
         try:
-            return bool(self._jobs.identity(spec.owner, request.identity).inputs)
+            return bool(self._library.identity(spec.owner, request.identity).inputs)
         except IdentityNotFound:
             raise _identity_erased() from None
 
@@ -308,7 +308,7 @@ class _Attempt:
                 placeholder=made.placeholder,
             )
             return
-        self._jobs.keep_identity(spec, made.id, source_prompt=made.source_prompt, subject=made.subject)
+        self._library.keep_identity(spec, made.id, source_prompt=made.source_prompt, subject=made.subject)
 
     def _put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
         lease = self._lease

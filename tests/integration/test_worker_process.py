@@ -17,8 +17,10 @@ import redis
 
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services, build_services
+from s2edit_jobs.drafts import draft
 from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.jobs import Jobs, Upload
+from s2edit_jobs.files import Upload
+from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import JobRecord, JobState, Owner
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
@@ -64,7 +66,7 @@ class House:
         return worker
 
     def accept(self) -> str:
-        return self.jobs.accept(self.jobs.draft(ANN, REQUEST, FILES), FILES).id
+        return self.jobs.accept(draft(self.services, ANN, REQUEST, FILES), FILES).id
 
     def get(self, job_id: str) -> JobRecord:
         return self.jobs.get(ANN, job_id)

@@ -12,7 +12,7 @@ from api.app import create_app
 from s2edit_core.plan import digest
 from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.jobs import Identity
+from s2edit_jobs.library import Identity
 from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.record import InputFile, Owner
 from s2edit_jobs.settings import Settings

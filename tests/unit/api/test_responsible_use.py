@@ -13,8 +13,10 @@ from s2edit_core.errors import PolicyRefused
 from s2edit_jobs.audit import MemoryAudit
 from s2edit_jobs.erasure import Erasure
 from s2edit_jobs.errors import ServiceUnavailable
-from s2edit_jobs.jobs import EXPIRING, Jobs
+from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.library import Library
 from s2edit_jobs.model_facts import tell
+from s2edit_jobs.notes import EXPIRING
 from tests.doubles import FakeEngine
 from tests.unit.api.concept_files import FACTS, concept_file
 from tests.unit.api.conftest import OWNER, Api
@@ -179,7 +181,7 @@ class TestExpiry:
         identity, lasting = learn(api, identity_life_s="100"), api.learned_identity()
         shown = api.client.get(f"/identities/{identity}").json()
         assert shown["expires_at"] > shown["created_at"]
-        created_at = Jobs(api.services).identity(OWNER, identity).created_at
+        created_at = Library(api.services).identity(OWNER, identity).created_at
         assert Erasure(api.services, clock=lambda: created_at + 98).expired() == 0
         assert Erasure(api.services, clock=lambda: created_at + 101).expired() == 1
         assert_problem(api.client.get(f"/identities/{identity}"), 404, "not_found")
@@ -195,12 +197,12 @@ class TestExpiry:
     @pytest.mark.parametrize(("asked", "longest", "life"), [(None, 50.0, 50), ("20", 50.0, 20), ("90", 50.0, 50), ("90", None, 90)])
     def test_the_service_says_how_long_at_most(self, api: Api, asked: str | None, longest: float | None, life: int) -> None:
         api.limit(identity_life_s=longest)
-        identity = Jobs(api.services).identity(OWNER, learn(api, **({"identity_life_s": asked} if asked else {})))
+        identity = Library(api.services).identity(OWNER, learn(api, **({"identity_life_s": asked} if asked else {})))
         assert identity.expires_at is not None
         assert identity.expires_at - identity.created_at == pytest.approx(life)
 
     def test_one_that_is_learned_ahead_has_a_life_too(self, api: Api) -> None:
-        identity = Jobs(api.services).identity(OWNER, api.learned(api.identity(identity_life_s="100")))
+        identity = Library(api.services).identity(OWNER, api.learned(api.identity(identity_life_s="100")))
         assert identity.expires_at == pytest.approx(identity.created_at + 100)
 
     @pytest.mark.parametrize("asked", ["0", "-1", "nan", "soon", "1e12"])

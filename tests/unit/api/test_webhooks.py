@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.webhooks import OUTBOX
+from s2edit_jobs.notes import OUTBOX
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.test_bad_input import assert_problem
 

@@ -11,8 +11,10 @@ from cli.main import app
 from cli.service import Service, free_port
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import build_services
+from s2edit_jobs.drafts import draft
 from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.jobs import Jobs, Upload
+from s2edit_jobs.files import Upload
+from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import Owner
 from s2edit_jobs.settings import Settings
 
@@ -91,7 +93,7 @@ def test_a_rebuild_enters_what_redis_has_lost(tmp_path: Path, monkeypatch: pytes
         services = build_services(Settings())
         jobs = Jobs(services)
         files = {"image": Upload(b"photo", "image/png"), "mask": Upload(b"mask", "image/png")}
-        accepted = jobs.accept(jobs.draft(Owner("app", "ann"), EditRequest(prompt="a woman"), files), files)
+        accepted = jobs.accept(draft(services, Owner("app", "ann"), EditRequest(prompt="a woman"), files), files)
         Redis.from_url(server.url).flushall()
         result = runner.invoke(app, ["rebuild"])
         assert (result.exit_code, result.output) == (0, "1 unfinished edits are in the job store\n")

@@ -18,6 +18,7 @@ from s2edit_core.errors import PolicyRefused
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.audit import FIRST, FileAuditLog, MemoryAudit, NoAudit, StreamAuditLog, first_break, pseudonym
 from s2edit_jobs.bootstrap import build_services
+from s2edit_jobs.drafts import draft
 from s2edit_jobs.erasure import Erasure
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
@@ -194,12 +195,12 @@ def test_everything_that_counts_is_recorded_once() -> None:
     services = replace(shop.services, audit=audit)
     jobs, erasure = Jobs(services), Erasure(services)
     request = EditRequest(prompt="a photo of a woman, canary")
-    spec = jobs.draft(ANN, request, FILES, consent="yes")
+    spec = draft(services, ANN, request, FILES, consent="yes")
     jobs.accept(spec, FILES)
     run_job(spec.id, services, FakeEngine())
     with pytest.raises(PolicyRefused):
-        jobs.draft(ANN, EditRequest(prompt="a photo of a naked woman"), FILES)
-    waiting = jobs.draft(ANN, request, FILES)
+        draft(services, ANN, EditRequest(prompt="a photo of a naked woman"), FILES)
+    waiting = draft(services, ANN, request, FILES)
     jobs.accept(waiting, FILES)
     jobs.cancel(ANN, waiting.id)
     identity = jobs.get(ANN, spec.id).identity or ""

@@ -119,6 +119,40 @@ def test_a_reader_sees_the_old_or_the_new_object_and_nothing_between(case: Case,
     assert list((case.store.root / ".writing").iterdir()) == []
 
 
+def sweep_before(name: str, case: Case, monkeypatch: pytest.MonkeyPatch, *, times: int) -> list[int]:
+    """Let another process sweep what looks abandoned just before `os.<name>`, so many times; answers how many calls there were."""
+    place, calls = getattr(os, name), []
+
+    def placed(source: Path, target: Path) -> None:
+        calls.append(1)
+        assert len(calls) <= 2 * times, "it goes round for ever"
+        if len(calls) <= times:
+            os.utime(source, (NOW - 21, NOW - 21))
+            list(Case(case.store.root).store.list("t/"))
+        place(source, target)
+
+    monkeypatch.setattr(os, name, placed)
+    return calls
+
+
+@pytest.mark.parametrize(("name", "only_if_absent"), [("link", True), ("replace", False)])
+def test_a_slow_writer_whose_file_was_swept_up_writes_it_again(
+    case: Case, monkeypatch: pytest.MonkeyPatch, name: str, only_if_absent: bool
+) -> None:
+    sweep_before(name, case, monkeypatch, times=2)
+    case.store.put(f"{KEY}.new", b"other", media_type="image/png", only_if_absent=only_if_absent)
+    assert case.store.get(f"{KEY}.new") == b"other"
+    assert list((case.store.root / ".writing").iterdir()) == []
+
+
+def test_a_folder_that_is_always_too_slow_is_told_of(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = sweep_before("replace", case, monkeypatch, times=10)
+    with pytest.raises(ArtifactsUnavailable, match="more than 20 s"):
+        case.store.put(KEY, b"other", media_type="image/png")
+    assert len(calls) == filesystem_artifacts.TRIES
+    assert case.store.get(KEY) == b"picture"
+
+
 def test_nobody_else_on_the_machine_can_read_the_objects(case: Case) -> None:
     assert stat.S_IMODE(case.store.root.stat().st_mode) == 0o700
 

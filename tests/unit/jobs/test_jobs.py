@@ -11,6 +11,7 @@ import pytest
 
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.drafts import draft
 from s2edit_jobs.errors import (
     ArtifactsUnavailable,
     IdentityNotFound,
@@ -20,9 +21,11 @@ from s2edit_jobs.errors import (
     StoreUnavailable,
     TooManyEdits,
 )
-from s2edit_jobs.jobs import Jobs, Upload, new_job_id, seconds_left
+from s2edit_jobs.files import Upload
+from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.library import Library
 from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
-from s2edit_jobs.record import JobRecord, JobState, Outcome, Outlook, Owner
+from s2edit_jobs.record import JobRecord, JobState, Outcome, Outlook, Owner, new_job_id, seconds_left
 from s2edit_jobs.settings import Settings
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
@@ -39,7 +42,7 @@ class Parts:
         self.store = MemoryJobStore()
         self.queue = MemoryJobQueue()
         self.services = Services(self.artifacts, self.store, self.queue, Settings(data_dir=Path("/nowhere")))
-        self.jobs = Jobs(self.services)
+        self.jobs, self.library = Jobs(self.services), Library(self.services)
 
     def limit(self, **limits: int) -> None:
         settings = self.services.settings.model_copy(update=limits)
@@ -47,7 +50,7 @@ class Parts:
         self.jobs = Jobs(self.services)
 
     def accept(self, request: EditRequest = REQUEST) -> JobRecord:
-        return self.jobs.accept(self.jobs.draft(ANN, request, FILES), FILES)
+        return self.jobs.accept(draft(self.services, ANN, request, FILES), FILES)
 
 
 @pytest.fixture
@@ -205,9 +208,9 @@ def test_a_rebuild_enters_what_is_unfinished_and_only_that(parts: Parts) -> None
 def test_a_kept_identity_can_be_used_without_an_upload(parts: Parts) -> None:
     record = parts.accept()
     spec = parts.jobs.spec(ANN, record.id)
-    parts.jobs.keep_identity(spec, CONCEPT, source_prompt="a photo of a [I] woman", subject="woman")
+    parts.library.keep_identity(spec, CONCEPT, source_prompt="a photo of a [I] woman", subject="woman")
     parts.artifacts.delete_prefix(f"t/app/u/ann/edits/{record.id}/")
-    later = parts.jobs.draft(ANN, EditRequest(prompt="a [I] woman with a hat", identity=CONCEPT), {})
+    later = draft(parts.services, ANN, EditRequest(prompt="a [I] woman with a hat", identity=CONCEPT), {})
     assert parts.artifacts.get(later.inputs["image"].key) == b"photo"
     assert parts.artifacts.get(later.inputs["mask"].key) == b"mask"
     assert later.inputs["image"].sha256 == spec.inputs["image"].sha256
@@ -216,10 +219,10 @@ def test_a_kept_identity_can_be_used_without_an_upload(parts: Parts) -> None:
 
 def test_what_the_request_says_goes_before_what_the_identity_says(parts: Parts) -> None:
     spec = parts.jobs.spec(ANN, parts.accept().id)
-    parts.jobs.keep_identity(spec, CONCEPT, source_prompt="a photo of a [I] woman", subject="woman")
+    parts.library.keep_identity(spec, CONCEPT, source_prompt="a photo of a [I] woman", subject="woman")
     request = EditRequest(prompt="a girl with a hat", source_prompt="a girl", subject="girl", identity=CONCEPT)
     files = {"image": Upload(b"another photo", "image/jpeg")}
-    later = parts.jobs.draft(ANN, request, files)
+    later = draft(parts.services, ANN, request, files)
     assert later.request == request
     assert later.inputs["image"].key == f"t/app/u/ann/edits/{later.id}/image.jpg"
     assert later.inputs["mask"].key == f"t/app/u/ann/concepts/{CONCEPT}/mask.webp"
@@ -227,23 +230,23 @@ def test_what_the_request_says_goes_before_what_the_identity_says(parts: Parts) 
 
 def test_an_identity_is_written_once(parts: Parts) -> None:
     spec = parts.jobs.spec(ANN, parts.accept().id)
-    parts.jobs.keep_identity(spec, CONCEPT, source_prompt="first", subject="woman")
-    first = parts.jobs.identity(ANN, CONCEPT)
-    parts.jobs.keep_identity(spec, CONCEPT, source_prompt="second", subject="man")
-    assert parts.jobs.identity(ANN, CONCEPT) == first
+    parts.library.keep_identity(spec, CONCEPT, source_prompt="first", subject="woman")
+    first = parts.library.identity(ANN, CONCEPT)
+    parts.library.keep_identity(spec, CONCEPT, source_prompt="second", subject="man")
+    assert parts.library.identity(ANN, CONCEPT) == first
 
 
 @pytest.mark.parametrize("concept_id", [CONCEPT, "c_1", "../identity", ""])
 def test_an_unknown_identity_is_not_found(parts: Parts, concept_id: str) -> None:
     with pytest.raises(IdentityNotFound):
-        parts.jobs.identity(ANN, concept_id)
+        parts.library.identity(ANN, concept_id)
 
 
 def test_an_identity_of_somebody_else_is_not_found(parts: Parts) -> None:
     spec = parts.jobs.spec(ANN, parts.accept().id)
-    parts.jobs.keep_identity(spec, CONCEPT, source_prompt=None, subject=None)
+    parts.library.keep_identity(spec, CONCEPT, source_prompt=None, subject=None)
     with pytest.raises(IdentityNotFound):
-        parts.jobs.draft(BOB, EditRequest(prompt="a woman", identity=CONCEPT), {})
+        draft(parts.services, BOB, EditRequest(prompt="a woman", identity=CONCEPT), {})
 
 
 def test_an_owner_with_too_many_edits_is_refused_and_others_are_not(parts: Parts) -> None:

@@ -16,6 +16,7 @@ from lab.storm_points import POINTS, CrashPoints, Diary, with_crash_points
 from s2edit_core.pictures import decode_mask, decode_photo
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.drafts import draft
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.settings import Settings
@@ -63,7 +64,7 @@ def test_every_point_is_on_the_way_of_a_job(tmp_path: Path, monkeypatch: pytest.
     api = with_crash_points(plain, CrashPoints(tmp_path, diary, "api"))
     worker = with_crash_points(plain, CrashPoints(tmp_path, diary, "worker"))
     jobs = Jobs(api)
-    spec = jobs.draft(ANN, REQUEST, FILES)
+    spec = draft(api, ANN, REQUEST, FILES)
     api.artifacts.put(f"{ANN.prefix}requests/00.json", b"", media_type="application/json")
     jobs.accept(spec, FILES)
     run_job(spec.id, worker, FakeEngine(checkpoint_every=1))

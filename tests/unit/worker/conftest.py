@@ -10,7 +10,9 @@ import pytest
 
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs import Jobs, Upload
+from s2edit_jobs.drafts import draft
+from s2edit_jobs.files import Upload
+from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.record import JobRecord, Outcome, Owner
 from s2edit_jobs.settings import Settings
@@ -43,8 +45,8 @@ class Shop:
     def inputs(self) -> EditInputs:
         return EditInputs(FILES["image"].data, FILES["mask"].data)
 
-    def accept(self, request: EditRequest = REQUEST, files: dict[str, Upload] = FILES, **draft: Any) -> str:
-        return self.jobs.accept(self.jobs.draft(ANN, request, files, **draft), files).id
+    def accept(self, request: EditRequest = REQUEST, files: dict[str, Upload] = FILES, **named: Any) -> str:
+        return self.jobs.accept(draft(self.services, ANN, request, files, **named), files).id
 
     def work(self, engine: FakeEngine | None = None) -> None:
         """Answer the next ring."""
@@ -66,12 +68,3 @@ class Shop:
 @pytest.fixture
 def shop() -> Shop:
     return Shop()
-
-
-def wait_until(condition: object, timeout_s: float = 5.0) -> None:
-    """Let other threads go on until `condition()` holds."""
-    assert callable(condition)
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.002)

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from s2edit_core.spec import EditRequest, LearningRequest
+from s2edit_jobs.drafts import draft
 from s2edit_jobs.erasure import LEFT_S, Erasure
 from s2edit_jobs.errors import ArtifactMissing, AttributeNotFound, BeingErased, IdentityNotFound, JobNotFound, StoreUnavailable
+from s2edit_jobs.files import Upload
 from s2edit_jobs.idempotency import Idempotency, accept_once
-from s2edit_jobs.jobs import Upload, erasing_key
+from s2edit_jobs.notes import erasing_key
 from s2edit_jobs.record import JobState, Owner
 from tests.doubles import FakeEngine
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, Shop
@@ -181,7 +183,7 @@ def test_an_erased_user_has_no_place_in_the_queue(shop: Shop) -> None:
 
 
 def test_a_key_that_came_while_its_user_was_erased_leaves_no_note(shop: Shop) -> None:
-    spec = shop.jobs.draft(ANN, REQUEST, FILES)
+    spec = draft(shop.services, ANN, REQUEST, FILES)
     erasure = Erasure(shop.services)
     with pytest.raises(BeingErased):
         accept_once(
@@ -243,7 +245,7 @@ def test_the_user_comes_back_as_new(shop: Shop) -> None:
 
 
 def test_others_keep_what_they_have(shop: Shop) -> None:
-    spec = shop.jobs.draft(BOB, REQUEST, FILES, webhook_url=WEBHOOK)
+    spec = draft(shop.services, BOB, REQUEST, FILES, webhook_url=WEBHOOK)
     shop.jobs.accept(spec, FILES)
     before = dict(shop.artifacts.objects)
     shop.accept(webhook_url=WEBHOOK)
@@ -269,7 +271,7 @@ def test_only_where_a_worker_is_at_it_the_second_sweep_waits(shop: Shop) -> None
     assert Erasure(shop.services).begin(ANN)[1] == 0
     waits: list[float] = []
     shop.engine.on_step = lambda _: waits.append(Erasure(shop.services).begin(BOB)[1])
-    shop.jobs.accept(shop.jobs.draft(BOB, REQUEST, FILES), FILES)
+    shop.jobs.accept(draft(shop.services, BOB, REQUEST, FILES), FILES)
     shop.work() if len(shop.queue.rings) == 1 else (shop.queue.rings.popleft(), shop.work())
     assert waits[0] == shop.services.settings.lease_s
 

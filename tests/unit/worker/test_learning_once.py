@@ -11,7 +11,7 @@ import pytest
 from s2edit_core.errors import NumbersNotFinite
 from s2edit_core.spec import EditRequest, Progress
 from s2edit_jobs.errors import StoreUnavailable
-from s2edit_jobs.jobs import Upload
+from s2edit_jobs.files import Upload
 from s2edit_jobs.record import JobState
 from tests.doubles import FakeEngine
 from tests.unit.worker.conftest import ANN, REQUEST, Shop

@@ -15,13 +15,16 @@ from standardwebhooks import Webhook
 from api.webhook_docs import WebhookMessage
 from s2edit_core.spec import EditRequest, LearningRequest
 from s2edit_jobs.artifacts import edit_key
+from s2edit_jobs.drafts import draft
 from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.jobs import Jobs
+from s2edit_jobs.notes import OUTBOX
 from s2edit_jobs.record import Owner, twin
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.webhooks import DELAYS_S, JITTER, OUTBOX, delay_s
-from tests.unit.worker.conftest import ANN, FILES, Shop, wait_until
+from s2edit_jobs.webhooks import DELAYS_S, JITTER, delay_s
+from tests.unit.worker.conftest import ANN, FILES, Shop
 from tests.unit.worker.test_runner import down
+from tests.waiting import until
 from worker.messenger import AGAIN_S, LEASE_S, Messenger
 
 KEYS = ["whsec_" + "A" * 32, "whsec_" + "B" * 32]
@@ -86,7 +89,7 @@ def test_a_learning_says_what_it_has_learned(shop: Shop) -> None:
     ]
     jobs = []
     for request in requests:
-        jobs.append(shop.jobs.accept(shop.jobs.draft(ANN, request, FILES, webhook_url=URL), FILES).id)
+        jobs.append(shop.jobs.accept(draft(shop.services, ANN, request, FILES, webhook_url=URL), FILES).id)
         shop.work()
         assert messenger(shop, receiver).deliver_next()
     bodies = [json.loads(body) for _, body, _ in receiver.got]
@@ -210,7 +213,7 @@ def test_the_thread_delivers_and_stops(shop: Shop) -> None:
     shop.work()
     one = messenger(shop, receiver)
     one.start()
-    wait_until(lambda: receiver.got)
+    until(lambda: bool(receiver.got))
     one.stop()
 
 
@@ -218,7 +221,7 @@ def test_the_thread_delivers_and_stops(shop: Shop) -> None:
 def test_a_message_is_sent_twice_by_one_id_where_test_mode_was_asked_to(shop: Shop, owner: Owner, times: int) -> None:
     receiver = Receiver(204)
     request = EditRequest(prompt="a woman [test:webhook_twice]")
-    job_id = shop.jobs.accept(shop.jobs.draft(owner, request, FILES, webhook_url=URL), FILES).id
+    job_id = shop.jobs.accept(draft(shop.services, owner, request, FILES, webhook_url=URL), FILES).id
     shop.jobs.cancel(owner, job_id)
     for _ in range(3):
         while messenger(shop, receiver).deliver_next():

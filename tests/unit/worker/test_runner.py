@@ -14,9 +14,11 @@ from s2edit_core.errors import NumbersNotFinite
 from s2edit_core.plan import EditPlan
 from s2edit_core.spec import EditRequest, Progress
 from s2edit_jobs.errors import ArtifactsUnavailable, StoreUnavailable
+from s2edit_jobs.library import Library
 from s2edit_jobs.record import JobState, Spent
 from tests.doubles import FakeEngine
-from tests.unit.worker.conftest import ANN, REQUEST, Shop, wait_until
+from tests.unit.worker.conftest import ANN, REQUEST, Shop
+from tests.waiting import until
 from worker.engine import EditInputs
 from worker.runner import run_job
 
@@ -96,8 +98,8 @@ def test_an_identity_serves_an_edit_without_an_upload(shop: Shop) -> None:
     shop.work()
     identity = shop.get(first).identity
     assert identity is not None
-    assert shop.jobs.identity(ANN, identity).subject == "woman"
-    assert shop.jobs.identity(ANN, identity).source_prompt == "a photo of a [I] woman"
+    assert Library(shop.services).identity(ANN, identity).subject == "woman"
+    assert Library(shop.services).identity(ANN, identity).source_prompt == "a photo of a [I] woman"
     later = shop.accept(EditRequest(prompt="a [I] woman, smiling", identity=identity), {})
     shop.work()
     assert shop.get(later).state is JobState.SUCCEEDED
@@ -211,11 +213,11 @@ def test_a_job_that_kills_its_workers_is_parked(shop: Shop) -> None:
 def test_a_running_job_is_canceled_within_a_step(shop: Shop) -> None:
     def cancel() -> None:
         shop.jobs.cancel(ANN, job_id)
-        wait_until(lambda: shop.store.get(ANN, job_id).cancel_requested)
+        until(lambda: shop.store.get(ANN, job_id).cancel_requested)
         beats = shop.store.renew
         seen: list[bool] = []
         shop.store.renew = lambda lease: (beats(lease), seen.append(True))[0]  # type: ignore[method-assign]
-        wait_until(lambda: len(seen) >= 2)
+        until(lambda: len(seen) >= 2)
 
     shop.engine.on_step = at("inverting", 2, cancel)
     job_id = shop.accept()

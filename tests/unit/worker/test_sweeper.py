@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from s2edit_jobs.drafts import draft
 from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.idempotency import Idempotency, sweep_notes
 from s2edit_jobs.record import JobState
 from s2edit_jobs.uploads import SWEEP_AFTER_S, Uploads
-from tests.unit.worker.conftest import ANN, FILES, REQUEST, Shop, wait_until
+from tests.unit.worker.conftest import ANN, FILES, REQUEST, Shop
+from tests.waiting import until
 from worker import sweeper
 from worker.sweeper import SWEEP_S, Sweeper, sweep
 
@@ -21,7 +23,7 @@ NOW = time.time()
 
 def keyed(shop: Shop, key: str, *, age_s: float) -> str:
     """An edit that was asked for with `key`, so long ago."""
-    spec = shop.jobs.draft(ANN, REQUEST, FILES, created_at=time.time() - age_s)
+    spec = draft(shop.services, ANN, REQUEST, FILES, created_at=time.time() - age_s)
     Idempotency(shop.jobs, ANN, key, "digest").begin(spec)
     return shop.jobs.accept(spec, FILES).id
 
@@ -93,7 +95,7 @@ def test_a_sweeper_goes_on_after_a_round_that_failed(shop: Shop, monkeypatch: py
     monkeypatch.setattr(sweeper, "sweep", failing)
     one = Sweeper(shop.services, look_s=0.01)
     one.start()
-    wait_until(lambda: len(rounds) >= 3)
+    until(lambda: len(rounds) >= 3)
     one.stop()
     time.sleep(0.05)
     done = len(rounds)

@@ -18,13 +18,17 @@ from s2edit_core.pictures import decode_mask, grown, inside_of
 from s2edit_core.spec import EditRequest, LearningRequest
 from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.concept_files import check_identity_file
-from s2edit_jobs.jobs import DEADLINE, Upload
+from s2edit_jobs.drafts import draft
+from s2edit_jobs.files import Upload
+from s2edit_jobs.jobs import DEADLINE
+from s2edit_jobs.library import Library
 from s2edit_jobs.model_facts import of_test_mode
 from s2edit_jobs.record import JobState, Owner, Spent, twin
 from s2edit_jobs.testmode import FAILURES
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
-from tests.unit.worker.conftest import ANN, Shop, wait_until
+from tests.unit.worker.conftest import ANN, Shop
+from tests.waiting import until
 from worker.engine import Edited, EditInputs, Made
 from worker.runner import PARKED, run_job, work_on
 from worker.testmode_engine import ModelessEngine
@@ -37,9 +41,9 @@ FILES = {"image": Upload(INPUTS.image, "image/png"), "mask": Upload(INPUTS.mask,
 ENGINE = ModelessEngine(FakeEngine.facts)
 
 
-def accept(shop: Shop, words: str = "", owner: Owner = TEST, **draft: Any) -> str:
+def accept(shop: Shop, words: str = "", owner: Owner = TEST, **named: Any) -> str:
     request = EditRequest(prompt=f"{PROMPT} {words}".strip())
-    return shop.jobs.accept(shop.jobs.draft(owner, request, FILES, **draft), FILES).id
+    return shop.jobs.accept(draft(shop.services, owner, request, FILES, **named), FILES).id
 
 
 def work(shop: Shop, engine: ModelessEngine = ENGINE) -> bool:
@@ -137,12 +141,12 @@ class TestConcept:
 
     def test_an_attribute_is_worn(self, shop: Shop) -> None:
         hat = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
-        job_id = shop.jobs.accept(shop.jobs.draft(TEST, hat, FILES), FILES).id
+        job_id = shop.jobs.accept(draft(shop.services, TEST, hat, FILES), FILES).id
         assert work(shop)
         attribute = shop.jobs.get(TEST, job_id).identity
         assert attribute is not None
         worn = EditRequest(prompt="a woman with [A] hat", attributes=(attribute,))
-        edit_id = shop.jobs.accept(shop.jobs.draft(TEST, worn, FILES), FILES).id
+        edit_id = shop.jobs.accept(draft(shop.services, TEST, worn, FILES), FILES).id
         assert work(shop)
         report = report_of(shop, edit_id)
         assert report["attributes"]["[A]"]["subject"] == "hat"
@@ -157,7 +161,7 @@ def test_a_job_of_test_mode_is_done_and_published_like_any_other(shop: Shop) -> 
     assert (record.state, record.attempt) == (JobState.SUCCEEDED, 1)
     assert shop.artifacts.get(record.artifacts["result"]) == edited()[0].image_png
     assert report_of(shop, job_id)["test"] is True
-    assert shop.jobs.identity(TEST, record.identity or "").subject == "woman"
+    assert Library(shop.services).identity(TEST, record.identity or "").subject == "woman"
     assert shop.artifacts.exists(concept_key(TEST, record.identity or "", "concept.safetensors"))
     assert shop.store.spent(TEST.tenant) == shop.store.spent(ANN.tenant) == Spent()
     assert shop.store.prospect(ANN, "balanced").seconds == {}
@@ -199,7 +203,7 @@ def test_its_deadline_passes_as_it_was_asked_to(shop: Shop) -> None:
 
 def test_a_learning_fails_as_it_was_asked_to_and_leaves_nothing(shop: Shop) -> None:
     request = LearningRequest(kind="identity", prompt="a woman [test:failed numbers_not_finite]")
-    job_id = shop.jobs.accept(shop.jobs.draft(TEST, request, FILES), FILES).id
+    job_id = shop.jobs.accept(draft(shop.services, TEST, request, FILES), FILES).id
     assert work(shop)
     failure = shop.jobs.get(TEST, job_id).failure
     assert failure is not None
@@ -224,10 +228,10 @@ def lane(shop: Shop) -> Iterator[Lane]:
 def test_a_slow_one_shows_how_far_it_is_and_can_be_canceled(shop: Shop, lane: Lane) -> None:
     job_id = accept(shop, "[test:slow 60]")
     assert lane.take_next()
-    wait_until(lambda: shop.jobs.get(TEST, job_id).phase == "editing")
+    until(lambda: shop.jobs.get(TEST, job_id).phase == "editing")
     assert shop.jobs.get(TEST, job_id).total == 600
     shop.jobs.cancel(TEST, job_id)
-    wait_until(lambda: shop.jobs.get(TEST, job_id).state is JobState.CANCELED)
+    until(lambda: shop.jobs.get(TEST, job_id).state is JobState.CANCELED)
 
 
 def test_a_slow_one_takes_the_time_that_was_asked_for(shop: Shop) -> None:
@@ -241,7 +245,7 @@ def test_slow_ones_hold_up_neither_each_other_nor_the_live(shop: Shop, lane: Lan
     slow = [accept(shop, f"[test:slow 60] {i}") for i in range(AT_ONCE - 1)]
     quick, live = accept(shop), accept(shop, owner=ANN)
     lane.start()
-    wait_until(lambda: shop.jobs.get(TEST, quick).state.over, timeout_s=20)
+    until(lambda: shop.jobs.get(TEST, quick).state.over, timeout_s=20)
     run_job(live, shop.services, shop.engine)
     assert shop.jobs.get(ANN, live).state is JobState.SUCCEEDED
     assert {shop.jobs.get(TEST, job_id).state for job_id in slow} == {JobState.RUNNING}
@@ -250,9 +254,9 @@ def test_slow_ones_hold_up_neither_each_other_nor_the_live(shop: Shop, lane: Lan
 def test_a_worker_that_ends_gives_its_jobs_back_uncounted(shop: Shop, lane: Lane) -> None:
     job_id = accept(shop, "[test:slow 60]")
     assert lane.take_next()
-    wait_until(lambda: shop.jobs.get(TEST, job_id).phase == "editing")
+    until(lambda: shop.jobs.get(TEST, job_id).phase == "editing")
     shop.stop.set()
-    wait_until(lambda: shop.jobs.get(TEST, job_id).state is JobState.QUEUED)
+    until(lambda: shop.jobs.get(TEST, job_id).state is JobState.QUEUED)
     assert shop.jobs.get(TEST, job_id).attempt == 0
 
 
@@ -262,7 +266,7 @@ def test_a_ring_wakes_it(shop: Shop) -> None:
     try:
         job_id = accept(shop)
         lane.ring()
-        wait_until(lambda: shop.jobs.get(TEST, job_id).state.over)
+        until(lambda: shop.jobs.get(TEST, job_id).state.over)
     finally:
         shop.stop.set()
         lane.ring()
@@ -280,5 +284,5 @@ def test_what_it_can_not_claim_now_it_claims_later(shop: Shop, lane: Lane, monke
     monkeypatch.setattr(shop.store, "claim", down)
     job_id = accept(shop)
     lane.start()
-    wait_until(lambda: shop.jobs.get(TEST, job_id).state.over)
+    until(lambda: shop.jobs.get(TEST, job_id).state.over)
     assert refused.is_set()

@@ -12,7 +12,7 @@ from s2edit_core.spec import EditRequest, Progress
 from s2edit_jobs import trace
 from s2edit_jobs.celery_queue import TASK
 from s2edit_jobs.errors import StoreUnavailable
-from s2edit_jobs.jobs import Upload
+from s2edit_jobs.files import Upload
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
 from tests.logged import Logged, logging_to_memory

@@ -1,0 +1,46 @@
+"""Files that come with a request, whichever way they have come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from s2edit_core.metadata import without_metadata
+from s2edit_core.plan import digest
+
+EXTENSIONS: Mapping[str, str] = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/avif": ".avif",
+    "image/heic": ".heic",
+}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that came with a request, or that stands in for one.
+
+    `sent_sha256` is the digest of what the app has sent, where `data` is that without its metadata. `own`: from what this service
+    has made or taken on before, so there is nothing to take off.
+    """
+
+    data: bytes
+    media_type: str
+    sent_sha256: str | None = None
+    own: bool = False
+
+    @cached_property
+    def sha256(self) -> str:
+        return digest(self.data)
+
+    @property
+    def as_sent(self) -> str:
+        """What tells two requests apart."""
+        return self.sent_sha256 or self.sha256
+
+    def without_metadata(self, orientation: int, field: str) -> Upload:
+        """As it may be kept; itself where it has none. Raises `ImageInvalid`."""
+        bare = self.data if self.own else without_metadata(self.data, orientation, field)
+        return self if bare is self.data else Upload(bare, self.media_type, self.as_sent)
