@@ -83,7 +83,7 @@ def mark(picture: Image.Image) -> Image.Image:
     for strip, bits in _strips(pixels):
         left, values, right = np.linalg.svd(_blocks(strip))
         largest = values[:, 0]
-        move = (largest // STEP + 0.25 + 0.5 * _payload()[bits]) * STEP - largest
+        move = (largest // STEP + 0.25 + _payload()[bits] * np.float32(0.5)) * STEP - largest
         _add(strip, move[:, None, None] * left[:, :, :1] * right[:, :1, :])
     return Image.fromarray(pixels)
 
