@@ -16,6 +16,9 @@ from cli.doctor import examine, examine_model
 from cli.service import WORKER_APP, Address, Service, StartFailed, parts
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
+from s2edit_core import watermark as mark
+from s2edit_core.errors import ImageInvalid
+from s2edit_core.pictures import decode_photo
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.errors import ServiceUnavailable
@@ -154,6 +157,24 @@ def edit(
     except ServiceError as error:
         _fail(str(error))
     console.print(f"{output}  (identity {view['identity']}: later edits of this person may name it)", soft_wrap=True)
+
+
+@app.command()
+def watermark(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A picture.")]) -> None:
+    """Say whether a picture carries the watermark of results. Ends with 0 if it does, with 1 if not, with 2 if it can't be read."""
+    try:
+        picture = decode_photo(file.read_bytes())
+    except (ImageInvalid, OSError) as error:
+        errors.print(f"s2edit: {file}: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    if not mark.fits(picture.size):
+        console.print(f"not marked: {mark.told(picture.size)['reason']}", soft_wrap=True)
+        raise typer.Exit(1)
+    reading = mark.read(picture)
+    bits = f"{reading.right} of {mark.BITS} bits are right, {mark.BITS - mark.WRONG} are needed"
+    verdict = "marked" if reading.found else "not marked"
+    console.print(f"{verdict}: {bits}; chance of so many by luck: {reading.chance:.2g}", soft_wrap=True)
+    raise typer.Exit(0 if reading.found else 1)
 
 
 @app.command()

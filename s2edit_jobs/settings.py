@@ -139,6 +139,11 @@ class Settings(BaseSettings):
     provenance_timestamp_url: str | None = Field(
         default=None, description="RFC 3161 server that says when a result was signed. Empty: results carry no such stamp"
     )
+    watermark: bool = Field(
+        default=False,
+        description="Put an invisible watermark, which `s2edit watermark` finds, into every result of 256×256 pixels or more. It "
+        "covers the whole picture, so colours change a little outside the edit mask too",
+    )
     receipt_key: SecretStr | None = Field(
         default=None,
         description="Private key that signs receipts of erasures: EC P-256 in PEM. Empty: one is made and kept in the data folder",

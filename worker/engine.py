@@ -35,6 +35,7 @@ class Edited:
     image_png: bytes
     report: dict[str, Any] = field(default_factory=dict)  # JSON values
     variants: tuple[bytes, ...] = ()  # further pictures, if the request asked for them
+    watermarked: bool = False  # whether the pictures carry the mark of `s2edit_core.watermark`
 
 
 @dataclass(frozen=True, slots=True)

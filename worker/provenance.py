@@ -1,7 +1,8 @@
 """Content credentials (C2PA) in every result: that it was edited by a model, and from which photo. Its pixels are not touched.
 
-The manifest says `opened` (the photo, as parent ingredient) and `edited` with the digital source type of a composite with trained
-algorithmic media. It holds no prompt, no thumbnail, and nothing that tells whose photo it is.
+The manifest says `opened` (the photo, as parent ingredient), `edited` with the digital source type of a composite with trained
+algorithmic media and, where the result carries a watermark, `watermarked.unbound`: one that leads to no manifest. It holds no
+prompt, no thumbnail, and nothing that tells whose photo it is.
 """
 
 from __future__ import annotations
@@ -59,21 +60,21 @@ class Credentials:
             raise NotConfigured(f"the results can't be signed with S2EDIT_PROVENANCE_CERTIFICATE and its key: {error}") from error
         return credentials
 
-    def sign(self, result: bytes, photo: bytes) -> bytes:
+    def sign(self, result: bytes, photo: bytes, *, watermarked: bool = False) -> bytes:
         """The PNG or WebP `result`, with its manifest; `photo` is what it was made from. Raises `c2pa.C2paError`."""
         try:
-            return self._sign(result, photo)
+            return self._sign(result, photo, watermarked)
         except c2pa.C2paError as error:
             log.info("the photo's pixels are the ingredient, its file can't be", action="photo_encoded", error=type(error).__name__)
-            return self._sign(result, encode_png(decode_photo(photo)))
+            return self._sign(result, encode_png(decode_photo(photo)), watermarked)
 
-    def _sign(self, result: bytes, photo: bytes) -> bytes:
+    def _sign(self, result: bytes, photo: bytes, watermarked: bool) -> bytes:
         signed, kind = io.BytesIO(), media_type(result)
         info = c2pa.C2paSignerInfo(b"es256", self.certificates, self.private_key, (self.timestamp_url or "").encode() or None)
         with (
             c2pa.Context.from_dict(SETTINGS) as context,
             c2pa.Signer.from_info(info) as signer,
-            c2pa.Builder(_manifest(kind), context) as builder,
+            c2pa.Builder(_manifest(kind, watermarked), context) as builder,
         ):
             builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
             parent = {"title": "photo", "relationship": "parentOf"}
@@ -82,14 +83,15 @@ class Credentials:
         return signed.getvalue()
 
 
-def _manifest(kind: str) -> dict[str, Any]:
+def _manifest(kind: str, watermarked: bool) -> dict[str, Any]:
     us = {"name": "s2edit", "version": version("s2edit")}
     edited = {"action": "c2pa.edited", "digitalSourceType": SOURCE_TYPE, "softwareAgent": us}
+    actions = [edited, {"action": "c2pa.watermarked.unbound", "softwareAgent": us}] if watermarked else [edited]
     return {
         "claim_generator_info": [us],
         "title": "edit",
         "format": kind,
-        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [edited]}}],
+        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": actions}}],
     }
 
 
@@ -140,6 +142,7 @@ class SigningEngine:
     ) -> Generator[Progress | Made, None, Edited]:
         steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
-        signed, *variants = (self._credentials.sign(picture, inputs.image) for picture in (edited.image_png, *edited.variants))
+        made = (edited.image_png, *edited.variants)
+        signed, *variants = (self._credentials.sign(one, inputs.image, watermarked=edited.watermarked) for one in made)
         told = {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": self._credentials.trusted}
         return replace(edited, image_png=signed, variants=tuple(variants), report={**edited.report, "provenance": told})

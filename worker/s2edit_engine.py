@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from s2edit_core import report
+from s2edit_core import report, watermark
 from s2edit_core.canvas import Canvas, to_image
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import tokenize
@@ -47,11 +47,15 @@ class _Run:
 
 
 class S2EditEngine:
-    """One model, loaded once. Not for use from several threads at a time."""
+    """One model, loaded once. With `watermark` every result carries one, also outside the edit mask, if it is large enough.
 
-    def __init__(self, model: str, device: str = "auto") -> None:
+    Not for use from several threads at a time.
+    """
+
+    def __init__(self, model: str, device: str = "auto", *, watermark: bool = False) -> None:
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.model = model
+        self.watermark = watermark
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
         self._planned: tuple[EditRequest, EditInputs, _Run] | None = None  # until it is edited, so that nothing is decoded twice
 
@@ -159,9 +163,12 @@ class S2EditEngine:
         yield Progress("finishing", 0, 1)
         started = time.perf_counter()
         made, measures = [], []
+        watermarked = self.watermark and watermark.fits(run.canvas.photo.size)
         for latent in latents:
             raw = self.pipeline.backbone.decode_latent(latent)
             result = run.canvas.paste(raw)
+            if watermarked:
+                result = watermark.mark(result)
             made.append(encode_png(result))
             measures.append(report.measures(run.canvas, to_image(raw), result))
         options = {"masked": run.preset.learning.masked, "attributes": run.attributes}
@@ -169,7 +176,9 @@ class S2EditEngine:
         run.seconds["finishing"] = time.perf_counter() - started
         facts = self._facts(run, inputs, learned, inverted) | measures[0] | {"variants": measures[1:]}
         facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
-        return Edited(made[0], facts, tuple(made[1:]))
+        if self.watermark:
+            facts["watermark"] = watermark.told(run.canvas.photo.size)
+        return Edited(made[0], facts, tuple(made[1:]), watermarked)
 
     def _draws(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
         """The edit, and as many variants as are wanted; their steps count as one phase."""

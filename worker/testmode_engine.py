@@ -216,6 +216,7 @@ class ModelessEngine:
             "attributes": run.worn,
             "leakage": dict.fromkeys((PLACEHOLDER, *run.worn), 0.0),
             "provenance": None,
+            "watermark": None,
         }
 
     def _common(self, seconds: dict[str, float], files: dict[str, bytes]) -> dict[str, Any]:

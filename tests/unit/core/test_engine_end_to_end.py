@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from lab.portraits import person_mask, render, sample_person
-from s2edit_core import spec
+from s2edit_core import spec, watermark
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept
 from s2edit_core.editing import varied
@@ -390,6 +390,40 @@ def test_a_signed_result_has_the_uploads_pixels_outside_the_edit_mask(engine: S2
     assert not np.array_equal(signed.pixels(), np.asarray(photo()))
 
 
+def test_a_watermark_is_in_the_whole_picture_and_in_the_figures(engine: S2EditEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    tall = [Image.new(of().mode, (SIZE[0], 256)) for of in (photo, mask_of)]
+    for canvas, part in zip(tall, (photo(), mask_of()), strict=True):
+        canvas.paste(part, (0, 64))
+    inputs = EditInputs(*map(encode_png, tall))
+    plain = Run(engine, inputs=inputs)
+    monkeypatch.setattr(engine, "watermark", True)
+    marked = Run(engine, inputs=inputs, **plain.saved())
+    assert marked.edited.image_png == encode_png(watermark.mark(Image.fromarray(plain.pixels())))
+    assert watermark.read(Image.fromarray(marked.pixels())).found
+    assert (plain.edited.watermarked, marked.edited.watermarked) == (False, True)
+    assert "watermark" not in plain.edited.report
+    assert marked.edited.report["watermark"] == watermark.told(tall[0].size)
+
+    outside = np.asarray(engine._begin(REQUEST, inputs).canvas.edit_mask) < 128
+    moved = np.abs(marked.pixels().astype(int) - np.asarray(tall[0]).astype(int))[outside]
+    told = marked.edited.report["outside_edit_mask"]
+    assert told["max_level_difference"] == moved.max() > 0
+    assert told["psnr_db"] == pytest.approx(10 * np.log10(255**2 / np.square(moved).mean()), abs=0.001)
+    assert plain.edited.report["outside_edit_mask"]["max_level_difference"] == 0
+
+
+def test_a_picture_too_small_for_the_watermark_goes_without(
+    engine: S2EditEngine, cold: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "watermark", True)
+    run = Run(engine, **cold.saved())
+    assert run.edited.image_png == cold.edited.image_png
+    assert not run.edited.watermarked
+    assert run.edited.report["watermark"]["scheme"] is None
+    assert "too small" in run.edited.report["watermark"]["reason"]
+    assert run.edited.report["outside_edit_mask"]["max_level_difference"] == 0
+
+
 # --- what is learned ahead -------------------------------------------------------------------------------------
 
 HAT = LearningRequest(kind="attribute", prompt="a woman with [A] hat", preset="instant")
@@ -542,10 +576,11 @@ def test_a_variation_starts_from_the_noise_alone(engine: S2EditEngine, backbone:
 
 
 def test_test_mode_reports_what_an_edit_reports(engine: S2EditEngine, cold: Run) -> None:
-    """So that an app may be tested against it; and that it is test mode, and that it carries no content credentials."""
+    """So that an app may be tested against it; and that it is test mode, and that it carries no content credentials and no mark."""
     modeless = Run(ModelessEngine(engine.facts)).edited.report
     report = cold.edited.report
-    assert modeless.keys() - report.keys() == {"test", "provenance"}
+    assert modeless.keys() - report.keys() == {"test", "provenance", "watermark"}
+    assert modeless["provenance"] is modeless["watermark"] is None
     assert report.keys() <= modeless.keys()
     for part in ("concept", "seconds", "inputs", "model", "versions", "outside_edit_mask", "leakage", "inversion"):
         assert modeless[part].keys() == report[part].keys(), part

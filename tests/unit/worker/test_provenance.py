@@ -39,6 +39,11 @@ def read(data: bytes, media_type: str = "image/png") -> tuple[str, dict[str, Any
         return str(reader.get_validation_state()), reader.get_active_manifest()
 
 
+def actions_of(manifest: dict[str, Any]) -> list[str]:
+    (actions,) = [one["data"]["actions"] for one in manifest["assertions"] if one["label"].startswith("c2pa.actions")]
+    return [action["action"] for action in actions]
+
+
 def pixels(data: bytes) -> Any:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
@@ -61,6 +66,12 @@ def test_a_result_says_that_it_was_edited_by_a_model_and_from_which_photo(creden
     (parent,) = manifest["ingredients"]
     assert (parent["relationship"], parent["format"]) == ("parentOf", "image/jpeg")
     assert actions[0]["parameters"]["ingredients"], "it names the photo that was opened"
+
+
+def test_it_tells_of_a_watermark(credentials: Credentials) -> None:
+    state, manifest = read(credentials.sign(pictures.photo(), pictures.photo(), watermarked=True))
+    assert state == "Valid"
+    assert actions_of(manifest) == ["c2pa.opened", "c2pa.edited", "c2pa.watermarked.unbound"]
 
 
 @pytest.mark.parametrize(("format", "lossless"), [("PNG", {}), ("WEBP", {"lossless": True})])
@@ -197,6 +208,17 @@ class TestEngine:
         _, edited = self.run(SigningEngine(Twice(), credentials))
         assert [read(png)[0] for png in (edited.image_png, *edited.variants)] == ["Valid"] * 3
 
+    @pytest.mark.parametrize("watermarked", [True, False])
+    def test_it_tells_of_the_watermark_that_the_engine_put_in(self, credentials: Credentials, watermarked: bool) -> None:
+        class Marking(PictureEngine):
+            def edit(self, request: EditRequest, inputs: EditInputs, **given: Any) -> Generator[Progress | Made, None, Edited]:
+                edited = yield from super().edit(request, inputs, **given)
+                return replace(edited, variants=(pictures.photo(),), watermarked=watermarked)
+
+        _, edited = self.run(SigningEngine(Marking(), credentials))
+        for picture in (edited.image_png, *edited.variants):
+            assert ("c2pa.watermarked.unbound" in actions_of(read(picture)[1])) == watermarked
+
     def test_what_is_learned_is_the_engines_own(self, credentials: Credentials) -> None:
         engine, inputs = PictureEngine(), EditInputs(b"photo", b"mask")
         signing = SigningEngine(engine, credentials)
@@ -219,8 +241,20 @@ class TestEngine:
         import worker.s2edit_engine as real
 
         monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:9")
-        monkeypatch.setattr(real, "S2EditEngine", lambda *_: PictureEngine())
+        monkeypatch.setattr(real, "S2EditEngine", lambda *_, **__: PictureEngine())
         from worker.app import load_engine
 
         engine = load_engine(Settings(data_dir=tmp_path, provenance=on))
         assert isinstance(engine, SigningEngine if on else PictureEngine)
+
+    @pytest.mark.parametrize("on", [True, False])
+    def test_the_worker_puts_a_watermark_in_if_told_to(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: bool) -> None:
+        import worker.s2edit_engine as real
+
+        given: dict[str, bool] = {}
+        monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:9")
+        monkeypatch.setattr(real, "S2EditEngine", lambda *_, **options: given.update(options) or PictureEngine())
+        from worker.app import load_engine
+
+        load_engine(Settings(data_dir=tmp_path, watermark=on) if on else Settings(data_dir=tmp_path))
+        assert given == {"watermark": on}
