@@ -66,12 +66,3 @@ class Shop:
 @pytest.fixture
 def shop() -> Shop:
     return Shop()
-
-
-def wait_until(condition: object, timeout_s: float = 5.0) -> None:
-    """Let other threads go on until `condition()` holds."""
-    assert callable(condition)
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.002)

@@ -20,8 +20,9 @@ from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import Owner, twin
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.webhooks import DELAYS_S, JITTER, OUTBOX, delay_s
-from tests.unit.worker.conftest import ANN, FILES, Shop, wait_until
+from tests.unit.worker.conftest import ANN, FILES, Shop
 from tests.unit.worker.test_runner import down
+from tests.waiting import until
 from worker.messenger import AGAIN_S, LEASE_S, Messenger
 
 KEYS = ["whsec_" + "A" * 32, "whsec_" + "B" * 32]
@@ -210,7 +211,7 @@ def test_the_thread_delivers_and_stops(shop: Shop) -> None:
     shop.work()
     one = messenger(shop, receiver)
     one.start()
-    wait_until(lambda: receiver.got)
+    until(lambda: receiver.got)
     one.stop()
 
 

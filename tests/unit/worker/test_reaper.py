@@ -9,7 +9,8 @@ import pytest
 from s2edit_jobs.errors import StoreUnavailable
 from s2edit_jobs.record import JobRecord, JobState, Outcome
 from s2edit_jobs.store import PAGE
-from tests.unit.worker.conftest import ANN, Shop, wait_until
+from tests.unit.worker.conftest import ANN, Shop
+from tests.waiting import until
 from worker.reaper import Reaper, reap
 
 
@@ -138,7 +139,7 @@ def test_a_reaper_goes_on_after_a_round_that_failed(shop: Shop, monkeypatch: pyt
     shop.queue.rings.clear()
     reaper = Reaper(shop.services, interval_s=0.01)
     reaper.start()
-    wait_until(lambda: list(shop.queue.rings) == [job_id])
+    until(lambda: list(shop.queue.rings) == [job_id])
     reaper.stop()
     time.sleep(0.05)
     done = len(rounds)

@@ -11,7 +11,8 @@ from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.idempotency import Idempotency, sweep_notes
 from s2edit_jobs.record import JobState
 from s2edit_jobs.uploads import SWEEP_AFTER_S, Uploads
-from tests.unit.worker.conftest import ANN, FILES, REQUEST, Shop, wait_until
+from tests.unit.worker.conftest import ANN, FILES, REQUEST, Shop
+from tests.waiting import until
 from worker import sweeper
 from worker.sweeper import SWEEP_S, Sweeper, sweep
 
@@ -93,7 +94,7 @@ def test_a_sweeper_goes_on_after_a_round_that_failed(shop: Shop, monkeypatch: py
     monkeypatch.setattr(sweeper, "sweep", failing)
     one = Sweeper(shop.services, look_s=0.01)
     one.start()
-    wait_until(lambda: len(rounds) >= 3)
+    until(lambda: len(rounds) >= 3)
     one.stop()
     time.sleep(0.05)
     done = len(rounds)

@@ -24,7 +24,8 @@ from s2edit_jobs.record import JobState, Owner, Spent, twin
 from s2edit_jobs.testmode import FAILURES
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
-from tests.unit.worker.conftest import ANN, Shop, wait_until
+from tests.unit.worker.conftest import ANN, Shop
+from tests.waiting import until
 from worker.engine import Edited, EditInputs, Made
 from worker.runner import PARKED, run_job, work_on
 from worker.testmode_engine import ModelessEngine
@@ -224,16 +225,16 @@ def lane(shop: Shop) -> Iterator[Lane]:
 def test_a_slow_one_shows_how_far_it_is_and_can_be_canceled(shop: Shop, lane: Lane) -> None:
     job_id = accept(shop, "[test:slow 60]")
     assert lane.take_next()
-    wait_until(lambda: shop.jobs.get(TEST, job_id).phase == "editing")
+    until(lambda: shop.jobs.get(TEST, job_id).phase == "editing")
     assert shop.jobs.get(TEST, job_id).total == 600
     shop.jobs.cancel(TEST, job_id)
-    wait_until(lambda: shop.jobs.get(TEST, job_id).state is JobState.CANCELED)
+    until(lambda: shop.jobs.get(TEST, job_id).state is JobState.CANCELED)
 
 
 def test_a_slow_one_takes_the_time_that_was_asked_for(shop: Shop) -> None:
     began, job_id = time.monotonic(), accept(shop, "[test:slow 0.3]")
     assert work(shop)
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 30
     assert report_of(shop, job_id)["seconds"]["editing"] == 0.3
 
 
@@ -241,7 +242,7 @@ def test_slow_ones_hold_up_neither_each_other_nor_the_live(shop: Shop, lane: Lan
     slow = [accept(shop, f"[test:slow 60] {i}") for i in range(AT_ONCE - 1)]
     quick, live = accept(shop), accept(shop, owner=ANN)
     lane.start()
-    wait_until(lambda: shop.jobs.get(TEST, quick).state.over, timeout_s=20)
+    until(lambda: shop.jobs.get(TEST, quick).state.over)
     run_job(live, shop.services, shop.engine)
     assert shop.jobs.get(ANN, live).state is JobState.SUCCEEDED
     assert {shop.jobs.get(TEST, job_id).state for job_id in slow} == {JobState.RUNNING}
@@ -250,9 +251,9 @@ def test_slow_ones_hold_up_neither_each_other_nor_the_live(shop: Shop, lane: Lan
 def test_a_worker_that_ends_gives_its_jobs_back_uncounted(shop: Shop, lane: Lane) -> None:
     job_id = accept(shop, "[test:slow 60]")
     assert lane.take_next()
-    wait_until(lambda: shop.jobs.get(TEST, job_id).phase == "editing")
+    until(lambda: shop.jobs.get(TEST, job_id).phase == "editing")
     shop.stop.set()
-    wait_until(lambda: shop.jobs.get(TEST, job_id).state is JobState.QUEUED)
+    until(lambda: shop.jobs.get(TEST, job_id).state is JobState.QUEUED)
     assert shop.jobs.get(TEST, job_id).attempt == 0
 
 
@@ -262,7 +263,7 @@ def test_a_ring_wakes_it(shop: Shop) -> None:
     try:
         job_id = accept(shop)
         lane.ring()
-        wait_until(lambda: shop.jobs.get(TEST, job_id).state.over)
+        until(lambda: shop.jobs.get(TEST, job_id).state.over)
     finally:
         shop.stop.set()
         lane.ring()
@@ -280,5 +281,5 @@ def test_what_it_can_not_claim_now_it_claims_later(shop: Shop, lane: Lane, monke
     monkeypatch.setattr(shop.store, "claim", down)
     job_id = accept(shop)
     lane.start()
-    wait_until(lambda: shop.jobs.get(TEST, job_id).state.over)
+    until(lambda: shop.jobs.get(TEST, job_id).state.over)
     assert refused.is_set()
