@@ -33,9 +33,16 @@ class BodyLimit:
         headers = Headers(scope=scope)
         waits = headers.get("expect", "").lower() == "100-continue"  # such a client reads first: nothing needs draining
         stated = headers.get("content-length", "")
+        ended = False
+
+        async def counted() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended = not message.get("more_body", False)
+            return message
 
         async def drain_then_send(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 413 and not waits:
+            if message["type"] == "http.response.start" and message["status"] == 413 and not waits and not ended:
                 await drain(receive, DRAIN_TIMES * self._max_bytes)
             await send(message)
 
@@ -44,7 +51,7 @@ class BodyLimit:
             answer = problems.response(problems.problem_of_http(refusal), {"Connection": "close"})
             await answer(scope, receive, drain_then_send)
         else:
-            await self._counted(scope, receive, drain_then_send)
+            await self._counted(scope, counted, drain_then_send)
 
 
 async def drain(receive: Receive, at_most: int) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.dev import ConsoleRenderer, plain_traceback
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -21,3 +24,16 @@ def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> None:
         "HF_HUB_OFFLINE": "1",
         "XDG_DATA_HOME": str(nowhere),
     }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_vain_waits() -> Iterator[None]:
+    """What this process need not wait for: disks, for no test pulls the plug; and tracebacks drawn with every local of every
+    frame, as structlog does it where nobody has set it up. Processes that tests start do all of it.
+    """
+    kept = structlog.get_config()
+    structlog.configure(processors=[*kept["processors"][:-1], ConsoleRenderer(exception_formatter=plain_traceback)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+    structlog.configure(**kept)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 
-def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    """Ask `true` again and again; fails if it does not hold within `timeout_s` seconds."""
+def until(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Ask `true` again and again; fails if it does not hold within `timeout_s` seconds, which a busy machine may need."""
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -19,7 +19,7 @@ from tests.contract.conftest import StoreCase
 ANN, BOB, EVE = Owner("app", "ann"), Owner("app", "bob"), Owner("app", "eve")
 CONCEPT = "t/app/u/ann/concepts/c_1"
 REASON = Failure("numbers_not_finite", "the learning left the numbers")
-LEASE_S = 0.15
+LEASE_S = 0.3
 LOOK_S = 2.0  # how often a Redis looks whether a learner is over
 
 

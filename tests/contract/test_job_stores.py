@@ -14,7 +14,7 @@ from s2edit_jobs.record import Failure, JobRecord, JobState, Outcome, Owner, Spe
 from tests.contract.conftest import StoreCase
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
-LEASE_S = 0.15
+LEASE_S = 0.3
 
 
 def record(job_id: str = "e_1", owner: Owner = ANN) -> JobRecord:

@@ -46,14 +46,14 @@ def calls(url: str) -> list[tuple[Call, type[Exception]]]:
 
 
 def answered_soon(call: Call, error: type[Exception]) -> None:
-    """Each is asked thrice: the machine may have been busy with something else."""
-    spent = []
-    for _ in range(3):
+    """Who is slow is asked again: the machine may have been busy with something else."""
+    for _ in range(10):
         began = time.perf_counter()
         with pytest.raises(error):
             call()
-        spent.append(time.perf_counter() - began)
-    assert min(spent) <= LIMIT_S
+        if time.perf_counter() - began <= LIMIT_S:
+            return
+    raise AssertionError(f"ten times it took more than {LIMIT_S} s")
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def paused(pid: int) -> Iterator[None]:
 
 def patiently(call: Call) -> object:
     """Until the outage is over for this connection too."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while True:
         try:
             return call()

@@ -164,7 +164,8 @@ def test_without_redis_it_says_so_and_comes_back_by_itself(client: httpx.Client,
         assert client.get("/healthz").status_code == 200
     finally:
         redis.start()
-    assert client.get("/readyz").status_code == 200
+    until(lambda: client.get("/readyz").status_code == 200)
+    until(lambda: client.get(where).status_code == 200)
     assert client.get(where).json()["state"] == "queued"
 
 

@@ -108,6 +108,11 @@ def learning(record: JobRecord) -> bool:
     return record.phase == "learning" and record.step > 0
 
 
+def under_way(record: JobRecord) -> bool:
+    """In any phase: a short one may pass between two looks."""
+    return record.phase is not None
+
+
 def test_a_killed_workers_job_is_finished_once_by_another(house: House) -> None:
     first = house.start_worker(steps=LONG)
     job_id = house.accept()
@@ -128,7 +133,7 @@ def test_a_stopped_worker_hands_its_job_back_and_ends_soon(house: House) -> None
     job_id = house.accept()
     house.wait_for(job_id, learning)
     first.send_signal(signal.SIGTERM)
-    first.wait(timeout=4)
+    first.wait(timeout=PATIENCE_S)
     handed_back = house.get(job_id)
     assert (handed_back.state, handed_back.attempt) == (JobState.QUEUED, 0)
     house.start_worker(steps=SHORT)
@@ -138,7 +143,7 @@ def test_a_stopped_worker_hands_its_job_back_and_ends_soon(house: House) -> None
 def test_a_redis_emptied_while_jobs_run_and_wait_loses_none(house: House) -> None:
     house.start_worker(steps=20)
     jobs = [house.accept() for _ in range(3)]
-    house.wait_for(jobs[0], learning)
+    house.wait_for(jobs[0], under_way)
     redis.Redis.from_url(house.redis.url).flushall()
     for job_id in jobs:
         house.wait_until_done(job_id)
@@ -148,7 +153,7 @@ def test_a_redis_emptied_while_jobs_run_and_wait_loses_none(house: House) -> Non
 def test_a_redis_restarted_while_a_job_runs_is_used_again(house: House) -> None:
     house.start_worker(steps=50)
     running = house.accept()
-    house.wait_for(running, learning)
+    house.wait_for(running, under_way)
     house.redis.stop()
     time.sleep(0.5)
     house.redis.start()
@@ -185,6 +190,7 @@ def test_a_running_job_is_canceled_and_the_worker_goes_on(house: House) -> None:
 
 
 def test_fifty_first_edits_of_one_photo_on_three_workers_learn_once(house: House) -> None:
+    house.settings = house.settings.model_copy(update={"lease_s": 30.0})  # no worker dies: none may lose a job by being slow
     for _ in range(3):
         house.start_worker(steps=5)
     jobs = [house.accept() for _ in range(50)]

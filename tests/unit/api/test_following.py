@@ -58,7 +58,7 @@ class TestLongPolls:
         timer.join()
         assert (answer.status_code, answer.json()["state"]) == (200, "running")
         assert answer.headers["preference-applied"] == "wait=20"
-        assert 0.1 < time.monotonic() - began < 5
+        assert 0.1 < time.monotonic() - began < 15
 
     def test_without_a_tag_it_is_held_back_until_the_edit_is_over(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
@@ -72,7 +72,7 @@ class TestLongPolls:
         began = time.monotonic()
         answer = api.client.get(f"/edits/{edit['id']}", headers={"If-None-Match": f'"{edit["sequence"]}"', "Prefer": "wait=1"})
         assert answer.status_code == 304
-        assert 0.9 < time.monotonic() - began < 5
+        assert 0.9 < time.monotonic() - began < 15
 
     def test_of_an_edit_that_is_over_nothing_more_is_awaited(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
@@ -80,7 +80,7 @@ class TestLongPolls:
         tag = api.client.get(f"/edits/{edit_id}").headers["etag"]
         began = time.monotonic()
         assert api.client.get(f"/edits/{edit_id}", headers={"If-None-Match": tag, "Prefer": "wait=30"}).status_code == 304
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
 
     @pytest.mark.parametrize("what", ["edit", "identity", "attribute"])
     def test_asking_may_wait_for_the_end_too(self, api: Api, what: str) -> None:

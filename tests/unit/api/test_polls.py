@@ -35,7 +35,7 @@ def remembered(api: Api, edit: dict[str, Any], **headers: str) -> None:
 
 
 def soon(true: Callable[[], bool]) -> None:
-    until(true, 5.0)
+    until(true)
 
 
 def known(api: Api) -> changes.Changes:
@@ -95,7 +95,7 @@ def test_a_change_during_the_look_is_not_overlooked(api: Api, edit: dict[str, An
     def late(jobs: Jobs, owner: Owner, job_id: str) -> JobRecord:
         record = get(jobs, owner, job_id)
         claim(api, job_id)
-        assert heard.wait(5)
+        assert heard.wait(30)
         return record
 
     def hearing(job_id: str | None) -> None:

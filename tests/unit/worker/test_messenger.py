@@ -213,7 +213,7 @@ def test_the_thread_delivers_and_stops(shop: Shop) -> None:
     shop.work()
     one = messenger(shop, receiver)
     one.start()
-    until(lambda: bool(receiver.got))
+    until(lambda: receiver.got)
     one.stop()
 
 

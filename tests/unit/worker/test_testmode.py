@@ -237,7 +237,7 @@ def test_a_slow_one_shows_how_far_it_is_and_can_be_canceled(shop: Shop, lane: La
 def test_a_slow_one_takes_the_time_that_was_asked_for(shop: Shop) -> None:
     began, job_id = time.monotonic(), accept(shop, "[test:slow 0.3]")
     assert work(shop)
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 30
     assert report_of(shop, job_id)["seconds"]["editing"] == 0.3
 
 
@@ -245,7 +245,7 @@ def test_slow_ones_hold_up_neither_each_other_nor_the_live(shop: Shop, lane: Lan
     slow = [accept(shop, f"[test:slow 60] {i}") for i in range(AT_ONCE - 1)]
     quick, live = accept(shop), accept(shop, owner=ANN)
     lane.start()
-    until(lambda: shop.jobs.get(TEST, quick).state.over, timeout_s=20)
+    until(lambda: shop.jobs.get(TEST, quick).state.over)
     run_job(live, shop.services, shop.engine)
     assert shop.jobs.get(ANN, live).state is JobState.SUCCEEDED
     assert {shop.jobs.get(TEST, job_id).state for job_id in slow} == {JobState.RUNNING}
