@@ -92,7 +92,14 @@ class Composed(Method):
         prompt = with_placeholder(worn.target, case.subject or "", field="prompt")
         injection = self.editing.options if isinstance(self.editing, Injected) else None
         return pipe.edit_rows(
-            case.canvas, prompt, learned.identity, inversion, masked=self._masked, attributes=attributes, injection=injection
+            case.canvas,
+            prompt,
+            learned.identity,
+            inversion,
+            masked=self._masked,
+            attributes=attributes,
+            injection=injection,
+            source_prompt=self._prompt(case, case.prompt),
         )
 
 

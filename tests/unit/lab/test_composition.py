@@ -9,16 +9,16 @@ import pytest
 
 from lab.composition import MAKEUP, WEARERS, Composed, makeup_of, region_of, with_attribute
 from lab.edits import FIRST, Subject, subject_of
-from lab.method import RECONSTRUCTION, Case
+from lab.method import RECONSTRUCTION, Case, Injected
 from lab.parts import name_of
 from lab.portraits import Attributes, part_masks, sample_person
 from lab.quality import case_of
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.spec import InversionOptions, LearningOptions
+from s2edit_core.spec import PRESETS, InversionOptions, LearningOptions
 
 STEPS = 2
 LEARNING = LearningOptions(token_steps=1, joint_steps=1, batch=2)
-APART = Composed("apart", STEPS, LEARNING, InversionOptions(tier="residual"))
+APART = Composed("apart", STEPS, LEARNING, InversionOptions(tier="residual"), Injected(PRESETS["balanced"].injection))
 TOGETHER = replace(APART, together=True)
 
 
