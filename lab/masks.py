@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from lab.edits import Subject, unseen
 from lab.portraits import caption, person_mask
+from lab.runs import machine
 from lab.train import MODEL
 from s2edit_core.pipeline import S2EditPipeline
 
@@ -49,12 +48,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("lab/results/masks.json"))
     wanted = parser.parse_args()
     pipe = S2EditPipeline.from_pretrained(wanted.model)
-    machine = {"processor": platform.machine(), "torch": torch.__version__, "python": platform.python_version()}
     figures = {
         "people": wanted.people,
         "intersection_over_union": measure(pipe, unseen(wanted.people)),
         "seed": 0,
-        "machine": machine,
+        "machine": machine(),
     }
     wanted.out.write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures))

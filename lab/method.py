@@ -367,6 +367,7 @@ class Reference:
     shows_answer: bool
 
     needs_subject = False
+    guidance_gain = 1.0
 
     def run(self, pipe: S2EditPipeline, cases: Sequence[Case], guidance: float) -> Outcome:  # noqa: ARG002 (as a Method's)
         latents = {}

@@ -21,11 +21,6 @@ def _s2edit(title: str, preset: str, **learning: Any) -> Method:
     return Method(title, chosen.steps, learned, chosen.inversion, editing, guidance_gain=chosen.guidance_gain)
 
 
-def _residual(title: str, injection: InjectionOptions) -> Method:
-    editing = Injected(injection) if injection.acts else Guided()
-    return Method(title, BALANCED.steps, None, BALANCED.inversion, editing, guidance_gain=BALANCED.guidance_gain)
-
-
 NULL_TEXT = PRESETS["paper"].inversion
 P2P = Injected(InjectionOptions(cross_share=0.4, self_share=0.6, blend="words"), emphasis=2.0)
 """Refine, local blend and strengths as in the published PIE-Bench runs."""
@@ -46,8 +41,8 @@ METHODS: dict[str, Method | Reference] = {
     "null-text+p2p": Method("null-text + P2P", inversion=NULL_TEXT, editing=P2P),
     "direct+p2p": Method("direct + P2P", inversion=InversionOptions(tier="direct"), editing=P2P),
     "negative-prompt": Method("negative-prompt, no [I]", inversion=InversionOptions(tier="negative_prompt")),
-    "residual": _residual("residual, no [I]", InjectionOptions()),
-    "residual+difference": _residual("residual, no [I], blended", BALANCED.injection),
+    "residual": replace(_s2edit("residual, no [I]", "balanced"), learning=None, editing=Guided()),
+    "residual+difference": replace(_s2edit("residual, no [I], blended", "balanced"), learning=None),
     "balanced-unblended": replace(_s2edit("S²Edit balanced without blend", "balanced"), editing=Guided()),
     "balanced-no-orthogonality": _s2edit("S²Edit balanced without orthogonality", "balanced", orthogonality=0.0),
     "balanced-unmasked": _s2edit("S²Edit balanced without mask", "balanced", masked=False),

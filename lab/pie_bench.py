@@ -164,7 +164,7 @@ def result_of(name: str, parts: Sequence[Part], records: Sequence[Mapping[str, A
     return {
         "title": METHODS[name].title,
         "recipe": recipe(METHODS[name]),
-        "guidance_gain": getattr(METHODS[name], "guidance_gain", 1.0),
+        "guidance_gain": METHODS[name].guidance_gain,
         "skipped": skipped,
         "summary": {"all": _means(records), **{kind: _means(some) for kind, some in known.items() if some}},
         "intervals": {"all": intervals(records, FIGURES)},

@@ -156,7 +156,7 @@ def result_of(name: str, parts: Sequence[Part], records: Sequence[Mapping[str, A
     return {
         "title": METHODS[name].title,
         "recipe": recipe(METHODS[name]),
-        "guidance_gain": getattr(METHODS[name], "guidance_gain", 1.0),
+        "guidance_gain": METHODS[name].guidance_gain,
         "summary": summary(edits),
         "intervals": {
             "all": {**intervals(edits, FIGURES), **intervals(people, OF_A_PERSON)},

@@ -42,6 +42,11 @@ def compared(methods: Mapping[str, Any], ours: str, figures: Sequence[str]) -> d
     return {"of": ours, "minus": {name: differences(mine, records, figures) for name, records in others.items()}}
 
 
+def machine() -> dict[str, str]:
+    """What a result says of where it was found."""
+    return {"processor": platform.machine(), "torch": torch.__version__, "python": platform.python_version()}
+
+
 def dumped(results: Mapping[str, Any]) -> str:
     """JSON with every innermost object or list on one line: a record a line."""
     text = json.dumps(results, indent=1, ensure_ascii=False)
@@ -68,7 +73,7 @@ def fill(
             print(f"{out} is of another setting: it is begun anew", flush=True)
         saved = {"setting": dict(setting), "methods": {}}
     saved |= about
-    saved["machine"] = {"processor": platform.machine(), "torch": torch.__version__, "python": platform.python_version()}
+    saved["machine"] = machine()
     out.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
         if saved["methods"].get(name, {}).get("recipe") != recipe(METHODS[name]):

@@ -54,15 +54,18 @@ def word_maps(
     rows = []
     for share in LEVELS:
         t = round(share * (backbone.schedule.train_timesteps - 1))
-        eps = torch.randn(latent.shape, generator=generator).to(latent)
-        noisy = backbone.schedule.add_noise(latent[None], eps[None], torch.tensor([t], device=latent.device))[0]
-        rows.append(Row(noisy, t, keys_values, capture=layers))
+        rows.append(Row(_noisy(backbone, latent, t, generator), t, keys_values, capture=layers))
     answers = yield tuple(rows)
     yield Progress("preparing", 1, 1)
     grids = [layer_size(size, backbone.layers[i].level) for i in layers]
     seen = [[_upsampled(each, grid, size) for each, grid in zip(answer.maps, grids, strict=True)] for answer in answers]
     mean = torch.stack([each for answer in seen for each in answer]).mean(dim=0)
     return torch.stack([_normalised(mean[list(word)].mean(dim=0)) for word in positions])
+
+
+def _noisy(backbone: Backbone, latent: Tensor, t: int, generator: torch.Generator) -> Tensor:
+    eps = torch.randn(latent.shape, generator=generator).to(latent)
+    return backbone.schedule.add_noise(latent[None], eps[None], torch.tensor([t], device=latent.device))[0]
 
 
 def _upsampled(maps: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
@@ -116,14 +119,13 @@ def mask_of(
     """
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"expected a size (H, W) of one pixel or more each, got {size}")
-    generator, schedule = torch.Generator().manual_seed(seed), backbone.schedule
+    generator = torch.Generator().manual_seed(seed)
     said, unsaid = (prompt_keys_values(backbone, words, {}) for words in (prompt, ""))
     rows = []
     for level in MASK_LEVELS:
-        t = int(level * (schedule.train_timesteps - 1))
+        t = int(level * (backbone.schedule.train_timesteps - 1))
         for _ in range(MASK_DRAWS):
-            noise = torch.randn(latent.shape, generator=generator).to(latent)
-            noisy = schedule.add_noise(latent[None], noise[None], torch.tensor([t], device=latent.device))[0]
+            noisy = _noisy(backbone, latent, t, generator)
             rows += [Row(noisy, t, said), Row(noisy, t, unsaid)]
     answers = yield tuple(rows)
     yield Progress("preparing", len(rows), len(rows))

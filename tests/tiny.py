@@ -80,11 +80,4 @@ def tiny_backbone(seed: int = 0, dtype: torch.dtype = torch.float64) -> Backbone
 
 def with_card(backbone: Backbone, **values: Any) -> Backbone:
     """The same model with another card."""
-    return Backbone(
-        unet=backbone.unet,
-        vae=backbone.vae,
-        text_encoder=backbone.text_encoder,
-        tokenizer=backbone.tokenizer,
-        schedule=backbone.schedule,
-        card=replace(backbone.card, **values),
-    )
+    return replace(backbone, card=replace(backbone.card, **values))
