@@ -169,7 +169,7 @@ class Backbone:
                 tensor.requires_grad_(learns)
             eps, maps = self._predict(rows, inputs)
             losses = [
-                row.weight * _mean_squared_error(eps[i], row.target) if row.target is not None else None
+                row.weight * _mean_squared_error(eps[i], row.target, row.where) if row.target is not None else None
                 for i, row in enumerate(rows)
             ]
             if learns:
@@ -187,10 +187,14 @@ class Backbone:
         return self.schedule.to_epsilon(output, z, t), maps
 
 
-def _mean_squared_error(eps: Tensor, target: Tensor) -> Tensor:
+def _mean_squared_error(eps: Tensor, target: Tensor, where: Tensor | None) -> Tensor:
     """In float32 at least: half precision loses small squares."""
     dtype = torch.promote_types(eps.dtype, torch.float32)
-    return (eps.to(dtype) - target.to(eps.device, dtype)).square().mean()
+    squares = (eps.to(dtype) - target.to(eps.device, dtype)).square()
+    if where is None:
+        return squares.mean()
+    weights = where.to(squares)
+    return (squares.mean(dim=0) * weights).sum() / weights.sum()
 
 
 def _answer(i: int, eps: Tensor, loss: Tensor | None, inputs: PassInputs, maps: tuple[Tensor, ...]) -> Answer:

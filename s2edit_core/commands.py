@@ -320,6 +320,10 @@ def _mask(path: str, photo: Image.Image) -> Image.Image:
 
 
 def _given_mask(args: argparse.Namespace, photo: Image.Image) -> Image.Image | None:
+    if args.keep_mask:
+        if args.mask:
+            raise OptionInvalid("--keep-mask is for a mask that is looked for: leave out --mask or --keep-mask", field="keep_mask")
+        _check_folder(args.keep_mask)
     return _mask(args.mask, photo) if args.mask else None
 
 

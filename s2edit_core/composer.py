@@ -79,11 +79,11 @@ class Composer:
         if variation is not None:
             if first > 0:
                 raise OptionInvalid("a variation starts from the noise: leave strength at 1", field="options.strength")
-            start = varied(inversion.path[-1], self._may_change(canvas), variation.seed, variation.amount)
+            start = varied(inversion.path[-1], self._cells(canvas, canvas.edit_mask), variation.seed, variation.amount)
         guide = None
         if injection is not None and injection.acts:
             described = source_prompt or inversion.facts.get("prompt")
-            guide = self._guide(canvas, prompt, concept, injection, described, masked, tuple(concepts))
+            guide = self._guide(canvas, prompt, concept, injection, described, masked, attributes)
         worn_by_all = tuple(self._concepts(concept).values())
         return edit(self.backbone, inversion, target, gates, worn_by_all, guide, first=first, start=start, at_step_end=at_step_end)
 
@@ -95,17 +95,25 @@ class Composer:
         options: InjectionOptions,
         source_prompt: str | None,
         masked: bool,
-        placeholders: tuple[str, ...],
+        attributes: Sequence[Attribute],
     ) -> SourceGuide:
         if source_prompt is None:
             raise ValueError("attention injection needs the source_prompt that the inversion was made with")
-        source = self.source(canvas, source_prompt, concept, masked=masked)
-        may_change = self._may_change(canvas)
-        return source_guide(self.backbone, source, source_prompt, prompt, options, edit_mask=may_change, placeholders=placeholders)
+        regions = [self._cells(canvas, each.region) for each in attributes if each.region is not None]
+        return source_guide(
+            self.backbone,
+            self.source(canvas, source_prompt, concept, masked=masked),
+            source_prompt,
+            prompt,
+            options,
+            edit_mask=self._cells(canvas, canvas.edit_mask),
+            worn=torch.stack(regions).amax(dim=0) if regions else None,
+            placeholders=tuple(self._concepts(concept, attributes)),
+        )
 
-    def _may_change(self, canvas: Canvas) -> Tensor:
-        """The edit mask in cells of the latent `(h, w)`, 0..1."""
-        return adaptive_avg_pool2d(canvas.mask(canvas.edit_mask)[None], self._latent_size(canvas))[0]
+    def _cells(self, canvas: Canvas, mask: Image.Image) -> Tensor:
+        """A mask of the photo in cells of the latent `(h, w)`, 0..1."""
+        return adaptive_avg_pool2d(canvas.mask(mask)[None], self._latent_size(canvas))[0]
 
     def source(self, canvas: Canvas, prompt: str, concept: Concept | None, *, masked: bool = True) -> Source:
         """The photo's side of an edit."""
@@ -185,8 +193,9 @@ class Composer:
         """Where each placeholder may act, `(H, W)` in the frame."""
         masks = {} if concept is None else {concept.placeholder: canvas.mask(canvas.identity_mask)}
         for attribute in attributes:
-            check_mask(attribute.region, canvas.photo.size, "attributes")
-            masks[attribute.concept.placeholder] = canvas.mask(attribute.region)
+            region = attribute.region if attribute.region is not None else canvas.edit_mask
+            check_mask(region, canvas.photo.size, "attributes")
+            masks[attribute.concept.placeholder] = canvas.mask(region)
         return masks
 
     def _gates(self, canvas: Canvas, prompt: str, masks: Mapping[str, Tensor], *, field: str) -> Gates | None:

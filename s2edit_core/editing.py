@@ -54,7 +54,8 @@ def edit(
     """Sample from the inversion's start noise with `target` as the prompt; the edited latent `(c, h, w)`.
 
     Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings, plus its residuals. With a
-    `guide`, attention is read from the source; where it blends by the difference of the prompts, the residuals fade as that grows.
+    `guide`, attention is read from the source; where it blends by the difference of the prompts, the residuals fade as that grows,
+    and where attributes act.
     `first` steps are left out: sampling starts that far back along the path, or at `start` `(c, h, w)` instead of the path's own
     latent. `at_step_end` sees each step and may change where it led.
     Raises `OptionInvalid` for an inversion of tier `direct` where nothing is read, `ValueError` where the arguments do not fit.
@@ -65,8 +66,8 @@ def edit(
     z = inversion.path[steps - first] if start is None else start
     if guide and guide.options.blend == "difference":
         difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates)
-        guide = replace(guide, edit_mask=risen(widened(difference), guide.options.blend_threshold))
-        inversion = inversion.fading(risen(difference, 1.0))
+        guide = replace(guide, edit_mask=guide.stays(risen(widened(difference), guide.options.blend_threshold)))
+        inversion = inversion.fading(guide.stays(risen(difference, 1.0)))
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
     for i, t in enumerate(schedule.timesteps(steps)[first:], first):
         with torch.no_grad():

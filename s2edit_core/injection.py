@@ -39,6 +39,11 @@ class SourceGuide:
     options: InjectionOptions
     blend_words: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # positions in the source prompt and in the target's
     edit_mask: Tensor | None = None  # (h, w) of the latent, 0..1: where the edit's latents stay
+    worn: Tensor | None = None  # (h, w) of the latent, 0..1: where attributes act, whatever place a blend finds for the edit
+
+    def stays(self, found: Tensor) -> Tensor:
+        """Where the edit's latents stay, of the place `found` `(h, w)` for it: there, and where attributes act."""
+        return found if self.worn is None else torch.maximum(found, self.worn.to(found))
 
 
 def source_guide(
@@ -49,9 +54,12 @@ def source_guide(
     options: InjectionOptions,
     *,
     edit_mask: Tensor | None = None,
+    worn: Tensor | None = None,
     placeholders: Sequence[str] = (PLACEHOLDER,),
 ) -> SourceGuide:
     """Align both prompts, and find the words that `options` name. `edit_mask` `(h, w)` 0..1, latent cells, for the blend by it.
+
+    `worn`, likewise, is where attributes act: a blend that looks for the edit's place leaves these cells to the edit.
 
     Raises `PromptInvalid` for words that the prompts do not have, `ValueError` if the edit mask is missing.
     """
@@ -65,6 +73,7 @@ def source_guide(
         options,
         _blend_words(here, there, options) if options.blend == "words" else None,
         edit_mask if options.blend == "edit_mask" else None,
+        worn if options.blend in ("difference", "words") else None,
     )
 
 
@@ -145,7 +154,7 @@ class SourceBranch:
         if self.guide.edit_mask is not None:
             return self.guide.edit_mask
         masks = [attended(heat.view(self._map_size), self._size, self.guide.options.blend_threshold) for heat in self._heats]
-        return torch.maximum(*masks)
+        return self.guide.stays(torch.maximum(*masks))
 
 
 def where_prompts_differ(

@@ -18,10 +18,13 @@ VARIATION = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Attribute:
-    """A learned attribute in an edit: `region` is an `L` of the photo's size, white where it acts."""
+    """A learned attribute in an edit: `region` is an `L` of the photo's size, white where it acts and may change the photo.
+
+    None: anywhere that the edit may change the photo; what it does change is then looked for, as for any edit.
+    """
 
     concept: Concept
-    region: Image.Image
+    region: Image.Image | None = None
 
 
 @dataclass(frozen=True, slots=True)

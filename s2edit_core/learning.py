@@ -5,8 +5,9 @@ together with the changes of the cross-attention keys and values. Every step ask
 levels, all with the prompt as it is now. What comes back, dL/dK and dL/dV, is carried to the token and the changes through the
 text side alone.
 
-An attribute [A] is learned in the same way from a reference photo and the region that shows it. [I] and [A] learned together share
-their passes, and the squared cosine between them joins L_semantic.
+An attribute [A] is learned in the same way from a reference photo, but its L_ldm counts the region alone that shows it (as in
+Break-A-Scene, arXiv 2305.16311): most of the photo says nothing of a makeup, and would drown what little does. [I] and [A]
+learned together share their passes, and the squared cosine between them joins L_semantic.
 
 A learning can be cut at any step and go on: its state is a value (`learning_state`), and each step's randomness its own.
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core.attention import Gates
 from s2edit_core.backbone import Backbone
@@ -32,7 +34,7 @@ from s2edit_core.conditioning import (
     tokenize,
     word_embedding,
 )
-from s2edit_core.errors import OptionInvalid, PromptInvalid
+from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.learning_state import Clock, LearningState, settings_digest
 from s2edit_core.losses import apart_loss, semantic_loss
 from s2edit_core.prompts import checked_placeholder
@@ -86,6 +88,7 @@ class _Learner:
     token: Tensor  # (d,)
     keys: tuple[Delta, ...]
     values: tuple[Delta, ...]
+    where: Tensor | None  # (h, w): what each place counts in L_ldm
     words: Tensor  # (n, d): the words to be orthogonal to, in text-feature space
     seed: int
 
@@ -184,6 +187,10 @@ def _check_lessons(lessons: Sequence[Lesson]) -> None:
                 field="source_prompt",
                 reason="placeholder_missing",
             )
+        if lesson.placeholder != PLACEHOLDER and not lesson.mask.any():
+            raise MaskInvalid(
+                f"the mask shows no {lesson.placeholder}: mark where the photo shows it", field="mask", reason="mask_empty"
+            )
 
 
 def _optimiser(learner: _Learner, phase: int, options: LearningOptions) -> torch.optim.AdamW:
@@ -255,6 +262,7 @@ def _fresh(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: i
         tokens=tokenize(backbone, lesson.prompt, (name,), field="source_prompt"),
         gates=prompt_gates(backbone, lesson.prompt, {name: lesson.mask}, size) if options.masked else None,
         token=word_embedding(backbone, lesson.subject).clone().requires_grad_(),
+        where=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0],
         keys=keys,
         values=values,
         words=attribute_states(backbone, _words_apart(backbone, lesson)),
@@ -281,7 +289,10 @@ def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int
     t = ((torch.arange(batch) + torch.rand(batch, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
     eps = torch.randn((batch, *latent.shape), generator=draw).to(latent)
     noisy = schedule.add_noise(latent[None].expand_as(eps), eps, t.to(latent.device))
-    return tuple(Row(noisy[i], int(t[i]), now.prompt, learner.gates, target=eps[i], weight=1 / batch) for i in range(batch))
+    where = learner.where
+    return tuple(
+        Row(noisy[i], int(t[i]), now.prompt, learner.gates, target=eps[i], weight=1 / batch, where=where) for i in range(batch)
+    )
 
 
 def _semantic(learner: _Learner, feature: Tensor) -> Tensor:

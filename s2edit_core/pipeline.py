@@ -38,7 +38,7 @@ from s2edit_core.inputs import Attribute, Reference, Variation, check_same, with
 from s2edit_core.inversion import Inversion, invert
 from s2edit_core.learning import learn_concepts
 from s2edit_core.learning_state import LearningState
-from s2edit_core.masks import mask_of
+from s2edit_core.masks import mask_of, subject_of
 from s2edit_core.rows import Answers, Rows, drive, evaluating, finish
 from s2edit_core.spec import PLACEHOLDER, PRESETS, InjectionOptions, InversionOptions, LearningOptions, Progress
 
@@ -130,6 +130,14 @@ class S2EditPipeline(Composer):
         mask.paste(drawn.resize((right - left, lower - upper), Image.Resampling.NEAREST), (left, upper))
         return mask
 
+    def finding_subject(
+        self, image: Image.Image, mask: Image.Image, prompt: str, *, seed: int = 0
+    ) -> Generator[Progress, None, str]:
+        canvas = self.canvas(image, mask)
+        latent = self.backbone.encode_image(canvas.source())
+        algorithm = subject_of(self.backbone, latent, prompt, canvas.mask(canvas.identity_mask), seed=seed)
+        return (yield from evaluating(algorithm, self._evaluate))
+
     def inverting(
         self,
         canvas: Canvas,
@@ -167,6 +175,16 @@ class S2EditPipeline(Composer):
         As good as the model's eye: look at it. Raises `MaskInvalid` where nothing is found.
         """
         return finish(self.finding_mask(image, prompt, seed=seed), on_progress)
+
+    def find_subject(
+        self, image: Image.Image, mask: Image.Image, prompt: str, *, seed: int = 0, on_progress: OnProgress | None = None
+    ) -> str:
+        """The word of `prompt` that attends most to what `mask` (L) shows of `image` (RGB), for a prompt with no known subject.
+
+        As good as the model's attention, which for a small model is not good: the card's own subjects come first wherever a
+        subject is left out. Raises `PromptInvalid` where no word could be one.
+        """
+        return finish(self.finding_subject(image, mask, prompt, seed=seed), on_progress)
 
     def learn(
         self,

@@ -47,6 +47,7 @@ class Row:
     gates: Gates | None = None
     target: Tensor | None = None  # (c, h, w): asks for gradients
     weight: float = 1.0
+    where: Tensor | None = None  # (h, w), 0 or more: what each place counts in the mean of the loss; None: all alike
     injection: Injection | None = None
     capture: tuple[int, ...] = ()  # cross-attention layers, by index, whose maps shall come back
 

@@ -217,7 +217,7 @@ class S2EditEngine:
             attribute_words=self.pipeline.backbone.card.attribute_words,
         )
         identity_canvas = self.pipeline.canvas(photo, mask)  # what is learned does not depend on the edit mask
-        attributes = tuple(Attribute(concept, canvas.edit_mask) for concept in worn)
+        attributes = tuple(Attribute(concept, edit_mask) for concept in worn)
         seconds = {"preparing": time.perf_counter() - started}
         return _Run(request, request.resolve(), plan, prompts, canvas, identity_canvas, attributes, seconds)
 

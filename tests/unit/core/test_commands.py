@@ -105,6 +105,14 @@ def test_without_a_mask_one_is_looked_for_and_kept() -> None:
     assert np.array_equal(pixels("out.png"), pixels("last.png"))
 
 
+def test_a_mask_that_cannot_be_kept_is_refused_before_anything_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--source", SOURCE, "--target", TARGET, "-o", "out.png")
+    assert run("edit", "photo.png", "--mask", "face.png", "--keep-mask", "found.png", *asked) == 2
+    assert "leave out --mask or --keep-mask" in capsys.readouterr().err
+    assert run("edit", "photo.png", "--keep-mask", "nowhere/found.png", *asked) == 2
+    assert "there is no folder nowhere" in capsys.readouterr().err
+
+
 def test_an_attribute_needs_its_mask(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ("--prompt", SOURCE, "--attribute", "--subject", "woman", "-o", "a.safetensors")
     assert run("learn", "photo.png", *asked) == 2

@@ -197,17 +197,31 @@ def test_the_difference_of_the_predictions_says_where_the_edit_acts(backbone: Ba
     assert [len(rows) for rows in seen] == [2] * (1 + STEPS)
 
 
-def test_the_edit_reaches_one_cell_further_than_the_prompts_differ(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    def in_one_cell(*_: object) -> Generator[Rows, Answers, Tensor]:
-        yield ()
-        return torch.zeros(8, 8, dtype=torch.float64).index_put((torch.tensor(4), torch.tensor(2)), torch.tensor(1.0).double())
+def differing_in_one_cell(*_: object) -> Generator[Rows, Answers, Tensor]:
+    """In place of `where_prompts_differ`."""
+    yield ()
+    return torch.zeros(8, 8, dtype=torch.float64).index_put((torch.tensor(4), torch.tensor(2)), torch.tensor(1.0).double())
 
-    monkeypatch.setattr(editing, "where_prompts_differ", in_one_cell)
+
+def test_the_edit_reaches_one_cell_further_than_the_prompts_differ(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editing, "where_prompts_differ", differing_in_one_cell)
     result = drive(edited(backbone, inverted(backbone, "residual"), DIFFERENCE), backbone.evaluate)
     around = torch.zeros(8, 8, dtype=torch.bool)
     around[3:6, 1:4] = True
     assert torch.equal(result[:, ~around], photo_latent()[:, ~around])
     assert (result - photo_latent())[:, around].abs().amin() > 1e-9
+
+
+def test_where_attributes_act_the_edit_stays_too(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the corner that is worn, and in the middle, where the prompts differ; elsewhere the photo, and there its residuals."""
+    monkeypatch.setattr(editing, "where_prompts_differ", differing_in_one_cell)
+    worn = torch.zeros(8, 8, dtype=torch.float64)
+    worn[:2, 5:] = 1.0
+    result = drive(edited(backbone, inverted(backbone, "residual"), DIFFERENCE, worn=worn), backbone.evaluate)
+    free = worn > 0
+    free[3:6, 1:4] = True
+    assert torch.equal(result[:, ~free], photo_latent()[:, ~free])
+    assert (result - photo_latent())[:, free].abs().amin() > 1e-9
 
 
 def test_where_the_prompts_agree_nothing_is_edited(backbone: Backbone) -> None:

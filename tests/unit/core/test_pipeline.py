@@ -19,14 +19,18 @@ from s2edit_core.concept import Concept, LowRank
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.inversion import Inversion
 from s2edit_core.learning import Checkpoint
+from s2edit_core.masks import subject_of
 from s2edit_core.pipeline import Attribute, Reference, S2EditOutput, S2EditPipeline
-from s2edit_core.rows import finish
+from s2edit_core.rows import drive, finish
 from s2edit_core.spec import InjectionOptions, InversionOptions, LearningOptions, Progress
 from tests.tiny import tiny_backbone
 
 OPTIONS = LearningOptions(token_steps=2, joint_steps=2, batch=2)
 SIZE = (80, 60)
 SOURCE, TARGET = "a photo of a [I] woman", "a photo of a [I] woman with red hair"
+
+
+BLEND = InjectionOptions(blend="difference", blend_threshold=0.9)
 
 
 def picture(seed: int = 1, size: tuple[int, int] = SIZE) -> Image.Image:
@@ -351,6 +355,17 @@ def test_an_attribute_of_another_person_is_put_on_this_one(edit: Any, makeup: Co
     assert not torch.equal(out.latents, plain.latents)
 
 
+def test_an_attribute_without_a_region_acts_where_the_edit_may_change_the_photo(edit: Any, makeup: Concept) -> None:
+    """And a blend looks for what it changes, where with a region it leaves that to the edit."""
+    prompt, mask = "a photo of a [I] woman with [A] lipstick", region(24, 14, 52, 46)
+    free, named = (
+        [edit(prompt, edit_mask=mask, attributes=[Attribute(makeup, where)], injection=how).latents for how in (None, BLEND)]
+        for where in (None, mask)
+    )
+    assert torch.equal(free[0], named[0])
+    assert not torch.equal(free[1], named[1])
+
+
 def test_an_attribute_shut_out_of_everywhere_says_nothing(pipe: S2EditPipeline, makeup: Concept) -> None:
     """A region beside the frame shuts its gate: then nothing of what the reference has taught V reaches the picture."""
     wide, face, lips = picture(7, (200, 60)), region(100, 10, 136, 50, size=(200, 60)), region(112, 36, 124, 42, size=(200, 60))
@@ -473,3 +488,14 @@ def test_the_frame_drawn_is_what_is_pasted(edit: Any, pipe: S2EditPipeline) -> N
     out = edit()
     drawn = pipe.backbone.decode_latent(out.latents[0])
     assert np.array_equal(np.asarray(to_image(drawn)), np.asarray(out.frames[0]))
+
+
+def test_the_subject_is_looked_for_in_the_crop_around_the_mask(pipe: S2EditPipeline) -> None:
+    """What `subject_of` finds there; and nothing where no word could be one."""
+    canvas, prompt = pipe.canvas(PHOTO, FACE), "a photo of a smiling aunt in a garden"
+    latent, mask = pipe.backbone.encode_image(canvas.source()), canvas.mask(canvas.identity_mask)
+    expected = drive(subject_of(pipe.backbone, latent, prompt, mask, seed=3), pipe.backbone.evaluate)
+    assert pipe.find_subject(PHOTO, FACE, prompt, seed=3) == expected
+    assert expected in ("smiling", "aunt", "garden")
+    with pytest.raises(PromptInvalid, match="no word"):
+        pipe.find_subject(PHOTO, FACE, "a photo of the")

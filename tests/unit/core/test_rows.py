@@ -63,7 +63,8 @@ def mixed_rows(backbone: Backbone, users: list[User]) -> Rows:
         gates = prompt_gates(backbone, PROMPTS[i % len(users) % 2], {PLACEHOLDER: mask}, size) if i % 2 else None
         latent = torch.randn(4, *size, generator=draw, dtype=torch.float64)
         target = torch.randn(4, *size, generator=draw, dtype=torch.float64) if i in (0, 1, 2, 6) else None
-        rows.append(Row(latent, 1 + 120 * i, who, gates, target, weight=0.25 + i))
+        where = torch.rand(size, generator=draw, dtype=torch.float64) if i in (1, 6) else None
+        rows.append(Row(latent, 1 + 120 * i, who, gates, target, weight=0.25 + i, where=where))
     return tuple(rows)
 
 
@@ -115,9 +116,14 @@ def test_what_is_carried_to_token_and_changes_is_the_same_too(backbone: Backbone
         assert all(close(a, b) for a, b in zip(mixed, single, strict=True))
 
 
-def test_gradients_at_keys_and_values_are_those_of_autograd_through_everything(backbone: Backbone, users: list[User]) -> None:
+@pytest.mark.parametrize("part", [False, True], ids=["everywhere", "in a part"])
+def test_gradients_at_keys_and_values_are_those_of_autograd_through_everything(
+    backbone: Backbone, users: list[User], part: bool
+) -> None:
     """One graph from the token and ΔW to the loss, through diffusers' own attention with W + ΔW as its weights."""
-    row = replace(mixed_rows(backbone, users)[0], gates=None)
+    counts = torch.zeros(SQUARE, dtype=torch.float64)
+    counts[2:5, 1:7] = torch.tensor([1.0, 0.5, 1.0, 0.25, 0.0, 1.0], dtype=torch.float64)
+    row = replace(mixed_rows(backbone, users)[0], gates=None, where=counts if part else None)
     who, unet = users[0], backbone.unet
     assert row.prompt is who.prompt
     assert row.target is not None
@@ -129,7 +135,8 @@ def test_gradients_at_keys_and_values_are_those_of_autograd_through_everything(b
             weights[f"{layer.name}.{name}.weight"] = projection.weight + up @ down
     states = text_states(backbone, tokenize(backbone, PROMPTS[0], (PLACEHOLDER,)), {PLACEHOLDER: who.token})
     eps = torch.func.functional_call(unet, weights, (row.latent[None], row.timestep, states[None])).sample[0]
-    loss = row.weight * (eps - row.target).square().mean()
+    squares = (eps - row.target).square()
+    loss = row.weight * ((squares * counts).sum() / (4 * counts.sum()) if part else squares.mean())
     expected = torch.autograd.grad(loss, [who.token, *who.changes])
 
     (answer,) = backbone.evaluate((row,))
