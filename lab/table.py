@@ -55,7 +55,7 @@ MAIN = (
     Figure("ssim_unchanged", "SSIM unchanged", _decimals(3)),
     Figure("success", "attribute there, %", _percent),
     Figure("side_effects", "others changed", _decimals(2), higher_is_better=False),
-    Figure("identity_error", "identity error", _decimals(2), higher_is_better=False),
+    Figure("identity_error", "identity error", _decimals(3), higher_is_better=False),
     Figure("reconstruction_db", "reconstruction, dB", _decimals(1)),
     Figure("leakage", "leakage of [I]", _decimals(3), higher_is_better=False),
     Figure("max_abs_cosine_to_bank", "largest cosine of [I] to an attribute word", _decimals(3), higher_is_better=False),

@@ -63,9 +63,9 @@ inversion.
 | method | PSNR changed, dB | attribute there, % | identity error | leakage of [I] | UNet evaluations, first / next edit \
 | seconds, first / next edit |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
-| DDIM | 18.0 [17.0, 19.5] | 50 [40, 60] | 0.25 [0.20, 0.30] | – | 150 / 100 | 1.2 / 0.8 |
-| S²Edit balanced, guidance 4.5 | 21.3 [20.0, 22.0] | 50 [40, 60] | 0.25 [0.20, 0.30] | 0.000 | 650 / 100 | 11.2 / 0.8 |
-| magic | 19.0 | 50 [40, 60] | 0.25 [0.20, 0.30] | – | – | – |
+| DDIM | 18.0 [17.0, 19.5] | 50 [40, 60] | 0.250 [0.200, 0.300] | – | 150 / 100 | 1.2 / 0.8 |
+| S²Edit balanced, guidance 4.5 | 21.3 [20.0, 22.0] | 50 [40, 60] | 0.250 [0.200, 0.300] | 0.000 | 650 / 100 | 11.2 / 0.8 |
+| magic | 19.0 | 50 [40, 60] | 0.250 [0.200, 0.300] | – | – | – |
 
 Differences, edit by edit; bold where the interval leaves zero out:
 
