@@ -143,6 +143,9 @@ def test_polls_with_a_key_are_counted_and_end_with_it(api: Api, monkeypatch: pyt
     key, text = ring.create("acme")
     api.limit(auth="keys", user_reads_per_minute=100)
     with TestClient(create_app(api.services)) as api.client:
+        keys = api.client.app.state.auth._keys  # type: ignore[attr-defined]
+        began = time.monotonic()
+        monkeypatch.setattr(keys, "_clock", lambda: began)  # a key is believed for as long as this test takes
         edit = api.edit(headers=bearer(text)).json()
         remembered(api, edit, **bearer(text))
         monkeypatch.setattr(Jobs, "get", None)  # nothing is looked up any more
@@ -152,8 +155,7 @@ def test_polls_with_a_key_are_counted_and_end_with_it(api: Api, monkeypatch: pyt
             pass
         assert_problem(answer, 429, "rate_exceeded")
         ring.revoke(key.id)
-        keys = api.client.app.state.auth._keys  # type: ignore[attr-defined]
-        monkeypatch.setattr(keys, "_clock", lambda: time.monotonic() + BELIEVED_S)
+        monkeypatch.setattr(keys, "_clock", lambda: began + BELIEVED_S)
         assert poll(api, edit, **bearer(text)).status_code == 401
 
 
