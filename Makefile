@@ -25,8 +25,14 @@ demo: $(VENV)/.all  ## edit a sample portrait twice through the running service;
 up: $(VENV)/.all  ## run the service on this machine until Ctrl-C
 	@$(BIN)/s2edit up $(ARGS)
 
+# Unit tests share nothing but the machine, so they go side by side, a file to a process. The others have servers and clocks.
 test: $(VENV)/.dev  ## the whole suite, without the slow and GPU tests
+ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n auto --dist loadfile; unit=$$?; \
+	$(BIN)/python -m pytest --ignore=tests/unit && exit $$unit
+endif
 
 test-slow: $(VENV)/.dev  ## the tests that compute for minutes
 	@$(BIN)/python -m pytest -m slow $(ARGS)
