@@ -1,9 +1,10 @@
 """Rows: the whole interface between the algorithms and the device.
 
 A row is one latent at one timestep with one prompt (as keys, values and gates). A UNet pass takes any mix of rows: different users,
-stages and timesteps. A `Row` with a `target` also asks for gradients: its loss is `weight · mean((ε − target)²)`, and it gets back
-dL/dK and dL/dV, the only per-user outputs of a backward pass through a frozen UNet. A row with an `injection` reads the
-attention of its source row: such rows are asked for together and go through one pass.
+stages and timesteps. A `Row` with a `target` also asks for gradients: its loss is `weight · mean((ε − target)²)`, a mean in which
+places may count differently (`where`), and it gets back dL/dK and dL/dV, the only per-user outputs of a backward pass through a
+frozen UNet. A row with an `injection` reads the attention of its source row: such rows are asked for together and go through one
+pass.
 
 Algorithms are generators that yield `Rows` and `Progress` and receive `Answers`; they know nothing of batches or devices.
 `evaluating` is the loop that drives one of them.
@@ -39,7 +40,7 @@ class Injection:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One latent at one timestep with one prompt. Raises `ValueError` for an injection that cannot be."""
+    """One latent at one timestep with one prompt. Raises `ValueError` for an injection or a `where` that cannot be."""
 
     latent: Tensor  # (c, h, w)
     timestep: int
@@ -52,6 +53,8 @@ class Row:
     capture: tuple[int, ...] = ()  # cross-attention layers, by index, whose maps shall come back
 
     def __post_init__(self) -> None:
+        if self.where is not None and (self.target is None or self.where.shape != self.latent.shape[1:]):
+            raise ValueError(f"where is (h, w) of a latent with a target, not {tuple(self.where.shape)}")
         if self.injection is None:
             return
         source = self.injection.source

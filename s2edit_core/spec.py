@@ -224,7 +224,7 @@ PRESETS: Mapping[PresetName, Preset] = {
 }
 """`paper`: null-text as published. `balanced`: the exact residual, and the photo's own latents where the prompts agree.
 `instant`: the same in fewer steps. These two invert exactly, and what holds the photo also holds against the prompt: so they take
-more guidance, and fewer steps the more. Edit-friendly DDPM inversion (arXiv 2304.06140), which is exact too, takes 15 for 7.5."""
+more guidance, the more so the fewer steps. Edit-friendly DDPM inversion (arXiv 2304.06140), exact too, takes 15 in place of 7.5."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

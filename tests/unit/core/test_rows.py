@@ -145,6 +145,13 @@ def test_gradients_at_keys_and_values_are_those_of_autograd_through_everything(
     assert all(close(a, b) for a, b in zip(carried, expected, strict=True))
 
 
+def test_places_that_count_need_a_target_and_its_size(backbone: Backbone, users: list[User]) -> None:
+    row = mixed_rows(backbone, users)[1]
+    for wrong in ({"target": None}, {"where": torch.ones(WIDE)}, {"where": torch.ones(4, *SQUARE)}):
+        with pytest.raises(ValueError, match="of a latent with a target"):
+            replace(row, **wrong)
+
+
 def test_answers_come_in_the_order_of_the_rows_in_however_many_passes(
     backbone: Backbone, users: list[User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,7 +177,7 @@ def test_a_row_leaves_no_gradient_on_the_model_or_its_prompt(backbone: Backbone,
 
 @pytest.mark.parametrize("learns", [False, True])
 def test_a_prediction_that_is_not_finite_is_an_error(backbone: Backbone, users: list[User], learns: bool) -> None:
-    sound = mixed_rows(backbone, users)[1]
+    sound = mixed_rows(backbone, users)[0]
     broken = replace(sound, latent=torch.full_like(sound.latent, torch.inf), target=sound.target if learns else None)
     with pytest.raises(NumbersNotFinite):
         backbone.evaluate((sound, broken))
