@@ -67,7 +67,7 @@ def _command(commands: Any, run: Callable[[argparse.Namespace], None]) -> argpar
 
 def _sampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="default: the preset's")
-    parser.add_argument("--guidance-scale", type=float, help="default: what the model's card recommends")
+    parser.add_argument("--guidance-scale", type=float, help="default: the preset's")
 
 
 def _target_options(parser: argparse.ArgumentParser) -> None:
