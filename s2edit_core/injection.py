@@ -73,7 +73,7 @@ def source_guide(
         options,
         _blend_words(here, there, options) if options.blend == "words" else None,
         edit_mask if options.blend == "edit_mask" else None,
-        worn if options.blend in ("difference", "words") else None,
+        worn,
     )
 
 
