@@ -37,6 +37,8 @@ class ModelCard:
         *("mustache", "makeup", "lipstick", "blush", "earrings", "pale", "tanned", "bald"),
     )
     guidance_scale: float = 7.5
+    segmenter: str = ""
+    """Who finds the person where no mask is given, as `open_segmenter` names it; optional."""
 
     @classmethod
     def read(cls, folder: Path) -> ModelCard:
@@ -50,6 +52,7 @@ class ModelCard:
                 subjects=tuple(values["subjects"]),
                 attribute_words=tuple(values["attribute_words"]),
                 guidance_scale=float(values["guidance_scale"]),
+                segmenter=str(values.get("segmenter", "")),
             )
         except (OSError, ValueError, LookupError, TypeError) as error:
             wanted = "an object of subjects, attribute_words (lists of words) and guidance_scale (a number)"

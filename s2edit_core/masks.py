@@ -109,13 +109,14 @@ def correlation(a: Tensor, b: Tensor) -> float:
     return float((a * b).sum() / norm) if norm > 0 else 0.0
 
 
-def mask_of(
+def probability_of(
     backbone: Backbone, latent: Tensor, prompt: str, size: tuple[int, int], *, seed: int = 0
 ) -> Generator[Rows | Progress, Answers, Tensor]:
-    """A mask `size` = (H, W), of 0 and 1: where `prompt` matters to the photo with `latent` `(c, h, w)`.
+    """How much `prompt` matters to each part of the photo with `latent` `(c, h, w)`: `size` = (H, W), in 0..1, above 0.5 inside.
 
-    DiffEdit's mask (arXiv 2210.11427) between the prompt and none, smoothed over 3×3 cells, above Otsu's threshold. So the prompt
-    should say of the person what can be seen, and nothing of the rest. Raises `MaskInvalid` if the prompt makes no difference.
+    DiffEdit's mask (arXiv 2210.11427) between the prompt and none, smoothed over 3×3 cells, with Otsu's threshold at 0.5. So the
+    prompt should say of the person what can be seen, and nothing of the rest. Raises `MaskInvalid` if the prompt makes no
+    difference.
     """
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"expected a size (H, W) of one pixel or more each, got {size}")
@@ -133,7 +134,15 @@ def mask_of(
     wide = F.interpolate(heat, size=size, mode="bilinear", align_corners=False)[0, 0]
     if not wide.max() > wide.min():
         raise MaskInvalid(f"{prompt!r} marks nothing in the photo: give a mask", field="mask", reason="mask_not_found")
-    return (wide > otsu(wide)).float()
+    return _around_half(wide, otsu(wide))
+
+
+def _around_half(heat: Tensor, threshold: float) -> Tensor:
+    """To 0..1 with `threshold` at 0.5, linear on either side."""
+    low, high = float(heat.min()), float(heat.max())
+    below = 0.5 * (heat - low) / max(threshold - low, 1e-12)
+    above = 0.5 + 0.5 * (heat - threshold) / max(high - threshold, 1e-12)
+    return torch.where(heat > threshold, above.clamp(0.5 + 1e-6, 1), below.clamp(0, 0.5))
 
 
 def differing(answers: Answers) -> Tensor:

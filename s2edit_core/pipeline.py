@@ -38,8 +38,9 @@ from s2edit_core.inputs import Attribute, Reference, Variation, check_same, with
 from s2edit_core.inversion import Inversion, invert
 from s2edit_core.learning import learn_concepts
 from s2edit_core.learning_state import LearningState
-from s2edit_core.masks import mask_of, subject_of
+from s2edit_core.masks import probability_of, subject_of
 from s2edit_core.rows import Answers, Rows, drive, evaluating, finish
+from s2edit_core.segmenters import Segmenter, open_segmenter
 from s2edit_core.spec import PLACEHOLDER, PRESETS, InjectionOptions, InversionOptions, LearningOptions, Progress
 
 __all__ = ["Attribute", "OnProgress", "OutputType", "Reference", "S2EditOutput", "S2EditPipeline", "Variation"]
@@ -120,15 +121,18 @@ class S2EditPipeline(Composer):
         return (yield from evaluating(algorithm, self._evaluate))
 
     def finding_mask(self, image: Image.Image, prompt: str, *, seed: int = 0) -> Generator[Progress, None, Image.Image]:
+        probability = yield from self.finding_probability(image, prompt, seed=seed)
+        return Image.fromarray((probability > 0.5).astype(np.uint8) * 255).resize(image.size, Image.Resampling.NEAREST)
+
+    def finding_probability(
+        self, image: Image.Image, prompt: str, *, seed: int = 0
+    ) -> Generator[Progress, None, NDArray[np.float32]]:
         whole = self.canvas(image, Image.new("L", image.size, 255))
         width, height = whole.frame
-        algorithm = mask_of(self.backbone, self.backbone.encode_image(whole.source()), prompt, (height, width), seed=seed)
-        found = yield from evaluating(algorithm, self._evaluate)
-        drawn = Image.fromarray((found.cpu().numpy() * 255).astype(np.uint8))
-        mask = Image.new("L", image.size)
-        left, upper, right, lower = whole.box
-        mask.paste(drawn.resize((right - left, lower - upper), Image.Resampling.NEAREST), (left, upper))
-        return mask
+        latent = self.backbone.encode_image(whole.source())
+        algorithm = probability_of(self.backbone, latent, prompt, (height, width), seed=seed)
+        found: NDArray[np.float32] = (yield from evaluating(algorithm, self._evaluate)).cpu().numpy()
+        return found
 
     def finding_subject(
         self, image: Image.Image, mask: Image.Image, prompt: str, *, seed: int = 0
@@ -175,6 +179,16 @@ class S2EditPipeline(Composer):
         As good as the model's eye: look at it. Raises `MaskInvalid` where nothing is found.
         """
         return finish(self.finding_mask(image, prompt, seed=seed), on_progress)
+
+    def segmenter(self, name: str | None = None) -> Segmenter:
+        """Who finds people in photos: the model card's choice, or `name` as `open_segmenter` takes it. Raises `ModelUnusable`."""
+        return open_segmenter(name, self)
+
+    def find_probability(
+        self, image: Image.Image, prompt: str, *, seed: int = 0, on_progress: OnProgress | None = None
+    ) -> NDArray[np.float32]:
+        """What `find_mask` sees before its threshold, which lies at 0.5: `(h, w)` in 0..1 at the model's size."""
+        return finish(self.finding_probability(image, prompt, seed=seed), on_progress)
 
     def find_subject(
         self, image: Image.Image, mask: Image.Image, prompt: str, *, seed: int = 0, on_progress: OnProgress | None = None

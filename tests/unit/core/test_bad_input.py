@@ -24,7 +24,7 @@ from s2edit_core.editing import edit, varied
 from s2edit_core.errors import ImageInvalid, MaskInvalid, ModelUnusable, OptionInvalid, PromptInvalid
 from s2edit_core.inputs import Variation
 from s2edit_core.inversion import Inversion, Source, invert
-from s2edit_core.masks import correlation, mask_of, otsu, subject_of, word_maps
+from s2edit_core.masks import correlation, otsu, probability_of, subject_of, word_maps
 from s2edit_core.pictures import grown
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.rows import drive
@@ -183,7 +183,7 @@ CASES: dict[str, Case] = {
         r"in 0\.\.1",
     ),
     "mask of no size": (
-        lambda b: drive(mask_of(b, LATENT, "a woman", (0, 8)), b.evaluate),
+        lambda b: drive(probability_of(b, LATENT, "a woman", (0, 8)), b.evaluate),
         ValueError,
         "one pixel or more",
     ),

@@ -10,7 +10,7 @@ from torch import Tensor
 from s2edit_core.attention import word_layers
 from s2edit_core.backbone import Backbone
 from s2edit_core.errors import MaskInvalid, PromptInvalid
-from s2edit_core.masks import correlation, mask_of, otsu, subject_of, word_maps
+from s2edit_core.masks import correlation, otsu, probability_of, subject_of, word_maps
 from s2edit_core.prompt_alignment import prompt_tokens
 from s2edit_core.rows import Answer, Answers, Rows, drive
 from s2edit_core.spec import Progress
@@ -79,10 +79,10 @@ def test_the_mask_is_where_the_prompt_matters(backbone: Backbone, size: tuple[in
             Answer(shift.expand_as(row.latent) if i % 2 == 0 else torch.zeros_like(row.latent)) for i, row in enumerate(rows)
         )
 
-    mask = drive(mask_of(backbone, latent(size), PROMPT, (size[0] * 4, size[1] * 4)), predict)
-    assert mask.shape == (size[0] * 4, size[1] * 4)
-    assert set(mask.unique().tolist()) == {0.0, 1.0}
-    cells = mask.view(size[0], 4, size[1], 4).mean(dim=(1, 3))
+    probability = drive(probability_of(backbone, latent(size), PROMPT, (size[0] * 4, size[1] * 4)), predict)
+    assert probability.shape == (size[0] * 4, size[1] * 4)
+    assert (probability.min(), probability.max()) == (0, 1)
+    cells = (probability > 0.5).float().view(size[0], 4, size[1], 4).mean(dim=(1, 3))
     assert (cells > 0.5)[2:4, 4:6].all()
     assert not (cells > 0.5)[region(slice(0, 6), slice(2, 8), size) == 0].any(), "it is smoothed, by one cell and no more"
     (rows,) = seen
@@ -94,11 +94,13 @@ def test_the_mask_is_where_the_prompt_matters(backbone: Backbone, size: tuple[in
 
 def test_a_prompt_that_makes_no_difference_marks_nothing(backbone: Backbone) -> None:
     with pytest.raises(MaskInvalid, match="give a mask"):
-        drive(mask_of(backbone, latent(), "", (32, 32)), backbone.evaluate)
+        drive(probability_of(backbone, latent(), "", (32, 32)), backbone.evaluate)
 
 
 def test_a_mask_is_found_again(backbone: Backbone) -> None:
-    first, again, other = (drive(mask_of(backbone, latent(), PROMPT, (32, 32), seed=seed), backbone.evaluate) for seed in (1, 1, 2))
+    first, again, other = (
+        drive(probability_of(backbone, latent(), PROMPT, (32, 32), seed=seed), backbone.evaluate) for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
