@@ -5,7 +5,7 @@ A `Person` is an `Identity` (who it is: never named in a caption) and `Attribute
 
     answer = render(replace_attributes(person, hair_colour="red"))
 
-Drawing happens `SUPERSAMPLING` times larger than the 128-pixel square and is scaled down.
+Drawing happens `SUPERSAMPLING` times larger than the 128-pixel square and is scaled down; `draw` draws at any scale.
 """
 
 from __future__ import annotations
@@ -303,40 +303,41 @@ def _lighter(colour: Colour, share: float) -> Colour:
     return _mix(colour, (255, 250, 240), share)
 
 
-def _to_pixels(x: float, y: float) -> Point:
-    """World coordinates (a head about 50 wide, middle near (64, 63)) to pixels of the supersampled image."""
+def _to_pixels(x: float, y: float, scale: int) -> Point:
+    """World coordinates (a head about 50 wide, middle near (64, 63)) to pixels of a drawing `scale` times 128 pixels wide."""
     return (
-        (FOCUS[0] + (x - FOCUS[0]) * ZOOM) * SUPERSAMPLING,
-        (FOCUS[1] + (y - FOCUS[1]) * ZOOM) * SUPERSAMPLING,
+        (FOCUS[0] + (x - FOCUS[0]) * ZOOM) * scale,
+        (FOCUS[1] + (y - FOCUS[1]) * ZOOM) * scale,
     )
 
 
 class _Canvas:
     """Draws shapes in world coordinates, and with `parts` the index of the part each pixel shows."""
 
-    def __init__(self, background: Image.Image, *, parts: bool) -> None:
+    def __init__(self, background: Image.Image, scale: int, *, parts: bool) -> None:
         self.image = background
+        self._scale = scale
         self._draw = ImageDraw.Draw(background, "RGBA")
         self.labels = Image.new("L", background.size, 0) if parts else None
         self._label_draw = ImageDraw.Draw(self.labels) if self.labels else None
 
     def polygon(self, points: Iterable[Point], fill: Colour, part: PartName | None, alpha: int = 255) -> None:
-        scaled = [_to_pixels(x, y) for x, y in points]
+        scaled = [_to_pixels(x, y, self._scale) for x, y in points]
         self._draw.polygon(scaled, fill=(*fill, alpha))
         if self._label_draw and part:
             self._label_draw.polygon(scaled, fill=PARTS.index(part))
 
     def ellipse(self, centre: Point, rx: float, ry: float, fill: Colour, part: PartName | None, alpha: int = 255) -> None:
         x, y = centre
-        box = (*_to_pixels(x - rx, y - ry), *_to_pixels(x + rx, y + ry))
+        box = (*_to_pixels(x - rx, y - ry, self._scale), *_to_pixels(x + rx, y + ry, self._scale))
         self._draw.ellipse(box, fill=(*fill, alpha))
         if self._label_draw and part:
             self._label_draw.ellipse(box, fill=PARTS.index(part))
 
     def line(self, points: Sequence[Point], width: float, fill: Colour, part: PartName | None) -> None:
         """A polyline with round ends."""
-        scaled = [_to_pixels(x, y) for x, y in points]
-        pixels = max(1, round(width * ZOOM * SUPERSAMPLING))
+        scaled = [_to_pixels(x, y, self._scale) for x, y in points]
+        pixels = max(1, round(width * ZOOM * self._scale))
         self._draw.line(scaled, fill=(*fill, 255), width=pixels, joint="curve")
         if self._label_draw and part:
             self._label_draw.line(scaled, fill=PARTS.index(part), width=pixels, joint="curve")
@@ -388,11 +389,11 @@ class _Face:
         return points
 
 
-def _background(who: Identity) -> Image.Image:
+def _background(who: Identity, scale: int) -> Image.Image:
     top, bottom = BACKGROUNDS[who.background], _darker(BACKGROUNDS[who.backdrop], 0.18)
-    column = np.linspace(0, 1, SIZE * SUPERSAMPLING)[:, None]
+    column = np.linspace(0, 1, SIZE * scale)[:, None]
     colours = np.array(top)[None] * (1 - column) + np.array(bottom)[None] * column
-    pixels = np.repeat(np.rint(colours).astype(np.uint8)[:, None], SIZE * SUPERSAMPLING, axis=1)
+    pixels = np.repeat(np.rint(colours).astype(np.uint8)[:, None], SIZE * scale, axis=1)
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
@@ -690,10 +691,10 @@ def _earrings(canvas: _Canvas, face: _Face) -> None:
         canvas.ellipse((centre[0] - 0.4, centre[1] - 0.6), 2.1, 2.8, (250, 212, 84), "earrings")
 
 
-def _draw(person: Person, *, parts: bool) -> _Canvas:
+def _draw(person: Person, scale: int = SUPERSAMPLING, *, parts: bool) -> _Canvas:
     who, has = person.identity, person.attributes
     face = _Face.of(person)
-    canvas = _Canvas(_background(who), parts=parts)
+    canvas = _Canvas(_background(who, scale), scale, parts=parts)
     _hair_behind(canvas, face, person)
     _body(canvas, face, person)
     _head(canvas, face, person)
@@ -716,6 +717,16 @@ def _draw(person: Person, *, parts: bool) -> _Canvas:
 def render(person: Person, size: int = SIZE) -> Image.Image:
     """The portrait: RGB, `size` pixels square."""
     return _draw(person, parts=False).image.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def draw(person: Person, scale: int) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """The portrait as drawn, RGB and `128 · scale` pixels square, and the index among `PARTS` that each pixel shows.
+
+    Edges are hard: scale down for soft ones.
+    """
+    canvas = _draw(person, scale, parts=True)
+    assert canvas.labels is not None
+    return canvas.image, np.asarray(canvas.labels)
 
 
 def part_masks(person: Person, size: int = SIZE) -> dict[PartName, NDArray[np.float32]]:
