@@ -65,9 +65,7 @@ def _smooth(noise: Floats, sigma: float) -> Floats:
         pads = [(reach, reach) if each == axis else (0, 0) for each in range(noise.ndim)]
         padded = np.pad(noise, pads, mode="reflect")
         length = noise.shape[axis]
-        noise = sum(  # type: ignore[assignment]
-            weight * np.take(padded, range(i, i + length), axis=axis) for i, weight in enumerate(kernel)
-        )
+        noise = np.sum([weight * np.take(padded, range(i, i + length), axis=axis) for i, weight in enumerate(kernel)], axis=0)
     return noise
 
 
@@ -86,7 +84,7 @@ def _strands(size: int, rng: np.random.Generator) -> Floats:
     columns = np.clip(radius / 100 * 256, 0, 255).astype(np.int32)
     share = (angle * across) % 1
     between = (1 - share) * table[rows, columns] + share * table[(rows + 1) % across, columns]
-    return (STRANDS * between).astype(np.float32)
+    return np.asarray(STRANDS * between, dtype=np.float32)
 
 
 def _pores(size: int, rng: np.random.Generator) -> Floats:
@@ -97,13 +95,13 @@ def _pores(size: int, rng: np.random.Generator) -> Floats:
         noise = Image.fromarray(rng.standard_normal((count, count), dtype=np.float32))
         layer = np.asarray(noise.resize((size, size), Image.Resampling.BICUBIC))
         total += weight * layer / layer.std()
-    return PORES * total
+    return np.asarray(PORES * total, dtype=np.float32)
 
 
 def _weave(size: int) -> Floats:
     """Cloth: threads both ways, some 300 across the picture."""
     phase = np.arange(size, dtype=np.float32) * np.float32(2 * math.pi * 300 / size)
-    return WEAVE / 2 * (np.sin(phase)[:, None] * np.sin(phase)[None])
+    return np.asarray(WEAVE / 2 * (np.sin(phase)[:, None] * np.sin(phase)[None]), dtype=np.float32)
 
 
 def _blurred_lens(pixels: Floats, size: int) -> Floats:

@@ -1,27 +1,33 @@
 """Between the photo as uploaded and the frame that the model sees, and back.
 
-The region around the masks is cropped with margin and brought to the model's size; the edited frame is pasted back with a soft
-seam that lies *inside* the edit mask. Outside the edit mask the pixels of the answer are those of the photo, exactly.
+The region around the masks is cropped with margin and brought to the model's size. What the edit changed is brought back to the
+photo's own pixels (`delivery`), with a soft seam that lies *inside* the edit mask. Outside the edit mask the pixels of the answer
+are those of the photo, exactly.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 from torch import Tensor
 
+from s2edit_core.delivery import STRIP_PIXELS, Change, apply, noise_level
 from s2edit_core.errors import ImageInvalid
+from s2edit_core.framing import Box, Framing, extent, framed, holds, union
 from s2edit_core.pictures import check_mask, grown, inside_of
+from s2edit_core.regions import without_specks
+from s2edit_core.resampling import Axis
+from s2edit_core.seam import Seam
 
-CONTEXT = 1.6
-"""Side of the crop, relative to the box around the masks: a face needs its surroundings to be understood."""
 SEAM = 0.02
 """Width of the seam inside the edit mask, relative to the long side of the crop; at least two pixels, less in thin parts."""
+GRAIN_SAMPLE = 1024
+"""Side of the square, in the middle of the crop, where the photo's noise is measured."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Canvas:
     photo: Image.Image  # RGB
     edit_mask: Image.Image  # L, of the photo's size
     identity_mask: Image.Image  # L, of the photo's size
-    box: tuple[int, int, int, int]
+    box: Box
     frame: tuple[int, int]
 
     @property
@@ -53,54 +59,76 @@ class Canvas:
         cropped = which.crop(self.box).resize(self.frame, Image.Resampling.BOX)
         return torch.tensor(np.asarray(cropped), dtype=torch.float32) / 255
 
+    @property
+    def stretch(self) -> float:
+        """How much wider the frame shows things than they are; 1 unless the masks reach too close to the photo's borders."""
+        return Framing(self.box, self.frame).stretch
+
+    def deliver(self, change: Change) -> Image.Image:
+        """The photo with what the edit changed, inside the edit mask. Raises `ValueError` for a change of another frame."""
+        acts = change.acts
+        if acts.shape != (self.frame[1], self.frame[0]):
+            raise ValueError(f"expected a change of the frame {self.frame}, got one of {tuple(acts.shape[::-1])}")
+        left, top, right, bottom = self.box
+        pixels = np.asarray(self.photo).copy()
+        if not bool(acts.any()):
+            return Image.fromarray(pixels)
+        seam = self._seam()
+        across, down = Axis.of(self.frame[0], right - left), Axis.of(self.frame[1], bottom - top)
+        columns = _touched(acts.any(dim=0), right - left)
+        grain = self._grain()
+        maps = across.along(change.maps, 2, columns.start, columns.stop)
+        for rows in _strips(_touched(acts.any(dim=1), bottom - top), columns.stop - columns.start):
+            opacity = seam.rows(rows.start, rows.stop)[:, columns, None]
+            part = pixels[top + rows.start : top + rows.stop, left + columns.start : left + columns.stop]
+            photo = torch.from_numpy(part).permute(2, 0, 1).float().div_(255)
+            edited = apply(maps, down, rows, photo, grain).mul_(255).permute(1, 2, 0).numpy()
+            part[:] = np.rint(part + opacity * (edited - part)).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(pixels)
+
     def paste(self, edited: Tensor) -> Image.Image:
-        """The photo with the edited frame `(3, H, W)` in -1..1 inside the edit mask. Raises `ValueError` for another shape."""
+        """The photo with the edited frame `(3, H, W)` in -1..1, scaled up, in place of all that is inside the edit mask.
+
+        The photo's own detail there is lost: `deliver` keeps it. Raises `ValueError` for another shape.
+        """
         if edited.shape != (3, self.frame[1], self.frame[0]):
             raise ValueError(f"expected the frame (3, {self.frame[1]}, {self.frame[0]}), got {tuple(edited.shape)}")
         left, top, right, bottom = self.box
         patch = to_image(edited).resize((right - left, bottom - top), Image.Resampling.LANCZOS)
-        alpha = self._seam()[top:bottom, left:right, None]
-        pixels = np.asarray(self.photo).copy()
-        region = pixels[top:bottom, left:right].astype(np.float32)
-        blended = region + alpha * (np.asarray(patch, dtype=np.float32) - region)
-        pixels[top:bottom, left:right] = np.rint(blended).clip(0, 255).astype(np.uint8)
+        pixels, seam = np.asarray(self.photo).copy(), self._seam()
+        for rows in _strips(slice(0, bottom - top), right - left):
+            opacity = seam.rows(rows.start, rows.stop)[..., None]
+            part = pixels[top + rows.start : top + rows.stop, left:right]
+            drawn = np.asarray(patch.crop((0, rows.start, right - left, rows.stop)), dtype=np.float32)
+            part[:] = np.rint(part + opacity * (drawn - part)).clip(0, 255).astype(np.uint8)
         return Image.fromarray(pixels)
 
-    def _seam(self) -> NDArray[np.float32]:
-        """Opacity `(H, W)` of the edited frame: 0 outside the edit mask, rising to 1 within the seam inside it."""
-        inside = inside_of(self.edit_mask)
-        seam = max(2, round(SEAM * max(self.box[2] - self.box[0], self.box[3] - self.box[1])))
-        rows, columns = (slice(max(0, low - 1), high + 1) for low, high in _extent(inside))  # with a rim, where there is one
-        opacity = np.zeros(inside.shape, dtype=np.float32)
-        opacity[rows, columns] = seam_opacity(inside[rows, columns], seam)
-        return opacity
+    def _grain(self) -> float:
+        """The photo's noise in the middle of the box, in levels 0..1."""
+        left, top, right, bottom = self.box
+        x, y = max(left, (left + right - GRAIN_SAMPLE) // 2), max(top, (top + bottom - GRAIN_SAMPLE) // 2)
+        sample = self.photo.crop((x, y, min(right, x + GRAIN_SAMPLE), min(bottom, y + GRAIN_SAMPLE)))
+        return noise_level(to_tensor(sample)) / 2  # of -1..1
+
+    def _seam(self) -> Seam:
+        """How opaque the edit is in the box: 0 outside the edit mask, rising to 1 within the seam inside it."""
+        left, top, right, bottom = self.box
+        return Seam.of(self.edit_mask, self.box, max(2, round(SEAM * max(right - left, bottom - top))))
 
 
-def seam_opacity(inside: NDArray[np.bool_], seam: int) -> NDArray[np.float32]:
-    """0 outside; inside it rises from the edge to 1 over `seam` pixels, or over half the thickness of a thin part.
-
-    Else thin parts would fade out. Beyond the borders of `inside` they are thought to go on.
-    """
-    hard = Image.fromarray(inside.astype(np.uint8) * 255)
-    opacity, left = np.zeros(inside.shape, dtype=np.float32), inside
-    while left.any():
-        core = _filled(inside, seam)  # the middles of squares of side 2·seam + 1 that fit into the mask
-        if core.any():
-            soft = np.asarray(hard.filter(ImageFilter.BoxBlur(seam)), dtype=np.float32) / 255
-            thick = ~_filled(~core, 2 * seam)  # in such a square or beside one
-            opacity = np.where(left & thick, ((soft - 0.5) * 2).clip(0, 1), opacity)
-            left = left & ~thick
-        seam //= 2  # 0 at last: then all that is left is wholly opaque
-    return opacity
+def _touched(acts: Tensor, length: int) -> slice:
+    """The samples of `length` that the true ones of `acts` `(n,)` reach, by cubic resampling."""
+    found = acts.nonzero().flatten()
+    scale = length / len(acts)
+    reach = 2 * max(1.0, scale) + 2 * scale
+    return slice(max(0, int(found[0] * scale - reach)), min(length, int((found[-1] + 1) * scale + reach) + 1))
 
 
-def _filled(inside: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """True where all pixels of the square of side 2·reach + 1 are; beyond the picture its border goes on."""
-    for axis, length in enumerate(inside.shape):
-        pads = [(reach + 1, reach) if each == axis else (0, 0) for each in range(2)]
-        sums = np.moveaxis(np.pad(inside, pads, mode="edge").cumsum(axis=axis, dtype=np.int32), axis, 0)
-        inside = np.moveaxis(sums[2 * reach + 1 :] - sums[:length] == 2 * reach + 1, 0, axis)
-    return inside
+def _strips(rows: slice, width: int) -> Iterator[slice]:
+    """`rows` in pieces of about `STRIP_PIXELS`."""
+    step = max(1, STRIP_PIXELS // width)
+    for start in range(rows.start, rows.stop, step):
+        yield slice(start, min(rows.stop, start + step))
 
 
 def make_canvas(
@@ -108,7 +136,8 @@ def make_canvas(
 ) -> Canvas:
     """Choose the crop around the masks, and a frame of `frame_size` along its long side, divisible by `multiple`.
 
-    The identity alone decides the crop where the edit mask fits into it: so edits with different masks share one inversion.
+    The identity alone decides the crop where the edit mask fits into it: so edits with different masks share one inversion. Specks
+    of the edit mask count for nothing.
     Raises `ImageInvalid` for a photo that is not RGB, `MaskInvalid` for masks that are not L, of its size, and painted somewhere.
     """
     if photo.mode != "RGB":
@@ -121,52 +150,12 @@ def make_canvas(
     if not 1 <= multiple <= frame_size:
         raise ValueError(f"a frame of {frame_size} pixels can't have sides divisible by {multiple}")
     reach = grown(identity_mask)
-    chosen = edit_mask if edit_mask is not None else reach
-    box = crop_box(inside_of(reach), photo.size)
-    if not _holds(box, inside_of(chosen)):
-        box = crop_box(inside_of(reach) | inside_of(chosen), photo.size)
-    width, height = box[2] - box[0], box[3] - box[1]
-    scale = frame_size / max(width, height)
-    frame = (_rounded(width * scale, multiple), _rounded(height * scale, multiple))
-    return Canvas(photo, chosen, identity_mask, box, frame)
-
-
-def _extent(inside: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Where the true pixels are: first row and one past the last, and columns likewise."""
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    if not len(rows):
-        raise ValueError("nothing is inside the mask: paint the region with 128 or more")
-    return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
-
-
-def _holds(box: tuple[int, int, int, int], inside: NDArray[np.bool_]) -> bool:
-    """Whether all true pixels lie in `box`."""
-    left, top, right, bottom = box
-    return int(inside[top:bottom, left:right].sum()) == int(inside.sum())
-
-
-def _rounded(side: float, multiple: int) -> int:
-    return max(multiple, round(side / multiple) * multiple)
-
-
-def crop_box(inside: NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A box around the true pixels, `CONTEXT` times as large, square where the photo allows; (left, top, right, bottom).
-
-    Raises `ValueError` where nothing is true.
-    """
-    (top, bottom), (left, right) = _extent(inside)
-    side = round(CONTEXT * max(bottom - top, right - left))
-    x0, x1 = _span((left + right) / 2, side, size[0])
-    y0, y1 = _span((top + bottom) / 2, side, size[1])
-    return x0, y0, x1, y1
-
-
-def _span(middle: float, length: int, limit: int) -> tuple[int, int]:
-    """An interval of `length` around `middle`, moved and at last cut to lie in 0..limit."""
-    if length >= limit:
-        return 0, limit
-    start = min(max(0, round(middle - length / 2)), limit - length)
-    return start, start + length
+    chosen = without_specks(edit_mask) if edit_mask is not None else reach
+    held, changes = extent(inside_of(reach)), extent(inside_of(chosen))
+    framing = framed(held, photo.size, frame_size=frame_size, multiple=multiple)
+    if not holds(framing.box, changes):
+        framing = framed(union(held, changes), photo.size, frame_size=frame_size, multiple=multiple)
+    return Canvas(photo, chosen, identity_mask, framing.box, framing.frame)
 
 
 def to_tensor(picture: Image.Image) -> Tensor:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 import torch
 from PIL import Image
@@ -17,6 +18,7 @@ from s2edit_core.backbone import Backbone
 from s2edit_core.canvas import Canvas, make_canvas
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import conditioned, prompt_gates, prompt_keys_values, tokenize
+from s2edit_core.delivery import change_between
 from s2edit_core.editing import AtStepEnd, edit, varied
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
 from s2edit_core.injection import SourceGuide, source_guide
@@ -27,7 +29,7 @@ from s2edit_core.learning import Lesson
 from s2edit_core.pictures import check_mask
 from s2edit_core.prompts import check_placeholders, known_subject, with_placeholder
 from s2edit_core.rows import Algorithm
-from s2edit_core.spec import PLACEHOLDER, InjectionOptions
+from s2edit_core.spec import PLACEHOLDER, Delivery, InjectionOptions
 
 
 class Composer:
@@ -86,6 +88,24 @@ class Composer:
             guide = self._guide(canvas, prompt, concept, injection, described, masked, attributes)
         worn_by_all = tuple(self._concepts(concept).values())
         return edit(self.backbone, inversion, target, gates, worn_by_all, guide, first=first, start=start, at_step_end=at_step_end)
+
+    def deliver(
+        self, canvas: Canvas, inversion: Inversion, drawn: Tensor, delivery: Delivery = "difference"
+    ) -> tuple[Image.Image, dict[str, Any]]:
+        """Bring the edited frame `drawn` `(3, H, W)` in -1..1 back to the photo; also return what a report says of it.
+
+        "difference" adds to the photo what the edit changed, against the decode of the photo's own latent. "paste" shows the frame
+        itself. Raises `OptionInvalid` for another delivery.
+        """
+        if delivery not in get_args(Delivery):
+            raise OptionInvalid(f"delivery must be one of {', '.join(get_args(Delivery))}", field="options.delivery")
+        facts: dict[str, Any] = {"box": list(canvas.box), "frame": list(canvas.frame), "stretch": round(canvas.stretch, 4)}
+        if delivery == "paste":
+            return canvas.paste(drawn), {"delivery": {"way": delivery}, "canvas": facts}
+        before = self.backbone.decode_latent(inversion.path[0])
+        change = change_between(before, drawn, canvas.source(), self.backbone.latent_scale)
+        shares = change.shares(canvas.mask(canvas.edit_mask))
+        return canvas.deliver(change), {"delivery": {"way": delivery, **shares}, "canvas": facts}
 
     def _guide(
         self,

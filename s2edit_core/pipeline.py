@@ -41,7 +41,7 @@ from s2edit_core.learning_state import LearningState
 from s2edit_core.masks import probability_of, subject_of
 from s2edit_core.rows import Answers, Rows, drive, evaluating, finish
 from s2edit_core.segmenters import Segmenter, open_segmenter
-from s2edit_core.spec import PLACEHOLDER, PRESETS, InjectionOptions, InversionOptions, LearningOptions, Progress
+from s2edit_core.spec import PLACEHOLDER, PRESETS, Delivery, InjectionOptions, InversionOptions, LearningOptions, Progress
 
 __all__ = ["Attribute", "OnProgress", "OutputType", "Reference", "S2EditOutput", "S2EditPipeline", "Variation"]
 
@@ -278,6 +278,7 @@ class S2EditPipeline(Composer):
         generator: torch.Generator | None = None,
         strength: float = 1.0,
         injection: InjectionOptions | None = None,
+        delivery: Delivery = "difference",
         callback_on_step_end: OnStepEnd | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         output_type: OutputType = "pil",
@@ -286,8 +287,9 @@ class S2EditPipeline(Composer):
         """Edit `image` as `prompt` says, one result per prompt.
 
         Steps and guidance are the inversion's: naming others raises `OptionInvalid`. Sampling at η = 0 draws nothing, so
-        `generator` only enters the report. `output_type`: "pil"; "np" `(n, H, W, 3)` or "pt" `(n, 3, H, W)` in 0..1; "latent"
-        `(n, c, h, w)`.
+        `generator` only enters the report. `delivery`: "difference" adds what the edit changed to the photo;
+        "paste" puts the drawn frame, scaled up, into the edit mask. `output_type`: "pil"; "np" `(n, H, W, 3)` or "pt"
+        `(n, 3, H, W)` in 0..1; "latent" `(n, c, h, w)`.
 
         `callback_on_step_end(pipe, step, timestep, callback_kwargs)`, as in diffusers, is called after each step of each prompt,
         `step` from 0. Its kwargs are those of `callback_on_step_end_tensor_inputs`: "latents" `(1, c, h, w)` after the step,
@@ -303,7 +305,7 @@ class S2EditPipeline(Composer):
         check_same("guidance_scale", guidance_scale, inversion.guidance_scale)
         canvas = self.canvas(image, mask, edit_mask)
         provenance = self._provenance(canvas, inversion, identity, generator, edit_mask)
-        options: dict[str, Any] = {"attributes": attributes, "strength": strength, "injection": injection}
+        options: dict[str, Any] = {"attributes": attributes, "strength": strength, "injection": injection, "delivery": delivery}
         if callback_on_step_end is not None:
             options["at_step_end"] = step_end(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
         made = [
@@ -325,6 +327,7 @@ class S2EditPipeline(Composer):
         attributes: Sequence[Attribute],
         strength: float,
         injection: InjectionOptions | None,
+        delivery: Delivery,
         at_step_end: AtStepEnd | None = None,
     ) -> tuple[Image.Image, dict[str, Any], Image.Image, Tensor]:
         """One edit: the photo with it, what is to be said of it, the frame as drawn, its latent."""
@@ -334,18 +337,23 @@ class S2EditPipeline(Composer):
         latent = finish(steps, on_progress)
         edited = time.perf_counter()
         drawn = self.backbone.decode_latent(latent)
-        frame, result = to_image(drawn), canvas.paste(drawn)
+        frame = to_image(drawn)
+        result, brought_back = self.deliver(canvas, inversion, drawn, delivery)
         leakage = self.leakage(canvas, prompt, identity, inversion, attributes=attributes)
         seconds = {"editing": edited - began, "finishing": time.perf_counter() - edited}
-        facts = report.measures(canvas, frame, result, embed=self.identity_embedder) | {
-            "prompt": prompt,
-            "strength": strength,
-            "injection": asdict(injection) if injection is not None else None,
-            "attributes": {each.concept.placeholder: each.concept.facts for each in attributes},
-            "leakage": leakage,
-            "seconds": {name: round(spent, 3) for name, spent in seconds.items()},
-            "unet_evaluations": self.evaluations - evaluations,
-        }
+        facts = (
+            report.measures(canvas, frame, result, embed=self.identity_embedder)
+            | brought_back
+            | {
+                "prompt": prompt,
+                "strength": strength,
+                "injection": asdict(injection) if injection is not None else None,
+                "attributes": {each.concept.placeholder: each.concept.facts for each in attributes},
+                "leakage": leakage,
+                "seconds": {name: round(spent, 3) for name, spent in seconds.items()},
+                "unet_evaluations": self.evaluations - evaluations,
+            }
+        )
         return result, facts, frame, latent
 
     def _provenance(

@@ -16,7 +16,7 @@ from typing import Any
 from s2edit_core.prompts import ResolvedReference
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningOptions, LearningRequest
 
-VERSION = 6
+VERSION = 7
 """Of the algorithms: raised when the same inputs lead to another concept or inversion."""
 
 

@@ -21,6 +21,8 @@ Blend = Literal["none", "words", "edit_mask", "difference"]
 PresetName = Literal["paper", "balanced", "instant"]
 Phase = Literal["preparing", "learning", "inverting", "editing", "finishing"]
 ConceptKind = Literal["identity", "attribute"]
+Delivery = Literal["difference", "paste"]
+"""How an edited frame is brought back to the photo: what it changed, or the whole frame, scaled up."""
 
 PLACEHOLDER = "[I]"
 """How the identity token is written in prompts."""

@@ -166,11 +166,11 @@ class S2EditEngine:
         watermarked = self.watermark and watermark.fits(run.canvas.photo.size)
         for latent in latents:
             raw = self.pipeline.backbone.decode_latent(latent)
-            result = run.canvas.paste(raw)
+            result, brought_back = self.pipeline.deliver(run.canvas, inverted, raw)
             if watermarked:
                 result = watermark.mark(result)
             made.append(encode_png(result))
-            measures.append(report.measures(run.canvas, to_image(raw), result))
+            measures.append(report.measures(run.canvas, to_image(raw), result) | brought_back)
         options = {"masked": run.preset.learning.masked, "attributes": run.attributes}
         leakage = self.pipeline.leakage(run.canvas, run.prompts.target, learned, inverted, **options)
         run.seconds["finishing"] = time.perf_counter() - started

@@ -248,8 +248,14 @@ def _draw(request: EditRequest, prompt: str, inputs: EditInputs) -> tuple[list[b
         cause = "|".join([prompt, str((request.seed + i) % 2**63), *(digest(worn) for worn in inputs.attributes)])
         result = tinted(photo, edit_mask, cause)
         made.append(encode_png(result))
-        measures.append(report.changes(photo, result, result, edit_mask))
+        measures.append(report.changes(photo, result, result, edit_mask) | _whole(photo))
     return made, measures
+
+
+def _whole(photo: Image.Image) -> dict[str, Any]:
+    """What a report says of delivery and canvas: all of the edit mask is tinted, in the photo's own frame."""
+    delivery = {"way": "difference", "replaced": 0.0, "shifted": 1.0, "left": 0.0}
+    return {"delivery": delivery, "canvas": {"box": [0, 0, *photo.size], "frame": list(photo.size), "stretch": 1.0}}
 
 
 def tinted(photo: Image.Image, edit_mask: Image.Image, cause: str) -> Image.Image:

@@ -17,11 +17,12 @@ from s2edit_core import report
 from s2edit_core.attention import KeysValues, make_gates
 from s2edit_core.auto import Captioner, TextSegmenter
 from s2edit_core.backbone import Backbone, ModelCard
-from s2edit_core.canvas import crop_box, make_canvas, to_image, to_tensor
+from s2edit_core.canvas import make_canvas, to_image, to_tensor
 from s2edit_core.concept import Concept, Full, fresh_deltas
 from s2edit_core.conditioning import conditioned, keys_values, prompt_gates, text_states, tokenize, word_embedding
 from s2edit_core.editing import edit, varied
 from s2edit_core.errors import ImageInvalid, MaskInvalid, ModelUnusable, OptionInvalid, PromptInvalid
+from s2edit_core.framing import extent
 from s2edit_core.inputs import Variation
 from s2edit_core.inversion import Inversion, Source, invert
 from s2edit_core.masks import correlation, otsu, probability_of, subject_of, word_maps
@@ -93,7 +94,7 @@ CASES: dict[str, Case] = {
     "sides of nothing": (lambda _: canvas(multiple=0), ValueError, "divisible by 0"),
     "frame of another size": (lambda _: canvas().paste(torch.zeros(3, 8, 8)), ValueError, r"expected the frame \(3, 24, 32\)"),
     "mask of another photo": (lambda _: canvas().mask(OTHER), ValueError, r"the photo's size \(48, 40\), got L \(40, 48\)"),
-    "box around nothing": (lambda _: crop_box(np.zeros((4, 4), dtype=bool), (4, 4)), ValueError, "nothing is inside"),
+    "box around nothing": (lambda _: extent(np.zeros((4, 4), dtype=bool)), ValueError, "nothing is inside"),
     "margin of nothing": (lambda _: grown(Image.new("L", (8, 8))), MaskInvalid, "empty"),
     "tensor of grey": (lambda _: to_tensor(MASK), ValueError, "in RGB, got L"),
     "picture of a latent": (lambda _: to_image(LATENT), ValueError, r"\(3, H, W\), got \(4, 8, 8\)"),

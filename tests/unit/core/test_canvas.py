@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from s2edit_core.canvas import crop_box, make_canvas, seam_opacity, to_image, to_tensor
+from s2edit_core.canvas import make_canvas, to_image, to_tensor
 from s2edit_core.pictures import INSIDE, grown
 from s2edit_core.report import inside_change, outside_change, psnr_db
+from s2edit_core.seam import seam_opacity
 
 
 def photo_of(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -95,14 +96,6 @@ def test_the_default_edit_mask_holds_the_identity_and_a_margin() -> None:
     assert reach[40:60, 40:60].all()
     assert reach[38, 50]
     assert not reach[30, 50]
-
-
-def test_a_crop_at_the_border_is_moved_before_it_is_cut() -> None:
-    inside = np.zeros((100, 100), dtype=bool)
-    inside[0:20, 90:100] = True
-    left, top, right, bottom = crop_box(inside, (100, 100))
-    assert (top, right) == (0, 100)
-    assert (right - left, bottom - top) == (32, 32)
 
 
 def test_all_256_levels_survive_the_round_trip() -> None:
