@@ -90,12 +90,14 @@ class Composer:
         return edit(self.backbone, inversion, target, gates, worn_by_all, guide, first=first, start=start, at_step_end=at_step_end)
 
     def deliver(
-        self, canvas: Canvas, inversion: Inversion, drawn: Tensor, delivery: Delivery = "difference"
+        self, canvas: Canvas, inversion: Inversion, drawn: Tensor, delivery: Delivery = "difference", *, prompt: str | None = None
     ) -> tuple[Image.Image, dict[str, Any]]:
         """Bring the edited frame `drawn` `(3, H, W)` in -1..1 back to the photo; also return what a report says of it.
 
         "difference" adds to the photo what the edit changed, against the decode of the photo's own latent. "paste" shows the frame
-        itself. Raises `OptionInvalid` for another delivery.
+        itself. A `prompt` equal to the inversion's asks for no change: what the frame differs by is then the inversion's error, and
+        the photo comes back. Leave it out where something else asks for one, as another draw does. Raises `OptionInvalid` for
+        another delivery.
         """
         if delivery not in get_args(Delivery):
             raise OptionInvalid(f"delivery must be one of {', '.join(get_args(Delivery))}", field="options.delivery")
@@ -103,7 +105,8 @@ class Composer:
         if delivery == "paste":
             return canvas.paste(drawn), {"delivery": {"way": delivery}, "canvas": facts}
         before = self.backbone.decode_latent(inversion.path[0])
-        change = change_between(before, drawn, canvas.source(), self.backbone.latent_scale)
+        asked = prompt is None or prompt != inversion.facts.get("prompt")
+        change = change_between(before, drawn if asked else before, canvas.source(), self.backbone.latent_scale)
         shares = change.shares(canvas.mask(canvas.edit_mask))
         return canvas.deliver(change), {"delivery": {"way": delivery, **shares}, "canvas": facts}
 

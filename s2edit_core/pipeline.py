@@ -338,7 +338,7 @@ class S2EditPipeline(Composer):
         edited = time.perf_counter()
         drawn = self.backbone.decode_latent(latent)
         frame = to_image(drawn)
-        result, brought_back = self.deliver(canvas, inversion, drawn, delivery)
+        result, brought_back = self.deliver(canvas, inversion, drawn, delivery, prompt=prompt if at_step_end is None else None)
         leakage = self.leakage(canvas, prompt, identity, inversion, attributes=attributes)
         seconds = {"editing": edited - began, "finishing": time.perf_counter() - edited}
         facts = (

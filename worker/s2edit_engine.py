@@ -164,9 +164,9 @@ class S2EditEngine:
         started = time.perf_counter()
         made, measures = [], []
         watermarked = self.watermark and watermark.fits(run.canvas.photo.size)
-        for latent in latents:
+        for i, latent in enumerate(latents):
             raw = self.pipeline.backbone.decode_latent(latent)
-            result, brought_back = self.pipeline.deliver(run.canvas, inverted, raw)
+            result, brought_back = self.pipeline.deliver(run.canvas, inverted, raw, prompt=None if i else run.prompts.target)
             if watermarked:
                 result = watermark.mark(result)
             made.append(encode_png(result))
