@@ -39,7 +39,8 @@ class Sense:
         self._sent: set[str] = set()  # links for sending, which work once
         self._bodies: Mapping[str, Callable[[str], dict[str, Any]]] = {
             "createEdit": self._edit,
-            "createIdentity": lambda _: {"image": PHOTO, "mask": MASK, "prompt": self._rng.choice(PROMPTS[:3])},
+            "createIdentity": lambda _: {"prompt": self._rng.choice(PROMPTS[:3]), **self._pictures()},
+            "createMask": lambda _: {"image": PHOTO, **self._somebody()},
             "createAttribute": lambda _: {"image": PHOTO, "mask": MASK, "prompt": "a photo of a woman with [A] hat"},
             "importIdentity": lambda _: {"file": FILE},
             "createUpload": lambda _: {"media_type": "image/png", "size_bytes": len(PHOTO)},
@@ -78,8 +79,18 @@ class Sense:
         if ids["e"] and rng.random() < 0.3:
             return body | {"parent": rng.choice(ids["e"])}
         if media_type != "application/json":
-            return body | {"image": PHOTO, "mask": MASK}
-        return body | {name: rng.choice(ids["u"]) for name in ("image", "mask") if ids["u"]}
+            return body | self._pictures()
+        names = ("image", "mask") if rng.random() < 0.5 else ("image",)
+        return body | {name: rng.choice(ids["u"]) for name in names if ids["u"]}
+
+    def _pictures(self) -> dict[str, Any]:
+        """Photo and mask, or the photo alone."""
+        return {"image": PHOTO, **({"mask": MASK} if self._rng.random() < 0.5 else self._somebody())}
+
+    def _somebody(self) -> dict[str, Any]:
+        """Perhaps a pixel, in the photo or outside."""
+        at = self._rng.choice((None, "32,32", "99,99"))
+        return {} if at is None else {"at": at}
 
     def _headers(self, case: Case[Any]) -> None:
         some = {

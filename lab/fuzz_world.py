@@ -78,6 +78,9 @@ class PictureEngine(FakeEngine):
     def result(self, request: EditRequest, inputs: EditInputs) -> bytes:  # noqa: ARG002
         return inputs.image
 
+    def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:  # noqa: ARG002
+        return mask()
+
 
 @dataclass(frozen=True, slots=True)
 class World:

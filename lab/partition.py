@@ -161,8 +161,9 @@ def _judged(here: Stage) -> dict[str, Any]:
         if outcome.state.value != "succeeded":
             lost.append(spec.id)
             continue
-        inputs = here.inputs(spec)
-        if hashlib.sha256(artifacts.get(outcome.artifacts["result"])).hexdigest() != reference.result(spec.request.prompt, inputs):
+        inputs, prompt = here.inputs(spec), spec.request.prompt
+        assert prompt is not None
+        if hashlib.sha256(artifacts.get(outcome.artifacts["result"])).hexdigest() != reference.result(prompt, inputs):
             wrong.append(spec.id)
     claims = Counter(line["job"] for line in diary if line["what"] == "claim")
     return {

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from s2edit_core.errors import OptionInvalid, PromptInvalid
-from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest
 
 DEFAULT_SUBJECTS = ("woman", "man", "girl", "boy", "person", "face", "baby", "cat", "dog", "church")
 """The subject words of a model that brings no card (`s2edit.json`) of its own."""
@@ -164,3 +164,19 @@ def changed_words(source: str, target: str) -> tuple[str, ...]:
     """The words of `target` that `source` does not have, in order: what the edit is about."""
     have = {word.lower() for word in re.findall(r"\w+", source)}
     return tuple(dict.fromkeys(word.lower() for word in re.findall(r"\w+", target) if word.lower() not in have))
+
+
+def described(request: EditRequest | LearningRequest | MaskRequest, subjects: Sequence[str]) -> str:
+    """Return what the photo of `request` shows, without placeholders, for a segmenter that reads text.
+
+    Raises `PromptInvalid` when nothing is said of the photo and the prompt has no known subject.
+    """
+    if isinstance(request, EditRequest):
+        said = request.source_prompt or _photo_of(request.subject or known_subject(request.prompt, subjects))
+    else:
+        said = request.prompt or _photo_of(subjects[0])
+    return " ".join(PLACEHOLDERS.sub("", said).split())
+
+
+def _photo_of(subject: str) -> str:
+    return f"a photo of a {subject}"

@@ -32,6 +32,8 @@ CONCEPT_FORMAT = "s2edit-concept-2"
 """What a file of a concept says that it is."""
 MAX_VARIANTS = 8
 """Of one edit: each is a whole sampling."""
+MAX_SIDE = 2**31
+"""No photo is as wide or as high."""
 MAX_ATTRIBUTES = 4
 """Of one edit: each is a further pass of the text encoder, and a prompt has few tokens."""
 
@@ -234,7 +236,8 @@ class EditRequest:
     """One edit, as asked. Pictures are not here: they travel as bytes beside it.
 
     `subject` is the word of `source_prompt` that names the person; [I] is put before it. Both may be left out: then the
-    model's own subject words are searched for in the prompts, and the source prompt is "a photo of a <subject>".
+    model's own subject words are searched for in the prompts, and the source prompt is "a photo of a <subject>". `at` is for photos
+    that come without a mask: the pixel (x, y) of the person, where there are several.
     """
 
     prompt: str
@@ -247,12 +250,14 @@ class EditRequest:
     guidance_scale: float | None = None
     seed: int = 0
     variants: int = 1  # pictures of one inversion: the edit itself, then others that start from partly fresh noise
+    at: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "source_prompt"):
             _check_prompt(name, getattr(self, name))
         _check("variants", self.variants, 1, MAX_VARIANTS)
         _check_common(self.subject, self.preset, self.seed)
+        _check_at(self.at)
         if len(self.attributes) > MAX_ATTRIBUTES:
             raise OptionInvalid(f"at most {MAX_ATTRIBUTES} attributes fit into one edit", field="attributes")
         if len(set(self.attributes)) < len(self.attributes):
@@ -276,7 +281,7 @@ class EditRequest:
     def from_dict(cls, values: Mapping[str, Any]) -> EditRequest:
         """Refuses what it does not know, so that a misspelt option is an error and not a default."""
         _check_known(values, {field.name for field in fields(cls)})
-        return cls(**{**values, "attributes": tuple(values.get("attributes", ()))})
+        return cls(**{**values, "attributes": tuple(values.get("attributes", ())), "at": _pixel(values)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,12 +298,14 @@ class LearningRequest:
     name: str | None = None
     preset: PresetName = "balanced"
     seed: int = 0
+    at: tuple[int, int] | None = None  # as of an edit
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(ConceptKind):
             raise OptionInvalid(f"kind must be one of {', '.join(get_args(ConceptKind))}", field="kind")
         _check_prompt("prompt", self.prompt)
         _check_common(self.subject, self.preset, self.seed)
+        _check_at(self.at)
 
     def resolve(self) -> Preset:
         return PRESETS[self.preset]
@@ -310,7 +317,59 @@ class LearningRequest:
     def from_dict(cls, values: Mapping[str, Any]) -> LearningRequest:
         """Refuses what it does not know, as `EditRequest.from_dict`."""
         _check_known(values, {field.name for field in fields(cls)})
-        return cls(**values)
+        return cls(**{**values, "at": _pixel(values)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskRequest:
+    """The mask of a person, to be found in a photo that travels as bytes beside it.
+
+    `prompt` describes the person, for segmenters that read text. `at` is the pixel (x, y) of the person, where there are several.
+    """
+
+    prompt: str | None = None
+    at: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        _check_prompt("prompt", self.prompt)
+        _check_at(self.at)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MaskRequest:
+        """Refuses what it does not know, as `EditRequest.from_dict`."""
+        _check_known(values, {field.name for field in fields(cls)})
+        return cls(**{**values, "at": _pixel(values)})
+
+
+def _pixel(values: Mapping[str, Any]) -> Any:
+    """`at` of JSON values, where a pair is a list."""
+    at = values.get("at")
+    return tuple(at) if isinstance(at, list) else at
+
+
+def _check_at(at: object) -> None:
+    if at is None:
+        return
+    pair = at if isinstance(at, tuple) and len(at) == 2 else ()
+    if not pair or not all(isinstance(each, int) and not isinstance(each, bool) and 0 <= each < MAX_SIDE for each in pair):
+        raise OptionInvalid(
+            f"at is a pixel of the photo: x,y in whole numbers from its upper left corner, not {at!r}",
+            field="at",
+            reason="at_invalid",
+        )
+
+
+def check_at(at: tuple[int, int] | None, size: tuple[int, int]) -> None:
+    """Raise `OptionInvalid` for a pixel `at` that a photo of `size` (width, height) does not have."""
+    if at is not None and not (at[0] < size[0] and at[1] < size[1]):
+        raise OptionInvalid(
+            f"at is {at[0]},{at[1]}, outside the photo of {size[0]}×{size[1]} pixels: point at the person",
+            field="at",
+            reason="at_outside",
+        )
 
 
 def _check_prompt(name: str, text: object) -> None:

@@ -21,8 +21,8 @@ def continued(
 ) -> tuple[EditRequest, dict[str, Upload]]:
     """`request` and `files` with the parent's in place of what they leave open: photo, mask, identity, source prompt and subject.
 
-    The photo and the mask become this edit's own, so the parent may be erased. Raises `OptionInvalid` for a parent that has no
-    result, and where a photo comes as well.
+    The photo and the mask become this edit's own, so the parent may be erased. Where `request` points at somebody, the mask is
+    found anew. Raises `OptionInvalid` for a parent that has no result, and where a photo comes as well.
     """
     if "image" in files:
         raise _refused("the parent's result is the photo: leave the image out, or the parent", "parent_and_image")
@@ -30,7 +30,7 @@ def continued(
     record, spec, result = _parent(jobs, owner, parent_id)
     former = spec.request
     assert isinstance(former, EditRequest)
-    mask = files.get("mask") or _upload(jobs, spec.inputs["mask"].key, spec.inputs["mask"].media_type)
+    mask = {} if "mask" in files or request.at is not None else {"mask": _mask(jobs, record, spec)}
     described = PLACEHOLDERS.sub(lambda found: found[0] if found[0] == PLACEHOLDER else "", former.prompt)
     continuing = replace(
         request,
@@ -38,7 +38,7 @@ def continued(
         source_prompt=request.source_prompt or " ".join(described.split()),
         subject=request.subject or former.subject,
     )
-    return continuing, {**files, "image": result, "mask": mask}
+    return continuing, {**mask, **files, "image": result}
 
 
 def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpec, Upload]:
@@ -47,10 +47,17 @@ def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpe
     except JobNotFound:
         raise _refused(f"there is no edit {parent_id!r} to go on from: look at GET /edits", "parent_unknown") from None
     if record.kind != "edit":
-        raise _refused("the parent is a learning, which has no picture: name what it learned instead", "parent_unfit")
+        raise _refused("the parent has no picture to go on from: name an edit, not a learning or a mask", "parent_unfit")
     if record.state is not JobState.SUCCEEDED:
         raise _refused(f"the parent is {record.state}: only a result can be gone on from", "parent_unfit")
     return record, spec, _upload(jobs, record.artifacts["result"], "image/png")
+
+
+def _mask(jobs: Jobs, record: JobRecord, spec: JobSpec) -> Upload:
+    """The one that the parent was given, or that was found for it."""
+    if (given := spec.inputs.get("mask")) is not None:
+        return _upload(jobs, given.key, given.media_type)
+    return _upload(jobs, record.artifacts["mask"], "image/png")
 
 
 def _still_there(library: Library, owner: Owner, identity: str | None) -> str | None:

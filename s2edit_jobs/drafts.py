@@ -14,14 +14,14 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.files import EXTENSIONS, Upload
 from s2edit_jobs.library import Identity, Library, check_consent, life_s
 from s2edit_jobs.policy import refused
-from s2edit_jobs.record import InputFile, JobSpec, Owner, new_job_id
+from s2edit_jobs.record import InputFile, JobRequest, JobSpec, Owner, new_job_id
 from s2edit_jobs.testmode import OVERDUE, Wishes, wishes_in
 
 
 def draft(
     services: Services,
     owner: Owner,
-    request: EditRequest | LearningRequest,
+    request: JobRequest,
     files: Mapping[str, Upload],
     *,
     deadline_s: float | None = None,
@@ -35,7 +35,7 @@ def draft(
     """What `Jobs.accept` takes: a new id (unless given), and a place for every file.
 
     `deadline_s` counts from `created_at`, which is now unless given.
-    With `request.identity`, that identity's photo and mask stand in for files that are not given, and its prompt and
+    With `request.identity`, that identity's photo and mask stand in where no photo is given, and its prompt and
     subject for those that the request leaves open. `consent` and `identity_life_s` are kept with an identity that is learned.
     In test mode the words of its prompt are heeded (`testmode`). Raises `IdentityNotFound`, `PolicyRefused`, `PromptInvalid`
     for such a word that means nothing, `OptionInvalid` where a consent is needed and missing, and `ServiceUnavailable`.
@@ -44,8 +44,10 @@ def draft(
     inputs = _places(owner, job_id, files)
     if isinstance(request, EditRequest) and request.identity is not None:
         identity = Library(services).identity(owner, request.identity)
-        request, inputs = _with(identity, request), {**identity.inputs, **inputs}
-    wishes = wishes_in(request.prompt) if owner.test else Wishes()
+        request = _with(identity, request)
+        if "image" not in files:  # another photo's mask is not the identity's
+            inputs = {**identity.inputs, **inputs}
+    wishes = wishes_in(request.prompt or "") if owner.test else Wishes()
     try:  # with what the identity brings: one that was imported may say anything
         if wishes.refused:
             raise refused("prompt")
@@ -82,15 +84,13 @@ def _with(identity: Identity, request: EditRequest) -> EditRequest:
     )
 
 
-def _check_policy(
-    services: Services, request: EditRequest | LearningRequest, files: Mapping[str, Upload], consent: str | None
-) -> None:
+def _check_policy(services: Services, request: JobRequest, files: Mapping[str, Upload], consent: str | None) -> None:
     for name in ("prompt", "source_prompt", "subject", "name"):
         if text := getattr(request, name, None):
             services.policy.check_prompt(text, field=name)
     if "image" in files:
         services.policy.check_image(files["image"].data, field="image")
-    learns = isinstance(request, LearningRequest) or request.identity is None
+    learns = isinstance(request, LearningRequest) or (isinstance(request, EditRequest) and request.identity is None)
     if learns:
         check_consent(services.settings, consent)
 

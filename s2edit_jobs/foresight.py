@@ -20,7 +20,10 @@ from s2edit_jobs.record import JobSpec, Outlook, pace_of
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`identity` is the id that the concept has or would have, `eta_s` the seconds until the end, at most, as far as known."""
+    """`identity` is the id that the concept has or would have, `eta_s` the seconds until the end, at most, as far as known.
+
+    `unknown`: while no worker has said which model it has, and where a worker is to find the mask, which the id depends on.
+    """
 
     learning: Literal["needed", "known", "unknown"]
     identity: str | None = None
@@ -38,6 +41,8 @@ class Foresight:
         """
         request = spec.request
         assert isinstance(request, EditRequest)
+        if request.identity is None and "mask" not in files:
+            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True, finds=True))
         try:
             identity = request.identity or self._would_be(request, files, worn, test=spec.owner.test)
         except ModelUnknown:
@@ -58,22 +63,24 @@ class Foresight:
             attribute_words=model.attribute_words,
         )
 
-    def _eta_s(self, spec: JobSpec, *, learns: bool) -> float | None:
+    def _eta_s(self, spec: JobSpec, *, learns: bool, finds: bool = False) -> float | None:
         assert isinstance(spec.request, EditRequest)
         try:
-            return needed_s(self._services.store.prospect(spec.owner, pace_of(spec)), learns=learns)
+            return needed_s(self._services.store.prospect(spec.owner, pace_of(spec)), learns=learns, finds=finds)
         except ServiceUnavailable:
             return None
 
 
-def needed_s(outlook: Outlook, *, learns: bool) -> float | None:
+def needed_s(outlook: Outlook, *, learns: bool, finds: bool = False) -> float | None:
     """The turns of those ahead, and then its own phases; None while one of them was never measured.
 
-    An inversion is counted in: whether one is kept for the very crop only the worker can tell.
+    An inversion is counted in: whether one is kept for the very crop only the worker can tell. `finds`: the mask is looked
+    for first.
     """
     mean = outlook.seconds
     phases = (*(("learning",) if learns else ()), "inverting", "editing")
     if any(phase not in mean for phase in phases):
         return None
     waiting = mean["total"] * outlook.ahead / max(1, outlook.running)
-    return waiting + sum(mean[phase] for phase in phases) + mean.get("finishing", 0.0)
+    finding = mean.get("preparing", 0.0) if finds else 0.0
+    return waiting + finding + sum(mean[phase] for phase in phases) + mean.get("finishing", 0.0)

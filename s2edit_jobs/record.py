@@ -20,12 +20,17 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
-from s2edit_core.spec import EditRequest, LearningRequest, Phase
+from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest, Phase
 
-JobKind = Literal["edit", "identity", "attribute"]
-"""What a job makes: a picture, or a concept ahead of any."""
+JobRequest = EditRequest | LearningRequest | MaskRequest
+JobKind = Literal["edit", "identity", "attribute", "mask"]
+"""What a job makes: a picture, a concept ahead of any, or the mask of a person."""
 PHASES = get_args(Phase)
 JOB_ID = re.compile(r"e_[0-9a-f]{32}")
+
+
+_REQUESTS: Mapping[str, type[EditRequest | MaskRequest]] = {"edit": EditRequest, "mask": MaskRequest}
+"""By the kind of a job; those of the other kinds are learned."""
 
 
 class JobState(StrEnum):
@@ -95,8 +100,8 @@ class JobSpec:
     id: str
     owner: Owner
     created_at: float  # seconds since the epoch
-    request: EditRequest | LearningRequest
-    inputs: Mapping[str, InputFile]  # "image", "mask", perhaps "edit_mask"
+    request: JobRequest
+    inputs: Mapping[str, InputFile]  # "image", perhaps "mask" and "edit_mask"
     deadline_at: float | None = None  # seconds since the epoch; after it the edit is no longer wanted
     webhook_url: str | None = None  # who is told when it is over
     consent: str | None = None  # of the person to be learned, in the words of the request
@@ -106,7 +111,13 @@ class JobSpec:
 
     @property
     def kind(self) -> JobKind:
-        return "edit" if isinstance(self.request, EditRequest) else self.request.kind
+        match self.request:
+            case EditRequest():
+                return "edit"
+            case MaskRequest():
+                return "mask"
+            case LearningRequest(kind=kind):
+                return kind
 
     def to_json(self) -> bytes:
         values = {
@@ -133,7 +144,7 @@ class JobSpec:
             id=values["id"],
             owner=Owner(**values["owner"]),
             created_at=values["created_at"],
-            request=(EditRequest if values.get("kind", "edit") == "edit" else LearningRequest).from_dict(values["request"]),
+            request=_REQUESTS.get(values.get("kind", "edit"), LearningRequest).from_dict(values["request"]),
             inputs={name: InputFile(**file) for name, file in values["inputs"].items()},
             deadline_at=values.get("deadline_at"),
             webhook_url=values.get("webhook_url"),
@@ -161,7 +172,7 @@ class Outcome:
     state: JobState
     attempt: int
     finished_at: float
-    artifacts: Mapping[str, str] = field(default_factory=dict)  # "result", "report" → object keys
+    artifacts: Mapping[str, str] = field(default_factory=dict)  # "result", "report", "mask" → object keys
     identity: str | None = None  # the concept that was learned or used, also an attribute: later edits may name it
     failure: Failure | None = None
 
@@ -255,7 +266,9 @@ def new_job_id(now: float | None = None) -> str:
 def pace_of(spec: JobSpec) -> str:
     """Under which name measured seconds are kept: what takes another time is measured apart."""
     request, mode = spec.request, "test:" if spec.owner.test else ""
-    if not isinstance(request, EditRequest):
+    if isinstance(request, MaskRequest):
+        return f"{mode}mask"
+    if isinstance(request, LearningRequest):
         return f"{mode}{request.kind}:{request.preset}"
     return f"{mode}{request.preset}" if request.variants == 1 else f"{mode}{request.preset}:x{request.variants}"
 

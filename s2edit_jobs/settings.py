@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         default="models/portraits-128", validate_default=True, description="Model folder in diffusers' layout, or a hub id"
     )
     device: str = Field(default="auto", description="torch device of the worker: auto, cpu, cuda or cuda:N")
+    segmenter: str | None = Field(
+        default=None,
+        description="Who finds the person where no mask is sent: model (the base model itself), card (the network in its folder), "
+        "mediapipe or the path of a .tflite file, transformers:<folder or hub id>. Empty: the one that the model's card names",
+    )
     lease_s: float = Field(default=6.0, gt=0, le=3600, description="Seconds after which a silent worker's job goes to another")
     heartbeat_s: float = Field(
         default=1.5, gt=0, description="Seconds between two signs of life of a worker; at most a third of the lease"

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from s2edit_core.errors import ArtifactMismatch, ModelUnusable, NumbersNotFinite, OptionInvalid, PromptInvalid
-from s2edit_core.spec import EditRequest, LearningRequest
+from s2edit_core.errors import ArtifactMismatch, MaskInvalid, ModelUnusable, NumbersNotFinite, OptionInvalid, PromptInvalid
+from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.record import Owner
 
 MAX_SLOW_S = 60.0
 OPENING = "[test:"
 OVERDUE = "deadline_exceeded"
+MASK_NOT_FOUND = "mask_not_found"
 _WORD = re.compile(r"\[test:([^\[\]]*)\]")
 
 
@@ -33,6 +34,7 @@ FAILURES: Mapping[str, Callable[[str], Exception]] = {
     "model_unusable": ModelUnusable,
     "identity_unknown": lambda message: OptionInvalid(message, field="identity", reason="identity_unknown"),
     "attribute_unknown": lambda message: OptionInvalid(message, field="attributes", reason="attribute_unknown"),
+    MASK_NOT_FOUND: lambda message: MaskInvalid(message, field="mask", reason=MASK_NOT_FOUND),
     "prompt_too_long": lambda message: PromptInvalid(message, field="prompt", reason="prompt_too_long"),
     "subject_unknown": lambda message: PromptInvalid(message, field="subject", reason="subject_unknown"),
     "subject_not_in_prompt": lambda message: PromptInvalid(message, field="prompt", reason="subject_not_in_prompt"),
@@ -77,19 +79,21 @@ def wishes_in(prompt: str) -> Wishes:
     return Wishes(slow_s, fails, "refused" in wishes, "webhook_twice" in wishes)
 
 
-Request = TypeVar("Request", EditRequest, LearningRequest)
+Request = TypeVar("Request", EditRequest, LearningRequest, MaskRequest)
 
 
 def spoken(owner: Owner, request: Request) -> Request:
     """`request` as a model would hear it: in test mode without the words, which shall not make its prompts too long.
 
-    Raises `PromptInvalid` where nothing else is left.
+    Raises `PromptInvalid` where nothing else is left, though there must be a prompt.
     """
     if not owner.test:
         return request
     prompts: dict[str, Any] = {
         name: _WORD.sub("", text) for name in ("prompt", "source_prompt") if (text := getattr(request, name, None))
     }
+    if isinstance(request, MaskRequest) and not prompts.get("prompt", "").strip():
+        prompts = {"prompt": None}
     return replace(request, **prompts)
 
 

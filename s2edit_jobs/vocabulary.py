@@ -25,10 +25,11 @@ from s2edit_core.prompts import (
     PLACEHOLDERS,
     ResolvedPrompts,
     ResolvedReference,
+    described,
     resolve_prompts,
     resolve_reference,
 )
-from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's own folder, where the shipped `models/` lies."""
@@ -68,6 +69,10 @@ class Vocabulary:
         reference = resolve_reference(request, self.subjects)
         self._check_length(reference.prompt, field="prompt")
         return reference
+
+    def check_description(self, request: MaskRequest) -> None:
+        """The same for what a mask is looked for by."""
+        self._check_length(described(request, self.subjects), field="prompt")
 
     def _check_length(self, text: str, *, field: str) -> None:
         tokens = self.count(text)

@@ -35,8 +35,9 @@ def message_id(job_id: str) -> str:
 def message(job_id: str, outcome: Outcome, kind: JobKind = "edit", *, test: bool = False) -> str:
     """The body. It holds no links and no pictures: whoever reads it asks for the edit. One of test mode says so."""
     failure = outcome.failure
-    learned = "attribute" if kind == "attribute" else "identity"
-    data: dict[str, Any] = {"id": job_id, "state": outcome.state, learned: outcome.identity}
+    data: dict[str, Any] = {"id": job_id, "state": outcome.state}
+    if kind != "mask":
+        data["attribute" if kind == "attribute" else "identity"] = outcome.identity
     if test:
         data["test"] = True
     if failure is not None:

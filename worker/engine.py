@@ -10,6 +10,7 @@ from s2edit_core.plan import EditPlan
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Progress
 from s2edit_jobs.decoders import decoders
 from s2edit_jobs.model_facts import ModelFacts
+from s2edit_jobs.record import JobRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,18 @@ class Edited:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """The mask of a person, and what a report says of how it was found."""
+
+    mask_png: bytes  # L, of the photo's size: 255 inside, 0 outside
+    segmenter: str
+    people: int  # how many were seen
+    confidence: float  # 0..1, that the one who was chosen is there
+
+
+@dataclass(frozen=True, slots=True)
 class EditInputs:
-    """The files' bytes as uploaded. Without `edit_mask` the identity mask, grown a little, is what may change.
+    """The files' bytes as uploaded; the mask may have been found. Without `edit_mask` the mask, grown a little, is what may change.
 
     `attributes`: the concepts, as they were kept, of those that the request names. They act where the edit may change the photo.
     """
@@ -64,6 +75,14 @@ class Engine(Protocol):
     @property
     def facts(self) -> ModelFacts:
         """What the API must know of the model."""
+
+    def find_mask(
+        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+    ) -> Generator[Progress, None, Found]:
+        """Find the person in a photo that came without a mask. The same photo and request end in the same bytes.
+
+        `check` as of `edit`. Raises `MaskInvalid` with the reason `mask_not_found` where there is nobody, and what `plan` raises.
+        """
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         """Name the concept. Raises `InvalidInput` for prompts and pictures that nothing can be learned from."""

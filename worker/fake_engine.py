@@ -11,12 +11,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from s2edit_core.errors import ArtifactMismatch
+from s2edit_core.errors import ArtifactMismatch, MaskInvalid
 from s2edit_core.plan import EditPlan, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
 from s2edit_core.spec import EditRequest, LearningRequest, Phase, Progress
 from s2edit_jobs.model_facts import ModelFacts
-from worker.engine import Edited, EditInputs, Made
+from s2edit_jobs.record import JobRequest
+from worker.engine import Edited, EditInputs, Found, Made
 
 SUBJECTS = ("woman", "man")
 
@@ -48,6 +49,8 @@ class FakeEngine:
     step_s: float = 0.0
     checkpoint_every: int = 0
     on_step: Callable[[Progress], None] | None = None
+    people: int = 1  # in every photo; without any, no mask is found
+    found: int = 0
     learned: int = 0
     inverted: int = 0
     closed: int = 0  # edits that were closed before their end
@@ -58,6 +61,24 @@ class FakeEngine:
 
     def prompts(self, request: EditRequest, inputs: EditInputs) -> ResolvedPrompts:
         return resolve_prompts(request, SUBJECTS, [_worn(data) for data in inputs.attributes])
+
+    def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:
+        """The one that is found."""
+        return f"mask at {at} of ".encode() + photo
+
+    def find_mask(
+        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+    ) -> Generator[Progress, None, Found]:
+        self.check = check or (lambda: None)
+        try:
+            yield from self._phase("preparing")
+            if not self.people:
+                raise MaskInvalid("nobody is there", field="mask", reason="mask_not_found")
+            self.found += 1
+            return Found(self.mask(photo, request.at), "fake", self.people, 0.9)
+        except GeneratorExit:
+            self.closed += 1
+            raise
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         reference = resolve_reference(request, SUBJECTS)

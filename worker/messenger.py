@@ -126,4 +126,4 @@ class Messenger:
 
 def _wanted_twice(spec: JobSpec) -> bool:
     """As if the receiver's answer had been lost on its way."""
-    return spec.owner.test and wishes_in(spec.request.prompt).webhook_twice
+    return spec.owner.test and wishes_in(spec.request.prompt or "").webhook_twice

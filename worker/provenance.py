@@ -21,9 +21,10 @@ from s2edit_core.plan import EditPlan
 from s2edit_core.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.bootstrap import NotConfigured, kept_key
 from s2edit_jobs.model_facts import ModelFacts
+from s2edit_jobs.record import JobRequest
 from s2edit_jobs.settings import Settings
 from worker.development_certificate import development_certificate
-from worker.engine import Edited, EditInputs, Engine, Made
+from worker.engine import Edited, EditInputs, Engine, Found, Made
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +114,11 @@ class SigningEngine:
     @property
     def facts(self) -> ModelFacts:
         return self._engine.facts
+
+    def find_mask(
+        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+    ) -> Generator[Progress, None, Found]:
+        return self._engine.find_mask(request, photo, check=check)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         return self._engine.plan_learning(request, inputs)

@@ -16,8 +16,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
@@ -25,7 +26,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_co
 
 from s2edit_core.errors import ArtifactMismatch, InvalidInput, OptionInvalid, S2EditError
 from s2edit_core.plan import EditPlan, digest
-from s2edit_core.spec import EditRequest, LearningRequest, Progress
+from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest, Progress
 from s2edit_jobs.artifacts import JSON, concept_key, edit_key, inversion_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import (
@@ -36,13 +37,15 @@ from s2edit_jobs.errors import (
     LeaseLost,
     ServiceUnavailable,
 )
+from s2edit_jobs.files import EXTENSIONS
 from s2edit_jobs.jobs import CHECKPOINTS, DEADLINE, Jobs
 from s2edit_jobs.library import CONCEPT, INVERSION, SAFETENSORS, Library
 from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome, Spent
 from s2edit_jobs.trace import trace_id
-from worker.engine import Edited, EditInputs, Engine, Made
+from worker.engine import Edited, EditInputs, Engine, Found, Made
 from worker.heartbeat import Heartbeat
 from worker.phase_clock import PhaseClock
+from worker.used_mask import UsedMask, UsedMasks
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -108,6 +111,7 @@ class _Attempt:
         self._artifacts = services.artifacts
         self._jobs = Jobs(services)
         self._library = Library(services)
+        self._masks = UsedMasks(self._jobs)
         self._engine = engine
         self._stop = stop
         self._heart = Heartbeat(services.store, lease, interval_s=services.settings.heartbeat_s)
@@ -115,6 +119,7 @@ class _Attempt:
         self._heard_at = time.monotonic()
         self._deadline_at: float | None = None
         self._uses = ""  # the concept of the edit under way
+        self._mask: UsedMask | None = None  # of the job under way
         self._clock = PhaseClock()
 
     def run(self) -> None:
@@ -165,9 +170,16 @@ class _Attempt:
             bind_contextvars(trace_id=trace_id(spec.traceparent))
         try:
             self._check()
-            inputs = self._read(spec)
+            files = self._read(spec)
+            self._mask = mask = self._masks.of(spec, files, lambda: self._find_mask(spec, files))
+            if isinstance(spec.request, MaskRequest):
+                return self._publish(None, self._facts_of_finding(spec, files, mask))
+            # From here on as if it had come with the request: so ids and identities hold it.
+            spec = replace(spec, inputs={**spec.inputs, "mask": mask.file})
+            inputs = self._inputs(spec, {**files, "mask": mask.data})
             if isinstance(spec.request, LearningRequest):
                 return self._learn(spec, spec.request, inputs)
+            assert isinstance(spec.request, EditRequest)
             plan = self._engine.plan(spec.request, inputs)
             edited = self._edit(spec, spec.request, inputs, plan)
             return self._publish(plan.concept_id, edited.report, (edited.image_png, *edited.variants))
@@ -179,6 +191,15 @@ class _Attempt:
             return self._failed(error.reason, str(error), retryable=error.retryable, field=error.field.removeprefix("options."))
         except S2EditError as error:
             return self._failed(error.code, str(error), retryable=error.retryable)
+
+    def _find_mask(self, spec: JobSpec, files: Mapping[str, bytes]) -> Found:
+        return self._drive(spec, self._engine.find_mask(spec.request, files["image"], check=self._listen))
+
+    def _facts_of_finding(self, spec: JobSpec, files: Mapping[str, bytes], mask: UsedMask) -> dict[str, Any]:
+        """The report of a job that finds a mask and does nothing else."""
+        seconds = {phase: round(spent, 3) for phase, spent in self._clock.seconds().items()}
+        inputs = {name: digest(data) for name, data in {**files, "mask": mask.data}.items()}
+        return {"inputs": inputs, "seconds": seconds, **({"test": True} if spec.owner.test else {})}
 
     def _edit(self, spec: JobSpec, request: EditRequest, inputs: EditInputs, plan: EditPlan) -> Edited:
         """With what was made before; what turns out damaged, or made by another model, is left out and made once more."""
@@ -326,9 +347,10 @@ class _Attempt:
             if self._services.store.progress(self._lease, progress).cancel_requested:
                 raise _Canceled
 
-    def _publish(self, concept_id: str, report: dict[str, Any], pictures: Sequence[bytes] = ()) -> Outcome:
+    def _publish(self, concept_id: str | None, report: dict[str, Any], pictures: Sequence[bytes] = ()) -> Outcome:
         """Keys no other attempt writes; they count once an outcome names them."""
-        lease = self._lease
+        lease, mask = self._lease, self._mask
+        assert mask is not None
         with suppress(ServiceUnavailable):  # then the outcome, written once, decides
             self._services.store.renew(lease)
         artifacts = {"report": edit_key(lease.owner, lease.job_id, f"report-{lease.fence}.json")}
@@ -336,8 +358,19 @@ class _Attempt:
             name = f"result_{i}" if i else "result"
             artifacts[name] = edit_key(lease.owner, lease.job_id, f"{name}-{lease.fence}.png")
             self._put(artifacts[name], picture, media_type="image/png")
+        artifacts["mask"] = self._own_mask(mask)
+        report = {**report, "mask": dict(mask.told)}
         self._put(artifacts["report"], json.dumps(report, ensure_ascii=False).encode(), media_type=JSON)
         return self._outcome(JobState.SUCCEEDED, artifacts=artifacts, identity=concept_id)
+
+    def _own_mask(self, mask: UsedMask) -> str:
+        """Its key in the job's folder; that of an identity is copied there, so that it is not erased with the identity."""
+        owner, job_id = self._lease.owner, self._lease.job_id
+        if mask.file.key.startswith(edit_key(owner, job_id, "")):
+            return mask.file.key
+        key = edit_key(owner, job_id, f"mask-{self._lease.fence}{EXTENSIONS.get(mask.file.media_type, '')}")
+        self._put(key, mask.data, media_type=mask.file.media_type)
+        return key
 
     def _end(self, outcome: Outcome) -> None:
         record = self._jobs.finish(self._lease.owner, self._lease.job_id, outcome)
@@ -385,8 +418,11 @@ class _Attempt:
             return False
         return False
 
-    def _read(self, spec: JobSpec) -> EditInputs:
-        """Raises `OptionInvalid` where the photo was erased and the job was not: it belonged to an identity."""
+    def _read(self, spec: JobSpec) -> dict[str, bytes]:
+        """Return the files that were accepted, by name.
+
+        Raises `OptionInvalid` where the photo was erased and the job was not: it belonged to an identity.
+        """
         try:
             files = {name: self._artifacts.get(file.key) for name, file in spec.inputs.items()}
         except ArtifactMissing:
@@ -395,6 +431,10 @@ class _Attempt:
         for name, data in files.items():
             if digest(data) != spec.inputs[name].sha256:
                 raise InputDamaged(name)
+        return files
+
+    def _inputs(self, spec: JobSpec, files: Mapping[str, bytes]) -> EditInputs:
+        """Raises `OptionInvalid` where an attribute was erased."""
         worn = spec.request.attributes if isinstance(spec.request, EditRequest) else ()
         attributes = tuple(self._attribute(spec, attribute_id) for attribute_id in worn)
         return EditInputs(image=files["image"], mask=files["mask"], edit_mask=files.get("edit_mask"), attributes=attributes)

@@ -21,10 +21,13 @@ from s2edit_core.learning_state import LearningState
 from s2edit_core.pictures import decode_mask, decode_photo, encode_png
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
-from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
-from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Preset, Progress
+from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
+from s2edit_core.segmenters import open_segmenter
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Preset, Progress, check_at
+from s2edit_jobs.decoders import decoders
 from s2edit_jobs.model_facts import ModelFacts
-from worker.engine import Edited, EditInputs, Made, check_pictures
+from s2edit_jobs.record import JobRequest
+from worker.engine import Edited, EditInputs, Found, Made, check_pictures
 
 Result = TypeVar("Result")
 Steps = Generator[Progress | Made, None, Result]
@@ -49,14 +52,16 @@ class _Run:
 class S2EditEngine:
     """One model, loaded once. With `watermark` every result carries one, also outside the edit mask, if it is large enough.
 
-    Not for use from several threads at a time.
+    `segmenter` finds people where no mask is given; None: the one that the model's card names. Not for use from several threads at
+    a time. Raises `ModelUnusable`.
     """
 
-    def __init__(self, model: str, device: str = "auto", *, watermark: bool = False) -> None:
+    def __init__(self, model: str, device: str = "auto", *, watermark: bool = False, segmenter: str | None = None) -> None:
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.model = model
         self.watermark = watermark
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
+        self.segmenter = open_segmenter(segmenter, self.pipeline)
         self._planned: tuple[EditRequest, EditInputs, _Run] | None = None  # until it is edited, so that nothing is decoded twice
 
     @cached_property
@@ -71,6 +76,19 @@ class S2EditEngine:
             subjects=tuple(backbone.card.subjects),
             attribute_words=tuple(backbone.card.attribute_words),
         )
+
+    def find_mask(
+        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+    ) -> Generator[Progress, None, Found]:
+        self.pipeline.before_evaluation = check
+        yield Progress("preparing", 0, 1)
+        prompt = described(request, self.pipeline.backbone.card.subjects)
+        decoders().check(photo, {})
+        picture = decode_photo(photo)
+        check_at(request.at, picture.size)
+        found = self.segmenter.find(picture, prompt=prompt, at=request.at)
+        yield Progress("preparing", 1, 1)
+        return Found(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4))
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         """Raises as `plan`."""

@@ -1,8 +1,9 @@
 """The engine of test mode: no model, no torch. What it makes depends on inputs and seed alone, and shows that it is a test's.
 
 It takes what the real engine takes, refuses what that refuses of pictures and prompts, and goes through the same phases. The
-picture is the photo with what may change under a colour, which prompt and seed decide, and the word TEST. The concept is a file
-like others, of a model that no live service has. Neither carries content credentials: no model has edited anything.
+picture is the photo with what may change under a colour, which prompt and seed decide, and the word TEST. A mask that was not
+given is an ellipse. The concept is a file like others, of a model that no live service has. Neither carries content credentials:
+no model has edited anything.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from s2edit_core.errors import ArtifactMismatch, OptionInvalid
 from s2edit_core.pictures import decode_mask, decode_photo, encode_png, grown, inside_of
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
-from s2edit_core.spec import CONCEPT_FORMAT, PLACEHOLDER, EditRequest, LearningRequest, Phase, Progress
+from s2edit_core.spec import CONCEPT_FORMAT, PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Phase, Progress, check_at
 from s2edit_jobs.concept_files import about_of
+from s2edit_jobs.decoders import decoders
 from s2edit_jobs.model_facts import ModelFacts, of_test_mode
-from s2edit_jobs.testmode import wishes_in
-from worker.engine import Edited, EditInputs, Made, check_pictures
+from s2edit_jobs.record import JobRequest
+from s2edit_jobs.testmode import MASK_NOT_FOUND, wishes_in
+from worker.engine import Edited, EditInputs, Found, Made, check_pictures
 
 MODEL = "test mode"
 WORD = "TEST"
@@ -38,6 +41,8 @@ STEPS = 5
 """Of each phase, at least."""
 STEP_S = 0.1
 """The longest step: as soon as that a wish to cancel is heard."""
+PERSON = (0.6, 0.8)
+"""How much of the photo's width and height the ellipse takes that stands for a person."""
 SHARE = 0.5
 """How much of the region is the colour's, the rest the photo's."""
 _drawing = threading.Lock()
@@ -58,6 +63,24 @@ class ModelessEngine:
 
     def __init__(self, facts: ModelFacts) -> None:
         self.facts = of_test_mode(facts)
+
+    def find_mask(
+        self,
+        request: JobRequest,
+        photo: bytes,
+        *,
+        check: Callable[[], None] | None = None,  # noqa: ARG002
+    ) -> Generator[Progress, None, Found]:
+        """Of an edit and of a learning, what is slow or fails otherwise comes later."""
+        wishes = wishes_in(request.prompt or "")
+        alone = isinstance(request, MaskRequest)
+        decoders().check(photo, {})
+        size = decode_photo(photo).size
+        check_at(request.at, size)
+        yield from _phase("preparing", wishes.lasts_s if alone else 0.0)
+        if alone or wishes.fails == MASK_NOT_FOUND:
+            wishes.check_fate()
+        return Found(encode_png(stand_in(size, request.at)), MODEL, 1, 1.0)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         check_pictures(inputs)
@@ -268,3 +291,12 @@ def tinted(photo: Image.Image, edit_mask: Image.Image, cause: str) -> Image.Imag
     font = ImageFont.load_default(size=max(8.0, (right - left) / len(WORD)))
     ImageDraw.Draw(cover).text(((left + right) / 2, (top + bottom) / 2), WORD, fill="white", font=font, anchor="mm")
     return Image.composite(Image.blend(photo, cover, SHARE), photo, region)
+
+
+def stand_in(size: tuple[int, int], at: tuple[int, int] | None) -> Image.Image:
+    """A mask of `size`: an ellipse around `at`, in the middle if nobody is pointed at."""
+    x, y = at or (size[0] // 2, size[1] // 2)
+    across, down = (max(1, round(side * share / 2)) for side, share in zip(size, PERSON, strict=True))
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).ellipse([x - across, y - down, x + across, y + down], fill=255)
+    return mask

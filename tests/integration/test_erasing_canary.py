@@ -71,6 +71,8 @@ class House:
 
     def post(self, user: str = USER, **more: Any) -> httpx.Response:
         files = {"image": ("p.png", marked(pictures.photo(), IN_PHOTO)), "mask": ("m.png", marked(pictures.mask(), IN_MASK))}
+        if more.get("without_mask"):
+            del files["mask"]
         prompt = f"a photo of a woman smiling {IN_PROMPT}"
         headers = {"S2Edit-User": user, "Idempotency-Key": f"{IN_KEY}-{more.get('key', 1)}"}
         return self.client.post("/edits", data={"prompt": prompt}, files=files, headers=headers)
@@ -134,6 +136,8 @@ def test_no_byte_of_an_erased_user_is_left_and_nothing_comes_back(house: House) 
     worker = house.start_worker()
     done = house.post(key=1).json()["id"]
     house.wait_for(done, lambda edit: edit["state"] == "succeeded")
+    found = house.post(key=5, without_mask=True).json()["id"]
+    assert house.wait_for(found, lambda edit: edit["state"] == "succeeded")["mask"]
     # Another photo, so that the running edit learns anew and has most to write; and one that waits behind it.
     running, waiting = (house.post(key=number).json()["id"] for number in (2, 3))
     house.wait_for(running, lambda edit: edit["phase"] is not None)
@@ -148,7 +152,7 @@ def test_no_byte_of_an_erased_user_is_left_and_nothing_comes_back(house: House) 
     took_s = time.monotonic() - began
     assert took_s < BAR_S
     assert house.holders() == []
-    for edit_id in (done, running, waiting):
+    for edit_id in (done, found, running, waiting):
         assert house.client.get(f"/edits/{edit_id}", headers={"S2Edit-User": USER}).status_code == 404
 
     time.sleep(3)  # what was under way would have ended by now

@@ -5,31 +5,33 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from lab.portraits import person_mask, render, sample_person
 from s2edit_core import spec, watermark
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept
 from s2edit_core.editing import varied
-from s2edit_core.errors import ArtifactMismatch, MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.inversion import Inversion
-from s2edit_core.pictures import decode_photo, encode_png
+from s2edit_core.pictures import decode_mask, decode_photo, encode_png
 from s2edit_core.pipeline import S2EditPipeline, Variation
 from s2edit_core.plan import digest
-from s2edit_core.spec import PRESETS, EditRequest, LearningOptions, LearningRequest, Progress
+from s2edit_core.segmenters import FoundMask
+from s2edit_core.spec import PRESETS, EditRequest, LearningOptions, LearningRequest, MaskRequest, Progress
 from s2edit_jobs.concept_files import check_identity_file
+from s2edit_jobs.record import JobRequest
 from s2edit_jobs.settings import Settings
 from tests.tiny import tiny_backbone
 from worker import s2edit_engine
-from worker.engine import Edited, EditInputs, Engine, Made
+from worker.engine import Edited, EditInputs, Engine, Found, Made
 from worker.provenance import Credentials, SigningEngine
 from worker.s2edit_engine import S2EditEngine
 from worker.testmode_engine import ModelessEngine
@@ -584,3 +586,96 @@ def test_test_mode_reports_what_an_edit_reports(engine: S2EditEngine, cold: Run)
     assert report.keys() <= modeless.keys()
     for part in ("concept", "seconds", "inputs", "model", "versions", "outside_edit_mask", "leakage", "inversion"):
         assert modeless[part].keys() == report[part].keys(), part
+
+
+def found_by(engine: Engine, request: JobRequest = REQUEST, picture: bytes = INPUTS.image) -> tuple[Found, list[Progress]]:
+    """What is found, and what was shown meanwhile."""
+    steps, seen = engine.find_mask(request, picture), []
+    while True:
+        try:
+            seen.append(next(steps))
+        except StopIteration as end:
+            return end.value, seen
+
+
+@dataclass
+class Drawn:
+    """A segmenter that knows where the person is, and remembers what it was asked."""
+
+    name: str = "drawn"
+    asked: list[Any] = field(default_factory=list)
+
+    def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:
+        self.asked.append((photo.mode, photo.size, prompt, at))
+        return FoundMask(mask_of(), 0.98765, 2, self.name)
+
+
+class TestFindingTheMask:
+    @pytest.fixture
+    def drawn(self, engine: S2EditEngine, monkeypatch: pytest.MonkeyPatch) -> Drawn:
+        drawn = Drawn()
+        monkeypatch.setattr(engine, "segmenter", drawn)
+        return drawn
+
+    def test_the_bytes_are_those_of_the_mask_and_always_the_same(self, engine: S2EditEngine, drawn: Drawn) -> None:
+        found, seen = found_by(engine)
+        assert found == Found(INPUTS.mask, "drawn", 2, 0.9877)
+        assert [(step.phase, step.step, step.total) for step in seen] == [("preparing", 0, 1), ("preparing", 1, 1)]
+        assert found_by(engine)[0] == found
+
+    @pytest.mark.parametrize(
+        ("request_", "prompt"),
+        [
+            (REQUEST, "a photo of a woman with black hair"),
+            (EditRequest(prompt="a man, smiling"), "a photo of a man"),
+            (EditRequest(prompt="a queen with a hat", subject="queen"), "a photo of a queen"),
+            (replace(REQUEST, source_prompt="a photo of a [I] woman"), "a photo of a woman"),
+            (LearningRequest(kind="identity", prompt="a photo of a [I] woman with a hat"), "a photo of a woman with a hat"),
+            (MaskRequest(prompt="a man in a blue shirt"), "a man in a blue shirt"),
+            (MaskRequest(), "a photo of a woman"),
+        ],
+    )
+    def test_the_segmenter_is_told_what_the_photo_shows(
+        self, engine: S2EditEngine, drawn: Drawn, request_: JobRequest, prompt: str
+    ) -> None:
+        found_by(engine, request_)
+        assert drawn.asked == [("RGB", SIZE, prompt, None)]
+
+    def test_the_photo_is_upright_and_the_pixel_is_in_it(self, engine: S2EditEngine, drawn: Drawn) -> None:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6
+        buffer = io.BytesIO()
+        photo().save(buffer, "PNG", exif=exif)
+        found_by(engine, MaskRequest(at=(127, 299)), buffer.getvalue())
+        assert drawn.asked[0][1::2] == ((128, 300), (127, 299))
+        with pytest.raises(OptionInvalid) as refused:
+            found_by(engine, MaskRequest(at=(128, 0)), buffer.getvalue())
+        assert (refused.value.field, refused.value.reason) == ("at", "at_outside")
+
+    def test_a_damaged_photo_reaches_no_segmenter(self, engine: S2EditEngine, drawn: Drawn) -> None:
+        with pytest.raises(ImageInvalid):
+            found_by(engine, picture=INPUTS.image[:-100])
+        assert drawn.asked == []
+
+    def test_the_edit_is_that_of_the_given_mask(self, engine: S2EditEngine, drawn: Drawn) -> None:
+        found, _ = found_by(engine)
+        assert Run(engine, inputs=replace(INPUTS, mask=found.mask_png)).edited.image_png == Run(engine).edited.image_png
+
+    def test_the_models_own_eye_is_asked_where_nobody_else_is_named(self, engine: S2EditEngine) -> None:
+        """Of random weights there is no saying what they see; but it is the same each time, and a wish to cancel is heard."""
+        assert engine.segmenter.name == "model"
+
+        def stop() -> None:
+            raise KeyboardInterrupt
+
+        steps = engine.find_mask(REQUEST, INPUTS.image, check=stop)
+        next(steps)
+        with pytest.raises(KeyboardInterrupt):
+            next(steps)
+        found, _ = found_by(engine)
+        assert found == found_by(engine)[0]
+        assert (found.segmenter, decode_mask(found.mask_png, SIZE).size) == ("model", SIZE)
+
+    def test_whoever_signs_results_finds_masks_too(self, engine: S2EditEngine, drawn: Drawn, tmp_path: Path) -> None:
+        signing = SigningEngine(engine, Credentials.from_settings(Settings(data_dir=tmp_path)))
+        assert found_by(signing)[0].mask_png == INPUTS.mask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from s2edit_core.spec import EditRequest, LearningRequest
+from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.record import TRANSITIONS, Failure, InputFile, JobSpec, JobState, Outcome, Owner
 
 
@@ -27,11 +27,18 @@ def test_a_spec_of_a_learning_comes_back_as_it_was() -> None:
         assert spec.kind == kind
 
 
+def test_a_spec_of_a_search_for_a_mask_comes_back_as_it_was() -> None:
+    for request in (MaskRequest(), MaskRequest(prompt="a woman", at=(3, 4))):
+        spec = JobSpec("e_1", Owner("app", "ann"), 1.5, request, {})
+        assert JobSpec.from_json(spec.to_json()) == spec
+        assert spec.kind == "mask"
+
+
 def test_a_spec_of_before_there_were_learnings_is_an_edits() -> None:
     spec = JobSpec("e_1", Owner("app", "ann"), 1.5, EditRequest(prompt="a woman", attributes=("a_1", "a_2")), {})
     assert JobSpec.from_json(spec.to_json()) == spec
     old = json.loads(spec.to_json())
-    del old["kind"], old["parent"], old["request"]["attributes"]
+    del old["kind"], old["parent"], old["request"]["attributes"], old["request"]["at"]
     read = JobSpec.from_json(json.dumps(old).encode())
     assert (read.kind, read.parent, read.request) == ("edit", None, EditRequest(prompt="a woman"))
 

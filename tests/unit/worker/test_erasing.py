@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from s2edit_core.spec import EditRequest, LearningRequest
+from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.erasure import LEFT_S, Erasure
 from s2edit_jobs.errors import ArtifactMissing, AttributeNotFound, BeingErased, IdentityNotFound, JobNotFound, StoreUnavailable
 from s2edit_jobs.files import Upload
 from s2edit_jobs.idempotency import Idempotency, accept_once
 from s2edit_jobs.notes import erasing_key
-from s2edit_jobs.record import JobState, Owner
+from s2edit_jobs.record import JobRequest, JobState, Owner
 from tests.doubles import FakeEngine
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, Shop
 from worker.reaper import reap
@@ -75,6 +75,12 @@ TWO = replace(REQUEST, variants=2)
 HAT = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
 HAT_WRITES = 7
 """Of a learning: three checkpoints, attribute, concept, report, outcome."""
+PHOTO = {"image": FILES["image"]}
+FOUND_WRITES = WRITES + 2
+"""Of a job that came without a mask: first the one that was found, and the note of it."""
+MASK_WRITES = 4
+"""Of the search for a mask: these two, report, outcome."""
+WITHOUT_MASK = [*((TWO, number) for number in range(FOUND_WRITES)), *((MaskRequest(), number) for number in range(MASK_WRITES))]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -87,6 +93,34 @@ def test_a_user_erased_at_any_write_of_a_worker_leaves_nothing(shop: Shop, numbe
     assert meeting.met, meeting.keys
     assert left_of(shop) == []
     assert list(shop.artifacts.objects) == []
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("request_", "number"), WITHOUT_MASK)
+@pytest.mark.parametrize("whole", [False, True], ids=["the edit", "the user"])
+def test_nor_of_a_mask_that_was_found(shop: Shop, request_: JobRequest, number: int, after: bool, whole: bool) -> None:
+    shop.engine = FakeEngine(checkpoint_every=1)
+    spec = draft(shop.services, ANN, request_, PHOTO, webhook_url=WEBHOOK)
+    shop.jobs.accept(spec, PHOTO)
+
+    def erase() -> None:
+        erase_user(shop) if whole else Erasure(shop.services).edit(ANN, spec.id)
+
+    meeting = Meeting(shop, number, erase, after=after)
+    shop.work()
+    assert meeting.met, meeting.keys
+    assert [key for key in shop.artifacts.objects if whole or spec.id in key] == []
+    with pytest.raises(JobNotFound):
+        shop.get(spec.id)
+
+
+@pytest.mark.parametrize(("request_", "writes"), [(TWO, FOUND_WRITES), (MaskRequest(), MASK_WRITES)])
+def test_there_are_no_more_writes_without_a_mask(shop: Shop, request_: JobRequest, writes: int) -> None:
+    shop.engine = FakeEngine(checkpoint_every=1)
+    shop.jobs.accept(draft(shop.services, ANN, request_, PHOTO), PHOTO)
+    meeting = Meeting(shop, -1, lambda: None, after=False)
+    shop.work()
+    assert len(meeting.keys) == writes, meeting.keys
 
 
 def test_there_are_no_more_writes_than_are_tried(shop: Shop) -> None:

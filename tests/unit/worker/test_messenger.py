@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from api.webhook_docs import WebhookMessage
-from s2edit_core.spec import EditRequest, LearningRequest
+from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.errors import ArtifactsUnavailable
@@ -86,18 +86,21 @@ def test_a_learning_says_what_it_has_learned(shop: Shop) -> None:
     requests = [
         LearningRequest(kind="attribute", prompt="a woman with [A] hat"),
         LearningRequest(kind="identity", prompt="a woman"),
+        MaskRequest(),
     ]
     jobs = []
     for request in requests:
-        jobs.append(shop.jobs.accept(draft(shop.services, ANN, request, FILES, webhook_url=URL), FILES).id)
+        files = {"image": FILES["image"]} if isinstance(request, MaskRequest) else FILES
+        jobs.append(shop.jobs.accept(draft(shop.services, ANN, request, files, webhook_url=URL), files).id)
         shop.work()
         assert messenger(shop, receiver).deliver_next()
     bodies = [json.loads(body) for _, body, _ in receiver.got]
-    assert [body["type"] for body in bodies] == ["attribute.succeeded", "identity.succeeded"]
+    assert [body["type"] for body in bodies] == ["attribute.succeeded", "identity.succeeded", "mask.succeeded"]
     learned = [shop.get(job_id).identity for job_id in jobs]
     assert [body["data"] for body in bodies] == [
         {"id": jobs[0], "state": "succeeded", "attribute": learned[0]},
         {"id": jobs[1], "state": "succeeded", "identity": learned[1]},
+        {"id": jobs[2], "state": "succeeded"},
     ]
     for body in bodies:
         assert WebhookMessage.model_validate(body).model_dump(mode="json", exclude_unset=True) == body

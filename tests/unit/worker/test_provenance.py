@@ -247,14 +247,16 @@ class TestEngine:
         engine = load_engine(Settings(data_dir=tmp_path, provenance=on))
         assert isinstance(engine, SigningEngine if on else PictureEngine)
 
-    @pytest.mark.parametrize("on", [True, False])
-    def test_the_worker_puts_a_watermark_in_if_told_to(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: bool) -> None:
+    @pytest.mark.parametrize("told", [{"watermark": True, "segmenter": "model"}, {"watermark": False, "segmenter": None}])
+    def test_the_engine_gets_what_the_worker_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]
+    ) -> None:
         import worker.s2edit_engine as real
 
-        given: dict[str, bool] = {}
+        given: dict[str, Any] = {}
         monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:9")
         monkeypatch.setattr(real, "S2EditEngine", lambda *_, **options: given.update(options) or PictureEngine())
         from worker.app import load_engine
 
-        load_engine(Settings(data_dir=tmp_path, watermark=on) if on else Settings(data_dir=tmp_path))
-        assert given == {"watermark": on}
+        load_engine(Settings(data_dir=tmp_path, **{name: value for name, value in told.items() if value}))
+        assert given == told

@@ -60,7 +60,7 @@ def test_a_job_is_done_and_published(shop: Shop) -> None:
     record = shop.get(job_id)
     assert (record.state, record.attempt, record.failure) == (JobState.SUCCEEDED, 1, None)
     assert shop.artifacts.get(record.artifacts["result"]) == shop.engine.result(REQUEST, EditInputs(b"photo", b"mask"))
-    assert json.loads(shop.artifacts.get(record.artifacts["report"])) == {"learning_steps": 3}
+    assert json.loads(shop.artifacts.get(record.artifacts["report"])) == {"learning_steps": 3, "mask": {"source": "given"}}
     assert shop.artifacts.media_types[record.artifacts["result"]] == "image/png"
     assert record.identity == plan_of(shop, job_id).concept_id
     assert not shop.queue.rings
@@ -89,7 +89,7 @@ def test_the_second_edit_of_a_photo_learns_nothing(shop: Shop) -> None:
     second = shop.accept(EditRequest(prompt="a photo of a woman with a hat"))
     shop.work()
     report = json.loads(shop.artifacts.get(shop.get(second).artifacts["report"]))
-    assert report == {"learning_steps": 0}
+    assert report == {"learning_steps": 0, "mask": {"source": "given"}}
     assert (shop.engine.learned, shop.engine.inverted) == (1, 1)
 
 

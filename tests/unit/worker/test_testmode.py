@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, PromptInvalid
+from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures import decode_mask, grown, inside_of
-from s2edit_core.spec import EditRequest, LearningRequest
+from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.concept_files import check_identity_file
 from s2edit_jobs.drafts import draft
@@ -23,13 +23,13 @@ from s2edit_jobs.files import Upload
 from s2edit_jobs.jobs import DEADLINE
 from s2edit_jobs.library import Library
 from s2edit_jobs.model_facts import of_test_mode
-from s2edit_jobs.record import JobState, Owner, Spent, twin
+from s2edit_jobs.record import JobRequest, JobState, Owner, Spent, twin
 from s2edit_jobs.testmode import FAILURES
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.worker.conftest import ANN, Shop
 from tests.waiting import until
-from worker.engine import Edited, EditInputs, Made
+from worker.engine import Edited, EditInputs, Found, Made
 from worker.runner import PARKED, run_job, work_on
 from worker.testmode_engine import ModelessEngine
 from worker.testmode_lane import AT_ONCE, Lane
@@ -71,8 +71,81 @@ def edited(inputs: EditInputs = INPUTS, *, kept: bool = False, **request: Any) -
             return end.value, seen
 
 
+def looked_for(request: JobRequest, photo: bytes = INPUTS.image) -> Found:
+    """The mask that the engine ends in."""
+    steps = ENGINE.find_mask(request, photo)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: Found = end.value
+            return found
+
+
 def pixels(png: bytes) -> np.ndarray[Any, Any]:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+class TestMask:
+    @pytest.mark.parametrize(("at", "box"), [(None, (19, 13, 78, 116)), ((10, 20), (0, 0, 40, 72))])
+    def test_it_is_an_ellipse_in_the_middle_or_where_the_request_points(self, at: Any, box: tuple[int, ...]) -> None:
+        found = looked_for(MaskRequest(at=at))
+        mask = decode_mask(found.mask_png, pictures.SIZE)
+        assert mask.getbbox() == box
+        assert (found.segmenter, found.people, found.confidence) == ("test mode", 1, 1.0)
+        assert found == looked_for(MaskRequest(at=at))
+
+    def test_it_refuses_what_the_model_would(self) -> None:
+        with pytest.raises(ImageInvalid):
+            looked_for(MaskRequest(), INPUTS.image[:-100])
+        with pytest.raises(OptionInvalid, match="outside the photo"):
+            looked_for(MaskRequest(at=(96, 4)))
+
+    def test_an_edit_by_photo_alone_is_done_inside_it(self, shop: Shop) -> None:
+        photo = {"image": FILES["image"]}
+        job_id = shop.jobs.accept(draft(shop.services, TEST, EditRequest(prompt=PROMPT), photo), photo).id
+        work(shop)
+        record = shop.jobs.get(TEST, job_id)
+        assert record.state is JobState.SUCCEEDED
+        mask = decode_mask(shop.artifacts.get(record.artifacts["mask"]), pictures.SIZE)
+        before, after = pixels(INPUTS.image), pixels(shop.artifacts.get(record.artifacts["result"]))
+        changed = (before != after).any(axis=2)
+        assert changed[inside_of(mask)].mean() > 0.9
+        assert not changed[~inside_of(grown(mask))].any()
+        assert report_of(shop, job_id)["mask"]["source"] == "found"
+
+    @pytest.mark.parametrize(
+        "request_",
+        [EditRequest(prompt=f"{PROMPT} [test:failed mask_not_found]"), MaskRequest(prompt="[test:failed mask_not_found]")],
+    )
+    def test_nobody_is_found_if_the_prompt_says_so(self, shop: Shop, request_: JobRequest) -> None:
+        photo = {"image": FILES["image"]}
+        job_id = shop.jobs.accept(draft(shop.services, TEST, request_, photo), photo).id
+        work(shop)
+        failure = shop.jobs.get(TEST, job_id).failure
+        assert failure is not None
+        assert (failure.code, failure.field) == ("mask_not_found", "mask")
+        assert "send a mask of the person" in failure.message
+
+    def test_the_search_says_that_it_is_a_test_and_may_be_slow(self, shop: Shop) -> None:
+        photo = {"image": FILES["image"]}
+        request = MaskRequest(prompt="a photo of a woman [test:slow 0.2] [test:webhook_twice]")
+        job_id = shop.jobs.accept(draft(shop.services, TEST, request, photo), photo).id
+        work(shop)
+        report = report_of(shop, job_id)
+        assert report["test"] is True
+        assert report["seconds"]["preparing"] >= 0.2
+        assert shop.store.spent(TEST.tenant) == Spent()
+
+    def test_what_else_an_edit_shall_fail_by_comes_after_the_learning(self, shop: Shop) -> None:
+        photo = {"image": FILES["image"]}
+        request = EditRequest(prompt=f"{PROMPT} [test:failed numbers_not_finite]")
+        job_id = shop.jobs.accept(draft(shop.services, TEST, request, photo), photo).id
+        work(shop)
+        failure = shop.jobs.get(TEST, job_id).failure
+        assert failure is not None
+        assert failure.code == "numbers_not_finite"
+        assert Library(shop.services).identities(TEST, after=None, limit=5).items
 
 
 class TestPicture:
