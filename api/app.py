@@ -18,6 +18,7 @@ from api import (
     files,
     health,
     identities,
+    masks,
     metrics,
     problems,
     studio,
@@ -45,7 +46,8 @@ from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.vocabulary import load_vocabulary
 
 DESCRIPTION = """
-Send a photo, a mask and a sentence; get the photo back with that one thing changed and the same person in it.
+Send a photo and a sentence; get the photo back with that one thing changed and the same person in it. Without a mask the person is
+found; `POST /masks` shows beforehand where.
 `POST /edits` takes the edit on, `GET /edits/{id}` and `GET /edits/{id}/events` follow it, and the result is fetched by the link in
 their answers. What was learned of a person is an identity, which later edits name; an attribute is what any of them may wear.
 Both can be learned ahead, by the same kind of job.
@@ -106,6 +108,7 @@ def create_app(services: Services | None = None) -> FastAPI:
         events,
         identities,
         attributes,
+        masks,
         erasure,
         uploads,
         files,

@@ -10,7 +10,7 @@ from api.concept_schemas import Attribute, AttributeForm, AttributePage
 from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
 from api.edits import APPLIED, HEADERS, LOCATION, PREFER, accepted
 from api.forms import exact_parts
-from api.learnings import Key, Teaching
+from api.learnings import Ahead, Key
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
 from api.schemas import Edit
@@ -45,8 +45,8 @@ async def create_attribute(
 ) -> Edit:
     """From a reference photo of anybody. Follow the learning at `Location`; once it has succeeded, `attribute` is the id that
     edits name. It acts where an edit may change its photo, whoever is in that."""
-    teaching = Teaching("attribute", form, owner, services, jobs, vocabulary, allowance)
-    return await accepted(teaching, response, changes, idempotency_key, prefer)
+    asking = Ahead("attribute", form, owner, services, jobs, vocabulary, allowance)
+    return await accepted(asking, response, changes, idempotency_key, prefer)
 
 
 @router.get(

@@ -25,6 +25,7 @@ USER = "default"
 READ_SCOPES: Mapping[str, Scope] = {"edits": "edits:read"}
 SCOPES_OF: Mapping[str, Scope] = {
     "edits": "edits:write",
+    "masks": "edits:write",
     "uploads": "edits:write",
     "identities": "identities",
     "attributes": "identities",

@@ -1,4 +1,4 @@
-"""The wire of identities and attributes, and of lists."""
+"""The wire of identities, attributes and masks, and of lists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import Edit, Identity, Link, moment, never_null
+from api.schemas import Edit, Identity, Link, Pixel, moment, never_null
 from s2edit_core.spec import PresetName
 from s2edit_jobs.library import Attribute as LearnedAttribute
 
@@ -18,17 +18,12 @@ IdentityLife = Annotated[
 ]
 
 
-class LearningForm(BaseModel):
-    """What every learning takes. Whatever is not named here is refused."""
+class AheadForm(BaseModel):
+    """What every job takes that ends without a picture. Whatever is not named here is refused."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=never_null)
 
     image: Annotated[UploadFile | None, Field(description="The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels")] = None
-    mask: Annotated[UploadFile | None, Field(description="Where it is seen: white inside, black outside, of the photo's frame")] = (
-        None
-    )
-    preset: Annotated[PresetName | None, Field(description="As of an edit; default `balanced`", examples=["balanced"])] = None
-    seed: Annotated[int | None, Field(description="0 to 2⁶³ − 1; default 0", examples=[0])] = None
     deadline_s: Annotated[
         float | None, Field(gt=0, le=604_800, description="Seconds from now after which it is no longer wanted", examples=[600])
     ] = None
@@ -36,10 +31,33 @@ class LearningForm(BaseModel):
         str | None,
         Field(
             max_length=2000,
-            description="https:// address that is told when the learning is over, as of an edit",
+            description="https:// address that is told when the job is over, as of an edit",
             examples=["https://app.example.com/hooks/s2edit"],
         ),
     ] = None
+
+
+class MaskForm(AheadForm):
+    """The parts of `POST /masks`."""
+
+    prompt: Annotated[
+        str | None,
+        Field(
+            description="What the photo shows: an edit's `source_prompt`. Some ways to find a person go by it",
+            examples=["a photo of a woman with black hair"],
+        ),
+    ] = None
+    at: Pixel = None
+
+
+class LearningForm(AheadForm):
+    """What every learning takes."""
+
+    mask: Annotated[UploadFile | None, Field(description="Where it is seen: white inside, black outside, of the photo's frame")] = (
+        None
+    )
+    preset: Annotated[PresetName | None, Field(description="As of an edit; default `balanced`", examples=["balanced"])] = None
+    seed: Annotated[int | None, Field(description="0 to 2⁶³ − 1; default 0", examples=[0])] = None
     consent: Annotated[
         str | None,
         Field(
@@ -53,6 +71,11 @@ class LearningForm(BaseModel):
 class IdentityForm(LearningForm):
     """The parts of `POST /identities`: a person, learned ahead of any edit."""
 
+    mask: Annotated[
+        UploadFile | None,
+        Field(description="The person's region: white inside, black outside, of the photo's frame. Left out: the person is found"),
+    ] = None
+    at: Pixel = None
     prompt: Annotated[
         str, Field(description="What the photo shows: an edit's `source_prompt`", examples=["a photo of a woman with black hair"])
     ]
@@ -64,7 +87,8 @@ class IdentityForm(LearningForm):
 
 
 class AttributeForm(LearningForm):
-    """The parts of `POST /attributes`: a makeup, a hat, a hairstyle that any identity may wear."""
+    """The parts of `POST /attributes`: a makeup, a hat, a hairstyle that any identity may wear. Nobody but you knows where it is in
+    the photo, so `mask` is needed."""
 
     prompt: Annotated[
         str,

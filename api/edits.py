@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response
@@ -19,7 +20,7 @@ from api.auth import Principal
 from api.changes import Changes
 from api.concept_schemas import EditPage
 from api.deps import Caller, JobsDep, LibraryDep, PrincipalDep, ServicesDep, get_principal
-from api.forms import FILES, check_pictures, check_webhook, exact_form, missing, read_files
+from api.forms import FILES, check_at, check_pictures, check_webhook, exact_form, missing, pixel_of, read_files
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
 from api.schemas import DryRun, Edit, EditForm, EditOptions, Link, Report, moment
@@ -153,7 +154,7 @@ def list_edits(
     response: Response,
     state: Annotated[JobState | None, Query(description="Only those that stand so")] = None,
     identity: Annotated[str | None, Query(max_length=64, description="Only those that learned or used this identity")] = None,
-    kind: Annotated[JobKind | None, Query(description="Only pictures, or only what was learned ahead")] = None,
+    kind: Annotated[JobKind | None, Query(description="Only edits, or only what was learned or found ahead")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> EditPage:
@@ -170,7 +171,7 @@ def list_edits(
         )
 
     page = library.edits(owner, after=position_of(cursor, "e_"), limit=limit, wanted=wanted)
-    items = [Edit.of(record, results=_results(services, record)) for record in page.items]
+    items = [Edit.of(record, results=_results(services, record), mask=_mask(services, record)) for record in page.items]
     following = cursor_of(page.last)
     response.headers.update(next_link("/edits", following, state=state, identity=identity, kind=kind, limit=limit))
     return EditPage(items=items, next_cursor=following)
@@ -268,7 +269,7 @@ class Asking:
 
     def _read(self) -> tuple[EditRequest, dict[str, Upload]]:
         values = self.form.model_dump(exclude={*FILES, *ASIDE, "dry_run"}, exclude_none=True)
-        return EditRequest.from_dict(values), self.read()
+        return EditRequest.from_dict({**values, "at": pixel_of(values.get("at"))}), self.read()
 
     def _continued(self, request: EditRequest, files: dict[str, Upload]) -> tuple[EditRequest, dict[str, Upload]]:
         if self.form.parent is None:
@@ -307,9 +308,9 @@ class Asking:
             raise OptionInvalid(
                 f"there is no identity {request.identity!r}: look at GET /identities", field="identity", reason="identity_unknown"
             ) from error
-        for name in ("image", "mask"):
-            if name not in spec.inputs:  # an identity that was imported brings none
-                raise missing(name)
+        if "image" not in spec.inputs:  # an identity that was imported brings none
+            raise missing("image")
+        check_at(request.at, spec.inputs, lambda: files["image"].data)
         worn = self._worn(request)
         if self.vocabulary is not None:
             assert isinstance(spec.request, EditRequest)
@@ -356,7 +357,8 @@ def present(services: Services, record: JobRecord, response: Response) -> Edit:
     response.headers.update(tag_headers(record))
     if record.state is not JobState.SUCCEEDED:
         return Edit.of(record, eta_s=Jobs(services).seconds_left(record))
-    return Edit.of(record, results=_results(services, record), report=_report(services, record))
+    results, mask, report = _results(services, record), _mask(services, record), _report(services, record)
+    return Edit.of(record, results=results, mask=mask, report=report)
 
 
 def tag_headers(record: JobRecord) -> dict[str, str]:
@@ -380,6 +382,12 @@ def _results(services: Services, record: JobRecord) -> list[Link]:
     """The picture and its variants, in order."""
     names = sorted(name for name in record.artifacts if name.startswith("result"))
     return [_link(services, record.artifacts[name], f"{record.id}{name.removeprefix('result')}.png") for name in names]
+
+
+def _mask(services: Services, record: JobRecord) -> Link | None:
+    """None while there is none, and of jobs from before masks were kept with what was made."""
+    key = record.artifacts.get("mask")
+    return _link(services, key, f"{record.id}_mask{PurePosixPath(key).suffix}") if key else None
 
 
 def _report(services: Services, record: JobRecord) -> Report | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import cast
@@ -11,7 +12,8 @@ from pydantic import BaseModel
 from starlette.datastructures import UploadFile as ReceivedFile
 
 from api.digests import check as check_digest
-from api.schemas import EditForm
+from api.schemas import AT_PATTERN, EditForm
+from s2edit_core import spec
 from s2edit_core.containers import Header, read_header
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures import MIN_SIDE, media_type, same_frame
@@ -58,34 +60,53 @@ def _check_kind(name: str, value: str | ReceivedFile) -> None:
 def read_files(form: EditForm) -> dict[str, Upload]:
     """The files that came, by part; call it in a thread.
 
-    Photo and mask come together; with an identity they may both stay away, with a parent each. Raises `ImageInvalid` or
-    `MaskInvalid`.
+    Raises `ImageInvalid` where there is no photo, though neither an identity nor a parent brings one.
     """
-    parts: Mapping[str, UploadFile | None] = {"image": form.image, "mask": form.mask, "edit_mask": form.edit_mask}
+    files = read_parts({"image": form.image, "mask": form.mask, "edit_mask": form.edit_mask})
+    check_complete(files, form.identity, form.parent)
+    return files
+
+
+def read_parts(parts: Mapping[str, UploadFile | None], *needed: str) -> dict[str, Upload]:
+    """Return the files that came, by part; call it in a thread.
+
+    Raises `ImageInvalid` or `MaskInvalid` where one of `needed` is missing, and `HTTPException` 400 for another content digest.
+    """
+    for name in needed:
+        if parts.get(name) is None:
+            raise missing(name)
     files = {name: upload.file.read() for name, upload in parts.items() if upload is not None}
     for name, data in files.items():
         check_digest(cast(UploadFile, parts[name]).headers.get("content-digest"), data, f"the part {name!r}")
-    check_complete(files, form.identity, form.parent)
     return {name: Upload(data, media_type(data)) for name, data in files.items()}
 
 
 def check_complete(files: Collection[str], identity: str | None, parent: str | None) -> None:
-    """Raises `ImageInvalid` or `MaskInvalid` where one of the pictures is missing."""
-    if parent is None and (identity is None or "image" in files or "mask" in files):
-        for name in ("image", "mask"):
-            if name not in files:
-                raise missing(name)
+    """Raises `ImageInvalid` where the photo is missing: a mask needs the photo that it was drawn on."""
+    if "image" not in files and parent is None and (identity is None or "mask" in files):
+        raise missing("image")
 
 
-def read_both(image: UploadFile | None, mask: UploadFile | None) -> dict[str, Upload]:
-    """Photo and mask, where both must come; call it in a thread. Raises `ImageInvalid` or `MaskInvalid`."""
-    files = {}
-    for name, upload in (("image", image), ("mask", mask)):
-        if upload is None:
-            raise missing(name)
-        data = upload.file.read()
-        files[name] = Upload(data, media_type(data))
-    return files
+def pixel_of(at: str | list[int] | None) -> list[int] | str | None:
+    """Read the pixel that a form writes as `x,y`. What is none stays as it is, and the request refuses it."""
+    return [int(number) for number in at.split(",")] if isinstance(at, str) and re.fullmatch(AT_PATTERN, at) else at
+
+
+def check_at(at: tuple[int, int] | None, inputs: Collection[str], photo: Callable[[], bytes]) -> None:
+    """Raises `OptionInvalid` for a pixel that is not in the photo, as far as a look at the file tells, or is of no use.
+
+    `inputs` are the names of the job's pictures, `photo` gives the photo's bytes.
+    """
+    if at is None:
+        return
+    if "mask" in inputs:
+        raise OptionInvalid(
+            "`at` points at a person to be found, but there is a mask already: leave out one of the two",
+            field="at",
+            reason="at_and_mask",
+        )
+    if (header := read_header(photo())) is not None:
+        spec.check_at(at, header.size)
 
 
 def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes], *, wholly: bool = False) -> dict[str, Upload]:

@@ -12,7 +12,7 @@ from api.concept_schemas import Export, IdentityForm, IdentityPage, ImportForm
 from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
 from api.edits import APPLIED, HEADERS, LOCATION, PREFER, accepted
 from api.forms import exact_parts
-from api.learnings import Key, Teaching
+from api.learnings import Ahead, Key
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
 from api.schemas import Consent, Edit, Identity, moment
@@ -52,9 +52,9 @@ async def create_identity(
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit:
     """Follow the learning at `Location`; once it has succeeded, `identity` is the id that edits name. An edit of the same photo,
-    mask and source prompt finds it by itself."""
-    teaching = Teaching("identity", form, owner, services, jobs, vocabulary, allowance)
-    return await accepted(teaching, response, changes, idempotency_key, prefer)
+    mask and source prompt finds it by itself. Without a mask the person is found, as by an edit."""
+    asking = Ahead("identity", form, owner, services, jobs, vocabulary, allowance)
+    return await accepted(asking, response, changes, idempotency_key, prefer)
 
 
 @router.post(

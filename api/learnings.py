@@ -1,4 +1,4 @@
-"""Taking on what is learned ahead of any edit: the same job, by the same rules, that ends in a concept instead of a picture."""
+"""Taking on what is learned or found ahead of any edit: the same job, by the same rules, that ends without a picture."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from fastapi import Header
 
 from api.allowance import Allowance
-from api.concept_schemas import AttributeForm, IdentityForm
-from api.forms import check_pictures, check_webhook, read_both
-from s2edit_core.spec import ConceptKind, LearningRequest
+from api.concept_schemas import AttributeForm, IdentityForm, MaskForm
+from api.forms import FILES, check_at, check_pictures, check_webhook, pixel_of, read_parts
+from s2edit_core.spec import ConceptKind, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.files import Upload
@@ -22,23 +22,23 @@ from s2edit_jobs.testmode import spoken
 from s2edit_jobs.vocabulary import Vocabulary
 
 ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s")
-"""Parts of the forms that are the job's and not the learning's."""
+"""Parts of the forms that are the job's and not the request's."""
 Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
-        description="Makes it safe to send the request again: the same key with the same form is the same learning",
+        description="Makes it safe to send the request again: the same key with the same form is the same job",
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Teaching:
-    """One `POST` that asks for a learning, in a thread."""
+class Ahead:
+    """One `POST` that asks for such a job, in a thread. `kind` is what it is to learn; None: a mask is to be found."""
 
-    kind: ConceptKind
-    form: IdentityForm | AttributeForm
+    kind: ConceptKind | None
+    form: IdentityForm | AttributeForm | MaskForm
     owner: Owner
     services: Services
     jobs: Jobs
@@ -46,9 +46,7 @@ class Teaching:
     allowance: Allowance
 
     def take_on(self, key: str | None) -> JobRecord:
-        values = self.form.model_dump(exclude={"image", "mask", *ASIDE}, exclude_none=True)
-        request = LearningRequest.from_dict({"kind": self.kind, **values})
-        files = read_both(self.form.image, self.form.mask)
+        request, files = self._request(), self._files()
         once = None
         if key is not None:
             asked = {**request.to_dict(), **self.form.model_dump(include={*ASIDE})}
@@ -63,15 +61,34 @@ class Teaching:
             files,
             once,
             draft=lambda note: self._draft(request, files, job_id=note.job_id, created_at=note.created_at),
-            charge=lambda: self.allowance.take_edit(learns=True),
+            charge=lambda: self.allowance.take_edit(learns=self.kind is not None),
         )
 
-    def _checked(self, request: LearningRequest, files: Mapping[str, Upload]) -> tuple[JobSpec, dict[str, Upload]]:
+    def _request(self) -> LearningRequest | MaskRequest:
+        values = self.form.model_dump(exclude={*FILES, *ASIDE}, exclude_none=True)
+        values |= {"at": pixel_of(values.get("at"))}
+        if self.kind is None:
+            return MaskRequest.from_dict(values)
+        return LearningRequest.from_dict({"kind": self.kind, **values})
+
+    def _files(self) -> dict[str, Upload]:
+        """Of a person the photo is enough; of an attribute nobody but the caller knows where it is."""
+        needed = ("image", "mask") if self.kind == "attribute" else ("image",)
+        return read_parts({name: part for name in FILES if (part := getattr(self.form, name, None)) is not None}, *needed)
+
+    def _checked(self, request: LearningRequest | MaskRequest, files: Mapping[str, Upload]) -> tuple[JobSpec, dict[str, Upload]]:
         check_webhook(self.form.webhook_url, self.services.settings)
+        check_at(request.at, files, lambda: files["image"].data)
         if self.vocabulary is not None:
-            self.vocabulary.check_learning(spoken(self.owner, request))
+            self._check_words(self.vocabulary, request)
         kept = check_pictures(files, lambda: files["image"].data)
         return self._draft(request, kept), kept
 
-    def _draft(self, request: LearningRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
+    def _check_words(self, vocabulary: Vocabulary, request: LearningRequest | MaskRequest) -> None:
+        if isinstance(request, LearningRequest):
+            vocabulary.check_learning(spoken(self.owner, request))
+        else:
+            vocabulary.check_description(spoken(self.owner, request))
+
+    def _draft(self, request: LearningRequest | MaskRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
         return draft(self.services, self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)

@@ -36,6 +36,7 @@ LINKS: Mapping[tuple[str, str], Mapping[str, Link]] = {
     ("createEdit", "202"): _OF_JOB,
     ("createIdentity", "202"): _OF_JOB,
     ("createAttribute", "202"): _OF_JOB,
+    ("createMask", "202"): _OF_JOB,
     ("getEdit", "200"): {
         "identity": ("getIdentity", "identity_id", "/identity"),
         "attribute": ("getAttribute", "attribute_id", "/attribute"),

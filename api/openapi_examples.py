@@ -35,6 +35,7 @@ RUNNING: Mapping[str, Any] = {
     "test": False,
     "result": None,
     "results": [],
+    "mask": None,
     "report": None,
     "error": None,
 }
@@ -42,7 +43,11 @@ RESULT = {"url": f"{FILES}/edits/{EDIT_ID}/result-1.png?{SIGNED}", "expires_at":
 REPORT = {
     "url": f"{FILES}/edits/{EDIT_ID}/report-1.json?{SIGNED}",
     "expires_at": LATER,
-    "values": {"learning_steps": 100, "seconds": {"learning": 1.9, "inverting": 0.6, "editing": 0.5, "total": 3.1}},
+    "values": {
+        "learning_steps": 100,
+        "mask": {"source": "found", "segmenter": "mediapipe", "people": 1, "confidence": 0.97, "seconds": 0.02},
+        "seconds": {"learning": 1.9, "inverting": 0.6, "editing": 0.5, "total": 3.1},
+    },
 }
 SUCCEEDED: Mapping[str, Any] = {
     **RUNNING,
@@ -55,6 +60,7 @@ SUCCEEDED: Mapping[str, Any] = {
     "identity": IDENTITY_ID,
     "result": RESULT,
     "results": [RESULT],
+    "mask": {"url": f"{FILES}/edits/{EDIT_ID}/mask-found.png?{SIGNED}", "expires_at": LATER},
     "report": REPORT,
 }
 IDENTITY: Mapping[str, Any] = {
@@ -80,10 +86,14 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "EditDocument": [
         {
             "image": UPLOAD_ID,
-            "mask": "u_01a20cdd1f2e7c3a9d40b1c2d3e4f507",
             "prompt": "a photo of a woman with blond hair, smiling",
             "preset": "balanced",
             "seed": 7,
+        },
+        {
+            "image": UPLOAD_ID,
+            "mask": "u_01a20cdd1f2e7c3a9d40b1c2d3e4f507",
+            "prompt": "a photo of a woman with blond hair, smiling",
         },
         {"identity": IDENTITY_ID, "prompt": "a photo of a woman with glasses"},
     ],

@@ -15,6 +15,7 @@ TAGS = {
     "edits": "Ask for an edit, follow it by polls, long polls or server-sent events, cancel it",
     "identities": "People, learned once and named by any number of edits",
     "attributes": "A makeup, a hat, a hairstyle that anybody may wear",
+    "masks": "Where the person is in a photo, to be shown and corrected before an edit",
     "erasure": "Remove things for good, with a signed receipt",
     "uploads": "Send large pictures straight to the store, and name them in edits",
     "files": "What signed URLs lead to, where the service keeps files itself",

@@ -14,6 +14,16 @@ from s2edit_jobs.record import JobKind, JobRecord, JobState
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """Of every name that becomes part of an object key: users, edits, identities."""
+AT_PATTERN = r"^[0-9]{1,9}, ?[0-9]{1,9}$"
+"""Of a pixel in a form; `api.forms.pixel_of` says what is wrong with another text."""
+Pixel = Annotated[
+    str | None,
+    Field(
+        json_schema_extra={"pattern": AT_PATTERN},
+        description="Where no mask is sent: the pixel of the person that is meant, as `x,y` (such as `512,384`) from the upper "
+        "left corner of the photo as it is seen. Left out: the largest person",
+    ),
+]
 
 
 def moment(seconds: float) -> datetime:
@@ -127,9 +137,12 @@ class DryRun(BaseModel):
 
     learning: Annotated[
         Literal["needed", "known", "unknown"],
-        Field(description="`known`: the identity is there already. `unknown`: no worker has said yet which model it has"),
+        Field(
+            description="`known`: the identity is there already. `unknown`: no worker has said yet which model it has, or the "
+            "mask, which the identity depends on, is yet to be found"
+        ),
     ]
-    identity: Annotated[str | None, Field(description="The id that the identity has, or would have")]
+    identity: Annotated[str | None, Field(description="The id that the identity has, or would have; null while that is unknown")]
     eta_s: Annotated[
         float | None,
         Field(description="Seconds until it would be done, by what edits took so far, at most; null while that is not known"),
@@ -148,9 +161,11 @@ class EditForm(EditOptions):
     mask: Annotated[
         UploadFile | None,
         Field(
-            description="The person's region: white inside, black outside, of the photo's frame. Left out where `identity` is given"
+            description="The person's region: white inside, black outside, of the photo's frame. Left out: the identity's or the "
+            "parent's, else the person is found"
         ),
     ] = None
+    at: Pixel = None
     edit_mask: Annotated[
         UploadFile | None, Field(description="What may change, drawn like `mask`. Left out: the mask, grown a little")
     ] = None
@@ -162,7 +177,16 @@ class EditDocument(EditOptions):
     model_config = ConfigDict(extra="forbid", strict=True)  # a form has only text, JSON has numbers
 
     image: Annotated[str | None, Field(description="An upload's id: the photo. Left out where `identity` is given")] = None
-    mask: Annotated[str | None, Field(description="An upload's id: the person's region. Left out where `identity` is given")] = None
+    mask: Annotated[
+        str | None,
+        Field(
+            description="An upload's id: the person's region. Left out: the identity's or the parent's, else the person is found"
+        ),
+    ] = None
+    at: Annotated[
+        list[Annotated[int, Field(ge=0, le=999_999_999)]] | None,
+        Field(min_length=2, max_length=2, description="The pixel `[x, y]` of the person that is meant, as of the form"),
+    ] = None
     edit_mask: Annotated[str | None, Field(description="An upload's id: what may change")] = None
 
 
@@ -201,7 +225,12 @@ class Edit(BaseModel):
     """Where an edit stands. `sequence` grows with every change and is the `ETag`."""
 
     id: str
-    kind: Annotated[JobKind, Field(description="`identity` and `attribute`: a learning alone, which ends without a picture")]
+    kind: Annotated[
+        JobKind,
+        Field(
+            description="`identity` and `attribute`: a learning alone, `mask`: the search for a person; they end without a result"
+        ),
+    ]
     state: JobState
     phase: Phase | None
     progress: ProgressView | None
@@ -220,12 +249,22 @@ class Edit(BaseModel):
     test: Annotated[bool, Field(description="Whether it was asked for with a test key: then no model has drawn the result")]
     result: Annotated[Link | None, Field(description="The edited photo, once the state is `succeeded`")]
     results: Annotated[list[Link], Field(description="`result` and its variants, in order; empty until the state is `succeeded`")]
+    mask: Annotated[
+        Link | None,
+        Field(description="The mask that was used, as it was sent or found, once the state is `succeeded`; the report says which"),
+    ]
     report: Report | None
     error: Annotated[EditError | None, Field(description="Once the state is `failed`")]
 
     @classmethod
     def of(
-        cls, record: JobRecord, *, results: Sequence[Link] = (), report: Report | None = None, eta_s: float | None = None
+        cls,
+        record: JobRecord,
+        *,
+        results: Sequence[Link] = (),
+        mask: Link | None = None,
+        report: Report | None = None,
+        eta_s: float | None = None,
     ) -> Edit:
         failure = record.failure
         return cls(
@@ -246,6 +285,7 @@ class Edit(BaseModel):
             test=record.owner.test,
             result=results[0] if results else None,
             results=list(results),
+            mask=mask,
             report=report,
             error=EditError(code=failure.code, message=failure.message, retryable=failure.retryable, field=failure.field)
             if failure
@@ -276,7 +316,7 @@ class Identity(BaseModel):
     created_at: datetime
     expires_at: Annotated[datetime | None, Field(description="When it is erased by itself")] = None
     consent: Annotated[Consent | None, Field(description="What was said of the person's consent")] = None
-    has_photo: Annotated[bool, Field(description="False for one that was imported: edits with it send photo and mask")] = True
+    has_photo: Annotated[bool, Field(description="False for one that was imported: edits with it send a photo")] = True
 
 
 class Receipt(BaseModel):

@@ -39,11 +39,14 @@ def hash_of(element: str, page: str) -> str:
 
 @cache
 def headers(origin: str) -> Mapping[str, str]:
-    """Only the page's own script and style run; pictures come from here, from memory, and from where results lie."""
+    """Only the page's own script and style run; pictures come from here, from memory, and from where results lie.
+
+    The script reads masks from there too.
+    """
     sources = {
         "script-src": hash_of("script", page()),
         "style-src": hash_of("style", page()),
-        "connect-src": "'self'",
+        "connect-src": f"'self' {origin}".rstrip(),
         "img-src": f"'self' blob: data: {origin}".rstrip(),
     }
     return page_headers(sources)

@@ -31,7 +31,9 @@ class WebhookData(BaseModel):
 
     id: str
     state: Over
-    identity: Annotated[str | None, Field(description="That was learned or used; absent where an attribute was learned")] = None
+    identity: Annotated[
+        str | None, Field(description="That was learned or used; absent where an attribute was learned or a mask found")
+    ] = None
     attribute: Annotated[str | None, Field(description="That was learned; absent otherwise")] = None
     test: Annotated[bool, Field(description="True for what was asked for with a test key; absent otherwise")] = False
     error: Annotated[EditError | None, Field(description="Absent unless the state is `failed`")] = None
@@ -42,7 +44,9 @@ class WebhookMessage(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
-    type: Annotated[str, Field(pattern=r"^(edit|identity|attribute)\.(succeeded|failed|canceled)$", examples=["edit.succeeded"])]
+    type: Annotated[
+        str, Field(pattern=r"^(edit|identity|attribute|mask)\.(succeeded|failed|canceled)$", examples=["edit.succeeded"])
+    ]
     timestamp: Annotated[datetime, Field(description="When it ended")]
     data: WebhookData
 
@@ -53,7 +57,7 @@ def describe_webhooks(app: FastAPI) -> None:
     @app.webhooks.post(
         "job-over",
         operation_id="onJobOver",
-        summary="An edit or a learning is over",
+        summary="An edit, a learning or a search for a mask is over",
         tags=["webhooks"],
         status_code=204,
         responses={

@@ -19,6 +19,7 @@ OPERATIONS = {
     ("post", "/edits/{edit_id}/cancel"): "cancelEdit",
     ("get", "/edits"): "listEdits",
     ("post", "/identities"): "createIdentity",
+    ("post", "/masks"): "createMask",
     ("get", "/identities"): "listIdentities",
     ("post", "/identities/import"): "importIdentity",
     ("get", "/identities/{identity_id}"): "getIdentity",

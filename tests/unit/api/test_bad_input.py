@@ -14,7 +14,15 @@ from tests.unit.api.model_folder import MAX_TOKENS
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {  # what is sent, the code, the field
     "no image": ({"image": None}, "image_missing", "image"),
-    "no mask": ({"mask": None}, "mask_missing", "mask"),
+    "a mask without its photo": ({"image": None}, "image_missing", "image"),
+    "a person to be found, and a mask": ({"at": "4,4"}, "at_and_mask", "at"),
+    "a person outside the photo": ({"mask": None, "at": "96,4"}, "at_outside", "at"),
+    "a person below the photo": ({"mask": None, "at": "4,128"}, "at_outside", "at"),
+    "half a pixel": ({"mask": None, "at": "4"}, "at_invalid", "at"),
+    "a pixel in words": ({"mask": None, "at": "left,top"}, "at_invalid", "at"),
+    "a pixel left of the photo": ({"mask": None, "at": "-1,4"}, "at_invalid", "at"),
+    "a broken pixel": ({"mask": None, "at": "4.5,4"}, "at_invalid", "at"),
+    "three numbers": ({"mask": None, "at": "1,2,3"}, "at_invalid", "at"),
     "no image, no mask": ({"image": None, "mask": None}, "image_missing", "image"),
     "an empty file": ({"image": b""}, "image_format", "image"),
     "not an image": ({"image": b"%PDF-1.7 hello"}, "image_format", "image"),
@@ -178,8 +186,8 @@ class TestWithAnIdentity:
     @pytest.mark.parametrize(
         ("parts", "code", "field"),
         [
-            ({"mask": None}, "mask_missing", "mask"),
             ({"image": None}, "image_missing", "image"),
+            ({"image": None, "mask": None, "at": "4,4"}, "at_and_mask", "at"),
             ({"image": None, "mask": None, "prompt": "a photo of a man"}, "subject_not_in_prompt", "prompt"),
             ({"image": None, "mask": None, "edit_mask": pictures.mask((128, 96))}, "mask_size", "edit_mask"),
         ],

@@ -70,6 +70,7 @@ class TestAsking:
             "guidance_scale": 2.5,
             "seed": 7,
             "variants": 1,
+            "at": None,
         }
 
     def test_blank_options_count_as_left_out(self, api: Api) -> None:

@@ -77,3 +77,11 @@ def test_every_element_that_the_script_names_is_there() -> None:
     page = studio.page()
     named = set(re.findall(r"\$\('(\w+)'\)", page))
     assert named <= set(re.findall(r'\bid="(\w+)"', page))
+
+
+def test_masks_that_are_found_may_come_from_where_results_lie(api: Api, tmp_path: Path) -> None:
+    folder = FilesystemArtifactStore(tmp_path, "https://edits.example", "key")
+    assert policy(TestClient(create_app(replace(api.services, artifacts=folder))))["connect-src"] == [
+        "'self'",
+        "https://edits.example",
+    ]

@@ -14,6 +14,7 @@ from s2edit_jobs.keys import SCOPES, KeyRing
 from s2edit_jobs.model_facts import tell
 from s2edit_jobs.record import Owner, Spent, twin
 from tests.doubles import FakeEngine
+from tests.unit.api import pictures
 from tests.unit.api.conftest import PROMPT, Api
 from tests.unit.api.test_auth import bearer, with_auth
 from tests.unit.api.test_bad_input import assert_problem
@@ -62,6 +63,20 @@ def test_an_edit_is_done_and_says_everywhere_that_it_is_a_test(sides: Sides) -> 
     assert edit["result"]["url"]
     again = sides.done(sides.api.edit(headers=sides.test, image=None, mask=None, identity=edit["identity"]))
     assert again["identity"] == edit["identity"]
+
+
+def test_a_photo_alone_is_enough_and_its_mask_can_be_asked_for(sides: Sides) -> None:
+    edit = sides.done(sides.api.edit(headers=sides.test, mask=None))
+    found = sides.done(sides.api.post("/masks", headers=sides.test, image=pictures.photo(), prompt="a woman [test:slow 0.1]"))
+    assert edit["mask"]["url"]
+    assert found["mask"]["url"]
+    assert found["report"]["values"]["test"] is True
+    assert_problem(
+        sides.api.post("/masks", headers=sides.test, image=pictures.photo(), prompt="[test:odd]"),
+        422,
+        "test_word_unknown",
+        "prompt",
+    )
 
 
 def test_a_live_answer_says_that_it_is_none(sides: Sides) -> None:

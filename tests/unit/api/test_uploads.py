@@ -204,9 +204,18 @@ class TestEditing:
     def test_an_upload_may_be_used_again(self, app: App, sent: dict[str, str]) -> None:
         assert [app.edit(**sent).status_code for _ in range(2)] == [202, 202]
 
-    @pytest.mark.parametrize("name", ["image", "mask"])
-    def test_a_picture_may_not_be_missing(self, app: App, sent: dict[str, str], name: str) -> None:
-        assert_problem(app.edit(**{**sent, name: None}), 422, f"{name}_missing", name)
+    def test_the_photo_may_not_be_missing(self, app: App, sent: dict[str, str]) -> None:
+        assert_problem(app.edit(**{**sent, "image": None}), 422, "image_missing", "image")
+
+    def test_the_mask_may(self, app: App, sent: dict[str, str]) -> None:
+        answer = app.edit(**{**sent, "mask": None, "at": [4, 5]})
+        assert answer.status_code == 202, answer.json()
+
+    @pytest.mark.parametrize("at", [[4], [4, 5, 6], [-1, 4], [4.5, 4], ["4", "5"], "4,5", {"x": 4}, 4])
+    def test_a_pixel_is_two_whole_numbers(self, app: App, sent: dict[str, str], at: Any) -> None:
+        answer = app.edit(**{**sent, "mask": None, "at": at})
+        assert answer.status_code == 422
+        assert answer.json()["field"].startswith("at")
 
     @pytest.mark.parametrize("upload_id", [NEVER, "nonsense", "../x", "", "u_" + "0" * 400])
     @pytest.mark.parametrize("name", ["image", "mask", "edit_mask"])
