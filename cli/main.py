@@ -122,7 +122,15 @@ def edit(
     prompt: Annotated[str, typer.Option(help="What the picture shall show.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to put the result, a PNG.")],
     photo: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="Left out where --identity is given.")] = None,
-    mask: Picture = None,
+    mask: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="White where the person is. Left out: the person is found.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="X,Y", help="Where no mask is given: the pixel of the person that is meant.")
+    ] = None,
+    keep_mask: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the mask that was used there, a PNG if found.")
+    ] = None,
     edit_mask: Picture = None,
     source_prompt: str | None = None,
     subject: str | None = None,
@@ -137,6 +145,7 @@ def edit(
     """Ask a running service for one edit, and wait for it."""
     fields = {
         "prompt": prompt,
+        "at": at,
         "source_prompt": source_prompt,
         "subject": subject,
         "identity": identity,
@@ -154,6 +163,8 @@ def edit(
             )
             view = follow(client, location, "edit")
             save(client, view, output)
+            if keep_mask is not None and view.get("mask"):
+                keep_mask.write_bytes(client.download(view["mask"]["url"]))
     except ServiceError as error:
         _fail(str(error))
     console.print(f"{output}  (identity {view['identity']}: later edits of this person may name it)", soft_wrap=True)

@@ -33,6 +33,7 @@ from s2edit_client.rest.models import (
     EditDocument,
     EditForm,
     JobState,
+    Link,
     Problem,
     Token,
     TokenRequest,
@@ -73,6 +74,18 @@ def test_an_edit_is_asked_for_waited_for_and_fetched(live: Live, client: Authent
     further = edit_and_wait(live.url, "a photo of a smiling woman", identity=done.edit.identity, user="ann", variants=2)
     assert further.report["learning_steps"] == 0
     assert len(further.edit.results) == 2
+
+
+def test_a_photo_and_a_sentence_are_enough_and_a_pixel_picks_one_of_several(live: Live) -> None:
+    done = edit_and_wait(live.url, PROMPT, image=live.photo, user="alone", at=(60, 50))
+    assert done.report["mask"]["source"] == "found"
+    assert isinstance(done.edit.mask, Link)
+    assert httpx.get(done.edit.mask.url).content.startswith(b"mask at (60, 50) of "), "as the engine of these tests says it"
+    again = asyncio.run(edit_and_wait_async(live.url, "a photo of a smiling woman", image=live.photo, user="alone", at=(60, 50)))
+    assert again.edit.identity == done.edit.identity
+    with pytest.raises(EditFailed, match="outside the photo") as outside:
+        edit_and_wait(live.url, PROMPT, image=live.photo, at=(9999, 50))
+    assert (outside.value.code, outside.value.field) == ("at_outside", "at")
 
 
 def test_it_is_the_same_without_blocking_the_loop(live: Live) -> None:

@@ -79,6 +79,7 @@ def edit_and_wait(
     *,
     image: Picture | None = None,
     mask: Picture | None = None,
+    at: tuple[int, int] | None = None,
     token: str | None = None,
     user: str | None = None,
     timeout_s: float = 600.0,
@@ -87,6 +88,7 @@ def edit_and_wait(
 ) -> Done:
     """Have the service at `url` edit `image` inside `mask` so that it shows what `prompt` says.
 
+    Without a mask the person is found: the largest one, or the one at the pixel `at` (x, y). `edit.mask` then links to the mask.
     `token` is an API key or a device token, `user` whose edit it is; a service on this machine may need neither. `options` are the
     other parts of `POST /edits`, such as `source_prompt`, `preset`, `identity` (then without pictures), `edit_mask` or `seed`.
     What got no answer is sent again and counts once, by the `idempotency_key`, which is made here if it is not given.
@@ -94,7 +96,7 @@ def edit_and_wait(
     Raises `EditFailed`; after `timeout_s` seconds with the code `timeout`, though the edit goes on: the same call with the same
     `idempotency_key` waits on.
     """
-    steps = _steps(_form(prompt, image=image, mask=mask, **options), user, timeout_s, idempotency_key)
+    steps = _steps(_form(prompt, image=image, mask=mask, at=at, **options), user, timeout_s, idempotency_key)
     result: Any = None
     with new_client(url, token) as client:
         try:
@@ -112,6 +114,7 @@ async def edit_and_wait_async(
     *,
     image: Picture | None = None,
     mask: Picture | None = None,
+    at: tuple[int, int] | None = None,
     token: str | None = None,
     user: str | None = None,
     timeout_s: float = 600.0,
@@ -119,7 +122,7 @@ async def edit_and_wait_async(
     **options: Any,
 ) -> Done:
     """`edit_and_wait` without blocking the event loop."""
-    steps = _steps(_form(prompt, image=image, mask=mask, **options), user, timeout_s, idempotency_key)
+    steps = _steps(_form(prompt, image=image, mask=mask, at=at, **options), user, timeout_s, idempotency_key)
     result: Any = None
     async with new_client(url, token) as client:
         try:
@@ -268,6 +271,8 @@ def _form(prompt: str, **parts: Any) -> EditForm:
         if (picture := parts.pop(name, None)) is not None:
             data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
             parts[name] = File(BytesIO(data), file_name=name)
+    if (at := parts.pop("at", None)) is not None:
+        parts["at"] = f"{at[0]},{at[1]}"
     if "preset" in parts:
         parts["preset"] = EditFormPreset(parts["preset"])
     return EditForm(prompt=prompt, **parts)

@@ -109,7 +109,7 @@ export interface paths {
         /**
          * Learn an identity ahead of any edit
          * @description Follow the learning at `Location`; once it has succeeded, `identity` is the id that edits name. An edit of the same photo,
-         *     mask and source prompt finds it by itself.
+         *     mask and source prompt finds it by itself. Without a mask the person is found, as by an edit.
          */
         post: operations["createIdentity"];
         delete?: never;
@@ -229,6 +229,29 @@ export interface paths {
          * @description What was learned. Edits that still wait with it fail with `attribute_unknown`. The job that learned it keeps its photo.
          */
         delete: operations["eraseAttribute"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/masks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Find the person in a photo
+         * @description The mask that an edit of the same photo would use. Follow the job at `Location`; once it has succeeded, `mask` links to a
+         *     PNG, and the report says how many people were seen and how sure the choice is. Send the mask, corrected or not, with an edit.
+         *
+         *     An edit without one finds the person by itself. A token pays for a mask as for an edit.
+         */
+        post: operations["createMask"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -416,7 +439,7 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * An edit or a learning is over
+         * An edit, a learning or a search for a mask is over
          * @description Sent to a job's `webhook_url`, at least once. Verify it with a library of standardwebhooks.com before you believe it.
          */
         post: operations["onJobOver"];
@@ -474,7 +497,8 @@ export interface components {
         };
         /**
          * AttributeForm
-         * @description The parts of `POST /attributes`: a makeup, a hat, a hairstyle that any identity may wear.
+         * @description The parts of `POST /attributes`: a makeup, a hat, a hairstyle that any identity may wear. Nobody but you knows where it is in
+         *     the photo, so `mask` is needed.
          */
         AttributeForm: {
             /**
@@ -483,6 +507,18 @@ export interface components {
              * @description The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
              */
             image?: Blob;
+            /**
+             * Deadline S
+             * @description Seconds from now after which it is no longer wanted
+             * @example 600
+             */
+            deadline_s?: number;
+            /**
+             * Webhook Url
+             * @description https:// address that is told when the job is over, as of an edit
+             * @example https://app.example.com/hooks/s2edit
+             */
+            webhook_url?: string;
             /**
              * Mask
              * Format: binary
@@ -502,18 +538,6 @@ export interface components {
              * @example 0
              */
             seed?: number;
-            /**
-             * Deadline S
-             * @description Seconds from now after which it is no longer wanted
-             * @example 600
-             */
-            deadline_s?: number;
-            /**
-             * Webhook Url
-             * @description https:// address that is told when the learning is over, as of an edit
-             * @example https://app.example.com/hooks/s2edit
-             */
-            webhook_url?: string;
             /**
              * Consent
              * @description That the person in the photo agrees to its use, in your words; kept with the request and with an identity
@@ -581,13 +605,13 @@ export interface components {
         DryRun: {
             /**
              * Learning
-             * @description `known`: the identity is there already. `unknown`: no worker has said yet which model it has
+             * @description `known`: the identity is there already. `unknown`: no worker has said yet which model it has, or the mask, which the identity depends on, is yet to be found
              * @enum {string}
              */
             learning: "needed" | "known" | "unknown";
             /**
              * Identity
-             * @description The id that the identity has, or would have
+             * @description The id that the identity has, or would have; null while that is unknown
              */
             identity: string | null;
             /**
@@ -622,6 +646,7 @@ export interface components {
          *       "test": false,
          *       "result": null,
          *       "results": [],
+         *       "mask": null,
          *       "report": null,
          *       "error": null
          *     }
@@ -651,11 +676,22 @@ export interface components {
          *           "expires_at": "2026-11-23T22:25:51Z"
          *         }
          *       ],
+         *       "mask": {
+         *         "url": "https://s2edit.example.com/files/t/acme/u/ann/edits/e_01a20cdd974a71128ec3f808269cd504/mask-found.png?expires=1795472751&signature=Zm9yIGRvY3VtZW50YXRpb24",
+         *         "expires_at": "2026-11-23T22:25:51Z"
+         *       },
          *       "report": {
          *         "url": "https://s2edit.example.com/files/t/acme/u/ann/edits/e_01a20cdd974a71128ec3f808269cd504/report-1.json?expires=1795472751&signature=Zm9yIGRvY3VtZW50YXRpb24",
          *         "expires_at": "2026-11-23T22:25:51Z",
          *         "values": {
          *           "learning_steps": 100,
+         *           "mask": {
+         *             "source": "found",
+         *             "segmenter": "mediapipe",
+         *             "people": 1,
+         *             "confidence": 0.97,
+         *             "seconds": 0.02
+         *           },
          *           "seconds": {
          *             "learning": 1.9,
          *             "inverting": 0.6,
@@ -672,10 +708,10 @@ export interface components {
             id: string;
             /**
              * Kind
-             * @description `identity` and `attribute`: a learning alone, which ends without a picture
+             * @description `identity` and `attribute`: a learning alone, `mask`: the search for a person; they end without a result
              * @enum {string}
              */
-            kind: "edit" | "identity" | "attribute";
+            kind: "edit" | "identity" | "attribute" | "mask";
             state: components["schemas"]["JobState"];
             /** Phase */
             phase: ("preparing" | "learning" | "inverting" | "editing" | "finishing") | null;
@@ -731,6 +767,8 @@ export interface components {
              * @description `result` and its variants, in order; empty until the state is `succeeded`
              */
             results: components["schemas"]["Link"][];
+            /** @description The mask that was used, as it was sent or found, once the state is `succeeded`; the report says which */
+            mask: components["schemas"]["Link"] | null;
             report: components["schemas"]["Report"] | null;
             /** @description Once the state is `failed` */
             error: components["schemas"]["EditError"] | null;
@@ -857,9 +895,14 @@ export interface components {
             /**
              * Mask
              * Format: binary
-             * @description The person's region: white inside, black outside, of the photo's frame. Left out where `identity` is given
+             * @description The person's region: white inside, black outside, of the photo's frame. Left out: the identity's or the parent's, else the person is found
              */
             mask?: Blob;
+            /**
+             * At
+             * @description Where no mask is sent: the pixel of the person that is meant, as `x,y` (such as `512,384`) from the upper left corner of the photo as it is seen. Left out: the largest person
+             */
+            at?: string;
             /**
              * Edit Mask
              * Format: binary
@@ -895,6 +938,7 @@ export interface components {
          *           "test": false,
          *           "result": null,
          *           "results": [],
+         *           "mask": null,
          *           "report": null,
          *           "error": null
          *         }
@@ -1004,7 +1048,7 @@ export interface components {
             consent?: components["schemas"]["Consent"] | null;
             /**
              * Has Photo
-             * @description False for one that was imported: edits with it send photo and mask
+             * @description False for one that was imported: edits with it send a photo
              * @default true
              */
             has_photo?: boolean;
@@ -1021,9 +1065,21 @@ export interface components {
              */
             image?: Blob;
             /**
+             * Deadline S
+             * @description Seconds from now after which it is no longer wanted
+             * @example 600
+             */
+            deadline_s?: number;
+            /**
+             * Webhook Url
+             * @description https:// address that is told when the job is over, as of an edit
+             * @example https://app.example.com/hooks/s2edit
+             */
+            webhook_url?: string;
+            /**
              * Mask
              * Format: binary
-             * @description Where it is seen: white inside, black outside, of the photo's frame
+             * @description The person's region: white inside, black outside, of the photo's frame. Left out: the person is found
              */
             mask?: Blob;
             /**
@@ -1040,23 +1096,16 @@ export interface components {
              */
             seed?: number;
             /**
-             * Deadline S
-             * @description Seconds from now after which it is no longer wanted
-             * @example 600
-             */
-            deadline_s?: number;
-            /**
-             * Webhook Url
-             * @description https:// address that is told when the learning is over, as of an edit
-             * @example https://app.example.com/hooks/s2edit
-             */
-            webhook_url?: string;
-            /**
              * Consent
              * @description That the person in the photo agrees to its use, in your words; kept with the request and with an identity
              * @example Ada Example agreed in the app on 24 November 2026
              */
             consent?: string;
+            /**
+             * At
+             * @description Where no mask is sent: the pixel of the person that is meant, as `x,y` (such as `512,384`) from the upper left corner of the photo as it is seen. Left out: the largest person
+             */
+            at?: string;
             /**
              * Prompt
              * @description What the photo shows: an edit's `source_prompt`
@@ -1168,6 +1217,41 @@ export interface components {
              * Format: date-time
              */
             expires_at: string;
+        };
+        /**
+         * MaskForm
+         * @description The parts of `POST /masks`.
+         */
+        MaskForm: {
+            /**
+             * Image
+             * Format: binary
+             * @description The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
+             */
+            image?: Blob;
+            /**
+             * Deadline S
+             * @description Seconds from now after which it is no longer wanted
+             * @example 600
+             */
+            deadline_s?: number;
+            /**
+             * Webhook Url
+             * @description https:// address that is told when the job is over, as of an edit
+             * @example https://app.example.com/hooks/s2edit
+             */
+            webhook_url?: string;
+            /**
+             * Prompt
+             * @description What the photo shows: an edit's `source_prompt`. Some ways to find a person go by it
+             * @example a photo of a woman with black hair
+             */
+            prompt?: string;
+            /**
+             * At
+             * @description Where no mask is sent: the pixel of the person that is meant, as `x,y` (such as `512,384`) from the upper left corner of the photo as it is seen. Left out: the largest person
+             */
+            at?: string;
         };
         /**
          * PostForm
@@ -1494,7 +1578,7 @@ export interface components {
             state: "succeeded" | "failed" | "canceled";
             /**
              * Identity
-             * @description That was learned or used; absent where an attribute was learned
+             * @description That was learned or used; absent where an attribute was learned or a mask found
              */
             identity?: string | null;
             /**
@@ -1543,10 +1627,14 @@ export interface components {
          * @description `POST /edits` as JSON: the pictures are uploads that have been sent before. Null is as good as left out.
          * @example {
          *       "image": "u_01a20cdd1f2e7c3a9d40b1c2d3e4f506",
-         *       "mask": "u_01a20cdd1f2e7c3a9d40b1c2d3e4f507",
          *       "prompt": "a photo of a woman with blond hair, smiling",
          *       "preset": "balanced",
          *       "seed": 7
+         *     }
+         * @example {
+         *       "image": "u_01a20cdd1f2e7c3a9d40b1c2d3e4f506",
+         *       "mask": "u_01a20cdd1f2e7c3a9d40b1c2d3e4f507",
+         *       "prompt": "a photo of a woman with blond hair, smiling"
          *     }
          * @example {
          *       "identity": "c_28e53ba2fe96501a6aa2e4a26de5553c",
@@ -1669,10 +1757,16 @@ export interface components {
             image?: string | null;
             /**
              * Mask
-             * @description An upload's id: the person's region. Left out where `identity` is given
+             * @description An upload's id: the person's region. Left out: the identity's or the parent's, else the person is found
              * @default null
              */
             mask?: string | null;
+            /**
+             * At
+             * @description The pixel `[x, y]` of the person that is meant, as of the form
+             * @default null
+             */
+            at?: number[] | null;
             /**
              * Edit Mask
              * @description An upload's id: what may change
@@ -1709,8 +1803,8 @@ export interface operations {
                 state?: components["schemas"]["JobState"] | null;
                 /** @description Only those that learned or used this identity */
                 identity?: string | null;
-                /** @description Only pictures, or only what was learned ahead */
-                kind?: ("edit" | "identity" | "attribute") | null;
+                /** @description Only edits, or only what was learned or found ahead */
+                kind?: ("edit" | "identity" | "attribute" | "mask") | null;
                 /** @description How many at most; a page may hold fewer and not be the last */
                 limit?: number;
                 /** @description The `next_cursor` of the page before. Left out: from the beginning */
@@ -2765,7 +2859,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes it safe to send the request again: the same key with the same form is the same learning */
+                /** @description Makes it safe to send the request again: the same key with the same form is the same job */
                 "Idempotency-Key"?: string | null;
                 /** @description `wait=N`: hold the answer back for up to N seconds, at most 60, until the edit is over, or, with `If-None-Match`, until it has changed */
                 prefer?: string | null;
@@ -3668,7 +3762,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes it safe to send the request again: the same key with the same form is the same learning */
+                /** @description Makes it safe to send the request again: the same key with the same form is the same job */
                 "Idempotency-Key"?: string | null;
                 /** @description `wait=N`: hold the answer back for up to N seconds, at most 60, until the edit is over, or, with `If-None-Match`, until it has changed */
                 prefer?: string | null;
@@ -4083,6 +4177,195 @@ export interface operations {
                 };
             };
             /** @description Too many requests */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available now */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other error */
+            default: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createMask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: the same key with the same form is the same job */
+                "Idempotency-Key"?: string | null;
+                /** @description `wait=N`: hold the answer back for up to N seconds, at most 60, until the edit is over, or, with `If-None-Match`, until it has changed */
+                prefer?: string | null;
+                /** @description Whose edits and identities these are. Left out: the device token's user, or `default` */
+                "S2Edit-User"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["MaskForm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    /** @description The sequence, quoted */
+                    ETag?: string;
+                    /** @description Seconds until the next question; absent once the edit is over */
+                    "Retry-After"?: number;
+                    /** @description What of `Prefer` was heeded */
+                    "Preference-Applied"?: string;
+                    /** @description Where to follow the edit */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Edit"];
+                };
+            };
+            /** @description The request can't be read */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Who is asking? */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is not allowed */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request meets another one */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is too large */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request has the wrong content type */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This is no name of the service */
+            421: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request can't be done as asked */
+            422: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "S2Edit-Test": components["headers"]["S2Edit-Test"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many edits at once */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

@@ -2,8 +2,11 @@
 import { EditFailed, isEdit, isProblem, NOT_NOW, pause, PATIENCE_MS, PAUSE_MS, retryAfterMs, type Edit, type S2EditClient } from "./client.ts";
 import type { components } from "./schema.ts";
 
-/** The parts of `POST /edits`; pictures are blobs, so the files of an `<input type="file">` will do. */
-export type EditParts = Omit<components["schemas"]["EditForm"], "dry_run">;
+/**
+ * The parts of `POST /edits`; pictures are blobs, so the files of an `<input type="file">` will do. Without `mask` the person is
+ * found: the largest one, or the one at the pixel `at` = [x, y].
+ */
+export type EditParts = Omit<components["schemas"]["EditForm"], "dry_run" | "at"> & { at?: readonly [number, number] };
 
 export interface Waiting {
   /** Milliseconds after which waiting is given up, with the code `timeout`; the edit goes on. Default: ten minutes. */
@@ -29,11 +32,12 @@ const ANSWER_MS = (WAIT_S + 30) * 1000; // how long an answer may take at all
 export async function editAndWait(client: S2EditClient, parts: EditParts, waiting: Waiting = {}): Promise<Done> {
   const { timeoutMs = 600_000, idempotencyKey = crypto.randomUUID(), signal } = waiting;
   const road = new Road(Date.now() + timeoutMs, signal);
+  const body = bodyOf(parts);
   let edit = await road.answered((prefer, signal) =>
     client.POST("/edits", {
       params: { header: { "idempotency-key": idempotencyKey, prefer } },
-      body: parts,
-      bodySerializer: () => formOf(parts),
+      body,
+      bodySerializer: () => formOf(body),
       signal,
     }),
   );
@@ -50,9 +54,15 @@ export async function editAndWait(client: S2EditClient, parts: EditParts, waitin
   return { picture: await road.fetched(url, id), url, report: edit.report?.values ?? {}, edit };
 }
 
-function formOf(parts: EditParts): FormData {
+type Body = components["schemas"]["EditForm"];
+
+function bodyOf({ at, ...parts }: EditParts): Body {
+  return at ? { ...parts, at: at.join() } : parts;
+}
+
+function formOf(body: Body): FormData {
   const form = new FormData();
-  for (const [name, value] of Object.entries(parts)) {
+  for (const [name, value] of Object.entries(body)) {
     for (const one of Array.isArray(value) ? value : [value]) {
       if (one instanceof Blob) form.append(name, one, name);
       else if (one !== undefined) form.append(name, String(one));

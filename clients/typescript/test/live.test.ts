@@ -41,6 +41,17 @@ test("an edit is asked for, waited for and fetched", async () => {
   assert.equal(further.edit.results.length, 2);
 });
 
+test("a photo and a sentence are enough, and a pixel picks one of several", async () => {
+  const client = asSomebodyNew();
+  const image = await openAsBlob(photo);
+  const done = await editAndWait(client, { image, prompt, at: [60, 50] });
+  assert.deepEqual((done.report["mask"] as { source: string }).source, "found");
+  const mask = await (await fetch(done.edit.mask?.url ?? assert.fail("no mask"))).text();
+  assert.ok(mask.startsWith("mask at (60, 50) of "), "as the engine of these tests says it");
+  const outside = await failure(editAndWait(client, { image, prompt, at: [9999, 50] }));
+  assert.deepEqual([outside.code, outside.field], ["at_outside", "at"]);
+});
+
 test("a refusal is thrown with its code and field", async () => {
   const refused = await failure(editAndWait(asSomebodyNew(), await parts({ mask: new Blob(["no picture"]) })));
   assert.deepEqual([refused.code, refused.status, refused.field, refused.retryable], ["image_format", 422, "mask", false]);

@@ -28,6 +28,7 @@ from .key_set import KeySet
 from .key_set_keys_item import KeySetKeysItem
 from .link import Link
 from .list_edits_kind_type_0 import ListEditsKindType0
+from .mask_form import MaskForm
 from .post_form import PostForm
 from .post_form_fields import PostFormFields
 from .problem import Problem
@@ -82,6 +83,7 @@ __all__ = (
     "KeySetKeysItem",
     "Link",
     "ListEditsKindType0",
+    "MaskForm",
     "PostForm",
     "PostFormFields",
     "Problem",

@@ -15,29 +15,31 @@ T = TypeVar("T", bound="AttributeForm")
 
 @_attrs_define
 class AttributeForm:
-    """The parts of `POST /attributes`: a makeup, a hat, a hairstyle that any identity may wear.
+    """The parts of `POST /attributes`: a makeup, a hat, a hairstyle that any identity may wear. Nobody but you knows where
+    it is in
+    the photo, so `mask` is needed.
 
-    Attributes:
-        prompt (str): What the photo shows, with a placeholder before the word for the attribute. It is a capital in
-            brackets, then letters or digits: `[A]`, `[Makeup]`; `[I]` names identities
-        image (File | Unset): The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
-        mask (File | Unset): Where it is seen: white inside, black outside, of the photo's frame
-        preset (AttributeFormPreset | Unset): As of an edit; default `balanced`
-        seed (int | Unset): 0 to 2⁶³ − 1; default 0
-        deadline_s (float | Unset): Seconds from now after which it is no longer wanted
-        webhook_url (str | Unset): https:// address that is told when the learning is over, as of an edit
-        consent (str | Unset): That the person in the photo agrees to its use, in your words; kept with the request and
-            with an identity
-        name (str | Unset): For people; that of the first learning stays
+        Attributes:
+            prompt (str): What the photo shows, with a placeholder before the word for the attribute. It is a capital in
+                brackets, then letters or digits: `[A]`, `[Makeup]`; `[I]` names identities
+            image (File | Unset): The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
+            deadline_s (float | Unset): Seconds from now after which it is no longer wanted
+            webhook_url (str | Unset): https:// address that is told when the job is over, as of an edit
+            mask (File | Unset): Where it is seen: white inside, black outside, of the photo's frame
+            preset (AttributeFormPreset | Unset): As of an edit; default `balanced`
+            seed (int | Unset): 0 to 2⁶³ − 1; default 0
+            consent (str | Unset): That the person in the photo agrees to its use, in your words; kept with the request and
+                with an identity
+            name (str | Unset): For people; that of the first learning stays
     """
 
     prompt: str
     image: File | Unset = UNSET
+    deadline_s: float | Unset = UNSET
+    webhook_url: str | Unset = UNSET
     mask: File | Unset = UNSET
     preset: AttributeFormPreset | Unset = UNSET
     seed: int | Unset = UNSET
-    deadline_s: float | Unset = UNSET
-    webhook_url: str | Unset = UNSET
     consent: str | Unset = UNSET
     name: str | Unset = UNSET
 
@@ -48,6 +50,10 @@ class AttributeForm:
         if not isinstance(self.image, Unset):
             image = self.image.to_tuple()
 
+        deadline_s = self.deadline_s
+
+        webhook_url = self.webhook_url
+
         mask: FileTypes | Unset = UNSET
         if not isinstance(self.mask, Unset):
             mask = self.mask.to_tuple()
@@ -57,10 +63,6 @@ class AttributeForm:
             preset = self.preset.value
 
         seed = self.seed
-
-        deadline_s = self.deadline_s
-
-        webhook_url = self.webhook_url
 
         consent = self.consent
 
@@ -75,16 +77,16 @@ class AttributeForm:
         )
         if image is not UNSET:
             field_dict["image"] = image
+        if deadline_s is not UNSET:
+            field_dict["deadline_s"] = deadline_s
+        if webhook_url is not UNSET:
+            field_dict["webhook_url"] = webhook_url
         if mask is not UNSET:
             field_dict["mask"] = mask
         if preset is not UNSET:
             field_dict["preset"] = preset
         if seed is not UNSET:
             field_dict["seed"] = seed
-        if deadline_s is not UNSET:
-            field_dict["deadline_s"] = deadline_s
-        if webhook_url is not UNSET:
-            field_dict["webhook_url"] = webhook_url
         if consent is not UNSET:
             field_dict["consent"] = consent
         if name is not UNSET:
@@ -100,6 +102,12 @@ class AttributeForm:
         if not isinstance(self.image, Unset):
             files.append(("image", self.image.to_tuple()))
 
+        if not isinstance(self.deadline_s, Unset):
+            files.append(("deadline_s", (None, str(self.deadline_s).encode(), "text/plain")))
+
+        if not isinstance(self.webhook_url, Unset):
+            files.append(("webhook_url", (None, str(self.webhook_url).encode(), "text/plain")))
+
         if not isinstance(self.mask, Unset):
             files.append(("mask", self.mask.to_tuple()))
 
@@ -108,12 +116,6 @@ class AttributeForm:
 
         if not isinstance(self.seed, Unset):
             files.append(("seed", (None, str(self.seed).encode(), "text/plain")))
-
-        if not isinstance(self.deadline_s, Unset):
-            files.append(("deadline_s", (None, str(self.deadline_s).encode(), "text/plain")))
-
-        if not isinstance(self.webhook_url, Unset):
-            files.append(("webhook_url", (None, str(self.webhook_url).encode(), "text/plain")))
 
         if not isinstance(self.consent, Unset):
             files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
@@ -135,6 +137,10 @@ class AttributeForm:
         else:
             image = File(payload=BytesIO(_image))
 
+        deadline_s = d.pop("deadline_s", UNSET)
+
+        webhook_url = d.pop("webhook_url", UNSET)
+
         _mask = d.pop("mask", UNSET)
         mask: File | Unset
         if isinstance(_mask, Unset):
@@ -151,10 +157,6 @@ class AttributeForm:
 
         seed = d.pop("seed", UNSET)
 
-        deadline_s = d.pop("deadline_s", UNSET)
-
-        webhook_url = d.pop("webhook_url", UNSET)
-
         consent = d.pop("consent", UNSET)
 
         name = d.pop("name", UNSET)
@@ -162,11 +164,11 @@ class AttributeForm:
         attribute_form = cls(
             prompt=prompt,
             image=image,
+            deadline_s=deadline_s,
+            webhook_url=webhook_url,
             mask=mask,
             preset=preset,
             seed=seed,
-            deadline_s=deadline_s,
-            webhook_url=webhook_url,
             consent=consent,
             name=name,
         )

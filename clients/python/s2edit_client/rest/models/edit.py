@@ -27,7 +27,8 @@ class Edit:
 
     Attributes:
         id (str):
-        kind (EditKind): `identity` and `attribute`: a learning alone, which ends without a picture
+        kind (EditKind): `identity` and `attribute`: a learning alone, `mask`: the search for a person; they end without
+            a result
         state (JobState): How a job stands; the last three are ends.
         phase (EditPhaseType0 | None):
         progress (None | ProgressView):
@@ -44,6 +45,8 @@ class Edit:
         test (bool): Whether it was asked for with a test key: then no model has drawn the result
         result (Link | None): The edited photo, once the state is `succeeded`
         results (list[Link]): `result` and its variants, in order; empty until the state is `succeeded`
+        mask (Link | None): The mask that was used, as it was sent or found, once the state is `succeeded`; the report
+            says which
         report (None | Report):
         error (EditError | None): Once the state is `failed`
     """
@@ -65,6 +68,7 @@ class Edit:
     test: bool
     result: Link | None
     results: list[Link]
+    mask: Link | None
     report: None | Report
     error: EditError | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -132,6 +136,12 @@ class Edit:
             results_item = results_item_data.to_dict()
             results.append(results_item)
 
+        mask: dict[str, Any] | None
+        if isinstance(self.mask, Link):
+            mask = self.mask.to_dict()
+        else:
+            mask = self.mask
+
         report: dict[str, Any] | None
         if isinstance(self.report, Report):
             report = self.report.to_dict()
@@ -165,6 +175,7 @@ class Edit:
                 "test": test,
                 "result": result,
                 "results": results,
+                "mask": mask,
                 "report": report,
                 "error": error,
             }
@@ -291,6 +302,21 @@ class Edit:
 
             results.append(results_item)
 
+        def _parse_mask(data: object) -> Link | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                mask_type_0 = Link.from_dict(data)
+
+                return mask_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Link | None, data)
+
+        mask = _parse_mask(d.pop("mask"))
+
         def _parse_report(data: object) -> None | Report:
             if data is None:
                 return data
@@ -339,6 +365,7 @@ class Edit:
             test=test,
             result=result,
             results=results,
+            mask=mask,
             report=report,
             error=error,
         )

@@ -44,7 +44,9 @@ class EditDocument:
         dry_run (bool | Unset): Check everything, say what would be done and how long it may take, and keep nothing
             Default: False.
         image (None | str | Unset): An upload's id: the photo. Left out where `identity` is given
-        mask (None | str | Unset): An upload's id: the person's region. Left out where `identity` is given
+        mask (None | str | Unset): An upload's id: the person's region. Left out: the identity's or the parent's, else
+            the person is found
+        at (list[int] | None | Unset): The pixel `[x, y]` of the person that is meant, as of the form
         edit_mask (None | str | Unset): An upload's id: what may change
     """
 
@@ -66,6 +68,7 @@ class EditDocument:
     dry_run: bool | Unset = False
     image: None | str | Unset = UNSET
     mask: None | str | Unset = UNSET
+    at: list[int] | None | Unset = UNSET
     edit_mask: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,6 +177,15 @@ class EditDocument:
         else:
             mask = self.mask
 
+        at: list[int] | None | Unset
+        if isinstance(self.at, Unset):
+            at = UNSET
+        elif isinstance(self.at, list):
+            at = self.at
+
+        else:
+            at = self.at
+
         edit_mask: None | str | Unset
         if isinstance(self.edit_mask, Unset):
             edit_mask = UNSET
@@ -221,6 +233,8 @@ class EditDocument:
             field_dict["image"] = image
         if mask is not UNSET:
             field_dict["mask"] = mask
+        if at is not UNSET:
+            field_dict["at"] = at
         if edit_mask is not UNSET:
             field_dict["edit_mask"] = edit_mask
 
@@ -393,6 +407,23 @@ class EditDocument:
 
         mask = _parse_mask(d.pop("mask", UNSET))
 
+        def _parse_at(data: object) -> list[int] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                at_type_0 = cast(list[int], data)
+
+                return at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[int] | None | Unset, data)
+
+        at = _parse_at(d.pop("at", UNSET))
+
         def _parse_edit_mask(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -421,6 +452,7 @@ class EditDocument:
             dry_run=dry_run,
             image=image,
             mask=mask,
+            at=at,
             edit_mask=edit_mask,
         )
 

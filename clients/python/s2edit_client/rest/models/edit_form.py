@@ -46,8 +46,10 @@ class EditForm:
             Default: False.
         image (File | Unset): The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels. Left out where `identity` is
             given
-        mask (File | Unset): The person's region: white inside, black outside, of the photo's frame. Left out where
-            `identity` is given
+        mask (File | Unset): The person's region: white inside, black outside, of the photo's frame. Left out: the
+            identity's or the parent's, else the person is found
+        at (str | Unset): Where no mask is sent: the pixel of the person that is meant, as `x,y` (such as `512,384`)
+            from the upper left corner of the photo as it is seen. Left out: the largest person
         edit_mask (File | Unset): What may change, drawn like `mask`. Left out: the mask, grown a little
     """
 
@@ -69,6 +71,7 @@ class EditForm:
     dry_run: bool | Unset = False
     image: File | Unset = UNSET
     mask: File | Unset = UNSET
+    at: str | Unset = UNSET
     edit_mask: File | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,6 +119,8 @@ class EditForm:
         if not isinstance(self.mask, Unset):
             mask = self.mask.to_tuple()
 
+        at = self.at
+
         edit_mask: FileTypes | Unset = UNSET
         if not isinstance(self.edit_mask, Unset):
             edit_mask = self.edit_mask.to_tuple()
@@ -161,6 +166,8 @@ class EditForm:
             field_dict["image"] = image
         if mask is not UNSET:
             field_dict["mask"] = mask
+        if at is not UNSET:
+            field_dict["at"] = at
         if edit_mask is not UNSET:
             field_dict["edit_mask"] = edit_mask
 
@@ -223,6 +230,9 @@ class EditForm:
         if not isinstance(self.mask, Unset):
             files.append(("mask", self.mask.to_tuple()))
 
+        if not isinstance(self.at, Unset):
+            files.append(("at", (None, str(self.at).encode(), "text/plain")))
+
         if not isinstance(self.edit_mask, Unset):
             files.append(("edit_mask", self.edit_mask.to_tuple()))
 
@@ -282,6 +292,8 @@ class EditForm:
         else:
             mask = File(payload=BytesIO(_mask))
 
+        at = d.pop("at", UNSET)
+
         _edit_mask = d.pop("edit_mask", UNSET)
         edit_mask: File | Unset
         if isinstance(_edit_mask, Unset):
@@ -308,6 +320,7 @@ class EditForm:
             dry_run=dry_run,
             image=image,
             mask=mask,
+            at=at,
             edit_mask=edit_mask,
         )
 

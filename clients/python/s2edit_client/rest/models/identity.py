@@ -27,7 +27,7 @@ class Identity:
         created_at (datetime.datetime):
         expires_at (datetime.datetime | None | Unset): When it is erased by itself
         consent (Consent | None | Unset): What was said of the person's consent
-        has_photo (bool | Unset): False for one that was imported: edits with it send photo and mask Default: True.
+        has_photo (bool | Unset): False for one that was imported: edits with it send a photo Default: True.
     """
 
     id: str

@@ -20,25 +20,29 @@ class IdentityForm:
     Attributes:
         prompt (str): What the photo shows: an edit's `source_prompt`
         image (File | Unset): The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
-        mask (File | Unset): Where it is seen: white inside, black outside, of the photo's frame
+        deadline_s (float | Unset): Seconds from now after which it is no longer wanted
+        webhook_url (str | Unset): https:// address that is told when the job is over, as of an edit
+        mask (File | Unset): The person's region: white inside, black outside, of the photo's frame. Left out: the
+            person is found
         preset (IdentityFormPreset | Unset): As of an edit; default `balanced`
         seed (int | Unset): 0 to 2⁶³ − 1; default 0
-        deadline_s (float | Unset): Seconds from now after which it is no longer wanted
-        webhook_url (str | Unset): https:// address that is told when the learning is over, as of an edit
         consent (str | Unset): That the person in the photo agrees to its use, in your words; kept with the request and
             with an identity
+        at (str | Unset): Where no mask is sent: the pixel of the person that is meant, as `x,y` (such as `512,384`)
+            from the upper left corner of the photo as it is seen. Left out: the largest person
         subject (str | Unset): The word of the prompt that names the person. Left out: searched for
         identity_life_s (float | Unset): Seconds after which the identity is erased
     """
 
     prompt: str
     image: File | Unset = UNSET
+    deadline_s: float | Unset = UNSET
+    webhook_url: str | Unset = UNSET
     mask: File | Unset = UNSET
     preset: IdentityFormPreset | Unset = UNSET
     seed: int | Unset = UNSET
-    deadline_s: float | Unset = UNSET
-    webhook_url: str | Unset = UNSET
     consent: str | Unset = UNSET
+    at: str | Unset = UNSET
     subject: str | Unset = UNSET
     identity_life_s: float | Unset = UNSET
 
@@ -48,6 +52,10 @@ class IdentityForm:
         image: FileTypes | Unset = UNSET
         if not isinstance(self.image, Unset):
             image = self.image.to_tuple()
+
+        deadline_s = self.deadline_s
+
+        webhook_url = self.webhook_url
 
         mask: FileTypes | Unset = UNSET
         if not isinstance(self.mask, Unset):
@@ -59,11 +67,9 @@ class IdentityForm:
 
         seed = self.seed
 
-        deadline_s = self.deadline_s
-
-        webhook_url = self.webhook_url
-
         consent = self.consent
+
+        at = self.at
 
         subject = self.subject
 
@@ -78,18 +84,20 @@ class IdentityForm:
         )
         if image is not UNSET:
             field_dict["image"] = image
+        if deadline_s is not UNSET:
+            field_dict["deadline_s"] = deadline_s
+        if webhook_url is not UNSET:
+            field_dict["webhook_url"] = webhook_url
         if mask is not UNSET:
             field_dict["mask"] = mask
         if preset is not UNSET:
             field_dict["preset"] = preset
         if seed is not UNSET:
             field_dict["seed"] = seed
-        if deadline_s is not UNSET:
-            field_dict["deadline_s"] = deadline_s
-        if webhook_url is not UNSET:
-            field_dict["webhook_url"] = webhook_url
         if consent is not UNSET:
             field_dict["consent"] = consent
+        if at is not UNSET:
+            field_dict["at"] = at
         if subject is not UNSET:
             field_dict["subject"] = subject
         if identity_life_s is not UNSET:
@@ -105,6 +113,12 @@ class IdentityForm:
         if not isinstance(self.image, Unset):
             files.append(("image", self.image.to_tuple()))
 
+        if not isinstance(self.deadline_s, Unset):
+            files.append(("deadline_s", (None, str(self.deadline_s).encode(), "text/plain")))
+
+        if not isinstance(self.webhook_url, Unset):
+            files.append(("webhook_url", (None, str(self.webhook_url).encode(), "text/plain")))
+
         if not isinstance(self.mask, Unset):
             files.append(("mask", self.mask.to_tuple()))
 
@@ -114,14 +128,11 @@ class IdentityForm:
         if not isinstance(self.seed, Unset):
             files.append(("seed", (None, str(self.seed).encode(), "text/plain")))
 
-        if not isinstance(self.deadline_s, Unset):
-            files.append(("deadline_s", (None, str(self.deadline_s).encode(), "text/plain")))
-
-        if not isinstance(self.webhook_url, Unset):
-            files.append(("webhook_url", (None, str(self.webhook_url).encode(), "text/plain")))
-
         if not isinstance(self.consent, Unset):
             files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
+
+        if not isinstance(self.at, Unset):
+            files.append(("at", (None, str(self.at).encode(), "text/plain")))
 
         if not isinstance(self.subject, Unset):
             files.append(("subject", (None, str(self.subject).encode(), "text/plain")))
@@ -143,6 +154,10 @@ class IdentityForm:
         else:
             image = File(payload=BytesIO(_image))
 
+        deadline_s = d.pop("deadline_s", UNSET)
+
+        webhook_url = d.pop("webhook_url", UNSET)
+
         _mask = d.pop("mask", UNSET)
         mask: File | Unset
         if isinstance(_mask, Unset):
@@ -159,11 +174,9 @@ class IdentityForm:
 
         seed = d.pop("seed", UNSET)
 
-        deadline_s = d.pop("deadline_s", UNSET)
-
-        webhook_url = d.pop("webhook_url", UNSET)
-
         consent = d.pop("consent", UNSET)
+
+        at = d.pop("at", UNSET)
 
         subject = d.pop("subject", UNSET)
 
@@ -172,12 +185,13 @@ class IdentityForm:
         identity_form = cls(
             prompt=prompt,
             image=image,
+            deadline_s=deadline_s,
+            webhook_url=webhook_url,
             mask=mask,
             preset=preset,
             seed=seed,
-            deadline_s=deadline_s,
-            webhook_url=webhook_url,
             consent=consent,
+            at=at,
             subject=subject,
             identity_life_s=identity_life_s,
         )

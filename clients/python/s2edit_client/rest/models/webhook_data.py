@@ -22,7 +22,7 @@ class WebhookData:
     Attributes:
         id (str):
         state (WebhookDataState):
-        identity (None | str | Unset): That was learned or used; absent where an attribute was learned
+        identity (None | str | Unset): That was learned or used; absent where an attribute was learned or a mask found
         attribute (None | str | Unset): That was learned; absent otherwise
         test (bool | Unset): True for what was asked for with a test key; absent otherwise Default: False.
         error (EditError | None | Unset): Absent unless the state is `failed`

@@ -126,13 +126,14 @@ def sync_detailed(
 
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
-            key with the same form is the same learning
+            key with the same form is the same job
         prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
             60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
         body (AttributeForm): The parts of `POST /attributes`: a makeup, a hat, a hairstyle that
-            any identity may wear.
+            any identity may wear. Nobody but you knows where it is in
+            the photo, so `mask` is needed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -172,13 +173,14 @@ def sync(
 
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
-            key with the same form is the same learning
+            key with the same form is the same job
         prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
             60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
         body (AttributeForm): The parts of `POST /attributes`: a makeup, a hat, a hairstyle that
-            any identity may wear.
+            any identity may wear. Nobody but you knows where it is in
+            the photo, so `mask` is needed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -213,13 +215,14 @@ async def asyncio_detailed(
 
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
-            key with the same form is the same learning
+            key with the same form is the same job
         prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
             60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
         body (AttributeForm): The parts of `POST /attributes`: a makeup, a hat, a hairstyle that
-            any identity may wear.
+            any identity may wear. Nobody but you knows where it is in
+            the photo, so `mask` is needed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -257,13 +260,14 @@ async def asyncio(
 
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
-            key with the same form is the same learning
+            key with the same form is the same job
         prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
             60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
             token's user, or `default`
         body (AttributeForm): The parts of `POST /attributes`: a makeup, a hat, a hairstyle that
-            any identity may wear.
+            any identity may wear. Nobody but you knows where it is in
+            the photo, so `mask` is needed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

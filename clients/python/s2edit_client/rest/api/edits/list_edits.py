@@ -142,7 +142,8 @@ def sync_detailed(
     Args:
         state (JobState | None | Unset): Only those that stand so
         identity (None | str | Unset): Only those that learned or used this identity
-        kind (ListEditsKindType0 | None | Unset): Only pictures, or only what was learned ahead
+        kind (ListEditsKindType0 | None | Unset): Only edits, or only what was learned or found
+            ahead
         limit (int | Unset): How many at most; a page may hold fewer and not be the last Default:
             20.
         cursor (None | str | Unset): The `next_cursor` of the page before. Left out: from the
@@ -194,7 +195,8 @@ def sync(
     Args:
         state (JobState | None | Unset): Only those that stand so
         identity (None | str | Unset): Only those that learned or used this identity
-        kind (ListEditsKindType0 | None | Unset): Only pictures, or only what was learned ahead
+        kind (ListEditsKindType0 | None | Unset): Only edits, or only what was learned or found
+            ahead
         limit (int | Unset): How many at most; a page may hold fewer and not be the last Default:
             20.
         cursor (None | str | Unset): The `next_cursor` of the page before. Left out: from the
@@ -241,7 +243,8 @@ async def asyncio_detailed(
     Args:
         state (JobState | None | Unset): Only those that stand so
         identity (None | str | Unset): Only those that learned or used this identity
-        kind (ListEditsKindType0 | None | Unset): Only pictures, or only what was learned ahead
+        kind (ListEditsKindType0 | None | Unset): Only edits, or only what was learned or found
+            ahead
         limit (int | Unset): How many at most; a page may hold fewer and not be the last Default:
             20.
         cursor (None | str | Unset): The `next_cursor` of the page before. Left out: from the
@@ -291,7 +294,8 @@ async def asyncio(
     Args:
         state (JobState | None | Unset): Only those that stand so
         identity (None | str | Unset): Only those that learned or used this identity
-        kind (ListEditsKindType0 | None | Unset): Only pictures, or only what was learned ahead
+        kind (ListEditsKindType0 | None | Unset): Only edits, or only what was learned or found
+            ahead
         limit (int | Unset): How many at most; a page may hold fewer and not be the last Default:
             20.
         cursor (None | str | Unset): The `next_cursor` of the page before. Left out: from the

@@ -122,11 +122,11 @@ def sync_detailed(
 
      Follow the learning at `Location`; once it has succeeded, `identity` is the id that edits name. An
     edit of the same photo,
-    mask and source prompt finds it by itself.
+    mask and source prompt finds it by itself. Without a mask the person is found, as by an edit.
 
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
-            key with the same form is the same learning
+            key with the same form is the same job
         prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
             60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
@@ -167,11 +167,11 @@ def sync(
 
      Follow the learning at `Location`; once it has succeeded, `identity` is the id that edits name. An
     edit of the same photo,
-    mask and source prompt finds it by itself.
+    mask and source prompt finds it by itself. Without a mask the person is found, as by an edit.
 
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
-            key with the same form is the same learning
+            key with the same form is the same job
         prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
             60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
@@ -207,11 +207,11 @@ async def asyncio_detailed(
 
      Follow the learning at `Location`; once it has succeeded, `identity` is the id that edits name. An
     edit of the same photo,
-    mask and source prompt finds it by itself.
+    mask and source prompt finds it by itself. Without a mask the person is found, as by an edit.
 
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
-            key with the same form is the same learning
+            key with the same form is the same job
         prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
             60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
@@ -250,11 +250,11 @@ async def asyncio(
 
      Follow the learning at `Location`; once it has succeeded, `identity` is the id that edits name. An
     edit of the same photo,
-    mask and source prompt finds it by itself.
+    mask and source prompt finds it by itself. Without a mask the person is found, as by an edit.
 
     Args:
         idempotency_key (None | str | Unset): Makes it safe to send the request again: the same
-            key with the same form is the same learning
+            key with the same form is the same job
         prefer (None | str | Unset): `wait=N`: hold the answer back for up to N seconds, at most
             60, until the edit is over, or, with `If-None-Match`, until it has changed
         s2_edit_user (str | Unset): Whose edits and identities these are. Left out: the device
