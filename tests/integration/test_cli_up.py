@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from cli.client import EditClient, View
 from cli.service import answers, free_port
 from s2edit_jobs.embedded_redis import end_with_parent
+from tests.doubles import FakeEngine
 from tests.waiting import until
 
 START_S = 60.0
@@ -196,6 +197,13 @@ def test_the_edit_command_saves_the_result(start: Callable[[], Up], pictures: di
     assert edit.returncode == 0, edit.stderr
     assert output.read_bytes().startswith(b"png")
     assert "identity c_" in edit.stdout
+
+    mask = tmp_path / "mask.png"
+    argv = [sys.executable, "-m", "cli", "edit", str(pictures["image"]), "--at", "4,5", "--keep-mask", str(mask)]
+    argv += ["--prompt", "a woman smiling", "--url", up.url, "-o", str(output)]
+    alone = subprocess.run(argv, capture_output=True, text=True, timeout=START_S, check=False)
+    assert alone.returncode == 0, alone.stderr
+    assert mask.read_bytes() == FakeEngine().mask(pictures["image"].read_bytes(), (4, 5))
 
 
 def test_with_the_first_key_the_running_service_closes_and_with_its_revocation_it_stays_closed(
