@@ -1,8 +1,12 @@
 """Doubles for tests. The engine's is shipped beside its port, for the storm bench needs it too."""
 
+from collections.abc import Callable, Generator
+
 from s2edit_core.plan import EditPlan
-from s2edit_core.spec import EditRequest, LearningRequest
-from worker.engine import EditInputs, check_pictures
+from s2edit_core.spec import EditRequest, LearningRequest, Progress
+from s2edit_jobs.decoders import decoders
+from s2edit_jobs.record import JobRequest
+from worker.engine import EditInputs, Found, check_pictures
 from worker.fake_engine import FakeEngine
 
 __all__ = ["DecodingEngine", "FakeEngine"]
@@ -10,6 +14,12 @@ __all__ = ["DecodingEngine", "FakeEngine"]
 
 class DecodingEngine(FakeEngine):
     """Looks at pictures as the real one does; the other takes any bytes."""
+
+    def find_mask(
+        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+    ) -> Generator[Progress, None, Found]:
+        decoders().check(photo, {})
+        return (yield from super().find_mask(request, photo, check=check))
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
         check_pictures(inputs)

@@ -59,6 +59,15 @@ def test_a_photo_that_does_not_decode_ends_the_job_once_and_for_all(api: Api, ro
     assert record.attempt == 1
 
 
+@pytest.mark.parametrize("path", ["/edits", "/identities", "/masks"])
+def test_so_does_one_that_came_without_a_mask(api: Api, path: str) -> None:
+    answer = api.post(path, image=BROKEN, prompt="a photo of a woman")
+    assert answer.status_code == 202
+    engine = api.work(DecodingEngine())
+    error = api.get(answer.headers["location"]).json()["error"]
+    assert (error["code"], error["field"], engine.found) == ("image_damaged", "image", 0)
+
+
 def test_a_dry_run_decodes_it_all(api: Api, asked: list[str]) -> None:
     assert_problem(api.edit(image=BROKEN, dry_run="true"), 422, "image_damaged", "image")
     assert api.edit(dry_run="true").status_code == 200
