@@ -45,7 +45,14 @@ REPORT = {
     "expires_at": LATER,
     "values": {
         "learning_steps": 100,
-        "mask": {"source": "found", "segmenter": "mediapipe", "people": 1, "confidence": 0.97, "seconds": 0.02},
+        "mask": {
+            "source": "found",
+            "segmenter": "mediapipe",
+            "people": 1,
+            "confidence": 0.97,
+            "box": [212, 96, 871, 1280],
+            "seconds": 0.02,
+        },
         "seconds": {"learning": 1.9, "inverting": 0.6, "editing": 0.5, "total": 3.1},
     },
 }

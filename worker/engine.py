@@ -47,6 +47,7 @@ class Found:
     segmenter: str
     people: int  # how many were seen
     confidence: float  # 0..1, that the one who was chosen is there
+    box: tuple[int, int, int, int]  # left, top, right, bottom of that one, in pixels of the photo
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class FakeEngine:
             if not self.people:
                 raise MaskInvalid("nobody is there", field="mask", reason="mask_not_found")
             self.found += 1
-            return Found(self.mask(photo, request.at), "fake", self.people, 0.9)
+            return Found(self.mask(photo, request.at), "fake", self.people, 0.9, (0, 0, 1, 1))
         except GeneratorExit:
             self.closed += 1
             raise

@@ -88,7 +88,8 @@ class S2EditEngine:
         check_at(request.at, picture.size)
         found = self.segmenter.find(picture, prompt=prompt, at=request.at)
         yield Progress("preparing", 1, 1)
-        return Found(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4))
+        box = found.mask.getbbox() or (0, 0, *picture.size)
+        return Found(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         """Raises as `plan`."""

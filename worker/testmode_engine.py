@@ -80,7 +80,8 @@ class ModelessEngine:
         yield from _phase("preparing", wishes.lasts_s if alone else 0.0)
         if alone or wishes.fails == MASK_NOT_FOUND:
             wishes.check_fate()
-        return Found(encode_png(stand_in(size, request.at)), MODEL, 1, 1.0)
+        mask = stand_in(size, request.at)
+        return Found(encode_png(mask), MODEL, 1, 1.0, mask.getbbox() or (0, 0, *size))
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         check_pictures(inputs)

@@ -68,6 +68,7 @@ class UsedMasks:
             "segmenter": found.segmenter,
             "people": found.people,
             "confidence": found.confidence,
+            "box": found.box,
             "seconds": round(seconds, 3),
         }
         for name, data, media_type in ((MASK, found.mask_png, PNG), (TOLD, json.dumps(told).encode(), JSON)):

@@ -690,6 +690,12 @@ export interface components {
          *             "segmenter": "mediapipe",
          *             "people": 1,
          *             "confidence": 0.97,
+         *             "box": [
+         *               212,
+         *               96,
+         *               871,
+         *               1280
+         *             ],
          *             "seconds": 0.02
          *           },
          *           "seconds": {

@@ -619,7 +619,7 @@ class TestFindingTheMask:
 
     def test_the_bytes_are_those_of_the_mask_and_always_the_same(self, engine: S2EditEngine, drawn: Drawn) -> None:
         found, seen = found_by(engine)
-        assert found == Found(INPUTS.mask, "drawn", 2, 0.9877)
+        assert found == Found(INPUTS.mask, "drawn", 2, 0.9877, mask_of().getbbox())
         assert [(step.phase, step.step, step.total) for step in seen] == [("preparing", 0, 1), ("preparing", 1, 1)]
         assert found_by(engine)[0] == found
 

@@ -92,7 +92,7 @@ class TestMask:
         found = looked_for(MaskRequest(at=at))
         mask = decode_mask(found.mask_png, pictures.SIZE)
         assert mask.getbbox() == box
-        assert (found.segmenter, found.people, found.confidence) == ("test mode", 1, 1.0)
+        assert (found.segmenter, found.people, found.confidence, found.box) == ("test mode", 1, 1.0, box)
         assert found == looked_for(MaskRequest(at=at))
 
     def test_it_refuses_what_the_model_would(self) -> None:

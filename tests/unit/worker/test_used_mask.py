@@ -50,7 +50,7 @@ class TestEdits:
         assert shop.artifacts.get(record.artifacts["mask"]) == found(shop)
         told = report_of(shop, record)["mask"]
         assert told.pop("seconds") >= 0
-        assert told == {"source": "found", "segmenter": "fake", "people": 1, "confidence": 0.9}
+        assert told == {"source": "found", "segmenter": "fake", "people": 1, "confidence": 0.9, "box": [0, 0, 1, 1]}
 
     def test_a_given_one_is_part_of_the_result_too(self, shop: Shop) -> None:
         record = done(shop, files=FILES)
@@ -187,7 +187,7 @@ class TestMasks:
         assert (record.kind, record.identity, set(record.artifacts)) == ("mask", None, {"mask", "report"})
         assert shop.artifacts.get(record.artifacts["mask"]) == found(shop, (3, 4))
         report = report_of(shop, record)
-        assert set(report["mask"]) == {"source", "segmenter", "people", "confidence", "seconds"}
+        assert set(report["mask"]) == {"source", "segmenter", "people", "confidence", "box", "seconds"}
         assert set(report["inputs"]) == {"image", "mask"}
         assert set(report["seconds"]) == {"preparing", "total"}
         assert not list(shop.artifacts.list(f"{ANN.prefix}concepts/"))
