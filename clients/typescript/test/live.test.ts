@@ -97,7 +97,7 @@ test("waiting can be given up, and the edit canceled", async () => {
 
 async function begun(client: S2EditClient): Promise<string> {
   const { data } = await client.POST("/edits", {
-    body: await parts(),
+    body: { image: await openAsBlob(photo), mask: await openAsBlob(mask), prompt },
     bodySerializer: (body) => {
       const form = new FormData();
       for (const [name, value] of Object.entries(body)) form.append(name, value instanceof Blob ? value : String(value));
