@@ -8,7 +8,7 @@ import shlex
 import pytest
 from typer.testing import CliRunner
 
-from api.concept_schemas import AttributeForm, IdentityForm
+from api.concept_schemas import AttributeForm, IdentityForm, MaskForm
 from api.schemas import EditDocument, EditForm
 from api.uploads import UploadRequest
 from cli.main import app
@@ -22,7 +22,7 @@ SHELL = re.findall(
 )
 BLOCKS = "\n".join(SHELL).replace("\\\n", " ")
 
-FORMS = {"edits": EditForm, "identities": IdentityForm, "attributes": AttributeForm}
+FORMS = {"edits": EditForm, "identities": IdentityForm, "attributes": AttributeForm, "masks": MaskForm}
 
 
 def test_the_two_commands_come_first() -> None:
@@ -60,7 +60,8 @@ def test_the_printed_requests_use_parts_of_the_form() -> None:
     for words in forms:
         parts = {words[i + 1].split("=")[0] for i, word in enumerate(words) if word == "-F"}
         form = FORMS[next(word for word in words if word.startswith("http")).rpartition("/")[2]]
-        assert "prompt" in parts
+        needed = {name for name, field in form.model_fields.items() if field.is_required()} or {"image"}
+        assert needed <= parts
         assert parts <= set(form.model_fields)
 
 
