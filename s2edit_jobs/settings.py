@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     model: str = Field(
         default="models/portraits-128", validate_default=True, description="Model folder in diffusers' layout, or a hub id"
     )
+    captioner: str | None = Field(
+        default=None,
+        description="Image-to-text model of transformers (BLIP, GIT, …), as folder or hub id, that describes the photo of an edit "
+        "without source_prompt. Empty: it is “a photo of a <subject>”",
+    )
     device: str = Field(default="auto", description="torch device of the worker: auto, cpu, cuda or cuda:N")
     lease_s: float = Field(default=6.0, gt=0, le=3600, description="Seconds after which a silent worker's job goes to another")
     heartbeat_s: float = Field(

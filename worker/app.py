@@ -12,7 +12,7 @@ def load_engine(settings: Settings) -> Engine:
     from worker.provenance import Credentials, SigningEngine
     from worker.s2edit_engine import S2EditEngine
 
-    engine = S2EditEngine(settings.model, settings.device, watermark=settings.watermark)
+    engine = S2EditEngine(settings.model, settings.device, watermark=settings.watermark, captioner=settings.captioner)
     return SigningEngine(engine, Credentials.from_settings(settings)) if settings.provenance else engine
 
 
