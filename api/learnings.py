@@ -11,6 +11,7 @@ from fastapi import Header
 from api.allowance import Allowance
 from api.concept_schemas import AttributeForm, IdentityForm
 from api.forms import check_pictures, check_webhook, read_both
+from s2edit_core.prompts import DEFAULT_SUBJECTS, check_sentences
 from s2edit_core.spec import ConceptKind, LearningRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.drafts import draft
@@ -70,6 +71,8 @@ class Teaching:
         check_webhook(self.form.webhook_url, self.services.settings)
         if self.vocabulary is not None:
             self.vocabulary.check_learning(spoken(self.owner, request))
+        else:
+            check_sentences(spoken(self.owner, request), DEFAULT_SUBJECTS)
         kept = check_pictures(files, lambda: files["image"].data)
         return self._draft(request, kept), kept
 

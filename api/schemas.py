@@ -34,19 +34,24 @@ class EditOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     prompt: Annotated[
-        str, Field(description="What the picture shall show", examples=["a photo of a woman with blond hair, smiling"])
+        str, Field(
+            description="What the picture shall show, in English; an instruction (“make her hair blond”) is refused",
+            examples=["a photo of a woman with blond hair, smiling"],
+        )
     ]
     source_prompt: Annotated[
         str | None,
         Field(
-            description="What the photo shows now. Left out: the identity's, else “a photo of a <subject>”",
+            description="What the photo shows now. Left out: the identity's, else what the service's captioner says of the photo, "
+            "else “a photo of a <subject>”",
             examples=["a photo of a woman"],
         ),
     ] = None
     subject: Annotated[
         str | None,
         Field(
-            description="The word of both prompts that names the person. Left out: the identity's, else searched for",
+            description="The word of both prompts that names the person, or up to four words. Left out: the identity's, else "
+            "searched for",
             examples=["woman"],
         ),
     ] = None
@@ -127,7 +132,8 @@ class DryRun(BaseModel):
 
     learning: Annotated[
         Literal["needed", "known", "unknown"],
-        Field(description="`known`: the identity is there already. `unknown`: no worker has said yet which model it has"),
+        Field(description="`known`: the identity is there already. `unknown`: no worker has said yet which model it has, or one must "
+            "describe the photo first"),
     ]
     identity: Annotated[str | None, Field(description="The id that the identity has, or would have")]
     eta_s: Annotated[
