@@ -34,10 +34,11 @@ class EditOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     prompt: Annotated[
-        str, Field(
+        str,
+        Field(
             description="What the picture shall show, in English; an instruction (“make her hair blond”) is refused",
             examples=["a photo of a woman with blond hair, smiling"],
-        )
+        ),
     ]
     source_prompt: Annotated[
         str | None,
@@ -132,8 +133,10 @@ class DryRun(BaseModel):
 
     learning: Annotated[
         Literal["needed", "known", "unknown"],
-        Field(description="`known`: the identity is there already. `unknown`: no worker has said yet which model it has, or one must "
-            "describe the photo first"),
+        Field(
+            description="`known`: the identity is there already. `unknown`: no worker has said yet which model it has, or one must "
+            "describe the photo first"
+        ),
     ]
     identity: Annotated[str | None, Field(description="The id that the identity has, or would have")]
     eta_s: Annotated[

@@ -56,9 +56,7 @@ class Captioner:
     @torch.no_grad()
     def _said(self, photo: Image.Image, begin: str, max_words: int) -> str:
         inputs, asked = self._inputs(photo, begin)
-        tokens = self.network.generate(
-            **inputs.to(self.network.device), max_new_tokens=max_words, do_sample=False, num_beams=1
-        )
+        tokens = self.network.generate(**inputs.to(self.network.device), max_new_tokens=max_words, do_sample=False, num_beams=1)
         return str(self.decoder.decode(tokens[0, asked:], skip_special_tokens=True))
 
     def _inputs(self, photo: Image.Image, begin: str) -> tuple[Any, int]:

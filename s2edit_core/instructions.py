@@ -30,15 +30,30 @@ NOUNS_TOO = (
 """They count as verbs where one of `OBJECTS`, or a part of a person, follows."""
 OBJECTS = (
     *("a", "an", "the", "this", "that", "these", "those", "her", "his", "him", "them", "their", "its", "it", "my", "me", "our"),
-    *("everyone", "everybody", "everything", "someone", "both", "each", "all", "some", "any", "more", "less", "off", "out", "rid"),
+    *(
+        "everyone",
+        "everybody",
+        "everything",
+        "someone",
+        "both",
+        "each",
+        "all",
+        "some",
+        "any",
+        "more",
+        "less",
+        "away",
+        "off",
+        "out",
+        "rid",
+    ),
 )
 PARTS = ("hair", "beard", "eyes", "skin", "lips", "nails", "eyebrows", "background", "clothes", "outfit", "glasses", "hat")
 PART_VERBS = ("change", "color", "colour", "dye", "bleach", "turn", "edit", "shave", "get", "hide")
 """Of `NOUNS_TOO`, those that may do without an article: "dye hair red", where "smooth skin" and "cut glasses" describe."""
 COMPOUNDS = re.compile(
-    r"make[ -]?up\b(?! (?:her|his|their|the)\b)|make (?:believe|do)\b|make love\b|give way\b|give or take\b|put (?:option|together)\b"
-    r"|swap (?:meet|shop)\b|set (?:a|the) table\b|take (?:away|out|off)(?! (?:\w+))|(?:get|take|set|cut|turn|close) out of\b"
-    r"|cover the\b(?=.* (?:band|song)\b)"
+    r"make[ -]?up\b(?! (?:her|his|their|the)\b)|make (?:believe|do|love)\b|give (?:way|or take)\b|put (?:option|together)\b"
+    r"|swap (?:meet|shop)\b|take (?:away|out)\b(?! (?:her|his|their|the|my|all|any|it|that|this)\b)"
 )
 """What begins with a verb and is a noun."""
 REQUESTS = re.compile(

@@ -164,7 +164,7 @@ def caption_naming(subject: str, caption: str) -> str | None:
         return None
     match = min(found, key=lambda each: each.start())
     named = subject if match[0].lower().endswith(PEOPLE) else plurals(subject)[0]
-    before = re.sub(r"\b(an?) $", lambda said: f"{article(named)} ", text[: match.start()], flags=re.IGNORECASE)
+    before = re.sub(r"\b(an?) $", f"{article(named)} ", text[: match.start()], flags=re.IGNORECASE)
     return f"{before}{named}{text[match.end() :]}"
 
 

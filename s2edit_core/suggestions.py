@@ -9,7 +9,9 @@ from s2edit_core.words import article, find_noun, tidy
 
 WHOM = r"(?:her|him|them|me|(?:the|this|that|my) (?:{subject})|everyone)"
 OF = r"(?:(?:her|his|their|its|the|my|this|that|a|an)\b ?)?"
-PART = r"(?:hair|beard|moustache|eyes|eyebrows|lips|skin|nails|teeth|clothes|glasses|hat|dress|shirt|jacket|coat|scarf|tie|nose|smile)"
+PART = (
+    r"(?:hair|beard|moustache|eyes|eyebrows|lips|skin|nails|teeth|clothes|glasses|hat|dress|shirt|jacket|coat|scarf|tie|nose|smile)"
+)
 COUNTED = ("beard", "moustache", "hat", "dress", "shirt", "jacket", "coat", "scarf", "tie", "nose", "smile", "cap", "crown", "mask")
 """Nouns that take an article."""
 SEVERAL = ("hair", "glasses", "sunglasses", "lipstick", "makeup", "jewelry", "jewellery", "clothes")
@@ -130,7 +132,9 @@ def _made(found: re.Match[str], noun: str) -> str | None:
 
 def _with(found: re.Match[str], noun: str) -> str | None:
     """What is to be there; "a hat on her head" needs no second mention of her."""
-    thing = re.sub(r" (?:to|on|onto|in|into|around|over|for|from) (?:her|his|him|them|their|it|the|this|my)\b.*$", "", found["what"])
+    thing = re.sub(
+        r" (?:to|on|onto|in|into|around|over|for|from) (?:her|his|him|them|their|it|the|this|my)\b.*$", "", found["what"]
+    )
     thing = re.sub(r"^(?:the|her|his|their|my) ", "", thing)
     return f"{_photo(noun)} with {_one(thing)}" if thing and not thing.startswith(("to ", "on ")) else None
 

@@ -8,7 +8,23 @@ from typing import Any
 import torch
 import transformers
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[ENC]", "[DEC]", "a", "photo", "of", "woman", "hat", "lady", "cat", "<image>"]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "[ENC]",
+    "[DEC]",
+    "a",
+    "photo",
+    "of",
+    "woman",
+    "hat",
+    "lady",
+    "cat",
+    "<image>",
+]
 SMALL = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 VISION = {**SMALL, "image_size": 32, "patch_size": 16}
 CHAT = (

@@ -204,8 +204,6 @@ def test_an_instruction_is_answered_with_a_description(post: Callable[..., Any],
 
 
 @pytest.mark.parametrize("post", [Api.edit, Api.identity, Api.attribute])
-def test_an_instruction_is_refused_at_once_where_only_the_worker_knows_the_models_words(
-    post: Callable[..., Any], api: Api
-) -> None:
+def test_an_instruction_is_refused_at_once_where_only_the_worker_knows_the_models_words(post: Callable[..., Any], api: Api) -> None:
     api.client.app.state.vocabulary = None  # type: ignore[attr-defined]  # as for a hub id
     assert_problem(post(api, prompt="Make her hair red."), 422, "prompt_instruction", "prompt")

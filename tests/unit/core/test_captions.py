@@ -54,9 +54,7 @@ def test_a_model_with_a_chat_template_is_asked_and_the_question_is_no_answer(tmp
         ("", "a photo of"),
     ],
 )
-def test_what_a_model_says_becomes_one_sentence(
-    said: str, caption: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_model_says_becomes_one_sentence(said: str, caption: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captioner = Captioner(tiny_readers.git(tmp_path))
     monkeypatch.setattr(captioner, "_said", lambda *_: said)
     assert captioner.caption(PHOTO) == caption

@@ -644,7 +644,8 @@ def test_the_caption_is_of_the_part_that_is_learned(
 
 
 @pytest.mark.parametrize(
-    ("prompt", "subject"), [("Two\nWomen with red hair", None), ("a maine coon, smiling", "Maine  Coon"), ("a young-woman", "woman")]
+    ("prompt", "subject"),
+    [("Two\nWomen with red hair", None), ("a maine coon, smiling", "Maine  Coon"), ("a young-woman", "woman")],
 )
 def test_an_edit_by_any_wording_ends_in_a_picture(prompt: str, subject: str | None, engine: S2EditEngine) -> None:
     run = Run(engine, replace(UNDESCRIBED, prompt=prompt, subject=subject))

@@ -47,6 +47,7 @@ put her in a red dress
 replace the hat with a cap
 swap her hat for a crown
 take off the glasses
+take away the hat
 take her hat off
 get rid of the beard
 dye her hair red

@@ -1,4 +1,4 @@
-"""Safety models, tiny and random, saved and loaded as any weights are: what passes, what does not, and what is not loaded at all."""
+"""Safety models, tiny and random, saved and loaded as any weights are: what passes, what does not, and what is not loaded."""
 
 from __future__ import annotations
 

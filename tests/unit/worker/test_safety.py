@@ -100,7 +100,11 @@ def test_what_is_safe_passes_as_it_was_drawn() -> None:
 
 
 def test_a_refused_photo_is_neither_learned_nor_edited() -> None:
-    for request in (REQUEST, LearningRequest(kind="identity", prompt="a woman"), LearningRequest(kind="attribute", prompt="[A] hat")):
+    for request in (
+        REQUEST,
+        LearningRequest(kind="identity", prompt="a woman"),
+        LearningRequest(kind="attribute", prompt="[A] hat"),
+    ):
         shop = Shop(Judge(lambda _: True))
         record = shop.done(request)
         assert record.state is JobState.FAILED

@@ -17,7 +17,7 @@ class DryRun:
 
     Attributes:
         learning (DryRunLearning): `known`: the identity is there already. `unknown`: no worker has said yet which model
-            it has
+            it has, or one must describe the photo first
         identity (None | str): The id that the identity has, or would have
         eta_s (float | None): Seconds until it would be done, by what edits took so far, at most; null while that is not
             known
