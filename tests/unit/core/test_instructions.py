@@ -86,6 +86,7 @@ can you add a hat?
 Could you please change her hair to blond
 would you make him smile
 can we give her bangs
+Can I have a hat on her?
 I want her to smile
 i'd like red hair
 I would like her hair to be red
@@ -206,6 +207,9 @@ addition of colors, portrait of a woman
 removal of a hat by a man
 person giving a speech
 girl removes her shoes, a photo of a woman
+can I help you, a woman at a counter
+would you rather game with a woman
+will he stay? a man in a doorway
 a can opener in a woman's hand
 will power, a portrait of a man
 i-phone photo of a woman

@@ -242,7 +242,10 @@ def load(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Any:
 
 
 def test_the_worker_looks_where_the_settings_name_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(load(monkeypatch), StubS2EditEngine), "off by default"
+    plain = load(monkeypatch)
+    assert isinstance(plain, StubS2EditEngine), "off by default"
+    assert plain.options["captioner"] is None
+    assert load(monkeypatch, captioner="a/captioner").options["captioner"] == "a/captioner"
     folder = tiny_judges.classifier(tmp_path / "judge", "gore")
     engine = load(monkeypatch, safety=folder, safety_labels="nsfw, gore", safety_threshold=0.9)
     assert isinstance(engine, SafeEngine)
