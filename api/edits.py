@@ -25,6 +25,7 @@ from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position
 from api.problems import responses
 from api.schemas import DryRun, Edit, EditForm, EditOptions, Link, Report, moment
 from s2edit_core.errors import OptionInvalid
+from s2edit_core.prompts import DEFAULT_SUBJECTS, check_sentences
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.continuing import continued
@@ -312,9 +313,11 @@ class Asking:
             raise missing("image")
         check_at(request.at, spec.inputs, lambda: files["image"].data)
         worn = self._worn(request)
+        assert isinstance(spec.request, EditRequest)
         if self.vocabulary is not None:
-            assert isinstance(spec.request, EditRequest)
             self.vocabulary.check(spoken(self.owner, spec.request), worn)
+        else:
+            check_sentences(spoken(self.owner, spec.request), DEFAULT_SUBJECTS)
         kept = check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data, wholly=wholly)
         return refiled(spec, kept), kept
 

@@ -11,6 +11,7 @@ from fastapi import Header
 from api.allowance import Allowance
 from api.concept_schemas import AttributeForm, IdentityForm, MaskForm
 from api.forms import FILES, check_at, check_pictures, check_webhook, pixel_of, read_parts
+from s2edit_core.prompts import DEFAULT_SUBJECTS, check_sentences
 from s2edit_core.spec import ConceptKind, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.drafts import draft
@@ -81,6 +82,8 @@ class Ahead:
         check_at(request.at, files, lambda: files["image"].data)
         if self.vocabulary is not None:
             self._check_words(self.vocabulary, request)
+        elif isinstance(request, LearningRequest):
+            check_sentences(spoken(self.owner, request), DEFAULT_SUBJECTS)
         kept = check_pictures(files, lambda: files["image"].data)
         return self._draft(request, kept), kept
 

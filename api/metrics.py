@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
@@ -54,12 +54,19 @@ class _Queue(Collector):
         try:
             unfinished = self._store.take_place(NOBODY, "metrics", of_owner=0, in_all=0).in_all  # by these bounds none is taken
             running = self._store.prospect(NOBODY, "metrics").running
+            refusals = self._store.refusals()
         except ServiceUnavailable:
             yield GaugeMetricFamily("s2edit_job_store_up", "Whether the job store answers", 0)
             return
         yield GaugeMetricFamily("s2edit_job_store_up", "Whether the job store answers", 1)
         yield GaugeMetricFamily("s2edit_jobs_unfinished", "Jobs that are not over, without those of test mode", unfinished)
         yield GaugeMetricFamily("s2edit_jobs_running", "Those of them that a worker is at", running)
+        refused = CounterMetricFamily(
+            "s2edit_policy_refusals", "What the policy or the safety model has refused, by the part of the edit", labels=("field",)
+        )
+        for field, count in sorted(refusals.items()):
+            refused.add_metric((field,), count)
+        yield refused
 
     def describe(self) -> list[Metric]:
         """Nothing is asked when the app starts."""

@@ -44,19 +44,25 @@ class EditOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     prompt: Annotated[
-        str, Field(description="What the picture shall show", examples=["a photo of a woman with blond hair, smiling"])
+        str,
+        Field(
+            description="What the picture shall show, in English; an instruction (“make her hair blond”) is refused",
+            examples=["a photo of a woman with blond hair, smiling"],
+        ),
     ]
     source_prompt: Annotated[
         str | None,
         Field(
-            description="What the photo shows now. Left out: the identity's, else “a photo of a <subject>”",
+            description="What the photo shows now. Left out: the identity's, else what the service's captioner says of the photo, "
+            "else “a photo of a <subject>”",
             examples=["a photo of a woman"],
         ),
     ] = None
     subject: Annotated[
         str | None,
         Field(
-            description="The word of both prompts that names the person. Left out: the identity's, else searched for",
+            description="The word of both prompts that names the person, or up to four words. Left out: the identity's, else "
+            "searched for",
             examples=["woman"],
         ),
     ] = None
@@ -138,8 +144,8 @@ class DryRun(BaseModel):
     learning: Annotated[
         Literal["needed", "known", "unknown"],
         Field(
-            description="`known`: the identity is there already. `unknown`: no worker has said yet which model it has, or the "
-            "mask, which the identity depends on, is yet to be found"
+            description="`known`: the identity is there already. `unknown`: no worker has said yet which model it has, or a worker "
+            "must find the mask or describe the photo first"
         ),
     ]
     identity: Annotated[str | None, Field(description="The id that the identity has, or would have; null while that is unknown")]

@@ -1,9 +1,9 @@
-"""Masks and captions of real photos, by models of transformers: hooks for those who have the weights.
+"""Masks of real photos, by models of transformers: hooks for those who have the weights. `captions` are their source prompts.
 
 Nothing of the method needs them, and none is shipped. Each takes a folder or hub id in transformers' layout, loads it when made,
-and turns an RGB photo into what an edit asks for: a mask (L, of the photo's size, white inside) or a source prompt. Segmentation
-and captions of people carry the biases and the licences of their weights: look at them before use. The names of weights that stand
-here as defaults are those that their papers or their users go by; no test downloads them.
+and turns an RGB photo into the mask that an edit asks for (L, of the photo's size, white inside). Segmentation of people carries
+the biases and the licences of its weights: look at them before use. The names of weights that stand here as defaults are those that
+their papers or their users go by; no test downloads them.
 """
 
 from __future__ import annotations
@@ -103,19 +103,3 @@ class BoxSegmenter:
         sizes = (inputs["original_sizes"].cpu(), inputs["reshaped_input_sizes"].cpu())
         proposals = self.processor.image_processor.post_process_masks(out.pred_masks.cpu(), *sizes)[0][0]
         return _mask(proposals[int(out.iou_scores[0, 0].argmax())], "object in the box")
-
-
-class Captioner:
-    """BLIP: a source prompt for a photo."""
-
-    def __init__(self, model: str = "Salesforce/blip-image-captioning-base", *, device: str = "cpu") -> None:
-        self.processor, self.network = _loaded(model, "BlipProcessor", "BlipForConditionalGeneration", device)
-
-    @torch.no_grad()
-    def caption(self, photo: Image.Image, *, begin: str = "a photo of", max_words: int = 20) -> str:
-        """What the photo shows, as a sentence that starts with `begin`. Raises `OptionInvalid` for no word at all."""
-        if max_words < 1:
-            raise OptionInvalid(f"max_words must be 1 or more, not {max_words}", field="max_words")
-        inputs = self.processor(photo, begin, return_tensors="pt").to(self.network.device)
-        tokens = self.network.generate(**inputs, max_new_tokens=max_words, do_sample=False)
-        return str(self.processor.decode(tokens[0], skip_special_tokens=True)).strip()

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from s2edit_core.errors import ImageInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures import decode_mask, decode_photo, encode_png
-from s2edit_core.prompts import changed_words, check_placeholders, checked_placeholder, known_subject, with_placeholder
+from s2edit_core.prompts import (
+    changed_words,
+    check_placeholders,
+    check_sentences,
+    checked_placeholder,
+    known_subject,
+    photo_of,
+    settled_subject,
+    with_placeholder,
+)
 from s2edit_core.spec import PLACEHOLDER, EditRequest, Progress
 
 if TYPE_CHECKING:
@@ -278,8 +287,12 @@ def _attribute(pipe: S2EditPipeline, path: str, region: Image.Image) -> Attribut
 
 def _prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = "") -> tuple[str, str, str]:
     """Source and target with [I], and the subject, which may be `known`."""
-    subject = args.subject or known or known_subject(args.source or args.target, pipe.backbone.card.subjects)
-    source = with_placeholder(args.source or f"a photo of a {subject}", subject, field="source_prompt")
+    subjects = pipe.backbone.card.subjects
+    request = EditRequest(prompt=args.target, source_prompt=args.source, subject=args.subject)
+    check_sentences(request, subjects)
+    given = args.subject or known
+    subject = settled_subject(given, subjects) if given else known_subject(args.source or args.target, subjects)
+    source = with_placeholder(args.source or photo_of(subject), subject, field="source_prompt")
     return source, with_placeholder(args.target, subject, field="prompt"), subject
 
 

@@ -23,6 +23,7 @@ from s2edit_core.attention import Gates, KeysValues, make_gates
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept
 from s2edit_core.errors import PromptInvalid
+from s2edit_core.words import tidy
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, fi
     limit: int = tokenizer.model_max_length
     ids: list[int] = [tokenizer.bos_token_id]
     positions: dict[str, tuple[int, ...]] = {}
-    rest = prompt
+    rest = tidy(prompt)
     while rest:
         found = [(at, name) for name in placeholders if (at := rest.find(name)) >= 0]
         at, name = min(found) if found else (len(rest), "")

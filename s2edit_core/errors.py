@@ -4,7 +4,7 @@
     ├── InvalidInput            what was asked cannot be done; `field` names the input to change
     │   ├── ImageInvalid        not an image of an accepted format, damaged, or too large
     │   ├── MaskInvalid         empty, full, or of another shape than its image
-    │   ├── PromptInvalid       empty, past the token limit, or without the subject word
+    │   ├── PromptInvalid       empty, past the token limit, an instruction, or without the subject word
     │   ├── OptionInvalid       an unknown option, or a value out of its range
     │   └── PolicyRefused       what the service does not do for anybody
     ├── ArtifactMismatch        a concept or inversion made by another model, schedule or settings

@@ -14,6 +14,7 @@ A learning can be cut at any step and go on: its state is a value (`learning_sta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -271,7 +272,7 @@ def _fresh(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: i
 
 
 def _words_apart(backbone: Backbone, lesson: Lesson) -> list[str]:
-    """The words that the concept shall be orthogonal to; never the subject.
+    """The words that the concept shall be orthogonal to; never one of the subject's own.
 
     [I] says who it is and nothing that a prompt may change: the attribute words. [A] says what is worn and not by whom: the words
     that name people, and whatever attribute words the request adds.
@@ -279,7 +280,8 @@ def _words_apart(backbone: Backbone, lesson: Lesson) -> list[str]:
     card = backbone.card
     bank = card.attribute_words if lesson.placeholder == PLACEHOLDER else card.subjects
     requested = [word for word in lesson.request_words if word in card.attribute_words]
-    return [word for word in dict.fromkeys((*requested, *bank)) if word != lesson.subject]
+    subject = set(re.findall(r"\w+", lesson.subject.lower()))
+    return [word for word in dict.fromkeys((*requested, *bank)) if word.lower() not in subject]
 
 
 def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int) -> Rows:

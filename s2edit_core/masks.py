@@ -92,7 +92,7 @@ def subject_of(
     if not inside.max() > inside.min():
         raise MaskInvalid("the mask has no inside or no outside: mark the person in it", field="mask", reason="mask_flat")
     tokens = prompt_tokens(backbone, prompt, (), field="source_prompt")
-    matches = [match for match in re.finditer(r"\w+", prompt) if match[0].lower() not in NO_SUBJECTS]
+    matches = [match for match in re.finditer(r"\w+", tokens.prompt) if match[0].lower() not in NO_SUBJECTS]
     if not matches:
         raise PromptInvalid("no word of the source_prompt could name the person", field="source_prompt", reason="subject_unknown")
     maps = yield from word_maps(backbone, latent, prompt, [tokens.of(*match.span()) for match in matches], seed=seed)

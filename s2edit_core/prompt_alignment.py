@@ -19,6 +19,7 @@ from s2edit_core.backbone import Backbone
 from s2edit_core.conditioning import tokenize
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.spec import InjectionMode
+from s2edit_core.words import tidy
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class PromptTokens:
 
         Raises `PromptInvalid` if the prompt does not have it.
         """
-        found = re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", self.prompt, flags=re.IGNORECASE)
+        found = re.finditer(rf"(?<!\w){re.escape(tidy(word))}(?!\w)", self.prompt, flags=re.IGNORECASE)
         positions = tuple(position for match in found for position in self.of(*match.span()))
         if not positions:
             raise PromptInvalid(
@@ -60,8 +61,9 @@ class PromptTokens:
 
 
 def prompt_tokens(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> PromptTokens:
-    """The tokens of `prompt` where `conditioning.tokenize` puts them, a placeholder as one. Raises what that raises."""
+    """The tokens of `prompt`, tidied, where `conditioning.tokenize` puts them, a placeholder as one. Raises what that raises."""
     length = len(tokenize(backbone, prompt, placeholders, field=field).ids)
+    prompt = tidy(prompt)
     tokenizer = backbone.tokenizer
     symbols: list[Hashable] = [tokenizer.bos_token_id]
     spans = [(0, 0)]

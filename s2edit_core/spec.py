@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from s2edit_core.errors import OptionInvalid, PromptInvalid
+from s2edit_core.words import tidy
 
 LearningMode = Literal["token", "lora_kv", "kv"]
 InversionTier = Literal["null_text", "negative_prompt", "residual", "direct"]
@@ -34,6 +35,8 @@ MAX_VARIANTS = 8
 """Of one edit: each is a whole sampling."""
 MAX_SIDE = 2**31
 """No photo is as wide or as high."""
+MAX_SUBJECT_WORDS = 4
+"""[I] starts from the mean of their embeddings, which says little once there are many."""
 MAX_ATTRIBUTES = 4
 """Of one edit: each is a further pass of the text encoder, and a prompt has few tokens."""
 
@@ -235,9 +238,9 @@ more guidance, the more so the fewer steps. Edit-friendly DDPM inversion (arXiv 
 class EditRequest:
     """One edit, as asked. Pictures are not here: they travel as bytes beside it.
 
-    `subject` is the word of `source_prompt` that names the person; [I] is put before it. Both may be left out: then the
-    model's own subject words are searched for in the prompts, and the source prompt is "a photo of a <subject>". `at` is for photos
-    that come without a mask: the pixel (x, y) of the person, where there are several.
+    `subject` are the word or the words of `source_prompt` that name the person; [I] is put before them. Both may be left out: then
+    the model's own subject words are searched for in the prompts, and the source prompt is what a captioner says of the photo, or
+    "a photo of a <subject>". `at` is for photos that come without a mask: the pixel (x, y) of the person, where there are several.
     """
 
     prompt: str
@@ -373,13 +376,18 @@ def check_at(at: tuple[int, int] | None, size: tuple[int, int]) -> None:
 
 
 def _check_prompt(name: str, text: object) -> None:
-    if text is not None and not (isinstance(text, str) and text.strip()):
+    if text is not None and not (isinstance(text, str) and tidy(text)):
         raise PromptInvalid(f"the {name} is empty: say what the picture should show", field=name, reason="prompt_empty")
 
 
 def _check_common(subject: str | None, preset: str, seed: int) -> None:
-    if subject is not None and len(subject.split()) != 1:
-        raise PromptInvalid("the subject must be one word of the prompt", field="subject", reason="subject_invalid")
+    words = tidy(subject).split() if subject is not None else ["as the prompts say it"]
+    if not 1 <= len(words) <= MAX_SUBJECT_WORDS or any(mark in word for word in words for mark in "[]"):
+        raise PromptInvalid(
+            f"the subject must be one to {MAX_SUBJECT_WORDS} words of the prompt, such as woman or maine coon",
+            field="subject",
+            reason="subject_invalid",
+        )
     if preset not in PRESETS:
         raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}", field="preset")
     if not (isinstance(seed, int) and 0 <= seed < 2**63):

@@ -15,6 +15,7 @@ from s2edit_jobs.files import EXTENSIONS, Upload
 from s2edit_jobs.library import Identity, Library, check_consent, life_s
 from s2edit_jobs.policy import refused
 from s2edit_jobs.record import InputFile, JobRequest, JobSpec, Owner, new_job_id
+from s2edit_jobs.refusals import note_refusal
 from s2edit_jobs.testmode import OVERDUE, Wishes, wishes_in
 
 
@@ -53,7 +54,7 @@ def draft(
             raise refused("prompt")
         _check_policy(services, request, files, consent)
     except PolicyRefused as error:
-        services.audit.record("edit.refuse", owner, None, error.reason)
+        note_refusal(services, owner, None, error)
         raise
     if wishes.fails == OVERDUE:
         deadline_s = 0.0

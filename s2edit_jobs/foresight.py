@@ -51,7 +51,9 @@ class Foresight:
         return Forecast("known" if known else "needed", identity, self._eta_s(spec, learns=not known))
 
     def _would_be(self, request: EditRequest, files: Mapping[str, Upload], worn: Sequence[tuple[str, str]], *, test: bool) -> str:
-        """The id by which the worker will look for the concept."""
+        """The id by which the worker will look for the concept. Raises `ModelUnknown` where only a worker can tell."""
+        if self._services.settings.captioner and request.source_prompt is None and not test:
+            raise ModelUnknown("the identity is named by the caption of its photo, which a worker makes")
         model: ModelFacts = facts_of(self._services.artifacts, self._services.settings.model, test=test)
         prompts = resolve_prompts(request, model.subjects, worn)
         return plan_learning(

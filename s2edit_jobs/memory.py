@@ -104,6 +104,7 @@ class _Life:
     places: dict[str, tuple[Owner, float]] = field(default_factory=dict)  # until when
     errands: dict[str, float] = field(default_factory=dict)  # until when they are done
     spent: dict[tuple[str, int], Spent] = field(default_factory=dict)  # by tenant and day
+    refusals: dict[str, int] = field(default_factory=dict)  # by field
     turn: int = 0
     restored: bool = False
 
@@ -304,6 +305,14 @@ class MemoryJobStore:
     def spent(self, tenant: str) -> Spent:
         with self._lock:
             return self._life.spent.get((tenant, self._today()), Spent())
+
+    def count_refusal(self, field: str) -> None:
+        with self._lock:
+            self._life.refusals[field] = self._life.refusals.get(field, 0) + 1
+
+    def refusals(self) -> Mapping[str, int]:
+        with self._lock:
+            return dict(self._life.refusals)
 
     def _today(self) -> int:
         return int(self._clock() // DAY_S)

@@ -30,6 +30,7 @@ from s2edit_jobs.store import DAY_S, KEEP_EVENTS, PLACE_S
 CHANGES = "s2edit:changes"
 LIFE = "s2edit:life"
 RESTORED = "s2edit:restored"
+REFUSALS = "s2edit:refusals"
 KEEP_OVER_S = 7 * 24 * 3600
 """How long a finished job is answered from Redis; after that, from the object store."""
 KEEP_EVENTS_S = 3600
@@ -236,6 +237,15 @@ class RedisJobStore:
         with self._asking():
             values = cast("dict[str, str]", self._redis.hgetall(_account(tenant)))
         return Spent(int(values.get("learnings", 0)), float(values.get("worker_s", 0)))
+
+    def count_refusal(self, field: str) -> None:
+        with self._asking():
+            self._redis.hincrby(REFUSALS, field, 1)
+
+    def refusals(self) -> Mapping[str, int]:
+        with self._asking():
+            values = cast("dict[str, str]", self._redis.hgetall(REFUSALS))
+        return {field: int(count) for field, count in values.items()}
 
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         with self._asking():

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     model: str = Field(
         default="models/portraits-128", validate_default=True, description="Model folder in diffusers' layout, or a hub id"
     )
+    captioner: str | None = Field(
+        default=None,
+        description="Image-to-text model of transformers (BLIP, GIT, …), as folder or hub id, that describes the photo of an edit "
+        "without source_prompt. Empty: it is “a photo of a <subject>”",
+    )
     device: str = Field(default="auto", description="torch device of the worker: auto, cpu, cuda or cuda:N")
     segmenter: str | None = Field(
         default=None,
@@ -120,6 +125,15 @@ class Settings(BaseSettings):
     policy_checker: str | None = Field(
         default=None,
         description="A check of prompts and photos of your own, as module:factory; see s2edit_jobs/policy.py. Empty: none",
+    )
+    safety: str | None = Field(
+        default=None,
+        description="Model that looks at every photo and result, as folder or hub id: an image classifier of transformers, or "
+        "diffusers' safety checker. What it finds unsafe ends as policy_refused. Empty: nobody looks",
+    )
+    safety_labels: str = Field(default="nsfw", description="The classifier's labels that are unsafe, separated by commas")
+    safety_threshold: float = Field(
+        default=0.5, gt=0, le=1, description="Probability of these labels from which a picture is unsafe; for a classifier"
     )
     require_consent: bool = Field(
         default=False, description="Refuse to learn or import a person without a statement of consent in the request"

@@ -121,6 +121,12 @@ class JobStore(Protocol):
     def spent(self, tenant: str) -> Spent:
         """All that was booked on the tenant today; nothing of it after a loss of Redis."""
 
+    def count_refusal(self, field: str) -> None:
+        """The policy or the safety model has refused a request or job for its `field`."""
+
+    def refusals(self) -> Mapping[str, int]:
+        """How many there were by field, since the store began or lost everything."""
+
     def outlook(self, owner: Owner, job_id: str) -> Outlook:
         """`JobNotFound` as in `get`."""
 

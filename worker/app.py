@@ -8,11 +8,23 @@ from worker.process import WorkerProcess
 
 
 def load_engine(settings: Settings) -> Engine:
-    """Load torch and the model; once per process, when the worker starts."""
+    """Load torch and the models; once per process, when the worker starts. Raises what keeps one of them from being loaded."""
+    from s2edit_core.safety import open_safety_model
     from worker.provenance import Credentials, SigningEngine
     from worker.s2edit_engine import S2EditEngine
+    from worker.safety import SafeEngine
 
-    engine = S2EditEngine(settings.model, settings.device, watermark=settings.watermark, segmenter=settings.segmenter)
+    drawing = S2EditEngine(
+        settings.model,
+        settings.device,
+        watermark=settings.watermark,
+        segmenter=settings.segmenter,
+        captioner=settings.captioner,
+    )
+    engine: Engine = drawing
+    if settings.safety:
+        labels, device = settings.safety_labels.split(","), str(drawing.pipeline.backbone.device)
+        engine = SafeEngine(engine, open_safety_model(settings.safety, labels, settings.safety_threshold, device=device))
     return SigningEngine(engine, Credentials.from_settings(settings)) if settings.provenance else engine
 
 

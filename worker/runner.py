@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_contextvars
 
-from s2edit_core.errors import ArtifactMismatch, InvalidInput, OptionInvalid, S2EditError
+from s2edit_core.errors import ArtifactMismatch, InvalidInput, OptionInvalid, PolicyRefused, S2EditError
 from s2edit_core.plan import EditPlan, digest
 from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest, Progress
 from s2edit_jobs.artifacts import JSON, concept_key, edit_key, inversion_key
@@ -41,6 +41,7 @@ from s2edit_jobs.files import EXTENSIONS
 from s2edit_jobs.jobs import CHECKPOINTS, DEADLINE, Jobs
 from s2edit_jobs.library import CONCEPT, INVERSION, SAFETENSORS, Library
 from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome, Spent
+from s2edit_jobs.refusals import note_refusal
 from s2edit_jobs.trace import trace_id
 from worker.engine import Edited, EditInputs, Engine, Found, Made
 from worker.heartbeat import Heartbeat
@@ -188,6 +189,8 @@ class _Attempt:
         except _TooLate:
             return self._failed(DEADLINE, "the edit's deadline passed before it was done", retryable=True)
         except InvalidInput as error:  # as the API says it when it finds it first
+            if isinstance(error, PolicyRefused):
+                note_refusal(self._services, self._lease.owner, self._lease.job_id, error)
             return self._failed(error.reason, str(error), retryable=error.retryable, field=error.field.removeprefix("options."))
         except S2EditError as error:
             return self._failed(error.code, str(error), retryable=error.retryable)

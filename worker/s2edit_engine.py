@@ -13,8 +13,10 @@ import torch
 
 from s2edit_core import report, watermark
 from s2edit_core.canvas import Canvas, to_image
+from s2edit_core.captions import Captioner
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import tokenize
+from s2edit_core.errors import PromptInvalid
 from s2edit_core.inversion import Inversion
 from s2edit_core.learning import Checkpoint
 from s2edit_core.learning_state import LearningState
@@ -52,16 +54,26 @@ class _Run:
 class S2EditEngine:
     """One model, loaded once. With `watermark` every result carries one, also outside the edit mask, if it is large enough.
 
-    `segmenter` finds people where no mask is given; None: the one that the model's card names. Not for use from several threads at
-    a time. Raises `ModelUnusable`.
+    `segmenter` finds people where no mask is given; None: the one that the model's card names. `captioner`, a folder or hub id,
+    describes the photos of edits that come without a source prompt. Not for use from several threads at a time. Raises
+    `ModelUnusable`.
     """
 
-    def __init__(self, model: str, device: str = "auto", *, watermark: bool = False, segmenter: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        device: str = "auto",
+        *,
+        watermark: bool = False,
+        segmenter: str | None = None,
+        captioner: str | None = None,
+    ) -> None:
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.model = model
         self.watermark = watermark
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
         self.segmenter = open_segmenter(segmenter, self.pipeline)
+        self.captioner = Captioner(captioner, device=chosen) if captioner else None
         self._planned: tuple[EditRequest, EditInputs, _Run] | None = None  # until it is edited, so that nothing is decoded twice
 
     @cached_property
@@ -224,6 +236,9 @@ class S2EditEngine:
         mask = decode_mask(inputs.mask, photo.size)
         edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask") if inputs.edit_mask else None
         canvas = self.pipeline.canvas(photo, mask, edit_mask)
+        identity_canvas = self.pipeline.canvas(photo, mask)  # what is learned does not depend on the edit mask
+        if self.captioner is not None and request.source_prompt is None:
+            prompts = self._captioned(request, worn, self.captioner.caption(photo.crop(identity_canvas.box)))
         plan = plan_edit(
             request,
             image=inputs.image,
@@ -235,7 +250,6 @@ class S2EditEngine:
             guidance_scale=self.pipeline.guidance(None),
             attribute_words=self.pipeline.backbone.card.attribute_words,
         )
-        identity_canvas = self.pipeline.canvas(photo, mask)  # what is learned does not depend on the edit mask
         attributes = tuple(Attribute(concept, edit_mask) for concept in worn)
         seconds = {"preparing": time.perf_counter() - started}
         return _Run(request, request.resolve(), plan, prompts, canvas, identity_canvas, attributes, seconds)
@@ -247,9 +261,19 @@ class S2EditEngine:
             Concept.from_bytes(data, fingerprint=backbone.fingerprint, device=backbone.device) for data in inputs.attributes
         )
 
-    def _checked_prompts(self, request: EditRequest, worn: tuple[Concept, ...]) -> ResolvedPrompts:
+    def _captioned(self, request: EditRequest, worn: tuple[Concept, ...], caption: str) -> ResolvedPrompts:
+        """With `caption` as the source prompt, where that names the subject and fits into the model."""
+        try:
+            return self._checked_prompts(request, worn, caption)
+        except PromptInvalid as error:
+            if (error.field, error.reason) != ("source_prompt", "prompt_too_long"):
+                raise
+            return self._checked_prompts(request, worn)
+
+    def _checked_prompts(self, request: EditRequest, worn: tuple[Concept, ...], caption: str | None = None) -> ResolvedPrompts:
         backbone = self.pipeline.backbone
-        prompts = resolve_prompts(request, backbone.card.subjects, [(concept.placeholder, concept.subject) for concept in worn])
+        named = [(concept.placeholder, concept.subject) for concept in worn]
+        prompts = resolve_prompts(request, backbone.card.subjects, named, caption=caption)
         placeholders = (PLACEHOLDER, *(concept.placeholder for concept in worn))
         for field, prompt in (("source_prompt", prompts.source), ("prompt", prompts.target)):
             tokenize(backbone, prompt, placeholders, field=field)
@@ -310,6 +334,7 @@ class S2EditEngine:
             "concept": learned.facts,
             "inversion": inverted.facts | {"tier": inverted.tier, "steps": inverted.steps},
             "source_prompt": prompts.source,
+            "source_prompt_origin": prompts.origin,
             "prompt": prompts.target,
             "subject": prompts.subject,
             "preset": run.preset.name,

@@ -232,6 +232,7 @@ class ModelessEngine:
                 "steps": preset.steps,
             },
             "source_prompt": run.prompts.source,
+            "source_prompt_origin": run.prompts.origin,
             "prompt": run.prompts.target,
             "subject": run.prompts.subject,
             "preset": preset.name,

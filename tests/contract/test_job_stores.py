@@ -266,3 +266,13 @@ def test_a_new_day_begins_with_nothing(case: StoreCase, monkeypatch: pytest.Monk
     else:
         monkeypatch.setattr("s2edit_jobs.redis_store.time.time", lambda: tomorrow)
     assert case.store.spent("acme") == Spent()
+
+
+def test_refusals_are_counted_by_field_until_the_store_is_lost(case: StoreCase) -> None:
+    assert case.store.refusals() == {}
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: case.store.count_refusal("result"), range(20)))
+    case.store.count_refusal("prompt")
+    assert case.store.refusals() == {"result": 20, "prompt": 1}
+    case.forget()
+    assert case.store.refusals() == {}

@@ -605,7 +605,7 @@ export interface components {
         DryRun: {
             /**
              * Learning
-             * @description `known`: the identity is there already. `unknown`: no worker has said yet which model it has, or the mask, which the identity depends on, is yet to be found
+             * @description `known`: the identity is there already. `unknown`: no worker has said yet which model it has, or a worker must find the mask or describe the photo first
              * @enum {string}
              */
             learning: "needed" | "known" | "unknown";
@@ -800,19 +800,19 @@ export interface components {
         EditForm: {
             /**
              * Prompt
-             * @description What the picture shall show
+             * @description What the picture shall show, in English; an instruction (“make her hair blond”) is refused
              * @example a photo of a woman with blond hair, smiling
              */
             prompt: string;
             /**
              * Source Prompt
-             * @description What the photo shows now. Left out: the identity's, else “a photo of a <subject>”
+             * @description What the photo shows now. Left out: the identity's, else what the service's captioner says of the photo, else “a photo of a <subject>”
              * @example a photo of a woman
              */
             source_prompt?: string;
             /**
              * Subject
-             * @description The word of both prompts that names the person. Left out: the identity's, else searched for
+             * @description The word of both prompts that names the person, or up to four words. Left out: the identity's, else searched for
              * @example woman
              */
             subject?: string;
@@ -1650,20 +1650,20 @@ export interface components {
         EditDocument: {
             /**
              * Prompt
-             * @description What the picture shall show
+             * @description What the picture shall show, in English; an instruction (“make her hair blond”) is refused
              * @example a photo of a woman with blond hair, smiling
              */
             prompt: string;
             /**
              * Source Prompt
-             * @description What the photo shows now. Left out: the identity's, else “a photo of a <subject>”
+             * @description What the photo shows now. Left out: the identity's, else what the service's captioner says of the photo, else “a photo of a <subject>”
              * @default null
              * @example a photo of a woman
              */
             source_prompt?: string | null;
             /**
              * Subject
-             * @description The word of both prompts that names the person. Left out: the identity's, else searched for
+             * @description The word of both prompts that names the person, or up to four words. Left out: the identity's, else searched for
              * @default null
              * @example woman
              */

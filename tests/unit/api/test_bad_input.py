@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -50,7 +50,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {  # what is sent, the cod
         "subject_not_in_prompt",
         "source_prompt",
     ),
-    "a subject of two words": ({"subject": "old woman"}, "subject_invalid", "subject"),
+    "a subject of a whole sentence": ({"subject": "a woman in the rain"}, "subject_invalid", "subject"),
+    "a subject of words that the prompt lacks": ({"subject": "old woman"}, "subject_not_in_prompt", "prompt"),
+    "an instruction": ({"prompt": "make her hair red"}, "prompt_instruction", "prompt"),
+    "an instruction as source prompt": ({"source_prompt": "please add a hat"}, "prompt_instruction", "source_prompt"),
     "an unknown identity": ({"image": None, "mask": None, "identity": f"c_{'0' * 32}"}, "identity_unknown", "identity"),
     "a path as identity": ({"identity": "../../secret"}, "identity_unknown", "identity"),
     "an unknown option": ({"stepz": "20"}, "option_unknown", "stepz"),
@@ -199,3 +202,16 @@ class TestWithAnIdentity:
         answer = api.edit(user="mallory", image=None, mask=None, identity=self.identity)
         assert_problem(answer, 422, "identity_unknown", "identity")
         assert not [key for key in api.artifacts.objects if key.startswith(Owner("default", "mallory").prefix)]
+
+
+@pytest.mark.parametrize("post", [Api.edit, Api.identity, Api.attribute])
+def test_an_instruction_is_answered_with_a_description(post: Callable[..., Any], api: Api) -> None:
+    told = "give the woman [A] hair" if post is Api.attribute else "give the woman red hair"
+    problem = assert_problem(post(api, prompt=told), 422, "prompt_instruction", "prompt")
+    assert problem["detail"].startswith("the prompt is an instruction: say what the picture should show, as in “a photo of a woman")
+
+
+@pytest.mark.parametrize("post", [Api.edit, Api.identity, Api.attribute])
+def test_an_instruction_is_refused_at_once_where_only_the_worker_knows_the_models_words(post: Callable[..., Any], api: Api) -> None:
+    api.client.app.state.vocabulary = None  # type: ignore[attr-defined]  # as for a hub id
+    assert_problem(post(api, prompt="Make her hair red."), 422, "prompt_instruction", "prompt")

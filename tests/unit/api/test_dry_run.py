@@ -81,6 +81,12 @@ def test_before_a_worker_was_there_the_plan_is_unknown(api: Api) -> None:
     assert try_out(api) == {"learning": "unknown", "identity": None, "eta_s": None}
 
 
+def test_where_a_captioner_names_the_identity_only_the_worker_can_tell(knowing: Api) -> None:
+    knowing.limit(captioner="a/captioner")
+    assert try_out(knowing)["learning"] == "unknown"
+    assert try_out(knowing, source_prompt="a photo of a woman")["learning"] == "needed"
+
+
 def test_a_job_store_that_is_down_costs_the_estimate_alone(knowing: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     knowing.store.measured("balanced", PACE)
 

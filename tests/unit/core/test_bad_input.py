@@ -15,7 +15,7 @@ from torch import Tensor
 
 from s2edit_core import report
 from s2edit_core.attention import KeysValues, make_gates
-from s2edit_core.auto import Captioner, TextSegmenter
+from s2edit_core.auto import TextSegmenter
 from s2edit_core.backbone import Backbone, ModelCard
 from s2edit_core.canvas import make_canvas, to_image, to_tensor
 from s2edit_core.concept import Concept, Full, fresh_deltas
@@ -244,11 +244,6 @@ def test_a_segmenter_is_asked_for_something_with_a_probability(text: str, thresh
     with pytest.raises(OptionInvalid) as refused:
         TextSegmenter.mask(object.__new__(TextSegmenter), PHOTO, text, threshold=threshold)
     assert refused.value.field == field
-
-
-def test_a_caption_has_a_word() -> None:
-    with pytest.raises(OptionInvalid, match="max_words must be 1 or more"):
-        Captioner.caption(object.__new__(Captioner), PHOTO, max_words=0)
 
 
 def test_a_damaged_inversion_is_a_mismatch_and_no_crash(backbone: Backbone) -> None:

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image
 from lab.portraits import person_mask, render, sample_person
 from s2edit_core import spec, watermark
 from s2edit_core.backbone import Backbone
+from s2edit_core.captions import Captioner
 from s2edit_core.concept import Concept
 from s2edit_core.editing import varied
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
@@ -24,11 +25,13 @@ from s2edit_core.inversion import Inversion
 from s2edit_core.pictures import decode_mask, decode_photo, encode_png
 from s2edit_core.pipeline import S2EditPipeline, Variation
 from s2edit_core.plan import digest
+from s2edit_core.prompts import resolve_prompts
 from s2edit_core.segmenters import FoundMask
 from s2edit_core.spec import PRESETS, EditRequest, LearningOptions, LearningRequest, MaskRequest, Progress
 from s2edit_jobs.concept_files import check_identity_file
 from s2edit_jobs.record import JobRequest
 from s2edit_jobs.settings import Settings
+from tests import tiny_readers
 from tests.tiny import tiny_backbone
 from worker import s2edit_engine
 from worker.engine import Edited, EditInputs, Engine, Found, Made
@@ -575,6 +578,82 @@ def test_a_variation_starts_from_the_noise_alone(engine: S2EditEngine, backbone:
     inversion = Inversion.from_bytes(cold.made["inversion"].data, fingerprint=backbone.fingerprint)
     with pytest.raises(OptionInvalid, match="strength"):
         next(engine.pipeline.editing(run.canvas, run.prompts.target, concept, inversion, variation=Variation(1), strength=0.5))
+
+
+# --- captions ----------------------------------------------------------------------------------------------------
+
+UNDESCRIBED = replace(REQUEST, source_prompt=None)
+
+
+@pytest.fixture
+def describing(engine: S2EditEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], S2EditEngine]:
+    """The engine with a captioner that says one word."""
+
+    def with_captioner(word: str) -> S2EditEngine:
+        monkeypatch.setattr(engine, "captioner", Captioner(tiny_readers.git(tmp_path, says=word)))
+        return engine
+
+    return with_captioner
+
+
+def test_a_photo_that_nobody_describes_is_described_by_the_captioner(describing: Callable[[str], S2EditEngine]) -> None:
+    engine = describing("lady")
+    run = Run(engine, UNDESCRIBED)
+    source = "a photo of " + " ".join(["[I] woman"] + ["lady"] * 19)
+    assert (run.edited.report["source_prompt"], run.edited.report["source_prompt_origin"]) == (source, "captioned")
+    assert run.made["concept"].source_prompt == run.edited.report["concept"]["prompt"] == source
+    assert run.edited.report["inversion"]["prompt"] == source
+    plan = engine.plan(UNDESCRIBED, INPUTS)
+    assert plan.concept_id == run.made["concept"].id == engine.plan(UNDESCRIBED, INPUTS).concept_id
+    assert plan == engine.plan(replace(UNDESCRIBED, source_prompt=source), INPUTS), "as if the request had said so"
+
+
+def test_a_given_source_prompt_needs_no_caption(describing: Callable[[str], S2EditEngine], cold: Run) -> None:
+    engine = describing("lady")
+    assert engine.plan(REQUEST, INPUTS).concept_id == cold.made["concept"].id
+    assert cold.edited.report["source_prompt_origin"] == "given"
+
+
+def test_a_caption_of_something_else_leaves_the_default(describing: Callable[[str], S2EditEngine]) -> None:
+    report = Run(describing("cat"), UNDESCRIBED).edited.report
+    assert (report["source_prompt"], report["source_prompt_origin"]) == ("a photo of a [I] woman", "default")
+
+
+def test_a_caption_that_does_not_fit_into_the_model_leaves_the_default(
+    describing: Callable[[str], S2EditEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = describing("woman")
+    monkeypatch.setattr(engine.captioner, "caption", lambda _: "a photo of a woman" + " in an unheardof hat" * 20)
+    assert engine._begin(UNDESCRIBED, INPUTS).prompts == resolve_prompts(UNDESCRIBED, ("woman",))
+    long_target = replace(UNDESCRIBED, prompt="a woman " + "in a hat " * 20)
+    with pytest.raises(PromptInvalid) as refused:
+        engine.plan(long_target, INPUTS)
+    assert (refused.value.reason, refused.value.field) == ("prompt_too_long", "prompt")
+
+
+def test_the_caption_is_of_the_part_that_is_learned(
+    describing: Callable[[str], S2EditEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is the same whatever part of the photo an edit may change, and one identity serves all."""
+    engine, seen = describing("woman"), []
+    monkeypatch.setattr(engine.captioner, "caption", lambda picture: seen.append(picture) or "a photo of a woman")
+    wide = replace(INPUTS, edit_mask=encode_png(mask_of((0, 0, 299, 127))))
+    plans = [engine.plan(UNDESCRIBED, inputs) for inputs in (INPUTS, wide)]
+    assert plans[0].concept_id == plans[1].concept_id
+    assert plans[0].inversion_id != plans[1].inversion_id
+    assert seen[0].tobytes() == seen[1].tobytes()
+    assert seen[0].width < SIZE[0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "subject"),
+    [("Two\nWomen with red hair", None), ("a maine coon, smiling", "Maine  Coon"), ("a young-woman", "woman")],
+)
+def test_an_edit_by_any_wording_ends_in_a_picture(prompt: str, subject: str | None, engine: S2EditEngine) -> None:
+    run = Run(engine, replace(UNDESCRIBED, prompt=prompt, subject=subject))
+    assert decode_photo(run.edited.image_png).size == SIZE
+    assert run.edited.report["source_prompt_origin"] == "default"
+    assert run.edited.report["leakage"] == {"[I]": 0.0}
 
 
 def test_test_mode_reports_what_an_edit_reports(engine: S2EditEngine, cold: Run) -> None:

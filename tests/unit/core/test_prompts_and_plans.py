@@ -122,17 +122,17 @@ def test_an_unknown_option_is_named_with_those_that_are_known() -> None:
     assert refused.value.reason == "option_unknown"
 
 
-@pytest.mark.parametrize("subject", ["young woman", "", " "])
-def test_a_subject_is_one_word(subject: str) -> None:
+@pytest.mark.parametrize("subject", ["", " ", "\u200b", "a woman in a hat", "[I] woman", "[I]"])
+def test_a_subject_is_one_word_or_a_few(subject: str) -> None:
     with pytest.raises(PromptInvalid) as refused:
-        EditRequest(prompt="a young woman", subject=subject)
+        EditRequest(prompt="a young woman in a hat", subject=subject)
     assert (refused.value.reason, refused.value.field) == ("subject_invalid", "subject")
 
 
 @pytest.mark.parametrize("name", ["prompt", "source_prompt"])
 def test_empty_prompts_are_refused(name: str) -> None:
     with pytest.raises(PromptInvalid) as refused:
-        EditRequest(**{"prompt": "a woman", name: "  "})
+        EditRequest(**{"prompt": "a woman", name: " \u200b "})
     assert (refused.value.reason, refused.value.field) == ("prompt_empty", name)
 
 

@@ -247,7 +247,13 @@ class TestEngine:
         engine = load_engine(Settings(data_dir=tmp_path, provenance=on))
         assert isinstance(engine, SigningEngine if on else PictureEngine)
 
-    @pytest.mark.parametrize("told", [{"watermark": True, "segmenter": "model"}, {"watermark": False, "segmenter": None}])
+    @pytest.mark.parametrize(
+        "told",
+        [
+            {"watermark": True, "segmenter": "model", "captioner": "captions"},
+            {"watermark": False, "segmenter": None, "captioner": None},
+        ],
+    )
     def test_the_engine_gets_what_the_worker_is_told(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]
     ) -> None:

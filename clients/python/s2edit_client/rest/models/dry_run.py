@@ -17,7 +17,7 @@ class DryRun:
 
     Attributes:
         learning (DryRunLearning): `known`: the identity is there already. `unknown`: no worker has said yet which model
-            it has, or the mask, which the identity depends on, is yet to be found
+            it has, or a worker must find the mask or describe the photo first
         identity (None | str): The id that the identity has, or would have; null while that is unknown
         eta_s (float | None): Seconds until it would be done, by what edits took so far, at most; null while that is not
             known

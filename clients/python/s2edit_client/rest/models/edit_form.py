@@ -18,10 +18,11 @@ class EditForm:
     """The parts of `POST /edits`.
 
     Attributes:
-        prompt (str): What the picture shall show
-        source_prompt (str | Unset): What the photo shows now. Left out: the identity's, else “a photo of a <subject>”
-        subject (str | Unset): The word of both prompts that names the person. Left out: the identity's, else searched
-            for
+        prompt (str): What the picture shall show, in English; an instruction (“make her hair blond”) is refused
+        source_prompt (str | Unset): What the photo shows now. Left out: the identity's, else what the service's
+            captioner says of the photo, else “a photo of a <subject>”
+        subject (str | Unset): The word of both prompts that names the person, or up to four words. Left out: the
+            identity's, else searched for
         identity (str | Unset): A learned identity, from a former edit's `identity`
         attributes (list[str] | Unset): Ids of learned attributes, one part each, at most 4: the prompt holds the
             placeholder of each, as in “a woman with [A] makeup”. They act where the edit may change the photo
