@@ -54,7 +54,10 @@ class Settings(BaseSettings):
         description="Folder of the embedded Redis and of the files. Empty: $XDG_DATA_HOME/s2edit or ~/.local/share/s2edit",
     )
     model: str = Field(
-        default="models/portraits-128", validate_default=True, description="Model folder in diffusers' layout, or a hub id"
+        default="models/portraits-128",
+        validate_default=True,
+        description="Model: a folder in diffusers' layout, a .safetensors or .ckpt file, or a hub id, perhaps with its revision: "
+        "owner/name@revision",
     )
     device: str = Field(default="auto", description="torch device of the worker: auto, cpu, cuda or cuda:N")
     lease_s: float = Field(default=6.0, gt=0, le=3600, description="Seconds after which a silent worker's job goes to another")
