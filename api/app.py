@@ -41,9 +41,10 @@ from api.schemas import Problem
 from api.testmode import TestHeader
 from api.webhook_docs import describe_webhooks
 from api.whole_body import WholeBody
+from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.logs import configure_logs
-from s2edit_jobs.vocabulary import load_vocabulary
+from s2edit_jobs.vocabulary import Vocabulary, load_vocabulary
 
 DESCRIPTION = """
 Send a photo and a sentence; get the photo back with that one thing changed and the same person in it. Without a mask the person is
@@ -65,6 +66,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     app.state.changes.stop()
     log.info("the API has stopped", action="api_stopped")
+
+
+def _vocabulary(model: str) -> Vocabulary | None:
+    """None where only the worker can check prompts. A model that can't be used shows in `/readyz`, as everything that is down."""
+    try:
+        return load_vocabulary(model)
+    except ModelUnusable as error:
+        log.warning("the model's words can't be read", action="vocabulary_unreadable", error=str(error))
+        return None
 
 
 def create_app(services: Services | None = None) -> FastAPI:
@@ -89,7 +99,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.changes = Changes(services.store)
     if services.settings.receipt_key is not None:  # one that can't sign shows now, and not when somebody is to be erased
         app.state.receipts = Receipts.from_settings(services.settings)
-    app.state.vocabulary = load_vocabulary(services.settings.model)
+    app.state.vocabulary = _vocabulary(services.settings.model)
     app.add_middleware(WholeBody)
     app.add_middleware(ContentDigest)
     app.add_middleware(Gate, auth=app.state.auth, max_bytes=services.settings.max_upload_bytes)

@@ -30,10 +30,18 @@ async def get_liveness() -> Health:
     responses={503: {"model": Problem, "content": {"application/problem+json": {}}}},
 )
 def get_readiness(services: ServicesDep) -> Health | JSONResponse:
-    """503 names the parts that do not answer."""
+    """503 names the parts that do not answer, or says why no worker can load the model."""
     parts = {"job store": _store_answers, "object store": _artifacts_answer}
     silent = [name for name, answers in parts.items() if not answers(services)]
-    return problems.response(problems.not_ready(silent)) if silent else Health()
+    trouble = None if "object store" in silent else _trouble(services)
+    return problems.response(problems.not_ready(silent, trouble)) if silent or trouble else Health()
+
+
+def _trouble(services: Services) -> str | None:
+    try:
+        return services.watch.trouble(services.artifacts, services.settings.model)
+    except ServiceUnavailable:
+        return None
 
 
 def _store_answers(services: Services) -> bool:

@@ -183,6 +183,12 @@ KINDS: Mapping[type[Exception], Kind] = {
     jobs.ModelUnknown: Kind(
         503, "model_unknown", "Not available now", "No worker has started yet with this service's model: ask again when one runs."
     ),
+    jobs.ModelFailed: Kind(
+        503,
+        "model_unusable",
+        "Not available now",
+        "No worker can load the service's model: tell who runs the service, who finds the reason at /readyz.",
+    ),
 }
 
 HTTP_CODES: Mapping[int, tuple[str, str]] = {
@@ -286,9 +292,11 @@ def _validation_detail(item: Mapping[str, Any]) -> ProblemDetail:
     return _at(field, "option_invalid", f"the part {field!r} is not valid: {item['msg']}", path[1:])
 
 
-def not_ready(silent: Sequence[str]) -> Problem:
-    """For a readiness check: the parts that do not answer."""
+def not_ready(silent: Sequence[str], trouble: str | None = None) -> Problem:
+    """For a readiness check: the parts that do not answer, and what is the `trouble` with the model."""
     errors = [ProblemDetail(detail=f"the {name} does not answer", code="not_ready") for name in silent]
+    if trouble is not None:
+        errors.append(ProblemDetail(detail=trouble, code="model_unusable"))
     detail = "; ".join(error.detail for error in errors)
     return _problem(503, "not_ready", "Not available now", detail, retryable=True, errors=errors)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import json
 import platform
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,16 +12,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from s2edit_core.errors import ModelUnusable
+from s2edit_core.model_files import HubModel, ModelFile, ModelFolder
 from s2edit_jobs.bootstrap import build_artifacts, build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
 from s2edit_jobs.errors import JobNotFound, JobsError
+from s2edit_jobs.model_facts import LoadFailure, failure_of, look_at
 from s2edit_jobs.record import Owner
 from s2edit_jobs.settings import Settings
 
 Verdict = Literal["ok", "note", "broken"]
-MODEL_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-WITH_WEIGHTS = ("unet", "vae", "text_encoder")
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 PROBE = "doctor"
 
 
@@ -120,30 +118,46 @@ def _external_store(settings: Settings) -> Finding:
 
 
 def examine_model(settings: Settings) -> Finding:
-    """Whether the model folder is complete; it is not loaded."""
-    folder = Path(settings.model).expanduser()
-    if not folder.is_dir():
-        if settings.model == Settings.model_fields["model"].default or not HUB_ID.fullmatch(settings.model):
-            return Finding("model", "broken", f"there is no folder {settings.model}")
-        return Finding("model", "note", f"{settings.model} is not a folder here: the worker will ask the model hub for it")
-    lacking = list(_missing_parts(folder))
-    if lacking:
-        return Finding("model", "broken", f"{folder} is incomplete: {', '.join(lacking)}")
-    size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
-    return Finding("model", "ok", f"{folder} is complete, {size / 1e6:.1f} MB of weights")
+    """Whether the model can be loaded, as far as its files and the last worker tell; it is not loaded here."""
+    try:
+        found = look_at(settings.model)
+    except ModelUnusable as error:
+        return Finding("model", "broken", str(error))
+    path = None if isinstance(found, HubModel) else found.path
+    if (failure := _reported(settings)) is not None:
+        changed = path is not None and _newest(path) > failure.at
+        text = f"{settings.model} looks whole, and the last worker could not load it: {failure.message}"
+        if changed:
+            return Finding("model", "note", f"{text}; it was changed since")
+        return Finding("model", "broken", text)
+    if isinstance(found, HubModel):
+        pinned = f"revision {found.revision}" if found.revision else "at no pinned revision: say NAME@REVISION to pin one"
+        return Finding("model", "note", f"{found.repo} is not a folder here: the worker asks the model hub for it, {pinned}")
+    size = sum(file.stat().st_size for file in _weights_of(found)) / 1e6
+    kind = "one file" if isinstance(found, ModelFile) else "complete"
+    return Finding("model", "ok", f"{found.path} is {kind}, {size:.1f} MB of weights")
 
 
-def _missing_parts(folder: Path) -> Iterator[str]:
-    """What diffusers' layout wants and `folder` lacks."""
-    index = folder / "model_index.json"
-    if not index.is_file():
-        yield "no model_index.json"
+def _weights_of(found: ModelFolder | ModelFile) -> Iterator[Path]:
+    """The files of weights that a worker loads."""
+    if isinstance(found, ModelFile):
+        yield found.path
         return
-    listed = json.loads(index.read_text(encoding="utf-8"))
-    for part in MODEL_PARTS:
-        if part not in listed:
-            yield f"{part} is not in model_index.json"
-        elif not any((folder / part).glob("*.json")):
-            yield f"no configuration in {part}/"
-        elif part in WITH_WEIGHTS and not any((folder / part).glob("*.safetensors")):
-            yield f"no weights in {part}/"
+    for part, weights in found.weights.items():
+        stem = weights.name.partition(".")[0]
+        yield from (found.path / part).glob(f"{stem}*" if weights.name.endswith(".json") else weights.name)
+
+
+def _newest(path: Path) -> float:
+    """When something of the model was last changed."""
+    return max(file.stat().st_mtime for file in (path, *path.rglob("*")))
+
+
+def _reported(settings: Settings) -> LoadFailure | None:
+    """What the workers report; a data folder that does not exist yet is not made for the question."""
+    if not settings.s3_bucket and not settings.artifacts_dir.is_dir():
+        return None
+    try:
+        return failure_of(build_artifacts(settings), settings.model)
+    except JobsError:
+        return None  # the store has a line of its own

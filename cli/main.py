@@ -12,18 +12,19 @@ import typer
 from cli import keys
 from cli.client import EditClient, ServiceError
 from cli.display import console, errors, follow, save
-from cli.doctor import examine, examine_model
+from cli.doctor import examine
 from cli.service import WORKER_APP, Address, Service, StartFailed, parts
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
 from s2edit_core import watermark as mark
-from s2edit_core.errors import ImageInvalid
+from s2edit_core.errors import ImageInvalid, ModelUnusable
 from s2edit_core.pictures import decode_photo
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.keys import KeyRing
+from s2edit_jobs.model_facts import look_at
 from s2edit_jobs.settings import Settings
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -52,17 +53,22 @@ def up(
     if "public_url" not in settings.model_fields_set:
         settings = _settings(data_dir=data_dir, auth=auth, public_url=address.url)
     _check_keys(settings, address)
-    model = examine_model(settings)
-    if model.verdict == "broken":
-        _fail(model.text)
+    try:
+        look_at(settings.model)
+    except ModelUnusable as error:
+        _fail(str(error))
     service = Service(settings, address, logs=None if verbose else settings.data_dir / "logs", worker_app=worker_app)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     try:
-        service.run(stop=stop, ready=lambda: _banner(service), say=lambda text: errors.print(f"s2edit: {text}", markup=False))
+        service.run(stop=stop, ready=lambda: _banner(service), say=_say)
     except (StartFailed, EmbeddedRedisError) as error:
         _fail(str(error))
+
+
+def _say(text: str) -> None:
+    errors.print(f"s2edit: {text}", markup=False, soft_wrap=True)
 
 
 def _who_may_call(address: Address, anybody: bool) -> str | None:

@@ -106,6 +106,10 @@ class Supervisor:
         """The first command whose process has ended, if any."""
         return next((w.child.command for w in self._watched if w.child.returncode is not None), None)
 
+    def has_just_died(self, name: str) -> bool:
+        """Whether the command `name` has ended since the last call of `restart_dead`."""
+        return any(w.child.command.name == name and w.child.returncode is not None and w.restart_at is None for w in self._watched)
+
     def restart_dead(self) -> None:
         """Call it every so often: restarts whatever has died, waiting longer each time it dies soon again."""
         now = time.monotonic()

@@ -13,14 +13,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from cli.processes import Command, Supervisor
+from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.errors import ServiceUnavailable
+from s2edit_jobs.model_facts import failure_of, forget_failure, tell_end
 from s2edit_jobs.settings import Settings
 
 READY_TIMEOUT_S = 120.0  # on a busy machine torch and the model may take most of a minute
@@ -114,16 +117,38 @@ class Service:
         self.address.check_free()
         self._turn_logs()
         with ExitStack() as stack:
+            self._forget_failure()
             redis = None if self.settings.redis_url else stack.enter_context(EmbeddedRedis(self.settings.redis_dir))
             supervisor = Supervisor(self.commands(redis.url if redis else str(self.settings.redis_url)), say=say)
             stack.callback(supervisor.stop)
             supervisor.start()
             if self._wait_until_ready(supervisor, stop):
                 ready()
+            said: set[str] = set()
             while not stop.wait(TICK_S):
                 if redis and redis.restart_if_dead():
                     say("the private Redis ended and was started again")
+                if (reason := self._why(supervisor)) is not None and reason not in said:
+                    said.add(reason)
+                    say(f"no edit can be done, since the worker can't start: {reason}")
                 supervisor.restart_dead()
+
+    def _forget_failure(self) -> None:
+        """The model may have been mended since the last start."""
+        with suppress(ServiceUnavailable):
+            forget_failure(build_artifacts(self.settings), self.settings.model)
+
+    def _why(self, supervisor: Supervisor) -> str | None:
+        """Where the worker has just ended because it can't load the model: the reason."""
+        if not supervisor.has_just_died("worker"):
+            return None
+        try:
+            artifacts = build_artifacts(self.settings)
+            tell_end(artifacts, self.settings.model)
+            failure = failure_of(artifacts, self.settings.model)
+        except ServiceUnavailable:
+            return None
+        return None if failure is None else failure.message
 
     def _wait_until_ready(self, supervisor: Supervisor, stop: threading.Event) -> bool:
         """False if `stop` was set first. Raises `StartFailed` when a child ends, or when time is up."""

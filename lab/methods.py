@@ -13,12 +13,15 @@ from lab.composition import Composed
 from lab.method import Guided, Injected, Method, Reference
 from s2edit_core.spec import PRESETS, InjectionOptions, InversionOptions
 
+GAINS: dict[str, float] = {"balanced": 7 / 6, "instant": 4 / 3}
+"""Guidance of a preset in that of the bench. Tuned on the shipped model, at its 3; `lab.train` writes them into its card."""
+
 
 def _s2edit(title: str, preset: str, **learning: Any) -> Method:
     chosen = PRESETS[preset]  # type: ignore[index]
     editing = Injected(chosen.injection) if chosen.injection.acts else Guided()
     learned = replace(chosen.learning, **learning)
-    return Method(title, chosen.steps, learned, chosen.inversion, editing, guidance_gain=chosen.guidance_gain)
+    return Method(title, chosen.steps, learned, chosen.inversion, editing, guidance_gain=GAINS.get(preset, 1.0))
 
 
 NULL_TEXT = PRESETS["paper"].inversion
@@ -28,7 +31,7 @@ BALANCED = PRESETS["balanced"]
 
 
 def _composed(title: str, **how: Any) -> Composed:
-    editing, gain = Injected(BALANCED.injection), BALANCED.guidance_gain
+    editing, gain = Injected(BALANCED.injection), GAINS["balanced"]
     return Composed(title, BALANCED.steps, BALANCED.learning, BALANCED.inversion, editing, guidance_gain=gain, **how)
 
 
@@ -36,7 +39,7 @@ METHODS: dict[str, Method | Reference] = {
     "unedited": Reference("source, encoded and decoded", shows_answer=False),
     "autoencoder": Reference("true answer, encoded and decoded", shows_answer=True),
     "ddim": Method("DDIM + target prompt"),
-    "ddim-strong": Method("DDIM + target prompt", guidance_gain=BALANCED.guidance_gain),
+    "ddim-strong": Method("DDIM + target prompt", guidance_gain=GAINS["balanced"]),
     "null-text": Method("null-text, no [I]", inversion=NULL_TEXT),
     "null-text+p2p": Method("null-text + P2P", inversion=NULL_TEXT, editing=P2P),
     "direct+p2p": Method("direct + P2P", inversion=InversionOptions(tier="direct"), editing=P2P),

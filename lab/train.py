@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lab import train_autoencoder, train_denoiser
 from lab.dataset import PORTRAITS, WORK, WORLD, held_out, portraits
+from lab.methods import GAINS
 from lab.portraits import WORD_BANK, caption, sample_person
 from lab.train_autoencoder import PHASES, psnr, reconstruct, to_range
 from lab.trainer import Run
@@ -73,6 +74,7 @@ def export(parts: dict[str, Any], folder: Path) -> None:
         "subjects": ["woman", "man", "person"],
         "attribute_words": list(WORD_BANK),
         "guidance_scale": GUIDANCE,
+        "guidance_by_preset": {preset: GUIDANCE * gain for preset, gain in GAINS.items()},
     }
     (folder / "s2edit.json").write_text(json.dumps(card, indent=2) + "\n")
 

@@ -1,62 +1,25 @@
-"""The base model: UNet, auto-encoder, text encoder, tokenizer and schedule of any Stable Diffusion 1.x/2.x folder or hub id.
+"""The base model: UNet, auto-encoder, text encoder, tokenizer and schedule of any Stable Diffusion 1.x or 2.x.
 
 Frozen and shared: nothing here belongs to a user. `evaluate` is the one place where the UNet runs.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from s2edit_core.attention import CrossLayer, PassInputs, RowAttention
-from s2edit_core.errors import ModelUnusable
-from s2edit_core.prompts import DEFAULT_SUBJECTS
+from s2edit_core.fingerprint import Fingerprints
+from s2edit_core.loading import load_parts
+from s2edit_core.model_card import ModelCard
 from s2edit_core.rows import Answer, Answers, Row, Rows, check_finite, passes, stacked
-from s2edit_core.schedule import Schedule, schedule_of
+from s2edit_core.schedule import Schedule
 
 MAX_ROWS_PER_PASS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """What a model folder's `s2edit.json` says; the defaults suit Stable Diffusion 1.x and photos of people."""
-
-    subjects: tuple[str, ...] = DEFAULT_SUBJECTS
-    attribute_words: tuple[str, ...] = (
-        *("black", "brown", "blond", "red", "gray", "hair", "long", "short", "curly", "bangs"),
-        *("smiling", "sad", "angry", "surprised", "old", "young", "glasses", "sunglasses", "hat", "beard"),
-        *("mustache", "makeup", "lipstick", "blush", "earrings", "pale", "tanned", "bald"),
-    )
-    guidance_scale: float = 7.5
-    segmenter: str = ""
-    """Who finds the person where no mask is given, as `open_segmenter` names it; optional."""
-
-    @classmethod
-    def read(cls, folder: Path) -> ModelCard:
-        """The card of the model in `folder`, or the defaults. Raises `ModelUnusable` for one that can't be read."""
-        path = folder / "s2edit.json"
-        if not path.is_file():
-            return cls()
-        try:
-            values: dict[str, Any] = json.loads(path.read_text())
-            return cls(
-                subjects=tuple(values["subjects"]),
-                attribute_words=tuple(values["attribute_words"]),
-                guidance_scale=float(values["guidance_scale"]),
-                segmenter=str(values.get("segmenter", "")),
-            )
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            wanted = "an object of subjects, attribute_words (lists of words) and guidance_scale (a number)"
-            raise ModelUnusable(f"the model's card {path} can't be read: it must be {wanted} ({error!r})") from error
 
 
 @dataclass
@@ -72,26 +35,26 @@ class Backbone:
         for part in (self.unet, self.vae, self.text_encoder):
             part.requires_grad_(False).eval()
         self.attention = RowAttention(self.unet)
+        self.fingerprints = Fingerprints((self.unet, self.vae, self.text_encoder), self.schedule)
 
     @classmethod
     def from_pretrained(cls, model: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Backbone:
-        """Load a folder in diffusers' layout, or a hub id. Raises `ModelUnusable` if a part is missing or unsupported."""
-        try:
-            unet = UNet2DConditionModel.from_pretrained(model, subfolder="unet", torch_dtype=dtype)
-            vae = AutoencoderKL.from_pretrained(model, subfolder="vae", torch_dtype=torch.float32)
-            text_encoder = CLIPTextModel.from_pretrained(model, subfolder="text_encoder", dtype=torch.float32)
-            tokenizer = CLIPTokenizer.from_pretrained(model, subfolder="tokenizer")
-            schedule = schedule_of(DDIMScheduler.from_pretrained(model, subfolder="scheduler"))
-        except (OSError, ValueError) as error:
-            raise ModelUnusable(f"the model {model!r} can't be loaded: {error}") from error
-        return cls(
-            unet=unet.to(device),
-            vae=vae.to(device),
-            text_encoder=text_encoder.to(device),
-            tokenizer=tokenizer,
-            schedule=schedule,
-            card=ModelCard.read(Path(model)),
+        """Load a folder, a file or a hub id (see `model_files`), its UNet in `dtype`. Raises `ModelUnusable` with the reason."""
+        parts = load_parts(model)
+        fingerprints = Fingerprints((parts.unet, parts.vae, parts.text_encoder), parts.schedule)
+        if dtype != torch.float32:
+            fingerprints.compute()  # while all digits are there
+        made = cls(
+            unet=nn.Module.to(parts.unet, device, dtype),  # diffusers' own warns of a change of precision
+            vae=parts.vae.to(device),
+            text_encoder=parts.text_encoder.to(device),
+            tokenizer=parts.tokenizer,
+            schedule=parts.schedule,
+            card=parts.card,
         )
+        if dtype != torch.float32:
+            made.fingerprints = fingerprints
+        return made
 
     @property
     def layers(self) -> tuple[CrossLayer, ...]:
@@ -122,17 +85,10 @@ class Backbone:
         """The side, in pixels, of the square frames that the model was trained on."""
         return int(self.unet.config.sample_size) * self.latent_scale  # type: ignore[union-attr, arg-type]
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Digest of every weight and of the schedule: what a concept or an inversion was made with."""
-        digest = hashlib.sha256()
-        for part in (self.unet, self.vae, self.text_encoder):
-            for name, tensor in sorted(part.state_dict().items()):
-                digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        s = self.schedule
-        digest.update(repr((s.alphas_cumprod.tolist(), s.steps_offset, s.set_alpha_to_one, s.prediction)).encode())
-        return digest.hexdigest()[:32]
+        """What a concept or an inversion that is made with this model carries. `fingerprints` tells which it recognises."""
+        return self.fingerprints.current
 
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
@@ -182,11 +138,11 @@ class Backbone:
         return [_answer(i, eps, losses[i], inputs, captured[i]) for i in range(len(rows))]
 
     def _predict(self, rows: list[Row], inputs: PassInputs) -> tuple[Tensor, dict[int, Tensor]]:
-        z = torch.stack([row.latent for row in rows]).to(self.device, self.dtype)
+        z = torch.stack([row.latent for row in rows]).to(self.device, torch.promote_types(self.dtype, torch.float32))
         t = torch.tensor([row.timestep for row in rows], device=self.device)
         unet: Any = self.unet
         with self.attention.using(inputs) as maps:
-            output = unet(z, t, encoder_hidden_states=None).sample
+            output = unet(z.to(self.dtype), t, encoder_hidden_states=None).sample
         return self.schedule.to_epsilon(output, z, t), maps
 
 

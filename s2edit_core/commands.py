@@ -125,7 +125,7 @@ def invert(args: argparse.Namespace) -> None:
         identity,
         request.inversion,
         steps=request.steps,
-        guidance_scale=request.guidance(pipe.guidance(None)),
+        guidance_scale=pipe.guidance(request.guidance_scale, request.name),
     )
     inverted = _shown(args, steps)
     inverted.save(args.output)
@@ -180,7 +180,7 @@ def _finish_edit(
             identity,
             preset.inversion,
             steps=preset.steps,
-            guidance_scale=preset.guidance(pipe.guidance(None)),
+            guidance_scale=pipe.guidance(preset.guidance_scale, preset.name),
         )
         inversion = _shown(args, steps, seconds, "inverting")
     with _Bars(quiet=args.quiet) as bars:
@@ -225,7 +225,7 @@ def _learned(
     path = Path(checkpoint) if checkpoint else None
     state = None
     if path and path.exists():
-        state = LearningState.load(path, fingerprint=pipe.backbone.fingerprint)
+        state = LearningState.load(path, fingerprint=pipe.backbone.fingerprints)
 
     def keep(progress: Progress) -> None:
         if path and isinstance(progress, Checkpoint) and progress.state is not None:

@@ -29,7 +29,7 @@ from s2edit_core.learning import Lesson
 from s2edit_core.pictures import check_mask
 from s2edit_core.prompts import check_placeholders, known_subject, with_placeholder
 from s2edit_core.rows import Algorithm
-from s2edit_core.spec import PLACEHOLDER, Delivery, InjectionOptions
+from s2edit_core.spec import PLACEHOLDER, Delivery, InjectionOptions, PresetName
 
 
 class Composer:
@@ -38,8 +38,9 @@ class Composer:
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
 
-    def guidance(self, wanted: float | None) -> float:
-        return wanted if wanted is not None else self.backbone.card.guidance_scale
+    def guidance(self, wanted: float | None, preset: PresetName = "paper") -> float:
+        """The guidance scale `wanted`, else what the model's card recommends for `preset`."""
+        return wanted if wanted is not None else self.backbone.card.guidance(preset)
 
     def canvas(self, photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None = None) -> Canvas:
         """How `photo` (RGB) and its masks (L, same size) are laid into the model's frame. Raises `ImageInvalid`, `MaskInvalid`."""
@@ -199,7 +200,7 @@ class Composer:
         worn = [attribute.concept for attribute in attributes]
         given = [concept, *worn] if concept is not None else worn
         for each in given:
-            if each.fingerprint != self.backbone.fingerprint:
+            if each.fingerprint not in self.backbone.fingerprints:
                 raise ArtifactMismatch(f"the concept {each.placeholder} was learned with another model or schedule")
         if concept is not None and concept.kind != "identity":
             raise OptionInvalid(f"{concept.placeholder} is an attribute: give it among the attributes", field="identity")
@@ -229,7 +230,7 @@ class Composer:
         return canvas.frame[1] // scale, canvas.frame[0] // scale
 
     def _check_inversion(self, inversion: Inversion, canvas: Canvas, concept: Concept | None) -> None:
-        if inversion.fingerprint != self.backbone.fingerprint:
+        if inversion.fingerprint not in self.backbone.fingerprints:
             raise ArtifactMismatch("the inversion was made with another model or schedule")
         names = {"canvas": "photo, mask or crop", "concept": "identity"}
         for key, value in made_from(canvas, concept).items():

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from s2edit_core.attention import CrossLayer
 from s2edit_core.errors import ArtifactMismatch, PromptInvalid
+from s2edit_core.fingerprint import Fingerprints
 from s2edit_core.prompts import checked_placeholder
 from s2edit_core.spec import CONCEPT_FORMAT, PLACEHOLDER, LearningMode
 
@@ -106,8 +107,11 @@ class Concept:
         return write_safetensors(tensors, about)
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, fingerprint: str, device: torch.device | str = "cpu") -> Concept:
-        """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model."""
+    def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Concept:
+        """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model.
+
+        It keeps the fingerprint that it was made with, and with it its digest, which inversions remember.
+        """
         with refusing_damage(FORMAT):
             tensors, about = read_safetensors(data, FORMAT, fingerprint)
             moved = {name: tensor.to(device) for name, tensor in tensors.items()}
@@ -115,7 +119,7 @@ class Concept:
                 token=moved["token"],
                 keys=_deltas(moved, "keys"),
                 values=_deltas(moved, "values"),
-                fingerprint=fingerprint,
+                fingerprint=about["fingerprint"],
                 facts=about["facts"],
                 placeholder=about["placeholder"],
                 subject=about["subject"],
@@ -125,7 +129,7 @@ class Concept:
         Path(path).write_bytes(self.to_bytes())
 
     @classmethod
-    def load(cls, path: str | Path, *, fingerprint: str, device: torch.device | str = "cpu") -> Concept:
+    def load(cls, path: str | Path, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Concept:
         """Read a file of `save`. Raises as `from_bytes`, and `OSError` where there is none."""
         return cls.from_bytes(Path(path).read_bytes(), fingerprint=fingerprint, device=device)
 
@@ -191,14 +195,18 @@ def write_safetensors(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -
     return save(still, metadata={"s2edit": json.dumps(about, sort_keys=True)})
 
 
-def read_safetensors(data: bytes, kind: str, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and what is said about them. Raises `ArtifactMismatch` for a file of another kind or another model."""
+def read_safetensors(data: bytes, kind: str, fingerprint: str | Fingerprints) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and what is said about them. Raises `ArtifactMismatch` for a file of another kind or another model.
+
+    `fingerprint` is the only one that is accepted, or those of a model, with that of earlier releases.
+    """
     header_size = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
     about: dict[str, Any] = json.loads(metadata.get("s2edit", "{}"))
     if about.get("format") != kind:
         raise ArtifactMismatch(f"expected a {kind} file, got {about.get('format', 'an unmarked one')!r}")
-    if about.get("fingerprint") != fingerprint:
+    made_by, known = about.get("fingerprint"), (fingerprint,) if isinstance(fingerprint, str) else fingerprint
+    if made_by not in known:
         raise ArtifactMismatch("made with another model or schedule: learn or invert again with this one")
     return load(data), about
 

@@ -29,6 +29,7 @@ from s2edit_core.attention import Gates, KeysValues
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept, read_safetensors, refusing_damage, write_safetensors
 from s2edit_core.conditioning import keys_values, text_states, tokenize
+from s2edit_core.fingerprint import Fingerprints
 from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import InversionOptions, InversionTier, Progress
 
@@ -106,7 +107,7 @@ class Inversion:
         return write_safetensors(tensors, about)
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, fingerprint: str, device: torch.device | str = "cpu") -> Inversion:
+    def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Inversion:
         """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model."""
         with refusing_damage(FORMAT):
             tensors, about = read_safetensors(data, FORMAT, fingerprint)
@@ -116,7 +117,7 @@ class Inversion:
                 residuals=tensors["residuals"].to(device),
                 tier=about["tier"],
                 guidance_scale=float(about["guidance_scale"]),
-                fingerprint=fingerprint,
+                fingerprint=about["fingerprint"],
                 facts=about["facts"],
             )
 
@@ -124,7 +125,7 @@ class Inversion:
         Path(path).write_bytes(self.to_bytes())
 
     @classmethod
-    def load(cls, path: str | Path, *, fingerprint: str, device: torch.device | str = "cpu") -> Inversion:
+    def load(cls, path: str | Path, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Inversion:
         """Read a file of `save`. Raises as `from_bytes`, and `OSError` where there is none."""
         return cls.from_bytes(Path(path).read_bytes(), fingerprint=fingerprint, device=device)
 

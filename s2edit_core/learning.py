@@ -158,7 +158,7 @@ def learn_concepts(
     if state is not None:
         clock = state.clock
         optimisers = [_optimiser(learner, clock.phase, options) for learner in learners]
-        state.restore(about, backbone.fingerprint, [learner.parameters() for learner in learners], optimisers)
+        state.restore(about, backbone.fingerprints, [learner.parameters() for learner in learners], optimisers)
     caps = (options.token_steps, options.steps - options.token_steps)
     for phase in range(clock.phase, len(caps)):
         if clock.phase != phase:
@@ -285,7 +285,10 @@ def _words_apart(backbone: Backbone, lesson: Lesson) -> list[str]:
 
 
 def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int) -> Rows:
-    """The latent at `batch` noise levels, one drawn from each equal part of the schedule; the ε that was added is the target."""
+    """The latent at `batch` noise levels, one drawn from each equal part of the schedule; the ε that was added is the target.
+
+    The weights make the error of ε that of what the model predicts: a v-prediction model learns v.
+    """
     schedule, latent = learner.backbone.schedule, learner.lesson.latent
     part = schedule.train_timesteps / batch
     t = ((torch.arange(batch) + torch.rand(batch, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
@@ -293,7 +296,16 @@ def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int
     noisy = schedule.add_noise(latent[None].expand_as(eps), eps, t.to(latent.device))
     where = learner.where
     return tuple(
-        Row(noisy[i], int(t[i]), now.prompt, learner.gates, target=eps[i], weight=1 / batch, where=where) for i in range(batch)
+        Row(
+            noisy[i],
+            int(t[i]),
+            now.prompt,
+            learner.gates,
+            target=eps[i],
+            weight=schedule.loss_weight(int(t[i])) / batch,
+            where=where,
+        )
+        for i in range(batch)
     )
 
 

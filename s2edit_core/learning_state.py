@@ -18,6 +18,7 @@ from torch import Tensor
 
 from s2edit_core.concept import read_safetensors, refusing_damage, write_safetensors
 from s2edit_core.errors import ArtifactMismatch
+from s2edit_core.fingerprint import Fingerprints
 from s2edit_core.spec import LearningOptions
 
 if TYPE_CHECKING:
@@ -88,12 +89,12 @@ class LearningState:
     def restore(
         self,
         settings: str,
-        fingerprint: str,
+        fingerprints: Fingerprints,
         parameters: Sequence[Sequence[Tensor]],
         optimisers: Sequence[torch.optim.Optimizer],
     ) -> None:
         """Put everything back in place. Raises `ArtifactMismatch` if this is the state of another learning."""
-        if (settings, fingerprint) != (self.settings, self.fingerprint):
+        if settings != self.settings or self.fingerprint not in fingerprints:
             raise ArtifactMismatch("the state of another learning: other photo, prompt, settings or model; begin anew")
         for i, (mine, optimiser) in enumerate(zip(parameters, optimisers, strict=True)):
             for j, parameter in enumerate(mine):
@@ -111,19 +112,19 @@ class LearningState:
         return write_safetensors(self.tensors, about)
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, fingerprint: str) -> LearningState:
+    def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints) -> LearningState:
         """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model."""
         with refusing_damage(FORMAT):
             tensors, about = read_safetensors(data, FORMAT, fingerprint)
             clock = about["clock"]
             losses = tuple(float(loss) for loss in clock["losses"])
-            return cls(tensors, Clock(int(clock["phase"]), int(clock["in_phase"]), losses), about["settings"], fingerprint)
+            return cls(tensors, Clock(int(clock["phase"]), int(clock["in_phase"]), losses), about["settings"], about["fingerprint"])
 
     def save(self, path: str | Path) -> None:
         Path(path).write_bytes(self.to_bytes())
 
     @classmethod
-    def load(cls, path: str | Path, *, fingerprint: str) -> LearningState:
+    def load(cls, path: str | Path, *, fingerprint: str | Fingerprints) -> LearningState:
         """Read a file of `save`. Raises as `from_bytes`, and `OSError` where there is none."""
         return cls.from_bytes(Path(path).read_bytes(), fingerprint=fingerprint)
 

@@ -383,11 +383,11 @@ class S2EditPipeline(Composer):
 
     def load_concept(self, path: str | Path) -> Concept:
         """A file of `Concept.save`. Raises `ArtifactMismatch` for a damaged one or another model's."""
-        return Concept.load(path, fingerprint=self.backbone.fingerprint, device=self.backbone.device)
+        return Concept.load(path, fingerprint=self.backbone.fingerprints, device=self.backbone.device)
 
     def load_inversion(self, path: str | Path) -> Inversion:
         """A file of `Inversion.save`. Raises `ArtifactMismatch` for a damaged one or another model's."""
-        return Inversion.load(path, fingerprint=self.backbone.fingerprint, device=self.backbone.device)
+        return Inversion.load(path, fingerprint=self.backbone.fingerprints, device=self.backbone.device)
 
     def export(self, concept: Concept, folder: str | Path) -> list[Path]:
         """Write `concept` for diffusers; see `concept.export`."""

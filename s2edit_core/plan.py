@@ -53,7 +53,8 @@ def plan_edit(
 
     `image` and `mask` are the files' bytes, `model` the fingerprint of the base model, `source_prompt` and `subject` as resolved,
     `crop` the part of the photo (left, top, right, bottom) that is inverted. `guidance_scale` and `attribute_words` are what the
-    model's card says: the first counts where the request names none, the others are what [I] is learned to be orthogonal to.
+    model's card says: the first, of the request's preset, counts where the request names none, the others are what [I] is learned
+    to be orthogonal to.
     The target prompt enters neither name: any edit of the photo shares them.
     """
     preset = request.resolve()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from s2edit_jobs.artifacts import ArtifactStore
 from s2edit_jobs.audit import AuditLog, FileAuditLog, NoAudit, StreamAuditLog
+from s2edit_jobs.model_facts import ModelWatch
 from s2edit_jobs.policy import SHIPPED_LIST, BlockList, Policy, build_policy
 from s2edit_jobs.queue import JobQueue
 from s2edit_jobs.settings import Settings
@@ -36,6 +37,7 @@ class Services:
     settings: Settings
     policy: Policy = field(default_factory=_shipped_policy)
     audit: AuditLog = field(default_factory=NoAudit)
+    watch: ModelWatch = field(default_factory=ModelWatch)
 
 
 def build_services(

@@ -29,7 +29,8 @@ JobsError
     ├── StoreUnavailable
     ├── ArtifactsUnavailable
     ├── QueueUnavailable
-    └── ModelUnknown        no worker has said yet which model it serves
+    ├── ModelUnknown        no worker has said yet which model it serves
+    └── ModelFailed         no worker can load the model
 """
 
 from __future__ import annotations
@@ -166,4 +167,8 @@ class QueueUnavailable(ServiceUnavailable):
 
 
 class ModelUnknown(ServiceUnavailable):
+    pass
+
+
+class ModelFailed(ServiceUnavailable):
     pass

@@ -55,11 +55,13 @@ class Jobs:
         self._audit = services.audit.record
 
     def admit(self, owner: Owner, job_id: str) -> None:
-        """Take a place in the queue for a job that is to be accepted. Raises `TooManyEdits`, `QueueFull` or `BeingErased`.
+        """Take a place in the queue for a job that is to be accepted. Raises `TooManyEdits`, `QueueFull` or `BeingErased`,
+        and `ModelFailed` while no worker can load the model: nobody would take the job.
 
         While the job store is down nobody is refused: then accepting waits for nothing but the object store.
         """
         check_not_erasing(self.artifacts, owner)
+        self._services.watch.check(self.artifacts, self._services.settings.model)
         of_owner, in_all = self._services.settings.max_edits_per_user, self._services.settings.max_edits
         try:
             load = self._store.take_place(owner, job_id, of_owner=of_owner, in_all=in_all)

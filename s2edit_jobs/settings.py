@@ -54,7 +54,10 @@ class Settings(BaseSettings):
         description="Folder of the embedded Redis and of the files. Empty: $XDG_DATA_HOME/s2edit or ~/.local/share/s2edit",
     )
     model: str = Field(
-        default="models/portraits-128", validate_default=True, description="Model folder in diffusers' layout, or a hub id"
+        default="models/portraits-128",
+        validate_default=True,
+        description="Model: a folder in diffusers' layout, a .safetensors or .ckpt file, or a hub id, perhaps with its revision: "
+        "owner/name@revision",
     )
     captioner: str | None = Field(
         default=None,

@@ -19,7 +19,10 @@ from tokenizers.pre_tokenizers import ByteLevel, Split
 from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from tokenizers.processors import RobertaProcessing
 
+from s2edit_core.clip_words import BEGIN, END, MAX_TOKENS, clip_words
 from s2edit_core.errors import ModelUnusable, PromptInvalid
+from s2edit_core.model_card import ModelCard
+from s2edit_core.model_files import local_path
 from s2edit_core.prompts import (
     DEFAULT_SUBJECTS,
     PLACEHOLDERS,
@@ -34,8 +37,6 @@ from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequ
 ROOT = Path(__file__).resolve().parent.parent
 """The project's own folder, where the shipped `models/` lies."""
 
-CLIP_MAX_TOKENS = 77
-BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 CLIP_WORDS = Regex(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
 """CLIP's own split into words (openai/CLIP, simple_tokenizer.py)."""
 
@@ -48,7 +49,6 @@ class Vocabulary:
     max_tokens: int
     subjects: Sequence[str] = DEFAULT_SUBJECTS
     attribute_words: Sequence[str] = ()
-    guidance_scale: float | None = None
 
     def count(self, text: str) -> int:
         """Tokens of `text` with the begin and end marks; a placeholder is one token."""
@@ -85,32 +85,25 @@ class Vocabulary:
             )
 
 
-def local_folder(model: str, root: Path = ROOT) -> Path | None:
-    """The folder that `model` names, a relative path counted from the working directory, then from `root`; None for a hub id."""
-    path = Path(model).expanduser()
-    return next((folder for folder in (path, root / path) if folder.is_dir()), None)
-
-
 def load_vocabulary(model: str, root: Path = ROOT) -> Vocabulary | None:
-    """Read the words of a local model folder; None for a hub id, where only the worker can check.
+    """Read the words of a local model; None for a hub id, where only the worker can check.
 
-    Raises `ModelUnusable` when the folder has no readable CLIP tokenizer or a malformed `s2edit.json`.
+    A model in one file has the vocabulary of CLIP. Raises `ModelUnusable` when a folder has no readable CLIP tokenizer, or for a
+    malformed card.
     """
-    folder = local_folder(model, root)
-    if folder is None:
+    path = local_path(model, root)
+    if path is None:
         return None
+    card = ModelCard.read(path)
     try:
-        card = _read_json(folder / "s2edit.json", missing={})
-        config = _read_json(folder / "tokenizer" / "tokenizer_config.json", missing={})
-        return Vocabulary(
-            tokenizer=_load_tokenizer(folder / "tokenizer"),
-            max_tokens=_max_tokens(config),
-            subjects=tuple(map(str, card.get("subjects") or DEFAULT_SUBJECTS)),
-            attribute_words=tuple(map(str, card.get("attribute_words", ()))),
-            guidance_scale=None if card.get("guidance_scale") is None else float(card["guidance_scale"]),
-        )
+        if path.is_file():
+            tokenizer, max_tokens = _prepared(_clip(*clip_words())), MAX_TOKENS
+        else:
+            tokenizer = _prepared(_load_tokenizer(path / "tokenizer"))
+            max_tokens = _max_tokens(_read_json(path / "tokenizer" / "tokenizer_config.json", missing={}))
     except Exception as error:  # tokenizers raises bare Exception for whatever it cannot use
-        raise ModelUnusable(f"the words of the model folder {folder.name!r} can't be read: {error}") from error
+        raise ModelUnusable(f"the words of the model {path.name!r} can't be read: {error}") from error
+    return Vocabulary(tokenizer, max_tokens, card.subjects, card.attribute_words)
 
 
 def _read_json(path: Path, *, missing: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
@@ -124,13 +117,16 @@ def _read_json(path: Path, *, missing: Mapping[str, Any] | None = None) -> Mappi
 
 def _max_tokens(config: Mapping[str, Any]) -> int:
     """transformers writes a huge number where a tokenizer was saved without a limit; CLIP's text encoder has 77 places."""
-    limit = int(config.get("model_max_length", CLIP_MAX_TOKENS))
-    return limit if limit <= 100_000 else CLIP_MAX_TOKENS
+    limit = int(config.get("model_max_length", MAX_TOKENS))
+    return limit if limit <= 100_000 else MAX_TOKENS
 
 
 def _load_tokenizer(folder: Path) -> Tokenizer:
     whole = folder / "tokenizer.json"
-    tokenizer = Tokenizer.from_file(str(whole)) if whole.exists() else _from_parts(folder / "vocab.json", folder / "merges.txt")
+    return Tokenizer.from_file(str(whole)) if whole.exists() else _from_parts(folder / "vocab.json", folder / "merges.txt")
+
+
+def _prepared(tokenizer: Tokenizer) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.add_tokens([AddedToken(PLACEHOLDER, normalized=False)])
@@ -138,12 +134,23 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def _from_parts(vocab_file: Path, merges_file: Path) -> Tokenizer:
-    """CLIP's byte-level BPE, as transformers' CLIPTokenizer builds it from the same two files."""
     vocab = {str(token): int(number) for token, number in _read_json(vocab_file).items()}
     lines = merges_file.read_text(encoding="utf-8").splitlines()
     merges = [(left, right) for left, right in (line.split() for line in lines if line and not line.startswith("#version"))]
+    return _clip(vocab, merges)
+
+
+def _clip(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> Tokenizer:
+    """CLIP's byte-level BPE, as transformers' CLIPTokenizer builds it from the same two files."""
     tokenizer = Tokenizer(
-        BPE(vocab=vocab, merges=merges, continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False, unk_token=END)
+        BPE(
+            vocab=dict(vocab),
+            merges=list(merges),
+            continuing_subword_prefix="",
+            end_of_word_suffix="</w>",
+            fuse_unk=False,
+            unk_token=END,
+        )
     )
     tokenizer.normalizer = Normalizers([NFC(), Replace(Regex(r"\s+"), " "), Lowercase()])
     tokenizer.pre_tokenizer = PreTokenizers([Split(CLIP_WORDS, behavior="removed", invert=True), ByteLevel(add_prefix_space=False)])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lab.train_denoiser import build_scheduler, build_tokenizer
 from s2edit_core.backbone import Backbone, ModelCard
 from s2edit_core.schedule import schedule_of
 
+WITH_WEIGHTS = ("unet", "vae", "text_encoder")
 TOKENS = 32
 """How many tokens a prompt of the tiny model has, padding and all."""
 
@@ -81,3 +86,38 @@ def tiny_backbone(seed: int = 0, dtype: torch.dtype = torch.float64) -> Backbone
 def with_card(backbone: Backbone, **values: Any) -> Backbone:
     """The same model with another card."""
     return replace(backbone, card=replace(backbone.card, **values))
+
+
+def save_tiny(
+    folder: Path,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    variant: str | None = None,
+    pickled: bool = False,
+    scheduler: Mapping[str, Any] | None = None,
+) -> Path:
+    """The tiny model as a folder in diffusers' layout: its weights in `dtype`, as files of a `variant`, or as `.bin`.
+
+    `scheduler` are entries of its configuration in place of the usual ones.
+    """
+    parts = tiny_parts(seed)
+    for name in WITH_WEIGHTS:
+        torch.nn.Module.to(parts[name], dtype)
+        parts[name].save_pretrained(folder / name, **({"variant": variant} if variant else {}))
+        if pickled:
+            _pickle(folder / name, "pytorch_model" if name == "text_encoder" else "diffusion_pytorch_model")
+    parts["tokenizer"].save_pretrained(folder / "tokenizer")
+    (folder / "scheduler").mkdir()
+    config = {name: value for name, value in parts["scheduler"].config.items() if not name.startswith("_")}
+    text = json.dumps({"_class_name": "DDIMScheduler", **config, **(scheduler or {})})
+    (folder / "scheduler" / "scheduler_config.json").write_text(text)
+    return folder
+
+
+def _pickle(folder: Path, stem: str) -> None:
+    """Keep the weights as older releases of the libraries did."""
+    for file in folder.glob("*.safetensors"):
+        variant = file.name.removesuffix(".safetensors").partition(".")[2]
+        torch.save(load_file(file), folder / f"{stem}{f'.{variant}' if variant else ''}.bin")
+        file.unlink()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
 from celery import Celery, signals
 
+from s2edit_core.errors import S2EditError
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services
 from s2edit_jobs.celery_queue import TASK, celery_app
 from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.logs import configure_logs
-from s2edit_jobs.model_facts import tell
+from s2edit_jobs.model_facts import ModelFacts, tell_failure
 from s2edit_jobs.settings import Settings
+from worker.announcer import Announcer
 from worker.engine import Engine
 from worker.messenger import Messenger
 from worker.reaper import Reaper
@@ -43,7 +46,7 @@ class WorkerProcess:
         self._messenger: Messenger | None = None
         self._sweeper: Sweeper | None = None
         self._lane: Lane | None = None
-        self._told = False
+        self._announcer: Announcer | None = None
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK, shared=False)(self.run)  # another app of this process has its own
         signals.setup_logging.connect(self._set_up_logging, weak=False)  # else Celery writes by handlers of its own
@@ -57,7 +60,8 @@ class WorkerProcess:
         if self._lane is not None:
             self._lane.ring()
         try:
-            self._tell()
+            if self._announcer is not None and not self._announcer.has_reported:
+                self._announcer.report()
             run_job(job_id, self._services, self._engine, stop=self._stop)
         except Exception:  # Celery would quote the exception's words; a reaper rings for the job again
             log.exception("a ring could not be answered", action="ring_unanswered", job_id=job_id)
@@ -70,34 +74,39 @@ class WorkerProcess:
         configure_logs()
         try:
             self._services = self._build(self._settings)
-            self._engine = self._load_engine(self._settings)
+            self._engine, facts = self._load(self._services)
         except Exception as error:
             log.exception("the worker can't start", action="start_failed")
             raise SystemExit(f"the worker can't start: {error}") from error
-        self._tell()
+        self._announcer = Announcer(self._services, facts)
+        self._announcer.start()
         self._reaper = Reaper(self._services, interval_s=self._settings.reap_s)
         self._reaper.start()
         self._messenger = Messenger(self._services)
         self._messenger.start()
         self._sweeper = Sweeper(self._services)
         self._sweeper.start()
-        self._lane = Lane(self._services, self._engine.facts, self._stop)
+        self._lane = Lane(self._services, facts, self._stop)
         self._lane.start()
         log.info("the worker is ready", action="worker_ready")
 
-    def _tell(self) -> None:
-        """What the API must know of the model; with the next job if the object store is down now."""
-        if self._told or self._services is None or self._engine is None:
-            return
+    def _load(self, services: Services) -> tuple[Engine, ModelFacts]:
+        """The engine. A failure is reported to the API too, which then takes no edits that nobody would do."""
         try:
-            tell(self._services.artifacts, self._settings.model, self._engine.facts)
-            self._told = True
-        except ServiceUnavailable as error:
-            log.warning("the model could not be told", action="tell_failed", error=str(error))
+            engine = self._load_engine(self._settings)
+            return engine, engine.facts
+        except Exception as error:
+            name = type(error).__name__  # words that are not our own may hold paths and hosts
+            message = str(error) if isinstance(error, S2EditError) else f"loading the model ended in {name}: see the worker's log"
+            with suppress(ServiceUnavailable):
+                tell_failure(services.artifacts, self._settings.model, message)
+            raise
 
     def stop(self, **_: Any) -> None:
         """SIGTERM: the job under way goes back to the queue at its next step, and Celery ends after that."""
         self._stop.set()
+        if self._announcer is not None:
+            self._announcer.stop()
         if self._reaper is not None:
             self._reaper.stop()
         if self._messenger is not None:

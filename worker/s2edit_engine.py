@@ -83,6 +83,7 @@ class S2EditEngine:
         layers = tuple((int(layer.to_k.weight.shape[0]), int(layer.to_k.weight.shape[1])) for layer in backbone.layers)
         return ModelFacts(
             fingerprint=backbone.fingerprint,
+            legacy_fingerprint=backbone.fingerprints.legacy,
             width=width,
             layers=layers,
             subjects=tuple(backbone.card.subjects),
@@ -121,11 +122,11 @@ class S2EditEngine:
     ) -> Steps[dict[str, Any]]:
         self.pipeline.before_evaluation = check
         began, evaluations = time.perf_counter(), self.pipeline.evaluations
-        reference, fingerprint = self._reference(request), self.pipeline.backbone.fingerprint
+        reference, backbone = self._reference(request), self.pipeline.backbone
         concept_id = self._learned_id(request, inputs, reference)
         photo = decode_photo(inputs.image)
         mask = decode_mask(inputs.mask, photo.size)
-        state = LearningState.from_bytes(checkpoint, fingerprint=fingerprint) if checkpoint is not None else None
+        state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprints) if checkpoint is not None else None
         learning = self.pipeline.learning_together(
             [Reference(photo, mask, reference.prompt, reference.subject, reference.placeholder)],
             request.resolve().learning,
@@ -144,7 +145,7 @@ class S2EditEngine:
             "seconds": {"learning": round(time.perf_counter() - began, 3)},
             "unet_evaluations": self.pipeline.evaluations - evaluations,
             "inputs": {name: digest(getattr(inputs, name)) for name in ("image", "mask")},
-            "model": {"name": self.model, "fingerprint": fingerprint},
+            "model": {"name": self.model, "fingerprint": backbone.fingerprint},
             "versions": report.versions(),
         }
 
@@ -247,7 +248,7 @@ class S2EditEngine:
             source_prompt=prompts.source,
             subject=prompts.subject,
             crop=canvas.box,
-            guidance_scale=self.pipeline.guidance(None),
+            guidance_scale=self.pipeline.guidance(None, request.preset),
             attribute_words=self.pipeline.backbone.card.attribute_words,
         )
         attributes = tuple(Attribute(concept, edit_mask) for concept in worn)
@@ -258,7 +259,7 @@ class S2EditEngine:
         """Raises `ArtifactMismatch` for what another model made."""
         backbone = self.pipeline.backbone
         return tuple(
-            Concept.from_bytes(data, fingerprint=backbone.fingerprint, device=backbone.device) for data in inputs.attributes
+            Concept.from_bytes(data, fingerprint=backbone.fingerprints, device=backbone.device) for data in inputs.attributes
         )
 
     def _captioned(self, request: EditRequest, worn: tuple[Concept, ...], caption: str) -> ResolvedPrompts:
@@ -290,8 +291,8 @@ class S2EditEngine:
         backbone, prompts = self.pipeline.backbone, run.prompts
         if saved is not None:
             run.seconds["learning"] = 0.0
-            return Concept.from_bytes(saved, fingerprint=backbone.fingerprint, device=backbone.device), 0
-        state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprint) if checkpoint is not None else None
+            return Concept.from_bytes(saved, fingerprint=backbone.fingerprints, device=backbone.device), 0
+        state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprints) if checkpoint is not None else None
         learning = self.pipeline.learning(
             run.identity_canvas,
             prompts.source,
@@ -309,14 +310,14 @@ class S2EditEngine:
         backbone = self.pipeline.backbone
         if saved is not None:
             run.seconds["inverting"] = 0.0
-            return Inversion.from_bytes(saved, fingerprint=backbone.fingerprint, device=backbone.device)
+            return Inversion.from_bytes(saved, fingerprint=backbone.fingerprints, device=backbone.device)
         inverting = self.pipeline.inverting(
             run.canvas,
             run.prompts.source,
             concept,
             run.preset.inversion,
             steps=run.preset.steps,
-            guidance_scale=run.preset.guidance(self.pipeline.guidance(None)),
+            guidance_scale=self.pipeline.guidance(run.preset.guidance_scale, run.preset.name),
             masked=run.preset.learning.masked,
         )
         inverted = yield from self._timed(run, "inverting", inverting)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from s2edit_core.errors import ModelUnusable
 from s2edit_core.plan import EditPlan
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.settings import Settings
@@ -22,6 +24,9 @@ class QuotingEngine(FakeEngine):
 def load_engine(_: Settings) -> Engine:
     if os.environ.get("FAKE_ENGINE_QUOTES"):
         return QuotingEngine()
+    broken = os.environ.get("FAKE_ENGINE_BROKEN_WHILE")
+    if broken is not None and Path(broken).exists():
+        raise ModelUnusable("the model 'no-model' can't be loaded: no weights")
     if os.environ.get("FAKE_ENGINE_BROKEN"):
         raise RuntimeError("no such model")
     return FakeEngine(steps=int(os.environ["FAKE_ENGINE_STEPS"]), step_s=0.02)

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from PIL import Image, ImageDraw
 
-from cli.client import EditClient, View
+from cli.client import EditClient, ServiceError, View
 from cli.service import answers, free_port
 from s2edit_jobs.embedded_redis import end_with_parent
 from tests.doubles import FakeEngine
@@ -59,17 +59,17 @@ def ready(url: str) -> bool:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     started: list[Up] = []
 
-    def run() -> Up:
+    def run(**environment: str) -> Up:
         port = free_port()
         argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(tmp_path / "data")]
         output = tmp_path / f"up-{port}.txt"
         with output.open("wb") as file:
             process = subprocess.Popen(
                 [*argv, "--worker-app", "tests.integration.fake_worker"],
-                env={**os.environ, **QUICK},
+                env={**os.environ, **QUICK, **environment},
                 stdout=file,
                 stderr=file,
                 preexec_fn=end_with_parent(signal.SIGTERM),  # a test run that is killed leaves nothing either
@@ -178,6 +178,36 @@ def test_a_killed_service_leaves_no_orphans_and_finishes_its_edits_when_started_
     with EditClient(second.url) as client:
         *_, view = client.follow(location.replace(first.url, second.url))
     assert view["state"] == "succeeded", view
+
+
+def test_a_worker_that_cannot_load_the_model_is_told_everywhere_and_again_when_it_can(
+    start: Callable[..., Up], pictures: dict[str, Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    up = start(FAKE_ENGINE_BROKEN_WHILE=str(broken))
+    until(lambda: '"worker_ready"' in (tmp_path / "data" / "logs" / "worker.log").read_text(), START_S)
+    broken.touch()
+    up.child("celery").kill()
+
+    def readyz() -> httpx.Response:
+        return httpx.get(f"{up.url}/readyz")
+
+    until(lambda: readyz().status_code == 503, START_S)
+    assert readyz().json()["errors"] == [{"code": "model_unusable", "detail": "the model 'no-model' can't be loaded: no weights"}]
+    until(lambda: "the worker can't start: the model 'no-model' can't be loaded: no weights" in up.said(), START_S)
+    with EditClient(up.url) as client, pytest.raises(ServiceError, match="No worker can load the service's model"):
+        client.post({"prompt": "a woman smiling"}, pictures)
+    argv = [sys.executable, "-m", "cli", "doctor"]
+    environment = {**os.environ, **QUICK, "S2EDIT_DATA_DIR": str(tmp_path / "data")}
+    doctor = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=START_S, check=False)
+    assert doctor.returncode == 1
+    assert "can't be loaded: no weights" in doctor.stdout
+
+    broken.unlink()
+    until(lambda: readyz().status_code == 200, START_S)
+    with EditClient(up.url) as client:
+        *_, edit = client.follow(client.post({"prompt": "a woman smiling"}, pictures))
+    assert edit["state"] == "succeeded", edit
 
 
 def test_two_services_do_not_share_a_data_folder(start: Callable[[], Up], tmp_path: Path) -> None:

@@ -396,7 +396,7 @@ export interface paths {
         };
         /**
          * Can edits be taken?
-         * @description 503 names the parts that do not answer.
+         * @description 503 names the parts that do not answer, or says why no worker can load the model.
          */
         get: operations["getReadiness"];
         put?: never;

@@ -1,27 +1,30 @@
 from __future__ import annotations
 
-import json
+import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from cli.doctor import MODEL_PARTS, WITH_WEIGHTS, Finding, examine, examine_model
+from cli.doctor import Finding, examine, examine_model
 from cli.service import free_port
+from s2edit_jobs.bootstrap import build_artifacts
+from s2edit_jobs.model_facts import tell_failure
 from s2edit_jobs.settings import Settings
+from tests.tiny import save_tiny
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("models") / "whole")
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A folder in diffusers' layout, as far as the doctor looks: it doesn't load the weights."""
-    folder = tmp_path / "model"
-    for part in MODEL_PARTS:
-        (folder / part).mkdir(parents=True)
-        (folder / part / "config.json").write_text("{}")
-    for part in WITH_WEIGHTS:
-        (folder / part / "model.safetensors").write_bytes(b"0" * 1000)
-    (folder / "model_index.json").write_text(json.dumps({part: ["diffusers", "Part"] for part in MODEL_PARTS}))
-    return folder
+def model(whole: Path, tmp_path: Path) -> Path:
+    """A folder in diffusers' layout that can be loaded, to be damaged."""
+    return Path(shutil.copytree(whole, tmp_path / "model"))
 
 
 def found(settings: Settings) -> dict[str, Finding]:
@@ -71,20 +74,19 @@ def test_a_device_that_is_not_there_is_broken(tmp_path: Path, model: Path, monke
     assert findings["torch"].verdict == "broken"
 
 
-@pytest.mark.parametrize("part", MODEL_PARTS)
-def test_a_model_without_a_part_is_broken_and_the_part_is_named(model: Path, part: str) -> None:
-    (model / part / "config.json").unlink()
+@pytest.mark.parametrize("path", ["vae/config.json", "scheduler/scheduler_config.json", "text_encoder/model.safetensors"])
+def test_a_model_that_lacks_something_is_broken_and_what_is_named(model: Path, path: str) -> None:
+    part, name = path.split("/")
+    (model / path).unlink()
     finding = examine_model(Settings(model=str(model)))
     assert finding.verdict == "broken"
-    assert part in finding.text
+    assert f"no {'weights' if name.endswith('safetensors') else name} in {part}/" in finding.text
 
 
-@pytest.mark.parametrize("part", WITH_WEIGHTS)
-def test_a_model_without_weights_is_broken(model: Path, part: str) -> None:
-    (model / part / "model.safetensors").unlink()
+def test_words_that_cannot_be_read_are_broken(model: Path) -> None:
+    (model / "tokenizer" / "tokenizer.json").write_text("{}")
     finding = examine_model(Settings(model=str(model)))
-    assert finding.verdict == "broken"
-    assert f"no weights in {part}/" in finding.text
+    assert (finding.verdict, "words of the model" in finding.text) == ("broken", True)
 
 
 def test_a_folder_that_is_no_model_is_broken(tmp_path: Path) -> None:
@@ -93,4 +95,19 @@ def test_a_folder_that_is_no_model_is_broken(tmp_path: Path) -> None:
 
 
 def test_a_hub_id_is_left_to_the_worker() -> None:
-    assert examine_model(Settings(model="CompVis/stable-diffusion-v1-4")).verdict == "note"
+    finding = examine_model(Settings(model="CompVis/stable-diffusion-v1-4"))
+    assert (finding.verdict, "to pin one" in finding.text) == ("note", True)
+    finding = examine_model(Settings(model="CompVis/stable-diffusion-v1-4@fp16"))
+    assert (finding.verdict, "revision fp16" in finding.text) == ("note", True)
+
+
+def test_what_the_last_worker_could_not_load_is_broken_until_it_changes(model: Path, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", model=str(model))
+    assert examine_model(settings).verdict == "ok"
+    tell_failure(build_artifacts(settings), settings.model, "the UNet has another shape")
+    finding = examine_model(settings)
+    assert (finding.verdict, "the UNet has another shape" in finding.text) == ("broken", True)
+    later = time.time() + 5
+    os.utime(model / "unet" / "config.json", (later, later))
+    finding = examine_model(settings)
+    assert (finding.verdict, "changed since" in finding.text) == ("note", True)

@@ -227,7 +227,12 @@ def test_a_concept_without_its_prompt_is_not_inverted_without_one(backbone: Back
 
 
 @pytest.mark.parametrize(
-    "card", ["{", "[]", "{}", '{"subjects": 3, "attribute_words": [], "guidance_scale": 1}', '{"subjects": []}']
+    "card",
+    [
+        *("{", "[]", '{"subjects": 3}', '{"subjects": []}', '{"subjects": [""]}', '{"attribute_words": "red"}'),
+        *('{"guidance_scale": "much"}', '{"guidance_scale": 0}', '{"guidance_by_preset": 4}'),
+        *('{"guidance_by_preset": {"balanced": null}}', '{"guidance_by_preset": {"best": 4}}'),
+    ],
 )
 def test_a_models_card_that_cannot_be_read_is_told_what_it_must_hold(card: str, tmp_path: Path) -> None:
     (tmp_path / "s2edit.json").write_text(card)

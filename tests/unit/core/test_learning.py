@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from s2edit_core import learning
 from s2edit_core.backbone import Backbone
 from s2edit_core.concept import Concept, Full, LowRank
 from s2edit_core.conditioning import prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.errors import PromptInvalid
-from s2edit_core.learning import attribute_states, learn_concept, step_generator
+from s2edit_core.learning import Lesson, attribute_states, learn_concept, step_generator
 from s2edit_core.losses import semantic_loss
 from s2edit_core.rows import Answers, Row, Rows, drive
+from s2edit_core.schedule import schedule_of
 from s2edit_core.spec import PLACEHOLDER, LearningMode, LearningOptions, Progress
 from tests.tiny import TOKENS, with_card
 
@@ -97,6 +100,38 @@ def test_learning_lowers_the_loss_it_minimises(backbone: Backbone, monkeypatch: 
     assert min(seen) < seen[0]
     if mode != "token":
         assert after < fixed_loss(backbone, replace(learned, keys=(), values=()), torch.Generator().manual_seed(9), 4)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("part", [False, True], ids=["everywhere", "in a part"])
+def test_a_model_learns_what_it_predicts(backbone: Backbone, prediction: Any, part: bool) -> None:
+    """Loss and gradient are those of the model's own output and target, through diffusers' UNet and autograd alone."""
+    scheduler = DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, prediction_type=prediction
+    )
+    scheduler.alphas_cumprod = scheduler.alphas_cumprod.double()
+    own = replace(backbone, schedule=schedule_of(scheduler))
+    lesson = Lesson(photo_latent(), face_mask(), PROMPT, "woman")
+    learner = learning._fresh(own, lesson, LearningOptions(mode="token", masked=False), 0)
+    counts = adaptive_avg_pool2d(face_mask()[None], 8)[0].double() if part else torch.ones(8, 8, dtype=torch.float64)
+    learner.where = counts if part else None
+    now = learner.now(with_deltas=False)
+    rows = learning._rows(learner, now, torch.Generator().manual_seed(4), 6)
+    answers = own.evaluate(rows)
+    summed = [torch.stack(grads).sum(0) for grads in zip(*(answer.gradients() for answer in answers), strict=True)]
+    (carried,) = torch.autograd.grad(now.prompt.tensors(), [learner.token], summed)
+
+    draw, z = torch.Generator().manual_seed(4), photo_latent()[None]
+    t = ((torch.arange(6) + torch.rand(6, generator=draw)) * (1000 / 6)).long()
+    eps = torch.randn((6, *z.shape[1:]), generator=draw).double()
+    target = eps if prediction == "epsilon" else scheduler.get_velocity(z.expand_as(eps), eps, t)
+    states = text_states(own, tokenize(own, PROMPT, (PLACEHOLDER,)), {PLACEHOLDER: learner.token})
+    output = own.unet(scheduler.add_noise(z.expand_as(eps), eps, t), t, states.expand(6, -1, -1)).sample
+    squares = (output - target).square().mean(dim=(0, 1))
+    loss = (squares * counts).sum() / counts.sum()
+    (expected,) = torch.autograd.grad(loss, [learner.token])
+    assert sum(answer.loss or 0.0 for answer in answers) == pytest.approx(float(loss.detach()), rel=1e-10)
+    torch.testing.assert_close(carried, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("mode", MODES)

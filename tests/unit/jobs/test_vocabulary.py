@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from s2edit_core.errors import ModelUnusable, PromptInvalid
+from s2edit_core.model_card import ModelCard
 from s2edit_core.spec import EditRequest
-from s2edit_jobs.vocabulary import CLIP_MAX_TOKENS, Vocabulary, load_vocabulary
+from s2edit_jobs.vocabulary import MAX_TOKENS as CLIP_MAX_TOKENS
+from s2edit_jobs.vocabulary import Vocabulary, load_vocabulary
 from tests.unit.api.model_folder import MAX_TOKENS, write_model_folder
 
 TEXTS = [
@@ -54,7 +56,6 @@ def test_the_placeholder_is_one_token(vocabulary: Vocabulary) -> None:
 def test_the_card_says_who_the_subjects_are(vocabulary: Vocabulary) -> None:
     assert vocabulary.subjects == ("woman", "man")
     assert vocabulary.attribute_words == ("smiling", "glasses")
-    assert vocabulary.guidance_scale == 3.0
 
 
 def test_a_prompt_that_just_fits_is_taken_and_one_token_more_is_not(vocabulary: Vocabulary) -> None:
@@ -81,6 +82,15 @@ def test_a_prompt_without_a_subject_is_refused(vocabulary: Vocabulary) -> None:
 def test_a_relative_folder_is_found_from_the_project_root(tmp_path: Path) -> None:
     write_model_folder(tmp_path / "models" / "tiny")
     assert load_vocabulary("models/tiny", root=tmp_path) is not None
+
+
+def test_a_model_in_one_file_has_the_words_of_clip(tmp_path: Path) -> None:
+    (tmp_path / "model.ckpt").touch()
+    (tmp_path / "model.s2edit.json").write_text(json.dumps({"subjects": ["cat"], "prediction_type": "epsilon"}))
+    words = load(tmp_path / "model.ckpt")
+    assert words.tokenizer.encode("a photo of a cat").ids == [49406, 320, 1125, 539, 320, 2368, 49407]
+    assert (words.max_tokens, words.subjects, words.attribute_words) == (77, ("cat",), ModelCard().attribute_words)
+    assert words.count("a photo of a [I] cat") == 8
 
 
 def test_a_hub_id_has_nothing_to_check_here() -> None:

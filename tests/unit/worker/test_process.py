@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactsUnavailable, ModelUnknown
 from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
-from s2edit_jobs.model_facts import facts_of
+from s2edit_jobs.model_facts import facts_of, failure_of
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
+from tests.waiting import until
 from worker import process as module
+from worker.announcer import Announcer
 from worker.process import WorkerProcess
 
 SETTINGS = Settings(data_dir=Path("/nowhere"), redis_url="redis://127.0.0.1:1/0", model="some/model")
@@ -54,3 +57,51 @@ def test_an_object_store_that_was_down_is_told_with_the_next_job(
     process.run("e_1")
     process.stop()
     assert facts_of(artifacts, "some/model") == FakeEngine.facts
+
+
+class Unloadable:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __call__(self, _: Settings) -> FakeEngine:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ModelUnusable("the model 'm' can't be loaded: no weights in unet/"), "no weights in unet/"),
+        (RuntimeError("CUDA error at /srv/secret"), "loading the model ended in RuntimeError: see the worker's log"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_told_and_ends_the_worker(
+    artifacts: MemoryArtifactStore, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    monkeypatch.setattr(module, "configure_logs", lambda: None)
+    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), SETTINGS)
+    with pytest.raises(SystemExit, match="the worker can't start"):
+        WorkerProcess(SETTINGS, Unloadable(error), lambda _: services).start()
+    failure = failure_of(artifacts, "some/model")
+    assert failure is not None
+    assert words in failure.message
+    assert "secret" not in failure.message
+    process = WorkerProcess(SETTINGS, lambda _: FakeEngine(), lambda _: services)
+    process.start()
+    process.stop()
+    assert failure_of(artifacts, "some/model") is None
+
+
+def test_a_worker_goes_on_telling_that_it_has_the_model(artifacts: MemoryArtifactStore) -> None:
+    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), SETTINGS)
+    announcer = Announcer(services, FakeEngine.facts, interval_s=0.01)
+    announcer.start()
+    artifacts.delete_prefix("models/")
+    until(lambda: facts_of_or_none(artifacts) == FakeEngine.facts)
+    announcer.stop()
+
+
+def facts_of_or_none(artifacts: MemoryArtifactStore) -> Any:
+    try:
+        return facts_of(artifacts, "some/model")
+    except ModelUnknown:
+        return None

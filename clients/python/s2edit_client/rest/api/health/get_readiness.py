@@ -50,7 +50,7 @@ def sync_detailed(
 ) -> Response[Health | Problem]:
     """Can edits be taken?
 
-     503 names the parts that do not answer.
+     503 names the parts that do not answer, or says why no worker can load the model.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -75,7 +75,7 @@ def sync(
 ) -> Health | Problem | None:
     """Can edits be taken?
 
-     503 names the parts that do not answer.
+     503 names the parts that do not answer, or says why no worker can load the model.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -96,7 +96,7 @@ async def asyncio_detailed(
 ) -> Response[Health | Problem]:
     """Can edits be taken?
 
-     503 names the parts that do not answer.
+     503 names the parts that do not answer, or says why no worker can load the model.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -119,7 +119,7 @@ async def asyncio(
 ) -> Health | Problem | None:
     """Can edits be taken?
 
-     503 names the parts that do not answer.
+     503 names the parts that do not answer, or says why no worker can load the model.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
