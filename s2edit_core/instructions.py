@@ -58,7 +58,8 @@ COMPOUNDS = re.compile(
 """What begins with a verb and is a noun."""
 REQUESTS = re.compile(
     r"(?:please|pls|plz|kindly|help me|let'?s|let us|(?:can|could|would|will) (?:you(?! rather)|we|u)"
-    r"|can i (?:have|get|see)|would it be possible to|how about|what about|i(?:'d| would) (?:like|love)|(?:i|we) (?:want|need|wish for)|give me|show me|try to|go ahead and"
+    r"|can i (?:have|get|see)|would it be possible to|how about|what about"
+    r"|i(?:'d| would) (?:like|love)|(?:i|we) (?:want|need|wish for)|give me|show me|try to|go ahead and"
     r"|your task is to|you should|you must|make sure (?:that )?)\b[,:]?\s*"
 )
 """Beginnings that ask somebody: what follows is an instruction whatever its first word."""
