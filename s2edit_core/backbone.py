@@ -39,6 +39,8 @@ class ModelCard:
     guidance_scale: float = 7.5
     segmenter: str = ""
     """Who finds the person where no mask is given, as `open_segmenter` names it; optional."""
+    folder: Path | None = None
+    """Where the card lies."""
 
     @classmethod
     def read(cls, folder: Path) -> ModelCard:
@@ -53,6 +55,7 @@ class ModelCard:
                 attribute_words=tuple(values["attribute_words"]),
                 guidance_scale=float(values["guidance_scale"]),
                 segmenter=str(values.get("segmenter", "")),
+                folder=folder,
             )
         except (OSError, ValueError, LookupError, TypeError) as error:
             wanted = "an object of subjects, attribute_words (lists of words) and guidance_scale (a number)"
