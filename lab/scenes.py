@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from lab.dataset import PORTRAITS
-from lab.portraits import PARTS, SUPERSAMPLING, Colour, draw, sample_person
+from lab.portraits import PARTS, SUPERSAMPLING, Colour, Person, draw, sample_person
 
 Pixels = NDArray[np.floating[Any]]
 APART = [PARTS.index(name) for name in ("background", "clothes", "neck")]
@@ -32,28 +32,26 @@ def scene(seed: int, side: int = 128) -> tuple[Image.Image, Image.Image]:
     picture: Pixels | None = None
     mask: Pixels = np.zeros((side, side), dtype=np.float32)
     for _ in range(people):
-        cutout, own = _person(rng)
+        layers = cutout(sample_person(rng.randrange(PORTRAITS)))
         if picture is None:
-            picture = _backdrop(rng, noise, side, own)
-        shown, head = _placed(rng, cutout, side, alone=people == 1)
+            picture = backdrop(rng, noise, side, layers[0].convert("RGB"))
+        shown, head = _placed(rng, layers, side, alone=people == 1)
         opaque = shown[..., 3:] / 255
         picture = picture * (1 - opaque) + shown[..., :3] * opaque
         mask = mask * (1 - opaque[..., 0]) + head / 255
     if picture is None:
-        picture = _backdrop(rng, noise, side, None)
+        picture = backdrop(rng, noise, side)
     if rng.random() < 0.1:
         picture, mask = _behind_something(rng, picture, mask)
     marked = Image.fromarray(np.rint(mask.clip(0, 1) * 255).astype(np.uint8))
     return _photographed(rng, noise, picture), marked
 
 
-def _person(rng: random.Random) -> tuple[tuple[Image.Image, Image.Image], Image.Image]:
-    """Somebody without background (RGBA), with the mask of the head (L); and the drawing with its background."""
-    drawn, labels = draw(sample_person(rng.randrange(PORTRAITS)), SUPERSAMPLING)
-    cutout = drawn.copy()
-    cutout.putalpha(Image.fromarray((labels != PARTS.index("background")).astype(np.uint8) * 255))
-    head = Image.fromarray((~np.isin(labels, APART)).astype(np.uint8) * 255)
-    return (cutout, head), drawn
+def cutout(person: Person) -> tuple[Image.Image, Image.Image]:
+    """Somebody without background (RGBA; the colours behind are still there), and the mask of the head (L), as large as drawn."""
+    drawn, labels = draw(person, SUPERSAMPLING)
+    drawn.putalpha(Image.fromarray((labels != PARTS.index("background")).astype(np.uint8) * 255))
+    return drawn, Image.fromarray((~np.isin(labels, APART)).astype(np.uint8) * 255)
 
 
 def _placed(
@@ -77,11 +75,11 @@ def _placed(
     return out[0].astype(np.float32), out[1]
 
 
-def _backdrop(rng: random.Random, noise: np.random.Generator, side: int, own: Image.Image | None) -> Pixels:
-    """What stands behind: the drawing's own backdrop, or another."""
+def backdrop(rng: random.Random, noise: np.random.Generator, side: int, portrait: Image.Image | None = None) -> Pixels:
+    """What stands behind, `(side, side, 3)` about 0..255: what the left edge of a `portrait` shows, or another."""
     kind = rng.choices(("own", "gradient", "clouds", "shapes"), (0.35, 0.2, 0.2, 0.25))[0]
-    if kind == "own" and own is not None:
-        column = own.crop((0, 0, 1, own.height)).resize((1, side), Image.Resampling.BOX)
+    if kind == "own" and portrait is not None:
+        column = portrait.crop((0, 0, 1, portrait.height)).resize((1, side), Image.Resampling.BOX)
         return np.repeat(np.asarray(column, dtype=np.float32), side, axis=1)
     a, b = (np.array(_colour(rng), dtype=np.float32) for _ in range(2))
     angle = rng.uniform(0, 2 * math.pi)

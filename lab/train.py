@@ -73,6 +73,7 @@ def export(parts: dict[str, Any], folder: Path) -> None:
         "subjects": ["woman", "man", "person"],
         "attribute_words": list(WORD_BANK),
         "guidance_scale": GUIDANCE,
+        "segmenter": "card",  # of lab/train_segmenter.py
     }
     (folder / "s2edit.json").write_text(json.dumps(card, indent=2) + "\n")
 

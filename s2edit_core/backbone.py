@@ -38,7 +38,7 @@ class ModelCard:
     )
     guidance_scale: float = 7.5
     segmenter: str = ""
-    """Who finds the person where no mask is given, as `open_segmenter` names it; optional."""
+    """Who finds the person where no mask is given: "model", "card" or "mediapipe" (see `segmenters.py`); optional."""
     folder: Path | None = None
     """Where the card lies."""
 

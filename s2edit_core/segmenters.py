@@ -26,6 +26,9 @@ from s2edit_core.people import Look, choose_person, find_person
 if TYPE_CHECKING:
     from s2edit_core.pipeline import S2EditPipeline
 
+CARD_CHOICES = ("model", "card", "mediapipe")
+"""What a model's card may name."""
+
 
 @dataclass(frozen=True, eq=False)
 class FoundMask:
@@ -106,7 +109,7 @@ def open_segmenter(name: str | None, pipeline: S2EditPipeline) -> Segmenter:
     Without one: what the model's card names; else MediaPipe's where its file and LiteRT are there; else the model's own eye. Raises
     `ModelUnusable` with the way to mend it.
     """
-    chosen = name or pipeline.backbone.card.segmenter or ("mediapipe" if _has_mediapipe() else "model")
+    chosen = name or _of_card(pipeline) or ("mediapipe" if _has_mediapipe() else "model")
     if chosen == "model":
         return ModelEye(pipeline)
     if chosen == "card":
@@ -123,6 +126,14 @@ def open_segmenter(name: str | None, pipeline: S2EditPipeline) -> Segmenter:
     raise ModelUnusable(
         f"there is no segmenter {chosen!r}: say model, card, mediapipe, the path of a *.tflite file, or transformers:FOLDER"
     )
+
+
+def _of_card(pipeline: S2EditPipeline) -> str:
+    """What the card names. A card comes with weights from anywhere, so it can't name files, or models that bring code."""
+    named = pipeline.backbone.card.segmenter
+    if named not in ("", *CARD_CHOICES):
+        raise ModelUnusable(f"the model's card names the segmenter {named!r}: it may say {', '.join(CARD_CHOICES)}")
+    return named
 
 
 def _has_mediapipe() -> bool:
