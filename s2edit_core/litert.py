@@ -30,6 +30,8 @@ from s2edit_core.segmenters import FoundMask, check_photo
 PACKAGE = "@mediapipe/selfie_segmentation@0.1.1675465747"
 MEMBER = "package/selfie_segmentation.tflite"
 SHA256 = "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27"
+PATIENCE = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000", "--fetch-timeout=60000")
+"""Set-up goes on without the file, so npm must not try for minutes."""
 FETCH = "python -m s2edit_core fetch-segmenter"
 
 
@@ -93,9 +95,8 @@ def fetch_mediapipe(path: Path | None = None) -> Path:
     if path.is_file() and _digest(path.read_bytes()) == SHA256:
         return path
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(  # noqa: S603 - a fixed command
-            [*_npm(), "pack", PACKAGE, "--silent"], cwd=folder, capture_output=True, text=True, check=False
-        )
+        command = [*_npm(), "pack", PACKAGE, "--loglevel=error", *PATIENCE]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
         packed = sorted(Path(folder).glob("*.tgz"))
         if done.returncode or not packed:
             raise ModelUnusable(f"npm did not get {PACKAGE}: {(done.stderr or done.stdout).strip()[-500:] or 'it says nothing'}")
