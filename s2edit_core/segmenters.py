@@ -95,8 +95,7 @@ class CardNetwork:
         from s2edit_core.person_network import load_network, look
 
         network, config = load_network(folder)
-        side = int(config.get("side", 128))
-        self._look: Look = lambda picture: look(network, picture, side)
+        self._look: Look = lambda picture: look(network, picture, config["sides"])
 
     def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:  # noqa: ARG002 - reads no text
         check_photo(photo)

@@ -42,7 +42,7 @@ def test_another_photo_than_rgb_is_refused(backbone: Backbone) -> None:
 
 
 def test_the_card_names_the_segmenter_and_the_caller_another(backbone: Backbone, tmp_path: Path) -> None:
-    save_network(bright_is_a_person(), tmp_path / "segmenter", {"side": 64})
+    save_network(bright_is_a_person(), tmp_path / "segmenter", {"sides": [48, 64]})
     pipe = S2EditPipeline(with_card(backbone, segmenter="card", folder=tmp_path))
     assert open_segmenter(None, pipe).name == "card"
     assert open_segmenter("model", pipe).name == "model"
@@ -84,14 +84,14 @@ def bright_is_a_person() -> PersonNetwork:
 
 @pytest.mark.parametrize("size", [(300, 200), (64, 64), (50, 131), (3000, 2000)])
 def test_the_cards_network_is_run_on_photos_of_any_size(backbone: Backbone, tmp_path: Path, size: tuple[int, int]) -> None:
-    save_network(bright_is_a_person(), tmp_path / "segmenter", {"side": 64})
+    save_network(bright_is_a_person(), tmp_path / "segmenter", {"sides": [48, 64]})
     photo = Image.new("RGB", size, (40, 40, 40))
     box = (size[0] // 2, size[1] // 4, size[0] // 2 + size[0] // 5, size[1] // 4 + size[1] // 2)
     photo.paste((250, 250, 250), box)
     found = open_segmenter("card", S2EditPipeline(with_card(backbone, folder=tmp_path))).find(photo, prompt=PROMPT)
     slack = max(1, max(size) / 64)
     assert all(abs(a - b) <= slack for a, b in zip(found.mask.getbbox() or (), box, strict=True))
-    assert found.confidence > 0.9
+    assert found.confidence > 0.85
     assert found.facts() == {"segmenter": "card", "confidence": round(found.confidence, 3), "people": 1}
 
 
