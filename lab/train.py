@@ -75,6 +75,7 @@ def export(parts: dict[str, Any], folder: Path) -> None:
         "attribute_words": list(WORD_BANK),
         "guidance_scale": GUIDANCE,
         "guidance_by_preset": {preset: GUIDANCE * gain for preset, gain in GAINS.items()},
+        "segmenter": "card",  # of lab/train_segmenter.py
     }
     (folder / "s2edit.json").write_text(json.dumps(card, indent=2) + "\n")
 

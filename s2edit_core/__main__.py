@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from s2edit_core.commands import CHECKPOINT_STEPS, compose, edit, invert, learn
+from s2edit_core.commands import CHECKPOINT_STEPS, compose, edit, fetch_segmenter, invert, learn
 from s2edit_core.errors import NumbersNotFinite, S2EditError
 from s2edit_core.spec import ATTRIBUTE, LearningMode, PresetName
 
@@ -41,11 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m s2edit_core", description=(__doc__ or "").partition("\n\n")[0])
-    commands = parser.add_subparsers(required=True, metavar="edit | compose | learn | invert")
+    commands = parser.add_subparsers(required=True, metavar="edit | compose | learn | invert | fetch-segmenter")
     _edit_options(_command(commands, edit))
     _compose_options(_command(commands, compose))
     _learn_options(_command(commands, learn))
     _invert_options(_command(commands, invert))
+    summary = (fetch_segmenter.__doc__ or "").strip()
+    commands.add_parser("fetch-segmenter", help=summary, description=summary).set_defaults(run=fetch_segmenter)
     return parser
 
 
@@ -53,16 +55,30 @@ def _command(commands: Any, run: Callable[[argparse.Namespace], None]) -> argpar
     """With what all commands take."""
     summary = (run.__doc__ or "").partition("\n")[0]
     parser: argparse.ArgumentParser = commands.add_parser(run.__name__, help=summary, description=summary)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, found=None)
     parser.add_argument("photo", help="PNG, JPEG, WebP or AVIF; HEIC with s2edit[heic]")
     parser.add_argument("--mask", metavar="PNG", help="white where the person (or the attribute) is; default: it is looked for")
     parser.add_argument("--keep-mask", metavar="PNG", help="write the mask that was found there")
+    parser.add_argument(
+        "--segmenter",
+        metavar="NAME",
+        help="who looks for it: model, card, mediapipe, a *.tflite file or transformers:FOLDER; default: the model card's",
+    )
+    parser.add_argument("--at", type=_point, metavar="X,Y", help="a pixel of the person to look for; default: the largest")
     parser.add_argument("-o", "--output", required=True, help="the file to write")
     parser.add_argument("--preset", choices=get_args(PresetName), default="balanced", help="default: balanced")
     parser.add_argument("--model", default=str(MODEL), help="folder in diffusers' layout or hub id; default: the shipped one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
+
+
+def _point(text: str) -> tuple[int, int]:
+    x, _, y = text.partition(",")
+    try:
+        return int(x), int(y)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no point: say X,Y in pixels of the photo, such as 320,200") from None
 
 
 def _sampling_options(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 from s2edit_core.errors import MaskInvalid, ModelUnusable, OptionInvalid
 
 
-def _loaded(model: str, processor: str, network: str, device: str) -> tuple[Any, Any]:
+def loaded(model: str, processor: str, network: str, device: str) -> tuple[Any, Any]:
     """Processor and network, by the names of their classes. Raises `ModelUnusable` if transformers or the weights are missing."""
     try:
         import transformers
@@ -46,7 +47,7 @@ class FaceParser:
     """SegFormer: every pixel gets one of the model's labels."""
 
     def __init__(self, model: str = "jonathandinu/face-parsing", *, device: str = "cpu") -> None:
-        self.processor, self.network = _loaded(model, "SegformerImageProcessorPil", "SegformerForSemanticSegmentation", device)
+        self.processor, self.network = loaded(model, "SegformerImageProcessorPil", "SegformerForSemanticSegmentation", device)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -70,27 +71,37 @@ class TextSegmenter:
     """CLIPSeg: where what a text says is."""
 
     def __init__(self, model: str = "CIDAS/clipseg-rd64-refined", *, device: str = "cpu") -> None:
-        self.processor, self.network = _loaded(model, "CLIPSegProcessor", "CLIPSegForImageSegmentation", device)
+        self.processor, self.network = loaded(model, "CLIPSegProcessor", "CLIPSegForImageSegmentation", device)
 
     @torch.no_grad()
     def mask(self, photo: Image.Image, text: str, *, threshold: float = 0.4) -> Image.Image:
         """Where the probability of `text` is above `threshold`, 0..1. Raises `OptionInvalid` for no text or another threshold."""
-        if not text.strip():
-            raise OptionInvalid("say what to look for, such as hair", field="text")
         if not 0 <= threshold <= 1:
             raise OptionInvalid(f"the threshold is a probability, between 0 and 1, not {threshold!r}", field="threshold")
-        inputs = self.processor(text=[text], images=[photo], return_tensors="pt").to(self.network.device)
-        logits = self.network(**inputs).logits
-        logits = logits.view(1, 1, *logits.shape[-2:])  # without the batch of one, which some versions drop
+        logits = self._logits(photo, text)
         probable = F.interpolate(logits, size=photo.size[::-1], mode="bilinear", align_corners=False)[0, 0].sigmoid()
         return _mask(probable > threshold, text)
+
+    @torch.no_grad()
+    def probability(self, photo: Image.Image, text: str) -> NDArray[np.float32]:
+        """How probable `text` is: `(h, w)` in 0..1 at the model's size. Raises `OptionInvalid` for no text."""
+        plane: NDArray[np.float32] = self._logits(photo, text)[0, 0].sigmoid().cpu().numpy()
+        return plane
+
+    def _logits(self, photo: Image.Image, text: str) -> Tensor:
+        """`(1, 1, h, w)`."""
+        if not text.strip():
+            raise OptionInvalid("say what to look for, such as hair", field="text")
+        inputs = self.processor(text=[text], images=[photo], truncation=True, return_tensors="pt").to(self.network.device)
+        logits: Tensor = self.network(**inputs).logits
+        return logits.view(1, 1, *logits.shape[-2:])  # without the batch of one, which some versions drop
 
 
 class BoxSegmenter:
     """Segment Anything: the object that fills a box."""
 
     def __init__(self, model: str = "facebook/sam-vit-base", *, device: str = "cpu") -> None:
-        self.processor, self.network = _loaded(model, "SamProcessor", "SamModel", device)
+        self.processor, self.network = loaded(model, "SamProcessor", "SamModel", device)
 
     @torch.no_grad()
     def mask(self, photo: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
@@ -98,8 +109,23 @@ class BoxSegmenter:
         left, top, right, bottom = box
         if not (0 <= left < right <= photo.width and 0 <= top < bottom <= photo.height):
             raise OptionInvalid(f"the box {box} is not (left, top, right, bottom) within the photo's {photo.size}", field="box")
-        inputs = self.processor(photo, input_boxes=[[[float(x) for x in box]]], return_tensors="pt").to(self.network.device)
+        return self.best(photo, box=box)[0]
+
+    @torch.no_grad()
+    def best(
+        self,
+        photo: Image.Image,
+        *,
+        box: tuple[int, int, int, int] | None = None,
+        point: tuple[int, int] | None = None,
+    ) -> tuple[Image.Image, float]:
+        """The best proposal for what fills `box`, or lies at the pixel `point` (x, y), and the overlap that the model expects."""
+        where: dict[str, Any] = {"input_boxes": [[[float(x) for x in box]]]} if box else {}
+        if point:
+            where["input_points"] = [[[[float(x) for x in point]]]]
+        inputs = self.processor(photo, **where, return_tensors="pt").to(self.network.device)
         out = self.network(**inputs)
         sizes = (inputs["original_sizes"].cpu(), inputs["reshaped_input_sizes"].cpu())
         proposals = self.processor.image_processor.post_process_masks(out.pred_masks.cpu(), *sizes)[0][0]
-        return _mask(proposals[int(out.iou_scores[0, 0].argmax())], "object in the box")
+        scores = out.iou_scores[0, 0]
+        return _mask(proposals[int(scores.argmax())], "object in the box" if box else "object at the point"), float(scores.max())

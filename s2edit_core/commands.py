@@ -135,6 +135,13 @@ def invert(args: argparse.Namespace) -> None:
 # --- what they share -------------------------------------------------------------------------------------------
 
 
+def fetch_segmenter(args: argparse.Namespace) -> None:  # noqa: ARG001 - it has no options
+    """Fetch MediaPipe's selfie segmentation, which finds people in photographs, by npm."""
+    from s2edit_core.litert import fetch_mediapipe
+
+    _say(str(fetch_mediapipe()))
+
+
 def _asked(args: argparse.Namespace) -> tuple[EditRequest, Image.Image, Image.Image | None, Image.Image | None]:
     """The request and its pictures, checked. Raises `InvalidInput`."""
     request = EditRequest(
@@ -201,6 +208,7 @@ def _finish_edit(
     (result,), (facts,) = list(out.images), out.reports
     Path(args.output).write_bytes(encode_png(result))
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
+    facts |= {"found_mask": args.found} if args.found else {}
     facts |= {"preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
     if args.report:
         Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
@@ -333,19 +341,23 @@ def _mask(path: str, photo: Image.Image) -> Image.Image:
 
 
 def _given_mask(args: argparse.Namespace, photo: Image.Image) -> Image.Image | None:
+    for name in ("keep_mask", "segmenter", "at"):
+        if args.mask and getattr(args, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise OptionInvalid(f"{option} is for a mask that is looked for: leave out --mask or {option}", field=name)
     if args.keep_mask:
-        if args.mask:
-            raise OptionInvalid("--keep-mask is for a mask that is looked for: leave out --mask or --keep-mask", field="keep_mask")
         _check_folder(args.keep_mask)
     return _mask(args.mask, photo) if args.mask else None
 
 
 def _found_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image, prompt: str) -> Image.Image:
-    """Where what `prompt` says is in the photo, by the model; written to `--keep-mask`."""
-    mask = _shown(args, pipe.finding_mask(photo, prompt.replace(f"{PLACEHOLDER} ", "")))
+    """Where the segmenter sees the person; written to `--keep-mask`, and noted for the report."""
+    segmenter = pipe.segmenter(args.segmenter)
+    found = segmenter.find(photo, prompt=prompt.replace(f"{PLACEHOLDER} ", ""), at=args.at)
+    args.found = found.facts()
     if args.keep_mask:
-        Path(args.keep_mask).write_bytes(encode_png(mask))
-    return mask
+        Path(args.keep_mask).write_bytes(encode_png(found.mask))
+    return found.mask
 
 
 def _check_folder(path: str) -> None:

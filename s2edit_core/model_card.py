@@ -37,7 +37,9 @@ class ModelCard:
     guidance_scale: float = 7.5
     guidance_by_preset: Mapping[PresetName, float] = field(default_factory=dict)
     segmenter: str = ""
-    """Who finds the person where no mask is given, as `open_segmenter` names it; optional."""
+    """Who finds the person where no mask is given: "model", "card" or "mediapipe" (see `segmenters.py`); optional."""
+    folder: Path | None = field(default=None, compare=False)
+    """Where the card lies, and what it names."""
 
     def guidance(self, preset: PresetName) -> float:
         """The guidance scale that suits `preset`."""
@@ -50,7 +52,7 @@ class ModelCard:
         if not path.is_file():
             return cls()
         try:
-            return cls(**_checked(json.loads(path.read_text(encoding="utf-8"))))
+            return cls(**_checked(json.loads(path.read_text(encoding="utf-8"))), folder=path.parent)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ModelUnusable(
                 f"the model {model.name!r} can't be used: its card {path.name} can't be read: {_WANTED} ({error!r})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
@@ -10,6 +12,9 @@ from s2edit_core.errors import MaskInvalid, OptionInvalid
 from s2edit_core.pictures import INSIDE
 from s2edit_core.regions import Regions
 
+Plane = NDArray[np.float32]
+"""How probable a person is: `(h, w)` in 0..1, of any resolution, over the whole of a picture."""
+Look = Callable[[Image.Image], Plane]
 GRID = 256
 """Longest side of the grid on which regions are separated: more cells cost time and find no other people."""
 ANOTHER_PERSON = 0.2
@@ -18,11 +23,93 @@ SMALLEST = 0.002
 """Share of the photo below which a region is noise."""
 NEAR = 2
 """Grid cells by which a point may miss the person it means: fingers do."""
+MARGIN = 1.5
+"""Side of the second look, relative to the box around the person."""
+WORTH_IT = 0.8
+"""A second look is taken where it shows the person larger by at least this."""
+REACH = 0.06
+"""How far outside the first mask the second may reach, as a share of the second look's side."""
+CLOSER = (0.4, 0.2)
+"""Where nobody is seen at a point: sides of the squares around it, before their margin, as shares of the photo's longer side."""
+SAME_PERSON = 0.5
+"""Least overlap of both looks' masks: below it the second saw something else."""
 
 
-def choose_person(
-    probability: NDArray[np.float32], size: tuple[int, int], at: tuple[int, int] | None = None
-) -> tuple[Image.Image, float, int]:
+def find_person(look: Look, photo: Image.Image, at: tuple[int, int] | None = None) -> tuple[Image.Image, float, int]:
+    """Look at the whole photo and then, where the person fills little of it, once more at the part around the person.
+
+    A network sees few pixels, so the second look draws a finer edge. Whoever is not seen in the whole photo at `at` is looked for
+    around that point. Returns what `choose_person` does, and raises the same.
+    """
+    probability = look(photo)
+    try:
+        mask, sure, people = choose_person(probability, photo.size, at)
+    except MaskInvalid:
+        if at is None:
+            raise
+        return _find_around(look, photo, at)
+    box = _around(mask.getbbox() or (0, 0, *photo.size), photo.size)
+    if max(box[2] - box[0], box[3] - box[1]) > WORTH_IT * max(photo.size):
+        return mask, sure, people
+    part = mask.crop(box)
+    try:
+        nearer, nearer_sure, _ = choose_person(_near(look(photo.crop(box)), part), part.size)
+    except MaskInvalid:
+        return mask, sure, people
+    if _overlap(nearer, part) < SAME_PERSON:
+        return mask, sure, people
+    return _within(nearer, box, photo.size), nearer_sure, people
+
+
+def _find_around(look: Look, photo: Image.Image, at: tuple[int, int]) -> tuple[Image.Image, float, int]:
+    """The person at a point of the photo, looked for in ever smaller squares around it. Raises `MaskInvalid`."""
+    for share in CLOSER:
+        side = share * max(photo.size)
+        box = _around(
+            (round(at[0] - side / 2), round(at[1] - side / 2), round(at[0] + side / 2), round(at[1] + side / 2)), photo.size
+        )
+        part = photo.crop(box)
+        try:
+            mask, sure, people = choose_person(look(part), part.size, (at[0] - box[0], at[1] - box[1]))
+        except MaskInvalid:
+            continue
+        return _within(mask, box, photo.size), sure, people
+    raise MaskInvalid(
+        f"nobody was found at {at[0]},{at[1]}: point at the person, or give a mask", field="mask", reason="mask_not_found"
+    )
+
+
+def _within(mask: Image.Image, box: tuple[int, int, int, int], size: tuple[int, int]) -> Image.Image:
+    whole = Image.new("L", size)
+    whole.paste(mask, box[:2])
+    return whole
+
+
+def _around(found: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A square around a box with room for what the first look has missed, cut to the photo."""
+    side = MARGIN * max(found[2] - found[0], found[3] - found[1])
+    spans = []
+    for low, high, limit in ((found[0], found[2], size[0]), (found[1], found[3], size[1])):
+        middle = (low + high) / 2
+        spans.append((max(0, round(middle - side / 2)), min(limit, round(middle + side / 2))))
+    return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
+
+
+def _near(probability: Plane, mask: Image.Image) -> Plane:
+    """`probability` where the mask of the first look is within reach: other people are not."""
+    height, width = probability.shape
+    reach = 2 * max(1, round(REACH * max(width, height))) + 1
+    seen = mask.resize((width, height), Image.Resampling.BOX).filter(ImageFilter.MaxFilter(reach))
+    return np.where(np.asarray(seen) >= INSIDE, probability, 0).astype(np.float32)
+
+
+def _overlap(a: Image.Image, b: Image.Image) -> float:
+    """Intersection over union of two masks of one size."""
+    one, other = (np.asarray(each) >= INSIDE for each in (a, b))
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+def choose_person(probability: Plane, size: tuple[int, int], at: tuple[int, int] | None = None) -> tuple[Image.Image, float, int]:
     """Return the mask of one person, the mean probability inside it, and how many people there are.
 
     `probability` `(h, w)` in 0..1, of any resolution, covers a photo of `size` (width, height). The person is the largest region

@@ -22,7 +22,10 @@ TOKENS = 32
 """How many tokens a prompt of the tiny model has, padding and all."""
 
 CARD = ModelCard(
-    subjects=("woman", "man"), attribute_words=("red", "black", "hair", "glasses", "hat", "smiling"), guidance_scale=3.0
+    subjects=("woman", "man"),
+    attribute_words=("red", "black", "hair", "glasses", "hat", "smiling"),
+    guidance_scale=3.0,
+    segmenter="model",
 )
 
 

@@ -63,7 +63,8 @@ def test_a_face_parser_that_sees_background_finds_nobody(tmp_path: Path) -> None
         face_parser(tmp_path, favourite=0).mask(PHOTO)
 
 
-def test_a_text_segmenter_masks_what_is_probable(tmp_path: Path) -> None:
+def text_segmenter(folder: Path, bias: float | None = None) -> TextSegmenter:
+    """With a `bias`, one whose logits are that everywhere."""
     tokenizer = build_tokenizer()
     vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32}
     text = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 800}
@@ -77,10 +78,19 @@ def test_a_text_segmenter_masks_what_is_probable(tmp_path: Path) -> None:
         decoder_intermediate_size=8,
     )
     torch.manual_seed(0)
-    transformers.CLIPSegForImageSegmentation(config).save_pretrained(tmp_path)
+    network = transformers.CLIPSegForImageSegmentation(config)
+    if bias is not None:
+        with torch.no_grad():
+            network.decoder.transposed_convolution.weight.zero_()
+            network.decoder.transposed_convolution.bias.fill_(bias)
+    network.save_pretrained(folder)
     pictures = transformers.ViTImageProcessorPil(size={"height": 32, "width": 32})
-    transformers.CLIPSegProcessor(pictures, tokenizer).save_pretrained(tmp_path)
-    segmenter = TextSegmenter(str(tmp_path))
+    transformers.CLIPSegProcessor(pictures, tokenizer).save_pretrained(folder)
+    return TextSegmenter(str(folder))
+
+
+def test_a_text_segmenter_masks_what_is_probable(tmp_path: Path) -> None:
+    segmenter = text_segmenter(tmp_path)
     assert values(segmenter.mask(PHOTO, "hat", threshold=0.0)) == {255}
     with pytest.raises(MaskInvalid, match="no hat was found"):
         segmenter.mask(PHOTO, "hat", threshold=1.0)
@@ -88,7 +98,7 @@ def test_a_text_segmenter_masks_what_is_probable(tmp_path: Path) -> None:
     assert lower >= higher
 
 
-def test_a_box_segmenter_masks_in_the_photos_size(tmp_path: Path) -> None:
+def box_segmenter(folder: Path) -> BoxSegmenter:
     vision = transformers.SamVisionConfig(
         hidden_size=8,
         output_channels=8,
@@ -107,15 +117,19 @@ def test_a_box_segmenter_masks_in_the_photos_size(tmp_path: Path) -> None:
     )
     config = transformers.SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
     torch.manual_seed(0)
-    transformers.SamModel(config).save_pretrained(tmp_path)
+    transformers.SamModel(config).save_pretrained(folder)
     pictures = transformers.SamImageProcessorPil(
         size={"longest_edge": 64},
         pad_size={"height": 64, "width": 64},
         mask_size={"longest_edge": 16},
         mask_pad_size={"height": 16, "width": 16},
     )
-    transformers.SamProcessor(pictures).save_pretrained(tmp_path)
-    segmenter = BoxSegmenter(str(tmp_path))
+    transformers.SamProcessor(pictures).save_pretrained(folder)
+    return BoxSegmenter(str(folder))
+
+
+def test_a_box_segmenter_masks_in_the_photos_size(tmp_path: Path) -> None:
+    segmenter = box_segmenter(tmp_path)
     assert values(segmenter.mask(PHOTO, (4, 2, 30, 20))) <= {0, 255}
     with pytest.raises(OptionInvalid, match="within the photo's"):
         segmenter.mask(PHOTO, (4, 2, 41, 20))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -240,6 +241,14 @@ def test_a_models_card_that_cannot_be_read_is_told_what_it_must_hold(card: str, 
         ModelCard.read(tmp_path)
     (tmp_path / "s2edit.json").unlink()
     assert ModelCard.read(tmp_path) == ModelCard()
+
+
+def test_a_models_card_may_name_its_segmenter(tmp_path: Path) -> None:
+    card = {"subjects": ["cat"], "attribute_words": ["red"], "guidance_scale": 2}
+    for named in ({}, {"segmenter": "card"}):
+        (tmp_path / "s2edit.json").write_text(json.dumps(card | named))
+        read = ModelCard.read(tmp_path)
+        assert (read.segmenter, read.folder) == (named.get("segmenter", ""), tmp_path)
 
 
 @pytest.mark.parametrize(

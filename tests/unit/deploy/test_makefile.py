@@ -26,6 +26,12 @@ def test_a_target_sets_up_what_it_needs_first(target: str, runs: str) -> None:
     assert torch < rest < run
 
 
+@pytest.mark.parametrize("target", ["demo", "test", "segmenter"])
+def test_set_up_fetches_the_segmenter(target: str) -> None:
+    steps = make("--dry-run", "--always-make", target)
+    assert steps.index("--editable") < steps.index("-m s2edit_core fetch-segmenter")
+
+
 def test_another_index_for_torch_is_for_torch_alone() -> None:
     steps = make("--dry-run", "--always-make", "demo", "TORCH_INDEX_URL=https://index.test/cpu")
     lines = [line for line in steps.splitlines() if "index.test" in line]
