@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # it loads torch, which the engine of test mode does without
 
 VISIBLE = 8
 """A pixel has visibly changed if a channel of it moved by more than this many 8-bit levels."""
+STRIP_PIXELS = 1 << 18
+"""Pixels that are compared at a time."""
 
 Embedder = Callable[[Image.Image], NDArray[np.floating[Any]]]
 """A face, RGB, to a vector of which the direction says who it is."""
@@ -40,11 +43,12 @@ def measures(canvas: Canvas, raw: Image.Image, result: Image.Image, *, embed: Em
 
 def changes(photo: Image.Image, raw: Image.Image, result: Image.Image, edit_mask: Image.Image) -> dict[str, Any]:
     """What an edit did to the pixels. `raw` is the photo with the edited frame pasted in whole."""
+    delivered = _Difference.between(photo, result, edit_mask)
     return {
-        "outside_edit_mask": outside_change(photo, result, edit_mask),
+        "outside_edit_mask": delivered.outside(),
         "outside_edit_mask_raw": outside_change(photo, raw, edit_mask),
-        "mean_change_inside": inside_change(photo, result, edit_mask),
-        "changed_share_inside": changed_share(photo, result, edit_mask),
+        "mean_change_inside": delivered.mean_inside(),
+        "changed_share_inside": delivered.share_inside(),
     }
 
 
@@ -75,7 +79,10 @@ def psnr_db(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:
         raise ValueError(f"expected pixels of one shape, got {a.shape} and {b.shape}")
     if a.size == 0:
         return None
-    mse = float(np.square(a.astype(np.float64) - b.astype(np.float64)).mean())
+    return _psnr(float(np.square(a.astype(np.float64) - b.astype(np.float64)).mean()))
+
+
+def _psnr(mse: float) -> float | None:
     return None if mse == 0 else round(10 * math.log10(255**2 / mse), 3)
 
 
@@ -84,27 +91,62 @@ def outside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Ima
 
     As the two below, it raises `ValueError` for pictures of different sizes or modes.
     """
-    _check_alike(photo, result, edit_mask)
-    outside = ~inside_of(edit_mask)
-    a, b = np.asarray(photo)[outside], np.asarray(result)[outside]
-    largest = int(np.abs(a.astype(np.int16) - b.astype(np.int16)).max()) if a.size else 0
-    return {"max_level_difference": largest, "psnr_db": psnr_db(a, b)}
+    return _Difference.between(photo, result, edit_mask).outside()
 
 
 def inside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:
     """Mean difference of 8-bit levels inside the edit mask: near zero means that the edit did nothing."""
-    _check_alike(photo, result, edit_mask)
-    inside = inside_of(edit_mask)
-    a, b = np.asarray(photo)[inside], np.asarray(result)[inside]
-    return round(float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean()), 3) if a.size else 0.0
+    return _Difference.between(photo, result, edit_mask).mean_inside()
 
 
 def changed_share(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:
     """The share of the edit mask's pixels that have visibly changed: how much of what was allowed the edit used."""
-    _check_alike(photo, result, edit_mask)
-    inside = inside_of(edit_mask)
-    a, b = np.asarray(photo)[inside], np.asarray(result)[inside]
-    return round(float((np.abs(a.astype(np.int16) - b.astype(np.int16)).max(axis=-1) > VISIBLE).mean()), 4) if a.size else 0.0
+    return _Difference.between(photo, result, edit_mask).share_inside()
+
+
+@dataclass
+class _Difference:
+    """Sums over the pixels of two pictures, outside and inside an edit mask; found strip by strip, so that memory stays small."""
+
+    largest_outside: int = 0
+    squares_outside: int = 0
+    pixels_outside: int = 0
+    levels_inside: int = 0
+    visible_inside: int = 0
+    pixels_inside: int = 0
+
+    @classmethod
+    def between(cls, photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> _Difference:
+        _check_alike(photo, result, edit_mask)
+        found, width = cls(), photo.width
+        rows = max(1, STRIP_PIXELS // width)
+        for top in range(0, photo.height, rows):
+            box = (0, top, width, min(photo.height, top + rows))
+            found._add(np.asarray(photo.crop(box)), np.asarray(result.crop(box)), inside_of(edit_mask.crop(box)))
+        return found
+
+    def _add(self, photo: NDArray[np.uint8], result: NDArray[np.uint8], inside: NDArray[np.bool_]) -> None:
+        moved = np.maximum(photo, result) - np.minimum(photo, result)
+        largest = np.maximum(np.maximum(moved[..., 0], moved[..., 1]), moved[..., 2])
+        self.pixels_inside += int(inside.sum())
+        self.pixels_outside += int(inside.size - inside.sum())
+        outside = largest * ~inside
+        if outside.any():
+            self.largest_outside = max(self.largest_outside, int(outside.max()))
+            self.squares_outside += int(np.square(moved[~inside].astype(np.int32)).sum(dtype=np.int64))
+        if largest.any():
+            self.levels_inside += int((moved * inside[..., None]).sum(dtype=np.int64))
+            self.visible_inside += int((inside & (largest > VISIBLE)).sum())
+
+    def outside(self) -> dict[str, Any]:
+        mse = self.squares_outside / (3 * self.pixels_outside) if self.pixels_outside else 0.0
+        return {"max_level_difference": self.largest_outside, "psnr_db": _psnr(mse)}
+
+    def mean_inside(self) -> float:
+        return round(self.levels_inside / (3 * self.pixels_inside), 3) if self.pixels_inside else 0.0
+
+    def share_inside(self) -> float:
+        return round(self.visible_inside / self.pixels_inside, 4) if self.pixels_inside else 0.0
 
 
 def versions() -> dict[str, str]:
