@@ -51,9 +51,9 @@ OutputType = Literal["pil", "np", "pt", "latent"]
 
 @dataclass(frozen=True, eq=False)
 class S2EditOutput:
-    """`images`: the photos with the edits pasted in, one per prompt, in the form that `output_type` asked for. `reports`: one each.
+    """`images`: the photos with the edits delivered, one per prompt, in the form that `output_type` asked for. `reports`: one each.
 
-    `frames`: what the model drew, before it was pasted, RGB. `latents` `(n, c, h, w)`: the same before decoding.
+    `frames`: what the model drew, RGB. `latents` `(n, c, h, w)`: the same before decoding.
     """
 
     images: list[Image.Image] | NDArray[np.float32] | Tensor
