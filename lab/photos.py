@@ -2,8 +2,9 @@
 
 The model draws each edit once, from the photograph at 1 megapixel. The same frame is delivered to the photograph at every size.
 Measured inside the edit mask, in zones that the true answer defines: what should not change, the same beyond one latent cell from
-what should, and what should. *Energy* is that of the Laplacian, as a share of the true answer's. *Ghost* is how much of the photo's
-own structure shows where it should have changed.
+what should, and what should. *Misplaced* is the share of the error in the first zone that stands where the frame itself differs by
+more than 51 levels: there the model drew the wanted thing where the true answer has none. *Energy* is that of the Laplacian, as a
+share of the true answer's. *Ghost* is how much of the photo's own structure shows where it should have changed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ SIZES = (1024, 2048, 3464)
 """Sides of the photographs: 1, 4 and 12 megapixels."""
 EDGE = 1
 """Levels by which source and true answer may differ where nothing changes: rounding."""
+DRAWN = 0.2
+"""Difference of two frames, as a share of the range, from which something else is plainly seen."""
 PANEL = 384
 Region = NDArray[np.bool_]
 Pixels = NDArray[np.float32]
@@ -109,11 +112,20 @@ def cases(pipe: S2EditPipeline, subject: Subject, frames: Frames, size: int, pan
         pictures, shares = delivered(canvas, frames, edit.name, cell)
         for way, picture in pictures.items():
             figures = measured(np.asarray(picture, dtype=np.float32), photo, truth, zones)
+            figures["misplaced"] = misplaced(np.asarray(picture, dtype=np.float32), truth, zones.same, frames, edit.name)
             rounded = {name: None if value is None else round(value, 3) for name, value in figures.items()}
             about = {"person": subject.number, "edit": edit.name, "size": size, "way": way}
             records.append(about | rounded | (shares if way == "difference" else {}))
         panels.append(row([shot.picture, pictures["paste"], pictures["difference"], answer]))
     return records
+
+
+def misplaced(result: Pixels, truth: Pixels, same: Region, frames: Frames, edit: str) -> float | None:
+    """The share of the squared error in the zone `same` that lies where the frame was visibly drawn anew. The crop is the photo."""
+    moved = (frames.edited[edit] - frames.source).abs().amax(dim=0).numpy() / 2
+    drawn = np.asarray(Image.fromarray(moved).resize(same.shape[::-1], Image.Resampling.BILINEAR)) > DRAWN
+    error = np.square(result - truth).mean(axis=2) * same
+    return float(error[drawn].sum(dtype=np.float64) / error.sum(dtype=np.float64)) if error.any() else None
 
 
 def row(pictures: Sequence[Image.Image]) -> Image.Image:
