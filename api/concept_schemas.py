@@ -9,7 +9,7 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import Edit, Identity, Link, Pixel, moment, never_null
-from s2edit_core.spec import PresetName
+from s2edit_core.spec import MaskMode, PresetName
 from s2edit_jobs.library import Attribute as LearnedAttribute
 
 MAX_NAME = 100
@@ -58,6 +58,9 @@ class LearningForm(AheadForm):
     )
     preset: Annotated[PresetName | None, Field(description="As of an edit; default `balanced`", examples=["balanced"])] = None
     seed: Annotated[int | None, Field(description="0 to 2⁶³ − 1; default 0", examples=[0])] = None
+    mask_mode: Annotated[
+        MaskMode | None, Field(description="How `mask` marks the region, as of an edit; default `auto`", examples=["auto"])
+    ] = None
     consent: Annotated[
         str | None,
         Field(

@@ -318,7 +318,7 @@ class Asking:
             self.vocabulary.check(spoken(self.owner, spec.request), worn)
         else:
             check_sentences(spoken(self.owner, spec.request), DEFAULT_SUBJECTS)
-        kept = check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data, wholly=wholly)
+        kept = check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data, request.mask_mode, wholly=wholly)
         return refiled(spec, kept), kept
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:

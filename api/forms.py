@@ -17,8 +17,9 @@ from s2edit_core import spec
 from s2edit_core.containers import Header, read_header
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures import MIN_SIDE, media_type, same_frame
+from s2edit_core.spec import MaskMode
 from s2edit_jobs.decoders import decoders
-from s2edit_jobs.files import Upload
+from s2edit_jobs.files import Upload, modes_of
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.webhooks import check_url
 
@@ -26,7 +27,7 @@ FILES = ("image", "mask", "edit_mask")
 REPEATED = ("attributes",)
 """Parts that may come once for each value."""
 SMALL_PIXELS = 1_000_000
-"""A mask of so many is decoded within some milliseconds, so an empty or a full one is refused at once."""
+"""A mask of so many is decoded within some milliseconds, so one that can't be used is refused at once."""
 
 
 async def exact_form(request: Request) -> None:
@@ -109,22 +110,25 @@ def check_at(at: tuple[int, int] | None, inputs: Collection[str], photo: Callabl
         spec.check_at(at, header.size)
 
 
-def check_pictures(files: Mapping[str, Upload], photo: Callable[[], bytes], *, wholly: bool = False) -> dict[str, Upload]:
+def check_pictures(
+    files: Mapping[str, Upload], photo: Callable[[], bytes], mask_mode: MaskMode, *, person: bool = True, wholly: bool = False
+) -> dict[str, Upload]:
     """Hold what came to what the engine can use, and give it as it may be kept: without metadata. Call it in a thread.
 
-    `photo` gives the bytes that the masks belong to. A plain and whole file is believed until the worker decodes it, a small mask
-    and whatever is unusual is decoded here; `wholly` has everything decoded. Raises `ImageInvalid` or `MaskInvalid`.
+    `photo` gives the bytes that the masks belong to, `mask_mode` is the request's, `person` says whether `mask`
+    marks one. A plain and whole file is believed until the worker decodes it, a small mask and whatever is unusual is decoded here;
+    `wholly` has everything decoded. Raises `ImageInvalid` or `MaskInvalid`.
     """
     if not files:
         return {}
     masks = {name: files[name].data for name in ("mask", "edit_mask") if name in files}
-    data = photo()
+    data, modes = photo(), modes_of(files, mask_mode)
     header, headers = read_header(data), {name: read_header(mask) for name, mask in masks.items()}
     turned = {name: found.orientation for name, found in {**headers, "image": header}.items() if found is not None}
     if wholly or header is None or header.looks_flat or min(header.size) < MIN_SIDE:
-        turned = decoders().check(data, masks)
+        turned = decoders().check(data, masks, modes, person=person)
     elif doubtful := {name: mask for name, mask in masks.items() if _is_doubtful(headers[name], header.size)}:
-        turned |= decoders().check_masks(header.size, doubtful)
+        turned |= decoders().check_masks(header.size, doubtful, modes, person=person)
     return {name: upload.without_metadata(turned[name], name) for name, upload in files.items()}
 
 

@@ -84,7 +84,8 @@ class Ahead:
             self._check_words(self.vocabulary, request)
         elif isinstance(request, LearningRequest):
             check_sentences(spoken(self.owner, request), DEFAULT_SUBJECTS)
-        kept = check_pictures(files, lambda: files["image"].data)
+        mask_mode = getattr(request, "mask_mode", "auto")
+        kept = check_pictures(files, lambda: files["image"].data, mask_mode, person=self.kind == "identity")
         return self._draft(request, kept), kept
 
     def _check_words(self, vocabulary: Vocabulary, request: LearningRequest | MaskRequest) -> None:

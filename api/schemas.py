@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from s2edit_core.spec import Phase, PresetName
+from s2edit_core.spec import MaskMode, Phase, PresetName
 from s2edit_jobs.record import JobKind, JobRecord, JobState
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -95,6 +95,14 @@ class EditOptions(BaseModel):
     ] = None
     seed: Annotated[
         int | None, Field(description="Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0", examples=[0])
+    ] = None
+    mask_mode: Annotated[
+        MaskMode | None,
+        Field(
+            description="How `mask` and `edit_mask` mark the region: `luminance` (white), `alpha` (what is painted on transparent) "
+            "or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either",
+            examples=["auto"],
+        ),
     ] = None
     consent: Annotated[
         str | None,

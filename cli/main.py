@@ -138,6 +138,9 @@ def edit(
         Path | None, typer.Option(dir_okay=False, help="Write the mask that was used there, a PNG if found.")
     ] = None,
     edit_mask: Picture = None,
+    mask_mode: Annotated[
+        str | None, typer.Option(help="How masks mark the region: auto (default), luminance, alpha or inverted_alpha.")
+    ] = None,
     source_prompt: str | None = None,
     subject: str | None = None,
     identity: Annotated[str | None, typer.Option(help="A learned identity, from a former edit.")] = None,
@@ -152,6 +155,7 @@ def edit(
     fields = {
         "prompt": prompt,
         "at": at,
+        "mask_mode": mask_mode,
         "source_prompt": source_prompt,
         "subject": subject,
         "identity": identity,

@@ -38,7 +38,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from redis import Redis
 
-from s2edit_core.pictures import decode_mask, decode_photo
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import decode_photo
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.logs import configure_logs

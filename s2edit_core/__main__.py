@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from s2edit_core.commands import CHECKPOINT_STEPS, compose, edit, fetch_segmenter, invert, learn
 from s2edit_core.errors import NumbersNotFinite, S2EditError
-from s2edit_core.spec import ATTRIBUTE, LearningMode, PresetName
+from s2edit_core.spec import ATTRIBUTE, LearningMode, MaskMode, PresetName
 
 MODEL = Path(__file__).resolve().parent.parent / "models" / "portraits-128"
 """The model that comes with the repository."""
@@ -58,6 +58,12 @@ def _command(commands: Any, run: Callable[[argparse.Namespace], None]) -> argpar
     parser.set_defaults(run=run, found=None)
     parser.add_argument("photo", help="PNG, JPEG, WebP or AVIF; HEIC with s2edit[heic]")
     parser.add_argument("--mask", metavar="PNG", help="white where the person (or the attribute) is; default: it is looked for")
+    parser.add_argument(
+        "--mask-mode",
+        choices=get_args(MaskMode),
+        default="auto",
+        help="how mask files mark the region: white, what is painted on transparent, or what is transparent; default: auto",
+    )
     parser.add_argument("--keep-mask", metavar="PNG", help="write the mask that was found there")
     parser.add_argument(
         "--segmenter",

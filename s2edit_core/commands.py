@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from s2edit_core.errors import ImageInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.pictures import decode_mask, decode_photo, encode_png
+from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, PromptInvalid
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import decode_photo, encode_png
 from s2edit_core.prompts import (
     changed_words,
     check_placeholders,
@@ -42,7 +43,7 @@ CHECKPOINT_STEPS = 10
 def edit(args: argparse.Namespace) -> None:
     """Edit a photo: learn who is in it and invert it, unless both are given, then sample with the target prompt."""
     request, photo, mask, edit_mask = _asked(args)
-    regions = [(path, _mask(region, photo)) for path, region in args.attribute]
+    regions = [(path, _mask(args, region, photo, "region")) for path, region in args.attribute]
     pipe = _load(args)
     attributes = [_attribute(pipe, path, region) for path, region in regions]
     _check_target(pipe, args.target, [each.concept.placeholder for each in attributes])
@@ -64,8 +65,8 @@ def compose(args: argparse.Namespace) -> None:
     request, photo, mask, edit_mask = _asked(args)
     checked_placeholder(args.name)
     reference = decode_photo(_read(args.reference, "reference"))
-    shown, region = _mask(args.reference_region, reference), _mask(args.region, photo)
-    person = _mask(args.reference_person, reference) if args.reference_person else None
+    shown, region = _mask(args, args.reference_region, reference, "region"), _mask(args, args.region, photo, "region")
+    person = _mask(args, args.reference_person, reference, "person") if args.reference_person else None
     pipe = _load(args)
     from s2edit_core.pipeline import Attribute
 
@@ -88,7 +89,7 @@ def learn(args: argparse.Namespace) -> None:
     """Learn who is in a photo, or with --attribute what its masked region shows, and save it."""
     request = EditRequest(prompt=args.prompt, preset=args.preset, seed=args.seed)
     photo = decode_photo(_read(args.photo, "photo"))
-    mask, person = _given_mask(args, photo), _mask(args.person, photo) if args.person else None
+    mask, person = _given_mask(args, photo), _mask(args, args.person, photo, "person") if args.person else None
     name = checked_placeholder(args.attribute) if args.attribute else PLACEHOLDER
     if name != PLACEHOLDER and mask is None:
         raise OptionInvalid("--attribute needs --mask: what is learned is what it marks", field="mask")
@@ -157,7 +158,7 @@ def _asked(args: argparse.Namespace) -> tuple[EditRequest, Image.Image, Image.Im
         raise OptionInvalid(f"--strength must be above 0 and at most 1, not {args.strength:g}", field="options.strength")
     photo = decode_photo(_read(args.photo, "photo"))
     mask = _given_mask(args, photo)
-    edit_mask = _mask(args.edit_mask, photo) if args.edit_mask else None
+    edit_mask = _mask(args, args.edit_mask, photo, "edit_mask") if args.edit_mask else None
     _check_folder(args.output)
     if Path(args.output).suffix.lower() != ".png":
         raise OptionInvalid(f"the result is a PNG: name it so, not {args.output}", field="output")
@@ -336,8 +337,15 @@ def _read(path: str, what: str) -> bytes:
         raise ImageInvalid(f"the {what} {path} can't be read: {error.strerror}", field=what) from error
 
 
-def _mask(path: str, photo: Image.Image) -> Image.Image:
-    return decode_mask(_read(path, "mask"), photo.size, f"mask {path}")
+def _mask(args: argparse.Namespace, path: str, photo: Image.Image, field: str) -> Image.Image:
+    """Raises `InvalidInput` that names the file: a command takes several."""
+    data = _read(path, "mask")
+    try:
+        # What learns an attribute takes its region as the mask.
+        person = field == "mask" and not (args.run is learn and args.attribute)
+        return decode_mask(data, photo.size, field, args.mask_mode, person=person)
+    except InvalidInput as error:
+        raise type(error)(f"{path}: {error}", field=field, reason=error.reason) from error
 
 
 def _given_mask(args: argparse.Namespace, photo: Image.Image) -> Image.Image | None:
@@ -347,7 +355,7 @@ def _given_mask(args: argparse.Namespace, photo: Image.Image) -> Image.Image | N
             raise OptionInvalid(f"{option} is for a mask that is looked for: leave out --mask or {option}", field=name)
     if args.keep_mask:
         _check_folder(args.keep_mask)
-    return _mask(args.mask, photo) if args.mask else None
+    return _mask(args, args.mask, photo, "mask") if args.mask else None
 
 
 def _found_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image, prompt: str) -> Image.Image:

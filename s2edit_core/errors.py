@@ -3,7 +3,7 @@
     S2EditError                 base: has a stable `code`, says whether trying again can help (`retryable`)
     ├── InvalidInput            what was asked cannot be done; `field` names the input to change
     │   ├── ImageInvalid        not an image of an accepted format, damaged, or too large
-    │   ├── MaskInvalid         empty, full, or of another shape than its image
+    │   ├── MaskInvalid         empty, full, unclear, or of another shape than its image
     │   ├── PromptInvalid       empty, past the token limit, an instruction, or without the subject word
     │   ├── OptionInvalid       an unknown option, or a value out of its range
     │   └── PolicyRefused       what the service does not do for anybody

@@ -45,7 +45,6 @@ GROWTH = 0.12
 """How far the default edit mask reaches beyond the identity mask, relative to the side of its box."""
 COMPACT = ("AVIF", "HEIF")
 HEAVY_PIXELS = 12_000_000
-STRIP_PIXELS = 1_000_000
 
 
 def media_type(data: bytes) -> str:
@@ -80,7 +79,7 @@ def _reads_heic() -> bool:
     return True
 
 
-def _open(data: bytes, field: str) -> tuple[Image.Image, Image.Transpose | None]:
+def open_picture(data: bytes, field: str) -> tuple[Image.Image, Image.Transpose | None]:
     """Decode the first frame as it is stored, and say how to turn it upright.
 
     Turning, like every other change of the pixels, is left for later: a picture of the largest size fits in memory once.
@@ -144,22 +143,15 @@ def check_photo(data: bytes) -> tuple[tuple[int, int], int]:
     """
     picture, turn = _photo(data)
     _in_srgb(picture.crop((0, 0, 1, 1)))  # whether its colours can be read at all
-    return (picture.size[::-1] if turn in SIDEWAYS else picture.size), _orientation(turn)
+    return (picture.size[::-1] if turn in SIDEWAYS else picture.size), orientation_of(turn)
 
 
-def check_mask_file(data: bytes, size: tuple[int, int], field: str) -> int:
-    """Hold it to what `decode_mask` makes of it; its orientation, 1..8. Raises `ImageInvalid` or `MaskInvalid`."""
-    picture, turn = _open(data, field)
-    _mask(picture, turn, size, field)
-    return _orientation(turn)
-
-
-def _orientation(turn: Image.Transpose | None) -> int:
+def orientation_of(turn: Image.Transpose | None) -> int:
     return 1 if turn is None else ORIENTATIONS[turn]
 
 
 def _photo(data: bytes) -> tuple[Image.Image, Image.Transpose | None]:
-    picture, turn = _open(data, "image")
+    picture, turn = open_picture(data, "image")
     if min(picture.size) < MIN_SIDE:
         raise ImageInvalid(
             f"the image is {picture.width}×{picture.height}; each side needs {MIN_SIDE} pixels or more",
@@ -173,7 +165,7 @@ def _photo(data: bytes) -> tuple[Image.Image, Image.Transpose | None]:
 
 def _in_srgb(picture: Image.Image) -> Image.Image:
     profile = picture.info.get("icc_profile")
-    colours, alpha = _parts(_in_8_bits(picture))
+    colours, alpha = _parts(in_8_bits(picture))
     if profile:
         colours = _to_srgb(colours, profile)
     colours = colours.convert("RGB")
@@ -193,7 +185,7 @@ def _parts(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return (picture if picture.mode in ("L", "CMYK") else picture.convert("RGB")), None
 
 
-def _in_8_bits(picture: Image.Image) -> Image.Image:
+def in_8_bits(picture: Image.Image) -> Image.Image:
     """16-bit grey scaled to 8 bits, where Pillow's own conversion would clip; its transparent level, if any, counts as painted."""
     if not picture.mode.startswith("I"):
         return picture
@@ -215,56 +207,9 @@ def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
     return converted if converted is not None else picture
 
 
-def decode_mask(data: bytes, size: tuple[int, int], field: str = "mask") -> Image.Image:
-    """The mask as `L` of `size` (width, height): 255 inside, 0 outside. Raises `ImageInvalid` or `MaskInvalid`.
-
-    White marks the region. A mask with transparency and no black-and-white drawing marks it by its alpha. A mask of another
-    size is resized (area average) where its aspect agrees with the photo's.
-    """
-    return _mask(*_open(data, field), size, field)
-
-
-def _mask(picture: Image.Image, turn: Image.Transpose | None, size: tuple[int, int], field: str) -> Image.Image:
-    mask = _drawn(picture)
-    if turn is not None:
-        mask = mask.transpose(turn)
-    if mask.size != size:
-        if not same_frame(mask.size, size):
-            raise MaskInvalid(
-                f"the {field} is {mask.width}×{mask.height} and the image {size[0]}×{size[1]}: the mask must cover the same frame",
-                field=field,
-                reason="mask_size",
-            )
-        mask = mask.resize(size, Image.Resampling.BOX)
-    inside = sum(mask.histogram()[128:])
-    if inside == 0:
-        raise MaskInvalid(f"the {field} is empty: paint the region white", field=field, reason="mask_empty")
-    if inside == mask.width * mask.height:
-        raise MaskInvalid(f"the {field} covers the whole image: leave the rest black", field=field, reason="mask_full")
-    return mask
-
-
 def same_frame(mask: tuple[int, int], photo: tuple[int, int]) -> bool:
     """Whether a mask of that width and height covers what a photo of these does."""
     return abs(mask[0] * photo[1] / (mask[1] * photo[0]) - 1) <= ASPECT_TOLERANCE
-
-
-def _drawn(picture: Image.Image) -> Image.Image:
-    """What is drawn on black, as `L`; the alpha where nothing is. Strip by strip, for a mask may be as large as a photo."""
-    drawn, alpha = Image.new("L", picture.size), None
-    if picture.mode in ("RGBA", "LA", "PA") or ("transparency" in picture.info and not picture.mode.startswith("I")):
-        alpha = Image.new("L", picture.size)
-    rows = max(1, STRIP_PIXELS // picture.width)
-    for top in range(0, picture.height, rows):
-        strip = _in_8_bits(picture.crop((0, top, picture.width, min(top + rows, picture.height))))
-        if alpha is not None:
-            strip = strip.convert("RGBA")
-            alpha.paste(strip.getchannel("A"), (0, top))
-            strip = Image.alpha_composite(Image.new("RGBA", strip.size, "black"), strip)
-        drawn.paste(strip.convert("L"), (0, top))
-    if alpha is not None and drawn.getextrema() == (0, 0) and alpha.getextrema() != (255, 255):
-        return alpha
-    return drawn
 
 
 def check_mask(mask: Image.Image, size: tuple[int, int], field: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from s2edit_core.prompts import ResolvedReference
-from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningOptions, LearningRequest
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningOptions, LearningRequest, MaskMode
 
 VERSION = 7
 """Of the algorithms: raised when the same inputs lead to another concept or inversion."""
@@ -42,6 +42,7 @@ def plan_edit(
     *,
     image: bytes,
     mask: bytes,
+    mask_mode: MaskMode = "auto",
     model: str,
     source_prompt: str,
     subject: str,
@@ -51,22 +52,28 @@ def plan_edit(
 ) -> EditPlan:
     """Name the concept and the inversion of `request`.
 
-    `image` and `mask` are the files' bytes, `model` the fingerprint of the base model, `source_prompt` and `subject` as resolved,
-    `crop` the part of the photo (left, top, right, bottom) that is inverted. `guidance_scale` and `attribute_words` are what the
-    model's card says: the first, of the request's preset, counts where the request names none, the others are what [I] is learned
-    to be orthogonal to.
+    `image` and `mask` are the files' bytes, `mask_mode` says how the mask is read, `model` is the fingerprint of the base model.
+    `source_prompt` and `subject` are as resolved, `crop` is the part of the photo (left, top, right, bottom) that is inverted.
+    `guidance_scale` and `attribute_words` are what the model's card says: the first, of the request's preset, counts where the
+    request names none, the others are what [I] is learned to be orthogonal to.
     The target prompt enters neither name: any edit of the photo shares them.
     """
     preset = request.resolve()
     reference = ResolvedReference(source_prompt, subject, PLACEHOLDER)
     concept_id = request.identity or _concept_id(
-        reference, preset.learning, request.seed, image=image, mask=mask, model=model, bank=attribute_words
+        reference,
+        preset.learning,
+        request.seed,
+        image=image,
+        mask=_mask_name(mask, mask_mode),
+        model=model,
+        bank=attribute_words,
     )
     inversion = {
         "version": VERSION,
         "concept": concept_id,
         "image": digest(image),
-        "mask": digest(mask),
+        "mask": _mask_name(mask, mask_mode),
         "crop": crop,
         "source_prompt": source_prompt,
         "steps": preset.steps,
@@ -82,6 +89,7 @@ def plan_learning(
     *,
     image: bytes,
     mask: bytes,
+    mask_mode: MaskMode = "auto",
     model: str,
     reference: ResolvedReference,
     attribute_words: Sequence[str] = (),
@@ -93,7 +101,13 @@ def plan_learning(
     """
     words = attribute_words if reference.placeholder == PLACEHOLDER else subjects
     learning = request.resolve().learning
-    return _concept_id(reference, learning, request.seed, image=image, mask=mask, model=model, bank=words)
+    name = _mask_name(mask, mask_mode)
+    return _concept_id(reference, learning, request.seed, image=image, mask=name, model=model, bank=words)
+
+
+def _mask_name(mask: bytes, mode: MaskMode) -> str:
+    """Name what is read from the file: another mode may find another region in it."""
+    return digest(mask) if mode == "auto" else f"{mode}:{digest(mask)}"
 
 
 def _concept_id(
@@ -102,7 +116,7 @@ def _concept_id(
     seed: int,
     *,
     image: bytes,
-    mask: bytes,
+    mask: str,
     model: str,
     bank: Sequence[str],
 ) -> str:
@@ -110,7 +124,7 @@ def _concept_id(
     concept = {
         "version": VERSION,
         "image": digest(image),
-        "mask": digest(mask),
+        "mask": mask,
         "model": model,
         "source_prompt": reference.prompt,
         "subject": reference.subject,

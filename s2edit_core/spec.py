@@ -24,6 +24,8 @@ Phase = Literal["preparing", "learning", "inverting", "editing", "finishing"]
 ConceptKind = Literal["identity", "attribute"]
 Delivery = Literal["difference", "paste"]
 """How an edited frame is brought back to the photo: what it changed, or the whole frame, scaled up."""
+MaskMode = Literal["auto", "luminance", "alpha", "inverted_alpha"]
+"""How mask files are read: `s2edit_core/mask_files.py`."""
 
 PLACEHOLDER = "[I]"
 """How the identity token is written in prompts."""
@@ -249,6 +251,7 @@ class EditRequest:
     steps: int | None = None
     guidance_scale: float | None = None
     seed: int = 0
+    mask_mode: MaskMode = "auto"  # how the mask files that come with the request are read
     variants: int = 1  # pictures of one inversion: the edit itself, then others that start from partly fresh noise
     at: tuple[int, int] | None = None
 
@@ -256,7 +259,7 @@ class EditRequest:
         for name in ("prompt", "source_prompt"):
             _check_prompt(name, getattr(self, name))
         _check("variants", self.variants, 1, MAX_VARIANTS)
-        _check_common(self.subject, self.preset, self.seed)
+        _check_common(self.subject, self.preset, self.seed, self.mask_mode)
         _check_at(self.at)
         if len(self.attributes) > MAX_ATTRIBUTES:
             raise OptionInvalid(f"at most {MAX_ATTRIBUTES} attributes fit into one edit", field="attributes")
@@ -298,13 +301,14 @@ class LearningRequest:
     name: str | None = None
     preset: PresetName = "balanced"
     seed: int = 0
+    mask_mode: MaskMode = "auto"
     at: tuple[int, int] | None = None  # as of an edit
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(ConceptKind):
             raise OptionInvalid(f"kind must be one of {', '.join(get_args(ConceptKind))}", field="kind")
         _check_prompt("prompt", self.prompt)
-        _check_common(self.subject, self.preset, self.seed)
+        _check_common(self.subject, self.preset, self.seed, self.mask_mode)
         _check_at(self.at)
 
     def resolve(self) -> Preset:
@@ -377,7 +381,7 @@ def _check_prompt(name: str, text: object) -> None:
         raise PromptInvalid(f"the {name} is empty: say what the picture should show", field=name, reason="prompt_empty")
 
 
-def _check_common(subject: str | None, preset: str, seed: int) -> None:
+def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -> None:
     words = tidy(subject).split() if subject is not None else ["as the prompts say it"]
     if not 1 <= len(words) <= MAX_SUBJECT_WORDS or any(mark in word for word in words for mark in "[]"):
         raise PromptInvalid(
@@ -389,6 +393,8 @@ def _check_common(subject: str | None, preset: str, seed: int) -> None:
         raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}", field="preset")
     if not (isinstance(seed, int) and 0 <= seed < 2**63):
         raise OptionInvalid("seed must lie between 0 and 2^63 − 1", field="seed")
+    if mask_mode not in get_args(MaskMode):
+        raise OptionInvalid(f"mask_mode must be one of {', '.join(get_args(MaskMode))}, not {mask_mode!r}", field="mask_mode")
 
 
 def _check_known(values: Mapping[str, Any], known: set[str]) -> None:

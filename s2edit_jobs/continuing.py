@@ -56,8 +56,8 @@ def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpe
 def _mask(jobs: Jobs, record: JobRecord, spec: JobSpec) -> Upload:
     """The one that the parent was given, or that was found for it."""
     if (given := spec.inputs.get("mask")) is not None:
-        return _upload(jobs, given.key, given.media_type)
-    return _upload(jobs, record.artifacts["mask"], "image/png")
+        return replace(_upload(jobs, given.key, given.media_type), mask_mode=given.mask_mode)
+    return replace(_upload(jobs, record.artifacts["mask"], "image/png"), mask_mode="auto")
 
 
 def _still_there(library: Library, owner: Owner, identity: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """A process that does nothing but decode pictures of strangers: what a decoder of C might do with them ends here.
 
 It has no secrets in its environment, and the system ends it when it takes too much. `s2edit_jobs/decoders.py` starts it and speaks
-with it: name and size as JSON, then the picture's bytes; the answer is JSON, so nothing that comes back is ever executed.
+with it: what is to be decoded and how as JSON, then the picture's bytes. The answer is JSON: nothing that comes back is executed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
 from s2edit_core.errors import ImageInvalid, InvalidInput
-from s2edit_core.pictures import check_mask_file, check_photo
+from s2edit_core.mask_files import check_mask_file
+from s2edit_core.pictures import check_photo
+from s2edit_core.spec import MaskMode
 
 CPU_S = 1.0
 """Of one picture; then the system ends the process, wherever it is."""
@@ -35,13 +37,13 @@ def confine() -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
 
 
-def check(name: str, data: bytes, size: tuple[int, int] | None) -> tuple[tuple[int, int], int]:
+def check(name: str, data: bytes, size: tuple[int, int] | None, mode: MaskMode, *, person: bool) -> tuple[tuple[int, int], int]:
     """Hold a photo, or a mask for a photo of `size`, to what the engine can use. Raises `InvalidInput`.
 
     The photo's size, and how the file says that it is turned.
     """
     with _capped(name):
-        return check_photo(data) if size is None else (size, check_mask_file(data, size, name))
+        return check_photo(data) if size is None else (size, check_mask_file(data, size, name, mode, person=person))
 
 
 @contextmanager
@@ -66,12 +68,12 @@ def main(connection: Connection) -> None:
     confine()
     while True:
         try:
-            name, size = json.loads(connection.recv_bytes())
+            name, size, mode, person = json.loads(connection.recv_bytes())
             data = connection.recv_bytes()
         except EOFError:
             return
         try:
-            found, orientation = check(name, data, tuple(size) if size else None)
+            found, orientation = check(name, data, tuple(size) if size else None, mode, person=person)
             answer: dict[str, object] = {"size": found, "orientation": orientation}
         except InvalidInput as error:
             answer = {"kind": type(error).__name__, "message": str(error), "field": error.field, "reason": error.reason}

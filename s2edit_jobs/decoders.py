@@ -20,6 +20,7 @@ from typing import Any
 
 from s2edit_core import errors
 from s2edit_core.errors import ImageInvalid, InvalidInput
+from s2edit_core.spec import MaskMode
 from s2edit_jobs.decoder_process import too_costly
 
 WALL_S = 20.0
@@ -30,6 +31,8 @@ COSTLY = (-signal.SIGPROF, -signal.SIGKILL)
 MAX_ANSWER_BYTES = 65_536
 SECRETS = ("S2EDIT_", "AWS_")
 """Beginnings of the names of variables that the processes do not get."""
+Modes = Mapping[str, MaskMode]
+AUTO: Modes = {}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -54,10 +57,10 @@ class _Decoder:
         finally:
             its.close()
 
-    def ask(self, name: str, data: bytes, size: Sequence[int] | None) -> dict[str, Any]:
+    def ask(self, name: str, data: bytes, size: Sequence[int] | None, mode: MaskMode, person: bool) -> dict[str, Any]:
         """The answer. Raises `OSError` or `EOFError` when the process dies of it, `TimeoutError` when it hangs."""
         self.usable = False  # until it has answered
-        self._connection.send_bytes(json.dumps([name, size]).encode())
+        self._connection.send_bytes(json.dumps([name, size, mode, person]).encode())
         self._connection.send_bytes(data)
         if not self._connection.poll(WALL_S):
             raise TimeoutError
@@ -79,10 +82,12 @@ class _Decoder:
             return self._process.wait()
 
 
-def _verdict(decoder: _Decoder, name: str, data: bytes, size: Sequence[int] | None) -> tuple[Sequence[int], int]:
+def _verdict(
+    decoder: _Decoder, name: str, data: bytes, size: Sequence[int] | None, mode: MaskMode = "auto", *, person: bool = False
+) -> tuple[Sequence[int], int]:
     """The photo's size, and the file's orientation. Raises `InvalidInput`; then the decoder may be no longer usable."""
     try:
-        answer = decoder.ask(name, data, size)
+        answer = decoder.ask(name, data, size, mode, person)
     except TimeoutError:
         decoder.end()
         raise too_costly(name) from None
@@ -96,6 +101,14 @@ def _verdict(decoder: _Decoder, name: str, data: bytes, size: Sequence[int] | No
     raise kind(answer["message"], field=answer["field"], reason=answer["reason"])
 
 
+def _turned(decoder: _Decoder, size: Sequence[int], masks: Mapping[str, bytes], modes: Modes, *, person: bool) -> dict[str, int]:
+    """The orientation of each mask. Raises as `_verdict`."""
+    return {
+        name: _verdict(decoder, name, data, size, modes.get(name, "auto"), person=person and name == "mask")[1]
+        for name, data in masks.items()
+    }
+
+
 class Decoders:
     """At most `size` processes, started when they are needed and kept. Any number of threads may ask."""
 
@@ -103,19 +116,23 @@ class Decoders:
         self._places = threading.BoundedSemaphore(size)
         self._idle: list[_Decoder] = []
 
-    def check(self, photo: bytes, masks: Mapping[str, bytes]) -> dict[str, int]:
+    def check(self, photo: bytes, masks: Mapping[str, bytes], modes: Modes = AUTO, *, person: bool = True) -> dict[str, int]:
         """Hold a photo and the masks for it, by name, to what the engine can use; how each file is turned, 1..8 as in Exif.
 
-        Raises `ImageInvalid` or `MaskInvalid`, as decoding here would; `ImageInvalid` too where decoding takes too much.
+        `modes` say how masks are read, by name; one that is not named is read in mode `auto`. `person`: whether `mask` marks
+        a person, rather than an attribute. Raises `ImageInvalid` or `MaskInvalid`, as decoding here would; `ImageInvalid` too where
+        decoding takes too much.
         """
         with self._one() as decoder:
             size, turned = _verdict(decoder, "image", photo, None)
-            return {"image": turned, **{name: _verdict(decoder, name, data, size)[1] for name, data in masks.items()}}
+            return {"image": turned, **_turned(decoder, size, masks, modes, person=person)}
 
-    def check_masks(self, size: Sequence[int], masks: Mapping[str, bytes]) -> dict[str, int]:
+    def check_masks(
+        self, size: Sequence[int], masks: Mapping[str, bytes], modes: Modes = AUTO, *, person: bool = True
+    ) -> dict[str, int]:
         """The same for masks alone, by the photo's width and height."""
         with self._one() as decoder:
-            return {name: _verdict(decoder, name, data, size)[1] for name, data in masks.items()}
+            return _turned(decoder, size, masks, modes, person=person)
 
     @contextmanager
     def _one(self) -> Iterator[_Decoder]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from s2edit_core.errors import PolicyRefused
-from s2edit_core.spec import EditRequest, LearningRequest
+from s2edit_core.spec import EditRequest, LearningRequest, MaskMode
 from s2edit_jobs import trace
 from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.files import EXTENSIONS, Upload
+from s2edit_jobs.files import EXTENSIONS, Upload, modes_of
 from s2edit_jobs.library import Identity, Library, check_consent, life_s
 from s2edit_jobs.policy import refused
 from s2edit_jobs.record import InputFile, JobRequest, JobSpec, Owner, new_job_id
@@ -42,7 +42,7 @@ def draft(
     for such a word that means nothing, `OptionInvalid` where a consent is needed and missing, and `ServiceUnavailable`.
     """
     job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
-    inputs = _places(owner, job_id, files)
+    inputs = _places(owner, job_id, files, getattr(request, "mask_mode", "auto"))
     if isinstance(request, EditRequest) and request.identity is not None:
         identity = Library(services).identity(owner, request.identity)
         request = _with(identity, request)
@@ -75,7 +75,7 @@ def draft(
 
 def refiled(spec: JobSpec, files: Mapping[str, Upload]) -> JobSpec:
     """The draft `spec` with `files` as they are kept, without their metadata."""
-    return replace(spec, inputs={**spec.inputs, **_places(spec.owner, spec.id, files)})
+    return replace(spec, inputs={**spec.inputs, **_places(spec.owner, spec.id, files, getattr(spec.request, "mask_mode", "auto"))})
 
 
 def _with(identity: Identity, request: EditRequest) -> EditRequest:
@@ -96,13 +96,15 @@ def _check_policy(services: Services, request: JobRequest, files: Mapping[str, U
         check_consent(services.settings, consent)
 
 
-def _places(owner: Owner, job_id: str, files: Mapping[str, Upload]) -> dict[str, InputFile]:
+def _places(owner: Owner, job_id: str, files: Mapping[str, Upload], mask_mode: MaskMode) -> dict[str, InputFile]:
+    modes = modes_of(files, mask_mode)
     return {
         name: InputFile(
             key=edit_key(owner, job_id, name + EXTENSIONS.get(upload.media_type, "")),
             sha256=upload.sha256,
             size_bytes=len(upload.data),
             media_type=upload.media_type,
+            mask_mode=modes.get(name, "auto"),
         )
         for name, upload in files.items()
     }

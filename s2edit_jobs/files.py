@@ -8,6 +8,7 @@ from functools import cached_property
 
 from s2edit_core.metadata import without_metadata
 from s2edit_core.plan import digest
+from s2edit_core.spec import MaskMode
 
 EXTENSIONS: Mapping[str, str] = {
     "image/png": ".png",
@@ -17,19 +18,23 @@ EXTENSIONS: Mapping[str, str] = {
     "image/heic": ".heic",
 }
 
+MASKS = ("mask", "edit_mask")
+
 
 @dataclass(frozen=True)
 class Upload:
     """A file that came with a request, or that stands in for one.
 
     `sent_sha256` is the digest of what the app has sent, where `data` is that without its metadata. `own`: from what this service
-    has made or taken on before, so there is nothing to take off.
+    has made or taken on before, so there is nothing to take off. `mask_mode`: how a mask of an earlier request is read; None for
+    one that comes with this request, which says it.
     """
 
     data: bytes
     media_type: str
     sent_sha256: str | None = None
     own: bool = False
+    mask_mode: MaskMode | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -44,3 +49,8 @@ class Upload:
         """As it may be kept; itself where it has none. Raises `ImageInvalid`."""
         bare = self.data if self.own else without_metadata(self.data, orientation, field)
         return self if bare is self.data else Upload(bare, self.media_type, self.as_sent)
+
+
+def modes_of(files: Mapping[str, Upload], mask_mode: MaskMode) -> dict[str, MaskMode]:
+    """How each mask among `files` is read; `mask_mode` is what the request says."""
+    return {name: upload.mask_mode or mask_mode for name, upload in files.items() if name in MASKS}

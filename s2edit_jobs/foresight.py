@@ -60,6 +60,7 @@ class Foresight:
             LearningRequest(kind="identity", prompt=prompts.source, preset=request.preset, seed=request.seed),
             image=files["image"].data,
             mask=files["mask"].data,
+            mask_mode=files["mask"].mask_mode or request.mask_mode,
             model=model.fingerprint,
             reference=ResolvedReference(prompts.source, prompts.subject, PLACEHOLDER),
             attribute_words=model.attribute_words,

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
-from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest, Phase
+from s2edit_core.spec import EditRequest, LearningRequest, MaskMode, MaskRequest, Phase
 
 JobRequest = EditRequest | LearningRequest | MaskRequest
 JobKind = Literal["edit", "identity", "attribute", "mask"]
@@ -91,6 +91,7 @@ class InputFile:
     sha256: str
     size_bytes: int
     media_type: str
+    mask_mode: MaskMode = "auto"  # of a mask: how it is read
 
 
 @dataclass(frozen=True, slots=True)

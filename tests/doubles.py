@@ -26,5 +26,5 @@ class DecodingEngine(FakeEngine):
         return super().plan(request, inputs)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
-        check_pictures(inputs)
+        check_pictures(inputs, person=request.kind == "identity")
         return super().plan_learning(request, inputs)

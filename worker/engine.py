@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from s2edit_core.plan import EditPlan
-from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Progress
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskMode, Progress
 from s2edit_jobs.decoders import decoders
 from s2edit_jobs.model_facts import ModelFacts
 from s2edit_jobs.record import JobRequest
@@ -53,6 +53,7 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class EditInputs:
     """The files' bytes as uploaded; the mask may have been found. Without `edit_mask` the mask, grown a little, is what may change.
+    The modes say how masks are read.
 
     `attributes`: the concepts, as they were kept, of those that the request names. They act where the edit may change the photo.
     """
@@ -61,15 +62,18 @@ class EditInputs:
     mask: bytes
     edit_mask: bytes | None = None
     attributes: tuple[bytes, ...] = ()
+    mask_mode: MaskMode = "auto"
+    edit_mask_mode: MaskMode = "auto"
 
 
-def check_pictures(inputs: EditInputs) -> None:
+def check_pictures(inputs: EditInputs, *, person: bool = True) -> None:
     """Have them decoded where nothing can happen to the worker, before the engine does it in its own process.
 
-    Raises `ImageInvalid` or `MaskInvalid`: the API believes files that look plain and whole.
+    `person`: whether the mask marks a person. Raises `ImageInvalid` or `MaskInvalid`: the API believes files that look plain and
+    whole.
     """
     masks = {"mask": inputs.mask} | ({"edit_mask": inputs.edit_mask} if inputs.edit_mask is not None else {})
-    decoders().check(inputs.image, masks)
+    decoders().check(inputs.image, masks, {"mask": inputs.mask_mode, "edit_mask": inputs.edit_mask_mode}, person=person)
 
 
 class Engine(Protocol):

@@ -82,7 +82,9 @@ class FakeEngine:
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         reference = resolve_reference(request, SUBJECTS)
-        return plan_learning(request, image=inputs.image, mask=inputs.mask, model="fake", reference=reference)
+        return plan_learning(
+            request, image=inputs.image, mask=inputs.mask, mask_mode=inputs.mask_mode, model="fake", reference=reference
+        )
 
     def learn(
         self,
@@ -110,6 +112,7 @@ class FakeEngine:
             request,
             image=inputs.image,
             mask=inputs.mask,
+            mask_mode=inputs.mask_mode,
             model="fake",
             source_prompt=prompts.source,
             subject=prompts.subject,

@@ -37,7 +37,7 @@ from s2edit_jobs.errors import (
     LeaseLost,
     ServiceUnavailable,
 )
-from s2edit_jobs.files import EXTENSIONS
+from s2edit_jobs.files import EXTENSIONS, MASKS
 from s2edit_jobs.jobs import CHECKPOINTS, DEADLINE, Jobs
 from s2edit_jobs.library import CONCEPT, INVERSION, SAFETENSORS, Library
 from s2edit_jobs.record import Failure, JobSpec, JobState, Lease, Outcome, Spent
@@ -440,7 +440,10 @@ class _Attempt:
         """Raises `OptionInvalid` where an attribute was erased."""
         worn = spec.request.attributes if isinstance(spec.request, EditRequest) else ()
         attributes = tuple(self._attribute(spec, attribute_id) for attribute_id in worn)
-        return EditInputs(image=files["image"], mask=files["mask"], edit_mask=files.get("edit_mask"), attributes=attributes)
+        modes = {f"{name}_mode": spec.inputs[name].mask_mode for name in MASKS if name in files}
+        return EditInputs(
+            image=files["image"], mask=files["mask"], edit_mask=files.get("edit_mask"), attributes=attributes, **modes
+        )
 
     def _attribute(self, spec: JobSpec, attribute_id: str) -> bytes:
         try:

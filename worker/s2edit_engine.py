@@ -20,7 +20,8 @@ from s2edit_core.errors import PromptInvalid
 from s2edit_core.inversion import Inversion
 from s2edit_core.learning import Checkpoint
 from s2edit_core.learning_state import LearningState
-from s2edit_core.pictures import decode_mask, decode_photo, encode_png
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import decode_photo, encode_png
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
@@ -106,10 +107,10 @@ class S2EditEngine:
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         """Raises as `plan`."""
-        reference = self._reference(request)
-        check_pictures(inputs)
+        reference, person = self._reference(request), request.kind == "identity"
+        check_pictures(inputs, person=person)
         photo = decode_photo(inputs.image)
-        self.pipeline.canvas(photo, decode_mask(inputs.mask, photo.size))
+        self.pipeline.canvas(photo, decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=person))
         return self._learned_id(request, inputs, reference)
 
     def learn(
@@ -125,7 +126,7 @@ class S2EditEngine:
         reference, backbone = self._reference(request), self.pipeline.backbone
         concept_id = self._learned_id(request, inputs, reference)
         photo = decode_photo(inputs.image)
-        mask = decode_mask(inputs.mask, photo.size)
+        mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=request.kind == "identity")
         state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprints) if checkpoint is not None else None
         learning = self.pipeline.learning_together(
             [Reference(photo, mask, reference.prompt, reference.subject, reference.placeholder)],
@@ -161,6 +162,7 @@ class S2EditEngine:
             request,
             image=inputs.image,
             mask=inputs.mask,
+            mask_mode=inputs.mask_mode,
             model=backbone.fingerprint,
             reference=reference,
             attribute_words=backbone.card.attribute_words,
@@ -234,8 +236,8 @@ class S2EditEngine:
         worn = self._worn(inputs)
         prompts = self._checked_prompts(request, worn)
         photo = decode_photo(inputs.image)
-        mask = decode_mask(inputs.mask, photo.size)
-        edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask") if inputs.edit_mask else None
+        mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
+        edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode) if inputs.edit_mask else None
         canvas = self.pipeline.canvas(photo, mask, edit_mask)
         identity_canvas = self.pipeline.canvas(photo, mask)  # what is learned does not depend on the edit mask
         if self.captioner is not None and request.source_prompt is None:
@@ -244,6 +246,7 @@ class S2EditEngine:
             request,
             image=inputs.image,
             mask=inputs.mask,
+            mask_mode=inputs.mask_mode,
             model=self.pipeline.backbone.fingerprint,
             source_prompt=prompts.source,
             subject=prompts.subject,

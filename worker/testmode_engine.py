@@ -24,7 +24,8 @@ from safetensors.numpy import save
 
 from s2edit_core import report
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid
-from s2edit_core.pictures import decode_mask, decode_photo, encode_png, grown, inside_of
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import decode_photo, encode_png, grown, inside_of
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
 from s2edit_core.spec import CONCEPT_FORMAT, PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Phase, Progress, check_at
@@ -84,9 +85,10 @@ class ModelessEngine:
         return Found(encode_png(mask), MODEL, 1, 1.0, mask.getbbox() or (0, 0, *size))
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
-        check_pictures(inputs)
+        person = request.kind == "identity"
+        check_pictures(inputs, person=person)
         photo = decode_photo(inputs.image)
-        decode_mask(inputs.mask, photo.size)
+        decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=person)
         return self._learned_id(request, inputs, resolve_reference(request, self.facts.subjects))
 
     def learn(
@@ -155,13 +157,14 @@ class ModelessEngine:
         abouts = [self._about(data) for data in inputs.attributes]
         prompts = resolve_prompts(request, self.facts.subjects, [(about["placeholder"], about["subject"]) for about in abouts])
         photo = decode_photo(inputs.image)
-        decode_mask(inputs.mask, photo.size)
+        decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
         if inputs.edit_mask is not None:
-            decode_mask(inputs.edit_mask, photo.size, "edit_mask")
+            decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode)
         plan = plan_edit(
             request,
             image=inputs.image,
             mask=inputs.mask,
+            mask_mode=inputs.mask_mode,
             model=self.facts.fingerprint,
             source_prompt=prompts.source,
             subject=prompts.subject,
@@ -175,6 +178,7 @@ class ModelessEngine:
             request,
             image=inputs.image,
             mask=inputs.mask,
+            mask_mode=inputs.mask_mode,
             model=self.facts.fingerprint,
             reference=reference,
             attribute_words=self.facts.attribute_words,
@@ -266,8 +270,10 @@ def _phase(phase: Phase, lasts_s: float) -> Generator[Progress, None, None]:
 def _draw(request: EditRequest, prompt: str, inputs: EditInputs) -> tuple[list[bytes], list[dict[str, Any]]]:
     """The pictures as PNG, and what was changed in each."""
     photo = decode_photo(inputs.image)
-    mask = decode_mask(inputs.mask, photo.size)
-    edit_mask = grown(mask) if inputs.edit_mask is None else decode_mask(inputs.edit_mask, photo.size, "edit_mask")
+    if inputs.edit_mask is None:
+        edit_mask = grown(decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode))
+    else:
+        edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode)
     made, measures = [], []
     for i in range(request.variants):
         cause = "|".join([prompt, str((request.seed + i) % 2**63), *(digest(worn) for worn in inputs.attributes)])

@@ -23,7 +23,8 @@ from PIL import Image
 from cli.client import EditClient, View
 from cli.demo import sample
 from cli.service import free_port
-from s2edit_core.pictures import INSIDE, decode_mask, decode_photo, grown
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import INSIDE, decode_photo, grown
 from s2edit_core.spec import PRESETS
 from s2edit_jobs.embedded_redis import end_with_parent
 from tests.waiting import until

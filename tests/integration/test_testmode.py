@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 from standardwebhooks import Webhook
 
-from s2edit_core.pictures import decode_mask, decode_photo, grown, inside_of
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import decode_photo, grown, inside_of
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.keys import KeyRing

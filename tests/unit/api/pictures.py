@@ -23,10 +23,12 @@ def photo(size: tuple[int, int] = SIZE, format: str = "PNG") -> bytes:
 
 
 def mask(size: tuple[int, int] = SIZE, *, fill: str = "ellipse") -> bytes:
-    """`fill`: "ellipse", "nothing" or "everything"."""
+    """`fill`: "ellipse", "dot", "nothing" or "everything"."""
     picture = Image.new("L", size, 255 if fill == "everything" else 0)
     if fill == "ellipse":
         ImageDraw.Draw(picture).ellipse([size[0] // 4, size[1] // 4, 3 * size[0] // 4, 3 * size[1] // 4], fill=255)
+    if fill == "dot":
+        picture.putpixel((size[0] // 2, size[1] // 2), 255)
     return encoded(picture)
 
 

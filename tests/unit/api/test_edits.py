@@ -69,6 +69,7 @@ class TestAsking:
             "steps": 12,
             "guidance_scale": 2.5,
             "seed": 7,
+            "mask_mode": "auto",
             "variants": 1,
             "at": None,
         }

@@ -212,7 +212,7 @@ def test_learning_goes_on_from_its_checkpoint(folder: Path, backbone32: Backbone
     [
         (("--mask", "nowhere.png"), "the mask nowhere.png can't be read: No such file"),
         (("--edit-mask", "photo.txt"), "is not a PNG, JPEG, WebP or AVIF image"),
-        (("--edit-mask", "empty.png"), "the mask empty.png is empty"),
+        (("--edit-mask", "empty.png"), "empty.png: the edit_mask is empty"),
         (("--target", "a lighthouse"), "no word of the prompt names the person"),
         (("--target", COMPOSED), "names [A]"),
         (("--target", "a woman" + " with a red hat" * 9), "tokens"),

@@ -22,7 +22,8 @@ from s2edit_core.concept import Concept
 from s2edit_core.editing import varied
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.inversion import Inversion
-from s2edit_core.pictures import decode_mask, decode_photo, encode_png
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import decode_photo, encode_png
 from s2edit_core.pipeline import S2EditPipeline, Variation
 from s2edit_core.plan import digest
 from s2edit_core.prompts import resolve_prompts
@@ -348,7 +349,7 @@ def test_an_empty_mask_is_refused_at_once(engine: S2EditEngine) -> None:
 def test_photos_of_any_shape_come_back_in_their_own(engine: S2EditEngine, size: tuple[int, int]) -> None:
     picture = render(sample_person(2), 256).resize(size)
     mask = Image.new("L", size)
-    mask.paste(255, (size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2))
+    mask.paste(255, (size[0] // 4, size[1] // 4, 3 * size[0] // 4, 3 * size[1] // 4))
     run = Run(engine, replace(REQUEST, steps=2), EditInputs(encode_png(picture), encode_png(mask)))
     assert run.pixels().shape == (size[1], size[0], 3)
     assert run.edited.report["outside_edit_mask"]["max_level_difference"] == 0

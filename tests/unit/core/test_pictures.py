@@ -13,8 +13,9 @@ import pytest
 from PIL import Image, ImageCms
 from pillow_heif import from_pillow
 
-from s2edit_core.errors import ImageInvalid, MaskInvalid
-from s2edit_core.pictures import check_photo, decode_mask, decode_photo, encode_png, media_type
+from s2edit_core.errors import ImageInvalid
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import check_photo, decode_photo, encode_png, media_type
 
 
 def png(picture: Image.Image, **options: object) -> bytes:
@@ -198,13 +199,6 @@ def test_avif_is_read_upright_and_its_alpha_is_laid_on_white() -> None:
     assert decode_photo(avif(Image.new("RGBA", (40, 40), (255, 0, 0, 0)))).getpixel((5, 5)) == (255, 255, 255)
 
 
-def test_an_avif_mask_is_a_mask() -> None:
-    drawn = Image.new("L", (64, 48))
-    drawn.paste(255, (16, 16, 48, 40))
-    inside = np.asarray(decode_mask(avif(drawn, quality=100), (64, 48))) >= 128
-    assert np.array_equal(inside, np.asarray(drawn) == 255)
-
-
 @pytest.mark.parametrize("data", [avif(noise())[:400], avif(noise())[:-300], brands(b"avif")], ids=["head", "tail", "no picture"])
 def test_a_damaged_avif_is_told_so(data: bytes) -> None:
     with pytest.raises(ImageInvalid, match="damaged or cut off") as refused:
@@ -360,12 +354,6 @@ def test_an_animation_is_its_first_picture() -> None:
         )
 
 
-def test_a_mask_may_be_a_palette_or_black_and_white() -> None:
-    for mode in ("P", "1"):
-        mask = decode_mask(png(square_mask((64, 48)).convert(mode)), (64, 48))
-        assert np.array_equal(np.asarray(mask), np.asarray(square_mask((64, 48))))
-
-
 def test_a_gif_is_refused_though_pillow_could_read_it() -> None:
     buffer = io.BytesIO()
     gradient().save(buffer, "GIF")
@@ -378,81 +366,6 @@ def test_cmyk_without_a_profile_is_refused() -> None:
     gradient().convert("CMYK").save(buffer, "JPEG")
     with pytest.raises(ImageInvalid, match="CMYK"):
         decode_photo(buffer.getvalue())
-
-
-def square_mask(size: tuple[int, int]) -> Image.Image:
-    mask = Image.new("L", size)
-    mask.paste(255, (size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2))
-    return mask
-
-
-def test_a_mask_of_the_same_size_is_taken_as_it_is() -> None:
-    assert np.array_equal(np.asarray(decode_mask(png(square_mask((64, 48))), (64, 48))), np.asarray(square_mask((64, 48))))
-
-
-def test_a_mask_of_another_size_is_resized_when_its_aspect_agrees() -> None:
-    resized = decode_mask(png(square_mask((128, 96))), (64, 48))
-    assert np.array_equal(np.asarray(resized), np.asarray(square_mask((64, 48))))
-
-
-def test_a_mask_of_another_shape_is_refused() -> None:
-    with pytest.raises(MaskInvalid) as refused:
-        decode_mask(png(square_mask((64, 64))), (64, 48), "edit_mask")
-    assert (refused.value.reason, refused.value.field) == ("mask_size", "edit_mask")
-
-
-@pytest.mark.parametrize(("level", "reason"), [(0, "mask_empty"), (255, "mask_full")])
-def test_empty_and_full_masks_are_refused(level: int, reason: str) -> None:
-    with pytest.raises(MaskInvalid) as refused:
-        decode_mask(png(Image.new("L", (64, 48), level)), (64, 48))
-    assert refused.value.reason == reason
-
-
-def test_a_mask_drawn_in_alpha_alone_counts_by_its_alpha() -> None:
-    drawn = Image.new("RGBA", (64, 48), (0, 0, 0, 0))
-    drawn.paste((0, 0, 0, 255), (16, 12, 32, 24))
-    mask = decode_mask(png(drawn), (64, 48))
-    assert mask.getpixel((20, 15)) == 255
-    assert mask.getpixel((0, 0)) == 0
-
-
-def test_a_mask_painted_white_on_nothing_counts_by_what_is_painted() -> None:
-    drawn = Image.new("RGBA", (64, 48), (0, 0, 0, 0))
-    drawn.paste((0, 0, 0, 255), (0, 0, 8, 48))
-    drawn.paste((255, 255, 255, 255), (16, 12, 32, 24))
-    mask = decode_mask(png(drawn), (64, 48))
-    assert int((np.asarray(mask) == 255).sum()) == 16 * 12
-
-
-def test_a_canvas_on_which_nothing_was_painted_is_an_empty_mask() -> None:
-    """As a browser exports it: black and opaque, with an alpha channel that says nothing."""
-    with pytest.raises(MaskInvalid) as refused:
-        decode_mask(png(Image.new("RGBA", (64, 48), (0, 0, 0, 255))), (64, 48))
-    assert refused.value.reason == "mask_empty"
-
-
-def test_a_16_bit_mask_is_scaled() -> None:
-    deep = np.zeros((48, 64), dtype=np.uint16)
-    deep[:, :32] = 65535
-    deep[:, 32:] = 300  # nearly black
-    mask = np.asarray(decode_mask(png(Image.fromarray(deep)), (64, 48)))
-    assert (mask[:, :32] == 255).all()
-    assert (mask[:, 32:] == 1).all()
-
-
-@pytest.mark.parametrize(("size", "taken"), [((1000, 750), True), ((1000, 745), True), ((1000, 735), False), ((750, 1000), False)])
-def test_aspects_agree_to_one_in_a_hundred(size: tuple[int, int], taken: bool) -> None:
-    if taken:
-        assert decode_mask(png(square_mask(size)), (64, 48)).size == (64, 48)
-        return
-    with pytest.raises(MaskInvalid, match=r"1000×735|750×1000"):
-        decode_mask(png(square_mask(size)), (64, 48))
-
-
-def test_a_mask_that_is_no_image_is_refused_by_its_own_name() -> None:
-    with pytest.raises(ImageInvalid) as refused:
-        decode_mask(b"junk", (64, 48), "edit_mask")
-    assert (refused.value.reason, refused.value.field) == ("image_format", "edit_mask")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -489,17 +402,6 @@ def test_checking_a_photo_refuses_what_decoding_refuses(data: bytes) -> None:
     with pytest.raises(ImageInvalid) as decoded:
         decode_photo(data)
     assert (checked.value.reason, str(checked.value)) == (decoded.value.reason, str(decoded.value))
-
-
-def test_a_large_mask_is_the_same_in_strips_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    alpha = Image.fromarray(np.random.default_rng(4).integers(0, 256, (48, 64), dtype=np.uint8))
-    for picture in (Image.merge("RGBA", (*noise().split(), alpha)), noise().convert("P"), square_mask((64, 48))):
-        whole = decode_mask(png(picture, exif=exif), (48, 64))
-        with monkeypatch.context() as patched:
-            patched.setattr("s2edit_core.pictures.STRIP_PIXELS", 64 * 5)
-            assert np.array_equal(np.asarray(decode_mask(png(picture, exif=exif), (48, 64))), np.asarray(whole))
 
 
 def test_a_large_progressive_jpeg_that_can_not_be_decoded_is_told_what_would_help() -> None:

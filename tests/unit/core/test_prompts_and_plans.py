@@ -186,7 +186,15 @@ def test_the_target_prompt_enters_no_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"image": b"other"}, {"mask": b"other"}, {"model": "n"}, {"source_prompt": "a [I] woman"}, {"subject": "man"}]
+    "change",
+    [
+        {"image": b"other"},
+        {"mask": b"other"},
+        {"mask_mode": "inverted_alpha"},
+        {"model": "n"},
+        {"source_prompt": "a [I] woman"},
+        {"subject": "man"},
+    ],
 )
 def test_whatever_learning_depends_on_changes_both_names(change: dict[str, Any]) -> None:
     assert plan_of(**change).concept_id != plan_of().concept_id

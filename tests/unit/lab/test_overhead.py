@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from lab.overhead import Call, bare_app, figures, form_of, photo, server, timed
 from lab.partition import NetworkedRedis
-from s2edit_core.pictures import decode_mask, decode_photo
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import decode_photo
 from s2edit_jobs.record import Load
 from s2edit_jobs.redis_store import RedisJobStore
 from s2edit_jobs.settings import Settings

@@ -13,7 +13,8 @@ from lab.storm import Plan
 from lab.storm_app import wish
 from lab.storm_engines import Cast, Reference
 from lab.storm_points import POINTS, CrashPoints, Diary, with_crash_points
-from s2edit_core.pictures import decode_mask, decode_photo
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import decode_photo
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.drafts import draft

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.pictures import decode_mask, grown, inside_of
+from s2edit_core.mask_files import decode_mask
+from s2edit_core.pictures import grown, inside_of
 from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.concept_files import check_identity_file

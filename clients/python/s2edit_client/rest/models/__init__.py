@@ -2,6 +2,7 @@
 
 from .attribute import Attribute
 from .attribute_form import AttributeForm
+from .attribute_form_mask_mode import AttributeFormMaskMode
 from .attribute_form_preset import AttributeFormPreset
 from .attribute_page import AttributePage
 from .consent import Consent
@@ -9,9 +10,11 @@ from .dry_run import DryRun
 from .dry_run_learning import DryRunLearning
 from .edit import Edit
 from .edit_document import EditDocument
+from .edit_document_mask_mode_type_0 import EditDocumentMaskModeType0
 from .edit_document_preset_type_0 import EditDocumentPresetType0
 from .edit_error import EditError
 from .edit_form import EditForm
+from .edit_form_mask_mode import EditFormMaskMode
 from .edit_form_preset import EditFormPreset
 from .edit_kind import EditKind
 from .edit_page import EditPage
@@ -20,6 +23,7 @@ from .export import Export
 from .health import Health
 from .identity import Identity
 from .identity_form import IdentityForm
+from .identity_form_mask_mode import IdentityFormMaskMode
 from .identity_form_preset import IdentityFormPreset
 from .identity_page import IdentityPage
 from .import_form import ImportForm
@@ -57,6 +61,7 @@ from .webhook_message import WebhookMessage
 __all__ = (
     "Attribute",
     "AttributeForm",
+    "AttributeFormMaskMode",
     "AttributeFormPreset",
     "AttributePage",
     "Consent",
@@ -64,9 +69,11 @@ __all__ = (
     "DryRunLearning",
     "Edit",
     "EditDocument",
+    "EditDocumentMaskModeType0",
     "EditDocumentPresetType0",
     "EditError",
     "EditForm",
+    "EditFormMaskMode",
     "EditFormPreset",
     "EditKind",
     "EditPage",
@@ -75,6 +82,7 @@ __all__ = (
     "Health",
     "Identity",
     "IdentityForm",
+    "IdentityFormMaskMode",
     "IdentityFormPreset",
     "IdentityPage",
     "ImportForm",

@@ -5,6 +5,7 @@ from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
+from ..models.edit_document_mask_mode_type_0 import EditDocumentMaskModeType0
 from ..models.edit_document_preset_type_0 import EditDocumentPresetType0
 from ..types import UNSET, Unset
 
@@ -32,6 +33,9 @@ class EditDocument:
         guidance_scale (float | None | Unset): How strongly the prompt pulls, 1 to 30. Left out: what model and preset
             recommend
         seed (int | None | Unset): Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
+        mask_mode (EditDocumentMaskModeType0 | None | Unset): How `mask` and `edit_mask` mark the region: `luminance`
+            (white), `alpha` (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`:
+            white or painted; refused where it may mean either
         consent (None | str | Unset): That the person in the photo agrees to being learned and edited, in your words;
             kept with the identity
         identity_life_s (float | None | Unset): Seconds after which the identity that is learned is erased
@@ -60,6 +64,7 @@ class EditDocument:
     steps: int | None | Unset = UNSET
     guidance_scale: float | None | Unset = UNSET
     seed: int | None | Unset = UNSET
+    mask_mode: EditDocumentMaskModeType0 | None | Unset = UNSET
     consent: None | str | Unset = UNSET
     identity_life_s: float | None | Unset = UNSET
     variants: int | None | Unset = UNSET
@@ -132,6 +137,14 @@ class EditDocument:
             seed = UNSET
         else:
             seed = self.seed
+
+        mask_mode: None | str | Unset
+        if isinstance(self.mask_mode, Unset):
+            mask_mode = UNSET
+        elif isinstance(self.mask_mode, EditDocumentMaskModeType0):
+            mask_mode = self.mask_mode.value
+        else:
+            mask_mode = self.mask_mode
 
         consent: None | str | Unset
         if isinstance(self.consent, Unset):
@@ -217,6 +230,8 @@ class EditDocument:
             field_dict["guidance_scale"] = guidance_scale
         if seed is not UNSET:
             field_dict["seed"] = seed
+        if mask_mode is not UNSET:
+            field_dict["mask_mode"] = mask_mode
         if consent is not UNSET:
             field_dict["consent"] = consent
         if identity_life_s is not UNSET:
@@ -342,6 +357,23 @@ class EditDocument:
 
         seed = _parse_seed(d.pop("seed", UNSET))
 
+        def _parse_mask_mode(data: object) -> EditDocumentMaskModeType0 | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                mask_mode_type_0 = EditDocumentMaskModeType0(data)
+
+                return mask_mode_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(EditDocumentMaskModeType0 | None | Unset, data)
+
+        mask_mode = _parse_mask_mode(d.pop("mask_mode", UNSET))
+
         def _parse_consent(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -444,6 +476,7 @@ class EditDocument:
             steps=steps,
             guidance_scale=guidance_scale,
             seed=seed,
+            mask_mode=mask_mode,
             consent=consent,
             identity_life_s=identity_life_s,
             variants=variants,

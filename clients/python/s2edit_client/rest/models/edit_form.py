@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from .. import types
+from ..models.edit_form_mask_mode import EditFormMaskMode
 from ..models.edit_form_preset import EditFormPreset
 from ..types import UNSET, File, FileTypes, Unset
 
@@ -34,6 +35,9 @@ class EditForm:
         guidance_scale (float | Unset): How strongly the prompt pulls, 1 to 30. Left out: what model and preset
             recommend
         seed (int | Unset): Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
+        mask_mode (EditFormMaskMode | Unset): How `mask` and `edit_mask` mark the region: `luminance` (white), `alpha`
+            (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted;
+            refused where it may mean either
         consent (str | Unset): That the person in the photo agrees to being learned and edited, in your words; kept with
             the identity
         identity_life_s (float | Unset): Seconds after which the identity that is learned is erased
@@ -64,6 +68,7 @@ class EditForm:
     steps: int | Unset = UNSET
     guidance_scale: float | Unset = UNSET
     seed: int | Unset = UNSET
+    mask_mode: EditFormMaskMode | Unset = UNSET
     consent: str | Unset = UNSET
     identity_life_s: float | Unset = UNSET
     variants: int | Unset = UNSET
@@ -99,6 +104,10 @@ class EditForm:
         guidance_scale = self.guidance_scale
 
         seed = self.seed
+
+        mask_mode: str | Unset = UNSET
+        if not isinstance(self.mask_mode, Unset):
+            mask_mode = self.mask_mode.value
 
         consent = self.consent
 
@@ -151,6 +160,8 @@ class EditForm:
             field_dict["guidance_scale"] = guidance_scale
         if seed is not UNSET:
             field_dict["seed"] = seed
+        if mask_mode is not UNSET:
+            field_dict["mask_mode"] = mask_mode
         if consent is not UNSET:
             field_dict["consent"] = consent
         if identity_life_s is not UNSET:
@@ -206,6 +217,9 @@ class EditForm:
 
         if not isinstance(self.seed, Unset):
             files.append(("seed", (None, str(self.seed).encode(), "text/plain")))
+
+        if not isinstance(self.mask_mode, Unset):
+            files.append(("mask_mode", (None, str(self.mask_mode.value).encode(), "text/plain")))
 
         if not isinstance(self.consent, Unset):
             files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
@@ -267,6 +281,13 @@ class EditForm:
 
         seed = d.pop("seed", UNSET)
 
+        _mask_mode = d.pop("mask_mode", UNSET)
+        mask_mode: EditFormMaskMode | Unset
+        if isinstance(_mask_mode, Unset):
+            mask_mode = UNSET
+        else:
+            mask_mode = EditFormMaskMode(_mask_mode)
+
         consent = d.pop("consent", UNSET)
 
         identity_life_s = d.pop("identity_life_s", UNSET)
@@ -313,6 +334,7 @@ class EditForm:
             steps=steps,
             guidance_scale=guidance_scale,
             seed=seed,
+            mask_mode=mask_mode,
             consent=consent,
             identity_life_s=identity_life_s,
             variants=variants,
