@@ -12,7 +12,7 @@ from api.allowance import Allowance
 from api.concept_schemas import AttributeForm, IdentityForm, MaskForm
 from api.forms import FILES, check_at, check_pictures, check_webhook, pixel_of, read_parts
 from s2edit_core.prompts import DEFAULT_SUBJECTS, check_sentences
-from s2edit_core.spec import ConceptKind, LearningRequest, MaskRequest
+from s2edit_core.spec import ConceptKind, LearningRequest, MaskMode, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.files import Upload
@@ -84,7 +84,7 @@ class Ahead:
             self._check_words(self.vocabulary, request)
         elif isinstance(request, LearningRequest):
             check_sentences(spoken(self.owner, request), DEFAULT_SUBJECTS)
-        mask_mode = getattr(request, "mask_mode", "auto")
+        mask_mode: MaskMode = request.mask_mode if isinstance(request, LearningRequest) else "auto"
         kept = check_pictures(files, lambda: files["image"].data, mask_mode, person=self.kind == "identity")
         return self._draft(request, kept), kept
 

@@ -539,6 +539,13 @@ export interface components {
              */
             seed?: number;
             /**
+             * Mask Mode
+             * @description How `mask` marks the region, as of an edit; default `auto`
+             * @example auto
+             * @enum {string}
+             */
+            mask_mode?: "auto" | "luminance" | "alpha" | "inverted_alpha";
+            /**
              * Consent
              * @description That the person in the photo agrees to its use, in your words; kept with the request and with an identity
              * @example Ada Example agreed in the app on 24 November 2026
@@ -857,6 +864,13 @@ export interface components {
              */
             seed?: number;
             /**
+             * Mask Mode
+             * @description How `mask` and `edit_mask` mark the region: `luminance` (white), `alpha` (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either
+             * @example auto
+             * @enum {string}
+             */
+            mask_mode?: "auto" | "luminance" | "alpha" | "inverted_alpha";
+            /**
              * Consent
              * @description That the person in the photo agrees to being learned and edited, in your words; kept with the identity
              * @example Ada Example agreed in the app on 24 November 2026
@@ -1101,6 +1115,13 @@ export interface components {
              * @example 0
              */
             seed?: number;
+            /**
+             * Mask Mode
+             * @description How `mask` marks the region, as of an edit; default `auto`
+             * @example auto
+             * @enum {string}
+             */
+            mask_mode?: "auto" | "luminance" | "alpha" | "inverted_alpha";
             /**
              * Consent
              * @description That the person in the photo agrees to its use, in your words; kept with the request and with an identity
@@ -1714,6 +1735,13 @@ export interface components {
              * @example 0
              */
             seed?: number | null;
+            /**
+             * Mask Mode
+             * @description How `mask` and `edit_mask` mark the region: `luminance` (white), `alpha` (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either
+             * @default null
+             * @example auto
+             */
+            mask_mode?: ("auto" | "luminance" | "alpha" | "inverted_alpha") | null;
             /**
              * Consent
              * @description That the person in the photo agrees to being learned and edited, in your words; kept with the identity

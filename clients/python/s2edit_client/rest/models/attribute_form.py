@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 
 from .. import types
+from ..models.attribute_form_mask_mode import AttributeFormMaskMode
 from ..models.attribute_form_preset import AttributeFormPreset
 from ..types import UNSET, File, FileTypes, Unset
 
@@ -28,6 +29,7 @@ class AttributeForm:
             mask (File | Unset): Where it is seen: white inside, black outside, of the photo's frame
             preset (AttributeFormPreset | Unset): As of an edit; default `balanced`
             seed (int | Unset): 0 to 2⁶³ − 1; default 0
+            mask_mode (AttributeFormMaskMode | Unset): How `mask` marks the region, as of an edit; default `auto`
             consent (str | Unset): That the person in the photo agrees to its use, in your words; kept with the request and
                 with an identity
             name (str | Unset): For people; that of the first learning stays
@@ -40,6 +42,7 @@ class AttributeForm:
     mask: File | Unset = UNSET
     preset: AttributeFormPreset | Unset = UNSET
     seed: int | Unset = UNSET
+    mask_mode: AttributeFormMaskMode | Unset = UNSET
     consent: str | Unset = UNSET
     name: str | Unset = UNSET
 
@@ -64,6 +67,10 @@ class AttributeForm:
 
         seed = self.seed
 
+        mask_mode: str | Unset = UNSET
+        if not isinstance(self.mask_mode, Unset):
+            mask_mode = self.mask_mode.value
+
         consent = self.consent
 
         name = self.name
@@ -87,6 +94,8 @@ class AttributeForm:
             field_dict["preset"] = preset
         if seed is not UNSET:
             field_dict["seed"] = seed
+        if mask_mode is not UNSET:
+            field_dict["mask_mode"] = mask_mode
         if consent is not UNSET:
             field_dict["consent"] = consent
         if name is not UNSET:
@@ -116,6 +125,9 @@ class AttributeForm:
 
         if not isinstance(self.seed, Unset):
             files.append(("seed", (None, str(self.seed).encode(), "text/plain")))
+
+        if not isinstance(self.mask_mode, Unset):
+            files.append(("mask_mode", (None, str(self.mask_mode.value).encode(), "text/plain")))
 
         if not isinstance(self.consent, Unset):
             files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
@@ -157,6 +169,13 @@ class AttributeForm:
 
         seed = d.pop("seed", UNSET)
 
+        _mask_mode = d.pop("mask_mode", UNSET)
+        mask_mode: AttributeFormMaskMode | Unset
+        if isinstance(_mask_mode, Unset):
+            mask_mode = UNSET
+        else:
+            mask_mode = AttributeFormMaskMode(_mask_mode)
+
         consent = d.pop("consent", UNSET)
 
         name = d.pop("name", UNSET)
@@ -169,6 +188,7 @@ class AttributeForm:
             mask=mask,
             preset=preset,
             seed=seed,
+            mask_mode=mask_mode,
             consent=consent,
             name=name,
         )

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 
 from .. import types
+from ..models.identity_form_mask_mode import IdentityFormMaskMode
 from ..models.identity_form_preset import IdentityFormPreset
 from ..types import UNSET, File, FileTypes, Unset
 
@@ -26,6 +27,7 @@ class IdentityForm:
             person is found
         preset (IdentityFormPreset | Unset): As of an edit; default `balanced`
         seed (int | Unset): 0 to 2⁶³ − 1; default 0
+        mask_mode (IdentityFormMaskMode | Unset): How `mask` marks the region, as of an edit; default `auto`
         consent (str | Unset): That the person in the photo agrees to its use, in your words; kept with the request and
             with an identity
         at (str | Unset): Where no mask is sent: the pixel of the person that is meant, as `x,y` (such as `512,384`)
@@ -41,6 +43,7 @@ class IdentityForm:
     mask: File | Unset = UNSET
     preset: IdentityFormPreset | Unset = UNSET
     seed: int | Unset = UNSET
+    mask_mode: IdentityFormMaskMode | Unset = UNSET
     consent: str | Unset = UNSET
     at: str | Unset = UNSET
     subject: str | Unset = UNSET
@@ -66,6 +69,10 @@ class IdentityForm:
             preset = self.preset.value
 
         seed = self.seed
+
+        mask_mode: str | Unset = UNSET
+        if not isinstance(self.mask_mode, Unset):
+            mask_mode = self.mask_mode.value
 
         consent = self.consent
 
@@ -94,6 +101,8 @@ class IdentityForm:
             field_dict["preset"] = preset
         if seed is not UNSET:
             field_dict["seed"] = seed
+        if mask_mode is not UNSET:
+            field_dict["mask_mode"] = mask_mode
         if consent is not UNSET:
             field_dict["consent"] = consent
         if at is not UNSET:
@@ -127,6 +136,9 @@ class IdentityForm:
 
         if not isinstance(self.seed, Unset):
             files.append(("seed", (None, str(self.seed).encode(), "text/plain")))
+
+        if not isinstance(self.mask_mode, Unset):
+            files.append(("mask_mode", (None, str(self.mask_mode.value).encode(), "text/plain")))
 
         if not isinstance(self.consent, Unset):
             files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
@@ -174,6 +186,13 @@ class IdentityForm:
 
         seed = d.pop("seed", UNSET)
 
+        _mask_mode = d.pop("mask_mode", UNSET)
+        mask_mode: IdentityFormMaskMode | Unset
+        if isinstance(_mask_mode, Unset):
+            mask_mode = UNSET
+        else:
+            mask_mode = IdentityFormMaskMode(_mask_mode)
+
         consent = d.pop("consent", UNSET)
 
         at = d.pop("at", UNSET)
@@ -190,6 +209,7 @@ class IdentityForm:
             mask=mask,
             preset=preset,
             seed=seed,
+            mask_mode=mask_mode,
             consent=consent,
             at=at,
             subject=subject,
