@@ -28,7 +28,7 @@ from s2edit_core.leakage import Watched, leakage
 from s2edit_core.learning import Lesson
 from s2edit_core.negation import negative_of
 from s2edit_core.pictures import check_mask
-from s2edit_core.prompts import check_placeholders, known_subject, with_placeholder
+from s2edit_core.prompts import check_negative, check_placeholders, known_subject, with_placeholder
 from s2edit_core.rows import Algorithm
 from s2edit_core.spec import PLACEHOLDER, Delivery, InjectionOptions, PresetName
 
@@ -68,8 +68,8 @@ class Composer:
         `strength`, above 0 and at most 1: how far back along the inverted path the edit starts; 1 is from the noise. Attributes act
         in the target alone, held to their regions whether [I] is `masked` or not. Attention `injection` needs the `source_prompt`
         that the inversion was made with, where the inversion does not name it. A `variation` is another draw from the same
-        inversion, at full strength. The `negative_prompt` says what shall not be seen; it holds no placeholder. `at_step_end` as in `edit`. Raises `ArtifactMismatch` for an inversion of another model,
-        photo or concept.
+        inversion, at full strength. The `negative_prompt` says what shall not be seen; it holds no placeholder. `at_step_end` as in
+        `edit`. Raises `ArtifactMismatch` for an inversion of another model, photo or concept.
         """
         concepts = self._concepts(concept, attributes)
         check_placeholders(prompt, concepts, field="prompt")
@@ -91,8 +91,8 @@ class Composer:
             guide = self._guide(canvas, prompt, concept, injection, described, masked, attributes)
         learned = self._concepts(concept)
         negative = None
-        if negative_prompt:
-            check_placeholders(negative_prompt, (), field="negative_prompt")
+        if negative_prompt and negative_prompt.strip():
+            check_negative(negative_prompt)
             negative = negative_of(self.backbone, inversion, negative_prompt, learned)
         return edit(
             self.backbone,

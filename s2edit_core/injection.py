@@ -177,9 +177,7 @@ def where_prompts_differ(
     asked = range(0, max(1, steps // 4), max(1, steps // 20))
     timesteps = backbone.schedule.timesteps(steps)
     levels = [(inversion.path[steps - i], timesteps[i]) for i in asked]
-    pairs = tuple(
-        row for z, t in levels for row in (Row(z, t, target, gates), Row(z, t, source.prompt, source.gates))
-    )
+    pairs = tuple(row for z, t in levels for row in (Row(z, t, target, gates), Row(z, t, source.prompt, source.gates)))
     if negative is None:
         return differing((yield pairs))
     with torch.no_grad():

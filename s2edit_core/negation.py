@@ -4,8 +4,9 @@ Composable Diffusion (Liu et al., arXiv 2206.01714, section 4.3) negates a conce
 
     ε = ε_u + w·(ε_c − ε_u) − w_n·(ε_n − ε_∅),
 
-where ε_∅ is the prediction of the empty prompt. The weight here is w_n = w − 1. With it, and with ε_u = ε_∅, this is what diffusers'
-`negative_prompt` computes, ε_n + w·(ε_c − ε_n). So one guidance scale steers both, and a negative prompt is as strong as people know it.
+where ε_∅ is the prediction of the empty prompt. The weight here is w_n = w − 1. With it, and with ε_u = ε_∅, this is what
+diffusers' `negative_prompt` computes, ε_n + w·(ε_c − ε_n). So one guidance scale steers both, and a negative prompt is as strong as
+people know it.
 
 The formula is kept in the form of the difference ε_n − ε_∅, which is added to ε_u, because here ε_u is more than the empty prompt:
 null-text inversion has optimised it, or a residual is added, so that the source prompt returns to the photo. To put the negative

@@ -263,8 +263,10 @@ class EditRequest:
     keep_alpha: bool | None = None  # whether the result is as transparent as the photo; None: where the format can be
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "source_prompt", "negative_prompt"):
+        for name in ("prompt", "source_prompt"):
             _check_prompt(name, getattr(self, name))
+        if self.negative_prompt is not None and not self.negative_prompt.strip():  # forms send what was left empty
+            object.__setattr__(self, "negative_prompt", None)
         _check("variants", self.variants, 1, MAX_VARIANTS)
         self._check_sampling()
         self._check_output()
@@ -279,7 +281,7 @@ class EditRequest:
     def _check_sampling(self) -> None:
         _check("strength", self.strength, 0.0, 1.0)
         if self.strength == 0:
-            raise OptionInvalid("strength must be above 0: at 0 nothing would be edited", field="options.strength")
+            raise OptionInvalid(f"strength must be above 0 and at most 1, not {self.strength:g}", field="options.strength")
         if self.strength < 1 and self.variants > 1:
             raise OptionInvalid(
                 "variants start from the noise, so they need the strength 1: leave one of the two out",
