@@ -19,7 +19,7 @@ BEHIND_GROUP = re.compile(r"\([^()]*\)(?:\d*\.\d+|[+-]+(?![\w-]))")
 BRACKETS = re.compile(r"\[[^\[\]]*\]")
 OURS = re.compile(r"\[(?:[A-Z][A-Za-z0-9_]*|test:[^\[\]]*)\]")
 """Placeholders of what was learned, and the words of test mode."""
-TAG = re.compile(r"<[^<>\s][^<>]*>|\bembedding:\S+", re.IGNORECASE)
+TAG = re.compile(r"<[A-Za-z|][^<>]*>|\bembedding:\S+", re.IGNORECASE)
 
 
 def check_syntax(prompt: str | None, *, field: str) -> None:

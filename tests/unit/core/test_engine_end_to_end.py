@@ -33,6 +33,7 @@ from s2edit_jobs.record import JobRequest
 from s2edit_jobs.settings import Settings
 from tests import tiny_readers
 from tests.tiny import tiny_backbone
+from tests.unit.core.profiles import DISPLAY_P3
 from worker import s2edit_engine
 from worker.engine import Edited, EditInputs, Engine, Found, Made
 from worker.provenance import Credentials, SigningEngine
@@ -650,7 +651,7 @@ def test_the_caption_is_of_the_part_that_is_learned(
 )
 def test_an_edit_by_any_wording_ends_in_a_picture(prompt: str, subject: str | None, engine: S2EditEngine) -> None:
     run = Run(engine, replace(UNDESCRIBED, prompt=prompt, subject=subject))
-    assert decode_photo(run.edited.image_png).size == SIZE
+    assert decode_photo(run.edited.picture).size == SIZE
     assert run.edited.report["source_prompt_origin"] == "default"
     assert run.edited.report["leakage"] == {"[I]": 0.0}
 
@@ -737,7 +738,7 @@ class TestFindingTheMask:
 
     def test_the_edit_is_that_of_the_given_mask(self, engine: S2EditEngine, drawn: Drawn) -> None:
         found, _ = found_by(engine)
-        assert Run(engine, inputs=replace(INPUTS, mask=found.mask_png)).edited.image_png == Run(engine).edited.image_png
+        assert Run(engine, inputs=replace(INPUTS, mask=found.mask_png)).edited.picture == Run(engine).edited.picture
 
     def test_the_models_own_eye_is_asked_where_nobody_else_is_named(self, engine: S2EditEngine) -> None:
         """Of random weights there is no saying what they see; but it is the same each time, and a wish to cancel is heard."""
@@ -757,3 +758,76 @@ class TestFindingTheMask:
     def test_whoever_signs_results_finds_masks_too(self, engine: S2EditEngine, drawn: Drawn, tmp_path: Path) -> None:
         signing = SigningEngine(engine, Credentials.from_settings(Settings(data_dir=tmp_path)))
         assert found_by(signing)[0].mask_png == INPUTS.mask
+
+
+# --- what is delivered, and how an edit is steered ----------------------------------------------------------------
+
+
+def see_through() -> Image.Image:
+    """The photo, transparent on the left, with its colours hidden there."""
+    picture = photo()
+    alpha = Image.new("L", SIZE, 255)
+    alpha.paste(0, (0, 0, 100, SIZE[1]))
+    picture.putalpha(alpha)
+    return picture
+
+
+def test_a_transparent_photo_in_its_own_profile_stays_so(engine: S2EditEngine, cold: Run) -> None:
+    out = io.BytesIO()
+    see_through().save(out, "PNG", icc_profile=DISPLAY_P3, dpi=(300, 300))
+    inputs = replace(INPUTS, image=out.getvalue())
+    run = Run(engine, inputs=inputs)
+    outside = np.asarray(engine._begin(REQUEST, inputs).canvas.edit_mask) < 128
+    assert np.array_equal(run.pixels()[outside], np.asarray(see_through())[outside])
+    assert np.array_equal(run.pixels()[..., 3], np.asarray(see_through())[..., 3])
+    assert run.edited.report["output"] == {
+        "format": "png",
+        "lossless": True,
+        "quality": None,
+        "alpha": "kept",
+        "profile": "the photo's",
+        "dpi": [300.0, 300.0],
+    }
+    assert "output" in cold.edited.report
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_a_lossy_result_and_its_variants_say_what_they_cost(engine: S2EditEngine, cold: Run, format: Any) -> None:
+    run = Run(engine, replace(REQUEST, output_format=format, variants=2), **cold.saved())
+    assert run.edited.media_type == f"image/{format}"
+    outside = np.asarray(engine._begin(REQUEST, INPUTS).canvas.edit_mask) < 128
+    reports = (run.edited.report, *run.edited.report["variants"])
+    for picture, told in zip((run.edited.picture, *run.edited.variants), reports, strict=True):
+        with Image.open(io.BytesIO(picture)) as decoded:
+            assert decoded.format == format.upper()
+            moved = np.abs(np.asarray(decoded).astype(int) - np.asarray(photo()))[outside]
+        assert told["output"]["outside_edit_mask"]["max_level_difference"] == moved.max() > 0
+        assert told["outside_edit_mask"]["max_level_difference"] == 0, "before it was encoded"
+
+
+def test_a_format_that_cannot_hold_the_photo_is_refused_before_anything_is_learned(engine: S2EditEngine) -> None:
+    size = (16_384, 32)
+    mask = Image.new("L", size)
+    mask.paste(255, (0, 0, 40, 32))
+    inputs = EditInputs(image=encode_png(Image.new("RGB", size)), mask=encode_png(mask))
+    with pytest.raises(OptionInvalid, match="at most 16383 pixels"):
+        engine.plan(replace(REQUEST, output_format="webp"), inputs)
+
+
+def test_a_negative_prompt_and_a_strength_change_the_edit_and_nothing_that_is_kept(engine: S2EditEngine, cold: Run) -> None:
+    for wanted in ({"negative_prompt": "glasses"}, {"strength": 0.5}):
+        request = replace(REQUEST, **wanted)
+        assert engine.plan(request, INPUTS) == engine.plan(REQUEST, INPUTS)
+        run = Run(engine, request, **cold.saved())
+        assert run.edited.picture != cold.edited.picture
+        assert run.made == {}
+        assert {name: run.edited.report[name] for name in wanted} == wanted
+        outside = np.asarray(engine._begin(request, INPUTS).canvas.edit_mask) < 128
+        assert np.array_equal(run.pixels()[outside], cold.pixels()[outside])
+    assert (cold.edited.report["negative_prompt"], cold.edited.report["strength"]) == (None, 1.0)
+
+
+def test_a_negative_prompt_that_is_too_long_is_refused_by_name(engine: S2EditEngine) -> None:
+    with pytest.raises(PromptInvalid) as refused:
+        engine.plan(replace(REQUEST, negative_prompt="a red hat " * 20), INPUTS)
+    assert refused.value.field == "negative_prompt"

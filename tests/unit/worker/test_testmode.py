@@ -176,6 +176,21 @@ class TestPicture:
         assert [three.picture, *three.variants] == [edited(seed=seed)[0].picture for seed in range(3)]
         assert len(three.report["variants"]) == 2
 
+    @pytest.mark.parametrize(("format", "exact"), [("png", True), ("jpeg", False), ("webp", False)])
+    def test_it_comes_as_it_is_wanted(self, format: str, exact: bool) -> None:
+        made = edited(output_format=format)[0]
+        assert made.media_type == f"image/{format}"
+        with Image.open(io.BytesIO(made.picture)) as picture:
+            assert picture.format == format.upper()
+        output = made.report["output"]
+        assert (output["format"], "outside_edit_mask" in output) == (format, not exact)
+        assert np.array_equal(pixels(made.picture), pixels(edited()[0].picture)) == exact
+
+    def test_a_negative_prompt_and_a_strength_are_told_and_change_the_colour(self) -> None:
+        plain, negated, weaker = (edited(**wanted)[0] for wanted in ({}, {"negative_prompt": "hat"}, {"strength": 0.5}))
+        assert len({plain.picture, negated.picture, weaker.picture}) == 3
+        assert (negated.report["negative_prompt"], weaker.report["strength"]) == ("hat", 0.5)
+
     def test_no_content_credentials_claim_that_a_model_has_edited_it(self) -> None:
         assert b"caBX" not in edited()[0].picture
         assert edited()[0].report["provenance"] is None

@@ -7,20 +7,22 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="Link")
+T = TypeVar("T", bound="Picture")
 
 
 @_attrs_define
-class Link:
-    """A file, by a URL that needs no other credentials until `expires_at`. Ask for the edit again to get a fresh one.
+class Picture:
+    """A result, by such a URL.
 
     Attributes:
         url (str):
         expires_at (datetime.datetime):
+        media_type (str):
     """
 
     url: str
     expires_at: datetime.datetime
+    media_type: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -28,12 +30,15 @@ class Link:
 
         expires_at = self.expires_at.isoformat()
 
+        media_type = self.media_type
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "url": url,
                 "expires_at": expires_at,
+                "media_type": media_type,
             }
         )
 
@@ -46,13 +51,16 @@ class Link:
 
         expires_at = datetime.datetime.fromisoformat(d.pop("expires_at"))
 
-        link = cls(
+        media_type = d.pop("media_type")
+
+        picture = cls(
             url=url,
             expires_at=expires_at,
+            media_type=media_type,
         )
 
-        link.additional_properties = d
-        return link
+        picture.additional_properties = d
+        return picture
 
     @property
     def additional_keys(self) -> list[str]:
