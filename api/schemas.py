@@ -106,7 +106,7 @@ class EditOptions(BaseModel):
         Field(
             description="How far back towards noise the edit starts: above 0, at most 1 (default). Lower values stay nearer to the "
             "photo. With `variants` it is 1",
-            examples=[0.8],
+            examples=[1.0],
         ),
     ] = None
     output_format: Annotated[
@@ -114,7 +114,7 @@ class EditOptions(BaseModel):
         Field(
             description="`png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels "
             "outside the edit mask), `jpeg` or `webp`. The report's `output` says by how much a lossy file differs there",
-            examples=["png"],
+            examples=["webp"],
         ),
     ] = None
     output_quality: Annotated[

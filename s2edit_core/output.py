@@ -37,11 +37,11 @@ STRIP_PIXELS = 2_000_000
 Floats = NDArray[np.float32]
 
 
-SUFFIXES: dict[str, OutputFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+SUFFIXES: dict[str, OutputFormat] = {"": "png", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 
 
 def format_of(file: str | Path) -> OutputFormat:
-    """The format that a file's name asks for. Raises `OptionInvalid` for another than those of `SUFFIXES`."""
+    """The format that a file's name asks for, by its ending. Raises `OptionInvalid` for one that is not of `SUFFIXES`."""
     suffix = Path(file).suffix.lower()
     if suffix not in SUFFIXES:
         raise OptionInvalid(f"the result is a PNG, JPEG or WebP: name it .png, .jpg or .webp, not {file}", field="output")
@@ -140,17 +140,25 @@ def in_own_colours(result: Image.Image, original: Original) -> Image.Image:
 
 def _own_strip(result: Image.Image, original: Original, box: tuple[int, int, int, int]) -> Image.Image:
     photo, own = original.photo.crop(box), original.colours.crop(box)
-    before = own if original.profile is None else ImageCms.applyTransform(own, to_srgb(original.profile))
-    assert before is not None
+    before = photo if original.alpha is None else _seen(own, original.profile)
     move = _floats(result) - _floats(photo)
     if original.alpha is not None:  # on white, colours show by their share
         share = _floats(original.alpha.crop(box))[..., None] / 255
         move = np.divide(move, share, out=np.zeros_like(move), where=share > 0)
-    changed = (move != 0).any(axis=-1, keepdims=True)
+    changed = _largest(np.abs(move)) > 0
     after = (_floats(before) + move).clip(0, 255)
     colours = after if original.profile is None else _converted(after, before, own, original.profile)
     pixels = np.where(changed, np.rint(colours).clip(0, 255), _floats(own))
     return Image.fromarray(pixels.astype(np.uint8))
+
+
+def _seen(own: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours of the photo's own space in sRGB, as they were before they were laid on white."""
+    if profile is None:
+        return own
+    seen = ImageCms.applyTransform(own, to_srgb(profile))
+    assert seen is not None
+    return seen
 
 
 def _converted(after: Floats, before: Image.Image, own: Image.Image, profile: bytes) -> Floats:
@@ -160,9 +168,14 @@ def _converted(after: Floats, before: Image.Image, own: Image.Image, profile: by
     old = ImageCms.applyTransform(before, transform)
     assert new is not None
     assert old is not None
-    left: Floats = (1 - np.abs(after - _floats(before)).max(axis=-1, keepdims=True) / FADED).clip(0, 1)
+    left: Floats = (1 - _largest(np.abs(after - _floats(before))) / FADED).clip(0, 1)
     found: Floats = _floats(new) + left * (_floats(own) - _floats(old))
     return found
+
+
+def _largest(x: Floats) -> Floats:
+    """Of the three channels, `(H, W, 1)`: several times as fast as a maximum along the last axis."""
+    return np.maximum(np.maximum(x[..., :1], x[..., 1:2]), x[..., 2:])
 
 
 def _floats(picture: Image.Image) -> Floats:

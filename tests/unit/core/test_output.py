@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from s2edit_core import watermark
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.output import Output, deliver, flattened, format_of, in_own_colours
 from s2edit_core.pictures import Original, decode_original, decode_photo, from_srgb
@@ -123,11 +124,11 @@ class TestFormats:
             data, _ = deliver(original.photo, original, Image.new("L", (side, 32), 255), wanted)
             assert pixels(data).shape == (32, side, 3)
 
-    @pytest.mark.parametrize("name", ["out.png", "a/b.PNG", "x.jpg", "x.JPEG", "y.webp"])
+    @pytest.mark.parametrize("name", ["out.png", "a/b.PNG", "x.jpg", "x.JPEG", "y.webp", "plain"])
     def test_a_files_name_says_its_format(self, name: str) -> None:
         assert format_of(name) == {"p": "png", "j": "jpeg", "w": "webp"}[name.rpartition(".")[2][0].lower()]
 
-    @pytest.mark.parametrize("name", ["out.gif", "out", "png", "out.png.txt"])
+    @pytest.mark.parametrize("name", ["out.gif", "out.png.txt"])
     def test_another_name_is_refused(self, name: str) -> None:
         with pytest.raises(OptionInvalid, match=r"name it \.png, \.jpg or \.webp"):
             format_of(name)
@@ -363,3 +364,14 @@ def test_a_result_of_another_size_or_mode_is_refused() -> None:
 def test_it_loads_no_torch() -> None:
     code = "import s2edit_core.output, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"icc_profile": DISPLAY_P3}])
+@pytest.mark.parametrize("wanted", [PNG, JPEG, Output("webp", 80)])
+def test_a_watermark_is_still_read(options: dict[str, Any], wanted: Output) -> None:
+    """It lies in the sRGB colours that `decode_photo` gives back."""
+    large = np.tile(colourful(), (6, 6, 1))
+    original = decode_original(file_of(large, **options))
+    data, _ = deliver(watermark.mark(original.photo), original, Image.new("L", original.photo.size, 255), wanted)
+    assert watermark.read(decode_photo(data)).found
+    assert not watermark.read(original.photo).found
