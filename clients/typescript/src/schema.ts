@@ -851,6 +851,36 @@ export interface components {
              */
             guidance_scale?: number;
             /**
+             * Negative Prompt
+             * @description What the picture shall not show, in plain words and without placeholders. It acts through guidance, so only with a `guidance_scale` above 1
+             * @example glasses
+             */
+            negative_prompt?: string;
+            /**
+             * Strength
+             * @description How far back towards noise the edit starts: above 0, at most 1 (default). Lower values stay nearer to the photo. With `variants` it is 1
+             * @example 1
+             */
+            strength?: number;
+            /**
+             * Output Format
+             * @description `png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `output` says by how much a lossy file differs there
+             * @example webp
+             * @enum {string}
+             */
+            output_format?: "png" | "jpeg" | "webp";
+            /**
+             * Output Quality
+             * @description Of a JPEG or WebP, 1 to 100; default 95. A WebP of 100 is lossless. Not for PNG
+             * @example 95
+             */
+            output_quality?: number;
+            /**
+             * Keep Alpha
+             * @description Whether the result is as transparent as the photo. Left out: yes, where the format can be; a JPEG is laid on white. `false` lays it on white in any format
+             */
+            keep_alpha?: boolean;
+            /**
              * Seed
              * @description Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
              * @example 0
@@ -1707,6 +1737,40 @@ export interface components {
              * @example 3
              */
             guidance_scale?: number | null;
+            /**
+             * Negative Prompt
+             * @description What the picture shall not show, in plain words and without placeholders. It acts through guidance, so only with a `guidance_scale` above 1
+             * @default null
+             * @example glasses
+             */
+            negative_prompt?: string | null;
+            /**
+             * Strength
+             * @description How far back towards noise the edit starts: above 0, at most 1 (default). Lower values stay nearer to the photo. With `variants` it is 1
+             * @default null
+             * @example 1
+             */
+            strength?: number | null;
+            /**
+             * Output Format
+             * @description `png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `output` says by how much a lossy file differs there
+             * @default null
+             * @example webp
+             */
+            output_format?: ("png" | "jpeg" | "webp") | null;
+            /**
+             * Output Quality
+             * @description Of a JPEG or WebP, 1 to 100; default 95. A WebP of 100 is lossless. Not for PNG
+             * @default null
+             * @example 95
+             */
+            output_quality?: number | null;
+            /**
+             * Keep Alpha
+             * @description Whether the result is as transparent as the photo. Left out: yes, where the format can be; a JPEG is laid on white. `false` lays it on white in any format
+             * @default null
+             */
+            keep_alpha?: boolean | null;
             /**
              * Seed
              * @description Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
