@@ -265,8 +265,9 @@ class EditRequest:
     def __post_init__(self) -> None:
         for name in ("prompt", "source_prompt"):
             _check_prompt(name, getattr(self, name))
-        if self.negative_prompt is not None and not self.negative_prompt.strip():  # forms send what was left empty
+        if isinstance(self.negative_prompt, str) and not self.negative_prompt.strip():  # forms send what was left empty
             object.__setattr__(self, "negative_prompt", None)
+        _check_prompt("negative_prompt", self.negative_prompt)
         _check("variants", self.variants, 1, MAX_VARIANTS)
         self._check_sampling()
         self._check_output()
