@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from s2edit_core.errors import ImageInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.output import Output, deliver, format_of
+from s2edit_core.output import Output, encode_result, format_of
 from s2edit_core.pictures import Original, decode_mask, decode_original, decode_photo, encode_png
 from s2edit_core.prompt_syntax import check_syntax
 from s2edit_core.prompts import (
@@ -222,7 +222,7 @@ def _finish_edit(
         )
     (result,), (facts,) = list(out.images), out.reports
     changeable = pipe.canvas(photo, mask, edit_mask).edit_mask
-    file, delivered = deliver(result, original, changeable, Output.of(request))
+    file, delivered = encode_result(result, original, changeable, Output.of(request))
     Path(args.output).write_bytes(file)
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
     facts |= {"found_mask": args.found} if args.found else {}

@@ -85,7 +85,7 @@ class Output:
             )
 
 
-def deliver(result: Image.Image, original: Original, edit_mask: Image.Image, wanted: Output) -> tuple[bytes, dict[str, Any]]:
+def encode_result(result: Image.Image, original: Original, edit_mask: Image.Image, wanted: Output) -> tuple[bytes, dict[str, Any]]:
     """The file of `result` (RGB, sRGB, of the photo's size), and what a report says of it as JSON values.
 
     For a lossy file the report holds what decoding it shows outside `edit_mask` (L), beside the photo's own values. Raises

@@ -20,7 +20,7 @@ from s2edit_core.errors import PromptInvalid
 from s2edit_core.inversion import Inversion
 from s2edit_core.learning import Checkpoint
 from s2edit_core.learning_state import LearningState
-from s2edit_core.output import Output, deliver
+from s2edit_core.output import Output, encode_result
 from s2edit_core.pictures import Original, decode_mask, decode_original, decode_photo
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
@@ -204,7 +204,7 @@ class S2EditEngine:
             result, brought_back = self.pipeline.deliver(run.canvas, inverted, raw, prompt=prompt)
             if watermarked:
                 result = watermark.mark(result)
-            file, output = deliver(result, run.original, run.canvas.edit_mask, wanted)
+            file, output = encode_result(result, run.original, run.canvas.edit_mask, wanted)
             made.append(file)
             measures.append(report.measures(run.canvas, to_image(raw), result) | brought_back | {"output": output})
         options = {"masked": run.preset.learning.masked, "attributes": run.attributes}

@@ -24,7 +24,7 @@ from safetensors.numpy import save
 
 from s2edit_core import report
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid
-from s2edit_core.output import Output, deliver
+from s2edit_core.output import Output, encode_result
 from s2edit_core.pictures import decode_mask, decode_original, decode_photo, grown, inside_of
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
@@ -277,7 +277,7 @@ def _draw(request: EditRequest, prompt: str, inputs: EditInputs) -> tuple[list[b
     for i in range(request.variants):
         asked = [*_asked(request, prompt), str((request.seed + i) % 2**63), *(digest(worn) for worn in inputs.attributes)]
         result = tinted(photo, edit_mask, "|".join(asked))
-        file, output = deliver(result, original, edit_mask, wanted)
+        file, output = encode_result(result, original, edit_mask, wanted)
         made.append(file)
         measures.append(report.changes(photo, result, result, edit_mask) | _whole(photo) | {"output": output})
     return made, measures

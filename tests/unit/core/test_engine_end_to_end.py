@@ -827,6 +827,12 @@ def test_a_negative_prompt_and_a_strength_change_the_edit_and_nothing_that_is_ke
     assert (cold.edited.report["negative_prompt"], cold.edited.report["strength"]) == (None, 1.0)
 
 
+def test_a_negative_prompt_asks_for_a_change_though_the_prompt_does_not(engine: S2EditEngine, cold: Run) -> None:
+    same = replace(REQUEST, prompt="a photo of a woman with black hair")
+    assert np.array_equal(Run(engine, same, **cold.saved()).pixels(), np.asarray(photo()))
+    assert not np.array_equal(Run(engine, replace(same, negative_prompt="glasses"), **cold.saved()).pixels(), np.asarray(photo()))
+
+
 def test_a_negative_prompt_that_is_too_long_is_refused_by_name(engine: S2EditEngine) -> None:
     with pytest.raises(PromptInvalid) as refused:
         engine.plan(replace(REQUEST, negative_prompt="a red hat " * 20), INPUTS)

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from s2edit_core import watermark
 from s2edit_core.errors import OptionInvalid
-from s2edit_core.output import Output, deliver, flattened, format_of, in_own_colours
+from s2edit_core.output import Output, encode_result, flattened, format_of, in_own_colours
 from s2edit_core.pictures import Original, decode_original, decode_photo, from_srgb
 from s2edit_core.spec import EditRequest
 from tests.unit.core.profiles import DISPLAY_P3, GREY, INPUT_ONLY
@@ -69,7 +69,7 @@ class TestFormats:
     @pytest.mark.parametrize(("wanted", "format"), [(PNG, "PNG"), (JPEG, "JPEG"), (WEBP, "WEBP"), (EXACT, "WEBP")])
     def test_each_is_what_was_asked_for(self, wanted: Output, format: str) -> None:
         original = decode_original(file_of(colourful()))
-        data, told = deliver(repainted(original), original, mask(), wanted)
+        data, told = encode_result(repainted(original), original, mask(), wanted)
         with Image.open(io.BytesIO(data)) as picture:
             assert (picture.format, picture.size, Image.MIME[picture.format]) == (format, SIZE, wanted.media_type)
         assert (told["format"], told["lossless"]) == (wanted.format, wanted.lossless)
@@ -80,7 +80,7 @@ class TestFormats:
     def test_lossless_ones_hold_the_result_bit_for_bit(self, wanted: Output) -> None:
         original = decode_original(file_of(colourful(), "JPEG", quality=90))
         result = repainted(original)
-        data, told = deliver(result, original, mask(), wanted)
+        data, told = encode_result(result, original, mask(), wanted)
         assert np.array_equal(pixels(data), np.asarray(result))
         assert "outside_edit_mask" not in told
 
@@ -88,7 +88,7 @@ class TestFormats:
     def test_lossy_ones_say_what_they_changed_outside_the_mask(self, wanted: Output, levels: int) -> None:
         """As measured on the file itself."""
         original = decode_original(file_of(colourful()))
-        data, told = deliver(repainted(original), original, mask(), wanted)
+        data, told = encode_result(repainted(original), original, mask(), wanted)
         moved = np.abs(pixels(data).astype(int) - colourful().astype(int))[OUTSIDE]
         said = told["outside_edit_mask"]
         assert 0 < said["max_level_difference"] == moved.max() < levels
@@ -97,14 +97,14 @@ class TestFormats:
     def test_a_lower_quality_is_a_smaller_file(self) -> None:
         original = decode_original(file_of(colourful()))
         for format in ("jpeg", "webp"):
-            sizes = [len(deliver(original.photo, original, mask(), Output(format, quality))[0]) for quality in (95, 60, 10)]
+            sizes = [len(encode_result(original.photo, original, mask(), Output(format, quality))[0]) for quality in (95, 60, 10)]
             assert sizes == sorted(sizes, reverse=True)
             assert len(set(sizes)) == 3
 
     def test_a_fine_jpeg_keeps_colours_at_full_resolution(self) -> None:
         original = decode_original(file_of(colourful()))
         for quality, first in ((95, (1, 1)), (60, (2, 2))):
-            data, _ = deliver(original.photo, original, mask(), Output("jpeg", quality))
+            data, _ = encode_result(original.photo, original, mask(), Output("jpeg", quality))
             with Image.open(io.BytesIO(data)) as picture:
                 assert picture.layer[0][1:3] == first  # type: ignore[attr-defined]
                 assert not picture.info.get("progressive"), "those cost whoever decodes them three times the memory"
@@ -121,7 +121,7 @@ class TestFormats:
     def test_the_longest_sides_can_be_written(self) -> None:
         for wanted, side in ((WEBP, 16_383), (EXACT, 16_383), (JPEG, 65_500)):
             original = decode_original(file_of(np.zeros((32, side, 3), np.uint8)))
-            data, _ = deliver(original.photo, original, Image.new("L", (side, 32), 255), wanted)
+            data, _ = encode_result(original.photo, original, Image.new("L", (side, 32), 255), wanted)
             assert pixels(data).shape == (32, side, 3)
 
     @pytest.mark.parametrize("name", ["out.png", "a/b.PNG", "x.jpg", "x.JPEG", "y.webp", "plain"])
@@ -143,7 +143,7 @@ class TestAlpha:
     @pytest.mark.parametrize("wanted", [PNG, EXACT])
     def test_outside_the_mask_every_value_stays_also_hidden_ones(self, wanted: Output) -> None:
         original = decode_original(file_of(see_through()))
-        data, told = deliver(repainted(original), original, mask(), wanted)
+        data, told = encode_result(repainted(original), original, mask(), wanted)
         found = pixels(data)
         assert found.shape[-1] == 4
         assert np.array_equal(found[OUTSIDE], see_through()[OUTSIDE])
@@ -152,7 +152,7 @@ class TestAlpha:
 
     def test_inside_it_shows_the_edit_where_anything_shows(self) -> None:
         original = decode_original(file_of(see_through()))
-        data, _ = deliver(repainted(original), original, mask(), PNG)
+        data, _ = encode_result(repainted(original), original, mask(), PNG)
         found, inside = pixels(data), ~OUTSIDE
         clear = inside & (see_through()[..., 3] == 0)
         opaque = inside & (see_through()[..., 3] == 255)
@@ -163,7 +163,7 @@ class TestAlpha:
         """Half-clear pixels show half of their colour, so an edit of what is seen is twice that of the colour."""
         original = decode_original(file_of(see_through()))
         result = original.photo.point(lambda level: level + (255 - level) // 8)
-        data, _ = deliver(result, original, mask(), PNG)
+        data, _ = encode_result(result, original, mask(), PNG)
         shown, alpha = np.asarray(decode_photo(data)).astype(int), see_through()[..., 3]
         moved = np.abs(shown - np.asarray(result))
         assert moved[alpha == 255].max() == 0
@@ -172,12 +172,12 @@ class TestAlpha:
 
     def test_an_edit_that_changes_nothing_gives_every_value_back(self) -> None:
         original = decode_original(file_of(see_through()))
-        assert np.array_equal(pixels(deliver(original.photo, original, mask(), PNG)[0]), see_through())
+        assert np.array_equal(pixels(encode_result(original.photo, original, mask(), PNG)[0]), see_through())
 
     @pytest.mark.parametrize("wanted", [JPEG, Output(keep_alpha=False), Output("webp", 100, keep_alpha=False)])
     def test_where_it_is_not_kept_it_is_laid_on_white(self, wanted: Output) -> None:
         original = decode_original(file_of(see_through()))
-        data, told = deliver(repainted(original), original, mask(), wanted)
+        data, told = encode_result(repainted(original), original, mask(), wanted)
         assert told["alpha"] == "laid on white"
         moved = np.abs(pixels(data).astype(int) - np.asarray(repainted(original)))
         assert moved.max() <= (40 if wanted is JPEG else 0)
@@ -204,12 +204,12 @@ class TestAlpha:
             expected = np.asarray(read.convert("RGBA"))
         assert original.alpha is not None
         assert (expected[..., 3] < 255).any()
-        found = pixels(deliver(repainted(original), original, mask(), PNG)[0])
+        found = pixels(encode_result(repainted(original), original, mask(), PNG)[0])
         assert np.array_equal(found[OUTSIDE], expected[OUTSIDE])
 
     def test_lossy_webp_keeps_the_alpha_itself_exactly(self) -> None:
         original = decode_original(file_of(see_through()))
-        data, told = deliver(repainted(original), original, mask(), WEBP)
+        data, told = encode_result(repainted(original), original, mask(), WEBP)
         assert np.array_equal(pixels(data)[..., 3], see_through()[..., 3])
         assert told["outside_edit_mask"]["max_level_difference"] > 0
 
@@ -221,7 +221,7 @@ class TestProfiles:
 
     @pytest.mark.parametrize("wanted", [PNG, EXACT])
     def test_the_result_is_in_the_photos_own_colours(self, original: Original, wanted: Output) -> None:
-        data, told = deliver(repainted(original), original, mask(), wanted)
+        data, told = encode_result(repainted(original), original, mask(), wanted)
         assert np.array_equal(pixels(data)[OUTSIDE], colourful()[OUTSIDE]), (
             "not clipped to sRGB, nor rounded on the way there and back"
         )
@@ -236,30 +236,30 @@ class TestProfiles:
         assert np.abs(np.asarray(back).astype(int) - colourful())[OUTSIDE].max() > 10
 
     def test_what_was_painted_looks_as_it_was_painted(self, original: Original) -> None:
-        data, _ = deliver(repainted(original, (90, 120, 160)), original, mask(), PNG)
+        data, _ = encode_result(repainted(original, (90, 120, 160)), original, mask(), PNG)
         shown = np.asarray(decode_photo(data)).astype(int)[~OUTSIDE]
         assert np.abs(shown - (90, 120, 160)).max() <= 2
 
     def test_decoded_as_the_photo_was_it_is_the_photo_outside_the_mask(self, original: Original) -> None:
-        data, _ = deliver(repainted(original), original, mask(), PNG)
+        data, _ = encode_result(repainted(original), original, mask(), PNG)
         assert np.array_equal(np.asarray(decode_photo(data))[OUTSIDE], np.asarray(original.photo)[OUTSIDE])
 
     def test_a_slight_edit_leaves_no_edge_in_colours_that_the_model_could_not_see(self, original: Original) -> None:
         """One level brighter inside: two neighbours across the mask's edge stay as near as they were."""
         slight = original.photo.copy()
         slight.paste(original.photo.point(lambda level: min(255, level + 1)), mask=mask())
-        moved = np.abs(pixels(deliver(slight, original, mask(), PNG)[0]).astype(int) - colourful())
+        moved = np.abs(pixels(encode_result(slight, original, mask(), PNG)[0]).astype(int) - colourful())
         assert 0 < moved[~OUTSIDE].max() <= 4
 
     def test_a_strong_edit_leaves_nothing_of_the_old_colour(self, original: Original) -> None:
-        painted = pixels(deliver(repainted(original, (90, 120, 160)), original, mask(), PNG)[0])[~OUTSIDE]
+        painted = pixels(encode_result(repainted(original, (90, 120, 160)), original, mask(), PNG)[0])[~OUTSIDE]
         far = np.abs(np.asarray(original.photo).astype(int) - (90, 120, 160)).max(axis=-1)[~OUTSIDE] >= 32
         assert far.mean() > 0.5
         assert (painted[far] == painted[far][0]).all(), "one colour was painted, and one is there"
 
     def test_alpha_and_profile_together(self) -> None:
         original = decode_original(file_of(see_through(), icc_profile=DISPLAY_P3))
-        data, told = deliver(repainted(original, (90, 120, 160)), original, mask(), PNG)
+        data, told = encode_result(repainted(original, (90, 120, 160)), original, mask(), PNG)
         assert np.array_equal(pixels(data)[OUTSIDE], see_through()[OUTSIDE])
         assert (told["alpha"], told["profile"]) == ("kept", "the photo's")
         opaque = ~OUTSIDE & (see_through()[..., 3] == 255)
@@ -267,13 +267,13 @@ class TestProfiles:
 
     def test_laid_on_white_it_is_srgb(self) -> None:
         original = decode_original(file_of(see_through(), icc_profile=DISPLAY_P3))
-        data, told = deliver(original.photo, original, mask(), Output(keep_alpha=False))
+        data, told = encode_result(original.photo, original, mask(), Output(keep_alpha=False))
         assert told["profile"] == "sRGB"
         assert np.array_equal(pixels(data), np.asarray(original.photo))
 
     @pytest.mark.parametrize("wanted", [JPEG, WEBP])
     def test_lossy_files_carry_it_too(self, original: Original, wanted: Output) -> None:
-        data, told = deliver(repainted(original), original, mask(), wanted)
+        data, told = encode_result(repainted(original), original, mask(), wanted)
         with Image.open(io.BytesIO(data)) as picture:
             assert picture.info["icc_profile"] == DISPLAY_P3
         moved = np.abs(pixels(data).astype(int) - colourful())[OUTSIDE]
@@ -284,7 +284,7 @@ class TestProfiles:
         grey = profile == GREY
         data = file_of(colourful()[..., 0] if grey else colourful(), icc_profile=profile)
         original = decode_original(data)
-        made, told = deliver(repainted(original), original, mask(), PNG)
+        made, told = encode_result(repainted(original), original, mask(), PNG)
         assert told["profile"] == "sRGB"
         assert np.array_equal(pixels(made)[OUTSIDE], np.asarray(decode_photo(data))[OUTSIDE])
         with Image.open(io.BytesIO(made)) as picture:
@@ -296,13 +296,13 @@ class TestProfiles:
         out = io.BytesIO()
         Image.fromarray(colourful()).convert("CMYK").save(out, "JPEG", icc_profile=ink_profile())
         original = decode_original(out.getvalue())
-        made, told = deliver(repainted(original), original, mask(), PNG)
+        made, told = encode_result(repainted(original), original, mask(), PNG)
         assert told["profile"] == "sRGB"
         assert np.array_equal(pixels(made)[OUTSIDE], np.asarray(decode_photo(out.getvalue()))[OUTSIDE])
 
     def test_a_png_without_a_profile_says_that_it_is_srgb(self) -> None:
         original = decode_original(file_of(colourful()))
-        with Image.open(io.BytesIO(deliver(original.photo, original, mask(), PNG)[0])) as picture:
+        with Image.open(io.BytesIO(encode_result(original.photo, original, mask(), PNG)[0])) as picture:
             assert picture.info["srgb"] == 0
             assert "icc_profile" not in picture.info
 
@@ -311,7 +311,7 @@ class TestResolution:
     @pytest.mark.parametrize(("format", "wanted"), [("PNG", PNG), ("JPEG", JPEG), ("JPEG", PNG), ("PNG", JPEG)])
     def test_it_is_kept(self, format: str, wanted: Output) -> None:
         original = decode_original(file_of(colourful(), format, dpi=(300, 240)))
-        data, told = deliver(original.photo, original, mask(), wanted)
+        data, told = encode_result(original.photo, original, mask(), wanted)
         with Image.open(io.BytesIO(data)) as picture:
             assert picture.info["dpi"] == pytest.approx((300, 240), abs=0.02)
         assert told["dpi"] == pytest.approx([300, 240], abs=0.02)
@@ -327,7 +327,7 @@ class TestResolution:
     def test_one_that_makes_no_sense_is_left_out(self, dpi: tuple[float, float]) -> None:
         original = decode_original(file_of(colourful(), dpi=dpi))
         assert original.dpi is None
-        data, told = deliver(original.photo, original, mask(), JPEG)
+        data, told = encode_result(original.photo, original, mask(), JPEG)
         assert told["dpi"] is None
         with Image.open(io.BytesIO(data)) as picture:
             assert "dpi" not in picture.info
@@ -372,6 +372,6 @@ def test_a_watermark_is_still_read(options: dict[str, Any], wanted: Output) -> N
     """It lies in the sRGB colours that `decode_photo` gives back."""
     large = np.tile(colourful(), (6, 6, 1))
     original = decode_original(file_of(large, **options))
-    data, _ = deliver(watermark.mark(original.photo), original, Image.new("L", original.photo.size, 255), wanted)
+    data, _ = encode_result(watermark.mark(original.photo), original, Image.new("L", original.photo.size, 255), wanted)
     assert watermark.read(decode_photo(data)).found
     assert not watermark.read(original.photo).found
