@@ -21,7 +21,7 @@ from s2edit_core.inversion import Inversion
 from s2edit_core.learning import Checkpoint
 from s2edit_core.learning_state import LearningState
 from s2edit_core.output import Output, encode_result
-from s2edit_core.pictures import Original, decode_mask, decode_original, decode_photo
+from s2edit_core.pictures import Original, decode_mask, decode_original, decode_photo, encode_png
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference

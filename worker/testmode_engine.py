@@ -25,7 +25,7 @@ from safetensors.numpy import save
 from s2edit_core import report
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid
 from s2edit_core.output import Output, encode_result
-from s2edit_core.pictures import decode_mask, decode_original, decode_photo, grown, inside_of
+from s2edit_core.pictures import decode_mask, decode_original, decode_photo, encode_png, grown, inside_of
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
 from s2edit_core.spec import CONCEPT_FORMAT, PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Phase, Progress, check_at

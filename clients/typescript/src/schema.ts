@@ -668,12 +668,14 @@ export interface components {
          *       "test": false,
          *       "result": {
          *         "url": "https://s2edit.example.com/files/t/acme/u/ann/edits/e_01a20cdd974a71128ec3f808269cd504/result-1.png?expires=1795472751&signature=Zm9yIGRvY3VtZW50YXRpb24",
-         *         "expires_at": "2026-11-23T22:25:51Z"
+         *         "expires_at": "2026-11-23T22:25:51Z",
+         *         "media_type": "image/png"
          *       },
          *       "results": [
          *         {
          *           "url": "https://s2edit.example.com/files/t/acme/u/ann/edits/e_01a20cdd974a71128ec3f808269cd504/result-1.png?expires=1795472751&signature=Zm9yIGRvY3VtZW50YXRpb24",
-         *           "expires_at": "2026-11-23T22:25:51Z"
+         *           "expires_at": "2026-11-23T22:25:51Z",
+         *           "media_type": "image/png"
          *         }
          *       ],
          *       "mask": {
@@ -767,12 +769,12 @@ export interface components {
              */
             test: boolean;
             /** @description The edited photo, once the state is `succeeded` */
-            result: components["schemas"]["Link"] | null;
+            result: components["schemas"]["Picture"] | null;
             /**
              * Results
-             * @description `result` and its variants, in order; empty until the state is `succeeded`
+             * @description `result` and its variants, in order; empty before
              */
-            results: components["schemas"]["Link"][];
+            results: components["schemas"]["Picture"][];
             /** @description The mask that was used, as it was sent or found, once the state is `succeeded`; the report says which */
             mask: components["schemas"]["Link"] | null;
             report: components["schemas"]["Report"] | null;
@@ -1290,6 +1292,24 @@ export interface components {
             at?: string;
         };
         /**
+         * Picture
+         * @description A result, by such a URL.
+         */
+        Picture: {
+            /** Url */
+            url: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /**
+             * Media Type
+             * @example image/png
+             */
+            media_type: string;
+        };
+        /**
          * PostForm
          * @description `POST` a `multipart/form-data` form to `url`: these fields, then the bytes as the part `file`.
          */
@@ -1674,7 +1694,10 @@ export interface components {
          *     }
          * @example {
          *       "identity": "c_28e53ba2fe96501a6aa2e4a26de5553c",
-         *       "prompt": "a photo of a woman with glasses"
+         *       "prompt": "a photo of a woman with glasses",
+         *       "negative_prompt": "hat",
+         *       "output_format": "jpeg",
+         *       "output_quality": 90
          *     }
          */
         EditDocument: {

@@ -9,9 +9,11 @@ from .dry_run import DryRun
 from .dry_run_learning import DryRunLearning
 from .edit import Edit
 from .edit_document import EditDocument
+from .edit_document_output_format_type_0 import EditDocumentOutputFormatType0
 from .edit_document_preset_type_0 import EditDocumentPresetType0
 from .edit_error import EditError
 from .edit_form import EditForm
+from .edit_form_output_format import EditFormOutputFormat
 from .edit_form_preset import EditFormPreset
 from .edit_kind import EditKind
 from .edit_page import EditPage
@@ -29,6 +31,7 @@ from .key_set_keys_item import KeySetKeysItem
 from .link import Link
 from .list_edits_kind_type_0 import ListEditsKindType0
 from .mask_form import MaskForm
+from .picture import Picture
 from .post_form import PostForm
 from .post_form_fields import PostFormFields
 from .problem import Problem
@@ -64,9 +67,11 @@ __all__ = (
     "DryRunLearning",
     "Edit",
     "EditDocument",
+    "EditDocumentOutputFormatType0",
     "EditDocumentPresetType0",
     "EditError",
     "EditForm",
+    "EditFormOutputFormat",
     "EditFormPreset",
     "EditKind",
     "EditPage",
@@ -84,6 +89,7 @@ __all__ = (
     "Link",
     "ListEditsKindType0",
     "MaskForm",
+    "Picture",
     "PostForm",
     "PostFormFields",
     "Problem",
