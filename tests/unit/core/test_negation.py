@@ -188,7 +188,7 @@ def test_on_the_shipped_model_glasses_come_off_and_nothing_else_is_touched(shipp
     for person in with_glasses(3):
         photo, mask = render(person), person_mask(person)
         prompt = f"a photo of a {person.attributes.gender}"
-        guidance = preset.guidance(shipped.guidance(None))
+        guidance = shipped.guidance(None, preset.name)
         inversion = shipped.invert(
             photo, mask, prompt, options=preset.inversion, num_inference_steps=preset.steps, guidance_scale=guidance
         )
