@@ -23,15 +23,16 @@ from api.deps import Caller, JobsDep, LibraryDep, PrincipalDep, ServicesDep, get
 from api.forms import FILES, check_at, check_pictures, check_webhook, exact_form, missing, pixel_of, read_files
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
-from api.schemas import DryRun, Edit, EditForm, EditOptions, Link, Report, moment
+from api.schemas import DryRun, Edit, EditForm, EditOptions, Link, Picture, Report, moment
 from s2edit_core.errors import OptionInvalid
+from s2edit_core.prompt_syntax import check_syntax
 from s2edit_core.prompts import DEFAULT_SUBJECTS, check_sentences
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.continuing import continued
 from s2edit_jobs.drafts import draft, refiled
 from s2edit_jobs.errors import ArtifactMissing, AttributeNotFound, IdentityNotFound, ServiceUnavailable
-from s2edit_jobs.files import Upload
+from s2edit_jobs.files import EXTENSIONS, Upload, media_type_of
 from s2edit_jobs.foresight import Foresight
 from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs import Jobs
@@ -270,7 +271,10 @@ class Asking:
 
     def _read(self) -> tuple[EditRequest, dict[str, Upload]]:
         values = self.form.model_dump(exclude={*FILES, *ASIDE, "dry_run"}, exclude_none=True)
-        return EditRequest.from_dict({**values, "at": pixel_of(values.get("at"))}), self.read()
+        request = EditRequest.from_dict({**values, "at": pixel_of(values.get("at"))})
+        for name in ("prompt", "source_prompt", "negative_prompt"):  # as it was sent: what is kept from before is left alone
+            check_syntax(getattr(request, name), field=name)
+        return request, self.read()
 
     def _continued(self, request: EditRequest, files: dict[str, Upload]) -> tuple[EditRequest, dict[str, Upload]]:
         if self.form.parent is None:
@@ -381,10 +385,16 @@ def _link(services: Services, key: str, filename: str) -> Link:
     return Link(url=services.artifacts.presigned_get(key, expires_s=expires_s, filename=filename), expires_at=expires_at)
 
 
-def _results(services: Services, record: JobRecord) -> list[Link]:
+def _results(services: Services, record: JobRecord) -> list[Picture]:
     """The picture and its variants, in order."""
     names = sorted(name for name in record.artifacts if name.startswith("result"))
-    return [_link(services, record.artifacts[name], f"{record.id}{name.removeprefix('result')}.png") for name in names]
+    return [_picture(services, record.artifacts[name], record.id + name.removeprefix("result")) for name in names]
+
+
+def _picture(services: Services, key: str, stem: str) -> Picture:
+    kind = media_type_of(key)
+    link = _link(services, key, stem + EXTENSIONS[kind])
+    return Picture(url=link.url, expires_at=link.expires_at, media_type=kind)
 
 
 def _mask(services: Services, record: JobRecord) -> Link | None:

@@ -11,6 +11,7 @@ from fastapi import Header
 from api.allowance import Allowance
 from api.concept_schemas import AttributeForm, IdentityForm, MaskForm
 from api.forms import FILES, check_at, check_pictures, check_webhook, pixel_of, read_parts
+from s2edit_core.prompt_syntax import check_syntax
 from s2edit_core.prompts import DEFAULT_SUBJECTS, check_sentences
 from s2edit_core.spec import ConceptKind, LearningRequest, MaskMode, MaskRequest
 from s2edit_jobs.bootstrap import Services
@@ -48,6 +49,7 @@ class Ahead:
 
     def take_on(self, key: str | None) -> JobRecord:
         request, files = self._request(), self._files()
+        check_syntax(request.prompt, field="prompt")
         once = None
         if key is not None:
             asked = {**request.to_dict(), **self.form.model_dump(include={*ASIDE})}

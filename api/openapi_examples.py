@@ -39,7 +39,7 @@ RUNNING: Mapping[str, Any] = {
     "report": None,
     "error": None,
 }
-RESULT = {"url": f"{FILES}/edits/{EDIT_ID}/result-1.png?{SIGNED}", "expires_at": LATER}
+RESULT = {"url": f"{FILES}/edits/{EDIT_ID}/result-1.png?{SIGNED}", "expires_at": LATER, "media_type": "image/png"}
 REPORT = {
     "url": f"{FILES}/edits/{EDIT_ID}/report-1.json?{SIGNED}",
     "expires_at": LATER,
@@ -102,7 +102,13 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
             "mask": "u_01a20cdd1f2e7c3a9d40b1c2d3e4f507",
             "prompt": "a photo of a woman with blond hair, smiling",
         },
-        {"identity": IDENTITY_ID, "prompt": "a photo of a woman with glasses"},
+        {
+            "identity": IDENTITY_ID,
+            "prompt": "a photo of a woman with glasses",
+            "negative_prompt": "hat",
+            "output_format": "jpeg",
+            "output_quality": 90,
+        },
     ],
     "EditPage": [{"items": [RUNNING], "next_cursor": None}],
     "DryRun": [{"learning": "needed", "identity": IDENTITY_ID, "eta_s": 44.0}],

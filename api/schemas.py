@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from s2edit_core.spec import MaskMode, Phase, PresetName
+from s2edit_core.spec import MaskMode, OutputFormat, Phase, PresetName
 from s2edit_jobs.record import JobKind, JobRecord, JobState
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -92,6 +92,41 @@ class EditOptions(BaseModel):
     guidance_scale: Annotated[
         float | None,
         Field(description="How strongly the prompt pulls, 1 to 30. Left out: what model and preset recommend", examples=[3.0]),
+    ] = None
+    negative_prompt: Annotated[
+        str | None,
+        Field(
+            description="What the picture shall not show, in plain words and without placeholders. It acts through guidance, so "
+            "only with a `guidance_scale` above 1",
+            examples=["glasses"],
+        ),
+    ] = None
+    strength: Annotated[
+        float | None,
+        Field(
+            description="How far back towards noise the edit starts: above 0, at most 1 (default). Lower values stay nearer to the "
+            "photo. With `variants` it is 1",
+            examples=[1.0],
+        ),
+    ] = None
+    output_format: Annotated[
+        OutputFormat | None,
+        Field(
+            description="`png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels "
+            "outside the edit mask), `jpeg` or `webp`. The report's `output` says by how much a lossy file differs there",
+            examples=["webp"],
+        ),
+    ] = None
+    output_quality: Annotated[
+        int | None,
+        Field(description="Of a JPEG or WebP, 1 to 100; default 95. A WebP of 100 is lossless. Not for PNG", examples=[95]),
+    ] = None
+    keep_alpha: Annotated[
+        bool | None,
+        Field(
+            description="Whether the result is as transparent as the photo. Left out: yes, where the format can be; a JPEG is laid "
+            "on white. `false` lays it on white in any format"
+        ),
     ] = None
     seed: Annotated[
         int | None, Field(description="Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0", examples=[0])
@@ -220,6 +255,12 @@ class Link(BaseModel):
     expires_at: datetime
 
 
+class Picture(Link):
+    """A result, by such a URL."""
+
+    media_type: Annotated[str, Field(examples=["image/png"])]
+
+
 class Report(Link):
     """How the edit was done and what it measures; the same JSON lies behind `url`."""
 
@@ -261,8 +302,8 @@ class Edit(BaseModel):
     attribute: Annotated[str | None, Field(description="The attribute that was learned")]
     parent: Annotated[str | None, Field(description="The edit whose result this one started from")]
     test: Annotated[bool, Field(description="Whether it was asked for with a test key: then no model has drawn the result")]
-    result: Annotated[Link | None, Field(description="The edited photo, once the state is `succeeded`")]
-    results: Annotated[list[Link], Field(description="`result` and its variants, in order; empty until the state is `succeeded`")]
+    result: Annotated[Picture | None, Field(description="The edited photo, once the state is `succeeded`")]
+    results: Annotated[list[Picture], Field(description="`result` and its variants, in order; empty before")]
     mask: Annotated[
         Link | None,
         Field(description="The mask that was used, as it was sent or found, once the state is `succeeded`; the report says which"),
@@ -275,7 +316,7 @@ class Edit(BaseModel):
         cls,
         record: JobRecord,
         *,
-        results: Sequence[Link] = (),
+        results: Sequence[Picture] = (),
         mask: Link | None = None,
         report: Report | None = None,
         eta_s: float | None = None,

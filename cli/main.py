@@ -17,7 +17,8 @@ from cli.service import WORKER_APP, Address, Service, StartFailed, parts
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
 from s2edit_core import watermark as mark
-from s2edit_core.errors import ImageInvalid, ModelUnusable
+from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
+from s2edit_core.output import format_of
 from s2edit_core.pictures import decode_photo
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedisError
@@ -126,7 +127,7 @@ Picture = Annotated[Path | None, typer.Option(exists=True, dir_okay=False)]
 @app.command()
 def edit(
     prompt: Annotated[str, typer.Option(help="What the picture shall show.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to put the result, a PNG.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to put the result: a .png, .jpg or .webp.")],
     photo: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="Left out where --identity is given.")] = None,
     mask: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="White where the person is. Left out: the person is found.")
@@ -147,11 +148,22 @@ def edit(
     preset: str | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What the picture shall not show.")] = None,
+    strength: Annotated[float | None, typer.Option(help="Above 0, at most 1: how far back towards noise the edit starts.")] = None,
+    output_quality: Annotated[int | None, typer.Option(help="Of a .jpg or .webp, 1 to 100; a .webp of 100 is lossless.")] = None,
+    keep_alpha: Annotated[
+        bool | None,
+        typer.Option("--keep-alpha/--no-keep-alpha", help="Whether a transparent photo stays so; else it is laid on white."),
+    ] = None,
     seed: int | None = None,
     url: Annotated[str, typer.Option(help="The running service.")] = DEFAULT_URL,
     api_key: Annotated[str | None, typer.Option(envvar="S2EDIT_API_KEY", show_envvar=True, help="Where it wants one.")] = None,
 ) -> None:
     """Ask a running service for one edit, and wait for it."""
+    try:
+        output_format = format_of(output)
+    except OptionInvalid as error:
+        _fail(str(error))
     fields = {
         "prompt": prompt,
         "at": at,
@@ -162,6 +174,11 @@ def edit(
         "preset": preset,
         "steps": steps,
         "guidance_scale": guidance_scale,
+        "negative_prompt": negative_prompt,
+        "strength": strength,
+        "output_format": output_format,
+        "output_quality": output_quality,
+        "keep_alpha": keep_alpha,
         "seed": seed,
     }
     pictures = {"image": photo, "mask": mask, "edit_mask": edit_mask}

@@ -21,6 +21,13 @@ PROMPTS = (
     "a photo of a man, smiling",
     "a photo of a woman with [A] hat",
 )
+CONTROLS: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"negative_prompt": "glasses"},
+    {"strength": 0.7},
+    {"output_format": "jpeg", "output_quality": 80},
+    {"output_format": "webp", "keep_alpha": False},
+)
 LETTERS: Mapping[str, str] = {"edit_id": "e", "identity_id": "c", "attribute_id": "a", "upload_id": "u"}
 """What the ids of a path's parameter begin with."""
 SENSE = 0.7
@@ -71,7 +78,7 @@ class Sense:
 
     def _edit(self, media_type: str) -> dict[str, Any]:
         ids, rng = self._seen().ids, self._rng
-        body: dict[str, Any] = {"prompt": rng.choice(PROMPTS[:3])}
+        body: dict[str, Any] = {"prompt": rng.choice(PROMPTS[:3]), **rng.choice(CONTROLS)}
         if ids["a"] and rng.random() < 0.3:
             body |= {"prompt": PROMPTS[3], "attributes": [rng.choice(ids["a"])]}
         if ids["c"] and rng.random() < 0.3:

@@ -76,6 +76,6 @@ class Reference:
             try:
                 step = next(steps)
             except StopIteration as end:
-                return hashlib.sha256(end.value.image_png).hexdigest()
+                return hashlib.sha256(end.value.picture).hexdigest()
             if not isinstance(step, spec.Progress) and step.kind != "checkpoint":
                 self._kept[step.id] = step.data

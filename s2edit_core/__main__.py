@@ -71,7 +71,7 @@ def _command(commands: Any, run: Callable[[argparse.Namespace], None]) -> argpar
         help="who looks for it: model, card, mediapipe, a *.tflite file or transformers:FOLDER; default: the model card's",
     )
     parser.add_argument("--at", type=_point, metavar="X,Y", help="a pixel of the person to look for; default: the largest")
-    parser.add_argument("-o", "--output", required=True, help="the file to write")
+    parser.add_argument("-o", "--output", required=True, help="the file to write; a picture by its name: .png, .jpg or .webp")
     parser.add_argument("--preset", choices=get_args(PresetName), default="balanced", help="default: balanced")
     parser.add_argument("--model", default=str(MODEL), help="folder in diffusers' layout or hub id; default: the shipped one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -100,6 +100,11 @@ def _target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--strength", type=float, default=1.0, help="above 0, at most 1: how far back towards noise the edit starts"
+    )
+    parser.add_argument("--negative-prompt", metavar="PROMPT", help="what it shall not show")
+    parser.add_argument("--output-quality", type=int, help="of a .jpg or .webp, 1 to 100; a .webp of 100 is lossless; default: 95")
+    parser.add_argument(
+        "--keep-alpha", action=argparse.BooleanOptionalAction, help="whether a transparent photo stays so; default: if the file can"
     )
     parser.add_argument("--report", metavar="JSON", help="write what was done and measured there")
     parser.add_argument("--mode", choices=get_args(LearningMode), help="what is learned; default: the preset's")

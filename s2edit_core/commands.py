@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, PromptInvalid
 from s2edit_core.mask_files import decode_mask
-from s2edit_core.pictures import decode_photo, encode_png
+from s2edit_core.output import Output, encode_result, format_of
+from s2edit_core.pictures import Original, decode_original, decode_photo, encode_png
+from s2edit_core.prompt_syntax import check_syntax
 from s2edit_core.prompts import (
     changed_words,
+    check_negative,
     check_placeholders,
     check_sentences,
     checked_placeholder,
@@ -42,11 +45,12 @@ CHECKPOINT_STEPS = 10
 
 def edit(args: argparse.Namespace) -> None:
     """Edit a photo: learn who is in it and invert it, unless both are given, then sample with the target prompt."""
-    request, photo, mask, edit_mask = _asked(args)
+    request, original, mask, edit_mask = _asked(args)
+    photo = original.photo
     regions = [(path, _mask(args, region, photo, "region")) for path, region in args.attribute]
     pipe = _load(args)
     attributes = [_attribute(pipe, path, region) for path, region in regions]
-    _check_target(pipe, args.target, [each.concept.placeholder for each in attributes])
+    _check_target(pipe, request, [each.concept.placeholder for each in attributes])
     seconds: dict[str, float] = {}
     if args.identity:
         identity = pipe.load_concept(args.identity)
@@ -57,12 +61,15 @@ def edit(args: argparse.Namespace) -> None:
         mask = mask or _found_mask(args, pipe, photo, source)
         lesson = _reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target))
         (identity,) = _learned(args, pipe, [lesson], request, seconds)
-    _finish_edit(args, pipe, request, (photo, mask, edit_mask), (source, target), identity, attributes, seconds, args.inversion)
+    pictures = (original, mask, edit_mask)
+    _finish_edit(args, pipe, request, pictures, (source, target), identity, attributes, seconds, args.inversion)
 
 
 def compose(args: argparse.Namespace) -> None:
     """Put what a reference photo shows on the person in a photo: learn both together, then edit with both in the prompt."""
-    request, photo, mask, edit_mask = _asked(args)
+    request, original, mask, edit_mask = _asked(args)
+    photo = original.photo
+    check_syntax(args.reference_prompt, field="reference_prompt")
     checked_placeholder(args.name)
     reference = decode_photo(_read(args.reference, "reference"))
     shown, region = _mask(args, args.reference_region, reference, "region"), _mask(args, args.region, photo, "region")
@@ -70,7 +77,7 @@ def compose(args: argparse.Namespace) -> None:
     pipe = _load(args)
     from s2edit_core.pipeline import Attribute
 
-    _check_target(pipe, args.target, [args.name])
+    _check_target(pipe, request, [args.name])
     source, target, subject = _prompts(args, pipe)
     mask = mask or _found_mask(args, pipe, photo, source)
     lessons = [
@@ -82,12 +89,13 @@ def compose(args: argparse.Namespace) -> None:
     if args.keep:
         attribute.save(args.keep)
     worn = [Attribute(attribute, region)]
-    _finish_edit(args, pipe, request, (photo, mask, edit_mask), (source, target), identity, worn, seconds)
+    _finish_edit(args, pipe, request, (original, mask, edit_mask), (source, target), identity, worn, seconds)
 
 
 def learn(args: argparse.Namespace) -> None:
     """Learn who is in a photo, or with --attribute what its masked region shows, and save it."""
     request = EditRequest(prompt=args.prompt, preset=args.preset, seed=args.seed)
+    check_syntax(args.prompt, field="prompt")
     photo = decode_photo(_read(args.photo, "photo"))
     mask, person = _given_mask(args, photo), _mask(args, args.person, photo, "person") if args.person else None
     name = checked_placeholder(args.attribute) if args.attribute else PLACEHOLDER
@@ -113,6 +121,7 @@ def invert(args: argparse.Namespace) -> None:
     request = EditRequest(
         prompt=args.source, preset=args.preset, steps=args.steps, guidance_scale=args.guidance_scale, seed=0
     ).resolve()
+    check_syntax(args.source, field="source_prompt")
     photo = decode_photo(_read(args.photo, "photo"))
     mask = _given_mask(args, photo)
     _check_folder(args.output)
@@ -143,7 +152,7 @@ def fetch_segmenter(args: argparse.Namespace) -> None:  # noqa: ARG001 - it has 
     _say(str(fetch_mediapipe()))
 
 
-def _asked(args: argparse.Namespace) -> tuple[EditRequest, Image.Image, Image.Image | None, Image.Image | None]:
+def _asked(args: argparse.Namespace) -> tuple[EditRequest, Original, Image.Image | None, Image.Image | None]:
     """The request and its pictures, checked. Raises `InvalidInput`."""
     request = EditRequest(
         prompt=args.target,
@@ -153,23 +162,28 @@ def _asked(args: argparse.Namespace) -> tuple[EditRequest, Image.Image, Image.Im
         steps=args.steps,
         guidance_scale=args.guidance_scale,
         seed=args.seed,
+        negative_prompt=args.negative_prompt,
+        strength=args.strength,
+        output_format=format_of(args.output),
+        output_quality=args.output_quality,
+        keep_alpha=args.keep_alpha,
     )
-    if not 0 < args.strength <= 1:
-        raise OptionInvalid(f"--strength must be above 0 and at most 1, not {args.strength:g}", field="options.strength")
-    photo = decode_photo(_read(args.photo, "photo"))
-    mask = _given_mask(args, photo)
-    edit_mask = _mask(args, args.edit_mask, photo, "edit_mask") if args.edit_mask else None
+    for name in ("prompt", "source_prompt", "negative_prompt"):
+        check_syntax(getattr(request, name), field=name)
+    check_negative(request.negative_prompt or "")
+    original = decode_original(_read(args.photo, "photo"))
+    Output.of(request).check_size(original.photo.size)
+    mask = _given_mask(args, original.photo)
+    edit_mask = _mask(args, args.edit_mask, original.photo, "edit_mask") if args.edit_mask else None
     _check_folder(args.output)
-    if Path(args.output).suffix.lower() != ".png":
-        raise OptionInvalid(f"the result is a PNG: name it so, not {args.output}", field="output")
-    return request, photo, mask, edit_mask
+    return request, original, mask, edit_mask
 
 
 def _finish_edit(
     args: argparse.Namespace,
     pipe: S2EditPipeline,
     request: EditRequest,
-    pictures: tuple[Image.Image, Image.Image, Image.Image | None],
+    pictures: tuple[Original, Image.Image, Image.Image | None],
     prompts: tuple[str, str],
     identity: Concept,
     attributes: Sequence[Attribute],
@@ -177,8 +191,8 @@ def _finish_edit(
     inversion_file: str | None = None,
 ) -> None:
     """Invert unless that is given, edit, and write the result and its report."""
-    photo, mask, edit_mask = pictures
-    preset = request.resolve()
+    original, mask, edit_mask = pictures
+    photo, preset = original.photo, request.resolve()
     if inversion_file:
         inversion = pipe.load_inversion(inversion_file)
     else:
@@ -202,18 +216,22 @@ def _finish_edit(
             attributes=attributes,
             num_inference_steps=args.steps,
             guidance_scale=args.guidance_scale,
-            strength=args.strength,
+            negative_prompt=request.negative_prompt,
+            strength=request.strength,
             injection=preset.injection,
             on_progress=bars.show,
         )
     (result,), (facts,) = list(out.images), out.reports
-    Path(args.output).write_bytes(encode_png(result))
+    changeable = pipe.canvas(photo, mask, edit_mask).edit_mask
+    file, delivered = encode_result(result, original, changeable, Output.of(request))
+    Path(args.output).write_bytes(file)
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
     facts |= {"found_mask": args.found} if args.found else {}
-    facts |= {"preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
+    facts |= {"output": delivered, "preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
     if args.report:
         Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    _say(f"{args.output}  {spent} s; outside the edit mask {facts['outside_edit_mask']['max_level_difference']} levels changed")
+    outside = delivered.get("outside_edit_mask", facts["outside_edit_mask"])["max_level_difference"]
+    _say(f"{args.output}  {spent} s; outside the edit mask {outside} levels changed")
 
 
 def _learned(
@@ -305,8 +323,12 @@ def _prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = "") ->
     return source, with_placeholder(args.target, subject, field="prompt"), subject
 
 
-def _check_target(pipe: S2EditPipeline, target: str, names: Sequence[str]) -> None:
-    """That the target prompt names the attributes and nothing else, and fits: before anything is learned."""
+def _check_target(pipe: S2EditPipeline, request: EditRequest, names: Sequence[str]) -> None:
+    """That the target prompt names the attributes and nothing else, and that it and the negative prompt fit.
+
+    Before anything is learned.
+    """
+    target = request.prompt
     from s2edit_core.conditioning import tokenize
 
     check_placeholders(target, [PLACEHOLDER, *names], field="prompt")
@@ -318,6 +340,7 @@ def _check_target(pipe: S2EditPipeline, target: str, names: Sequence[str]) -> No
                 reason="placeholder_missing",
             )
     tokenize(pipe.backbone, target, [PLACEHOLDER, *names])
+    tokenize(pipe.backbone, request.negative_prompt or "", (), field="negative_prompt")
 
 
 def _load(args: argparse.Namespace) -> S2EditPipeline:

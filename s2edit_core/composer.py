@@ -26,8 +26,9 @@ from s2edit_core.inputs import Attribute, Reference, Variation, check_placed
 from s2edit_core.inversion import Inversion, Source
 from s2edit_core.leakage import Watched, leakage
 from s2edit_core.learning import Lesson
+from s2edit_core.negation import negative_of
 from s2edit_core.pictures import check_mask
-from s2edit_core.prompts import check_placeholders, known_subject, with_placeholder
+from s2edit_core.prompts import check_negative, check_placeholders, known_subject, with_placeholder
 from s2edit_core.rows import Algorithm
 from s2edit_core.spec import PLACEHOLDER, Delivery, InjectionOptions, PresetName
 
@@ -55,6 +56,7 @@ class Composer:
         *,
         masked: bool = True,
         attributes: Sequence[Attribute] = (),
+        negative_prompt: str | None = None,
         strength: float = 1.0,
         injection: InjectionOptions | None = None,
         source_prompt: str | None = None,
@@ -66,8 +68,8 @@ class Composer:
         `strength`, above 0 and at most 1: how far back along the inverted path the edit starts; 1 is from the noise. Attributes act
         in the target alone, held to their regions whether [I] is `masked` or not. Attention `injection` needs the `source_prompt`
         that the inversion was made with, where the inversion does not name it. A `variation` is another draw from the same
-        inversion, at full strength. `at_step_end` as in `edit`. Raises `ArtifactMismatch` for an inversion of another model,
-        photo or concept.
+        inversion, at full strength. The `negative_prompt` says what shall not be seen; it holds no placeholder. `at_step_end` as in
+        `edit`. Raises `ArtifactMismatch` for an inversion of another model, photo or concept.
         """
         concepts = self._concepts(concept, attributes)
         check_placeholders(prompt, concepts, field="prompt")
@@ -87,8 +89,23 @@ class Composer:
         if injection is not None and injection.acts:
             described = source_prompt or inversion.facts.get("prompt")
             guide = self._guide(canvas, prompt, concept, injection, described, masked, attributes)
-        worn_by_all = tuple(self._concepts(concept).values())
-        return edit(self.backbone, inversion, target, gates, worn_by_all, guide, first=first, start=start, at_step_end=at_step_end)
+        learned = self._concepts(concept)
+        negative = None
+        if negative_prompt and negative_prompt.strip():
+            check_negative(negative_prompt)
+            negative = negative_of(self.backbone, inversion, negative_prompt, learned)
+        return edit(
+            self.backbone,
+            inversion,
+            target,
+            gates,
+            tuple(learned.values()),
+            guide,
+            first=first,
+            start=start,
+            negative=negative,
+            at_step_end=at_step_end,
+        )
 
     def deliver(
         self, canvas: Canvas, inversion: Inversion, drawn: Tensor, delivery: Delivery = "difference", *, prompt: str | None = None

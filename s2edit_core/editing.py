@@ -15,6 +15,7 @@ from s2edit_core.concept import Concept
 from s2edit_core.conditioning import keys_values
 from s2edit_core.injection import SourceBranch, SourceGuide, risen, where_prompts_differ, widened
 from s2edit_core.inversion import Inversion
+from s2edit_core.negation import Negative
 from s2edit_core.rows import Answers, Row, Rows
 from s2edit_core.spec import InjectionOptions, Progress
 
@@ -49,13 +50,14 @@ def edit(
     *,
     first: int = 0,
     start: Tensor | None = None,
+    negative: Negative | None = None,
     at_step_end: AtStepEnd | None = None,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """Sample from the inversion's start noise with `target` as the prompt; the edited latent `(c, h, w)`.
 
     Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings, plus its residuals. With a
     `guide`, attention is read from the source; where it blends by the difference of the prompts, the residuals fade as that grows,
-    and where attributes act.
+    and where attributes act. A `negative` prompt moves ε_u by ε_n − ε_∅ (see `negation`).
     `first` steps are left out: sampling starts that far back along the path, or at `start` `(c, h, w)` instead of the path's own
     latent. `at_step_end` sees each step and may change where it led.
     Raises `OptionInvalid` for an inversion of tier `direct` where nothing is read, `ValueError` where the arguments do not fit.
@@ -65,7 +67,7 @@ def edit(
     schedule, steps = backbone.schedule, inversion.steps
     z = inversion.path[steps - first] if start is None else start
     if guide and guide.options.blend == "difference":
-        difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates)
+        difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates, negative)
         guide = replace(guide, edit_mask=guide.stays(risen(widened(difference), guide.options.blend_threshold)))
         inversion = inversion.fading(guide.stays(risen(difference, 1.0)))
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
@@ -73,12 +75,16 @@ def edit(
         with torch.no_grad():
             null = keys_values(backbone, inversion.null_state(i), concepts)
         rows = branch.rows(i, z, t, target, gates, null) if branch else (Row(z, t, target, gates), Row(z, t, null))
-        answers = yield rows
+        away = negative.rows(z, t) if negative else ()
+        answers = yield (*rows, *away)
         a, b = schedule.coefficients(t, steps)
-        eps = inversion.guided(i, answers[0].eps, answers[1].eps)
+        unconditional = answers[1].eps
+        if negative:
+            unconditional = unconditional + negative.direction(answers[len(rows) :], unconditional)
+        eps = inversion.guided(i, answers[0].eps, unconditional)
         z = a * z + b * eps
         if branch:
-            z = branch.advance(i, t, z, answers)
+            z = branch.advance(i, t, z, answers[: len(rows)])
         if at_step_end:
             z = at_step_end(i - first, t, {"latents": z, "noise_pred": eps})
         yield Progress("editing", i + 1, steps)

@@ -10,7 +10,7 @@ Where the inversion's source branch is the inverted path itself, it is taken fro
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,9 +18,11 @@ from torch.nn import functional as F
 
 from s2edit_core.attention import Gates, KeysValues, TokenMap, layer_size, word_layers
 from s2edit_core.backbone import Backbone
+from s2edit_core.conditioning import keys_values
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.inversion import Inversion, Source
 from s2edit_core.masks import differing
+from s2edit_core.negation import Negative
 from s2edit_core.prompt_alignment import PromptTokens, align, prompt_tokens
 from s2edit_core.prompts import changed_words
 from s2edit_core.rows import Answers, Injection, Row, Rows
@@ -158,25 +160,38 @@ class SourceBranch:
 
 
 def where_prompts_differ(
-    backbone: Backbone, inversion: Inversion, guide: SourceGuide, target: KeysValues, gates: Gates | None
+    backbone: Backbone,
+    inversion: Inversion,
+    guide: SourceGuide,
+    target: KeysValues,
+    gates: Gates | None,
+    negative: Negative | None = None,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """How far the target's prediction is from the source's on the photo's own path: `(h, w)`, 1 where it is furthest.
 
     Asked at the noisiest levels, where a model decides what goes where and still sees things that the photo has not (a hat). From
     there on it looks at the photo and finds no room for them. All rows at once: none waits for another. Each level counts alike.
+    A `negative` prompt is part of the target: what it takes away has a place too.
     """
     steps, source = inversion.steps, guide.source
     asked = range(0, max(1, steps // 4), max(1, steps // 20))
     timesteps = backbone.schedule.timesteps(steps)
-    answers = yield tuple(
-        row
-        for i in asked
-        for row in (
-            Row(inversion.path[steps - i], timesteps[i], target, gates),
-            Row(inversion.path[steps - i], timesteps[i], source.prompt, source.gates),
-        )
-    )
-    return differing(answers)
+    levels = [(inversion.path[steps - i], timesteps[i]) for i in asked]
+    pairs = tuple(row for z, t in levels for row in (Row(z, t, target, gates), Row(z, t, source.prompt, source.gates)))
+    if negative is None:
+        return differing((yield pairs))
+    with torch.no_grad():
+        nulls = [keys_values(backbone, inversion.null_state(i), source.concepts) for i in asked]
+    beside = [(Row(z, t, null), *negative.rows(z, t)) for (z, t), null in zip(levels, nulls, strict=True)]
+    answers = yield (*pairs, *(row for rows in beside for row in rows))
+    w, seen = inversion.guidance_scale, list(answers[: len(pairs)])
+    others = iter(answers[len(pairs) :])
+    for level, rows in enumerate(beside):
+        unconditional, *found = (next(others) for _ in rows)
+        # w·ε_c − (w − 1)·(ε_n − ε_∅), in units of w
+        moved = seen[2 * level].eps - (w - 1) / w * negative.direction(found, unconditional.eps)
+        seen[2 * level] = replace(seen[2 * level], eps=moved)
+    return differing(tuple(seen))
 
 
 def risen(difference: Tensor, threshold: float) -> Tensor:

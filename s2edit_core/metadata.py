@@ -1,7 +1,8 @@
 """Picture files without what they tell beside the picture: no Exif, GPS, XMP, comments, thumbnails, further frames, nothing behind.
 
-Files are rewritten chunk by chunk and nothing is decoded: the pixels stay what they were, bit for bit. Kept is what decoding needs
-and nothing else: the first frame, its colour profile, and how it is turned. `pictures` decodes the result as it did the file.
+Files are rewritten chunk by chunk and nothing is decoded: the pixels stay what they were, bit for bit. Kept is what decoding
+and a result need, and nothing else: the first frame, its colour profile, its resolution, and how it is turned. `pictures` decodes
+the result as it did the file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from s2edit_core.pictures import TURNS, media_type
 ORIENTATION = 0x0112
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT")
-PNG_COLOURS: Mapping[bytes, int] = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1}
+PNG_SHORT: Mapping[bytes, int] = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
 """Kept where they have just this length."""
 MOST_PARTS = 100_000
 """Of a file: many more would cost time."""
@@ -63,7 +64,7 @@ def _png(data: bytes, orientation: int) -> bytes:
     parts = [PNG_MAGIC]
     turned = [_png_chunk(b"eXIf", _tiff(orientation))] if orientation != 1 else []
     for kind, chunk in _png_chunks(data):
-        if kind in PNG_KEPT or len(chunk) - 12 == PNG_COLOURS.get(kind):
+        if kind in PNG_KEPT or len(chunk) - 12 == PNG_SHORT.get(kind):
             parts += [chunk, *turned] if kind == b"IHDR" else [chunk]
     return b"".join([*parts, _png_chunk(b"IEND", b"")])
 

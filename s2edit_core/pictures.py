@@ -6,6 +6,7 @@ Whoever decodes (a process apart for the verdict, the engine for the pixels) dec
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,8 @@ INSIDE = 128
 """A mask pixel of this value or more belongs to the region."""
 GROWTH = 0.12
 """How far the default edit mask reaches beyond the identity mask, relative to the side of its box."""
+MAX_DPI = 65_535
+"""More does not fit into a JPEG."""
 COMPACT = ("AVIF", "HEIF")
 HEAVY_PIXELS = 12_000_000
 
@@ -134,6 +137,69 @@ def decode_photo(data: bytes) -> Image.Image:
         colours = colours.transpose(turn)
     colours.info = {}
     return colours
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A photo as `decode_photo` gives it, and what of its file a result can keep. All pictures are upright and of one size."""
+
+    photo: Image.Image  # RGB, sRGB, laid on white: what the model sees
+    colours: Image.Image  # RGB, in the space of `profile`, without the alpha; `photo` itself where these are the same
+    alpha: Image.Image | None = None  # L
+    profile: bytes | None = None  # ICC, of RGB pictures, and one that colours can be brought back to; None: sRGB
+    dpi: tuple[float, float] | None = None
+
+
+def decode_original(data: bytes) -> Original:
+    """The photo with its own colours, alpha, profile and resolution. Raises `ImageInvalid`, as `decode_photo` does.
+
+    Grey and CMYK photos become sRGB: an edit brings colours that their own spaces have not.
+    """
+    picture, turn = _photo(data)
+    profile, dpi = picture.info.get("icc_profile") or None, _dpi(picture, turn)
+    own, alpha = _parts(in_8_bits(picture))
+    del picture
+    if turn is not None:
+        own, alpha = own.transpose(turn), alpha.transpose(turn) if alpha is not None else None
+    colours = (_to_srgb(own, profile) if profile else own).convert("RGB")
+    if own.mode != "RGB" or colours is own or profile is None or not _takes_colours(profile):
+        own, profile = colours, None
+    photo = colours if alpha is None else Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
+    for each in (photo, own):
+        each.info = {}
+    return Original(photo, own, alpha, profile, dpi)
+
+
+def _takes_colours(profile: bytes) -> bool:
+    """Whether sRGB colours can be converted to it: a profile of a camera or a scanner may lead one way only."""
+    try:
+        from_srgb(profile)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return False
+    return True
+
+
+def from_srgb(profile: bytes) -> ImageCms.ImageCmsTransform:
+    """What brings sRGB colours into the space of an RGB `profile`. Raises `ImageCms.PyCMSError` where it can't be done."""
+    own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    return ImageCms.buildTransform(ImageCms.createProfile("sRGB"), own, "RGB", "RGB")
+
+
+def to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform:
+    """The way `decode_photo` takes from an RGB `profile`."""
+    own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    return ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+
+
+def _dpi(picture: Image.Image, turn: Image.Transpose | None) -> tuple[float, float] | None:
+    """Across and down, of the upright picture; None where the file says nothing that makes sense."""
+    try:
+        across, down = (float(each) for each in picture.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not (1 <= across <= MAX_DPI and 1 <= down <= MAX_DPI):
+        return None
+    return (down, across) if turn in SIDEWAYS else (across, down)
 
 
 def check_photo(data: bytes) -> tuple[tuple[int, int], int]:

@@ -276,6 +276,7 @@ class S2EditPipeline(Composer):
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         generator: torch.Generator | None = None,
+        negative_prompt: str | None = None,
         strength: float = 1.0,
         injection: InjectionOptions | None = None,
         delivery: Delivery = "difference",
@@ -287,9 +288,9 @@ class S2EditPipeline(Composer):
         """Edit `image` as `prompt` says, one result per prompt.
 
         Steps and guidance are the inversion's: naming others raises `OptionInvalid`. Sampling at η = 0 draws nothing, so
-        `generator` only enters the report. `delivery`: "difference" adds what the edit changed to the photo;
-        "paste" puts the drawn frame, scaled up, into the edit mask. `output_type`: "pil"; "np" `(n, H, W, 3)` or "pt"
-        `(n, 3, H, W)` in 0..1; "latent" `(n, c, h, w)`.
+        `generator` only enters the report. A `negative_prompt` says what the results shall not show. `delivery`: "difference" adds
+        what the edit changed to the photo; "paste" puts the drawn frame, scaled up, into the edit mask. `output_type`: "pil"; "np"
+        `(n, H, W, 3)` or "pt" `(n, 3, H, W)` in 0..1; "latent" `(n, c, h, w)`.
 
         `callback_on_step_end(pipe, step, timestep, callback_kwargs)`, as in diffusers, is called after each step of each prompt,
         `step` from 0. Its kwargs are those of `callback_on_step_end_tensor_inputs`: "latents" `(1, c, h, w)` after the step,
@@ -305,7 +306,13 @@ class S2EditPipeline(Composer):
         check_same("guidance_scale", guidance_scale, inversion.guidance_scale)
         canvas = self.canvas(image, mask, edit_mask)
         provenance = self._provenance(canvas, inversion, identity, generator, edit_mask)
-        options: dict[str, Any] = {"attributes": attributes, "strength": strength, "injection": injection, "delivery": delivery}
+        options: dict[str, Any] = {
+            "attributes": attributes,
+            "negative_prompt": negative_prompt,
+            "strength": strength,
+            "injection": injection,
+            "delivery": delivery,
+        }
         if callback_on_step_end is not None:
             options["at_step_end"] = step_end(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
         made = [
@@ -325,6 +332,7 @@ class S2EditPipeline(Composer):
         on_progress: OnProgress | None,
         *,
         attributes: Sequence[Attribute],
+        negative_prompt: str | None,
         strength: float,
         injection: InjectionOptions | None,
         delivery: Delivery,
@@ -332,13 +340,14 @@ class S2EditPipeline(Composer):
     ) -> tuple[Image.Image, dict[str, Any], Image.Image, Tensor]:
         """One edit: the photo with it, what is to be said of it, the frame as drawn, its latent."""
         began, evaluations = time.perf_counter(), self.evaluations
-        options = {"attributes": attributes, "strength": strength, "injection": injection}
+        options = {"attributes": attributes, "negative_prompt": negative_prompt, "strength": strength, "injection": injection}
         steps = self.editing(canvas, prompt, identity, inversion, at_step_end=at_step_end, **options)
         latent = finish(steps, on_progress)
         edited = time.perf_counter()
         drawn = self.backbone.decode_latent(latent)
         frame = to_image(drawn)
-        result, brought_back = self.deliver(canvas, inversion, drawn, delivery, prompt=prompt if at_step_end is None else None)
+        steered = at_step_end is not None or bool(negative_prompt and negative_prompt.strip())
+        result, brought_back = self.deliver(canvas, inversion, drawn, delivery, prompt=None if steered else prompt)
         leakage = self.leakage(canvas, prompt, identity, inversion, attributes=attributes)
         seconds = {"editing": edited - began, "finishing": time.perf_counter() - edited}
         facts = (
@@ -346,6 +355,7 @@ class S2EditPipeline(Composer):
             | brought_back
             | {
                 "prompt": prompt,
+                "negative_prompt": negative_prompt,
                 "strength": strength,
                 "injection": asdict(injection) if injection is not None else None,
                 "attributes": {each.concept.placeholder: each.concept.facts for each in attributes},

@@ -84,6 +84,16 @@ def check_placeholders(prompt: str, known: Collection[str], *, field: str) -> No
         )
 
 
+def check_negative(prompt: str) -> None:
+    """A negative prompt is of plain words: what was learned is what the edit is to keep. Raises `PromptInvalid`."""
+    if found := PLACEHOLDERS.search(prompt):
+        raise PromptInvalid(
+            f"the negative_prompt names {found[0]}, which was learned to be kept: write plain words for what shall not be seen",
+            field="negative_prompt",
+            reason="placeholder_unknown",
+        )
+
+
 def known_subject(prompt: str, subjects: Sequence[str]) -> str:
     """The one of `subjects` that `prompt` names first, in singular or plural. Raises `PromptInvalid` if there is none."""
     prompt = tidy(prompt)
@@ -117,6 +127,7 @@ def resolve_prompts(
     described = request.source_prompt or request.prompt
     check_placeholders(request.source_prompt or "", (PLACEHOLDER,), field="source_prompt")
     check_placeholders(request.prompt, (PLACEHOLDER, *attributes), field="prompt")
+    check_negative(request.negative_prompt or "")
     given = request.subject
     subject = settled_subject(given, subjects) if given is not None else known_subject(described, subjects)
     source, origin = _source_prompt(request, subject, caption)

@@ -16,6 +16,7 @@ from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.words import tidy
 
 LearningMode = Literal["token", "lora_kv", "kv"]
+OutputFormat = Literal["png", "jpeg", "webp"]
 InversionTier = Literal["null_text", "negative_prompt", "residual", "direct"]
 InjectionMode = Literal["replace", "refine"]
 Blend = Literal["none", "words", "edit_mask", "difference"]
@@ -39,6 +40,10 @@ MAX_SIDE = 2**31
 """No photo is as wide or as high."""
 MAX_SUBJECT_WORDS = 4
 """[I] starts from the mean of their embeddings, which says little once there are many."""
+QUALITY = 95
+"""Of a JPEG or a WebP, where the request names none."""
+LOSSLESS = 100
+"""The `output_quality` at which a WebP is lossless. A JPEG never is."""
 MAX_ATTRIBUTES = 4
 """Of one edit: each is a further pass of the text encoder, and a prompt has few tokens."""
 
@@ -254,11 +259,21 @@ class EditRequest:
     mask_mode: MaskMode = "auto"  # how the mask files that come with the request are read
     variants: int = 1  # pictures of one inversion: the edit itself, then others that start from partly fresh noise
     at: tuple[int, int] | None = None
+    negative_prompt: str | None = None  # what the picture shall not show
+    strength: float = 1.0  # above 0: how far back towards the noise the edit starts
+    output_format: OutputFormat = "png"
+    output_quality: int | None = None  # of a JPEG or a WebP; None: `QUALITY`
+    keep_alpha: bool | None = None  # whether the result is as transparent as the photo; None: where the format can be
 
     def __post_init__(self) -> None:
         for name in ("prompt", "source_prompt"):
             _check_prompt(name, getattr(self, name))
+        if isinstance(self.negative_prompt, str) and not self.negative_prompt.strip():  # forms send what was left empty
+            object.__setattr__(self, "negative_prompt", None)
+        _check_prompt("negative_prompt", self.negative_prompt)
         _check("variants", self.variants, 1, MAX_VARIANTS)
+        self._check_sampling()
+        self._check_output()
         _check_common(self.subject, self.preset, self.seed, self.mask_mode)
         _check_at(self.at)
         if len(self.attributes) > MAX_ATTRIBUTES:
@@ -266,6 +281,44 @@ class EditRequest:
         if len(set(self.attributes)) < len(self.attributes):
             raise OptionInvalid("an attribute was named twice: name it once", field="attributes", reason="attribute_repeated")
         self.resolve()
+
+    def _check_sampling(self) -> None:
+        _check("strength", self.strength, 0.0, 1.0)
+        if self.strength == 0:
+            raise OptionInvalid(f"strength must be above 0 and at most 1, not {self.strength:g}", field="options.strength")
+        if self.strength < 1 and self.variants > 1:
+            raise OptionInvalid(
+                "variants start from the noise, so they need the strength 1: leave one of the two out",
+                field="options.strength",
+                reason="strength_with_variants",
+            )
+        if self.negative_prompt is not None and self.guidance_scale == 1:
+            raise OptionInvalid(
+                "a negative prompt acts through guidance: choose a guidance_scale above 1, or leave the negative prompt out",
+                field="options.guidance_scale",
+                reason="negative_without_guidance",
+            )
+
+    def _check_output(self) -> None:
+        known = get_args(OutputFormat)
+        if self.output_format not in known:
+            raise OptionInvalid(
+                f"output_format must be one of {', '.join(known)}, not {self.output_format!r}", field="options.output_format"
+            )
+        if self.output_quality is not None:
+            _check("output_quality", self.output_quality, 1, 100)
+            if self.output_format == "png":
+                raise OptionInvalid(
+                    "a PNG is lossless and has no quality: leave output_quality out, or choose jpeg or webp",
+                    field="options.output_quality",
+                    reason="quality_without_loss",
+                )
+        if self.keep_alpha and self.output_format == "jpeg":
+            raise OptionInvalid(
+                "a JPEG has no alpha: choose png or webp to keep it, or leave keep_alpha out",
+                field="options.keep_alpha",
+                reason="alpha_in_jpeg",
+            )
 
     def resolve(self) -> Preset:
         """The preset with this request's own `steps` and `guidance_scale` in place."""
@@ -277,8 +330,9 @@ class EditRequest:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return {**asdict(self), "attributes": list(self.attributes)}
+        """JSON values. Later options are left out where they have their defaults, so that a release without them reads it too."""
+        values = {**asdict(self), "attributes": list(self.attributes)}
+        return {name: value for name, value in values.items() if name not in LATER_OPTIONS or value != LATER_OPTIONS[name]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EditRequest:
@@ -374,6 +428,14 @@ def check_at(at: tuple[int, int] | None, size: tuple[int, int]) -> None:
             field="at",
             reason="at_outside",
         )
+
+
+LATER_OPTIONS: Mapping[str, Any] = {
+    field.name: field.default
+    for field in fields(EditRequest)
+    if field.name in ("negative_prompt", "strength", "output_format", "output_quality", "keep_alpha")
+}
+"""Options of an edit that stored requests of former releases don't have, with their defaults."""
 
 
 def _check_prompt(name: str, text: object) -> None:

@@ -10,7 +10,7 @@ from s2edit_core.prompts import PLACEHOLDERS
 from s2edit_core.spec import PLACEHOLDER, EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactMissing, IdentityNotFound, JobNotFound
-from s2edit_jobs.files import Upload
+from s2edit_jobs.files import Upload, media_type_of
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.library import Library
 from s2edit_jobs.record import JobRecord, JobSpec, JobState, Owner
@@ -50,7 +50,8 @@ def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpe
         raise _refused("the parent has no picture to go on from: name an edit, not a learning or a mask", "parent_unfit")
     if record.state is not JobState.SUCCEEDED:
         raise _refused(f"the parent is {record.state}: only a result can be gone on from", "parent_unfit")
-    return record, spec, _upload(jobs, record.artifacts["result"], "image/png")
+    key = record.artifacts["result"]
+    return record, spec, _upload(jobs, key, media_type_of(key))
 
 
 def _mask(jobs: Jobs, record: JobRecord, spec: JobSpec) -> Upload:

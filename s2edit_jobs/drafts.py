@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -89,11 +90,18 @@ def _check_policy(services: Services, request: JobRequest, files: Mapping[str, U
     for name in ("prompt", "source_prompt", "subject", "name"):
         if text := getattr(request, name, None):
             services.policy.check_prompt(text, field=name)
+    if isinstance(request, EditRequest) and request.negative_prompt:
+        services.policy.check_prompt(_as_wish(request.negative_prompt), field="negative_prompt")
     if "image" in files:
         services.policy.check_image(files["image"].data, field="image")
     learns = isinstance(request, LearningRequest) or (isinstance(request, EditRequest) and request.identity is None)
     if learns:
         check_consent(services.settings, consent)
+
+
+def _as_wish(negative_prompt: str) -> str:
+    """What it asks for, in words that a policy for prompts knows: “clothes” asks for a picture without clothes."""
+    return ", ".join([negative_prompt, *(f"without {word}" for word in re.findall(r"\w+", negative_prompt))])
 
 
 def _places(owner: Owner, job_id: str, files: Mapping[str, Upload], mask_mode: MaskMode) -> dict[str, InputFile]:

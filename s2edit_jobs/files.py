@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 
 from s2edit_core.metadata import without_metadata
 from s2edit_core.plan import digest
@@ -19,6 +20,14 @@ EXTENSIONS: Mapping[str, str] = {
 }
 
 MASKS = ("mask", "edit_mask")
+
+
+def media_type_of(key: str) -> str:
+    """Of a picture that is kept under `key`, by the key's extension. Raises `KeyError` where it is no picture's."""
+    return _MEDIA_TYPES[PurePosixPath(key).suffix]
+
+
+_MEDIA_TYPES: Mapping[str, str] = {extension: kind for kind, extension in EXTENSIONS.items()}
 
 
 @dataclass(frozen=True)

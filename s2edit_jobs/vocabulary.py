@@ -62,6 +62,7 @@ class Vocabulary:
         prompts = resolve_prompts(request, self.subjects, worn)
         self._check_length(prompts.target, field="prompt")
         self._check_length(prompts.source, field="source_prompt")
+        self._check_length(request.negative_prompt or "", field="negative_prompt")
         return prompts
 
     def check_learning(self, request: LearningRequest) -> ResolvedReference:

@@ -33,10 +33,11 @@ class Made:
 class Edited:
     """The end of an edit."""
 
-    image_png: bytes
+    picture: bytes  # a file of `media_type`, and so are the variants
     report: dict[str, Any] = field(default_factory=dict)  # JSON values
     variants: tuple[bytes, ...] = ()  # further pictures, if the request asked for them
     watermarked: bool = False  # whether the pictures carry the mark of `s2edit_core.watermark`
+    media_type: str = "image/png"
 
 
 @dataclass(frozen=True, slots=True)

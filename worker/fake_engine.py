@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from s2edit_core.errors import ArtifactMismatch, MaskInvalid
+from s2edit_core.output import Output
 from s2edit_core.plan import EditPlan, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
 from s2edit_core.spec import EditRequest, LearningRequest, Phase, Progress
@@ -150,14 +151,15 @@ class FakeEngine:
             yield from self._phase("editing")
             picture = self.result(request, inputs)
             others = tuple(picture + str(i).encode() for i in range(1, request.variants))
-            return Edited(picture, {"learning_steps": learning_steps}, others)
+            return Edited(picture, {"learning_steps": learning_steps}, others, media_type=Output.of(request).media_type)
         except GeneratorExit:
             self.closed += 1
             raise
 
     def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
         """What any edit of these inputs ends in."""
-        return b"png" + _digest(inputs.image, inputs.mask, self.prompts(request, inputs).target.encode(), *inputs.attributes)
+        target = self.prompts(request, inputs).target.encode()
+        return request.output_format.encode() + _digest(inputs.image, inputs.mask, target, *inputs.attributes)
 
     def _learning(self, concept_id: str, inputs: EditInputs, checkpoint: bytes | None) -> Generator[Progress | Made, None, int]:
         """How many steps it took now."""

@@ -62,7 +62,7 @@ class Credentials:
         return credentials
 
     def sign(self, result: bytes, photo: bytes, *, watermarked: bool = False) -> bytes:
-        """The PNG or WebP `result`, with its manifest; `photo` is what it was made from. Raises `c2pa.C2paError`."""
+        """The PNG, JPEG or WebP `result`, with its manifest; `photo` is what it was made from. Raises `c2pa.C2paError`."""
         try:
             return self._sign(result, photo, watermarked)
         except c2pa.C2paError as error:
@@ -148,7 +148,7 @@ class SigningEngine:
     ) -> Generator[Progress | Made, None, Edited]:
         steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
-        made = (edited.image_png, *edited.variants)
+        made = (edited.picture, *edited.variants)
         signed, *variants = (self._credentials.sign(one, inputs.image, watermarked=edited.watermarked) for one in made)
         told = {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": self._credentials.trusted}
-        return replace(edited, image_png=signed, variants=tuple(variants), report={**edited.report, "provenance": told})
+        return replace(edited, picture=signed, variants=tuple(variants), report={**edited.report, "provenance": told})

@@ -183,7 +183,7 @@ class _Attempt:
             assert isinstance(spec.request, EditRequest)
             plan = self._engine.plan(spec.request, inputs)
             edited = self._edit(spec, spec.request, inputs, plan)
-            return self._publish(plan.concept_id, edited.report, (edited.image_png, *edited.variants))
+            return self._publish(plan.concept_id, edited.report, (edited.picture, *edited.variants), edited.media_type)
         except _Canceled:
             return self._outcome(JobState.CANCELED)
         except _TooLate:
@@ -350,8 +350,10 @@ class _Attempt:
             if self._services.store.progress(self._lease, progress).cancel_requested:
                 raise _Canceled
 
-    def _publish(self, concept_id: str | None, report: dict[str, Any], pictures: Sequence[bytes] = ()) -> Outcome:
-        """Keys no other attempt writes; they count once an outcome names them."""
+    def _publish(
+        self, concept_id: str | None, report: dict[str, Any], pictures: Sequence[bytes] = (), media_type: str = "image/png"
+    ) -> Outcome:
+        """Keys no other attempt writes; they count once an outcome names them. `media_type` is that of the pictures."""
         lease, mask = self._lease, self._mask
         assert mask is not None
         with suppress(ServiceUnavailable):  # then the outcome, written once, decides
@@ -359,8 +361,8 @@ class _Attempt:
         artifacts = {"report": edit_key(lease.owner, lease.job_id, f"report-{lease.fence}.json")}
         for i, picture in enumerate(pictures):
             name = f"result_{i}" if i else "result"
-            artifacts[name] = edit_key(lease.owner, lease.job_id, f"{name}-{lease.fence}.png")
-            self._put(artifacts[name], picture, media_type="image/png")
+            artifacts[name] = edit_key(lease.owner, lease.job_id, f"{name}-{lease.fence}{EXTENSIONS[media_type]}")
+            self._put(artifacts[name], picture, media_type=media_type)
         artifacts["mask"] = self._own_mask(mask)
         report = {**report, "mask": dict(mask.told)}
         self._put(artifacts["report"], json.dumps(report, ensure_ascii=False).encode(), media_type=JSON)

@@ -21,7 +21,8 @@ from s2edit_core.inversion import Inversion
 from s2edit_core.learning import Checkpoint
 from s2edit_core.learning_state import LearningState
 from s2edit_core.mask_files import decode_mask
-from s2edit_core.pictures import decode_photo, encode_png
+from s2edit_core.output import Output, encode_result
+from s2edit_core.pictures import Original, decode_original, decode_photo, encode_png
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
@@ -46,6 +47,7 @@ class _Run:
     preset: Preset
     plan: EditPlan
     prompts: ResolvedPrompts
+    original: Original
     canvas: Canvas
     identity_canvas: Canvas
     attributes: tuple[Attribute, ...]
@@ -196,15 +198,17 @@ class S2EditEngine:
         latents = yield from self._timed(run, "editing", self._draws(run, learned, inverted))
         yield Progress("finishing", 0, 1)
         started = time.perf_counter()
-        made, measures = [], []
+        made, measures, wanted = [], [], Output.of(request)
         watermarked = self.watermark and watermark.fits(run.canvas.photo.size)
         for i, latent in enumerate(latents):
             raw = self.pipeline.backbone.decode_latent(latent)
-            result, brought_back = self.pipeline.deliver(run.canvas, inverted, raw, prompt=None if i else run.prompts.target)
+            prompt = None if i or request.negative_prompt else run.prompts.target
+            result, brought_back = self.pipeline.deliver(run.canvas, inverted, raw, prompt=prompt)
             if watermarked:
                 result = watermark.mark(result)
-            made.append(encode_png(result))
-            measures.append(report.measures(run.canvas, to_image(raw), result) | brought_back)
+            file, output = encode_result(result, run.original, run.canvas.edit_mask, wanted)
+            made.append(file)
+            measures.append(report.measures(run.canvas, to_image(raw), result) | brought_back | {"output": output})
         options = {"masked": run.preset.learning.masked, "attributes": run.attributes}
         leakage = self.pipeline.leakage(run.canvas, run.prompts.target, learned, inverted, **options)
         run.seconds["finishing"] = time.perf_counter() - started
@@ -212,11 +216,17 @@ class S2EditEngine:
         facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
         if self.watermark:
             facts["watermark"] = watermark.told(run.canvas.photo.size)
-        return Edited(made[0], facts, tuple(made[1:]), watermarked)
+        return Edited(made[0], facts, tuple(made[1:]), watermarked, wanted.media_type)
 
     def _draws(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
         """The edit, and as many variants as are wanted; their steps count as one phase."""
-        options = {"masked": run.preset.learning.masked, "injection": run.preset.injection, "attributes": run.attributes}
+        options = {
+            "masked": run.preset.learning.masked,
+            "injection": run.preset.injection,
+            "attributes": run.attributes,
+            "negative_prompt": run.request.negative_prompt,
+            "strength": run.request.strength,
+        }
         latents, wanted = [], run.request.variants
         for i in range(wanted):
             variation = Variation((run.request.seed + i) % 2**63) if i else None
@@ -235,7 +245,9 @@ class S2EditEngine:
         started = time.perf_counter()
         worn = self._worn(inputs)
         prompts = self._checked_prompts(request, worn)
-        photo = decode_photo(inputs.image)
+        original = decode_original(inputs.image)
+        photo = original.photo
+        Output.of(request).check_size(photo.size)
         mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
         edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode) if inputs.edit_mask else None
         canvas = self.pipeline.canvas(photo, mask, edit_mask)
@@ -256,7 +268,7 @@ class S2EditEngine:
         )
         attributes = tuple(Attribute(concept, edit_mask) for concept in worn)
         seconds = {"preparing": time.perf_counter() - started}
-        return _Run(request, request.resolve(), plan, prompts, canvas, identity_canvas, attributes, seconds)
+        return _Run(request, request.resolve(), plan, prompts, original, canvas, identity_canvas, attributes, seconds)
 
     def _worn(self, inputs: EditInputs) -> tuple[Concept, ...]:
         """Raises `ArtifactMismatch` for what another model made."""
@@ -281,6 +293,7 @@ class S2EditEngine:
         placeholders = (PLACEHOLDER, *(concept.placeholder for concept in worn))
         for field, prompt in (("source_prompt", prompts.source), ("prompt", prompts.target)):
             tokenize(backbone, prompt, placeholders, field=field)
+        tokenize(backbone, request.negative_prompt or "", (), field="negative_prompt")
         return prompts
 
     def _timed(self, run: _Run, phase: str, steps: Steps[Result]) -> Steps[Result]:
@@ -340,6 +353,8 @@ class S2EditEngine:
             "source_prompt": prompts.source,
             "source_prompt_origin": prompts.origin,
             "prompt": prompts.target,
+            "negative_prompt": run.request.negative_prompt,
+            "strength": run.request.strength,
             "subject": prompts.subject,
             "preset": run.preset.name,
             "guidance_scale": inverted.guidance_scale,

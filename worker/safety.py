@@ -79,7 +79,7 @@ class SafeEngine:
         steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
         photo = decode_photo(inputs.image)
-        for data in (edited.image_png, *edited.variants):
+        for data in (edited.picture, *edited.variants):
             if any(self._model.is_unsafe(view) for view in _views(photo, decode_photo(data))):
                 raise PolicyRefused(
                     "the result shows something that this service does not deliver: ask for something else", field="result"

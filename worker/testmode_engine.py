@@ -25,7 +25,8 @@ from safetensors.numpy import save
 from s2edit_core import report
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid
 from s2edit_core.mask_files import decode_mask
-from s2edit_core.pictures import decode_photo, encode_png, grown, inside_of
+from s2edit_core.output import Output, encode_result
+from s2edit_core.pictures import decode_original, decode_photo, encode_png, grown, inside_of
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
 from s2edit_core.spec import CONCEPT_FORMAT, PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Phase, Progress, check_at
@@ -151,12 +152,13 @@ class ModelessEngine:
         with _drawing:
             made, measures = _draw(request, run.prompts.target, inputs)
         told = self._told(request, run, learned, inputs, wishes.lasts_s) | measures[0] | {"variants": measures[1:]}
-        return Edited(made[0], told, tuple(made[1:]))
+        return Edited(made[0], told, tuple(made[1:]), media_type=Output.of(request).media_type)
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
         abouts = [self._about(data) for data in inputs.attributes]
         prompts = resolve_prompts(request, self.facts.subjects, [(about["placeholder"], about["subject"]) for about in abouts])
         photo = decode_photo(inputs.image)
+        Output.of(request).check_size(photo.size)
         decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
         if inputs.edit_mask is not None:
             decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode)
@@ -238,6 +240,8 @@ class ModelessEngine:
             "source_prompt": run.prompts.source,
             "source_prompt_origin": run.prompts.origin,
             "prompt": run.prompts.target,
+            "negative_prompt": request.negative_prompt,
+            "strength": request.strength,
             "subject": run.prompts.subject,
             "preset": preset.name,
             "guidance_scale": preset.guidance_scale,
@@ -268,19 +272,27 @@ def _phase(phase: Phase, lasts_s: float) -> Generator[Progress, None, None]:
 
 
 def _draw(request: EditRequest, prompt: str, inputs: EditInputs) -> tuple[list[bytes], list[dict[str, Any]]]:
-    """The pictures as PNG, and what was changed in each."""
-    photo = decode_photo(inputs.image)
+    """The pictures' files, and what was changed in each."""
+    original, wanted = decode_original(inputs.image), Output.of(request)
+    photo = original.photo
     if inputs.edit_mask is None:
         edit_mask = grown(decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode))
     else:
         edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode)
     made, measures = [], []
     for i in range(request.variants):
-        cause = "|".join([prompt, str((request.seed + i) % 2**63), *(digest(worn) for worn in inputs.attributes)])
-        result = tinted(photo, edit_mask, cause)
-        made.append(encode_png(result))
-        measures.append(report.changes(photo, result, result, edit_mask) | _whole(photo))
+        asked = [*_asked(request, prompt), str((request.seed + i) % 2**63), *(digest(worn) for worn in inputs.attributes)]
+        result = tinted(photo, edit_mask, "|".join(asked))
+        file, output = encode_result(result, original, edit_mask, wanted)
+        made.append(file)
+        measures.append(report.changes(photo, result, result, edit_mask) | _whole(photo) | {"output": output})
     return made, measures
+
+
+def _asked(request: EditRequest, prompt: str) -> list[str]:
+    """What of the request decides the colour."""
+    further = [request.negative_prompt or "", f"{request.strength:g}"]
+    return [prompt] if further == ["", "1"] else [prompt, *further]
 
 
 def _whole(photo: Image.Image) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from s2edit_core.mask_files import decode_mask
-from s2edit_core.pictures import decode_photo, grown, inside_of
+from s2edit_core.pictures import decode_photo, grown, inside_of, media_type
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.keys import KeyRing
@@ -134,6 +134,14 @@ def test_an_app_can_be_tested_against_it_while_the_worker_is_at_a_live_edit(app:
         == second
         == (f"msg_{good['id']}", {"id": good["id"], "state": "succeeded", "identity": good["identity"], "test": True})
     )
+
+    wanted = {"output_format": "jpeg", "output_quality": "80", "negative_prompt": "hat"}
+    small = app.edit("a photo of a woman smiling", **wanted).json()
+    fetched = httpx.get(small["result"]["url"])
+    assert small["result"]["media_type"] == fetched.headers["content-type"] == media_type(fetched.content) == "image/jpeg"
+    assert f"{small['id']}.jpg" in fetched.headers["content-disposition"]
+    assert small["report"]["values"]["output"]["outside_edit_mask"]["max_level_difference"] > 0
+    assert app.hear()[1]["state"] == "succeeded"
 
     for code in ("parked", "numbers_not_finite"):
         bad = app.edit(f"a photo of a woman smiling [test:failed {code}]").json()

@@ -675,12 +675,14 @@ export interface components {
          *       "test": false,
          *       "result": {
          *         "url": "https://s2edit.example.com/files/t/acme/u/ann/edits/e_01a20cdd974a71128ec3f808269cd504/result-1.png?expires=1795472751&signature=Zm9yIGRvY3VtZW50YXRpb24",
-         *         "expires_at": "2026-11-23T22:25:51Z"
+         *         "expires_at": "2026-11-23T22:25:51Z",
+         *         "media_type": "image/png"
          *       },
          *       "results": [
          *         {
          *           "url": "https://s2edit.example.com/files/t/acme/u/ann/edits/e_01a20cdd974a71128ec3f808269cd504/result-1.png?expires=1795472751&signature=Zm9yIGRvY3VtZW50YXRpb24",
-         *           "expires_at": "2026-11-23T22:25:51Z"
+         *           "expires_at": "2026-11-23T22:25:51Z",
+         *           "media_type": "image/png"
          *         }
          *       ],
          *       "mask": {
@@ -774,12 +776,12 @@ export interface components {
              */
             test: boolean;
             /** @description The edited photo, once the state is `succeeded` */
-            result: components["schemas"]["Link"] | null;
+            result: components["schemas"]["Picture"] | null;
             /**
              * Results
-             * @description `result` and its variants, in order; empty until the state is `succeeded`
+             * @description `result` and its variants, in order; empty before
              */
-            results: components["schemas"]["Link"][];
+            results: components["schemas"]["Picture"][];
             /** @description The mask that was used, as it was sent or found, once the state is `succeeded`; the report says which */
             mask: components["schemas"]["Link"] | null;
             report: components["schemas"]["Report"] | null;
@@ -857,6 +859,36 @@ export interface components {
              * @example 3
              */
             guidance_scale?: number;
+            /**
+             * Negative Prompt
+             * @description What the picture shall not show, in plain words and without placeholders. It acts through guidance, so only with a `guidance_scale` above 1
+             * @example glasses
+             */
+            negative_prompt?: string;
+            /**
+             * Strength
+             * @description How far back towards noise the edit starts: above 0, at most 1 (default). Lower values stay nearer to the photo. With `variants` it is 1
+             * @example 1
+             */
+            strength?: number;
+            /**
+             * Output Format
+             * @description `png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `output` says by how much a lossy file differs there
+             * @example webp
+             * @enum {string}
+             */
+            output_format?: "png" | "jpeg" | "webp";
+            /**
+             * Output Quality
+             * @description Of a JPEG or WebP, 1 to 100; default 95. A WebP of 100 is lossless. Not for PNG
+             * @example 95
+             */
+            output_quality?: number;
+            /**
+             * Keep Alpha
+             * @description Whether the result is as transparent as the photo. Left out: yes, where the format can be; a JPEG is laid on white. `false` lays it on white in any format
+             */
+            keep_alpha?: boolean;
             /**
              * Seed
              * @description Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
@@ -1281,6 +1313,24 @@ export interface components {
             at?: string;
         };
         /**
+         * Picture
+         * @description A result, by such a URL.
+         */
+        Picture: {
+            /** Url */
+            url: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /**
+             * Media Type
+             * @example image/png
+             */
+            media_type: string;
+        };
+        /**
          * PostForm
          * @description `POST` a `multipart/form-data` form to `url`: these fields, then the bytes as the part `file`.
          */
@@ -1665,7 +1715,10 @@ export interface components {
          *     }
          * @example {
          *       "identity": "c_28e53ba2fe96501a6aa2e4a26de5553c",
-         *       "prompt": "a photo of a woman with glasses"
+         *       "prompt": "a photo of a woman with glasses",
+         *       "negative_prompt": "hat",
+         *       "output_format": "jpeg",
+         *       "output_quality": 90
          *     }
          */
         EditDocument: {
@@ -1728,6 +1781,40 @@ export interface components {
              * @example 3
              */
             guidance_scale?: number | null;
+            /**
+             * Negative Prompt
+             * @description What the picture shall not show, in plain words and without placeholders. It acts through guidance, so only with a `guidance_scale` above 1
+             * @default null
+             * @example glasses
+             */
+            negative_prompt?: string | null;
+            /**
+             * Strength
+             * @description How far back towards noise the edit starts: above 0, at most 1 (default). Lower values stay nearer to the photo. With `variants` it is 1
+             * @default null
+             * @example 1
+             */
+            strength?: number | null;
+            /**
+             * Output Format
+             * @description `png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `output` says by how much a lossy file differs there
+             * @default null
+             * @example webp
+             */
+            output_format?: ("png" | "jpeg" | "webp") | null;
+            /**
+             * Output Quality
+             * @description Of a JPEG or WebP, 1 to 100; default 95. A WebP of 100 is lossless. Not for PNG
+             * @default null
+             * @example 95
+             */
+            output_quality?: number | null;
+            /**
+             * Keep Alpha
+             * @description Whether the result is as transparent as the photo. Left out: yes, where the format can be; a JPEG is laid on white. `false` lays it on white in any format
+             * @default null
+             */
+            keep_alpha?: boolean | null;
             /**
              * Seed
              * @description Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0

@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from PIL import Image
 from redis import Redis
 from typer.testing import CliRunner
 
+from cli.client import EditClient, ServiceError
 from cli.main import app
 from cli.service import Service, free_port
 from s2edit_core.spec import EditRequest
@@ -77,6 +79,41 @@ def test_an_edit_without_a_service_says_how_to_start_one(tmp_path: Path) -> None
     assert result.exit_code == 1
     assert "s2edit up" in result.output
     assert not (tmp_path / "o").exists()
+
+
+def asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str, output: str) -> tuple[Result, dict[str, str]]:
+    """What `s2edit edit` says, and the fields that it posts."""
+    posted: dict[str, str] = {}
+
+    def post(_client: EditClient, fields: dict[str, str], _files: object) -> str:
+        posted.update(fields)
+        raise ServiceError("as far as this test goes")
+
+    monkeypatch.setattr(EditClient, "post", post)
+    return runner.invoke(app, ["edit", "--prompt", "x", "-o", str(tmp_path / output), *arguments]), posted
+
+
+@pytest.mark.parametrize(("output", "format"), [("o.png", "png"), ("o", "png"), ("o.jpg", "jpeg"), ("o.webp", "webp")])
+def test_the_controls_of_an_edit_are_asked_for_and_the_files_name_says_its_format(
+    output: str, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controls = ("--negative-prompt", "hat", "--strength", "0.7", "--no-keep-alpha", "--output-quality", "80")
+    _, posted = asked_for(monkeypatch, tmp_path, *controls, output=output)
+    assert posted == {
+        "prompt": "x",
+        "negative_prompt": "hat",
+        "strength": "0.7",
+        "output_format": format,
+        "output_quality": "80",
+        "keep_alpha": "False",
+    }
+    assert asked_for(monkeypatch, tmp_path, output=output)[1] == {"prompt": "x", "output_format": format}
+
+
+def test_a_file_of_another_format_is_refused_before_anything_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, posted = asked_for(monkeypatch, tmp_path, output="o.gif")
+    assert (result.exit_code, posted) == (1, {})
+    assert "name it .png, .jpg or .webp" in result.output.replace("\n", " ")
 
 
 def test_doctor_ends_with_one_when_something_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

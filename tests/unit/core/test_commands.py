@@ -79,6 +79,20 @@ def test_edit_writes_the_picture_and_its_report(capsys: pytest.CaptureFixture[st
     assert "step" not in said.err  # no bar was wanted
 
 
+@pytest.mark.parametrize(("output", "format"), [("out.jpg", "JPEG"), ("out.webp", "WEBP")])
+def test_the_name_of_the_output_says_its_format(output: str, format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    steered = ("--negative-prompt", "glasses", "--strength", "0.7", "--output-quality", "60", "--report", "report.json")
+    assert edit("--source", SOURCE, *steered, output=output) == 0
+    with Image.open(output) as picture:
+        assert (picture.format, picture.size) == (format, (64, 64))
+    report = json.loads(Path("report.json").read_text())
+    assert (report["negative_prompt"], report["strength"]) == ("glasses", 0.7)
+    assert (report["output"]["format"], report["output"]["quality"]) == (format.lower(), 60)
+    changed = report["output"]["outside_edit_mask"]["max_level_difference"]
+    assert changed > 0
+    assert f"outside the edit mask {changed} levels changed" in capsys.readouterr().out
+
+
 def test_what_is_learned_and_inverted_apart_gives_the_same_picture() -> None:
     assert edit("--source", SOURCE, "--seed", "5") == 0
     learned = ("--prompt", SOURCE, "--subject", "woman", "--words", "red", "-o", "who.safetensors", "--seed", "5")
@@ -220,7 +234,12 @@ def test_learning_goes_on_from_its_checkpoint(folder: Path, backbone32: Backbone
         (("--steps", "1"), "steps must be a whole number between 2"),
         (("--guidance-scale", "99"), "guidance_scale must be a number between 1"),
         (("-o", "nowhere/out.png"), "there is no folder nowhere"),
-        (("-o", "out.jpg"), "the result is a PNG"),
+        (("-o", "out.gif"), "the result is a PNG, JPEG or WebP"),
+        (("--output-quality", "90"), "a PNG is lossless"),
+        (("-o", "out.jpg", "--keep-alpha"), "a JPEG has no alpha"),
+        (("--negative-prompt", "[I] glasses"), "the negative_prompt names [I]"),
+        (("--negative-prompt", "a red hat" * 20), "the negative_prompt has"),
+        (("--target", "a photo of a woman with (red hair:1.3)"), "holds '(red hair:1.3)': weights are not read"),
         (("--identity", "photo.txt"), "not a readable s2edit-concept"),
         (("--identity", "nowhere.safetensors"), "nowhere.safetensors: No such file"),
         (("--attribute", "nowhere.safetensors", "lips.png"), "nowhere.safetensors: No such file"),

@@ -23,7 +23,7 @@ from s2edit_core.editing import varied
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.inversion import Inversion
 from s2edit_core.mask_files import decode_mask
-from s2edit_core.pictures import decode_photo, encode_png
+from s2edit_core.pictures import Original, decode_original, decode_photo, encode_png
 from s2edit_core.pipeline import S2EditPipeline, Variation
 from s2edit_core.plan import digest
 from s2edit_core.prompts import resolve_prompts
@@ -34,6 +34,7 @@ from s2edit_jobs.record import JobRequest
 from s2edit_jobs.settings import Settings
 from tests import tiny_readers
 from tests.tiny import tiny_backbone
+from tests.unit.core.profiles import DISPLAY_P3
 from worker import s2edit_engine
 from worker.engine import Edited, EditInputs, Engine, Found, Made
 from worker.provenance import Credentials, SigningEngine
@@ -115,7 +116,7 @@ class Run:
         return {kind: made.data for kind, made in self.made.items()}
 
     def pixels(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        return np.asarray(Image.open(io.BytesIO(self.edited.image_png)))
+        return np.asarray(Image.open(io.BytesIO(self.edited.picture)))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ def test_an_edit_mask_of_ones_own_is_kept_to_the_pixel(engine: S2EditEngine) -> 
 
 def test_a_warm_edit_learns_nothing_and_gives_the_same_bytes(engine: S2EditEngine, cold: Run) -> None:
     warm = Run(engine, **cold.saved())
-    assert warm.edited.image_png == cold.edited.image_png
+    assert warm.edited.picture == cold.edited.picture
     assert warm.made == {}
     assert {p.phase for p in warm.progress} == {"editing", "finishing"}
     assert (warm.edited.report["learning_steps"], cold.edited.report["learning_steps"]) == (0, 4)
@@ -169,7 +170,7 @@ def test_a_warm_edit_learns_nothing_and_gives_the_same_bytes(engine: S2EditEngin
 def test_a_second_edit_of_the_same_photo_shares_both_and_differs(engine: S2EditEngine, cold: Run) -> None:
     other = replace(REQUEST, prompt="a photo of a smiling woman with glasses")
     assert engine.plan(other, INPUTS) == engine.plan(REQUEST, INPUTS)
-    assert Run(engine, other, **cold.saved()).edited.image_png != cold.edited.image_png
+    assert Run(engine, other, **cold.saved()).edited.picture != cold.edited.picture
 
 
 @pytest.mark.parametrize("prompt", ["a photo of a smiling woman with glasses", "a photo of a woman with black hair"])
@@ -182,7 +183,7 @@ def test_what_is_learned_does_not_depend_on_the_edit_that_asks_first(engine: S2E
 
 def test_a_new_inversion_can_start_from_a_kept_concept(engine: S2EditEngine, cold: Run) -> None:
     half_warm = Run(engine, concept=cold.made["concept"].data)
-    assert half_warm.edited.image_png == cold.edited.image_png
+    assert half_warm.edited.picture == cold.edited.picture
     assert half_warm.made["inversion"].data == cold.made["inversion"].data
 
 
@@ -227,7 +228,7 @@ def test_learning_goes_on_from_a_checkpoint_and_ends_in_the_same_bytes(
     assert [p.step for p in resumed.progress if p.phase == "learning"] == [4]
     assert resumed.edited.report["learning_steps"] == 1
     assert resumed.made["concept"].data == cold.made["concept"].data
-    assert resumed.edited.image_png == cold.edited.image_png
+    assert resumed.edited.picture == cold.edited.picture
     with pytest.raises(ArtifactMismatch, match="another learning"):
         Run(engine, replace(REQUEST, seed=1), checkpoint=kept.data)
     with pytest.raises(ArtifactMismatch):
@@ -237,19 +238,19 @@ def test_learning_goes_on_from_a_checkpoint_and_ends_in_the_same_bytes(
 def test_what_was_planned_is_not_decoded_again(engine: S2EditEngine, cold: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[bytes] = []
 
-    def watching(data: bytes) -> Image.Image:
+    def watching(data: bytes) -> Original:
         decoded.append(data)
-        return decode_photo(data)
+        return decode_original(data)
 
-    monkeypatch.setattr(s2edit_engine, "decode_photo", watching)
+    monkeypatch.setattr(s2edit_engine, "decode_original", watching)
     engine.plan(REQUEST, INPUTS)
-    assert Run(engine, **cold.saved()).edited.image_png == cold.edited.image_png
+    assert Run(engine, **cold.saved()).edited.picture == cold.edited.picture
     assert len(decoded) == 1
     Run(engine, **cold.saved())  # nothing of the edit before is kept
     assert len(decoded) == 2
     engine.plan(REQUEST, INPUTS)
     other = replace(INPUTS, edit_mask=encode_png(mask_of((90, 20, 120, 50))))
-    assert Run(engine, inputs=other, **cold.saved()).edited.image_png != cold.edited.image_png
+    assert Run(engine, inputs=other, **cold.saved()).edited.picture != cold.edited.picture
     assert len(decoded) == 4
 
 
@@ -303,14 +304,14 @@ def test_closing_midway_leaves_the_model_as_it_was(engine: S2EditEngine, backbon
     steps.close()
     assert dict(backbone.unet.attn_processors) == before
     assert not backbone.text_encoder.get_input_embeddings()._forward_hooks
-    assert Run(engine, **cold.saved()).edited.image_png == cold.edited.image_png
+    assert Run(engine, **cold.saved()).edited.picture == cold.edited.picture
 
 
 def test_two_edits_taking_turns_do_not_disturb_each_other(engine: S2EditEngine, cold: Run) -> None:
     """The model holds nothing of an edit between two steps."""
     other = engine.edit(replace(REQUEST, prompt="a photo of a woman with glasses"), INPUTS, **cold.saved())
     taking_turns = Run(engine, between=lambda: next(other, None), **cold.saved())
-    assert taking_turns.edited.image_png == cold.edited.image_png
+    assert taking_turns.edited.picture == cold.edited.picture
     assert next(other, None) is None  # it came to its end as well
 
 
@@ -388,7 +389,7 @@ def test_a_signed_result_has_the_uploads_pixels_outside_the_edit_mask(engine: S2
     credentials = Credentials.from_settings(Settings(data_dir=tmp_path))
     signed = Run(SigningEngine(engine, credentials), inputs=inputs, concept=cold.saved()["concept"])
     plain = Run(engine, inputs=inputs, concept=cold.saved()["concept"])
-    assert len(signed.edited.image_png) > len(plain.edited.image_png)
+    assert len(signed.edited.picture) > len(plain.edited.picture)
     assert np.array_equal(signed.pixels(), plain.pixels())
     outside = np.asarray(edit_mask) == 0
     assert np.array_equal(signed.pixels()[outside], np.asarray(photo())[outside])
@@ -403,7 +404,7 @@ def test_a_watermark_is_in_the_whole_picture_and_in_the_figures(engine: S2EditEn
     plain = Run(engine, inputs=inputs)
     monkeypatch.setattr(engine, "watermark", True)
     marked = Run(engine, inputs=inputs, **plain.saved())
-    assert marked.edited.image_png == encode_png(watermark.mark(Image.fromarray(plain.pixels())))
+    assert np.array_equal(marked.pixels(), watermark.mark(Image.fromarray(plain.pixels())))
     assert watermark.read(Image.fromarray(marked.pixels())).found
     assert (plain.edited.watermarked, marked.edited.watermarked) == (False, True)
     assert "watermark" not in plain.edited.report
@@ -422,7 +423,7 @@ def test_a_picture_too_small_for_the_watermark_goes_without(
 ) -> None:
     monkeypatch.setattr(engine, "watermark", True)
     run = Run(engine, **cold.saved())
-    assert run.edited.image_png == cold.edited.image_png
+    assert run.edited.picture == cold.edited.picture
     assert not run.edited.watermarked
     assert run.edited.report["watermark"]["scheme"] is None
     assert "too small" in run.edited.report["watermark"]["reason"]
@@ -551,8 +552,8 @@ def test_variants_share_one_inversion_and_differ_inside_the_edit_mask_alone(engi
     assert engine.plan(request, INPUTS) == engine.plan(REQUEST, INPUTS)
     run = Run(engine, request, **cold.saved())
     assert run.made == {}
-    assert run.edited.image_png == cold.edited.image_png, "the first is the edit itself"
-    drawn = [np.asarray(decode_photo(png)) for png in (run.edited.image_png, *run.edited.variants)]
+    assert run.edited.picture == cold.edited.picture, "the first is the edit itself"
+    drawn = [np.asarray(decode_photo(png)) for png in (run.edited.picture, *run.edited.variants)]
     assert all(not np.array_equal(one, other) for one, other in ((drawn[0], drawn[1]), (drawn[1], drawn[2])))
     outside = np.asarray(engine._begin(REQUEST, INPUTS).canvas.edit_mask) < 128
     assert all(np.array_equal(picture[outside], np.asarray(photo())[outside]) for picture in drawn)
@@ -651,7 +652,7 @@ def test_the_caption_is_of_the_part_that_is_learned(
 )
 def test_an_edit_by_any_wording_ends_in_a_picture(prompt: str, subject: str | None, engine: S2EditEngine) -> None:
     run = Run(engine, replace(UNDESCRIBED, prompt=prompt, subject=subject))
-    assert decode_photo(run.edited.image_png).size == SIZE
+    assert decode_photo(run.edited.picture).size == SIZE
     assert run.edited.report["source_prompt_origin"] == "default"
     assert run.edited.report["leakage"] == {"[I]": 0.0}
 
@@ -738,7 +739,7 @@ class TestFindingTheMask:
 
     def test_the_edit_is_that_of_the_given_mask(self, engine: S2EditEngine, drawn: Drawn) -> None:
         found, _ = found_by(engine)
-        assert Run(engine, inputs=replace(INPUTS, mask=found.mask_png)).edited.image_png == Run(engine).edited.image_png
+        assert Run(engine, inputs=replace(INPUTS, mask=found.mask_png)).edited.picture == Run(engine).edited.picture
 
     def test_the_models_own_eye_is_asked_where_nobody_else_is_named(self, engine: S2EditEngine) -> None:
         """Of random weights there is no saying what they see; but it is the same each time, and a wish to cancel is heard."""
@@ -758,3 +759,82 @@ class TestFindingTheMask:
     def test_whoever_signs_results_finds_masks_too(self, engine: S2EditEngine, drawn: Drawn, tmp_path: Path) -> None:
         signing = SigningEngine(engine, Credentials.from_settings(Settings(data_dir=tmp_path)))
         assert found_by(signing)[0].mask_png == INPUTS.mask
+
+
+# --- what is delivered, and how an edit is steered ----------------------------------------------------------------
+
+
+def see_through() -> Image.Image:
+    """The photo, transparent on the left, with its colours hidden there."""
+    picture = photo()
+    alpha = Image.new("L", SIZE, 255)
+    alpha.paste(0, (0, 0, 100, SIZE[1]))
+    picture.putalpha(alpha)
+    return picture
+
+
+def test_a_transparent_photo_in_its_own_profile_stays_so(engine: S2EditEngine, cold: Run) -> None:
+    out = io.BytesIO()
+    see_through().save(out, "PNG", icc_profile=DISPLAY_P3, dpi=(300, 300))
+    inputs = replace(INPUTS, image=out.getvalue())
+    run = Run(engine, inputs=inputs)
+    outside = np.asarray(engine._begin(REQUEST, inputs).canvas.edit_mask) < 128
+    assert np.array_equal(run.pixels()[outside], np.asarray(see_through())[outside])
+    assert np.array_equal(run.pixels()[..., 3], np.asarray(see_through())[..., 3])
+    assert run.edited.report["output"] == {
+        "format": "png",
+        "lossless": True,
+        "quality": None,
+        "alpha": "kept",
+        "profile": "the photo's",
+        "dpi": [300.0, 300.0],
+    }
+    assert "output" in cold.edited.report
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_a_lossy_result_and_its_variants_say_what_they_cost(engine: S2EditEngine, cold: Run, format: Any) -> None:
+    run = Run(engine, replace(REQUEST, output_format=format, variants=2), **cold.saved())
+    assert run.edited.media_type == f"image/{format}"
+    outside = np.asarray(engine._begin(REQUEST, INPUTS).canvas.edit_mask) < 128
+    reports = (run.edited.report, *run.edited.report["variants"])
+    for picture, told in zip((run.edited.picture, *run.edited.variants), reports, strict=True):
+        with Image.open(io.BytesIO(picture)) as decoded:
+            assert decoded.format == format.upper()
+            moved = np.abs(np.asarray(decoded).astype(int) - np.asarray(photo()))[outside]
+        assert told["output"]["outside_edit_mask"]["max_level_difference"] == moved.max() > 0
+        assert told["outside_edit_mask"]["max_level_difference"] == 0, "before it was encoded"
+
+
+def test_a_format_that_cannot_hold_the_photo_is_refused_before_anything_is_learned(engine: S2EditEngine) -> None:
+    size = (16_384, 32)
+    mask = Image.new("L", size)
+    mask.paste(255, (0, 0, 40, 32))
+    inputs = EditInputs(image=encode_png(Image.new("RGB", size)), mask=encode_png(mask))
+    with pytest.raises(OptionInvalid, match="at most 16383 pixels"):
+        engine.plan(replace(REQUEST, output_format="webp"), inputs)
+
+
+def test_a_negative_prompt_and_a_strength_change_the_edit_and_nothing_that_is_kept(engine: S2EditEngine, cold: Run) -> None:
+    for wanted in ({"negative_prompt": "glasses"}, {"strength": 0.5}):
+        request = replace(REQUEST, **wanted)
+        assert engine.plan(request, INPUTS) == engine.plan(REQUEST, INPUTS)
+        run = Run(engine, request, **cold.saved())
+        assert run.edited.picture != cold.edited.picture
+        assert run.made == {}
+        assert {name: run.edited.report[name] for name in wanted} == wanted
+        outside = np.asarray(engine._begin(request, INPUTS).canvas.edit_mask) < 128
+        assert np.array_equal(run.pixels()[outside], cold.pixels()[outside])
+    assert (cold.edited.report["negative_prompt"], cold.edited.report["strength"]) == (None, 1.0)
+
+
+def test_a_negative_prompt_asks_for_a_change_though_the_prompt_does_not(engine: S2EditEngine, cold: Run) -> None:
+    same = replace(REQUEST, prompt="a photo of a woman with black hair")
+    assert np.array_equal(Run(engine, same, **cold.saved()).pixels(), np.asarray(photo()))
+    assert not np.array_equal(Run(engine, replace(same, negative_prompt="glasses"), **cold.saved()).pixels(), np.asarray(photo()))
+
+
+def test_a_negative_prompt_that_is_too_long_is_refused_by_name(engine: S2EditEngine) -> None:
+    with pytest.raises(PromptInvalid) as refused:
+        engine.plan(replace(REQUEST, negative_prompt="a red hat " * 20), INPUTS)
+    assert refused.value.field == "negative_prompt"

@@ -151,7 +151,7 @@ class TestMask:
 
 class TestPicture:
     def test_it_is_the_photo_outside_the_edit_mask_and_a_colour_inside(self) -> None:
-        before, after = pixels(INPUTS.image), pixels(edited()[0].image_png)
+        before, after = pixels(INPUTS.image), pixels(edited()[0].picture)
         region = inside_of(grown(decode_mask(INPUTS.mask, pictures.SIZE)))
         assert np.array_equal(before[~region], after[~region])
         assert (before[region] != after[region]).any(axis=-1).mean() > 0.99
@@ -162,23 +162,38 @@ class TestPicture:
     def test_it_keeps_to_an_edit_mask_that_is_given(self) -> None:
         given = EditInputs(INPUTS.image, INPUTS.mask, edit_mask=pictures.mask((48, 64)))
         outside = ~inside_of(decode_mask(pictures.mask((48, 64)), pictures.SIZE))
-        assert np.array_equal(pixels(INPUTS.image)[outside], pixels(edited(given)[0].image_png)[outside])
+        assert np.array_equal(pixels(INPUTS.image)[outside], pixels(edited(given)[0].picture)[outside])
 
     def test_the_same_inputs_and_seed_give_the_same_bytes_and_another_of_them_other_ones(self) -> None:
         first = edited()[0]
         assert edited()[0] == first
         assert edited(kept=True)[0] == first
         others = [edited(seed=1), edited(prompt="a photo of a woman in a hat")]
-        pngs = {first.image_png, *(other.image_png for other, _ in others)}
+        pngs = {first.picture, *(other.picture for other, _ in others)}
         assert len(pngs) == 3
 
     def test_variants_are_the_pictures_of_the_seeds_that_follow(self) -> None:
         three = edited(variants=3)[0]
-        assert [three.image_png, *three.variants] == [edited(seed=seed)[0].image_png for seed in range(3)]
+        assert [three.picture, *three.variants] == [edited(seed=seed)[0].picture for seed in range(3)]
         assert len(three.report["variants"]) == 2
 
+    @pytest.mark.parametrize(("format", "exact"), [("png", True), ("jpeg", False), ("webp", False)])
+    def test_it_comes_as_it_is_wanted(self, format: str, exact: bool) -> None:
+        made = edited(output_format=format)[0]
+        assert made.media_type == f"image/{format}"
+        with Image.open(io.BytesIO(made.picture)) as picture:
+            assert picture.format == format.upper()
+        output = made.report["output"]
+        assert (output["format"], "outside_edit_mask" in output) == (format, not exact)
+        assert np.array_equal(pixels(made.picture), pixels(edited()[0].picture)) == exact
+
+    def test_a_negative_prompt_and_a_strength_are_told_and_change_the_colour(self) -> None:
+        plain, negated, weaker = (edited(**wanted)[0] for wanted in ({}, {"negative_prompt": "hat"}, {"strength": 0.5}))
+        assert len({plain.picture, negated.picture, weaker.picture}) == 3
+        assert (negated.report["negative_prompt"], weaker.report["strength"]) == ("hat", 0.5)
+
     def test_no_content_credentials_claim_that_a_model_has_edited_it(self) -> None:
-        assert b"caBX" not in edited()[0].image_png
+        assert b"caBX" not in edited()[0].picture
         assert edited()[0].report["provenance"] is None
 
     def test_what_the_real_engine_refuses_is_refused(self) -> None:
@@ -233,7 +248,7 @@ def test_a_job_of_test_mode_is_done_and_published_like_any_other(shop: Shop) -> 
     assert work(shop)
     record = shop.jobs.get(TEST, job_id)
     assert (record.state, record.attempt) == (JobState.SUCCEEDED, 1)
-    assert shop.artifacts.get(record.artifacts["result"]) == edited()[0].image_png
+    assert shop.artifacts.get(record.artifacts["result"]) == edited()[0].picture
     assert report_of(shop, job_id)["test"] is True
     assert Library(shop.services).identity(TEST, record.identity or "").subject == "woman"
     assert shop.artifacts.exists(concept_key(TEST, record.identity or "", "concept.safetensors"))

@@ -11,10 +11,12 @@ from .dry_run_learning import DryRunLearning
 from .edit import Edit
 from .edit_document import EditDocument
 from .edit_document_mask_mode_type_0 import EditDocumentMaskModeType0
+from .edit_document_output_format_type_0 import EditDocumentOutputFormatType0
 from .edit_document_preset_type_0 import EditDocumentPresetType0
 from .edit_error import EditError
 from .edit_form import EditForm
 from .edit_form_mask_mode import EditFormMaskMode
+from .edit_form_output_format import EditFormOutputFormat
 from .edit_form_preset import EditFormPreset
 from .edit_kind import EditKind
 from .edit_page import EditPage
@@ -33,6 +35,7 @@ from .key_set_keys_item import KeySetKeysItem
 from .link import Link
 from .list_edits_kind_type_0 import ListEditsKindType0
 from .mask_form import MaskForm
+from .picture import Picture
 from .post_form import PostForm
 from .post_form_fields import PostFormFields
 from .problem import Problem
@@ -70,10 +73,12 @@ __all__ = (
     "Edit",
     "EditDocument",
     "EditDocumentMaskModeType0",
+    "EditDocumentOutputFormatType0",
     "EditDocumentPresetType0",
     "EditError",
     "EditForm",
     "EditFormMaskMode",
+    "EditFormOutputFormat",
     "EditFormPreset",
     "EditKind",
     "EditPage",
@@ -92,6 +97,7 @@ __all__ = (
     "Link",
     "ListEditsKindType0",
     "MaskForm",
+    "Picture",
     "PostForm",
     "PostFormFields",
     "Problem",

@@ -14,6 +14,7 @@ from ..models.job_state import JobState
 if TYPE_CHECKING:
     from ..models.edit_error import EditError
     from ..models.link import Link
+    from ..models.picture import Picture
     from ..models.progress_view import ProgressView
     from ..models.report import Report
 
@@ -43,8 +44,8 @@ class Edit:
         attribute (None | str): The attribute that was learned
         parent (None | str): The edit whose result this one started from
         test (bool): Whether it was asked for with a test key: then no model has drawn the result
-        result (Link | None): The edited photo, once the state is `succeeded`
-        results (list[Link]): `result` and its variants, in order; empty until the state is `succeeded`
+        result (None | Picture): The edited photo, once the state is `succeeded`
+        results (list[Picture]): `result` and its variants, in order; empty before
         mask (Link | None): The mask that was used, as it was sent or found, once the state is `succeeded`; the report
             says which
         report (None | Report):
@@ -66,8 +67,8 @@ class Edit:
     attribute: None | str
     parent: None | str
     test: bool
-    result: Link | None
-    results: list[Link]
+    result: None | Picture
+    results: list[Picture]
     mask: Link | None
     report: None | Report
     error: EditError | None
@@ -76,6 +77,7 @@ class Edit:
     def to_dict(self) -> dict[str, Any]:
         from ..models.edit_error import EditError  # noqa: PLC0415
         from ..models.link import Link  # noqa: PLC0415
+        from ..models.picture import Picture  # noqa: PLC0415
         from ..models.progress_view import ProgressView  # noqa: PLC0415
         from ..models.report import Report  # noqa: PLC0415
 
@@ -126,7 +128,7 @@ class Edit:
         test = self.test
 
         result: dict[str, Any] | None
-        if isinstance(self.result, Link):
+        if isinstance(self.result, Picture):
             result = self.result.to_dict()
         else:
             result = self.result
@@ -187,6 +189,7 @@ class Edit:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.edit_error import EditError  # noqa: PLC0415
         from ..models.link import Link  # noqa: PLC0415
+        from ..models.picture import Picture  # noqa: PLC0415
         from ..models.progress_view import ProgressView  # noqa: PLC0415
         from ..models.report import Report  # noqa: PLC0415
 
@@ -280,25 +283,25 @@ class Edit:
 
         test = d.pop("test")
 
-        def _parse_result(data: object) -> Link | None:
+        def _parse_result(data: object) -> None | Picture:
             if data is None:
                 return data
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                result_type_0 = Link.from_dict(data)
+                result_type_0 = Picture.from_dict(data)
 
                 return result_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(Link | None, data)
+            return cast(None | Picture, data)
 
         result = _parse_result(d.pop("result"))
 
         results = []
         _results = d.pop("results")
         for results_item_data in _results:
-            results_item = Link.from_dict(results_item_data)
+            results_item = Picture.from_dict(results_item_data)
 
             results.append(results_item)
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from ..models.edit_document_mask_mode_type_0 import EditDocumentMaskModeType0
+from ..models.edit_document_output_format_type_0 import EditDocumentOutputFormatType0
 from ..models.edit_document_preset_type_0 import EditDocumentPresetType0
 from ..types import UNSET, Unset
 
@@ -32,6 +33,17 @@ class EditDocument:
         steps (int | None | Unset): Denoising steps, 2 to 999. Left out: the preset's
         guidance_scale (float | None | Unset): How strongly the prompt pulls, 1 to 30. Left out: what model and preset
             recommend
+        negative_prompt (None | str | Unset): What the picture shall not show, in plain words and without placeholders.
+            It acts through guidance, so only with a `guidance_scale` above 1
+        strength (float | None | Unset): How far back towards noise the edit starts: above 0, at most 1 (default). Lower
+            values stay nearer to the photo. With `variants` it is 1
+        output_format (EditDocumentOutputFormatType0 | None | Unset): `png` (default, also for a photo that came as a
+            JPEG: encoding it as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's
+            `output` says by how much a lossy file differs there
+        output_quality (int | None | Unset): Of a JPEG or WebP, 1 to 100; default 95. A WebP of 100 is lossless. Not for
+            PNG
+        keep_alpha (bool | None | Unset): Whether the result is as transparent as the photo. Left out: yes, where the
+            format can be; a JPEG is laid on white. `false` lays it on white in any format
         seed (int | None | Unset): Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
         mask_mode (EditDocumentMaskModeType0 | None | Unset): How `mask` and `edit_mask` mark the region: `luminance`
             (white), `alpha` (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`:
@@ -63,6 +75,11 @@ class EditDocument:
     preset: EditDocumentPresetType0 | None | Unset = UNSET
     steps: int | None | Unset = UNSET
     guidance_scale: float | None | Unset = UNSET
+    negative_prompt: None | str | Unset = UNSET
+    strength: float | None | Unset = UNSET
+    output_format: EditDocumentOutputFormatType0 | None | Unset = UNSET
+    output_quality: int | None | Unset = UNSET
+    keep_alpha: bool | None | Unset = UNSET
     seed: int | None | Unset = UNSET
     mask_mode: EditDocumentMaskModeType0 | None | Unset = UNSET
     consent: None | str | Unset = UNSET
@@ -131,6 +148,38 @@ class EditDocument:
             guidance_scale = UNSET
         else:
             guidance_scale = self.guidance_scale
+
+        negative_prompt: None | str | Unset
+        if isinstance(self.negative_prompt, Unset):
+            negative_prompt = UNSET
+        else:
+            negative_prompt = self.negative_prompt
+
+        strength: float | None | Unset
+        if isinstance(self.strength, Unset):
+            strength = UNSET
+        else:
+            strength = self.strength
+
+        output_format: None | str | Unset
+        if isinstance(self.output_format, Unset):
+            output_format = UNSET
+        elif isinstance(self.output_format, EditDocumentOutputFormatType0):
+            output_format = self.output_format.value
+        else:
+            output_format = self.output_format
+
+        output_quality: int | None | Unset
+        if isinstance(self.output_quality, Unset):
+            output_quality = UNSET
+        else:
+            output_quality = self.output_quality
+
+        keep_alpha: bool | None | Unset
+        if isinstance(self.keep_alpha, Unset):
+            keep_alpha = UNSET
+        else:
+            keep_alpha = self.keep_alpha
 
         seed: int | None | Unset
         if isinstance(self.seed, Unset):
@@ -228,6 +277,16 @@ class EditDocument:
             field_dict["steps"] = steps
         if guidance_scale is not UNSET:
             field_dict["guidance_scale"] = guidance_scale
+        if negative_prompt is not UNSET:
+            field_dict["negative_prompt"] = negative_prompt
+        if strength is not UNSET:
+            field_dict["strength"] = strength
+        if output_format is not UNSET:
+            field_dict["output_format"] = output_format
+        if output_quality is not UNSET:
+            field_dict["output_quality"] = output_quality
+        if keep_alpha is not UNSET:
+            field_dict["keep_alpha"] = keep_alpha
         if seed is not UNSET:
             field_dict["seed"] = seed
         if mask_mode is not UNSET:
@@ -347,6 +406,59 @@ class EditDocument:
             return cast(float | None | Unset, data)
 
         guidance_scale = _parse_guidance_scale(d.pop("guidance_scale", UNSET))
+
+        def _parse_negative_prompt(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        negative_prompt = _parse_negative_prompt(d.pop("negative_prompt", UNSET))
+
+        def _parse_strength(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        strength = _parse_strength(d.pop("strength", UNSET))
+
+        def _parse_output_format(data: object) -> EditDocumentOutputFormatType0 | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                output_format_type_0 = EditDocumentOutputFormatType0(data)
+
+                return output_format_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(EditDocumentOutputFormatType0 | None | Unset, data)
+
+        output_format = _parse_output_format(d.pop("output_format", UNSET))
+
+        def _parse_output_quality(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        output_quality = _parse_output_quality(d.pop("output_quality", UNSET))
+
+        def _parse_keep_alpha(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        keep_alpha = _parse_keep_alpha(d.pop("keep_alpha", UNSET))
 
         def _parse_seed(data: object) -> int | None | Unset:
             if data is None:
@@ -475,6 +587,11 @@ class EditDocument:
             preset=preset,
             steps=steps,
             guidance_scale=guidance_scale,
+            negative_prompt=negative_prompt,
+            strength=strength,
+            output_format=output_format,
+            output_quality=output_quality,
+            keep_alpha=keep_alpha,
             seed=seed,
             mask_mode=mask_mode,
             consent=consent,

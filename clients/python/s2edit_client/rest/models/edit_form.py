@@ -8,6 +8,7 @@ from attrs import define as _attrs_define
 
 from .. import types
 from ..models.edit_form_mask_mode import EditFormMaskMode
+from ..models.edit_form_output_format import EditFormOutputFormat
 from ..models.edit_form_preset import EditFormPreset
 from ..types import UNSET, File, FileTypes, Unset
 
@@ -34,6 +35,16 @@ class EditForm:
         steps (int | Unset): Denoising steps, 2 to 999. Left out: the preset's
         guidance_scale (float | Unset): How strongly the prompt pulls, 1 to 30. Left out: what model and preset
             recommend
+        negative_prompt (str | Unset): What the picture shall not show, in plain words and without placeholders. It acts
+            through guidance, so only with a `guidance_scale` above 1
+        strength (float | Unset): How far back towards noise the edit starts: above 0, at most 1 (default). Lower values
+            stay nearer to the photo. With `variants` it is 1
+        output_format (EditFormOutputFormat | Unset): `png` (default, also for a photo that came as a JPEG: encoding it
+            as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `output` says by how
+            much a lossy file differs there
+        output_quality (int | Unset): Of a JPEG or WebP, 1 to 100; default 95. A WebP of 100 is lossless. Not for PNG
+        keep_alpha (bool | Unset): Whether the result is as transparent as the photo. Left out: yes, where the format
+            can be; a JPEG is laid on white. `false` lays it on white in any format
         seed (int | Unset): Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
         mask_mode (EditFormMaskMode | Unset): How `mask` and `edit_mask` mark the region: `luminance` (white), `alpha`
             (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted;
@@ -67,6 +78,11 @@ class EditForm:
     preset: EditFormPreset | Unset = UNSET
     steps: int | Unset = UNSET
     guidance_scale: float | Unset = UNSET
+    negative_prompt: str | Unset = UNSET
+    strength: float | Unset = UNSET
+    output_format: EditFormOutputFormat | Unset = UNSET
+    output_quality: int | Unset = UNSET
+    keep_alpha: bool | Unset = UNSET
     seed: int | Unset = UNSET
     mask_mode: EditFormMaskMode | Unset = UNSET
     consent: str | Unset = UNSET
@@ -102,6 +118,18 @@ class EditForm:
         steps = self.steps
 
         guidance_scale = self.guidance_scale
+
+        negative_prompt = self.negative_prompt
+
+        strength = self.strength
+
+        output_format: str | Unset = UNSET
+        if not isinstance(self.output_format, Unset):
+            output_format = self.output_format.value
+
+        output_quality = self.output_quality
+
+        keep_alpha = self.keep_alpha
 
         seed = self.seed
 
@@ -158,6 +186,16 @@ class EditForm:
             field_dict["steps"] = steps
         if guidance_scale is not UNSET:
             field_dict["guidance_scale"] = guidance_scale
+        if negative_prompt is not UNSET:
+            field_dict["negative_prompt"] = negative_prompt
+        if strength is not UNSET:
+            field_dict["strength"] = strength
+        if output_format is not UNSET:
+            field_dict["output_format"] = output_format
+        if output_quality is not UNSET:
+            field_dict["output_quality"] = output_quality
+        if keep_alpha is not UNSET:
+            field_dict["keep_alpha"] = keep_alpha
         if seed is not UNSET:
             field_dict["seed"] = seed
         if mask_mode is not UNSET:
@@ -214,6 +252,21 @@ class EditForm:
 
         if not isinstance(self.guidance_scale, Unset):
             files.append(("guidance_scale", (None, str(self.guidance_scale).encode(), "text/plain")))
+
+        if not isinstance(self.negative_prompt, Unset):
+            files.append(("negative_prompt", (None, str(self.negative_prompt).encode(), "text/plain")))
+
+        if not isinstance(self.strength, Unset):
+            files.append(("strength", (None, str(self.strength).encode(), "text/plain")))
+
+        if not isinstance(self.output_format, Unset):
+            files.append(("output_format", (None, str(self.output_format.value).encode(), "text/plain")))
+
+        if not isinstance(self.output_quality, Unset):
+            files.append(("output_quality", (None, str(self.output_quality).encode(), "text/plain")))
+
+        if not isinstance(self.keep_alpha, Unset):
+            files.append(("keep_alpha", (None, str(self.keep_alpha).encode(), "text/plain")))
 
         if not isinstance(self.seed, Unset):
             files.append(("seed", (None, str(self.seed).encode(), "text/plain")))
@@ -279,6 +332,21 @@ class EditForm:
 
         guidance_scale = d.pop("guidance_scale", UNSET)
 
+        negative_prompt = d.pop("negative_prompt", UNSET)
+
+        strength = d.pop("strength", UNSET)
+
+        _output_format = d.pop("output_format", UNSET)
+        output_format: EditFormOutputFormat | Unset
+        if isinstance(_output_format, Unset):
+            output_format = UNSET
+        else:
+            output_format = EditFormOutputFormat(_output_format)
+
+        output_quality = d.pop("output_quality", UNSET)
+
+        keep_alpha = d.pop("keep_alpha", UNSET)
+
         seed = d.pop("seed", UNSET)
 
         _mask_mode = d.pop("mask_mode", UNSET)
@@ -333,6 +401,11 @@ class EditForm:
             preset=preset,
             steps=steps,
             guidance_scale=guidance_scale,
+            negative_prompt=negative_prompt,
+            strength=strength,
+            output_format=output_format,
+            output_quality=output_quality,
+            keep_alpha=keep_alpha,
             seed=seed,
             mask_mode=mask_mode,
             consent=consent,
