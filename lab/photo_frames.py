@@ -34,11 +34,19 @@ class Frames:
 
 def frames_of(pipe: S2EditPipeline, subject: Subject, preset: PresetName, folder: Path) -> Frames:
     """Learn, invert and edit once; afterwards read from `folder`."""
-    path = folder / f"{pipe.backbone.fingerprint[:8]}-{preset}-{subject.number}.safetensors"
+    path = frames_path(folder, pipe.backbone.fingerprint, preset, subject.number)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         save_file(_drawn(pipe, subject, preset), path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
+    return read_frames(path)
+
+
+def frames_path(folder: Path, fingerprint: str, preset: PresetName, number: int) -> Path:
+    return folder / f"{fingerprint[:8]}-{preset}-{number}.safetensors"
+
+
+def read_frames(path: Path) -> Frames:
     with safe_open(path, framework="pt") as file:
         drawn = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     return Frames(drawn.pop("source"), drawn)

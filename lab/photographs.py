@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +36,35 @@ class Photograph:
     labels: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, eq=False)
+class Textures:
+    """What makes a photograph of `size` pixels more than a drawing: changes of brightness, and noise in levels."""
+
+    strands: Floats  # (size, size), as are the next two
+    pores: Floats
+    weave: Floats
+    grain: Floats  # (size, size, 3)
+
+
+@lru_cache(maxsize=1)
+def textures(size: int, seed: int) -> Textures:
+    """Those of `seed`: the same for a person and for every edit of that person."""
+    rng = np.random.default_rng(seed)
+    strands, pores = _strands(size, rng), _pores(size, rng)
+    grain = _smooth(rng.standard_normal((size, size, 3), dtype=np.float32), 0.6)
+    return Textures(strands, pores, _weave(size), np.asarray(GRAIN / float(grain.std()) * grain, dtype=np.float32))
+
+
 def photograph(person: Person, size: int, seed: int = 0) -> Photograph:
     """Take a photograph of `person`, `size` pixels square, with the textures and the grain of `seed`."""
     drawn, labels = draw(person, math.ceil(size / SIZE))
     picture = np.asarray(drawn.resize((size, size), Image.Resampling.LANCZOS), dtype=np.float32)
     parts = np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
-    rng = np.random.default_rng(seed)
-    brightness = 1 + _strands(size, rng) * _share(parts, HAIR) + _pores(size, rng) * _share(parts, SKIN)
-    brightness += _weave(size) * _share(parts, ("clothes", "hat"))
+    texture = textures(size, seed)
+    brightness = 1 + texture.strands * _share(parts, HAIR) + texture.pores * _share(parts, SKIN)
+    brightness += texture.weave * _share(parts, ("clothes", "hat"))
     textured = _blurred_lens(picture * brightness[..., None], size)
-    grain = _smooth(rng.standard_normal((size, size, 3), dtype=np.float32), 0.6)
-    noise = GRAIN / float(grain.std()) * np.sqrt(np.clip(textured, 16, 255) / 128) * grain
+    noise = np.sqrt(np.clip(textured, 16, 255) / 128) * texture.grain
     body = np.isin(parts, [PARTS.index(name) for name in ("background", "clothes", "neck")])
     mask = Image.fromarray(((~body) * 255).astype(np.uint8))
     return Photograph(Image.fromarray(np.rint(textured + noise).clip(0, 255).astype(np.uint8)), mask, parts)

@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from lab.dataset import WORK
-from lab.edits import Subject, unseen
+from lab.edits import subject_of, unseen
 from lab.metrics import psnr_of
-from lab.photo_frames import EDITS, Frames, frames_of
+from lab.photo_frames import EDITS, Frames, frames_of, frames_path, read_frames
 from lab.photographs import photograph
 from lab.runs import machine
 from lab.train import MODEL
-from s2edit_core.canvas import Canvas
+from s2edit_core.canvas import Canvas, make_canvas
 from s2edit_core.delivery import change_between
 from s2edit_core.pictures import inside_of
 from s2edit_core.pipeline import S2EditPipeline
@@ -62,16 +63,30 @@ def zones_of(photo: Pixels, truth: Pixels, canvas: Canvas, cell: int) -> Zones:
     return Zones(inside & ~changed, inside & ~changed & ~near, inside & changed)
 
 
-def measured(result: Pixels, photo: Pixels, truth: Pixels, zones: Zones) -> dict[str, float | None]:
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A photograph and the true answer of an edit, with what is asked of them for every way."""
+
+    photo: Pixels
+    truth: Pixels
+    zones: Zones
+    detail: tuple[Pixels, Pixels]  # Laplacians of photo and truth
+    drawn: Region  # where the frame itself was plainly drawn anew
+
+
+def measured(result: Pixels, case: Case) -> dict[str, float | None]:
     """PSNR in dB, and energies in percent of the true answer's; None where a zone is empty."""
-    error = np.square(result - truth).mean(axis=2)
-    detail = {name: np.square(laplacian(picture)) for name, picture in (("result", result), ("truth", truth))}
+    error = np.square(result - case.truth).mean(axis=2)
+    own, (old, true) = laplacian(result), case.detail
     found: dict[str, float | None] = {}
-    for name, zone in (("same", zones.same), ("far", zones.far), ("changed", zones.changed)):
+    for name, zone in (("same", case.zones.same), ("far", case.zones.far), ("changed", case.zones.changed)):
         found[f"psnr_{name}"] = psnr_of(float(error[zone].mean())) if zone.any() else None
-        true = float(detail["truth"][zone].sum(dtype=np.float64))
-        found[f"energy_{name}"] = 100 * float(detail["result"][zone].sum(dtype=np.float64)) / true if true > 0 else None
-    found["ghost"] = ghost(result, photo, truth, zones.changed)
+        wanted = energy(true[zone])
+        found[f"energy_{name}"] = 100 * energy(own[zone]) / wanted if wanted > 0 else None
+    where = case.zones.changed
+    found["ghost"] = ghost(own[where], old[where], true[where])
+    wrong = error[case.zones.same]
+    found["misplaced"] = float(wrong[case.drawn[case.zones.same]].sum() / wrong.sum()) if wrong.any() else None
     return found
 
 
@@ -81,16 +96,26 @@ def laplacian(picture: Pixels) -> Pixels:
     return np.asarray(4 * grey - around, dtype=np.float32)
 
 
-def ghost(result: Pixels, photo: Pixels, truth: Pixels, where: Region) -> float | None:
-    """How much of the photo's structure the result shows `where`, beside the true answer's: 0 none, 1 all of it.
+def energy(detail: Pixels) -> float:
+    return float(np.square(detail).sum(dtype=np.float64))
 
-    The photo's coefficient in the least-squares fit of the result by photo and true answer, of Laplacians.
+
+def ghost(result: Pixels, photo: Pixels, truth: Pixels) -> float | None:
+    """How much of the photo's structure the result shows, beside the true answer's: 0 none, 1 all of it.
+
+    The photo's coefficient in the least-squares fit of the result by photo and true answer; all three are Laplacians `(n,)`.
     """
-    known = np.stack([laplacian(photo)[where], laplacian(truth)[where]]).astype(np.float64)
+    known = np.stack([photo, truth]).astype(np.float64)
     products = known @ known.T
-    if np.linalg.cond(products) > 1e6:
+    if not known.any() or np.linalg.cond(products) > 1e6:
         return None
-    return float(np.linalg.solve(products, known @ laplacian(result)[where])[0])
+    return float(np.linalg.solve(products, known @ result)[0])
+
+
+def plainly_drawn(frames: Frames, edit: str, size: int) -> Region:
+    """`(size, size)`: where source and edited frame differ plainly. The crop is the whole photograph."""
+    moved = (frames.edited[edit] - frames.source).abs().amax(dim=0).numpy() / 2
+    return np.asarray(Image.fromarray(moved).resize((size, size), Image.Resampling.BILINEAR)) > DRAWN
 
 
 def delivered(canvas: Canvas, frames: Frames, edit: str, cell: int) -> tuple[dict[str, Image.Image], dict[str, float]]:
@@ -100,32 +125,42 @@ def delivered(canvas: Canvas, frames: Frames, edit: str, cell: int) -> tuple[dic
     return pictures, change.shares(canvas.mask(canvas.edit_mask))
 
 
-def cases(pipe: S2EditPipeline, subject: Subject, frames: Frames, size: int, panels: list[Image.Image]) -> list[dict[str, Any]]:
-    """A record per edit and way, at one size; `panels` takes a row of pictures per edit where it is the last size."""
-    shot = photograph(subject.person, size, subject.number)
-    canvas, photo = pipe.canvas(shot.picture, shot.mask), np.asarray(shot.picture, dtype=np.float32)
-    cell, records = pipe.backbone.latent_scale, []
+def cases(card: Setting, number: int, size: int) -> tuple[list[dict[str, Any]], list[Image.Image]]:
+    """A record per edit and way of one person at one size, and a row of pictures per edit."""
+    subject, frames = subject_of(number, EDITS), card.frames(number)
+    shot = photograph(subject.person, size, number)
+    canvas, photo = card.canvas(shot.picture, shot.mask), np.asarray(shot.picture, dtype=np.float32)
+    old, records, rows = laplacian(photo), [], []
     for edit in subject.edits:
-        answer = photograph(subject.answer(edit), size, subject.number).picture
+        answer = photograph(subject.answer(edit), size, number).picture
         truth = np.asarray(answer, dtype=np.float32)
-        zones = zones_of(photo, truth, canvas, cell)
-        pictures, shares = delivered(canvas, frames, edit.name, cell)
+        zones, drawn = zones_of(photo, truth, canvas, card.cell), plainly_drawn(frames, edit.name, size)
+        case = Case(photo, truth, zones, (old, laplacian(truth)), drawn)
+        pictures, shares = delivered(canvas, frames, edit.name, card.cell)
         for way, picture in pictures.items():
-            figures = measured(np.asarray(picture, dtype=np.float32), photo, truth, zones)
-            figures["misplaced"] = misplaced(np.asarray(picture, dtype=np.float32), truth, zones.same, frames, edit.name)
+            figures = measured(np.asarray(picture, dtype=np.float32), case)
             rounded = {name: None if value is None else round(value, 3) for name, value in figures.items()}
-            about = {"person": subject.number, "edit": edit.name, "size": size, "way": way}
+            about = {"person": number, "edit": edit.name, "size": size, "way": way}
             records.append(about | rounded | (shares if way == "difference" else {}))
-        panels.append(row([shot.picture, pictures["paste"], pictures["difference"], answer]))
-    return records
+        rows.append(row([shot.picture, pictures["paste"], pictures["difference"], answer]))
+    return records, rows
 
 
-def misplaced(result: Pixels, truth: Pixels, same: Region, frames: Frames, edit: str) -> float | None:
-    """The share of the squared error in the zone `same` that lies where the frame was visibly drawn anew. The crop is the photo."""
-    moved = (frames.edited[edit] - frames.source).abs().amax(dim=0).numpy() / 2
-    drawn = np.asarray(Image.fromarray(moved).resize(same.shape[::-1], Image.Resampling.BILINEAR)) > DRAWN
-    error = np.square(result - truth).mean(axis=2) * same
-    return float(error[drawn].sum(dtype=np.float64) / error.sum(dtype=np.float64)) if error.any() else None
+@dataclass(frozen=True)
+class Setting:
+    """What the processes that measure need of the model, which they don't load."""
+
+    fingerprint: str
+    frame_size: int
+    multiple: int
+    cell: int
+    work: Path
+
+    def canvas(self, photo: Image.Image, mask: Image.Image) -> Canvas:
+        return make_canvas(photo, mask, None, frame_size=self.frame_size, multiple=self.multiple)
+
+    def frames(self, number: int) -> Frames:
+        return read_frames(frames_path(self.work, self.fingerprint, "balanced", number))
 
 
 def row(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -163,22 +198,25 @@ def main() -> None:
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="sides in pixels")
     parser.add_argument("--sheets", type=Path, help="folder for a contact sheet per person")
     parser.add_argument("--work", type=Path, default=WORK / "photos", help="where the model's frames are kept")
+    parser.add_argument("--workers", type=int, default=2, help="processes that measure")
     parser.add_argument("--out", type=Path, default=Path("lab/results/photos.json"))
     wanted = parser.parse_args()
     pipe = S2EditPipeline.from_pretrained(wanted.model)
+    backbone, sizes = pipe.backbone, [int(size) for size in wanted.sizes.split(",")]
+    card = Setting(backbone.fingerprint, backbone.frame_size, backbone.frame_multiple, backbone.latent_scale, wanted.work)
+    people = unseen(wanted.people, EDITS)
+    for subject in people:
+        frames_of(pipe, subject, "balanced", wanted.work)
     records: list[dict[str, Any]] = []
-    sizes = [int(size) for size in wanted.sizes.split(",")]
-    for subject in unseen(wanted.people, EDITS):
-        began = time.perf_counter()
-        frames = frames_of(pipe, subject, "balanced", wanted.work)
-        for size in sizes:
-            panels: list[Image.Image] = []
-            records += cases(pipe, subject, frames, size, panels)
-        if wanted.sheets is not None:
-            wanted.sheets.mkdir(parents=True, exist_ok=True)
-            sheet(panels).save(wanted.sheets / f"{subject.number}.jpg", quality=90)
-        print(f"{subject.number}: {time.perf_counter() - began:.1f} s", flush=True)
-    setting = {"people": wanted.people, "sizes": sizes, "preset": "balanced", "edits": EDITS, "model": pipe.backbone.fingerprint}
+    with ProcessPoolExecutor(wanted.workers, mp_context=get_context("spawn")) as pool:
+        tasks = [(card, subject.number, size) for subject in people for size in sizes]
+        for (_, number, size), (found, rows) in zip(tasks, pool.map(cases, *zip(*tasks, strict=True)), strict=True):
+            records += found
+            if wanted.sheets is not None and size == sizes[-1]:
+                wanted.sheets.mkdir(parents=True, exist_ok=True)
+                sheet(rows).save(wanted.sheets / f"{number}.jpg", quality=90)
+            print(f"{number} at {size}", flush=True)
+    setting = {"people": wanted.people, "sizes": sizes, "preset": "balanced", "edits": EDITS, "model": backbone.fingerprint}
     results = {"setting": setting, "machine": machine(), "medians": summary(records), "records": records}
     wanted.out.write_text(dumped_records(results))
     print(json.dumps(results["medians"], indent=1))
