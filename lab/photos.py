@@ -4,7 +4,7 @@ The model draws each edit once, from the photograph at 1 megapixel. The same fra
 Measured inside the edit mask, in zones that the true answer defines: what should not change, the same beyond one latent cell from
 what should, and what should. *Misplaced* is the share of the error in the first zone that stands where the frame itself differs by
 more than 51 levels: there the model drew the wanted thing where the true answer has none. *Energy* is that of the Laplacian, as a
-share of the true answer's. *Ghost* is how much of the photo's own structure shows where it should have changed.
+share of the true answer's. *Ghost* is how much of the photo's own structure shows where something else should stand and was drawn.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def measured(result: Pixels, case: Case) -> dict[str, float | None]:
         found[f"psnr_{name}"] = psnr_of(float(error[zone].mean())) if zone.any() else None
         wanted = energy(true[zone])
         found[f"energy_{name}"] = 100 * energy(own[zone]) / wanted if wanted > 0 else None
-    where = case.zones.changed
+    where = case.zones.changed & case.drawn
     found["ghost"] = ghost(own[where], old[where], true[where])
     wrong = error[case.zones.same]
     found["misplaced"] = float(wrong[case.drawn[case.zones.same]].sum() / wrong.sum()) if wrong.any() else None

@@ -19,7 +19,7 @@ from torch import Tensor
 from s2edit_core.delivery import STRIP_PIXELS, Change, apply, noise_level
 from s2edit_core.errors import ImageInvalid
 from s2edit_core.framing import Box, Framing, extent, framed, holds, union
-from s2edit_core.pictures import check_mask, grown, inside_of
+from s2edit_core.pictures import GROWTH, check_mask, grown, inside_of
 from s2edit_core.regions import without_specks
 from s2edit_core.resampling import Axis
 from s2edit_core.seam import Seam
@@ -149,13 +149,22 @@ def make_canvas(
         check_mask(edit_mask, photo.size, "edit_mask")
     if not 1 <= multiple <= frame_size:
         raise ValueError(f"a frame of {frame_size} pixels can't have sides divisible by {multiple}")
-    reach = grown(identity_mask)
-    chosen = without_specks(edit_mask) if edit_mask is not None else reach
-    held, changes = extent(inside_of(reach)), extent(inside_of(chosen))
+    held = extent(inside_of(grown(identity_mask, GROWTH)))
     framing = framed(held, photo.size, frame_size=frame_size, multiple=multiple)
+    if edit_mask is None:
+        return Canvas(photo, _within(grown(identity_mask), framing.box), identity_mask, framing.box, framing.frame)
+    chosen = without_specks(edit_mask)
+    changes = extent(inside_of(chosen))
     if not holds(framing.box, changes):
         framing = framed(union(held, changes), photo.size, frame_size=frame_size, multiple=multiple)
     return Canvas(photo, chosen, identity_mask, framing.box, framing.frame)
+
+
+def _within(mask: Image.Image, box: Box) -> Image.Image:
+    """`mask` with nothing outside `box`."""
+    cut = Image.new("L", mask.size)
+    cut.paste(mask.crop(box), box[:2])
+    return cut
 
 
 def to_tensor(picture: Image.Image) -> Tensor:

@@ -37,10 +37,10 @@ GAINS = (0.2, 2.0)
 """Limits of the factor by which a shift scales the photo's detail. A larger one would lift the noise of black hair."""
 SHIFT_FROM, SHIFT_TO = 0.02, 0.07
 """A shift begins between these levels (0..1) of the smoothed difference."""
-DRAWN_FROM, DRAWN_TO = 0.12, 0.3
-"""A new thing begins between these levels of the largest difference nearby."""
-BROAD_FROM, BROAD_TO = 0.05, 0.1
-"""The same for a broad change, smoothed."""
+DRAWN_REACH = 3 / 8
+"""Standard deviation, in latent cells, over which a difference is smoothed: one that is thinner, or of both signs, fades."""
+DRAWN_FROM, DRAWN_TO = 0.07, 0.14
+"""A new thing begins between these levels of the smoothed difference."""
 SOLID_FROM, SOLID_TO = 0.15, 0.35
 """Between these levels of difference, the decode takes over from photo plus difference."""
 OUTLINE_RADIUS = 5 / 8
@@ -212,16 +212,15 @@ def _toning(photo: Tensor, tone: Tensor, amount: Tensor, cell: int) -> tuple[Ten
 def _drawing(difference: Tensor, after: Tensor, cell: int) -> tuple[Tensor, Tensor]:
     """What a new thing adds to the photo that it covers, `(3, H, W)`, and how far it covers it, `(H, W)` in 0..1.
 
-    Solid parts show the decode. Soft edges add the difference, which blends them and keeps the photo's detail. A faint difference
-    away from anything solid is not part of the edit.
+    Solid parts show the decode. Soft edges add the difference, which blends them and keeps the photo's detail. A thin difference
+    away from anything broader is an outline that moved a little, and not part of the edit.
     """
     largest = difference.abs().amax(dim=0)
     solid = _smoothstep(largest, SOLID_FROM, SOLID_TO)
     solid = torch.maximum(solid, _smoothstep(blurred(solid[None], 3 / 8 * cell)[0], 0.55, 0.8))  # gaps where old and new agree
-    near = torch.maximum(solid, _smoothstep(peaks(largest, _radius(0.25, cell)), DRAWN_FROM, DRAWN_TO))
-    broad = blurred(difference, 3 / 8 * cell).abs().amax(dim=0)  # a soft shadow, where a thin line would fade
-    near = torch.maximum(near, _smoothstep(broad, BROAD_FROM, BROAD_TO))
-    return (1 - solid) * near * difference + solid * after, solid
+    broad = blurred(difference, DRAWN_REACH * cell).abs().amax(dim=0)
+    near = _smoothstep(peaks(broad, _radius(0.25, cell)), DRAWN_FROM, DRAWN_TO)
+    return near * ((1 - solid) * difference + solid * after), near * solid
 
 
 def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:

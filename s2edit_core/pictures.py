@@ -43,7 +43,9 @@ SIDEWAYS = frozenset(TURNS[orientation] for orientation in (5, 6, 7, 8))
 INSIDE = 128
 """A mask pixel of this value or more belongs to the region."""
 GROWTH = 0.12
-"""How far the default edit mask reaches beyond the identity mask, relative to the side of its box."""
+"""How far the surroundings that are always seen reach beyond the identity mask, relative to the longer side of its box."""
+EDIT_GROWTH = 0.3
+"""The same for the default edit mask. A hat needs that much; what an edit leaves alone stays the photo, however wide the mask."""
 MAX_DPI = 65_535
 """More does not fit into a JPEG."""
 COMPACT = ("AVIF", "HEIF")
@@ -292,11 +294,14 @@ def inside_of(mask: Image.Image) -> NDArray[np.bool_]:
     return np.asarray(mask) >= INSIDE
 
 
-def grown(mask: Image.Image) -> Image.Image:
-    """The default edit mask: the identity mask (L) and a margin around it, where hats, hair and glasses may reach."""
+def grown(mask: Image.Image, growth: float = EDIT_GROWTH) -> Image.Image:
+    """The default edit mask: the identity mask (L) and a margin around it, where hats, hair and glasses may reach.
+
+    `growth` is the margin's width, relative to the longer side of the box around the mask.
+    """
     check_mask(mask, mask.size, "mask")
     inside = inside_of(mask)
-    reach = max(1, round(GROWTH * max(int(inside.any(axis=1).sum()), int(inside.any(axis=0).sum()))))
+    reach = max(1, round(growth * max(int(inside.any(axis=1).sum()), int(inside.any(axis=0).sum()))))
     hard = Image.fromarray((inside * 255).astype(np.uint8))
     blurred = np.asarray(hard.filter(ImageFilter.BoxBlur(reach)), dtype=np.float32)
     return Image.fromarray(((blurred > 1) * 255).astype(np.uint8))

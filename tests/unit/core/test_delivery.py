@@ -129,7 +129,8 @@ def test_outside_the_edit_mask_not_one_pixel_changes_whatever_the_model_draws(se
     mask.paste(255, (20, 20, 20 + width, 20 + height))
     edit_mask.paste(255, (int(rng.integers(0, 30)), 10, 30 + width // 2, 40 + height // 2))
     canvas = make_canvas(photo, mask, edit_mask, frame_size=64, multiple=16)
-    edited = torch.from_numpy(rng.uniform(-1, 1, (3, canvas.frame[1], canvas.frame[0]))).float()
+    blocks = torch.from_numpy(rng.choice([-1.0, 1.0], (1, 3, canvas.frame[1] // 16, canvas.frame[0] // 16))).float()
+    edited = torch.nn.functional.interpolate(blocks, scale_factor=16)[0]
     source = canvas.source()
     result = canvas.deliver(change_between(source, edited, source, CELL))
     outside = np.asarray(canvas.edit_mask) < INSIDE
