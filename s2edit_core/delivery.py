@@ -31,7 +31,7 @@ TONE_REACH = 0.5
 """Standard deviation, in latent cells, of the neighbourhood whose colours define the old and the new tone."""
 MATTE_RADIUS, MATTE_EPSILON = 3 / 8, 1e-4
 """Radius, in latent cells, and regularisation, in squared levels, of the guided filter that finds the edge of a shift."""
-MATTE_FROM, MATTE_TO = 0.3, 0.7
+MATTE_FROM, MATTE_TO = 0.35, 0.75
 """A pixel below the first share of a shift has not changed; one above the second has changed fully."""
 GAINS = (0.2, 2.0)
 """Limits of the factor by which a shift scales the photo's detail. A larger one would lift the noise of black hair."""
@@ -45,11 +45,11 @@ SOLID_FROM, SOLID_TO = 0.15, 0.35
 """Between these levels of difference, the decode takes over from photo plus difference."""
 OUTLINE_RADIUS = 5 / 8
 """Radius, in latent cells, of the windows that look for an edge of the photo where the change ends."""
-OUTLINE_REACHES = (0.75, 1.5)
-"""Standard deviations, in latent cells, over which those windows are pooled. The larger one reaches the middle of things."""
+OUTLINE_REACH, OUTLINE_FRAME = 1.0, 1 / 8
+"""Those windows are pooled over so many latent cells, and over that share of the frame, which reaches the middle of things."""
 OUTLINE_FLOOR = 0.02
 """A change with less variance has no outline: blush fades out softly and is nothing new."""
-STRUCTURE_SCALE = 90 / 255
+STRUCTURE_SCALE = 120 / 255
 """Levels of structure that came or went which alone mark something new."""
 NEW_FROM, NEW_TO = 0.5, 0.75
 """A shift becomes a replacement between these values of both measures' sum."""
@@ -219,7 +219,7 @@ def _drawing(difference: Tensor, after: Tensor, cell: int) -> tuple[Tensor, Tens
     solid = _smoothstep(largest, SOLID_FROM, SOLID_TO)
     solid = torch.maximum(solid, _smoothstep(blurred(solid[None], 3 / 8 * cell)[0], 0.55, 0.8))  # gaps where old and new agree
     broad = blurred(difference, DRAWN_REACH * cell).abs().amax(dim=0)
-    near = _smoothstep(peaks(broad, _radius(0.25, cell)), DRAWN_FROM, DRAWN_TO)
+    near = _smoothstep(peaks(broad, _radius(3 / 8, cell)), DRAWN_FROM, DRAWN_TO)
     return near * ((1 - solid) * difference + solid * after), near * solid
 
 
@@ -227,7 +227,8 @@ def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tens
     """How much the change looks like something new rather than another tone: `(H, W)`, 0 or more."""
     changed = _smoothstep(strength.sqrt(), 0.06, 0.2)
     _, _, variance, residual = _regressed(before, changed, _radius(OUTLINE_RADIUS, cell))
-    pooled = [blurred(torch.stack([residual, variance]), reach * cell) for reach in OUTLINE_REACHES]
+    reaches = (OUTLINE_REACH * cell, OUTLINE_FRAME * max(before.shape[1:]))
+    pooled = [blurred(torch.stack([residual, variance]), reach) for reach in reaches]
     unexplained, outline = torch.stack(pooled).sum(dim=0)
     outlined: Tensor = unexplained / (outline + OUTLINE_FLOOR)
     return outlined + _structure(before, after, strength, cell) / STRUCTURE_SCALE
