@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import Edit, Identity, Link, Pixel, moment, never_null
+from api.schemas import PHOTO, Edit, Identity, Link, MaxPixels, Pixel, moment, never_null
 from s2edit_core.spec import MaskMode, PresetName
 from s2edit_jobs.library import Attribute as LearnedAttribute
 
@@ -23,7 +23,8 @@ class AheadForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=never_null)
 
-    image: Annotated[UploadFile | None, Field(description="The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels")] = None
+    image: Annotated[UploadFile | None, Field(description=f"The photo: {PHOTO}")] = None
+    max_pixels: MaxPixels = None
     deadline_s: Annotated[
         float | None, Field(gt=0, le=604_800, description="Seconds from now after which it is no longer wanted", examples=[600])
     ] = None

@@ -322,7 +322,13 @@ class Asking:
             self.vocabulary.check(spoken(self.owner, spec.request), worn)
         else:
             check_sentences(spoken(self.owner, spec.request), DEFAULT_SUBJECTS)
-        kept = check_pictures(files, lambda: (files.get("image") or self._stored(spec)).data, request.mask_mode, wholly=wholly)
+        kept = check_pictures(
+            files,
+            lambda: (files.get("image") or self._stored(spec)).data,
+            request.mask_mode,
+            max_pixels=spec.request.max_pixels,
+            wholly=wholly,
+        )
         return refiled(spec, kept), kept
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:

@@ -16,7 +16,8 @@ from api.schemas import AT_PATTERN, EditForm
 from s2edit_core import spec
 from s2edit_core.containers import Header, read_header
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.pictures import MIN_SIDE, media_type, same_frame
+from s2edit_core.limits import MIN_SIDE, check_photo_size, scaled_size
+from s2edit_core.pictures import media_type, same_frame
 from s2edit_core.spec import MaskMode
 from s2edit_jobs.decoders import decoders
 from s2edit_jobs.files import Upload, modes_of
@@ -111,13 +112,19 @@ def check_at(at: tuple[int, int] | None, inputs: Collection[str], photo: Callabl
 
 
 def check_pictures(
-    files: Mapping[str, Upload], photo: Callable[[], bytes], mask_mode: MaskMode, *, person: bool = True, wholly: bool = False
+    files: Mapping[str, Upload],
+    photo: Callable[[], bytes],
+    mask_mode: MaskMode,
+    *,
+    max_pixels: int | None = None,
+    person: bool = True,
+    wholly: bool = False,
 ) -> dict[str, Upload]:
     """Hold what came to what the engine can use, and give it as it may be kept: without metadata. Call it in a thread.
 
-    `photo` gives the bytes that the masks belong to, `mask_mode` is the request's, `person` says whether `mask`
-    marks one. A plain and whole file is believed until the worker decodes it, a small mask and whatever is unusual is decoded here;
-    `wholly` has everything decoded. Raises `ImageInvalid` or `MaskInvalid`.
+    `photo` gives the bytes that the masks belong to; one of more than `max_pixels` counts as scaled down to so many. `mask_mode`
+    is the request's, `person` says whether `mask` marks one. A plain and whole file is believed until the worker decodes it, a
+    small mask and whatever is unusual is decoded here; `wholly` has everything decoded. Raises `ImageInvalid` or `MaskInvalid`.
     """
     if not files:
         return {}
@@ -125,10 +132,13 @@ def check_pictures(
     data, modes = photo(), modes_of(files, mask_mode)
     header, headers = read_header(data), {name: read_header(mask) for name, mask in masks.items()}
     turned = {name: found.orientation for name, found in {**headers, "image": header}.items() if found is not None}
-    if wholly or header is None or header.looks_flat or min(header.size) < MIN_SIDE:
-        turned = decoders().check(data, masks, modes, person=person)
-    elif doubtful := {name: mask for name, mask in masks.items() if _is_doubtful(headers[name], header.size)}:
-        turned |= decoders().check_masks(header.size, doubtful, modes, person=person)
+    if header is not None:
+        check_photo_size(header.size, max_pixels)
+    size = scaled_size(header.size, max_pixels) if header is not None else (0, 0)
+    if wholly or header is None or header.looks_flat or min(size) < MIN_SIDE:
+        turned = decoders().check(data, masks, modes, max_pixels=max_pixels, person=person)
+    elif doubtful := {name: mask for name, mask in masks.items() if _is_doubtful(headers[name], size)}:
+        turned |= decoders().check_masks(size, doubtful, modes, person=person)
     return {name: upload.without_metadata(turned[name], name) for name, upload in files.items()}
 
 

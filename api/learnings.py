@@ -87,7 +87,8 @@ class Ahead:
         elif isinstance(request, LearningRequest):
             check_sentences(spoken(self.owner, request), DEFAULT_SUBJECTS)
         mask_mode: MaskMode = request.mask_mode if isinstance(request, LearningRequest) else "auto"
-        kept = check_pictures(files, lambda: files["image"].data, mask_mode, person=self.kind == "identity")
+        person, photo = self.kind == "identity", files["image"].data
+        kept = check_pictures(files, lambda: photo, mask_mode, max_pixels=request.max_pixels, person=person)
         return self._draft(request, kept), kept
 
     def _check_words(self, vocabulary: Vocabulary, request: LearningRequest | MaskRequest) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
+from s2edit_core.limits import CEILING_PIXELS, LEAST_MAX_PIXELS, MAX_PIXELS
 from s2edit_core.spec import MaskMode, OutputFormat, Phase, PresetName
 from s2edit_jobs.record import JobKind, JobRecord, JobState
 
@@ -24,6 +25,17 @@ Pixel = Annotated[
         "left corner of the photo as it is seen. Left out: the largest person",
     ),
 ]
+
+
+MaxPixels = Annotated[
+    int | None,
+    Field(
+        description=f"Scale a photo of more pixels down to so many, {LEAST_MAX_PIXELS:,} to {MAX_PIXELS:,}; masks follow it. "
+        f"Left out: nothing is scaled, and a photo of more than {MAX_PIXELS / 1e6:.0f} megapixels is refused",
+        examples=[12_000_000],
+    ),
+]
+PHOTO = f"PNG, JPEG, WebP, AVIF or HEIC, at most {MAX_PIXELS / 1e6:.0f} megapixels, or with `max_pixels` {CEILING_PIXELS / 1e6:.0f}"
 
 
 def moment(seconds: float) -> datetime:
@@ -159,6 +171,7 @@ class EditOptions(BaseModel):
             examples=[3],
         ),
     ] = None
+    max_pixels: MaxPixels = None
     deadline_s: Annotated[
         float | None,
         Field(
@@ -205,7 +218,7 @@ class EditForm(EditOptions):
 
     image: Annotated[
         UploadFile | None,
-        Field(description="The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels. Left out where `identity` is given"),
+        Field(description=f"The photo: {PHOTO}. Left out where `identity` is given"),
     ] = None
     mask: Annotated[
         UploadFile | None,

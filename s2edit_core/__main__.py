@@ -56,7 +56,10 @@ def _command(commands: Any, run: Callable[[argparse.Namespace], None]) -> argpar
     summary = (run.__doc__ or "").partition("\n")[0]
     parser: argparse.ArgumentParser = commands.add_parser(run.__name__, help=summary, description=summary)
     parser.set_defaults(run=run, found=None)
-    parser.add_argument("photo", help="PNG, JPEG, WebP or AVIF; HEIC with s2edit[heic]")
+    parser.add_argument("photo", help="PNG, JPEG, WebP, AVIF; HEIC with s2edit[heic]")
+    parser.add_argument(
+        "--max-pixels", type=int, help="scale a photo of more down to so many; default: one of over 50 million fails"
+    )
     parser.add_argument("--mask", metavar="PNG", help="white where the person (or the attribute) is; default: it is looked for")
     parser.add_argument(
         "--mask-mode",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, PromptInvalid
+from s2edit_core.input_scale import InputScale
 from s2edit_core.mask_files import decode_mask
 from s2edit_core.output import Output, encode_result, format_of
 from s2edit_core.pictures import Original, decode_original, decode_photo, encode_png
@@ -71,7 +72,7 @@ def compose(args: argparse.Namespace) -> None:
     photo = original.photo
     check_syntax(args.reference_prompt, field="reference_prompt")
     checked_placeholder(args.name)
-    reference = decode_photo(_read(args.reference, "reference"))
+    reference = decode_photo(_read(args.reference, "reference"), args.max_pixels)
     shown, region = _mask(args, args.reference_region, reference, "region"), _mask(args, args.region, photo, "region")
     person = _mask(args, args.reference_person, reference, "person") if args.reference_person else None
     pipe = _load(args)
@@ -94,9 +95,9 @@ def compose(args: argparse.Namespace) -> None:
 
 def learn(args: argparse.Namespace) -> None:
     """Learn who is in a photo, or with --attribute what its masked region shows, and save it."""
-    request = EditRequest(prompt=args.prompt, preset=args.preset, seed=args.seed)
+    request = EditRequest(prompt=args.prompt, preset=args.preset, seed=args.seed, max_pixels=args.max_pixels)
     check_syntax(args.prompt, field="prompt")
-    photo = decode_photo(_read(args.photo, "photo"))
+    photo = _photo(args)
     mask, person = _given_mask(args, photo), _mask(args, args.person, photo, "person") if args.person else None
     name = checked_placeholder(args.attribute) if args.attribute else PLACEHOLDER
     if name != PLACEHOLDER and mask is None:
@@ -119,10 +120,15 @@ def learn(args: argparse.Namespace) -> None:
 def invert(args: argparse.Namespace) -> None:
     """Invert a photo with a learned identity, and save the inversion: edits of the photo may then start from it."""
     request = EditRequest(
-        prompt=args.source, preset=args.preset, steps=args.steps, guidance_scale=args.guidance_scale, seed=0
+        prompt=args.source,
+        preset=args.preset,
+        steps=args.steps,
+        guidance_scale=args.guidance_scale,
+        seed=0,
+        max_pixels=args.max_pixels,
     ).resolve()
     check_syntax(args.source, field="source_prompt")
-    photo = decode_photo(_read(args.photo, "photo"))
+    photo = _photo(args)
     mask = _given_mask(args, photo)
     _check_folder(args.output)
     pipe = _load(args)
@@ -167,11 +173,12 @@ def _asked(args: argparse.Namespace) -> tuple[EditRequest, Original, Image.Image
         output_format=format_of(args.output),
         output_quality=args.output_quality,
         keep_alpha=args.keep_alpha,
+        max_pixels=args.max_pixels,
     )
     for name in ("prompt", "source_prompt", "negative_prompt"):
         check_syntax(getattr(request, name), field=name)
     check_negative(request.negative_prompt or "")
-    original = decode_original(_read(args.photo, "photo"))
+    original = decode_original(_read(args.photo, "photo"), args.max_pixels)
     Output.of(request).check_size(original.photo.size)
     mask = _given_mask(args, original.photo)
     edit_mask = _mask(args, args.edit_mask, original.photo, "edit_mask") if args.edit_mask else None
@@ -227,6 +234,7 @@ def _finish_edit(
     Path(args.output).write_bytes(file)
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
     facts |= {"found_mask": args.found} if args.found else {}
+    facts |= InputScale.of(_read(args.photo, "photo"), photo.size, args.max_pixels).facts
     facts |= {"output": delivered, "preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
     if args.report:
         Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
@@ -358,6 +366,10 @@ def _read(path: str, what: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise ImageInvalid(f"the {what} {path} can't be read: {error.strerror}", field=what) from error
+
+
+def _photo(args: argparse.Namespace) -> Image.Image:
+    return decode_photo(_read(args.photo, "photo"), args.max_pixels)
 
 
 def _mask(args: argparse.Namespace, path: str, photo: Image.Image, field: str) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Picture files as containers: what a PNG, JPEG or WebP says of itself, and whether it is whole, without its pixels. No torch.
+"""Picture files as containers: what one says of itself, and whether it is whole, without its pixels. No torch.
 
 Only plain files are read here, by short walks over their chunks. Whatever is damaged, cut off, costly or merely unusual is answered
 by None, and then `pictures` must decode it to say what it is: so nothing is refused here, and nothing here runs a decoder.
@@ -11,8 +11,10 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from s2edit_core.iso_header import shown_size
+from s2edit_core.limits import CEILING_PIXELS
 from s2edit_core.metadata import EXIF, ORIENTATION
-from s2edit_core.pictures import HEAVY_PIXELS, MAX_PIXELS, SIDEWAYS, TURNS
+from s2edit_core.pictures import SIDEWAYS, TURNS, media_type, reads
 
 MOST_CHUNKS = 1_000
 MOST_SCANS = 30
@@ -43,7 +45,8 @@ WEBP_FLAGS = 0x3C
 class Header:
     """A plain file. `size` is width and height as the picture is seen, upright; `raw_bytes` its pixels before compression.
 
-    `orientation` is what its metadata say of how it is turned, 1..8 as in Exif; 1 where they say nothing, or nonsense.
+    `orientation` is what its metadata say of how it is turned, 1..8 as in Exif; 1 where they say nothing, or nonsense, and for AVIF
+    and HEIC, which say it elsewhere.
     """
 
     size: tuple[int, int]
@@ -66,15 +69,16 @@ class _Unusual(Exception):
 
 
 def read_header(data: bytes) -> Header | None:
-    """Of a plain and whole file of at most `MAX_PIXELS`; None for any other, which only a decoder can judge."""
-    walk = next((walk for magic, walk in WALKS.items() if data.startswith(magic)), None)
-    if walk is None:
+    """Of a plain and whole file of at most `CEILING_PIXELS`; None for any other, which only a decoder can judge."""
+    kind = media_type(data)
+    walk = WALKS.get(kind)
+    if walk is None or not reads(kind):
         return None
     try:
         (width, height), bits, said = walk(data)
-    except (_Unusual, struct.error, IndexError):  # beyond its end
+    except (_Unusual, struct.error, LookupError, ValueError):  # beyond its end
         return None
-    if not 0 < width * height <= MAX_PIXELS:
+    if not 0 < width * height <= CEILING_PIXELS:
         return None
     orientation = said if said in TURNS else 1
     size = (height, width) if TURNS.get(orientation) in SIDEWAYS else (width, height)
@@ -138,8 +142,8 @@ def _jpeg(data: bytes) -> _Found:
         elif marker == APP1 and body.startswith(XMP):
             _need(orientation is not None or b"tiff:Orientation" not in body)
     _need(sum(marker in JPEG_FRAMES for marker in markers) == 1 and 0xDB in markers)
-    if 0xC2 in markers:  # these are held in memory whole, and gone through once for each scan
-        _need(size[0] * size[1] <= HEAVY_PIXELS and data.count(bytes([0xFF, SOS])) <= MOST_SCANS)
+    if 0xC2 in markers:  # these are gone through once for each scan
+        _need(data.count(bytes([0xFF, SOS])) <= MOST_SCANS)
     else:
         _need(0xC4 in markers)
     return size, 8 * components, orientation
@@ -228,4 +232,14 @@ def _orientation(tiff: bytes) -> int | None:
     return None
 
 
-WALKS: Mapping[bytes, Callable[[bytes], _Found]] = {b"\x89PNG\r\n\x1a\n": _png, b"\xff\xd8": _jpeg, b"RIFF": _webp}
+def _iso_media(data: bytes) -> _Found:
+    return shown_size(data), 24, None
+
+
+WALKS: Mapping[str, Callable[[bytes], _Found]] = {
+    "image/png": _png,
+    "image/jpeg": _jpeg,
+    "image/webp": _webp,
+    "image/avif": _iso_media,
+    "image/heic": _iso_media,
+}

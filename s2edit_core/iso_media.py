@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 PLAIN = (b"ftyp", b"meta", b"mdat", b"moov")
@@ -16,12 +16,14 @@ NOTHING = b"skip"
 METADATA = (b"Exif", b"mime", b"uri ")
 MOST = 2_000
 """Boxes in one, and pieces of items: far more than any picture has, few enough to cost nothing."""
+MOST_KEPT = 50
+"""Of the boxes that a picture is read from: phones write three."""
 IN_FILE, IN_BOX = 0, 1
 """Where the bytes of an item lie: counted from the beginning of the file, or of the box `idat`."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
+class Box:
     kind: bytes
     type_at: int
     start: int  # of what it holds
@@ -31,18 +33,21 @@ class _Box:
 def without_items(data: bytes) -> bytes:
     """`data` with zeros for its metadata and for all that is no part of a picture. Raises `ValueError`, `struct.error` or
     `IndexError` for a file that is not built as the standard says (ISO/IEC 14496-12)."""
-    bare = bytearray(data)
-    for box in _boxes(data, 0, len(data)):
+    bare, top = bytearray(data), list(boxes(data, 0, len(data)))
+    kept = [box for box in top if box.kind in PLAIN]
+    if len(kept) > MOST_KEPT:
+        raise ValueError("a picture in too many boxes")
+    for box in top:
         if box.kind not in PLAIN:
             _free(bare, box)
         elif box.kind == b"meta":
-            _clear_items(bare, {child.kind: child for child in _boxes(data, box.start + 4, box.end)})
+            _clear_items(bare, {child.kind: child for child in boxes(data, box.start + 4, box.end)}, kept)
         elif box.kind == b"moov":
             _clear_tracks(bare, box)
     return bytes(bare)
 
 
-def _boxes(data: bytes | bytearray, place: int, end: int) -> Iterator[_Box]:
+def boxes(data: bytes | bytearray, place: int, end: int) -> Iterator[Box]:
     for _ in range(MOST):
         if place >= end:
             return
@@ -55,12 +60,12 @@ def _boxes(data: bytes | bytearray, place: int, end: int) -> Iterator[_Box]:
             size = end - place
         if not start <= place + size <= end:
             raise ValueError("a box is larger than what it lies in")
-        yield _Box(kind, place + 4, start, place + size)
+        yield Box(kind, place + 4, start, place + size)
         place += size
     raise ValueError("too many boxes")
 
 
-def _free(bare: bytearray, box: _Box) -> None:
+def _free(bare: bytearray, box: Box) -> None:
     bare[box.type_at : box.type_at + 4] = FREE
     _zero(bare, box.start, box.end)
 
@@ -71,22 +76,24 @@ def _zero(bare: bytearray, start: int, end: int) -> None:
     bare[start:end] = bytes(end - start)
 
 
-def _clear_tracks(bare: bytearray, tracks: _Box) -> None:
-    for track in list(_boxes(bare, tracks.start, tracks.end)):
-        for box in [track] if track.kind != b"trak" else list(_boxes(bare, track.start, track.end)):
+def _clear_tracks(bare: bytearray, tracks: Box) -> None:
+    for track in list(boxes(bare, tracks.start, tracks.end)):
+        for box in [track] if track.kind != b"trak" else list(boxes(bare, track.start, track.end)):
             if box.kind in TOLD:
                 _free(bare, box)
 
 
-def _clear_items(bare: bytearray, meta: dict[bytes, _Box]) -> None:
-    """Of a picture: where its metadata lie, and that they are there."""
+def _clear_items(bare: bytearray, meta: dict[bytes, Box], kept: Sequence[Box]) -> None:
+    """Of a picture: where its metadata lie, and that they are there. What is no metadata must lie in a box that is `kept`."""
     if b"iinf" not in meta or b"iloc" not in meta:
         raise ValueError("no items")
     told = set(_clear_names(bare, meta[b"iinf"]))
     base = meta[b"idat"].start if b"idat" in meta else None
     cleared = 0
-    for item, method, start, end in _extents(bytes(bare[meta[b"iloc"].start : meta[b"iloc"].end])):
+    for item, method, start, end in extents(bytes(bare[meta[b"iloc"].start : meta[b"iloc"].end])):
         if item not in told:
+            if method == IN_FILE and end > start and not any(box.start <= start and end <= box.end for box in kept):
+                raise ValueError("a picture lies where none may be")
             continue
         cleared += end - start
         if cleared > len(bare):
@@ -97,10 +104,10 @@ def _clear_items(bare: bytearray, meta: dict[bytes, _Box]) -> None:
         _zero(bare, offset + start, offset + end)
 
 
-def _clear_names(bare: bytearray, iinf: _Box) -> Iterator[int]:
+def _clear_names(bare: bytearray, iinf: Box) -> Iterator[int]:
     """Ids of the items that hold metadata, which have no type then."""
     first = iinf.start + (6 if bare[iinf.start] == 0 else 8)
-    for box in list(_boxes(bare, first, iinf.end)):
+    for box in list(boxes(bare, first, iinf.end)):
         version = bare[box.start]
         if box.kind != b"infe" or version not in (2, 3):
             raise ValueError("an item has no type")
@@ -112,10 +119,10 @@ def _clear_names(bare: bytearray, iinf: _Box) -> Iterator[int]:
             yield item
 
 
-def _extents(iloc: bytes) -> Iterator[tuple[int, int, int, int]]:
+def extents(iloc: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Id of the item, how its place is meant, and where it begins and ends; once for each piece."""
     version, sizes, more = iloc[0], iloc[4], iloc[5]
-    reader = _Reader(iloc, 6)
+    reader = Reader(iloc, 6)
     wide, pieces = 2 if version < 2 else 4, 0
     for _ in range(reader.number(wide)):
         item = reader.number(wide)
@@ -132,7 +139,7 @@ def _extents(iloc: bytes) -> Iterator[tuple[int, int, int, int]]:
             yield item, method, start, start + length
 
 
-class _Reader:
+class Reader:
     def __init__(self, data: bytes, place: int) -> None:
         self._data, self._place = data, place
 

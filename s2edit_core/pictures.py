@@ -6,13 +6,16 @@ Whoever decodes (a process apart for the verdict, the engine for the pixels) dec
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageFilter, UnidentifiedImageError, features
+from PIL import AvifImagePlugin, ExifTags, Image, ImageCms, ImageFile, ImageFilter, UnidentifiedImageError, features
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
+from s2edit_core.limits import CEILING_PIXELS, MIN_SIDE, check_mask_size, check_photo_size, scaled_size
 
 MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 BRANDS = dict.fromkeys((b"avif", b"avis"), "image/avif") | dict.fromkeys(
@@ -21,9 +24,12 @@ BRANDS = dict.fromkeys((b"avif", b"avis"), "image/avif") | dict.fromkeys(
 """What files of the ISO base media format say in their first box that they are."""
 MAX_BRANDS = 32
 PLAIN = ("PNG", "JPEG", "WEBP")
-READABLE = "PNG, JPEG, WebP or AVIF"
-MAX_PIXELS = 40_000_000
-MIN_SIDE = 32
+DRAWN_SMALLER = ("JPEG", "MPO")
+"""Formats, in Pillow's words, that can be decoded at a half, a quarter or an eighth of their size."""
+REDUCING_GAP = 3.0
+"""How many times larger than wanted a picture is when Lanczos takes over from averages of whole blocks."""
+READABLE = "PNG, JPEG, WebP, AVIF or HEIC"
+EVERYWHERE = "PNG, JPEG or WebP"
 ASPECT_TOLERANCE = 0.01
 """A mask whose aspect differs by less than this share is taken as a mask of the same frame at another scale."""
 
@@ -48,8 +54,6 @@ EDIT_GROWTH = 0.3
 """The same for the default edit mask. A hat needs that much; what an edit leaves alone stays the photo, however wide the mask."""
 MAX_DPI = 65_535
 """More does not fit into a JPEG."""
-COMPACT = ("AVIF", "HEIF")
-HEAVY_PIXELS = 12_000_000
 
 
 def media_type(data: bytes) -> str:
@@ -64,13 +68,20 @@ def media_type(data: bytes) -> str:
 def _formats(data: bytes, field: str) -> tuple[str, ...]:
     """What `data` may be, in Pillow's words. Raises `ImageInvalid` for what only another installation can read."""
     kind = media_type(data)
-    if kind == "image/avif" and not features.check("avif"):
-        message = f"the {field} is AVIF, which the Pillow installed here can't read: send it as PNG, JPEG or WebP"
+    if kind == "image/avif" and not reads(kind):
+        message = f"the {field} is AVIF, which the Pillow installed here can't read: send it as {EVERYWHERE}"
         raise ImageInvalid(message, field=field, reason="image_format")
-    if kind == "image/heic" and not _reads_heic():
-        message = f"the {field} is HEIC, which is read only where s2edit[heic] is installed: send it as {READABLE}"
+    if kind == "image/heic" and not reads(kind):
+        message = f"the {field} is HEIC, which is read only where s2edit[heic] is installed: send it as {EVERYWHERE}"
         raise ImageInvalid(message, field=field, reason="image_format")
     return {"image/avif": ("AVIF",), "image/heic": ("HEIF",)}.get(kind, PLAIN)
+
+
+def reads(kind: str) -> bool:
+    """Whether files of that media type can be decoded here, as far as that depends on what is installed."""
+    if kind == "image/avif":
+        return bool(features.check("avif"))
+    return kind != "image/heic" or _reads_heic()
 
 
 def _reads_heic() -> bool:
@@ -80,61 +91,115 @@ def _reads_heic() -> bool:
             from pillow_heif import register_heif_opener
         except ImportError:
             return False
-        register_heif_opener(thumbnails=False)
+        options = {"decode_threads": AvifImagePlugin.DEFAULT_MAX_THREADS} if AvifImagePlugin.DEFAULT_MAX_THREADS else {}
+        register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, **options)
     return True
 
 
-def open_picture(data: bytes, field: str) -> tuple[Image.Image, Image.Transpose | None]:
-    """Decode the first frame as it is stored, and say how to turn it upright.
+def use_one_thread() -> None:
+    """Decode in a single thread from here on, where a codec could use several: each takes memory of its own."""
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a file says of itself before anything is decoded: its format, in Pillow's words, and its size as stored."""
+
+    format: str
+    size: tuple[int, int]
+
+
+def announced(data: bytes, field: str = "image") -> Announced:
+    """Read the header alone. Raises `ImageInvalid` for what is not of a format that is read here, or has no sound header."""
+    formats = _formats(data, field)
+    if (canvas := _webp_canvas(data)) is not None:
+        return Announced("WEBP", canvas)
+    with _telling_errors(field, formats), Image.open(io.BytesIO(data), formats=formats) as picture:
+        return Announced("JPEG" if picture.format == "MPO" else str(picture.format), picture.size)
+
+
+def _webp_canvas(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a WebP, which Pillow opens only with memory for all its pixels; None of any other file."""
+    if data[8:12] != b"WEBP" or media_type(data) != "image/webp" or len(data) < 30:
+        return None
+    if data[12:16] == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if data[12:16] == b"VP8L":
+        packed = int.from_bytes(data[21:25], "little")
+        return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+
+
+def open_picture(
+    data: bytes, field: str, *, is_photo: bool = False, max_pixels: int | None = None
+) -> tuple[Image.Image, Image.Transpose | None]:
+    """Decode the first frame as it is stored, and say how to turn it upright; a photo scaled down to `max_pixels`.
 
     Turning, like every other change of the pixels, is left for later: a picture of the largest size fits in memory once.
     Raises `ImageInvalid` for whatever is not sound or not of an accepted format, `MemoryError` where memory does not suffice.
     """
-    picture, formats = None, _formats(data, field)
-    try:
+    formats = _formats(data, field)
+
+    def check(size: tuple[int, int]) -> None:
+        check_photo_size(size, max_pixels) if is_photo else check_mask_size(size, field)
+
+    if (canvas := _webp_canvas(data)) is not None:
+        check(canvas)
+    with _telling_errors(field, formats):
         picture = Image.open(io.BytesIO(data), formats=formats)  # reads the header only
-        _check_pixels(picture, field)
+        check(picture.size)
+        size, box = scaled_size(picture.size, max_pixels), None
+        if size != picture.size and picture.format in DRAWN_SMALLER:
+            _, box = picture.draft(None, size) or (None, None)
         picture.load()
-        _check_pixels(picture, field)  # a HEIC may turn out otherwise than it said
-        return picture, TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageInvalid(
-            f"the {field} has more than {MAX_PIXELS / 1e6:.0f} megapixels: send it smaller", field=field, reason="image_too_large"
-        ) from error
+        if box is None and size != scaled_size(picture.size, max_pixels):  # a HEIC may turn out otherwise than it said
+            check(picture.size)
+            size = scaled_size(picture.size, max_pixels)
+        turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        return (picture if picture.size == size else _scaled(picture, size, box)), turn
+
+
+@contextmanager
+def _telling_errors(field: str, formats: tuple[str, ...]) -> Iterator[None]:
+    """Whatever Pillow and its codecs raise, as `ImageInvalid`; but for want of memory."""
+    try:
+        yield
     except (ImageInvalid, MemoryError):
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        message = (
+            f"the {field} has more than {CEILING_PIXELS / 1e6:.0f} megapixels, which is more than can be read: send it smaller"
+        )
+        raise ImageInvalid(message, field=field, reason="image_too_large") from error
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         if isinstance(error, UnidentifiedImageError) and formats == PLAIN:
             raise ImageInvalid(f"the {field} is not a {READABLE} image: send one", field=field, reason="image_format") from error
-        if picture is not None and _is_heavy(picture):
-            kind = picture.format if picture.format in COMPACT else "progressive JPEG"
-            message = f"the {field} is damaged, or too large for a file of its kind, {kind}: send it as a baseline JPEG"
-            raise ImageInvalid(message, field=field, reason="image_too_costly") from error
         raise ImageInvalid(
             f"the {field} is damaged or cut off: save and send it anew", field=field, reason="image_damaged"
         ) from error
 
 
-def _check_pixels(picture: Image.Image, field: str) -> None:
-    pixels = picture.width * picture.height
-    if pixels > MAX_PIXELS:
-        raise ImageInvalid(
-            f"the {field} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted: send it smaller",
-            field=field,
-            reason="image_too_large",
-        )
+def _scaled(picture: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None) -> Image.Image:
+    """What `box` of `picture` shows, all of it if that is None, at `size`; in a mode that can be mixed, with the same profile."""
+    mixable = in_8_bits(picture)
+    if mixable.mode in ("P", "PA", "1") or "transparency" in picture.info:
+        colours, alpha = _parts(mixable)
+        if alpha is not None:
+            colours.putalpha(alpha)
+        mixable = colours
+    scaled = mixable.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=REDUCING_GAP)
+    scaled.info = {name: value for name, value in picture.info.items() if name != "transparency"}
+    return scaled
 
 
-def _is_heavy(picture: Image.Image) -> bool:
-    """Some kinds are held in memory three times over while they are decoded; want of memory looks like damage then."""
-    heavy = bool(picture.info.get("progressive")) or picture.format in COMPACT
-    return heavy and picture.width * picture.height > HEAVY_PIXELS
+def decode_photo(data: bytes, max_pixels: int | None = None) -> Image.Image:
+    """The photo as sRGB `RGB`, upright; alpha is laid on white. Nothing else of the file is left. Raises `ImageInvalid`.
 
-
-def decode_photo(data: bytes) -> Image.Image:
-    """The photo as sRGB `RGB`, upright; alpha is laid on white. Nothing else of the file is left. Raises `ImageInvalid`."""
-    picture, turn = _photo(data)
+    One of more than `max_pixels` is scaled down to so many.
+    """
+    picture, turn = _photo(data, max_pixels)
     colours = _in_srgb(picture)
+    del picture  # a large one would be held once more
     if turn is not None:
         colours = colours.transpose(turn)
     colours.info = {}
@@ -152,12 +217,13 @@ class Original:
     dpi: tuple[float, float] | None = None
 
 
-def decode_original(data: bytes) -> Original:
+def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
     """The photo with its own colours, alpha, profile and resolution. Raises `ImageInvalid`, as `decode_photo` does.
 
-    Grey and CMYK photos become sRGB: an edit brings colours that their own spaces have not.
+    One of more than `max_pixels` is scaled down to so many. Grey and CMYK photos become sRGB: an edit brings colours that their
+    own spaces have not.
     """
-    picture, turn = _photo(data)
+    picture, turn = _photo(data, max_pixels)
     profile, dpi = picture.info.get("icc_profile") or None, _dpi(picture, turn)
     own, alpha = _parts(in_8_bits(picture))
     del picture
@@ -166,6 +232,8 @@ def decode_original(data: bytes) -> Original:
     colours = (_to_srgb(own, profile) if profile else own).convert("RGB")
     if own.mode != "RGB" or colours is own or profile is None or not _takes_colours(profile):
         own, profile = colours, None
+    elif isinstance(own, ImageFile.ImageFile):
+        own = own.copy()  # a copy knows nothing of the file
     photo = colours if alpha is None else Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
     for each in (photo, own):
         each.info = {}
@@ -204,12 +272,12 @@ def _dpi(picture: Image.Image, turn: Image.Transpose | None) -> tuple[float, flo
     return (down, across) if turn in SIDEWAYS else (across, down)
 
 
-def check_photo(data: bytes) -> tuple[tuple[int, int], int]:
+def check_photo(data: bytes, max_pixels: int | None = None) -> tuple[tuple[int, int], int]:
     """Width and height of what `decode_photo` makes of the same bytes, for half its memory; and the file's orientation, 1..8.
 
     Raises `ImageInvalid`.
     """
-    picture, turn = _photo(data)
+    picture, turn = _photo(data, max_pixels)
     _in_srgb(picture.crop((0, 0, 1, 1)))  # whether its colours can be read at all
     return (picture.size[::-1] if turn in SIDEWAYS else picture.size), orientation_of(turn)
 
@@ -218,8 +286,8 @@ def orientation_of(turn: Image.Transpose | None) -> int:
     return 1 if turn is None else ORIENTATIONS[turn]
 
 
-def _photo(data: bytes) -> tuple[Image.Image, Image.Transpose | None]:
-    picture, turn = open_picture(data, "image")
+def _photo(data: bytes, max_pixels: int | None) -> tuple[Image.Image, Image.Transpose | None]:
+    picture, turn = open_picture(data, "image", is_photo=True, max_pixels=max_pixels)
     if min(picture.size) < MIN_SIDE:
         raise ImageInvalid(
             f"the image is {picture.width}×{picture.height}; each side needs {MIN_SIDE} pixels or more",
@@ -236,7 +304,8 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
     colours, alpha = _parts(in_8_bits(picture))
     if profile:
         colours = _to_srgb(colours, profile)
-    colours = colours.convert("RGB")
+    if colours.mode != "RGB" or isinstance(colours, ImageFile.ImageFile):  # a copy knows nothing of the file
+        colours = colours.convert("RGB")
     if alpha is not None:
         colours = Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
     return colours
@@ -250,14 +319,17 @@ def _parts(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         grey = picture.mode in ("L", "LA")
         layered = picture.convert("LA" if grey else "RGBA")
         return layered.convert("L" if grey else "RGB"), layered.getchannel("A")
-    return (picture if picture.mode in ("L", "CMYK") else picture.convert("RGB")), None
+    return (picture if picture.mode in ("L", "RGB", "CMYK") else picture.convert("RGB")), None
 
 
 def in_8_bits(picture: Image.Image) -> Image.Image:
     """16-bit grey scaled to 8 bits, where Pillow's own conversion would clip; its transparent level, if any, counts as painted."""
     if not picture.mode.startswith("I"):
         return picture
-    return Image.fromarray(np.rint(np.asarray(picture, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+    levels = np.asarray(picture).astype(np.int32)
+    levels += 128
+    levels //= 257
+    return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
 
 
 def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:

@@ -49,6 +49,7 @@ def plan_edit(
     crop: tuple[int, int, int, int],
     guidance_scale: float = 1.0,
     attribute_words: Sequence[str] = (),
+    scaled_to: tuple[int, int] | None = None,
 ) -> EditPlan:
     """Name the concept and the inversion of `request`.
 
@@ -56,6 +57,7 @@ def plan_edit(
     `source_prompt` and `subject` are as resolved, `crop` is the part of the photo (left, top, right, bottom) that is inverted.
     `guidance_scale` and `attribute_words` are what the model's card says: the first, of the request's preset, counts where the
     request names none, the others are what [I] is learned to be orthogonal to.
+    `scaled_to` is the size that the photo was scaled down to, None where it was not.
     The target prompt enters neither name: any edit of the photo shares them.
     """
     preset = request.resolve()
@@ -68,6 +70,7 @@ def plan_edit(
         mask=_mask_name(mask, mask_mode),
         model=model,
         bank=attribute_words,
+        scaled_to=scaled_to,
     )
     inversion = {
         "version": VERSION,
@@ -80,6 +83,7 @@ def plan_edit(
         "guidance_scale": preset.guidance(guidance_scale),
         "masked": preset.learning.masked,
         "inversion": asdict(preset.inversion),
+        **_seen_as(scaled_to),
     }
     return EditPlan(concept_id=concept_id, inversion_id=f"i_{_name(inversion)}")
 
@@ -94,6 +98,7 @@ def plan_learning(
     reference: ResolvedReference,
     attribute_words: Sequence[str] = (),
     subjects: Sequence[str] = (),
+    scaled_to: tuple[int, int] | None = None,
 ) -> str:
     """The id of the concept that `request` asks for; an edit of the same photo finds an identity by that.
 
@@ -102,7 +107,7 @@ def plan_learning(
     words = attribute_words if reference.placeholder == PLACEHOLDER else subjects
     learning = request.resolve().learning
     name = _mask_name(mask, mask_mode)
-    return _concept_id(reference, learning, request.seed, image=image, mask=name, model=model, bank=words)
+    return _concept_id(reference, learning, request.seed, image=image, mask=name, model=model, bank=words, scaled_to=scaled_to)
 
 
 def _mask_name(mask: bytes, mode: MaskMode) -> str:
@@ -119,6 +124,7 @@ def _concept_id(
     mask: str,
     model: str,
     bank: Sequence[str],
+    scaled_to: tuple[int, int] | None,
 ) -> str:
     """`c_` for an identity, `a_` for an attribute. `bank` are the words that it is learned to be orthogonal to."""
     concept = {
@@ -132,5 +138,11 @@ def _concept_id(
         "learning": asdict(learning),
         "bank": list(bank),
         "seed": seed,
+        **_seen_as(scaled_to),
     }
     return f"{'c' if reference.placeholder == PLACEHOLDER else 'a'}_{_name(concept)}"
+
+
+def _seen_as(scaled_to: tuple[int, int] | None) -> dict[str, Any]:
+    """What a scaled photo adds to a name. Two limits that lead to one size share what is made."""
+    return {} if scaled_to is None else {"scaled_to": list(scaled_to)}

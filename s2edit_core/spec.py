@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from s2edit_core.errors import OptionInvalid, PromptInvalid
+from s2edit_core.limits import LEAST_MAX_PIXELS, MAX_PIXELS
 from s2edit_core.words import tidy
 
 LearningMode = Literal["token", "lora_kv", "kv"]
@@ -264,6 +265,7 @@ class EditRequest:
     output_format: OutputFormat = "png"
     output_quality: int | None = None  # of a JPEG or a WebP; None: `QUALITY`
     keep_alpha: bool | None = None  # whether the result is as transparent as the photo; None: where the format can be
+    max_pixels: int | None = None  # a photo of more is scaled down to so many; None: it is refused where it is too large
 
     def __post_init__(self) -> None:
         for name in ("prompt", "source_prompt"):
@@ -274,6 +276,7 @@ class EditRequest:
         _check("variants", self.variants, 1, MAX_VARIANTS)
         self._check_sampling()
         self._check_output()
+        check_max_pixels(self.max_pixels)
         _check_common(self.subject, self.preset, self.seed, self.mask_mode)
         _check_at(self.at)
         if len(self.attributes) > MAX_ATTRIBUTES:
@@ -357,11 +360,13 @@ class LearningRequest:
     seed: int = 0
     mask_mode: MaskMode = "auto"
     at: tuple[int, int] | None = None  # as of an edit
+    max_pixels: int | None = None  # as of an edit
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(ConceptKind):
             raise OptionInvalid(f"kind must be one of {', '.join(get_args(ConceptKind))}", field="kind")
         _check_prompt("prompt", self.prompt)
+        check_max_pixels(self.max_pixels)
         _check_common(self.subject, self.preset, self.seed, self.mask_mode)
         _check_at(self.at)
 
@@ -369,7 +374,7 @@ class LearningRequest:
         return PRESETS[self.preset]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return _without_unset(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LearningRequest:
@@ -387,13 +392,15 @@ class MaskRequest:
 
     prompt: str | None = None
     at: tuple[int, int] | None = None
+    max_pixels: int | None = None  # as of an edit
 
     def __post_init__(self) -> None:
         _check_prompt("prompt", self.prompt)
+        check_max_pixels(self.max_pixels)
         _check_at(self.at)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return _without_unset(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MaskRequest:
@@ -433,9 +440,20 @@ def check_at(at: tuple[int, int] | None, size: tuple[int, int]) -> None:
 LATER_OPTIONS: Mapping[str, Any] = {
     field.name: field.default
     for field in fields(EditRequest)
-    if field.name in ("negative_prompt", "strength", "output_format", "output_quality", "keep_alpha")
+    if field.name in ("negative_prompt", "strength", "output_format", "output_quality", "keep_alpha", "max_pixels")
 }
 """Options of an edit that stored requests of former releases don't have, with their defaults."""
+
+
+def check_max_pixels(max_pixels: int | None) -> None:
+    """Raises `OptionInvalid` unless photos can be scaled down to so many pixels, or nothing is said of it."""
+    if max_pixels is not None:
+        _check("max_pixels", max_pixels, LEAST_MAX_PIXELS, MAX_PIXELS)
+
+
+def _without_unset(values: dict[str, Any]) -> dict[str, Any]:
+    """Without an option that former releases do not know, where it says nothing."""
+    return {name: value for name, value in values.items() if name != "max_pixels" or value is not None}
 
 
 def _check_prompt(name: str, text: object) -> None:

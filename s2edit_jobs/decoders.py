@@ -20,10 +20,11 @@ from typing import Any
 
 from s2edit_core import errors
 from s2edit_core.errors import ImageInvalid, InvalidInput
+from s2edit_core.limits import CEILING_PIXELS, MOST_FILE_BYTES
 from s2edit_core.spec import MaskMode
 from s2edit_jobs.decoder_process import too_costly
 
-WALL_S = 20.0
+WALL_S = 60.0
 """A process that answers neither with a verdict nor with its end by then is ended: it waits for something."""
 END_S = 2.0
 COSTLY = (-signal.SIGPROF, -signal.SIGKILL)
@@ -39,8 +40,10 @@ ROOT = Path(__file__).resolve().parent.parent
 class _Decoder:
     """One process of `s2edit_jobs/decoder_process.py`. It ends when its connection is closed, so also when this process dies."""
 
-    def __init__(self) -> None:
+    def __init__(self, large: threading.Semaphore) -> None:
+        """`large` is held by the one process that takes much memory."""
         self.usable = True
+        self._large = large
         self._connection, its = Pipe()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
         try:
@@ -57,15 +60,26 @@ class _Decoder:
         finally:
             its.close()
 
-    def ask(self, name: str, data: bytes, size: Sequence[int] | None, mode: MaskMode, person: bool) -> dict[str, Any]:
-        """The answer. Raises `OSError` or `EOFError` when the process dies of it, `TimeoutError` when it hangs."""
+    def ask(self, name: str, data: bytes, **how: Any) -> dict[str, Any]:
+        """The answer. Raises `OSError` or `EOFError` when the process dies of it, `TimeoutError` when it hangs.
+
+        `how`: the fields of `decoder_process.Asked`.
+        """
         self.usable = False  # until it has answered
-        self._connection.send_bytes(json.dumps([name, size, mode, person]).encode())
+        self._connection.send_bytes(json.dumps({"name": name, "file_bytes": len(data), **how}).encode())
         self._connection.send_bytes(data)
+        answer = self._answer()
+        if "takes_bytes" in answer:
+            with self._large:
+                self._connection.send_bytes(b"take it")
+                answer = self._answer()
+        self.usable = True
+        return answer
+
+    def _answer(self) -> dict[str, Any]:
         if not self._connection.poll(WALL_S):
             raise TimeoutError
         answer: dict[str, Any] = json.loads(self._connection.recv_bytes(MAX_ANSWER_BYTES))
-        self.usable = True
         return answer
 
     @property
@@ -83,11 +97,20 @@ class _Decoder:
 
 
 def _verdict(
-    decoder: _Decoder, name: str, data: bytes, size: Sequence[int] | None, mode: MaskMode = "auto", *, person: bool = False
+    decoder: _Decoder,
+    name: str,
+    data: bytes,
+    size: Sequence[int] | None,
+    mode: MaskMode = "auto",
+    *,
+    max_pixels: int | None = None,
+    person: bool = False,
 ) -> tuple[Sequence[int], int]:
     """The photo's size, and the file's orientation. Raises `InvalidInput`; then the decoder may be no longer usable."""
+    if len(data) > MOST_FILE_BYTES:
+        raise too_costly(name)
     try:
-        answer = decoder.ask(name, data, size, mode, person)
+        answer = decoder.ask(name, data, size=size, mode=mode, max_pixels=max_pixels, person=person)
     except TimeoutError:
         decoder.end()
         raise too_costly(name) from None
@@ -114,17 +137,26 @@ class Decoders:
 
     def __init__(self, size: int) -> None:
         self._places = threading.BoundedSemaphore(size)
+        self._large = threading.Semaphore(1)
         self._idle: list[_Decoder] = []
 
-    def check(self, photo: bytes, masks: Mapping[str, bytes], modes: Modes = AUTO, *, person: bool = True) -> dict[str, int]:
+    def check(
+        self,
+        photo: bytes,
+        masks: Mapping[str, bytes],
+        modes: Modes = AUTO,
+        *,
+        max_pixels: int | None = None,
+        person: bool = True,
+    ) -> dict[str, int]:
         """Hold a photo and the masks for it, by name, to what the engine can use; how each file is turned, 1..8 as in Exif.
 
-        `modes` say how masks are read, by name; one that is not named is read in mode `auto`. `person`: whether `mask` marks
-        a person, rather than an attribute. Raises `ImageInvalid` or `MaskInvalid`, as decoding here would; `ImageInvalid` too where
-        decoding takes too much.
+        A photo of more than `max_pixels` counts as scaled down to so many. `modes` say how masks are read, by name; one that is
+        not named is read in mode `auto`. `person`: whether `mask` marks a person, rather than an attribute. Raises `ImageInvalid`
+        or `MaskInvalid`, as decoding here would; `ImageInvalid` too where decoding takes too much.
         """
         with self._one() as decoder:
-            size, turned = _verdict(decoder, "image", photo, None)
+            size, turned = _verdict(decoder, "image", photo, None, max_pixels=max_pixels)
             return {"image": turned, **_turned(decoder, size, masks, modes, person=person)}
 
     def check_masks(
@@ -133,6 +165,12 @@ class Decoders:
         """The same for masks alone, by the photo's width and height."""
         with self._one() as decoder:
             return _turned(decoder, size, masks, modes, person=person)
+
+    def sent_size(self, photo: bytes) -> tuple[int, int]:
+        """Width and height of the photo as it was sent, upright. Raises as `check`."""
+        with self._one() as decoder:
+            (width, height), _ = _verdict(decoder, "image", photo, None, max_pixels=CEILING_PIXELS)
+            return width, height
 
     @contextmanager
     def _one(self) -> Iterator[_Decoder]:
@@ -151,7 +189,7 @@ class Decoders:
             if decoder.alive:
                 return decoder
             decoder.end()
-        return _Decoder()
+        return _Decoder(self._large)
 
     def close(self) -> None:
         """End those that have nothing to do."""

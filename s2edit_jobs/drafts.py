@@ -37,16 +37,17 @@ def draft(
     """What `Jobs.accept` takes: a new id (unless given), and a place for every file.
 
     `deadline_s` counts from `created_at`, which is now unless given.
-    With `request.identity`, that identity's photo and mask stand in where no photo is given, and its prompt and
-    subject for those that the request leaves open. `consent` and `identity_life_s` are kept with an identity that is learned.
-    In test mode the words of its prompt are heeded (`testmode`). Raises `IdentityNotFound`, `PolicyRefused`, `PromptInvalid`
-    for such a word that means nothing, `OptionInvalid` where a consent is needed and missing, and `ServiceUnavailable`.
+    With `request.identity`, that identity's photo and mask stand in where no photo is given, and its prompt, subject and
+    limit of pixels for those that the request leaves open. `consent` and `identity_life_s` are kept with an identity that is
+    learned. In test mode the words of its prompt are heeded (`testmode`). Raises `IdentityNotFound`, `PolicyRefused`,
+    `PromptInvalid` for such a word that means nothing, `OptionInvalid` where a consent is needed and missing, and
+    `ServiceUnavailable`.
     """
     job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
     inputs = _places(owner, job_id, files, getattr(request, "mask_mode", "auto"))
     if isinstance(request, EditRequest) and request.identity is not None:
         identity = Library(services).identity(owner, request.identity)
-        request = _with(identity, request)
+        request = _with(identity, request, own_photo="image" in files)
         if "image" not in files:  # another photo's mask is not the identity's
             inputs = {**identity.inputs, **inputs}
     wishes = wishes_in(request.prompt or "") if owner.test else Wishes()
@@ -79,10 +80,13 @@ def refiled(spec: JobSpec, files: Mapping[str, Upload]) -> JobSpec:
     return replace(spec, inputs={**spec.inputs, **_places(spec.owner, spec.id, files, getattr(spec.request, "mask_mode", "auto"))})
 
 
-def _with(identity: Identity, request: EditRequest) -> EditRequest:
-    """`request` with the words of the identity where it leaves them open."""
+def _with(identity: Identity, request: EditRequest, *, own_photo: bool) -> EditRequest:
+    """`request` with the words of the identity where it leaves them open, and its photo scaled as it was learned from."""
     return replace(
-        request, source_prompt=request.source_prompt or identity.source_prompt, subject=request.subject or identity.subject
+        request,
+        source_prompt=request.source_prompt or identity.source_prompt,
+        subject=request.subject or identity.subject,
+        max_pixels=request.max_pixels or (None if own_photo else identity.max_pixels),
     )
 
 

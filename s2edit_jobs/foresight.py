@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from s2edit_core.containers import read_header
+from s2edit_core.limits import scaled_size
 from s2edit_core.plan import plan_learning
 from s2edit_core.prompts import ResolvedReference, resolve_prompts
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest
 from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.decoders import decoders
 from s2edit_jobs.errors import ModelUnknown, ServiceUnavailable
 from s2edit_jobs.files import Upload
 from s2edit_jobs.library import CONCEPT
@@ -64,6 +67,7 @@ class Foresight:
             model=model.fingerprint,
             reference=ResolvedReference(prompts.source, prompts.subject, PLACEHOLDER),
             attribute_words=model.attribute_words,
+            scaled_to=_scaled_to(files["image"].data, request.max_pixels),
         )
 
     def _eta_s(self, spec: JobSpec, *, learns: bool, finds: bool = False) -> float | None:
@@ -72,6 +76,16 @@ class Foresight:
             return needed_s(self._services.store.prospect(spec.owner, pace_of(spec)), learns=learns, finds=finds)
         except ServiceUnavailable:
             return None
+
+
+def _scaled_to(photo: bytes, max_pixels: int | None) -> tuple[int, int] | None:
+    """The size that the engine scales the photo down to; None where it does not."""
+    if max_pixels is None:
+        return None
+    header = read_header(photo)
+    sent = header.size if header is not None else decoders().sent_size(photo)
+    seen = scaled_size(sent, max_pixels)
+    return None if seen == sent else seen
 
 
 def needed_s(outlook: Outlook, *, learns: bool, finds: bool = False) -> float | None:

@@ -60,9 +60,13 @@ class Identity:
     inputs: Mapping[str, InputFile]  # "image" and "mask"
     consent: Consent | None = None
     expires_at: float | None = None  # seconds since the epoch; then it is erased
+    max_pixels: int | None = None  # what the photo is scaled down to; None: nothing is
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True).encode()
+        values = asdict(self)
+        if self.max_pixels is None:  # former releases don't know it
+            del values["max_pixels"]
+        return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Identity:
@@ -174,6 +178,7 @@ class Library:
             inputs=copies,
             consent=Consent(spec.consent, spec.created_at) if spec.consent else None,
             expires_at=None if spec.identity_life_s is None else now + spec.identity_life_s,
+            max_pixels=spec.request.max_pixels,
         )
         if identity.expires_at is not None:
             note = expiring_key(spec.owner, concept_id, identity.expires_at)

@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         ge=3600,
         description="Seconds after which an upload is removed; an edit that has named it keeps its picture. At least upload_url_s",
     )
-    max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest accepted file, in bytes")
+    max_upload_bytes: int = Field(default=50_000_000, ge=1, description="Largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(
         default=None,
         description="Key that signs the URLs of files in the data folder. Empty: one is made and kept in the data folder",

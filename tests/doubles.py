@@ -18,13 +18,13 @@ class DecodingEngine(FakeEngine):
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
     ) -> Generator[Progress, None, Found]:
-        decoders().check(photo, {})
+        decoders().check(photo, {}, max_pixels=request.max_pixels)
         return (yield from super().find_mask(request, photo, check=check))
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
-        check_pictures(inputs)
+        check_pictures(inputs, request.max_pixels)
         return super().plan(request, inputs)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
-        check_pictures(inputs, person=request.kind == "identity")
+        check_pictures(inputs, request.max_pixels, person=request.kind == "identity")
         return super().plan_learning(request, inputs)

@@ -15,6 +15,8 @@ from itertools import product
 
 from PIL import Image, ImageCms
 
+from lab.phone_files import heic
+
 Named = Iterator[tuple[str, bytes]]
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -25,7 +27,7 @@ SIZE = (96, 128)
 def corpus() -> dict[str, bytes]:
     """Every file by its name."""
     pngs = (png_headers, png_chunks, png_bombs)
-    others = (frames, jpeg_segments, jpeg_bombs, webp_chunks, exif, profiles, other_types, polyglots)
+    others = (frames, jpeg_segments, jpeg_bombs, webp_chunks, iso_boxes, exif, profiles, other_types, polyglots)
     files: dict[str, bytes] = {}
     for part in (cut_off, flipped, *pngs, *others):
         for name, data in part():
@@ -64,6 +66,7 @@ def sound() -> dict[str, bytes]:
         "webp-lossless": saved(picture(), "WEBP", lossless=True),
         "webp-alpha": saved(picture("RGBA"), "WEBP", quality=70),
         "avif": saved(picture(), "AVIF", quality=60),
+        "heic": heics()["tiles"],
     }
 
 
@@ -299,6 +302,65 @@ def jpeg_bombs() -> Named:
     scans = flat.rindex(b"\xff\xda")
     for count in (100, 2_000):
         yield f"JPEG of {count} scans more", flat[:-2] + flat[scans:-2] * count + flat[-2:]
+
+
+# --- HEIC and AVIF ---
+
+
+def said_size(data: bytes, size: tuple[int, int], to: tuple[int, int]) -> bytes:
+    """With another size in the boxes."""
+    ispe = b"ispe\0\0\0\0" + struct.pack(">II", *size)
+    assert ispe in data
+    return data.replace(ispe, b"ispe\0\0\0\0" + struct.pack(">II", *to))
+
+
+@cache
+def heics() -> dict[str, bytes]:
+    flat = Image.new("RGB", (4_000, 3_000))
+    return {
+        "tiles": heic(picture(size=(700, 600)), quality=30),
+        "piece": heic(picture(size=(200, 160)), quality=30),
+        "flat": heic(flat, beside=False),
+    }
+
+
+def iso_boxes() -> Named:
+    tiles, piece, flat = heics()["tiles"], heics()["piece"], heics()["flat"]
+    avif = saved(Image.new("RGB", (4_000, 3_000)), "AVIF", speed=10)
+    for claimed in ((1, 1), (64, 64), (0, 9), (65_535, 1), (10_000, 5_000), (10_000, 11_000), (2**31, 2**31), (2**32 - 1, 1)):
+        yield f"AVIF of 12 megapixels that claims {claimed}", said_size(avif, (4_000, 3_000), claimed)
+        yield f"HEIC of 12 megapixels that claims {claimed}", said_size(flat, (4_000, 3_000), claimed)
+        yield f"HEIC of one piece that claims {claimed}", said_size(piece, (200, 160), claimed)
+        yield f"HEIC of tiles that claim {claimed}", said_size(tiles, (512, 512), claimed)
+    grid = struct.pack(">BBBBHH", 0, 0, 1, 1, 700, 600)
+    assert grid in tiles
+    for claimed in ((0, 0, 64, 64), (255, 255, 700, 600), (255, 255, 65_535, 65_535), (1, 1, 1, 1)):
+        yield f"HEIC with a grid of {claimed}", tiles.replace(grid, struct.pack(">BBBBHH", 0, 0, *claimed))
+    yield "HEIC bomb of 12 megapixels", flat
+    once = struct.pack(">HHHHH", 5, 4, 1, 2, 3)  # the grid, its four tiles and the first of them
+    assert once in tiles
+    yield "HEIC of a grid in itself", tiles.replace(once, struct.pack(">HHHHH", 5, 4, 5, 5, 5))
+    yield "HEIC of tiles that are not there", tiles.replace(once, struct.pack(">HHHHH", 5, 4, 90, 91, 92))
+    yield "HEIC of one tile four times", tiles.replace(once, struct.pack(">HHHHH", 5, 4, 1, 1, 1))
+    for kind in (
+        b"hvcC",
+        b"ispe",
+        b"ipma",
+        b"ipco",
+        b"iloc",
+        b"iinf",
+        b"iref",
+        b"pitm",
+        b"hdlr",
+        b"mdat",
+        b"dimg",
+        b"grid",
+        b"hvc1",
+    ):
+        yield f"HEIC without {kind.decode()}", tiles.replace(kind, b"free")
+    for kind in (b"ipma", b"iloc", b"iinf", b"iref"):
+        place = tiles.index(kind)
+        yield f"HEIC with a huge {kind.decode()}", tiles[: place + 8] + b"\xff" * 8 + tiles[place + 16 :]
 
 
 # --- WebP ---

@@ -67,14 +67,15 @@ class EditInputs:
     edit_mask_mode: MaskMode = "auto"
 
 
-def check_pictures(inputs: EditInputs, *, person: bool = True) -> None:
+def check_pictures(inputs: EditInputs, max_pixels: int | None = None, *, person: bool = True) -> None:
     """Have them decoded where nothing can happen to the worker, before the engine does it in its own process.
 
     `person`: whether the mask marks a person. Raises `ImageInvalid` or `MaskInvalid`: the API believes files that look plain and
     whole.
     """
     masks = {"mask": inputs.mask} | ({"edit_mask": inputs.edit_mask} if inputs.edit_mask is not None else {})
-    decoders().check(inputs.image, masks, {"mask": inputs.mask_mode, "edit_mask": inputs.edit_mask_mode}, person=person)
+    modes = {"mask": inputs.mask_mode, "edit_mask": inputs.edit_mask_mode}
+    decoders().check(inputs.image, masks, modes, max_pixels=max_pixels, person=person)
 
 
 class Engine(Protocol):

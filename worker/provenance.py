@@ -16,6 +16,7 @@ from typing import Any
 import c2pa
 import structlog
 
+from s2edit_core.limits import MAX_PIXELS
 from s2edit_core.pictures import decode_photo, encode_png, media_type
 from s2edit_core.plan import EditPlan
 from s2edit_core.spec import EditRequest, LearningRequest, Progress
@@ -67,7 +68,7 @@ class Credentials:
             return self._sign(result, photo, watermarked)
         except c2pa.C2paError as error:
             log.info("the photo's pixels are the ingredient, its file can't be", action="photo_encoded", error=type(error).__name__)
-            return self._sign(result, encode_png(decode_photo(photo)), watermarked)
+            return self._sign(result, encode_png(decode_photo(photo, MAX_PIXELS)), watermarked)
 
     def _sign(self, result: bytes, photo: bytes, watermarked: bool) -> bytes:
         signed, kind = io.BytesIO(), media_type(result)

@@ -17,6 +17,7 @@ from s2edit_core.captions import Captioner
 from s2edit_core.concept import Concept
 from s2edit_core.conditioning import tokenize
 from s2edit_core.errors import PromptInvalid
+from s2edit_core.input_scale import InputScale
 from s2edit_core.inversion import Inversion
 from s2edit_core.learning import Checkpoint
 from s2edit_core.learning_state import LearningState
@@ -52,6 +53,7 @@ class _Run:
     identity_canvas: Canvas
     attributes: tuple[Attribute, ...]
     seconds: dict[str, float]
+    scale: InputScale
 
 
 class S2EditEngine:
@@ -99,10 +101,11 @@ class S2EditEngine:
         self.pipeline.before_evaluation = check
         yield Progress("preparing", 0, 1)
         prompt = described(request, self.pipeline.backbone.card.subjects)
-        decoders().check(photo, {})
-        picture = decode_photo(photo)
-        check_at(request.at, picture.size)
-        found = self.segmenter.find(picture, prompt=prompt, at=request.at)
+        decoders().check(photo, {}, max_pixels=request.max_pixels)
+        picture = decode_photo(photo, request.max_pixels)
+        scale = InputScale.of(photo, picture.size, request.max_pixels)
+        check_at(request.at, scale.sent)
+        found = self.segmenter.find(picture, prompt=prompt, at=scale.pixel(request.at))
         yield Progress("preparing", 1, 1)
         box = found.mask.getbbox() or (0, 0, *picture.size)
         return Found(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
@@ -110,10 +113,10 @@ class S2EditEngine:
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         """Raises as `plan`."""
         reference, person = self._reference(request), request.kind == "identity"
-        check_pictures(inputs, person=person)
-        photo = decode_photo(inputs.image)
+        check_pictures(inputs, request.max_pixels, person=person)
+        photo = decode_photo(inputs.image, request.max_pixels)
         self.pipeline.canvas(photo, decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=person))
-        return self._learned_id(request, inputs, reference)
+        return self._learned_id(request, inputs, reference, InputScale.of(inputs.image, photo.size, request.max_pixels))
 
     def learn(
         self,
@@ -126,8 +129,9 @@ class S2EditEngine:
         self.pipeline.before_evaluation = check
         began, evaluations = time.perf_counter(), self.pipeline.evaluations
         reference, backbone = self._reference(request), self.pipeline.backbone
-        concept_id = self._learned_id(request, inputs, reference)
-        photo = decode_photo(inputs.image)
+        photo = decode_photo(inputs.image, request.max_pixels)
+        scale = InputScale.of(inputs.image, photo.size, request.max_pixels)
+        concept_id = self._learned_id(request, inputs, reference, scale)
         mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=request.kind == "identity")
         state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprints) if checkpoint is not None else None
         learning = self.pipeline.learning_together(
@@ -148,6 +152,7 @@ class S2EditEngine:
             "seconds": {"learning": round(time.perf_counter() - began, 3)},
             "unet_evaluations": self.pipeline.evaluations - evaluations,
             "inputs": {name: digest(getattr(inputs, name)) for name in ("image", "mask")},
+            **scale.facts,
             "model": {"name": self.model, "fingerprint": backbone.fingerprint},
             "versions": report.versions(),
         }
@@ -158,7 +163,7 @@ class S2EditEngine:
         tokenize(backbone, reference.prompt, (reference.placeholder,), field="prompt")
         return reference
 
-    def _learned_id(self, request: LearningRequest, inputs: EditInputs, reference: ResolvedReference) -> str:
+    def _learned_id(self, request: LearningRequest, inputs: EditInputs, reference: ResolvedReference, scale: InputScale) -> str:
         backbone = self.pipeline.backbone
         return plan_learning(
             request,
@@ -169,12 +174,13 @@ class S2EditEngine:
             reference=reference,
             attribute_words=backbone.card.attribute_words,
             subjects=backbone.card.subjects,
+            scaled_to=scale.scaled_to,
         )
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
         """Raises `PromptInvalid` for prompts without a subject, or too long for the model; `ImageInvalid`, `MaskInvalid`."""
         self._planned = None
-        check_pictures(inputs)
+        check_pictures(inputs, request.max_pixels)
         run = self._begin(request, inputs)
         self._planned = (request, inputs, run)
         return run.plan
@@ -245,9 +251,10 @@ class S2EditEngine:
         started = time.perf_counter()
         worn = self._worn(inputs)
         prompts = self._checked_prompts(request, worn)
-        original = decode_original(inputs.image)
+        original = decode_original(inputs.image, request.max_pixels)
         photo = original.photo
         Output.of(request).check_size(photo.size)
+        scale = InputScale.of(inputs.image, photo.size, request.max_pixels)
         mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
         edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode) if inputs.edit_mask else None
         canvas = self.pipeline.canvas(photo, mask, edit_mask)
@@ -265,10 +272,11 @@ class S2EditEngine:
             crop=canvas.box,
             guidance_scale=self.pipeline.guidance(None, request.preset),
             attribute_words=self.pipeline.backbone.card.attribute_words,
+            scaled_to=scale.scaled_to,
         )
         attributes = tuple(Attribute(concept, edit_mask) for concept in worn)
         seconds = {"preparing": time.perf_counter() - started}
-        return _Run(request, request.resolve(), plan, prompts, original, canvas, identity_canvas, attributes, seconds)
+        return _Run(request, request.resolve(), plan, prompts, original, canvas, identity_canvas, attributes, seconds, scale)
 
     def _worn(self, inputs: EditInputs) -> tuple[Concept, ...]:
         """Raises `ArtifactMismatch` for what another model made."""
@@ -362,6 +370,7 @@ class S2EditEngine:
             "seconds": seconds | {"total": round(sum(run.seconds.values()), 3)},
             "attributes": {worn.concept.placeholder: worn.concept.facts for worn in run.attributes},
             "inputs": {name: digest(data) for name, data in files.items()},
+            **run.scale.facts,
             "model": {"name": self.model, "fingerprint": self.pipeline.backbone.fingerprint},
             "versions": report.versions(),
         }

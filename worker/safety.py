@@ -41,12 +41,12 @@ class SafeEngine:
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
     ) -> Generator[Progress, None, Found]:
         found = yield from self._engine.find_mask(request, photo, check=check)
-        self._check_photo(photo)
+        self._check_photo(photo, request.max_pixels)
         return found
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         concept_id = self._engine.plan_learning(request, inputs)  # it decodes pictures where nothing can happen to the worker
-        self._check_photo(inputs.image)
+        self._check_photo(inputs.image, request.max_pixels)
         return concept_id
 
     def learn(
@@ -57,12 +57,12 @@ class SafeEngine:
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
     ) -> Generator[Progress | Made, None, dict[str, Any]]:
-        self._check_photo(inputs.image)
+        self._check_photo(inputs.image, request.max_pixels)
         return (yield from self._engine.learn(request, inputs, checkpoint=checkpoint, check=check))
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
         plan = self._engine.plan(request, inputs)
-        self._check_photo(inputs.image)
+        self._check_photo(inputs.image, request.max_pixels)
         return plan
 
     def edit(
@@ -75,10 +75,10 @@ class SafeEngine:
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
     ) -> Generator[Progress | Made, None, Edited]:
-        self._check_photo(inputs.image)
+        self._check_photo(inputs.image, request.max_pixels)
         steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
-        photo = decode_photo(inputs.image)
+        photo = decode_photo(inputs.image, request.max_pixels)
         for data in (edited.picture, *edited.variants):
             if any(self._model.is_unsafe(view) for view in _views(photo, decode_photo(data))):
                 raise PolicyRefused(
@@ -86,12 +86,12 @@ class SafeEngine:
                 )
         return edited
 
-    def _check_photo(self, photo: bytes) -> None:
+    def _check_photo(self, photo: bytes, max_pixels: int | None) -> None:
         """Raises `PolicyRefused`."""
         named = digest(photo)
         if named == self._passed:
             return
-        if self._model.is_unsafe(decode_photo(photo)):
+        if self._model.is_unsafe(decode_photo(photo, max_pixels)):
             raise PolicyRefused("the photo shows something that this service does not edit: send another", field="image")
         self._passed = named
 

@@ -24,6 +24,7 @@ from safetensors.numpy import save
 
 from s2edit_core import report
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid
+from s2edit_core.input_scale import InputScale
 from s2edit_core.mask_files import decode_mask
 from s2edit_core.output import Output, encode_result
 from s2edit_core.pictures import decode_original, decode_photo, encode_png, grown, inside_of
@@ -58,6 +59,7 @@ class _Run:
     plan: EditPlan
     prompts: ResolvedPrompts
     worn: dict[str, dict[str, Any]]  # by placeholder, what is said of each attribute
+    scale: InputScale
 
 
 class ModelessEngine:
@@ -76,21 +78,23 @@ class ModelessEngine:
         """Of an edit and of a learning, what is slow or fails otherwise comes later."""
         wishes = wishes_in(request.prompt or "")
         alone = isinstance(request, MaskRequest)
-        decoders().check(photo, {})
-        size = decode_photo(photo).size
-        check_at(request.at, size)
+        decoders().check(photo, {}, max_pixels=request.max_pixels)
+        size = decode_photo(photo, request.max_pixels).size
+        scale = InputScale.of(photo, size, request.max_pixels)
+        check_at(request.at, scale.sent)
         yield from _phase("preparing", wishes.lasts_s if alone else 0.0)
         if alone or wishes.fails == MASK_NOT_FOUND:
             wishes.check_fate()
-        mask = stand_in(size, request.at)
+        mask = stand_in(size, scale.pixel(request.at))
         return Found(encode_png(mask), MODEL, 1, 1.0, mask.getbbox() or (0, 0, *size))
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         person = request.kind == "identity"
-        check_pictures(inputs, person=person)
-        photo = decode_photo(inputs.image)
+        check_pictures(inputs, request.max_pixels, person=person)
+        photo = decode_photo(inputs.image, request.max_pixels)
         decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=person)
-        return self._learned_id(request, inputs, resolve_reference(request, self.facts.subjects))
+        scale = InputScale.of(inputs.image, photo.size, request.max_pixels)
+        return self._learned_id(request, inputs, resolve_reference(request, self.facts.subjects), scale)
 
     def learn(
         self,
@@ -101,7 +105,8 @@ class ModelessEngine:
         check: Callable[[], None] | None = None,  # noqa: ARG002  its steps are short
     ) -> Generator[Progress | Made, None, dict[str, Any]]:
         reference, wishes = resolve_reference(request, self.facts.subjects), wishes_in(request.prompt)
-        concept_id = self._learned_id(request, inputs, reference)
+        scale = InputScale.of(inputs.image, decode_photo(inputs.image, request.max_pixels).size, request.max_pixels)
+        concept_id = self._learned_id(request, inputs, reference, scale)
         yield from _phase("learning", wishes.lasts_s)
         wishes.check_fate()
         facts = self._facts(reference, request.seed)
@@ -116,10 +121,11 @@ class ModelessEngine:
         return self._common({"learning": wishes.lasts_s}, {name: getattr(inputs, name) for name in ("image", "mask")}) | {
             "concept_id": concept_id,
             "concept": facts,
+            **scale.facts,
         }
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
-        check_pictures(inputs)
+        check_pictures(inputs, request.max_pixels)
         return self._begin(request, inputs).plan
 
     def edit(
@@ -157,8 +163,9 @@ class ModelessEngine:
     def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
         abouts = [self._about(data) for data in inputs.attributes]
         prompts = resolve_prompts(request, self.facts.subjects, [(about["placeholder"], about["subject"]) for about in abouts])
-        photo = decode_photo(inputs.image)
+        photo = decode_photo(inputs.image, request.max_pixels)
         Output.of(request).check_size(photo.size)
+        scale = InputScale.of(inputs.image, photo.size, request.max_pixels)
         decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
         if inputs.edit_mask is not None:
             decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode)
@@ -172,10 +179,11 @@ class ModelessEngine:
             subject=prompts.subject,
             crop=(0, 0, *photo.size),
             attribute_words=self.facts.attribute_words,
+            scaled_to=scale.scaled_to,
         )
-        return _Run(plan, prompts, {about["placeholder"]: about["facts"] for about in abouts})
+        return _Run(plan, prompts, {about["placeholder"]: about["facts"] for about in abouts}, scale)
 
-    def _learned_id(self, request: LearningRequest, inputs: EditInputs, reference: ResolvedReference) -> str:
+    def _learned_id(self, request: LearningRequest, inputs: EditInputs, reference: ResolvedReference, scale: InputScale) -> str:
         return plan_learning(
             request,
             image=inputs.image,
@@ -185,6 +193,7 @@ class ModelessEngine:
             reference=reference,
             attribute_words=self.facts.attribute_words,
             subjects=self.facts.subjects,
+            scaled_to=scale.scaled_to,
         )
 
     def _facts(self, reference: ResolvedReference, seed: int) -> dict[str, Any]:
@@ -247,6 +256,7 @@ class ModelessEngine:
             "guidance_scale": preset.guidance_scale,
             "seed": request.seed,
             "attributes": run.worn,
+            **run.scale.facts,
             "leakage": dict.fromkeys((PLACEHOLDER, *run.worn), 0.0),
             "provenance": None,
             "watermark": None,
@@ -273,7 +283,7 @@ def _phase(phase: Phase, lasts_s: float) -> Generator[Progress, None, None]:
 
 def _draw(request: EditRequest, prompt: str, inputs: EditInputs) -> tuple[list[bytes], list[dict[str, Any]]]:
     """The pictures' files, and what was changed in each."""
-    original, wanted = decode_original(inputs.image), Output.of(request)
+    original, wanted = decode_original(inputs.image, request.max_pixels), Output.of(request)
     photo = original.photo
     if inputs.edit_mask is None:
         edit_mask = grown(decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode))

@@ -504,9 +504,15 @@ export interface components {
             /**
              * Image
              * Format: binary
-             * @description The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
+             * @description The photo: PNG, JPEG, WebP, AVIF or HEIC, at most 50 megapixels, or with `max_pixels` 110
              */
             image?: Blob;
+            /**
+             * Max Pixels
+             * @description Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks follow it. Left out: nothing is scaled, and a photo of more than 50 megapixels is refused
+             * @example 12000000
+             */
+            max_pixels?: number;
             /**
              * Deadline S
              * @description Seconds from now after which it is no longer wanted
@@ -921,6 +927,12 @@ export interface components {
              */
             variants?: number;
             /**
+             * Max Pixels
+             * @description Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks follow it. Left out: nothing is scaled, and a photo of more than 50 megapixels is refused
+             * @example 12000000
+             */
+            max_pixels?: number;
+            /**
              * Deadline S
              * @description Seconds from now after which the edit is no longer wanted; it then fails with `deadline_exceeded`
              * @example 600
@@ -941,7 +953,7 @@ export interface components {
             /**
              * Image
              * Format: binary
-             * @description The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels. Left out where `identity` is given
+             * @description The photo: PNG, JPEG, WebP, AVIF or HEIC, at most 50 megapixels, or with `max_pixels` 110. Left out where `identity` is given
              */
             image?: Blob;
             /**
@@ -1113,9 +1125,15 @@ export interface components {
             /**
              * Image
              * Format: binary
-             * @description The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
+             * @description The photo: PNG, JPEG, WebP, AVIF or HEIC, at most 50 megapixels, or with `max_pixels` 110
              */
             image?: Blob;
+            /**
+             * Max Pixels
+             * @description Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks follow it. Left out: nothing is scaled, and a photo of more than 50 megapixels is refused
+             * @example 12000000
+             */
+            max_pixels?: number;
             /**
              * Deadline S
              * @description Seconds from now after which it is no longer wanted
@@ -1285,9 +1303,15 @@ export interface components {
             /**
              * Image
              * Format: binary
-             * @description The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
+             * @description The photo: PNG, JPEG, WebP, AVIF or HEIC, at most 50 megapixels, or with `max_pixels` 110
              */
             image?: Blob;
+            /**
+             * Max Pixels
+             * @description Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks follow it. Left out: nothing is scaled, and a photo of more than 50 megapixels is refused
+             * @example 12000000
+             */
+            max_pixels?: number;
             /**
              * Deadline S
              * @description Seconds from now after which it is no longer wanted
@@ -1850,6 +1874,13 @@ export interface components {
              * @example 3
              */
             variants?: number | null;
+            /**
+             * Max Pixels
+             * @description Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks follow it. Left out: nothing is scaled, and a photo of more than 50 megapixels is refused
+             * @default null
+             * @example 12000000
+             */
+            max_pixels?: number | null;
             /**
              * Deadline S
              * @description Seconds from now after which the edit is no longer wanted; it then fails with `deadline_exceeded`

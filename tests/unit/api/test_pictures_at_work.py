@@ -38,9 +38,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     ask = module._Decoder.ask
 
-    def noting(decoder: module._Decoder, name: str, *rest: Any) -> Any:
+    def noting(decoder: module._Decoder, name: str, *rest: Any, **how: Any) -> Any:
         names.append(name)
-        return ask(decoder, name, *rest)
+        return ask(decoder, name, *rest, **how)
 
     monkeypatch.setattr(module._Decoder, "ask", noting)
     return names

@@ -93,6 +93,17 @@ def test_the_name_of_the_output_says_its_format(output: str, format: str, capsys
     assert f"outside the edit mask {changed} levels changed" in capsys.readouterr().out
 
 
+def test_a_large_photo_is_scaled_down_where_that_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    picture(1).resize((640, 480)).save("photo.png")
+    region(16, 16, 48, 48).resize((640, 480)).save("face.png")
+    assert edit("--source", SOURCE, "--report", "report.json", "--max-pixels", "76800") == 0
+    assert pixels("out.png").shape == (240, 320, 3)
+    report = json.loads(Path("report.json").read_text())
+    assert (report["input_size"], report["input_scale"]) == ([640, 480], 0.5)
+    assert edit("--max-pixels", "7") == 2
+    assert "max_pixels must be" in capsys.readouterr().err
+
+
 def test_what_is_learned_and_inverted_apart_gives_the_same_picture() -> None:
     assert edit("--source", SOURCE, "--seed", "5") == 0
     learned = ("--prompt", SOURCE, "--subject", "woman", "--words", "red", "-o", "who.safetensors", "--seed", "5")
@@ -225,7 +236,7 @@ def test_learning_goes_on_from_its_checkpoint(folder: Path, backbone32: Backbone
     ("argv", "said"),
     [
         (("--mask", "nowhere.png"), "the mask nowhere.png can't be read: No such file"),
-        (("--edit-mask", "photo.txt"), "is not a PNG, JPEG, WebP or AVIF image"),
+        (("--edit-mask", "photo.txt"), "is not a PNG, JPEG, WebP, AVIF or HEIC image"),
         (("--edit-mask", "empty.png"), "empty.png: the edit_mask is empty"),
         (("--target", "a lighthouse"), "no word of the prompt names the person"),
         (("--target", COMPOSED), "names [A]"),

@@ -238,9 +238,9 @@ def test_learning_goes_on_from_a_checkpoint_and_ends_in_the_same_bytes(
 def test_what_was_planned_is_not_decoded_again(engine: S2EditEngine, cold: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[bytes] = []
 
-    def watching(data: bytes) -> Original:
+    def watching(data: bytes, max_pixels: int | None = None) -> Original:
         decoded.append(data)
-        return decode_original(data)
+        return decode_original(data, max_pixels)
 
     monkeypatch.setattr(s2edit_engine, "decode_original", watching)
     engine.plan(REQUEST, INPUTS)
@@ -252,6 +252,24 @@ def test_what_was_planned_is_not_decoded_again(engine: S2EditEngine, cold: Run, 
     other = replace(INPUTS, edit_mask=encode_png(mask_of((90, 20, 120, 50))))
     assert Run(engine, inputs=other, **cold.saved()).edited.picture != cold.edited.picture
     assert len(decoded) == 4
+
+
+def test_a_large_photo_is_edited_as_it_is_scaled_down(engine: S2EditEngine) -> None:
+    """The result has the scaled size, and outside the edit mask it is the scaled photo; the mask may keep its size."""
+    large = photo().resize((600, 256), Image.Resampling.LANCZOS)
+    inputs = EditInputs(image=encode_png(large), mask=INPUTS.mask, edit_mask=encode_png(mask_of((60, 20, 120, 100))))
+    request = replace(REQUEST, max_pixels=100_000)
+    run = Run(engine, request, inputs)
+    seen = decode_photo(inputs.image, 100_000)
+    result = decode_photo(run.edited.picture)
+    assert result.size == seen.size == (484, 206)
+    assert (run.edited.report["input_size"], run.edited.report["input_scale"]) == ([600, 256], 0.8057)
+    assert run.edited.report["outside_edit_mask"]["max_level_difference"] == 0
+    plans = [engine.plan(replace(REQUEST, max_pixels=limit), inputs) for limit in (None, 100_000, 100_100, 200_000)]
+    assert plans[0] == plans[3] != plans[1] == plans[2]
+    learning = LearningRequest(kind="identity", prompt="a photo of a woman with black hair", preset="instant", max_pixels=100_000)
+    assert engine.plan_learning(learning, inputs) == plans[1].concept_id
+    assert engine.plan_learning(replace(learning, max_pixels=None), inputs) == plans[0].concept_id
 
 
 def test_an_edit_is_masked_as_its_learning_was(engine: S2EditEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,8 +226,12 @@ def test_without_avif_in_pillow_or_the_extra_for_heic_both_are_refused_and_said_
         assert (refused.value.reason, refused.value.field) == ("image_format", "image")
 
 
-@pytest.mark.parametrize("size", [(8000, 7500), (30000, 30000), (100000, 500)], ids=["60 MP", "900 MP", "50 MP"])
-@pytest.mark.parametrize("decode", [decode_photo, lambda data: decode_mask(data, (64, 64))], ids=["photo", "mask"])
+@pytest.mark.parametrize("size", [(12_000, 10_000), (30000, 30000), (300000, 500)], ids=["120 MP", "900 MP", "150 MP"])
+@pytest.mark.parametrize(
+    "decode",
+    [decode_photo, lambda data: decode_photo(data, 1_000_000), lambda data: decode_mask(data, (64, 64))],
+    ids=["photo", "scaled", "mask"],
+)
 def test_a_bomb_is_refused_by_its_header_before_anything_is_unpacked(size: tuple[int, int], decode: Any) -> None:
     """The file says its size and holds one row: it is refused for what it says, not for what is missing."""
     with pytest.raises(ImageInvalid) as refused:
@@ -357,7 +361,7 @@ def test_an_animation_is_its_first_picture() -> None:
 def test_a_gif_is_refused_though_pillow_could_read_it() -> None:
     buffer = io.BytesIO()
     gradient().save(buffer, "GIF")
-    with pytest.raises(ImageInvalid, match="PNG, JPEG, WebP or AVIF"):
+    with pytest.raises(ImageInvalid, match="PNG, JPEG, WebP, AVIF or HEIC"):
         decode_photo(buffer.getvalue())
 
 
@@ -402,10 +406,3 @@ def test_checking_a_photo_refuses_what_decoding_refuses(data: bytes) -> None:
     with pytest.raises(ImageInvalid) as decoded:
         decode_photo(data)
     assert (checked.value.reason, str(checked.value)) == (decoded.value.reason, str(decoded.value))
-
-
-def test_a_large_progressive_jpeg_that_can_not_be_decoded_is_told_what_would_help() -> None:
-    data = saved(Image.new("L", (4000, 3200)), "JPEG", progressive=True)[:-2000]
-    with pytest.raises(ImageInvalid, match="baseline JPEG") as refused:
-        decode_photo(data)
-    assert refused.value.reason == "image_too_costly"

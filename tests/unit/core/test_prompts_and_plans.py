@@ -240,3 +240,20 @@ def test_a_named_identity_is_the_concept() -> None:
     named = replace(REQUEST, identity="c_" + "0" * 32)
     assert plan_of(named).concept_id == named.identity
     assert plan_of(named, mask=b"other").inversion_id != plan_of(named).inversion_id
+
+
+def test_a_photo_that_was_scaled_is_another_one() -> None:
+    plain, scaled = plan_of(), plan_of(scaled_to=(320, 240))
+    assert plain.concept_id != scaled.concept_id
+    assert plain.inversion_id != scaled.inversion_id
+    assert plan_of(scaled_to=None) == plain
+    assert plan_of(replace(REQUEST, max_pixels=76_800)) == plain, "the limit alone changes nothing"
+
+
+def test_the_limit_of_pixels_is_kept_where_it_is_set_alone() -> None:
+    assert "max_pixels" not in REQUEST.to_dict()
+    limited = replace(REQUEST, max_pixels=1_000_000)
+    assert EditRequest.from_dict(limited.to_dict()) == limited
+    for wrong in (65_535, 50_000_001, 1e6, True):
+        with pytest.raises(OptionInvalid, match="max_pixels must be a whole number between"):
+            replace(REQUEST, max_pixels=wrong)

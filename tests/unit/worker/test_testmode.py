@@ -6,7 +6,8 @@ import io
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -205,12 +206,40 @@ class TestPicture:
             edited(prompt="a photo of a castle")
 
     def test_what_can_not_be_decoded_never_reaches_the_worker_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("worker.testmode_engine.decode_photo", lambda _: pytest.fail("decoded in the worker"))
+        monkeypatch.setattr("worker.testmode_engine.decode_photo", lambda *_: pytest.fail("decoded in the worker"))
         broken = EditInputs(INPUTS.image[: len(INPUTS.image) // 2], INPUTS.mask)
         with pytest.raises(ImageInvalid):
             ENGINE.plan(EditRequest(prompt=PROMPT), broken)
         with pytest.raises(ImageInvalid):
             ENGINE.plan_learning(LearningRequest(kind="identity", prompt="a photo of a woman"), broken)
+
+    def test_a_photo_is_scaled_down_where_that_is_allowed(self) -> None:
+        large = EditInputs(pictures.photo((400, 300)), pictures.mask((400, 300)))
+        result, _ = edited(large, max_pixels=76_800)
+        assert Image.open(io.BytesIO(result.picture)).size == (320, 240)
+        assert (result.report["input_size"], result.report["input_scale"]) == ([400, 300], 0.8)
+        whole, _ = edited(large)
+        assert (whole.report["input_size"], whole.report["input_scale"]) == ([400, 300], 1.0)
+        assert result.report["concept_id"] != whole.report["concept_id"]
+        request = LearningRequest(kind="identity", prompt="a photo of a woman", max_pixels=76_800)
+        assert ENGINE.plan_learning(request, large) != ENGINE.plan_learning(replace(request, max_pixels=None), large)
+        assert ENGINE.plan_learning(request, large) == ENGINE.plan_learning(replace(request, max_pixels=76_801), large)
+        told = list(_all(ENGINE.learn(request, large)))[-1]
+        assert (told["input_size"], told["input_scale"]) == ([400, 300], 0.8)
+
+    def test_a_pixel_of_the_photo_is_found_in_the_scaled_one(self) -> None:
+        large = pictures.photo((400, 300))
+        (*_, found) = _all(ENGINE.find_mask(MaskRequest(at=(399, 150), max_pixels=76_800), large))
+        mask = Image.open(io.BytesIO(found.mask_png))
+        assert mask.size == (320, 240)
+        assert mask.getpixel((319, 120)) == 255
+        with pytest.raises(OptionInvalid, match="outside the photo of 400×300"):
+            list(ENGINE.find_mask(MaskRequest(at=(400, 150), max_pixels=76_800), large))
+
+
+def _all(steps: Generator[Any, None, Any]) -> Iterator[Any]:
+    """What comes, and at last what it ends in."""
+    yield (yield from steps)
 
 
 class TestConcept:

@@ -23,7 +23,9 @@ class AttributeForm:
         Attributes:
             prompt (str): What the photo shows, with a placeholder before the word for the attribute. It is a capital in
                 brackets, then letters or digits: `[A]`, `[Makeup]`; `[I]` names identities
-            image (File | Unset): The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
+            image (File | Unset): The photo: PNG, JPEG, WebP, AVIF or HEIC, at most 50 megapixels, or with `max_pixels` 110
+            max_pixels (int | Unset): Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks follow it.
+                Left out: nothing is scaled, and a photo of more than 50 megapixels is refused
             deadline_s (float | Unset): Seconds from now after which it is no longer wanted
             webhook_url (str | Unset): https:// address that is told when the job is over, as of an edit
             mask (File | Unset): Where it is seen: white inside, black outside, of the photo's frame
@@ -37,6 +39,7 @@ class AttributeForm:
 
     prompt: str
     image: File | Unset = UNSET
+    max_pixels: int | Unset = UNSET
     deadline_s: float | Unset = UNSET
     webhook_url: str | Unset = UNSET
     mask: File | Unset = UNSET
@@ -52,6 +55,8 @@ class AttributeForm:
         image: FileTypes | Unset = UNSET
         if not isinstance(self.image, Unset):
             image = self.image.to_tuple()
+
+        max_pixels = self.max_pixels
 
         deadline_s = self.deadline_s
 
@@ -84,6 +89,8 @@ class AttributeForm:
         )
         if image is not UNSET:
             field_dict["image"] = image
+        if max_pixels is not UNSET:
+            field_dict["max_pixels"] = max_pixels
         if deadline_s is not UNSET:
             field_dict["deadline_s"] = deadline_s
         if webhook_url is not UNSET:
@@ -110,6 +117,9 @@ class AttributeForm:
 
         if not isinstance(self.image, Unset):
             files.append(("image", self.image.to_tuple()))
+
+        if not isinstance(self.max_pixels, Unset):
+            files.append(("max_pixels", (None, str(self.max_pixels).encode(), "text/plain")))
 
         if not isinstance(self.deadline_s, Unset):
             files.append(("deadline_s", (None, str(self.deadline_s).encode(), "text/plain")))
@@ -149,6 +159,8 @@ class AttributeForm:
         else:
             image = File(payload=BytesIO(_image))
 
+        max_pixels = d.pop("max_pixels", UNSET)
+
         deadline_s = d.pop("deadline_s", UNSET)
 
         webhook_url = d.pop("webhook_url", UNSET)
@@ -183,6 +195,7 @@ class AttributeForm:
         attribute_form = cls(
             prompt=prompt,
             image=image,
+            max_pixels=max_pixels,
             deadline_s=deadline_s,
             webhook_url=webhook_url,
             mask=mask,

@@ -53,6 +53,8 @@ class EditDocument:
         identity_life_s (float | None | Unset): Seconds after which the identity that is learned is erased
         variants (int | None | Unset): Pictures, 1 to 8; default 1. The first is the edit itself, the others start from
             the same inversion with noise that is partly drawn anew, by the seeds that follow
+        max_pixels (int | None | Unset): Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks
+            follow it. Left out: nothing is scaled, and a photo of more than 50 megapixels is refused
         deadline_s (float | None | Unset): Seconds from now after which the edit is no longer wanted; it then fails with
             `deadline_exceeded`
         webhook_url (None | str | Unset): https:// address that is told, at least once, when the edit is over; by the
@@ -85,6 +87,7 @@ class EditDocument:
     consent: None | str | Unset = UNSET
     identity_life_s: float | None | Unset = UNSET
     variants: int | None | Unset = UNSET
+    max_pixels: int | None | Unset = UNSET
     deadline_s: float | None | Unset = UNSET
     webhook_url: None | str | Unset = UNSET
     dry_run: bool | Unset = False
@@ -213,6 +216,12 @@ class EditDocument:
         else:
             variants = self.variants
 
+        max_pixels: int | None | Unset
+        if isinstance(self.max_pixels, Unset):
+            max_pixels = UNSET
+        else:
+            max_pixels = self.max_pixels
+
         deadline_s: float | None | Unset
         if isinstance(self.deadline_s, Unset):
             deadline_s = UNSET
@@ -297,6 +306,8 @@ class EditDocument:
             field_dict["identity_life_s"] = identity_life_s
         if variants is not UNSET:
             field_dict["variants"] = variants
+        if max_pixels is not UNSET:
+            field_dict["max_pixels"] = max_pixels
         if deadline_s is not UNSET:
             field_dict["deadline_s"] = deadline_s
         if webhook_url is not UNSET:
@@ -513,6 +524,15 @@ class EditDocument:
 
         variants = _parse_variants(d.pop("variants", UNSET))
 
+        def _parse_max_pixels(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        max_pixels = _parse_max_pixels(d.pop("max_pixels", UNSET))
+
         def _parse_deadline_s(data: object) -> float | None | Unset:
             if data is None:
                 return data
@@ -597,6 +617,7 @@ class EditDocument:
             consent=consent,
             identity_life_s=identity_life_s,
             variants=variants,
+            max_pixels=max_pixels,
             deadline_s=deadline_s,
             webhook_url=webhook_url,
             dry_run=dry_run,

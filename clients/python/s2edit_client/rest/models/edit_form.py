@@ -54,14 +54,16 @@ class EditForm:
         identity_life_s (float | Unset): Seconds after which the identity that is learned is erased
         variants (int | Unset): Pictures, 1 to 8; default 1. The first is the edit itself, the others start from the
             same inversion with noise that is partly drawn anew, by the seeds that follow
+        max_pixels (int | Unset): Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks follow it.
+            Left out: nothing is scaled, and a photo of more than 50 megapixels is refused
         deadline_s (float | Unset): Seconds from now after which the edit is no longer wanted; it then fails with
             `deadline_exceeded`
         webhook_url (str | Unset): https:// address that is told, at least once, when the edit is over; by the Standard
             Webhooks rules
         dry_run (bool | Unset): Check everything, say what would be done and how long it may take, and keep nothing
             Default: False.
-        image (File | Unset): The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels. Left out where `identity` is
-            given
+        image (File | Unset): The photo: PNG, JPEG, WebP, AVIF or HEIC, at most 50 megapixels, or with `max_pixels` 110.
+            Left out where `identity` is given
         mask (File | Unset): The person's region: white inside, black outside, of the photo's frame. Left out: the
             identity's or the parent's, else the person is found
         at (str | Unset): Where no mask is sent: the pixel of the person that is meant, as `x,y` (such as `512,384`)
@@ -88,6 +90,7 @@ class EditForm:
     consent: str | Unset = UNSET
     identity_life_s: float | Unset = UNSET
     variants: int | Unset = UNSET
+    max_pixels: int | Unset = UNSET
     deadline_s: float | Unset = UNSET
     webhook_url: str | Unset = UNSET
     dry_run: bool | Unset = False
@@ -142,6 +145,8 @@ class EditForm:
         identity_life_s = self.identity_life_s
 
         variants = self.variants
+
+        max_pixels = self.max_pixels
 
         deadline_s = self.deadline_s
 
@@ -206,6 +211,8 @@ class EditForm:
             field_dict["identity_life_s"] = identity_life_s
         if variants is not UNSET:
             field_dict["variants"] = variants
+        if max_pixels is not UNSET:
+            field_dict["max_pixels"] = max_pixels
         if deadline_s is not UNSET:
             field_dict["deadline_s"] = deadline_s
         if webhook_url is not UNSET:
@@ -282,6 +289,9 @@ class EditForm:
 
         if not isinstance(self.variants, Unset):
             files.append(("variants", (None, str(self.variants).encode(), "text/plain")))
+
+        if not isinstance(self.max_pixels, Unset):
+            files.append(("max_pixels", (None, str(self.max_pixels).encode(), "text/plain")))
 
         if not isinstance(self.deadline_s, Unset):
             files.append(("deadline_s", (None, str(self.deadline_s).encode(), "text/plain")))
@@ -362,6 +372,8 @@ class EditForm:
 
         variants = d.pop("variants", UNSET)
 
+        max_pixels = d.pop("max_pixels", UNSET)
+
         deadline_s = d.pop("deadline_s", UNSET)
 
         webhook_url = d.pop("webhook_url", UNSET)
@@ -411,6 +423,7 @@ class EditForm:
             consent=consent,
             identity_life_s=identity_life_s,
             variants=variants,
+            max_pixels=max_pixels,
             deadline_s=deadline_s,
             webhook_url=webhook_url,
             dry_run=dry_run,

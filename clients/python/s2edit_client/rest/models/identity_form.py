@@ -20,7 +20,9 @@ class IdentityForm:
 
     Attributes:
         prompt (str): What the photo shows: an edit's `source_prompt`
-        image (File | Unset): The photo: PNG, JPEG, WebP or AVIF, at most 40 megapixels
+        image (File | Unset): The photo: PNG, JPEG, WebP, AVIF or HEIC, at most 50 megapixels, or with `max_pixels` 110
+        max_pixels (int | Unset): Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks follow it.
+            Left out: nothing is scaled, and a photo of more than 50 megapixels is refused
         deadline_s (float | Unset): Seconds from now after which it is no longer wanted
         webhook_url (str | Unset): https:// address that is told when the job is over, as of an edit
         mask (File | Unset): The person's region: white inside, black outside, of the photo's frame. Left out: the
@@ -38,6 +40,7 @@ class IdentityForm:
 
     prompt: str
     image: File | Unset = UNSET
+    max_pixels: int | Unset = UNSET
     deadline_s: float | Unset = UNSET
     webhook_url: str | Unset = UNSET
     mask: File | Unset = UNSET
@@ -55,6 +58,8 @@ class IdentityForm:
         image: FileTypes | Unset = UNSET
         if not isinstance(self.image, Unset):
             image = self.image.to_tuple()
+
+        max_pixels = self.max_pixels
 
         deadline_s = self.deadline_s
 
@@ -91,6 +96,8 @@ class IdentityForm:
         )
         if image is not UNSET:
             field_dict["image"] = image
+        if max_pixels is not UNSET:
+            field_dict["max_pixels"] = max_pixels
         if deadline_s is not UNSET:
             field_dict["deadline_s"] = deadline_s
         if webhook_url is not UNSET:
@@ -121,6 +128,9 @@ class IdentityForm:
 
         if not isinstance(self.image, Unset):
             files.append(("image", self.image.to_tuple()))
+
+        if not isinstance(self.max_pixels, Unset):
+            files.append(("max_pixels", (None, str(self.max_pixels).encode(), "text/plain")))
 
         if not isinstance(self.deadline_s, Unset):
             files.append(("deadline_s", (None, str(self.deadline_s).encode(), "text/plain")))
@@ -166,6 +176,8 @@ class IdentityForm:
         else:
             image = File(payload=BytesIO(_image))
 
+        max_pixels = d.pop("max_pixels", UNSET)
+
         deadline_s = d.pop("deadline_s", UNSET)
 
         webhook_url = d.pop("webhook_url", UNSET)
@@ -204,6 +216,7 @@ class IdentityForm:
         identity_form = cls(
             prompt=prompt,
             image=image,
+            max_pixels=max_pixels,
             deadline_s=deadline_s,
             webhook_url=webhook_url,
             mask=mask,
