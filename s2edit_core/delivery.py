@@ -37,12 +37,16 @@ GAINS = (0.2, 2.0)
 """Limits of the factor by which a shift scales the photo's detail. A larger one would lift the noise of black hair."""
 SHIFT_FROM, SHIFT_TO = 0.02, 0.07
 """A shift begins between these levels (0..1) of the smoothed difference."""
-DRAWN_REACH = 3 / 8
-"""Standard deviation, in latent cells, over which a difference is smoothed: one that is thinner, or of both signs, fades."""
+DRAWN_REACH, DRAWN_RADIUS = 3 / 8, 3 / 4
+"""A new thing shows in the difference smoothed by that deviation, where a thin line, or one of both signs, fades. It is drawn up to
+that radius around. Both in latent cells."""
 DRAWN_FROM, DRAWN_TO = 0.07, 0.14
 """A new thing begins between these levels of the smoothed difference."""
-SOLID_FROM, SOLID_TO = 0.15, 0.35
-"""Between these levels of difference, the decode takes over from photo plus difference."""
+SOLID_RADIUS, SOLID_SMOOTHING = 3 / 8, 3 / 16
+"""The decode is shown up to that radius around whatever differs plainly, with an edge of that deviation, in latent cells. So photo
+and decode meet where they agree, and nothing is seen twice."""
+SOLID_FROM, SOLID_TO = 0.12, 0.25
+"""Something differs plainly between these levels of difference."""
 OUTLINE_RADIUS = 5 / 8
 """Radius, in latent cells, of the windows that look for an edge of the photo where the change ends."""
 OUTLINE_REACH, OUTLINE_FRAME = 1.0, 1 / 8
@@ -212,14 +216,15 @@ def _toning(photo: Tensor, tone: Tensor, amount: Tensor, cell: int) -> tuple[Ten
 def _drawing(difference: Tensor, after: Tensor, cell: int) -> tuple[Tensor, Tensor]:
     """What a new thing adds to the photo that it covers, `(3, H, W)`, and how far it covers it, `(H, W)` in 0..1.
 
-    Solid parts show the decode. Soft edges add the difference, which blends them and keeps the photo's detail. A thin difference
-    away from anything broader is an outline that moved a little, and not part of the edit.
+    Around whatever differs plainly the decode is shown. A soft change adds the difference and keeps the photo's detail. A thin
+    difference away from anything broader is an outline that moved a little, and not part of the edit.
     """
-    largest = difference.abs().amax(dim=0)
-    solid = _smoothstep(largest, SOLID_FROM, SOLID_TO)
+    smoothing = SOLID_SMOOTHING * cell
+    plain = _smoothstep(peaks(difference.abs().amax(dim=0), _radius(SOLID_RADIUS, cell)), SOLID_FROM, SOLID_TO)
+    solid = blurred(plain[None], smoothing)[0]
     solid = torch.maximum(solid, _smoothstep(blurred(solid[None], 3 / 8 * cell)[0], 0.55, 0.8))  # gaps where old and new agree
     broad = blurred(difference, DRAWN_REACH * cell).abs().amax(dim=0)
-    near = _smoothstep(peaks(broad, _radius(3 / 8, cell)), DRAWN_FROM, DRAWN_TO)
+    near = blurred(_smoothstep(peaks(broad, _radius(DRAWN_RADIUS, cell)), DRAWN_FROM, DRAWN_TO)[None], smoothing)[0]
     return near * ((1 - solid) * difference + solid * after), near * solid
 
 

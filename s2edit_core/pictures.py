@@ -50,7 +50,7 @@ INSIDE = 128
 """A mask pixel of this value or more belongs to the region."""
 GROWTH = 0.12
 """How far the surroundings that are always seen reach beyond the identity mask, relative to the longer side of its box."""
-EDIT_GROWTH = 0.3
+EDIT_GROWTH = 0.2
 """The same for the default edit mask. A hat needs that much; what an edit leaves alone stays the photo, however wide the mask."""
 MAX_DPI = 65_535
 """More does not fit into a JPEG."""

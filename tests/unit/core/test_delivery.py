@@ -89,12 +89,12 @@ def test_something_new_hides_what_was_there_and_leaves_what_is_beside_it() -> No
     edited = photo.copy()
     edited.paste((40, 60, 140), (100, 300, 668, 420))
     result, shares = delivered(photo, edited)
-    assert shares["replaced"] == pytest.approx(568 * 120 / PHOTO**2, rel=0.15)
+    assert 568 * 120 < shares["replaced"] * PHOTO**2 < (568 + 72) * (120 + 72)  # up to half a latent cell around
     assert shares["shifted"] < 0.02
     middle = array(result)[320:400, 130:640]
     assert np.abs(middle - (40, 60, 140)).max() < 8
     beside = np.ones((PHOTO, PHOTO), dtype=bool)
-    beside[300 - 36 : 420 + 36, 100 - 36 : 668 + 36] = False
+    beside[300 - 66 : 420 + 66, 100 - 66 : 668 + 66] = False
     assert np.array_equal(array(result)[beside], array(photo)[beside])
 
 
