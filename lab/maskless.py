@@ -48,7 +48,7 @@ def edits_with(
         identity,
         options=preset.inversion,
         num_inference_steps=preset.steps,
-        guidance_scale=preset.guidance(pipe.guidance(None)),
+        guidance_scale=preset.guidance(pipe.guidance(None, preset.name)),
     )
     found = {}
     for edit in subject.edits:

@@ -63,7 +63,7 @@ def _drawn(pipe: S2EditPipeline, subject: Subject, preset: PresetName) -> dict[s
         identity,
         how.inversion,
         steps=how.steps,
-        guidance_scale=how.guidance(pipe.guidance(None)),
+        guidance_scale=how.guidance(pipe.guidance(None, preset)),
     )
     inversion = finish(inverting, None)
     latents = {"source": inversion.path[0]}
