@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from s2edit_core.words import article, find_noun, tidy
 
-WHOM = r"(?:her|him|them|me|(?:the|this|that|my) (?:{subject})|everyone)"
+WHOM = r"(?:her|him|them|me|(?:(?:the|this|that|my) )?(?:{subject})|everyone)"
 OF = r"(?:(?:her|his|their|its|the|my|this|that|a|an)\b ?)?"
 PART = (
     r"(?:hair|beard|moustache|eyes|eyebrows|lips|skin|nails|teeth|clothes|glasses|hat|dress|shirt|jacket|coat|scarf|tie|nose|smile)"
@@ -24,6 +24,11 @@ PLAIN = {
     **{"bigger": "big", "thinner": "thin", "redder": "red", "curlier": "curly", "happier": "happy", "sadder": "sad"},
 }
 """Comparatives: a description has nothing to compare with."""
+BECOMING = {
+    **{adjective + "en": adjective for adjective in ("light", "bright", "dark", "straight", "short", "thick", "soft")},
+    **{"whiten": "white", "lengthen": "long", "curl": "curly", "bleach": "bleached", "thin": "thin", "smooth": "smooth"},
+}
+"""Verbs that say how a part is to be."""
 DEGREE = re.compile(r"^(?:(?:a (?:bit|little|lot)|much|more|slightly|very|really|a more) )+")
 ENDING = re.compile(r"(?: (?:please|now|thanks|thank you|instead)|,? (?:in|from|on) (?:the|this) (?:photo|picture|image))+$")
 
@@ -100,6 +105,8 @@ def _whole(words: str, named: re.Match[str]) -> str | None:
     if begin is None or begin.start(1) > named.start() or re.search(r"\b(?:to|on|into|for)\b", words[: named.start()]):
         return None
     said = begin[1]
+    if re.search(r",|\b(?:behind|beside|near|around|from|with|by)\b", words[begin.start(1) : named.start()]):
+        return None
     return said if re.match(r"an? (?:\w+ )?(?:photo|picture|image|portrait)", said) else f"a photo of {said}"
 
 
@@ -109,10 +116,18 @@ def _part(found: re.Match[str], noun: str) -> str | None:
     how = " ".join(PLAIN.get(word, word) for word in how.split())
     if re.match(r"an? ", how):
         return f"{_photo(noun)} with {how}"
+    if not re.fullmatch(r"[\w' -]*", how):  # another clause follows, or another word for the person
+        return None
     if how in ("up", "back", "down", "off", "") or len(how.split()) > 3:
         return None
     thing = how if how.endswith(part) else f"{how} {part}"
     return f"{_photo(noun)} with {_one(thing)}"
+
+
+def _become(found: re.Match[str], noun: str) -> str:
+    """ "whiten her teeth"."""
+    how, part = BECOMING[found["verb"].lower()], found["part"].lower()
+    return f"{_photo(noun)} with {_one(f'{how} {part}')}"
 
 
 def _made(found: re.Match[str], noun: str) -> str | None:
@@ -144,6 +159,7 @@ def _in(found: re.Match[str], noun: str) -> str | None:
 
 
 _PATTERNS: tuple[tuple[str, Callable[[re.Match[str], str], str | None]], ...] = (
+    (rf"(?P<verb>{'|'.join(BECOMING)}) {OF}(?P<part>{PART})(?: of WHOM)?$", _become),
     (
         rf"(?:make|turn|dye|bleach|colou?r|paint|change|recolou?r|set|tint) {OF}(?P<part>{PART})(?: colou?r)? "
         r"(?:from [\w-]+ )?(?:(?:in)?to |be |become |look )?(?P<how>.+)$",

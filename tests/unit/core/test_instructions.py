@@ -258,6 +258,13 @@ def test_both_tables_are_long_enough() -> None:
         ("show me a man with a beard", "as in “a photo of a man with a beard”"),
         ("generate a picture of a woman with a hat", "as in “a picture of a woman with a hat”"),
         ("her hair should be red", "as in “a photo of a woman with red hair”"),
+        ("give woman a hat", "as in “a photo of a woman with a hat”"),
+        ("whiten teeth", "as in “a photo of a woman with white teeth”"),
+        ("lighten his beard", "as in “a photo of a man with a light beard”"),
+        ("darken hair of the man", "as in “a photo of a man with dark hair”"),
+        ("colour hair blue, man", "as in “a photo of a man with red hair”"),
+        ("keep the face, woman with blue hair", "as in “a photo of a woman with red hair”"),
+        ("swap the background behind the woman", "as in “a photo of a woman with red hair”"),
         ("brighten it", "as in “a photo of a woman with red hair”"),
         (
             "remove the hat",
