@@ -94,13 +94,17 @@ def check_negative(prompt: str) -> None:
         )
 
 
-def known_subject(prompt: str, subjects: Sequence[str]) -> str:
-    """The one of `subjects` that `prompt` names first, in singular or plural. Raises `PromptInvalid` if there is none."""
+def known_subject(prompt: str, subjects: Sequence[str], *, field: str = "prompt") -> str:
+    """The one of `subjects` that `prompt`, which is a request's `field`, names first, in singular or plural.
+
+    Raises `PromptInvalid` if there is none.
+    """
     prompt = tidy(prompt)
     found = [(match.start(), -len(word), word) for word in subjects if (match := find_noun(tidy(word), prompt))]
     if not found:
         raise PromptInvalid(
-            f"no word of the prompt names the person ({', '.join(subjects)}): give it as `subject`",
+            f"no word of the {field} names the person ({', '.join(subjects)}): write one of these, as in "
+            f"“{photo_of(subjects[0])}”; if the {field} has another word for the person, give it as `subject`",
             field="subject",
             reason="subject_unknown",
         )
@@ -129,7 +133,8 @@ def resolve_prompts(
     check_placeholders(request.prompt, (PLACEHOLDER, *attributes), field="prompt")
     check_negative(request.negative_prompt or "")
     given = request.subject
-    subject = settled_subject(given, subjects) if given is not None else known_subject(described, subjects)
+    of = "source_prompt" if request.source_prompt else "prompt"
+    subject = settled_subject(given, subjects) if given is not None else known_subject(described, subjects, field=of)
     source, origin = _source_prompt(request, subject, caption)
     return ResolvedPrompts(
         source=with_placeholder(source, subject, field="source_prompt"),
