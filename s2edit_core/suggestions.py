@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from s2edit_core.words import article, find_noun, tidy
+from s2edit_core.words import article, find_noun, plurals, tidy
 
 WHOM = r"(?:her|him|them|me|(?:(?:the|this|that|my) )?(?:{subject})|everyone)"
 OF = r"(?:(?:her|his|their|its|the|my|this|that|a|an)\b ?)?"
@@ -29,17 +29,35 @@ BECOMING = {
     **{"whiten": "white", "lengthen": "long", "curl": "curly", "bleach": "bleached", "thin": "thin", "smooth": "smooth"},
 }
 """Verbs that say how a part is to be."""
+CHANGING = "change|edit|modify|adjust|enhance|retouch|improve|shave|fix|colou?r|recolou?r|dye|turn|get|hide|sharpen|reduce|increase"
+"""Verbs that say of a part that it changes, and not how."""
 DEGREE = re.compile(r"^(?:(?:a (?:bit|little|lot)|much|more|slightly|very|really|a more) )+")
+KEEPING = re.compile(
+    r",? (?:(?:and|but|while) )?(?:keep|keeping|leave|leaving|(?:don't|do not) change|without changing) .*$", re.IGNORECASE
+)
+"""What is to stay as it is: every edit keeps the rest."""
 ENDING = re.compile(r"(?: (?:please|now|thanks|thank you|instead)|,? (?:in|from|on) (?:the|this) (?:photo|picture|image))+$")
 
 
 def suggestion(told: str, text: str, subject: str | None, subjects: Sequence[str]) -> str:
     """Return how to describe what `told`, the instruction in `text`, asks for: "as in “a photo of a woman with red hair”"."""
     noun = _noun(text, subject, subjects)
-    words = ENDING.sub("", told.strip().rstrip(" .!?,;"))
+    words = _owned(ENDING.sub("", KEEPING.sub("", told.strip()).rstrip(" .!?,;")), noun)
     if gone := _removed(words):
         return f"without {_named(gone)}: as in “{_photo(noun)}”, with the source_prompt “{_photo(noun)} with {_one(gone)}”"
     return f"as in “{_described(words, noun) or f'{_photo(noun)} with red hair'}”"
+
+
+def _owned(words: str, noun: str) -> str:
+    """ "the woman's hair" and "the hair of the woman" as "their hair"."""
+    named = rf"(?:(?:the|a|an|this|that|my) )?(?:{_forms(noun)})"
+    words = re.sub(rf"\b{named}'s?(?= )", "their", words, flags=re.IGNORECASE)
+    return re.sub(rf"\b(?:the )?({PART}(?: colou?r)?) of {named}(?!\w)", r"their \1", words, flags=re.IGNORECASE)
+
+
+def _forms(noun: str) -> str:
+    """What names `noun`, in singular and plural, for a pattern."""
+    return "|".join(map(re.escape, (*plurals(noun), noun)))
 
 
 def _noun(text: str, subject: str | None, subjects: Sequence[str]) -> str:
@@ -82,11 +100,12 @@ def _removed(words: str) -> str | None:
         words,
         flags=re.IGNORECASE,
     )
-    return (found["what"] or found["that"]) if found else None
+    what = (found["what"] or found["that"]) if found else None
+    return what if what and _named(f"{what} ").strip() != "the" else None
 
 
 def _described(words: str, noun: str) -> str | None:
-    whom = WHOM.format(subject=re.escape(noun))
+    whom = WHOM.format(subject=_forms(noun))
     words = re.sub(r"^(she|he|they|it) (?:should|must|needs to|has to) ", "make them ", words, flags=re.IGNORECASE)
     words = re.sub(r"^(.+?) (?:should|must|needs? to|has to) (?:be |become |look |get )?", r"make \1 ", words, flags=re.IGNORECASE)
     if re.match(rf"{whom}\b|{OF}{PART}\b.* to be ", words, flags=re.IGNORECASE):  # "(I want) her to smile"
@@ -136,6 +155,8 @@ def _made(found: re.Match[str], noun: str) -> str | None:
     if wears := re.match(r"(wear|have|hold)(?:ing)? (.+)", how):
         return f"{_photo(noun)} {'with' if wears[1] == 'have' else wears[1] + 'ing'} {_one(wears[2])}"
     how = DEGREE.sub("", re.sub(r"^(?:be|become|look|appear|seem) ", "", how))
+    if how not in DOING and re.fullmatch(PART, how):
+        return None
     if how.startswith("like "):
         how = how.removeprefix("like ")
     if how in DOING:
@@ -170,6 +191,6 @@ _PATTERNS: tuple[tuple[str, Callable[[re.Match[str], str], str | None]], ...] = 
     (r"give (?:WHOM|her|him|the \w+) (?P<what>.+)$", _with),
     (r"(?:replace|swap|substitute|exchange) .+? (?:with|by|for) (?P<what>.+)$", _with),
     (r"(?:add|put(?: on)?|insert|apply|draw|paint|place|wear|try(?: on)?|use|get) (?P<what>.+)$", _with),
-    (rf"(?P<what>(?!WHOM)(?:an? )?(?:[\w-]+ )?{PART})$", _with),
+    (rf"(?P<what>(?!WHOM)(?!(?:{CHANGING})\b)(?:an? )?(?:[\w-]+ )?{PART})$", _with),
     (r"(?P<what>an? (?:[\w-]+ ?){1,2})$", _with),
 )
