@@ -89,10 +89,15 @@ def mark(picture: Image.Image) -> Image.Image:
 
 
 def read(picture: Image.Image) -> Reading:
-    """What `picture`, which is RGB, has of the mark. Raises `ValueError` if none fits."""
+    """What `picture`, which is RGB, has of the mark. Raises `ValueError` if none fits.
+
+    Blocks that are white throughout have no vote. The mark leaves none such, so this is what was transparent and is laid on white.
+    """
     ones, votes = np.zeros(BITS), np.zeros(BITS)
-    for strip, bits in _strips(_pixels(picture)):
-        largest = np.linalg.svd(_blocks(strip), compute_uv=False)[:, 0]
+    for strip, every in _strips(_pixels(picture)):
+        drawn = ~_white(strip)
+        bits = every[drawn]
+        largest = np.linalg.svd(_blocks(strip)[drawn], compute_uv=False)[:, 0]
         ones += np.bincount(bits, largest % STEP > STEP / 2, BITS)
         votes += np.bincount(bits, minlength=BITS)
     return Reading(int(((ones >= votes / 2) == _payload()).sum()))
@@ -115,6 +120,13 @@ def _strips(pixels: Pixels) -> Iterator[tuple[Pixels, NDArray[np.intp]]]:
         strip = pixels[top : min(top + STRIP, rows * BLOCK), : columns * BLOCK]
         first = top // BLOCK * columns
         yield strip, np.arange(first, first + len(strip) // BLOCK * columns) % BITS
+
+
+def _white(strip: Pixels) -> NDArray[np.bool_]:
+    """Which blocks are white throughout: n."""
+    darkest = strip.min(axis=2)
+    found: NDArray[np.bool_] = darkest.reshape(len(strip) // BLOCK, BLOCK, -1, BLOCK).min(axis=(1, 3)).ravel() == 255
+    return found
 
 
 def _blocks(strip: Pixels) -> Floats:

@@ -375,3 +375,15 @@ def test_a_watermark_is_still_read(options: dict[str, Any], wanted: Output) -> N
     data, _ = encode_result(watermark.mark(original.photo), original, Image.new("L", original.photo.size, 255), wanted)
     assert watermark.read(decode_photo(data)).found
     assert not watermark.read(original.photo).found
+
+
+@pytest.mark.parametrize("wanted", [PNG, Output("webp", 80)])
+def test_a_watermark_is_read_in_a_cut_out(wanted: Output) -> None:
+    """Only what is not transparent carries it, and the rest must not outvote that."""
+    large = np.tile(colourful(), (9, 9, 1))
+    alpha = np.zeros(large.shape[:2], np.uint8)
+    alpha[: len(alpha) // 3] = 255
+    original = decode_original(file_of(np.dstack([large, alpha])))
+    data, _ = encode_result(watermark.mark(original.photo), original, Image.new("L", original.photo.size, 255), wanted)
+    assert watermark.read(decode_photo(data)).found
+    assert not watermark.read(original.photo).found
