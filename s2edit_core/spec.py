@@ -65,7 +65,8 @@ def _check(name: str, value: float, low: float, high: float) -> None:
     whole = isinstance(low, int) and isinstance(high, int)
     if not (number and low <= value <= high and (isinstance(value, int) or not whole)):
         kind = "a whole number" if whole else "a number"
-        raise OptionInvalid(f"{name} must be {kind} between {low:g} and {high:g}, not {value!r}", field=f"options.{name}")
+        limits = f"{low} and {high}" if whole else f"{low:g} and {high:g}"
+        raise OptionInvalid(f"{name} must be {kind} between {limits}, not {value!r}", field=f"options.{name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -263,5 +263,5 @@ def test_the_limit_of_pixels_is_kept_where_it_is_set_alone() -> None:
     limited = replace(REQUEST, max_pixels=1_000_000)
     assert EditRequest.from_dict(limited.to_dict()) == limited
     for wrong in (65_535, 50_000_001, 1e6, True):
-        with pytest.raises(OptionInvalid, match="max_pixels must be a whole number between"):
+        with pytest.raises(OptionInvalid, match="max_pixels must be a whole number between 65536 and 50000000, not "):
             replace(REQUEST, max_pixels=wrong)
