@@ -289,8 +289,9 @@ def orientation_of(turn: Image.Transpose | None) -> int:
 def _photo(data: bytes, max_pixels: int | None) -> tuple[Image.Image, Image.Transpose | None]:
     picture, turn = open_picture(data, "image", is_photo=True, max_pixels=max_pixels)
     if min(picture.size) < MIN_SIDE:
+        scaled = "" if max_pixels is None else f" at max_pixels={max_pixels}"
         raise ImageInvalid(
-            f"the image is {picture.width}×{picture.height}; each side needs {MIN_SIDE} pixels or more",
+            f"the image is {picture.width}×{picture.height}{scaled}; each side needs {MIN_SIDE} pixels or more",
             field="image",
             reason="image_too_small",
         )

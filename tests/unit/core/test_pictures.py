@@ -98,6 +98,11 @@ def test_what_is_no_sound_photo_is_refused_with_a_reason(data: bytes, reason: st
     assert refused.value.field == "image"
 
 
+def test_a_photo_that_is_scaled_too_thin_is_told_of_the_limit() -> None:
+    with pytest.raises(ImageInvalid, match=r"the image is 14×4525 at max_pixels=65536; each side needs 32 pixels"):
+        decode_photo(png(gradient((64, 20_000))), 65_536)
+
+
 def test_16_bit_grey_with_a_transparent_level_is_scaled_too() -> None:
     data = written_out((40, 40), 16, 0, struct.pack(">H", 257 * 100), transparent=struct.pack(">H", 7))
     assert decode_photo(data).getpixel((5, 5)) == (100, 100, 100)
