@@ -124,7 +124,7 @@ def _drawn(picture: Image.Image, field: str, mode: MaskMode) -> tuple[MaskMode, 
         return chosen, _luminance(picture, alpha)
     if alpha is None:
         raise MaskInvalid(
-            f"mask_mode={mode} needs a {field} with transparency, and this one has none: draw on a transparent background and save "
+            f"mask_mode={mode} needs transparency, and the {field} has none: draw on a transparent background and save "
             "it as PNG, or send it black and white with mask_mode=luminance",
             field=field,
             reason="mask_opaque",

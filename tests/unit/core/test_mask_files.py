@@ -290,3 +290,11 @@ def test_specks_far_apart_are_nobody() -> None:
 def test_every_mode_that_requests_know_is_read() -> None:
     for mode in get_args(MaskMode):
         assert any(file.mode == mode and file.drawing is not None for file in masks.corpus().values()), mode
+
+
+def test_an_opaque_mask_is_told_what_its_mode_needs() -> None:
+    opaque = io.BytesIO()
+    Image.new("L", (64, 64), 255).save(opaque, "PNG")
+    with pytest.raises(MaskInvalid, match="mask_mode=alpha needs transparency, and the edit_mask has none") as refused:
+        decode_mask(opaque.getvalue(), (64, 64), "edit_mask", "alpha")
+    assert refused.value.reason == "mask_opaque"
