@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import skimage.data
+from PIL import Image, ImageDraw
 
 from lab.photographs import photograph
 from lab.portraits import caption, sample_person
@@ -30,6 +32,20 @@ def test_an_edit_whose_target_is_its_source_returns_the_photo(pipe: S2EditPipeli
     moved = np.abs(np.asarray(out.images[0], dtype=int) - np.asarray(SHOT.picture, dtype=int))
     assert moved.max() <= 1
     assert out.reports[0]["delivery"]["left"] > 0.999
+
+
+@pytest.mark.parametrize("name", ["astronaut", "cat"])
+def test_a_real_photograph_comes_back_as_it_was_where_nothing_is_asked(pipe: S2EditPipeline, name: str) -> None:
+    """Of scikit-image, public domain. The shipped model draws neither well, which must not show."""
+    photo = Image.fromarray(getattr(skimage.data, name)())
+    mask = Image.new("L", photo.size)
+    ImageDraw.Draw(mask).ellipse((photo.width // 4, 0, photo.width * 3 // 4, photo.height * 3 // 4), fill=255)
+    inversion = pipe.invert(photo, mask, "a photo of a person", num_inference_steps=4)
+    out = pipe("a photo of a person", image=photo, mask=mask, inversion=inversion)
+    assert np.array_equal(np.asarray(out.images[0]), np.asarray(photo))
+    box = out.reports[0]["canvas"]["box"]
+    assert out.reports[0]["canvas"]["stretch"] == 1
+    assert (box[2] - box[0]) * out.reports[0]["canvas"]["frame"][1] == (box[3] - box[1]) * out.reports[0]["canvas"]["frame"][0]
 
 
 def test_recoloured_hair_keeps_its_strands_and_the_old_way_does_not(pipe: S2EditPipeline) -> None:
