@@ -364,8 +364,9 @@ class Edit(BaseModel):
 def _progress(record: JobRecord) -> ProgressView | None:
     if record.phase is None:
         return None
-    fraction = min(1.0, record.step / record.total) if record.total else 0.0
-    return ProgressView(phase=record.phase, step=record.step, total=record.total, fraction=fraction)
+    step = record.total if record.state is JobState.SUCCEEDED else record.step  # workers report a phase as it begins
+    fraction = min(1.0, step / record.total) if record.total else 0.0
+    return ProgressView(phase=record.phase, step=step, total=record.total, fraction=fraction)
 
 
 class Consent(BaseModel):

@@ -146,6 +146,19 @@ class TestFollowing:
         assert (edit["state"], edit["phase"]) == ("running", "learning")
         assert edit["progress"] == {"phase": "learning", "step": 30, "total": 120, "fraction": 0.25}
 
+    def test_the_progress_of_a_success_is_whole(self, api: Api) -> None:
+        """The worker reports its last phase as it begins: a bar would jump back to its start at the end."""
+        edit_id = api.edit().json()["id"]
+        api.store.progress(claim(api, edit_id), Progress("finishing", 0, 1))
+        assert api.client.get(f"/edits/{edit_id}").json()["progress"]["fraction"] == 0
+        succeed(api, edit_id)
+        assert api.client.get(f"/edits/{edit_id}").json()["progress"] == {
+            "phase": "finishing",
+            "step": 1,
+            "total": 1,
+            "fraction": 1.0,
+        }
+
     def test_times_are_rfc_3339_in_utc(self, api: Api) -> None:
         edit = api.edit().json()
         for name in ("created_at", "updated_at"):
