@@ -74,14 +74,15 @@ class Shop:
         self.engine = SafeEngine(drawing(), self.judge)
 
     def done(self, request: EditRequest | LearningRequest = REQUEST, owner: Owner = ANN) -> Any:
-        job_id = self.jobs.accept(draft(self.services, owner, request, FILES), FILES).id
+        files = FILES | ({"edit_mask": FILES["mask"]} if isinstance(request, EditRequest) else {})  # else nearly all may change
+        job_id = self.jobs.accept(draft(self.services, owner, request, files), files).id
         run_job(self.queue.rings.popleft(), self.services, self.engine, stop=threading.Event())
         return self.jobs.get(owner, job_id)
 
     def kept(self) -> set[str]:
         """The kinds of objects besides what was accepted."""
         names = {key.rpartition("/")[2].partition("-")[0].partition(".")[0] for key in self.artifacts.list("t/")}
-        return names - {"image", "mask", "spec", "outcome"}
+        return names - {"image", "mask", "edit_mask", "spec", "outcome"}
 
 
 def test_what_is_safe_passes_as_it_was_drawn() -> None:
