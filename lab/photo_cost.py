@@ -1,8 +1,8 @@
 """`python -m lab.photo_cost`: what a photo's size adds to an edit, from the upload's bytes to the result's.
 
 Each size runs in a process of its own, through the worker's engine with preset `instant`. `around_s` is the wall time of planning
-and editing less that of learning, inverting and sampling, which do not depend on the size. Memory is the peak of the process, and
-apart from it that of the largest decoding child.
+and editing less that of learning, inverting and sampling, which do not depend on the size. Memory is the peak of the process; what
+decoding children need is in `decoding.json`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from lab.edits import FIRST
 from lab.photographs import photograph
@@ -55,8 +53,6 @@ def edited_once(side: int, folder: Path) -> dict[str, Any]:
     answer = replace_attributes(sample_person(FIRST), hair_colour="black" if attributes.hair_colour == "red" else "red").attributes
     request = EditRequest(prompt=caption(answer), source_prompt=caption(attributes), preset="instant")
     image, mask = ((folder / name).read_bytes() for name in ("photo.jpg", "mask.png"))
-    small = Image.new("RGB", (64, 64))
-    small.load()
     began, inputs = time.perf_counter(), EditInputs(image, mask)
     engine.plan(request, inputs)
     steps = engine.edit(request, inputs, concept=None, inversion=None)
@@ -75,9 +71,14 @@ def edited_once(side: int, folder: Path) -> dict[str, Any]:
         "preparing_s": round(seconds["preparing"], 3),
         "finishing_s": round(seconds["finishing"], 3),
         "model_s": round(sum(seconds[phase] for phase in MODEL_PHASES), 3),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "decoder_peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+        "peak_mb": peak_mb(),
     }
+
+
+def peak_mb() -> int:
+    """Of this process since it was started, on Linux: `getrusage` would count what it was forked from."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
 
 
 def added(figures: Mapping[int, Mapping[str, Any]], to: int) -> dict[str, float]:

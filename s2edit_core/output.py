@@ -31,6 +31,8 @@ FADED = 32.0
 """Levels by which an edit has changed a pixel when nothing of what sRGB cannot show of its old colour is left."""
 FINE_COLOURS = 90
 """From this quality on a JPEG keeps its colours at full resolution: hair and lips have fine edges of colour."""
+LARGE_PIXELS = 4_000_000
+"""A PNG of more is compressed in a third less time, by a seventh less."""
 STRIP_PIXELS = 2_000_000
 """So many are worked on at a time: numbers with fractions take four times the memory."""
 
@@ -185,7 +187,8 @@ def _floats(picture: Image.Image) -> Floats:
 def _encoded(picture: Image.Image, original: Original, wanted: Output) -> bytes:
     options: dict[str, Any] = {"icc_profile": original.profile}
     if wanted.format == "png":
-        options |= {"compress_level": 4, "pnginfo": None if original.profile else _srgb_chunk(), "dpi": original.dpi}
+        level = 4 if picture.width * picture.height <= LARGE_PIXELS else 1
+        options |= {"compress_level": level, "pnginfo": None if original.profile else _srgb_chunk(), "dpi": original.dpi}
     elif wanted.format == "jpeg":
         dpi = None if original.dpi is None else tuple(round(each) for each in original.dpi)
         fine = wanted.quality >= FINE_COLOURS

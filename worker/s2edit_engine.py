@@ -258,7 +258,8 @@ class S2EditEngine:
         mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
         edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode) if inputs.edit_mask else None
         canvas = self.pipeline.canvas(photo, mask, edit_mask)
-        identity_canvas = self.pipeline.canvas(photo, mask)  # what is learned does not depend on the edit mask
+        # What is learned does not depend on the edit mask.
+        identity_canvas = canvas if edit_mask is None else self.pipeline.canvas(photo, mask)
         if self.captioner is not None and request.source_prompt is None:
             prompts = self._captioned(request, worn, self.captioner.caption(photo.crop(identity_canvas.box)))
         plan = plan_edit(
