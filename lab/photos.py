@@ -65,9 +65,8 @@ def zones_of(photo: Pixels, truth: Pixels, canvas: Canvas, cell: int) -> Zones:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A photograph and the true answer of an edit, with what is asked of them for every way."""
+    """The true answer of an edit of a photograph, with what is asked of both for every way."""
 
-    photo: Pixels
     truth: Pixels
     zones: Zones
     detail: tuple[Pixels, Pixels]  # Laplacians of photo and truth
@@ -135,7 +134,7 @@ def cases(card: Setting, number: int, size: int) -> tuple[list[dict[str, Any]], 
         answer = photograph(subject.answer(edit), size, number).picture
         truth = np.asarray(answer, dtype=np.float32)
         zones, drawn = zones_of(photo, truth, canvas, card.cell), plainly_drawn(frames, edit.name, size)
-        case = Case(photo, truth, zones, (old, laplacian(truth)), drawn)
+        case = Case(truth, zones, (old, laplacian(truth)), drawn)
         pictures, shares = delivered(canvas, frames, edit.name, card.cell)
         for way, picture in pictures.items():
             figures = measured(np.asarray(picture, dtype=np.float32), case)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from PIL import Image
@@ -22,7 +22,7 @@ from s2edit_core.delivery import change_between
 from s2edit_core.editing import AtStepEnd, edit, varied
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
 from s2edit_core.injection import SourceGuide, source_guide
-from s2edit_core.inputs import Attribute, Reference, Variation, check_placed
+from s2edit_core.inputs import Attribute, Reference, Variation, check_delivery, check_placed
 from s2edit_core.inversion import Inversion, Source
 from s2edit_core.leakage import Watched, leakage
 from s2edit_core.learning import Lesson
@@ -108,22 +108,18 @@ class Composer:
         )
 
     def deliver(
-        self, canvas: Canvas, inversion: Inversion, drawn: Tensor, delivery: Delivery = "difference", *, prompt: str | None = None
+        self, canvas: Canvas, before: Tensor, drawn: Tensor, delivery: Delivery = "difference", *, asked: bool = True
     ) -> tuple[Image.Image, dict[str, Any]]:
         """Bring the edited frame `drawn` `(3, H, W)` in -1..1 back to the photo; also return what a report says of it.
 
-        "difference" adds to the photo what the edit changed, against the decode of the photo's own latent. "paste" shows the frame
-        itself. A `prompt` equal to the inversion's asks for no change: what the frame differs by is then the inversion's error, and
-        the photo comes back. Leave it out where something else asks for one, as another draw does. Raises `OptionInvalid` for
-        another delivery.
+        "difference" adds to the photo what the edit changed: how `drawn` differs from `before`, the decode of the photo's own
+        latent (`inversion.path[0]`). "paste" shows the frame itself. Where no change was `asked`, what the frames differ by is the
+        inversion's error, and the photo comes back. Raises `OptionInvalid` for another delivery.
         """
-        if delivery not in get_args(Delivery):
-            raise OptionInvalid(f"delivery must be one of {', '.join(get_args(Delivery))}", field="options.delivery")
+        check_delivery(delivery)
         facts: dict[str, Any] = {"box": list(canvas.box), "frame": list(canvas.frame), "stretch": round(canvas.stretch, 4)}
         if delivery == "paste":
             return canvas.paste(drawn), {"delivery": {"way": delivery}, "canvas": facts}
-        before = self.backbone.decode_latent(inversion.path[0])
-        asked = prompt is None or prompt != inversion.facts.get("prompt")
         change = change_between(before, drawn if asked else before, canvas.source(), self.backbone.latent_scale)
         shares = change.shares(canvas.mask(canvas.edit_mask))
         return canvas.deliver(change), {"delivery": {"way": delivery, **shares}, "canvas": facts}

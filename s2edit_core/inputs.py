@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from PIL import Image
 
 from s2edit_core.concept import Concept
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.prompts import with_placeholder
-from s2edit_core.spec import PLACEHOLDER
+from s2edit_core.spec import PLACEHOLDER, Delivery
 
 VARIATION = 0.5
 """Of the start noise: enough that two variants differ to the eye, little enough that they stay the photo's."""
@@ -73,6 +74,11 @@ def check_placed(prompt: str, attributes: Sequence[Attribute]) -> None:
                 field="prompt",
                 reason="placeholder_missing",
             )
+
+
+def check_delivery(delivery: str) -> None:
+    if delivery not in get_args(Delivery):
+        raise OptionInvalid(f"delivery must be one of {', '.join(get_args(Delivery))}", field="options.delivery")
 
 
 def check_same(name: str, wanted: float | None, made: float) -> None:

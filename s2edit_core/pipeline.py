@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -34,7 +35,7 @@ from s2edit_core.composer import Composer, made_from
 from s2edit_core.concept import Concept, export
 from s2edit_core.editing import STEP_TENSORS, AtStepEnd
 from s2edit_core.errors import OptionInvalid, PromptInvalid
-from s2edit_core.inputs import Attribute, Reference, Variation, check_same, with_identity
+from s2edit_core.inputs import Attribute, Reference, Variation, check_delivery, check_same, with_identity
 from s2edit_core.inversion import Inversion, invert
 from s2edit_core.learning import learn_concepts
 from s2edit_core.learning_state import LearningState
@@ -302,6 +303,7 @@ class S2EditPipeline(Composer):
             raise PromptInvalid("there is no prompt: say what the picture should show", field="prompt", reason="prompt_empty")
         if output_type not in get_args(OutputType):
             raise OptionInvalid(f"output_type must be one of {', '.join(get_args(OutputType))}", field="options.output_type")
+        check_delivery(delivery)
         check_same("num_inference_steps", num_inference_steps, inversion.steps)
         check_same("guidance_scale", guidance_scale, inversion.guidance_scale)
         canvas = self.canvas(image, mask, edit_mask)
@@ -313,10 +315,11 @@ class S2EditPipeline(Composer):
             "injection": injection,
             "delivery": delivery,
         }
+        before = cache(lambda: self.backbone.decode_latent(inversion.path[0]))  # once, when the first edit has been sampled
         if callback_on_step_end is not None:
             options["at_step_end"] = step_end(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
         made = [
-            self._edited(canvas, with_identity(text, identity, "prompt"), identity, inversion, on_progress, **options)
+            self._edited(canvas, before, with_identity(text, identity, "prompt"), identity, inversion, on_progress, **options)
             for text in prompts
         ]
         results, facts, frames, latents = (list(each) for each in zip(*made, strict=True))
@@ -326,6 +329,7 @@ class S2EditPipeline(Composer):
     def _edited(
         self,
         canvas: Canvas,
+        before: Callable[[], Tensor],
         prompt: str,
         identity: Concept | None,
         inversion: Inversion,
@@ -338,7 +342,7 @@ class S2EditPipeline(Composer):
         delivery: Delivery,
         at_step_end: AtStepEnd | None = None,
     ) -> tuple[Image.Image, dict[str, Any], Image.Image, Tensor]:
-        """One edit: the photo with it, what is to be said of it, the frame as drawn, its latent."""
+        """One edit: the photo with it, its report, the frame as drawn, its latent. `before` makes that of `deliver`."""
         began, evaluations = time.perf_counter(), self.evaluations
         options = {"attributes": attributes, "negative_prompt": negative_prompt, "strength": strength, "injection": injection}
         steps = self.editing(canvas, prompt, identity, inversion, at_step_end=at_step_end, **options)
@@ -347,7 +351,8 @@ class S2EditPipeline(Composer):
         drawn = self.backbone.decode_latent(latent)
         frame = to_image(drawn)
         steered = at_step_end is not None or bool(negative_prompt and negative_prompt.strip())
-        result, brought_back = self.deliver(canvas, inversion, drawn, delivery, prompt=None if steered else prompt)
+        asked = steered or prompt != inversion.facts.get("prompt")
+        result, brought_back = self.deliver(canvas, before(), drawn, delivery, asked=asked)
         leakage = self.leakage(canvas, prompt, identity, inversion, attributes=attributes)
         seconds = {"editing": edited - began, "finishing": time.perf_counter() - edited}
         facts = (

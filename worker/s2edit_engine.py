@@ -206,10 +206,11 @@ class S2EditEngine:
         started = time.perf_counter()
         made, measures, wanted = [], [], Output.of(request)
         watermarked = self.watermark and watermark.fits(run.canvas.photo.size)
+        before = self.pipeline.backbone.decode_latent(inverted.path[0])
         for i, latent in enumerate(latents):
             raw = self.pipeline.backbone.decode_latent(latent)
-            prompt = None if i or request.negative_prompt else run.prompts.target
-            result, brought_back = self.pipeline.deliver(run.canvas, inverted, raw, prompt=prompt)
+            asked = bool(i or request.negative_prompt) or run.prompts.target != inverted.facts.get("prompt")
+            result, brought_back = self.pipeline.deliver(run.canvas, before, raw, asked=asked)
             if watermarked:
                 result = watermark.mark(result)
             file, output = encode_result(result, run.original, run.canvas.edit_mask, wanted)

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from lab.photographs import photograph
 from lab.portraits import caption, sample_person
 from lab.train import MODEL
+from s2edit_core.errors import OptionInvalid
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.spec import PRESETS, InversionOptions
 
@@ -32,6 +33,14 @@ def test_an_edit_whose_target_is_its_source_returns_the_photo(pipe: S2EditPipeli
     moved = np.abs(np.asarray(out.images[0], dtype=int) - np.asarray(SHOT.picture, dtype=int))
     assert moved.max() <= 1
     assert out.reports[0]["delivery"]["left"] > 0.999
+
+
+def test_an_unknown_delivery_is_refused_before_anything_is_sampled(pipe: S2EditPipeline) -> None:
+    inversion = pipe.invert(SHOT.picture, SHOT.mask, SAID, num_inference_steps=STEPS)
+    before = pipe.evaluations
+    with pytest.raises(OptionInvalid, match="difference, paste"):
+        pipe(SAID, image=SHOT.picture, mask=SHOT.mask, inversion=inversion, delivery="glue")  # type: ignore[arg-type]
+    assert pipe.evaluations == before
 
 
 @pytest.mark.parametrize("name", ["astronaut", "cat"])
