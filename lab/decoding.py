@@ -23,6 +23,7 @@ from typing import Any
 import pillow_heif
 from PIL import Image, features
 
+from lab.memory import peak_bytes
 from lab.phone_files import heic, saved, scene, ultra_hdr
 from s2edit_core.limits import cpu_s, memory_bytes
 from s2edit_core.pictures import announced, check_photo, decode_photo, reads, use_one_thread
@@ -43,24 +44,18 @@ KINDS: dict[str, Write] = {
 }
 
 
-def _peak_bytes() -> int:
-    """The most memory this process has held since it was last made to forget that."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
-
 def _measured(connection: Connection, data: bytes, *, check: bool, max_pixels: int | None) -> None:
     if check:
         use_one_thread()
     reads("image/heic")  # loads what it needs
     Path("/proc/self/clear_refs").write_text("5")
-    before, wall, spent = _peak_bytes(), time.perf_counter(), time.process_time()
+    before, wall, spent = peak_bytes(), time.perf_counter(), time.process_time()
     if check:
         check_photo(data, max_pixels)
     else:
         decode_photo(data, max_pixels)
     taken = {"seconds": time.perf_counter() - wall, "processor_seconds": time.process_time() - spent}
-    connection.send({name: round(value, 3) for name, value in taken.items()} | {"peak_mb": round((_peak_bytes() - before) / 1e6)})
+    connection.send({name: round(value, 3) for name, value in taken.items()} | {"peak_mb": round((peak_bytes() - before) / 1e6)})
 
 
 def taken(data: bytes, *, check: bool = False, max_pixels: int | None = None) -> dict[str, Any]:

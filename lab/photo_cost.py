@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from lab.edits import FIRST
+from lab.memory import peak_bytes
 from lab.photographs import photograph
 from lab.portraits import caption, replace_attributes, sample_person
 from lab.runs import machine
@@ -71,14 +72,8 @@ def edited_once(side: int, folder: Path) -> dict[str, Any]:
         "preparing_s": round(seconds["preparing"], 3),
         "finishing_s": round(seconds["finishing"], 3),
         "model_s": round(sum(seconds[phase] for phase in MODEL_PHASES), 3),
-        "peak_mb": peak_mb(),
+        "peak_mb": peak_bytes() // 2**20,
     }
-
-
-def peak_mb() -> int:
-    """Of this process since it was started, on Linux: `getrusage` would count what it was forked from."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
 
 
 def added(figures: Mapping[int, Mapping[str, Any]], to: int) -> dict[str, float]:
