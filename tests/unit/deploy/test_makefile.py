@@ -26,6 +26,12 @@ def test_a_target_sets_up_what_it_needs_first(target: str, runs: str) -> None:
     assert torch < rest < run
 
 
+@pytest.mark.parametrize(("target", "runs"), [("check", "mypy"), ("test", "-m pytest"), ("test-slow", "-m pytest")])
+def test_the_client_is_generated_before_anything_reads_it(target: str, runs: str) -> None:
+    steps = make("--dry-run", "--always-make", target)
+    assert steps.index("--editable") < steps.index("clients/python/hatch_build.py") < steps.index(runs)
+
+
 @pytest.mark.parametrize("target", ["demo", "test", "segmenter"])
 def test_set_up_fetches_the_segmenter(target: str) -> None:
     steps = make("--dry-run", "--always-make", target)
