@@ -48,7 +48,7 @@ def matches(if_none_match: str, record: JobRecord) -> bool:
 
 
 def _link(services: Services, key: str, filename: str) -> Link:
-    expires_s = services.settings.result_url_s
+    expires_s = services.settings.result_url_ttl_s
     expires_at = moment(time.time() // 1 + expires_s)
     return Link(url=services.artifacts.presigned_get(key, expires_s=expires_s, filename=filename), expires_at=expires_at)
 

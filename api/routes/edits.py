@@ -39,7 +39,7 @@ from s2edit_jobs.records.record import JobKind, JobRecord, JobSpec, JobState, Ow
 from s2edit_jobs.records.testmode import spoken
 from s2edit_jobs.records.vocabulary import Vocabulary
 
-ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s", "parent")
+ASIDE = ("deadline_s", "webhook_url", "consent", "identity_ttl_s", "parent")
 """Parts of the form that are the job's and not the edit's."""
 MAX_WAIT_S = 60
 """The longest that an answer is held back, whatever the app prefers: proxies give up soon after."""

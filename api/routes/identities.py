@@ -116,7 +116,7 @@ def get_identity(identity_id: str, owner: Caller, library: LibraryDep) -> Identi
 def export_identity(identity_id: str, owner: Caller, library: LibraryDep, services: ServicesDep) -> Export:
     """A link to what was learned, as one safetensors file that names its model, prompt and subject. The photo is not in it."""
     identity, exported = library.identity(owner, identity_id), library.exported(owner, identity_id)
-    expires_s = services.settings.result_url_s
+    expires_s = services.settings.result_url_ttl_s
     return Export(
         identity=identity.id,
         url=services.artifacts.presigned_get(exported.key, expires_s=expires_s, filename=f"{identity.id}.safetensors"),

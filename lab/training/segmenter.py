@@ -2,7 +2,7 @@
 
 It learns from scenes (`lab/world/scenes.py`) with people of the training set alone, mirrored and moved in colour at every step.
 The seed is fixed. Scenes and checkpoints are kept under `--work`: a run that was cut goes on where it was, and ends in the same
-weights. """
+weights."""
 
 from __future__ import annotations
 
