@@ -109,8 +109,8 @@ class Settings(BaseSettings):
     )
     upload_ttl_s: float = Field(
         default=86_400.0,
-        gt=0,
-        description="Seconds after its announcement at which an upload ends, at least upload_url_ttl_s; edits that used it keep a copy",
+        ge=3600,
+        description="Seconds from its announcement until an upload ends, at least upload_url_ttl_s. Edits that used it keep a copy",
     )
     max_upload_bytes: int = Field(default=50_000_000, ge=1, description="Largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(
