@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from cli.demo import LABEL_PX, PANEL_PX, PERSON, Done, how_to_go_on, sample, side_by_side, write_figures
-from lab.dataset import HELD_OUT, PORTRAITS
-from lab.portraits import caption, person_mask, render, replace_attributes, sample_person
+from lab.world.dataset import HELD_OUT, PORTRAITS
+from lab.world.portraits import caption, person_mask, render, replace_attributes, sample_person
 
 
 def done(tmp_path: Path, learning_steps: int) -> Done:
