@@ -31,7 +31,17 @@ FORMS = {"edits": EditForm, "identities": IdentityForm, "attributes": AttributeF
 def test_the_two_commands_come_first() -> None:
     first = SHELL[0]
     assert [line.split("#")[0].split() for line in first.splitlines()] == [["make", "demo"], ["make", "test"]]
-    assert README.index(first) < 500
+    assert README[: README.index(first)].count("\n") < 15
+
+
+def test_the_first_screen_shows_edits_and_says_what_the_shipped_model_draws() -> None:
+    screen = "\n".join(README.splitlines()[:15])
+    assert re.search(r"!\[[^\]]+\]\(docs/images/strip\.png\)", screen)
+    assert re.search(r"shipped model draws synthetic portraits.*S2EDIT_MODEL", screen, re.DOTALL)
+
+
+def test_the_readme_is_a_front_door() -> None:
+    assert len(README.splitlines()) <= 150
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -72,7 +82,8 @@ def test_settings_that_are_named_exist() -> None:
 
 
 def test_the_printed_requests_use_parts_of_the_form() -> None:
-    requests = [shlex.split(line) for line in BLOCKS.splitlines() if line.startswith("curl")]
+    # `answer=$(curl …)` too
+    requests = [shlex.split(line[line.index("curl") :].rstrip(")")) for line in BLOCKS.splitlines() if "curl" in line]
     forms = [words for words in requests if "-F" in words]
     assert len(forms) >= 2
     for words in forms:
