@@ -52,8 +52,8 @@ def quality(results: Results) -> str:
     """Return the small table of quality as Markdown, with what was measured."""
     edits = max(len(method["records"]) for method in results["methods"].values())
     people = results["setting"]["people"]
-    said = f"{_link(f'{edits} edits of {people} portraits', 'quality')} that the model has never seen, compared with the true answers:"
-    return f"{said}\n\n{small_table(results)}\n"
+    measured = _link(f"{edits} edits of {people} portraits", "quality")
+    return f"{measured} that the model has never seen, compared with the true answers:\n\n{small_table(results)}\n"
 
 
 def _link(text: str, name: str) -> str:
@@ -88,8 +88,8 @@ def _next_edit(demo: Results, measured: Results) -> str:
 def _storm(storm: Results) -> str:
     lost, twice = (len(storm["findings"][name]) for name in ("lost", "duplicated"))
     return (
-        f"{storm['plan']['jobs']:,} edits with a stand-in for the model, {storm['plan']['kills']:,} killed processes, Redis emptied "
-        f"{storm['blows']['empty redis']} times: {_link(f'{lost} lost, {twice} done twice', 'storm')}"
+        f"{storm['plan']['jobs']:,} edits with a stand-in for the model, {storm['plan']['kills']:,} killed processes, Redis "
+        f"emptied {storm['blows']['empty redis']} times: {_link(f'{lost} lost, {twice} done twice', 'storm')}"
     )
 
 

@@ -48,7 +48,8 @@ def test_every_folder_of_code_is_in_the_table_of_rooms() -> None:
 def test_a_room_imports_no_room_that_its_row_does_not_name(room: str) -> None:
     package = room.partition("/")[0]
     siblings = {other.partition("/")[2] for other in IMPORTS if other.startswith(f"{package}/") and other != room}
-    found = {name.split(".")[1] for path in (ROOT / room).rglob("*.py") for name in imported(path) if name.startswith(f"{package}.")}
+    names = [name for path in (ROOT / room).rglob("*.py") for name in imported(path)]
+    found = {name.split(".")[1] for name in names if name.startswith(f"{package}.")}
     assert found & siblings <= IMPORTS[room]
     assert IMPORTS[room] <= siblings
 
