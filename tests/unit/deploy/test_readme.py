@@ -34,16 +34,6 @@ def test_the_two_commands_come_first() -> None:
     assert README[: README.index(first)].count("\n") < 15
 
 
-def test_the_first_screen_shows_edits_and_says_what_the_shipped_model_draws() -> None:
-    screen = "\n".join(README.splitlines()[:15])
-    assert re.search(r"!\[[^\]]+\]\(docs/images/strip\.png\)", screen)
-    assert re.search(r"shipped model draws synthetic portraits.*S2EDIT_MODEL", screen, re.DOTALL)
-
-
-def test_the_readme_is_a_front_door() -> None:
-    assert len(README.splitlines()) <= 150
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", PAGES[page]):
