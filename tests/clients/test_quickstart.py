@@ -17,7 +17,7 @@ import pytest
 from s2edit_jobs.settings import ROOT
 from tests.clients.conftest import PRINTED_PORT, Live, node
 
-FETCH = ROOT / "clients" / "typescript" / "README.md"
+FETCH = ROOT / "docs" / "api.md"
 SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Quickstart\n")[2].partition("\n##")[0]
 
 
