@@ -32,7 +32,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.continuing import continued
 from s2edit_jobs.drafts import draft, refiled
 from s2edit_jobs.errors import ArtifactMissing, AttributeNotFound, IdentityNotFound, ServiceUnavailable
-from s2edit_jobs.files import EXTENSIONS, Upload, media_type_of
+from s2edit_jobs.files import EXTENSIONS, Upload, check_modes, media_type_of, modes_of
 from s2edit_jobs.foresight import Foresight
 from s2edit_jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs import Jobs
@@ -274,7 +274,9 @@ class Asking:
         request = EditRequest.from_dict({**values, "at": pixel_of(values.get("at"))})
         for name in ("prompt", "source_prompt", "negative_prompt"):  # as it was sent: what is kept from before is left alone
             check_syntax(getattr(request, name), field=name)
-        return request, self.read()
+        files = self.read()
+        check_modes(files, request)
+        return request, files
 
     def _continued(self, request: EditRequest, files: dict[str, Upload]) -> tuple[EditRequest, dict[str, Upload]]:
         if self.form.parent is None:
@@ -325,7 +327,7 @@ class Asking:
         kept = check_pictures(
             files,
             lambda: (files.get("image") or self._stored(spec)).data,
-            request.mask_mode,
+            modes_of(files, spec.request),
             max_pixels=spec.request.max_pixels,
             wholly=wholly,
         )

@@ -20,7 +20,7 @@ from s2edit_core.limits import MIN_SIDE, check_photo_size, scaled_size
 from s2edit_core.pictures import media_type, same_frame
 from s2edit_core.spec import MaskMode
 from s2edit_jobs.decoders import decoders
-from s2edit_jobs.files import Upload, modes_of
+from s2edit_jobs.files import Upload
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.webhooks import check_url
 
@@ -114,7 +114,7 @@ def check_at(at: tuple[int, int] | None, inputs: Collection[str], photo: Callabl
 def check_pictures(
     files: Mapping[str, Upload],
     photo: Callable[[], bytes],
-    mask_mode: MaskMode,
+    modes: Mapping[str, MaskMode],
     *,
     max_pixels: int | None = None,
     person: bool = True,
@@ -122,14 +122,14 @@ def check_pictures(
 ) -> dict[str, Upload]:
     """Hold what came to what the engine can use, and give it as it may be kept: without metadata. Call it in a thread.
 
-    `photo` gives the bytes that the masks belong to; one of more than `max_pixels` counts as scaled down to so many. `mask_mode`
-    is the request's, `person` says whether `mask` marks one. A plain and whole file is believed until the worker decodes it, a
+    `photo` gives the bytes that the masks belong to; one of more than `max_pixels` counts as scaled down to so many. `modes`
+    say how the masks are read, `person` whether `mask` marks one. A plain and whole file is believed until the worker decodes it, a
     small mask and whatever is unusual is decoded here; `wholly` has everything decoded. Raises `ImageInvalid` or `MaskInvalid`.
     """
     if not files:
         return {}
     masks = {name: files[name].data for name in ("mask", "edit_mask") if name in files}
-    data, modes = photo(), modes_of(files, mask_mode)
+    data = photo()
     header, headers = read_header(data), {name: read_header(mask) for name, mask in masks.items()}
     turned = {name: found.orientation for name, found in {**headers, "image": header}.items() if found is not None}
     if header is not None:

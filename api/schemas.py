@@ -146,10 +146,15 @@ class EditOptions(BaseModel):
     mask_mode: Annotated[
         MaskMode | None,
         Field(
-            description="How `mask` and `edit_mask` mark the region: `luminance` (white), `alpha` (what is painted on transparent) "
-            "or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either",
+            description="How `mask` marks the region: `luminance` (white), `alpha` (what is painted on transparent) "
+            "or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either, as is "
+            "another mode without a mask",
             examples=["auto"],
         ),
+    ] = None
+    edit_mask_mode: Annotated[
+        MaskMode | None,
+        Field(description="How `edit_mask` marks it, where it is not as `mask_mode` says; only with an `edit_mask`", examples=["alpha"]),
     ] = None
     consent: Annotated[
         str | None,

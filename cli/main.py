@@ -140,8 +140,9 @@ def edit(
     ] = None,
     edit_mask: Picture = None,
     mask_mode: Annotated[
-        str | None, typer.Option(help="How masks mark the region: auto (default), luminance, alpha or inverted_alpha.")
+        str | None, typer.Option(help="How the mask marks the region: auto (default), luminance, alpha or inverted_alpha.")
     ] = None,
+    edit_mask_mode: Annotated[str | None, typer.Option(help="How the edit mask does. Left out: as --mask-mode.")] = None,
     source_prompt: str | None = None,
     subject: str | None = None,
     identity: Annotated[str | None, typer.Option(help="A learned identity, from a former edit.")] = None,
@@ -168,6 +169,7 @@ def edit(
         "prompt": prompt,
         "at": at,
         "mask_mode": mask_mode,
+        "edit_mask_mode": edit_mask_mode,
         "source_prompt": source_prompt,
         "subject": subject,
         "identity": identity,

@@ -378,12 +378,23 @@ def _mask(args: argparse.Namespace, path: str, photo: Image.Image, field: str) -
     try:
         # What learns an attribute takes its region as the mask.
         person = field == "mask" and not (args.run is learn and args.attribute)
-        return decode_mask(data, photo.size, field, args.mask_mode, person=person)
+        mode = getattr(args, "edit_mask_mode", None) if field == "edit_mask" else None
+        return decode_mask(data, photo.size, field, mode or args.mask_mode, person=person)
     except InvalidInput as error:
         raise type(error)(f"{path}: {error}", field=field, reason=error.reason) from error
 
 
+def _check_modes(args: argparse.Namespace) -> None:
+    """Raises `OptionInvalid` for a way to read masks where there is none that it could be meant for."""
+    edit_mask, edit_mask_mode = getattr(args, "edit_mask", None), getattr(args, "edit_mask_mode", None)
+    if edit_mask_mode is not None and not edit_mask:
+        raise OptionInvalid("--edit-mask-mode says how to read --edit-mask: give both, or neither", field="edit_mask_mode")
+    if args.mask_mode != "auto" and not args.mask and (not edit_mask or edit_mask_mode is not None):
+        raise OptionInvalid("--mask-mode says how to read a mask: give --mask too, or leave --mask-mode out", field="mask_mode")
+
+
 def _given_mask(args: argparse.Namespace, photo: Image.Image) -> Image.Image | None:
+    _check_modes(args)
     for name in ("keep_mask", "segmenter", "at"):
         if args.mask and getattr(args, name) is not None:
             option = f"--{name.replace('_', '-')}"

@@ -47,8 +47,8 @@ CORNER, MIN_CLEAR_BORDER, CLEAR_BORDER = 0.05, 0.4, 0.75
 """Size of the corners; and which shares of the border are transparent around a cut-out with clear upper corners, or any other."""
 
 WAYS = (
-    "say how to read it: mask_mode=luminance (white marks the region, all else is black), mask_mode=alpha (what is painted on a "
-    "transparent background marks it) or mask_mode=inverted_alpha (what was made transparent marks it)"
+    "say how to read it: {option}=luminance (white marks the region, all else is black), {option}=alpha (what is painted on a "
+    "transparent background marks it) or {option}=inverted_alpha (what was made transparent marks it)"
 )
 
 
@@ -124,16 +124,21 @@ def _drawn(picture: Image.Image, field: str, mode: MaskMode) -> tuple[MaskMode, 
         return chosen, _luminance(picture, alpha)
     if alpha is None:
         raise MaskInvalid(
-            f"mask_mode={mode} needs transparency, and the {field} has none: draw on a transparent background and save "
-            "it as PNG, or send it black and white with mask_mode=luminance",
+            f"{_option(field)}={mode} needs transparency, and the {field} has none: draw on a transparent background and save "
+            f"it as PNG, or send it black and white with {_option(field)}=luminance",
             field=field,
             reason="mask_opaque",
         )
     return chosen, _alpha(picture, alpha.strengthened if chosen == "alpha" else alpha.inverted)
 
 
+def _option(field: str) -> str:
+    """The option that says how the mask of that name is read."""
+    return "edit_mask_mode" if field == "edit_mask" else "mask_mode"
+
+
 def _unclear(field: str, found: str) -> MaskInvalid:
-    return MaskInvalid(f"the {field} {found}: {WAYS}", field=field, reason="mask_unclear")
+    return MaskInvalid(f"the {field} {found}: {WAYS.format(option=_option(field))}", field=field, reason="mask_unclear")
 
 
 # --- what the file holds ---------------------------------------------------------------------------------------
