@@ -138,7 +138,7 @@ def check_pictures(
     if wholly or header is None or header.looks_flat or min(size) < MIN_SIDE:
         turned = decoders().check(data, masks, modes, max_pixels=max_pixels, person=person)
     elif doubtful := {name: mask for name, mask in masks.items() if _is_doubtful(headers[name], size)}:
-        turned |= decoders().check_masks(size, doubtful, modes, person=person)
+        turned |= decoders().check_masks(size, doubtful, modes, person=person, sent_pixels=header.pixels)
     return {name: upload.without_metadata(turned[name], name) for name, upload in files.items()}
 
 

@@ -154,7 +154,10 @@ class EditOptions(BaseModel):
     ] = None
     edit_mask_mode: Annotated[
         MaskMode | None,
-        Field(description="How `edit_mask` marks it, where it is not as `mask_mode` says; only with an `edit_mask`", examples=["alpha"]),
+        Field(
+            description="How `edit_mask` marks it, where it is not as `mask_mode` says; only with an `edit_mask`",
+            examples=["alpha"],
+        ),
     ] = None
     consent: Annotated[
         str | None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -19,7 +20,7 @@ from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, Prompt
 from s2edit_core.input_scale import InputScale
 from s2edit_core.mask_files import decode_mask
 from s2edit_core.output import Output, encode_result, format_of
-from s2edit_core.pictures import Original, decode_original, decode_photo, encode_png
+from s2edit_core.pictures import Original, announced, decode_original, decode_photo, encode_png
 from s2edit_core.prompt_syntax import check_syntax
 from s2edit_core.prompts import (
     changed_words,
@@ -73,8 +74,9 @@ def compose(args: argparse.Namespace) -> None:
     check_syntax(args.reference_prompt, field="reference_prompt")
     checked_placeholder(args.name)
     reference = decode_photo(_read(args.reference, "reference"), args.max_pixels)
-    shown, region = _mask(args, args.reference_region, reference, "region"), _mask(args, args.region, photo, "region")
-    person = _mask(args, args.reference_person, reference, "person") if args.reference_person else None
+    shown = _mask(args, args.reference_region, reference, "region", args.reference)
+    region = _mask(args, args.region, photo, "region")
+    person = _mask(args, args.reference_person, reference, "person", args.reference) if args.reference_person else None
     pipe = _load(args)
     from s2edit_core.pipeline import Attribute
 
@@ -372,14 +374,15 @@ def _photo(args: argparse.Namespace) -> Image.Image:
     return decode_photo(_read(args.photo, "photo"), args.max_pixels)
 
 
-def _mask(args: argparse.Namespace, path: str, photo: Image.Image, field: str) -> Image.Image:
-    """Raises `InvalidInput` that names the file: a command takes several."""
+def _mask(args: argparse.Namespace, path: str, photo: Image.Image, field: str, of: str | None = None) -> Image.Image:
+    """A mask of `photo`, the file `of` (default: the edited one). Raises `InvalidInput` that names the file: there are several."""
     data = _read(path, "mask")
     try:
         # What learns an attribute takes its region as the mask.
         person = field == "mask" and not (args.run is learn and args.attribute)
         mode = getattr(args, "edit_mask_mode", None) if field == "edit_mask" else None
-        return decode_mask(data, photo.size, field, mode or args.mask_mode, person=person)
+        sent = math.prod(announced(_read(of or args.photo, "photo")).size)
+        return decode_mask(data, photo.size, field, mode or args.mask_mode, person=person, sent_pixels=sent)
     except InvalidInput as error:
         raise type(error)(f"{path}: {error}", field=field, reason=error.reason) from error
 
@@ -389,7 +392,8 @@ def _check_modes(args: argparse.Namespace) -> None:
     edit_mask, edit_mask_mode = getattr(args, "edit_mask", None), getattr(args, "edit_mask_mode", None)
     if edit_mask_mode is not None and not edit_mask:
         raise OptionInvalid("--edit-mask-mode says how to read --edit-mask: give both, or neither", field="edit_mask_mode")
-    if args.mask_mode != "auto" and not args.mask and (not edit_mask or edit_mask_mode is not None):
+    regions = any(getattr(args, name, None) for name in ("attribute", "region"))
+    if args.mask_mode != "auto" and not (args.mask or regions or (edit_mask and edit_mask_mode is None)):
         raise OptionInvalid("--mask-mode says how to read a mask: give --mask too, or leave --mask-mode out", field="mask_mode")
 
 

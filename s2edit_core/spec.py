@@ -443,7 +443,8 @@ def check_at(at: tuple[int, int] | None, size: tuple[int, int]) -> None:
 LATER_OPTIONS: Mapping[str, Any] = {
     field.name: field.default
     for field in fields(EditRequest)
-    if field.name in ("negative_prompt", "strength", "output_format", "output_quality", "keep_alpha", "max_pixels", "edit_mask_mode")
+    if field.name
+    in ("negative_prompt", "strength", "output_format", "output_quality", "keep_alpha", "max_pixels", "edit_mask_mode")
 }
 """Options of an edit that stored requests of former releases don't have, with their defaults."""
 

@@ -87,7 +87,9 @@ def test_each_of_both_masks_may_have_a_mode_of_its_own(api: Api) -> None:
     assert api.get(answer.headers["location"]).json()["state"] == "succeeded"
     answer = api.edit(mask=hole, edit_mask=drawn, mask_mode="inverted_alpha", edit_mask_mode="auto")
     assert modes(spec_of(api, answer.headers["location"])) == {"image": "auto", "mask": "inverted_alpha", "edit_mask": "auto"}
-    problem = assert_problem(api.edit(edit_mask=hole, mask_mode="luminance", edit_mask_mode="auto"), 422, "mask_unclear", "edit_mask")
+    problem = assert_problem(
+        api.edit(edit_mask=hole, mask_mode="luminance", edit_mask_mode="auto"), 422, "mask_unclear", "edit_mask"
+    )
     assert "edit_mask_mode=inverted_alpha" in problem["detail"]
     assert_problem(api.edit(edit_mask=drawn, edit_mask_mode="red"), 422, "option_invalid", "edit_mask_mode")
 
