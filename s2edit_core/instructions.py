@@ -72,9 +72,9 @@ FILLERS = re.compile(r"(?:(?:now|only|just|then|and|but|also|ok|okay|hey|hi|hell
 SHOULD = re.compile(r"(?:she|he|they|it|(?:her|his|their|the|my) \w+(?: \w+)?) (?:should|must|needs to|need to|has to|ought to)\b")
 EDITS = re.compile(
     r"(?:(?:change|make|give|turn|dye|colou?r|recolou?r|put|replace|remove|delete|erase|modify|adjust|brighten|darken|lighten|blur)"
-    r" (?:her|his|him|their|them|it|its|the|my|everything)|(?:add|apply|remove|delete|erase) [a-z])\b"
+    r" (?:her|his|him|their|them|it|its|the|my|everything)\b|(?:add|apply|remove|delete|erase) [a-z])"
 )
-"""What is an instruction behind a description too: "a woman, make her hair red". Fewer words, for there verbs may tell what is done."""
+"""What is an instruction behind a description too: "a woman, make her hair red". Fewer, for there verbs may tell what is done."""
 
 
 def check_described(text: str, subject: str | None, subjects: Sequence[str], *, field: str) -> None:
@@ -89,7 +89,10 @@ def check_described(text: str, subject: str | None, subjects: Sequence[str], *, 
     if plain != text and instruction_in(plain) is None and _names_somebody(plain, subject, subjects):
         kept = wish_to_keep(text)
         assert kept is not None
-        words = f"holds an instruction, “{kept.words}”: an edit keeps what it is not asked to change, so leave that out, as in “{plain}”"
+        words = (
+            f"holds an instruction, “{kept.words}”: an edit keeps what it is not asked to change, so leave that out, "
+            f"as in “{plain}”"
+        )
     else:
         told = instruction_in(plain) or told
         shows = "shows" if field == "source_prompt" else "should show"

@@ -24,12 +24,14 @@ LEAD = re.compile(r"(?:(?:and|but|while|yet|also|just|then|now|so|please|pls|kin
 """What may stand before the words that count."""
 
 ELSE = (
-    r"(?:(?:everything|anything|all|nothing|everyone|everybody|any other|all other|the other|other)\b(?: \w+)? ?(?:else|parts?|things?"
-    r"|features?|details?)|everything(?= (?:as|in the|the same|un|intact|identical)|$)|the (?:rest|others?|remaining|original))\b"
+    r"(?:(?:everything|anything|all|nothing|everyone|everybody|any other|all other|the other|other)\b(?: \w+)? ?"
+    r"(?:else|parts?|things?|features?|details?)|everything(?= (?:as|in the|the same|un|intact|identical)|$)"
+    r"|the (?:rest|others?|remaining|original))\b"
 )
 SAME = (
-    r"(?:unchanged|untouched|unaltered|unmodified|intact|identical|alone|consistent|as (?:is|it is|they are|it was|she is|he is|before)"
-    r"|as in the (?:original|photo|picture|image)|(?:exactly |completely |all )?the same(?: as before)?|the way (?:it is|they are))"
+    r"(?:unchanged|untouched|unaltered|unmodified|intact|identical|alone|consistent"
+    r"|as (?:is|it is|they are|it was|she is|he is|before)|as in the (?:original|photo|picture|image)"
+    r"|(?:exactly |completely |all )?the same(?: as before)?|the way (?:it is|they are))"
 )
 CHANGE = r"(?:change|alter|modify|edit|touch|affect|adjust|retouch|remove|replace|add|move|recolou?r|redraw|crop)"
 WHAT = (

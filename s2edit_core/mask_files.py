@@ -65,8 +65,8 @@ def decode_mask(
     """Return the mask as `L` of `size` (width, height): 128 or more inside, less outside.
 
     A mask of another size is resized (area average) where its aspect agrees with the photo's. `person`: whether it marks a person,
-    who must not be too small; by default the field `mask` does. `sent_pixels` are those of a photo that was scaled down to `size`, for
-    the advice that a message gives. Raises `ImageInvalid`, or `MaskInvalid` for one of another frame,
+    who must not be too small; by default the field `mask` does. `sent_pixels` are those of a photo that was scaled down to `size`,
+    for the advice that a message gives. Raises `ImageInvalid`, or `MaskInvalid` for one of another frame,
     one that `mode` can't read, or one that marks nothing, everything or too little.
     """
     return _read(data, size, field, mode, person, sent_pixels)[0]

@@ -363,6 +363,7 @@ def test_a_wish_to_keep_the_rest_is_dropped_from_a_description(text: str, told: 
         ("a woman with brown hair, make her hair red", "a photo of a woman with red hair"),
         ("a woman with brown hair and make her hair blue", "a photo of a woman with blue hair"),
         ("a woman, please add a hat", "a photo of a woman with a hat"),
+        ("a woman and add glasses", "a photo of a woman with glasses"),
         ("a man with a beard, but change his hair to blond", "a photo of a man with blond hair"),
         ("a woman, make her hair blue, keep everything else", "a photo of a woman with blue hair"),
         ("don't change the face", "a photo of a woman with red hair"),
