@@ -125,7 +125,7 @@ class EditOptions(BaseModel):
         OutputFormat | None,
         Field(
             description="`png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels "
-            "outside the edit mask), `jpeg` or `webp`. The report's `output` says by how much a lossy file differs there",
+            "outside the edit mask), `jpeg` or `webp`. The report's `outside_edit_mask` says by how much the file differs there",
             examples=["webp"],
         ),
     ] = None
@@ -147,8 +147,8 @@ class EditOptions(BaseModel):
         MaskMode | None,
         Field(
             description="How `mask` marks the region: `luminance` (white), `alpha` (what is painted on transparent) "
-            "or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either, as is "
-            "another mode without a mask",
+            "or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either. "
+            "Another mode without a mask is refused too",
             examples=["auto"],
         ),
     ] = None

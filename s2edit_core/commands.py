@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from s2edit_core import report
 from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, PromptInvalid
 from s2edit_core.input_scale import InputScale
 from s2edit_core.mask_files import decode_mask
@@ -237,10 +238,11 @@ def _finish_edit(
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
     facts |= {"found_mask": args.found} if args.found else {}
     facts |= InputScale.of(_read(args.photo, "photo"), photo.size, args.max_pixels).facts
-    facts |= {"output": delivered, "preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
+    facts = report.delivered(facts, delivered)
+    facts |= {"preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
     if args.report:
         Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    outside = delivered.get("outside_edit_mask", facts["outside_edit_mask"])["max_level_difference"]
+    outside = facts["outside_edit_mask"]["max_level_difference"]
     _say(f"{args.output}  {spent} s; outside the edit mask {outside} levels changed")
 
 

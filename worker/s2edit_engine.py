@@ -215,7 +215,7 @@ class S2EditEngine:
                 result = watermark.mark(result)
             file, output = encode_result(result, run.original, run.canvas.edit_mask, wanted)
             made.append(file)
-            measures.append(report.measures(run.canvas, to_image(raw), result) | brought_back | {"output": output})
+            measures.append(report.delivered(report.measures(run.canvas, to_image(raw), result), output) | brought_back)
         options = {"masked": run.preset.learning.masked, "attributes": run.attributes}
         leakage = self.pipeline.leakage(run.canvas, run.prompts.target, learned, inverted, **options)
         run.seconds["finishing"] = time.perf_counter() - started

@@ -88,7 +88,7 @@ def test_the_name_of_the_output_says_its_format(output: str, format: str, capsys
     report = json.loads(Path("report.json").read_text())
     assert (report["negative_prompt"], report["strength"]) == ("glasses", 0.7)
     assert (report["output"]["format"], report["output"]["quality"]) == (format.lower(), 60)
-    changed = report["output"]["outside_edit_mask"]["max_level_difference"]
+    changed = report["outside_edit_mask"]["max_level_difference"]
     assert changed > 0
     assert f"outside the edit mask {changed} levels changed" in capsys.readouterr().out
 
