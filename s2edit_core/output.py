@@ -90,7 +90,7 @@ class Output:
 def encode_result(result: Image.Image, original: Original, edit_mask: Image.Image, wanted: Output) -> tuple[bytes, dict[str, Any]]:
     """The file of `result` (RGB, sRGB, of the photo's size), and what a report says of it as JSON values.
 
-    For a lossy file the report holds what decoding it shows outside `edit_mask` (L), beside the photo's own values. Raises
+    For a lossy file the report holds what decoding it shows outside `edit_mask` (L), beside the photo in its own colours. Raises
     `ValueError` for a result of another size or mode, and as `Output.check_size`.
     """
     wanted.check_size(result.size)
@@ -107,8 +107,20 @@ def encode_result(result: Image.Image, original: Original, edit_mask: Image.Imag
     }
     if not wanted.lossless:
         with Image.open(io.BytesIO(data)) as decoded:
-            facts["outside_edit_mask"] = report.outside_change(kept.colours, decoded.convert("RGB"), edit_mask)
+            facts["outside_edit_mask"] = report.outside_change(*_as_seen(kept, decoded), edit_mask)
     return data, facts
+
+
+def _as_seen(kept: Original, decoded: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """The photo and the file, both laid on white where they are transparent: what nobody sees has not changed."""
+    if kept.alpha is None:
+        return kept.colours, decoded.convert("RGB")
+    white, layered = Image.new("RGB", decoded.size, "white"), decoded.convert("RGBA")
+    photo, file = (
+        Image.composite(kept.colours, white, kept.alpha),
+        Image.composite(layered.convert("RGB"), white, layered.getchannel("A")),
+    )
+    return photo, file
 
 
 def flattened(original: Original) -> Original:

@@ -213,6 +213,22 @@ class TestAlpha:
         assert np.array_equal(pixels(data)[..., 3], see_through()[..., 3])
         assert told["outside_edit_mask"]["max_level_difference"] > 0
 
+    def test_colours_that_nobody_sees_do_not_count_as_changed(self) -> None:
+        """A lossy WebP keeps few of the colours under clear pixels; on any background its difference shows by the alpha."""
+        original = decode_original(file_of(see_through()))
+        data, told = encode_result(repainted(original), original, mask(), WEBP)
+        moved = np.abs(pixels(data)[..., :3].astype(float) - colourful())[OUTSIDE]
+        seen = moved * (see_through()[..., 3:] / 255.0)[OUTSIDE]
+        assert told["outside_edit_mask"]["max_level_difference"] == pytest.approx(seen.max(), abs=1)
+        assert told["outside_edit_mask"]["psnr_db"] == pytest.approx(10 * np.log10(255**2 / np.square(seen).mean()), abs=0.1)
+        clear = np.dstack([np.asarray(see_through())[..., :3], np.zeros(SIZE[::-1], np.uint8)])
+        clear[20:40, 20:40, 3] = 255
+        opaque_inside = Image.new("L", SIZE)
+        opaque_inside.paste(255, (20, 20, 40, 40))
+        hidden = decode_original(file_of(clear))
+        _, told = encode_result(hidden.photo, hidden, opaque_inside, WEBP)
+        assert told["outside_edit_mask"] == {"max_level_difference": 0, "psnr_db": None}
+
 
 class TestProfiles:
     @pytest.fixture
