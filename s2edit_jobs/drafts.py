@@ -117,6 +117,7 @@ def _places(owner: Owner, job_id: str, files: Mapping[str, Upload], request: Job
             size_bytes=len(upload.data),
             media_type=upload.media_type,
             mask_mode=modes.get(name, "auto"),
+            told=upload.told,
         )
         for name, upload in files.items()
     }

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
+from typing import Any
 
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.metadata import without_metadata
@@ -37,7 +38,7 @@ class Upload:
 
     `sent_sha256` is the digest of what the app has sent, where `data` is that without its metadata. `own`: from what this service
     has made or taken on before, so there is nothing to take off. `mask_mode`: how a mask of an earlier request is read; None for
-    one that comes with this request, which says it.
+    one that comes with this request, which says it. `told`: what reports say of a mask that another edit used.
     """
 
     data: bytes
@@ -45,6 +46,7 @@ class Upload:
     sent_sha256: str | None = None
     own: bool = False
     mask_mode: MaskMode | None = None
+    told: Mapping[str, Any] | None = None
 
     @cached_property
     def sha256(self) -> str:
