@@ -116,8 +116,8 @@ class EditOptions(BaseModel):
     strength: Annotated[
         float | None,
         Field(
-            description="How far back towards noise the edit starts: above 0, at most 1 (default). Lower values stay nearer to the "
-            "photo. With `variants` it is 1",
+            description="How far back towards noise the edit starts: 1/`steps` or more, so that one step is run; at most "
+            "1 (default). Lower values stay nearer to the photo. With `variants` it is 1",
             examples=[1.0],
         ),
     ] = None

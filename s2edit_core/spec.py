@@ -286,12 +286,9 @@ class EditRequest:
             raise OptionInvalid(f"at most {MAX_ATTRIBUTES} attributes fit into one edit", field="attributes")
         if len(set(self.attributes)) < len(self.attributes):
             raise OptionInvalid("an attribute was named twice: name it once", field="attributes", reason="attribute_repeated")
-        self.resolve()
+        check_strength(self.strength, self.resolve().steps)
 
     def _check_sampling(self) -> None:
-        _check("strength", self.strength, 0.0, 1.0)
-        if self.strength == 0:
-            raise OptionInvalid(f"strength must be above 0 and at most 1, not {self.strength:g}", field="options.strength")
         if self.strength < 1 and self.variants > 1:
             raise OptionInvalid(
                 "variants start from the noise, so they need the strength 1: leave one of the two out",
@@ -447,6 +444,20 @@ LATER_OPTIONS: Mapping[str, Any] = {
     in ("negative_prompt", "strength", "output_format", "output_quality", "keep_alpha", "max_pixels", "edit_mask_mode")
 }
 """Options of an edit that stored requests of former releases don't have, with their defaults."""
+
+
+def check_strength(strength: float, steps: int) -> None:
+    """Raises `OptionInvalid` unless an edit of `steps` sampling steps runs one step or more, as diffusers' pipelines do."""
+    _check("strength", strength, 0.0, 1.0)
+    if strength == 0:
+        raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength:g}", field="options.strength")
+    if strength * steps < 1 - 1e-9:
+        raise OptionInvalid(
+            f"a strength of {strength:g} runs none of {steps} steps: choose {math.ceil(1e4 / steps) / 1e4:g} or more, "
+            "or more steps",
+            field="options.strength",
+            reason="strength_without_steps",
+        )
 
 
 def check_max_pixels(max_pixels: int | None) -> None:

@@ -21,7 +21,7 @@ NEXT = "a photo of a woman smiling, hat"
 class PicturingEngine(FakeEngine):
     """Its results and what it finds are pictures, so that edits can go on from them."""
 
-    def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:  # noqa: ARG002
+    def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:
         return pictures.mask()
 
     def result(self, request: EditRequest, inputs: EditInputs) -> bytes:

@@ -65,6 +65,8 @@ def test_an_empty_negative_prompt_is_none(api: Api) -> None:
     ("parts", "code", "field"),
     [
         ({"strength": "0"}, "option_invalid", "strength"),
+        ({"strength": "0.01"}, "strength_without_steps", "strength"),
+        ({"strength": "0.15", "steps": "6"}, "strength_without_steps", "strength"),
         ({"strength": "1.1"}, "option_invalid", "strength"),
         ({"strength": "nan"}, "option_invalid", "strength"),
         ({"strength": "0.5", "variants": "2"}, "strength_with_variants", "strength"),
@@ -150,7 +152,7 @@ def test_how_it_is_wanted_names_neither_concept_nor_inversion() -> None:
 def test_stored_requests_of_former_releases_load_and_new_ones_say_only_what_they_have_to() -> None:
     """So a worker of a former release, and an idempotency key from before, still understand a request without the new options."""
     plain = EditRequest(prompt=PROMPT)
-    former = {name: value for name, value in asdict(plain).items() if name not in (*CONTROLS, "max_pixels")}
+    former = {name: value for name, value in asdict(plain).items() if name not in (*CONTROLS, "max_pixels", "edit_mask_mode")}
     assert EditRequest.from_dict(former) == plain
     assert set(plain.to_dict()) == set(former)
     chosen = EditRequest(prompt=PROMPT, **CONTROLS)
