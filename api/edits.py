@@ -20,7 +20,7 @@ from api.auth import Principal
 from api.changes import Changes
 from api.concept_schemas import EditPage
 from api.deps import Caller, JobsDep, LibraryDep, PrincipalDep, ServicesDep, get_principal
-from api.forms import FILES, check_at, check_pictures, check_webhook, exact_form, missing, pixel_of, read_files
+from api.forms import FILES, check_at, check_output, check_pictures, check_webhook, exact_form, missing, pixel_of, read_files
 from api.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.problems import responses
 from api.schemas import DryRun, Edit, EditForm, EditOptions, Link, Picture, Report, moment
@@ -324,9 +324,14 @@ class Asking:
             self.vocabulary.check(spoken(self.owner, spec.request), worn)
         else:
             check_sentences(spoken(self.owner, spec.request), DEFAULT_SUBJECTS)
+
+        def photo() -> bytes:
+            return (files.get("image") or self._stored(spec)).data
+
+        check_output(spec.request, photo)
         kept = check_pictures(
             files,
-            lambda: (files.get("image") or self._stored(spec)).data,
+            photo,
             modes_of(files, spec.request),
             max_pixels=spec.request.max_pixels,
             wholly=wholly,

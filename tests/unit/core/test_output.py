@@ -94,6 +94,19 @@ class TestFormats:
         assert 0 < said["max_level_difference"] == moved.max() < levels
         assert said["psnr_db"] == pytest.approx(10 * np.log10(255**2 / np.square(moved).mean()), abs=0.001)
 
+    def test_a_large_webp_is_written_with_less_effort_and_looks_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        original = decode_original(file_of(colourful()))
+        written = {}
+        for effort, large in (("usual", 4_000_000), ("less", 1000)):
+            monkeypatch.setattr("s2edit_core.output.LARGE_PIXELS", large)
+            data, told = encode_result(original.photo, original, mask(), WEBP)
+            written[effort] = (data, told["outside_edit_mask"]["psnr_db"])
+        for effort, method in (("usual", 4), ("less", 2)):
+            out = io.BytesIO()
+            original.photo.save(out, "WEBP", quality=95, method=method, exact=True, alpha_quality=100)
+            assert written[effort][0] == out.getvalue()
+        assert written["less"][1] == pytest.approx(written["usual"][1], abs=0.5)
+
     def test_a_lower_quality_is_a_smaller_file(self) -> None:
         original = decode_original(file_of(colourful()))
         for format in ("jpeg", "webp"):
