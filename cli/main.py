@@ -20,6 +20,7 @@ from s2edit_core import watermark as mark
 from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
 from s2edit_core.output import format_of
 from s2edit_core.pictures import decode_photo
+from s2edit_jobs.adapters import look_at_adapters
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.errors import ServiceUnavailable
@@ -56,6 +57,7 @@ def up(
     _check_keys(settings, address)
     try:
         look_at(settings.model)
+        look_at_adapters(settings)
     except ModelUnusable as error:
         _fail(str(error))
     service = Service(settings, address, logs=None if verbose else settings.data_dir / "logs", worker_app=worker_app)

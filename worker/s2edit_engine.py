@@ -29,6 +29,7 @@ from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.segmenters import open_segmenter
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Preset, Progress, check_at
+from s2edit_jobs.adapters import loading
 from s2edit_jobs.decoders import decoders
 from s2edit_jobs.model_facts import ModelFacts
 from s2edit_jobs.record import JobRequest
@@ -77,8 +78,10 @@ class S2EditEngine:
         self.model = model
         self.watermark = watermark
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
-        self.segmenter = open_segmenter(segmenter, self.pipeline)
-        self.captioner = Captioner(captioner, device=chosen) if captioner else None
+        with loading("segmenter", segmenter):
+            self.segmenter = open_segmenter(segmenter, self.pipeline)
+        with loading("captioner", captioner):
+            self.captioner = Captioner(captioner, device=chosen) if captioner else None
         self._planned: tuple[EditRequest, EditInputs, _Run] | None = None  # until it is edited, so that nothing is decoded twice
 
     @cached_property
