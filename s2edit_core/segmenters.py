@@ -12,7 +12,6 @@ torch: an adapter loads what it needs when it is made.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,12 +21,10 @@ from PIL import Image
 
 from s2edit_core.errors import ImageInvalid, ModelUnusable
 from s2edit_core.people import Look, choose_person, find_person
+from s2edit_core.segmenter_names import checked_card_choice, has_litert, mediapipe_file, unknown
 
 if TYPE_CHECKING:
     from s2edit_core.pipeline import S2EditPipeline
-
-CARD_CHOICES = ("model", "card", "mediapipe")
-"""What a model's card may name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +105,13 @@ def open_segmenter(name: str | None, pipeline: S2EditPipeline) -> Segmenter:
     Without one: what the model's card names; else MediaPipe's where its file and LiteRT are there; else the model's own eye. Raises
     `ModelUnusable` with the way to mend it.
     """
-    chosen = name or _of_card(pipeline) or ("mediapipe" if _has_mediapipe() else "model")
+    chosen = name or checked_card_choice(pipeline.backbone.card.segmenter) or ("mediapipe" if _has_mediapipe() else "model")
     if chosen == "model":
         return ModelEye(pipeline)
     if chosen == "card":
         return CardNetwork(_card_folder(pipeline))
     if chosen == "mediapipe" or chosen.endswith(".tflite"):
-        from s2edit_core.litert import LiteRTSegmenter, mediapipe_file
+        from s2edit_core.litert import LiteRTSegmenter
 
         path = mediapipe_file() if chosen == "mediapipe" else Path(chosen)
         return LiteRTSegmenter(path, "mediapipe" if chosen == "mediapipe" else path.name)
@@ -122,23 +119,11 @@ def open_segmenter(name: str | None, pipeline: S2EditPipeline) -> Segmenter:
         from s2edit_core.auto_segmenter import open_transformers
 
         return open_transformers(model, str(pipeline.backbone.device))
-    raise ModelUnusable(
-        f"there is no segmenter {chosen!r}: say model, card, mediapipe, the path of a *.tflite file, or transformers:FOLDER"
-    )
-
-
-def _of_card(pipeline: S2EditPipeline) -> str:
-    """What the card names. A card comes with weights from anywhere, so it can't name files, or models that bring code."""
-    named = pipeline.backbone.card.segmenter
-    if named not in ("", *CARD_CHOICES):
-        raise ModelUnusable(f"the model's card names the segmenter {named!r}: it may say {', '.join(CARD_CHOICES)}")
-    return named
+    raise unknown(chosen)
 
 
 def _has_mediapipe() -> bool:
-    from s2edit_core.litert import mediapipe_file
-
-    return mediapipe_file().is_file() and find_spec("ai_edge_litert") is not None
+    return mediapipe_file().is_file() and has_litert()
 
 
 def _card_folder(pipeline: S2EditPipeline) -> Path:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from s2edit_core.errors import ModelUnusable, S2EditError
-from s2edit_core.litert import FETCH, mediapipe_file
 from s2edit_core.model_card import ModelCard
 from s2edit_core.model_files import HUB_ID, local_path
-from s2edit_core.segmenters import CARD_CHOICES
+from s2edit_core.segmenter_names import CARD_CHOICES, check_litert, checked_card_choice, has_litert, mediapipe_file, unknown
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.vocabulary import ROOT
 
@@ -60,33 +58,19 @@ def look_at_adapter(part: Part, settings: Settings) -> str:
 
 def _segmenter(settings: Settings) -> str:
     name, model = settings.segmenter, local_path(settings.model, ROOT)
-    of_card = ""
-    if name is None and model is not None:
-        of_card = ModelCard.read(model).segmenter
-        if of_card not in ("", *CARD_CHOICES):
-            raise ModelUnusable(f"the model's card names the segmenter {of_card!r}: it may say {', '.join(CARD_CHOICES)}")
-    chosen = name or of_card
+    chosen = name or (checked_card_choice(ModelCard.read(model).segmenter) if model is not None else "")
     if not chosen:
-        there = mediapipe_file().is_file() and find_spec("ai_edge_litert") is not None
-        return "mediapipe, unless the model's card says otherwise" if there else "the model itself, unless its card says otherwise"
+        usual = "mediapipe" if mediapipe_file().is_file() and has_litert() else "the model itself"
+        return usual if model is not None else f"{usual}, unless the model's card says otherwise"
     if chosen == "card" and model is not None:
         _files(model / "segmenter", "find people")
     elif chosen == "mediapipe" or chosen.endswith(".tflite"):
-        _litert(mediapipe_file() if chosen == "mediapipe" else Path(chosen))
-    elif model_name := chosen.partition("transformers:")[2]:
-        return _folder_or_hub(model_name, "find people")
+        check_litert(mediapipe_file() if chosen == "mediapipe" else Path(chosen))
+    elif folder := chosen.partition("transformers:")[2]:
+        return _folder_or_hub(folder, "find people")
     elif chosen not in CARD_CHOICES:
-        raise ModelUnusable(
-            f"there is no segmenter {chosen!r}: say model, card, mediapipe, the path of a *.tflite file, or transformers:FOLDER"
-        )
+        raise unknown(chosen)
     return chosen if name else f"{chosen}, as the model's card says"
-
-
-def _litert(path: Path) -> None:
-    if not path.is_file():
-        raise ModelUnusable(f"the segmenter {path} is not there: name a *.tflite file, or fetch MediaPipe's by `{FETCH}`")
-    if find_spec("ai_edge_litert") is None:
-        raise ModelUnusable(f"{path.name} is run by LiteRT, which is not installed: install s2edit[segmenter]")
 
 
 def _captioner(settings: Settings) -> str:
