@@ -98,13 +98,13 @@ def encode_result(result: Image.Image, original: Original, edit_mask: Image.Imag
     wanted.check_size(result.size)
     kept = original if wanted.alpha else flattened(original)
     picture = in_own_colours(result, kept)
-    data = _encoded(picture, kept, wanted)
+    data, lost = _encoded(picture, kept, wanted), original.unread
     facts: dict[str, Any] = {
         "format": wanted.format,
         "lossless": wanted.lossless,
         "quality": None if wanted.format == "png" else wanted.quality,
         "alpha": None if original.alpha is None else "kept" if kept.alpha is not None else "laid on white",
-        "profile": "sRGB" if kept.profile is None else "the photo's",
+        "profile": ("sRGB" if kept.profile is None else "the photo's") + (f", as which {lost} was read" if lost else ""),
         "dpi": [round(each, 2) for each in kept.dpi] if kept.dpi is not None and wanted.format != "webp" else None,
     }
     if not wanted.lossless:
