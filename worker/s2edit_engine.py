@@ -28,7 +28,7 @@ from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.segmenters import open_segmenter
-from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, Preset, Progress, check_at
+from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Preset, Progress, check_at
 from s2edit_jobs.adapters import loading
 from s2edit_jobs.decoders import decoders
 from s2edit_jobs.model_facts import ModelFacts
@@ -82,6 +82,9 @@ class S2EditEngine:
             self.segmenter = open_segmenter(segmenter, self.pipeline)
         with loading("captioner", captioner):
             self.captioner = Captioner(captioner, device=chosen) if captioner else None
+        self._decoded: tuple[bytes, int | None, Original] | None = (
+            None  # the photo of the mask that was found last, until it is planned
+        )
         self._planned: tuple[EditRequest, EditInputs, _Run] | None = None  # until it is edited, so that nothing is decoded twice
 
     @cached_property
@@ -105,11 +108,13 @@ class S2EditEngine:
         yield Progress("preparing", 0, 1)
         prompt = described(request, self.pipeline.backbone.card.subjects)
         decoders().check(photo, {}, max_pixels=request.max_pixels)
-        picture = decode_photo(photo, request.max_pixels)
+        original = decode_original(photo, request.max_pixels)
+        picture = original.photo
         scale = InputScale.of(photo, picture.size, request.max_pixels)
         check_at(request.at, scale.sent)
         found = self.segmenter.find(picture, prompt=prompt, at=scale.pixel(request.at))
         yield Progress("preparing", 1, 1)
+        self._decoded = None if isinstance(request, MaskRequest) else (photo, request.max_pixels, original)
         box = found.mask.getbbox() or (0, 0, *picture.size)
         return Found(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
 
@@ -117,7 +122,7 @@ class S2EditEngine:
         """Raises as `plan`."""
         reference, person = self._reference(request), request.kind == "identity"
         check_pictures(inputs, request.max_pixels, person=person)
-        photo = decode_photo(inputs.image, request.max_pixels)
+        photo = self._original(inputs.image, request.max_pixels).photo
         self.pipeline.canvas(photo, decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=person))
         return self._learned_id(request, inputs, reference, InputScale.of(inputs.image, photo.size, request.max_pixels))
 
@@ -255,7 +260,7 @@ class S2EditEngine:
         started = time.perf_counter()
         worn = self._worn(inputs)
         prompts = self._checked_prompts(request, worn)
-        original = decode_original(inputs.image, request.max_pixels)
+        original = self._original(inputs.image, request.max_pixels)
         photo = original.photo
         Output.of(request).check_size(photo.size)
         scale = InputScale.of(inputs.image, photo.size, request.max_pixels)
@@ -282,6 +287,13 @@ class S2EditEngine:
         attributes = tuple(Attribute(concept, edit_mask) for concept in worn)
         seconds = {"preparing": time.perf_counter() - started}
         return _Run(request, request.resolve(), plan, prompts, original, canvas, identity_canvas, attributes, seconds, scale)
+
+    def _original(self, data: bytes, max_pixels: int | None) -> Original:
+        """The photo, decoded; `find_mask` has perhaps just done so."""
+        decoded, self._decoded = self._decoded, None
+        if decoded is not None and decoded[:2] == (data, max_pixels):
+            return decoded[2]
+        return decode_original(data, max_pixels)
 
     def _worn(self, inputs: EditInputs) -> tuple[Concept, ...]:
         """Raises `ArtifactMismatch` for what another model made."""
