@@ -873,13 +873,13 @@ export interface components {
             negative_prompt?: string;
             /**
              * Strength
-             * @description How far back towards noise the edit starts: above 0, at most 1 (default). Lower values stay nearer to the photo. With `variants` it is 1
+             * @description How far back towards noise the edit starts: 1/`steps` or more, so that one step is run; at most 1 (default). Lower values stay nearer to the photo. With `variants` it is 1
              * @example 1
              */
             strength?: number;
             /**
              * Output Format
-             * @description `png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `output` says by how much a lossy file differs there
+             * @description `png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `outside_edit_mask` says by how much the file differs there
              * @example webp
              * @enum {string}
              */
@@ -903,11 +903,18 @@ export interface components {
             seed?: number;
             /**
              * Mask Mode
-             * @description How `mask` and `edit_mask` mark the region: `luminance` (white), `alpha` (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either
+             * @description How `mask` marks the region: `luminance` (white), `alpha` (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either. Another mode without a mask is refused too
              * @example auto
              * @enum {string}
              */
             mask_mode?: "auto" | "luminance" | "alpha" | "inverted_alpha";
+            /**
+             * Edit Mask Mode
+             * @description How `edit_mask` marks it, where it is not as `mask_mode` says; only with an `edit_mask`
+             * @example alpha
+             * @enum {string}
+             */
+            edit_mask_mode?: "auto" | "luminance" | "alpha" | "inverted_alpha";
             /**
              * Consent
              * @description That the person in the photo agrees to being learned and edited, in your words; kept with the identity
@@ -1814,14 +1821,14 @@ export interface components {
             negative_prompt?: string | null;
             /**
              * Strength
-             * @description How far back towards noise the edit starts: above 0, at most 1 (default). Lower values stay nearer to the photo. With `variants` it is 1
+             * @description How far back towards noise the edit starts: 1/`steps` or more, so that one step is run; at most 1 (default). Lower values stay nearer to the photo. With `variants` it is 1
              * @default null
              * @example 1
              */
             strength?: number | null;
             /**
              * Output Format
-             * @description `png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `output` says by how much a lossy file differs there
+             * @description `png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `outside_edit_mask` says by how much the file differs there
              * @default null
              * @example webp
              */
@@ -1848,11 +1855,18 @@ export interface components {
             seed?: number | null;
             /**
              * Mask Mode
-             * @description How `mask` and `edit_mask` mark the region: `luminance` (white), `alpha` (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either
+             * @description How `mask` marks the region: `luminance` (white), `alpha` (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either. Another mode without a mask is refused too
              * @default null
              * @example auto
              */
             mask_mode?: ("auto" | "luminance" | "alpha" | "inverted_alpha") | null;
+            /**
+             * Edit Mask Mode
+             * @description How `edit_mask` marks it, where it is not as `mask_mode` says; only with an `edit_mask`
+             * @default null
+             * @example alpha
+             */
+            edit_mask_mode?: ("auto" | "luminance" | "alpha" | "inverted_alpha") | null;
             /**
              * Consent
              * @description That the person in the photo agrees to being learned and edited, in your words; kept with the identity

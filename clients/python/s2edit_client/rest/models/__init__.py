@@ -10,11 +10,13 @@ from .dry_run import DryRun
 from .dry_run_learning import DryRunLearning
 from .edit import Edit
 from .edit_document import EditDocument
+from .edit_document_edit_mask_mode_type_0 import EditDocumentEditMaskModeType0
 from .edit_document_mask_mode_type_0 import EditDocumentMaskModeType0
 from .edit_document_output_format_type_0 import EditDocumentOutputFormatType0
 from .edit_document_preset_type_0 import EditDocumentPresetType0
 from .edit_error import EditError
 from .edit_form import EditForm
+from .edit_form_edit_mask_mode import EditFormEditMaskMode
 from .edit_form_mask_mode import EditFormMaskMode
 from .edit_form_output_format import EditFormOutputFormat
 from .edit_form_preset import EditFormPreset
@@ -72,11 +74,13 @@ __all__ = (
     "DryRunLearning",
     "Edit",
     "EditDocument",
+    "EditDocumentEditMaskModeType0",
     "EditDocumentMaskModeType0",
     "EditDocumentOutputFormatType0",
     "EditDocumentPresetType0",
     "EditError",
     "EditForm",
+    "EditFormEditMaskMode",
     "EditFormMaskMode",
     "EditFormOutputFormat",
     "EditFormPreset",

@@ -5,6 +5,7 @@ from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
+from ..models.edit_document_edit_mask_mode_type_0 import EditDocumentEditMaskModeType0
 from ..models.edit_document_mask_mode_type_0 import EditDocumentMaskModeType0
 from ..models.edit_document_output_format_type_0 import EditDocumentOutputFormatType0
 from ..models.edit_document_preset_type_0 import EditDocumentPresetType0
@@ -35,19 +36,21 @@ class EditDocument:
             recommend
         negative_prompt (None | str | Unset): What the picture shall not show, in plain words and without placeholders.
             It acts through guidance, so only with a `guidance_scale` above 1
-        strength (float | None | Unset): How far back towards noise the edit starts: above 0, at most 1 (default). Lower
-            values stay nearer to the photo. With `variants` it is 1
+        strength (float | None | Unset): How far back towards noise the edit starts: 1/`steps` or more, so that one step
+            is run; at most 1 (default). Lower values stay nearer to the photo. With `variants` it is 1
         output_format (EditDocumentOutputFormatType0 | None | Unset): `png` (default, also for a photo that came as a
             JPEG: encoding it as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's
-            `output` says by how much a lossy file differs there
+            `outside_edit_mask` says by how much the file differs there
         output_quality (int | None | Unset): Of a JPEG or WebP, 1 to 100; default 95. A WebP of 100 is lossless. Not for
             PNG
         keep_alpha (bool | None | Unset): Whether the result is as transparent as the photo. Left out: yes, where the
             format can be; a JPEG is laid on white. `false` lays it on white in any format
         seed (int | None | Unset): Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
-        mask_mode (EditDocumentMaskModeType0 | None | Unset): How `mask` and `edit_mask` mark the region: `luminance`
-            (white), `alpha` (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`:
-            white or painted; refused where it may mean either
+        mask_mode (EditDocumentMaskModeType0 | None | Unset): How `mask` marks the region: `luminance` (white), `alpha`
+            (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted;
+            refused where it may mean either. Another mode without a mask is refused too
+        edit_mask_mode (EditDocumentEditMaskModeType0 | None | Unset): How `edit_mask` marks it, where it is not as
+            `mask_mode` says; only with an `edit_mask`
         consent (None | str | Unset): That the person in the photo agrees to being learned and edited, in your words;
             kept with the identity
         identity_life_s (float | None | Unset): Seconds after which the identity that is learned is erased
@@ -84,6 +87,7 @@ class EditDocument:
     keep_alpha: bool | None | Unset = UNSET
     seed: int | None | Unset = UNSET
     mask_mode: EditDocumentMaskModeType0 | None | Unset = UNSET
+    edit_mask_mode: EditDocumentEditMaskModeType0 | None | Unset = UNSET
     consent: None | str | Unset = UNSET
     identity_life_s: float | None | Unset = UNSET
     variants: int | None | Unset = UNSET
@@ -198,6 +202,14 @@ class EditDocument:
         else:
             mask_mode = self.mask_mode
 
+        edit_mask_mode: None | str | Unset
+        if isinstance(self.edit_mask_mode, Unset):
+            edit_mask_mode = UNSET
+        elif isinstance(self.edit_mask_mode, EditDocumentEditMaskModeType0):
+            edit_mask_mode = self.edit_mask_mode.value
+        else:
+            edit_mask_mode = self.edit_mask_mode
+
         consent: None | str | Unset
         if isinstance(self.consent, Unset):
             consent = UNSET
@@ -300,6 +312,8 @@ class EditDocument:
             field_dict["seed"] = seed
         if mask_mode is not UNSET:
             field_dict["mask_mode"] = mask_mode
+        if edit_mask_mode is not UNSET:
+            field_dict["edit_mask_mode"] = edit_mask_mode
         if consent is not UNSET:
             field_dict["consent"] = consent
         if identity_life_s is not UNSET:
@@ -497,6 +511,23 @@ class EditDocument:
 
         mask_mode = _parse_mask_mode(d.pop("mask_mode", UNSET))
 
+        def _parse_edit_mask_mode(data: object) -> EditDocumentEditMaskModeType0 | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                edit_mask_mode_type_0 = EditDocumentEditMaskModeType0(data)
+
+                return edit_mask_mode_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(EditDocumentEditMaskModeType0 | None | Unset, data)
+
+        edit_mask_mode = _parse_edit_mask_mode(d.pop("edit_mask_mode", UNSET))
+
         def _parse_consent(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -614,6 +645,7 @@ class EditDocument:
             keep_alpha=keep_alpha,
             seed=seed,
             mask_mode=mask_mode,
+            edit_mask_mode=edit_mask_mode,
             consent=consent,
             identity_life_s=identity_life_s,
             variants=variants,

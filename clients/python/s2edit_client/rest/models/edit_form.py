@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from .. import types
+from ..models.edit_form_edit_mask_mode import EditFormEditMaskMode
 from ..models.edit_form_mask_mode import EditFormMaskMode
 from ..models.edit_form_output_format import EditFormOutputFormat
 from ..models.edit_form_preset import EditFormPreset
@@ -37,18 +38,20 @@ class EditForm:
             recommend
         negative_prompt (str | Unset): What the picture shall not show, in plain words and without placeholders. It acts
             through guidance, so only with a `guidance_scale` above 1
-        strength (float | Unset): How far back towards noise the edit starts: above 0, at most 1 (default). Lower values
-            stay nearer to the photo. With `variants` it is 1
+        strength (float | Unset): How far back towards noise the edit starts: 1/`steps` or more, so that one step is
+            run; at most 1 (default). Lower values stay nearer to the photo. With `variants` it is 1
         output_format (EditFormOutputFormat | Unset): `png` (default, also for a photo that came as a JPEG: encoding it
-            as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `output` says by how
-            much a lossy file differs there
+            as one again would change pixels outside the edit mask), `jpeg` or `webp`. The report's `outside_edit_mask` says
+            by how much the file differs there
         output_quality (int | Unset): Of a JPEG or WebP, 1 to 100; default 95. A WebP of 100 is lossless. Not for PNG
         keep_alpha (bool | Unset): Whether the result is as transparent as the photo. Left out: yes, where the format
             can be; a JPEG is laid on white. `false` lays it on white in any format
         seed (int | Unset): Same inputs and same seed, same picture. 0 to 2⁶³ − 1; default 0
-        mask_mode (EditFormMaskMode | Unset): How `mask` and `edit_mask` mark the region: `luminance` (white), `alpha`
-            (what is painted on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted;
-            refused where it may mean either
+        mask_mode (EditFormMaskMode | Unset): How `mask` marks the region: `luminance` (white), `alpha` (what is painted
+            on transparent) or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it
+            may mean either. Another mode without a mask is refused too
+        edit_mask_mode (EditFormEditMaskMode | Unset): How `edit_mask` marks it, where it is not as `mask_mode` says;
+            only with an `edit_mask`
         consent (str | Unset): That the person in the photo agrees to being learned and edited, in your words; kept with
             the identity
         identity_life_s (float | Unset): Seconds after which the identity that is learned is erased
@@ -87,6 +90,7 @@ class EditForm:
     keep_alpha: bool | Unset = UNSET
     seed: int | Unset = UNSET
     mask_mode: EditFormMaskMode | Unset = UNSET
+    edit_mask_mode: EditFormEditMaskMode | Unset = UNSET
     consent: str | Unset = UNSET
     identity_life_s: float | Unset = UNSET
     variants: int | Unset = UNSET
@@ -139,6 +143,10 @@ class EditForm:
         mask_mode: str | Unset = UNSET
         if not isinstance(self.mask_mode, Unset):
             mask_mode = self.mask_mode.value
+
+        edit_mask_mode: str | Unset = UNSET
+        if not isinstance(self.edit_mask_mode, Unset):
+            edit_mask_mode = self.edit_mask_mode.value
 
         consent = self.consent
 
@@ -205,6 +213,8 @@ class EditForm:
             field_dict["seed"] = seed
         if mask_mode is not UNSET:
             field_dict["mask_mode"] = mask_mode
+        if edit_mask_mode is not UNSET:
+            field_dict["edit_mask_mode"] = edit_mask_mode
         if consent is not UNSET:
             field_dict["consent"] = consent
         if identity_life_s is not UNSET:
@@ -280,6 +290,9 @@ class EditForm:
 
         if not isinstance(self.mask_mode, Unset):
             files.append(("mask_mode", (None, str(self.mask_mode.value).encode(), "text/plain")))
+
+        if not isinstance(self.edit_mask_mode, Unset):
+            files.append(("edit_mask_mode", (None, str(self.edit_mask_mode.value).encode(), "text/plain")))
 
         if not isinstance(self.consent, Unset):
             files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
@@ -366,6 +379,13 @@ class EditForm:
         else:
             mask_mode = EditFormMaskMode(_mask_mode)
 
+        _edit_mask_mode = d.pop("edit_mask_mode", UNSET)
+        edit_mask_mode: EditFormEditMaskMode | Unset
+        if isinstance(_edit_mask_mode, Unset):
+            edit_mask_mode = UNSET
+        else:
+            edit_mask_mode = EditFormEditMaskMode(_edit_mask_mode)
+
         consent = d.pop("consent", UNSET)
 
         identity_life_s = d.pop("identity_life_s", UNSET)
@@ -420,6 +440,7 @@ class EditForm:
             keep_alpha=keep_alpha,
             seed=seed,
             mask_mode=mask_mode,
+            edit_mask_mode=edit_mask_mode,
             consent=consent,
             identity_life_s=identity_life_s,
             variants=variants,
