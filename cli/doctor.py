@@ -13,15 +13,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from s2edit_core.checkpoints.model_files import HubModel, ModelFile, ModelFolder
 from s2edit_core.errors import ModelUnusable
-from s2edit_core.model_files import HubModel, ModelFile, ModelFolder
-from s2edit_jobs.adapters import LOOKS, Part, look_at_adapter
 from s2edit_jobs.bootstrap import build_artifacts, build_services
-from s2edit_jobs.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
-from s2edit_jobs.errors import JobNotFound, JobsError
-from s2edit_jobs.model_facts import LoadFailure, failure_of, look_at
-from s2edit_jobs.record import Owner
+from s2edit_jobs.records.errors import JobNotFound, JobsError
+from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.adapters import LOOKS, Part, look_at_adapter
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
+from s2edit_jobs.stores.model_facts import LoadFailure, failure_of, look_at
 
 Verdict = Literal["ok", "note", "broken"]
 PROBE = "doctor"

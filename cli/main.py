@@ -16,18 +16,18 @@ from cli.doctor import examine
 from cli.service import WORKER_APP, Address, Service, StartFailed, parts
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
-from s2edit_core import watermark as mark
+from s2edit_core.delivery import watermark as mark
+from s2edit_core.delivery.output import format_of
 from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
-from s2edit_core.output import format_of
-from s2edit_core.pictures import decode_photo
-from s2edit_jobs.adapters import look_at_adapters
+from s2edit_core.pictures.files import decode_photo
+from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
-from s2edit_jobs.embedded_redis import EmbeddedRedisError
-from s2edit_jobs.errors import ServiceUnavailable
-from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.keys import KeyRing
-from s2edit_jobs.model_facts import look_at
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.adapters import look_at_adapters
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
+from s2edit_jobs.stores.model_facts import look_at
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 DEFAULT_URL = "http://127.0.0.1:8000"

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from s2edit_core.commands import CHECKPOINT_STEPS, compose, edit, fetch_segmenter, invert, learn
 from s2edit_core.errors import NumbersNotFinite, S2EditError
-from s2edit_core.spec import ATTRIBUTE, LearningMode, MaskMode, PresetName
+from s2edit_core.request.spec import ATTRIBUTE, LearningMode, MaskMode, PresetName
 
 MODEL = Path(__file__).resolve().parent.parent / "models" / "portraits-128"
 """The model that comes with the repository."""

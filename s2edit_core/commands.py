@@ -16,14 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from s2edit_core import report
+from s2edit_core.delivery import report
+from s2edit_core.delivery.output import Output, encode_result, format_of
 from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, PromptInvalid
-from s2edit_core.input_scale import InputScale
-from s2edit_core.mask_files import decode_mask
-from s2edit_core.output import Output, encode_result, format_of
-from s2edit_core.pictures import Original, announced, decode_original, decode_photo, encode_png
-from s2edit_core.prompt_syntax import check_syntax
-from s2edit_core.prompts import (
+from s2edit_core.pictures.files import Original, announced, decode_original, decode_photo, encode_png
+from s2edit_core.pictures.input_scale import InputScale
+from s2edit_core.pictures.mask_files import decode_mask
+from s2edit_core.request.prompt_syntax import check_syntax
+from s2edit_core.request.prompts import (
     changed_words,
     check_negative,
     check_placeholders,
@@ -34,12 +34,12 @@ from s2edit_core.prompts import (
     settled_subject,
     with_placeholder,
 )
-from s2edit_core.spec import PLACEHOLDER, EditRequest, Progress
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest, Progress
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from s2edit_core.concept import Concept
+    from s2edit_core.concepts.concept import Concept
     from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline
 
 Result = TypeVar("Result")
@@ -156,7 +156,7 @@ def invert(args: argparse.Namespace) -> None:
 
 def fetch_segmenter(args: argparse.Namespace) -> None:  # noqa: ARG001 - it has no options
     """Fetch MediaPipe's selfie segmentation, which finds people in photographs, by npm."""
-    from s2edit_core.litert import fetch_mediapipe
+    from s2edit_core.vision.litert import fetch_mediapipe
 
     _say(str(fetch_mediapipe()))
 
@@ -256,8 +256,8 @@ def _learned(
     checkpoint: str | None = None,
 ) -> tuple[Concept, ...]:
     """Learn; with a `checkpoint` file, go on from it where it exists, and keep it until the end."""
-    from s2edit_core.learning import Checkpoint
-    from s2edit_core.learning_state import LearningState
+    from s2edit_core.method.learning import Checkpoint
+    from s2edit_core.method.learning_state import LearningState
 
     options = request.resolve().learning
     options = replace(options, mode=args.mode or options.mode)
@@ -288,7 +288,7 @@ def _shown(
     also: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Run `steps` to the end with a bar, and note how long they took."""
-    from s2edit_core.rows import finish
+    from s2edit_core.unet.rows import finish
 
     began = time.perf_counter()
     with _Bars(quiet=args.quiet) as bars:
@@ -341,7 +341,7 @@ def _check_target(pipe: S2EditPipeline, request: EditRequest, names: Sequence[st
     Before anything is learned.
     """
     target = request.prompt
-    from s2edit_core.conditioning import tokenize
+    from s2edit_core.concepts.conditioning import tokenize
 
     check_placeholders(target, [PLACEHOLDER, *names], field="prompt")
     for name in names:

@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     )
     policy_checker: str | None = Field(
         default=None,
-        description="A check of prompts and photos of your own, as module:factory; see s2edit_jobs/policy.py. Empty: none",
+        description="A check of prompts and photos of your own, as module:factory; see s2edit_jobs/access/policy.py. Empty: none",
     )
     safety: str | None = Field(
         default=None,

@@ -11,19 +11,19 @@ import structlog
 from celery import Celery, signals
 
 from s2edit_core.errors import S2EditError
-from s2edit_jobs.adapters import AdapterUnusable
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services
-from s2edit_jobs.celery_queue import TASK, celery_app
-from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.logs import configure_logs
-from s2edit_jobs.model_facts import ModelFacts, tell_failure
+from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
-from worker.announcer import Announcer
-from worker.engine import Engine
-from worker.messenger import Messenger
-from worker.reaper import Reaper
-from worker.runner import run_job
-from worker.sweeper import Sweeper
+from s2edit_jobs.stores.adapters import AdapterUnusable
+from s2edit_jobs.stores.celery_queue import TASK, celery_app
+from s2edit_jobs.stores.model_facts import ModelFacts, tell_failure
+from worker.attempts.runner import run_job
+from worker.engines.engine import Engine
+from worker.housekeeping.announcer import Announcer
+from worker.housekeeping.messenger import Messenger
+from worker.housekeeping.reaper import Reaper
+from worker.housekeeping.sweeper import Sweeper
 from worker.testmode_lane import Lane
 
 log = structlog.get_logger(__name__)

@@ -23,10 +23,10 @@ from PIL import Image
 from cli.client import EditClient, View
 from cli.demo import sample
 from cli.service import free_port
-from s2edit_core.mask_files import decode_mask
-from s2edit_core.pictures import INSIDE, decode_photo, grown
-from s2edit_core.spec import PRESETS
-from s2edit_jobs.embedded_redis import end_with_parent
+from s2edit_core.pictures.files import INSIDE, decode_photo, grown
+from s2edit_core.pictures.mask_files import decode_mask
+from s2edit_core.request.spec import PRESETS
+from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)  # of computing on two busy cores
@@ -118,10 +118,10 @@ def test_inside_the_mask_the_edits_do_what_was_asked(demo: Demo, number: int, ch
     result is clearly nearer to it than the photo is: by a quarter of the squared error and more.
     """
     from cli.demo import PERSON
-    from lab.dataset import HELD_OUT
-    from lab.judge import load_judge
-    from lab.portraits import render, replace_attributes, sample_person
-    from s2edit_core.canvas import to_tensor
+    from lab.judges.judge import load_judge
+    from lab.world.dataset import HELD_OUT
+    from lab.world.portraits import render, replace_attributes, sample_person
+    from s2edit_core.delivery.canvas import to_tensor
 
     answer = replace_attributes(sample_person(HELD_OUT + PERSON), **changes)
     result = demo.picture(f"result-{number}.png")

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 import redis
 
-from api.rates import Rates
-from s2edit_core.spec import Progress
-from s2edit_jobs.artifacts import ArtifactStore
-from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.errors import ArtifactMissing, JobNotFound, LeaseLost
-from s2edit_jobs.filesystem_artifacts import TEMPORARY, FilesystemArtifactStore
-from s2edit_jobs.record import JobRecord, JobState, Outcome, Owner
-from s2edit_jobs.redis_store import RedisJobStore
-from s2edit_jobs.s3_artifacts import S3ArtifactStore
+from api.guard.rates import Rates
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, LeaseLost
+from s2edit_jobs.records.record import JobRecord, JobState, Outcome, Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.artifacts import ArtifactStore
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from s2edit_jobs.stores.filesystem_artifacts import TEMPORARY, FilesystemArtifactStore
+from s2edit_jobs.stores.redis_store import RedisJobStore
+from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
 from tests.contract.conftest import StoreCase
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")

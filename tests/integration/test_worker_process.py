@@ -15,16 +15,16 @@ import psutil
 import pytest
 import redis
 
-from s2edit_core.spec import EditRequest
+from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.drafts import draft
-from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.files import Upload
-from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.record import JobRecord, JobState, Owner
+from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.records.files import Upload
+from s2edit_jobs.records.record import JobRecord, JobState, Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.doubles import FakeEngine
-from worker.engine import EditInputs
+from worker.engines.engine import EditInputs
 
 ROOT = Path(__file__).resolve().parents[2]
 ANN = Owner("app", "ann")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cli.demo import LABEL_PX, PANEL_PX, Done, how_to_go_on, sample, side_by_side, write_figures
-from lab.dataset import HELD_OUT
+from lab.world.dataset import HELD_OUT
 
 
 def done(tmp_path: Path, learning_steps: int) -> Done:

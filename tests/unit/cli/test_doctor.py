@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from cli.doctor import Finding, examine, examine_model
 from cli.service import free_port
 from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.model_facts import tell_failure
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.model_facts import tell_failure
 from tests.tiny import save_tiny
 
 

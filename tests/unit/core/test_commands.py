@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2edit_core import spec
 from s2edit_core.__main__ import main
-from s2edit_core.backbone import Backbone
 from s2edit_core.commands import _Bars
 from s2edit_core.errors import ModelUnusable, NumbersNotFinite
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.segmenters import FoundMask
-from s2edit_core.spec import PRESETS, LearningOptions, Progress
+from s2edit_core.request import spec
+from s2edit_core.request.spec import PRESETS, LearningOptions, Progress
+from s2edit_core.unet.backbone import Backbone
+from s2edit_core.vision.segmenters import FoundMask
 
 SOURCE, TARGET = "a photo of a woman with black hair", "a photo of a woman with red hair"
 COMPOSED = "a woman with [A] lipstick"
@@ -164,7 +164,7 @@ def test_a_segmenter_that_cannot_be_opened_ends_with_what_mends_it(capsys: pytes
 
 
 def test_fetching_the_segmenter_says_where_it_lies(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("s2edit_core.litert.fetch_mediapipe", lambda: Path("there.tflite"))
+    monkeypatch.setattr("s2edit_core.vision.litert.fetch_mediapipe", lambda: Path("there.tflite"))
     assert main(["fetch-segmenter"]) == 0
     assert capsys.readouterr().out == "there.tflite\n"
 

@@ -13,16 +13,16 @@ import torch
 from diffusers.callbacks import PipelineCallback, SDCFGCutoffCallback
 from PIL import Image
 
-from s2edit_core.backbone import Backbone
-from s2edit_core.canvas import to_image
-from s2edit_core.concept import Concept, LowRank
+from s2edit_core.concepts.concept import Concept, LowRank
+from s2edit_core.delivery.canvas import to_image
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.inversion import Inversion
-from s2edit_core.learning import Checkpoint
-from s2edit_core.masks import subject_of
+from s2edit_core.method.inversion import Inversion
+from s2edit_core.method.learning import Checkpoint
+from s2edit_core.method.masks import subject_of
 from s2edit_core.pipeline import Attribute, Reference, S2EditOutput, S2EditPipeline
-from s2edit_core.rows import drive, finish
-from s2edit_core.spec import InjectionOptions, InversionOptions, LearningOptions, Progress
+from s2edit_core.request.spec import InjectionOptions, InversionOptions, LearningOptions, Progress
+from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.rows import drive, finish
 from tests.tiny import tiny_backbone
 
 OPTIONS = LearningOptions(token_steps=2, joint_steps=2, batch=2)

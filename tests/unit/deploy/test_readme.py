@@ -8,9 +8,9 @@ import shlex
 import pytest
 from typer.testing import CliRunner
 
-from api.concept_schemas import AttributeForm, IdentityForm, MaskForm
-from api.schemas import EditDocument, EditForm
-from api.uploads import UploadRequest
+from api.routes.uploads import UploadRequest
+from api.wire.concept_schemas import AttributeForm, IdentityForm, MaskForm
+from api.wire.schemas import EditDocument, EditForm
 from cli.main import app
 from s2edit_jobs.settings import Settings
 from tests.unit.deploy.files import ROOT

@@ -9,14 +9,14 @@ import pytest
 
 from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ArtifactsUnavailable, ModelUnknown
-from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
-from s2edit_jobs.model_facts import facts_of, failure_of
+from s2edit_jobs.records.errors import ArtifactsUnavailable, ModelUnknown
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
+from s2edit_jobs.stores.model_facts import facts_of, failure_of
 from tests.doubles import FakeEngine
 from tests.waiting import until
 from worker import process as module
-from worker.announcer import Announcer
+from worker.housekeeping.announcer import Announcer
 from worker.process import WorkerProcess
 
 
