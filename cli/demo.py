@@ -68,7 +68,8 @@ class Done:
 def sample() -> Sample:
     """Someone whom no training has seen, and the mask of their head, from the synthetic portrait world."""
     from lab.world.dataset import HELD_OUT
-    from lab.world.portraits import caption, person_mask, render, replace_attributes, sample_person
+    from lab.world.people import caption, replace_attributes, sample_person
+    from lab.world.portraits import person_mask, render
 
     person = sample_person(HELD_OUT + PERSON)
     return Sample(

@@ -82,7 +82,7 @@ class WorkerProcess:
             raise SystemExit(f"the worker can't start: {error}") from error
         self._announcer = Announcer(self._services, facts)
         self._announcer.start()
-        self._reaper = Reaper(self._services, interval_s=self._settings.reap_s)
+        self._reaper = Reaper(self._services, interval_s=self._settings.reap_interval_s)
         self._reaper.start()
         self._messenger = Messenger(self._services)
         self._messenger.start()

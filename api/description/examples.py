@@ -145,7 +145,7 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
             "form": None,
         }
     ],
-    "TokenRequest": [{"lives_s": 600, "edits": 1, "uploads": 3, "scopes": ["edits:read", "edits:write"]}],
+    "TokenRequest": [{"expires_in_s": 600, "edits": 1, "uploads": 3, "scopes": ["edits:read", "edits:write"]}],
     "Token": [
         {
             "token": "eyJhbGciOiJIUzI1NiIsImtpZCI6IjNmMmE5YzE3In0.eyJzdWIiOiJhbm4i….…",

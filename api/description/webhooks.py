@@ -1,4 +1,7 @@
-"""What an app's own server is sent, for the OpenAPI description; the worker sends it (`s2edit_jobs.records.webhooks` writes the body)."""
+"""What an app's own server is sent, for the OpenAPI description.
+
+`s2edit_jobs.records.webhooks` writes the body, and the worker sends it.
+"""
 
 from __future__ import annotations
 

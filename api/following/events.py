@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from api.changes import Changes
 from api.deps import AuthDep, Caller, ChangesDep, JobsDep, PrincipalDep, ServicesDep
 from api.description.examples import RUNNING
-from api.routes.edits import present
+from api.following.edit_state import present
 from api.wire.problems import responses
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs

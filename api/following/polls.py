@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.changes import Changes
 from api.deps import counted
+from api.following.edit_state import matches, tag_headers
 from api.guard.auth import Asked, Authenticator, Principal
-from api.routes.edits import matches, tag_headers
 from s2edit_jobs.records.errors import AccessDenied, RateExceeded
 
 PREFIX = "/edits/"

@@ -84,14 +84,14 @@ class DeviceTokens:
         return cls(artifacts, keys)
 
     def issue(
-        self, owner: Owner, *, scopes: frozenset[Scope], lives_s: int, edits: int, uploads: int, key_id: str
+        self, owner: Owner, *, scopes: frozenset[Scope], expires_in_s: int, edits: int, uploads: int, key_id: str
     ) -> tuple[DeviceToken, str]:
         """A new token, and its text. Raises `TokensUnavailable` or `ArtifactsUnavailable`."""
         if not self._keys:
             raise TokensUnavailable("no key is set that signs tokens")
         self._sweep(owner)
         now = int(self._clock())
-        token = DeviceToken(secrets.token_hex(16), owner, scopes & DEVICE_SCOPES, now + lives_s, edits, uploads, key_id, now)
+        token = DeviceToken(secrets.token_hex(16), owner, scopes & DEVICE_SCOPES, now + expires_in_s, edits, uploads, key_id, now)
         claims = {
             "iss": ISSUER,
             "aud": ISSUER,

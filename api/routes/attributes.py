@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request, Response
 
 from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
-from api.routes.edits import APPLIED, HEADERS, LOCATION, PREFER, accepted
+from api.following.edit_state import HEADERS
+from api.routes.edits import APPLIED, LOCATION, PREFER, accepted
 from api.routes.learnings import Ahead, Key
 from api.wire.concept_schemas import Attribute, AttributeForm, AttributePage
 from api.wire.forms import exact_parts

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response
@@ -17,13 +14,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api.changes import Changes
 from api.deps import Caller, JobsDep, LibraryDep, PrincipalDep, ServicesDep, get_principal
+from api.following.edit_state import HEADERS, mask_of, matches, present, results_of, tag_headers
 from api.guard.allowance import Allowance
 from api.guard.auth import Principal
 from api.wire.concept_schemas import EditPage
 from api.wire.forms import FILES, check_at, check_output, check_pictures, check_webhook, exact_form, missing, pixel_of, read_files
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
-from api.wire.schemas import DryRun, Edit, EditForm, EditOptions, Link, Picture, Report, moment
+from api.wire.schemas import DryRun, Edit, EditForm, EditOptions
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.prompt_syntax import check_syntax
 from s2edit_core.request.prompts import DEFAULT_SUBJECTS, check_sentences
@@ -35,16 +33,14 @@ from s2edit_jobs.intake.foresight import Foresight
 from s2edit_jobs.jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.library import Library
-from s2edit_jobs.records.errors import ArtifactMissing, AttributeNotFound, IdentityNotFound, ServiceUnavailable
-from s2edit_jobs.records.files import EXTENSIONS, Upload, check_modes, media_type_of, modes_of
+from s2edit_jobs.records.errors import AttributeNotFound, IdentityNotFound, ServiceUnavailable
+from s2edit_jobs.records.files import Upload, check_modes, modes_of
 from s2edit_jobs.records.record import JobKind, JobRecord, JobSpec, JobState, Owner
 from s2edit_jobs.records.testmode import spoken
 from s2edit_jobs.records.vocabulary import Vocabulary
 
-ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s", "parent")
+ASIDE = ("deadline_s", "webhook_url", "consent", "identity_ttl_s", "parent")
 """Parts of the form that are the job's and not the edit's."""
-POLL_S = 1
-"""What a waiting app is told in `Retry-After`."""
 MAX_WAIT_S = 60
 """The longest that an answer is held back, whatever the app prefers: proxies give up soon after."""
 PREFER = Header(
@@ -62,13 +58,6 @@ IdempotencyKey = Annotated[
 ]
 
 router = APIRouter(tags=["edits"], responses=responses(422, 503))
-HEADERS = {
-    "ETag": {"description": "The sequence, quoted", "schema": {"type": "string"}},
-    "Retry-After": {
-        "description": "Seconds until the next question; absent once the edit is over",
-        "schema": {"type": "integer"},
-    },
-}
 APPLIED = {"Preference-Applied": {"description": "What of `Prefer` was heeded", "schema": {"type": "string"}}}
 LOCATION = {"description": "Where to follow the edit", "schema": {"type": "string"}}
 
@@ -173,7 +162,7 @@ def list_edits(
         )
 
     page = library.edits(owner, after=position_of(cursor, "e_"), limit=limit, wanted=wanted)
-    items = [Edit.of(record, results=_results(services, record), mask=_mask(services, record)) for record in page.items]
+    items = [Edit.of(record, results=results_of(services, record), mask=mask_of(services, record)) for record in page.items]
     following = cursor_of(page.last)
     response.headers.update(next_link("/edits", following, state=state, identity=identity, kind=kind, limit=limit))
     return EditPage(items=items, next_cursor=following)
@@ -370,59 +359,3 @@ def _wait_s(prefer: str | None) -> int:
 
 def _is_over(record: JobRecord) -> bool:
     return record.state.over
-
-
-def present(services: Services, record: JobRecord, response: Response) -> Edit:
-    """The record as the app sees it, with links that live from now, and its headers on `response`."""
-    response.headers.update(tag_headers(record))
-    if record.state is not JobState.SUCCEEDED:
-        return Edit.of(record, eta_s=Jobs(services).seconds_left(record))
-    results, mask, report = _results(services, record), _mask(services, record), _report(services, record)
-    return Edit.of(record, results=results, mask=mask, report=report)
-
-
-def tag_headers(record: JobRecord) -> dict[str, str]:
-    """What also a 304 says. `no-store`: a browser that revalidated by itself would go on using links that have run out."""
-    headers = {"ETag": f'"{record.sequence}"', "Cache-Control": "no-store"}
-    return headers if record.state.over else {**headers, "Retry-After": str(POLL_S)}
-
-
-def matches(if_none_match: str, record: JobRecord) -> bool:
-    """Weak comparison, as RFC 9110 §13.1.2 wants it."""
-    return if_none_match.strip() == "*" or str(record.sequence) in re.findall(r'"([^"]*)"', if_none_match)
-
-
-def _link(services: Services, key: str, filename: str) -> Link:
-    expires_s = services.settings.result_url_s
-    expires_at = moment(time.time() // 1 + expires_s)
-    return Link(url=services.artifacts.presigned_get(key, expires_s=expires_s, filename=filename), expires_at=expires_at)
-
-
-def _results(services: Services, record: JobRecord) -> list[Picture]:
-    """The picture and its variants, in order."""
-    names = sorted(name for name in record.artifacts if name.startswith("result"))
-    return [_picture(services, record.artifacts[name], record.id + name.removeprefix("result")) for name in names]
-
-
-def _picture(services: Services, key: str, stem: str) -> Picture:
-    kind = media_type_of(key)
-    link = _link(services, key, stem + EXTENSIONS[kind])
-    return Picture(url=link.url, expires_at=link.expires_at, media_type=kind)
-
-
-def _mask(services: Services, record: JobRecord) -> Link | None:
-    """None while there is none, and of jobs from before masks were kept with what was made."""
-    key = record.artifacts.get("mask")
-    return _link(services, key, f"{record.id}_mask{PurePosixPath(key).suffix}") if key else None
-
-
-def _report(services: Services, record: JobRecord) -> Report | None:
-    key = record.artifacts.get("report")
-    if not key:
-        return None
-    try:
-        values = json.loads(services.artifacts.get(key))
-    except ArtifactMissing:  # erased since
-        return None
-    link = _link(services, key, f"{record.id}.json")
-    return Report(url=link.url, expires_at=link.expires_at, values=values)

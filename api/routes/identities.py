@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
-from api.routes.edits import APPLIED, HEADERS, LOCATION, PREFER, accepted
+from api.following.edit_state import HEADERS
+from api.routes.edits import APPLIED, LOCATION, PREFER, accepted
 from api.routes.learnings import Ahead, Key
 from api.wire.concept_schemas import Export, IdentityForm, IdentityPage, ImportForm
 from api.wire.forms import exact_parts
@@ -115,7 +116,7 @@ def get_identity(identity_id: str, owner: Caller, library: LibraryDep) -> Identi
 def export_identity(identity_id: str, owner: Caller, library: LibraryDep, services: ServicesDep) -> Export:
     """A link to what was learned, as one safetensors file that names its model, prompt and subject. The photo is not in it."""
     identity, exported = library.identity(owner, identity_id), library.exported(owner, identity_id)
-    expires_s = services.settings.result_url_s
+    expires_s = services.settings.result_url_ttl_s
     return Export(
         identity=identity.id,
         url=services.artifacts.presigned_get(exported.key, expires_s=expires_s, filename=f"{identity.id}.safetensors"),

@@ -23,7 +23,7 @@ from s2edit_jobs.records.record import JobRecord, JobSpec, Owner
 from s2edit_jobs.records.testmode import spoken
 from s2edit_jobs.records.vocabulary import Vocabulary
 
-ASIDE = ("deadline_s", "webhook_url", "consent", "identity_life_s")
+ASIDE = ("deadline_s", "webhook_url", "consent", "identity_ttl_s")
 """Parts of the forms that are the job's and not the request's."""
 Key = Annotated[
     str | None,

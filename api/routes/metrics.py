@@ -31,7 +31,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.registry.register(_Queue(services))
         self._seconds = Histogram(
-            "s2edit_http_request_seconds",
+            "s2edit_http_request_duration_seconds",
             "Time until a request was answered in full; a stream counts when it ends",
             ("method", "route", "status"),
             buckets=SECONDS,

@@ -21,11 +21,11 @@ def create_token(wish: TokenRequest, response: Response, principal: PrincipalDep
     scopes = frozenset(wish.scopes) if wish.scopes is not None else DEVICE_SCOPES & principal.scopes
     if not scopes or not scopes <= principal.scopes:
         raise OptionInvalid("the key itself is not for what the token shall be for", field="scopes", reason="scopes_too_wide")
-    lives_s = min(wish.lives_s, services.settings.token_max_s)
+    expires_in_s = min(wish.expires_in_s, services.settings.token_max_ttl_s)
     if principal.ends_at is not None:
-        lives_s = max(1, min(lives_s, int(principal.ends_at - time.time())))
+        expires_in_s = max(1, min(expires_in_s, int(principal.ends_at - time.time())))
     token, text = auth.tokens.issue(
-        principal.owner, scopes=scopes, lives_s=lives_s, edits=wish.edits, uploads=wish.uploads, key_id=principal.key_id
+        principal.owner, scopes=scopes, expires_in_s=expires_in_s, edits=wish.edits, uploads=wish.uploads, key_id=principal.key_id
     )
     response.headers["Cache-Control"] = "no-store"
     return Token(

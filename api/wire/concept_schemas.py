@@ -87,7 +87,7 @@ class IdentityForm(LearningForm):
         str | None,
         Field(description="The word of the prompt that names the person. Left out: searched for", examples=["woman"]),
     ] = None
-    identity_life_s: IdentityLife = None
+    identity_ttl_s: IdentityLife = None
 
 
 class AttributeForm(LearningForm):
@@ -122,7 +122,7 @@ class ImportForm(BaseModel):
             examples=["Ada Example agreed in the app on 24 November 2026"],
         ),
     ] = None
-    identity_life_s: IdentityLife = None
+    identity_ttl_s: IdentityLife = None
 
 
 class Attribute(BaseModel):

@@ -167,7 +167,7 @@ class EditOptions(BaseModel):
             examples=["Ada Example agreed in the app on 24 November 2026"],
         ),
     ] = None
-    identity_life_s: Annotated[
+    identity_ttl_s: Annotated[
         float | None,
         Field(gt=0, le=315_360_000, description="Seconds after which the identity that is learned is erased", examples=[2_592_000]),
     ] = None
@@ -417,7 +417,7 @@ class TokenRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    lives_s: Annotated[int, Field(ge=1, le=86_400, description="Seconds until it ends; cut to what the service allows")] = 600
+    expires_in_s: Annotated[int, Field(ge=1, le=86_400, description="Seconds until it ends; cut to what the service allows")] = 600
     edits: Annotated[int, Field(ge=0, le=1000, description="How many edits it may ask for")] = 1
     uploads: Annotated[int, Field(ge=0, le=1000, description="How many uploads it may begin")] = 3
     scopes: Annotated[

@@ -94,7 +94,7 @@ class World:
         token = self.app.state.auth.tokens.issue(
             Owner(tenant, USER),
             scopes=DEVICE_SCOPES,
-            lives_s=3600,
+            expires_in_s=3600,
             edits=MAX_BUDGET,
             uploads=MAX_BUDGET,
             key_id=key.split("_")[1],

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from lab.measures.metrics import psnr_of
+from lab.measures.results import machine
 from lab.photos.frames import EDITS, Frames, frames_of, frames_path, read_frames
-from lab.quality.runs import machine
 from lab.training.train import MODEL
 from lab.world.dataset import WORK
 from lab.world.edits import subject_of, unseen

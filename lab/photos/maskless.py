@@ -19,8 +19,8 @@ from PIL import Image
 
 from lab.judges.judge import NAMES, Judge, load_judge
 from lab.measures.bootstrap import interval
+from lab.measures.results import dumped, machine
 from lab.photos.masks import overlap
-from lab.quality.runs import dumped, machine
 from lab.training.train import MODEL
 from lab.world.edits import Subject, unseen
 from lab.world.portraits import person_mask

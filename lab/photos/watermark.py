@@ -1,4 +1,4 @@
-"""`python -m lab.photos.watermark`: what the watermark outlives, what it costs the picture, and how often it is seen where it isn't.
+"""`python -m lab.photos.watermark`: what the watermark survives, what it costs the picture, and how often it is found by mistake.
 
 Portraits of people whom no training has drawn, marked and then treated as pictures are on their way. Beside it, what the encoder of
 the library invisible-watermark, whose scheme it is, makes of the same portraits; it has to be installed for that alone.
@@ -21,7 +21,8 @@ from PIL import Image
 
 from lab.measures.bootstrap import five_digits
 from lab.world.edits import FIRST
-from lab.world.portraits import render, sample_person
+from lab.world.people import sample_person
+from lab.world.portraits import render
 from s2edit_core.delivery import watermark
 from s2edit_core.delivery.report import psnr_db
 

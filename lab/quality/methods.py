@@ -11,10 +11,8 @@ from typing import Any
 
 from lab.quality.composition import Composed
 from lab.quality.method import Guided, Injected, Method, Reference
+from lab.training.train import GAINS
 from s2edit_core.request.spec import PRESETS, InjectionOptions, InversionOptions
-
-GAINS: dict[str, float] = {"balanced": 7 / 6, "instant": 4 / 3}
-"""Guidance of a preset in that of the bench. Tuned on the shipped model, at its 3; `lab.training.train` writes them into its card."""
 
 
 def _s2edit(title: str, preset: str, **learning: Any) -> Method:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import platform
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lab.measures.bootstrap import differences, five_digits
+from lab.measures.results import dumped, machine
 from lab.quality.method import recipe
 from lab.quality.methods import METHODS
 from lab.quality.parts import Part
@@ -40,17 +37,6 @@ def compared(methods: Mapping[str, Any], ours: str, figures: Sequence[str]) -> d
     mine = methods[ours]["records"]
     others = {name: method["records"] for name, method in methods.items() if name != ours}
     return {"of": ours, "minus": {name: differences(mine, records, figures) for name, records in others.items()}}
-
-
-def machine() -> dict[str, str]:
-    """What a result says of where it was found."""
-    return {"processor": platform.machine(), "torch": torch.__version__, "python": platform.python_version()}
-
-
-def dumped(results: Mapping[str, Any]) -> str:
-    """JSON with every innermost object or list on one line: a record a line."""
-    text = json.dumps(results, indent=1, ensure_ascii=False)
-    return re.sub(r"\{[^{}\[\]]*\}|\[[^{}\[\]]*\]", lambda leaf: re.sub(r"\n\s*", " ", leaf[0]), text) + "\n"
 
 
 def fill(

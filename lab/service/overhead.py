@@ -1,4 +1,4 @@
-"""What the API adds to a bare handler, both measured in one run by turns: `python -m lab.service.overhead --out lab/results/overhead.json`.
+"""Measure what the API adds to a bare handler: `python -m lab.service.overhead --out lab/results/overhead.json`.
 
 - `POST /edits` with a 2 MB photo, 64 at a time, beside bare Starlette handlers that read the same body, as bytes and as a form:
   from phones, each of which sends `PHONE_MBIT_S`, and as fast as this machine can send to itself.
@@ -328,7 +328,9 @@ def measure(*, requests: int, at_once: int, polled: int, opened: int) -> dict[st
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overhead-")))
         redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096)) for _ in range(2)]
-        settings = Settings(redis_url=redis.url, data_dir=folder / "data", max_edits_per_user=1_000_000, max_edits=1_000_000)
+        settings = Settings(
+            redis_url=redis.url, data_dir=folder / "data", max_unfinished_edits_per_user=1_000_000, max_unfinished_edits=1_000_000
+        )
         service = stack.enter_context(server(settings, sockets[0], folder))
         bare = stack.enter_context(server(settings, sockets[1], folder, bare=True))
         return {

@@ -117,9 +117,9 @@ def partition(*, jobs: int, workers: int, cuts: int, lease_s: float) -> dict[str
             data_dir=folder / "data",
             public_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
             lease_s=lease_s,
-            heartbeat_s=lease_s / 4,
+            heartbeat_interval_s=lease_s / 4,
             max_attempts=20,
-            max_edits_per_user=jobs,
+            max_unfinished_edits_per_user=jobs,
         )
         scene = Scene(settings, folder, Cast(step_s=0.1))
         scene.armed.mkdir()

@@ -160,10 +160,10 @@ class Storm:
             data_dir=folder / "data",
             public_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
             lease_s=plan.lease_s,
-            heartbeat_s=plan.lease_s / 4,
-            reap_s=min(1.0, plan.lease_s / 4),
+            heartbeat_interval_s=plan.lease_s / 4,
+            reap_interval_s=min(1.0, plan.lease_s / 4),
             max_attempts=100,  # a storm kills good jobs too
-            max_edits_per_user=1000,
+            max_unfinished_edits_per_user=1000,
             webhook_secrets=SecretStr(receiver.secret),
             webhook_allow_private=True,
         )

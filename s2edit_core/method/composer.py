@@ -23,7 +23,7 @@ from s2edit_core.method.injection import SourceGuide, source_guide
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_placed
 from s2edit_core.method.inversion import Inversion, Source
 from s2edit_core.method.leakage import Watched, leakage
-from s2edit_core.method.learning import Lesson
+from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.negation import negative_of
 from s2edit_core.pictures.files import check_mask
 from s2edit_core.request.prompts import check_negative, check_placeholders, known_subject, with_placeholder

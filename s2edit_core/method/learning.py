@@ -35,6 +35,7 @@ from s2edit_core.concepts.conditioning import (
 )
 from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.method.learning_state import Clock, LearningState, settings_digest
+from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.losses import apart_loss, semantic_loss
 from s2edit_core.request.prompts import checked_placeholder
 from s2edit_core.request.spec import PLACEHOLDER, LearningOptions, Progress
@@ -53,22 +54,6 @@ leave a hundredfold for the last hundredth of a cosine, where no later step move
 def step_generator(seed: int, step: int) -> torch.Generator:
     """The randomness of one step: it depends on seed and step alone, so a resumed run draws what an uninterrupted one draws."""
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
-
-
-@dataclass(frozen=True, eq=False)
-class Lesson:
-    """What a concept is learned from: `latent` `(c, h, w)` of the photo, and `mask` `(H, W)` in 0..1, where it is seen there.
-
-    `prompt` holds `placeholder` before `subject`: "a photo of a [I] woman", "a woman with [A] makeup". `request_words` are those
-    that a coming edit is known to bring in.
-    """
-
-    latent: Tensor
-    mask: Tensor
-    prompt: str
-    subject: str
-    placeholder: str = PLACEHOLDER
-    request_words: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,10 +18,8 @@ from torch import Tensor
 from s2edit_core.checkpoints.fingerprint import Fingerprints
 from s2edit_core.concepts.concept import read_safetensors, refusing_damage, write_safetensors
 from s2edit_core.errors import ArtifactMismatch
+from s2edit_core.method.lesson import Lesson
 from s2edit_core.request.spec import LearningOptions
-
-if TYPE_CHECKING:
-    from s2edit_core.method.learning import Lesson
 
 FORMAT = "s2edit-learning-1"
 FLAT = 0.99

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.errors import ImageInvalid, ModelUnusable
 from s2edit_core.vision.people import Look, choose_person, find_person
 from s2edit_core.vision.segmenter_names import checked_card_choice, has_litert, mediapipe_file, unknown
-
-if TYPE_CHECKING:
-    from s2edit_core.pipeline import S2EditPipeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +55,23 @@ class Segmenter(Protocol):
         ...
 
 
+class _Backbone(Protocol):
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def device(self) -> object: ...
+
+
+class BaseModel(Protocol):
+    """What a segmenter asks of the base model: `S2EditPipeline` has it."""
+
+    @property
+    def backbone(self) -> _Backbone: ...
+
+    def find_probability(self, photo: Image.Image, prompt: str) -> NDArray[np.float32]: ...
+
+
 def found(probability: NDArray[np.float32], photo: Image.Image, at: tuple[int, int] | None, name: str) -> FoundMask:
     """Make an answer of a probability map `(h, w)` in 0..1 that covers `photo`."""
     mask, confidence, people = choose_person(probability, photo.size, at)
@@ -74,7 +89,7 @@ class ModelEye:
 
     name = "model"
 
-    def __init__(self, pipeline: S2EditPipeline) -> None:
+    def __init__(self, pipeline: BaseModel) -> None:
         self._pipeline = pipeline
 
     def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:
@@ -99,7 +114,7 @@ class CardNetwork:
         return FoundMask(*find_person(self._look, photo, at), self.name)
 
 
-def open_segmenter(name: str | None, pipeline: S2EditPipeline) -> Segmenter:
+def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
     """Return the segmenter of that name.
 
     Without one: what the model's card names; else MediaPipe's where its file and LiteRT are there; else the model's own eye. Raises
@@ -126,7 +141,7 @@ def _has_mediapipe() -> bool:
     return mediapipe_file().is_file() and has_litert()
 
 
-def _card_folder(pipeline: S2EditPipeline) -> Path:
+def _card_folder(pipeline: BaseModel) -> Path:
     folder = pipeline.backbone.card.folder
     if folder is None:
         raise ModelUnusable("this model brings no segmenter: it has no folder with s2edit.json; say model or mediapipe")

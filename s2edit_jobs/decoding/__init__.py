@@ -1,0 +1,1 @@
+"""Decode strangers' pictures in processes without secrets, with limits on time and memory."""

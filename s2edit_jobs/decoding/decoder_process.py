@@ -1,10 +1,11 @@
 """A process that does nothing but decode pictures of strangers: what a decoder of C might do with them ends here.
 
-It has no secrets in its environment, and the system ends it when it takes too much. `s2edit_jobs/decoding/decoders.py` starts it and speaks
-with it: what is to be decoded and how as JSON, then the picture's bytes. The answer is JSON: nothing that comes back is executed.
+It has no secrets in its environment, and the system ends it when it takes too much. `decoders.py` beside it starts it
+and speaks with it: what is to be decoded and how as JSON, then the picture's bytes. The answer is JSON: nothing that comes back
+is executed.
 
-A picture gets time and memory by the pixels that its header announces (`s2edit_core/request/limits.py`), so one that lies about its size
-ends like one that is damaged. Before it takes much memory, the process asks for it.
+A picture gets time and memory by the pixels that its header announces (`s2edit_core/request/limits.py`), so one that lies about its
+size ends like one that is damaged. Before it takes much memory, the process asks for it.
 """
 
 from __future__ import annotations

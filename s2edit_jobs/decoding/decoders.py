@@ -34,11 +34,11 @@ SECRETS = ("S2EDIT_", "AWS_")
 """Beginnings of the names of variables that the processes do not get."""
 Modes = Mapping[str, MaskMode]
 AUTO: Modes = {}
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class _Decoder:
-    """One process of `s2edit_jobs/decoding/decoder_process.py`. It ends when its connection is closed, so also when this process dies."""
+    """One process of `decoder_process.py`. It ends when its connection is closed, so also when this process dies."""
 
     def __init__(self, large: threading.Semaphore) -> None:
         """`large` is held by the one process that takes much memory."""

@@ -12,7 +12,7 @@ from s2edit_core.request.spec import EditRequest, LearningRequest
 from s2edit_jobs.access.policy import refused
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.refusals import note_refusal
-from s2edit_jobs.library.library import Identity, Library, check_consent, life_s
+from s2edit_jobs.library.library import Identity, Library, check_consent, ttl_of
 from s2edit_jobs.records import trace
 from s2edit_jobs.records.files import EXTENSIONS, Upload, modes_of
 from s2edit_jobs.records.record import InputFile, JobRequest, JobSpec, Owner, new_job_id
@@ -29,7 +29,7 @@ def draft(
     deadline_s: float | None = None,
     webhook_url: str | None = None,
     consent: str | None = None,
-    identity_life_s: float | None = None,
+    identity_ttl_s: float | None = None,
     parent: str | None = None,
     job_id: str | None = None,
     created_at: float | None = None,
@@ -38,7 +38,7 @@ def draft(
 
     `deadline_s` counts from `created_at`, which is now unless given.
     With `request.identity`, that identity's photo and mask stand in where no photo is given, and its prompt, subject and
-    limit of pixels for those that the request leaves open. `consent` and `identity_life_s` are kept with an identity that is
+    limit of pixels for those that the request leaves open. `consent` and `identity_ttl_s` are kept with an identity that is
     learned. In test mode the words of its prompt are heeded (`testmode`). Raises `IdentityNotFound`, `PolicyRefused`,
     `PromptInvalid` for such a word that means nothing, `OptionInvalid` where a consent is needed and missing, and
     `ServiceUnavailable`.
@@ -69,7 +69,7 @@ def draft(
         deadline_at=None if deadline_s is None else now + deadline_s,
         webhook_url=webhook_url,
         consent=consent,
-        identity_life_s=life_s(services.settings, identity_life_s),
+        identity_ttl_s=ttl_of(services.settings, identity_ttl_s),
         traceparent=trace.current(),
         parent=parent,
     )

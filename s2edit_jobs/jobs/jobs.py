@@ -62,7 +62,7 @@ class Jobs:
         """
         check_not_erasing(self.artifacts, owner)
         self._services.watch.check(self.artifacts, self._services.settings.model)
-        of_owner, in_all = self._services.settings.max_edits_per_user, self._services.settings.max_edits
+        of_owner, in_all = self._services.settings.max_unfinished_edits_per_user, self._services.settings.max_unfinished_edits
         try:
             load = self._store.take_place(owner, job_id, of_owner=of_owner, in_all=in_all)
         except ServiceUnavailable:

@@ -120,9 +120,9 @@ def check_consent(settings: Settings, consent: str | None) -> None:
         )
 
 
-def life_s(settings: Settings, wished: float | None) -> float | None:
+def ttl_of(settings: Settings, wished: float | None) -> float | None:
     """Seconds after which an identity is erased: the fewest that anybody wants; None if nobody does."""
-    return min((life for life in (wished, settings.identity_life_s) if life is not None), default=None)
+    return min((ttl for ttl in (wished, settings.identity_ttl_s) if ttl is not None), default=None)
 
 
 class Library:
@@ -184,7 +184,7 @@ class Library:
             created_at=now,
             inputs=copies,
             consent=Consent(spec.consent, spec.created_at) if spec.consent else None,
-            expires_at=None if spec.identity_life_s is None else now + spec.identity_life_s,
+            expires_at=None if spec.identity_ttl_s is None else now + spec.identity_ttl_s,
             max_pixels=spec.request.max_pixels,
         )
         if identity.expires_at is not None:
@@ -240,7 +240,7 @@ class Library:
         return Exported(key, digest(data), len(data))
 
     def import_identity(
-        self, owner: Owner, data: bytes, *, consent: str | None = None, identity_life_s: float | None = None
+        self, owner: Owner, data: bytes, *, consent: str | None = None, identity_ttl_s: float | None = None
     ) -> Identity:
         """Keep an exported file; the same file is one identity however often it comes, with the consent and the life of the first.
 
@@ -249,7 +249,7 @@ class Library:
         """
         check_consent(self._services.settings, consent)
         said = check_identity_file(data, facts_of(self._artifacts, self._services.settings.model, test=owner.test))
-        now, life = time.time(), life_s(self._services.settings, identity_life_s)
+        now, ttl = time.time(), ttl_of(self._services.settings, identity_ttl_s)
         identity = Identity(
             id=f"c_{digest(data)[:32]}",
             source_prompt=said.source_prompt,
@@ -257,7 +257,7 @@ class Library:
             created_at=now,
             inputs={},
             consent=Consent(consent, now) if consent else None,
-            expires_at=None if life is None else now + life,
+            expires_at=None if ttl is None else now + ttl,
         )
         concept, card = (concept_key(owner, identity.id, name) for name in (CONCEPT, CARDS["c_"]))
         notes = []

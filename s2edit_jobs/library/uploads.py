@@ -1,6 +1,6 @@
 """Files that apps send straight to the object store: announced first, then sent by a presigned request, then named in edits.
 
-An upload ends `upload_life_s` after it was announced. An edit that has used it has a copy of its own; only where the same request
+An upload ends `upload_ttl_s` after it was announced. An edit that has used it has a copy of its own; only where the same request
 may come again with its idempotency key, a note `kept.json` lets the upload live as long as that is promised.
 
 What was announced lies as `upload.json` beside the bytes. The bytes are not trusted for having been signed: whoever uses them
@@ -56,9 +56,9 @@ class Uploads:
 
     def __init__(self, services: Services) -> None:
         self._artifacts: ArtifactStore = services.artifacts
-        self._link_s = services.settings.upload_url_s
-        self._life_s = services.settings.upload_life_s
-        self._keep_s = services.settings.idempotency_s
+        self._link_s = services.settings.upload_url_ttl_s
+        self._ttl_s = services.settings.upload_ttl_s
+        self._keep_s = services.settings.idempotency_ttl_s
 
     def announce(self, owner: Owner, *, media_type: str, size_bytes: int, sha256: str | None) -> Announced:
         """A new upload, without its bytes. Raises `BeingErased`."""
@@ -81,7 +81,7 @@ class Uploads:
             announced = Announced(**json.loads(self._artifacts.get(f"{folder}upload.json")))
         except ArtifactMissing:
             raise UploadNotFound(upload_id) from None
-        if _is_over(self._artifacts, folder, announced.created_at + self._life_s, time.time()):
+        if _is_over(self._artifacts, folder, announced.created_at + self._ttl_s, time.time()):
             raise UploadNotFound(upload_id)
         return announced
 
@@ -159,7 +159,7 @@ class Uploads:
             raise UploadNotFound(upload_id)
 
 
-def sweep_uploads(artifacts: ArtifactStore, *, life_s: float) -> int:
+def sweep_uploads(artifacts: ArtifactStore, *, ttl_s: float) -> int:
     """Remove the uploads that ended a while ago, bytes and all, and unreadable ones; how many objects.
 
     Raises `ArtifactsUnavailable`.
@@ -175,7 +175,7 @@ def sweep_uploads(artifacts: ArtifactStore, *, life_s: float) -> int:
             continue
         except (ValueError, TypeError, KeyError):  # nobody can read it
             created_at = 0.0
-        if _is_over(artifacts, f"{folder}/", created_at + life_s, now):
+        if _is_over(artifacts, f"{folder}/", created_at + ttl_s, now):
             gone += artifacts.delete_prefix(key)  # first: nobody takes what is half gone
             gone += artifacts.delete_prefix(f"{folder}/")
     return gone

@@ -111,7 +111,7 @@ class JobSpec:
     deadline_at: float | None = None  # seconds since the epoch; after it the edit is no longer wanted
     webhook_url: str | None = None  # who is told when it is over
     consent: str | None = None  # of the person to be learned, in the words of the request
-    identity_life_s: float | None = None  # seconds from its learning, after which the identity is erased
+    identity_ttl_s: float | None = None  # seconds from its learning, after which the identity is erased
     traceparent: str | None = None  # of the request that asked for it: its log lines can be found by that
     parent: str | None = None  # the edit whose result is this one's photo
 
@@ -137,7 +137,7 @@ class JobSpec:
             "deadline_at": self.deadline_at,
             "webhook_url": self.webhook_url,
             "consent": self.consent,
-            "identity_life_s": self.identity_life_s,
+            "identity_ttl_s": self.identity_ttl_s,
             "traceparent": self.traceparent,
             "parent": self.parent,
         }
@@ -155,7 +155,7 @@ class JobSpec:
             deadline_at=values.get("deadline_at"),
             webhook_url=values.get("webhook_url"),
             consent=values.get("consent"),
-            identity_life_s=values.get("identity_life_s"),
+            identity_ttl_s=values.get("identity_ttl_s", values.get("identity_life_s")),  # the name before 0.2
             traceparent=values.get("traceparent"),
             parent=values.get("parent"),
         )

@@ -34,7 +34,7 @@ from s2edit_core.request.prompts import (
 )
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 """The project's own folder, where the shipped `models/` lies."""
 
 CLIP_WORDS = Regex(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")

@@ -27,8 +27,8 @@ STOP_S = 15.0
 STEPS = 50  # of each phase, 20 ms each
 QUICK = {
     "S2EDIT_LEASE_S": "1.5",
-    "S2EDIT_HEARTBEAT_S": "0.3",
-    "S2EDIT_REAP_S": "0.5",
+    "S2EDIT_HEARTBEAT_INTERVAL_S": "0.3",
+    "S2EDIT_REAP_INTERVAL_S": "0.5",
     "S2EDIT_MODEL": "nobody/no-model",
     "FAKE_ENGINE_STEPS": str(STEPS),
 }

@@ -115,8 +115,8 @@ def house(tmp_path: Path) -> Iterator[House]:
             "S2EDIT_MODEL": str(write_model_folder(tmp_path / "model")),
             "S2EDIT_PUBLIC_URL": url,
             "S2EDIT_LEASE_S": "2",
-            "S2EDIT_HEARTBEAT_S": "0.3",
-            "S2EDIT_REAP_S": "0.5",
+            "S2EDIT_HEARTBEAT_INTERVAL_S": "0.3",
+            "S2EDIT_REAP_INTERVAL_S": "0.5",
             "TMPDIR": str(temporary),
             "FAKE_ENGINE_STEPS": str(STEPS),
         }

@@ -1,0 +1,1 @@
+"""One attempt at one job: claim it, keep the lease, work, publish once."""

@@ -115,7 +115,7 @@ class _Attempt:
         self._masks = UsedMasks(self._jobs)
         self._engine = engine
         self._stop = stop
-        self._heart = Heartbeat(services.store, lease, interval_s=services.settings.heartbeat_s)
+        self._heart = Heartbeat(services.store, lease, interval_s=services.settings.heartbeat_interval_s)
         self._shown: tuple[str, float] = ("", 0.0)
         self._heard_at = time.monotonic()
         self._deadline_at: float | None = None

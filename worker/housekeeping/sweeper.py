@@ -27,9 +27,9 @@ def sweep(services: Services) -> int | None:
     """How many objects went; None if it was another's turn. Raises `ServiceUnavailable`."""
     if not services.store.take_turn("sweep", every_s=SWEEP_S):
         return None
-    gone = sweep_notes(services.artifacts, older_than_s=services.settings.idempotency_s)
+    gone = sweep_notes(services.artifacts, older_than_s=services.settings.idempotency_ttl_s)
     gone += sweep_ended(services.artifacts, now=time.time())
-    uploads = sweep_uploads(services.artifacts, life_s=services.settings.upload_life_s)
+    uploads = sweep_uploads(services.artifacts, ttl_s=services.settings.upload_ttl_s)
     orphans = sweep_orphans(services.artifacts)
     log.info("what has outlived its use is gone", action="swept", notes=gone, uploads=uploads, orphans=orphans)
     return gone + uploads + orphans

@@ -922,11 +922,11 @@ export interface components {
              */
             consent?: string;
             /**
-             * Identity Life S
+             * Identity Ttl S
              * @description Seconds after which the identity that is learned is erased
              * @example 2592000
              */
-            identity_life_s?: number;
+            identity_ttl_s?: number;
             /**
              * Variants
              * @description Pictures, 1 to 8; default 1. The first is the edit itself, the others start from the same inversion with noise that is partly drawn anew, by the seeds that follow
@@ -1203,11 +1203,11 @@ export interface components {
              */
             subject?: string;
             /**
-             * Identity Life S
+             * Identity Ttl S
              * @description Seconds after which the identity is erased
              * @example 2592000
              */
-            identity_life_s?: number;
+            identity_ttl_s?: number;
         };
         /**
          * IdentityPage
@@ -1254,11 +1254,11 @@ export interface components {
              */
             consent?: string;
             /**
-             * Identity Life S
+             * Identity Ttl S
              * @description Seconds after which the identity is erased
              * @example 2592000
              */
-            identity_life_s?: number;
+            identity_ttl_s?: number;
         };
         /**
          * JobState
@@ -1559,7 +1559,7 @@ export interface components {
          * TokenRequest
          * @description What a device shall be able to do.
          * @example {
-         *       "lives_s": 600,
+         *       "expires_in_s": 600,
          *       "edits": 1,
          *       "uploads": 3,
          *       "scopes": [
@@ -1570,11 +1570,11 @@ export interface components {
          */
         TokenRequest: {
             /**
-             * Lives S
+             * Expires In S
              * @description Seconds until it ends; cut to what the service allows
              * @default 600
              */
-            lives_s?: number;
+            expires_in_s?: number;
             /**
              * Edits
              * @description How many edits it may ask for
@@ -1875,12 +1875,12 @@ export interface components {
              */
             consent?: string | null;
             /**
-             * Identity Life S
+             * Identity Ttl S
              * @description Seconds after which the identity that is learned is erased
              * @default null
              * @example 2592000
              */
-            identity_life_s?: number | null;
+            identity_ttl_s?: number | null;
             /**
              * Variants
              * @description Pictures, 1 to 8; default 1. The first is the edit itself, the others start from the same inversion with noise that is partly drawn anew, by the seeds that follow

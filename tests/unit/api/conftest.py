@@ -114,7 +114,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def api(model_folder: Path, tmp_path: Path) -> Iterator[Api]:
     artifacts, store, queue = MemoryArtifactStore(), MemoryJobStore(), MemoryJobQueue()
-    settings = Settings(model=str(model_folder), data_dir=tmp_path, max_upload_bytes=MAX_BODY, result_url_s=600)
+    settings = Settings(model=str(model_folder), data_dir=tmp_path, max_upload_bytes=MAX_BODY, result_url_ttl_s=600)
     services = build_services(settings, artifacts=artifacts, store=store, queue=queue)
     with TestClient(create_app(services)) as client:
         yield Api(client, services, artifacts, store, queue)

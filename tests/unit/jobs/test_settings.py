@@ -55,7 +55,7 @@ def test_webhook_keys_are_told_apart_by_spaces() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"lease_s": 6, "heartbeat_s": 3},
+        {"lease_s": 6, "heartbeat_interval_s": 3},
         {"s3_endpoint_url": "http://x"},
         {"max_attempts": 0},
         {"lease_s": 0},

@@ -191,7 +191,7 @@ class TestStreams:
 
 class TestPressure:
     def test_a_user_with_too_many_edits_is_told_when_to_come_back_and_others_are_served(self, api: Api) -> None:
-        api.limit(max_edits_per_user=2)
+        api.limit(max_unfinished_edits_per_user=2)
         for _ in range(2):
             assert api.edit(user="ada").status_code == 202
         before = api.kept()
@@ -202,19 +202,19 @@ class TestPressure:
         assert api.edit(user="bob").status_code == 202
 
     def test_a_crowd_at_one_moment_does_not_pass_the_bound_together(self, api: Api) -> None:
-        api.limit(max_edits_per_user=5)
+        api.limit(max_unfinished_edits_per_user=5)
         with ThreadPoolExecutor(12) as crowd:
             answers = list(crowd.map(lambda _: api.edit(user="ada").status_code, range(24)))
         assert sorted(answers) == [202] * 5 + [429] * 19
 
     def test_a_canceled_edit_frees_its_place(self, api: Api) -> None:
-        api.limit(max_edits_per_user=1)
+        api.limit(max_unfinished_edits_per_user=1)
         edit_id = api.edit().json()["id"]
         api.client.post(f"/edits/{edit_id}/cancel")
         assert api.edit().status_code == 202
 
     def test_a_full_queue_is_a_503(self, api: Api) -> None:
-        api.limit(max_edits=1)
+        api.limit(max_unfinished_edits=1)
         api.edit(user="ada")
         refused = api.edit(user="bob")
         assert_problem(refused, 503, "queue_full")

@@ -293,7 +293,7 @@ def test_a_stream_ends_with_its_key(locked: tuple[Api, str], ring: KeyRing, monk
 def test_a_stream_ends_with_its_token(locked: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> None:
     api, text = locked
     where = api.edit(headers=bearer(text, "ann")).headers["location"]
-    device = api.client.post("/tokens", json={"lives_s": 2}, headers=bearer(text, "ann")).json()["token"]
+    device = api.client.post("/tokens", json={"expires_in_s": 2}, headers=bearer(text, "ann")).json()["token"]
     monkeypatch.setattr("api.following.events.KEEPALIVE_S", 0.1)
     began = time.monotonic()
     assert api.client.get(f"{where}/events", headers=bearer(device)).status_code == 200

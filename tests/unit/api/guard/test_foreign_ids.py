@@ -80,7 +80,9 @@ def world(api: Api) -> World:
 
     def token(owner: Owner, key: str) -> dict[str, str]:
         key_id = key.split("_")[1]
-        return bearer(app.state.auth.tokens.issue(owner, scopes=DEVICE_SCOPES, lives_s=600, edits=99, uploads=99, key_id=key_id)[1])
+        return bearer(
+            app.state.auth.tokens.issue(owner, scopes=DEVICE_SCOPES, expires_in_s=600, edits=99, uploads=99, key_id=key_id)[1]
+        )
 
     mine = bearer(acme, "ann")
     edits = [api.edit(headers=mine).json()["id"] for _ in range(4)]

@@ -140,10 +140,10 @@ class TestConsent:
 
     def test_one_that_was_brought_expires_too_and_a_second_time_changes_nothing(self, api: Api) -> None:
         tell(api.artifacts, api.services.settings.model, FACTS)
-        for wished, lives_s in (("60", 60), ("1", 60)):
-            shown = api.post("/identities/import", file=concept_file(), identity_life_s=wished).json()
+        for wished, expires_in_s in (("60", 60), ("1", 60)):
+            shown = api.post("/identities/import", file=concept_file(), identity_ttl_s=wished).json()
             times = [datetime.fromisoformat(shown[name]) for name in ("created_at", "expires_at")]
-            assert (times[1] - times[0]).total_seconds() == pytest.approx(lives_s, abs=1)
+            assert (times[1] - times[0]).total_seconds() == pytest.approx(expires_in_s, abs=1)
         assert Erasure(api.services, clock=lambda: time.time() + 50).expired() == 0
         assert Erasure(api.services, clock=lambda: time.time() + 62).expired() == 1
         assert api.get("/identities").json()["items"] == []
@@ -178,7 +178,7 @@ class TestConsent:
 
 class TestExpiry:
     def test_an_identity_is_erased_when_its_time_has_come(self, api: Api) -> None:
-        identity, lasting = learn(api, identity_life_s="100"), api.learned_identity()
+        identity, lasting = learn(api, identity_ttl_s="100"), api.learned_identity()
         shown = api.client.get(f"/identities/{identity}").json()
         assert shown["expires_at"] > shown["created_at"]
         created_at = Library(api.services).identity(OWNER, identity).created_at
@@ -190,40 +190,40 @@ class TestExpiry:
         assert list(api.artifacts.list(EXPIRING)) == []
 
     def test_the_reaper_looks_for_them(self, api: Api) -> None:
-        identity = learn(api, identity_life_s="0.001")
+        identity = learn(api, identity_ttl_s="0.001")
         reap(api.services)
         assert_problem(api.client.get(f"/identities/{identity}"), 404, "not_found")
 
     @pytest.mark.parametrize(("asked", "longest", "life"), [(None, 50.0, 50), ("20", 50.0, 20), ("90", 50.0, 50), ("90", None, 90)])
     def test_the_service_says_how_long_at_most(self, api: Api, asked: str | None, longest: float | None, life: int) -> None:
-        api.limit(identity_life_s=longest)
-        identity = Library(api.services).identity(OWNER, learn(api, **({"identity_life_s": asked} if asked else {})))
+        api.limit(identity_ttl_s=longest)
+        identity = Library(api.services).identity(OWNER, learn(api, **({"identity_ttl_s": asked} if asked else {})))
         assert identity.expires_at is not None
         assert identity.expires_at - identity.created_at == pytest.approx(life)
 
     def test_one_that_is_learned_ahead_has_a_life_too(self, api: Api) -> None:
-        identity = Library(api.services).identity(OWNER, api.learned(api.identity(identity_life_s="100")))
+        identity = Library(api.services).identity(OWNER, api.learned(api.identity(identity_ttl_s="100")))
         assert identity.expires_at == pytest.approx(identity.created_at + 100)
 
     @pytest.mark.parametrize("asked", ["0", "-1", "nan", "soon", "1e12"])
     def test_a_life_that_is_none_is_refused(self, api: Api, asked: str) -> None:
-        assert_problem(api.edit(identity_life_s=asked), 422, "option_invalid", "identity_life_s")
+        assert_problem(api.edit(identity_ttl_s=asked), 422, "option_invalid", "identity_ttl_s")
 
     def test_what_is_erased_before_leaves_no_note(self, api: Api) -> None:
         for erase in (lambda one: f"/identities/{one}", lambda _: "/users/default"):
-            identity = learn(api, identity_life_s="100")
+            identity = learn(api, identity_ttl_s="100")
             assert len(list(api.artifacts.list(EXPIRING))) == 1
             assert api.client.delete(erase(identity)).status_code == 200
             assert list(api.artifacts.list(EXPIRING)) == []
 
     def test_a_note_without_an_identity_is_dropped(self, api: Api) -> None:
-        identity = learn(api, identity_life_s="0.001")
+        identity = learn(api, identity_ttl_s="0.001")
         api.artifacts.delete([f"{OWNER.prefix}concepts/{identity}/identity.json"])
         reap(api.services)
         assert list(api.artifacts.list(EXPIRING)) == []
 
     def test_a_store_that_is_down_costs_nothing(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        identity = learn(api, identity_life_s="0.001")
+        identity = learn(api, identity_ttl_s="0.001")
 
         def down(*_: object) -> int:
             raise ServiceUnavailable

@@ -113,7 +113,7 @@ def test_every_check_is_made(knowing: Api, parts: dict[str, Any], code: str, fie
 
 
 def test_a_user_with_too_many_edits_is_told_now(knowing: Api) -> None:
-    knowing.limit(max_edits_per_user=1)
+    knowing.limit(max_unfinished_edits_per_user=1)
     knowing.edit()
     assert_problem(knowing.edit(dry_run="true"), 429, "too_many_edits")
 

@@ -34,7 +34,7 @@ def test_it_counts_requests_by_route_and_status_and_names_nobody(api: Api) -> No
     api.client.request(CANARY, "/edits")
     answer = api.client.get("/metrics")
     found = told(answer)
-    count = "s2edit_http_request_seconds_count"
+    count = "s2edit_http_request_duration_seconds_count"
     assert found[count, "POST", "/edits", "202"] == 2
     assert found[count, "GET", "/edits/{edit_id}", "404"] == 1
     assert found[count, "GET", "none", "404"] == 1

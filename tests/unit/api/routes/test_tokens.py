@@ -50,8 +50,8 @@ def tokens(now: list[float], *keys: str) -> DeviceTokens:
     return DeviceTokens(MemoryArtifactStore(), list(keys) or [KEY], clock=lambda: now[0])
 
 
-def one(maker: DeviceTokens, *, lives_s: int = 60, edits: int = 1, uploads: int = 0) -> tuple[Any, str]:
-    return maker.issue(ANN, scopes=DEVICE_SCOPES, lives_s=lives_s, edits=edits, uploads=uploads, key_id="")
+def one(maker: DeviceTokens, *, expires_in_s: int = 60, edits: int = 1, uploads: int = 0) -> tuple[Any, str]:
+    return maker.issue(ANN, scopes=DEVICE_SCOPES, expires_in_s=expires_in_s, edits=edits, uploads=uploads, key_id="")
 
 
 def test_a_device_edits_as_its_user_until_its_budget_is_spent(api: Api, key: str) -> None:
@@ -217,7 +217,7 @@ def test_a_token_of_the_open_service_dies_with_the_openness(api: Api) -> None:
 def test_a_token_lives_no_longer_than_it_was_asked_for() -> None:
     now = [1000.0]
     maker = tokens(now)
-    _, text = one(maker, lives_s=60)
+    _, text = one(maker, expires_in_s=60)
     now[0] = 1059.9
     assert maker.read(text).owner == ANN
     now[0] = 1060.0
@@ -226,8 +226,8 @@ def test_a_token_lives_no_longer_than_it_was_asked_for() -> None:
 
 
 def test_the_service_says_how_long_a_token_may_live(api: Api, key: str) -> None:
-    api.limit(token_max_s=1)
-    device = issue(api, key, lives_s=3600)
+    api.limit(token_max_ttl_s=1)
+    device = issue(api, key, expires_in_s=3600)
     text = device["token"].split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     assert claims["exp"] - claims["iat"] == 1
@@ -328,7 +328,7 @@ def test_with_a_bucket_and_no_key_no_token_is_issued(api: Api, key: str) -> None
         ({"edits": -1}, "#/edits"),
         ({"edits": True}, "#/edits"),
         ({"uploads": "3"}, "#/uploads"),
-        ({"lives_s": 0}, "#/lives_s"),
+        ({"expires_in_s": 0}, "#/expires_in_s"),
         ({"user": "bob"}, "#/user"),
         ({"scopes": []}, "#/scopes"),
     ],

@@ -330,7 +330,7 @@ def test_an_upload_ends_after_its_life_and_is_removed_with_its_bytes(app: App) -
         assert_problem(app.http.get(f"/uploads/{upload_id}"), 404, "not_found")
         assert_problem(app.edit(image=upload_id, mask=young), 422, "upload_unknown", "image")
     assert app.http.get(f"/uploads/{young}").status_code == 200
-    assert sweep_uploads(app.store, life_s=DAY_S) == 4
+    assert sweep_uploads(app.store, ttl_s=DAY_S) == 4
     assert [bool(left(app, upload_id)) for upload_id in (older, waiting, damaged, old, young)] == [False] * 3 + [True] * 2
 
 
@@ -339,7 +339,7 @@ def test_an_edit_that_has_taken_it_does_not_miss_it(app: App) -> None:
     edit = app.edit(image=image, mask=mask).json()
     for upload_id in (image, mask):
         made_older(app, upload_id, 2 * DAY_S)
-    assert sweep_uploads(app.store, life_s=DAY_S) == 4
+    assert sweep_uploads(app.store, ttl_s=DAY_S) == 4
     spec = Jobs(app.services).spec(OWNER, edit["id"])
     assert app.store.get(spec.inputs["image"].key) == pictures.photo()
 
@@ -350,12 +350,12 @@ def test_a_request_that_may_come_again_finds_its_uploads_as_long_as_its_key_coun
     first = app.edit(headers=once, **asked)
     assert first.status_code == 202
     for upload_id in asked.values():
-        made_older(app, upload_id, app.services.settings.idempotency_s - 60)
-    assert sweep_uploads(app.store, life_s=DAY_S) == 0
+        made_older(app, upload_id, app.services.settings.idempotency_ttl_s - 60)
+    assert sweep_uploads(app.store, ttl_s=DAY_S) == 0
     assert app.edit(headers=once, **asked).json()["id"] == first.json()["id"]
     for upload_id in asked.values():
-        made_older(app, upload_id, app.services.settings.idempotency_s + 2 * SWEEP_AFTER_S + 60)
-    assert sweep_uploads(app.store, life_s=DAY_S) == 6
+        made_older(app, upload_id, app.services.settings.idempotency_ttl_s + 2 * SWEEP_AFTER_S + 60)
+    assert sweep_uploads(app.store, ttl_s=DAY_S) == 6
     assert left(app, asked["image"]) == []
 
 

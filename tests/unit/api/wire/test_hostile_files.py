@@ -33,7 +33,7 @@ NO_LESS_THAN = 600
 
 @pytest.fixture
 def services(model_folder: Path, tmp_path: Path) -> Services:
-    settings = Settings(model=str(model_folder), data_dir=tmp_path, max_edits_per_user=10_000)
+    settings = Settings(model=str(model_folder), data_dir=tmp_path, max_unfinished_edits_per_user=10_000)
     return build_services(settings, artifacts=MemoryArtifactStore(), store=MemoryJobStore(), queue=MemoryJobQueue())
 
 

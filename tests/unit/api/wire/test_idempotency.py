@@ -103,7 +103,7 @@ def test_a_request_that_was_cut_short_is_taken_up_where_it_was(api: Api, monkeyp
 
 
 def test_requests_that_are_told_to_wait_or_are_cut_short_keep_no_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    api.limit(max_edits_per_user=1)
+    api.limit(max_unfinished_edits_per_user=1)
     put = api.artifacts.put
 
     def dying(key: str, *values: Any, **names: Any) -> None:
@@ -131,13 +131,13 @@ def test_a_malformed_key_is_refused(api: Api, key: str) -> None:
 
 def test_a_known_request_is_answered_though_the_user_has_too_many(api: Api) -> None:
     first = api.edit(headers=KEY).json()["id"]
-    api.limit(max_edits_per_user=1)
+    api.limit(max_unfinished_edits_per_user=1)
     assert api.edit(headers=KEY).json()["id"] == first
     assert_problem(api.edit(), 429, "too_many_edits")
 
 
 def test_a_request_sent_twice_at_once_takes_one_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    api.limit(max_edits_per_user=1)
+    api.limit(max_unfinished_edits_per_user=1)
     take_place, twins = api.store.take_place, []
 
     def meddling(*values: Any, **names: Any) -> Load:
@@ -154,7 +154,7 @@ def test_a_request_sent_twice_at_once_takes_one_place(api: Api, monkeypatch: pyt
 
 
 def test_a_request_for_which_there_was_no_place_is_taken_on_when_there_is(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    api.limit(max_edits_per_user=1)
+    api.limit(max_unfinished_edits_per_user=1)
     other = api.edit().json()["id"]
     assert_problem(api.edit(headers=KEY), 429, "too_many_edits")
     Jobs(api.services).cancel(OWNER, other)

@@ -17,7 +17,8 @@ from s2edit_core.concepts.concept import Concept, Full, LowRank
 from s2edit_core.concepts.conditioning import prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method import learning
-from s2edit_core.method.learning import Lesson, attribute_states, learn_concept, step_generator
+from s2edit_core.method.learning import attribute_states, learn_concept, step_generator
+from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.losses import semantic_loss
 from s2edit_core.request.spec import PLACEHOLDER, LearningMode, LearningOptions, Progress
 from s2edit_core.unet.backbone import Backbone

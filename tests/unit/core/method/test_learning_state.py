@@ -12,8 +12,9 @@ import torch
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import ArtifactMismatch
-from s2edit_core.method.learning import Checkpoint, Lesson, learn_concepts
+from s2edit_core.method.learning import Checkpoint, learn_concepts
 from s2edit_core.method.learning_state import Clock, LearningState
+from s2edit_core.method.lesson import Lesson
 from s2edit_core.request.spec import ATTRIBUTE, LearningMode, LearningOptions, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive

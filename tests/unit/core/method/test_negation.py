@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lab.judges.judge import Judge, load_judge
 from lab.world.edits import FIRST
-from lab.world.portraits import Person, person_mask, render, sample_person
+from lab.world.people import Person, sample_person
+from lab.world.portraits import person_mask, render
 from s2edit_core.concepts.conditioning import keys_values, prompt_keys_values
 from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.errors import OptionInvalid, PromptInvalid
@@ -177,7 +178,7 @@ def test_it_is_held_to_the_models_length_and_holds_no_placeholder(backbone32: Ba
 
 @pytest.fixture(scope="module")
 def shipped() -> S2EditPipeline:
-    return S2EditPipeline.from_pretrained(Path(__file__).parents[3] / "models" / "portraits-128")
+    return S2EditPipeline.from_pretrained(Path(__file__).parents[4] / "models" / "portraits-128")
 
 
 def with_glasses(count: int) -> list[Person]:

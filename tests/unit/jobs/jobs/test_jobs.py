@@ -250,7 +250,7 @@ def test_an_identity_of_somebody_else_is_not_found(parts: Parts) -> None:
 
 
 def test_an_owner_with_too_many_edits_is_refused_and_others_are_not(parts: Parts) -> None:
-    parts.limit(max_edits_per_user=2)
+    parts.limit(max_unfinished_edits_per_user=2)
     for _ in range(2):
         last = parts.accept()
     with pytest.raises(TooManyEdits) as refused:
@@ -264,14 +264,14 @@ def test_an_owner_with_too_many_edits_is_refused_and_others_are_not(parts: Parts
 
 
 def test_a_full_queue_takes_nobody_on(parts: Parts) -> None:
-    parts.limit(max_edits=1)
+    parts.limit(max_unfinished_edits=1)
     parts.accept()
     with pytest.raises(QueueFull):
         parts.jobs.admit(BOB, "e_2")
 
 
 def test_while_redis_is_down_nobody_is_counted_and_nobody_refused(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts.limit(max_edits=1)
+    parts.limit(max_unfinished_edits=1)
     parts.accept()
     monkeypatch.setattr(parts.store, "take_place", down(StoreUnavailable("down")))
     parts.jobs.admit(ANN, "e_2")

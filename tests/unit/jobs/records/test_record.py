@@ -52,3 +52,10 @@ def test_an_outcome_comes_back_as_it_was() -> None:
 
 def test_nothing_follows_a_state_that_is_over() -> None:
     assert {state for state, after in TRANSITIONS.items() if not after} == {state for state in JobState if state.over}
+
+
+def test_the_former_name_of_an_identitys_ttl_is_still_read() -> None:
+    spec = JobSpec("e_1", Owner("app", "ann"), 1.5, EditRequest(prompt="a woman"), {}, identity_ttl_s=60.0)
+    old = json.loads(spec.to_json())
+    old["identity_life_s"] = old.pop("identity_ttl_s")
+    assert JobSpec.from_json(json.dumps(old).encode()) == spec

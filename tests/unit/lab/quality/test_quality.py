@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from lab.judges.judge import NAMES
+from lab.measures.results import dumped
 from lab.quality import bench as quality
 from lab.quality import methods
 from lab.quality.bench import FIGURES, OF_A_PERSON, Jury, measure, run_portraits, summary
 from lab.quality.method import Method
-from lab.quality.runs import compared, dumped
+from lab.quality.runs import compared
 from lab.quality.table import render
 from lab.world.edits import FIRST, Subject, subject_of
 from s2edit_core.pipeline import S2EditPipeline

@@ -464,7 +464,7 @@ def test_a_wish_to_cancel_is_heard_between_two_evaluations_of_one_step(shop: Sho
             evaluations.append(time.monotonic() - canceled_at)
             time.sleep(0.01)
 
-    services = replace(shop.services, settings=shop.services.settings.model_copy(update={"heartbeat_s": 60.0}))
+    services = replace(shop.services, settings=shop.services.settings.model_copy(update={"heartbeat_interval_s": 60.0}))
     shop.engine.on_step = at("inverting", 2, one_long_step)
     job_id = shop.accept()
     run_job(job_id, services, shop.engine)

@@ -242,7 +242,7 @@ class TestEngine:
 
     @pytest.mark.parametrize("on", [True, False])
     def test_the_worker_signs_unless_told_not_to(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: bool) -> None:
-        import worker.s2edit_engine as real
+        import worker.engines.s2edit_engine as real
 
         monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:9")
         monkeypatch.setattr(real, "S2EditEngine", lambda *_, **__: PictureEngine())
@@ -261,7 +261,7 @@ class TestEngine:
     def test_the_engine_gets_what_the_worker_is_told(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]
     ) -> None:
-        import worker.s2edit_engine as real
+        import worker.engines.s2edit_engine as real
 
         given: dict[str, Any] = {}
         monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:9")

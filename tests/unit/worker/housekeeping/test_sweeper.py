@@ -57,7 +57,7 @@ def test_one_worker_sweeps_and_the_others_let_be(shop: Shop) -> None:
 
 def test_the_life_of_a_key_is_a_setting(shop: Shop) -> None:
     keyed(shop, "order", age_s=3700)
-    settings = shop.services.settings.model_copy(update={"idempotency_s": 3600})
+    settings = shop.services.settings.model_copy(update={"idempotency_ttl_s": 3600})
     assert sweep(replace(shop.services, settings=settings)) == 1
 
 
@@ -73,7 +73,7 @@ def test_a_note_that_is_damaged_goes_and_one_that_has_gone_meanwhile_is_no_matte
 
 
 def test_uploads_that_have_ended_go_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    life_s = shop.services.settings.upload_life_s
+    life_s = shop.services.settings.upload_ttl_s
     for age_s in (0.0, life_s - 60, life_s + SWEEP_AFTER_S + 60):
         monkeypatch.setattr("s2edit_jobs.library.uploads.time.time", lambda age_s=age_s: NOW - age_s)
         Uploads(shop.services).announce(ANN, media_type="image/png", size_bytes=9, sha256=None)

@@ -53,7 +53,7 @@ class EditDocument:
             `mask_mode` says; only with an `edit_mask`
         consent (None | str | Unset): That the person in the photo agrees to being learned and edited, in your words;
             kept with the identity
-        identity_life_s (float | None | Unset): Seconds after which the identity that is learned is erased
+        identity_ttl_s (float | None | Unset): Seconds after which the identity that is learned is erased
         variants (int | None | Unset): Pictures, 1 to 8; default 1. The first is the edit itself, the others start from
             the same inversion with noise that is partly drawn anew, by the seeds that follow
         max_pixels (int | None | Unset): Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks
@@ -89,7 +89,7 @@ class EditDocument:
     mask_mode: EditDocumentMaskModeType0 | None | Unset = UNSET
     edit_mask_mode: EditDocumentEditMaskModeType0 | None | Unset = UNSET
     consent: None | str | Unset = UNSET
-    identity_life_s: float | None | Unset = UNSET
+    identity_ttl_s: float | None | Unset = UNSET
     variants: int | None | Unset = UNSET
     max_pixels: int | None | Unset = UNSET
     deadline_s: float | None | Unset = UNSET
@@ -216,11 +216,11 @@ class EditDocument:
         else:
             consent = self.consent
 
-        identity_life_s: float | None | Unset
-        if isinstance(self.identity_life_s, Unset):
-            identity_life_s = UNSET
+        identity_ttl_s: float | None | Unset
+        if isinstance(self.identity_ttl_s, Unset):
+            identity_ttl_s = UNSET
         else:
-            identity_life_s = self.identity_life_s
+            identity_ttl_s = self.identity_ttl_s
 
         variants: int | None | Unset
         if isinstance(self.variants, Unset):
@@ -316,8 +316,8 @@ class EditDocument:
             field_dict["edit_mask_mode"] = edit_mask_mode
         if consent is not UNSET:
             field_dict["consent"] = consent
-        if identity_life_s is not UNSET:
-            field_dict["identity_life_s"] = identity_life_s
+        if identity_ttl_s is not UNSET:
+            field_dict["identity_ttl_s"] = identity_ttl_s
         if variants is not UNSET:
             field_dict["variants"] = variants
         if max_pixels is not UNSET:
@@ -537,14 +537,14 @@ class EditDocument:
 
         consent = _parse_consent(d.pop("consent", UNSET))
 
-        def _parse_identity_life_s(data: object) -> float | None | Unset:
+        def _parse_identity_ttl_s(data: object) -> float | None | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
                 return data
             return cast(float | None | Unset, data)
 
-        identity_life_s = _parse_identity_life_s(d.pop("identity_life_s", UNSET))
+        identity_ttl_s = _parse_identity_ttl_s(d.pop("identity_ttl_s", UNSET))
 
         def _parse_variants(data: object) -> int | None | Unset:
             if data is None:
@@ -647,7 +647,7 @@ class EditDocument:
             mask_mode=mask_mode,
             edit_mask_mode=edit_mask_mode,
             consent=consent,
-            identity_life_s=identity_life_s,
+            identity_ttl_s=identity_ttl_s,
             variants=variants,
             max_pixels=max_pixels,
             deadline_s=deadline_s,

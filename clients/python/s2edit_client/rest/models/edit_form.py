@@ -54,7 +54,7 @@ class EditForm:
             only with an `edit_mask`
         consent (str | Unset): That the person in the photo agrees to being learned and edited, in your words; kept with
             the identity
-        identity_life_s (float | Unset): Seconds after which the identity that is learned is erased
+        identity_ttl_s (float | Unset): Seconds after which the identity that is learned is erased
         variants (int | Unset): Pictures, 1 to 8; default 1. The first is the edit itself, the others start from the
             same inversion with noise that is partly drawn anew, by the seeds that follow
         max_pixels (int | Unset): Scale a photo of more pixels down to so many, 65,536 to 50,000,000; masks follow it.
@@ -92,7 +92,7 @@ class EditForm:
     mask_mode: EditFormMaskMode | Unset = UNSET
     edit_mask_mode: EditFormEditMaskMode | Unset = UNSET
     consent: str | Unset = UNSET
-    identity_life_s: float | Unset = UNSET
+    identity_ttl_s: float | Unset = UNSET
     variants: int | Unset = UNSET
     max_pixels: int | Unset = UNSET
     deadline_s: float | Unset = UNSET
@@ -150,7 +150,7 @@ class EditForm:
 
         consent = self.consent
 
-        identity_life_s = self.identity_life_s
+        identity_ttl_s = self.identity_ttl_s
 
         variants = self.variants
 
@@ -217,8 +217,8 @@ class EditForm:
             field_dict["edit_mask_mode"] = edit_mask_mode
         if consent is not UNSET:
             field_dict["consent"] = consent
-        if identity_life_s is not UNSET:
-            field_dict["identity_life_s"] = identity_life_s
+        if identity_ttl_s is not UNSET:
+            field_dict["identity_ttl_s"] = identity_ttl_s
         if variants is not UNSET:
             field_dict["variants"] = variants
         if max_pixels is not UNSET:
@@ -297,8 +297,8 @@ class EditForm:
         if not isinstance(self.consent, Unset):
             files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
 
-        if not isinstance(self.identity_life_s, Unset):
-            files.append(("identity_life_s", (None, str(self.identity_life_s).encode(), "text/plain")))
+        if not isinstance(self.identity_ttl_s, Unset):
+            files.append(("identity_ttl_s", (None, str(self.identity_ttl_s).encode(), "text/plain")))
 
         if not isinstance(self.variants, Unset):
             files.append(("variants", (None, str(self.variants).encode(), "text/plain")))
@@ -388,7 +388,7 @@ class EditForm:
 
         consent = d.pop("consent", UNSET)
 
-        identity_life_s = d.pop("identity_life_s", UNSET)
+        identity_ttl_s = d.pop("identity_ttl_s", UNSET)
 
         variants = d.pop("variants", UNSET)
 
@@ -442,7 +442,7 @@ class EditForm:
             mask_mode=mask_mode,
             edit_mask_mode=edit_mask_mode,
             consent=consent,
-            identity_life_s=identity_life_s,
+            identity_ttl_s=identity_ttl_s,
             variants=variants,
             max_pixels=max_pixels,
             deadline_s=deadline_s,

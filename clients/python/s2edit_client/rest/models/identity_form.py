@@ -35,7 +35,7 @@ class IdentityForm:
         at (str | Unset): Where no mask is sent: the pixel of the person that is meant, as `x,y` (such as `512,384`)
             from the upper left corner of the photo as it is seen. Left out: the largest person
         subject (str | Unset): The word of the prompt that names the person. Left out: searched for
-        identity_life_s (float | Unset): Seconds after which the identity is erased
+        identity_ttl_s (float | Unset): Seconds after which the identity is erased
     """
 
     prompt: str
@@ -50,7 +50,7 @@ class IdentityForm:
     consent: str | Unset = UNSET
     at: str | Unset = UNSET
     subject: str | Unset = UNSET
-    identity_life_s: float | Unset = UNSET
+    identity_ttl_s: float | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         prompt = self.prompt
@@ -85,7 +85,7 @@ class IdentityForm:
 
         subject = self.subject
 
-        identity_life_s = self.identity_life_s
+        identity_ttl_s = self.identity_ttl_s
 
         field_dict: dict[str, Any] = {}
 
@@ -116,8 +116,8 @@ class IdentityForm:
             field_dict["at"] = at
         if subject is not UNSET:
             field_dict["subject"] = subject
-        if identity_life_s is not UNSET:
-            field_dict["identity_life_s"] = identity_life_s
+        if identity_ttl_s is not UNSET:
+            field_dict["identity_ttl_s"] = identity_ttl_s
 
         return field_dict
 
@@ -159,8 +159,8 @@ class IdentityForm:
         if not isinstance(self.subject, Unset):
             files.append(("subject", (None, str(self.subject).encode(), "text/plain")))
 
-        if not isinstance(self.identity_life_s, Unset):
-            files.append(("identity_life_s", (None, str(self.identity_life_s).encode(), "text/plain")))
+        if not isinstance(self.identity_ttl_s, Unset):
+            files.append(("identity_ttl_s", (None, str(self.identity_ttl_s).encode(), "text/plain")))
 
         return files
 
@@ -211,7 +211,7 @@ class IdentityForm:
 
         subject = d.pop("subject", UNSET)
 
-        identity_life_s = d.pop("identity_life_s", UNSET)
+        identity_ttl_s = d.pop("identity_ttl_s", UNSET)
 
         identity_form = cls(
             prompt=prompt,
@@ -226,7 +226,7 @@ class IdentityForm:
             consent=consent,
             at=at,
             subject=subject,
-            identity_life_s=identity_life_s,
+            identity_ttl_s=identity_ttl_s,
         )
 
         return identity_form

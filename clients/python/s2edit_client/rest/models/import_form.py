@@ -19,12 +19,12 @@ class ImportForm:
     Attributes:
         file (File | Unset): A file that an export has given: safetensors, nothing else
         consent (str | Unset): That the person agrees to this use of the identity, in your words; kept with it
-        identity_life_s (float | Unset): Seconds after which the identity is erased
+        identity_ttl_s (float | Unset): Seconds after which the identity is erased
     """
 
     file: File | Unset = UNSET
     consent: str | Unset = UNSET
-    identity_life_s: float | Unset = UNSET
+    identity_ttl_s: float | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         file: FileTypes | Unset = UNSET
@@ -33,7 +33,7 @@ class ImportForm:
 
         consent = self.consent
 
-        identity_life_s = self.identity_life_s
+        identity_ttl_s = self.identity_ttl_s
 
         field_dict: dict[str, Any] = {}
 
@@ -42,8 +42,8 @@ class ImportForm:
             field_dict["file"] = file
         if consent is not UNSET:
             field_dict["consent"] = consent
-        if identity_life_s is not UNSET:
-            field_dict["identity_life_s"] = identity_life_s
+        if identity_ttl_s is not UNSET:
+            field_dict["identity_ttl_s"] = identity_ttl_s
 
         return field_dict
 
@@ -56,8 +56,8 @@ class ImportForm:
         if not isinstance(self.consent, Unset):
             files.append(("consent", (None, str(self.consent).encode(), "text/plain")))
 
-        if not isinstance(self.identity_life_s, Unset):
-            files.append(("identity_life_s", (None, str(self.identity_life_s).encode(), "text/plain")))
+        if not isinstance(self.identity_ttl_s, Unset):
+            files.append(("identity_ttl_s", (None, str(self.identity_ttl_s).encode(), "text/plain")))
 
         return files
 
@@ -73,12 +73,12 @@ class ImportForm:
 
         consent = d.pop("consent", UNSET)
 
-        identity_life_s = d.pop("identity_life_s", UNSET)
+        identity_ttl_s = d.pop("identity_ttl_s", UNSET)
 
         import_form = cls(
             file=file,
             consent=consent,
-            identity_life_s=identity_life_s,
+            identity_ttl_s=identity_ttl_s,
         )
 
         return import_form

@@ -16,20 +16,20 @@ class TokenRequest:
     """What a device shall be able to do.
 
     Attributes:
-        lives_s (int | Unset): Seconds until it ends; cut to what the service allows Default: 600.
+        expires_in_s (int | Unset): Seconds until it ends; cut to what the service allows Default: 600.
         edits (int | Unset): How many edits it may ask for Default: 1.
         uploads (int | Unset): How many uploads it may begin Default: 3.
         scopes (list[TokenRequestScopesType0Item] | None | Unset): What it is for. Left out: whatever the key may of
             these
     """
 
-    lives_s: int | Unset = 600
+    expires_in_s: int | Unset = 600
     edits: int | Unset = 1
     uploads: int | Unset = 3
     scopes: list[TokenRequestScopesType0Item] | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        lives_s = self.lives_s
+        expires_in_s = self.expires_in_s
 
         edits = self.edits
 
@@ -50,8 +50,8 @@ class TokenRequest:
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
-        if lives_s is not UNSET:
-            field_dict["lives_s"] = lives_s
+        if expires_in_s is not UNSET:
+            field_dict["expires_in_s"] = expires_in_s
         if edits is not UNSET:
             field_dict["edits"] = edits
         if uploads is not UNSET:
@@ -64,7 +64,7 @@ class TokenRequest:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        lives_s = d.pop("lives_s", UNSET)
+        expires_in_s = d.pop("expires_in_s", UNSET)
 
         edits = d.pop("edits", UNSET)
 
@@ -93,7 +93,7 @@ class TokenRequest:
         scopes = _parse_scopes(d.pop("scopes", UNSET))
 
         token_request = cls(
-            lives_s=lives_s,
+            expires_in_s=expires_in_s,
             edits=edits,
             uploads=uploads,
             scopes=scopes,
