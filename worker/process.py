@@ -10,12 +10,11 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
-from s2edit_core.errors import S2EditError
+from s2edit_core.errors import ModelUnusable, S2EditError
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.adapters import AdapterUnusable
 from s2edit_jobs.stores.celery_queue import TASK, celery_app
 from s2edit_jobs.stores.model_facts import ModelFacts, tell_failure
 from worker.attempts.runner import run_job
@@ -101,7 +100,7 @@ class WorkerProcess:
             name = type(error).__name__  # words that are not our own may hold paths and hosts
             message = str(error) if isinstance(error, S2EditError) else f"loading the model ended in {name}: see the worker's log"
             with suppress(ServiceUnavailable):
-                part = error.part if isinstance(error, AdapterUnusable) else "model"
+                part = error.part if isinstance(error, ModelUnusable) else "model"
                 tell_failure(services.artifacts, self._settings.model, message, part)
             raise
 

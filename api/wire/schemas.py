@@ -154,10 +154,7 @@ class EditOptions(BaseModel):
     ] = None
     edit_mask_mode: Annotated[
         MaskMode | None,
-        Field(
-            description="How `edit_mask` marks it, where it is not as `mask_mode` says; only with an `edit_mask`",
-            examples=["alpha"],
-        ),
+        Field(description="How `edit_mask` marks it, where it is not as `mask_mode` says; only with an `edit_mask`"),
     ] = None
     consent: Annotated[
         str | None,

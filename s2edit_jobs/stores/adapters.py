@@ -24,34 +24,27 @@ CHECKER = "safety_checker"
 """The folder of the checker in a diffusers pipeline."""
 
 
-class AdapterUnusable(ModelUnusable):
-    """One of the models beside the model can't be loaded: `part` says which."""
-
-    def __init__(self, part: Part, message: str) -> None:
-        super().__init__(message)
-        self.part = part
-
-
 @contextmanager
 def loading(part: Part, setting: str | None) -> Iterator[None]:
-    """Turn whatever keeps `part` from being loaded into `AdapterUnusable`, in words that name the `setting`."""
+    """Turn whatever keeps `part` from being loaded into `ModelUnusable`, in words that name the `setting`."""
     called = f"S2EDIT_{part.upper()} can't be used" if setting else f"the model's {part} can't be used"
     try:
         yield
     except S2EditError as error:
-        raise AdapterUnusable(part, f"{called}: {error}") from error
+        raise ModelUnusable(f"{called}: {error}", part=part) from error
     except Exception as error:  # words that are not our own may hold paths and hosts
-        raise AdapterUnusable(part, f"{called}: loading it ended in {type(error).__name__}: see the worker's log") from error
+        message = f"{called}: loading it ended in {type(error).__name__}: see the worker's log"
+        raise ModelUnusable(message, part=part) from error
 
 
 def look_at_adapters(settings: Settings) -> None:
-    """Raises `AdapterUnusable` for the first that can't be loaded, as far as can be told without loading it."""
+    """Raises `ModelUnusable` for the first that can't be loaded, as far as can be told without loading it."""
     for part in LOOKS:
         look_at_adapter(part, settings)
 
 
 def look_at_adapter(part: Part, settings: Settings) -> str:
-    """What is configured, in words. Raises `AdapterUnusable` as above."""
+    """What is configured, in words. Raises `ModelUnusable` as above."""
     with loading(part, getattr(settings, part)):
         return LOOKS[part](settings)
 

@@ -15,7 +15,7 @@ from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services, build_artifacts
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import model_facts
-from s2edit_jobs.stores.adapters import AdapterUnusable, loading, look_at_adapters
+from s2edit_jobs.stores.adapters import loading, look_at_adapters
 from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from tests import tiny_judges
 from tests.tiny import save_tiny
@@ -125,8 +125,9 @@ def test_what_is_configured_is_told(folders: dict[str, str], tmp_path: Path) -> 
 
 
 def test_words_that_are_not_our_own_are_not_told() -> None:
-    with pytest.raises(AdapterUnusable, match="ended in RuntimeError") as raised, loading("captioner", "a/captioner"):
+    with pytest.raises(ModelUnusable, match="ended in RuntimeError") as raised, loading("captioner", "a/captioner"):
         raise RuntimeError("/srv/secret")
     assert "secret" not in str(raised.value)
+    assert raised.value.part == "captioner"
     with pytest.raises(ModelUnusable, match="the model's segmenter can't be used: none"), loading("segmenter", None):
         raise ModelUnusable("none")
