@@ -911,7 +911,6 @@ export interface components {
             /**
              * Edit Mask Mode
              * @description How `edit_mask` marks it, where it is not as `mask_mode` says; only with an `edit_mask`
-             * @example alpha
              * @enum {string}
              */
             edit_mask_mode?: "auto" | "luminance" | "alpha" | "inverted_alpha";
@@ -1864,7 +1863,6 @@ export interface components {
              * Edit Mask Mode
              * @description How `edit_mask` marks it, where it is not as `mask_mode` says; only with an `edit_mask`
              * @default null
-             * @example alpha
              */
             edit_mask_mode?: ("auto" | "luminance" | "alpha" | "inverted_alpha") | null;
             /**
