@@ -31,7 +31,7 @@ START_S = 90.0
 STOP_S = 20.0
 TYPESCRIPT = ROOT / "clients" / "typescript"
 
-if not (ROOT / "clients" / "python" / "s2edit_client" / "rest").is_dir():
+if not (ROOT / "clients" / "python" / "s2edit_client" / "rest" / "__init__.py").is_file():
     raise pytest.UsageError(
         "clients/python/s2edit_client/rest is generated: run `make check` or `python clients/python/hatch_build.py`"
     )

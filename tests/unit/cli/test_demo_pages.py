@@ -13,7 +13,8 @@ from PIL import Image
 
 from cli.demo import LABEL_PX, PANEL_PX, PERSON, Done, how_to_go_on, sample, side_by_side, write_figures
 from lab.world.dataset import HELD_OUT, PORTRAITS
-from lab.world.portraits import caption, person_mask, render, replace_attributes, sample_person
+from lab.world.people import caption, replace_attributes, sample_person
+from lab.world.portraits import person_mask, render
 
 
 def done(tmp_path: Path, learning_steps: int) -> Done:

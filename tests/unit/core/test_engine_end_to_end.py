@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from lab.world.portraits import person_mask, render, sample_person
+from lab.world.people import sample_person
+from lab.world.portraits import person_mask, render
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery import watermark
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
