@@ -88,14 +88,12 @@ def _sentence(text: str | None) -> str:
 
 
 def fields(form: str) -> str:
-    """Return the parts of a form, required ones first."""
+    """Return the parts of a form: required ones first, then files."""
     schema: dict[str, Any] = json.loads((ROOT / "clients" / "openapi.json").read_text(encoding="utf-8"))
     found = schema["components"]["schemas"][form]
-    required = found.get("required", [])
-    names = sorted(found["properties"], key=lambda name: name not in required)  # a stable sort
-    rows = [
-        (f"`{name}`", _type(found["properties"][name]), _meaning(found["properties"][name], name in required)) for name in names
-    ]
+    required, parts = found.get("required", []), found["properties"]
+    names = sorted(parts, key=lambda name: (name not in required, _type(parts[name]) != "file"))
+    rows = [(f"`{name}`", _type(parts[name]), _meaning(parts[name], name in required)) for name in names]
     return table(("part", "type", "meaning"), rows)
 
 

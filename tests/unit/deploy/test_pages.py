@@ -94,6 +94,18 @@ def test_error_codes_that_are_named_exist() -> None:
     assert named <= known
 
 
+def test_messages_that_are_quoted_are_said_somewhere() -> None:
+    """In the first columns of the tables of set-up and models; an ellipsis stands for what differs."""
+    page = PAGES["docs/troubleshooting.md"].partition("## Set-up")[2].partition("## Requests")[0]
+    sources = [ROOT / "Makefile", *(path for name in ("cli", "s2edit_core", "s2edit_jobs") for path in (ROOT / name).rglob("*.py"))]
+    said = " ".join(re.sub(r'"\s*\n\s*f?"', "", path.read_text(encoding="utf-8")) for path in sources)
+    cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("|")]
+    quoted = [part.strip() for cell in cells for text in re.findall(r"`([^`]* [^`]*)`", cell) for part in text.split("…")]
+    assert len(quoted) >= 12
+    for message in quoted:
+        assert message in said, message
+
+
 def test_the_guide_lists_every_failure_of_test_mode() -> None:
     row = next(line for line in PAGES["docs/api.md"].splitlines() if line.startswith("| `[test:failed CODE]`"))
     assert set(CODE_LIKE.findall(row)) | {"parked"} == set(FAILURES)
