@@ -50,7 +50,7 @@ test-slow: $(VENV)/.dev $(REST)  ## the tests that compute for minutes
 
 check: $(VENV)/.dev $(REST)  ## static checks: ruff, mypy, import-linter, links and anchors of the documentation
 	@status=0; \
-	for step in 'ruff check .' 'ruff format --check .' mypy 'lint-imports --no-logo'; do \
+	for step in 'ruff check .' 'ruff format --check .' mypy 'lint-imports --no-logo' 'mkdocs build --strict'; do \
 	    echo "make: $$step"; $(BIN)/$$step || status=1; \
 	done; exit $$status
 
@@ -61,7 +61,7 @@ format: $(VENV)/.dev  ## bring the code into the house's form
 docs: $(VENV)/.dev  ## write the generated tables of docs/ and build the documentation into site/
 	@$(BIN)/python -m cli.docs
 	@$(BIN)/python -m lab.quality.table --into docs/evidence.md
-	@$(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/mkdocs build --strict
 	@echo 'make: site/index.html'
 
 clients: $(VENV)/.dev  ## write clients/openapi.json anew from the API, and build both clients from it

@@ -32,9 +32,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("tenant_reads_per_minute", "tenant_writes_per_minute", "tenant_learnings_per_day", "tenant_gpu_s_per_day"),
         "max_upload_bytes",
     ),
-    "How long things are kept": (
-        *("identity_ttl_s", "idempotency_ttl_s", "result_url_ttl_s", "upload_url_ttl_s", "upload_ttl_s"),
-    ),
+    "How long things are kept": (*("identity_ttl_s", "idempotency_ttl_s", "result_url_ttl_s", "upload_url_ttl_s", "upload_ttl_s"),),
     "Workers": ("lease_s", "heartbeat_interval_s", "max_attempts", "reap_interval_s"),
     "Webhooks": ("webhook_secrets", "webhook_allow_private"),
     "Audit, policy and provenance": (
@@ -43,7 +41,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Every setting, by the heading that it stands under."""
-FORMS = {"edit-fields": "EditForm", "identity-fields": "IdentityForm", "attribute-fields": "AttributeForm", "mask-fields": "MaskForm"}
+FORMS = {
+    "edit-fields": "EditForm",
+    "identity-fields": "IdentityForm",
+    "attribute-fields": "AttributeForm",
+    "mask-fields": "MaskForm",
+}
 """The form that each table shows, by its name in `clients/openapi.json`."""
 SOURCES = ("s2edit_core", "s2edit_jobs", "api", "worker")
 INPUTS = (errors.ImageInvalid, errors.MaskInvalid, errors.PromptInvalid, errors.OptionInvalid)
@@ -85,12 +88,12 @@ def _sentence(text: str | None) -> str:
 
 
 def fields(form: str) -> str:
-    """Return the parts of a form, required ones first."""
+    """Return the parts of a form: required ones first, then files."""
     schema: dict[str, Any] = json.loads((ROOT / "clients" / "openapi.json").read_text(encoding="utf-8"))
     found = schema["components"]["schemas"][form]
-    required = found.get("required", [])
-    names = sorted(found["properties"], key=lambda name: name not in required)  # a stable sort
-    rows = [(f"`{name}`", _type(found["properties"][name]), _meaning(found["properties"][name], name in required)) for name in names]
+    required, parts = found.get("required", []), found["properties"]
+    names = sorted(parts, key=lambda name: (name not in required, _type(parts[name]) != "file"))
+    rows = [(f"`{name}`", _type(parts[name]), _meaning(parts[name], name in required)) for name in names]
     return table(("part", "type", "meaning"), rows)
 
 

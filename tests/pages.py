@@ -28,8 +28,9 @@ def shell_of(page: str) -> list[str]:
 def commands_of(page: str) -> Iterator[list[str]]:
     """Yield each command as words, without assignments of variables; `$(…)` counts as commands of their own."""
     for block in shell_of(page):
-        text = re.sub(r"\$\(([^()]*)\)", r"x\n\1\n", block.replace("\\\n", " "))
-        for line in text.splitlines():
+        text = block.replace("\\\n", " ")
+        inner = re.findall(r"\$\(([^()]*)\)", text)
+        for line in [*re.sub(r"\$\([^()]*\)", "x", text).splitlines(), *inner]:
             for words in _split(shlex.split(line, comments=True)):
                 named = [word for i, word in enumerate(words) if not _assigns(words[: i + 1])]
                 if named:
