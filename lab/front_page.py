@@ -31,7 +31,7 @@ def promises(results: Results) -> str:
         ("Outside the edit mask, no pixel changes.", f"largest difference in the demo's edits: {_outside(results['demo'])}"),
         ("A person is learned once.", _learned_once(results["promises"])),
         ("A person's next edit is quick.", _next_edit(results["demo"], results["quality"])),
-        ("An accepted edit is not lost and not done twice.", f"{_storm(results['storm'])}; {_control(results['storm-control'])}"),
+        ("An accepted edit ends exactly once.", f"{_storm(results['storm'])}; {_control(results['storm-control'])}"),
         ("A dead worker's edit goes on elsewhere.", _restart(results["storm"])),
         ("The same request gives the same picture.", _same_picture(results["storm-model"])),
         ("A repeated request is the same edit.", _one_key(results["promises"])),
@@ -89,24 +89,24 @@ def _storm(storm: Results) -> str:
     lost, twice = (len(storm["findings"][name]) for name in ("lost", "duplicated"))
     return (
         f"{storm['plan']['jobs']:,} edits with a stand-in for the model, {storm['plan']['kills']:,} killed processes, Redis "
-        f"emptied {storm['blows']['empty redis']} times: {_link(f'{lost} lost, {twice} done twice', 'storm')}"
+        f"emptied {storm['blows']['empty redis']} times: {_link(f'{lost} lost, {twice} repeated', 'storm')}"
     )
 
 
 def _control(control: list[Results]) -> str:
     plain = next(run for run in control if not run["emptied"])
-    lost = _link(f"{plain['lost']} lost, {plain['repeated']} done twice", "storm-control")
+    lost = _link(f"{plain['lost']} lost, {plain['repeated']} repeated", "storm-control")
     return f"plain Celery under {plain['kills']:,} kills: {lost}"
 
 
 def _restart(storm: Results) -> str:
     restart = storm["restart_s"]
     within = _link(f"within {restart['p99']:.1f} s", "storm")
-    return f"restarted {within} (99th percentile of {restart['count']})"
+    return f"{restart['count']} restarts, 99 % of them {within}"
 
 
 def _same_picture(storm: Results) -> str:
-    wrong = _link(f"{len(storm['findings']['wrong_owner'])} differ by a byte", "storm-model")
+    wrong = _link(f"{len(storm['findings']['wrong_owner'])} pictures differ", "storm-model")
     return (
         f"{storm['plan']['jobs']} edits of the shipped model under {storm['plan']['kills']} kills, compared with an undisturbed "
         f"run: {wrong}"

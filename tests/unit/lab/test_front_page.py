@@ -35,10 +35,10 @@ def test_quality_is_one_small_table() -> None:
 BROKEN = {
     "a pixel changed outside": (("demo", "cold", "outside_edit_mask", "max_level_difference"), 3, "[3 of 255 levels]"),
     "learned again": (("promises", "one_photo", "learning_runs"), 4, "[learned 4 times]"),
-    "lost": (("storm", "findings", "lost"), ["e_1", "e_2"], "[2 lost, 0 done twice]"),
-    "done twice": (("storm", "findings", "duplicated"), ["e_1"], "[0 lost, 1 done twice]"),
+    "lost": (("storm", "findings", "lost"), ["e_1", "e_2"], "[2 lost, 0 repeated]"),
+    "repeated": (("storm", "findings", "duplicated"), ["e_1"], "[0 lost, 1 repeated]"),
     "late": (("storm", "restart_s", "p99"), 31.04, "[within 31.0 s]"),
-    "another picture": (("storm-model", "findings", "wrong_owner"), ["e_1"], "[1 differ by a byte]"),
+    "another picture": (("storm-model", "findings", "wrong_owner"), ["e_1"], "[1 pictures differ]"),
     "two edits of one key": (("promises", "one_key", "edits"), 2, "[2 edits]"),
     "detail lost": (("photos", "medians", "hair difference 3464", "energy_same"), 41.2, "[41 % of its detail]"),
     "a server error": (("fuzz", "answers", "GET /edits"), {"200": 1, "500": 7}, "[7 server errors, 0 undocumented answers]"),
