@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from s2edit_jobs.library import erasure
+from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores import model_facts
 from tests.unit.deploy.files import ROOT
+from worker.engines import s2edit_engine
+from worker.housekeeping import messenger, reaper, sweeper
 
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 ROOMS = PAGE.partition("\n## Rooms\n")[2].partition("\n## ")[0]
@@ -65,3 +71,22 @@ def test_names_are_where_the_page_says() -> None:
     assert {"PRESETS", "SCOPES_OF", "open_segmenter"} <= {name for name, _ in named}
     for name, path in named:
         assert re.search(rf"\b{name}\b", (ROOT / path).read_text(encoding="utf-8")), (name, path)
+
+
+def test_the_page_names_the_times_of_the_code() -> None:
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    measured = json.loads((ROOT / "lab" / "results" / "storm.json").read_text(encoding="utf-8"))
+    said = (
+        f"the lease of {defaults['lease_s']:g} s ends",
+        f"renew the lease every {defaults['heartbeat_interval_s']:g} s",
+        f"with one job {('no', 'one', 'two', 'three', 'four')[defaults['max_attempts']]} times",
+        f"the last checkpoint (every {s2edit_engine.CHECKPOINT_STEPS} steps)",
+        f"restarted within {measured['restart_s']['p99']:.1f} s (p99)",
+        f"pending jobs every {reaper.PENDING_S:g} s",
+        f"within {model_facts.BELIEVED_S:g} s, or {model_facts.ALIVE_S:g} s after the last good report",
+        f"overwritten every {model_facts.REPORT_S:g} s",
+        f"another one, after {messenger.LEASE_S:g} s",
+        f"after its wait and {erasure.LEFT_S:g} s",
+        f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
+    )
+    assert [words for words in said if words not in PAGE] == []
