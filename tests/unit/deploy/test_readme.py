@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import re
 
-from tests.pages import PAGES, ROOT, shell_of
+from tests.pages import DOCS, PAGES, ROOT, shell_of
+
+README = PAGES["README.md"]
 
 
 def test_the_two_commands_come_first() -> None:
-    readme, first = PAGES["README.md"], shell_of("README.md")[0]
+    first = shell_of("README.md")[0]
     assert [line.split("#")[0].split() for line in first.splitlines()] == [["make", "demo"], ["make", "test"]]
-    assert readme[: readme.index(first)].count("\n") < 15
+    assert README[: README.index(first)].count("\n") < 15
+
+
+def test_the_first_screen_shows_edits_and_says_what_the_shipped_model_draws() -> None:
+    screen = "\n".join(README.splitlines()[:15])
+    assert re.search(r"!\[[^\]]+\]\(docs/images/strip\.png\)", screen)
+    assert re.search(r"shipped model draws synthetic portraits.*S2EDIT_MODEL", screen, re.DOTALL)
+
+
+def test_the_readme_is_a_front_door() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_readme_leads_to_every_page_of_the_documentation() -> None:
+    assert set(DOCS) <= set(re.findall(r"\]\(([^)#]+)\)", README))
 
 
 def test_what_the_contributors_guide_names_is_where_it_says() -> None:
