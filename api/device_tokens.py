@@ -17,13 +17,13 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OctKey
 
-from s2edit_jobs.artifacts import ArtifactStore
 from s2edit_jobs.bootstrap import kept_key
 from s2edit_jobs.ended_tokens import end_tokens, ended_at
 from s2edit_jobs.errors import ArtifactExists, CredentialsInvalid, TokenSpent, TokensUnavailable
 from s2edit_jobs.keys import Scope
 from s2edit_jobs.record import Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.artifacts import ArtifactStore
 
 Unit = Literal["edits", "uploads"]
 ALGORITHM = "HS256"

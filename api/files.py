@@ -17,7 +17,7 @@ from api.problems import responses
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactExists
 from s2edit_jobs.files import EXTENSIONS
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 
 router = APIRouter(tags=["files"])
 JSON, OTHER = "application/json", "application/octet-stream"

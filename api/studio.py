@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from api.deps import ServicesDep
-from s2edit_jobs.artifacts import ArtifactStore
+from s2edit_jobs.stores.artifacts import ArtifactStore
 
 router = APIRouter(include_in_schema=False)
 

@@ -15,11 +15,11 @@ from typing import Literal
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.model_files import HubModel, ModelFile, ModelFolder
 from s2edit_jobs.bootstrap import build_artifacts, build_services
-from s2edit_jobs.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
 from s2edit_jobs.errors import JobNotFound, JobsError
 from s2edit_jobs.model_facts import LoadFailure, failure_of, look_at
 from s2edit_jobs.record import Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
 
 Verdict = Literal["ok", "note", "broken"]
 PROBE = "doctor"
@@ -90,7 +90,7 @@ def _embedded_redis(_settings: Settings) -> Finding:
 def _external_redis(settings: Settings) -> Finding:
     where = f"external: {settings.masked()['redis_url']}"
     try:
-        build_services(settings).store.get(Owner(PROBE, PROBE), PROBE)
+        build_services(settings).store.records.get(Owner(PROBE, PROBE), PROBE)
     except JobNotFound:
         pass
     except JobsError as error:

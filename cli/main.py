@@ -21,12 +21,12 @@ from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
 from s2edit_core.output import format_of
 from s2edit_core.pictures import decode_photo
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
-from s2edit_jobs.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.keys import KeyRing
 from s2edit_jobs.model_facts import look_at
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 DEFAULT_URL = "http://127.0.0.1:8000"

@@ -41,9 +41,9 @@ from redis import Redis
 from s2edit_core.mask_files import decode_mask
 from s2edit_core.pictures import decode_photo
 from s2edit_jobs.bootstrap import build_services
-from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
 PHOTO_BYTES = 2_000_000
 PHONE_MBIT_S = 10.0
@@ -295,7 +295,7 @@ async def _all_streams(service: str, settings: Settings, ids: Sequence[str], cou
     with Redis.from_url(settings.redis_url or "") as redis:
         subscriptions = len(redis.client_list(_type="pubsub"))
     changed = time.perf_counter()
-    claimed = [await asyncio.to_thread(store.claim, edit_id, lease_s=600) for edit_id in ids]
+    claimed = [await asyncio.to_thread(store.leases.claim, edit_id, lease_s=600) for edit_id in ids]
     if None in claimed:
         raise RuntimeError("an edit could not be claimed")
     seen = [at - changed for at in await asyncio.wait_for(asyncio.gather(*streams), 300)]

@@ -32,9 +32,9 @@ from lab.storm_engines import Cast, Reference
 from lab.storm_history import outcomes_won
 from lab.storm_processes import Scene, Troop, run_api, run_worker
 from s2edit_jobs.bootstrap import build_services
-from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.record import JobSpec, Outcome
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 

@@ -29,9 +29,9 @@ from lab.storm_engines import Cast
 from lab.storm_points import POINTS, read_diaries
 from lab.storm_processes import Scene, Troop, run_api, run_worker
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.record import JobSpec
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from worker.engine import EditInputs
 
 SEED = 1

@@ -37,11 +37,11 @@ from lab.storm_points import POINTS, read_diaries
 from lab.storm_processes import Scene, Troop, run_api, run_worker
 from lab.storm_receiver import Receiver
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.celery_queue import QUEUE
-from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.record import JobSpec, Outcome
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.celery_queue import QUEUE
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.webhooks import message_id
 
 TICK_S = 0.02

@@ -27,8 +27,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from lab.storm_processes import Troop
-from s2edit_jobs.celery_queue import broker_url
-from s2edit_jobs.embedded_redis import EmbeddedRedis
+from s2edit_jobs.stores.celery_queue import broker_url
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
 TASK = "control.work"
 

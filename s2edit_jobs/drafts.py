@@ -10,13 +10,13 @@ from dataclasses import replace
 from s2edit_core.errors import PolicyRefused
 from s2edit_core.spec import EditRequest, LearningRequest, MaskMode
 from s2edit_jobs import trace
-from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.files import EXTENSIONS, Upload, modes_of
 from s2edit_jobs.library import Identity, Library, check_consent, life_s
 from s2edit_jobs.policy import refused
 from s2edit_jobs.record import InputFile, JobRequest, JobSpec, Owner, new_job_id
 from s2edit_jobs.refusals import note_refusal
+from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.testmode import OVERDUE, Wishes, wishes_in
 
 

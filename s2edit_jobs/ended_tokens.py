@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 
 from s2edit_core.plan import digest
-from s2edit_jobs.artifacts import ArtifactStore
 from s2edit_jobs.errors import ArtifactMissing
 from s2edit_jobs.record import Owner
+from s2edit_jobs.stores.artifacts import ArtifactStore
 
 ENDED = "ended/"
 """Prefix of the notes; each holds the moment in whole seconds since the epoch."""

@@ -11,7 +11,6 @@ from s2edit_core.limits import scaled_size
 from s2edit_core.plan import plan_learning
 from s2edit_core.prompts import ResolvedReference, resolve_prompts
 from s2edit_core.spec import PLACEHOLDER, EditRequest, LearningRequest
-from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.decoders import decoders
 from s2edit_jobs.errors import ModelUnknown, ServiceUnavailable
@@ -19,6 +18,7 @@ from s2edit_jobs.files import Upload
 from s2edit_jobs.library import CONCEPT
 from s2edit_jobs.model_facts import ModelFacts, facts_of
 from s2edit_jobs.record import JobSpec, Outlook, pace_of
+from s2edit_jobs.stores.artifacts import concept_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Foresight:
     def _eta_s(self, spec: JobSpec, *, learns: bool, finds: bool = False) -> float | None:
         assert isinstance(spec.request, EditRequest)
         try:
-            return needed_s(self._services.store.prospect(spec.owner, pace_of(spec)), learns=learns, finds=finds)
+            return needed_s(self._services.store.estimates.prospect(spec.owner, pace_of(spec)), learns=learns, finds=finds)
         except ServiceUnavailable:
             return None
 

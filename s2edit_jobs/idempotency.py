@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from s2edit_core.plan import digest
-from s2edit_jobs.artifacts import JSON, ArtifactStore
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, BeingErased, JobNotFound, KeyReused, RequestInFlight
 from s2edit_jobs.files import Upload
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import JobRecord, JobSpec, Owner
+from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
 
 IN_FLIGHT_S = 2.0
 """How long the first request with a key is believed to be still at it."""

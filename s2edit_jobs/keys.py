@@ -20,9 +20,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol, get_args
 
-from s2edit_jobs.artifacts import ArtifactStore
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid
 from s2edit_jobs.record import twin
+from s2edit_jobs.stores.artifacts import ArtifactStore
 
 Scope = Literal["edits:read", "edits:write", "identities", "tokens", "admin"]
 SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))

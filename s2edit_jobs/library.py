@@ -14,7 +14,6 @@ import structlog
 
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.plan import digest
-from s2edit_jobs.artifacts import JSON, concept_key, edit_key, inversion_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.concept_files import check_identity_file
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, AttributeNotFound, BeingErased, IdentityNotFound, JobNotFound
@@ -24,6 +23,7 @@ from s2edit_jobs.model_facts import facts_of
 from s2edit_jobs.notes import check_not_erasing, expiring_key
 from s2edit_jobs.record import InputFile, JobRecord, JobSpec, Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.artifacts import JSON, concept_key, edit_key, inversion_key
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,8 @@ from typing import Any
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.model_files import Model, find_model, local_path
 from s2edit_core.plan import digest
-from s2edit_jobs.artifacts import JSON, ArtifactStore
 from s2edit_jobs.errors import ArtifactMissing, ModelFailed, ModelUnknown
+from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
 from s2edit_jobs.vocabulary import ROOT, load_vocabulary
 
 REPORT_S = 20.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from s2edit_core.plan import digest
-from s2edit_jobs.artifacts import ArtifactStore
 from s2edit_jobs.errors import BeingErased
 from s2edit_jobs.record import Owner
+from s2edit_jobs.stores.artifacts import ArtifactStore
 
 OUTBOX = "outbox/"
 """Prefix of the notes about jobs whose end is still to be told; each holds the key of the job's spec."""

@@ -19,12 +19,12 @@ import secrets
 import time
 from dataclasses import asdict, dataclass
 
-from s2edit_jobs.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, upload_key
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ArtifactMissing, BeingErased, UploadMismatch, UploadNotFound, UploadUnfinished
 from s2edit_jobs.files import EXTENSIONS, Upload
 from s2edit_jobs.notes import check_not_erasing
 from s2edit_jobs.record import Owner
+from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, upload_key
 
 SWEEP_AFTER_S = 3600.0
 """How long after its end an upload is removed: whoever took it before has its bytes by then, also if clocks differ."""

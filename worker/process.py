@@ -12,11 +12,11 @@ from celery import Celery, signals
 
 from s2edit_core.errors import S2EditError
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services
-from s2edit_jobs.celery_queue import TASK, celery_app
 from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.model_facts import ModelFacts, tell_failure
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.celery_queue import TASK, celery_app
 from worker.announcer import Announcer
 from worker.engine import Engine
 from worker.messenger import Messenger

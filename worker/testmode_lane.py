@@ -1,6 +1,6 @@
 """Jobs of test mode beside the live ones: they need no model, so they neither wait for it nor hold it up.
 
-They stand in a line of their own (`JobStore.claim` with `test`), and threads of every worker answer them, by the attempt that
+They stand in a line of their own (`Leases.claim` with `test`), and threads of every worker answer them, by the attempt that
 answers any job.
 """
 
@@ -51,7 +51,7 @@ class Lane:
         self._places.acquire()
         lease = None
         try:
-            lease = self._services.store.claim(lease_s=self._services.settings.lease_s, test=True)
+            lease = self._services.store.leases.claim(lease_s=self._services.settings.lease_s, test=True)
         finally:
             if lease is None:
                 self._places.release()

@@ -11,10 +11,10 @@ from typing import Any
 
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.plan import digest
-from s2edit_jobs.artifacts import JSON, edit_key
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import InputFile, JobSpec
+from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.testmode import MASK_NOT_FOUND
 from worker.engine import Found
 

@@ -26,7 +26,7 @@ from cli.service import free_port
 from s2edit_core.mask_files import decode_mask
 from s2edit_core.pictures import INSIDE, decode_photo, grown
 from s2edit_core.spec import PRESETS
-from s2edit_jobs.embedded_redis import end_with_parent
+from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)  # of computing on two busy cores

@@ -22,8 +22,8 @@ import pytest
 
 from cli.demo import sample
 from cli.service import Address, StartFailed, answers, free_port
-from s2edit_jobs.embedded_redis import end_with_parent
 from s2edit_jobs.settings import ROOT
+from s2edit_jobs.stores.embedded_redis import end_with_parent
 
 PRINTED_PORT = 8000
 """That of the README and of `s2edit up`."""

@@ -17,12 +17,12 @@ import httpx
 import pytest
 from redis import Redis
 
-from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import JobState, Outcome, Owner
 from s2edit_jobs.settings import ROOT, Settings
+from s2edit_jobs.stores.artifacts import edit_key
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
 from tests.waiting import until
@@ -184,7 +184,7 @@ def test_many_streams_share_one_subscription_and_all_see_the_end(
         with Redis.from_url(redis.url) as server:
             until(lambda: bool(server.client_list(_type="pubsub")))  # it begins beside the answers, not before them
             assert len(server.client_list(_type="pubsub")) == 1
-        lease = services.store.claim(edit_id, lease_s=30)
+        lease = services.store.leases.claim(edit_id, lease_s=30)
         assert lease is not None
         finish_as_a_worker_does(services, edit_id)
         for stream in streams:

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 
 from cli.client import EditClient, ServiceError, View
 from cli.service import answers, free_port
-from s2edit_jobs.embedded_redis import end_with_parent
+from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.doubles import FakeEngine
 from tests.waiting import until
 

@@ -24,8 +24,8 @@ import redis
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.settings import ROOT
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
 

@@ -24,9 +24,9 @@ from standardwebhooks import Webhook
 from s2edit_core.mask_files import decode_mask
 from s2edit_core.pictures import decode_photo, grown, inside_of, media_type
 from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.keys import KeyRing
 from s2edit_jobs.settings import ROOT, Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.integration.test_api_server import _wait_until_alive
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder

@@ -18,11 +18,11 @@ import redis
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.drafts import draft
-from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.files import Upload
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import JobRecord, JobState, Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.doubles import FakeEngine
 from worker.engine import EditInputs
 

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from api.app import create_app
 from api.browsers import METHODS, SENT, SHOWN
-from s2edit_jobs.artifacts import put_headers
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.keys import KeyRing
 from s2edit_jobs.settings import ROOT, Settings
+from s2edit_jobs.stores.artifacts import put_headers
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 from tests.unit.api.test_auth import NOBODYS, bearer
@@ -134,7 +134,7 @@ def test_answers_and_errors_may_be_read_by_the_page(api: Api, monkeypatch: pytes
         422: api.edit(headers=mine, prompt=""),
         429: api.edit(headers=mine),
     }
-    monkeypatch.setattr(api.services.store, "get", lambda *_: 1 / 0)
+    monkeypatch.setattr(api.services.store.records, "get", lambda *_: 1 / 0)
     answers[500] = client.get(NOBODYS, headers=mine)
     for status, answer in answers.items():
         assert answer.status_code == status, answer.text

@@ -34,7 +34,7 @@ def done(api: Api, **parts: Any) -> str:
 
 
 def record(api: Api, edit_id: str) -> JobRecord:
-    return api.store.get(OWNER, edit_id)
+    return api.store.records.get(OWNER, edit_id)
 
 
 def spec(api: Api, edit_id: str) -> JobSpec:
@@ -91,7 +91,7 @@ def test_a_tree_grows_from_one_parent(api: Api) -> None:
     grandchild = go_on(api, children[0]).json()
     assert {api.get(f"/edits/{child}").json()["parent"] for child in children} == {parent}
     assert grandchild["parent"] == children[0]
-    api.store.forget()
+    api.database.empty()
     assert api.get(f"/edits/{grandchild['id']}").json()["parent"] == children[0]
 
 

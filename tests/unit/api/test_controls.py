@@ -13,9 +13,9 @@ from PIL import Image
 
 from s2edit_core.plan import plan_edit
 from s2edit_core.spec import EditRequest
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import JobSpec
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, PROMPT, Api
@@ -110,7 +110,7 @@ def test_the_answer_says_what_the_result_is(api: Api, format: str | None, ending
     api.work()
     edit = api.get(f"/edits/{edit_id}").json()
     assert [one["media_type"] for one in (edit["result"], *edit["results"])] == [media_type] * 3
-    keys = [key for name, key in api.store.get(OWNER, edit_id).artifacts.items() if name.startswith("result")]
+    keys = [key for name, key in api.store.records.get(OWNER, edit_id).artifacts.items() if name.startswith("result")]
     assert len(keys) == 2
     assert all(key.endswith(ending) and api.artifacts.media_types[key] == media_type for key in keys)
     assert all(f"{ending}" in one["url"] for one in edit["results"])
@@ -132,7 +132,7 @@ def test_an_edit_goes_on_from_a_jpeg(api: Api) -> None:
     assert (file.media_type, file.key.rpartition(".")[2]) == ("image/jpeg", "jpg")
     assert Image.open(io.BytesIO(api.artifacts.get(file.key))).format == "JPEG"
     api.work(JpegEngine())
-    assert api.store.get(OWNER, answer.json()["id"]).state == "succeeded"
+    assert api.store.records.get(OWNER, answer.json()["id"]).state == "succeeded"
 
 
 def test_how_it_is_wanted_names_neither_concept_nor_inversion() -> None:

@@ -18,10 +18,10 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.deps import get_principal
 from api.device_tokens import DEVICE_SCOPES
-from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.keys import SCOPES, KeyRing
 from s2edit_jobs.record import JobState, Outcome, Owner, twin
+from s2edit_jobs.stores.artifacts import edit_key
 from tests.unit.api.conftest import Api
 from tests.unit.api.test_auth import bearer
 
@@ -84,7 +84,7 @@ def world(api: Api) -> World:
 
     mine = bearer(acme, "ann")
     edits = [api.edit(headers=mine).json()["id"] for _ in range(4)]
-    leases = [api.store.claim(edits[number], lease_s=600) for number in (1, 2)]
+    leases = [api.store.leases.claim(edits[number], lease_s=600) for number in (1, 2)]
     assert all(leases)
     result = edit_key(OWNER, edits[2], "result.png")
     api.artifacts.put(result, b"picture", media_type="image/png")

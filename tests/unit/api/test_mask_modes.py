@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.model_facts import tell
 from s2edit_jobs.record import InputFile, JobSpec
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from tests import masks
 from tests.doubles import DecodingEngine, FakeEngine
 from tests.unit.api import pictures

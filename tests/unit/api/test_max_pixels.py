@@ -9,8 +9,8 @@ import pytest
 
 from lab.phone_files import heic, scene
 from s2edit_jobs import decoders as module
-from s2edit_jobs.artifacts import concept_key, edit_key
 from s2edit_jobs.model_facts import tell
+from s2edit_jobs.stores.artifacts import concept_key, edit_key
 from tests.doubles import DecodingEngine, FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api

@@ -13,11 +13,11 @@ from PIL import Image
 
 from s2edit_core.pictures import decode_photo, encode_png
 from s2edit_core.spec import EditRequest
-from s2edit_jobs.artifacts import upload_key
 from s2edit_jobs.errors import UploadNotFound
 from s2edit_jobs.files import Upload
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.model_facts import tell
+from s2edit_jobs.stores.artifacts import upload_key
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.uploads import Uploads
 from tests.canary_pictures import CANARY, SIZE, chunk, exif, png, saved, told
 from tests.doubles import FakeEngine

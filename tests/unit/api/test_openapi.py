@@ -14,8 +14,8 @@ from openapi_schema_validator import OAS31Validator
 from api.device_tokens import DEVICE_SCOPES
 from api.openapi_examples import EXAMPLES, IDENTITY_ID
 from cli.openapi import text
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.settings import ROOT
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 from tests.unit.api.test_uploads import App

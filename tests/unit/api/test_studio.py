@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 from api import studio
 from api.app import create_app
 from s2edit_core.spec import PRESETS
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.s3_artifacts import S3ArtifactStore
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
 from tests.unit.api.conftest import Api
 
 

@@ -19,9 +19,9 @@ from api.device_tokens import DEVICE_SCOPES, DeviceTokens
 from s2edit_jobs.ended_tokens import KEPT_S, sweep_ended
 from s2edit_jobs.errors import CredentialsInvalid, TokenSpent
 from s2edit_jobs.keys import SCOPES, KeyRing
-from s2edit_jobs.memory import MemoryArtifactStore
 from s2edit_jobs.record import Owner
 from s2edit_jobs.settings import Settings
+from tests.stores import MemoryArtifactStore
 from tests.unit.api.conftest import Api
 from tests.unit.api.test_auth import NOBODYS, bearer, with_auth
 from tests.unit.api.test_bad_input import assert_problem
@@ -85,7 +85,7 @@ def test_the_same_request_again_costs_nothing(api: Api, key: str) -> None:
 def test_a_budget_outlives_redis(api: Api, key: str) -> None:
     device = bearer(issue(api, key)["token"])
     assert api.edit(headers=device).status_code == 202
-    api.store.forget()
+    api.database.empty()
     assert_problem(api.edit(headers=device), 403, "token_spent")
 
 

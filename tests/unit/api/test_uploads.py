@@ -15,11 +15,11 @@ from fastapi.testclient import TestClient
 from starlette.requests import Request
 
 from api.app import create_app
-from s2edit_jobs.artifacts import upload_key
 from s2edit_jobs.erasure import Erasure
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.keys import KeyRing
+from s2edit_jobs.stores.artifacts import upload_key
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.uploads import SWEEP_AFTER_S, sweep_orphans, sweep_uploads
 from tests.unit.api import pictures
 from tests.unit.api.conftest import MAX_BODY, OWNER, PROMPT, Api

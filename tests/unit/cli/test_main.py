@@ -14,11 +14,11 @@ from cli.service import Service, free_port
 from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.drafts import draft
-from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.files import Upload
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.record import Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
 runner = CliRunner()
 
@@ -134,7 +134,7 @@ def test_a_rebuild_enters_what_redis_has_lost(tmp_path: Path, monkeypatch: pytes
         Redis.from_url(server.url).flushall()
         result = runner.invoke(app, ["rebuild"])
         assert (result.exit_code, result.output) == (0, "1 unfinished edits are in the job store\n")
-        assert services.store.orphans() == [accepted.id]
+        assert services.store.leases.orphans() == [accepted.id]
 
 
 def test_a_rebuild_without_a_redis_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

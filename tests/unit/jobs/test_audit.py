@@ -21,11 +21,11 @@ from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.erasure import Erasure
 from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.record import Owner
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
 from tests.logged import logging_to_memory
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.worker.conftest import FILES, Shop
 from worker.runner import run_job
 
@@ -183,7 +183,7 @@ def test_standard_output_has_a_chain_too() -> None:
 
 @pytest.mark.parametrize(("setting", "kind"), [(None, FileAuditLog), ("-", StreamAuditLog), ("off", NoAudit)])
 def test_the_settings_say_where_it_goes(tmp_path: Path, setting: str | None, kind: type) -> None:
-    parts = {"artifacts": MemoryArtifactStore(), "store": MemoryJobStore(), "queue": MemoryJobQueue()}
+    parts = {"artifacts": MemoryArtifactStore(), "store": Database().store(), "queue": MemoryJobQueue()}
     services = build_services(Settings(data_dir=tmp_path, audit_log=setting), **parts)  # type: ignore[arg-type]
     assert isinstance(services.audit, kind)
     services.audit.record("edit.accept", ANN, "e_1", "accepted")

@@ -14,8 +14,8 @@ import psutil
 import pytest
 import redis
 
-from s2edit_jobs import embedded_redis
-from s2edit_jobs.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
+from s2edit_jobs.stores import embedded_redis
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
 
 
 def client(server: EmbeddedRedis) -> redis.Redis:
@@ -64,7 +64,7 @@ def test_a_folder_with_a_long_name_will_do(tmp_path: Path) -> None:
 
 def test_it_ends_with_its_parent_even_when_that_is_killed(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from s2edit_jobs.embedded_redis import EmbeddedRedis\n"
+        "import sys, time; from pathlib import Path; from s2edit_jobs.stores.embedded_redis import EmbeddedRedis\n"
         "server = EmbeddedRedis(Path(sys.argv[1])); server.start(); print(server.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2edit_jobs import filesystem_artifacts
 from s2edit_jobs.bootstrap import kept_key
 from s2edit_jobs.errors import ArtifactMissing, ArtifactsUnavailable
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores import filesystem_artifacts
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 
 KEY = "t/app/u/ann/edits/e_1/result-1.png"
 NOW = 1_800_000_000

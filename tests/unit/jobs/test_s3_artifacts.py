@@ -14,8 +14,8 @@ from botocore.stub import ANY, Stubber
 from pydantic import SecretStr
 
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
-from s2edit_jobs.s3_artifacts import MAX_RACES, S3ArtifactStore, make_client
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.s3_artifacts import MAX_RACES, S3ArtifactStore, make_client
 
 KEY = "t/app/u/ann/edits/e_1/outcome.json"
 SETTINGS = Settings(

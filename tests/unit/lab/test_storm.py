@@ -19,8 +19,8 @@ from s2edit_core.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.settings import Settings
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.worker.conftest import ANN, FILES, REQUEST
 from worker.fake_engine import FakeEngine
 from worker.runner import run_job
@@ -60,7 +60,7 @@ def test_every_point_is_on_the_way_of_a_job(tmp_path: Path, monkeypatch: pytest.
     """Those that only an accident reaches are passed here by hand."""
     reached: set[str] = set()
     monkeypatch.setattr(CrashPoints, "reach", lambda self, call, side: reached.add(f"{self.role}.{call}.{side}"))
-    plain = Services(MemoryArtifactStore(), MemoryJobStore(), MemoryJobQueue(), Settings(data_dir=tmp_path))
+    plain = Services(MemoryArtifactStore(), Database().store(), MemoryJobQueue(), Settings(data_dir=tmp_path))
     diary = Diary(tmp_path)
     api = with_crash_points(plain, CrashPoints(tmp_path, diary, "api"))
     worker = with_crash_points(plain, CrashPoints(tmp_path, diary, "worker"))

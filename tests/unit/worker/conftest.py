@@ -13,10 +13,10 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.files import Upload
 from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.record import JobRecord, Outcome, Owner
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from worker.engine import EditInputs
 from worker.runner import run_job
 
@@ -27,7 +27,7 @@ REQUEST = EditRequest(prompt="a photo of a woman with red hair")
 
 @dataclass
 class Shop:
-    """The whole service in memory, with a fake engine and a clock that a test moves."""
+    """The whole service in this process, with a fake engine and a clock that a test moves."""
 
     engine: FakeEngine = field(default_factory=FakeEngine)
     now: float = field(default_factory=time.time)
@@ -35,7 +35,8 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.artifacts = MemoryArtifactStore()
-        self.store = MemoryJobStore(clock=lambda: self.now)
+        self.database = Database()
+        self.store = self.database.store(clock=lambda: self.now)
         self.queue = MemoryJobQueue()
         settings = Settings(data_dir=Path("/nowhere"), lease_s=15, heartbeat_s=0.01, max_attempts=3)
         self.services = Services(self.artifacts, self.store, self.queue, settings)

@@ -14,13 +14,13 @@ from standardwebhooks import Webhook
 
 from api.webhook_docs import WebhookMessage
 from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest
-from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.errors import ArtifactsUnavailable
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.notes import OUTBOX
 from s2edit_jobs.record import Owner, twin
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.webhooks import DELAYS_S, JITTER, delay_s
 from tests.unit.worker.conftest import ANN, FILES, Shop
 from tests.unit.worker.test_runner import down
@@ -171,7 +171,7 @@ def test_a_message_outlives_the_loss_of_the_job_store(shop: Shop) -> None:
     receiver = Receiver(200)
     over, waiting = shop.accept(webhook_url=URL), shop.accept(webhook_url=URL)
     shop.work()
-    shop.store.forget()
+    shop.database.empty()
     assert shop.jobs.rebuild() == 1
     assert messenger(shop, receiver).deliver_next()
     assert not messenger(shop, receiver).deliver_next()

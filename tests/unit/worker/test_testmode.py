@@ -18,7 +18,6 @@ from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, Opti
 from s2edit_core.mask_files import decode_mask
 from s2edit_core.pictures import grown, inside_of
 from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest
-from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.concept_files import check_identity_file
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.files import Upload
@@ -26,6 +25,7 @@ from s2edit_jobs.jobs import DEADLINE
 from s2edit_jobs.library import Library
 from s2edit_jobs.model_facts import of_test_mode
 from s2edit_jobs.record import JobRequest, JobState, Owner, Spent, twin
+from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.testmode import FAILURES
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
@@ -50,7 +50,7 @@ def accept(shop: Shop, words: str = "", owner: Owner = TEST, **named: Any) -> st
 
 def work(shop: Shop, engine: ModelessEngine = ENGINE) -> bool:
     """One attempt at the test job whose turn it is."""
-    lease = shop.store.claim(lease_s=15, test=True)
+    lease = shop.store.leases.claim(lease_s=15, test=True)
     if lease is not None:
         work_on(lease, shop.services, engine, stop=shop.stop)
     return lease is not None
@@ -137,7 +137,7 @@ class TestMask:
         report = report_of(shop, job_id)
         assert report["test"] is True
         assert report["seconds"]["preparing"] >= 0.2
-        assert shop.store.spent(TEST.tenant) == Spent()
+        assert shop.store.usage.spent(TEST.tenant) == Spent()
 
     def test_what_else_an_edit_shall_fail_by_comes_after_the_learning(self, shop: Shop) -> None:
         photo = {"image": FILES["image"]}
@@ -281,8 +281,8 @@ def test_a_job_of_test_mode_is_done_and_published_like_any_other(shop: Shop) -> 
     assert report_of(shop, job_id)["test"] is True
     assert Library(shop.services).identity(TEST, record.identity or "").subject == "woman"
     assert shop.artifacts.exists(concept_key(TEST, record.identity or "", "concept.safetensors"))
-    assert shop.store.spent(TEST.tenant) == shop.store.spent(ANN.tenant) == Spent()
-    assert shop.store.prospect(ANN, "balanced").seconds == {}
+    assert shop.store.usage.spent(TEST.tenant) == shop.store.usage.spent(ANN.tenant) == Spent()
+    assert shop.store.estimates.prospect(ANN, "balanced").seconds == {}
 
 
 def test_the_live_engine_is_never_asked(shop: Shop) -> None:
@@ -391,7 +391,7 @@ def test_a_ring_wakes_it(shop: Shop) -> None:
 
 
 def test_what_it_can_not_claim_now_it_claims_later(shop: Shop, lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
-    claim, refused = shop.store.claim, threading.Event()
+    claim, refused = shop.store.leases.claim, threading.Event()
 
     def down(*given: Any, **named: Any) -> Any:
         if not refused.is_set():
@@ -399,7 +399,7 @@ def test_what_it_can_not_claim_now_it_claims_later(shop: Shop, lane: Lane, monke
             raise RuntimeError("no such thing was thought of")
         return claim(*given, **named)
 
-    monkeypatch.setattr(shop.store, "claim", down)
+    monkeypatch.setattr(shop.store.leases, "claim", down)
     job_id = accept(shop)
     lane.start()
     until(lambda: shop.jobs.get(TEST, job_id).state.over)

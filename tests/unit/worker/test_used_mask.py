@@ -9,11 +9,11 @@ import pytest
 
 from s2edit_core.errors import MaskInvalid, OptionInvalid
 from s2edit_core.spec import EditRequest, LearningRequest, MaskRequest, Progress
-from s2edit_jobs.artifacts import concept_key
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.files import Upload
 from s2edit_jobs.library import Library
 from s2edit_jobs.record import JobRecord, JobRequest, JobState
+from s2edit_jobs.stores.artifacts import concept_key
 from tests.doubles import FakeEngine
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, Shop
 from tests.unit.worker.test_runner import at
@@ -195,10 +195,10 @@ class TestMasks:
     def test_what_it_took_is_booked_and_measured_apart(self, shop: Shop) -> None:
         shop.engine = FakeEngine(step_s=0.01)
         done(shop, MaskRequest())
-        spent = shop.store.spent(ANN.tenant)
+        spent = shop.store.usage.spent(ANN.tenant)
         assert (spent.learnings, spent.worker_s > 0.02) == (0, True)
-        assert set(shop.store.prospect(ANN, "mask").seconds) == {"preparing", "total"}
-        assert not shop.store.prospect(ANN, "balanced").seconds
+        assert set(shop.store.estimates.prospect(ANN, "mask").seconds) == {"preparing", "total"}
+        assert not shop.store.estimates.prospect(ANN, "balanced").seconds
 
 
 class TestRequests:

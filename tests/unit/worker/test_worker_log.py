@@ -10,10 +10,10 @@ import pytest
 from s2edit_core.errors import InvalidInput, NumbersNotFinite
 from s2edit_core.spec import EditRequest, Progress
 from s2edit_jobs import trace
-from s2edit_jobs.celery_queue import TASK
 from s2edit_jobs.errors import StoreUnavailable
 from s2edit_jobs.files import Upload
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.celery_queue import TASK
 from tests.doubles import FakeEngine
 from tests.logged import Logged, logging_to_memory
 from tests.unit.worker.conftest import FILES, Shop

@@ -15,9 +15,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as NoConnection
 
-from s2edit_jobs.artifacts import SignedForm, SignedPut, check_folder, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.artifacts import SignedForm, SignedPut, check_folder, check_key, put_headers
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

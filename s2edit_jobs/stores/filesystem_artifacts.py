@@ -18,8 +18,8 @@ from urllib.parse import quote, urlencode
 
 from itsdangerous import Signer
 
-from s2edit_jobs.artifacts import SignedPut, check_folder, check_key, put_headers
 from s2edit_jobs.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
+from s2edit_jobs.stores.artifacts import SignedPut, check_folder, check_key, put_headers
 
 REMEMBERED = 10_000
 """Folders; each sync that is left out is a wait for the disk that a request does not have."""
