@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.device_tokens import DEVICE_SCOPES, MAX_BUDGET
-from s2edit_core.spec import EditRequest
+from lab.storm_engines import FACTS
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.keys import SCOPES, KeyRing
 from s2edit_jobs.model_facts import tell
@@ -27,8 +27,7 @@ from s2edit_jobs.record import Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.redis_store import redis_job_store
-from worker.engine import EditInputs
-from worker.fake_engine import FakeEngine
+from worker.modeless_engine import ModelessEngine
 from worker.runner import work_on
 
 SIDE_PX = 64
@@ -58,7 +57,7 @@ def mask() -> bytes:
 
 def identity_file() -> bytes:
     """As another service of the same model exports it."""
-    facts = FakeEngine.facts
+    facts = FACTS
     tensors = {"token": np.ones(facts.width, np.float32)}
     tensors |= {
         f"{kind}.{i}.weight": np.zeros(shape, np.float32) for kind in ("keys", "values") for i, shape in enumerate(facts.layers)
@@ -71,16 +70,6 @@ def identity_file() -> bytes:
         "subject": "woman",
     }
     return save(tensors, metadata={"s2edit": json.dumps(about)})
-
-
-class PictureEngine(FakeEngine):
-    """Its results are pictures, so that edits can go on from them."""
-
-    def result(self, request: EditRequest, inputs: EditInputs) -> bytes:  # noqa: ARG002
-        return inputs.image
-
-    def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:  # noqa: ARG002
-        return mask()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +138,7 @@ def _services(folder: Path, redis_url: str) -> Services:
 @contextmanager
 def _worked(services: Services) -> Iterator[Services]:
     """The same services, with a worker that takes their jobs."""
-    engine, stop = PictureEngine(), threading.Event()
+    engine, stop = ModelessEngine(FACTS, steps=3), threading.Event()
     tell(services.artifacts, services.settings.model, engine.facts)
 
     def work() -> None:

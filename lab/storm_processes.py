@@ -17,7 +17,7 @@ from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.settings import Settings
 
 _PRELOAD = ["lab.storm_processes", "celery.apps.worker", "celery.bin.celery", "celery.worker.consumer", "kombu.transport.redis"]
-_PRELOAD += ["worker.process", "worker.fake_engine", "lab.storm_points", "api.app", "uvicorn"]
+_PRELOAD += ["worker.process", "worker.modeless_engine", "lab.storm_points", "api.app", "uvicorn"]
 _PRELOAD += ["lab.storm_app", "lab.storm_history", "lab.storm_receiver"]  # each process imports the module that was run
 _PRELOAD += [
     "s2edit_jobs.stores.redis_store",

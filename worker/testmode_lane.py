@@ -15,8 +15,8 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.model_facts import ModelFacts
 from s2edit_jobs.record import Lease
+from worker.modeless_engine import engine_of_test_mode
 from worker.runner import work_on
-from worker.testmode_engine import ModelessEngine
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ class Lane:
 
     def __init__(self, services: Services, facts: ModelFacts, stop: threading.Event, *, look_s: float = LOOK_S) -> None:
         self._services = services
-        self._engine = ModelessEngine(facts)
+        self._engine = engine_of_test_mode(facts)
         self._stop = stop
         self._look_s = look_s
         self._rung = threading.Event()

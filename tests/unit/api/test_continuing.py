@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,17 +14,16 @@ from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, PROMPT, Api
 from tests.unit.api.test_bad_input import assert_problem
-from worker.engine import EditInputs
+from worker.painters import Painter, TintPainter
 
 NEXT = "a photo of a woman smiling, hat"
 
 
+@dataclass
 class PicturingEngine(FakeEngine):
     """Its results are pictures, so that edits can go on from them."""
 
-    def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
-        super().result(request, inputs)
-        return pictures.photo()
+    painter: Painter = field(default_factory=TintPainter)
 
 
 def done(api: Api, **parts: Any) -> str:

@@ -21,7 +21,7 @@ from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, PROMPT, Api
 from tests.unit.api.test_bad_input import assert_problem
 from tests.unit.api.test_uploads import App
-from worker.engine import EditInputs
+from worker.painters import TintPainter
 
 CONTROLS: dict[str, Any] = {
     "negative_prompt": "glasses",
@@ -117,21 +117,15 @@ def test_the_answer_says_what_the_result_is(api: Api, format: str | None, ending
     assert api.get("/edits").json()["items"][0]["result"]["media_type"] == media_type
 
 
-class JpegEngine(FakeEngine):
-    def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
-        super().result(request, inputs)
-        return pictures.photo(format="JPEG")
-
-
 def test_an_edit_goes_on_from_a_jpeg(api: Api) -> None:
     parent = api.edit(output_format="jpeg").json()["id"]
-    api.work(JpegEngine())
+    api.work(FakeEngine(painter=TintPainter()))
     answer = api.edit(image=None, mask=None, prompt="a photo of a woman smiling, hat", parent=parent)
     assert answer.status_code == 202, answer.json()
     file = spec_of(api, answer.json()["id"]).inputs["image"]
     assert (file.media_type, file.key.rpartition(".")[2]) == ("image/jpeg", "jpg")
     assert Image.open(io.BytesIO(api.artifacts.get(file.key))).format == "JPEG"
-    api.work(JpegEngine())
+    api.work(FakeEngine(painter=TintPainter()))
     assert api.store.records.get(OWNER, answer.json()["id"]).state == "succeeded"
 
 

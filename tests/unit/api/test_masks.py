@@ -18,6 +18,7 @@ from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.test_bad_input import assert_problem
 from tests.unit.api.test_continuing import PicturingEngine, go_on
+from worker.painters import DigestPainter
 
 FOUND = FakeEngine().mask(pictures.photo(), None)
 
@@ -80,7 +81,7 @@ class TestEdits:
 
     def test_nobody_in_the_photo_is_told_by_code_and_in_words(self, api: Api) -> None:
         answer = api.edit(mask=None)
-        api.work(FakeEngine(people=0))
+        api.work(FakeEngine(painter=DigestPainter(people=0)))
         error = api.get(answer.headers["location"]).json()["error"]
         assert (error["code"], error["field"], error["retryable"]) == ("mask_not_found", "mask", False)
         assert "send a mask" in error["message"]

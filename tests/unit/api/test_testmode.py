@@ -18,8 +18,8 @@ from tests.unit.api import pictures
 from tests.unit.api.conftest import PROMPT, Api
 from tests.unit.api.test_auth import bearer, with_auth
 from tests.unit.api.test_bad_input import assert_problem
+from worker.modeless_engine import engine_of_test_mode
 from worker.runner import work_on
-from worker.testmode_engine import ModelessEngine
 
 ANN, TEST = Owner("acme", "ann"), Owner(twin("acme"), "ann")
 
@@ -38,7 +38,7 @@ class Sides:
         """Do what waits in test mode."""
         services = self.api.services
         while (lease := services.store.leases.claim(lease_s=15, test=True)) is not None:
-            work_on(lease, services, ModelessEngine(FakeEngine.facts), stop=threading.Event())
+            work_on(lease, services, engine_of_test_mode(FakeEngine.facts), stop=threading.Event())
 
     def done(self, answer: Any) -> dict[str, Any]:
         """The edit, after the work."""

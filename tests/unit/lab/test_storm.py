@@ -20,9 +20,9 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.drafts import draft
 from s2edit_jobs.jobs import Jobs
 from s2edit_jobs.settings import Settings
+from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.worker.conftest import ANN, FILES, REQUEST
-from worker.fake_engine import FakeEngine
 from worker.runner import run_job
 
 

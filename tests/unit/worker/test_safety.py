@@ -31,10 +31,10 @@ from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api import pictures
 from worker import process as process_module
 from worker.engine import EditInputs
+from worker.modeless_engine import ModelessEngine, engine_of_test_mode
 from worker.process import WorkerProcess
 from worker.runner import run_job
 from worker.safety import SafeEngine, _views
-from worker.testmode_engine import ModelessEngine
 
 ANN = Owner("app", "ann")
 REQUEST = EditRequest(prompt="a photo of a woman with red hair", variants=2)
@@ -57,7 +57,7 @@ class Judge:
 
 def drawing() -> ModelessEngine:
     """An engine that draws real pictures without a model."""
-    return ModelessEngine(FakeEngine.facts)
+    return engine_of_test_mode(FakeEngine.facts)
 
 
 @dataclass

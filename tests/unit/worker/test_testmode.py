@@ -32,15 +32,15 @@ from tests.unit.api import pictures
 from tests.unit.worker.conftest import ANN, Shop
 from tests.waiting import until
 from worker.engine import Edited, EditInputs, Found, Made
+from worker.modeless_engine import ModelessEngine, engine_of_test_mode
 from worker.runner import PARKED, run_job, work_on
-from worker.testmode_engine import ModelessEngine
 from worker.testmode_lane import AT_ONCE, Lane
 
 TEST = Owner(twin(ANN.tenant), ANN.user)
 PROMPT = "a photo of a woman with red hair"
 INPUTS = EditInputs(pictures.photo(), pictures.mask())
 FILES = {"image": Upload(INPUTS.image, "image/png"), "mask": Upload(INPUTS.mask, "image/png")}
-ENGINE = ModelessEngine(FakeEngine.facts)
+ENGINE = engine_of_test_mode(FakeEngine.facts)
 
 
 def accept(shop: Shop, words: str = "", owner: Owner = TEST, **named: Any) -> str:
@@ -206,7 +206,7 @@ class TestPicture:
             edited(prompt="a photo of a castle")
 
     def test_what_can_not_be_decoded_never_reaches_the_worker_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("worker.testmode_engine.decode_photo", lambda *_: pytest.fail("decoded in the worker"))
+        monkeypatch.setattr("worker.painters.decode_photo", lambda *_: pytest.fail("decoded in the worker"))
         broken = EditInputs(INPUTS.image[: len(INPUTS.image) // 2], INPUTS.mask)
         with pytest.raises(ImageInvalid):
             ENGINE.plan(EditRequest(prompt=PROMPT), broken)
