@@ -24,6 +24,7 @@ class PicturingEngine(FakeEngine):
     """Its results are pictures, so that edits can go on from them."""
 
     painter: Painter = field(default_factory=TintPainter)
+    own_photo: bool = False  # the identity stays, the photo is the last result
 
 
 def done(api: Api, **parts: Any) -> str:
