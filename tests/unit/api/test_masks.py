@@ -124,7 +124,7 @@ class TestParents:
         assert (engine.found, engine.learned) == (0, 0)
 
     def test_pointing_at_somebody_finds_a_mask_anew(self, api: Api) -> None:
-        parent, engine = done(api, api.edit(), self.Engine()), self.Engine()
+        parent, engine = done(api, api.edit(), PicturingEngine()), PicturingEngine()
         answer = go_on(api, parent["id"], at="40,50")
         assert "mask" not in Jobs(api.services).spec(OWNER, answer.json()["id"]).inputs
         done(api, answer, engine)
