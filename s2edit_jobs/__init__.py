@@ -1,5 +1,4 @@
 """What the API and the workers agree on: records, states, the ports (artifacts, job store, queue) and their adapters.
 
-No torch and no FastAPI here. redis, boto3 and celery each have one home: `redis_store` with `redis_disk`, `s3_artifacts`,
-`celery_queue`.
+No torch and no FastAPI here. redis, boto3 and celery have one home: `stores`.
 """
