@@ -84,7 +84,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.auth.check_start()
     app.state.metrics = Metrics(services)
     app.state.rates = Rates(services.settings)
-    app.state.changes = Changes(services.store)
+    app.state.changes = Changes(services.store.events)
     if services.settings.receipt_key is not None:  # one that can't sign shows now, and not when somebody is to be erased
         app.state.receipts = Receipts.from_settings(services.settings)
     app.state.vocabulary = _vocabulary(services.settings.model)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from starlette.concurrency import run_in_threadpool
 
 from s2edit_jobs.records.record import JobRecord
-from s2edit_jobs.stores.store import JobStore
+from s2edit_jobs.stores.job_store import Events
 
 LOOK_S = 5.0
 """At the latest, whoever waits looks again: so a message that Redis lost costs seconds."""
@@ -24,8 +24,8 @@ class Changes:
     """Of one process, and for its event loop's own thread. The subscription begins with the first one who waits or asks again, and
     is kept from then on. `clock` is monotonic, in seconds."""
 
-    def __init__(self, store: JobStore, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
+    def __init__(self, events: Events, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._events = events
         self._clock = clock
         self._hears = False  # since the subscription stands
         self._looks: dict[str, object] = {}
@@ -98,7 +98,7 @@ class Changes:
             threading.Thread(target=self._hear, args=(loop,), name="changes", daemon=True).start()
 
     def _hear(self, loop: asyncio.AbstractEventLoop) -> None:
-        for job_id in self._store.changes(self._stop):
+        for job_id in self._events.changes(self._stop):
             if loop.is_closed():
                 return
             with suppress(RuntimeError):  # closed just now

@@ -10,6 +10,8 @@ import pytest
 import structlog
 from structlog.dev import ConsoleRenderer, plain_traceback
 
+from tests.stores import stop_redis
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -24,6 +26,13 @@ def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> None:
         "HF_HUB_OFFLINE": "1",
         "XDG_DATA_HOME": str(nowhere),
     }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _redis() -> Iterator[None]:
+    """The tests' own Redis, which `tests.stores` starts at first use, ends with them."""
+    yield
+    stop_redis()
 
 
 @pytest.fixture(autouse=True, scope="session")

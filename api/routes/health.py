@@ -46,7 +46,7 @@ def _trouble(services: Services) -> str | None:
 
 def _store_answers(services: Services) -> bool:
     try:
-        services.store.get(Owner(TENANT, "readyz"), "readyz")
+        services.store.records.get(Owner(TENANT, "readyz"), "readyz")
     except JobNotFound:
         return True
     except ServiceUnavailable:

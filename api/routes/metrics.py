@@ -52,9 +52,11 @@ class _Queue(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            unfinished = self._store.take_place(NOBODY, "metrics", of_owner=0, in_all=0).in_all  # by these bounds none is taken
-            running = self._store.prospect(NOBODY, "metrics").running
-            refusals = self._store.refusals()
+            unfinished = self._store.admission.take_slot(
+                NOBODY, "metrics", of_owner=0, in_all=0
+            ).in_all  # by these bounds none is taken
+            running = self._store.estimates.prospect(NOBODY, "metrics").running
+            refusals = self._store.usage.refusals()
         except ServiceUnavailable:
             yield GaugeMetricFamily("s2edit_job_store_up", "Whether the job store answers", 0)
             return

@@ -1,4 +1,4 @@
-"""The engines of a storm: the deterministic twin, for volume, and the shipped model cut to few steps."""
+"""The engines of a storm: the engine without a model, for volume, and the shipped model cut to few steps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Literal
 from s2edit_core.request import spec
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.engine import EditInputs, Engine
-from worker.engines.fake_engine import FakeEngine
+from worker.engines.modeless_engine import ModelessEngine
+from worker.engines.painters import DigestPainter
 
 EngineName = Literal["fake", "model"]
 CHECKPOINT_STEPS = 2
+FACTS = ModelFacts(fingerprint="fake", width=4, layers=((6, 4), (8, 4)), subjects=("woman", "man"))
+"""Of the model that the deterministic engine stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Cast:
     """Which engine plays, and what the app must ask of it."""
 
     name: EngineName = "fake"
-    steps: int = 4  # of the twin, per phase
+    steps: int = 4  # without a model, per phase
     step_s: float = 0.002
 
     @property
@@ -42,7 +46,15 @@ class Cast:
     def load(self, settings: Settings) -> Engine:
         """In a process of its own: the model's presets are cut short there, for good."""
         if self.name == "fake":
-            return FakeEngine(steps=self.steps, step_s=self.step_s, checkpoint_every=CHECKPOINT_STEPS)
+            return ModelessEngine(
+                FACTS,
+                "fake",
+                DigestPainter(),
+                steps=self.steps,
+                step_s=self.step_s,
+                checkpoint_every=CHECKPOINT_STEPS,
+                own_photo=True,
+            )
         import torch
 
         from worker.engines import s2edit_engine

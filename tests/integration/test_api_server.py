@@ -184,7 +184,7 @@ def test_many_streams_share_one_subscription_and_all_see_the_end(
         with Redis.from_url(redis.url) as server:
             until(lambda: bool(server.client_list(_type="pubsub")))  # it begins beside the answers, not before them
             assert len(server.client_list(_type="pubsub")) == 1
-        lease = services.store.claim(edit_id, lease_s=30)
+        lease = services.store.leases.claim(edit_id, lease_s=30)
         assert lease is not None
         finish_as_a_worker_does(services, edit_id)
         for stream in streams:

@@ -134,7 +134,7 @@ def test_a_rebuild_enters_what_redis_has_lost(tmp_path: Path, monkeypatch: pytes
         Redis.from_url(server.url).flushall()
         result = runner.invoke(app, ["rebuild"])
         assert (result.exit_code, result.output) == (0, "1 unfinished edits are in the job store\n")
-        assert services.store.orphans() == [accepted.id]
+        assert services.store.leases.orphans() == [accepted.id]
 
 
 def test_a_rebuild_without_a_redis_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

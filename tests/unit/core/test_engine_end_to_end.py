@@ -39,9 +39,9 @@ from tests.tiny import tiny_backbone
 from tests.unit.core.delivery.profiles import DISPLAY_P3
 from worker.engines import s2edit_engine
 from worker.engines.engine import Edited, EditInputs, Engine, Found, Made
+from worker.engines.modeless_engine import engine_of_test_mode
 from worker.engines.provenance import Credentials, SigningEngine
 from worker.engines.s2edit_engine import S2EditEngine
-from worker.engines.testmode_engine import ModelessEngine
 
 LEARNING = LearningRequest(kind="identity", prompt="a photo of a woman with black hair")
 REQUEST = EditRequest(
@@ -680,7 +680,7 @@ def test_an_edit_by_any_wording_ends_in_a_picture(prompt: str, subject: str | No
 
 def test_test_mode_reports_what_an_edit_reports(engine: S2EditEngine, cold: Run) -> None:
     """So that an app may be tested against it; and that it is test mode, and that it carries no content credentials and no mark."""
-    modeless = Run(ModelessEngine(engine.facts)).edited.report
+    modeless = Run(engine_of_test_mode(engine.facts)).edited.report
     report = cold.edited.report
     assert modeless.keys() - report.keys() == {"test", "provenance", "watermark"}
     assert modeless["provenance"] is modeless["watermark"] is None

@@ -20,10 +20,10 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
+from tests.doubles import FakeEngine
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.worker.conftest import ANN, FILES, REQUEST
 from worker.attempts.runner import run_job
-from worker.engines.fake_engine import FakeEngine
 
 
 def test_a_plan_follows_from_its_seed_and_has_every_point() -> None:
@@ -60,7 +60,7 @@ def test_every_point_is_on_the_way_of_a_job(tmp_path: Path, monkeypatch: pytest.
     """Those that only an accident reaches are passed here by hand."""
     reached: set[str] = set()
     monkeypatch.setattr(CrashPoints, "reach", lambda self, call, side: reached.add(f"{self.role}.{call}.{side}"))
-    plain = Services(MemoryArtifactStore(), MemoryJobStore(), MemoryJobQueue(), Settings(data_dir=tmp_path))
+    plain = Services(MemoryArtifactStore(), Database().store(), MemoryJobQueue(), Settings(data_dir=tmp_path))
     diary = Diary(tmp_path)
     api = with_crash_points(plain, CrashPoints(tmp_path, diary, "api"))
     worker = with_crash_points(plain, CrashPoints(tmp_path, diary, "worker"))
@@ -80,11 +80,11 @@ def test_an_armed_point_is_reached_once_and_written_down(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(storm_points.os, "kill", die)
     points = CrashPoints(tmp_path, Diary(tmp_path), "worker")
-    points.reach("store.claim", "after")
-    (tmp_path / "worker.store.claim.after").touch()
-    points.reach("store.claim", "before")
+    points.reach("store.leases.claim", "after")
+    (tmp_path / "worker.store.leases.claim.after").touch()
+    points.reach("store.leases.claim", "before")
     with pytest.raises(Died):
-        points.reach("store.claim", "after")
-    points.reach("store.claim", "after")
+        points.reach("store.leases.claim", "after")
+    points.reach("store.leases.claim", "after")
     (diary,) = tmp_path.glob("*.jsonl")
-    assert '"what": "crash", "point": "worker.store.claim.after"' in diary.read_text()
+    assert '"what": "crash", "point": "worker.store.leases.claim.after"' in diary.read_text()
