@@ -19,9 +19,9 @@ from s2edit_jobs.bootstrap import build_artifacts, build_services
 from s2edit_jobs.records.errors import JobNotFound, JobsError
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.adapters import LOOKS, Part, look_at_adapter
+from s2edit_jobs.stores.adapters import CHECKS, Part, describe_adapter
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
-from s2edit_jobs.stores.model_facts import LoadFailure, failure_of, look_at
+from s2edit_jobs.stores.model_facts import LoadFailure, failure_of, inspect_model
 
 Verdict = Literal["ok", "note", "broken"]
 PROBE = "doctor"
@@ -44,7 +44,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("redis", _external_redis if settings.redis_url else _embedded_redis),
         ("store", _external_store if settings.s3_bucket else _embedded_store),
         ("model", examine_model),
-        *((part, partial(_adapter, part)) for part in LOOKS),
+        *((part, partial(_adapter, part)) for part in CHECKS),
     )
     for part, check in checks:
         try:
@@ -123,7 +123,7 @@ def _external_store(settings: Settings) -> Finding:
 def examine_model(settings: Settings) -> Finding:
     """Whether the model can be loaded, as far as its files and the last worker tell; it is not loaded here."""
     try:
-        found = look_at(settings.model)
+        found = inspect_model(settings.model)
     except ModelUnusable as error:
         return Finding("model", "broken", str(error))
     path = None if isinstance(found, HubModel) else found.path
@@ -144,7 +144,7 @@ def examine_model(settings: Settings) -> Finding:
 def _adapter(part: Part, settings: Settings) -> Finding:
     """The same of a model beside the model."""
     try:
-        said = look_at_adapter(part, settings)
+        said = describe_adapter(part, settings)
     except ModelUnusable as error:
         return Finding(part, "broken", str(error))
     if (failure := _reported(settings)) is not None and failure.part == part:

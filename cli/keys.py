@@ -94,7 +94,7 @@ def _show_once(key: ApiKey, text: str) -> None:
 def _state(key: ApiKey) -> str:
     if key.ends_at is None:
         return "counts"
-    return f"until {_moment(key.ends_at)}" if key.counts_at(time.time()) else f"ended {_moment(key.ends_at)}"
+    return f"until {_moment(key.ends_at)}" if key.is_active(time.time()) else f"ended {_moment(key.ends_at)}"
 
 
 def _moment(seconds: float) -> str:

@@ -25,9 +25,9 @@ from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.adapters import look_at_adapters
+from s2edit_jobs.stores.adapters import check_adapters
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
-from s2edit_jobs.stores.model_facts import look_at
+from s2edit_jobs.stores.model_facts import inspect_model
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -56,8 +56,8 @@ def up(
         settings = _settings(data_dir=data_dir, auth=auth, public_url=address.url)
     _check_keys(settings, address)
     try:
-        look_at(settings.model)
-        look_at_adapters(settings)
+        inspect_model(settings.model)
+        check_adapters(settings)
     except ModelUnusable as error:
         _fail(str(error))
     service = Service(settings, address, logs=None if verbose else settings.data_dir / "logs", worker_app=worker_app)
@@ -83,7 +83,7 @@ def _who_may_call(address: Address, anybody: bool) -> str | None:
 
 def _check_keys(settings: Settings, address: Address) -> None:
     try:
-        if settings.auth == "keys" and not KeyRing(build_artifacts(settings)).any_counts():
+        if settings.auth == "keys" and not KeyRing(build_artifacts(settings)).any_active():
             _fail(
                 f"there is no API key, and {address.host} may be reached by anybody: make one with `s2edit keys create`; "
                 "--allow-unauthenticated starts without any"

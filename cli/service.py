@@ -24,7 +24,7 @@ from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
-from s2edit_jobs.stores.model_facts import failure_of, forget_failure, tell_end
+from s2edit_jobs.stores.model_facts import clear_failure, failure_of, report_stopped
 
 READY_TIMEOUT_S = 120.0  # on a busy machine torch and the model may take most of a minute
 TICK_S = 0.2
@@ -117,7 +117,7 @@ class Service:
         self.address.check_free()
         self._turn_logs()
         with ExitStack() as stack:
-            self._forget_failure()
+            self._clear_failure()
             redis = None if self.settings.redis_url else stack.enter_context(EmbeddedRedis(self.settings.redis_dir))
             supervisor = Supervisor(self.commands(redis.url if redis else str(self.settings.redis_url)), say=say)
             stack.callback(supervisor.stop)
@@ -133,10 +133,10 @@ class Service:
                     say(f"no edit can be done, since the worker can't start: {reason}")
                 supervisor.restart_dead()
 
-    def _forget_failure(self) -> None:
+    def _clear_failure(self) -> None:
         """The model may have been mended since the last start."""
         with suppress(ServiceUnavailable):
-            forget_failure(build_artifacts(self.settings), self.settings.model)
+            clear_failure(build_artifacts(self.settings), self.settings.model)
 
     def _why(self, supervisor: Supervisor) -> str | None:
         """Where the worker has just ended because it can't load the model: the reason."""
@@ -144,7 +144,7 @@ class Service:
             return None
         try:
             artifacts = build_artifacts(self.settings)
-            tell_end(artifacts, self.settings.model)
+            report_stopped(artifacts, self.settings.model)
             failure = failure_of(artifacts, self.settings.model)
         except ServiceUnavailable:
             return None

@@ -10,7 +10,7 @@ from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.model_facts import ModelFacts
-from worker.engines.engine import Edited, EditInputs, Found, Made, check_pictures
+from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, check_pictures
 from worker.engines.modeless_engine import ModelessEngine
 from worker.engines.painters import DigestPainter, Painter
 
@@ -37,19 +37,19 @@ class FakeEngine(ModelessEngine):
 
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
-    ) -> Generator[Progress, None, Found]:
+    ) -> Generator[Progress, None, DetectedMask]:
         found = yield from self._watched(super().find_mask(request, photo), check)
         self.found += 1
         return found
 
     def learn(
         self, request: LearningRequest, inputs: EditInputs, *, check: Callable[[], None] | None = None, **kept: Any
-    ) -> Generator[Progress | Made, None, dict[str, Any]]:
+    ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         return (yield from self._watched(super().learn(request, inputs, **kept), check))
 
     def edit(
         self, request: EditRequest, inputs: EditInputs, *, check: Callable[[], None] | None = None, **kept: Any
-    ) -> Generator[Progress | Made, None, Edited]:
+    ) -> Generator[Progress | Artifact, None, EditResult]:
         return (yield from self._watched(super().edit(request, inputs, **kept), check))
 
     def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
@@ -71,7 +71,7 @@ class FakeEngine(ModelessEngine):
                 except StopIteration as end:
                     result: Result = end.value
                     return result
-                if isinstance(step, Made):
+                if isinstance(step, Artifact):
                     self.learned += step.kind == "concept"
                     self.inverted += step.kind == "inversion"
                 yield step
@@ -80,11 +80,11 @@ class FakeEngine(ModelessEngine):
             self.closed += 1
             raise
 
-    def _take_step(self, progress: Progress, lasts_s: float) -> None:
+    def _take_step(self, progress: Progress, duration_s: float) -> None:
         self.events.append(progress)
         if self.on_step is not None:
             self.on_step(progress)
-        super()._take_step(progress, lasts_s)
+        super()._take_step(progress, duration_s)
 
 
 class CheckedDigestPainter(DigestPainter):
@@ -93,7 +93,7 @@ class CheckedDigestPainter(DigestPainter):
     def check(self, request: EditRequest | LearningRequest, inputs: EditInputs) -> None:
         check_pictures(inputs, request.max_pixels, person=isinstance(request, EditRequest) or request.kind == "identity")
 
-    def find(self, request: JobRequest, photo: bytes, segmenter: str) -> Found | None:
+    def find(self, request: JobRequest, photo: bytes, segmenter: str) -> DetectedMask | None:
         decoders().check(photo, {}, max_pixels=request.max_pixels)
         return super().find(request, photo, segmenter)
 

@@ -146,10 +146,10 @@ class MemoryJobQueue:
     """Rings in the order they came. Tests take them with `rings.popleft()`."""
 
     def __init__(self) -> None:
-        self.rings: deque[str] = deque()
+        self.messages: deque[str] = deque()
 
-    def ring(self, job_id: str) -> None:
-        self.rings.append(job_id)
+    def notify(self, job_id: str) -> None:
+        self.messages.append(job_id)
 
     def waiting(self) -> int:
-        return len(self.rings)
+        return len(self.messages)

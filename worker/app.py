@@ -10,12 +10,12 @@ from worker.process import WorkerProcess
 def load_engine(settings: Settings) -> Engine:
     """Load torch and the models; once per process, when the worker starts. Raises what keeps one of them from being loaded."""
     from s2edit_core.vision.safety import open_safety_model
-    from s2edit_jobs.stores.adapters import loading, look_at_adapters
+    from s2edit_jobs.stores.adapters import check_adapters, loading
     from worker.engines.provenance import Credentials, SigningEngine
     from worker.engines.s2edit_engine import S2EditEngine
     from worker.engines.safety import SafeEngine
 
-    look_at_adapters(settings)  # before the model takes its time
+    check_adapters(settings)  # before the model takes its time
     drawing = S2EditEngine(
         settings.model,
         settings.device,

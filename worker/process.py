@@ -16,14 +16,14 @@ from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import TASK, celery_app
-from s2edit_jobs.stores.model_facts import ModelFacts, tell_failure
+from s2edit_jobs.stores.model_facts import ModelFacts, report_failure
 from worker.attempts.runner import run_job
 from worker.engines.engine import Engine
 from worker.housekeeping.announcer import Announcer
 from worker.housekeeping.messenger import Messenger
 from worker.housekeeping.reaper import Reaper
 from worker.housekeeping.sweeper import Sweeper
-from worker.testmode_lane import Lane
+from worker.testmode_runner import ModelessRunner
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class WorkerProcess:
         self._reaper: Reaper | None = None
         self._messenger: Messenger | None = None
         self._sweeper: Sweeper | None = None
-        self._lane: Lane | None = None
+        self._testmode: ModelessRunner | None = None
         self._announcer: Announcer | None = None
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK, shared=False)(self.run)  # another app of this process has its own
@@ -57,8 +57,8 @@ class WorkerProcess:
         """The one task."""
         assert self._services is not None
         assert self._engine is not None
-        if self._lane is not None:
-            self._lane.ring()
+        if self._testmode is not None:
+            self._testmode.notify()
         try:
             if self._announcer is not None and not self._announcer.has_reported:
                 self._announcer.report()
@@ -87,8 +87,8 @@ class WorkerProcess:
         self._messenger.start()
         self._sweeper = Sweeper(self._services)
         self._sweeper.start()
-        self._lane = Lane(self._services, facts, self._stop)
-        self._lane.start()
+        self._testmode = ModelessRunner(self._services, facts, self._stop)
+        self._testmode.start()
         log.info("the worker is ready", action="worker_ready")
 
     def _load(self, services: Services) -> tuple[Engine, ModelFacts]:
@@ -101,7 +101,7 @@ class WorkerProcess:
             message = str(error) if isinstance(error, S2EditError) else f"loading the model ended in {name}: see the worker's log"
             with suppress(ServiceUnavailable):
                 part = error.part if isinstance(error, ModelUnusable) else "model"
-                tell_failure(services.artifacts, self._settings.model, message, part)
+                report_failure(services.artifacts, self._settings.model, message, part)
             raise
 
     def stop(self, **_: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from api.guard.auth import Authenticator, Principal
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import QuotaSpent, ServiceUnavailable
-from s2edit_jobs.records.record import Spent
+from s2edit_jobs.records.record import DailyUsage
 from s2edit_jobs.stores.job_store import DAY_S
 
 
@@ -27,13 +27,13 @@ class Allowance:
         down nobody is refused, and in test mode, which uses none of it.
         """
         settings = self.services.settings
-        budget = Spent(settings.tenant_learnings_per_day if learns else 0, settings.tenant_gpu_s_per_day)
+        budget = DailyUsage(settings.tenant_learnings_per_day if learns else 0, settings.tenant_gpu_s_per_day)
         if (budget.learnings or budget.worker_s) and not self.principal.owner.test:
             self._check(budget)
         if self.principal.token is not None:
             self.auth.tokens.spend(self.principal.token, "edits")
 
-    def _check(self, budget: Spent) -> None:
+    def _check(self, budget: DailyUsage) -> None:
         try:
             spent = self.services.store.usage.spent(self.principal.owner.tenant)
         except ServiceUnavailable:

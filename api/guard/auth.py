@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from api.guard.browsers import Door, is_address
 from api.guard.device_tokens import DeviceToken, DeviceTokens, Unit
-from s2edit_jobs.access.keys import BELIEVED_S, PREFIX, SCOPES, TEST_PREFIX, KeyRing, KnownKeys, Scope, checked
+from s2edit_jobs.access.keys import CACHE_S, PREFIX, SCOPES, TEST_PREFIX, CachedKeys, KeyRing, Scope, authenticate
 from s2edit_jobs.bootstrap import NotConfigured, Services
 from s2edit_jobs.records.errors import CredentialsInvalid, CredentialsMissing, ScopeMissing, ServiceUnavailable, UserForeign
 from s2edit_jobs.records.record import Owner
@@ -82,7 +82,7 @@ class Authenticator:
     def __init__(self, services: Services, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._mode = services.settings.auth
         self._ring = KeyRing(services.artifacts)
-        self._keys = KnownKeys(self._ring)
+        self._keys = CachedKeys(self._ring)
         self._clock = clock
         self._door = Door(services.settings)
         self._no_key_until = 0.0
@@ -92,7 +92,7 @@ class Authenticator:
     def check_start(self) -> None:
         """Raises `NotConfigured` where keys are asked for and there is none."""
         try:
-            if self._mode == "keys" and not self._ring.any_counts():
+            if self._mode == "keys" and not self._ring.any_active():
                 raise NotConfigured("there is no API key: make one with `s2edit keys create`")
         except ServiceUnavailable:  # nobody gets in without a key later either
             return
@@ -100,7 +100,7 @@ class Authenticator:
     def known(self, asked: Asked) -> Principal | None:
         """Who sends a request, if that has been looked up a moment ago. None: `identify` must say it. Raises `AccessDenied`."""
         if asked.bearer is not None:
-            return self.identify(asked) if self._keys.remember(asked.bearer) else None
+            return self.identify(asked) if self._keys.is_cached(asked.bearer) else None
         fresh = self._mode == "open" or (not self._has_keys and self._clock() < self._no_key_until)
         return self.identify(asked) if fresh and self._is_open(asked.local) else None
 
@@ -112,14 +112,14 @@ class Authenticator:
                 self._door.check(asked.host, asked.origin)
             return Principal(Owner(TENANT, asked.user or USER), SCOPES)
         if asked.bearer.startswith((PREFIX, TEST_PREFIX)):
-            key = checked(self._keys, asked.bearer)
-            return Principal(Owner(key.acts_for, asked.user or USER), key.scopes, key.id, key.ends_at)
+            key = authenticate(self._keys, asked.bearer)
+            return Principal(Owner(key.effective_tenant, asked.user or USER), key.scopes, key.id, key.ends_at)
         return self._by_token(asked, self.tokens.read(asked.bearer))
 
     def _by_token(self, asked: Asked, token: DeviceToken) -> Principal:
         """A token ends with the key that it was issued to."""
         key = self._keys.find(token.key_id) if token.key_id else None
-        if not (key.counts_at(time.time()) if key is not None else not token.key_id and self._is_open(asked.local)):
+        if not (key.is_active(time.time()) if key is not None else not token.key_id and self._is_open(asked.local)):
             raise CredentialsInvalid("the key of this token counts no more")
         if asked.user not in (None, token.owner.user):
             raise UserForeign("the token is another user's")
@@ -146,7 +146,7 @@ class Authenticator:
         if not principal.key_id:
             return True
         key = self._keys.find(principal.key_id)
-        return key is not None and key.counts_at(time.time())
+        return key is not None and key.is_active(time.time())
 
     def _is_open(self, local: bool) -> bool:
         """Whether nobody needs a key. Once there has been one, there is no way back to that."""
@@ -156,7 +156,7 @@ class Authenticator:
             return False
         if self._clock() >= self._no_key_until:
             self._has_keys = self._ring.exist()
-            self._no_key_until = self._clock() + BELIEVED_S
+            self._no_key_until = self._clock() + CACHE_S
         return not self._has_keys
 
 

@@ -28,15 +28,15 @@ from s2edit_core.request.prompts import DEFAULT_SUBJECTS, check_sentences
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.continuing import continued
-from s2edit_jobs.intake.drafts import draft, refiled
-from s2edit_jobs.intake.foresight import Foresight
+from s2edit_jobs.intake.drafts import draft, with_files
+from s2edit_jobs.intake.forecast import Forecaster
 from s2edit_jobs.jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.errors import AttributeNotFound, IdentityNotFound, ServiceUnavailable
-from s2edit_jobs.records.files import Upload, check_modes, modes_of
+from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobKind, JobRecord, JobSpec, JobState, Owner
-from s2edit_jobs.records.testmode import spoken
+from s2edit_jobs.records.testmode import without_directives
 from s2edit_jobs.records.vocabulary import Vocabulary
 
 ASIDE = ("deadline_s", "webhook_url", "consent", "identity_ttl_s", "parent")
@@ -253,9 +253,9 @@ class Asking:
         """Everything short of taking it on."""
         request, files = self._continued(*self._read())
         spec, files = self._checked(request, files, wholly=True)
-        self.jobs.admit(self.owner, spec.id)
-        self.jobs.leave(self.owner, spec.id)
-        forecast = Foresight(self.services).of_edit(spec, files, self._worn(request))
+        self.jobs.take_slot(self.owner, spec.id)
+        self.jobs.leave_slot(self.owner, spec.id)
+        forecast = Forecaster(self.services).forecast_edit(spec, files, self._worn(request))
         return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=forecast.eta_s)
 
     def _read(self) -> tuple[EditRequest, dict[str, Upload]]:
@@ -307,12 +307,12 @@ class Asking:
         if "image" not in spec.inputs:  # an identity that was imported brings none
             raise missing("image")
         check_at(request.at, spec.inputs, lambda: files["image"].data)
-        worn = self._worn(request)
+        attributes = self._worn(request)
         assert isinstance(spec.request, EditRequest)
         if self.vocabulary is not None:
-            self.vocabulary.check(spoken(self.owner, spec.request), worn)
+            self.vocabulary.check(without_directives(self.owner, spec.request), attributes)
         else:
-            check_sentences(spoken(self.owner, spec.request), DEFAULT_SUBJECTS)
+            check_sentences(without_directives(self.owner, spec.request), DEFAULT_SUBJECTS)
 
         def photo() -> bytes:
             return (files.get("image") or self._stored(spec)).data
@@ -321,18 +321,18 @@ class Asking:
         kept = check_pictures(
             files,
             photo,
-            modes_of(files, spec.request),
+            mask_modes(files, spec.request),
             max_pixels=spec.request.max_pixels,
             wholly=wholly,
         )
-        return refiled(spec, kept), kept
+        return with_files(spec, kept), kept
 
     def _draft(self, request: EditRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
         return draft(self.services, self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)
 
     def _worn(self, request: EditRequest) -> list[tuple[str, str]]:
         """Placeholder and subject of each attribute."""
-        library, worn = Library(self.services), []
+        library, attributes = Library(self.services), []
         for attribute_id in request.attributes:
             try:
                 attribute = library.attribute(self.owner, attribute_id)
@@ -342,8 +342,8 @@ class Asking:
                     field="attributes",
                     reason="attribute_unknown",
                 ) from error
-            worn.append((attribute.placeholder, attribute.subject))
-        return worn
+            attributes.append((attribute.placeholder, attribute.subject))
+        return attributes
 
     def _stored(self, spec: JobSpec) -> Upload:
         """The identity's photo."""

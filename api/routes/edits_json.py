@@ -72,7 +72,7 @@ def settle_uploads(services: Services, owner: Owner, document: EditDocument, kep
     for name in FILES:
         if (upload_id := getattr(document, name)) is not None:
             try:
-                Uploads(services).settle(owner, upload_id, kept[name])
+                Uploads(services).replace(owner, upload_id, kept[name])
             except UploadNotFound as error:
                 raise _refused(name, f"there is no upload {upload_id[:80]!r}: announce a new one", "upload_unknown") from error
 

@@ -39,7 +39,7 @@ def get_readiness(services: ServicesDep) -> Health | JSONResponse:
 
 def _trouble(services: Services) -> str | None:
     try:
-        return services.watch.trouble(services.artifacts, services.settings.model)
+        return services.watch.problem(services.artifacts, services.settings.model)
     except ServiceUnavailable:
         return None
 

@@ -18,9 +18,9 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.files import Upload, check_modes, modes_of
+from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobRecord, JobSpec, Owner
-from s2edit_jobs.records.testmode import spoken
+from s2edit_jobs.records.testmode import without_directives
 from s2edit_jobs.records.vocabulary import Vocabulary
 
 ASIDE = ("deadline_s", "webhook_url", "consent", "identity_ttl_s")
@@ -86,16 +86,16 @@ class Ahead:
         if self.vocabulary is not None:
             self._check_words(self.vocabulary, request)
         elif isinstance(request, LearningRequest):
-            check_sentences(spoken(self.owner, request), DEFAULT_SUBJECTS)
+            check_sentences(without_directives(self.owner, request), DEFAULT_SUBJECTS)
         person, photo = self.kind == "identity", files["image"].data
-        kept = check_pictures(files, lambda: photo, modes_of(files, request), max_pixels=request.max_pixels, person=person)
+        kept = check_pictures(files, lambda: photo, mask_modes(files, request), max_pixels=request.max_pixels, person=person)
         return self._draft(request, kept), kept
 
     def _check_words(self, vocabulary: Vocabulary, request: LearningRequest | MaskRequest) -> None:
         if isinstance(request, LearningRequest):
-            vocabulary.check_learning(spoken(self.owner, request))
+            vocabulary.check_learning(without_directives(self.owner, request))
         else:
-            vocabulary.check_description(spoken(self.owner, request))
+            vocabulary.check_description(without_directives(self.owner, request))
 
     def _draft(self, request: LearningRequest | MaskRequest, files: Mapping[str, Upload], **named: Any) -> JobSpec:
         return draft(self.services, self.owner, request, files, **self.form.model_dump(include={*ASIDE}), **named)

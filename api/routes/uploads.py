@@ -13,7 +13,7 @@ from api.wire.problems import responses
 from api.wire.schemas import moment
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.library.uploads import Announced, Uploads
+from s2edit_jobs.library.uploads import AnnouncedUpload, Uploads
 from s2edit_jobs.records.record import Owner
 
 router = APIRouter(tags=["uploads"], responses=responses(422, 503))
@@ -97,9 +97,9 @@ def get_upload(upload_id: str, response: Response, owner: Caller, services: Serv
     return _present(services, owner, announced, response, arrived=uploads.arrived(owner, announced))
 
 
-def _present(services: Services, owner: Owner, announced: Announced, response: Response, *, arrived: bool) -> UploadView:
+def _present(services: Services, owner: Owner, announced: AnnouncedUpload, response: Response, *, arrived: bool) -> UploadView:
     response.headers["Cache-Control"] = "no-store"  # it holds links
-    ways = None if arrived else Uploads(services).ways(owner, announced)
+    ways = None if arrived else Uploads(services).links(owner, announced)
     return UploadView(
         id=announced.id,
         state="arrived" if arrived else "waiting",

@@ -25,9 +25,9 @@ from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
-from s2edit_jobs.stores.model_facts import tell
+from s2edit_jobs.stores.model_facts import report_loaded
 from s2edit_jobs.stores.redis_store import redis_job_store
-from worker.attempts.runner import work_on
+from worker.attempts.runner import run_attempt
 from worker.engines.modeless_engine import ModelessEngine
 
 SIDE_PX = 64
@@ -139,12 +139,12 @@ def _services(folder: Path, redis_url: str) -> Services:
 def _worked(services: Services) -> Iterator[Services]:
     """The same services, with a worker that takes their jobs."""
     engine, stop = ModelessEngine(FACTS, steps=3), threading.Event()
-    tell(services.artifacts, services.settings.model, engine.facts)
+    report_loaded(services.artifacts, services.settings.model, engine.facts)
 
     def work() -> None:
         while not stop.is_set():
             if lease := services.store.leases.claim(lease_s=services.settings.lease_s):
-                work_on(lease, services, engine, stop=stop)
+                run_attempt(lease, services, engine, stop=stop)
             else:
                 stop.wait(WORK_S)
 

@@ -35,13 +35,13 @@ _CALLS: dict[Role, tuple[str, ...]] = {
         "store.release",
         "store.finish",
         "store.measured",
-        "queue.ring",
+        "queue.notify",
         *(
             f"put.{kind}"
             for kind in ("checkpoint", "image", "mask", "identity", "concept", "inversion", "result", "report", "outcome")
         ),
     ),
-    "api": ("put.note", "put.image", "put.mask", "put.spec", "store.add", "queue.ring"),
+    "api": ("put.note", "put.image", "put.mask", "put.spec", "store.add", "queue.notify"),
 }
 POINTS = tuple(f"{role}.{call}.{side}" for role, calls in _CALLS.items() for call in calls for side in ("before", "after"))
 

@@ -311,7 +311,7 @@ class Storm:
                 client.delete(QUEUE)
             else:
                 for job in self._app.open_jobs():
-                    self._services.queue.ring(job)
+                    self._services.queue.notify(job)
 
     def _kept(self, diary: Sequence[dict[str, Any]]) -> list[Kept]:
         artifacts, won = self._services.artifacts, outcomes_won(diary)

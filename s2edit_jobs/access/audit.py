@@ -41,7 +41,7 @@ Action = Literal[
     "user.erase",
 ]
 """An edit is any job here, as under `/edits`: also a learning."""
-FIRST = "0" * 64
+NO_PREVIOUS = "0" * 64
 """What the first line of a file names as the line before it."""
 TAIL_BYTES = 4096
 """More than a line has."""
@@ -87,7 +87,7 @@ def pseudonym(key: str, owner: Owner) -> str:
     return hmac.new(key.encode(), owner.prefix.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-class _Chained:
+class _ChainedLog:
     def __init__(self, key: str) -> None:
         self._key = key
 
@@ -105,13 +105,13 @@ class _Chained:
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _PendingEntry:
     values: dict[str, Any]
     written: bool = False
     error: Exception | None = None
 
 
-class FileAuditLog(_Chained):
+class FileAuditLog(_ChainedLog):
     """In a file that any number of processes of one machine may share. It is opened at each time, so it may be moved away.
 
     What comes while another thread writes waits, and is then written by one of those that wait, for all of them at once: each is
@@ -121,19 +121,19 @@ class FileAuditLog(_Chained):
     def __init__(self, path: Path, key: str) -> None:
         super().__init__(key)
         self._path = path
-        self._waiting: deque[_Waiting] = deque()
-        self._writes = threading.Lock()
+        self._pending: deque[_PendingEntry] = deque()
+        self._write_lock = threading.Lock()
 
     def _append(self, values: dict[str, Any]) -> None:
-        own = _Waiting(values)
-        self._waiting.append(own)
-        with self._writes:
+        own = _PendingEntry(values)
+        self._pending.append(own)
+        with self._write_lock:
             if not own.written:
-                self._write([self._waiting.popleft() for _ in range(len(self._waiting))])
+                self._write([self._pending.popleft() for _ in range(len(self._pending))])
         if own.error is not None:
             raise own.error
 
-    def _write(self, batch: Sequence[_Waiting]) -> None:
+    def _write(self, batch: Sequence[_PendingEntry]) -> None:
         try:
             self._write_lines([one.values for one in batch])
         except Exception as error:  # each of them raises it
@@ -161,7 +161,7 @@ class FileAuditLog(_Chained):
             os.fsync(file.fileno())
 
 
-class StreamAuditLog(_Chained):
+class StreamAuditLog(_ChainedLog):
     """On standard output, for platforms that collect it; a chain for each process."""
 
     def __init__(self, key: str, stream: TextIO | None = None) -> None:
@@ -179,7 +179,7 @@ class StreamAuditLog(_Chained):
 
 
 def _line(values: dict[str, Any], before: list[bytes]) -> bytes:
-    previous = hashlib.sha256(before[-1]).hexdigest() if before else FIRST
+    previous = hashlib.sha256(before[-1]).hexdigest() if before else NO_PREVIOUS
     return json.dumps({**values, "previous": previous}, ensure_ascii=False).encode() + b"\n"
 
 
@@ -188,7 +188,7 @@ def first_break(lines: Iterable[bytes]) -> int | None:
 
     The last line is vouched for by nobody: keep its digest elsewhere if that matters.
     """
-    previous = FIRST
+    previous = NO_PREVIOUS
     for number, line in enumerate(lines, 1):
         whole = line.rstrip(b"\n")
         try:

@@ -14,24 +14,24 @@ from s2edit_jobs.stores.artifacts import ArtifactStore
 
 ENDED = "ended/"
 """Prefix of the notes; each holds the moment in whole seconds since the epoch."""
-KEPT_S = 2 * 86_400
+MARKER_TTL_S = 2 * 86_400
 """Longer than any token lives."""
 
 
-def _place(owner: Owner) -> str:
+def _marker_key(owner: Owner) -> str:
     """It does not tell who that is to whoever reads keys."""
     return f"{ENDED}{digest(owner.prefix.encode())[:32]}"
 
 
 def end_tokens(artifacts: ArtifactStore, owner: Owner, *, now: float) -> None:
     """Whatever was issued to this user until now counts no more. Raises `ArtifactsUnavailable`."""
-    artifacts.put(_place(owner), json.dumps(int(now)).encode(), media_type="application/json")
+    artifacts.put(_marker_key(owner), json.dumps(int(now)).encode(), media_type="application/json")
 
 
 def ended_at(artifacts: ArtifactStore, owner: Owner) -> int | None:
     """Seconds since the epoch; None if this user's tokens were not ended lately. Raises `ArtifactsUnavailable`."""
     try:
-        return int(json.loads(artifacts.get(_place(owner))))
+        return int(json.loads(artifacts.get(_marker_key(owner))))
     except ArtifactMissing:
         return None
 
@@ -39,10 +39,10 @@ def ended_at(artifacts: ArtifactStore, owner: Owner) -> int | None:
 def sweep_ended(artifacts: ArtifactStore, *, now: float) -> int:
     """Remove the notes that keep no token out any more; how many. Raises `ArtifactsUnavailable`."""
     gone = 0
-    for place in list(artifacts.list(ENDED)):
+    for key in list(artifacts.list(ENDED)):
         try:
-            old = int(json.loads(artifacts.get(place))) + KEPT_S < now
+            old = int(json.loads(artifacts.get(key))) + MARKER_TTL_S < now
         except ArtifactMissing:
             continue
-        gone += artifacts.delete_prefix(place) if old else 0
+        gone += artifacts.delete_prefix(key) if old else 0
     return gone

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol, get_args
 
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid
-from s2edit_jobs.records.record import twin
+from s2edit_jobs.records.record import test_tenant
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
 Scope = Literal["edits:read", "edits:write", "identities", "tokens", "admin"]
@@ -29,12 +29,12 @@ SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 USUAL_SCOPES: Final[frozenset[Scope]] = SCOPES - {"admin"}
 PREFIX = "s2e_"
 TEST_PREFIX = "test_"
-FOLDER = "keys/"
-BELIEVED_S = 2.0
+KEYS = "keys/"
+CACHE_S = 2.0
 """How long a key that was looked up is believed: so long may a revoked one still be used."""
-MOMENT_S = 0.2
+LOOKUP_MARGIN_S = 0.2
 """How long before a key must be looked up again it counts as not remembered, so that nobody who asked first is surprised."""
-MAX_KNOWN = 4096
+MAX_CACHED = 4096
 """Keys that one process remembers at most."""
 _KEY = re.compile(rf"(?:{PREFIX}|{TEST_PREFIX})([0-9a-f]{{16}})_[A-Za-z0-9_-]{{43}}")
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -63,14 +63,14 @@ class ApiKey:
     test: bool = False
 
     @property
-    def acts_for(self) -> str:
+    def effective_tenant(self) -> str:
         """The tenant whose things it opens: its own, or for a test key that one's twin."""
-        return twin(self.tenant) if self.test else self.tenant
+        return test_tenant(self.tenant) if self.test else self.tenant
 
-    def counts_at(self, now: float) -> bool:
+    def is_active(self, now: float) -> bool:
         return self.ends_at is None or now < self.ends_at
 
-    def is_that_of(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         """In constant time."""
         return hmac.compare_digest(self.digest, _digest(text))
 
@@ -118,100 +118,100 @@ class KeyRing:
         key_id = secrets.token_hex(8)
         text = f"{TEST_PREFIX if test else PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
         key = ApiKey(key_id, tenant, wanted, _digest(text), self._clock(), note, test=test)
-        self._artifacts.put(_place(key_id), key.to_json(), media_type="application/json", only_if_absent=True)
+        self._artifacts.put(_key_path(key_id), key.to_json(), media_type="application/json", only_if_absent=True)
         return key, text
 
     def find(self, key_id: str) -> ApiKey | None:
         if not _ID.fullmatch(key_id):
             return None
         try:
-            key = ApiKey.from_json(self._artifacts.get(_place(key_id)))
+            key = ApiKey.from_json(self._artifacts.get(_key_path(key_id)))
         except ArtifactMissing:
             return None
         with suppress(ArtifactMissing):
-            key = replace(key, ends_at=float(json.loads(self._artifacts.get(_end_place(key_id)))))
+            key = replace(key, ends_at=float(json.loads(self._artifacts.get(_end_path(key_id)))))
         return key
 
     def list(self) -> Iterator[ApiKey]:
         """Every key, also those that count no more, by id."""
-        for place in self._artifacts.list(FOLDER):
+        for place in self._artifacts.list(KEYS):
             if place.endswith("/key.json") and (key := self.find(place.split("/")[1])) is not None:
                 yield key
 
     def exist(self) -> bool:
         """Whether there has ever been a key."""
-        return next(iter(self._artifacts.list(FOLDER)), None) is not None
+        return next(iter(self._artifacts.list(KEYS)), None) is not None
 
-    def any_counts(self) -> bool:
+    def any_active(self) -> bool:
         """Whether some key can be used now."""
-        return any(key.counts_at(self._clock()) for key in self.list())
+        return any(key.is_active(self._clock()) for key in self.list())
 
     def revoke(self, key_id: str) -> ApiKey:
-        """It counts no more, at the latest `BELIEVED_S` seconds from now. Safe to repeat. Raises `KeyNotFound`."""
-        key = self._known(key_id)
-        if not key.counts_at(self._clock()):
+        """It counts no more, at the latest `CACHE_S` seconds from now. Safe to repeat. Raises `KeyNotFound`."""
+        key = self._existing(key_id)
+        if not key.is_active(self._clock()):
             return key
         now = self._clock()
-        self._artifacts.put(_end_place(key_id), json.dumps(now).encode(), media_type="application/json")
+        self._artifacts.put(_end_path(key_id), json.dumps(now).encode(), media_type="application/json")
         return replace(key, ends_at=now)
 
     def rotate(self, key_id: str, *, grace_s: float) -> tuple[ApiKey, str]:
         """A new key for the same; the old one counts for `grace_s` seconds more. Raises `KeyNotFound` or `KeyEnded`."""
-        old = self._known(key_id)
+        old = self._existing(key_id)
         if old.ends_at is not None:
             raise KeyEnded(key_id)
         # The new one first: cut short in between, there is a key too many that nobody has, and not one too few.
         key, text = self.create(old.tenant, old.scopes, note=old.note, test=old.test)
         ends = json.dumps(self._clock() + grace_s).encode()
         try:
-            self._artifacts.put(_end_place(key_id), ends, media_type="application/json", only_if_absent=True)
+            self._artifacts.put(_end_path(key_id), ends, media_type="application/json", only_if_absent=True)
         except ArtifactExists:  # rotated or revoked meanwhile
             self.revoke(key.id)
             raise KeyEnded(key_id) from None
         return key, text
 
-    def _known(self, key_id: str) -> ApiKey:
+    def _existing(self, key_id: str) -> ApiKey:
         if (key := self.find(key_id)) is None:
             raise KeyNotFound(key_id)
         return key
 
 
-class KnownKeys:
-    """`keys`, remembered for `BELIEVED_S` seconds. May be shared by threads. `clock` is monotonic, in seconds."""
+class CachedKeys:
+    """`keys`, remembered for `CACHE_S` seconds. May be shared by threads. `clock` is monotonic, in seconds."""
 
     def __init__(self, keys: Keys, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = keys
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
+        self._cached: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
 
-    def remember(self, text: str) -> bool:
+    def is_cached(self, text: str) -> bool:
         """Whether `find`, for the key that `text` would be, needs no look within the next moment."""
         shape = _KEY.fullmatch(text)
         with self._lock:
-            until, _ = self._known.get(shape[1] if shape else "", (0.0, None))
-        return self._clock() + MOMENT_S < until
+            until, _ = self._cached.get(shape[1] if shape else "", (0.0, None))
+        return self._clock() + LOOKUP_MARGIN_S < until
 
     def find(self, key_id: str) -> ApiKey | None:
         now = self._clock()
         with self._lock:
-            until, key = self._known.get(key_id, (now, None))
+            until, key = self._cached.get(key_id, (now, None))
         if now < until:
             return key
         key = self._keys.find(key_id)
         with self._lock:
-            self._known[key_id] = (now + BELIEVED_S, key)
-            self._known.move_to_end(key_id)
-            if len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
+            self._cached[key_id] = (now + CACHE_S, key)
+            self._cached.move_to_end(key_id)
+            if len(self._cached) > MAX_CACHED:
+                self._cached.popitem(last=False)
         return key
 
 
-def checked(keys: Keys, text: str) -> ApiKey:
+def authenticate(keys: Keys, text: str) -> ApiKey:
     """The key that `text` is. Raises `CredentialsInvalid` if it is none, or counts no more."""
     shape = _KEY.fullmatch(text)
     key = keys.find(shape[1]) if shape else None
-    if key is None or not key.is_that_of(text) or not key.counts_at(time.time()):
+    if key is None or not key.matches(text) or not key.is_active(time.time()):
         raise CredentialsInvalid("this key is unknown, or counts no more")
     return key
 
@@ -221,9 +221,9 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _place(key_id: str) -> str:
-    return f"{FOLDER}{key_id}/key.json"
+def _key_path(key_id: str) -> str:
+    return f"{KEYS}{key_id}/key.json"
 
 
-def _end_place(key_id: str) -> str:
-    return f"{FOLDER}{key_id}/ended.json"
+def _end_path(key_id: str) -> str:
+    return f"{KEYS}{key_id}/ended.json"

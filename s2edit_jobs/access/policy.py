@@ -46,7 +46,7 @@ class BlockList:
 
     @classmethod
     def of(cls, terms: Iterable[str]) -> BlockList:
-        patterns = [_pattern(term) for term in terms if plain(term).strip(" *")]
+        patterns = [_pattern(term) for term in terms if normalized(term).strip(" *")]
         if not patterns:
             return cls(None, None)
         any_of = "|".join(patterns)
@@ -61,7 +61,7 @@ class BlockList:
     def check_prompt(self, text: str, *, field: str) -> None:
         if self.words is None or self.letters is None:
             return
-        seen = plain(text)
+        seen = normalized(text)
         spelled = seen.translate(DIGITS)
         spaced = (re.sub(r"[\W_]+", "", run[0]) for run in SPACED.finditer(spelled))
         if self.words.search(seen) or self.words.search(spelled) or any(self.letters.search(run) for run in spaced):
@@ -101,7 +101,7 @@ def build_policy(settings: Settings) -> Policy:
     return AllOf([block_list, checker])
 
 
-def plain(text: str) -> str:
+def normalized(text: str) -> str:
     """Small letters without accents, hidden characters and look-alikes."""
     seen = unicodedata.normalize("NFKD", text)
     letters = "".join(character for character in seen if unicodedata.category(character) not in HIDDEN)
@@ -109,5 +109,5 @@ def plain(text: str) -> str:
 
 
 def _pattern(term: str) -> str:
-    words = plain(term).split()
+    words = normalized(term).split()
     return r"[\W_]+".join(re.escape(word.rstrip("*")) + (r"\w*" if word.endswith("*") else "") for word in words)

@@ -43,7 +43,7 @@ def confine() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DecodeRequest:
     """A photo to be held to what the engine can use, or, with the `size` of its photo, a mask, read by `mode`.
 
     `person`: whether the mask marks one. `sent_pixels`: of its photo before it was scaled down.
@@ -58,32 +58,32 @@ class Asked:
     file_bytes: int
 
     @classmethod
-    def from_json(cls, data: bytes) -> Asked:
+    def from_json(cls, data: bytes) -> DecodeRequest:
         values = json.loads(data)
         return cls(**{**values, "size": tuple(values["size"]) if values["size"] else None})
 
 
-def check(asked: Asked, data: bytes, take: Callable[[int], None]) -> dict[str, object]:
+def check(request: DecodeRequest, data: bytes, reserve: Callable[[int], None]) -> dict[str, object]:
     """The photo's size, scaled down if it may be, how the file says that it is turned, and its pixels. Raises `InvalidInput`.
 
     `take` is called with the bytes of memory that decoding may take, before it takes them.
     """
-    with _capped(asked.name):
-        found = announced(data, asked.name)
-        pixels, photo_pixels = found.size[0] * found.size[1], asked.size[0] * asked.size[1] if asked.size else 0
-        _allow(cpu_s(max(pixels, photo_pixels)), memory_bytes(found.format, pixels, len(data), photo_pixels), take)
-        if asked.size is None:
-            size, orientation = check_photo(data, asked.max_pixels)
+    with _limited(request.name):
+        found = announced(data, request.name)
+        pixels, photo_pixels = found.size[0] * found.size[1], request.size[0] * request.size[1] if request.size else 0
+        _allow(cpu_s(max(pixels, photo_pixels)), memory_bytes(found.format, pixels, len(data), photo_pixels), reserve)
+        if request.size is None:
+            size, orientation = check_photo(data, request.max_pixels)
         else:
-            size, person = asked.size, asked.person
-            orientation = check_mask_file(data, size, asked.name, asked.mode, person=person, sent_pixels=asked.sent_pixels)
+            size, person = request.size, request.person
+            orientation = check_mask_file(data, size, request.name, request.mode, person=person, sent_pixels=request.sent_pixels)
     return {"size": size, "orientation": orientation, "sent_pixels": pixels}
 
 
-def _allow(seconds: float, memory: int, take: Callable[[int], None]) -> None:
+def _allow(seconds: float, memory: int, reserve: Callable[[int], None]) -> None:
     """Widen the limits of the picture at hand."""
     left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
-    take(memory)
+    reserve(memory)
     _limit_memory(memory)
     signal.setitimer(signal.ITIMER_PROF, left + seconds - CPU_S)
 
@@ -93,7 +93,7 @@ def _limit_memory(most: int) -> None:
 
 
 @contextmanager
-def _capped(name: str) -> Iterator[None]:
+def _limited(name: str) -> Iterator[None]:
     """One picture's share. Raises `ImageInvalid` where memory does not suffice; where time does not, nobody is left to do so."""
     signal.setitimer(signal.ITIMER_PROF, CPU_S)
     try:
@@ -113,20 +113,20 @@ def main(connection: Connection) -> None:
     """Serve until the other side is gone."""
     confine()
 
-    def take(memory: int) -> None:
+    def reserve(memory: int) -> None:
         if memory > LARGE_BYTES:
             connection.send_bytes(json.dumps({"takes_bytes": memory}).encode())
             connection.recv_bytes()
 
     while True:
         try:
-            asked = Asked.from_json(connection.recv_bytes())
-            _limit_memory(to_read_bytes(asked.file_bytes))
+            request = DecodeRequest.from_json(connection.recv_bytes())
+            _limit_memory(to_read_bytes(request.file_bytes))
             data = connection.recv_bytes()
         except EOFError:
             return
         try:
-            answer = check(asked, data, take)
+            answer = check(request, data, reserve)
         except InvalidInput as error:
             answer = {"kind": type(error).__name__, "message": str(error), "field": error.field, "reason": error.reason}
         except EOFError:

@@ -24,10 +24,10 @@ from s2edit_core.request.limits import CEILING_PIXELS, MOST_FILE_BYTES
 from s2edit_core.request.spec import MaskMode
 from s2edit_jobs.decoding.decoder_process import too_costly
 
-WALL_S = 60.0
+ANSWER_TIMEOUT_S = 60.0
 """A process that answers neither with a verdict nor with its end by then is ended: it waits for something."""
-END_S = 2.0
-COSTLY = (-signal.SIGPROF, -signal.SIGKILL)
+EXIT_TIMEOUT_S = 2.0
+LIMIT_SIGNALS = (-signal.SIGPROF, -signal.SIGKILL)
 """How a process ends that has used up its time, or whom the system ends for want of memory."""
 MAX_ANSWER_BYTES = 65_536
 SECRETS = ("S2EDIT_", "AWS_")
@@ -63,7 +63,7 @@ class _Decoder:
     def ask(self, name: str, data: bytes, **how: Any) -> dict[str, Any]:
         """The answer. Raises `OSError` or `EOFError` when the process dies of it, `TimeoutError` when it hangs.
 
-        `how`: the fields of `decoder_process.Asked`.
+        `how`: the fields of `decoder_process.DecodeRequest`.
         """
         self.usable = False  # until it has answered
         self._connection.send_bytes(json.dumps({"name": name, "file_bytes": len(data), **how}).encode())
@@ -77,7 +77,7 @@ class _Decoder:
         return answer
 
     def _answer(self) -> dict[str, Any]:
-        if not self._connection.poll(WALL_S):
+        if not self._connection.poll(ANSWER_TIMEOUT_S):
             raise TimeoutError
         answer: dict[str, Any] = json.loads(self._connection.recv_bytes(MAX_ANSWER_BYTES))
         return answer
@@ -90,13 +90,13 @@ class _Decoder:
         """How it ended, as `Popen` tells it; by force if it has not by itself."""
         self._connection.close()
         try:
-            return self._process.wait(END_S)
+            return self._process.wait(EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
 
 
-class _Seen(NamedTuple):
+class _CheckedFile(NamedTuple):
     """The photo's width and height as it is used, the orientation of the file, and how many pixels it has."""
 
     size: Sequence[int]
@@ -104,7 +104,7 @@ class _Seen(NamedTuple):
     sent_pixels: int
 
 
-def _verdict(
+def _check_file(
     decoder: _Decoder,
     name: str,
     data: bytes,
@@ -114,7 +114,7 @@ def _verdict(
     max_pixels: int | None = None,
     person: bool = False,
     sent_pixels: int | None = None,
-) -> _Seen:
+) -> _CheckedFile:
     """What the decoder says of a file. Raises `InvalidInput`; then the decoder may be no longer usable."""
     if len(data) > MOST_FILE_BYTES:
         raise too_costly(name)
@@ -124,32 +124,32 @@ def _verdict(
         decoder.end()
         raise too_costly(name) from None
     except (OSError, EOFError):
-        if decoder.end() in COSTLY:
+        if decoder.end() in LIMIT_SIGNALS:
             raise too_costly(name) from None
         raise ImageInvalid(f"the {name} is damaged: save and send it anew", field=name, reason="image_damaged") from None
     if "size" in answer:
-        return _Seen(**answer)
+        return _CheckedFile(**answer)
     kind: type[InvalidInput] = getattr(errors, answer["kind"])
     raise kind(answer["message"], field=answer["field"], reason=answer["reason"])
 
 
-def _turned(
+def _mask_orientations(
     decoder: _Decoder, size: Sequence[int], masks: Mapping[str, bytes], modes: Modes, *, person: bool, sent_pixels: int | None
 ) -> dict[str, int]:
-    """The orientation of each mask. Raises as `_verdict`."""
+    """The orientation of each mask. Raises as `_check_file`."""
     return {
-        name: _verdict(
+        name: _check_file(
             decoder, name, data, size, modes.get(name, "auto"), person=person and name == "mask", sent_pixels=sent_pixels
         ).orientation
         for name, data in masks.items()
     }
 
 
-class Decoders:
+class DecoderPool:
     """At most `size` processes, started when they are needed and kept. Any number of threads may ask."""
 
     def __init__(self, size: int) -> None:
-        self._places = threading.BoundedSemaphore(size)
+        self._slots = threading.BoundedSemaphore(size)
         self._large = threading.Semaphore(1)
         self._idle: list[_Decoder] = []
 
@@ -168,9 +168,9 @@ class Decoders:
         not named is read in mode `auto`. `person`: whether `mask` marks a person, rather than an attribute. Raises `ImageInvalid`
         or `MaskInvalid`, as decoding here would; `ImageInvalid` too where decoding takes too much.
         """
-        with self._one() as decoder:
-            seen = _verdict(decoder, "image", photo, None, max_pixels=max_pixels)
-            turned = _turned(decoder, seen.size, masks, modes, person=person, sent_pixels=seen.sent_pixels)
+        with self._borrowed() as decoder:
+            seen = _check_file(decoder, "image", photo, None, max_pixels=max_pixels)
+            turned = _mask_orientations(decoder, seen.size, masks, modes, person=person, sent_pixels=seen.sent_pixels)
             return {"image": seen.orientation, **turned}
 
     def check_masks(
@@ -183,26 +183,26 @@ class Decoders:
         sent_pixels: int | None = None,
     ) -> dict[str, int]:
         """The same for masks alone, by the photo's width and height, and its pixels before it was scaled down to them."""
-        with self._one() as decoder:
-            return _turned(decoder, size, masks, modes, person=person, sent_pixels=sent_pixels)
+        with self._borrowed() as decoder:
+            return _mask_orientations(decoder, size, masks, modes, person=person, sent_pixels=sent_pixels)
 
     def sent_size(self, photo: bytes) -> tuple[int, int]:
         """Width and height of the photo as it was sent, upright. Raises as `check`."""
-        with self._one() as decoder:
-            width, height = _verdict(decoder, "image", photo, None, max_pixels=CEILING_PIXELS).size
+        with self._borrowed() as decoder:
+            width, height = _check_file(decoder, "image", photo, None, max_pixels=CEILING_PIXELS).size
             return width, height
 
     @contextmanager
-    def _one(self) -> Iterator[_Decoder]:
-        with self._places:
-            decoder = self._taken()
+    def _borrowed(self) -> Iterator[_Decoder]:
+        with self._slots:
+            decoder = self._live_decoder()
             try:
                 yield decoder
             finally:
                 if decoder.usable:
                     self._idle.append(decoder)
 
-    def _taken(self) -> _Decoder:
+    def _live_decoder(self) -> _Decoder:
         """One that lives: the system may have ended an idle one."""
         while self._idle:
             decoder = self._idle.pop()
@@ -218,10 +218,10 @@ class Decoders:
 
 
 @lru_cache(maxsize=1)
-def _of_process(pid: int) -> Decoders:  # noqa: ARG001  a fork must not speak over its parent's connections
-    return Decoders(os.cpu_count() or 1)
+def _pool_of_process(pid: int) -> DecoderPool:  # noqa: ARG001  a fork must not speak over its parent's connections
+    return DecoderPool(os.cpu_count() or 1)
 
 
-def decoders() -> Decoders:
+def decoders() -> DecoderPool:
     """The ones of this process."""
-    return _of_process(os.getpid())
+    return _pool_of_process(os.getpid())

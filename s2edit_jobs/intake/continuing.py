@@ -1,4 +1,4 @@
-"""An edit that goes on from a former one: the former result is its photo, and what was learned is not learned again."""
+"""An edit that goes on from a parent_request one: the parent_request result is its photo, and what was learned is not learned again."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def continued(
         raise _refused("the parent's result is the photo: leave the image out, or the parent", "parent_and_image")
     jobs = Jobs(services)
     record, spec, result = _parent(jobs, owner, parent_id)
-    former = spec.request
-    assert isinstance(former, EditRequest)
+    parent_request = spec.request
+    assert isinstance(parent_request, EditRequest)
     mask = {} if "mask" in files or request.at is not None else {"mask": _mask(jobs, record, spec)}
-    described = PLACEHOLDERS.sub(lambda found: found[0] if found[0] == PLACEHOLDER else "", former.prompt)
+    described = PLACEHOLDERS.sub(lambda found: found[0] if found[0] == PLACEHOLDER else "", parent_request.prompt)
     continuing = replace(
         request,
-        identity=request.identity or _still_there(Library(services), owner, record.identity),
+        identity=request.identity or _if_it_exists(Library(services), owner, record.identity),
         source_prompt=request.source_prompt or " ".join(described.split()),
-        subject=request.subject or former.subject,
+        subject=request.subject or parent_request.subject,
     )
     return continuing, {**mask, **files, "image": result}
 
@@ -58,23 +58,23 @@ def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpe
 
 def _mask(jobs: Jobs, record: JobRecord, spec: JobSpec) -> Upload:
     """The one that the parent was given, or that was found for it."""
-    told = _told(jobs, record)
+    report = _mask_report(jobs, record)
     if (given := spec.inputs.get("mask")) is not None:
-        return replace(_upload(jobs, given.key, given.media_type), mask_mode=given.mask_mode, told=told)
-    return replace(_upload(jobs, record.artifacts["mask"], "image/png"), mask_mode="auto", told=told)
+        return replace(_upload(jobs, given.key, given.media_type), mask_mode=given.mask_mode, mask_report=report)
+    return replace(_upload(jobs, record.artifacts["mask"], "image/png"), mask_mode="auto", mask_report=report)
 
 
-def _told(jobs: Jobs, record: JobRecord) -> dict[str, Any]:
+def _mask_report(jobs: Jobs, record: JobRecord) -> dict[str, Any]:
     """What the parent's report says of its mask, and as `edit` which edit came by it; the search took this one no time."""
     try:
-        told: dict[str, Any] = json.loads(jobs.artifacts.get(record.artifacts["report"])).get("mask", {})
+        report: dict[str, Any] = json.loads(jobs.artifacts.get(record.artifacts["report"])).get("mask", {})
     except ArtifactMissing:  # it was erased just now, which the next look at its files tells
-        told = {}
-    told.pop("seconds", None)
-    return {"source": "given", "edit": record.id, **told}
+        report = {}
+    report.pop("seconds", None)
+    return {"source": "given", "edit": record.id, **report}
 
 
-def _still_there(library: Library, owner: Owner, identity: str | None) -> str | None:
+def _if_it_exists(library: Library, owner: Owner, identity: str | None) -> str | None:
     """Where it was erased since, the result is a photo to learn from like any other."""
     try:
         return None if identity is None else library.identity(owner, identity).id

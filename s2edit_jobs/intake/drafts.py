@@ -11,12 +11,12 @@ from s2edit_core.errors import PolicyRefused
 from s2edit_core.request.spec import EditRequest, LearningRequest
 from s2edit_jobs.access.policy import refused
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.refusals import note_refusal
+from s2edit_jobs.jobs.refusals import record_refusal
 from s2edit_jobs.library.library import Identity, Library, check_consent, ttl_of
 from s2edit_jobs.records import trace
-from s2edit_jobs.records.files import EXTENSIONS, Upload, modes_of
+from s2edit_jobs.records.files import EXTENSIONS, Upload, mask_modes
 from s2edit_jobs.records.record import InputFile, JobRequest, JobSpec, Owner, new_job_id
-from s2edit_jobs.records.testmode import OVERDUE, Wishes, wishes_in
+from s2edit_jobs.records.testmode import OVERDUE, Directives, parse_directives
 from s2edit_jobs.stores.artifacts import edit_key
 
 
@@ -44,21 +44,21 @@ def draft(
     `ServiceUnavailable`.
     """
     job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
-    inputs = _places(owner, job_id, files, request)
+    inputs = _input_files(owner, job_id, files, request)
     if isinstance(request, EditRequest) and request.identity is not None:
         identity = Library(services).identity(owner, request.identity)
-        request = _with(identity, request, own_photo="image" in files)
+        request = _with_identity(identity, request, own_photo="image" in files)
         if "image" not in files:  # another photo's mask is not the identity's
             inputs = {**identity.inputs, **inputs}
-    wishes = wishes_in(request.prompt or "") if owner.test else Wishes()
+    directives = parse_directives(request.prompt or "") if owner.test else Directives()
     try:  # with what the identity brings: one that was imported may say anything
-        if wishes.refused:
+        if directives.refused:
             raise refused("prompt")
         _check_policy(services, request, files, consent)
     except PolicyRefused as error:
-        note_refusal(services, owner, None, error)
+        record_refusal(services, owner, None, error)
         raise
-    if wishes.fails == OVERDUE:
+    if directives.fails == OVERDUE:
         deadline_s = 0.0
     return JobSpec(
         job_id,
@@ -75,12 +75,12 @@ def draft(
     )
 
 
-def refiled(spec: JobSpec, files: Mapping[str, Upload]) -> JobSpec:
+def with_files(spec: JobSpec, files: Mapping[str, Upload]) -> JobSpec:
     """The draft `spec` with `files` as they are kept, without their metadata."""
-    return replace(spec, inputs={**spec.inputs, **_places(spec.owner, spec.id, files, spec.request)})
+    return replace(spec, inputs={**spec.inputs, **_input_files(spec.owner, spec.id, files, spec.request)})
 
 
-def _with(identity: Identity, request: EditRequest, *, own_photo: bool) -> EditRequest:
+def _with_identity(identity: Identity, request: EditRequest, *, own_photo: bool) -> EditRequest:
     """`request` with the words of the identity where it leaves them open, and its photo scaled as it was learned from."""
     return replace(
         request,
@@ -95,7 +95,7 @@ def _check_policy(services: Services, request: JobRequest, files: Mapping[str, U
         if text := getattr(request, name, None):
             services.policy.check_prompt(text, field=name)
     if isinstance(request, EditRequest) and request.negative_prompt:
-        services.policy.check_prompt(_as_wish(request.negative_prompt), field="negative_prompt")
+        services.policy.check_prompt(_as_request(request.negative_prompt), field="negative_prompt")
     if "image" in files:
         services.policy.check_image(files["image"].data, field="image")
     learns = isinstance(request, LearningRequest) or (isinstance(request, EditRequest) and request.identity is None)
@@ -103,13 +103,13 @@ def _check_policy(services: Services, request: JobRequest, files: Mapping[str, U
         check_consent(services.settings, consent)
 
 
-def _as_wish(negative_prompt: str) -> str:
+def _as_request(negative_prompt: str) -> str:
     """What it asks for, in words that a policy for prompts knows: “clothes” asks for a picture without clothes."""
     return ", ".join([negative_prompt, *(f"without {word}" for word in re.findall(r"\w+", negative_prompt))])
 
 
-def _places(owner: Owner, job_id: str, files: Mapping[str, Upload], request: JobRequest) -> dict[str, InputFile]:
-    modes = modes_of(files, request)
+def _input_files(owner: Owner, job_id: str, files: Mapping[str, Upload], request: JobRequest) -> dict[str, InputFile]:
+    modes = mask_modes(files, request)
     return {
         name: InputFile(
             key=edit_key(owner, job_id, name + EXTENSIONS.get(upload.media_type, "")),
@@ -117,7 +117,7 @@ def _places(owner: Owner, job_id: str, files: Mapping[str, Upload], request: Job
             size_bytes=len(upload.data),
             media_type=upload.media_type,
             mask_mode=modes.get(name, "auto"),
-            told=upload.told,
+            mask_report=upload.mask_report,
         )
         for name, upload in files.items()
     }

@@ -1,7 +1,7 @@
-"""The same request, sent again with the same key, is one job: the note that says so lies in the object store, like the job itself.
+"""The same request, sent again with the same key, is one job: the marker that says so lies in the object store, like the job itself.
 
-A note is written once, before anything of the job, and names the job's id and moment. So whoever finds a note without a job (its
-writer died, or is at it) can write what the first one would have written, to the trace of its own. A note counts until it is
+A marker is written once, before anything of the job, and names the job's id and moment. So whoever finds a marker without a job (its
+writer died, or is at it) can write what the first one would have written, to the trace of its own. A marker counts until it is
 swept up.
 """
 
@@ -24,29 +24,29 @@ IN_FLIGHT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Marker:
     job_id: str
     created_at: float  # seconds since the epoch
     request: str  # digest of what was asked
 
 
-def sweep_notes(artifacts: ArtifactStore, *, older_than_s: float) -> int:
-    """Remove the notes of keys that came so long ago, and those that nobody can read; how many. Raises `ArtifactsUnavailable`.
+def sweep_idempotency_markers(artifacts: ArtifactStore, *, older_than_s: float) -> int:
+    """Remove the markers of keys that came so long ago, and those that nobody can read; how many. Raises `ArtifactsUnavailable`.
 
-    One at a time should do this: else a note that has just been written for a key may be taken for the one before.
+    One at a time should do this: else a marker that has just been written for a key may be taken for the one before.
     """
     before, gone = time.time() - older_than_s, 0
-    for place in artifacts.list("t/"):
-        if "/requests/" not in place:
+    for key in artifacts.list("t/"):
+        if "/requests/" not in key:
             continue
         try:
-            created_at = float(json.loads(artifacts.get(place))["created_at"])
+            created_at = float(json.loads(artifacts.get(key))["created_at"])
         except ArtifactMissing:
             continue
         except (ValueError, TypeError, KeyError):
             created_at = 0.0
         if created_at < before:
-            gone += artifacts.delete_prefix(place)
+            gone += artifacts.delete_prefix(key)
     return gone
 
 
@@ -63,47 +63,47 @@ class Idempotency:
         self._jobs = jobs
         self._owner = owner
         self._request = request
-        self._place = f"{owner.prefix}requests/{digest(key.encode())}.json"
+        self._key = f"{owner.prefix}requests/{digest(key.encode())}.json"
 
     def earlier(self) -> JobRecord | None:
         """The job that this request has led to before, as it stands now; None for a new one, or one that was cut short.
 
         Raises `KeyReused` if the key came with another request, `RequestInFlight` if the first is still being taken on.
         """
-        note = self._note()
-        if note is None:
+        marker = self._marker()
+        if marker is None:
             return None
         try:
-            return self._jobs.get(self._owner, note.job_id)
+            return self._jobs.get(self._owner, marker.job_id)
         except JobNotFound:
-            if time.time() - note.created_at < IN_FLIGHT_S:
+            if time.time() - marker.created_at < IN_FLIGHT_S:
                 raise RequestInFlight("the same request is being taken on", retry_after_s=1) from None
             return None
 
-    def begin(self, spec: JobSpec) -> Note:
-        """Write the note for `spec`, or answer the one that a request which was cut short has left. Raises as `earlier`."""
-        note = Note(spec.id, spec.created_at, self._request)
+    def begin(self, spec: JobSpec) -> Marker:
+        """Write the marker for `spec`, or answer the one that a request which was cut short has left. Raises as `earlier`."""
+        marker = Marker(spec.id, spec.created_at, self._request)
         try:
-            self._jobs.artifacts.put(self._place, json.dumps(asdict(note)).encode(), media_type=JSON, only_if_absent=True)
+            self._jobs.artifacts.put(self._key, json.dumps(asdict(marker)).encode(), media_type=JSON, only_if_absent=True)
         except ArtifactExists:
             if self.earlier() is not None:
                 raise RequestInFlight("the same request has just been taken on", retry_after_s=1) from None
-            return self._note() or note
-        return note
+            return self._marker() or marker
+        return marker
 
-    def take_back(self, note: Note) -> None:
-        """For a user who is being erased: remove the note that `begin` has written or found."""
-        if self._note() == note:
-            self._jobs.artifacts.delete_prefix(self._place)
+    def withdraw(self, marker: Marker) -> None:
+        """For a user who is being erased: remove the marker that `begin` has written or found."""
+        if self._marker() == marker:
+            self._jobs.artifacts.delete_prefix(self._key)
 
-    def _note(self) -> Note | None:
+    def _marker(self) -> Marker | None:
         try:
-            note = Note(**json.loads(self._jobs.artifacts.get(self._place)))
+            marker = Marker(**json.loads(self._jobs.artifacts.get(self._key)))
         except ArtifactMissing:
             return None
-        if note.request != self._request:
+        if marker.request != self._request:
             raise KeyReused("this key came with another request before")
-        return note
+        return marker
 
 
 def accept_once(
@@ -112,23 +112,23 @@ def accept_once(
     files: Mapping[str, Upload],
     once: Idempotency | None,
     *,
-    draft: Callable[[Note], JobSpec],
+    draft: Callable[[Marker], JobSpec],
     charge: Callable[[], None],
 ) -> JobRecord:
-    """Take a place in the queue, `charge` for it, and accept `spec`.
+    """Take a key in the queue, `charge` for it, and accept `spec`.
 
-    Goes on where a request with the same key was cut short, with the spec that `draft` makes of its note. The note comes before
-    the place: however often a request is sent, it takes one place and is charged by one.
+    Goes on where a request with the same key was cut short, with the spec that `draft` makes of its marker. The marker comes before
+    the key: however often a request is sent, it takes one key and is charged by one.
     """
     if once is None:
-        with jobs.place(spec.owner, spec.id):
+        with jobs.queue_slot(spec.owner, spec.id):
             charge()
             return jobs.accept(spec, files)
-    note = once.begin(spec)
-    if note.job_id != spec.id:
-        spec = draft(note)
+    marker = once.begin(spec)
+    if marker.job_id != spec.id:
+        spec = draft(marker)
     try:
         return accept_once(jobs, spec, files, None, draft=draft, charge=charge)
     except BeingErased:
-        once.take_back(note)
+        once.withdraw(marker)
         raise

@@ -29,7 +29,7 @@ from s2edit_jobs.records.record import (
     Owner,
     final_record,
     first_record,
-    known_again,
+    recovered_record,
     seconds_left,
 )
 from s2edit_jobs.stores.artifacts import JSON, edit_key
@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 DEADLINE = "deadline_exceeded"
 """Code of a job that was not done when its deadline passed."""
-BUSY_S = 10
+RETRY_AFTER_S = 10
 """What an owner with too many unfinished jobs is told to wait."""
 CHECKPOINTS = "checkpoint-"
 """Beside an identity that is being learned: the beginning of the names of its states."""
@@ -54,7 +54,7 @@ class Jobs:
         self._store = services.store
         self._audit = services.audit.record
 
-    def admit(self, owner: Owner, job_id: str) -> None:
+    def take_slot(self, owner: Owner, job_id: str) -> None:
         """Take a place in the queue for a job that is to be accepted. Raises `TooManyEdits`, `QueueFull` or `BeingErased`,
         and `ModelFailed` while no worker can load the model: nobody would take the job.
 
@@ -68,21 +68,21 @@ class Jobs:
         except ServiceUnavailable:
             return
         if load.of_owner >= of_owner:
-            raise TooManyEdits(f"{load.of_owner} edits of this user are not done yet", retry_after_s=BUSY_S)
+            raise TooManyEdits(f"{load.of_owner} edits of this user are not done yet", retry_after_s=RETRY_AFTER_S)
         if load.in_all >= in_all:
-            raise QueueFull(f"{load.in_all} edits are not done yet", retry_after_s=BUSY_S)
+            raise QueueFull(f"{load.in_all} edits are not done yet", retry_after_s=RETRY_AFTER_S)
 
     @contextmanager
-    def place(self, owner: Owner, job_id: str) -> Iterator[None]:
+    def queue_slot(self, owner: Owner, job_id: str) -> Iterator[None]:
         """A place in the queue, to accept the job in; given back if that does not come about. Raises as `admit`."""
-        self.admit(owner, job_id)
+        self.take_slot(owner, job_id)
         try:
             yield
         except BaseException:
-            self.leave(owner, job_id)
+            self.leave_slot(owner, job_id)
             raise
 
-    def leave(self, owner: Owner, job_id: str) -> None:
+    def leave_slot(self, owner: Owner, job_id: str) -> None:
         """Give the place back that `admit` took. A job store that is down forgets it by itself."""
         with suppress(ServiceUnavailable):
             self._store.admission.leave_slot(owner, job_id)
@@ -105,13 +105,13 @@ class Jobs:
             log.warning("the job store is down: the job is entered later", action="job_pending", job_id=spec.id)
             self.artifacts.put(f"{PENDING}{spec.id}", spec_key.encode(), media_type="text/plain")
             pending = True
-        self._check_whole(spec, files)
+        self._check_complete(spec, files)
         self._audit("edit.accept", spec.owner, spec.id, "accepted")
         if not pending:
-            self._ring(spec.id)
+            self._notify(spec.id)
         return record
 
-    def _check_whole(self, spec: JobSpec, files: Mapping[str, Upload]) -> None:
+    def _check_complete(self, spec: JobSpec, files: Mapping[str, Upload]) -> None:
         """Look again, after all was written: an erasure that began meanwhile may have taken some of it and missed the rest.
 
         Raises `BeingErased`, and takes the rest back. One that begins only now finds everything in its place.
@@ -136,8 +136,8 @@ class Jobs:
         learning = self._store.maintenance.erase(owner, job_id)
         if learning is not None:  # nobody goes on with that
             self.artifacts.delete_prefix(f"{learning.rpartition('/')[0]}/{CHECKPOINTS}")
-        for note in (OUTBOX, PENDING):
-            self.artifacts.delete_prefix(note + job_id)
+        for marker in (OUTBOX, PENDING):
+            self.artifacts.delete_prefix(marker + job_id)
         return 1 + self.artifacts.delete_prefix(folder)
 
     def put_for(self, owner: Owner, job_id: str, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
@@ -162,14 +162,14 @@ class Jobs:
         try:
             return self._store.records.get(owner, job_id)
         except JobNotFound:
-            return self._recall(owner, job_id)
+            return self._load(owner, job_id)
 
     def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
         """How the job stood after each change above sequence `after`, oldest first; and whether none is missing."""
         try:
             return self._store.events.since(owner, job_id, after=after)
         except JobNotFound:
-            record = self._recall(owner, job_id)
+            record = self._load(owner, job_id)
             return [record] if record.sequence > after else [], record.sequence <= after
 
     def seconds_left(self, record: JobRecord) -> float | None:
@@ -200,7 +200,7 @@ class Jobs:
         try:
             record = self._store.records.request_cancel(owner, job_id)
         except JobNotFound:
-            return self._recall(owner, job_id)  # over, and no longer in the job store
+            return self._load(owner, job_id)  # over, and no longer in the job store
         self._audit("edit.cancel", owner, job_id, "wished" if record.state is JobState.RUNNING else record.state)
         if record.state is not JobState.QUEUED:
             return record
@@ -248,28 +248,28 @@ class Jobs:
                 specs[folder] = key
             elif name == "outcome.json":
                 over.add(folder)
-        for note in self.artifacts.list(OUTBOX):
+        for marker in self.artifacts.list(OUTBOX):
             with suppress(ArtifactMissing):  # told meanwhile
-                if self.artifacts.get(note).decode().rpartition("/")[0] in over:
-                    self._store.outbox.announce(note.removeprefix(OUTBOX))
+                if self.artifacts.get(marker).decode().rpartition("/")[0] in over:
+                    self._store.outbox.announce(marker.removeprefix(OUTBOX))
         return sum(self._enter(key) for folder, key in specs.items() if folder not in over)
 
     def enter_pending(self) -> int:
         """Enter the jobs that were accepted while the job store was down; how many there were."""
         entered = 0
-        for note in self.artifacts.list(PENDING):
+        for marker in self.artifacts.list(PENDING):
             with suppress(ArtifactMissing):  # erased meanwhile
-                entered += self._enter(self.artifacts.get(note).decode())
-            self.artifacts.delete_prefix(note)
+                entered += self._enter(self.artifacts.get(marker).decode())
+            self.artifacts.delete_prefix(marker)
         return entered
 
-    def _ring(self, job_id: str) -> None:
+    def _notify(self, job_id: str) -> None:
         try:
-            self._services.queue.ring(job_id)
+            self._services.queue.notify(job_id)
         except ServiceUnavailable:
             log.warning("the queue is down: a reaper will ring", action="ring_failed", job_id=job_id)
 
-    def _recall(self, owner: Owner, job_id: str) -> JobRecord:
+    def _load(self, owner: Owner, job_id: str) -> JobRecord:
         """What the object store knows of a job that the job store does not."""
         spec = self.spec(owner, job_id)
         outcome = self.outcome(owner, job_id)
@@ -279,7 +279,7 @@ class Jobs:
 
     def _add_again(self, spec: JobSpec) -> JobRecord:
         """`JobNotFound` if it was erased meanwhile."""
-        record = self._store.records.add(known_again(spec))
+        record = self._store.records.add(recovered_record(spec))
         if not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json")):
             self._store.maintenance.erase(spec.owner, spec.id)
             raise JobNotFound(spec.id)

@@ -10,7 +10,7 @@ from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.record import Owner
 
 
-def note_refusal(services: Services, owner: Owner, job_id: str | None, error: PolicyRefused) -> None:
+def record_refusal(services: Services, owner: Owner, job_id: str | None, error: PolicyRefused) -> None:
     """Note a refusal of a request, or of the job that it has become. Those of test mode are not counted."""
     services.audit.record("edit.refuse", owner, job_id, error.reason)
     if not owner.test:

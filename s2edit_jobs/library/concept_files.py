@@ -25,14 +25,14 @@ BF16_EXPONENT = 0x7F80
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class IdentityPrompt:
     """What the file says of itself."""
 
     source_prompt: str
     subject: str
 
 
-def check_identity_file(data: bytes, model: ModelFacts) -> Said:
+def check_identity_file(data: bytes, model: ModelFacts) -> IdentityPrompt:
     """What `data` holds, if it is an identity that the served model can use. Raises `OptionInvalid` with the part `file`."""
     header, numbers = _header(data)
     tensors, about = _tensors(header, numbers), _about(header)
@@ -46,10 +46,10 @@ def check_identity_file(data: bytes, model: ModelFacts) -> Said:
     if not model.recognises(about.get("fingerprint")):
         raise _refused("the file was made with another model than this service has: learn the identity here", "concept_foreign")
     _check_shapes({name: _checked_shape(name, tensor) for name, tensor in tensors.items()}, model)
-    return _said(about)
+    return _identity_prompt(about)
 
 
-def about_of(data: bytes) -> dict[str, Any]:
+def metadata_of(data: bytes) -> dict[str, Any]:
     """What a concept's file says of itself, believed as it stands. Raises `OptionInvalid` for what is no safetensors file."""
     header, _ = _header(data)
     return dict(_about(header))
@@ -145,7 +145,7 @@ def _check_shapes(shapes: Mapping[str, Sequence[int]], model: ModelFacts) -> Non
         raise _refused(f"the tensor {wrong[0][:80]!r} does not fit this service's model", "concept_damaged")
 
 
-def _said(about: Mapping[str, Any]) -> Said:
+def _identity_prompt(about: Mapping[str, Any]) -> IdentityPrompt:
     facts = about.get("facts")
     prompt = facts.get("prompt") if isinstance(facts, dict) else None
     subject = about.get("subject")
@@ -153,7 +153,7 @@ def _said(about: Mapping[str, Any]) -> Said:
         raise _refused("the file does not say with which prompt and subject it was learned", "concept_damaged")
     if PLACEHOLDER not in prompt or len(prompt) > MAX_PROMPT or len(subject) > MAX_PROMPT:
         raise _refused(f"the file's prompt is too long, or lacks {PLACEHOLDER}", "concept_damaged")
-    return Said(prompt, subject)
+    return IdentityPrompt(prompt, subject)
 
 
 def _refused(words: str, reason: str) -> OptionInvalid:

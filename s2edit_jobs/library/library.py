@@ -37,11 +37,11 @@ log = structlog.get_logger(__name__)
 CONCEPT = "concept.safetensors"
 INVERSION = "inversion.safetensors"
 INVERSIONS = "inversions/"
-"""Beside an identity: the folder of the notes about what was inverted with it, by the inversions' ids."""
-CARDS = {"c_": "identity.json", "a_": "attribute.json"}
+"""Beside an identity: the folder of the markers about what was inverted with it, by the inversions' ids."""
+METADATA = {"c_": "identity.json", "a_": "attribute.json"}
 """Beside a concept: what says that there is such an identity or attribute, by the beginning of its id."""
 SAFETENSORS = "application/octet-stream"
-MAX_SEEN = 500
+MAX_SCANNED = 500
 """Edits that one page of a filtered list looks at: what is rare takes several pages, and no request long."""
 IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
 _ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
@@ -50,7 +50,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What was said of the person's consent, and when."""
+    """What was found of the person's consent, and when."""
 
     statement: str
     given_at: float  # seconds since the epoch
@@ -70,7 +70,7 @@ class Identity:
     max_pixels: int | None = None  # what the photo is scaled down to; None: nothing is
 
     def to_json(self) -> bytes:
-        values = asdict(self)
+        values = asdict(self) | {"inputs": {name: file.to_dict() for name, file in self.inputs.items()}}
         if self.max_pixels is None:  # former releases don't know it
             del values["max_pixels"]
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
@@ -78,7 +78,7 @@ class Identity:
     @classmethod
     def from_json(cls, data: bytes) -> Identity:
         values: dict[str, Any] = json.loads(data)
-        inputs = {name: InputFile(**file) for name, file in values.pop("inputs").items()}
+        inputs = {name: InputFile.from_dict(file) for name, file in values.pop("inputs").items()}
         consent = values.pop("consent", None)
         return cls(**values, inputs=inputs, consent=Consent(**consent) if consent else None)
 
@@ -120,9 +120,9 @@ def check_consent(settings: Settings, consent: str | None) -> None:
         )
 
 
-def ttl_of(settings: Settings, wished: float | None) -> float | None:
+def ttl_of(settings: Settings, requested: float | None) -> float | None:
     """Seconds after which an identity is erased: the fewest that anybody wants; None if nobody does."""
-    return min((ttl for ttl in (wished, settings.identity_ttl_s) if ttl is not None), default=None)
+    return min((ttl for ttl in (requested, settings.identity_ttl_s) if ttl is not None), default=None)
 
 
 class Library:
@@ -140,7 +140,7 @@ class Library:
         if not _ATTRIBUTE_ID.fullmatch(attribute_id):
             raise AttributeNotFound(attribute_id)
         try:
-            return Attribute(**json.loads(self._artifacts.get(concept_key(owner, attribute_id, CARDS["a_"]))))
+            return Attribute(**json.loads(self._artifacts.get(concept_key(owner, attribute_id, METADATA["a_"]))))
         except ArtifactMissing:
             raise AttributeNotFound(attribute_id) from None
 
@@ -150,10 +150,10 @@ class Library:
         """Write down what the concept is, once. The photo is not kept: nothing is learned from it again."""
         attribute = Attribute(attribute_id, name, prompt, subject, placeholder, created_at=time.time())
         data = json.dumps(asdict(attribute), ensure_ascii=False, sort_keys=True).encode()
-        key = concept_key(spec.owner, attribute_id, CARDS["a_"])
+        key = concept_key(spec.owner, attribute_id, METADATA["a_"])
         with suppress(ArtifactExists):
             self._jobs.put_for(spec.owner, spec.id, key, data, media_type=JSON, only_if_absent=True)
-            self._services.audit.record("attribute.learn", spec.owner, attribute_id, _on_consent(spec.consent))
+            self._services.audit.record("attribute.learn", spec.owner, attribute_id, _consent_outcome(spec.consent))
 
     def attributes(self, owner: Owner, *, after: str | None, limit: int) -> Page[Attribute]:
         """In the order of their ids."""
@@ -166,13 +166,13 @@ class Library:
         if not IDENTITY_ID.fullmatch(concept_id):
             raise IdentityNotFound(concept_id)
         try:
-            return Identity.from_json(self._artifacts.get(concept_key(owner, concept_id, CARDS["c_"])))
+            return Identity.from_json(self._artifacts.get(concept_key(owner, concept_id, METADATA["c_"])))
         except ArtifactMissing:
             raise IdentityNotFound(concept_id) from None
 
     def keep_identity(self, spec: JobSpec, concept_id: str, *, source_prompt: str | None, subject: str | None) -> None:
         """Make the identity usable without an upload: copy photo and mask beside it, then write `identity.json`, once."""
-        key = concept_key(spec.owner, concept_id, CARDS["c_"])
+        key = concept_key(spec.owner, concept_id, METADATA["c_"])
         if self._artifacts.exists(key):
             return
         copies = {name: self._copy(spec, concept_id, name) for name in ("image", "mask")}
@@ -188,11 +188,11 @@ class Library:
             max_pixels=spec.request.max_pixels,
         )
         if identity.expires_at is not None:
-            note = expiring_key(spec.owner, concept_id, identity.expires_at)
-            self._jobs.put_for(spec.owner, spec.id, note, key.encode(), media_type="text/plain")
+            marker = expiring_key(spec.owner, concept_id, identity.expires_at)
+            self._jobs.put_for(spec.owner, spec.id, marker, key.encode(), media_type="text/plain")
         try:
             self._jobs.put_for(spec.owner, spec.id, key, identity.to_json(), media_type=JSON, only_if_absent=True)
-            self._services.audit.record("identity.learn", spec.owner, concept_id, _on_consent(spec.consent))
+            self._services.audit.record("identity.learn", spec.owner, concept_id, _consent_outcome(spec.consent))
         except ArtifactExists:
             log.info("the identity was kept by another job", action="identity_exists", job_id=spec.id)
 
@@ -209,23 +209,23 @@ class Library:
     def keep_inversion(self, spec: JobSpec, concept_id: str, inversion_id: str, data: bytes) -> None:
         """The inversion was made with this concept, and goes with it: also if that is being erased at this moment.
 
-        The note comes first: whoever erases the identity finds by it what else there is.
+        The marker comes first: whoever erases the identity finds by it what else there is.
         """
-        note = concept_key(spec.owner, concept_id, INVERSIONS + inversion_id)
+        marker = concept_key(spec.owner, concept_id, INVERSIONS + inversion_id)
         key = inversion_key(spec.owner, inversion_id, INVERSION)
-        self._jobs.put_for(spec.owner, spec.id, note, b"", media_type="text/plain")
+        self._jobs.put_for(spec.owner, spec.id, marker, b"", media_type="text/plain")
         self._jobs.put_for(spec.owner, spec.id, key, data, media_type=SAFETENSORS)
-        self._drop_without_card(spec.owner, concept_id, key, note)
+        self._drop_if_erased(spec.owner, concept_id, key, marker)
 
     def keep_concept(self, spec: JobSpec, concept_id: str, data: bytes) -> None:
         """What was learned; its identity or attribute is written before, so that whoever finds this finds that too."""
         key = concept_key(spec.owner, concept_id, CONCEPT)
         self._jobs.put_for(spec.owner, spec.id, key, data, media_type=SAFETENSORS)
-        self._drop_without_card(spec.owner, concept_id, key)
+        self._drop_if_erased(spec.owner, concept_id, key)
 
-    def _drop_without_card(self, owner: Owner, concept_id: str, *keys: str) -> None:
+    def _drop_if_erased(self, owner: Owner, concept_id: str, *keys: str) -> None:
         """Take back what was just written, if the identity or attribute that it belongs to was erased meanwhile."""
-        if not self._artifacts.exists(concept_key(owner, concept_id, CARDS[concept_id[:2]])):
+        if not self._artifacts.exists(concept_key(owner, concept_id, METADATA[concept_id[:2]])):
             for key in keys:
                 self._artifacts.delete_prefix(key)
 
@@ -248,22 +248,22 @@ class Library:
         where a consent is needed and missing, `ModelUnknown` while the model is not known, `BeingErased`.
         """
         check_consent(self._services.settings, consent)
-        said = check_identity_file(data, facts_of(self._artifacts, self._services.settings.model, test=owner.test))
+        found = check_identity_file(data, facts_of(self._artifacts, self._services.settings.model, test=owner.test))
         now, ttl = time.time(), ttl_of(self._services.settings, identity_ttl_s)
         identity = Identity(
             id=f"c_{digest(data)[:32]}",
-            source_prompt=said.source_prompt,
-            subject=said.subject,
+            source_prompt=found.source_prompt,
+            subject=found.subject,
             created_at=now,
             inputs={},
             consent=Consent(consent, now) if consent else None,
             expires_at=None if ttl is None else now + ttl,
         )
-        concept, card = (concept_key(owner, identity.id, name) for name in (CONCEPT, CARDS["c_"]))
-        notes = []
+        concept, card = (concept_key(owner, identity.id, name) for name in (CONCEPT, METADATA["c_"]))
+        markers = []
         if identity.expires_at is not None and not self._artifacts.exists(card):
-            notes = [expiring_key(owner, identity.id, identity.expires_at)]
-            self._artifacts.put(notes[0], card.encode(), media_type="text/plain")
+            markers = [expiring_key(owner, identity.id, identity.expires_at)]
+            self._artifacts.put(markers[0], card.encode(), media_type="text/plain")
         self._artifacts.put(concept, data, media_type=SAFETENSORS)
         try:
             self._artifacts.put(card, identity.to_json(), media_type=JSON, only_if_absent=True)
@@ -274,10 +274,10 @@ class Library:
             if not self._artifacts.exists(concept):
                 raise BeingErased("a part of it was erased before it was kept", retry_after_s=1)
         except BeingErased:
-            for key in (card, concept, *notes):
+            for key in (card, concept, *markers):
                 self._artifacts.delete_prefix(key)
             raise
-        self._services.audit.record("identity.import", owner, identity.id, _on_consent(identity.consent))
+        self._services.audit.record("identity.import", owner, identity.id, _consent_outcome(identity.consent))
         return identity
 
     # --- edits -------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ class Library:
             with suppress(JobNotFound):  # not accepted yet, or erased meanwhile
                 record = self._jobs.get(owner, name)
                 found += [record] if wanted(record) else []
-            if seen < len(left) and (len(found) == limit or seen == MAX_SEEN):
+            if seen < len(left) and (len(found) == limit or seen == MAX_SCANNED):
                 return Page(tuple(found), name)
         return Page(tuple(found), None)
 
@@ -309,6 +309,6 @@ class Library:
         return Page(tuple(found), None)
 
 
-def _on_consent(consent: str | Consent | None) -> str:
+def _consent_outcome(consent: str | Consent | None) -> str:
     """What the audit log says of it."""
     return "with consent" if consent else "without consent"

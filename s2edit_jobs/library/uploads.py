@@ -1,7 +1,7 @@
 """Files that apps send straight to the object store: announced first, then sent by a presigned request, then named in edits.
 
 An upload ends `upload_ttl_s` after it was announced. An edit that has used it has a copy of its own; only where the same request
-may come again with its idempotency key, a note `kept.json` lets the upload live as long as that is promised.
+may come again with its idempotency key, a marker `kept.json` lets the upload live as long as that is promised.
 
 What was announced lies as `upload.json` beside the bytes. The bytes are not trusted for having been signed: whoever uses them
 takes them from here, once, held against what was announced.
@@ -32,7 +32,7 @@ _UPLOAD_ID = re.compile(r"u_[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class AnnouncedUpload:
     """A file as its sender described it before sending it."""
 
     id: str
@@ -43,7 +43,7 @@ class Announced:
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class UploadLinks:
     """How the bytes may be sent, until `expires_at` (seconds since the epoch)."""
 
     put: SignedPut
@@ -56,15 +56,15 @@ class Uploads:
 
     def __init__(self, services: Services) -> None:
         self._artifacts: ArtifactStore = services.artifacts
-        self._link_s = services.settings.upload_url_ttl_s
+        self._url_ttl_s = services.settings.upload_url_ttl_s
         self._ttl_s = services.settings.upload_ttl_s
         self._keep_s = services.settings.idempotency_ttl_s
 
-    def announce(self, owner: Owner, *, media_type: str, size_bytes: int, sha256: str | None) -> Announced:
+    def announce(self, owner: Owner, *, media_type: str, size_bytes: int, sha256: str | None) -> AnnouncedUpload:
         """A new upload, without its bytes. Raises `BeingErased`."""
-        announced = Announced(f"u_{secrets.token_hex(16)}", media_type, size_bytes, sha256, time.time())
-        note = json.dumps(asdict(announced), sort_keys=True).encode()
-        self._artifacts.put(upload_key(owner, announced.id, "upload.json"), note, media_type=JSON, only_if_absent=True)
+        announced = AnnouncedUpload(f"u_{secrets.token_hex(16)}", media_type, size_bytes, sha256, time.time())
+        marker = json.dumps(asdict(announced), sort_keys=True).encode()
+        self._artifacts.put(upload_key(owner, announced.id, "upload.json"), marker, media_type=JSON, only_if_absent=True)
         try:
             check_not_erasing(self._artifacts, owner)
         except BeingErased:
@@ -72,30 +72,30 @@ class Uploads:
             raise
         return announced
 
-    def get(self, owner: Owner, upload_id: str) -> Announced:
+    def get(self, owner: Owner, upload_id: str) -> AnnouncedUpload:
         """`UploadNotFound` if this owner has none of that id."""
         if not _UPLOAD_ID.fullmatch(upload_id):
             raise UploadNotFound(upload_id)
         folder = upload_key(owner, upload_id, "")
         try:
-            announced = Announced(**json.loads(self._artifacts.get(f"{folder}upload.json")))
+            announced = AnnouncedUpload(**json.loads(self._artifacts.get(f"{folder}upload.json")))
         except ArtifactMissing:
             raise UploadNotFound(upload_id) from None
-        if _is_over(self._artifacts, folder, announced.created_at + self._ttl_s, time.time()):
+        if _has_expired(self._artifacts, folder, announced.created_at + self._ttl_s, time.time()):
             raise UploadNotFound(upload_id)
         return announced
 
-    def arrived(self, owner: Owner, announced: Announced) -> bool:
+    def arrived(self, owner: Owner, announced: AnnouncedUpload) -> bool:
         """Whether bytes have come; they are looked at when they are used."""
-        return self._artifacts.exists(_place(owner, announced)) or self._artifacts.exists(_bare_note(owner, announced.id))
+        return self._artifacts.exists(_file_key(owner, announced)) or self._artifacts.exists(_bare_marker_key(owner, announced.id))
 
-    def ways(self, owner: Owner, announced: Announced) -> Ways:
+    def links(self, owner: Owner, announced: AnnouncedUpload) -> UploadLinks:
         """Fresh ones at every call."""
-        key, expires_at = _place(owner, announced), time.time() // 1 + self._link_s
+        key, expires_at = _file_key(owner, announced), time.time() // 1 + self._url_ttl_s
         size, kind = announced.size_bytes, announced.media_type
-        put = self._artifacts.presigned_put(key, expires_s=self._link_s, media_type=kind, size_bytes=size)
-        form = self._artifacts.presigned_post(key, expires_s=self._link_s, media_type=kind, min_bytes=size, max_bytes=size)
-        return Ways(put, form, expires_at)
+        put = self._artifacts.presigned_put(key, expires_s=self._url_ttl_s, media_type=kind, size_bytes=size)
+        form = self._artifacts.presigned_post(key, expires_s=self._url_ttl_s, media_type=kind, min_bytes=size, max_bytes=size)
+        return UploadLinks(put, form, expires_at)
 
     def take(self, owner: Owner, upload_id: str, *, again: bool = False) -> Upload:
         """The bytes, if they are what was announced; `again`: the same may be asked for as long as idempotency keys count.
@@ -108,7 +108,7 @@ class Uploads:
             self._keep(owner, upload_id)
         if (bare := self._bare(owner, announced)) is not None:
             return bare
-        key = _place(owner, announced)
+        key = _file_key(owner, announced)
         try:
             if (size := self._artifacts.size_bytes(key)) != announced.size_bytes:
                 raise UploadMismatch(f"it has {size} bytes and was announced with {announced.size_bytes}")
@@ -125,28 +125,28 @@ class Uploads:
             raise UploadMismatch("its bytes have another SHA-256 digest than announced")
         return upload
 
-    def settle(self, owner: Owner, upload_id: str, kept: Upload) -> None:
+    def replace(self, owner: Owner, upload_id: str, kept: Upload) -> None:
         """Have `kept`, which is what was taken without its metadata, in place of what was sent. Raises `UploadNotFound`."""
         if kept.sent_sha256 is None:  # it has none
             return
         announced = self.get(owner, upload_id)
-        if not self._artifacts.exists(_bare_note(owner, upload_id)):
-            self._artifacts.put(_place(owner, announced, "bare"), kept.data, media_type=kept.media_type)
-            note = json.dumps({"sent_sha256": kept.sent_sha256, "sha256": kept.sha256}).encode()
-            self._artifacts.put(_bare_note(owner, upload_id), note, media_type=JSON)
-        self._artifacts.delete_prefix(_place(owner, announced))
+        if not self._artifacts.exists(_bare_marker_key(owner, upload_id)):
+            self._artifacts.put(_file_key(owner, announced, "bare"), kept.data, media_type=kept.media_type)
+            marker = json.dumps({"sent_sha256": kept.sent_sha256, "sha256": kept.sha256}).encode()
+            self._artifacts.put(_bare_marker_key(owner, upload_id), marker, media_type=JSON)
+        self._artifacts.delete_prefix(_file_key(owner, announced))
         if not self._artifacts.exists(upload_key(owner, upload_id, "upload.json")):  # erased meanwhile
             self._artifacts.delete_prefix(upload_key(owner, upload_id, ""))
             raise UploadNotFound(upload_id)
 
-    def _bare(self, owner: Owner, announced: Announced) -> Upload | None:
+    def _bare(self, owner: Owner, announced: AnnouncedUpload) -> Upload | None:
         """What has taken the place of the bytes that were sent. Raises `UploadMismatch`."""
         try:
-            note = json.loads(self._artifacts.get(_bare_note(owner, announced.id)))
-            bare = Upload(self._artifacts.get(_place(owner, announced, "bare")), announced.media_type, note["sent_sha256"])
+            marker = json.loads(self._artifacts.get(_bare_marker_key(owner, announced.id)))
+            bare = Upload(self._artifacts.get(_file_key(owner, announced, "bare")), announced.media_type, marker["sent_sha256"])
         except ArtifactMissing:
             return None
-        if bare.sha256 != note["sha256"]:
+        if bare.sha256 != marker["sha256"]:
             raise UploadMismatch("its bytes have changed since they were first used")
         return bare
 
@@ -175,13 +175,13 @@ def sweep_uploads(artifacts: ArtifactStore, *, ttl_s: float) -> int:
             continue
         except (ValueError, TypeError, KeyError):  # nobody can read it
             created_at = 0.0
-        if _is_over(artifacts, f"{folder}/", created_at + ttl_s, now):
+        if _has_expired(artifacts, f"{folder}/", created_at + ttl_s, now):
             gone += artifacts.delete_prefix(key)  # first: nobody takes what is half gone
             gone += artifacts.delete_prefix(f"{folder}/")
     return gone
 
 
-def _is_over(artifacts: ArtifactStore, folder: str, ends_at: float, now: float) -> bool:
+def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: float) -> bool:
     """Whether an upload has ended, though it may have been used again."""
     if now < ends_at:
         return False
@@ -202,9 +202,9 @@ def sweep_orphans(artifacts: ArtifactStore) -> int:
     return sum(artifacts.delete_prefix(f"{folder}/") for folder in orphans if not artifacts.exists(f"{folder}/upload.json"))
 
 
-def _place(owner: Owner, announced: Announced, name: str = "file") -> str:
+def _file_key(owner: Owner, announced: AnnouncedUpload, name: str = "file") -> str:
     return upload_key(owner, announced.id, name + EXTENSIONS[announced.media_type])
 
 
-def _bare_note(owner: Owner, upload_id: str) -> str:
+def _bare_marker_key(owner: Owner, upload_id: str) -> str:
     return upload_key(owner, upload_id, "bare.json")

@@ -51,7 +51,7 @@ class Upload:
     sent_sha256: str | None = None
     own: bool = False
     mask_mode: MaskMode | None = None
-    told: Mapping[str, Any] | None = None
+    mask_report: Mapping[str, Any] | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -68,7 +68,7 @@ class Upload:
         return self if bare is self.data else Upload(bare, self.media_type, self.as_sent)
 
 
-def modes_of(files: Mapping[str, Upload], request: EditRequest | LearningRequest | MaskRequest) -> dict[str, MaskMode]:
+def mask_modes(files: Mapping[str, Upload], request: EditRequest | LearningRequest | MaskRequest) -> dict[str, MaskMode]:
     """How each mask among `files` is read, as `request` says or an earlier one has said."""
     mode: MaskMode = getattr(request, "mask_mode", "auto")
     asked = {"mask": mode, "edit_mask": getattr(request, "edit_mask_mode", None) or mode}
@@ -79,13 +79,13 @@ def check_modes(files: Collection[str], request: EditRequest | LearningRequest |
     """Raise `OptionInvalid` for a way to read masks where no mask comes among `files` that it could be meant for."""
     of_edit_mask: MaskMode | None = getattr(request, "edit_mask_mode", None)
     if of_edit_mask is not None and "edit_mask" not in files:
-        raise _nothing_to_read("edit_mask_mode", "edit_mask", "the mask is read by mask_mode")
+        raise _mode_without_mask("edit_mask_mode", "edit_mask", "the mask is read by mask_mode")
     by_mask_mode = {"mask"} if of_edit_mask is not None else {*MASKS}
     if getattr(request, "mask_mode", "auto") != "auto" and not by_mask_mode & {*files}:
-        raise _nothing_to_read("mask_mode", "mask", "one that is kept from an earlier request is read as it was then")
+        raise _mode_without_mask("mask_mode", "mask", "one that is kept from an earlier request is read as it was then")
 
 
-def _nothing_to_read(field: str, mask: str, why: str) -> OptionInvalid:
+def _mode_without_mask(field: str, mask: str, why: str) -> OptionInvalid:
     return OptionInvalid(
         f"{field} says how to read a mask, and none comes with the request: send the {mask} too, or leave {field} out ({why})",
         field=field,

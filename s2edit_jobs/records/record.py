@@ -56,13 +56,13 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 }
 
 
-TWIN = "test."
+TEST_TENANT_PREFIX = "test."
 """How the name of a tenant's twin begins. No tenant that a key is made for can have such a name, for it holds a dot."""
 
 
-def twin(tenant: str) -> str:
+def test_tenant(tenant: str) -> str:
     """The tenant that has whatever is made with a test key of `tenant`. So test and live data are apart as tenants are."""
-    return TWIN + tenant
+    return TEST_TENANT_PREFIX + tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Owner:
     @property
     def test(self) -> bool:
         """Whether all that this owner has was made in test mode."""
-        return self.tenant.startswith(TWIN)
+        return self.tenant.startswith(TEST_TENANT_PREFIX)
 
     @property
     def prefix(self) -> str:
@@ -92,11 +92,17 @@ class InputFile:
     size_bytes: int
     media_type: str
     mask_mode: MaskMode = "auto"  # of a mask: how it is read
-    told: Mapping[str, Any] | None = None  # of a mask that another edit used: what reports say of it
+    mask_report: Mapping[str, Any] | None = None  # of a mask that another edit used: its section in that edit's report
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; what former releases do not know is left out where it says nothing."""
-        return {name: value for name, value in asdict(self).items() if name != "told" or value is not None}
+        """Return the stored JSON values, in which `mask_report` is named `told`."""
+        values = asdict(self)
+        return values | {"told": values.pop("mask_report")}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> InputFile:
+        """Inverse of `to_dict`. Specs of releases before 0.2 have no `told`."""
+        return cls(**{name: value for name, value in values.items() if name != "told"}, mask_report=values.get("told"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ class JobSpec:
             "kind": self.kind,
             "test": self.owner.test,
             "request": self.request.to_dict(),
-            "inputs": {name: file.to_dict() for name, file in self.inputs.items()},
+            "inputs": {name: _without_empty_report(file.to_dict()) for name, file in self.inputs.items()},
             "deadline_at": self.deadline_at,
             "webhook_url": self.webhook_url,
             "consent": self.consent,
@@ -151,7 +157,7 @@ class JobSpec:
             owner=Owner(**values["owner"]),
             created_at=values["created_at"],
             request=_REQUESTS.get(values.get("kind", "edit"), LearningRequest).from_dict(values["request"]),
-            inputs={name: InputFile(**file) for name, file in values["inputs"].items()},
+            inputs={name: InputFile.from_dict(file) for name, file in values["inputs"].items()},
             deadline_at=values.get("deadline_at"),
             webhook_url=values.get("webhook_url"),
             consent=values.get("consent"),
@@ -230,7 +236,7 @@ class Lease:
     fence: int
     attempt: int  # from 1; a graceful stop does not count as an attempt
     lease_s: float
-    verdict: Failure | None = None  # why the learning failed that this job waited for: it fails too
+    learning_failure: Failure | None = None  # why the learning failed that this job waited for: it fails too
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +248,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class DailyUsage:
     """What a tenant has used today, by UTC, as far as it was booked."""
 
     learnings: int = 0
@@ -258,6 +264,11 @@ class Outlook:
     seconds: Mapping[str, float]  # measured means of the job's preset, by phase, and "total"
 
 
+def _without_empty_report(file: dict[str, Any]) -> dict[str, Any]:
+    """Earlier releases reject `told`, so a spec holds it only where it has a value."""
+    return {name: value for name, value in file.items() if name != "told" or value is not None}
+
+
 def new_job_id(now: float | None = None) -> str:
     """`e_` and a UUIDv7 in hexadecimal: unguessable, and in the order of their time when sorted.
 
@@ -269,7 +280,7 @@ def new_job_id(now: float | None = None) -> str:
     return f"e_{uuid.UUID(int=value).hex}"
 
 
-def pace_of(spec: JobSpec) -> str:
+def estimate_key(spec: JobSpec) -> str:
     """Under which name measured seconds are kept: what takes another time is measured apart."""
     request, mode = spec.request, "test:" if spec.owner.test else ""
     if isinstance(request, MaskRequest):
@@ -288,7 +299,7 @@ def first_record(spec: JobSpec) -> JobRecord:
         sequence=1,
         created_at=spec.created_at,
         updated_at=spec.created_at,
-        preset=pace_of(spec),
+        preset=estimate_key(spec),
         kind=spec.kind,
         parent=spec.parent,
         identity=spec.request.identity if isinstance(spec.request, EditRequest) else None,
@@ -297,7 +308,7 @@ def first_record(spec: JobSpec) -> JobRecord:
     )
 
 
-def known_again(spec: JobSpec) -> JobRecord:
+def recovered_record(spec: JobSpec) -> JobRecord:
     """An unfinished job that the job store had lost. Its sequence goes on above every number that was shown before."""
     now = time.time()
     return replace(first_record(spec), sequence=int(now * 1000), updated_at=now)

@@ -43,7 +43,7 @@ FAILURES: Mapping[str, Callable[[str], Exception]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Directives:
     """How a job of test mode shall go; without any it succeeds at once."""
 
     slow_s: float = 0.0
@@ -52,37 +52,37 @@ class Wishes:
     webhook_twice: bool = False
 
     @property
-    def lasts_s(self) -> float:
+    def duration_s(self) -> float:
         """How long the worker is to be at it: past its deadline, if that is what the job shall fail by."""
         return MAX_SLOW_S if self.fails == OVERDUE else self.slow_s
 
-    def check_fate(self) -> None:
+    def raise_failure(self) -> None:
         """Raises what the job shall fail with, if it shall."""
         if self.fails is not None:
             raise FAILURES[self.fails]("the prompt has asked for this failure, in test mode")
 
 
-def wishes_in(prompt: str) -> Wishes:
+def parse_directives(prompt: str) -> Directives:
     """What the words `[test:…]` of `prompt` ask for. Raises `PromptInvalid` for one that means nothing, or comes twice."""
     words = _WORD.findall(prompt)
     if len(words) < prompt.count(OPENING):
         raise _refused(f"a word that begins with {OPENING} is not closed: write it as in [test:slow 5]")
-    wishes: dict[str, float | str | bool] = {}
+    directives: dict[str, float | str | bool] = {}
     for word in words:
-        name, value = _wish(word)
-        if name in wishes:
+        name, value = _parse_directive(word)
+        if name in directives:
             raise _refused(f"the words [test:{name} …] come twice: write one")
-        wishes[name] = value
-    slow_s, fails = wishes.get("slow", 0.0), wishes.get("failed")
+        directives[name] = value
+    slow_s, fails = directives.get("slow", 0.0), directives.get("failed")
     assert isinstance(slow_s, float)
     assert fails is None or isinstance(fails, str)
-    return Wishes(slow_s, fails, "refused" in wishes, "webhook_twice" in wishes)
+    return Directives(slow_s, fails, "refused" in directives, "webhook_twice" in directives)
 
 
 Request = TypeVar("Request", EditRequest, LearningRequest, MaskRequest)
 
 
-def spoken(owner: Owner, request: Request) -> Request:
+def without_directives(owner: Owner, request: Request) -> Request:
     """`request` as a model would hear it: in test mode without the words, which shall not make its prompts too long.
 
     Raises `PromptInvalid` where nothing else is left, though there must be a prompt.
@@ -97,7 +97,7 @@ def spoken(owner: Owner, request: Request) -> Request:
     return replace(request, **prompts)
 
 
-def _wish(word: str) -> tuple[str, float | str | bool]:
+def _parse_directive(word: str) -> tuple[str, float | str | bool]:
     name, _, argument = word.partition(" ")
     if name in ("refused", "webhook_twice") and not argument:
         return name, True

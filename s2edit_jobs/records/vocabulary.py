@@ -54,12 +54,12 @@ class Vocabulary:
         """Tokens of `text` with the begin and end marks; a placeholder is one token."""
         return len(self.tokenizer.encode(PLACEHOLDERS.sub(PLACEHOLDER, text)).ids)
 
-    def check(self, request: EditRequest, worn: Sequence[tuple[str, str]] = ()) -> ResolvedPrompts:
-        """The prompts as the worker will see them; `worn` are placeholder and subject of each attribute.
+    def check(self, request: EditRequest, attributes: Sequence[tuple[str, str]] = ()) -> ResolvedPrompts:
+        """The prompts as the worker will see them; `attributes` are placeholder and subject of each attribute.
 
         Raises `PromptInvalid` when there is no subject, when a prompt lacks it, or when a prompt has more tokens than fit.
         """
-        prompts = resolve_prompts(request, self.subjects, worn)
+        prompts = resolve_prompts(request, self.subjects, attributes)
         self._check_length(prompts.target, field="prompt")
         self._check_length(prompts.source, field="source_prompt")
         self._check_length(request.negative_prompt or "", field="negative_prompt")

@@ -37,16 +37,16 @@ def loading(part: Part, setting: str | None) -> Iterator[None]:
         raise ModelUnusable(message, part=part) from error
 
 
-def look_at_adapters(settings: Settings) -> None:
+def check_adapters(settings: Settings) -> None:
     """Raises `ModelUnusable` for the first that can't be loaded, as far as can be told without loading it."""
-    for part in LOOKS:
-        look_at_adapter(part, settings)
+    for part in CHECKS:
+        describe_adapter(part, settings)
 
 
-def look_at_adapter(part: Part, settings: Settings) -> str:
+def describe_adapter(part: Part, settings: Settings) -> str:
     """What is configured, in words. Raises `ModelUnusable` as above."""
     with loading(part, getattr(settings, part)):
-        return LOOKS[part](settings)
+        return CHECKS[part](settings)
 
 
 def _segmenter(settings: Settings) -> str:
@@ -117,4 +117,4 @@ def _files(folder: Path, purpose: str) -> None:
         raise ModelUnusable(f"{str(folder)!r} can't be used to {purpose}: {error}") from error
 
 
-LOOKS: Mapping[Part, Callable[[Settings], str]] = {"segmenter": _segmenter, "captioner": _captioner, "safety": _safety}
+CHECKS: Mapping[Part, Callable[[Settings], str]] = {"segmenter": _segmenter, "captioner": _captioner, "safety": _safety}

@@ -77,7 +77,7 @@ class CeleryQueue:
     def __init__(self, redis_url: str, *, timeout_s: float = 0.12) -> None:
         self._app = celery_app(redis_url, timeout_s=timeout_s)
 
-    def ring(self, job_id: str) -> None:
+    def notify(self, job_id: str) -> None:
         try:
             self._app.send_task(TASK, args=(job_id,), retry=False)
         except OperationalError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.records.record import Failure, JobRecord, Lease, Load, Outcome, Outlook, Owner, Spent
+from s2edit_jobs.records.record import DailyUsage, Failure, JobRecord, Lease, Load, Outcome, Outlook, Owner
 
 KEEP_EVENTS = 1000
 """How many of a job's latest events can be replayed, at least."""
@@ -150,10 +150,10 @@ class Outbox(Protocol):
 class Usage(Protocol):
     """What tenants have used, and what was refused."""
 
-    def book(self, tenant: str, spent: Spent) -> None:
+    def book(self, tenant: str, spent: DailyUsage) -> None:
         """Add to what the tenant has used today."""
 
-    def spent(self, tenant: str) -> Spent:
+    def spent(self, tenant: str) -> DailyUsage:
         """Return what was booked today. A loss of Redis resets it."""
 
     def count_refusal(self, field: str) -> None:

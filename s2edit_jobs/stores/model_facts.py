@@ -23,7 +23,7 @@ REPORT_S = 20.0
 """Seconds between two reports of a worker that has loaded the model."""
 ALIVE_S = 60.0
 """Seconds after its last report for which a worker is believed to have the model."""
-BELIEVED_S = 2.0
+CACHE_S = 2.0
 """Seconds for which a process believes what it has read."""
 
 
@@ -67,17 +67,17 @@ class LoadFailure:
     part: str = "model"
 
 
-def tell(artifacts: ArtifactStore, model: str, facts: ModelFacts) -> None:
+def report_loaded(artifacts: ArtifactStore, model: str, facts: ModelFacts) -> None:
     """A worker reports that it serves `facts` under the name `model`, now."""
     artifacts.put(_key(model), json.dumps(asdict(facts) | {"reported_at": time.time()}).encode(), media_type=JSON)
 
 
-def tell_failure(artifacts: ArtifactStore, model: str, message: str, part: str = "model") -> None:
+def report_failure(artifacts: ArtifactStore, model: str, message: str, part: str = "model") -> None:
     """A worker reports that it could not load `model`, or the `part` beside it."""
     artifacts.put(_failure_key(model), json.dumps(asdict(LoadFailure(message, time.time(), part))).encode(), media_type=JSON)
 
 
-def tell_end(artifacts: ArtifactStore, model: str) -> None:
+def report_stopped(artifacts: ArtifactStore, model: str) -> None:
     """Whoever has started a worker reports that it has ended: its last report says no more that there is one.
 
     Where others work with the model, their next reports say so.
@@ -87,7 +87,7 @@ def tell_end(artifacts: ArtifactStore, model: str) -> None:
         artifacts.put(_key(model), json.dumps(loaded).encode(), media_type=JSON)
 
 
-def forget_failure(artifacts: ArtifactStore, model: str) -> None:
+def clear_failure(artifacts: ArtifactStore, model: str) -> None:
     """Whoever starts the service anew begins without the last start's failure."""
     artifacts.delete_prefix(_failure_key(model))
 
@@ -113,7 +113,7 @@ def failure_of(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
     return LoadFailure(str(failed["message"]), float(failed["at"]), str(failed.get("part", "model")))
 
 
-def trouble_with(artifacts: ArtifactStore, model: str) -> str | None:
+def problem_with(artifacts: ArtifactStore, model: str) -> str | None:
     """Why no edit can be done with `model`, as far as is known; None if nothing is known against it.
 
     A worker that has the model counts most, then what a worker could not load, then what the files here show: an API may lie on
@@ -127,13 +127,13 @@ def trouble_with(artifacts: ArtifactStore, model: str) -> str | None:
     if local_path(model, ROOT) is None:  # a hub id, or a path of the workers' machine
         return None
     try:
-        look_at(model, weights=False)
+        inspect_model(model, weights=False)
     except ModelUnusable as error:
         return str(error)
     return None
 
 
-def look_at(model: str, *, weights: bool = True) -> Model:
+def inspect_model(model: str, *, weights: bool = True) -> Model:
     """What `model` names, as far as it can be used without loading it; see `find_model`. Raises `ModelUnusable` with the reason."""
     found = find_model(model, ROOT, weights=weights)
     load_vocabulary(model, ROOT)
@@ -141,26 +141,26 @@ def look_at(model: str, *, weights: bool = True) -> Model:
 
 
 class ModelWatch:
-    """`trouble_with`, looked up once in `BELIEVED_S` and process."""
+    """`problem_with`, looked up once in `CACHE_S` and process."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: tuple[str, float, str | None] | None = None
 
-    def trouble(self, artifacts: ArtifactStore, model: str) -> str | None:
+    def problem(self, artifacts: ArtifactStore, model: str) -> str | None:
         """Raises `ArtifactsUnavailable`."""
         with self._lock:
             if self._known is not None and self._known[0] == model and self._clock() < self._known[1]:
                 return self._known[2]
-        found = trouble_with(artifacts, model)
+        found = problem_with(artifacts, model)
         with self._lock:
-            self._known = (model, self._clock() + BELIEVED_S, found)
+            self._known = (model, self._clock() + CACHE_S, found)
         return found
 
     def check(self, artifacts: ArtifactStore, model: str) -> None:
         """Raises `ModelFailed` while an edit would wait for a worker that can't come."""
-        if (found := self.trouble(artifacts, model)) is not None:
+        if (found := self.problem(artifacts, model)) is not None:
             raise ModelFailed(found)
 
 

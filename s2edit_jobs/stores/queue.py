@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class JobQueue(Protocol):
-    def ring(self, job_id: str) -> None:
+    def notify(self, job_id: str) -> None:
         """Tell some worker to look at the job. `QueueUnavailable` when the broker does not answer."""
 
     def waiting(self) -> int:

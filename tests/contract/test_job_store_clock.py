@@ -8,7 +8,7 @@ import pytest
 
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.errors import LeaseLost
-from s2edit_jobs.records.record import JobState, Outcome, Spent
+from s2edit_jobs.records.record import DailyUsage, JobState, Outcome
 from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.redis_store import admission
 from s2edit_jobs.stores.redis_store.lua import LOOK_MS
@@ -85,8 +85,8 @@ def test_fences_and_changes_carry_the_servers_time_and_a_clock_takes_its_place(s
 
 
 def test_usage_is_booked_on_today(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.usage.book("acme", Spent(learnings=1))
-    assert store.usage.spent("acme") == Spent(learnings=1)
+    store.usage.book("acme", DailyUsage(learnings=1))
+    assert store.usage.spent("acme") == DailyUsage(learnings=1)
     tomorrow = time.time() + 24 * 3600
     monkeypatch.setattr("s2edit_jobs.stores.redis_store.connection.time.time", lambda: tomorrow)
-    assert store.usage.spent("acme") == Spent()
+    assert store.usage.spent("acme") == DailyUsage()

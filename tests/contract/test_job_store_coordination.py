@@ -204,7 +204,7 @@ class TestLearningOnce:
         assert case.store.records.get(ANN, "e_2").waits_for is None
         assert case.store.leases.orphans() == ["e_2"]
         lease = take(case)
-        assert (lease.job_id, lease.attempt, lease.verdict) == ("e_2", 1, None)
+        assert (lease.job_id, lease.attempt, lease.learning_failure) == ("e_2", 1, None)
         assert case.store.reservations.reserve(lease, CONCEPT)
 
     def test_those_who_wait_are_told_why_it_failed(self, case: StoreCase) -> None:
@@ -212,7 +212,7 @@ class TestLearningOnce:
         end(case, learner, JobState.FAILED)
         assert case.store.reservations.release(learner, REASON) == ["e_2"]
         lease = take(case)
-        assert (lease.job_id, lease.verdict) == ("e_2", REASON)
+        assert (lease.job_id, lease.learning_failure) == ("e_2", REASON)
 
     def test_a_learner_that_loses_its_worker_stays_the_learner(self, case: StoreCase) -> None:
         old, _ = self.waiting(case, lease_s=LEASE_S)

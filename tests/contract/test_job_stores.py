@@ -9,7 +9,7 @@ import pytest
 
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.errors import JobNotFound, LeaseLost
-from s2edit_jobs.records.record import Failure, JobRecord, JobState, Outcome, Owner, Spent
+from s2edit_jobs.records.record import DailyUsage, Failure, JobRecord, JobState, Outcome, Owner
 from tests.contract.conftest import StoreCase
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
@@ -242,25 +242,25 @@ def test_what_a_job_makes_and_came_from_stays_with_it(case: StoreCase) -> None:
 
 
 def test_what_a_tenant_used_today_adds_up_and_is_its_own(case: StoreCase) -> None:
-    assert case.store.usage.spent("acme") == Spent()
-    case.store.usage.book("acme", Spent(learnings=1, worker_s=1.5))
-    case.store.usage.book("acme", Spent(worker_s=0.25))
-    assert case.store.usage.spent("acme") == Spent(learnings=1, worker_s=1.75)
-    assert case.store.usage.spent("umbrella") == Spent()
+    assert case.store.usage.spent("acme") == DailyUsage()
+    case.store.usage.book("acme", DailyUsage(learnings=1, worker_s=1.5))
+    case.store.usage.book("acme", DailyUsage(worker_s=0.25))
+    assert case.store.usage.spent("acme") == DailyUsage(learnings=1, worker_s=1.75)
+    assert case.store.usage.spent("umbrella") == DailyUsage()
     case.forget()
-    assert case.store.usage.spent("acme") == Spent()
+    assert case.store.usage.spent("acme") == DailyUsage()
 
 
 def test_bookings_at_the_same_moment_all_count(case: StoreCase) -> None:
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: case.store.usage.book("acme", Spent(1, 0.5)), range(40)))
-    assert case.store.usage.spent("acme") == Spent(40, 20.0)
+        list(threads.map(lambda _: case.store.usage.book("acme", DailyUsage(1, 0.5)), range(40)))
+    assert case.store.usage.spent("acme") == DailyUsage(40, 20.0)
 
 
 def test_a_new_day_begins_with_nothing(case: StoreCase) -> None:
-    case.store.usage.book("acme", Spent(learnings=1))
+    case.store.usage.book("acme", DailyUsage(learnings=1))
     case.let_pass(24 * 3600)
-    assert case.store.usage.spent("acme") == Spent()
+    assert case.store.usage.spent("acme") == DailyUsage()
 
 
 def test_refusals_are_counted_by_field_until_the_store_is_lost(case: StoreCase) -> None:

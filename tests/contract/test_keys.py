@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from s2edit_jobs.access.keys import SCOPES, USUAL_SCOPES, KeyEnded, KeyNotFound, KeyRing, checked
+from s2edit_jobs.access.keys import SCOPES, USUAL_SCOPES, KeyEnded, KeyNotFound, KeyRing, authenticate
 from s2edit_jobs.records.errors import CredentialsInvalid
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
@@ -19,11 +19,11 @@ def ring(artifacts: ArtifactStore) -> KeyRing:
 def test_a_key_is_for_its_tenant_and_its_scopes(ring: KeyRing) -> None:
     assert not ring.exist()
     made, text = ring.create("acme", ["edits:read"], note="phone team")
-    found = checked(ring, text)
+    found = authenticate(ring, text)
     assert found == made
     assert (found.tenant, found.scopes, found.note) == ("acme", {"edits:read"}, "phone team")
     assert ring.exist()
-    assert ring.any_counts()
+    assert ring.any_active()
 
 
 def test_nothing_that_is_kept_holds_the_secret(ring: KeyRing, artifacts: ArtifactStore) -> None:
@@ -51,7 +51,7 @@ def test_another_secret_is_refused(ring: KeyRing) -> None:
     flipped = f"{prefix}_{key_id}_{'A' if secret[0] != 'A' else 'B'}{secret[1:]}"
     for text in (mixed, flipped, first[:-1], first + "A", first.upper(), "s2e_", "", "s2e_../../x_" + "A" * 43):
         with pytest.raises(CredentialsInvalid):
-            checked(ring, text)
+            authenticate(ring, text)
 
 
 def test_a_revoked_key_is_refused_and_stays_on_the_list(ring: KeyRing) -> None:
@@ -59,33 +59,33 @@ def test_a_revoked_key_is_refused_and_stays_on_the_list(ring: KeyRing) -> None:
     ring.revoke(key.id)
     ring.revoke(key.id)
     with pytest.raises(CredentialsInvalid):
-        checked(ring, text)
+        authenticate(ring, text)
     (kept,) = ring.list()
     assert kept.ends_at is not None
-    assert not ring.any_counts()
+    assert not ring.any_active()
     assert ring.exist()
 
 
 def test_after_a_rotation_both_count_until_the_old_one_ends(ring: KeyRing) -> None:
     old, old_text = ring.create("acme", ["edits:read", "admin"], note="backend")
     new, new_text = ring.rotate(old.id, grace_s=60)
-    assert checked(ring, old_text).id == old.id
-    fresh = checked(ring, new_text)
+    assert authenticate(ring, old_text).id == old.id
+    fresh = authenticate(ring, new_text)
     assert (fresh.tenant, fresh.scopes, fresh.note) == (old.tenant, old.scopes, old.note)
     again = ring.find(old.id)
     assert again is not None
     assert again.ends_at == pytest.approx(time.time() + 60, abs=30)
     ring.revoke(old.id)  # it leaked: the grace is over
     with pytest.raises(CredentialsInvalid):
-        checked(ring, old_text)
-    assert checked(ring, new_text).id == new.id
+        authenticate(ring, old_text)
+    assert authenticate(ring, new_text).id == new.id
 
 
 def test_a_rotation_without_grace_ends_the_old_key_at_once(ring: KeyRing) -> None:
     old, old_text = ring.create("acme")
     ring.rotate(old.id, grace_s=0)
     with pytest.raises(CredentialsInvalid):
-        checked(ring, old_text)
+        authenticate(ring, old_text)
 
 
 @pytest.mark.parametrize("end", ["rotated", "revoked"])
@@ -137,12 +137,12 @@ def test_a_key_must_be_for_something_that_exists(ring: KeyRing) -> None:
 def test_a_key_of_test_mode_shows_it_and_acts_for_a_tenant_that_no_live_key_can_have(ring: KeyRing) -> None:
     made, text = ring.create("acme", test=True)
     assert text.startswith("test_")
-    found = checked(ring, text)
+    found = authenticate(ring, text)
     assert (found, found.tenant, found.test) == (made, "acme", True)
-    assert found.acts_for != ring.create("acme")[0].acts_for == "acme"
+    assert found.effective_tenant != ring.create("acme")[0].effective_tenant == "acme"
     with pytest.raises(ValueError, match="name a tenant"):
-        ring.create(found.acts_for)
+        ring.create(found.effective_tenant)
     with pytest.raises(CredentialsInvalid):
-        checked(ring, text.replace("test_", "s2e_", 1))
+        authenticate(ring, text.replace("test_", "s2e_", 1))
     rotated, new = ring.rotate(found.id, grace_s=0)
-    assert (rotated.acts_for, new[:5]) == (found.acts_for, "test_")
+    assert (rotated.effective_tenant, new[:5]) == (found.effective_tenant, "test_")

@@ -33,13 +33,13 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 def calls(url: str) -> list[tuple[Call, type[Exception]]]:
     store, queue = redis_job_store(url), CeleryQueue(url)
-    queue.ring("e_0")  # loads what the first ring loads
+    queue.notify("e_0")  # loads what the first ring loads
     return [
         (lambda: store.records.get(ANN, "e_1"), StoreUnavailable),
         (lambda: store.leases.claim("e_1", lease_s=9), StoreUnavailable),
         (store.leases.orphans, StoreUnavailable),
         (store.maintenance.lost, StoreUnavailable),
-        (lambda: queue.ring("e_1"), QueueUnavailable),
+        (lambda: queue.notify("e_1"), QueueUnavailable),
         (queue.waiting, QueueUnavailable),
     ]
 
@@ -134,11 +134,11 @@ def test_a_restarted_redis_counts_as_one_to_restore(server: EmbeddedRedis) -> No
 def test_rings_reach_the_queue_also_after_redis_was_emptied(server: EmbeddedRedis) -> None:
     queue = CeleryQueue(server.url)
     assert queue.waiting() == 0
-    queue.ring("e_1")
+    queue.notify("e_1")
     redis.Redis.from_url(server.url).flushall()
     assert queue.waiting() == 0
-    queue.ring("e_2")
-    queue.ring("e_3")
+    queue.notify("e_2")
+    queue.notify("e_3")
     assert queue.waiting() == 2
 
 

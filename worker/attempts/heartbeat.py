@@ -25,7 +25,7 @@ class Heartbeat:
         self._lease = lease
         self._interval_s = interval_s
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat_on, name=f"heartbeat {lease.job_id}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"heartbeat {lease.job_id}", daemon=True)
         self.lost = False
         self.cancel_requested = False
 
@@ -38,7 +38,7 @@ class Heartbeat:
         self._done.set()
         self._thread.join()
 
-    def _beat_on(self) -> None:
+    def _run(self) -> None:
         while not self.lost and not self._done.wait(self._interval_s):
             self._beat()
 

@@ -29,7 +29,7 @@ from s2edit_core.request.plan import EditPlan, digest
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest, Progress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import CHECKPOINTS, DEADLINE, Jobs
-from s2edit_jobs.jobs.refusals import note_refusal
+from s2edit_jobs.jobs.refusals import record_refusal
 from s2edit_jobs.library.library import CONCEPT, INVERSION, SAFETENSORS, Library
 from s2edit_jobs.records.errors import (
     ArtifactExists,
@@ -40,18 +40,18 @@ from s2edit_jobs.records.errors import (
     ServiceUnavailable,
 )
 from s2edit_jobs.records.files import EXTENSIONS, MASKS
-from s2edit_jobs.records.record import Failure, JobSpec, JobState, Lease, Outcome, Spent
+from s2edit_jobs.records.record import DailyUsage, Failure, JobSpec, JobState, Lease, Outcome
 from s2edit_jobs.records.trace import trace_id
 from s2edit_jobs.stores.artifacts import JSON, concept_key, edit_key, inversion_key
 from worker.attempts.heartbeat import Heartbeat
 from worker.attempts.phase_clock import PhaseClock
 from worker.attempts.used_mask import UsedMask, UsedMasks
-from worker.engines.engine import Edited, EditInputs, Engine, Found, Made
+from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
-SHOW_EVERY_S = 0.2
+PROGRESS_INTERVAL_S = 0.2
 PARKED = "parked"
 """Code of a job that was given up after too many attempts."""
 
@@ -68,11 +68,11 @@ class _Stopping(Exception):
     pass
 
 
-class _TooLate(Exception):
+class _DeadlinePassed(Exception):
     pass
 
 
-class _Waits(Exception):
+class _WaitsForConcept(Exception):
     """Another job learns the concept. This one has no lease any more."""
 
 
@@ -84,7 +84,7 @@ def run_job(job_id: str, services: Services, engine: Engine, *, stop: threading.
     stop = stop or threading.Event()
     try:
         if stop.is_set():
-            services.queue.ring(job_id)
+            services.queue.notify(job_id)
             return
         lease = services.store.leases.claim(lease_s=services.settings.lease_s)
     except ServiceUnavailable as error:
@@ -93,10 +93,10 @@ def run_job(job_id: str, services: Services, engine: Engine, *, stop: threading.
     if lease is None:
         log.info("no job waits for a worker", action="not_claimed", job_id=job_id)
         return
-    work_on(lease, services, engine, stop=stop)
+    run_attempt(lease, services, engine, stop=stop)
 
 
-def work_on(lease: Lease, services: Services, engine: Engine, *, stop: threading.Event) -> None:
+def run_attempt(lease: Lease, services: Services, engine: Engine, *, stop: threading.Event) -> None:
     """One attempt at the job that was claimed. Never raises: whatever happens is either published or handed back."""
     _Attempt(lease, services, engine, stop).run()
 
@@ -139,15 +139,15 @@ class _Attempt:
                 self._end(self._settled() or self._work())
         except LeaseLost:
             log.warning("the lease was lost: nothing is published", action="lease_lost")
-        except _Waits:
+        except _WaitsForConcept:
             log.info("another job learns the same concept: waiting for it", action="waits")
         except _Stopping:
-            self._hand_back(failed=False, ring=True)
+            self._hand_back(failed=False, notify=True)
         except JobNotFound:
             self._forget()
         except ServiceUnavailable as error:  # the reaper rings when it is back
             log.warning("a service is down: the job goes back", action="service_unavailable", error=str(error))
-            self._hand_back(failed=False, ring=False)
+            self._hand_back(failed=False, notify=False)
         except Exception as error:
             if isinstance(error, ArtifactMissing) and self._is_erased():
                 self._forget()
@@ -162,7 +162,7 @@ class _Attempt:
             return outcome
         if lease.attempt > self._services.settings.max_attempts:
             return self._failed(PARKED, f"the edit was given up: its worker was lost {lease.attempt - 1} times")
-        return self._outcome(JobState.FAILED, failure=lease.verdict) if lease.verdict is not None else None
+        return self._outcome(JobState.FAILED, failure=lease.learning_failure) if lease.learning_failure is not None else None
 
     def _work(self) -> Outcome:
         spec = self._jobs.spec(self._lease.owner, self._lease.job_id)
@@ -186,16 +186,16 @@ class _Attempt:
             return self._publish(plan.concept_id, edited.report, (edited.picture, *edited.variants), edited.media_type)
         except _Canceled:
             return self._outcome(JobState.CANCELED)
-        except _TooLate:
+        except _DeadlinePassed:
             return self._failed(DEADLINE, "the edit's deadline passed before it was done", retryable=True)
         except InvalidInput as error:  # as the API says it when it finds it first
             if isinstance(error, PolicyRefused):
-                note_refusal(self._services, self._lease.owner, self._lease.job_id, error)
+                record_refusal(self._services, self._lease.owner, self._lease.job_id, error)
             return self._failed(error.reason, str(error), retryable=error.retryable, field=error.field.removeprefix("options."))
         except S2EditError as error:
             return self._failed(error.code, str(error), retryable=error.retryable)
 
-    def _find_mask(self, spec: JobSpec, files: Mapping[str, bytes]) -> Found:
+    def _find_mask(self, spec: JobSpec, files: Mapping[str, bytes]) -> DetectedMask:
         return self._drive(spec, self._engine.find_mask(spec.request, files["image"], check=self._listen))
 
     def _facts_of_finding(self, spec: JobSpec, files: Mapping[str, bytes], mask: UsedMask) -> dict[str, Any]:
@@ -204,21 +204,21 @@ class _Attempt:
         inputs = {name: digest(data) for name, data in {**files, "mask": mask.data}.items()}
         return {"inputs": inputs, "seconds": seconds, **({"test": True} if spec.owner.test else {})}
 
-    def _edit(self, spec: JobSpec, request: EditRequest, inputs: EditInputs, plan: EditPlan) -> Edited:
+    def _edit(self, spec: JobSpec, request: EditRequest, inputs: EditInputs, plan: EditPlan) -> EditResult:
         """With what was made before; what turns out damaged, or made by another model, is left out and made once more."""
         self._uses = plan.concept_id
         concept = self._cached(concept_key(spec.owner, plan.concept_id, CONCEPT))
         may_learn = self._may_learn(spec, request)
         if concept is None and not may_learn:
             raise ArtifactMismatch("the identity's file is gone: import it again")
-        concept = concept or self._turn_to_learn(spec, plan.concept_id)
+        concept = concept or self._reserve_learning(spec, plan.concept_id)
         inversion = self._cached(inversion_key(spec.owner, plan.inversion_id, INVERSION)) if concept else None
         checkpoint = None if concept else self._checkpoint(spec, plan.concept_id)
         anew = [(None, None, None)] if may_learn else []
         choices = list(dict.fromkeys([(concept, inversion, checkpoint), (concept, None, None), *anew]))
         for one, other, start in choices:
             if concept is not None and one is None:
-                self._turn_to_learn(spec, plan.concept_id)
+                self._reserve_learning(spec, plan.concept_id)
             try:
                 steps = self._engine.edit(request, inputs, concept=one, inversion=other, checkpoint=start, check=self._listen)
                 return self._drive(spec, steps)
@@ -240,7 +240,7 @@ class _Attempt:
     def _learn(self, spec: JobSpec, request: LearningRequest, inputs: EditInputs) -> Outcome:
         """A concept without an edit. One that is there already is not learned again."""
         concept_id = self._engine.plan_learning(request, inputs)
-        known = self._cached(concept_key(spec.owner, concept_id, CONCEPT)) or self._turn_to_learn(spec, concept_id)
+        known = self._cached(concept_key(spec.owner, concept_id, CONCEPT)) or self._reserve_learning(spec, concept_id)
         if known is not None:
             return self._publish(concept_id, {"concept_id": concept_id, "learning_steps": 0})
         checkpoint = self._checkpoint(spec, concept_id)
@@ -253,10 +253,10 @@ class _Attempt:
         steps = self._engine.learn(request, inputs, check=self._listen)
         return self._publish(concept_id, self._drive(spec, steps))
 
-    def _turn_to_learn(self, spec: JobSpec, concept_id: str) -> bytes | None:
-        """Be the only job that learns the concept; or the concept, if it has come since the first look. Raises `_Waits`."""
+    def _reserve_learning(self, spec: JobSpec, concept_id: str) -> bytes | None:
+        """Be the only job that learns the concept; or the concept, if it has come since the first look. Raises `_WaitsForConcept`."""
         if not self._services.store.reservations.reserve(self._lease, concept_key(spec.owner, concept_id, CONCEPT)):
-            raise _Waits
+            raise _WaitsForConcept
         concept = self._cached(concept_key(spec.owner, concept_id, CONCEPT))
         if concept is not None:
             self._release()
@@ -266,14 +266,14 @@ class _Attempt:
         """Wake the jobs that wait for what this one learns. If that fails, they notice its end."""
         with suppress(ServiceUnavailable):
             for job_id in self._services.store.reservations.release(self._lease, verdict):
-                self._services.queue.ring(job_id)
+                self._services.queue.notify(job_id)
 
     def _checkpoint(self, spec: JobSpec, concept_id: str) -> bytes | None:
         """The one of most steps."""
         keys = list(self._artifacts.list(concept_key(spec.owner, concept_id, CHECKPOINTS)))
         return self._cached(keys[-1]) if keys else None
 
-    def _drive(self, spec: JobSpec, steps: Generator[Progress | Made, None, Result]) -> Result:
+    def _drive(self, spec: JobSpec, steps: Generator[Progress | Artifact, None, Result]) -> Result:
         with closing(steps):
             while True:
                 self._check()
@@ -282,7 +282,7 @@ class _Attempt:
                 except StopIteration as end:
                     result: Result = end.value
                     return result
-                if isinstance(step, Made):
+                if isinstance(step, Artifact):
                     self._keep(spec, step)
                 else:
                     self._show(step)
@@ -293,21 +293,21 @@ class _Attempt:
         if self._heart.cancel_requested:
             raise _Canceled
         if self._deadline_at is not None and time.time() > self._deadline_at:
-            raise _TooLate
+            raise _DeadlinePassed
         if self._stop.is_set():
             raise _Stopping
 
     def _listen(self) -> None:
         """Between two evaluations, of which many may lie between two steps: is the job still wanted, and still ours?"""
         self._check()
-        if time.monotonic() - self._heard_at < SHOW_EVERY_S:
+        if time.monotonic() - self._heard_at < PROGRESS_INTERVAL_S:
             return
         self._heard_at = time.monotonic()
         with suppress(ServiceUnavailable):
             if self._services.store.leases.renew(self._lease).cancel_requested:
                 raise _Canceled
 
-    def _keep(self, spec: JobSpec, made: Made) -> None:
+    def _keep(self, spec: JobSpec, made: Artifact) -> None:
         if made.kind == "checkpoint":
             key = concept_key(spec.owner, made.id, f"{CHECKPOINTS}{made.step:06}.safetensors")
             with suppress(ArtifactExists):  # an earlier attempt came as far, and to the same state
@@ -321,7 +321,7 @@ class _Attempt:
             self._release()
             self._artifacts.delete_prefix(concept_key(spec.owner, made.id, CHECKPOINTS))
 
-    def _keep_facts(self, spec: JobSpec, made: Made) -> None:
+    def _keep_facts(self, spec: JobSpec, made: Artifact) -> None:
         if isinstance(spec.request, LearningRequest) and spec.request.kind == "attribute":
             self._library.keep_attribute(
                 spec,
@@ -342,7 +342,7 @@ class _Attempt:
         self._clock.enter(progress.phase)
         phase, shown_at = self._shown
         now = time.monotonic()
-        if progress.phase == phase and progress.step < progress.total and now - shown_at < SHOW_EVERY_S:
+        if progress.phase == phase and progress.step < progress.total and now - shown_at < PROGRESS_INTERVAL_S:
             return
         self._shown = (progress.phase, now)
         self._heard_at = now
@@ -364,7 +364,7 @@ class _Attempt:
             artifacts[name] = edit_key(lease.owner, lease.job_id, f"{name}-{lease.fence}{EXTENSIONS[media_type]}")
             self._put(artifacts[name], picture, media_type=media_type)
         artifacts["mask"] = self._own_mask(mask)
-        report = {**report, "mask": dict(mask.told)}
+        report = {**report, "mask": dict(mask.report)}
         self._put(artifacts["report"], json.dumps(report, ensure_ascii=False).encode(), media_type=JSON)
         return self._outcome(JobState.SUCCEEDED, artifacts=artifacts, identity=concept_id)
 
@@ -391,22 +391,22 @@ class _Attempt:
             if self._lease.owner.test:  # no time of the model's
                 return
             # However it ended: the time was spent.
-            self._services.store.usage.book(self._lease.owner.tenant, Spent(int("learning" in seconds), seconds["total"]))
+            self._services.store.usage.book(self._lease.owner.tenant, DailyUsage(int("learning" in seconds), seconds["total"]))
 
     def _give_up_or_retry(self, error: Exception) -> None:
         if self._lease.attempt < self._services.settings.max_attempts:
-            self._hand_back(failed=True, ring=True)
+            self._hand_back(failed=True, notify=True)
             return
         message = f"the edit was given up after {self._lease.attempt} attempts: {type(error).__name__}"
         with suppress(ServiceUnavailable, LeaseLost):
             self._end(self._failed(PARKED, message))
 
-    def _hand_back(self, *, failed: bool, ring: bool) -> None:
+    def _hand_back(self, *, failed: bool, notify: bool) -> None:
         log.info("the job goes back to the queue", action="handed_back", counted=failed)
         with suppress(ServiceUnavailable):  # else the lease runs out, and a reaper rings
             self._services.store.leases.hand_back(self._lease, failed=failed)
-            if ring:
-                self._services.queue.ring(self._lease.job_id)
+            if notify:
+                self._services.queue.notify(self._lease.job_id)
 
     def _forget(self) -> None:
         """The job was erased from the object store: let go of it here too, and write nothing there."""
@@ -440,8 +440,8 @@ class _Attempt:
 
     def _inputs(self, spec: JobSpec, files: Mapping[str, bytes]) -> EditInputs:
         """Raises `OptionInvalid` where an attribute was erased."""
-        worn = spec.request.attributes if isinstance(spec.request, EditRequest) else ()
-        attributes = tuple(self._attribute(spec, attribute_id) for attribute_id in worn)
+        attribute_ids = spec.request.attributes if isinstance(spec.request, EditRequest) else ()
+        attributes = tuple(self._attribute(spec, attribute_id) for attribute_id in attribute_ids)
         modes = {f"{name}_mode": spec.inputs[name].mask_mode for name in MASKS if name in files}
         return EditInputs(
             image=files["image"], mask=files["mask"], edit_mask=files.get("edit_mask"), attributes=attributes, **modes

@@ -16,20 +16,20 @@ from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing
 from s2edit_jobs.records.record import InputFile, JobSpec
 from s2edit_jobs.records.testmode import MASK_NOT_FOUND
 from s2edit_jobs.stores.artifacts import JSON, edit_key
-from worker.engines.engine import Found
+from worker.engines.engine import DetectedMask
 
 PNG = "image/png"
-MASK, TOLD = "mask-found.png", "mask-found.json"
+MASK, MASK_REPORT = "mask-found.png", "mask-found.json"
 """Names in the job's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsedMask:
-    """`told` is what reports say of it."""
+    """`report` is what reports say of it."""
 
     data: bytes
     file: InputFile
-    told: Mapping[str, Any]
+    report: Mapping[str, Any]
 
 
 class UsedMasks:
@@ -39,15 +39,15 @@ class UsedMasks:
         self._jobs = jobs
         self._artifacts = jobs.artifacts
 
-    def of(self, spec: JobSpec, files: Mapping[str, bytes], find: Callable[[], Found]) -> UsedMask:
+    def of(self, spec: JobSpec, files: Mapping[str, bytes], find: Callable[[], DetectedMask]) -> UsedMask:
         """Return the job's mask, by `find` where there is none yet.
 
         Raises `MaskInvalid` in words for the caller where nobody is found, and what `find` and the stores raise.
         """
         if (given := spec.inputs.get("mask")) is not None:
             kept_with_identity = given.key.startswith(f"{spec.owner.prefix}concepts/")
-            told = {"source": "identity"} if kept_with_identity else given.told or {"source": "given"}
-            return UsedMask(files["mask"], given, told)
+            report = {"source": "identity"} if kept_with_identity else given.mask_report or {"source": "given"}
+            return UsedMask(files["mask"], given, report)
         if (kept := self._kept(spec)) is not None:
             return kept
         began = time.perf_counter()
@@ -57,14 +57,14 @@ class UsedMasks:
     def _kept(self, spec: JobSpec) -> UsedMask | None:
         """What an earlier attempt has found. Its note is written after the mask, so whoever reads the note finds both."""
         try:
-            told = json.loads(self._artifacts.get(edit_key(spec.owner, spec.id, TOLD)))
-            return _used(spec, self._artifacts.get(edit_key(spec.owner, spec.id, MASK)), told)
+            report = json.loads(self._artifacts.get(edit_key(spec.owner, spec.id, MASK_REPORT)))
+            return _used(spec, self._artifacts.get(edit_key(spec.owner, spec.id, MASK)), report)
         except ArtifactMissing:
             return None
 
-    def _keep(self, spec: JobSpec, found: Found, seconds: float) -> UsedMask:
+    def _keep(self, spec: JobSpec, found: DetectedMask, seconds: float) -> UsedMask:
         """Raises `JobNotFound` where the job was erased meanwhile."""
-        told = {
+        report = {
             "source": "found",
             "segmenter": found.segmenter,
             "people": found.people,
@@ -72,14 +72,14 @@ class UsedMasks:
             "box": found.box,
             "seconds": round(seconds, 3),
         }
-        for name, data, media_type in ((MASK, found.mask_png, PNG), (TOLD, json.dumps(told).encode(), JSON)):
+        for name, data, media_type in ((MASK, found.mask_png, PNG), (MASK_REPORT, json.dumps(report).encode(), JSON)):
             key = edit_key(spec.owner, spec.id, name)
             with suppress(ArtifactExists):  # an earlier attempt came as far
                 self._jobs.put_for(spec.owner, spec.id, key, data, media_type=media_type, only_if_absent=True)
-        return self._kept(spec) or _used(spec, found.mask_png, told)
+        return self._kept(spec) or _used(spec, found.mask_png, report)
 
 
-def _found(spec: JobSpec, find: Callable[[], Found]) -> Found:
+def _found(spec: JobSpec, find: Callable[[], DetectedMask]) -> DetectedMask:
     try:
         return find()
     except MaskInvalid as error:
@@ -94,5 +94,5 @@ def _found(spec: JobSpec, find: Callable[[], Found]) -> Found:
         raise MaskInvalid(words, field=error.field, reason=error.reason) from error
 
 
-def _used(spec: JobSpec, data: bytes, told: Mapping[str, Any]) -> UsedMask:
-    return UsedMask(data, InputFile(edit_key(spec.owner, spec.id, MASK), digest(data), len(data), PNG), told)
+def _used(spec: JobSpec, data: bytes, report: Mapping[str, Any]) -> UsedMask:
+    return UsedMask(data, InputFile(edit_key(spec.owner, spec.id, MASK), digest(data), len(data), PNG), report)

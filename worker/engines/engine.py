@@ -14,7 +14,7 @@ from s2edit_jobs.stores.model_facts import ModelFacts
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Artifact:
     """Something worth keeping was made: the worker stores `data` under the plan's id before it goes on.
 
     A `checkpoint` is how far the learning of the concept `id` has come; whoever goes on with it is given the one of most steps.
@@ -30,7 +30,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Edited:
+class EditResult:
     """The end of an edit."""
 
     picture: bytes  # a file of `media_type`, and so are the variants
@@ -41,7 +41,7 @@ class Edited:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectedMask:
     """The mask of a person, and what a report says of how it was found."""
 
     mask_png: bytes  # L, of the photo's size: 255 inside, 0 outside
@@ -85,7 +85,7 @@ class Engine(Protocol):
 
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
-    ) -> Generator[Progress, None, Found]:
+    ) -> Generator[Progress, None, DetectedMask]:
         """Find the person in a photo that came without a mask. The same photo and request end in the same bytes.
 
         `check` as of `edit`. Raises `MaskInvalid` with the reason `mask_not_found` where there is nobody, and what `plan` raises.
@@ -101,7 +101,7 @@ class Engine(Protocol):
         *,
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
-    ) -> Generator[Progress | Made, None, dict[str, Any]]:
+    ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         """Learn the concept, and end with a report; `checkpoint`, `check` and errors as of `edit`."""
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
@@ -116,7 +116,7 @@ class Engine(Protocol):
         inversion: bytes | None,
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
-    ) -> Generator[Progress | Made, None, Edited]:
+    ) -> Generator[Progress | Artifact, None, EditResult]:
         """Run the edit; what is given as `concept` or `inversion` is not made again, and learning goes on at `checkpoint`.
 
         `check` is called before every evaluation of the model; what it raises ends the edit.

@@ -26,11 +26,11 @@ from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import CONCEPT_FORMAT, PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Phase, Progress
-from s2edit_jobs.library.concept_files import about_of
+from s2edit_jobs.library.concept_files import metadata_of
 from s2edit_jobs.records.record import JobRequest
-from s2edit_jobs.records.testmode import MASK_NOT_FOUND, Wishes, wishes_in
+from s2edit_jobs.records.testmode import MASK_NOT_FOUND, Directives, parse_directives
 from s2edit_jobs.stores.model_facts import TEST_FINGERPRINT, ModelFacts, of_test_mode
-from worker.engines.engine import Edited, EditInputs, Found, Made
+from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult
 from worker.engines.painters import Painter, TintPainter
 
 TEST_STEPS = 5
@@ -76,14 +76,14 @@ class ModelessEngine:
         photo: bytes,
         *,
         check: Callable[[], None] | None = None,  # noqa: ARG002  its steps are short
-    ) -> Generator[Progress, None, Found]:
+    ) -> Generator[Progress, None, DetectedMask]:
         """In an edit or a learning, what is slow or fails otherwise comes later."""
-        wishes = self._wishes(request.prompt)
+        directives = self._directives(request.prompt)
         alone = isinstance(request, MaskRequest)
         found = self.painter.find(request, photo, self.name)
-        yield from self._phase("preparing", wishes.lasts_s if alone else 0.0)
-        if alone or wishes.fails == MASK_NOT_FOUND:
-            wishes.check_fate()
+        yield from self._phase("preparing", directives.duration_s if alone else 0.0)
+        if alone or directives.fails == MASK_NOT_FOUND:
+            directives.raise_failure()
         if found is None:
             raise MaskInvalid("nobody is there", field="mask", reason=MASK_NOT_FOUND)
         return found
@@ -100,17 +100,17 @@ class ModelessEngine:
         *,
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,  # noqa: ARG002
-    ) -> Generator[Progress | Made, None, dict[str, Any]]:
-        reference, wishes = resolve_reference(request, self.facts.subjects), self._wishes(request.prompt)
+    ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
+        reference, directives = resolve_reference(request, self.facts.subjects), self._directives(request.prompt)
         scale = self.painter.read(request, inputs)
         concept_id = self._concept_id(request, inputs, reference, scale)
-        steps = yield from self._learning(concept_id, inputs, checkpoint, wishes.lasts_s)
-        wishes.check_fate()
+        steps = yield from self._learning(concept_id, inputs, checkpoint, directives.duration_s)
+        directives.raise_failure()
         facts = self._concept_facts(reference, request.seed)
         concept = self._concept(reference, facts, inputs)
-        yield Made("concept", concept_id, concept, reference.prompt, reference.subject, placeholder=reference.placeholder)
+        yield Artifact("concept", concept_id, concept, reference.prompt, reference.subject, placeholder=reference.placeholder)
         files = {"image": inputs.image, "mask": inputs.mask}
-        return self._common(steps, {"learning": wishes.lasts_s}, files) | {
+        return self._common(steps, {"learning": directives.duration_s}, files) | {
             "concept_id": concept_id,
             "concept": facts,
             **scale.facts,
@@ -129,33 +129,33 @@ class ModelessEngine:
         inversion: bytes | None,
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,  # noqa: ARG002
-    ) -> Generator[Progress | Made, None, Edited]:
+    ) -> Generator[Progress | Artifact, None, EditResult]:
         """A job that is to be slow is so while editing: never while learning, which others may wait for."""
-        run, wishes, steps = self._begin(request, inputs), self._wishes(request.prompt), 0
+        run, directives, steps = self._begin(request, inputs), self._directives(request.prompt), 0
         reference = ResolvedReference(run.prompts.source, run.prompts.subject, PLACEHOLDER)
         if concept is None:
             steps = yield from self._learning(run.plan.concept_id, inputs, checkpoint, 0.0)
             concept = self._concept(reference, self._concept_facts(reference, request.seed), inputs)
-            yield Made("concept", run.plan.concept_id, concept, run.prompts.source, run.prompts.subject)
+            yield Artifact("concept", run.plan.concept_id, concept, run.prompts.source, run.prompts.subject)
         learned = self._about(concept)["facts"]
         if self.own_photo and load(concept)["token"].tobytes() != self._token(inputs).tobytes():
             raise ArtifactMismatch("the concept was learned from another photo")
         inverted = f"{self.name} {run.plan.inversion_id}".encode()
         if inversion is None:
             yield from self._phase("inverting")
-            yield Made("inversion", run.plan.inversion_id, inverted)
+            yield Artifact("inversion", run.plan.inversion_id, inverted)
         elif inversion != inverted:
             raise ArtifactMismatch("the inversion was not made by this engine")
-        yield from self._phase("editing", wishes.lasts_s)
-        wishes.check_fate()
+        yield from self._phase("editing", directives.duration_s)
+        directives.raise_failure()
         yield Progress("finishing", 0, 1)
         files, measures = self.painter.draw(request, run.prompts.target, inputs)
-        told = self._report(request, run, learned, inputs, steps, wishes.lasts_s) | measures[0] | {"variants": measures[1:]}
-        return Edited(files[0], told, tuple(files[1:]), media_type=Output.of(request).media_type)
+        told = self._report(request, run, learned, inputs, steps, directives.duration_s) | measures[0] | {"variants": measures[1:]}
+        return EditResult(files[0], told, tuple(files[1:]), media_type=Output.of(request).media_type)
 
-    def _wishes(self, prompt: str | None) -> Wishes:
+    def _directives(self, prompt: str | None) -> Directives:
         """Only test mode heeds the words `[test:…]`."""
-        return wishes_in(prompt or "") if self.facts.fingerprint == TEST_FINGERPRINT else Wishes()
+        return parse_directives(prompt or "") if self.facts.fingerprint == TEST_FINGERPRINT else Directives()
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
         abouts = [self._about(data) for data in inputs.attributes]
@@ -189,30 +189,30 @@ class ModelessEngine:
         )
 
     def _learning(
-        self, concept_id: str, inputs: EditInputs, checkpoint: bytes | None, lasts_s: float
-    ) -> Generator[Progress | Made, None, int]:
+        self, concept_id: str, inputs: EditInputs, checkpoint: bytes | None, duration_s: float
+    ) -> Generator[Progress | Artifact, None, int]:
         """Return how many steps it took now. A checkpoint is the photo's mark and the steps done."""
         mark = b"checkpoint" + hashlib.sha256(inputs.image + inputs.mask).digest()
         if checkpoint is not None and not checkpoint.startswith(mark):
             raise ArtifactMismatch("the checkpoint was not made by this engine")
         done = int(checkpoint[len(mark) :]) if checkpoint is not None else 0
         taken = 0
-        for progress in self._phase("learning", lasts_s, after=done):
+        for progress in self._phase("learning", duration_s, after=done):
             yield progress
             taken += 1
             if self.checkpoint_every and progress.step % self.checkpoint_every == 0:
-                yield Made("checkpoint", concept_id, mark + str(progress.step).encode(), step=progress.step)
+                yield Artifact("checkpoint", concept_id, mark + str(progress.step).encode(), step=progress.step)
         return taken
 
-    def _phase(self, phase: Phase, lasts_s: float = 0.0, *, after: int = 0) -> Generator[Progress, None, None]:
-        steps = max(self.steps, math.ceil(lasts_s / STEP_S))
+    def _phase(self, phase: Phase, duration_s: float = 0.0, *, after: int = 0) -> Generator[Progress, None, None]:
+        steps = max(self.steps, math.ceil(duration_s / STEP_S))
         for step in range(after + 1, steps + 1):
             progress = Progress(phase, step, steps)
-            self._take_step(progress, lasts_s / steps or self.step_s)
+            self._take_step(progress, duration_s / steps or self.step_s)
             yield progress
 
-    def _take_step(self, progress: Progress, lasts_s: float) -> None:  # noqa: ARG002  for who looks on
-        time.sleep(lasts_s)
+    def _take_step(self, progress: Progress, duration_s: float) -> None:  # noqa: ARG002  for who looks on
+        time.sleep(duration_s)
 
     def _token(self, inputs: EditInputs) -> NDArray[np.float32]:
         """What the pictures decide of a concept; keys and values stay as they are."""
@@ -244,7 +244,7 @@ class ModelessEngine:
     def _about(self, concept: bytes) -> dict[str, Any]:
         """Return the concept's metadata. Raise `ArtifactMismatch` for one that was not made here."""
         try:
-            about = about_of(concept)
+            about = metadata_of(concept)
         except OptionInvalid as error:
             raise ArtifactMismatch(str(error)) from error
         if (about.get("format"), about.get("fingerprint")) != (CONCEPT_FORMAT, self.facts.fingerprint):

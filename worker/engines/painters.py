@@ -19,7 +19,7 @@ from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import EditRequest, LearningRequest, check_at
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
-from worker.engines.engine import EditInputs, Found, check_pictures
+from worker.engines.engine import DetectedMask, EditInputs, check_pictures
 
 Drawn = tuple[list[bytes], list[dict[str, Any]]]
 """The pictures' files, and what a report says of each."""
@@ -42,7 +42,7 @@ class Painter(Protocol):
     def read(self, request: EditRequest | LearningRequest, inputs: EditInputs) -> InputScale:
         """Return the photo's size. Raise `InvalidInput` for masks and options that do not fit it."""
 
-    def find(self, request: JobRequest, photo: bytes, segmenter: str) -> Found | None:
+    def find(self, request: JobRequest, photo: bytes, segmenter: str) -> DetectedMask | None:
         """Find the person; None if there is nobody. Raise `InvalidInput` as `read` does."""
 
     def draw(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Drawn:
@@ -68,13 +68,13 @@ class TintPainter:
             decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode)
         return InputScale.of(inputs.image, photo.size, request.max_pixels)
 
-    def find(self, request: JobRequest, photo: bytes, segmenter: str) -> Found:
+    def find(self, request: JobRequest, photo: bytes, segmenter: str) -> DetectedMask:
         decoders().check(photo, {}, max_pixels=request.max_pixels)
         size = decode_photo(photo, request.max_pixels).size
         scale = InputScale.of(photo, size, request.max_pixels)
         check_at(request.at, scale.sent)
         mask = stand_in(size, scale.pixel(request.at))
-        return Found(encode_png(mask), segmenter, 1, 1.0, mask.getbbox() or (0, 0, *size))
+        return DetectedMask(encode_png(mask), segmenter, 1, 1.0, mask.getbbox() or (0, 0, *size))
 
     def draw(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Drawn:
         with _drawing:
@@ -114,10 +114,10 @@ class DigestPainter:
     def read(self, request: EditRequest | LearningRequest, inputs: EditInputs) -> InputScale:  # noqa: ARG002
         return InputScale(self.SIZE, self.SIZE)
 
-    def find(self, request: JobRequest, photo: bytes, segmenter: str) -> Found | None:
+    def find(self, request: JobRequest, photo: bytes, segmenter: str) -> DetectedMask | None:
         if not self.people:
             return None
-        return Found(self.mask(photo, request.at), segmenter, self.people, 0.9, (0, 0, 1, 1))
+        return DetectedMask(self.mask(photo, request.at), segmenter, self.people, 0.9, (0, 0, 1, 1))
 
     def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:
         return f"mask at {at} of ".encode() + photo

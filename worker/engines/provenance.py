@@ -25,7 +25,7 @@ from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.development_certificate import development_certificate
-from worker.engines.engine import Edited, EditInputs, Engine, Found, Made
+from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +118,7 @@ class SigningEngine:
 
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
-    ) -> Generator[Progress, None, Found]:
+    ) -> Generator[Progress, None, DetectedMask]:
         return self._engine.find_mask(request, photo, check=check)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
@@ -131,7 +131,7 @@ class SigningEngine:
         *,
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
-    ) -> Generator[Progress | Made, None, dict[str, Any]]:
+    ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         return self._engine.learn(request, inputs, checkpoint=checkpoint, check=check)
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
@@ -146,7 +146,7 @@ class SigningEngine:
         inversion: bytes | None,
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
-    ) -> Generator[Progress | Made, None, Edited]:
+    ) -> Generator[Progress | Artifact, None, EditResult]:
         steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
         made = (edited.picture, *edited.variants)

@@ -33,10 +33,10 @@ from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.adapters import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
-from worker.engines.engine import Edited, EditInputs, Found, Made, check_pictures
+from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, check_pictures
 
 Result = TypeVar("Result")
-Steps = Generator[Progress | Made, None, Result]
+Steps = Generator[Progress | Artifact, None, Result]
 CHECKPOINT_STEPS = 20
 """Learning steps after which its state is kept, so that a worker that takes over begins there."""
 
@@ -103,7 +103,7 @@ class S2EditEngine:
 
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
-    ) -> Generator[Progress, None, Found]:
+    ) -> Generator[Progress, None, DetectedMask]:
         self.pipeline.before_evaluation = check
         yield Progress("preparing", 0, 1)
         prompt = described(request, self.pipeline.backbone.card.subjects)
@@ -116,7 +116,7 @@ class S2EditEngine:
         yield Progress("preparing", 1, 1)
         self._decoded = None if isinstance(request, MaskRequest) else (photo, request.max_pixels, original)
         box = found.mask.getbbox() or (0, 0, *picture.size)
-        return Found(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
+        return DetectedMask(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         """Raises as `plan`."""
@@ -150,7 +150,7 @@ class S2EditEngine:
             every=CHECKPOINT_STEPS,
         )
         (learned,) = yield from _with_checkpoints(learning, concept_id)
-        yield Made(
+        yield Artifact(
             "concept", concept_id, learned.to_bytes(), reference.prompt, reference.subject, placeholder=reference.placeholder
         )
         return {
@@ -202,14 +202,14 @@ class S2EditEngine:
         inversion: bytes | None,
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
-    ) -> Steps[Edited]:
+    ) -> Steps[EditResult]:
         self.pipeline.before_evaluation = check
         planned, self._planned = self._planned, None
         run = planned[2] if planned and planned[:2] == (request, inputs) else self._begin(request, inputs)
         evaluations = self.pipeline.evaluations
         learned, steps = yield from self._concept(run, concept, checkpoint)
         inverted = yield from self._inversion(run, learned, inversion)
-        latents = yield from self._timed(run, "editing", self._draws(run, learned, inverted))
+        latents = yield from self._timed(run, "editing", self._draw_variants(run, learned, inverted))
         yield Progress("finishing", 0, 1)
         started = time.perf_counter()
         made, measures, wanted = [], [], Output.of(request)
@@ -231,9 +231,9 @@ class S2EditEngine:
         facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
         if self.watermark:
             facts["watermark"] = watermark.told(run.canvas.photo.size)
-        return Edited(made[0], facts, tuple(made[1:]), watermarked, wanted.media_type)
+        return EditResult(made[0], facts, tuple(made[1:]), watermarked, wanted.media_type)
 
-    def _draws(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
+    def _draw_variants(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
         """The edit, and as many variants as are wanted; their steps count as one phase."""
         options = {
             "masked": run.preset.learning.masked,
@@ -258,7 +258,7 @@ class S2EditEngine:
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
         started = time.perf_counter()
-        worn = self._worn(inputs)
+        worn = self._attributes(inputs)
         prompts = self._checked_prompts(request, worn)
         original = self._original(inputs.image, request.max_pixels)
         photo = original.photo
@@ -295,7 +295,7 @@ class S2EditEngine:
             return decoded[2]
         return decode_original(data, max_pixels)
 
-    def _worn(self, inputs: EditInputs) -> tuple[Concept, ...]:
+    def _attributes(self, inputs: EditInputs) -> tuple[Concept, ...]:
         """Raises `ArtifactMismatch` for what another model made."""
         backbone = self.pipeline.backbone
         return tuple(
@@ -344,7 +344,7 @@ class S2EditEngine:
             every=CHECKPOINT_STEPS,
         )
         learned = yield from self._timed(run, "learning", _with_checkpoints(learning, run.plan.concept_id))
-        yield Made("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
+        yield Artifact("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
         return learned, learned.facts["steps"] - (state.clock.step if state else 0)
 
     def _inversion(self, run: _Run, concept: Concept, saved: bytes | None) -> Steps[Inversion]:
@@ -362,7 +362,7 @@ class S2EditEngine:
             masked=run.preset.learning.masked,
         )
         inverted = yield from self._timed(run, "inverting", inverting)
-        yield Made("inversion", run.plan.inversion_id, inverted.to_bytes())
+        yield Artifact("inversion", run.plan.inversion_id, inverted.to_bytes())
         return inverted
 
     def _facts(self, run: _Run, inputs: EditInputs, learned: Concept, inverted: Inversion) -> dict[str, Any]:
@@ -403,4 +403,4 @@ def _with_checkpoints(learning: Generator[Progress, None, Result], concept_id: s
                 return learned
             yield progress
             if isinstance(progress, Checkpoint) and progress.state is not None:
-                yield Made("checkpoint", concept_id, progress.state.to_bytes(), step=progress.step)
+                yield Artifact("checkpoint", concept_id, progress.state.to_bytes(), step=progress.step)

@@ -17,9 +17,9 @@ from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_core.vision.safety import SafetyModel
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.model_facts import ModelFacts
-from worker.engines.engine import Edited, EditInputs, Engine, Found, Made
+from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine
 
-CHANGED_LEVELS = 16
+MIN_CHANGE = 16
 """By how much a channel differs where the edit has changed the photo; an invisible watermark moves less."""
 MARGIN = 0.25
 """Of the changed region, on each side: a classifier needs the surroundings."""
@@ -39,7 +39,7 @@ class SafeEngine:
 
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
-    ) -> Generator[Progress, None, Found]:
+    ) -> Generator[Progress, None, DetectedMask]:
         found = yield from self._engine.find_mask(request, photo, check=check)
         self._check_photo(photo, request.max_pixels)
         return found
@@ -56,7 +56,7 @@ class SafeEngine:
         *,
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
-    ) -> Generator[Progress | Made, None, dict[str, Any]]:
+    ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         self._check_photo(inputs.image, request.max_pixels)
         return (yield from self._engine.learn(request, inputs, checkpoint=checkpoint, check=check))
 
@@ -74,7 +74,7 @@ class SafeEngine:
         inversion: bytes | None,
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
-    ) -> Generator[Progress | Made, None, Edited]:
+    ) -> Generator[Progress | Artifact, None, EditResult]:
         self._check_photo(inputs.image, request.max_pixels)
         steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
@@ -100,7 +100,7 @@ def _views(photo: Image.Image, result: Image.Image) -> list[Image.Image]:
     """The result as a whole, and what the edit has changed in it: a classifier sees a small region of a large photo badly."""
     if photo.size != result.size:
         return [result]
-    apart = ImageChops.difference(photo, result).point(lambda level: 255 if level > CHANGED_LEVELS else 0)
+    apart = ImageChops.difference(photo, result).point(lambda level: 255 if level > MIN_CHANGE else 0)
     box = apart.getbbox()
     if box is None:
         return [result]

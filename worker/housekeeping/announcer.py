@@ -8,7 +8,7 @@ import structlog
 
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ServiceUnavailable
-from s2edit_jobs.stores.model_facts import REPORT_S, ModelFacts, tell
+from s2edit_jobs.stores.model_facts import REPORT_S, ModelFacts, report_loaded
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ class Announcer:
         self._facts = facts
         self._interval_s = interval_s
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._report_on, name="announcer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
         self.has_reported = False
 
     def start(self) -> None:
@@ -35,11 +35,11 @@ class Announcer:
     def report(self) -> None:
         """An object store that is down is told with the next report or the next job."""
         try:
-            tell(self._services.artifacts, self._services.settings.model, self._facts)
+            report_loaded(self._services.artifacts, self._services.settings.model, self._facts)
             self.has_reported = True
         except ServiceUnavailable as error:
             log.warning("the model could not be told", action="tell_failed", error=str(error))
 
-    def _report_on(self) -> None:
+    def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
             self.report()

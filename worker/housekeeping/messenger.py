@@ -17,7 +17,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, ServiceUnavailable
 from s2edit_jobs.records.record import JobSpec, Outcome
-from s2edit_jobs.records.testmode import wishes_in
+from s2edit_jobs.records.testmode import parse_directives
 from s2edit_jobs.records.webhooks import delay_s, message, message_id
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.markers import OUTBOX
@@ -31,7 +31,7 @@ LOOK_S = 1.0
 GONE = 410
 """The receiver wants no more, says the specification."""
 
-AGAIN_S = 1.0
+REPEAT_S = 1.0
 """After this, a message is sent once more that test mode was asked to send twice."""
 
 Post = Callable[[str, bytes, dict[str, str]], int]
@@ -79,8 +79,8 @@ class Messenger:
         said = self._send(spec, outcome)
         delivered = isinstance(said, int) and 200 <= said < 300
         wait_s = None if delivered or said == GONE else delay_s(tries, self._rng)
-        if delivered and tries == 1 and _wanted_twice(spec):
-            wait_s = AGAIN_S
+        if delivered and tries == 1 and _is_sent_twice(spec):
+            wait_s = REPEAT_S
         log.info("a webhook was tried", action="webhook_tried", job_id=spec.id, tries=tries, said=said, again_in_s=wait_s)
         if wait_s is not None:
             self._services.store.outbox.put_off(spec.id, wait_s)
@@ -124,6 +124,6 @@ class Messenger:
             self._done.wait(LOOK_S)
 
 
-def _wanted_twice(spec: JobSpec) -> bool:
+def _is_sent_twice(spec: JobSpec) -> bool:
     """As if the receiver's answer had been lost on its way."""
-    return spec.owner.test and wishes_in(spec.request.prompt or "").webhook_twice
+    return spec.owner.test and parse_directives(spec.request.prompt or "").webhook_twice

@@ -34,15 +34,15 @@ def reap(services: Services, *, pending: bool = True) -> int:
     if pending:
         jobs.enter_pending()
         erasure = Erasure(services)
-        erasure.go_on()
-        erasure.expired()
+        erasure.resume()
+        erasure.erase_expired()
     jobs.end_overdue()
     orphans = services.store.leases.orphans()
     missing = len(orphans) - services.queue.waiting()
     if missing <= 0:
         return 0
     for job_id in orphans[-missing:]:
-        services.queue.ring(job_id)
+        services.queue.notify(job_id)
     log.info("rang for jobs that nobody holds", action="reaped", jobs=missing)
     return missing
 

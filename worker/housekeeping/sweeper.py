@@ -11,7 +11,7 @@ import structlog
 
 from s2edit_jobs.access.ended_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.idempotency import sweep_notes
+from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
 from s2edit_jobs.library.uploads import sweep_orphans, sweep_uploads
 from s2edit_jobs.records.errors import ServiceUnavailable
 
@@ -27,7 +27,7 @@ def sweep(services: Services) -> int | None:
     """How many objects went; None if it was another's turn. Raises `ServiceUnavailable`."""
     if not services.store.maintenance.take_task("sweep", every_s=SWEEP_S):
         return None
-    gone = sweep_notes(services.artifacts, older_than_s=services.settings.idempotency_ttl_s)
+    gone = sweep_idempotency_markers(services.artifacts, older_than_s=services.settings.idempotency_ttl_s)
     gone += sweep_ended(services.artifacts, now=time.time())
     uploads = sweep_uploads(services.artifacts, ttl_s=services.settings.upload_ttl_s)
     orphans = sweep_orphans(services.artifacts)

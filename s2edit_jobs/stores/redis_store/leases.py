@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s2edit_jobs.records.record import TWIN, JobRecord, Lease
+from s2edit_jobs.records.record import TEST_TENANT_PREFIX, JobRecord, Lease
 from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import failure_of, mapping, record_of, still_held
 from s2edit_jobs.stores.redis_store.lua import script
@@ -69,7 +69,7 @@ class RedisLeases:
         self._connection = connection
 
     def claim(self, job_id: str | None = None, *, lease_s: float, test: bool = False) -> Lease | None:
-        values = mapping(self._connection.run(CLAIM, job_id or "", int(lease_s * 1000), TWIN if test else ""))
+        values = mapping(self._connection.run(CLAIM, job_id or "", int(lease_s * 1000), TEST_TENANT_PREFIX if test else ""))
         if not values:
             return None
         record = record_of(values)
@@ -79,7 +79,7 @@ class RedisLeases:
             fence=int(values["fence"]),
             attempt=record.attempt,
             lease_s=lease_s,
-            verdict=failure_of(values.get("verdict", "")),
+            learning_failure=failure_of(values.get("verdict", "")),
         )
 
     def renew(self, lease: Lease) -> JobRecord:

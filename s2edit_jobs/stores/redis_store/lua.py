@@ -26,7 +26,7 @@ Keys (all under `s2edit:`)
 
 from __future__ import annotations
 
-from s2edit_jobs.records.record import TWIN
+from s2edit_jobs.records.record import TEST_TENANT_PREFIX
 from s2edit_jobs.stores.job_store import KEEP_EVENTS, PAGE
 
 FIELDS = (
@@ -66,7 +66,8 @@ local function owner(id) return value(id, 'tenant') .. '/' .. value(id, 'user') 
 local function answer(id) return redis.call('HGETALL', job(id)) end
 local function owned(id, tenant, user) return value(id, 'tenant') == tenant and value(id, 'user') == user end
 local function held(id, fence) return value(id, 'state') == 'running' and value(id, 'fence') == fence end
-local function of_queue(name, who) return P .. name .. (string.sub(who, 1, {len(TWIN)}) == '{TWIN}' and ':test' or '') end
+local function is_test(who) return string.sub(who, 1, {len(TEST_TENANT_PREFIX)}) == '{TEST_TENANT_PREFIX}' end
+local function of_queue(name, who) return P .. name .. (is_test(who) and ':test' or '') end
 local function due_of(id) return of_queue('due', owner(id)) end
 
 local function log(id)  -- append the present record to its events

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from s2edit_jobs.records.record import Spent
+from s2edit_jobs.records.record import DailyUsage
 from s2edit_jobs.stores.job_store import DAY_S
 from s2edit_jobs.stores.redis_store.connection import Connection
 
@@ -16,7 +16,7 @@ class RedisUsage:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def book(self, tenant: str, spent: Spent) -> None:
+    def book(self, tenant: str, spent: DailyUsage) -> None:
         key = self._account(tenant)
         with self._connection.asking():
             both = self._connection.client.pipeline(transaction=True)
@@ -25,10 +25,10 @@ class RedisUsage:
             both.expire(key, 2 * DAY_S)
             both.execute()
 
-    def spent(self, tenant: str) -> Spent:
+    def spent(self, tenant: str) -> DailyUsage:
         with self._connection.asking():
             values = cast("dict[str, str]", self._connection.client.hgetall(self._account(tenant)))
-        return Spent(int(values.get("learnings", 0)), float(values.get("worker_s", 0)))
+        return DailyUsage(int(values.get("learnings", 0)), float(values.get("worker_s", 0)))
 
     def count_refusal(self, field: str) -> None:
         with self._connection.asking():

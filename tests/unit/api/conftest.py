@@ -66,8 +66,8 @@ class Api:
     def work(self, engine: FakeEngine | None = None) -> FakeEngine:
         """Let a worker answer every ring."""
         engine = engine or FakeEngine()
-        while self.queue.rings:
-            run_job(self.queue.rings.popleft(), self.services, engine)
+        while self.queue.messages:
+            run_job(self.queue.messages.popleft(), self.services, engine)
         return engine
 
     def get(self, path: str, *, user: str | None = None) -> Any:
@@ -92,7 +92,7 @@ class Api:
 
     def kept(self) -> tuple[Any, ...]:
         """Everything that a request could have left behind."""
-        return dict(self.artifacts.objects), self.store.leases.orphans(), list(self.queue.rings)
+        return dict(self.artifacts.objects), self.store.leases.orphans(), list(self.queue.messages)
 
     def learned_identity(self, *, owner: Owner = OWNER, identity_id: str = f"c_{'7' * 32}") -> str:
         """An identity as a worker leaves it."""

@@ -12,7 +12,7 @@ from cli.doctor import Finding, examine, examine_model
 from cli.service import free_port
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.model_facts import tell_failure
+from s2edit_jobs.stores.model_facts import report_failure
 from tests.tiny import save_tiny
 
 
@@ -104,7 +104,7 @@ def test_a_hub_id_is_left_to_the_worker() -> None:
 def test_what_the_last_worker_could_not_load_is_broken_until_it_changes(model: Path, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data", model=str(model))
     assert examine_model(settings).verdict == "ok"
-    tell_failure(build_artifacts(settings), settings.model, "the UNet has another shape")
+    report_failure(build_artifacts(settings), settings.model, "the UNet has another shape")
     finding = examine_model(settings)
     assert (finding.verdict, "the UNet has another shape" in finding.text) == ("broken", True)
     later = time.time() + 5

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from s2edit_jobs.access.keys import USUAL_SCOPES, KeyRing, checked
+from s2edit_jobs.access.keys import USUAL_SCOPES, KeyRing, authenticate
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.records.errors import CredentialsInvalid
 from s2edit_jobs.settings import Settings
@@ -27,14 +27,14 @@ def keys(*arguments: str) -> Result:
 def test_a_new_key_alone_is_on_standard_output(ring: KeyRing) -> None:
     made = keys("create", "--tenant", "acme", "--note", "backend")
     assert made.exit_code == 0, made.output
-    key = checked(ring, made.stdout.rstrip("\n"))
+    key = authenticate(ring, made.stdout.rstrip("\n"))
     assert (key.tenant, key.note, key.scopes) == ("acme", "backend", USUAL_SCOPES)
     assert key.id in made.stderr
 
 
 def test_a_key_is_for_the_scopes_that_were_named(ring: KeyRing) -> None:
     made = keys("create", "--scope", "edits:read", "--scope", "admin")
-    key = checked(ring, made.stdout.strip())
+    key = authenticate(ring, made.stdout.strip())
     assert (key.tenant, key.scopes) == ("default", {"edits:read", "admin"})
 
 
@@ -60,14 +60,14 @@ def test_a_revoked_key_counts_no_more(ring: KeyRing) -> None:
     text = keys("create").stdout.strip()
     assert keys("revoke", text.split("_")[1]).exit_code == 0
     with pytest.raises(CredentialsInvalid):
-        checked(ring, text)
+        authenticate(ring, text)
     assert "ended" in keys("list").stdout
 
 
 def test_a_rotated_key_goes_on_for_the_grace_and_once(ring: KeyRing) -> None:
     old = keys("create", "--tenant", "acme").stdout.strip()
     new = keys("rotate", old.split("_")[1], "--grace-s", "60").stdout.strip()
-    assert checked(ring, old).tenant == checked(ring, new).tenant == "acme"
+    assert authenticate(ring, old).tenant == authenticate(ring, new).tenant == "acme"
     assert "until" in keys("list").stdout
     again = keys("rotate", old.split("_")[1])
     assert (again.exit_code, again.stdout) == (1, "")
@@ -84,5 +84,5 @@ def test_a_key_of_test_mode_begins_with_test(ring: KeyRing) -> None:
     made = keys("create", "--tenant", "acme", "--test")
     assert made.stdout.startswith("test_")
     assert "in test mode" in made.stderr
-    assert checked(ring, made.stdout.strip()).test
+    assert authenticate(ring, made.stdout.strip()).test
     assert "acme (test)" in keys("list").stdout

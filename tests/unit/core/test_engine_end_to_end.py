@@ -38,7 +38,7 @@ from tests import tiny_readers
 from tests.tiny import tiny_backbone
 from tests.unit.core.delivery.profiles import DISPLAY_P3
 from worker.engines import s2edit_engine
-from worker.engines.engine import Edited, EditInputs, Engine, Found, Made
+from worker.engines.engine import Artifact, EditInputs, EditResult, Engine
 from worker.engines.modeless_engine import engine_of_test_mode
 from worker.engines.provenance import Credentials, SigningEngine
 from worker.engines.s2edit_engine import S2EditEngine
@@ -101,15 +101,15 @@ class Run:
         between: Callable[[], object] = lambda: None,
     ) -> None:
         self.progress: list[Progress] = []
-        self.made: dict[str, Made] = {}
+        self.made: dict[str, Artifact] = {}
         steps = engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint)
         while True:
             try:
                 event = next(steps)
             except StopIteration as end:
-                self.edited: Edited = end.value
+                self.edited: EditResult = end.value
                 return
-            if isinstance(event, Made):
+            if isinstance(event, Artifact):
                 self.made[event.kind] = event
             else:
                 self.progress.append(event)
@@ -222,7 +222,7 @@ def test_learning_goes_on_from_a_checkpoint_and_ends_in_the_same_bytes(
 ) -> None:
     monkeypatch.setattr(s2edit_engine, "CHECKPOINT_STEPS", 3)
     cut = engine.edit(REQUEST, INPUTS, concept=None, inversion=None)
-    kept = next(event for event in cut if isinstance(event, Made))
+    kept = next(event for event in cut if isinstance(event, Artifact))
     cut.close()
     assert (kept.kind, kept.id, kept.step) == ("checkpoint", engine.plan(REQUEST, INPUTS).concept_id, 3)
 
@@ -464,7 +464,7 @@ class Learned:
         self, engine: Engine, request: LearningRequest, inputs: EditInputs = INPUTS, *, checkpoint: bytes | None = None
     ) -> None:
         self.progress: list[Progress] = []
-        self.made: list[Made] = []
+        self.made: list[Artifact] = []
         steps = engine.learn(request, inputs, checkpoint=checkpoint)
         while True:
             try:
@@ -472,13 +472,13 @@ class Learned:
             except StopIteration as end:
                 self.report: dict[str, Any] = end.value
                 return
-            if isinstance(event, Made):
+            if isinstance(event, Artifact):
                 self.made.append(event)
             else:
                 self.progress.append(event)
 
     @property
-    def concept(self) -> Made:
+    def concept(self) -> Artifact:
         return next(made for made in self.made if made.kind == "concept")
 
 
@@ -510,7 +510,7 @@ def test_an_identity_learned_ahead_is_the_one_that_an_edit_looks_for(engine: S2E
 def test_a_learning_goes_on_from_a_checkpoint(engine: S2EditEngine, hat: Learned, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s2edit_engine, "CHECKPOINT_STEPS", 3)
     cut = engine.learn(HAT, INPUTS)
-    kept = next(event for event in cut if isinstance(event, Made))
+    kept = next(event for event in cut if isinstance(event, Artifact))
     cut.close()
     assert (kept.kind, kept.id, kept.step) == ("checkpoint", hat.concept.id, 3)
     resumed = Learned(engine, HAT, checkpoint=kept.data)
@@ -689,7 +689,7 @@ def test_test_mode_reports_what_an_edit_reports(engine: S2EditEngine, cold: Run)
         assert modeless[part].keys() == report[part].keys(), part
 
 
-def found_by(engine: Engine, request: JobRequest = REQUEST, picture: bytes = INPUTS.image) -> tuple[Found, list[Progress]]:
+def found_by(engine: Engine, request: JobRequest = REQUEST, picture: bytes = INPUTS.image) -> tuple[DetectedMask, list[Progress]]:
     """What is found, and what was shown meanwhile."""
     steps, seen = engine.find_mask(request, picture), []
     while True:
@@ -720,7 +720,7 @@ class TestFindingTheMask:
 
     def test_the_bytes_are_those_of_the_mask_and_always_the_same(self, engine: S2EditEngine, drawn: Drawn) -> None:
         found, seen = found_by(engine)
-        assert found == Found(INPUTS.mask, "drawn", 2, 0.9877, mask_of().getbbox())
+        assert found == DetectedMask(INPUTS.mask, "drawn", 2, 0.9877, mask_of().getbbox())
         assert [(step.phase, step.step, step.total) for step in seen] == [("preparing", 0, 1), ("preparing", 1, 1)]
         assert found_by(engine)[0] == found
 

@@ -83,10 +83,10 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"the last checkpoint (every {s2edit_engine.CHECKPOINT_STEPS} steps)",
         f"restarted within {measured['restart_s']['p99']:.1f} s (p99)",
         f"pending jobs every {reaper.PENDING_S:g} s",
-        f"within {model_facts.BELIEVED_S:g} s, or {model_facts.ALIVE_S:g} s after the last good report",
+        f"within {model_facts.CACHE_S:g} s, or {model_facts.ALIVE_S:g} s after the last good report",
         f"overwritten every {model_facts.REPORT_S:g} s",
         f"another one, after {messenger.LEASE_S:g} s",
-        f"after its wait and {erasure.LEFT_S:g} s",
+        f"after its wait and {erasure.TAKEOVER_S:g} s",
         f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
     )
     assert [words for words in said if words not in PAGE] == []

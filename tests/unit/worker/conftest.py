@@ -26,7 +26,7 @@ REQUEST = EditRequest(prompt="a photo of a woman with red hair")
 
 
 @dataclass
-class Shop:
+class InProcessService:
     """The whole service in this process, with a fake engine and a clock that a test moves."""
 
     engine: FakeEngine = field(default_factory=FakeEngine)
@@ -51,7 +51,7 @@ class Shop:
 
     def work(self, engine: FakeEngine | None = None) -> None:
         """Answer the next ring."""
-        run_job(self.queue.rings.popleft(), self.services, engine or self.engine, stop=self.stop)
+        run_job(self.queue.messages.popleft(), self.services, engine or self.engine, stop=self.stop)
 
     def get(self, job_id: str) -> JobRecord:
         return self.jobs.get(ANN, job_id)
@@ -67,5 +67,5 @@ class Shop:
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return Shop()
+def service() -> InProcessService:
+    return InProcessService()

@@ -16,9 +16,9 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import TASK
 from tests.doubles import FakeEngine
 from tests.logged import Logged, logging_to_memory
-from tests.unit.worker.conftest import FILES, Shop
+from tests.unit.worker.conftest import FILES, InProcessService
 from worker import process
-from worker.engines.engine import EditInputs, Made
+from worker.engines.engine import Artifact, EditInputs
 from worker.process import WorkerProcess
 
 CANARY = "canaryword9e4a"
@@ -44,7 +44,7 @@ class Quoting(FakeEngine):
 
     error: BaseException | None = None
 
-    def edit(self, request: EditRequest, inputs: EditInputs, **given: Any) -> Generator[Progress | Made, None, Any]:
+    def edit(self, request: EditRequest, inputs: EditInputs, **given: Any) -> Generator[Progress | Artifact, None, Any]:
         edited = yield from super().edit(request, inputs, **given)
         if self.error is not None:
             try:
@@ -55,25 +55,25 @@ class Quoting(FakeEngine):
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_no_word_of_the_request_is_logged_however_the_job_ends(shop: Shop, logged: Logged, end: str) -> None:
-    shop.engine = engine = Quoting()
+def test_no_word_of_the_request_is_logged_however_the_job_ends(service: InProcessService, logged: Logged, end: str) -> None:
+    service.engine = engine = Quoting()
     engine.error = ENDS[end]()
     files = {**FILES, "image": Upload(CANARY.encode(), "image/png")}
-    job_id = shop.accept(REQUEST, files, webhook_url=f"https://example.com/{CANARY}")
-    while shop.queue.rings:
-        shop.work()
-    assert shop.get(job_id).state.over
+    job_id = service.accept(REQUEST, files, webhook_url=f"https://example.com/{CANARY}")
+    while service.queue.messages:
+        service.work()
+    assert service.get(job_id).state.over
     assert logged.of("job_over")
     assert CANARY not in logged.text
     assert "app/ann" not in logged.text
 
 
-def test_every_line_names_the_job_the_attempt_and_the_trace(shop: Shop, logged: Logged) -> None:
+def test_every_line_names_the_job_the_attempt_and_the_trace(service: InProcessService, logged: Logged) -> None:
     with trace.answering(f"00-{TRACE}-00f067aa0ba902b7-01"):
-        job_id = shop.accept(REQUEST)
-    other = shop.accept(REQUEST)
-    shop.work()
-    shop.work()
+        job_id = service.accept(REQUEST)
+    other = service.accept(REQUEST)
+    service.work()
+    service.work()
     lines = [line for line in logged.lines if line["job_id"] == job_id]
     assert {(line["attempt"], line.get("trace_id")) for line in lines if line["action"] != "attempt_begins"} == {(1, TRACE)}
     assert [line.get("trace_id") for line in logged.lines if line["job_id"] == other] == [None, None]

@@ -86,9 +86,9 @@ class TestLongPolls:
     @pytest.mark.parametrize("what", ["edit", "identity", "attribute"])
     def test_asking_may_wait_for_the_end_too(self, api: Api, what: str) -> None:
         def work() -> None:
-            while not api.queue.rings:
+            while not api.queue.messages:
                 time.sleep(0.01)
-            done(api, api.queue.rings.popleft())
+            done(api, api.queue.messages.popleft())
 
         timer = soon(work)
         answer = getattr(api, what)(headers={"Prefer": "wait=20"})

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from api import changes
 from api.app import create_app
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.access.keys import BELIEVED_S, KeyRing
+from s2edit_jobs.access.keys import CACHE_S, KeyRing
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, Owner
 from tests.logged import logging_to_memory
@@ -155,7 +155,7 @@ def test_polls_with_a_key_are_counted_and_end_with_it(api: Api, monkeypatch: pyt
             pass
         assert_problem(answer, 429, "rate_exceeded")
         ring.revoke(key.id)
-        monkeypatch.setattr(keys, "_clock", lambda: began + BELIEVED_S)
+        monkeypatch.setattr(keys, "_clock", lambda: began + CACHE_S)
         assert poll(api, edit, **bearer(text)).status_code == 401
 
 

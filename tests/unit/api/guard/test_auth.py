@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from api.app import create_app
 from api.guard.auth import READ_SCOPES, SCOPES_OF, is_local, scope_of
-from s2edit_jobs.access.keys import BELIEVED_S, MOMENT_S, SCOPES, KeyRing, KnownKeys, Scope
+from s2edit_jobs.access.keys import CACHE_S, LOOKUP_MARGIN_S, SCOPES, CachedKeys, KeyRing, Scope
 from s2edit_jobs.bootstrap import NotConfigured
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from tests.unit.api.conftest import Api
@@ -83,11 +83,11 @@ def test_the_first_key_closes_the_door_for_good(api: Api, ring: KeyRing, monkeyp
     monkeypatch.setattr(auth, "_clock", lambda: now[0])
     assert_problem(api.client.get(NOBODYS), 404, "not_found")
     key, text = ring.create("default")
-    now[0] = BELIEVED_S
+    now[0] = CACHE_S
     assert_problem(api.client.get(NOBODYS), 401, "credentials_missing")
     assert_problem(api.client.get(NOBODYS, headers=bearer(text)), 404, "not_found")
     ring.revoke(key.id)
-    now[0] = 100 * BELIEVED_S
+    now[0] = 100 * CACHE_S
     assert_problem(api.client.get(NOBODYS), 401, "credentials_missing")
 
 
@@ -178,22 +178,22 @@ def test_every_scope_but_the_administrator_s_opens_something() -> None:
 
 def test_a_revoked_key_is_refused_within_seconds(ring: KeyRing) -> None:
     now = [0.0]
-    known = KnownKeys(ring, clock=lambda: now[0])
+    known = CachedKeys(ring, clock=lambda: now[0])
     key, _ = ring.create("acme")
     assert known.find(key.id) == key
     ring.revoke(key.id)
-    now[0] = BELIEVED_S
+    now[0] = CACHE_S
     ended = known.find(key.id)
     assert ended is not None
     assert ended.ends_at is not None
-    assert BELIEVED_S <= 5
+    assert CACHE_S <= 5
 
 
 def test_a_key_that_is_used_often_is_looked_up_seldom(ring: KeyRing, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     get = api.artifacts.get
     monkeypatch.setattr(api.artifacts, "get", lambda key: asked.append(key) or get(key))
-    known = KnownKeys(ring, clock=lambda: 0.0)
+    known = CachedKeys(ring, clock=lambda: 0.0)
     key, _ = ring.create("acme")
     for _ in range(100):
         known.find(key.id)
@@ -204,19 +204,24 @@ def test_a_key_that_is_used_often_is_looked_up_seldom(ring: KeyRing, api: Api, m
 def test_a_key_is_remembered_until_just_before_it_is_looked_up_again(ring: KeyRing) -> None:
     """So whoever asks first, and then finds the key, never looks it up by surprise."""
     now = [0.0]
-    known = KnownKeys(ring, clock=lambda: now[0])
+    known = CachedKeys(ring, clock=lambda: now[0])
     key, text = ring.create("acme")
-    assert not known.remember(text)
+    assert not known.is_cached(text)
     known.find(key.id)
-    for at, remembered in ((0.0, True), (BELIEVED_S - MOMENT_S - 0.01, True), (BELIEVED_S - MOMENT_S, False), (BELIEVED_S, False)):
+    for at, remembered in (
+        (0.0, True),
+        (CACHE_S - LOOKUP_MARGIN_S - 0.01, True),
+        (CACHE_S - LOOKUP_MARGIN_S, False),
+        (CACHE_S, False),
+    ):
         now[0] = at
-        assert known.remember(text) is remembered
-    assert not known.remember("s2e_nonsense")
+        assert known.is_cached(text) is remembered
+    assert not known.is_cached("s2e_nonsense")
 
 
 def test_what_is_remembered_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch, ring: KeyRing) -> None:
-    monkeypatch.setattr("s2edit_jobs.access.keys.MAX_KNOWN", 10)
-    known = KnownKeys(ring)
+    monkeypatch.setattr("s2edit_jobs.access.keys.MAX_CACHED", 10)
+    known = CachedKeys(ring)
     for number in range(50):
         known.find(f"{number:016x}")
     assert len(known._known) == 10
@@ -280,7 +285,7 @@ def test_a_stream_ends_with_its_key(locked: tuple[Api, str], ring: KeyRing, monk
     api, text = locked
     where = api.edit(headers=bearer(text)).headers["location"]
     monkeypatch.setattr("api.following.events.KEEPALIVE_S", 0.1)
-    monkeypatch.setattr("s2edit_jobs.access.keys.BELIEVED_S", 0.2)
+    monkeypatch.setattr("s2edit_jobs.access.keys.CACHE_S", 0.2)
     timer = threading.Timer(0.5, ring.revoke, [text.split("_")[1]])
     timer.start()
     answer = api.client.get(f"{where}/events", headers=bearer(text))

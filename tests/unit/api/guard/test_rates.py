@@ -14,7 +14,7 @@ from redis import Redis
 from api.guard.rates import LET_ALONE_S, Rates, Standing
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.records.errors import RateExceeded, StoreUnavailable
-from s2edit_jobs.records.record import Owner, Spent
+from s2edit_jobs.records.record import DailyUsage, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.unit.api.conftest import Api
@@ -163,11 +163,11 @@ def test_an_open_service_counts_nothing(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("budget", "spent"),
-    [({"tenant_learnings_per_day": 3}, Spent(learnings=3)), ({"tenant_gpu_s_per_day": 60}, Spent(worker_s=60.5))],
+    [({"tenant_learnings_per_day": 3}, DailyUsage(learnings=3)), ({"tenant_gpu_s_per_day": 60}, DailyUsage(worker_s=60.5))],
 )
-def test_a_tenant_whose_day_is_spent_waits_for_the_next(api: Api, budget: dict[str, int], spent: Spent) -> None:
+def test_a_tenant_whose_day_is_spent_waits_for_the_next(api: Api, budget: dict[str, int], spent: DailyUsage) -> None:
     api.limit(**budget)
-    api.store.usage.book("default", Spent(spent.learnings - 1 if spent.learnings else 0, spent.worker_s / 2))
+    api.store.usage.book("default", DailyUsage(spent.learnings - 1 if spent.learnings else 0, spent.worker_s / 2))
     assert api.edit().status_code == 202
     api.store.usage.book("default", spent)
     kept = api.kept()
@@ -179,14 +179,14 @@ def test_a_tenant_whose_day_is_spent_waits_for_the_next(api: Api, budget: dict[s
 
 def test_who_has_learned_enough_may_still_edit_whom_it_knows(api: Api) -> None:
     api.limit(tenant_learnings_per_day=1)
-    api.store.usage.book("default", Spent(learnings=1))
+    api.store.usage.book("default", DailyUsage(learnings=1))
     assert_problem(api.edit(), 429, "quota_spent")
     assert api.edit(image=None, mask=None, identity=api.learned_identity()).status_code == 202
 
 
 def test_another_tenant_s_use_is_its_own(api: Api) -> None:
     api.limit(tenant_gpu_s_per_day=1)
-    api.store.usage.book("umbrella", Spent(worker_s=100))
+    api.store.usage.book("umbrella", DailyUsage(worker_s=100))
     assert api.edit().status_code == 202
 
 
@@ -205,7 +205,7 @@ def test_a_refusal_for_the_day_costs_a_token_nothing(api: Api) -> None:
     api.limit(tenant_gpu_s_per_day=1)
     with_auth(api, "keys")
     device = bearer(issue(api, text, edits=1)["token"])
-    api.store.usage.book("acme", Spent(worker_s=2))
+    api.store.usage.book("acme", DailyUsage(worker_s=2))
     assert_problem(api.edit(headers=device), 429, "quota_spent")
     api.database.empty()
     assert api.edit(headers=device).status_code == 202

@@ -16,7 +16,7 @@ from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.stores.markers import EXPIRING
-from s2edit_jobs.stores.model_facts import tell
+from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine
 from tests.unit.api.concept_files import FACTS, concept_file
 from tests.unit.api.conftest import OWNER, Api
@@ -31,7 +31,7 @@ def learn(api: Api, **parts: str) -> str:
     """An edit, done by a worker with a fake engine; the identity that it has learned."""
     answer = api.edit(**parts)
     assert answer.status_code == 202, answer.text
-    run_job(api.queue.rings.popleft(), api.services, FakeEngine(), stop=threading.Event())
+    run_job(api.queue.messages.popleft(), api.services, FakeEngine(), stop=threading.Event())
     identity = Jobs(api.services).get(OWNER, answer.json()["id"]).identity
     assert identity is not None
     return identity
@@ -84,7 +84,7 @@ def test_a_dry_run_and_json_are_no_way_around(api: Api) -> None:
 
 
 def test_nor_is_an_identity_that_was_brought_with_such_words(api: Api) -> None:
-    tell(api.artifacts, api.services.settings.model, FACTS)
+    report_loaded(api.artifacts, api.services.settings.model, FACTS)
     brought = api.post("/identities/import", file=concept_file(facts={"prompt": "a photo of a naked [I] woman", "steps": 100}))
     assert brought.status_code == 201, brought.text
     answer = api.edit(identity=brought.json()["id"], prompt="a photo of a [I] woman")
@@ -127,7 +127,7 @@ class TestConsent:
         assert api.client.get(f"/identities/{learn(api)}").json()["consent"] is None
 
     def test_it_is_kept_with_one_that_was_brought_and_where_it_is_required_none_is_brought_without(self, api: Api) -> None:
-        tell(api.artifacts, api.services.settings.model, FACTS)
+        report_loaded(api.artifacts, api.services.settings.model, FACTS)
         api.limit(require_consent=True)
         before = api.kept()
         for said in (None, "  "):
@@ -139,13 +139,13 @@ class TestConsent:
         assert brought.json()["consent"]["statement"] == CONSENT
 
     def test_one_that_was_brought_expires_too_and_a_second_time_changes_nothing(self, api: Api) -> None:
-        tell(api.artifacts, api.services.settings.model, FACTS)
+        report_loaded(api.artifacts, api.services.settings.model, FACTS)
         for wished, expires_in_s in (("60", 60), ("1", 60)):
             shown = api.post("/identities/import", file=concept_file(), identity_ttl_s=wished).json()
             times = [datetime.fromisoformat(shown[name]) for name in ("created_at", "expires_at")]
             assert (times[1] - times[0]).total_seconds() == pytest.approx(expires_in_s, abs=1)
-        assert Erasure(api.services, clock=lambda: time.time() + 50).expired() == 0
-        assert Erasure(api.services, clock=lambda: time.time() + 62).expired() == 1
+        assert Erasure(api.services, clock=lambda: time.time() + 50).erase_expired() == 0
+        assert Erasure(api.services, clock=lambda: time.time() + 62).erase_expired() == 1
         assert api.get("/identities").json()["items"] == []
         assert [key for key in api.artifacts.list("") if not key.startswith("models/")] == []
 
@@ -182,8 +182,8 @@ class TestExpiry:
         shown = api.client.get(f"/identities/{identity}").json()
         assert shown["expires_at"] > shown["created_at"]
         created_at = Library(api.services).identity(OWNER, identity).created_at
-        assert Erasure(api.services, clock=lambda: created_at + 98).expired() == 0
-        assert Erasure(api.services, clock=lambda: created_at + 101).expired() == 1
+        assert Erasure(api.services, clock=lambda: created_at + 98).erase_expired() == 0
+        assert Erasure(api.services, clock=lambda: created_at + 101).erase_expired() == 1
         assert_problem(api.client.get(f"/identities/{identity}"), 404, "not_found")
         assert not any(identity in key or "/inversions/" in key for key in api.artifacts.objects)
         assert api.client.get(f"/identities/{lasting}").status_code == 200
@@ -231,6 +231,6 @@ class TestExpiry:
         with monkeypatch.context() as patch:
             patch.setattr(api.artifacts, "delete_prefix", down)
             with pytest.raises(ServiceUnavailable):
-                Erasure(api.services).expired()
-        Erasure(api.services).expired()
+                Erasure(api.services).erase_expired()
+        Erasure(api.services).erase_expired()
         assert_problem(api.client.get(f"/identities/{identity}"), 404, "not_found")

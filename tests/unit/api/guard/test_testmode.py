@@ -11,17 +11,17 @@ import pytest
 from s2edit_jobs.access.audit import MemoryAudit
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.jobs.jobs import DEADLINE
-from s2edit_jobs.records.record import Owner, Spent, twin
-from s2edit_jobs.stores.model_facts import tell
+from s2edit_jobs.records.record import DailyUsage, Owner, test_tenant
+from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import PROMPT, Api
 from tests.unit.api.guard.test_auth import bearer, with_auth
 from tests.unit.api.wire.test_bad_input import assert_problem
-from worker.attempts.runner import work_on
+from worker.attempts.runner import run_attempt
 from worker.engines.modeless_engine import engine_of_test_mode
 
-ANN, TEST = Owner("acme", "ann"), Owner(twin("acme"), "ann")
+ANN, TEST = Owner("acme", "ann"), Owner(test_tenant("acme"), "ann")
 
 
 class Sides:
@@ -31,14 +31,14 @@ class Sides:
         ring = KeyRing(api.artifacts)
         self.live = bearer(ring.create("acme", SCOPES)[1], ANN.user)
         self.test = bearer(ring.create("acme", SCOPES, test=True)[1], ANN.user)
-        tell(api.artifacts, api.services.settings.model, FakeEngine.facts)
+        report_loaded(api.artifacts, api.services.settings.model, FakeEngine.facts)
         self.api = with_auth(api, "keys")
 
     def work(self) -> None:
         """Do what waits in test mode."""
         services = self.api.services
         while (lease := services.store.leases.claim(lease_s=15, test=True)) is not None:
-            work_on(lease, services, engine_of_test_mode(FakeEngine.facts), stop=threading.Event())
+            run_attempt(lease, services, engine_of_test_mode(FakeEngine.facts), stop=threading.Event())
 
     def done(self, answer: Any) -> dict[str, Any]:
         """The edit, after the work."""
@@ -157,7 +157,7 @@ def test_its_deadline_is_over_at_once_if_asked_for(sides: Sides) -> None:
 def test_budgets_are_not_asked_and_rates_are(sides: Sides) -> None:
     api = sides.api
     for tenant in (ANN.tenant, TEST.tenant):
-        api.store.usage.book(tenant, Spent(1, 1.0))
+        api.store.usage.book(tenant, DailyUsage(1, 1.0))
     api.limit(tenant_learnings_per_day=1, tenant_gpu_s_per_day=1.0, user_writes_per_minute=1)
     with_auth(api, "keys")
     assert api.edit(headers=sides.test).status_code == 202

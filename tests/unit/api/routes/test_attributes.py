@@ -126,8 +126,8 @@ def test_a_worker_that_takes_over_goes_on_at_the_checkpoint(api: Api) -> None:
 
     answer = api.attribute()
     broken, sound = FakeEngine(steps=6, checkpoint_every=2, on_step=die), FakeEngine(steps=6, checkpoint_every=2)
-    api.queue.rings.append(api.queue.rings[0])
-    ring = api.queue.rings.popleft()
+    api.queue.messages.append(api.queue.messages[0])
+    ring = api.queue.messages.popleft()
     run_job(ring, api.services, broken)
     api.work(sound)
     assert api.get(answer.headers["location"]).json()["state"] == "succeeded"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from s2edit_jobs.intake.foresight import needed_s
+from s2edit_jobs.intake.forecast import estimate_s
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.record import Outlook
-from s2edit_jobs.stores.model_facts import tell
+from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
@@ -20,7 +20,7 @@ PACE = {"learning": 10.0, "inverting": 3.0, "editing": 2.0, "finishing": 0.5, "t
 
 @pytest.fixture
 def knowing(api: Api) -> Api:
-    tell(api.artifacts, api.services.settings.model, FakeEngine.facts)
+    report_loaded(api.artifacts, api.services.settings.model, FakeEngine.facts)
     return api
 
 
@@ -72,9 +72,9 @@ def test_the_estimate_is_made_of_measured_phases_and_of_those_who_wait(knowing: 
 
 
 def test_what_is_known_takes_no_learning() -> None:
-    assert needed_s(Outlook(0, 0, PACE), learns=False) == 5.5
-    assert needed_s(Outlook(3, 2, PACE), learns=True) == 18 + 15.5
-    assert needed_s(Outlook(0, 0, {"editing": 1.0, "inverting": 1.0, "total": 2.0}), learns=True) is None
+    assert estimate_s(Outlook(0, 0, PACE), learns=False) == 5.5
+    assert estimate_s(Outlook(3, 2, PACE), learns=True) == 18 + 15.5
+    assert estimate_s(Outlook(0, 0, {"editing": 1.0, "inverting": 1.0, "total": 2.0}), learns=True) is None
 
 
 def test_before_a_worker_was_there_the_plan_is_unknown(api: Api) -> None:

@@ -89,7 +89,7 @@ class TestAsking:
 
     def test_the_bell_is_rung_once(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
-        assert list(api.queue.rings) == [edit_id]
+        assert list(api.queue.messages) == [edit_id]
 
     def test_a_mask_of_the_same_frame_at_another_size_is_accepted(self, api: Api) -> None:
         assert api.edit(mask=pictures.mask((48, 64))).status_code == 202

@@ -19,7 +19,7 @@ from s2edit_jobs.bootstrap import NotConfigured
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.model_facts import tell
+from s2edit_jobs.stores.model_facts import report_loaded
 from tests.unit.api.concept_files import FACTS, concept_file
 from tests.unit.api.conftest import Api
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -81,7 +81,7 @@ def test_what_was_learned_goes_with_its_user_and_is_counted(api: Api) -> None:
 
 
 def test_an_identity_that_is_brought_while_its_user_is_erased_is_refused(api: Api) -> None:
-    tell(api.artifacts, api.services.settings.model, FACTS)
+    report_loaded(api.artifacts, api.services.settings.model, FACTS)
     erasure = Erasure(api.services)
     begun, _ = erasure.begin(Owner("default", "default"))
     assert_problem(api.post("/identities/import", file=concept_file()), 409, "being_erased")

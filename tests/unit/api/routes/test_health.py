@@ -10,7 +10,7 @@ from api.app import create_app
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ArtifactsUnavailable, StoreUnavailable
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.model_facts import tell, tell_failure
+from s2edit_jobs.stores.model_facts import report_failure, report_loaded
 from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api.conftest import Api
@@ -48,7 +48,7 @@ def fresh(api: Api) -> None:
 
 def test_it_is_not_ready_where_no_worker_can_load_the_model(api: Api) -> None:
     model = api.services.settings.model
-    tell_failure(api.artifacts, model, "the model 'm' can't be loaded: no weights in unet/")
+    report_failure(api.artifacts, model, "the model 'm' can't be loaded: no weights in unet/")
     fresh(api)
     problem = assert_problem(api.client.get("/readyz"), 503, "not_ready")
     assert problem["errors"] == [{"code": "model_unusable", "detail": "the model 'm' can't be loaded: no weights in unet/"}]
@@ -59,7 +59,7 @@ def test_it_is_not_ready_where_no_worker_can_load_the_model(api: Api) -> None:
         assert "/readyz" in problem["detail"]
         assert "unet" not in str(problem)
     assert api.kept() == before
-    tell(api.artifacts, model, FakeEngine.facts)
+    report_loaded(api.artifacts, model, FakeEngine.facts)
     fresh(api)
     assert api.client.get("/readyz").status_code == 200
     assert api.edit().status_code == 202
@@ -74,7 +74,7 @@ def test_what_the_files_show_counts_while_no_worker_has_the_model(api: Api, tmp_
     fresh(api)
     assert_problem(api.client.get("/readyz"), 503, "not_ready")
     assert_problem(api.edit(), 503, "model_unusable")
-    tell(api.artifacts, str(folder), FakeEngine.facts)  # on another machine, say
+    report_loaded(api.artifacts, str(folder), FakeEngine.facts)  # on another machine, say
     fresh(api)
     assert api.client.get("/readyz").status_code == 200
     assert api.edit().status_code == 202

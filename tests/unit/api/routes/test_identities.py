@@ -14,7 +14,7 @@ from safetensors.numpy import load
 
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.errors import ArtifactsUnavailable
-from s2edit_jobs.stores.model_facts import tell
+from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.concept_files import ABOUT, FACTS, concept_file, full, low_rank, parts, with_header
@@ -27,7 +27,7 @@ SOURCE = "a photo of a woman"
 @pytest.fixture
 def knowing(api: Api) -> Api:
     """A worker has said which model it has."""
-    tell(api.artifacts, api.services.settings.model, FACTS)
+    report_loaded(api.artifacts, api.services.settings.model, FACTS)
     return api
 
 

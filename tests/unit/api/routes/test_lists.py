@@ -76,7 +76,7 @@ def test_a_waiting_edit_is_found_by_the_identity_that_it_names(api: Api) -> None
 
 
 def test_what_is_rare_is_found_over_several_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "MAX_SEEN", 3)
+    monkeypatch.setattr(library, "MAX_SCANNED", 3)
     done = api.edit().json()["id"]
     api.work()
     for _ in range(7):

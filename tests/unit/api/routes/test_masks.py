@@ -13,7 +13,7 @@ from s2edit_core.pictures.files import encode_png
 from s2edit_core.request.spec import MaskRequest
 from s2edit_jobs.access.policy import Policy
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.stores.model_facts import tell
+from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
@@ -95,7 +95,7 @@ class TestEdits:
 
 class TestDryRun:
     def test_it_says_that_it_can_not_know_the_identity(self, api: Api) -> None:
-        tell(api.artifacts, api.services.settings.model, FakeEngine.facts)
+        report_loaded(api.artifacts, api.services.settings.model, FakeEngine.facts)
         assert api.edit(dry_run="true").json()["learning"] == "needed"
         said = api.edit(mask=None, dry_run="true").json()
         assert (said["learning"], said["identity"]) == ("unknown", None)

@@ -16,7 +16,7 @@ from joserfc.jwk import OctKey
 
 from api.guard.auth import Asked
 from api.guard.device_tokens import DEVICE_SCOPES, DeviceTokens
-from s2edit_jobs.access.ended_tokens import KEPT_S, sweep_ended
+from s2edit_jobs.access.ended_tokens import MARKER_TTL_S, sweep_ended
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.records.errors import CredentialsInvalid, TokenSpent
 from s2edit_jobs.records.record import Owner
@@ -153,8 +153,8 @@ def test_a_unit_that_is_spent_while_the_tokens_end_leaves_nothing() -> None:
 def test_the_note_of_ended_tokens_goes_when_none_of_them_can_be_alive() -> None:
     maker = tokens([1000.0])
     maker.end_all(ANN)
-    assert sweep_ended(maker._artifacts, now=1000.0 + KEPT_S) == 0
-    assert sweep_ended(maker._artifacts, now=1001.0 + KEPT_S) == 1
+    assert sweep_ended(maker._artifacts, now=1000.0 + MARKER_TTL_S) == 0
+    assert sweep_ended(maker._artifacts, now=1001.0 + MARKER_TTL_S) == 1
     assert list(maker._artifacts.list("")) == []
 
 

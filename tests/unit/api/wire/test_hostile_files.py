@@ -18,7 +18,7 @@ from s2edit_core.errors import ImageInvalid
 from s2edit_core.pictures.files import announced
 from s2edit_core.request.limits import CPU_S, cpu_s, memory_bytes
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.decoding.decoders import Decoders
+from s2edit_jobs.decoding.decoders import DecoderPool
 from s2edit_jobs.settings import Settings
 from tests.doubles import DecodingEngine
 from tests.hostile import corpus, summary
@@ -61,11 +61,11 @@ class Watched:
     """The one process that decodes here, and its successors."""
 
     def __init__(self) -> None:
-        self.decoders = Decoders(1)
+        self.decoders = DecoderPool(1)
         self.peak_bytes = 0  # since it was last asked for
 
     def cpu_s(self) -> float:
-        """Spent by the one that idles now."""
+        """DailyUsage by the one that idles now."""
         if not self.decoders._idle:
             return 0.0
         spent = psutil.Process(self.decoders._idle[0]._process.pid).cpu_times()

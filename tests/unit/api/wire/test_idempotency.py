@@ -28,7 +28,7 @@ def test_the_same_key_and_form_is_the_same_edit(api: Api) -> None:
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert len({answer.headers["location"] for answer in answers}) == 1
     assert len(specs(api)) == 1
-    assert len(api.queue.rings) == 1
+    assert len(api.queue.messages) == 1
 
 
 @pytest.mark.parametrize(

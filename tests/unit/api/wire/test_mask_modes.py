@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.record import InputFile, JobSpec
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.stores.model_facts import tell
+from s2edit_jobs.stores.model_facts import report_loaded
 from tests import masks
 from tests.doubles import DecodingEngine, FakeEngine
 from tests.unit.api import pictures
@@ -182,7 +182,7 @@ def test_a_parents_mask_is_read_as_it_was_sent(api: Api) -> None:
 
 
 def test_what_a_dry_run_names_is_what_is_learned(api: Api) -> None:
-    tell(api.artifacts, api.services.settings.model, FakeEngine.facts)
+    report_loaded(api.artifacts, api.services.settings.model, FakeEngine.facts)
     drawing = layer(hole=False)
     names = {mode: try_out(api, mask=drawing, mask_mode=mode)["identity"] for mode in ("auto", "alpha", "inverted_alpha")}
     assert len(set(names.values())) == 3

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from lab.world.phone_files import heic, scene
 from s2edit_jobs.decoding import decoders as module
 from s2edit_jobs.stores.artifacts import concept_key, edit_key
-from s2edit_jobs.stores.model_facts import tell
+from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import DecodingEngine, FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
@@ -76,10 +76,10 @@ def test_an_identity_of_a_photo_as_it_was_says_nothing_of_it(api: Api) -> None:
 @pytest.mark.parametrize("write", ["plain", "unusual"])
 def test_a_dry_run_names_the_identity_of_the_scaled_photo(api: Api, write: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the header, or where that says nothing, by decoding."""
-    tell(api.artifacts, api.services.settings.model, FakeEngine.facts)
+    report_loaded(api.artifacts, api.services.settings.model, FakeEngine.facts)
     photo, mask = pictures.photo((400, 300)), pictures.mask((400, 300))
     if write == "unusual":
-        monkeypatch.setattr("s2edit_jobs.intake.foresight.read_header", lambda _: None)
+        monkeypatch.setattr("s2edit_jobs.intake.forecast.read_header", lambda _: None)
     said = api.edit(image=photo, mask=mask, max_pixels="76800", dry_run="true").json()
     whole = api.edit(image=photo, mask=mask, dry_run="true").json()
     unscaled = api.edit(image=photo, mask=mask, max_pixels="120000", dry_run="true").json()

@@ -18,7 +18,7 @@ from s2edit_jobs.records.errors import UploadNotFound
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.stores.artifacts import upload_key
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.stores.model_facts import tell
+from s2edit_jobs.stores.model_facts import report_loaded
 from tests.canary_pictures import CANARY, SIZE, chunk, exif, png, saved, told
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
@@ -103,7 +103,7 @@ def test_the_same_photo_with_other_metadata_learns_nobody_anew(api: Api) -> None
 
 
 def test_a_dry_run_names_the_identity_that_the_edit_will_learn(api: Api) -> None:
-    tell(api.artifacts, api.services.settings.model, FakeEngine.facts)
+    report_loaded(api.artifacts, api.services.settings.model, FakeEngine.facts)
     parts = {"image": told()["jpeg"], "mask": pictures.mask(upright("jpeg"))}
     foreseen = api.edit(dry_run="true", **parts)
     assert foreseen.status_code == 200, foreseen.json()

@@ -16,7 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from s2edit_core.errors import PolicyRefused
 from s2edit_core.request.spec import EditRequest
-from s2edit_jobs.access.audit import FIRST, FileAuditLog, MemoryAudit, NoAudit, StreamAuditLog, first_break, pseudonym
+from s2edit_jobs.access.audit import NO_PREVIOUS, FileAuditLog, MemoryAudit, NoAudit, StreamAuditLog, first_break, pseudonym
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.jobs import Jobs
@@ -26,7 +26,7 @@ from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
 from tests.logged import logging_to_memory
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
-from tests.unit.worker.conftest import FILES, Shop
+from tests.unit.worker.conftest import FILES, InProcessService
 from worker.attempts.runner import run_job
 
 ANN, BOB = Owner("app", "canary-ann"), Owner("app", "bob")
@@ -56,7 +56,7 @@ def test_a_line_says_who_did_what_and_when_under_a_pseudonym(tmp_path: Path) -> 
         "outcome": "erased",
         "request_id": "r1",
         "trace_id": "t1",
-        "previous": FIRST,
+        "previous": NO_PREVIOUS,
     }
     assert b"canary" not in line
     assert path.stat().st_mode & 0o777 == 0o600
@@ -191,8 +191,8 @@ def test_the_settings_say_where_it_goes(tmp_path: Path, setting: str | None, kin
 
 
 def test_everything_that_counts_is_recorded_once() -> None:
-    shop, audit = Shop(), MemoryAudit()
-    services = replace(shop.services, audit=audit)
+    service, audit = InProcessService(), MemoryAudit()
+    services = replace(service.services, audit=audit)
     jobs, erasure = Jobs(services), Erasure(services)
     request = EditRequest(prompt="a photo of a woman, canary")
     spec = draft(services, ANN, request, FILES, consent="yes")

@@ -15,7 +15,7 @@ from lab.world.phone_files import TILE_PX, Written, coded, full_box, heif, saved
 from s2edit_core.errors import ImageInvalid
 from s2edit_core.request.limits import MAX_PIXELS, MEMORY_BYTES, cpu_s, memory_bytes
 from s2edit_jobs.decoding import decoder_process
-from s2edit_jobs.decoding.decoders import Decoders
+from s2edit_jobs.decoding.decoders import DecoderPool
 from tests.unit.api import pictures
 
 IPHONE = {12: (4032, 3024), 24: (5712, 4284), 48: (8064, 6048)}
@@ -23,8 +23,8 @@ IPHONE = {12: (4032, 3024), 24: (5712, 4284), 48: (8064, 6048)}
 
 
 @pytest.fixture
-def pool() -> Iterator[Decoders]:
-    pool = Decoders(2)
+def pool() -> Iterator[DecoderPool]:
+    pool = DecoderPool(2)
     yield pool
     pool.close()
 
@@ -70,12 +70,12 @@ QUICK = ("24-megapixel HEIC", "24-megapixel AVIF", *(name for name in LARGE if n
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in LARGE])
-def test_a_large_photo_passes(pool: Decoders, name: str) -> None:
+def test_a_large_photo_passes(pool: DecoderPool, name: str) -> None:
     size, data = LARGE[name]()
     assert pool.sent_size(data) == size
 
 
-def test_a_mask_for_a_large_photo_passes(pool: Decoders) -> None:
+def test_a_mask_for_a_large_photo_passes(pool: DecoderPool) -> None:
     size = IPHONE[48]
     large = Image.new("L", size)
     large.paste(255, (2000, 1500, 6000, 4500))
@@ -83,7 +83,7 @@ def test_a_mask_for_a_large_photo_passes(pool: Decoders) -> None:
         assert pool.check_masks(size, {"mask": saved(mask, "PNG", compress_level=1)}) == {"mask": 1}
 
 
-def test_one_over_the_limit_passes_where_it_may_be_scaled_down(pool: Decoders) -> None:
+def test_one_over_the_limit_passes_where_it_may_be_scaled_down(pool: DecoderPool) -> None:
     data = saved(paved((9_000, 7_000)), "JPEG", quality=80)
     with pytest.raises(ImageInvalid, match="63 megapixels; at most 50"):
         pool.check(data, {})
@@ -99,7 +99,7 @@ def test_the_budget_follows_from_the_pixels_and_has_an_end() -> None:
     assert memory_bytes("WEBP", 10**12, 10**12) < 4.5 * 2**30
 
 
-def test_a_file_that_announces_less_than_it_holds_gets_what_it_announces(pool: Decoders) -> None:
+def test_a_file_that_announces_less_than_it_holds_gets_what_it_announces(pool: DecoderPool) -> None:
     """192 tiles for a picture of one megapixel."""
     data = paved_heic(IPHONE[48], bits=10, to=(1_000, 1_000))
     with pytest.raises(ImageInvalid) as refused:
@@ -108,14 +108,14 @@ def test_a_file_that_announces_less_than_it_holds_gets_what_it_announces(pool: D
     assert pool.check(pictures.photo(), {}) == {"image": 1}
 
 
-def test_a_process_is_no_wider_after_a_large_photo(pool: Decoders) -> None:
+def test_a_process_is_no_wider_after_a_large_photo(pool: DecoderPool) -> None:
     import psutil
 
     pool.check(saved(paved(IPHONE[12]), "WEBP", quality=50, method=0), {})
     assert psutil.Process(pool._idle[0]._process.pid).rlimit(psutil.RLIMIT_DATA)[0] == MEMORY_BYTES
 
 
-def test_large_ones_take_turns_and_small_ones_do_not_wait(pool: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_ones_take_turns_and_small_ones_do_not_wait(pool: DecoderPool, monkeypatch: pytest.MonkeyPatch) -> None:
     large, done = saved(paved(IPHONE[48]), "JPEG", quality=80), threading.Event()
     assert memory_bytes("JPEG", 48_000_000, len(large)) > decoder_process.LARGE_BYTES
     with pool._large:

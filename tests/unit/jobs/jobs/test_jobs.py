@@ -82,7 +82,7 @@ def test_an_accepted_job_has_all_it_needs_in_the_object_store(parts: Parts) -> N
     spec = parts.jobs.spec(ANN, record.id)
     assert spec.request == REQUEST
     assert {name: parts.artifacts.get(file.key) for name, file in spec.inputs.items()} == {"image": b"photo", "mask": b"mask"}
-    assert list(parts.queue.rings) == [record.id]
+    assert list(parts.queue.messages) == [record.id]
     assert parts.jobs.get(ANN, record.id) == record
 
 
@@ -91,9 +91,9 @@ def test_the_spec_is_written_after_the_files_and_before_the_record(parts: Parts,
     put, add = parts.artifacts.put, parts.store.records.add
     monkeypatch.setattr(parts.artifacts, "put", lambda key, data, **kw: (order.append(key.rsplit("/")[-1]), put(key, data, **kw)))
     monkeypatch.setattr(parts.store.records, "add", lambda record: (order.append("record"), add(record))[1])
-    monkeypatch.setattr(parts.queue, "ring", lambda _: order.append("ring"))
+    monkeypatch.setattr(parts.queue, "notify", lambda _: order.append("notification"))
     parts.accept()
-    assert order == ["image.png", "mask.webp", "spec.json", "record", "ring"]
+    assert order == ["image.png", "mask.webp", "spec.json", "record", "notification"]
 
 
 def test_nothing_is_accepted_while_the_object_store_is_down(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,11 +101,11 @@ def test_nothing_is_accepted_while_the_object_store_is_down(parts: Parts, monkey
     with pytest.raises(ArtifactsUnavailable):
         parts.accept()
     assert parts.store.leases.orphans() == []
-    assert not parts.queue.rings
+    assert not parts.queue.messages
 
 
 def test_a_queue_that_is_down_loses_no_job(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts.queue, "ring", down(QueueUnavailable("down")))
+    monkeypatch.setattr(parts.queue, "notify", down(QueueUnavailable("down")))
     record = parts.accept()
     assert parts.store.leases.orphans() == [record.id]
 
@@ -255,27 +255,27 @@ def test_an_owner_with_too_many_edits_is_refused_and_others_are_not(parts: Parts
     for _ in range(2):
         last = parts.accept()
     with pytest.raises(TooManyEdits) as refused:
-        parts.jobs.admit(ANN, "e_3")
+        parts.jobs.take_slot(ANN, "e_3")
     assert refused.value.retry_after_s > 0
-    parts.jobs.admit(BOB, "e_3")
+    parts.jobs.take_slot(BOB, "e_3")
     parts.jobs.cancel(ANN, last.id)
-    parts.jobs.admit(ANN, "e_4")
+    parts.jobs.take_slot(ANN, "e_4")
     with pytest.raises(TooManyEdits):
-        parts.jobs.admit(ANN, "e_5")
+        parts.jobs.take_slot(ANN, "e_5")
 
 
 def test_a_full_queue_takes_nobody_on(parts: Parts) -> None:
     parts.limit(max_unfinished_edits=1)
     parts.accept()
     with pytest.raises(QueueFull):
-        parts.jobs.admit(BOB, "e_2")
+        parts.jobs.take_slot(BOB, "e_2")
 
 
 def test_while_redis_is_down_nobody_is_counted_and_nobody_refused(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     parts.limit(max_unfinished_edits=1)
     parts.accept()
     monkeypatch.setattr(parts.store.admission, "take_slot", down(StoreUnavailable("down")))
-    parts.jobs.admit(ANN, "e_2")
+    parts.jobs.take_slot(ANN, "e_2")
 
 
 def test_the_events_of_a_job_that_redis_lost_are_its_last_word(parts: Parts) -> None:

@@ -69,7 +69,7 @@ def test_every_point_is_on_the_way_of_a_job(tmp_path: Path, monkeypatch: pytest.
     api.artifacts.put(f"{ANN.prefix}requests/00.json", b"", media_type="application/json")
     jobs.accept(spec, FILES)
     run_job(spec.id, worker, FakeEngine(checkpoint_every=1))
-    worker.queue.ring(spec.id)
+    worker.queue.notify(spec.id)
     assert set(POINTS) - reached == set()
 
 

@@ -15,7 +15,7 @@ from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services, build_artifacts
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import model_facts
-from s2edit_jobs.stores.adapters import loading, look_at_adapters
+from s2edit_jobs.stores.adapters import check_adapters, loading
 from tests import tiny_judges
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.tiny import save_tiny
@@ -83,7 +83,7 @@ def test_all_say_the_same_of_what_cannot_be_loaded(
     ended, artifacts, (entry,) = start_of(settings, monkeypatch)
     assert ended == f"the worker can't start: {said}"
     assert (entry["reason"], entry["exc_info"]) == (said, False), "no traceback"
-    assert model_facts.trouble_with(artifacts, settings.model) == said, "what /readyz answers"
+    assert model_facts.problem_with(artifacts, settings.model) == said, "what /readyz answers"
     failure = model_facts.failure_of(artifacts, settings.model)
     assert failure is not None
     assert failure.part == part
@@ -100,7 +100,7 @@ def test_what_only_the_worker_finds_is_told_of_the_part_that_it_is_of(
     file = tmp_path / "broken.tflite"
     file.write_bytes(b"nothing of the kind")
     settings = settings_of(folders, tmp_path, segmenter=str(file))
-    look_at_adapters(settings)
+    check_adapters(settings)
     ended, artifacts, _ = start_of(settings, monkeypatch)
     assert "S2EDIT_SEGMENTER can't be used: " in ended
     assert "is no LiteRT file" in ended

@@ -22,7 +22,7 @@ from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from worker.engines.development_certificate import ORGANISATION, development_certificate
-from worker.engines.engine import Edited, EditInputs, Made
+from worker.engines.engine import Artifact, EditInputs, EditResult
 from worker.engines.provenance import SOURCE_TYPE, Credentials, SigningEngine
 
 SECRET = "canary prompt 3c1d"
@@ -180,13 +180,13 @@ class TestCertificates:
 class PictureEngine(FakeEngine):
     """Its results are pictures."""
 
-    def edit(self, request: EditRequest, inputs: EditInputs, **given: Any) -> Generator[Progress | Made, None, Edited]:
+    def edit(self, request: EditRequest, inputs: EditInputs, **given: Any) -> Generator[Progress | Artifact, None, EditResult]:
         edited = yield from super().edit(request, inputs, **given)
-        return Edited(pictures.photo(), edited.report)
+        return EditResult(pictures.photo(), edited.report)
 
 
 class TestEngine:
-    def run(self, engine: SigningEngine, **kept: Any) -> tuple[list[Progress | Made], Edited]:
+    def run(self, engine: SigningEngine, **kept: Any) -> tuple[list[Progress | Artifact], EditResult]:
         steps = engine.edit(REQUEST, EditInputs(pictures.photo(), pictures.mask()), **{"concept": None, "inversion": None, **kept})
         seen = []
         while True:
@@ -205,7 +205,9 @@ class TestEngine:
 
     def test_each_variant_is_signed(self, credentials: Credentials) -> None:
         class Twice(PictureEngine):
-            def edit(self, request: EditRequest, inputs: EditInputs, **given: Any) -> Generator[Progress | Made, None, Edited]:
+            def edit(
+                self, request: EditRequest, inputs: EditInputs, **given: Any
+            ) -> Generator[Progress | Artifact, None, EditResult]:
                 edited = yield from super().edit(request, inputs, **given)
                 return replace(edited, variants=(pictures.photo(), pictures.photo()))
 
@@ -215,7 +217,9 @@ class TestEngine:
     @pytest.mark.parametrize("watermarked", [True, False])
     def test_it_tells_of_the_watermark_that_the_engine_put_in(self, credentials: Credentials, watermarked: bool) -> None:
         class Marking(PictureEngine):
-            def edit(self, request: EditRequest, inputs: EditInputs, **given: Any) -> Generator[Progress | Made, None, Edited]:
+            def edit(
+                self, request: EditRequest, inputs: EditInputs, **given: Any
+            ) -> Generator[Progress | Artifact, None, EditResult]:
                 edited = yield from super().edit(request, inputs, **given)
                 return replace(edited, variants=(pictures.photo(),), watermarked=watermarked)
 
@@ -227,7 +231,7 @@ class TestEngine:
         engine, inputs = PictureEngine(), EditInputs(b"photo", b"mask")
         signing = SigningEngine(engine, credentials)
         hat = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
-        made = [step for step in signing.learn(hat, inputs) if isinstance(step, Made)]
+        made = [step for step in signing.learn(hat, inputs) if isinstance(step, Artifact)]
         assert [one.id for one in made] == [signing.plan_learning(hat, inputs)] == [engine.plan_learning(hat, inputs)]
         assert signing.facts == engine.facts
 

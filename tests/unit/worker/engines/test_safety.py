@@ -61,7 +61,7 @@ def drawing() -> ModelessEngine:
 
 
 @dataclass
-class Shop:
+class InProcessService:
     judge: Any
     data_dir: Path = Path("/dev/null/nowhere")  # an API keeps keys there
     store: JobStore = field(default_factory=lambda: Database().store())
@@ -78,7 +78,7 @@ class Shop:
     def done(self, request: EditRequest | LearningRequest = REQUEST, owner: Owner = ANN) -> Any:
         files = FILES | ({"edit_mask": FILES["mask"]} if isinstance(request, EditRequest) else {})  # else nearly all may change
         job_id = self.jobs.accept(draft(self.services, owner, request, files), files).id
-        run_job(self.queue.rings.popleft(), self.services, self.engine, stop=threading.Event())
+        run_job(self.queue.messages.popleft(), self.services, self.engine, stop=threading.Event())
         return self.jobs.get(owner, job_id)
 
     def kept(self) -> set[str]:
@@ -88,14 +88,14 @@ class Shop:
 
 
 def test_what_is_safe_passes_as_it_was_drawn() -> None:
-    shop, plain = Shop(Judge()), Shop(Judge())
+    service, plain = InProcessService(Judge()), InProcessService(Judge())
     plain.engine = drawing()  # type: ignore[assignment]
-    record, other = shop.done(), plain.done()
+    record, other = service.done(), plain.done()
     assert record.state is other.state is JobState.SUCCEEDED
     for name in ("result", "result_1"):
-        assert shop.artifacts.get(record.artifacts[name]) == plain.artifacts.get(other.artifacts[name])
-    assert shop.store.usage.refusals() == {}
-    sizes = [picture.size for picture in shop.judge.seen]
+        assert service.artifacts.get(record.artifacts[name]) == plain.artifacts.get(other.artifacts[name])
+    assert service.store.usage.refusals() == {}
+    sizes = [picture.size for picture in service.judge.seen]
     photo, result, changed = sizes[0], sizes[1::2], sizes[2::2]
     assert result == [photo] * 2, "the photo once, then each result as a whole"
     assert len(changed) == 2
@@ -108,29 +108,29 @@ def test_a_refused_photo_is_neither_learned_nor_edited() -> None:
         LearningRequest(kind="identity", prompt="a woman"),
         LearningRequest(kind="attribute", prompt="[A] hat"),
     ):
-        shop = Shop(Judge(lambda _: True))
-        record = shop.done(request)
+        service = InProcessService(Judge(lambda _: True))
+        record = service.done(request)
         assert record.state is JobState.FAILED
         assert record.failure is not None
         assert (record.failure.code, record.failure.field, record.failure.retryable) == ("policy_refused", "image", False)
-        assert shop.kept() == set()
-        assert len(shop.judge.seen) == 1
-        assert shop.store.usage.refusals() == {"image": 1}
-        assert ("edit.refuse", ANN, record.id, "policy_refused") in shop.audit.lines
-        assert shop.store.leases.claim(lease_s=1) is None, "it is not tried again"
+        assert service.kept() == set()
+        assert len(service.judge.seen) == 1
+        assert service.store.usage.refusals() == {"image": 1}
+        assert ("edit.refuse", ANN, record.id, "policy_refused") in service.audit.lines
+        assert service.store.leases.claim(lease_s=1) is None, "it is not tried again"
 
 
 @pytest.mark.parametrize("at", [2, 3, 4, 5], ids=["the result", "its changed part", "a variant", "the variant's changed part"])
 def test_a_refused_result_is_not_kept_nor_are_its_variants(at: int) -> None:
-    shop = Shop(Judge(lambda count: count == at))
-    record = shop.done()
+    service = InProcessService(Judge(lambda count: count == at))
+    record = service.done()
     assert record.state is JobState.FAILED
     assert record.failure is not None
     assert (record.failure.code, record.failure.field) == ("policy_refused", "result")
     assert record.artifacts == {}
-    assert not {name for name in shop.kept() if name.startswith(("result", "report"))}
-    assert shop.store.usage.refusals() == {"result": 1}
-    assert shop.audit.lines[-2:] == [
+    assert not {name for name in service.kept() if name.startswith(("result", "report"))}
+    assert service.store.usage.refusals() == {"result": 1}
+    assert service.audit.lines[-2:] == [
         ("edit.refuse", ANN, record.id, "policy_refused"),
         ("edit.end", ANN, record.id, "policy_refused"),
     ]
@@ -157,21 +157,21 @@ def test_an_engine_that_was_not_asked_for_a_plan_looks_all_the_same() -> None:
 
 
 def test_refusals_of_test_mode_and_of_a_store_that_is_down_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop(Judge())
+    service = InProcessService(Judge())
     with pytest.raises(PolicyRefused):
-        draft(shop.services, Owner("test.app", "ann"), EditRequest(prompt="a woman [test:refused]"), FILES)
-    assert shop.store.usage.refusals() == {}
+        draft(service.services, Owner("test.app", "ann"), EditRequest(prompt="a woman [test:refused]"), FILES)
+    assert service.store.usage.refusals() == {}
     with pytest.raises(PolicyRefused):
-        draft(shop.services, ANN, EditRequest(prompt="a naked woman"), FILES)
-    assert shop.store.usage.refusals() == {"prompt": 1}
+        draft(service.services, ANN, EditRequest(prompt="a naked woman"), FILES)
+    assert service.store.usage.refusals() == {"prompt": 1}
 
     def down(*_: Any) -> None:
         raise StoreUnavailable("down")
 
-    monkeypatch.setattr(shop.store.usage, "count_refusal", down)
+    monkeypatch.setattr(service.store.usage, "count_refusal", down)
     with pytest.raises(PolicyRefused):
-        draft(shop.services, ANN, EditRequest(prompt="a naked woman"), FILES)
-    assert len(shop.audit.lines) == 3
+        draft(service.services, ANN, EditRequest(prompt="a naked woman"), FILES)
+    assert len(service.audit.lines) == 3
 
 
 def test_a_small_change_of_a_large_photo_is_looked_at_for_itself() -> None:
@@ -193,12 +193,12 @@ def test_over_http_an_edit_that_a_model_refuses_fails_and_has_no_result(kind: st
         folder = tmp_path / f"{kind}{refuses}"
         model = tiny_judges.classifier(folder, "nsfw" if refuses else "safe") if kind == "classifier" else None
         judge = open_safety_model(model or tiny_judges.checker(folder, refuses), ("nsfw",), 0.5)
-        shop = Shop(judge, tmp_path / "data")
-        with TestClient(create_app(shop.services)) as client:
+        service = InProcessService(judge, tmp_path / "data")
+        with TestClient(create_app(service.services)) as client:
             files = {name: (f"{name}.png", upload.data) for name, upload in FILES.items()}
             answer = client.post("/edits", data={"prompt": REQUEST.prompt}, files=files)
             assert answer.status_code == 202, answer.text
-            run_job(shop.queue.rings.popleft(), shop.services, shop.engine, stop=threading.Event())
+            run_job(service.queue.messages.popleft(), service.services, service.engine, stop=threading.Event())
             edit = client.get(answer.headers["location"]).json()
             metrics = client.get("/metrics").text
         if refuses:
@@ -213,16 +213,16 @@ def test_over_http_an_edit_that_a_model_refuses_fails_and_has_no_result(kind: st
 
 
 def test_over_http_a_refused_result_is_not_there(tmp_path: Path) -> None:
-    shop = Shop(Judge(lambda count: count > 1), tmp_path)
-    with TestClient(create_app(shop.services)) as client:
+    service = InProcessService(Judge(lambda count: count > 1), tmp_path)
+    with TestClient(create_app(service.services)) as client:
         files = {name: (f"{name}.png", upload.data) for name, upload in FILES.items()}
         answer = client.post("/edits", data={"prompt": REQUEST.prompt}, files=files)
-        run_job(shop.queue.rings.popleft(), shop.services, shop.engine, stop=threading.Event())
+        run_job(service.queue.messages.popleft(), service.services, service.engine, stop=threading.Event())
         edit = client.get(answer.headers["location"]).json()
         assert (edit["state"], edit["error"]["code"], edit["error"]["field"]) == ("failed", "policy_refused", "result")
         assert (edit["result"], edit["results"], edit["report"]) == (None, [], None)
         assert 's2edit_policy_refusals_total{field="result"} 1.0' in client.get("/metrics").text
-        assert not [key for key in shop.artifacts.list("t/") if "/result" in key]
+        assert not [key for key in service.artifacts.list("t/") if "/result" in key]
 
 
 # --- starting ----------------------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ def test_a_picture_that_cannot_be_judged_is_not_delivered() -> None:
     def broken(_: int) -> bool:
         raise RuntimeError("out of memory")
 
-    shop = Shop(Judge(broken))
-    record = shop.done()
+    service = InProcessService(Judge(broken))
+    record = service.done()
     assert record.state is JobState.QUEUED
-    assert shop.kept() == set()
+    assert service.kept() == set()

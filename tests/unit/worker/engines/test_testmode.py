@@ -23,48 +23,48 @@ from s2edit_jobs.jobs.jobs import DEADLINE
 from s2edit_jobs.library.concept_files import check_identity_file
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobRequest, JobState, Owner, Spent, twin
+from s2edit_jobs.records.record import DailyUsage, JobRequest, JobState, Owner, test_tenant
 from s2edit_jobs.records.testmode import FAILURES
 from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.model_facts import of_test_mode
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
-from tests.unit.worker.conftest import ANN, Shop
+from tests.unit.worker.conftest import ANN, InProcessService
 from tests.waiting import until
-from worker.attempts.runner import PARKED, run_job, work_on
-from worker.engines.engine import Edited, EditInputs, Found, Made
+from worker.attempts.runner import PARKED, run_attempt, run_job
+from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult
 from worker.engines.modeless_engine import ModelessEngine, engine_of_test_mode
-from worker.testmode_lane import AT_ONCE, Lane
+from worker.testmode_runner import AT_ONCE, ModelessRunner
 
-TEST = Owner(twin(ANN.tenant), ANN.user)
+TEST = Owner(test_tenant(ANN.tenant), ANN.user)
 PROMPT = "a photo of a woman with red hair"
 INPUTS = EditInputs(pictures.photo(), pictures.mask())
 FILES = {"image": Upload(INPUTS.image, "image/png"), "mask": Upload(INPUTS.mask, "image/png")}
 ENGINE = engine_of_test_mode(FakeEngine.facts)
 
 
-def accept(shop: Shop, words: str = "", owner: Owner = TEST, **named: Any) -> str:
+def accept(service: InProcessService, words: str = "", owner: Owner = TEST, **named: Any) -> str:
     request = EditRequest(prompt=f"{PROMPT} {words}".strip())
-    return shop.jobs.accept(draft(shop.services, owner, request, FILES, **named), FILES).id
+    return service.jobs.accept(draft(service.services, owner, request, FILES, **named), FILES).id
 
 
-def work(shop: Shop, engine: ModelessEngine = ENGINE) -> bool:
+def work(service: InProcessService, engine: ModelessEngine = ENGINE) -> bool:
     """One attempt at the test job whose turn it is."""
-    lease = shop.store.leases.claim(lease_s=15, test=True)
+    lease = service.store.leases.claim(lease_s=15, test=True)
     if lease is not None:
-        work_on(lease, shop.services, engine, stop=shop.stop)
+        run_attempt(lease, service.services, engine, stop=service.stop)
     return lease is not None
 
 
-def report_of(shop: Shop, job_id: str) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(shop.artifacts.get(shop.jobs.get(TEST, job_id).artifacts["report"]))
+def report_of(service: InProcessService, job_id: str) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(service.artifacts.get(service.jobs.get(TEST, job_id).artifacts["report"]))
     return values
 
 
-def edited(inputs: EditInputs = INPUTS, *, kept: bool = False, **request: Any) -> tuple[Edited, list[Any]]:
+def edited(inputs: EditInputs = INPUTS, *, kept: bool = False, **request: Any) -> tuple[EditResult, list[Any]]:
     """What the engine ends in, and what it yielded on its way."""
     wanted = EditRequest(**{"prompt": PROMPT, **request})
-    made = {step.kind: step.data for step in edited(inputs, **request)[1] if isinstance(step, Made)} if kept else {}
+    made = {step.kind: step.data for step in edited(inputs, **request)[1] if isinstance(step, Artifact)} if kept else {}
     steps, seen = ENGINE.edit(wanted, inputs, concept=made.get("concept"), inversion=made.get("inversion")), []
     while True:
         try:
@@ -73,14 +73,14 @@ def edited(inputs: EditInputs = INPUTS, *, kept: bool = False, **request: Any) -
             return end.value, seen
 
 
-def looked_for(request: JobRequest, photo: bytes = INPUTS.image) -> Found:
+def looked_for(request: JobRequest, photo: bytes = INPUTS.image) -> DetectedMask:
     """The mask that the engine ends in."""
     steps = ENGINE.find_mask(request, photo)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            found: Found = end.value
+            found: DetectedMask = end.value
             return found
 
 
@@ -103,51 +103,51 @@ class TestMask:
         with pytest.raises(OptionInvalid, match="outside the photo"):
             looked_for(MaskRequest(at=(96, 4)))
 
-    def test_an_edit_by_photo_alone_is_done_inside_it(self, shop: Shop) -> None:
+    def test_an_edit_by_photo_alone_is_done_inside_it(self, service: InProcessService) -> None:
         photo = {"image": FILES["image"]}
-        job_id = shop.jobs.accept(draft(shop.services, TEST, EditRequest(prompt=PROMPT), photo), photo).id
-        work(shop)
-        record = shop.jobs.get(TEST, job_id)
+        job_id = service.jobs.accept(draft(service.services, TEST, EditRequest(prompt=PROMPT), photo), photo).id
+        work(service)
+        record = service.jobs.get(TEST, job_id)
         assert record.state is JobState.SUCCEEDED
-        mask = decode_mask(shop.artifacts.get(record.artifacts["mask"]), pictures.SIZE)
-        before, after = pixels(INPUTS.image), pixels(shop.artifacts.get(record.artifacts["result"]))
+        mask = decode_mask(service.artifacts.get(record.artifacts["mask"]), pictures.SIZE)
+        before, after = pixels(INPUTS.image), pixels(service.artifacts.get(record.artifacts["result"]))
         changed = (before != after).any(axis=2)
         assert changed[inside_of(mask)].mean() > 0.9
         assert not changed[~inside_of(grown(mask))].any()
-        assert report_of(shop, job_id)["mask"]["source"] == "found"
+        assert report_of(service, job_id)["mask"]["source"] == "found"
 
     @pytest.mark.parametrize(
         "request_",
         [EditRequest(prompt=f"{PROMPT} [test:failed mask_not_found]"), MaskRequest(prompt="[test:failed mask_not_found]")],
     )
-    def test_nobody_is_found_if_the_prompt_says_so(self, shop: Shop, request_: JobRequest) -> None:
+    def test_nobody_is_found_if_the_prompt_says_so(self, service: InProcessService, request_: JobRequest) -> None:
         photo = {"image": FILES["image"]}
-        job_id = shop.jobs.accept(draft(shop.services, TEST, request_, photo), photo).id
-        work(shop)
-        failure = shop.jobs.get(TEST, job_id).failure
+        job_id = service.jobs.accept(draft(service.services, TEST, request_, photo), photo).id
+        work(service)
+        failure = service.jobs.get(TEST, job_id).failure
         assert failure is not None
         assert (failure.code, failure.field) == ("mask_not_found", "mask")
         assert "send a mask of the person" in failure.message
 
-    def test_the_search_says_that_it_is_a_test_and_may_be_slow(self, shop: Shop) -> None:
+    def test_the_search_says_that_it_is_a_test_and_may_be_slow(self, service: InProcessService) -> None:
         photo = {"image": FILES["image"]}
         request = MaskRequest(prompt="a photo of a woman [test:slow 0.2] [test:webhook_twice]")
-        job_id = shop.jobs.accept(draft(shop.services, TEST, request, photo), photo).id
-        work(shop)
-        report = report_of(shop, job_id)
+        job_id = service.jobs.accept(draft(service.services, TEST, request, photo), photo).id
+        work(service)
+        report = report_of(service, job_id)
         assert report["test"] is True
         assert report["seconds"]["preparing"] >= 0.2
-        assert shop.store.usage.spent(TEST.tenant) == Spent()
+        assert service.store.usage.spent(TEST.tenant) == DailyUsage()
 
-    def test_what_else_an_edit_shall_fail_by_comes_after_the_learning(self, shop: Shop) -> None:
+    def test_what_else_an_edit_shall_fail_by_comes_after_the_learning(self, service: InProcessService) -> None:
         photo = {"image": FILES["image"]}
         request = EditRequest(prompt=f"{PROMPT} [test:failed numbers_not_finite]")
-        job_id = shop.jobs.accept(draft(shop.services, TEST, request, photo), photo).id
-        work(shop)
-        failure = shop.jobs.get(TEST, job_id).failure
+        job_id = service.jobs.accept(draft(service.services, TEST, request, photo), photo).id
+        work(service)
+        failure = service.jobs.get(TEST, job_id).failure
         assert failure is not None
         assert failure.code == "numbers_not_finite"
-        assert Library(shop.services).identities(TEST, after=None, limit=5).items
+        assert Library(service.services).identities(TEST, after=None, limit=5).items
 
 
 class TestPicture:
@@ -249,7 +249,7 @@ def _all(steps: Generator[Any, None, Any]) -> Iterator[Any]:
 
 class TestConcept:
     def test_it_is_a_file_like_others_of_a_model_that_no_live_service_has(self) -> None:
-        (concept,) = [step.data for step in edited()[1] if isinstance(step, Made) and step.kind == "concept"]
+        (concept,) = [step.data for step in edited()[1] if isinstance(step, Artifact) and step.kind == "concept"]
         said = check_identity_file(concept, of_test_mode(FakeEngine.facts))
         assert (said.source_prompt, said.subject) == ("a photo of a [I] woman", "woman")
         assert of_test_mode(FakeEngine.facts).fingerprint != FakeEngine.facts.fingerprint
@@ -257,146 +257,148 @@ class TestConcept:
     def test_what_was_kept_is_not_made_again_and_another_models_is_refused(self) -> None:
         assert {step.phase for step in edited(kept=True)[1]} == {"editing", "finishing"}
         request = EditRequest(prompt=PROMPT)
-        (mine,) = [step.data for step in edited()[1] if isinstance(step, Made) and step.kind == "concept"]
+        (mine,) = [step.data for step in edited()[1] if isinstance(step, Artifact) and step.kind == "concept"]
         for concept, inversion in ((b"concept" * 9, None), (mine.replace(b'"test\\"', b'"live\\"'), None), (mine, b"another")):
             with pytest.raises(ArtifactMismatch):
                 list(ENGINE.edit(request, INPUTS, concept=concept, inversion=inversion))
 
-    def test_an_attribute_is_worn(self, shop: Shop) -> None:
+    def test_an_attribute_is_worn(self, service: InProcessService) -> None:
         hat = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
-        job_id = shop.jobs.accept(draft(shop.services, TEST, hat, FILES), FILES).id
-        assert work(shop)
-        attribute = shop.jobs.get(TEST, job_id).identity
+        job_id = service.jobs.accept(draft(service.services, TEST, hat, FILES), FILES).id
+        assert work(service)
+        attribute = service.jobs.get(TEST, job_id).identity
         assert attribute is not None
         worn = EditRequest(prompt="a woman with [A] hat", attributes=(attribute,))
-        edit_id = shop.jobs.accept(draft(shop.services, TEST, worn, FILES), FILES).id
-        assert work(shop)
-        report = report_of(shop, edit_id)
+        edit_id = service.jobs.accept(draft(service.services, TEST, worn, FILES), FILES).id
+        assert work(service)
+        report = report_of(service, edit_id)
         assert report["attributes"]["[A]"]["subject"] == "hat"
         assert report["leakage"] == {"[I]": 0.0, "[A]": 0.0}
 
 
-def test_a_job_of_test_mode_is_done_and_published_like_any_other(shop: Shop) -> None:
-    job_id = accept(shop)
-    assert json.loads(shop.artifacts.get(f"{TEST.prefix}edits/{job_id}/spec.json"))["test"] is True
-    assert work(shop)
-    record = shop.jobs.get(TEST, job_id)
+def test_a_job_of_test_mode_is_done_and_published_like_any_other(service: InProcessService) -> None:
+    job_id = accept(service)
+    assert json.loads(service.artifacts.get(f"{TEST.prefix}edits/{job_id}/spec.json"))["test"] is True
+    assert work(service)
+    record = service.jobs.get(TEST, job_id)
     assert (record.state, record.attempt) == (JobState.SUCCEEDED, 1)
-    assert shop.artifacts.get(record.artifacts["result"]) == edited()[0].picture
-    assert report_of(shop, job_id)["test"] is True
-    assert Library(shop.services).identity(TEST, record.identity or "").subject == "woman"
-    assert shop.artifacts.exists(concept_key(TEST, record.identity or "", "concept.safetensors"))
-    assert shop.store.usage.spent(TEST.tenant) == shop.store.usage.spent(ANN.tenant) == Spent()
-    assert shop.store.estimates.prospect(ANN, "balanced").seconds == {}
+    assert service.artifacts.get(record.artifacts["result"]) == edited()[0].picture
+    assert report_of(service, job_id)["test"] is True
+    assert Library(service.services).identity(TEST, record.identity or "").subject == "woman"
+    assert service.artifacts.exists(concept_key(TEST, record.identity or "", "concept.safetensors"))
+    assert service.store.usage.spent(TEST.tenant) == service.store.usage.spent(ANN.tenant) == DailyUsage()
+    assert service.store.estimates.prospect(ANN, "balanced").seconds == {}
 
 
-def test_the_live_engine_is_never_asked(shop: Shop) -> None:
-    job_id = accept(shop)
-    run_job(shop.queue.rings.popleft(), shop.services, shop.engine)
-    assert shop.engine.events == []
-    assert shop.jobs.get(TEST, job_id).state is JobState.QUEUED
+def test_the_live_engine_is_never_asked(service: InProcessService) -> None:
+    job_id = accept(service)
+    run_job(service.queue.messages.popleft(), service.services, service.engine)
+    assert service.engine.events == []
+    assert service.jobs.get(TEST, job_id).state is JobState.QUEUED
 
 
 @pytest.mark.parametrize("code", sorted(set(FAILURES) - {PARKED, DEADLINE}))
-def test_it_fails_as_it_was_asked_to(shop: Shop, code: str) -> None:
-    job_id = accept(shop, f"[test:failed {code}]")
-    assert work(shop)
-    failure = shop.jobs.get(TEST, job_id).failure
+def test_it_fails_as_it_was_asked_to(service: InProcessService, code: str) -> None:
+    job_id = accept(service, f"[test:failed {code}]")
+    assert work(service)
+    failure = service.jobs.get(TEST, job_id).failure
     assert failure is not None
     assert failure.code == code
 
 
-def test_it_is_parked_after_as_many_attempts_as_any_other(shop: Shop) -> None:
-    job_id = accept(shop, "[test:failed parked]")
-    assert [work(shop) for _ in range(4)] == [True, True, True, False]
-    record = shop.jobs.get(TEST, job_id)
+def test_it_is_parked_after_as_many_attempts_as_any_other(service: InProcessService) -> None:
+    job_id = accept(service, "[test:failed parked]")
+    assert [work(service) for _ in range(4)] == [True, True, True, False]
+    record = service.jobs.get(TEST, job_id)
     assert (record.failure.code if record.failure else None, record.attempt) == (PARKED, 3)
 
 
-def test_its_deadline_passes_as_it_was_asked_to(shop: Shop) -> None:
-    reaped, worked = (accept(shop, "[test:failed deadline_exceeded]", deadline_s=600) for _ in range(2))
-    assert work(shop)
-    shop.now = time.time() + 0.01
-    assert shop.jobs.end_overdue() == 1
+def test_its_deadline_passes_as_it_was_asked_to(service: InProcessService) -> None:
+    reaped, worked = (accept(service, "[test:failed deadline_exceeded]", deadline_s=600) for _ in range(2))
+    assert work(service)
+    service.now = time.time() + 0.01
+    assert service.jobs.end_overdue() == 1
     for job_id in (reaped, worked):
-        failure = shop.jobs.get(TEST, job_id).failure
+        failure = service.jobs.get(TEST, job_id).failure
         assert failure is not None
         assert (failure.code, failure.retryable) == (DEADLINE, True)
 
 
-def test_a_learning_fails_as_it_was_asked_to_and_leaves_nothing(shop: Shop) -> None:
+def test_a_learning_fails_as_it_was_asked_to_and_leaves_nothing(service: InProcessService) -> None:
     request = LearningRequest(kind="identity", prompt="a woman [test:failed numbers_not_finite]")
-    job_id = shop.jobs.accept(draft(shop.services, TEST, request, FILES), FILES).id
-    assert work(shop)
-    failure = shop.jobs.get(TEST, job_id).failure
+    job_id = service.jobs.accept(draft(service.services, TEST, request, FILES), FILES).id
+    assert work(service)
+    failure = service.jobs.get(TEST, job_id).failure
     assert failure is not None
     assert failure.code == "numbers_not_finite"
-    assert list(shop.artifacts.list(f"{TEST.prefix}concepts/")) == []
+    assert list(service.artifacts.list(f"{TEST.prefix}concepts/")) == []
 
 
-def test_under_a_live_key_the_words_are_words_like_others(shop: Shop) -> None:
-    job_id = accept(shop, "[test:failed parked] [test:refused] [test:sloow]", owner=ANN)
-    shop.work()
-    assert shop.get(job_id).state is JobState.SUCCEEDED
+def test_under_a_live_key_the_words_are_words_like_others(service: InProcessService) -> None:
+    job_id = accept(service, "[test:failed parked] [test:refused] [test:sloow]", owner=ANN)
+    service.work()
+    assert service.get(job_id).state is JobState.SUCCEEDED
 
 
 @pytest.fixture
-def lane(shop: Shop) -> Iterator[Lane]:
+def lane(service: InProcessService) -> Iterator[ModelessRunner]:
     """Rung by nobody."""
-    lane = Lane(shop.services, FakeEngine.facts, shop.stop, look_s=0.01)
+    lane = ModelessRunner(service.services, FakeEngine.facts, service.stop, look_s=0.01)
     yield lane
-    shop.stop.set()
+    service.stop.set()
 
 
-def test_a_slow_one_shows_how_far_it_is_and_can_be_canceled(shop: Shop, lane: Lane) -> None:
-    job_id = accept(shop, "[test:slow 60]")
+def test_a_slow_one_shows_how_far_it_is_and_can_be_canceled(service: InProcessService, lane: ModelessRunner) -> None:
+    job_id = accept(service, "[test:slow 60]")
     assert lane.take_next()
-    until(lambda: shop.jobs.get(TEST, job_id).phase == "editing")
-    assert shop.jobs.get(TEST, job_id).total == 600
-    shop.jobs.cancel(TEST, job_id)
-    until(lambda: shop.jobs.get(TEST, job_id).state is JobState.CANCELED)
+    until(lambda: service.jobs.get(TEST, job_id).phase == "editing")
+    assert service.jobs.get(TEST, job_id).total == 600
+    service.jobs.cancel(TEST, job_id)
+    until(lambda: service.jobs.get(TEST, job_id).state is JobState.CANCELED)
 
 
-def test_a_slow_one_takes_the_time_that_was_asked_for(shop: Shop) -> None:
-    began, job_id = time.monotonic(), accept(shop, "[test:slow 0.3]")
-    assert work(shop)
+def test_a_slow_one_takes_the_time_that_was_asked_for(service: InProcessService) -> None:
+    began, job_id = time.monotonic(), accept(service, "[test:slow 0.3]")
+    assert work(service)
     assert 0.3 <= time.monotonic() - began < 30
-    assert report_of(shop, job_id)["seconds"]["editing"] == 0.3
+    assert report_of(service, job_id)["seconds"]["editing"] == 0.3
 
 
-def test_slow_ones_hold_up_neither_each_other_nor_the_live(shop: Shop, lane: Lane) -> None:
-    slow = [accept(shop, f"[test:slow 60] {i}") for i in range(AT_ONCE - 1)]
-    quick, live = accept(shop), accept(shop, owner=ANN)
+def test_slow_ones_hold_up_neither_each_other_nor_the_live(service: InProcessService, lane: ModelessRunner) -> None:
+    slow = [accept(service, f"[test:slow 60] {i}") for i in range(AT_ONCE - 1)]
+    quick, live = accept(service), accept(service, owner=ANN)
     lane.start()
-    until(lambda: shop.jobs.get(TEST, quick).state.over)
-    run_job(live, shop.services, shop.engine)
-    assert shop.jobs.get(ANN, live).state is JobState.SUCCEEDED
-    assert {shop.jobs.get(TEST, job_id).state for job_id in slow} == {JobState.RUNNING}
+    until(lambda: service.jobs.get(TEST, quick).state.over)
+    run_job(live, service.services, service.engine)
+    assert service.jobs.get(ANN, live).state is JobState.SUCCEEDED
+    assert {service.jobs.get(TEST, job_id).state for job_id in slow} == {JobState.RUNNING}
 
 
-def test_a_worker_that_ends_gives_its_jobs_back_uncounted(shop: Shop, lane: Lane) -> None:
-    job_id = accept(shop, "[test:slow 60]")
+def test_a_worker_that_ends_gives_its_jobs_back_uncounted(service: InProcessService, lane: ModelessRunner) -> None:
+    job_id = accept(service, "[test:slow 60]")
     assert lane.take_next()
-    until(lambda: shop.jobs.get(TEST, job_id).phase == "editing")
-    shop.stop.set()
-    until(lambda: shop.jobs.get(TEST, job_id).state is JobState.QUEUED)
-    assert shop.jobs.get(TEST, job_id).attempt == 0
+    until(lambda: service.jobs.get(TEST, job_id).phase == "editing")
+    service.stop.set()
+    until(lambda: service.jobs.get(TEST, job_id).state is JobState.QUEUED)
+    assert service.jobs.get(TEST, job_id).attempt == 0
 
 
-def test_a_ring_wakes_it(shop: Shop) -> None:
-    lane = Lane(shop.services, FakeEngine.facts, shop.stop, look_s=60)
+def test_a_ring_wakes_it(service: InProcessService) -> None:
+    lane = ModelessRunner(service.services, FakeEngine.facts, service.stop, look_s=60)
     lane.start()
     try:
-        job_id = accept(shop)
+        job_id = accept(service)
         lane.ring()
-        until(lambda: shop.jobs.get(TEST, job_id).state.over)
+        until(lambda: service.jobs.get(TEST, job_id).state.over)
     finally:
-        shop.stop.set()
+        service.stop.set()
         lane.ring()
 
 
-def test_what_it_can_not_claim_now_it_claims_later(shop: Shop, lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
-    claim, refused = shop.store.leases.claim, threading.Event()
+def test_what_it_can_not_claim_now_it_claims_later(
+    service: InProcessService, lane: ModelessRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, refused = service.store.leases.claim, threading.Event()
 
     def down(*given: Any, **named: Any) -> Any:
         if not refused.is_set():
@@ -404,8 +406,8 @@ def test_what_it_can_not_claim_now_it_claims_later(shop: Shop, lane: Lane, monke
             raise RuntimeError("no such thing was thought of")
         return claim(*given, **named)
 
-    monkeypatch.setattr(shop.store.leases, "claim", down)
-    job_id = accept(shop)
+    monkeypatch.setattr(service.store.leases, "claim", down)
+    job_id = accept(service)
     lane.start()
-    until(lambda: shop.jobs.get(TEST, job_id).state.over)
+    until(lambda: service.jobs.get(TEST, job_id).state.over)
     assert refused.is_set()

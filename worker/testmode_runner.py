@@ -15,7 +15,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.record import Lease
 from s2edit_jobs.stores.model_facts import ModelFacts
-from worker.attempts.runner import work_on
+from worker.attempts.runner import run_attempt
 from worker.engines.modeless_engine import engine_of_test_mode
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ LOOK_S = 1.0
 """How often a worker that nobody has rung looks whether there is one."""
 
 
-class Lane:
+class ModelessRunner:
     """`facts` are the live model's. Once `stop` is set, jobs under way go back to their line within a step."""
 
     def __init__(self, services: Services, facts: ModelFacts, stop: threading.Event, *, look_s: float = LOOK_S) -> None:
@@ -34,36 +34,36 @@ class Lane:
         self._engine = engine_of_test_mode(facts)
         self._stop = stop
         self._look_s = look_s
-        self._rung = threading.Event()
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._notified = threading.Event()
+        self._slots = threading.BoundedSemaphore(AT_ONCE)
         self._workers = ThreadPoolExecutor(AT_ONCE, "test mode")  # the process does not end before its threads have
         self._thread = threading.Thread(target=self._run, name="test lane", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """There may be a job; without a ring it is found within `look_s`."""
-        self._rung.set()
+        self._notified.set()
 
     def take_next(self) -> bool:
         """Begin the job whose turn it is; False if there is none. Raises `ServiceUnavailable`."""
-        self._places.acquire()
+        self._slots.acquire()
         lease = None
         try:
             lease = self._services.store.leases.claim(lease_s=self._services.settings.lease_s, test=True)
         finally:
             if lease is None:
-                self._places.release()
+                self._slots.release()
         if lease is not None:
-            self._workers.submit(self._work_on, lease)
+            self._workers.submit(self._run_attempt, lease)
         return lease is not None
 
-    def _work_on(self, lease: Lease) -> None:
+    def _run_attempt(self, lease: Lease) -> None:
         try:
-            work_on(lease, self._services, self._engine, stop=self._stop)
+            run_attempt(lease, self._services, self._engine, stop=self._stop)
         finally:
-            self._places.release()
+            self._slots.release()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -74,5 +74,5 @@ class Lane:
                 log.warning("the test lane waits for a service", action="claim_failed", error=str(error))
             except Exception:
                 log.exception("a job of test mode could not be taken", action="claim_failed")
-            self._rung.wait(self._look_s)
-            self._rung.clear()
+            self._notified.wait(self._look_s)
+            self._notified.clear()

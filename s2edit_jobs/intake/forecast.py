@@ -16,7 +16,7 @@ from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.library.library import CONCEPT
 from s2edit_jobs.records.errors import ModelUnknown, ServiceUnavailable
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobSpec, Outlook, pace_of
+from s2edit_jobs.records.record import JobSpec, Outlook, estimate_key
 from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.model_facts import ModelFacts, facts_of
 
@@ -33,32 +33,34 @@ class Forecast:
     eta_s: float | None = None
 
 
-class Foresight:
+class Forecaster:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def of_edit(self, spec: JobSpec, files: Mapping[str, Upload], worn: Sequence[tuple[str, str]]) -> Forecast:
-        """Of a draft that was checked and not accepted. `files` are those that came, `worn` placeholder and subject of attributes.
+    def forecast_edit(self, spec: JobSpec, files: Mapping[str, Upload], attributes: Sequence[tuple[str, str]]) -> Forecast:
+        """Of a draft that was checked and not accepted. `files` are those that came, `attributes` placeholder and subject of attributes.
 
         Raises `ServiceUnavailable` if the object store does not answer, `PromptInvalid` for what the model has no subject for.
         """
         request = spec.request
         assert isinstance(request, EditRequest)
         if request.identity is None and "mask" not in files:
-            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True, finds=True))
+            return Forecast("unknown", eta_s=self._eta_s(spec, learns=True, finds_mask=True))
         try:
-            identity = request.identity or self._would_be(request, files, worn, test=spec.owner.test)
+            identity = request.identity or self._predicted_id(request, files, attributes, test=spec.owner.test)
         except ModelUnknown:
             return Forecast("unknown", eta_s=self._eta_s(spec, learns=True))
         known = self._services.artifacts.exists(concept_key(spec.owner, identity, CONCEPT))
         return Forecast("known" if known else "needed", identity, self._eta_s(spec, learns=not known))
 
-    def _would_be(self, request: EditRequest, files: Mapping[str, Upload], worn: Sequence[tuple[str, str]], *, test: bool) -> str:
+    def _predicted_id(
+        self, request: EditRequest, files: Mapping[str, Upload], attributes: Sequence[tuple[str, str]], *, test: bool
+    ) -> str:
         """The id by which the worker will look for the concept. Raises `ModelUnknown` where only a worker can tell."""
         if self._services.settings.captioner and request.source_prompt is None and not test:
             raise ModelUnknown("the identity is named by the caption of its photo, which a worker makes")
         model: ModelFacts = facts_of(self._services.artifacts, self._services.settings.model, test=test)
-        prompts = resolve_prompts(request, model.subjects, worn)
+        prompts = resolve_prompts(request, model.subjects, attributes)
         return plan_learning(
             LearningRequest(kind="identity", prompt=prompts.source, preset=request.preset, seed=request.seed),
             image=files["image"].data,
@@ -70,10 +72,12 @@ class Foresight:
             scaled_to=_scaled_to(files["image"].data, request.max_pixels),
         )
 
-    def _eta_s(self, spec: JobSpec, *, learns: bool, finds: bool = False) -> float | None:
+    def _eta_s(self, spec: JobSpec, *, learns: bool, finds_mask: bool = False) -> float | None:
         assert isinstance(spec.request, EditRequest)
         try:
-            return needed_s(self._services.store.estimates.prospect(spec.owner, pace_of(spec)), learns=learns, finds=finds)
+            return estimate_s(
+                self._services.store.estimates.prospect(spec.owner, estimate_key(spec)), learns=learns, finds_mask=finds_mask
+            )
         except ServiceUnavailable:
             return None
 
@@ -88,10 +92,10 @@ def _scaled_to(photo: bytes, max_pixels: int | None) -> tuple[int, int] | None:
     return None if seen == sent else seen
 
 
-def needed_s(outlook: Outlook, *, learns: bool, finds: bool = False) -> float | None:
+def estimate_s(outlook: Outlook, *, learns: bool, finds_mask: bool = False) -> float | None:
     """The turns of those ahead, and then its own phases; None while one of them was never measured.
 
-    An inversion is counted in: whether one is kept for the very crop only the worker can tell. `finds`: the mask is looked
+    An inversion is counted in: whether one is kept for the very crop only the worker can tell. `finds_mask`: the mask is looked
     for first.
     """
     mean = outlook.seconds
@@ -99,5 +103,5 @@ def needed_s(outlook: Outlook, *, learns: bool, finds: bool = False) -> float | 
     if any(phase not in mean for phase in phases):
         return None
     waiting = mean["total"] * outlook.ahead / max(1, outlook.running)
-    finding = mean.get("preparing", 0.0) if finds else 0.0
+    finding = mean.get("preparing", 0.0) if finds_mask else 0.0
     return waiting + finding + sum(mean[phase] for phase in phases) + mean.get("finishing", 0.0)
