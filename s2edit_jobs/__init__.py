@@ -1,5 +1,5 @@
-"""What the API and the workers agree on: records, states, the ports (object store, job store, queue) and their adapters.
+"""Code that the API and the workers share: job records and states, and the ports of the object store, job store and queue.
 
-No torch and no FastAPI here. Only `stores` imports redis, boto3 and celery. The object store is the truth; Redis holds a quick view
-that can be lost, and Celery messages that only say that work exists. `bootstrap` puts the services together.
+This package imports neither torch nor FastAPI. Only `stores` imports redis, boto3 and celery. The object store holds the truth.
+Redis holds a fast view that can be rebuilt, and the Celery messages. `bootstrap` builds all services from the settings.
 """

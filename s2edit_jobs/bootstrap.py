@@ -1,4 +1,4 @@
-"""The service's parts, put together in one place. What is given as an argument replaces what the settings would build."""
+"""Build the services that the API and the workers share from the settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from s2edit_jobs.stores.queue import JobQueue
 
 
 class NotConfigured(RuntimeError):
-    """The settings leave out something that this process needs; the message says which."""
+    """A setting that this process needs is missing. The message names it."""
 
 
 def _shipped_policy() -> Policy:
@@ -29,7 +29,7 @@ def _shipped_policy() -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the API and the worker share."""
+    """The ports and helpers that the API and the workers share."""
 
     artifacts: ArtifactStore
     store: JobStore
@@ -47,7 +47,10 @@ def build_services(
     store: JobStore | None = None,
     queue: JobQueue | None = None,
 ) -> Services:
-    """Build what is not given. Nothing is connected yet: a part that is down shows in its first call."""
+    """Build the services. Each argument replaces the one that the settings describe.
+
+    This opens no connection. A store that is down raises in the first call that uses it.
+    """
     settings = settings or Settings()
     return Services(
         artifacts=artifacts or build_artifacts(settings),
@@ -60,7 +63,7 @@ def build_services(
 
 
 def build_artifacts(settings: Settings) -> ArtifactStore:
-    """S3 where a bucket is named, else files in the data folder."""
+    """Return the S3 store if a bucket is set, otherwise the store in the data folder."""
     if settings.s3_bucket:
         from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore  # boto3 takes half a second to load
 
@@ -93,7 +96,7 @@ def _build_queue(settings: Settings) -> JobQueue:
 
 def _redis_url(settings: Settings) -> str:
     if not settings.redis_url:
-        raise NotConfigured("no Redis: set S2EDIT_REDIS_URL, or start everything with `s2edit up`")
+        raise NotConfigured("Redis is not configured: set S2EDIT_REDIS_URL, or start all parts with `s2edit up`")
     return settings.redis_url
 
 
@@ -108,13 +111,16 @@ def _random_key() -> str:
 
 
 def kept_key(path: Path, make: Callable[[], str] = _random_key) -> str:
-    """The key in `path`, made at first use, readable by its owner only. Processes that start together agree on one."""
+    """Return the key stored in `path`, creating it with `make` on first use.
+
+    Only the file's owner can read it. Processes that start at the same time all return the same key.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".signing-") as file:  # mode 0600
             file.write(make())
             file.flush()
             os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):  # another process was first: its key holds
+            with contextlib.suppress(FileExistsError):  # another process was first: use its key
                 os.link(file.name, path)
     return path.read_text().strip()

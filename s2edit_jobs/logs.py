@@ -1,7 +1,7 @@
-"""How every process writes its log: one JSON object a line, on standard error, also for what libraries have to say.
+"""Logging of every process: one JSON object per line on standard error, for the messages of libraries too.
 
-Photos, prompts and keys stay out: an exception is told by its type and by where it was raised, not by its words, which may quote
-what somebody sent; local variables are never shown.
+Photos, prompts and keys stay out of the log. An exception is logged with its type and stack, but without its message, which may
+quote user input. Local variables are never logged.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ QUIET = (
     "multipart",
     "python_multipart",
 )
-"""Libraries that say little below a warning that anybody needs."""
+"""Libraries of which only warnings and errors are logged."""
 REPLACED = ("uvicorn", "uvicorn.error", "celery", "celery.task")
-"""Libraries that would write by handlers of their own."""
+"""Loggers whose own handlers are removed."""
 SILENT = ("uvicorn.access", "celery.redirected")
-"""Addresses hold names and signatures: `api.guard.request_log` tells of requests."""
+"""Loggers that are turned off, because URLs contain user names and signatures. `api.guard.request_log` logs requests instead."""
 
 log = structlog.get_logger(__name__)
 
 
 def configure_logs(stream: TextIO | None = None) -> None:
-    """Called once by a process's entry point; safe to repeat."""
+    """Set up logging. Every entry point calls this once; repeating it is safe."""
     out = stream or sys.stderr
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -61,7 +61,7 @@ def configure_logs(stream: TextIO | None = None) -> None:
 
 
 def wordless_exceptions(_: object, __: str, event: EventDict) -> EventDict:
-    """`exc_info` as types and places, the cause first."""
+    """Processor for structlog: replace `exc_info` by the exception's types and stack, without messages."""
     info = event.pop("exc_info", None)
     if info is None or info is False:
         return event
@@ -72,7 +72,10 @@ def wordless_exceptions(_: object, __: str, event: EventDict) -> EventDict:
 
 
 def describe(error: BaseException) -> str:
-    """The traceback without the error's words, and those of what caused it. Source lines are ours; they quote nobody."""
+    """Return the tracebacks of an error and its causes, the first cause first, without messages.
+
+    The quoted source lines are code, so they contain no user input.
+    """
     parts: list[str] = []
     seen: set[int] = set()
     current: BaseException | None = error
@@ -85,12 +88,15 @@ def describe(error: BaseException) -> str:
 
 
 def _type_of(value: object) -> str:
-    """Of a value that JSON does not know: whatever else it could tell may be somebody's."""
+    """Return the type's name for a value that JSON cannot encode: its repr might contain user input."""
     return type(value).__name__
 
 
 def _template_of_failures(_: object, __: str, event: EventDict) -> EventDict:
-    """A library that tells of an exception puts its words into the message: only the message's own text is kept."""
+    """Processor for structlog: keep only the message template of a library's record that has an exception.
+
+    Libraries often format the exception's message into their own.
+    """
     record: logging.LogRecord = event["_record"]
     if record.exc_info:
         lines = str(record.msg).splitlines()
@@ -99,7 +105,7 @@ def _template_of_failures(_: object, __: str, event: EventDict) -> EventDict:
 
 
 def _take_over(handler: logging.Handler) -> None:
-    """Of the standard library's logging, of warnings, and of what ends a process or a thread."""
+    """Send the records of `logging`, warnings and uncaught exceptions to `handler`."""
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
@@ -120,10 +126,10 @@ def _take_over(handler: logging.Handler) -> None:
 
 def _process_ends(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     info: ExcInfo | Any = (kind, error, trace)
-    log.critical("the process ends", action="crashed", exc_info=info)
+    log.critical("an uncaught exception ends the process", action="crashed", exc_info=info)
 
 
 def _thread_ends(what: threading.ExceptHookArgs) -> None:
     if what.exc_value is not None and what.exc_type is not SystemExit:
         name = what.thread.name.partition(" ")[0] if what.thread else None
-        log.critical("a thread ends", action="crashed", thread=name, exc_info=what.exc_value)
+        log.critical("an uncaught exception ends a thread", action="crashed", thread=name, exc_info=what.exc_value)

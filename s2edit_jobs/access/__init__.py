@@ -1,5 +1,5 @@
-"""Who may do what, and the log of it: API keys, ended tokens, the prompt policy, the audit log.
+"""Access control and its audit log: API keys, revoked device tokens, the prompt policy.
 
-Keys lie in the object store as digests and are believed for two seconds, so a revoked key ends within that time. When the object
-store is down, nobody gets in.
+The object store holds keys as digests. A process caches a key for two seconds, so a revocation takes effect within two seconds.
+While the object store is down, every request that needs a key is rejected.
 """

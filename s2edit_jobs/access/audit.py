@@ -1,7 +1,8 @@
-"""Who did what to which edit or identity, when, and how it ended: append-only lines of JSON, without photos and without prompts.
+"""The audit log: append-only JSON lines that record who did what to which edit or identity, when, and with which outcome.
 
-A user stands there under a pseudonym: whoever has the key finds the lines of a user, and nobody else does, also after the user was
-erased. Each line holds the digest of the line before it, so that one that was changed or taken out shows (`first_break`).
+Lines contain no photos and no prompts. Each user appears under a pseudonym. The operator, who has its key, can find a user's
+lines, even after the user was erased. Each line holds the SHA-256 of the previous line, so `first_break` detects a changed or
+removed line.
 """
 
 from __future__ import annotations
@@ -40,16 +41,20 @@ Action = Literal[
     "attribute.erase",
     "user.erase",
 ]
-"""An edit is any job here, as under `/edits`: also a learning."""
+"""The audited actions. As under `/edits`, "edit" covers every kind of job, learning included."""
 NO_PREVIOUS = "0" * 64
-"""What the first line of a file names as the line before it."""
+"""Value of `previous` in the first line of a file."""
 TAIL_BYTES = 4096
-"""More than a line has."""
+"""Bytes read from the end of the file to find its last line. No line is longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line. `what` is the id of an edit, identity or attribute, None for a user as a whole; `outcome` a state or a code."""
+    """One line, except for its `previous`.
+
+    `what` is the id of an edit, identity or attribute, or None when the action covers the whole user. `outcome` is a job state, an
+    error code or a similar short word.
+    """
 
     at: float  # seconds since the epoch
     action: Action
@@ -63,18 +68,18 @@ class Entry:
 
 class AuditLog(Protocol):
     def record(self, action: Action, owner: Owner, what: str | None, outcome: str) -> None:
-        """Never raises: that something can't be recorded is told in the log, and stops nobody from erasing."""
+        """Append one line. Never raise: a failure is logged, because it must not block an erasure."""
 
 
 class NoAudit:
-    """Keeps nothing."""
+    """An audit log that discards every line."""
 
     def record(self, action: Action, owner: Owner, what: str | None, outcome: str) -> None:  # noqa: ARG002
         return
 
 
 class MemoryAudit:
-    """For tests."""
+    """An audit log in memory, for tests."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, Owner, str | None, str]] = []
@@ -84,10 +89,13 @@ class MemoryAudit:
 
 
 def pseudonym(key: str, owner: Owner) -> str:
+    """Return the user's pseudonym: 32 hexadecimal digits of HMAC-SHA-256 over the owner's key prefix."""
     return hmac.new(key.encode(), owner.prefix.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 class _ChainedLog:
+    """Base of the logs whose lines form a hash chain. Subclasses write the line in `_append`."""
+
     def __init__(self, key: str) -> None:
         self._key = key
 
@@ -98,7 +106,7 @@ class _ChainedLog:
         try:
             self._append(asdict(Entry(time.time(), action, owner.tenant, user, what, outcome, *ids)))
         except OSError as error:
-            log.error("the audit log can't be written", action="audit_failed", error=error.strerror, audited=action, what=what)
+            log.error("cannot write the audit log", action="audit_failed", error=error.strerror, audited=action, what=what)
 
     def _append(self, values: dict[str, Any]) -> None:
         raise NotImplementedError
@@ -112,10 +120,10 @@ class _PendingEntry:
 
 
 class FileAuditLog(_ChainedLog):
-    """In a file that any number of processes of one machine may share. It is opened at each time, so it may be moved away.
+    """An audit log in a file. Any number of processes on one machine may share the file.
 
-    What comes while another thread writes waits, and is then written by one of those that wait, for all of them at once: each is
-    on the disk when its call returns, and the disk is waited for once.
+    Each write opens the file again, so log rotation may move it away. Concurrent threads write in groups: one of the waiting
+    threads writes all pending lines and calls `fsync` once. Each line is on disk when its `record` returns.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -136,7 +144,7 @@ class FileAuditLog(_ChainedLog):
     def _write(self, batch: Sequence[_PendingEntry]) -> None:
         try:
             self._write_lines([one.values for one in batch])
-        except Exception as error:  # each of them raises it
+        except Exception as error:  # every waiting thread raises it
             for one in batch:
                 one.error = error
         finally:
@@ -151,18 +159,19 @@ class FileAuditLog(_ChainedLog):
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL_BYTES))
             tail = file.read()
-            torn = b"" if not tail or tail.endswith(b"\n") else b"\n"  # of a writer that died
-            lines = (tail + torn).splitlines()
+            # A writer that died may have left an incomplete line: end it.
+            separator = b"" if not tail or tail.endswith(b"\n") else b"\n"
+            lines = (tail + separator).splitlines()
             known = len(lines)
             for values in entries:
                 lines.append(_line(values, lines).rstrip(b"\n"))
-            file.write(torn + b"".join(line + b"\n" for line in lines[known:]))
+            file.write(separator + b"".join(line + b"\n" for line in lines[known:]))
             file.flush()
             os.fsync(file.fileno())
 
 
 class StreamAuditLog(_ChainedLog):
-    """On standard output, for platforms that collect it; a chain for each process."""
+    """An audit log on standard output, for platforms that collect it. Each process has its own chain."""
 
     def __init__(self, key: str, stream: TextIO | None = None) -> None:
         super().__init__(key)
@@ -184,9 +193,9 @@ def _line(values: dict[str, Any], before: list[bytes]) -> bytes:
 
 
 def first_break(lines: Iterable[bytes]) -> int | None:
-    """The number, from 1, of the first line that does not follow the one before it; None for an unbroken chain.
+    """Return the number (from 1) of the first line that does not match the line before it, or None if the chain is intact.
 
-    The last line is vouched for by nobody: keep its digest elsewhere if that matters.
+    The chain cannot protect the last line. To detect its removal, keep its digest elsewhere.
     """
     previous = NO_PREVIOUS
     for number, line in enumerate(lines, 1):

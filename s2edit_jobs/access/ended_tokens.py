@@ -1,6 +1,7 @@
-"""Users whose device tokens were all ended at some moment: their spent units are erased, so what was issued before must not count.
+"""Revocation of all device tokens of a user.
 
-A note lies outside of what the user has, and is swept up when no token from before it can be alive.
+Erasing a user also erases the record of what each token has spent. So every token issued before the erasure must be rejected. A
+marker object outside the user's own prefix stores the time of the erasure. The sweeper removes it once no older token can be valid.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ from s2edit_jobs.records.record import Owner
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
 ENDED = "ended/"
-"""Prefix of the notes; each holds the moment in whole seconds since the epoch."""
+"""Key prefix of the markers. Each holds a time in whole seconds since the epoch."""
 MARKER_TTL_S = 2 * 86_400
-"""Longer than any token lives."""
+"""Seconds that a marker is kept: longer than the longest lifetime of a token (`token_max_ttl_s`, at most one day)."""
 
 
 def _marker_key(owner: Owner) -> str:
-    """It does not tell who that is to whoever reads keys."""
+    """Return the marker's key, which contains a digest instead of the user's name."""
     return f"{ENDED}{digest(owner.prefix.encode())[:32]}"
 
 
 def end_tokens(artifacts: ArtifactStore, owner: Owner, *, now: float) -> None:
-    """Whatever was issued to this user until now counts no more. Raises `ArtifactsUnavailable`."""
+    """Revoke every token issued to this user up to `now`. Raise `ArtifactsUnavailable`."""
     artifacts.put(_marker_key(owner), json.dumps(int(now)).encode(), media_type="application/json")
 
 
 def ended_at(artifacts: ArtifactStore, owner: Owner) -> int | None:
-    """Seconds since the epoch; None if this user's tokens were not ended lately. Raises `ArtifactsUnavailable`."""
+    """Return when this user's tokens were last revoked, in seconds since the epoch, or None. Raise `ArtifactsUnavailable`."""
     try:
         return int(json.loads(artifacts.get(_marker_key(owner))))
     except ArtifactMissing:
@@ -37,7 +38,7 @@ def ended_at(artifacts: ArtifactStore, owner: Owner) -> int | None:
 
 
 def sweep_ended(artifacts: ArtifactStore, *, now: float) -> int:
-    """Remove the notes that keep no token out any more; how many. Raises `ArtifactsUnavailable`."""
+    """Remove the markers older than `MARKER_TTL_S` and return their number. Raise `ArtifactsUnavailable`."""
     gone = 0
     for key in list(artifacts.list(ENDED)):
         try:

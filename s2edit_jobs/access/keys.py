@@ -1,8 +1,8 @@
-"""API keys: who may call for which tenant, and what for. They lie in the object store, which is the truth about them too.
+"""API keys: each key gives access to one tenant, with a set of scopes. They are stored in the object store.
 
-A key reads `s2e_<id>_<secret>`, one for test mode `test_<id>_<secret>`. The id is its visible part; of the secret, 256 random bits,
-only a digest is kept, so that nobody who reads the store can call the API. `keys/<id>/key.json` is written once,
-`keys/<id>/ended.json` says from when the key is void.
+A key reads `s2e_<id>_<secret>`; in test mode, `test_<id>_<secret>`. The id is public. The secret has 256 random bits, and only a
+digest of the whole key is stored, so read access to the store gives no access to the API. `keys/<id>/key.json` is written once.
+`keys/<id>/ended.json` holds the time from which the key is invalid.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ PREFIX = "s2e_"
 TEST_PREFIX = "test_"
 KEYS = "keys/"
 CACHE_S = 2.0
-"""How long a key that was looked up is believed: so long may a revoked one still be used."""
+"""Seconds for which a process caches a key, and thus the longest time that a revoked key still works."""
 LOOKUP_MARGIN_S = 0.2
-"""How long before a key must be looked up again it counts as not remembered, so that nobody who asked first is surprised."""
+"""`is_cached` returns False this many seconds before an entry expires, so that the `find` that follows still hits the cache."""
 MAX_CACHED = 4096
-"""Keys that one process remembers at most."""
+"""Largest number of keys in the cache of one process."""
 _KEY = re.compile(rf"(?:{PREFIX}|{TEST_PREFIX})([0-9a-f]{{16}})_[A-Za-z0-9_-]{{43}}")
 _ID = re.compile(r"[0-9a-f]{16}")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class KeyNotFound(LookupError):
-    """There is no key of that id."""
+    """No key has this id."""
 
 
 class KeyEnded(ValueError):
-    """The key counts no more, or will soon not: it was revoked or rotated before."""
+    """The key was already revoked or rotated."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is kept of a key. Moments are seconds since the epoch."""
+    """A key as stored, without its secret. Times are in seconds since the epoch."""
 
     id: str
     tenant: str
@@ -64,14 +64,14 @@ class ApiKey:
 
     @property
     def effective_tenant(self) -> str:
-        """The tenant whose things it opens: its own, or for a test key that one's twin."""
+        """The tenant whose data the key gives access to: its own tenant, or that tenant's test tenant for a test key."""
         return test_tenant(self.tenant) if self.test else self.tenant
 
     def is_active(self, now: float) -> bool:
         return self.ends_at is None or now < self.ends_at
 
     def matches(self, text: str) -> bool:
-        """In constant time."""
+        """Whether `text` is this key. The comparison takes constant time."""
         return hmac.compare_digest(self.digest, _digest(text))
 
     def to_json(self) -> bytes:
@@ -93,14 +93,14 @@ class ApiKey:
 
 
 class Keys(Protocol):
-    """Where keys are looked up."""
+    """A source of keys."""
 
     def find(self, key_id: str) -> ApiKey | None:
-        """The key as it stands now, also one that counts no more; None if there is none. Raises `ArtifactsUnavailable`."""
+        """Return the key, active or not, or None if no key has this id. Raise `ArtifactsUnavailable`."""
 
 
 class KeyRing:
-    """All keys of the service. Every call may raise `ArtifactsUnavailable`."""
+    """All keys of the service, in the object store. Every method may raise `ArtifactsUnavailable`."""
 
     def __init__(self, artifacts: ArtifactStore, *, clock: Callable[[], float] = time.time) -> None:
         self._artifacts = artifacts
@@ -109,12 +109,12 @@ class KeyRing:
     def create(
         self, tenant: str, scopes: Iterable[Scope] = USUAL_SCOPES, *, note: str = "", test: bool = False
     ) -> tuple[ApiKey, str]:
-        """A new key, and its text, which is known from now on to nobody but the caller. `ValueError` says what can't be."""
+        """Create a key. Return it with its text, which is stored nowhere. Raise `ValueError` for a bad tenant name or scope."""
         wanted = frozenset(scopes)
         if not _TENANT.fullmatch(tenant):
-            raise ValueError(f"{tenant!r} can't name a tenant: take 1 to 64 letters, digits, - and _")
+            raise ValueError(f"{tenant!r} is not a valid tenant name: use 1 to 64 letters, digits, - and _")
         if not wanted or not wanted <= SCOPES:
-            raise ValueError(f"scopes are some of {', '.join(sorted(SCOPES))}")
+            raise ValueError(f"choose one or more of these scopes: {', '.join(sorted(SCOPES))}")
         key_id = secrets.token_hex(8)
         text = f"{TEST_PREFIX if test else PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
         key = ApiKey(key_id, tenant, wanted, _digest(text), self._clock(), note, test=test)
@@ -133,21 +133,21 @@ class KeyRing:
         return key
 
     def list(self) -> Iterator[ApiKey]:
-        """Every key, also those that count no more, by id."""
+        """Yield every key, active or not, in the order of ids."""
         for place in self._artifacts.list(KEYS):
             if place.endswith("/key.json") and (key := self.find(place.split("/")[1])) is not None:
                 yield key
 
     def exist(self) -> bool:
-        """Whether there has ever been a key."""
+        """Whether a key was ever created."""
         return next(iter(self._artifacts.list(KEYS)), None) is not None
 
     def any_active(self) -> bool:
-        """Whether some key can be used now."""
+        """Whether at least one key is active."""
         return any(key.is_active(self._clock()) for key in self.list())
 
     def revoke(self, key_id: str) -> ApiKey:
-        """It counts no more, at the latest `CACHE_S` seconds from now. Safe to repeat. Raises `KeyNotFound`."""
+        """Make the key invalid, within `CACHE_S` seconds everywhere. Repeating it is safe. Raise `KeyNotFound`."""
         key = self._existing(key_id)
         if not key.is_active(self._clock()):
             return key
@@ -156,11 +156,14 @@ class KeyRing:
         return replace(key, ends_at=now)
 
     def rotate(self, key_id: str, *, grace_s: float) -> tuple[ApiKey, str]:
-        """A new key for the same; the old one counts for `grace_s` seconds more. Raises `KeyNotFound` or `KeyEnded`."""
+        """Replace a key by a new one with the same rights. The old key stays valid for `grace_s` seconds.
+
+        Raise `KeyNotFound` or `KeyEnded`.
+        """
         old = self._existing(key_id)
         if old.ends_at is not None:
             raise KeyEnded(key_id)
-        # The new one first: cut short in between, there is a key too many that nobody has, and not one too few.
+        # Create the new key first: an interruption then leaves an extra key that nobody has, instead of no valid key.
         key, text = self.create(old.tenant, old.scopes, note=old.note, test=old.test)
         ends = json.dumps(self._clock() + grace_s).encode()
         try:
@@ -177,7 +180,7 @@ class KeyRing:
 
 
 class CachedKeys:
-    """`keys`, remembered for `CACHE_S` seconds. May be shared by threads. `clock` is monotonic, in seconds."""
+    """A cache in front of `keys` with a TTL of `CACHE_S` seconds. Thread-safe. `clock` is monotonic, in seconds."""
 
     def __init__(self, keys: Keys, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = keys
@@ -186,7 +189,7 @@ class CachedKeys:
         self._cached: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
 
     def is_cached(self, text: str) -> bool:
-        """Whether `find`, for the key that `text` would be, needs no look within the next moment."""
+        """Whether `find` can answer for the key `text` from the cache, now and for the next `LOOKUP_MARGIN_S` seconds."""
         shape = _KEY.fullmatch(text)
         with self._lock:
             until, _ = self._cached.get(shape[1] if shape else "", (0.0, None))
@@ -208,16 +211,16 @@ class CachedKeys:
 
 
 def authenticate(keys: Keys, text: str) -> ApiKey:
-    """The key that `text` is. Raises `CredentialsInvalid` if it is none, or counts no more."""
+    """Return the key whose text is `text`. Raise `CredentialsInvalid` if no active key has this text."""
     shape = _KEY.fullmatch(text)
     key = keys.find(shape[1]) if shape else None
     if key is None or not key.matches(text) or not key.is_active(time.time()):
-        raise CredentialsInvalid("this key is unknown, or counts no more")
+        raise CredentialsInvalid("this API key is unknown, revoked or expired")
     return key
 
 
 def _digest(text: str) -> str:
-    """A plain hash is enough: nobody guesses 256 bits."""
+    """Return the SHA-256 of a key. No slow password hash is needed, because nobody can guess 256 random bits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

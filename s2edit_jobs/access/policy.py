@@ -1,4 +1,4 @@
-"""What the service refuses to draw: a port, a block list, and room for a checker of one's own."""
+"""The content policy: the port, the block list for prompts, and the hook for the operator's own checker."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from s2edit_jobs.settings import Settings
 
 SHIPPED_LIST = Path(__file__).with_name("policy_terms.txt")
 HIDDEN = frozenset({"Mn", "Me", "Cf"})
-"""Categories of characters that are not seen as letters: accents, enclosing marks, joiners and directions."""
+"""Unicode categories of characters that readers do not see as letters: accents, enclosing marks, joiners, direction marks."""
 LOOKALIKES = str.maketrans(
     "аеорсухіјѕԁһӏьвкмнтοανικρτυχεıłøđ_",  # Cyrillic, Greek, and letters that don't decompose
     "aeopcyxijsdhlbbkmhtoavikptuxeilod ",
 )
 DIGITS = str.maketrans("013457$@!|", "oieastsail")
-"""How people write letters by figures."""
+"""Digits and symbols that people write in place of letters."""
 SPACED = re.compile(r"(?<!\w)\w(?!\w)(?:[\W_]+\w(?!\w)){2,}")
-"""Letters that stand alone, three or more in a row."""
+"""Three or more single letters in a row, as in "n u d e"."""
 
 
 class Policy(Protocol):
-    """Raises `PolicyRefused` for what must not be done. Called before anything is kept, from any number of threads."""
+    """Checks that raise `PolicyRefused`. They run before anything is stored, in any number of threads at a time."""
 
     def check_prompt(self, text: str, *, field: str) -> None: ...
 
     def check_image(self, data: bytes, *, field: str) -> None:
-        """`data` is the file as it was sent."""
+        """Check an uploaded file. `data` is the file as it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockList:
-    """Refuses prompts that hold a term as a whole word. It has no opinion on images."""
+    """A policy that rejects prompts with a blocked term as a whole word. It accepts every image."""
 
     words: re.Pattern[str] | None
-    """The terms between other words."""
+    """Matches a term as a whole word."""
     letters: re.Pattern[str] | None
-    """The terms anywhere: for s p a c e d letters, where words have no edges."""
+    """Matches a term anywhere. Used for s p a c e d letters, which have no word boundaries."""
 
     @classmethod
     def of(cls, terms: Iterable[str]) -> BlockList:
@@ -54,7 +54,7 @@ class BlockList:
 
     @classmethod
     def read(cls, path: Path) -> BlockList:
-        """One term a line; `#` begins a remark. Raises `OSError`."""
+        """Read a file with one term per line; `#` starts a comment. Raise `OSError`."""
         lines = path.read_text(encoding="utf-8").splitlines()
         return cls.of(term for line in lines if (term := line.partition("#")[0].strip()))
 
@@ -73,7 +73,7 @@ class BlockList:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Refuses what any of them refuses."""
+    """A policy that rejects whatever one of its `policies` rejects."""
 
     policies: Sequence[Policy]
 
@@ -87,12 +87,12 @@ class AllOf:
 
 
 def refused(field: str) -> PolicyRefused:
-    """It names the part and not the term: nobody shall learn the list by asking."""
-    return PolicyRefused(f"the {field} asks for something that this service does not do: ask for something else", field=field)
+    """Return the error for a field. It does not name the term, so that nobody can learn the list by probing."""
+    return PolicyRefused(f"the {field} asks for content that this service does not create: change the {field}", field=field)
 
 
 def build_policy(settings: Settings) -> Policy:
-    """The block list, and the checker that the settings name. Raises what reading or importing them raises."""
+    """Return the block list, combined with the checker named in the settings. Raise what reading or importing them raises."""
     block_list = BlockList.read(settings.policy_block_list or SHIPPED_LIST)
     if not settings.policy_checker:
         return block_list
@@ -102,7 +102,7 @@ def build_policy(settings: Settings) -> Policy:
 
 
 def normalized(text: str) -> str:
-    """Small letters without accents, hidden characters and look-alikes."""
+    """Return `text` in lower case, without accents and hidden characters, with look-alike letters replaced."""
     seen = unicodedata.normalize("NFKD", text)
     letters = "".join(character for character in seen if unicodedata.category(character) not in HIDDEN)
     return unicodedata.normalize("NFKD", letters.casefold()).translate(LOOKALIKES)

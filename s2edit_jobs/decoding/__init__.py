@@ -1,5 +1,6 @@
-"""Decode strangers' pictures in processes without secrets, with limits on time and memory by the pixels that a header announces.
+"""Decode untrusted pictures in sandboxed processes: without secrets, with limits on CPU time and memory.
 
-The API has those files decoded that `s2edit_core.pictures.containers` can't vouch for; the worker has every file decoded, before
-its own process does it. A decoder that dies takes only its picture with it, and the job fails without another attempt.
+The limits depend on the number of pixels that the file's header declares. The API uses these processes for files that
+`s2edit_core.pictures.containers` cannot check by itself. The worker uses them for every file before its own process decodes it.
+If a picture kills its decoder, only that picture's job fails, without another attempt.
 """

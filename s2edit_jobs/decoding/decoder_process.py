@@ -1,11 +1,10 @@
-"""A process that does nothing but decode pictures of strangers: what a decoder of C might do with them ends here.
+"""A process that only decodes untrusted pictures, so that an exploit or crash of a C decoder stays inside it.
 
-It has no secrets in its environment, and the system ends it when it takes too much. `decoders.py` beside it starts it
-and speaks with it: what is to be decoded and how as JSON, then the picture's bytes. The answer is JSON: nothing that comes back
-is executed.
+Its environment holds no secrets, and the kernel kills it when it exceeds its limits. `decoders.py` starts it and talks to it over a
+pipe: a `DecodeRequest` as JSON, then the picture's bytes. The answer is JSON, so the parent executes nothing that comes back.
 
-A picture gets time and memory by the pixels that its header announces (`s2edit_core/request/limits.py`), so one that lies about its
-size ends like one that is damaged. Before it takes much memory, the process asks for it.
+The limits for a picture depend on the pixels that its header declares (`s2edit_core/request/limits.py`). A file that understates
+its size therefore ends like a damaged one. Before decoding a large picture, the process asks the parent for permission.
 """
 
 from __future__ import annotations
@@ -26,27 +25,28 @@ from s2edit_core.request.limits import CPU_S, MEMORY_BYTES, MOST_MEMORY_BYTES, c
 from s2edit_core.request.spec import MaskMode
 
 LARGE_BYTES = 2 * MEMORY_BYTES
-"""Who needs more waits until nobody else does. Photos of 12 megapixels need less, unless they are WebP."""
+"""Only one process at a time may use more memory than this. Photos of 12 megapixels need less, except WebP."""
 
 
 def confine() -> None:
-    """From here on the process can neither grow nor write files nor leave a memory image behind."""
+    """Apply the resource limits for good: a cap on memory, no file writes, no core dumps."""
     for limit, most in (
         (resource.RLIMIT_DATA, MOST_MEMORY_BYTES),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
     ):
         resource.setrlimit(limit, (min(most, MEMORY_BYTES), most))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end closes the connection
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which closes the connection
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     use_one_thread()
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
-    """A photo to be held to what the engine can use, or, with the `size` of its photo, a mask, read by `mode`.
+    """A photo to check, or, if `size` is set, a mask.
 
-    `person`: whether the mask marks one. `sent_pixels`: of its photo before it was scaled down.
+    For a mask, `size` is the width and height of its photo as used, `sent_pixels` the photo's pixel count before scaling down,
+    `mode` how to read the mask, and `person` whether it marks a person.
     """
 
     name: str
@@ -64,9 +64,9 @@ class DecodeRequest:
 
 
 def check(request: DecodeRequest, data: bytes, reserve: Callable[[int], None]) -> dict[str, object]:
-    """The photo's size, scaled down if it may be, how the file says that it is turned, and its pixels. Raises `InvalidInput`.
+    """Decode and check one file. Return its size after scaling, its Exif orientation and its pixel count. Raise `InvalidInput`.
 
-    `take` is called with the bytes of memory that decoding may take, before it takes them.
+    `reserve` is called with the bytes of memory that decoding may need, before decoding starts.
     """
     with _limited(request.name):
         found = announced(data, request.name)
@@ -81,7 +81,7 @@ def check(request: DecodeRequest, data: bytes, reserve: Callable[[int], None]) -
 
 
 def _allow(seconds: float, memory: int, reserve: Callable[[int], None]) -> None:
-    """Widen the limits of the picture at hand."""
+    """Set the limits for the current picture."""
     left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
     reserve(memory)
     _limit_memory(memory)
@@ -94,7 +94,10 @@ def _limit_memory(most: int) -> None:
 
 @contextmanager
 def _limited(name: str) -> Iterator[None]:
-    """One picture's share. Raises `ImageInvalid` where memory does not suffice; where time does not, nobody is left to do so."""
+    """Limit CPU time and memory for one picture.
+
+    Raise `ImageInvalid` if memory runs out. If time runs out, SIGPROF kills the process.
+    """
     signal.setitimer(signal.ITIMER_PROF, CPU_S)
     try:
         yield
@@ -105,12 +108,12 @@ def _limited(name: str) -> Iterator[None]:
 
 
 def too_costly(name: str) -> ImageInvalid:
-    message = f"the {name} takes too much time or memory to decode: send it smaller, or as a plain JPEG or PNG"
+    message = f"decoding the {name} takes too much time or memory: send a smaller picture, or a plain JPEG or PNG"
     return ImageInvalid(message, field=name, reason="image_too_costly")
 
 
 def main(connection: Connection) -> None:
-    """Serve until the other side is gone."""
+    """Answer requests until the parent closes the connection."""
     confine()
 
     def reserve(memory: int) -> None:

@@ -1,7 +1,4 @@
-"""Pictures of strangers are decoded in processes of their own: one that dies of a picture takes only that picture with it.
-
-The API asks for what a look at the file leaves open, and the worker, before its own process decodes a job's pictures, for all.
-"""
+"""The pool of decoder processes (`decoder_process.py`), as the API and the worker use it."""
 
 from __future__ import annotations
 
@@ -25,45 +22,42 @@ from s2edit_core.request.spec import MaskMode
 from s2edit_jobs.decoding.decoder_process import too_costly
 
 ANSWER_TIMEOUT_S = 60.0
-"""A process that answers neither with a verdict nor with its end by then is ended: it waits for something."""
+"""Seconds after which a process that has neither answered nor died is killed: it uses no CPU time, so SIGPROF does not end it."""
 EXIT_TIMEOUT_S = 2.0
+"""Seconds to wait for a process to exit before killing it."""
 LIMIT_SIGNALS = (-signal.SIGPROF, -signal.SIGKILL)
-"""How a process ends that has used up its time, or whom the system ends for want of memory."""
+"""Exit statuses of a process that ran out of CPU time or was killed by the kernel's out-of-memory killer."""
 MAX_ANSWER_BYTES = 65_536
 SECRETS = ("S2EDIT_", "AWS_")
-"""Beginnings of the names of variables that the processes do not get."""
+"""Prefixes of environment variables that the processes do not inherit."""
 Modes = Mapping[str, MaskMode]
 AUTO: Modes = {}
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class _Decoder:
-    """One process of `decoder_process.py`. It ends when its connection is closed, so also when this process dies."""
+    """One decoder process. It exits when the connection closes, so also when this process dies."""
 
     def __init__(self, large: threading.Semaphore) -> None:
-        """`large` is held by the one process that takes much memory."""
+        """Start the process. `large` is the semaphore of the one process that may use much memory."""
         self.usable = True
         self._large = large
         self._connection, its = Pipe()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
         try:
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "s2edit_jobs.decoding.decoder_process", str(its.fileno())],
-                cwd=ROOT,
-                env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},  # each thread would take memory
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(its.fileno(),),
+                [sys.executable, "-m", "s2edit_jobs.decoding.decoder_process", str(its.fileno())], cwd=ROOT, env={**environment,
+                "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},  # each thread counts against the memory limit
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(its.fileno(),),
                 start_new_session=True,
             )
         finally:
             its.close()
 
     def ask(self, name: str, data: bytes, **how: Any) -> dict[str, Any]:
-        """The answer. Raises `OSError` or `EOFError` when the process dies of it, `TimeoutError` when it hangs.
+        """Send a file and return the answer. `how` holds further fields of `decoder_process.DecodeRequest`.
 
-        `how`: the fields of `decoder_process.DecodeRequest`.
+        Raise `OSError` or `EOFError` if the process dies, `TimeoutError` if it hangs.
         """
         self.usable = False  # until it has answered
         self._connection.send_bytes(json.dumps({"name": name, "file_bytes": len(data), **how}).encode())
@@ -87,7 +81,7 @@ class _Decoder:
         return self._process.poll() is None
 
     def end(self) -> int:
-        """How it ended, as `Popen` tells it; by force if it has not by itself."""
+        """Stop the process, by SIGKILL if it does not exit by itself. Return its exit status as `Popen` does."""
         self._connection.close()
         try:
             return self._process.wait(EXIT_TIMEOUT_S)
@@ -97,7 +91,7 @@ class _Decoder:
 
 
 class _CheckedFile(NamedTuple):
-    """The photo's width and height as it is used, the orientation of the file, and how many pixels it has."""
+    """The answer for a file: width and height of the photo as used, Exif orientation, pixel count before scaling down."""
 
     size: Sequence[int]
     orientation: int
@@ -115,7 +109,7 @@ def _check_file(
     person: bool = False,
     sent_pixels: int | None = None,
 ) -> _CheckedFile:
-    """What the decoder says of a file. Raises `InvalidInput`; then the decoder may be no longer usable."""
+    """Check one file. Raise `InvalidInput`; afterwards `decoder.usable` may be False."""
     if len(data) > MOST_FILE_BYTES:
         raise too_costly(name)
     try:
@@ -136,7 +130,7 @@ def _check_file(
 def _mask_orientations(
     decoder: _Decoder, size: Sequence[int], masks: Mapping[str, bytes], modes: Modes, *, person: bool, sent_pixels: int | None
 ) -> dict[str, int]:
-    """The orientation of each mask. Raises as `_check_file`."""
+    """Check the masks and return their Exif orientations by name. Raise as `_check_file`."""
     return {
         name: _check_file(
             decoder, name, data, size, modes.get(name, "auto"), person=person and name == "mask", sent_pixels=sent_pixels
@@ -146,7 +140,7 @@ def _mask_orientations(
 
 
 class DecoderPool:
-    """At most `size` processes, started when they are needed and kept. Any number of threads may ask."""
+    """A thread-safe pool of at most `size` processes, which start on demand and are reused."""
 
     def __init__(self, size: int) -> None:
         self._slots = threading.BoundedSemaphore(size)
@@ -162,11 +156,13 @@ class DecoderPool:
         max_pixels: int | None = None,
         person: bool = True,
     ) -> dict[str, int]:
-        """Hold a photo and the masks for it, by name, to what the engine can use; how each file is turned, 1..8 as in Exif.
+        """Check that the engine can use a photo and its masks. Return the Exif orientation (1..8) of each file by name.
 
-        A photo of more than `max_pixels` counts as scaled down to so many. `modes` say how masks are read, by name; one that is
-        not named is read in mode `auto`. `person`: whether `mask` marks a person, rather than an attribute. Raises `ImageInvalid`
-        or `MaskInvalid`, as decoding here would; `ImageInvalid` too where decoding takes too much.
+        A photo with more than `max_pixels` pixels is checked as if scaled down. `modes` holds the mask mode by name, `auto` where
+        missing. `person` says whether `mask` marks a person rather than an attribute.
+
+        Raise `ImageInvalid` or `MaskInvalid` as decoding in this process would. Raise `ImageInvalid` also if decoding exceeds the
+        limits or crashes.
         """
         with self._borrowed() as decoder:
             seen = _check_file(decoder, "image", photo, None, max_pixels=max_pixels)
@@ -182,12 +178,15 @@ class DecoderPool:
         person: bool = True,
         sent_pixels: int | None = None,
     ) -> dict[str, int]:
-        """The same for masks alone, by the photo's width and height, and its pixels before it was scaled down to them."""
+        """Check masks without their photo, as `check` does.
+
+        `size` is the photo's width and height as used, `sent_pixels` its pixel count before scaling down.
+        """
         with self._borrowed() as decoder:
             return _mask_orientations(decoder, size, masks, modes, person=person, sent_pixels=sent_pixels)
 
     def sent_size(self, photo: bytes) -> tuple[int, int]:
-        """Width and height of the photo as it was sent, upright. Raises as `check`."""
+        """Return width and height of the photo as sent, with its orientation applied. Raise as `check`."""
         with self._borrowed() as decoder:
             width, height = _check_file(decoder, "image", photo, None, max_pixels=CEILING_PIXELS).size
             return width, height
@@ -203,7 +202,7 @@ class DecoderPool:
                     self._idle.append(decoder)
 
     def _live_decoder(self) -> _Decoder:
-        """One that lives: the system may have ended an idle one."""
+        """Return an idle process that is alive, or start one. The kernel may have killed an idle process."""
         while self._idle:
             decoder = self._idle.pop()
             if decoder.alive:
@@ -212,16 +211,16 @@ class DecoderPool:
         return _Decoder(self._large)
 
     def close(self) -> None:
-        """End those that have nothing to do."""
+        """Stop the idle processes."""
         while self._idle:
             self._idle.pop().end()
 
 
 @lru_cache(maxsize=1)
-def _pool_of_process(pid: int) -> DecoderPool:  # noqa: ARG001  a fork must not speak over its parent's connections
+def _pool_of_process(pid: int) -> DecoderPool:  # noqa: ARG001  a forked process must not share its parent's connections
     return DecoderPool(os.cpu_count() or 1)
 
 
 def decoders() -> DecoderPool:
-    """The ones of this process."""
+    """Return the pool of this process."""
     return _pool_of_process(os.getpid())

@@ -1,4 +1,4 @@
-"""An edit that goes on from a parent_request one: the parent_request result is its photo, and what was learned is not learned again."""
+"""Edits with a `parent`: they use the parent's result as their photo and reuse its learned identity."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from s2edit_jobs.records.record import JobRecord, JobSpec, JobState, Owner
 def continued(
     services: Services, owner: Owner, parent_id: str, request: EditRequest, files: Mapping[str, Upload]
 ) -> tuple[EditRequest, dict[str, Upload]]:
-    """`request` and `files` with the parent's in place of what they leave open: photo, mask, identity, source prompt and subject.
+    """Return `request` and `files`, completed from the parent: photo, mask, identity, source prompt and subject.
 
-    The photo and the mask become this edit's own, so the parent may be erased. Where `request` points at somebody, the mask is
-    found anew. Raises `OptionInvalid` for a parent that has no result, and where a photo comes as well.
+    Values that the request gives itself take precedence. Photo and mask are copied, so the parent can be erased later. If the
+    request points at a person (`at`), the mask is found again. Raise `OptionInvalid` if the parent has no result or a photo was
+    sent too.
     """
     if "image" in files:
-        raise _refused("the parent's result is the photo: leave the image out, or the parent", "parent_and_image")
+        raise _refused("the parent's result is the photo: leave out `image` or `parent`", "parent_and_image")
     jobs = Jobs(services)
     record, spec, result = _parent(jobs, owner, parent_id)
     parent_request = spec.request
@@ -47,17 +48,17 @@ def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpe
     try:
         record, spec = jobs.get(owner, parent_id), jobs.spec(owner, parent_id)
     except JobNotFound:
-        raise _refused(f"there is no edit {parent_id!r} to go on from: look at GET /edits", "parent_unknown") from None
+        raise _refused(f"there is no edit {parent_id!r}: take an id from GET /edits", "parent_unknown") from None
     if record.kind != "edit":
-        raise _refused("the parent has no picture to go on from: name an edit, not a learning or a mask", "parent_unfit")
+        raise _refused("the parent has no result picture: name an edit, not a learning or mask job", "parent_unfit")
     if record.state is not JobState.SUCCEEDED:
-        raise _refused(f"the parent is {record.state}: only a result can be gone on from", "parent_unfit")
+        raise _refused(f"the parent has no result, its state is {record.state}: name an edit that has succeeded", "parent_unfit")
     key = record.artifacts["result"]
     return record, spec, _upload(jobs, key, media_type_of(key))
 
 
 def _mask(jobs: Jobs, record: JobRecord, spec: JobSpec) -> Upload:
-    """The one that the parent was given, or that was found for it."""
+    """Return the parent's mask, whether it was sent or found."""
     report = _mask_report(jobs, record)
     if (given := spec.inputs.get("mask")) is not None:
         return replace(_upload(jobs, given.key, given.media_type), mask_mode=given.mask_mode, mask_report=report)
@@ -65,17 +66,17 @@ def _mask(jobs: Jobs, record: JobRecord, spec: JobSpec) -> Upload:
 
 
 def _mask_report(jobs: Jobs, record: JobRecord) -> dict[str, Any]:
-    """What the parent's report says of its mask, and as `edit` which edit came by it; the search took this one no time."""
+    """Return the report's section on the mask: the parent's, with the parent's id as `edit`, and without the search time."""
     try:
         report: dict[str, Any] = json.loads(jobs.artifacts.get(record.artifacts["report"])).get("mask", {})
-    except ArtifactMissing:  # it was erased just now, which the next look at its files tells
+    except ArtifactMissing:  # the parent was just erased: reading its mask fails next, with an error for the caller
         report = {}
     report.pop("seconds", None)
     return {"source": "given", "edit": record.id, **report}
 
 
 def _if_it_exists(library: Library, owner: Owner, identity: str | None) -> str | None:
-    """Where it was erased since, the result is a photo to learn from like any other."""
+    """Return `identity` unless it was erased. Without it, the edit learns from the parent's result like from any photo."""
     try:
         return None if identity is None else library.identity(owner, identity).id
     except IdentityNotFound:
@@ -86,7 +87,7 @@ def _upload(jobs: Jobs, key: str, media_type: str) -> Upload:
     try:
         return Upload(jobs.artifacts.get(key), media_type, own=True)
     except ArtifactMissing:
-        raise _refused("the parent was erased: go on from another edit, or from a photo", "parent_unknown") from None
+        raise _refused("the parent was erased: name another edit, or send a photo instead", "parent_unknown") from None
 
 
 def _refused(words: str, reason: str) -> OptionInvalid:

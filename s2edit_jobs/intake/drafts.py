@@ -1,4 +1,4 @@
-"""What a request becomes before it is taken on: a spec, held to the policy, with a place for every file. Nothing is kept yet."""
+"""Turn a request into a draft: the spec of a job that is not yet accepted. Nothing is stored here."""
 
 from __future__ import annotations
 
@@ -34,24 +34,25 @@ def draft(
     job_id: str | None = None,
     created_at: float | None = None,
 ) -> JobSpec:
-    """What `Jobs.accept` takes: a new id (unless given), and a place for every file.
+    """Return the spec for `Jobs.accept`, with an object key for every file. The job id is new unless `job_id` is given.
 
-    `deadline_s` counts from `created_at`, which is now unless given.
-    With `request.identity`, that identity's photo and mask stand in where no photo is given, and its prompt, subject and
-    limit of pixels for those that the request leaves open. `consent` and `identity_ttl_s` are kept with an identity that is
-    learned. In test mode the words of its prompt are heeded (`testmode`). Raises `IdentityNotFound`, `PolicyRefused`,
-    `PromptInvalid` for such a word that means nothing, `OptionInvalid` where a consent is needed and missing, and
-    `ServiceUnavailable`.
+    `deadline_s` counts from `created_at`, by default now. `consent` and `identity_ttl_s` are stored with the identity that the
+    job learns. If `request.identity` is set and no photo is sent, the identity's photo and mask are used. The identity also
+    supplies the prompt, subject and pixel limit where the request has none. In test mode, the prompt's directives are applied
+    (`testmode`).
+
+    Raise `IdentityNotFound`, `PolicyRefused`, `PromptInvalid` for an unknown test directive, `OptionInvalid` if consent is required
+    and missing, or `ServiceUnavailable`.
     """
     job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
     inputs = _input_files(owner, job_id, files, request)
     if isinstance(request, EditRequest) and request.identity is not None:
         identity = Library(services).identity(owner, request.identity)
         request = _with_identity(identity, request, own_photo="image" in files)
-        if "image" not in files:  # another photo's mask is not the identity's
+        if "image" not in files:  # the identity's mask fits the identity's photo only
             inputs = {**identity.inputs, **inputs}
     directives = parse_directives(request.prompt or "") if owner.test else Directives()
-    try:  # with what the identity brings: one that was imported may say anything
+    try:  # check also the texts that the identity supplies: an imported one may contain anything
         if directives.refused:
             raise refused("prompt")
         _check_policy(services, request, files, consent)
@@ -76,12 +77,12 @@ def draft(
 
 
 def with_files(spec: JobSpec, files: Mapping[str, Upload]) -> JobSpec:
-    """The draft `spec` with `files` as they are kept, without their metadata."""
+    """Return the draft with other contents of its files: those without metadata, as they will be stored."""
     return replace(spec, inputs={**spec.inputs, **_input_files(spec.owner, spec.id, files, spec.request)})
 
 
 def _with_identity(identity: Identity, request: EditRequest, *, own_photo: bool) -> EditRequest:
-    """`request` with the words of the identity where it leaves them open, and its photo scaled as it was learned from."""
+    """Return `request` with the identity's prompt and subject as defaults, and with its pixel limit if its photo is used."""
     return replace(
         request,
         source_prompt=request.source_prompt or identity.source_prompt,
@@ -104,7 +105,7 @@ def _check_policy(services: Services, request: JobRequest, files: Mapping[str, U
 
 
 def _as_request(negative_prompt: str) -> str:
-    """What it asks for, in words that a policy for prompts knows: “clothes” asks for a picture without clothes."""
+    """Rephrase a negative prompt so that a policy for prompts can judge it: “clothes” becomes “clothes, without clothes”."""
     return ", ".join([negative_prompt, *(f"without {word}" for word in re.findall(r"\w+", negative_prompt))])
 
 

@@ -1,4 +1,4 @@
-"""What an edit would need, and how long it may take, before anybody has asked for it."""
+"""The forecast of a dry run: whether an edit would have to learn an identity, and how long it would take."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from s2edit_jobs.stores.model_facts import ModelFacts, facts_of
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`identity` is the id that the concept has or would have, `eta_s` the seconds until the end, at most, as far as known.
+    """The answer to a dry run. `identity` is the concept's id, `eta_s` an upper estimate of the seconds until the result.
 
-    `unknown`: while no worker has said which model it has, and where a worker is to find the mask, which the id depends on.
+    `learning` is "unknown" if no worker has reported its model, or if a worker has to find the mask, on which the id depends.
     """
 
     learning: Literal["needed", "known", "unknown"]
@@ -34,13 +34,16 @@ class Forecast:
 
 
 class Forecaster:
+    """Forecasts edits from the object store and the measured durations. It changes nothing."""
+
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def forecast_edit(self, spec: JobSpec, files: Mapping[str, Upload], attributes: Sequence[tuple[str, str]]) -> Forecast:
-        """Of a draft that was checked and not accepted. `files` are those that came, `attributes` placeholder and subject of attributes.
+        """Forecast a draft that passed all checks.
 
-        Raises `ServiceUnavailable` if the object store does not answer, `PromptInvalid` for what the model has no subject for.
+        `files` are those sent with the request, `attributes` the (placeholder, subject) of each attribute.
+        Raise `ServiceUnavailable` if the object store does not answer, `PromptInvalid` if the prompt has no subject of the model.
         """
         request = spec.request
         assert isinstance(request, EditRequest)
@@ -56,9 +59,9 @@ class Forecaster:
     def _predicted_id(
         self, request: EditRequest, files: Mapping[str, Upload], attributes: Sequence[tuple[str, str]], *, test: bool
     ) -> str:
-        """The id by which the worker will look for the concept. Raises `ModelUnknown` where only a worker can tell."""
+        """Return the concept id that a worker will compute. Raise `ModelUnknown` if only a worker can compute it."""
         if self._services.settings.captioner and request.source_prompt is None and not test:
-            raise ModelUnknown("the identity is named by the caption of its photo, which a worker makes")
+            raise ModelUnknown("the identity's id depends on the photo's caption, which a worker generates")
         model: ModelFacts = facts_of(self._services.artifacts, self._services.settings.model, test=test)
         prompts = resolve_prompts(request, model.subjects, attributes)
         return plan_learning(
@@ -83,7 +86,7 @@ class Forecaster:
 
 
 def _scaled_to(photo: bytes, max_pixels: int | None) -> tuple[int, int] | None:
-    """The size that the engine scales the photo down to; None where it does not."""
+    """Return the size to which the engine will scale the photo down, or None if it will not."""
     if max_pixels is None:
         return None
     header = read_header(photo)
@@ -93,10 +96,10 @@ def _scaled_to(photo: bytes, max_pixels: int | None) -> tuple[int, int] | None:
 
 
 def estimate_s(outlook: Outlook, *, learns: bool, finds_mask: bool = False) -> float | None:
-    """The turns of those ahead, and then its own phases; None while one of them was never measured.
+    """Return the estimated seconds: the wait for the jobs ahead plus the job's own phases. None if a phase was never measured.
 
-    An inversion is counted in: whether one is kept for the very crop only the worker can tell. `finds_mask`: the mask is looked
-    for first.
+    The inversion is always counted, because only a worker can tell whether a stored one fits the crop. `finds_mask` adds the search
+    for the mask.
     """
     mean = outlook.seconds
     phases = (*(("learning",) if learns else ()), "inverting", "editing")

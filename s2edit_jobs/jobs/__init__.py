@@ -1,7 +1,8 @@
-"""Jobs in object store and job store: accept, read, cancel, finish; the same request twice is one job.
+"""Accept, read, cancel and finish jobs, in the object store and the job store; idempotency of requests.
 
-Edits, learning ahead (`LearningRequest`) and finding a mask (`MaskRequest`) are jobs of one kind: leases, checkpoints, events and
-webhooks are the same. A request writes the marker of its Idempotency-Key first, then takes a queue slot, then writes inputs and
-`spec.json`. `spec.json` is the job's right to write: whoever writes for a job looks afterwards whether it is still there, and takes
-the write back if not (`Jobs.put_for`). This room imports `bootstrap` and what lies below it.
+Edits, learning ahead of an edit (`LearningRequest`) and finding a mask (`MaskRequest`) are all jobs, with the same leases,
+checkpoints, events and webhooks. Accepting a job writes, in this order: the marker of the Idempotency-Key, the queue slot, the
+input files, `spec.json`. A job exists as long as its `spec.json` does. Code that writes an object for a job checks `spec.json`
+afterwards and deletes the object again if the job was erased (`Jobs.put_for`). This room imports `bootstrap` and the rooms below
+it.
 """

@@ -1,8 +1,8 @@
-"""The same request, sent again with the same key, is one job: the marker that says so lies in the object store, like the job itself.
+"""Idempotency keys: a request that is repeated with the same Idempotency-Key leads to the same job.
 
-A marker is written once, before anything of the job, and names the job's id and moment. So whoever finds a marker without a job (its
-writer died, or is at it) can write what the first one would have written, to the trace of its own. A marker counts until it is
-swept up.
+A marker object in the object store ties the key to a job. It is written once, before any object of the job, and holds the job's id
+and creation time. If the first process dies, the repeated request finds the marker without a job. It then creates the job that the
+first request would have created, in its own trace. A key is forgotten when the sweeper removes its marker.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ from s2edit_jobs.records.record import JobRecord, JobSpec, Owner
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
 
 IN_FLIGHT_S = 2.0
-"""How long the first request with a key is believed to be still at it."""
+"""Seconds after which a marker without a job means that its first request was interrupted, rather than still running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
+    """The content of a marker object."""
+
     job_id: str
     created_at: float  # seconds since the epoch
-    request: str  # digest of what was asked
+    request: str  # digest of the request
 
 
 def sweep_idempotency_markers(artifacts: ArtifactStore, *, older_than_s: float) -> int:
-    """Remove the markers of keys that came so long ago, and those that nobody can read; how many. Raises `ArtifactsUnavailable`.
+    """Remove markers older than `older_than_s` seconds, and unreadable ones. Return their number. Raise `ArtifactsUnavailable`.
 
-    One at a time should do this: else a marker that has just been written for a key may be taken for the one before.
+    Run only one sweep at a time. Otherwise one sweep may remove a marker that was written after the other removed its predecessor.
     """
     before, gone = time.time() - older_than_s, 0
     for key in artifacts.list("t/"):
@@ -51,13 +53,13 @@ def sweep_idempotency_markers(artifacts: ArtifactStore, *, older_than_s: float) 
 
 
 def request_digest(values: Mapping[str, object], files: Mapping[str, Upload]) -> str:
-    """Of everything that was asked; `values` as JSON knows them."""
+    """Return the digest of a whole request. `values` must be JSON values."""
     contents = {name: upload.as_sent for name, upload in files.items()}
     return digest(json.dumps([values, contents], sort_keys=True, ensure_ascii=False).encode())
 
 
 class Idempotency:
-    """One key of one owner, come with the request of digest `request`. Every call may raise `ServiceUnavailable`."""
+    """One Idempotency-Key of one owner, sent with the request of digest `request`. Every method may raise `ServiceUnavailable`."""
 
     def __init__(self, jobs: Jobs, owner: Owner, key: str, request: str) -> None:
         self._jobs = jobs
@@ -66,9 +68,9 @@ class Idempotency:
         self._key = f"{owner.prefix}requests/{digest(key.encode())}.json"
 
     def earlier(self) -> JobRecord | None:
-        """The job that this request has led to before, as it stands now; None for a new one, or one that was cut short.
+        """Return the job that this key already led to, or None if the request is new or was interrupted.
 
-        Raises `KeyReused` if the key came with another request, `RequestInFlight` if the first is still being taken on.
+        Raise `KeyReused` if the key came with another request, `RequestInFlight` if the first request is still being accepted.
         """
         marker = self._marker()
         if marker is None:
@@ -77,22 +79,22 @@ class Idempotency:
             return self._jobs.get(self._owner, marker.job_id)
         except JobNotFound:
             if time.time() - marker.created_at < IN_FLIGHT_S:
-                raise RequestInFlight("the same request is being taken on", retry_after_s=1) from None
+                raise RequestInFlight("the first request with this Idempotency-Key is still in progress", retry_after_s=1) from None
             return None
 
     def begin(self, spec: JobSpec) -> Marker:
-        """Write the marker for `spec`, or answer the one that a request which was cut short has left. Raises as `earlier`."""
+        """Write the marker for `spec`, or return the marker that an interrupted request left. Raise as `earlier`."""
         marker = Marker(spec.id, spec.created_at, self._request)
         try:
             self._jobs.artifacts.put(self._key, json.dumps(asdict(marker)).encode(), media_type=JSON, only_if_absent=True)
         except ArtifactExists:
             if self.earlier() is not None:
-                raise RequestInFlight("the same request has just been taken on", retry_after_s=1) from None
+                raise RequestInFlight("another request with this Idempotency-Key was just accepted", retry_after_s=1) from None
             return self._marker() or marker
         return marker
 
     def withdraw(self, marker: Marker) -> None:
-        """For a user who is being erased: remove the marker that `begin` has written or found."""
+        """Remove the marker that `begin` returned: the user is being erased."""
         if self._marker() == marker:
             self._jobs.artifacts.delete_prefix(self._key)
 
@@ -102,7 +104,7 @@ class Idempotency:
         except ArtifactMissing:
             return None
         if marker.request != self._request:
-            raise KeyReused("this key came with another request before")
+            raise KeyReused("this Idempotency-Key was used for a different request: use a new key for each request")
         return marker
 
 
@@ -115,10 +117,10 @@ def accept_once(
     draft: Callable[[Marker], JobSpec],
     charge: Callable[[], None],
 ) -> JobRecord:
-    """Take a key in the queue, `charge` for it, and accept `spec`.
+    """Take a queue slot, call `charge`, and accept `spec`.
 
-    Goes on where a request with the same key was cut short, with the spec that `draft` makes of its marker. The marker comes before
-    the key: however often a request is sent, it takes one key and is charged by one.
+    If an earlier request with the same key was interrupted, continue it with the spec that `draft` builds from its marker. The
+    marker is written before the slot is taken, so a repeated request takes one slot and is charged once.
     """
     if once is None:
         with jobs.queue_slot(spec.owner, spec.id):

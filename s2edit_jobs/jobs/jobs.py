@@ -1,4 +1,4 @@
-"""What the API and the workers do with jobs. The object store is the truth; the job store is its quick view."""
+"""The operations on jobs that the API and the workers share. The object store holds the truth, the job store a fast view of it."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from s2edit_jobs.stores.markers import OUTBOX, PENDING, check_not_erasing
 log = structlog.get_logger(__name__)
 
 DEADLINE = "deadline_exceeded"
-"""Code of a job that was not done when its deadline passed."""
+"""Error code of a job that was unfinished at its deadline."""
 RETRY_AFTER_S = 10
-"""What an owner with too many unfinished jobs is told to wait."""
+"""Value of Retry-After when a user or the whole service has too many unfinished jobs."""
 CHECKPOINTS = "checkpoint-"
-"""Beside an identity that is being learned: the beginning of the names of its states."""
+"""Prefix of the names of learning checkpoints, in the folder of the concept."""
 
 
 class Jobs:
-    """Every call may raise `ServiceUnavailable`."""
+    """All jobs of the service. Every method may raise `ServiceUnavailable`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -55,10 +55,10 @@ class Jobs:
         self._audit = services.audit.record
 
     def take_slot(self, owner: Owner, job_id: str) -> None:
-        """Take a place in the queue for a job that is to be accepted. Raises `TooManyEdits`, `QueueFull` or `BeingErased`,
-        and `ModelFailed` while no worker can load the model: nobody would take the job.
+        """Take a queue slot for a job that is about to be accepted.
 
-        While the job store is down nobody is refused: then accepting waits for nothing but the object store.
+        Raise `TooManyEdits`, `QueueFull`, `BeingErased`, or `ModelFailed` if no worker can load the model. If the job store is
+        down, take no slot and raise nothing: then accepting a job needs only the object store.
         """
         check_not_erasing(self.artifacts, owner)
         self._services.watch.check(self.artifacts, self._services.settings.model)
@@ -68,13 +68,14 @@ class Jobs:
         except ServiceUnavailable:
             return
         if load.of_owner >= of_owner:
-            raise TooManyEdits(f"{load.of_owner} edits of this user are not done yet", retry_after_s=RETRY_AFTER_S)
+            message = f"this user already has {load.of_owner} unfinished edits: wait until one has finished"
+            raise TooManyEdits(message, retry_after_s=RETRY_AFTER_S)
         if load.in_all >= in_all:
-            raise QueueFull(f"{load.in_all} edits are not done yet", retry_after_s=RETRY_AFTER_S)
+            raise QueueFull(f"the service already has {load.in_all} unfinished edits: try again later", retry_after_s=RETRY_AFTER_S)
 
     @contextmanager
     def queue_slot(self, owner: Owner, job_id: str) -> Iterator[None]:
-        """A place in the queue, to accept the job in; given back if that does not come about. Raises as `admit`."""
+        """Hold a queue slot while the job is accepted. An exception frees the slot. Raise as `take_slot`."""
         self.take_slot(owner, job_id)
         try:
             yield
@@ -83,14 +84,14 @@ class Jobs:
             raise
 
     def leave_slot(self, owner: Owner, job_id: str) -> None:
-        """Give the place back that `admit` took. A job store that is down forgets it by itself."""
+        """Free the slot that `take_slot` took. If the job store is down, the slot expires by itself."""
         with suppress(ServiceUnavailable):
             self._store.admission.leave_slot(owner, job_id)
 
     def accept(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobRecord:
-        """Take the job on. Once its spec is stored it can't be lost: a queue or job store that is down only delays it.
+        """Accept the job. It is safe once its spec is stored: a queue or job store that is down only delays it.
 
-        Raises `ArtifactsUnavailable` or `BeingErased`; then the app should ask again.
+        Raise `ArtifactsUnavailable` or `BeingErased`. The client should then repeat the request.
         """
         for name, upload in files.items():
             self.artifacts.put(spec.inputs[name].key, upload.data, media_type=upload.media_type)
@@ -102,7 +103,7 @@ class Jobs:
         try:
             record = self._store.records.add(record)
         except ServiceUnavailable:
-            log.warning("the job store is down: the job is entered later", action="job_pending", job_id=spec.id)
+            log.warning("the job store is down: a reaper will enter the job later", action="job_pending", job_id=spec.id)
             self.artifacts.put(f"{PENDING}{spec.id}", spec_key.encode(), media_type="text/plain")
             pending = True
         self._check_complete(spec, files)
@@ -112,38 +113,38 @@ class Jobs:
         return record
 
     def _check_complete(self, spec: JobSpec, files: Mapping[str, Upload]) -> None:
-        """Look again, after all was written: an erasure that began meanwhile may have taken some of it and missed the rest.
+        """Check after all writes that no erasure has begun meanwhile. It may have deleted some objects and missed the others.
 
-        Raises `BeingErased`, and takes the rest back. One that begins only now finds everything in its place.
+        If so, delete the rest and raise `BeingErased`. An erasure that begins after this check finds all objects.
         """
         folder = edit_key(spec.owner, spec.id, "")
         there = set(self.artifacts.list(folder))
         try:
             check_not_erasing(self.artifacts, spec.owner)
             if not there >= {f"{folder}spec.json", *(spec.inputs[name].key for name in files)}:
-                raise BeingErased("a part of the request was erased before it was taken on", retry_after_s=1)
+                raise BeingErased("the user's data was erased while the request was being accepted: repeat it", retry_after_s=1)
         except BeingErased:
             self.drop(spec.owner, spec.id)
             raise
 
     def drop(self, owner: Owner, job_id: str) -> int:
-        """Remove all there is of the job, in both stores; how many objects. Who works on it notices, and writes nothing more.
+        """Delete everything of the job in both stores. Return the number of objects.
 
-        The spec goes first: by it the worker sees, after each write, whether the job still is.
+        `spec.json` is deleted first. A worker checks it after each write, so it notices the erasure and deletes what it wrote.
         """
         folder = edit_key(owner, job_id, "")
         self.artifacts.delete_prefix(f"{folder}spec.json")
         learning = self._store.maintenance.erase(owner, job_id)
-        if learning is not None:  # nobody goes on with that
+        if learning is not None:  # no other job continues from these checkpoints
             self.artifacts.delete_prefix(f"{learning.rpartition('/')[0]}/{CHECKPOINTS}")
         for marker in (OUTBOX, PENDING):
             self.artifacts.delete_prefix(marker + job_id)
         return 1 + self.artifacts.delete_prefix(folder)
 
     def put_for(self, owner: Owner, job_id: str, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
-        """Write something that the job has made, then look whether the job still is: if not, the write is taken back.
+        """Write an object for a job, then check that the job still exists. If not, delete the object and raise `JobNotFound`.
 
-        So, whichever comes first, of a write and an erasure nothing is left. Raises `JobNotFound`, and what `put` raises.
+        So no object survives an erasure, whichever comes first. Also raise what `put` raises.
         """
         taken = False
         try:
@@ -158,14 +159,14 @@ class Jobs:
             raise ArtifactExists(key)
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
-        """Where the job stands. `JobNotFound` if this owner has none of that id."""
+        """Return the job's record. Raise `JobNotFound` if this owner has no such job."""
         try:
             return self._store.records.get(owner, job_id)
         except JobNotFound:
             return self._load(owner, job_id)
 
     def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
-        """How the job stood after each change above sequence `after`, oldest first; and whether none is missing."""
+        """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing."""
         try:
             return self._store.events.since(owner, job_id, after=after)
         except JobNotFound:
@@ -173,7 +174,7 @@ class Jobs:
             return [record] if record.sequence > after else [], record.sequence <= after
 
     def seconds_left(self, record: JobRecord) -> float | None:
-        """As far as the job store knows."""
+        """Return the estimated seconds until the job's end, or None if it is over or no estimate exists."""
         if record.state.over:
             return None
         try:
@@ -182,21 +183,21 @@ class Jobs:
             return None
 
     def end_overdue(self) -> int:
-        """End the jobs whose deadline has passed; how many there were."""
+        """End the jobs whose deadline has passed. Return their number."""
         late = self._store.records.overdue()
-        failure = Failure(DEADLINE, "the edit's deadline passed before it was done", retryable=True)
+        failure = Failure(DEADLINE, "the edit did not finish before its deadline", retryable=True)
         for record in late:
             outcome = Outcome(state=JobState.FAILED, attempt=record.attempt, finished_at=time.time(), failure=failure)
             try:
                 self.spec(record.owner, record.id)
                 self.finish(record.owner, record.id, outcome)
-            except JobNotFound:  # erased: nothing is written for it any more
+            except JobNotFound:  # erased meanwhile
                 self._store.maintenance.erase(record.owner, record.id)
         return len(late)
 
     def cancel(self, owner: Owner, job_id: str) -> JobRecord:
-        """Wish the job to end: at once if it waits, within a step if it runs. Nothing changes once it is over."""
-        self.get(owner, job_id)  # enters it again if the job store lost it
+        """Request cancellation. A queued job ends at once, a running one at its next step. A job that is over does not change."""
+        self.get(owner, job_id)  # enters the job again if the job store has lost it
         try:
             record = self._store.records.request_cancel(owner, job_id)
         except JobNotFound:
@@ -207,10 +208,7 @@ class Jobs:
         return self.finish(owner, job_id, Outcome(state=JobState.CANCELED, attempt=record.attempt, finished_at=time.time()))
 
     def finish(self, owner: Owner, job_id: str, outcome: Outcome) -> JobRecord:
-        """End the job. The first outcome that reaches the object store is the one that stands, whoever asks.
-
-        `JobNotFound` if it was erased.
-        """
+        """End the job. If the object store already holds an outcome, that one stands. Raise `JobNotFound` if the job was erased."""
         key = edit_key(owner, job_id, "outcome.json")
         try:
             self.put_for(owner, job_id, key, outcome.to_json(), media_type=JSON, only_if_absent=True)
@@ -223,7 +221,7 @@ class Jobs:
             return final_record(self.spec(owner, job_id), outcome)
 
     def spec(self, owner: Owner, job_id: str) -> JobSpec:
-        """`JobNotFound` if this owner has no such job."""
+        """Return what was accepted. Raise `JobNotFound` if this owner has no such job."""
         if not JOB_ID.fullmatch(job_id):
             raise JobNotFound(job_id)
         try:
@@ -232,14 +230,14 @@ class Jobs:
             raise JobNotFound(job_id) from None
 
     def outcome(self, owner: Owner, job_id: str) -> Outcome | None:
-        """None as long as the job is not over."""
+        """Return how the job ended, or None while it is not over."""
         try:
             return Outcome.from_json(self.artifacts.get(edit_key(owner, job_id, "outcome.json")))
         except ArtifactMissing:
             return None
 
     def rebuild(self) -> int:
-        """Enter every unfinished job of the object store into the job store again, and what is still to be told; how many jobs."""
+        """Enter every unfinished job and undelivered webhook of the object store into the job store. Return the number of jobs."""
         specs: dict[str, str] = {}
         over: set[str] = set()
         for key in self.artifacts.list("t/"):
@@ -249,13 +247,13 @@ class Jobs:
             elif name == "outcome.json":
                 over.add(folder)
         for marker in self.artifacts.list(OUTBOX):
-            with suppress(ArtifactMissing):  # told meanwhile
+            with suppress(ArtifactMissing):  # delivered meanwhile
                 if self.artifacts.get(marker).decode().rpartition("/")[0] in over:
                     self._store.outbox.announce(marker.removeprefix(OUTBOX))
         return sum(self._enter(key) for folder, key in specs.items() if folder not in over)
 
     def enter_pending(self) -> int:
-        """Enter the jobs that were accepted while the job store was down; how many there were."""
+        """Enter the jobs that were accepted while the job store was down. Return their number."""
         entered = 0
         for marker in self.artifacts.list(PENDING):
             with suppress(ArtifactMissing):  # erased meanwhile
@@ -267,10 +265,10 @@ class Jobs:
         try:
             self._services.queue.notify(job_id)
         except ServiceUnavailable:
-            log.warning("the queue is down: a reaper will ring", action="ring_failed", job_id=job_id)
+            log.warning("the queue is down: a reaper will notify the workers later", action="ring_failed", job_id=job_id)
 
     def _load(self, owner: Owner, job_id: str) -> JobRecord:
-        """What the object store knows of a job that the job store does not."""
+        """Return the record of a job that the job store does not have. An unfinished job is entered again."""
         spec = self.spec(owner, job_id)
         outcome = self.outcome(owner, job_id)
         if outcome is not None:
@@ -278,7 +276,7 @@ class Jobs:
         return self._add_again(spec)
 
     def _add_again(self, spec: JobSpec) -> JobRecord:
-        """`JobNotFound` if it was erased meanwhile."""
+        """Enter the job into the job store again. Raise `JobNotFound` if it was erased meanwhile."""
         record = self._store.records.add(recovered_record(spec))
         if not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json")):
             self._store.maintenance.erase(spec.owner, spec.id)

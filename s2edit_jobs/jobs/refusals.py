@@ -1,4 +1,4 @@
-"""What the policy or the safety model refuses is written into the audit log and counted."""
+"""Record what the policy or the safety model refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from s2edit_jobs.records.record import Owner
 
 
 def record_refusal(services: Services, owner: Owner, job_id: str | None, error: PolicyRefused) -> None:
-    """Note a refusal of a request, or of the job that it has become. Those of test mode are not counted."""
+    """Write a refusal to the audit log and count it. `job_id` is None for a request that never became a job.
+
+    Refusals in test mode are not counted.
+    """
     services.audit.record("edit.refuse", owner, job_id, error.reason)
     if not owner.test:
         with suppress(ServiceUnavailable):
