@@ -1,4 +1,4 @@
-"""`celery -A worker.app worker`: the worker with the real engine. Importing it loads neither torch nor the model."""
+"""The entry point `celery -A worker.app worker`. Importing this module loads neither torch nor a model."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from worker.process import WorkerProcess
 
 
 def load_engine(settings: Settings) -> Engine:
-    """Load torch and the models; once per process, when the worker starts. Raises what keeps one of them from being loaded."""
+    """Load torch and the models, once per process. Raise what the loading of a model raises."""
     from s2edit_core.vision.safety import open_safety_model
     from s2edit_jobs.stores.adapters import check_adapters, loading
     from worker.engines.provenance import Credentials, SigningEngine
     from worker.engines.s2edit_engine import S2EditEngine
     from worker.engines.safety import SafeEngine
 
-    check_adapters(settings)  # before the model takes its time
-    drawing = S2EditEngine(
+    check_adapters(settings)  # report a bad setting before the slow loading of the model
+    s2edit = S2EditEngine(
         settings.model,
         settings.device,
         watermark=settings.watermark,
         segmenter=settings.segmenter,
         captioner=settings.captioner,
     )
-    engine: Engine = drawing
+    engine: Engine = s2edit
     if settings.safety:
-        labels, device = settings.safety_labels.split(","), str(drawing.pipeline.backbone.device)
+        labels, device = settings.safety_labels.split(","), str(s2edit.pipeline.backbone.device)
         with loading("safety", settings.safety):
-            judge = open_safety_model(settings.safety, labels, settings.safety_threshold, device=device)
-        engine = SafeEngine(engine, judge)
+            safety_model = open_safety_model(settings.safety, labels, settings.safety_threshold, device=device)
+        engine = SafeEngine(engine, safety_model)
     return SigningEngine(engine, Credentials.from_settings(settings)) if settings.provenance else engine
 
 

@@ -1,4 +1,4 @@
-"""A worker process: its Celery app, the engine that it loads once, its threads, and its graceful stop."""
+"""A worker process: its Celery app, its engine, its background threads and its graceful stop."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ LoadEngine = Callable[[Settings], Engine]
 
 
 class WorkerProcess:
-    """Nothing is loaded or connected until Celery's worker starts; so the app can be imported anywhere."""
+    """The Celery worker and everything that runs in its process. Creating it loads nothing and opens no connection."""
 
     def __init__(self, settings: Settings, load_engine: LoadEngine, build: Callable[[Settings], Services] = build_services) -> None:
         if not settings.redis_url:
-            raise NotConfigured("a worker needs S2EDIT_REDIS_URL; `s2edit up` starts everything together")
+            raise NotConfigured("the worker needs Redis: set S2EDIT_REDIS_URL, or start all parts with `s2edit up`")
         self._settings = settings
         self._load_engine = load_engine
         self._build = build
@@ -48,13 +48,13 @@ class WorkerProcess:
         self._testmode: ModelessRunner | None = None
         self._announcer: Announcer | None = None
         self.app: Celery = celery_app(settings.redis_url)
-        self.app.task(name=TASK, shared=False)(self.run)  # another app of this process has its own
-        signals.setup_logging.connect(self._set_up_logging, weak=False)  # else Celery writes by handlers of its own
+        self.app.task(name=TASK, shared=False)(self.run)  # not shared with other Celery apps in this process
+        signals.setup_logging.connect(self._set_up_logging, weak=False)  # otherwise Celery installs its own handlers
         signals.worker_init.connect(self.start, weak=False)
         signals.worker_shutting_down.connect(self.stop, weak=False)
 
     def run(self, job_id: str) -> None:
-        """The one task."""
+        """Handle one notification. This is the only Celery task."""
         assert self._services is not None
         assert self._engine is not None
         if self._testmode is not None:
@@ -63,14 +63,17 @@ class WorkerProcess:
             if self._announcer is not None and not self._announcer.has_reported:
                 self._announcer.report()
             run_job(job_id, self._services, self._engine, stop=self._stop)
-        except Exception:  # Celery would quote the exception's words; a reaper rings for the job again
-            log.exception("a ring could not be answered", action="ring_unanswered", job_id=job_id)
+        except Exception:  # Celery would log the exception's message; the reaper notifies again
+            log.exception("a notification could not be handled", action="ring_unanswered", job_id=job_id)
 
     def _set_up_logging(self, **_: Any) -> None:
         configure_logs()
 
     def start(self, **_: Any) -> None:
-        """Celery would only log an exception here, and go on without an engine."""
+        """Load the engine and start the threads.
+
+        Exit on failure, because Celery would only log an exception and continue without an engine.
+        """
         configure_logs()
         try:
             self._services = self._build(self._settings)
@@ -92,20 +95,21 @@ class WorkerProcess:
         log.info("the worker is ready", action="worker_ready")
 
     def _load(self, services: Services) -> tuple[Engine, ModelFacts]:
-        """The engine. A failure is reported to the API too, which then takes no edits that nobody would do."""
+        """Load the engine. Report a failure to the API, which then rejects edits that no worker could run."""
         try:
             engine = self._load_engine(self._settings)
             return engine, engine.facts
         except Exception as error:
-            name = type(error).__name__  # words that are not our own may hold paths and hosts
-            message = str(error) if isinstance(error, S2EditError) else f"loading the model ended in {name}: see the worker's log"
+            message = f"loading the model failed with {type(error).__name__}: see the worker's log"
+            if isinstance(error, S2EditError):  # a library's message may contain paths and host names
+                message = str(error)
             with suppress(ServiceUnavailable):
                 part = error.part if isinstance(error, ModelUnusable) else "model"
                 report_failure(services.artifacts, self._settings.model, message, part)
             raise
 
     def stop(self, **_: Any) -> None:
-        """SIGTERM: the job under way goes back to the queue at its next step, and Celery ends after that."""
+        """Handle SIGTERM: the running job goes back to the queue at its next step, and then Celery exits."""
         self._stop.set()
         if self._announcer is not None:
             self._announcer.stop()

@@ -1,7 +1,6 @@
-"""Jobs of test mode beside the live ones: they need no model, so they neither wait for it nor hold it up.
+"""Run the jobs of test mode in threads of every worker. They need no model, so they neither wait for live jobs nor delay them.
 
-They stand in a line of their own (`Leases.claim` with `test`), and threads of every worker answer them, by the attempt that
-answers any job.
+Test jobs have their own queue (`Leases.claim` with `test`). Their attempts are the same as those of live jobs.
 """
 
 from __future__ import annotations
@@ -20,34 +19,34 @@ from worker.engines.modeless_engine import engine_of_test_mode
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 8
-"""Jobs of test mode that one worker is at; slow ones do nothing but wait."""
-LOOK_S = 1.0
-"""How often a worker that nobody has rung looks whether there is one."""
+MAX_CONCURRENT = 8
+"""Test jobs that one worker runs at a time. Slow ones only sleep."""
+POLL_S = 1.0
+"""Seconds between two looks at the test queue without a notification."""
 
 
 class ModelessRunner:
-    """`facts` are the live model's. Once `stop` is set, jobs under way go back to their line within a step."""
+    """Claims and runs test jobs. `facts` are those of the live model. Once `stop` is set, running jobs go back to the queue."""
 
-    def __init__(self, services: Services, facts: ModelFacts, stop: threading.Event, *, look_s: float = LOOK_S) -> None:
+    def __init__(self, services: Services, facts: ModelFacts, stop: threading.Event, *, poll_s: float = POLL_S) -> None:
         self._services = services
         self._engine = engine_of_test_mode(facts)
         self._stop = stop
-        self._look_s = look_s
+        self._poll_s = poll_s
         self._notified = threading.Event()
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
-        self._workers = ThreadPoolExecutor(AT_ONCE, "test mode")  # the process does not end before its threads have
-        self._thread = threading.Thread(target=self._run, name="test lane", daemon=True)
+        self._slots = threading.BoundedSemaphore(MAX_CONCURRENT)
+        self._workers = ThreadPoolExecutor(MAX_CONCURRENT, "test mode")  # the process does not exit before its threads
+        self._thread = threading.Thread(target=self._run, name="test queue", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def notify(self) -> None:
-        """There may be a job; without a ring it is found within `look_s`."""
+        """Look for a job now, rather than within `poll_s` seconds."""
         self._notified.set()
 
     def take_next(self) -> bool:
-        """Begin the job whose turn it is; False if there is none. Raises `ServiceUnavailable`."""
+        """Claim the next job and start it in a thread. Return False if the queue is empty. Raise `ServiceUnavailable`."""
         self._slots.acquire()
         lease = None
         try:
@@ -71,8 +70,8 @@ class ModelessRunner:
                 while not self._stop.is_set() and self.take_next():
                     pass
             except ServiceUnavailable as error:
-                log.warning("the test lane waits for a service", action="claim_failed", error=str(error))
+                log.warning("the test queue waits for a service", action="claim_failed", error=str(error))
             except Exception:
-                log.exception("a job of test mode could not be taken", action="claim_failed")
-            self._notified.wait(self._look_s)
+                log.exception("a test job could not be claimed", action="claim_failed")
+            self._notified.wait(self._poll_s)
             self._notified.clear()

@@ -46,9 +46,17 @@ class _Decoder:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
         try:
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "s2edit_jobs.decoding.decoder_process", str(its.fileno())], cwd=ROOT, env={**environment,
-                "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},  # each thread counts against the memory limit
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(its.fileno(),),
+                [sys.executable, "-m", "s2edit_jobs.decoding.decoder_process", str(its.fileno())],
+                cwd=ROOT,
+                env={
+                    **environment,
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "OMP_NUM_THREADS": "1",
+                },  # each thread counts against the memory limit
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(its.fileno(),),
                 start_new_session=True,
             )
         finally:

@@ -1,7 +1,6 @@
-"""What an owner keeps: identities, attributes, uploads, and how all of it is erased.
+"""What a user stores besides jobs: identities, attributes and uploads; and the erasure of all of it.
 
-Lists are read from the object store's folders, so no index can be lost. A concept's id is the digest of photo, mask (and how it is
-read), source prompt, subject, model, settings and the card's attribute words (`s2edit_core.request.plan`): a second edit of the
-photo finds what the first one learned. An inversion leaves a marker beside its identity and is erased with it. This room imports
-`jobs`.
+Lists are read from the folders of the object store, so there is no index that could be lost. A concept's id is a digest of
+everything that it depends on (`s2edit_core.request.plan`), so a second edit of the same photo finds what the first one learned.
+Each inversion has a marker in its identity's folder and is erased with the identity. This room imports `jobs`.
 """

@@ -1,9 +1,11 @@
-"""Erasing, so that no copy is left: one edit, identity or attribute, or everything of a user, also while a worker is at it.
+"""Erase one edit, identity or attribute, or everything of a user, without stopping the workers.
 
-Nobody has to be stopped for it. Whoever writes for a job looks afterwards whether the job's spec is still there, and takes the
-write back if not (`Jobs.put_for`); so the spec goes first, and what was written before is found by the sweep. What remains is a
-worker that dies between the two: for it a user is swept twice, the second time when every lease of then has run out. In between a
-marker in `erasing/` keeps new requests of the user away; the reaper goes on at such a marker where an erasing process has died.
+Code that writes for a job checks afterwards whether the job's spec still exists, and deletes its write if not (`Jobs.put_for`). An
+erasure deletes the spec first. So it finds every earlier write itself, and later writes are deleted by their writers.
+
+A worker may die between its write and its check. Therefore a user is swept twice, the second time after all leases of the first
+sweep have expired. Between the sweeps, a marker in `erasing/` makes the API reject the user's requests. If the erasing process
+dies, the reaper finds the marker and completes the erasure.
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ from s2edit_jobs.stores.markers import ERASING, EXPIRING, OUTBOX, PENDING, erasi
 log = structlog.get_logger(__name__)
 
 MAX_WAIT_S = 30.0
-"""The longest wait between the two sweeps, however long leases are: a worker that lives sees within a second that it is to stop."""
+"""Longest wait between the two sweeps, even for longer leases: a live worker notices within a second that its job was erased."""
 TAKEOVER_S = 20.0
-"""How long after its wait an erasure may take before the reaper takes it for one whose process has died."""
+"""Seconds after the end of the wait at which the reaper assumes that the erasing process has died."""
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure has removed."""
+    """The result of erasing a user."""
 
     owner: Owner
     began_at: float  # seconds since the epoch
@@ -43,11 +45,11 @@ class Erased:
     edits: int
     identities: int
     attributes: int
-    disk_rewritten: bool  # whether Redis was allowed to write its files anew; else its own schedule does it
+    disk_rewritten: bool  # whether Redis rewrote its files at once; if not permitted, it does so on its own schedule
 
 
 class Erasure:
-    """Every call may raise `ServiceUnavailable`, and is safe to repeat."""
+    """Erases data in both stores. Every method may raise `ServiceUnavailable` and is safe to repeat."""
 
     def __init__(self, services: Services, *, clock: Callable[[], float] = time.time) -> None:
         self._services = services
@@ -57,17 +59,17 @@ class Erasure:
         self._clock = clock
 
     def edit(self, owner: Owner, edit_id: str) -> int:
-        """Everything of one job but what it has learned; how many objects. Raises `JobNotFound`."""
+        """Erase one job, but keep what it has learned. Return the number of objects. Raise `JobNotFound`."""
         self._jobs.spec(owner, edit_id)
         objects = self._jobs.drop(owner, edit_id)
         self._services.audit.record("edit.erase", owner, edit_id, "erased")
         return objects
 
     def identity(self, owner: Owner, identity_id: str, *, outcome: str = "erased") -> int:
-        """An identity, its photo, and every inversion made with it; how many objects. Raises `IdentityNotFound`.
+        """Erase an identity, its photo and its inversions. Return the number of objects. Raise `IdentityNotFound`.
 
-        Edits that it was used for stay. An unfinished edit that names it fails. May be repeated if it was cut short: what was
-        learned goes last.
+        Finished edits that used it stay; an unfinished edit that names it fails. The concept file is deleted last, so an
+        interrupted call can be repeated.
         """
         concept = concept_key(owner, identity_id, CONCEPT)
         try:
@@ -78,7 +80,7 @@ class Erasure:
             expires_at = None
         if expires_at is not None:
             self._artifacts.delete_prefix(expiring_key(owner, identity_id, expires_at))
-        # First of all: a worker that inverts with it at this moment sees that it is gone, or is seen below.
+        # Delete the metadata first. A worker that stores an inversion now either notices that, or its marker is found below.
         objects = self._artifacts.delete_prefix(concept_key(owner, identity_id, METADATA["c_"]))
         markers = concept_key(owner, identity_id, INVERSIONS)
         for marker in list(self._artifacts.list(markers)):
@@ -90,33 +92,33 @@ class Erasure:
         return objects
 
     def attribute(self, owner: Owner, attribute_id: str) -> int:
-        """What was learned; how many objects. Raises `AttributeNotFound`.
+        """Erase an attribute. Return the number of objects. Raise `AttributeNotFound`.
 
-        The job that learned it keeps its photo. Edits that it was used for stay, an unfinished edit that names it fails.
+        The job that learned it keeps its photo. Finished edits that used it stay; an unfinished edit that names it fails.
         """
         self._library.attribute(owner, attribute_id)
-        # First of all: a worker that learns it at this moment sees that it is gone.
+        # Delete the metadata first, so that a worker that is storing the concept now notices.
         objects = self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))
         objects += self._artifacts.delete_prefix(concept_key(owner, attribute_id, ""))
         self._services.audit.record("attribute.erase", owner, attribute_id, "erased")
         return objects
 
     def erase_expired(self) -> int:
-        """Erase the identities whose time has come; how many there were."""
+        """Erase the identities that have expired. Return their number."""
         done = 0
         for marker in self._artifacts.list(EXPIRING):
             if int(marker.removeprefix(EXPIRING).partition("-")[0]) > self._clock():
-                break  # they are in the order of their times
+                break  # the markers are sorted by time
             with suppress(ArtifactMissing, IdentityNotFound):  # erased meanwhile
                 _, tenant, _, user, _, identity_id, _ = self._artifacts.get(marker).decode().split("/")
                 self.identity(Owner(tenant, user), identity_id, outcome="expired")
-                log.info("an identity has expired", action="identity_expired", identity=identity_id)
+                log.info("an expired identity was erased", action="identity_expired", identity=identity_id)
                 done += 1
             self._artifacts.delete_prefix(marker)
         return done
 
     def begin(self, owner: Owner) -> tuple[Erased, float]:
-        """The first sweep, after which nothing of the user can be read; and how many seconds later `complete` is due."""
+        """Run the first sweep. Return its counts and the seconds to wait before `complete`."""
         began_at = self._clock()
         wait_s = min(self._services.settings.lease_s, MAX_WAIT_S)
         marker = {"tenant": owner.tenant, "user": owner.user, "began_at": began_at, "wait_s": wait_s}
@@ -125,7 +127,7 @@ class Erasure:
         return erased, wait_s if running else 0.0
 
     def complete(self, erased: Erased) -> Erased:
-        """The second sweep; from now on the user may come back as new."""
+        """Run the second sweep and remove the marker. From then on, the API accepts requests of the user again."""
         erased, _ = self._sweep(erased)
         disk_rewritten = self._services.store.maintenance.compact()
         self._artifacts.delete_prefix(erasing_key(erased.owner))
@@ -134,7 +136,7 @@ class Erasure:
         return replace(erased, ended_at=self._clock(), disk_rewritten=disk_rewritten)
 
     def resume(self) -> int:
-        """Complete what processes that died have begun; how many there were."""
+        """Complete the erasures whose processes have died. Return their number."""
         done = 0
         for key in list(self._artifacts.list(ERASING)):
             with suppress(ArtifactMissing):  # completed meanwhile
@@ -147,7 +149,7 @@ class Erasure:
         return done
 
     def _sweep(self, erased: Erased) -> tuple[Erased, int]:
-        """Counted together with what was `erased` before; and how many jobs a worker was at."""
+        """Delete everything of the user. Return the counts added to those in `erased`, and the number of running jobs."""
         owner = erased.owner
         keys = list(self._artifacts.list(owner.prefix))
         specs = [key for key in keys if key.endswith("/spec.json")]

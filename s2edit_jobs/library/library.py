@@ -1,4 +1,4 @@
-"""What an owner has learned: identities and attributes, kept beside their concepts in the object store."""
+"""Identities and attributes of a user, stored in the object store beside their concept files; and the list of edits."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ log = structlog.get_logger(__name__)
 CONCEPT = "concept.safetensors"
 INVERSION = "inversion.safetensors"
 INVERSIONS = "inversions/"
-"""Beside an identity: the folder of the markers about what was inverted with it, by the inversions' ids."""
+"""Folder beside an identity with one marker per inversion that was made with it, named by the inversion's id."""
 METADATA = {"c_": "identity.json", "a_": "attribute.json"}
-"""Beside a concept: what says that there is such an identity or attribute, by the beginning of its id."""
+"""Name of the metadata file beside a concept, by the prefix of its id. The identity or attribute exists while this file does."""
 SAFETENSORS = "application/octet-stream"
 MAX_SCANNED = 500
-"""Edits that one page of a filtered list looks at: what is rare takes several pages, and no request long."""
+"""Most edits that one page of a filtered list reads. It bounds a request's time; rare matches are spread over several pages."""
 IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
 _ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
 Item = TypeVar("Item")
@@ -50,7 +50,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What was found of the person's consent, and when."""
+    """The statement of consent that came with the photo."""
 
     statement: str
     given_at: float  # seconds since the epoch
@@ -58,20 +58,20 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A learned identity: what a later edit needs to use it without an upload."""
+    """The metadata of a learned identity: all that a later edit needs to use it without an upload."""
 
     id: str
-    source_prompt: str | None  # with the placeholder, as resolved when it was learned
+    source_prompt: str | None  # with the placeholder, as resolved for learning
     subject: str | None
     created_at: float  # seconds since the epoch
     inputs: Mapping[str, InputFile]  # "image" and "mask"
     consent: Consent | None = None
-    expires_at: float | None = None  # seconds since the epoch; then it is erased
-    max_pixels: int | None = None  # what the photo is scaled down to; None: nothing is
+    expires_at: float | None = None  # when it is erased, in seconds since the epoch
+    max_pixels: int | None = None  # the photo is scaled down to so many pixels; None: it is not scaled
 
     def to_json(self) -> bytes:
         values = asdict(self) | {"inputs": {name: file.to_dict() for name, file in self.inputs.items()}}
-        if self.max_pixels is None:  # former releases don't know it
+        if self.max_pixels is None:  # earlier releases reject this key
             del values["max_pixels"]
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
 
@@ -85,11 +85,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A learned attribute: what its owner's edits need to know of it."""
+    """The metadata of a learned attribute: all that an edit needs to use it."""
 
     id: str
     name: str | None
-    prompt: str  # what it was learned with: “a woman with [A] makeup”
+    prompt: str  # as used for learning, such as “a woman with [A] makeup”
     subject: str  # the word after the placeholder
     placeholder: str
     created_at: float  # seconds since the epoch
@@ -97,7 +97,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """A part of a list. `last` is the id that the next part begins behind; None where the list has ended."""
+    """A page of a list. The next page begins after the id `last`; None on the last page."""
 
     items: tuple[Item, ...]
     last: str | None
@@ -105,7 +105,7 @@ class Page(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A concept's file, as another service of the same model can import it."""
+    """An exported concept file, which a service with the same model can import."""
 
     key: str
     sha256: str
@@ -113,20 +113,20 @@ class Exported:
 
 
 def check_consent(settings: Settings, consent: str | None) -> None:
-    """Raises `OptionInvalid` where one is needed and missing."""
+    """Raise `OptionInvalid` if the settings require a statement of consent and `consent` is missing or blank."""
     if settings.require_consent and not (consent or "").strip():
         raise OptionInvalid(
-            "say in `consent` that the person in the photo agrees to being learned", field="consent", reason="consent_missing"
+            "state in `consent` that the person in the photo agrees to be learned", field="consent", reason="consent_missing"
         )
 
 
 def ttl_of(settings: Settings, requested: float | None) -> float | None:
-    """Seconds after which an identity is erased: the fewest that anybody wants; None if nobody does."""
+    """Return the seconds after which an identity is erased: the smaller of the requested and the configured TTL, or None."""
     return min((ttl for ttl in (requested, settings.identity_ttl_s) if ttl is not None), default=None)
 
 
 class Library:
-    """Every call may raise `ServiceUnavailable`."""
+    """Identities, attributes and edits by owner. Every method may raise `ServiceUnavailable`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -136,7 +136,7 @@ class Library:
     # --- attributes --------------------------------------------------------------------------------------------
 
     def attribute(self, owner: Owner, attribute_id: str) -> Attribute:
-        """`AttributeNotFound` if this owner has none of that id."""
+        """Return an attribute's metadata. Raise `AttributeNotFound` if this owner has no such attribute."""
         if not _ATTRIBUTE_ID.fullmatch(attribute_id):
             raise AttributeNotFound(attribute_id)
         try:
@@ -147,7 +147,7 @@ class Library:
     def keep_attribute(
         self, spec: JobSpec, attribute_id: str, *, name: str | None, prompt: str, subject: str, placeholder: str
     ) -> None:
-        """Write down what the concept is, once. The photo is not kept: nothing is learned from it again."""
+        """Store an attribute's metadata, once. Its photo is not stored, because nothing needs it again."""
         attribute = Attribute(attribute_id, name, prompt, subject, placeholder, created_at=time.time())
         data = json.dumps(asdict(attribute), ensure_ascii=False, sort_keys=True).encode()
         key = concept_key(spec.owner, attribute_id, METADATA["a_"])
@@ -156,13 +156,13 @@ class Library:
             self._services.audit.record("attribute.learn", spec.owner, attribute_id, _consent_outcome(spec.consent))
 
     def attributes(self, owner: Owner, *, after: str | None, limit: int) -> Page[Attribute]:
-        """In the order of their ids."""
+        """Return a page of attributes, sorted by id."""
         return self._concepts(owner, "a_", lambda each: self.attribute(owner, each), after=after, limit=limit)
 
     # --- identities --------------------------------------------------------------------------------------------
 
     def identity(self, owner: Owner, concept_id: str) -> Identity:
-        """`IdentityNotFound` if this owner has none of that id."""
+        """Return an identity's metadata. Raise `IdentityNotFound` if this owner has no such identity."""
         if not IDENTITY_ID.fullmatch(concept_id):
             raise IdentityNotFound(concept_id)
         try:
@@ -171,7 +171,7 @@ class Library:
             raise IdentityNotFound(concept_id) from None
 
     def keep_identity(self, spec: JobSpec, concept_id: str, *, source_prompt: str | None, subject: str | None) -> None:
-        """Make the identity usable without an upload: copy photo and mask beside it, then write `identity.json`, once."""
+        """Store an identity: copy photo and mask beside its concept, then write `identity.json`, once."""
         key = concept_key(spec.owner, concept_id, METADATA["c_"])
         if self._artifacts.exists(key):
             return
@@ -194,10 +194,10 @@ class Library:
             self._jobs.put_for(spec.owner, spec.id, key, identity.to_json(), media_type=JSON, only_if_absent=True)
             self._services.audit.record("identity.learn", spec.owner, concept_id, _consent_outcome(spec.consent))
         except ArtifactExists:
-            log.info("the identity was kept by another job", action="identity_exists", job_id=spec.id)
+            log.info("another job has already stored the identity", action="identity_exists", job_id=spec.id)
 
     def identities(self, owner: Owner, *, after: str | None, limit: int) -> Page[Identity]:
-        """In the order of their ids."""
+        """Return a page of identities, sorted by id."""
         return self._concepts(owner, "c_", lambda each: self.identity(owner, each), after=after, limit=limit)
 
     def _copy(self, spec: JobSpec, concept_id: str, name: str) -> InputFile:
@@ -207,9 +207,9 @@ class Library:
         return copy
 
     def keep_inversion(self, spec: JobSpec, concept_id: str, inversion_id: str, data: bytes) -> None:
-        """The inversion was made with this concept, and goes with it: also if that is being erased at this moment.
+        """Store an inversion that was made with a concept. It is erased with the concept, even if that happens right now.
 
-        The marker comes first: whoever erases the identity finds by it what else there is.
+        The marker is written first, because the concept's erasure finds the inversion by it.
         """
         marker = concept_key(spec.owner, concept_id, INVERSIONS + inversion_id)
         key = inversion_key(spec.owner, inversion_id, INVERSION)
@@ -218,19 +218,19 @@ class Library:
         self._drop_if_erased(spec.owner, concept_id, key, marker)
 
     def keep_concept(self, spec: JobSpec, concept_id: str, data: bytes) -> None:
-        """What was learned; its identity or attribute is written before, so that whoever finds this finds that too."""
+        """Store a learned concept. Its metadata must have been written before, so that readers of the concept always find both."""
         key = concept_key(spec.owner, concept_id, CONCEPT)
         self._jobs.put_for(spec.owner, spec.id, key, data, media_type=SAFETENSORS)
         self._drop_if_erased(spec.owner, concept_id, key)
 
     def _drop_if_erased(self, owner: Owner, concept_id: str, *keys: str) -> None:
-        """Take back what was just written, if the identity or attribute that it belongs to was erased meanwhile."""
+        """Delete what was just written if its identity or attribute was erased meanwhile."""
         if not self._artifacts.exists(concept_key(owner, concept_id, METADATA[concept_id[:2]])):
             for key in keys:
                 self._artifacts.delete_prefix(key)
 
     def exported(self, owner: Owner, concept_id: str) -> Exported:
-        """The file of an identity. Raises `IdentityNotFound`."""
+        """Return the concept file of an identity, for export. Raise `IdentityNotFound`."""
         self.identity(owner, concept_id)
         key = concept_key(owner, concept_id, CONCEPT)
         try:
@@ -242,10 +242,10 @@ class Library:
     def import_identity(
         self, owner: Owner, data: bytes, *, consent: str | None = None, identity_ttl_s: float | None = None
     ) -> Identity:
-        """Keep an exported file; the same file is one identity however often it comes, with the consent and the life of the first.
+        """Store an exported identity file. Importing the same file again changes nothing, not even its consent or TTL.
 
-        It brings no photo: an edit with it sends one. Raises `OptionInvalid` for what is not an identity of the served model, and
-        where a consent is needed and missing, `ModelUnknown` while the model is not known, `BeingErased`.
+        The identity has no photo, so an edit that uses it must send one. Raise `OptionInvalid` if the file is not an identity of
+        the served model or consent is required and missing, `ModelUnknown` if no worker has reported its model, or `BeingErased`.
         """
         check_consent(self._services.settings, consent)
         found = check_identity_file(data, facts_of(self._artifacts, self._services.settings.model, test=owner.test))
@@ -272,7 +272,7 @@ class Library:
         try:
             check_not_erasing(self._artifacts, owner)
             if not self._artifacts.exists(concept):
-                raise BeingErased("a part of it was erased before it was kept", retry_after_s=1)
+                raise BeingErased("the user's data was erased during the import: repeat it", retry_after_s=1)
         except BeingErased:
             for key in (card, concept, *markers):
                 self._artifacts.delete_prefix(key)
@@ -285,12 +285,12 @@ class Library:
     def edits(
         self, owner: Owner, *, after: str | None, limit: int, wanted: Callable[[JobRecord], bool] = lambda _: True
     ) -> Page[JobRecord]:
-        """Newest first. A page may hold fewer than `limit` and still not be the last."""
+        """Return a page of the edits that are `wanted`, newest first. It may hold fewer than `limit` without being the last."""
         names = sorted(self._artifacts.folders(edit_key(owner, "", "").rstrip("/") + "/"), reverse=True)
         left = [name for name in names if after is None or name < after]
         found: list[JobRecord] = []
         for seen, name in enumerate(left, start=1):
-            with suppress(JobNotFound):  # not accepted yet, or erased meanwhile
+            with suppress(JobNotFound):  # still being accepted, or erased meanwhile
                 record = self._jobs.get(owner, name)
                 found += [record] if wanted(record) else []
             if seen < len(left) and (len(found) == limit or seen == MAX_SCANNED):
@@ -310,5 +310,5 @@ class Library:
 
 
 def _consent_outcome(consent: str | Consent | None) -> str:
-    """What the audit log says of it."""
+    """Return the outcome for the audit log."""
     return "with consent" if consent else "without consent"

@@ -1,14 +1,13 @@
-"""Files that apps send straight to the object store: announced first, then sent by a presigned request, then named in edits.
+"""Uploads: files that apps send directly to the object store.
 
-An upload ends `upload_ttl_s` after it was announced. An edit that has used it has a copy of its own; only where the same request
-may come again with its idempotency key, a marker `kept.json` lets the upload live as long as that is promised.
+An app announces a file, sends it by a presigned request, then names it in edits. `upload.json` holds what was announced. The
+service does not see the bytes on their way, so it checks size and digest when an edit reads them.
 
-What was announced lies as `upload.json` beside the bytes. The bytes are not trusted for having been signed: whoever uses them
-takes them from here, once, held against what was announced.
+An upload expires `upload_ttl_s` seconds after its announcement. Edits keep their own copy. If an edit's request has an
+Idempotency-Key, the marker `kept.json` keeps the upload for as long as that request may be repeated.
 
-Nobody looks at the bytes on their way, so they lie in the store as they were sent until an edit names them: then what they are
-without metadata takes their place. First `bare.*` is written, then `bare.json`, from where on it is what the upload holds, and
-then `file.*` is removed; whoever dies in between leaves an upload that can be used.
+The first edit that uses an upload replaces its file by one without metadata. It writes `bare.*`, then `bare.json`, which makes the
+new file the upload's content, and then deletes `file.*`. The upload stays usable if the process dies in between.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, Signed
 from s2edit_jobs.stores.markers import check_not_erasing
 
 SWEEP_AFTER_S = 3600.0
-"""How long after its end an upload is removed: whoever took it before has its bytes by then, also if clocks differ."""
+"""Seconds between the expiry of an upload and its removal. It covers requests that are still reading it, and clock differences."""
 _UPLOAD_ID = re.compile(r"u_[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class AnnouncedUpload:
-    """A file as its sender described it before sending it."""
+    """An announced file. Its bytes may not have arrived yet."""
 
     id: str
     media_type: str
@@ -44,7 +43,7 @@ class AnnouncedUpload:
 
 @dataclass(frozen=True, slots=True)
 class UploadLinks:
-    """How the bytes may be sent, until `expires_at` (seconds since the epoch)."""
+    """The presigned requests that send the bytes. They expire at `expires_at` (seconds since the epoch)."""
 
     put: SignedPut
     form: SignedForm | None
@@ -52,7 +51,7 @@ class UploadLinks:
 
 
 class Uploads:
-    """Every call may raise `ServiceUnavailable`."""
+    """The uploads by owner. Every method may raise `ServiceUnavailable`."""
 
     def __init__(self, services: Services) -> None:
         self._artifacts: ArtifactStore = services.artifacts
@@ -61,7 +60,7 @@ class Uploads:
         self._keep_s = services.settings.idempotency_ttl_s
 
     def announce(self, owner: Owner, *, media_type: str, size_bytes: int, sha256: str | None) -> AnnouncedUpload:
-        """A new upload, without its bytes. Raises `BeingErased`."""
+        """Create an upload whose bytes will follow. Raise `BeingErased`."""
         announced = AnnouncedUpload(f"u_{secrets.token_hex(16)}", media_type, size_bytes, sha256, time.time())
         marker = json.dumps(asdict(announced), sort_keys=True).encode()
         self._artifacts.put(upload_key(owner, announced.id, "upload.json"), marker, media_type=JSON, only_if_absent=True)
@@ -73,7 +72,7 @@ class Uploads:
         return announced
 
     def get(self, owner: Owner, upload_id: str) -> AnnouncedUpload:
-        """`UploadNotFound` if this owner has none of that id."""
+        """Return what was announced. Raise `UploadNotFound` if this owner has no such upload or it has expired."""
         if not _UPLOAD_ID.fullmatch(upload_id):
             raise UploadNotFound(upload_id)
         folder = upload_key(owner, upload_id, "")
@@ -86,11 +85,11 @@ class Uploads:
         return announced
 
     def arrived(self, owner: Owner, announced: AnnouncedUpload) -> bool:
-        """Whether bytes have come; they are looked at when they are used."""
+        """Whether the bytes have arrived. They are checked when an edit reads them."""
         return self._artifacts.exists(_file_key(owner, announced)) or self._artifacts.exists(_bare_marker_key(owner, announced.id))
 
     def links(self, owner: Owner, announced: AnnouncedUpload) -> UploadLinks:
-        """Fresh ones at every call."""
+        """Return new presigned requests for the bytes."""
         key, expires_at = _file_key(owner, announced), time.time() // 1 + self._url_ttl_s
         size, kind = announced.size_bytes, announced.media_type
         put = self._artifacts.presigned_put(key, expires_s=self._url_ttl_s, media_type=kind, size_bytes=size)
@@ -98,10 +97,10 @@ class Uploads:
         return UploadLinks(put, form, expires_at)
 
     def take(self, owner: Owner, upload_id: str, *, again: bool = False) -> Upload:
-        """The bytes, if they are what was announced; `again`: the same may be asked for as long as idempotency keys count.
+        """Return the bytes if they match the announcement. With `again`, keep the upload for as long as idempotency keys are valid.
 
-        Raises `UploadNotFound`, `UploadUnfinished` or `UploadMismatch`. A form may be sent again: use what this returns, and
-        don't read the object a second time.
+        Raise `UploadNotFound`, `UploadUnfinished` or `UploadMismatch`. Use the returned bytes and do not read the object again: a
+        presigned form can be sent twice, so the object may change.
         """
         announced = self.get(owner, upload_id)
         if again:
@@ -111,23 +110,23 @@ class Uploads:
         key = _file_key(owner, announced)
         try:
             if (size := self._artifacts.size_bytes(key)) != announced.size_bytes:
-                raise UploadMismatch(f"it has {size} bytes and was announced with {announced.size_bytes}")
+                raise UploadMismatch(f"it has {size} bytes, but {announced.size_bytes} were announced")
             data = self._artifacts.get(key)
         except ArtifactMissing:
-            self.get(owner, upload_id)  # unless it was removed meanwhile
-            if (bare := self._bare(owner, announced)) is not None:  # another edit has taken it just now
+            self.get(owner, upload_id)  # raises if the upload was removed meanwhile
+            if (bare := self._bare(owner, announced)) is not None:  # another edit has just replaced the file
                 return bare
-            raise UploadUnfinished("its bytes have not come yet") from None
-        if len(data) != announced.size_bytes:  # replaced since
-            raise UploadMismatch(f"it has {len(data)} bytes and was announced with {announced.size_bytes}")
+            raise UploadUnfinished("its bytes have not arrived yet") from None
+        if len(data) != announced.size_bytes:  # sent again between the two reads
+            raise UploadMismatch(f"it has {len(data)} bytes, but {announced.size_bytes} were announced")
         upload = Upload(data, announced.media_type)
         if announced.sha256 is not None and upload.sha256 != announced.sha256:
-            raise UploadMismatch("its bytes have another SHA-256 digest than announced")
+            raise UploadMismatch("its SHA-256 digest differs from the announced one")
         return upload
 
     def replace(self, owner: Owner, upload_id: str, kept: Upload) -> None:
-        """Have `kept`, which is what was taken without its metadata, in place of what was sent. Raises `UploadNotFound`."""
-        if kept.sent_sha256 is None:  # it has none
+        """Replace the sent file by `kept`, the same picture without metadata. Raise `UploadNotFound`."""
+        if kept.sent_sha256 is None:  # the file had no metadata
             return
         announced = self.get(owner, upload_id)
         if not self._artifacts.exists(_bare_marker_key(owner, upload_id)):
@@ -140,18 +139,18 @@ class Uploads:
             raise UploadNotFound(upload_id)
 
     def _bare(self, owner: Owner, announced: AnnouncedUpload) -> Upload | None:
-        """What has taken the place of the bytes that were sent. Raises `UploadMismatch`."""
+        """Return the file without metadata, or None if no edit has used the upload yet. Raise `UploadMismatch`."""
         try:
             marker = json.loads(self._artifacts.get(_bare_marker_key(owner, announced.id)))
             bare = Upload(self._artifacts.get(_file_key(owner, announced, "bare")), announced.media_type, marker["sent_sha256"])
         except ArtifactMissing:
             return None
         if bare.sha256 != marker["sha256"]:
-            raise UploadMismatch("its bytes have changed since they were first used")
+            raise UploadMismatch("its bytes have changed since an edit first used them")
         return bare
 
     def _keep(self, owner: Owner, upload_id: str) -> None:
-        """Raises `UploadNotFound` if it was erased meanwhile."""
+        """Extend the upload's life. Raise `UploadNotFound` if it was erased meanwhile."""
         folder = upload_key(owner, upload_id, "")
         self._artifacts.put(f"{folder}kept.json", json.dumps(time.time() + self._keep_s + SWEEP_AFTER_S).encode(), media_type=JSON)
         if not self._artifacts.exists(f"{folder}upload.json"):
@@ -160,9 +159,9 @@ class Uploads:
 
 
 def sweep_uploads(artifacts: ArtifactStore, *, ttl_s: float) -> int:
-    """Remove the uploads that ended a while ago, bytes and all, and unreadable ones; how many objects.
+    """Remove the uploads that expired over `SWEEP_AFTER_S` seconds ago, and unreadable ones. Return the number of objects.
 
-    Raises `ArtifactsUnavailable`.
+    Raise `ArtifactsUnavailable`.
     """
     gone, now = 0, time.time() - SWEEP_AFTER_S
     for key in artifacts.list("t/"):
@@ -173,16 +172,16 @@ def sweep_uploads(artifacts: ArtifactStore, *, ttl_s: float) -> int:
             created_at = float(json.loads(artifacts.get(key))["created_at"])
         except ArtifactMissing:  # erased meanwhile
             continue
-        except (ValueError, TypeError, KeyError):  # nobody can read it
+        except (ValueError, TypeError, KeyError):  # not readable: remove it
             created_at = 0.0
         if _has_expired(artifacts, f"{folder}/", created_at + ttl_s, now):
-            gone += artifacts.delete_prefix(key)  # first: nobody takes what is half gone
+            gone += artifacts.delete_prefix(key)  # first, so that no edit reads a half-deleted upload
             gone += artifacts.delete_prefix(f"{folder}/")
     return gone
 
 
 def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: float) -> bool:
-    """Whether an upload has ended, though it may have been used again."""
+    """Whether an upload has expired, counting the extension in `kept.json`."""
     if now < ends_at:
         return False
     try:
@@ -192,7 +191,7 @@ def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: flo
 
 
 def sweep_orphans(artifacts: ArtifactStore) -> int:
-    """Remove bytes that came by a link whose upload was erased before; how many. Raises `ArtifactsUnavailable`."""
+    """Remove files sent by a presigned request after their upload was erased. Return their number. Raise `ArtifactsUnavailable`."""
     folders: dict[str, set[str]] = {}
     for key in artifacts.list("t/"):
         folder, _, name = key.rpartition("/")

@@ -1,35 +1,37 @@
-"""What can go wrong between the API and the workers.
+"""The errors of the API and the workers.
 
 JobsError
-├── JobNotFound             no such job of this owner
-├── IdentityNotFound        no such identity of this owner
-├── UploadNotFound          no such upload of this owner
-├── UploadUnfinished        announced, but its bytes have not come
-├── UploadMismatch          the bytes that came are not those that were announced
-├── AttributeNotFound       no such attribute of this owner
-├── LeaseLost               another attempt has taken the job, or it is over: stop, publish nothing
-├── ArtifactMissing         no object under that key
-├── ArtifactExists          a write-once key has been written already
-├── KeyReused               an idempotency key came back with another request
-├── AccessDenied            the request may not be done by whoever sends it
-│   ├── CredentialsMissing  it says nothing of who sends it
-│   ├── CredentialsInvalid  its key or token is unknown, forged, revoked or expired
-│   ├── ScopeMissing        its key or token is not for this
-│   ├── UserForeign         its token is another user's
-│   ├── TokenSpent          its token has no edits or uploads left
+├── JobNotFound             this owner has no such job
+├── IdentityNotFound        this owner has no such identity
+├── AttributeNotFound       this owner has no such attribute
+├── UploadNotFound          this owner has no such upload
+├── UploadUnfinished        the upload was announced, but its bytes have not arrived
+├── UploadMismatch          the upload's bytes differ from its announcement
+├── LeaseLost               another attempt has the job, or it is over: stop and publish nothing
+├── ArtifactMissing         the object store has no object with this key
+├── ArtifactExists          a write-once object already exists
+├── KeyReused               an Idempotency-Key was reused for a different request
+├── AccessDenied            the caller may not do this
+│   ├── CredentialsMissing  the request has no key or token
+│   ├── CredentialsInvalid  the key or token is unknown, forged, revoked or expired
+│   ├── ScopeMissing        the key or token lacks the required scope
+│   ├── UserForeign         the token belongs to another user
+│   ├── HostForeign         the Host header names another host
+│   ├── OriginForeign       the request comes from a web page of another origin
+│   ├── TokenSpent          the token has no edits or uploads left
 │   └── TokensUnavailable   this service issues no tokens
-├── Overloaded              no more can be taken on now; `retry_after_s` says when to ask again
-│   ├── RequestInFlight     the same request is being taken on at this moment
-│   ├── BeingErased         all that this owner has is being erased at this moment
-│   ├── RateExceeded        this user or tenant asks too often
-│   ├── QuotaSpent          this tenant has used up what it has for today
+├── Overloaded              the request cannot be accepted now; repeat it after `retry_after_s` seconds
+│   ├── RequestInFlight     the same request is still being accepted
+│   ├── BeingErased         this owner's data is being erased
+│   ├── RateExceeded        this user or tenant sends too many requests
+│   ├── QuotaSpent          this tenant has used up today's quota
 │   ├── TooManyEdits        this owner has too many unfinished edits
-│   └── QueueFull           all owners together have
-└── ServiceUnavailable      Redis or the object store does not answer; trying again may help
-    ├── StoreUnavailable
-    ├── ArtifactsUnavailable
-    ├── QueueUnavailable
-    ├── ModelUnknown        no worker has said yet which model it serves
+│   └── QueueFull           the service has too many unfinished edits
+└── ServiceUnavailable      a service that this one needs does not answer; repeating the request may help
+    ├── StoreUnavailable    Redis, for the job store
+    ├── ArtifactsUnavailable  the object store
+    ├── QueueUnavailable    Redis, for Celery
+    ├── ModelUnknown        no worker has reported its model yet
     └── ModelFailed         no worker can load the model
 """
 

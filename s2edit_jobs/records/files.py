@@ -1,8 +1,8 @@
-"""Files that come with a request, whichever way they have come.
+"""The files of a request, however they were sent.
 
-A request is recognised by its bytes as sent (`Content-Digest`, the announced digest, the Idempotency-Key). What is made of it is
-named by the bytes as kept, without metadata (concept ids, the digests in specs and reports). So the same photo with other metadata
-is the same person.
+Two digests matter. Requests are compared by the bytes as sent: `Content-Digest`, the announced digest, the Idempotency-Key. Results
+are named by the bytes as stored, without metadata: concept ids, the digests in specs and reports. So the same photo with other
+metadata leads to the same identity.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MASKS = ("mask", "edit_mask")
 
 
 def media_type_of(key: str) -> str:
-    """Of a picture that is kept under `key`, by the key's extension. Raises `KeyError` where it is no picture's."""
+    """Return the media type of a stored picture, by the extension of its key. Raise `KeyError` for another extension."""
     return _MEDIA_TYPES[PurePosixPath(key).suffix]
 
 
@@ -39,11 +39,11 @@ _MEDIA_TYPES: Mapping[str, str] = {extension: kind for kind, extension in EXTENS
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that came with a request, or that stands in for one.
+    """A file that came with a request, or one of an earlier edit in its place.
 
-    `sent_sha256` is the digest of what the app has sent, where `data` is that without its metadata. `own`: from what this service
-    has made or taken on before, so there is nothing to take off. `mask_mode`: how a mask of an earlier request is read; None for
-    one that comes with this request, which says it. `told`: what reports say of a mask that another edit used.
+    `sent_sha256` is the digest of the file as sent if `data` is that file without its metadata. `own` marks a file that this
+    service made or stored before; its metadata is already removed. `mask_mode` is set for a mask of an earlier edit; other masks
+    use the request's mode. `mask_report` is the report's section on a mask of an earlier edit.
     """
 
     data: bytes
@@ -59,35 +59,35 @@ class Upload:
 
     @property
     def as_sent(self) -> str:
-        """What tells two requests apart."""
+        """The digest of the file as sent, by which requests are compared."""
         return self.sent_sha256 or self.sha256
 
     def without_metadata(self, orientation: int, field: str) -> Upload:
-        """As it may be kept; itself where it has none. Raises `ImageInvalid`."""
+        """Return the file without metadata, or this one if there is none. Raise `ImageInvalid`."""
         bare = self.data if self.own else without_metadata(self.data, orientation, field)
         return self if bare is self.data else Upload(bare, self.media_type, self.as_sent)
 
 
 def mask_modes(files: Mapping[str, Upload], request: EditRequest | LearningRequest | MaskRequest) -> dict[str, MaskMode]:
-    """How each mask among `files` is read, as `request` says or an earlier one has said."""
+    """Return the mode of each mask among `files`, as given by `request` or by the earlier edit that the mask comes from."""
     mode: MaskMode = getattr(request, "mask_mode", "auto")
     asked = {"mask": mode, "edit_mask": getattr(request, "edit_mask_mode", None) or mode}
     return {name: upload.mask_mode or asked[name] for name, upload in files.items() if name in MASKS}
 
 
 def check_modes(files: Collection[str], request: EditRequest | LearningRequest | MaskRequest) -> None:
-    """Raise `OptionInvalid` for a way to read masks where no mask comes among `files` that it could be meant for."""
+    """Raise `OptionInvalid` if a mask mode is given but no mask that it could apply to is among `files`."""
     of_edit_mask: MaskMode | None = getattr(request, "edit_mask_mode", None)
     if of_edit_mask is not None and "edit_mask" not in files:
         raise _mode_without_mask("edit_mask_mode", "edit_mask", "the mask is read by mask_mode")
     by_mask_mode = {"mask"} if of_edit_mask is not None else {*MASKS}
     if getattr(request, "mask_mode", "auto") != "auto" and not by_mask_mode & {*files}:
-        raise _mode_without_mask("mask_mode", "mask", "one that is kept from an earlier request is read as it was then")
+        raise _mode_without_mask("mask_mode", "mask", "a stored mask keeps its mode")
 
 
 def _mode_without_mask(field: str, mask: str, why: str) -> OptionInvalid:
     return OptionInvalid(
-        f"{field} says how to read a mask, and none comes with the request: send the {mask} too, or leave {field} out ({why})",
+        f"{field} is set, but no mask that it applies to was sent: send the {mask} too, or leave out {field} ({why})",
         field=field,
         reason="mask_mode_without_mask",
     )

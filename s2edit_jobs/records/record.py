@@ -1,11 +1,11 @@
-"""A job's life as values.
+"""The records of a job, and its states.
 
     queued ──claimed──▶ running ──outcome──▶ succeeded | failed | canceled
       ▲                    │
       └────lease lost──────┘        queued ──canceled──▶ canceled
 
-The immutable `JobSpec` (what was accepted) and the one `Outcome` (how it ended) lie in the object store: they are the truth.
-`JobRecord` is the view that Redis keeps between the two; it can be lost and is rebuilt from them.
+The object store holds the truth: the immutable `JobSpec` (what was accepted) and the single `Outcome` (how the job ended). Redis
+holds the `JobRecord` (the current state), which can be rebuilt from these two.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from s2edit_core.request.spec import EditRequest, LearningRequest, MaskMode, Mas
 
 JobRequest = EditRequest | LearningRequest | MaskRequest
 JobKind = Literal["edit", "identity", "attribute", "mask"]
-"""What a job makes: a picture, a concept ahead of any, or the mask of a person."""
+"""What a job produces: a picture, a concept without a picture (an identity or an attribute), or the mask of a person."""
 PHASES = get_args(Phase)
 JOB_ID = re.compile(r"e_[0-9a-f]{32}")
 
 
 _REQUESTS: Mapping[str, type[EditRequest | MaskRequest]] = {"edit": EditRequest, "mask": MaskRequest}
-"""By the kind of a job; those of the other kinds are learned."""
+"""The request class by job kind. The other kinds have a `LearningRequest`."""
 
 
 class JobState(StrEnum):
-    """How a job stands; the last three are ends."""
+    """The state of a job. The last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -57,41 +57,44 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 
 
 TEST_TENANT_PREFIX = "test."
-"""How the name of a tenant's twin begins. No tenant that a key is made for can have such a name, for it holds a dot."""
+"""Prefix of the names of test tenants. Its dot keeps them apart from tenants with keys, whose names cannot contain one."""
 
 
 def test_tenant(tenant: str) -> str:
-    """The tenant that has whatever is made with a test key of `tenant`. So test and live data are apart as tenants are."""
+    """Return the tenant that owns whatever a test key of `tenant` creates. Test and live data are thus separate tenants."""
     return TEST_TENANT_PREFIX + tenant
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose job it is. Both names are made of letters, digits, `-` and `_` (checked where they enter), but for a twin's dot."""
+    """A tenant's user, who owns jobs and data. Both names consist of letters, digits, `-` and `_`; a test tenant also has a dot.
+
+    The API checks the names of incoming requests.
+    """
 
     tenant: str
     user: str
 
     @property
     def test(self) -> bool:
-        """Whether all that this owner has was made in test mode."""
+        """Whether the owner belongs to a test tenant."""
         return self.tenant.startswith(TEST_TENANT_PREFIX)
 
     @property
     def prefix(self) -> str:
-        """The prefix of the object store under which everything of a user lies. Stored keys hold it: it must not change."""
+        """The key prefix of all objects of this user. Stored keys contain it, so it must not change."""
         return f"t/{self.tenant}/u/{self.user}/"
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """An uploaded file as it was accepted."""
+    """A stored input file of a job."""
 
     key: str
     sha256: str
     size_bytes: int
     media_type: str
-    mask_mode: MaskMode = "auto"  # of a mask: how it is read
+    mask_mode: MaskMode = "auto"  # for masks only
     mask_report: Mapping[str, Any] | None = None  # of a mask that another edit used: its section in that edit's report
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,18 +110,18 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What was accepted; written once, before the `202`, as `edits/<id>/spec.json`."""
+    """What was accepted. It is written once, before the API answers 202, as `edits/<id>/spec.json`."""
 
     id: str
     owner: Owner
     created_at: float  # seconds since the epoch
     request: JobRequest
     inputs: Mapping[str, InputFile]  # "image", perhaps "mask" and "edit_mask"
-    deadline_at: float | None = None  # seconds since the epoch; after it the edit is no longer wanted
-    webhook_url: str | None = None  # who is told when it is over
-    consent: str | None = None  # of the person to be learned, in the words of the request
-    identity_ttl_s: float | None = None  # seconds from its learning, after which the identity is erased
-    traceparent: str | None = None  # of the request that asked for it: its log lines can be found by that
+    deadline_at: float | None = None  # seconds since the epoch; an unfinished job then fails
+    webhook_url: str | None = None  # notified when the job is over
+    consent: str | None = None  # the request's statement that the person in the photo consents
+    identity_ttl_s: float | None = None  # seconds from learning until the identity is erased
+    traceparent: str | None = None  # of the HTTP request, so that the job's log lines belong to its trace
     parent: str | None = None  # the edit whose result is this one's photo
 
     @property
@@ -169,7 +172,7 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job failed, for the person who asked. `retryable`: the same request may succeed later."""
+    """Why a job failed, in words for the caller. `retryable` means that the same request may succeed later."""
 
     code: str
     message: str
@@ -179,13 +182,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended; written once, with `If-None-Match: *`, as `edits/<id>/outcome.json`: exactly one attempt wins."""
+    """How a job ended. It is written to `edits/<id>/outcome.json` with `If-None-Match: *`, so exactly one attempt wins."""
 
     state: JobState
     attempt: int
     finished_at: float
     artifacts: Mapping[str, str] = field(default_factory=dict)  # "result", "report", "mask" → object keys
-    identity: str | None = None  # the concept that was learned or used, also an attribute: later edits may name it
+    identity: str | None = None  # id of the concept that was learned or used, an identity or an attribute
     failure: Failure | None = None
 
     def to_json(self) -> bytes:
@@ -200,12 +203,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """Where a job stands now."""
+    """The current state of a job."""
 
     id: str
     owner: Owner
     state: JobState
-    sequence: int  # grows by one with every visible change
+    sequence: int  # grows by one with each visible change
     created_at: float
     updated_at: float
     phase: Phase | None = None
@@ -216,32 +219,33 @@ class JobRecord:
     artifacts: Mapping[str, str] = field(default_factory=dict)
     identity: str | None = None
     failure: Failure | None = None
-    preset: str = ""  # what its duration depends on
+    preset: str = ""  # the job's `estimate_key`
     deadline_at: float | None = None
-    webhook: bool = False  # somebody is to be told when it is over
-    waits_for: str | None = None  # the concept that another job is learning; queued until that is over
+    webhook: bool = False  # whether the job has a `webhook_url`
+    waits_for: str | None = None  # the concept that another job is learning, while this job waits for it
     kind: JobKind = "edit"
     parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a job until it runs out. `fence` grows with every claim and betrays a stale holder.
+    """The exclusive right to work on a job for `lease_s` seconds. `fence` is a fencing token: it grows with every claim.
 
-    The fence is at least the store's clock in milliseconds, so it grows also over a loss of Redis: keys made with it are unique.
+    The fence is at least the store's clock in milliseconds. So it also grows across a loss of Redis, and object keys that contain
+    it are unique.
     """
 
     job_id: str
     owner: Owner
     fence: int
-    attempt: int  # from 1; a graceful stop does not count as an attempt
+    attempt: int  # from 1; a graceful stop is not counted
     lease_s: float
-    learning_failure: Failure | None = None  # why the learning failed that this job waited for: it fails too
+    learning_failure: Failure | None = None  # why the learning that this job waited for has failed; this job fails too
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many jobs are not over, those that are being taken on included."""
+    """The number of unfinished jobs, including those being accepted."""
 
     of_owner: int
     in_all: int
@@ -249,7 +253,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class DailyUsage:
-    """What a tenant has used today, by UTC, as far as it was booked."""
+    """What a tenant has used today (UTC)."""
 
     learnings: int = 0
     worker_s: float = 0.0
@@ -257,11 +261,11 @@ class DailyUsage:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What an estimate of a job's end is made of."""
+    """The inputs of an estimate of a job's end."""
 
-    ahead: int  # jobs that come before it, as the turns stand now
-    running: int  # jobs that are worked on now
-    seconds: Mapping[str, float]  # measured means of the job's preset, by phase, and "total"
+    ahead: int  # queued jobs that will start before it
+    running: int  # running jobs
+    seconds: Mapping[str, float]  # mean measured seconds of similar jobs, by phase and in "total"
 
 
 def _without_empty_report(file: dict[str, Any]) -> dict[str, Any]:
@@ -270,10 +274,10 @@ def _without_empty_report(file: dict[str, Any]) -> dict[str, Any]:
 
 
 def new_job_id(now: float | None = None) -> str:
-    """`e_` and a UUIDv7 in hexadecimal: unguessable, and in the order of their time when sorted.
+    """Return `e_` and a UUIDv7 in hexadecimal: unguessable, and sorted by time.
 
-    The 12 bits after the version are the fraction of the millisecond (RFC 9562 §6.2, method 3), so that jobs of one burst keep
-    their order too.
+    The 12 bits after the version hold the fraction of the millisecond (RFC 9562 §6.2, method 3), so jobs of one burst are sorted
+    too.
     """
     fractions = int((time.time() if now is None else now) * 1000 * 4096)
     value = fractions >> 12 << 80 | 0x7 << 76 | (fractions & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
@@ -281,7 +285,7 @@ def new_job_id(now: float | None = None) -> str:
 
 
 def estimate_key(spec: JobSpec) -> str:
-    """Under which name measured seconds are kept: what takes another time is measured apart."""
+    """Return the name under which the job's durations are measured. Jobs with different durations have different names."""
     request, mode = spec.request, "test:" if spec.owner.test else ""
     if isinstance(request, MaskRequest):
         return f"{mode}mask"
@@ -291,7 +295,7 @@ def estimate_key(spec: JobSpec) -> str:
 
 
 def first_record(spec: JobSpec) -> JobRecord:
-    """The job as it stands right after it was accepted."""
+    """Return the record of a job that was just accepted."""
     return JobRecord(
         id=spec.id,
         owner=spec.owner,
@@ -309,17 +313,17 @@ def first_record(spec: JobSpec) -> JobRecord:
 
 
 def recovered_record(spec: JobSpec) -> JobRecord:
-    """An unfinished job that the job store had lost. Its sequence goes on above every number that was shown before."""
+    """Return the record of an unfinished job that the job store has lost. Its sequence is above every earlier one."""
     now = time.time()
     return replace(first_record(spec), sequence=int(now * 1000), updated_at=now)
 
 
 def final_record(spec: JobSpec, outcome: Outcome) -> JobRecord:
-    """The job as it stands after its outcome, as far as the object store tells."""
+    """Return the record of a job that is over, from what the object store holds."""
     return replace(
         first_record(spec),
         state=outcome.state,
-        # Above all that a rebuilt record can have reached until then, also if it changed more often than once a millisecond.
+        # Above every sequence that a rebuilt record can have reached by then, even with several changes per millisecond.
         sequence=int(outcome.finished_at * 1000) + 1000,
         updated_at=outcome.finished_at,
         attempt=outcome.attempt,
@@ -330,7 +334,7 @@ def final_record(spec: JobSpec, outcome: Outcome) -> JobRecord:
 
 
 def seconds_left(record: JobRecord, outlook: Outlook) -> float | None:
-    """How long an unfinished job will take from now, by what others of its preset took; None while nothing is known of them."""
+    """Return the estimated seconds until an unfinished job ends, or None if no similar job was measured."""
     mean = outlook.seconds
     if "total" not in mean:
         return None

@@ -1,7 +1,7 @@
-"""Test mode: what an app's own tests may ask for by words in a prompt. Only prompts of test keys are searched for them.
+"""Test mode: directives such as `[test:slow 5]` in a prompt let an app's tests choose how a job ends. Only test keys have it.
 
-A test key acts for its tenant's twin (`record.twin`), so what it makes is apart from live data as one tenant's is from another's.
-Its jobs go the way of all jobs, up to the worker, which answers them without a model.
+A test key gives access to its tenant's test tenant (`record.test_tenant`), so test data and live data are as separate as those of
+two tenants. Test jobs take the same path as all jobs, except that the worker uses an engine without a model.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WORD = re.compile(r"\[test:([^\[\]]*)\]")
 
 
 class AttemptLost(Exception):
-    """Stands for whatever ends a worker's attempt and says nothing of the job."""
+    """Simulates an unexpected exception in a worker's attempt."""
 
 
 FAILURES: Mapping[str, Callable[[str], Exception]] = {
@@ -39,12 +39,12 @@ FAILURES: Mapping[str, Callable[[str], Exception]] = {
     "subject_unknown": lambda message: PromptInvalid(message, field="subject", reason="subject_unknown"),
     "subject_not_in_prompt": lambda message: PromptInvalid(message, field="prompt", reason="subject_not_in_prompt"),
 }
-"""What is raised in the worker's attempt, by the code that the job fails with."""
+"""The exception that the worker's attempt raises, by the error code of the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """How a job of test mode shall go; without any it succeeds at once."""
+    """What a test job's prompt asks for. Without directives, the job succeeds at once."""
 
     slow_s: float = 0.0
     fails: str | None = None  # a code of `FAILURES`
@@ -53,25 +53,25 @@ class Directives:
 
     @property
     def duration_s(self) -> float:
-        """How long the worker is to be at it: past its deadline, if that is what the job shall fail by."""
+        """How long the attempt lasts. A job that shall miss its deadline lasts `MAX_SLOW_S`."""
         return MAX_SLOW_S if self.fails == OVERDUE else self.slow_s
 
     def raise_failure(self) -> None:
-        """Raises what the job shall fail with, if it shall."""
+        """Raise the requested failure, if any."""
         if self.fails is not None:
-            raise FAILURES[self.fails]("the prompt has asked for this failure, in test mode")
+            raise FAILURES[self.fails]("test mode: the prompt asked for this failure")
 
 
 def parse_directives(prompt: str) -> Directives:
-    """What the words `[test:…]` of `prompt` ask for. Raises `PromptInvalid` for one that means nothing, or comes twice."""
+    """Parse the directives `[test:…]` in `prompt`. Raise `PromptInvalid` for one that is unknown, repeated or not closed."""
     words = _WORD.findall(prompt)
     if len(words) < prompt.count(OPENING):
-        raise _refused(f"a word that begins with {OPENING} is not closed: write it as in [test:slow 5]")
+        raise _refused(f"a directive that begins with {OPENING} has no closing bracket: write it like [test:slow 5]")
     directives: dict[str, float | str | bool] = {}
     for word in words:
         name, value = _parse_directive(word)
         if name in directives:
-            raise _refused(f"the words [test:{name} …] come twice: write one")
+            raise _refused(f"the directive [test:{name} …] occurs twice: write it once")
         directives[name] = value
     slow_s, fails = directives.get("slow", 0.0), directives.get("failed")
     assert isinstance(slow_s, float)
@@ -83,9 +83,9 @@ Request = TypeVar("Request", EditRequest, LearningRequest, MaskRequest)
 
 
 def without_directives(owner: Owner, request: Request) -> Request:
-    """`request` as a model would hear it: in test mode without the words, which shall not make its prompts too long.
+    """Return `request` without test directives, so that they do not count towards the prompt's length.
 
-    Raises `PromptInvalid` where nothing else is left, though there must be a prompt.
+    Requests of live tenants are returned unchanged. Raise `PromptInvalid` if a required prompt contains nothing else.
     """
     if not owner.test:
         return request
@@ -106,7 +106,7 @@ def _parse_directive(word: str) -> tuple[str, float | str | bool]:
     if name == "failed" and argument in FAILURES:
         return name, argument
     raise _refused(
-        f"{OPENING}{word[:80]}] means nothing: there are [test:slow N] with seconds up to {MAX_SLOW_S:g}, [test:refused], "
+        f"{OPENING}{word[:80]}] is not a directive: there are [test:slow N] with seconds up to {MAX_SLOW_S:g}, [test:refused], "
         f"[test:webhook_twice], and [test:failed CODE] with {', '.join(FAILURES)}"
     )
 

@@ -1,4 +1,4 @@
-"""One request's way through the processes, by the W3C's `traceparent`: `00-<trace id>-<span id>-<flags>`."""
+"""W3C Trace Context: carry a request's `traceparent`, `00-<trace id>-<span id>-<flags>`, through the processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FORM = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-
 
 
 def continued(traceparent: str | None) -> str:
-    """A span of our own in the caller's trace; in a new one where `traceparent` is missing or malformed."""
+    """Return the `traceparent` of a new span in the caller's trace, or in a new trace if `traceparent` is missing or malformed."""
     found = _FORM.fullmatch(traceparent or "")
     if found is None or (found[1] == "00" and found[4]):
         return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
@@ -26,7 +26,7 @@ def trace_id(traceparent: str) -> str:
 
 @contextmanager
 def answering(traceparent: str) -> Iterator[None]:
-    """While the request of this trace is answered, in this context and the threads that it asks."""
+    """Make `traceparent` the current one, in this context and in threads started with a copy of it."""
     token = _current.set(traceparent)
     try:
         yield
@@ -35,5 +35,5 @@ def answering(traceparent: str) -> Iterator[None]:
 
 
 def current() -> str | None:
-    """The `traceparent` of the request that is being answered in this context."""
+    """Return the `traceparent` of the request that this context handles, or None."""
     return _current.get()

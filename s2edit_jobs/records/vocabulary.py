@@ -1,6 +1,6 @@
-"""What can be known of a model's words without loading the model: who it calls the subject, and how many tokens fit.
+"""A model's vocabulary, read without loading the model: its subject words, its tokenizer and its token limit. No torch.
 
-The API refuses a prompt here before it accepts a job; the worker checks again with the model's own tokenizer. No torch.
+The API checks prompts with it before it accepts a job. The worker checks again with the tokenizer of the loaded model.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from s2edit_core.request.prompts import (
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The project's own folder, where the shipped `models/` lies."""
+"""The project's root folder, which contains the shipped `models/`."""
 
 CLIP_WORDS = Regex(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
-"""CLIP's own split into words (openai/CLIP, simple_tokenizer.py)."""
+"""CLIP's pattern for splitting text into words (openai/CLIP, simple_tokenizer.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The words of one model folder. `max_tokens` counts the begin and end marks too."""
+    """The vocabulary of one model. `max_tokens` includes the begin and end tokens."""
 
     tokenizer: Tokenizer
     max_tokens: int
@@ -51,13 +51,13 @@ class Vocabulary:
     attribute_words: Sequence[str] = ()
 
     def count(self, text: str) -> int:
-        """Tokens of `text` with the begin and end marks; a placeholder is one token."""
+        """Return the number of tokens in `text`, including the begin and end tokens. A placeholder is one token."""
         return len(self.tokenizer.encode(PLACEHOLDERS.sub(PLACEHOLDER, text)).ids)
 
     def check(self, request: EditRequest, attributes: Sequence[tuple[str, str]] = ()) -> ResolvedPrompts:
-        """The prompts as the worker will see them; `attributes` are placeholder and subject of each attribute.
+        """Return the prompts as the worker will resolve them. `attributes` holds the (placeholder, subject) of each attribute.
 
-        Raises `PromptInvalid` when there is no subject, when a prompt lacks it, or when a prompt has more tokens than fit.
+        Raise `PromptInvalid` if no subject is found, if a prompt lacks the subject, or if a prompt has too many tokens.
         """
         prompts = resolve_prompts(request, self.subjects, attributes)
         self._check_length(prompts.target, field="prompt")
@@ -66,31 +66,30 @@ class Vocabulary:
         return prompts
 
     def check_learning(self, request: LearningRequest) -> ResolvedReference:
-        """The same for what is learned ahead."""
+        """Return the resolved prompt of a learning request. Raise as `check`."""
         reference = resolve_reference(request, self.subjects)
         self._check_length(reference.prompt, field="prompt")
         return reference
 
     def check_description(self, request: MaskRequest) -> None:
-        """The same for what a mask is looked for by."""
+        """Check the description that a mask is searched by. Raise as `check`."""
         self._check_length(described(request, self.subjects), field="prompt")
 
     def _check_length(self, text: str, *, field: str) -> None:
         tokens = self.count(text)
         if tokens > self.max_tokens:
             raise PromptInvalid(
-                f"the {field} is {tokens} tokens long, counting {PLACEHOLDER} and the begin and end marks; "
-                f"{self.max_tokens} fit: shorten it by {tokens - self.max_tokens} or more",
+                f"the {field} has {tokens} tokens, counting {PLACEHOLDER} and the begin and end tokens, but the limit is "
+                f"{self.max_tokens}: shorten it by {tokens - self.max_tokens} or more",
                 field=field,
                 reason="prompt_too_long",
             )
 
 
 def load_vocabulary(model: str, root: Path = ROOT) -> Vocabulary | None:
-    """Read the words of a local model; None for a hub id, where only the worker can check.
+    """Read the vocabulary of a local model. Return None for a hub id, which only the worker can check.
 
-    A model in one file has the vocabulary of CLIP. Raises `ModelUnusable` when a folder has no readable CLIP tokenizer, or for a
-    malformed card.
+    A single-file model has CLIP's vocabulary. Raise `ModelUnusable` if a folder has no readable CLIP tokenizer or a malformed card.
     """
     path = local_path(model, root)
     if path is None:
@@ -102,8 +101,8 @@ def load_vocabulary(model: str, root: Path = ROOT) -> Vocabulary | None:
         else:
             tokenizer = _prepared(_load_tokenizer(path / "tokenizer"))
             max_tokens = _max_tokens(_read_json(path / "tokenizer" / "tokenizer_config.json", missing={}))
-    except Exception as error:  # tokenizers raises bare Exception for whatever it cannot use
-        raise ModelUnusable(f"the words of the model {path.name!r} can't be read: {error}") from error
+    except Exception as error:  # tokenizers raises a bare Exception for every malformed file
+        raise ModelUnusable(f"cannot read the tokenizer of the model {path.name!r}: {error}") from error
     return Vocabulary(tokenizer, max_tokens, card.subjects, card.attribute_words)
 
 
@@ -117,7 +116,7 @@ def _read_json(path: Path, *, missing: Mapping[str, Any] | None = None) -> Mappi
 
 
 def _max_tokens(config: Mapping[str, Any]) -> int:
-    """transformers writes a huge number where a tokenizer was saved without a limit; CLIP's text encoder has 77 places."""
+    """Return the token limit. transformers writes a huge number for "no limit"; CLIP's text encoder has 77 positions."""
     limit = int(config.get("model_max_length", MAX_TOKENS))
     return limit if limit <= 100_000 else MAX_TOKENS
 
@@ -142,7 +141,7 @@ def _from_parts(vocab_file: Path, merges_file: Path) -> Tokenizer:
 
 
 def _clip(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> Tokenizer:
-    """CLIP's byte-level BPE, as transformers' CLIPTokenizer builds it from the same two files."""
+    """Build CLIP's byte-level BPE as transformers' CLIPTokenizer does from the same two files."""
     tokenizer = Tokenizer(
         BPE(
             vocab=dict(vocab),

@@ -1,7 +1,7 @@
-"""Telling an app's own server that an edit is over: what is sent, to whom, and when it is tried again.
+"""Webhooks: the message that reports the end of a job, the check of its URL, and the retry schedule.
 
-Messages follow the Standard Webhooks specification (standardwebhooks.com). The outbox is in the object store: a note per job that
-is to be told of, written before the job is accepted and removed once it was told. The job store keeps whose turn it is.
+Messages follow the Standard Webhooks specification (standardwebhooks.com). The outbox is in the object store: one marker per job
+with a webhook, written before the job is accepted and removed after delivery. The job store schedules the deliveries.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.records.record import JobKind, Outcome
 
 DELAYS_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Seconds after each try that failed, as the specification proposes: a receiver may be down for more than two days."""
+"""Seconds to wait after each failed try, as the specification proposes. Together they cover more than two days of downtime."""
 JITTER = 0.2
 
 
 def delay_s(tries: int, rng: random.Random) -> float | None:
-    """Seconds until the next try after `tries` have failed; None to give up. Spread, so that they don't come all at once."""
+    """Return the seconds until the next try after `tries` failed ones, or None to give up. Jitter spreads simultaneous retries."""
     if tries > len(DELAYS_S):
         return None
     return DELAYS_S[tries - 1] * rng.uniform(1 - JITTER, 1 + JITTER)
 
 
 def message_id(job_id: str) -> str:
-    """The same however often it is sent: receivers tell repetitions by it."""
+    """Return the message id. It is the same for every delivery of a message, so receivers can recognise repetitions."""
     return f"msg_{job_id}"
 
 
 def message(job_id: str, outcome: Outcome, kind: JobKind = "edit", *, test: bool = False) -> str:
-    """The body. It holds no links and no pictures: whoever reads it asks for the edit. One of test mode says so."""
+    """Return the JSON body. It contains no links and no pictures; the receiver fetches the edit. Test mode sets `test`."""
     failure = outcome.failure
     data: dict[str, Any] = {"id": job_id, "state": outcome.state}
     if kind != "mask":
@@ -47,18 +47,21 @@ def message(job_id: str, outcome: Outcome, kind: JobKind = "edit", *, test: bool
 
 
 def check_url(url: str, *, allow_private: bool) -> str:
-    """The same URL. `OptionInvalid` if it is not one that messages go to. Where its name leads is checked on every connection."""
+    """Return `url`, or raise `OptionInvalid` if webhooks cannot be sent there.
+
+    The IP address that the host name resolves to is checked on every connection (`worker.housekeeping.outgoing`).
+    """
     parts = urlsplit(url)
     try:
         port = parts.port
     except ValueError:
         port = 0
     if parts.scheme not in (("https", "http") if allow_private else ("https",)) or not parts.hostname or port == 0:
-        raise _refused("webhook_url must be an https:// address")
+        raise _refused("webhook_url must be an https:// URL with a host name")
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise _refused("webhook_url must not hold a user name, a password or a fragment")
+        raise _refused("webhook_url must not contain a user name, a password or a fragment")
     if not url.isascii() or any(character.isspace() for character in url):
-        raise _refused("webhook_url must be written in ASCII without spaces")
+        raise _refused("webhook_url must be ASCII without spaces: percent-encode other characters")
     return url
 
 

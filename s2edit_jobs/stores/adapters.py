@@ -1,7 +1,7 @@
-"""The models beside the model: who finds people, describes photos and looks at pictures. Whether they can be loaded. No torch.
+"""Checks of the auxiliary models, without loading them: segmenter, captioner and safety model. No torch.
 
-`s2edit doctor`, `s2edit up` and the worker look by the same functions, so they say the same. What only loading tells, the worker
-reports, and `/readyz` and doctor repeat it.
+`s2edit doctor`, `s2edit up` and the worker use the same checks, so their messages agree. A failure that only shows on loading is
+reported by the worker and then shown by `/readyz` and `s2edit doctor`.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from s2edit_jobs.settings import Settings
 
 Part = Literal["segmenter", "captioner", "safety"]
 CHECKER = "safety_checker"
-"""The folder of the checker in a diffusers pipeline."""
+"""Name of the safety checker's folder in a diffusers pipeline."""
 
 
 @contextmanager
 def loading(part: Part, setting: str | None) -> Iterator[None]:
-    """Turn whatever keeps `part` from being loaded into `ModelUnusable`, in words that name the `setting`."""
+    """Convert any exception while loading `part` into `ModelUnusable`, with a message that names the setting, if one is set."""
     called = f"S2EDIT_{part.upper()} can't be used" if setting else f"the model's {part} can't be used"
     try:
         yield
     except S2EditError as error:
         raise ModelUnusable(f"{called}: {error}", part=part) from error
-    except Exception as error:  # words that are not our own may hold paths and hosts
-        message = f"{called}: loading it ended in {type(error).__name__}: see the worker's log"
+    except Exception as error:  # a library's message may contain paths and host names
+        message = f"{called}: loading it failed with {type(error).__name__}: see the worker's log"
         raise ModelUnusable(message, part=part) from error
 
 
 def check_adapters(settings: Settings) -> None:
-    """Raises `ModelUnusable` for the first that can't be loaded, as far as can be told without loading it."""
+    """Check every auxiliary model without loading it. Raise `ModelUnusable` for the first that cannot be used."""
     for part in CHECKS:
         describe_adapter(part, settings)
 
 
 def describe_adapter(part: Part, settings: Settings) -> str:
-    """What is configured, in words. Raises `ModelUnusable` as above."""
+    """Check one auxiliary model and return a phrase that describes it. Raise `ModelUnusable`."""
     with loading(part, getattr(settings, part)):
         return CHECKS[part](settings)
 
@@ -74,7 +74,7 @@ def _captioner(settings: Settings) -> str:
 
 def _safety(settings: Settings) -> str:
     if settings.safety is None:
-        return "none: nobody looks at pictures"
+        return "none: pictures are not checked"
     folder = Path(settings.safety)
     if (folder / CHECKER).is_dir():
         _files(folder / CHECKER, "judge pictures")
@@ -86,7 +86,7 @@ def _safety(settings: Settings) -> str:
 
 
 def _check_labels(config: Mapping[str, object], wanted: str) -> None:
-    """A classifier that names its labels must know those that are unsafe."""
+    """Raise `ModelUnusable` if a classifier with named labels lacks one of the unsafe labels in the settings."""
     labels = config.get("id2label")
     if not isinstance(labels, dict) or "StableDiffusionSafetyChecker" in str(config.get("architectures")):
         return
@@ -101,18 +101,18 @@ def _folder_or_hub(model: str, purpose: str) -> str:
         return model
     if HUB_ID.fullmatch(model) is None:
         raise ModelUnusable(f"{model!r} can't be used to {purpose}: there is no such folder")
-    return f"{model}, which is not a folder here: the worker asks the model hub for it"
+    return f"{model}, which is not a local folder: the worker downloads it from the model hub"
 
 
 def _files(folder: Path, purpose: str) -> None:
-    """Raises `ModelUnusable` for a folder without settings that can be read, or without weights."""
+    """Raise `ModelUnusable` if the folder has no readable config.json or no weights."""
     try:
         if not isinstance(json.loads((folder / "config.json").read_text(encoding="utf-8")), dict):
-            raise ValueError("config.json is no object")
+            raise ValueError("config.json is not a JSON object")
         if not any(path.suffix in (".safetensors", ".bin") for path in folder.iterdir()):
-            raise ValueError("there are no weights in it")
+            raise ValueError("it contains no weights")
     except FileNotFoundError:
-        raise ModelUnusable(f"{str(folder)!r} can't be used to {purpose}: there is no config.json in it") from None
+        raise ModelUnusable(f"{str(folder)!r} can't be used to {purpose}: it contains no config.json") from None
     except (OSError, ValueError) as error:
         raise ModelUnusable(f"{str(folder)!r} can't be used to {purpose}: {error}") from error
 

@@ -1,7 +1,7 @@
-"""The object store as a port: small, and the same for S3, a folder and memory.
+"""The port of the object store, and the keys of its objects. There are adapters for S3, a folder and memory.
 
-Everything of a user lies under `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits,requests,tokens}/`. Stored objects outlive
-releases, so these keys must not change. ARCHITECTURE.md lists them all.
+All objects of a user have keys in `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits,requests,tokens}/`. Stored objects
+outlive releases, so these keys must not change. ARCHITECTURE.md lists them all.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ MAX_KEY_LENGTH = 1000  # S3 allows 1024 bytes
 
 
 def check_key(key: str) -> str:
-    """The same key. `ValueError` if it could mean another place on some store: `..`, `//`, a leading `/` or `.`, odd characters."""
+    """Return `key`, or raise `ValueError` if some store could interpret it as another key.
+
+    Rejected are `..`, `//`, a leading `/` or `.`, and characters other than letters, digits, `_`, `-` and `.`.
+    """
     if len(key) > MAX_KEY_LENGTH or not _KEY.fullmatch(key):
-        raise ValueError(f"not an object key: {key[:200]!r}")
+        raise ValueError(f"not a valid object key: {key[:200]!r}")
     return key
 
 
 def check_folder(prefix: str) -> str:
-    """The same prefix. `ValueError` if it is not a folder's: a key and a slash."""
+    """Return `prefix`, or raise `ValueError` if it is not a key followed by a slash."""
     if not prefix.endswith("/"):
-        raise ValueError(f"not a folder: {prefix[:200]!r}")
+        raise ValueError(f"not a folder, it must end with a slash: {prefix[:200]!r}")
     return check_key(prefix[:-1]) + "/"
 
 
@@ -50,7 +53,7 @@ def upload_key(owner: Owner, upload_id: str, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SignedPut:
-    """A PUT that writes one object, once, with exactly these headers; HTTP clients set `Content-Length` by themselves."""
+    """A presigned PUT that writes one object, once, with exactly these headers. HTTP clients set `Content-Length` themselves."""
 
     url: str
     headers: Mapping[str, str]
@@ -65,43 +68,47 @@ class SignedForm:
 
 
 def put_headers(media_type: str, size_bytes: int) -> Mapping[str, str]:
-    """What a presigned PUT is bound to."""
+    """Return the headers that a presigned PUT is bound to."""
     return {"Content-Type": media_type, "Content-Length": str(size_bytes), "If-None-Match": "*"}
 
 
 class ArtifactStore(Protocol):
-    """Raises `ArtifactsUnavailable` when the store does not answer and `ValueError` for what `check_key` refuses, in every call."""
+    """An object store. Every method raises `ArtifactsUnavailable` if the store does not answer, `ValueError` for an invalid key."""
 
     def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
-        """Write the whole object at once. With `only_if_absent`, atomically: `ArtifactExists` if the key is taken."""
+        """Write an object. Readers see all of it or nothing.
+
+        With `only_if_absent`, raise `ArtifactExists` if the object exists. Check and write are one atomic operation.
+        """
 
     def get(self, key: str) -> bytes:
-        """The object's bytes; `ArtifactMissing` if there is none."""
+        """Return the object's bytes. Raise `ArtifactMissing`."""
 
     def exists(self, key: str) -> bool: ...
 
     def size_bytes(self, key: str) -> int:
-        """Of the object; `ArtifactMissing` if there is none."""
+        """Return the object's size in bytes. Raise `ArtifactMissing`."""
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Keys that begin with `prefix`, in order."""
+        """Yield the keys that begin with `prefix`, sorted."""
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """Names of the folders in `prefix`, which ends with a slash, that hold anything; each once, in order."""
+        """Yield the names of the folders directly under `prefix`, which ends with a slash. Sorted, without empty folders."""
 
     def delete_prefix(self, prefix: str) -> int:
-        """Delete every object whose key begins with `prefix`, which must not be empty; how many there were."""
+        """Delete every object whose key begins with `prefix` and return their number. The prefix must not be empty."""
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete these objects; a key without one is no error."""
+        """Delete these objects. Missing ones are ignored."""
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
-        """A URL that serves the object for `expires_s` seconds; as an attachment named `filename` if given."""
+        """Return a URL that serves the object for `expires_s` seconds, as an attachment named `filename` if given."""
 
     def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
-        """A request that writes the object within `expires_s` seconds, if there is none yet, of exactly this type and size."""
+        """Return a PUT that writes the object, of exactly this type and size. It is valid once, for `expires_s` seconds."""
 
     def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> SignedForm | None:
-        """A form for this key and type, of a size within the range, good for `expires_s` seconds; None where the store has no such
-        forms or does not hold senders to them. Unlike a PUT it may be sent again and then replaces the object.
+        """Return a form that writes the object, of this type and a size in the range, valid for `expires_s` seconds.
+
+        Unlike a PUT, it can be sent again and then replaces the object. Return None if the store cannot enforce such forms.
         """

@@ -1,7 +1,6 @@
-"""Celery as a doorbell: its one configuration, and the queue port on it.
+"""The notification queue on Celery, and Celery's configuration.
 
-The messages carry job ids only. Celery and Redis may lose or repeat them: leases, the object store and the reaper make that
-harmless.
+Messages carry only a job id. Celery and Redis may lose or repeat them: leases, the object store and the reaper make that harmless.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from s2edit_jobs.records.errors import QueueUnavailable
 QUEUE = "s2edit"
 TASK = "s2edit.run_job"
 VISIBILITY_TIMEOUT_S = 24 * 3600
-"""Far above any job. A job whose worker died is found by its lease, within seconds, not by this."""
+"""Seconds until an unacknowledged message is delivered again: longer than any job. Expired leases reveal dead workers sooner."""
 
 
 def celery_app(redis_url: str, *, timeout_s: float | None = None) -> Celery:
-    """The one configuration of publishers and workers. `timeout_s` bounds every wait for Redis: for publishers."""
+    """Return the Celery app of publishers and workers. Publishers set `timeout_s`, which bounds every wait for Redis."""
     app = Celery("s2edit", broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -32,10 +31,10 @@ def celery_app(redis_url: str, *, timeout_s: float | None = None) -> Celery:
         accept_content=["json"],
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        worker_pool="solo",  # a fork would share the device's context; one process serves one device
+        worker_pool="solo",  # a forked process would share the CUDA context; run one process per device
         worker_concurrency=1,
         worker_prefetch_multiplier=1,
-        worker_cancel_long_running_tasks_on_connection_loss=False,  # a blip of Redis costs no job: the lease decides
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # a short outage of Redis must end no job: the lease decides
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
@@ -44,7 +43,7 @@ def celery_app(redis_url: str, *, timeout_s: float | None = None) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            "deadletter_queue": QUEUE,  # kombu's routing table is in Redis too: else rings would be dropped after FLUSHALL
+            "deadletter_queue": QUEUE,  # kombu's routing table is in Redis: without this, messages are dropped after FLUSHALL
         },
     )
     if timeout_s is not None:
@@ -53,7 +52,7 @@ def celery_app(redis_url: str, *, timeout_s: float | None = None) -> Celery:
 
 
 def broker_url(redis_url: str) -> str:
-    """The same Redis as kombu writes it: unix sockets are `redis+socket://`."""
+    """Return the URL in kombu's form: kombu writes unix sockets as `redis+socket://`."""
     parts = urlsplit(redis_url)
     if parts.scheme != "unix":
         return redis_url
@@ -62,7 +61,7 @@ def broker_url(redis_url: str) -> str:
 
 
 def _publish_fast(app: Celery, timeout_s: float) -> None:
-    """Fail rather than wait. A worker must not have these limits: it waits for messages."""
+    """Make publishing fail fast. Workers must not have these limits, because they wait for messages."""
     app.conf.broker_transport_options |= {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
@@ -72,7 +71,7 @@ def _publish_fast(app: Celery, timeout_s: float) -> None:
 
 
 class CeleryQueue:
-    """For any number of threads. No call waits longer than twice `timeout_s`: to connect, and for the answer."""
+    """The queue port on Celery. Thread-safe. A call takes at most twice `timeout_s`: to connect, and to wait for the answer."""
 
     def __init__(self, redis_url: str, *, timeout_s: float = 0.12) -> None:
         self._app = celery_app(redis_url, timeout_s=timeout_s)
@@ -81,13 +80,13 @@ class CeleryQueue:
         try:
             self._app.send_task(TASK, args=(job_id,), retry=False)
         except OperationalError as error:
-            raise QueueUnavailable("Redis does not take the message") from error
+            raise QueueUnavailable("Redis did not accept the message") from error
 
     def waiting(self) -> int:
         with self._app.connection_or_acquire() as connection:
             try:
                 return int(connection.default_channel.queue_declare(QUEUE, passive=True).message_count)
-            except ChannelError:  # an empty list does not exist in Redis
+            except ChannelError:  # Redis has no empty lists
                 return 0
             except (OperationalError, *connection.recoverable_connection_errors) as error:
-                raise QueueUnavailable("Redis does not tell the length of the queue") from error
+                raise QueueUnavailable("Redis did not return the length of the queue") from error

@@ -1,6 +1,6 @@
-"""The object store in a folder: one file per object, for a single machine. The API serves its signed URLs.
+"""The object store in a folder, for a single machine: one file per object. The API serves its presigned URLs.
 
-A file's media type is told by its key's extension.
+The media type of an object follows from the extension of its key.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from itsdangerous import Signer
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 from s2edit_jobs.stores.artifacts import SignedPut, check_folder, check_key, put_headers
 
-REMEMBERED = 10_000
-"""Folders; each sync that is left out is a wait for the disk that a request does not have."""
+MAX_SYNCED = 10_000
+"""Number of folders that a process remembers as already synced. Skipping their `fsync` makes requests faster."""
 TEMPORARY = ".writing"
-"""Folder of half-written files; no key begins with a dot."""
+"""Folder of files that are being written. It cannot collide with a key, because no key begins with a dot."""
 ABANDONED_S = 20.0
-"""What takes longer to write is taken for a dead writer's. So often it is looked for such files, by whoever lists."""
+"""Age in seconds from which a temporary file is assumed to belong to a dead writer. `list` looks for such files this often."""
 TRIES = 3
-"""Of a writer that lives, and whose file was removed as a dead one's: the disk was slow, or the machine asleep."""
+"""Tries of a writer whose temporary file was removed although it was alive, because the disk was slow or the machine suspended."""
 
 
 class FilesystemArtifactStore:
-    """Objects under `root` (made if missing, readable by its owner only), URLs under `base_url`/files/.
+    """Objects in the folder `root`, with presigned URLs under `base_url`/files/. A missing folder is created with mode 0700.
 
-    Several processes may use one folder. Whole objects appear at once, and are on the disk when `put` returns.
+    Several processes may share the folder. Objects appear atomically and are on disk when `put` returns.
     """
 
     def __init__(self, root: Path, base_url: str, signing_key: str, *, clock: Callable[[], float] = time.time) -> None:
@@ -42,8 +42,8 @@ class FilesystemArtifactStore:
         self._base_url = base_url.rstrip("/")
         self._signer = Signer(signing_key, salt="s2edit.files", key_derivation="hmac", digest_method=hashlib.sha256)
         self._clock = clock
-        self._looked_at = float("-inf")  # for what the dead have left
-        self._named: set[tuple[Path, int]] = set()  # folders, with their inodes, whose names this process has put on the disk
+        self._cleaned_at = float("-inf")  # when abandoned temporary files were last removed
+        self._synced: set[tuple[Path, int]] = set()  # folders, with their inodes, whose names this process has synced to disk
 
     def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:  # noqa: ARG002  by extension
         target = self._path(key)
@@ -52,10 +52,13 @@ class FilesystemArtifactStore:
                 with self._written(data) as source:
                     if self._placed(source, target, only_if_absent=only_if_absent):
                         return
-        raise ArtifactsUnavailable(f"the data folder cannot be used: it took {TRIES} times more than {ABANDONED_S:.0f} s to write")
+        raise ArtifactsUnavailable(f"the data folder is too slow: writing a file took over {ABANDONED_S:.0f} s, {TRIES} times")
 
     def _placed(self, source: Path, target: Path, *, only_if_absent: bool) -> bool:
-        """Both ways are atomic: a link fails where the name is taken, a rename replaces it. False if `source` was swept up."""
+        """Move a complete file to its name, atomically. Return False if `source` was removed as abandoned.
+
+        A hard link fails if the name exists, a rename replaces it.
+        """
         place = os.link if only_if_absent else os.replace
         while True:
             try:
@@ -65,7 +68,7 @@ class FilesystemArtifactStore:
             except FileNotFoundError:
                 if not source.exists():
                     return False
-                target.parent.mkdir(parents=True, exist_ok=True)  # a new folder, or `delete_prefix` has removed the emptied one
+                target.parent.mkdir(parents=True, exist_ok=True)  # the folder is new, or `_remove_empty` has removed it
                 continue
             self._sync_folders(target.parent)
             return True
@@ -86,7 +89,7 @@ class FilesystemArtifactStore:
 
     def list(self, prefix: str) -> Iterator[str]:
         with _translated():
-            if self._clock() - self._looked_at > ABANDONED_S:
+            if self._clock() - self._cleaned_at > ABANDONED_S:
                 self._drop_abandoned()
             return iter(sorted(self._keys(prefix)))
 
@@ -117,9 +120,9 @@ class FilesystemArtifactStore:
         return f"{self._base_url}/files/{quote(key)}?{urlencode(query)}"
 
     def verify(self, key: str, *, expires: str, name: str | None, signature: str) -> Path:
-        """The file that a presigned URL names. `PermissionError` if it is forged or expired, `ArtifactMissing` if the file is gone.
+        """Return the file that a presigned URL names. `name` is the signed file name for Content-Disposition.
 
-        `name` is signed too: it is what the answer's Content-Disposition says.
+        Raise `PermissionError` if the URL is forged or expired, `ArtifactMissing` if the file does not exist.
         """
         self._check(self._sign(key, expires, name), signature, expires)
         path = self._path(key)
@@ -133,29 +136,29 @@ class FilesystemArtifactStore:
         return SignedPut(f"{self._base_url}/files/{quote(key)}?{urlencode(query)}", headers)
 
     def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> None:  # noqa: ARG002
-        """There are no such forms here."""
+        """Return None: this store has no presigned forms."""
         check_key(key)
 
     def verify_put(self, key: str, *, expires: str, signature: str, headers: Mapping[str, str]) -> None:
-        """`PermissionError` unless the request is just the one that was signed: its key, its life and what `put_headers` names."""
+        """Raise `PermissionError` unless key, expiry and the headers of `put_headers` are exactly those that were signed."""
         sent = [headers.get(name, "") for name in put_headers("", 0)]
         self._check(self._sign("PUT", key, expires, *sent), signature, expires)
 
     def _check(self, own: str, signature: str, expires: str) -> None:
-        # The text is compared, in constant time: several texts decode to the same signature, and only one was given out.
+        # Compare the text, not the decoded bytes: several texts decode to the same signature, but only one was issued.
         if not hmac.compare_digest(own.encode(), signature.encode("utf-8", "surrogatepass")):
-            raise PermissionError("this URL was not signed by us, or was changed")
+            raise PermissionError("this URL has no valid signature: use it exactly as the API returned it")
         if int(expires) <= self._clock():
-            raise PermissionError("this URL has expired: ask for the edit again to get a new one")
+            raise PermissionError("this URL has expired: get the edit again for a new one")
 
     def _sign(self, *parts: str | None) -> str:
-        return self._signer.get_signature(json.dumps(parts)).decode("ascii")  # JSON: no two lists of parts read the same
+        return self._signer.get_signature(json.dumps(parts)).decode("ascii")  # JSON, because joined parts could be ambiguous
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
     def _keys(self, prefix: str) -> Iterator[str]:
-        """In no order. A prefix need not end at a folder."""
+        """Yield the keys that begin with `prefix`, unsorted. The prefix may end within a name."""
         folder = prefix.rpartition("/")[0]
         start = self.root / check_key(folder) if folder else self.root
         for path, folders, names in os.walk(start):
@@ -168,7 +171,7 @@ class FilesystemArtifactStore:
 
     @contextlib.contextmanager
     def _written(self, data: bytes) -> Iterator[Path]:
-        """A complete file on the disk, not yet in its place. By the fewest calls: uploads wait for them."""
+        """Write a temporary file and sync it to disk. It uses few system calls, because requests wait for them."""
         path = self.root / TEMPORARY / uuid.uuid4().hex
         descriptor = self._new_file(path)
         try:
@@ -193,15 +196,18 @@ class FilesystemArtifactStore:
             return os.open(path, flags, 0o600)
 
     def _sync_folders(self, folder: Path) -> None:
-        """`folder`, and those above it as far as their names may be new. One that was deleted meanwhile took the object with it."""
+        """Sync `folder` and those of its parents whose names may not be on disk yet.
+
+        If a folder was deleted meanwhile, the object in it was deleted too, so nothing is left to sync.
+        """
         with contextlib.suppress(FileNotFoundError):
             _sync_folder(folder)
-            while folder != self.root and (name := (folder, folder.stat().st_ino)) not in self._named:
+            while folder != self.root and (name := (folder, folder.stat().st_ino)) not in self._synced:
                 _sync_folder(folder.parent)
                 folder = folder.parent
-                if len(self._named) >= REMEMBERED:
-                    self._named.clear()
-                self._named.add(name)
+                if len(self._synced) >= MAX_SYNCED:
+                    self._synced.clear()
+                self._synced.add(name)
 
     def _delete(self, key: str) -> bool:
         path = self._path(key)
@@ -213,15 +219,15 @@ class FilesystemArtifactStore:
         return True
 
     def _drop_abandoned(self) -> None:
-        """Half-written files of processes that were killed: nobody else would remove them, and nobody knows whose they were."""
-        self._looked_at = self._clock()
+        """Remove the temporary files of killed processes. They may contain user data, so an erasure must not leave them."""
+        self._cleaned_at = self._clock()
         for path in (self.root / TEMPORARY).glob("*"):
             with contextlib.suppress(FileNotFoundError):
                 if self._clock() - path.stat().st_mtime > ABANDONED_S:
                     path.unlink()
 
     def _remove_empty(self, folder: Path) -> None:
-        """Remove `folder` and its parents as far as they are empty."""
+        """Remove `folder` and its parents up to the first that is not empty."""
         with contextlib.suppress(OSError):
             while folder != self.root:
                 folder.rmdir()
@@ -229,7 +235,7 @@ class FilesystemArtifactStore:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A new name is on the disk once its folder is."""
+    """Sync a folder, so that the new names in it are on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -239,7 +245,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _translated(key: str | None = None) -> Iterator[None]:
-    """The one place where the operating system's errors become ours."""
+    """Convert the operating system's errors into those of the port."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:

@@ -1,4 +1,7 @@
-"""Notes in the object store about what is to be done: a folder for each kind. Whoever has done it removes the note."""
+"""Marker objects: each records a pending task and is removed once the task is done. Each kind of task has a folder.
+
+They are in the object store, so pending tasks survive a loss of Redis.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +11,36 @@ from s2edit_jobs.records.record import Owner
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
 OUTBOX = "outbox/"
-"""Prefix of the notes about jobs whose end is still to be told; each holds the key of the job's spec."""
+"""Jobs whose webhook is not delivered yet. Each marker holds the key of the job's spec."""
 PENDING = "pending/"
-"""Prefix of the notes about accepted jobs that could not be entered in the job store; empty in good times."""
+"""Accepted jobs that are missing in the job store because it was down. Each marker holds the key of the job's spec."""
 ERASING = "erasing/"
-"""Prefix of the notes about owners who are being erased at this moment."""
+"""Users whose data is being erased."""
 EXPIRING = "expiring/"
-"""Prefix of the notes about identities that are to be erased at some time; each holds the key of its `identity.json`."""
+"""Identities with an expiry time. Each marker holds the key of the `identity.json`."""
 ERASE_S = 5
-"""What a user's app is told to wait while everything of the user is being erased."""
+"""Value of Retry-After for requests of a user whose data is being erased."""
 
 
 def owner_mark(owner: Owner) -> str:
-    """Stands for the owner in a note's name, and does not tell who that is to whoever reads keys."""
+    """Return a digest that stands for the owner in the keys of markers, so that keys contain no user names."""
     return digest(owner.prefix.encode())[:32]
 
 
 def erasing_key(owner: Owner) -> str:
-    """Of the note that everything of this owner is being erased."""
+    """Return the key of the owner's marker in `ERASING`."""
     return ERASING + owner_mark(owner)
 
 
 def check_not_erasing(artifacts: ArtifactStore, owner: Owner) -> None:
-    """Raises `BeingErased`. Whoever writes for an owner without a job asks this afterwards, and takes the write back."""
+    """Raise `BeingErased` while the owner's data is being erased.
+
+    Code that writes for an owner without a job calls this after the write, and deletes the write if it raises.
+    """
     if artifacts.exists(erasing_key(owner)):
-        raise BeingErased("everything of this user is being erased", retry_after_s=ERASE_S)
+        raise BeingErased("this user's data is being erased: try again in a few seconds", retry_after_s=ERASE_S)
 
 
 def expiring_key(owner: Owner, concept_id: str, expires_at: float) -> str:
-    """Of the note that an identity is to be erased then; in the order of their times."""
+    """Return the key of an identity's marker in `EXPIRING`. Keys are sorted by expiry time."""
     return f"{EXPIRING}{int(expires_at):012}-{owner_mark(owner)}-{concept_id}"

@@ -1,6 +1,6 @@
-"""What the workers report of the model that they serve, as marker objects in the object store, and what follows for the service.
+"""The workers' reports about the served model, stored in the object store, and the API's view of them.
 
-The API never loads torch. So the workers' reports tell it which artifacts the model recognises, and whether it can be loaded.
+The API never loads torch. From the reports it knows which artifacts fit the model and whether the model can be loaded.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
 REPORT_S = 20.0
 """Seconds between two reports of a worker that has loaded the model."""
 ALIVE_S = 60.0
-"""Seconds after its last report for which a worker is believed to have the model."""
+"""Seconds after its last report for which a worker is assumed to have the model."""
 CACHE_S = 2.0
-"""Seconds for which a process believes what it has read."""
+"""Seconds for which a process caches the answer of `problem_with`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """`width` is the length of a token's embedding; `layers` are (out, in) of the key projection of each cross-attention layer.
+    """What the API needs to know of the model.
 
-    `subjects` and `attribute_words` are those of the model's card.
+    `width` is the length of a token embedding. `layers` holds (out, in) of the key projection of each cross-attention layer.
+    `subjects` and `attribute_words` come from the model's card.
     """
 
     fingerprint: str
@@ -47,19 +48,19 @@ class ModelFacts:
 
 
 TEST_FINGERPRINT = "test"
-"""Stands for the model where none draws, so that nothing of test mode fits a live service, nor the reverse."""
+"""Fingerprint of test mode, which has no model. So no artifact of test mode fits a live model, and vice versa."""
 
 
 def of_test_mode(facts: ModelFacts) -> ModelFacts:
-    """What test mode takes for the model: the words of the real one, and nothing of its weights."""
+    """Return the facts that test mode uses: those of the live model, with the fingerprint of test mode."""
     return replace(facts, fingerprint=TEST_FINGERPRINT, legacy_fingerprint=None)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadFailure:
-    """Why a worker could not load the model, in words for who runs the service, and when (seconds since the epoch).
+    """Why a worker could not load a model, in words for the operator, and when (`at`, seconds since the epoch).
 
-    `part` is "model", or which of the models beside it (`adapters`) it was.
+    `part` is "model", or the name of the auxiliary model (`adapters.Part`).
     """
 
     message: str
@@ -68,19 +69,19 @@ class LoadFailure:
 
 
 def report_loaded(artifacts: ArtifactStore, model: str, facts: ModelFacts) -> None:
-    """A worker reports that it serves `facts` under the name `model`, now."""
+    """Report that a worker has loaded `model`."""
     artifacts.put(_key(model), json.dumps(asdict(facts) | {"reported_at": time.time()}).encode(), media_type=JSON)
 
 
 def report_failure(artifacts: ArtifactStore, model: str, message: str, part: str = "model") -> None:
-    """A worker reports that it could not load `model`, or the `part` beside it."""
+    """Report that a worker could not load `model`, or the auxiliary model `part`."""
     artifacts.put(_failure_key(model), json.dumps(asdict(LoadFailure(message, time.time(), part))).encode(), media_type=JSON)
 
 
 def report_stopped(artifacts: ArtifactStore, model: str) -> None:
-    """Whoever has started a worker reports that it has ended: its last report says no more that there is one.
+    """Report that a worker has stopped, so that its last report no longer counts as alive. `s2edit up` calls this.
 
-    Where others work with the model, their next reports say so.
+    If other workers have the model, their next reports show it.
     """
     if (loaded := _read(artifacts, _key(model))) is not None:
         loaded["reported_at"] = min(float(loaded.get("reported_at", 0.0)), time.time() - ALIVE_S)
@@ -88,15 +89,15 @@ def report_stopped(artifacts: ArtifactStore, model: str) -> None:
 
 
 def clear_failure(artifacts: ArtifactStore, model: str) -> None:
-    """Whoever starts the service anew begins without the last start's failure."""
+    """Remove the last start's failure report. `s2edit up` calls this when it starts."""
     artifacts.delete_prefix(_failure_key(model))
 
 
 def facts_of(artifacts: ArtifactStore, model: str, *, test: bool = False) -> ModelFacts:
-    """What the latest worker has reported, as it counts live or in test mode. Raises `ModelUnknown` if there was none yet."""
+    """Return what the latest worker reported, adapted to test mode if `test`. Raise `ModelUnknown` if there is no report."""
     values = _read(artifacts, _key(model))
     if values is None:
-        raise ModelUnknown("no worker has said yet which model it serves")
+        raise ModelUnknown("no worker has reported its model yet: wait until a worker has started")
     layers = tuple((int(layer[0]), int(layer[1])) for layer in values["layers"])
     words = {name: tuple(map(str, values[name])) for name in ("subjects", "attribute_words")}
     legacy = values.get("legacy_fingerprint")  # workers of earlier releases report none
@@ -105,7 +106,7 @@ def facts_of(artifacts: ArtifactStore, model: str, *, test: bool = False) -> Mod
 
 
 def failure_of(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
-    """Why the last worker that tried could not load `model`; None if one has loaded it since, or still has it."""
+    """Return why the last worker that tried could not load `model`, or None if a worker has it or has loaded it since."""
     failed, loaded = _read(artifacts, _failure_key(model)), _read(artifacts, _key(model))
     reported_at = float(loaded.get("reported_at", 0.0)) if loaded else 0.0
     if failed is None or failed["at"] <= reported_at or time.time() - reported_at < ALIVE_S:
@@ -114,17 +115,17 @@ def failure_of(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
 
 
 def problem_with(artifacts: ArtifactStore, model: str) -> str | None:
-    """Why no edit can be done with `model`, as far as is known; None if nothing is known against it.
+    """Return why no worker can use `model`, or None if no reason is known.
 
-    A worker that has the model counts most, then what a worker could not load, then what the files here show: an API may lie on
-    another machine than the workers, or have the model's words alone.
+    A worker that has the model decides first, then a worker's failure report, then the model's files on this machine. The files
+    decide last, because the API may run on another machine than the workers or have only the model's tokenizer.
     """
     if (failure := failure_of(artifacts, model)) is not None:
         return failure.message
     loaded = _read(artifacts, _key(model))
     if loaded and time.time() - float(loaded.get("reported_at", 0.0)) < ALIVE_S:
         return None
-    if local_path(model, ROOT) is None:  # a hub id, or a path of the workers' machine
+    if local_path(model, ROOT) is None:  # a hub id, or a path on the workers' machine
         return None
     try:
         inspect_model(model, weights=False)
@@ -134,14 +135,14 @@ def problem_with(artifacts: ArtifactStore, model: str) -> str | None:
 
 
 def inspect_model(model: str, *, weights: bool = True) -> Model:
-    """What `model` names, as far as it can be used without loading it; see `find_model`. Raises `ModelUnusable` with the reason."""
+    """Return what `model` names (see `find_model`), after checking its files without loading them. Raise `ModelUnusable`."""
     found = find_model(model, ROOT, weights=weights)
     load_vocabulary(model, ROOT)
     return found
 
 
 class ModelWatch:
-    """`problem_with`, looked up once in `CACHE_S` and process."""
+    """A cache of `problem_with` for one process. Entries live `CACHE_S` seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -149,7 +150,7 @@ class ModelWatch:
         self._known: tuple[str, float, str | None] | None = None
 
     def problem(self, artifacts: ArtifactStore, model: str) -> str | None:
-        """Raises `ArtifactsUnavailable`."""
+        """Return what `problem_with` returns. Raise `ArtifactsUnavailable`."""
         with self._lock:
             if self._known is not None and self._known[0] == model and self._clock() < self._known[1]:
                 return self._known[2]
@@ -159,7 +160,7 @@ class ModelWatch:
         return found
 
     def check(self, artifacts: ArtifactStore, model: str) -> None:
-        """Raises `ModelFailed` while an edit would wait for a worker that can't come."""
+        """Raise `ModelFailed` if no worker can use the model, so that an edit would wait in vain."""
         if (found := self.problem(artifacts, model)) is not None:
             raise ModelFailed(found)
 

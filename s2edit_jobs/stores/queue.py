@@ -1,4 +1,7 @@
-"""The queue as a port. It is a doorbell: it carries job ids, may ring twice or never, and is never the only copy of a job."""
+"""The port of the notification queue.
+
+A message only says that work exists: the worker asks the job store which job to run. Messages may be lost or delivered twice.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Protocol
 
 class JobQueue(Protocol):
     def notify(self, job_id: str) -> None:
-        """Tell some worker to look at the job. `QueueUnavailable` when the broker does not answer."""
+        """Send a message that a job is queued. Raise `QueueUnavailable` if the broker does not answer."""
 
     def waiting(self) -> int:
-        """How many rings no worker has taken yet. `QueueUnavailable` as in `ring`."""
+        """Return the number of messages that no worker has received yet. Raise `QueueUnavailable`."""

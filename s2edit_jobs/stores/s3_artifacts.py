@@ -1,6 +1,7 @@
-"""The object store on S3 or a compatible server, through boto3.
+"""The object store on Amazon S3 or a compatible server, through boto3.
 
-It needs only what such servers share: SigV4, path-style addresses, plain PUT with `If-None-Match: *`, list-v2, batch delete.
+It uses only features that such servers share: SigV4, path-style addresses, PUT with `If-None-Match: *`, ListObjectsV2,
+DeleteObjects.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
 MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 TAKEN = frozenset({"PreconditionFailed", "412"})
 RACING = frozenset({"ConditionalRequestConflict"})
-"""Amazon's answer while another conditional write of the same key is under way: who won shows when one asks again."""
+"""Amazon's answer while another conditional write of the same key is in progress. A repeated request shows which write won."""
 DOWN = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "500", "502", "503", "504"})
 MAX_RACES = 5
 MAX_PAGE = 1000
-"""Keys that one answer to a list holds at most, and also that one delete takes at most."""
+"""Most keys in one answer to a list request and in one delete request."""
 
 
 class S3ArtifactStore:
-    """Objects in one bucket, which must exist. `presigner` signs URLs for the address under which apps reach the same store.
+    """The objects in one existing bucket. `presigner` signs URLs for the address at which apps reach the same store.
 
-    `post_forms` says that the store holds senders of presigned forms to their policy, as Amazon's and Ceph's do.
+    Set `post_forms` if the store enforces the policy of presigned POST forms, as Amazon S3 and Ceph do.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class S3ArtifactStore:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """For the bucket that the settings name."""
+        """Return the store for the bucket in the settings."""
         assert settings.s3_bucket is not None
         public = settings.s3_public_endpoint_url
         return cls(
@@ -128,7 +129,7 @@ class S3ArtifactStore:
         )
 
     def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
-        bound = {"ContentType": media_type, "ContentLength": size_bytes, "IfNoneMatch": "*"}  # all become signed headers
+        bound = {"ContentType": media_type, "ContentLength": size_bytes, "IfNoneMatch": "*"}  # these become signed headers
         url = self._presigner.generate_presigned_url(
             "put_object", Params={"Bucket": self._bucket, "Key": check_key(key), **bound}, ExpiresIn=expires_s
         )
@@ -162,9 +163,9 @@ class S3ArtifactStore:
             raise ArtifactsUnavailable(f"{len(errors)} of {len(objects)} objects could not be deleted: {errors[0].get('Code')}")
 
     def _delete_versions(self, prefix: str) -> None:
-        """In a bucket with versioning, deleting only hides: what lies behind is deleted too, and the marks that hide it.
+        """Delete all versions and delete markers. In a bucket with versioning, a plain delete only hides an object.
 
-        A server without versioning says so, or refuses the question.
+        Servers without versioning report none, or answer the request with an error.
         """
         try:
             if "Status" not in self._client.get_bucket_versioning(Bucket=self._bucket):
@@ -173,7 +174,7 @@ class S3ArtifactStore:
             if _code(error) in DOWN:
                 raise
             return
-        while True:  # the first page each time: a mark to go on from would be deleted with its page
+        while True:  # read the first page each time: the marker of a next page would be deleted with its page
             page = self._client.list_object_versions(Bucket=self._bucket, Prefix=prefix, MaxKeys=self._page_size)
             versions = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
             if not versions:
@@ -189,7 +190,7 @@ class S3ArtifactStore:
 
 
 def make_client(settings: Settings, endpoint_url: str | None) -> S3Client:
-    """A client as every S3-compatible server takes it. Clients may be shared by threads."""
+    """Return a boto3 client that works with every S3-compatible server. Clients are thread-safe."""
     secret = settings.s3_secret_access_key
     return boto3.client(
         "s3",
@@ -204,7 +205,7 @@ def make_client(settings: Settings, endpoint_url: str | None) -> S3Client:
             read_timeout=15,
             retries={"mode": "standard", "total_max_attempts": 3},
             max_pool_connections=32,
-            # Checksums that only some servers know are left out where S3 does not ask for them.
+            # Some servers do not support boto3's optional checksums.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         ),
@@ -217,7 +218,7 @@ def _code(error: ClientError) -> str:
 
 @contextmanager
 def _translated(key: str) -> Iterator[None]:
-    """The one place where boto3's errors become ours. The rest (no such bucket, no permission) are faults of set-up and stay."""
+    """Convert boto3's errors into those of the port. Configuration errors (no such bucket, no permission) pass unchanged."""
     try:
         yield
     except ClientError as error:

@@ -1,10 +1,13 @@
-"""One attempt at one job: claim it, keep the lease, work, publish once.
+"""Run one attempt at a job: claim it, renew the lease, work, publish the result once.
 
-Any attempt may die at any point. What was made on the way is kept at once. So the next attempt begins after the last finished
-phase, and inside learning at the last checkpoint. Result and report are named by the fence of the lease. `outcome.json` is written
-only if absent, so exactly one attempt ends the job.
+An attempt may die at any point. Intermediate artifacts are stored at once, so the next attempt begins after the last finished
+phase, or within learning at the last checkpoint. The keys of result and report contain the lease's fence. `outcome.json` is
+written only if absent, so exactly one attempt ends the job.
 
-A concept is learned once. The attempt that finds none reserves it for its job; other jobs wait for it outside the queue. When a
-worker dies, the reservation stays with the job and passes to its next attempt. So a photo that kills workers kills
+A concept is learned once. The first attempt that needs it reserves it for its job; other jobs wait for it outside the queue. If
+the worker dies, the job keeps the reservation for its next attempt. So a photo that crashes workers crashes at most
 `max_attempts` of them, however many edits wait for it.
+
+`claim.py` begins and ends an attempt, `work.py` runs the job, `learning.py` handles concepts and checkpoints, `publishing.py`
+stores results and progress.
 """

@@ -1,4 +1,4 @@
-"""Keeps a lease alive from a thread of its own, so that no long computation can let it run out."""
+"""Renew a lease from a background thread, so that it does not expire during a long computation."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """`with Heartbeat(...) as heart:` beats at once, then every `interval_s`; the attempt asks `lost` and `cancel_requested`.
+    """A context manager that renews the lease at once and then every `interval_s` seconds.
 
-    A store that does not answer is no reason to stop: nobody can take the lease from it meanwhile, and the outcome is written once.
+    The attempt reads `lost` and `cancel_requested`. It continues while the job store is down: nobody else can claim the job
+    meanwhile, and only one outcome can be written.
     """
 
     def __init__(self, leases: Leases, lease: Lease, *, interval_s: float) -> None:
@@ -47,5 +48,5 @@ class Heartbeat:
             self.cancel_requested = self._leases.renew(self._lease).cancel_requested
         except LeaseLost:
             self.lost = True
-        except Exception as error:  # whatever it is, the next beat may come through
+        except Exception as error:  # the next heartbeat may succeed
             log.warning("a heartbeat failed", action="heartbeat_failed", job_id=self._lease.job_id, error=type(error).__name__)

@@ -1,4 +1,4 @@
-"""How long the phases of one attempt take: what estimates of later jobs are made of."""
+"""Measure the phases of an attempt, for the estimates of later jobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class PhaseClock:
-    """`enter` each phase as it is heard of; it counts from the end of the one before."""
+    """A stopwatch for phases. A phase lasts from the end of the previous one until the next is entered."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -16,12 +16,13 @@ class PhaseClock:
         self._seconds: dict[str, float] = {}
 
     def enter(self, phase: str) -> None:
+        """Begin `phase`, unless it has already begun."""
         if self._phase not in (None, phase):
             self._count()
         self._phase = phase
 
     def seconds(self) -> dict[str, float]:
-        """Up to now, by phase, and "total"; empty if no phase was entered."""
+        """Return the seconds up to now, by phase and in "total". Empty if no phase was entered."""
         if self._phase is None:
             return {}
         self._count()

@@ -1,4 +1,4 @@
-"""The mask that a job uses: given, or found, and then kept with the job, so that another attempt goes on with the same."""
+"""The mask of a job: sent with the request, or found by the engine and then stored, so that later attempts use the same one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from worker.engines.engine import DetectedMask
 
 PNG = "image/png"
 MASK, MASK_REPORT = "mask-found.png", "mask-found.json"
-"""Names in the job's folder."""
+"""Names of the stored mask and of its section in the report, in the job's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsedMask:
-    """`report` is what reports say of it."""
+    """The mask as a file, and its section in the job's report."""
 
     data: bytes
     file: InputFile
@@ -33,16 +33,16 @@ class UsedMask:
 
 
 class UsedMasks:
-    """Those of the jobs of one worker."""
+    """Finds, stores and loads the masks of jobs."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self._artifacts = jobs.artifacts
 
     def of(self, spec: JobSpec, files: Mapping[str, bytes], find: Callable[[], DetectedMask]) -> UsedMask:
-        """Return the job's mask, by `find` where there is none yet.
+        """Return the job's mask. Call `find` if none was sent or stored.
 
-        Raises `MaskInvalid` in words for the caller where nobody is found, and what `find` and the stores raise.
+        Raise `MaskInvalid` with a message for the caller if `find` detects nobody. Also raise what `find` and the stores raise.
         """
         if (given := spec.inputs.get("mask")) is not None:
             kept_with_identity = given.key.startswith(f"{spec.owner.prefix}concepts/")
@@ -55,7 +55,7 @@ class UsedMasks:
         return self._keep(spec, found, time.perf_counter() - began)
 
     def _kept(self, spec: JobSpec) -> UsedMask | None:
-        """What an earlier attempt has found. Its note is written after the mask, so whoever reads the note finds both."""
+        """Return the mask that an earlier attempt found, or None. The report is written last, so if it exists, both files do."""
         try:
             report = json.loads(self._artifacts.get(edit_key(spec.owner, spec.id, MASK_REPORT)))
             return _used(spec, self._artifacts.get(edit_key(spec.owner, spec.id, MASK)), report)
@@ -63,7 +63,7 @@ class UsedMasks:
             return None
 
     def _keep(self, spec: JobSpec, found: DetectedMask, seconds: float) -> UsedMask:
-        """Raises `JobNotFound` where the job was erased meanwhile."""
+        """Store a mask that was just found. Raise `JobNotFound` if the job was erased meanwhile."""
         report = {
             "source": "found",
             "segmenter": found.segmenter,
@@ -74,7 +74,7 @@ class UsedMasks:
         }
         for name, data, media_type in ((MASK, found.mask_png, PNG), (MASK_REPORT, json.dumps(report).encode(), JSON)):
             key = edit_key(spec.owner, spec.id, name)
-            with suppress(ArtifactExists):  # an earlier attempt came as far
+            with suppress(ArtifactExists):  # another attempt has stored it first
                 self._jobs.put_for(spec.owner, spec.id, key, data, media_type=media_type, only_if_absent=True)
         return self._kept(spec) or _used(spec, found.mask_png, report)
 
@@ -86,12 +86,12 @@ def _found(spec: JobSpec, find: Callable[[], DetectedMask]) -> DetectedMask:
         if error.reason != MASK_NOT_FOUND:
             raise
         at = spec.request.at
-        words = (
+        message = (
             "nobody was found in the photo: send a mask of the person, or point at the person with `at`"
             if at is None
             else f"nobody was found at {at[0]},{at[1]}: point at another pixel of the person, or send a mask"
         )
-        raise MaskInvalid(words, field=error.field, reason=error.reason) from error
+        raise MaskInvalid(message, field=error.field, reason=error.reason) from error
 
 
 def _used(spec: JobSpec, data: bytes, report: Mapping[str, Any]) -> UsedMask:

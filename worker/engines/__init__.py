@@ -1,5 +1,5 @@
-"""The engine port and its adapters: S²Edit, engines without a model for tests and test mode, and two engines around an engine.
+"""The engine port and its implementations: S²Edit, an engine without a model (tests and test mode), and two wrappers.
 
-Those two check safety and sign content credentials. The order is signing around safety around drawing: nothing unsafe is signed. A
-watermark is drawn by the engine itself, before the report measures the result.
+The wrappers check safety and sign content credentials. Signing wraps the safety check, which wraps S²Edit, so no unsafe result is
+signed. S²Edit itself adds the watermark, before it measures the result for the report.
 """

@@ -1,4 +1,4 @@
-"""A certificate for signing results while trying things out. Nobody trusts its root, and its name says so."""
+"""Generate a certificate for signing results during development. No validator trusts its root, and its name says so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORGANISATION = "s2edit development - not trusted"
 
 
 def development_certificate() -> str:
-    """PEM: the signer's private key, its certificate, and the root's; the root's own key is thrown away."""
+    """Return PEM: the signer's private key, its certificate and the root certificate. The root's private key is discarded."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root = (
         _certificate("root", root_key)
@@ -23,7 +23,7 @@ def development_certificate() -> str:
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(root_key, hashes.SHA256())
     )
-    # The C2PA specification wants a signer that is no authority and has one of a few extended usages; this is the common one.
+    # C2PA requires a signer that is not a CA and has one of a few extended key usages; this one is the most common.
     signer = (
         _certificate("signer", key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

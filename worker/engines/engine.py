@@ -1,4 +1,4 @@
-"""The engine as a port: what a worker needs of the model. One edit is a generator; closing it cancels."""
+"""The engine port: what a worker needs of the model. An edit is a generator; closing it cancels the edit."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from s2edit_jobs.stores.model_facts import ModelFacts
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """Something worth keeping was made: the worker stores `data` under the plan's id before it goes on.
+    """An intermediate artifact. The worker stores `data` under `id` before it resumes the generator.
 
-    A `checkpoint` is how far the learning of the concept `id` has come; whoever goes on with it is given the one of most steps.
+    A `checkpoint` holds the state of learning the concept `id`. A later attempt is given the checkpoint with the most steps.
     """
 
     kind: Literal["concept", "inversion", "checkpoint"]
     id: str
     data: bytes  # safetensors
-    source_prompt: str | None = None  # of a concept: as resolved; a later edit that names the identity starts from them
+    source_prompt: str | None = None  # of a concept, as resolved; the default of later edits that name the identity
     subject: str | None = None
     placeholder: str = PLACEHOLDER
     step: int = 0  # of a checkpoint: learning steps done
@@ -31,32 +31,32 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class EditResult:
-    """The end of an edit."""
+    """The result of an edit."""
 
-    picture: bytes  # a file of `media_type`, and so are the variants
+    picture: bytes  # a file of type `media_type`, as are the variants
     report: dict[str, Any] = field(default_factory=dict)  # JSON values
-    variants: tuple[bytes, ...] = ()  # further pictures, if the request asked for them
-    watermarked: bool = False  # whether the pictures carry the mark of `s2edit_core.delivery.watermark`
+    variants: tuple[bytes, ...] = ()  # more pictures, if the request asks for variants
+    watermarked: bool = False  # whether the pictures have the watermark of `s2edit_core.delivery.watermark`
     media_type: str = "image/png"
 
 
 @dataclass(frozen=True, slots=True)
 class DetectedMask:
-    """The mask of a person, and what a report says of how it was found."""
+    """The mask of a person that the engine found, with details for the report."""
 
-    mask_png: bytes  # L, of the photo's size: 255 inside, 0 outside
+    mask_png: bytes  # mode L, of the photo's size: 255 inside, 0 outside
     segmenter: str
-    people: int  # how many were seen
-    confidence: float  # 0..1, that the one who was chosen is there
-    box: tuple[int, int, int, int]  # left, top, right, bottom of that one, in pixels of the photo
+    people: int  # people found in the photo
+    confidence: float  # of the chosen person, 0..1
+    box: tuple[int, int, int, int]  # left, top, right, bottom of the chosen person, in pixels of the photo
 
 
 @dataclass(frozen=True, slots=True)
 class EditInputs:
-    """The files' bytes as uploaded; the mask may have been found. Without `edit_mask` the mask, grown a little, is what may change.
-    The modes say how masks are read.
+    """The input files of an edit. `mask` is the one sent or the one found.
 
-    `attributes`: the concepts, as they were kept, of those that the request names. They act where the edit may change the photo.
+    Only pixels inside `edit_mask` may change; without it, those inside `mask`, dilated a little. The modes say how to read the
+    masks. `attributes` holds the concept files of the attributes that the request names. They act inside the edit mask.
     """
 
     image: bytes
@@ -68,10 +68,10 @@ class EditInputs:
 
 
 def check_pictures(inputs: EditInputs, max_pixels: int | None = None, *, person: bool = True) -> None:
-    """Have them decoded where nothing can happen to the worker, before the engine does it in its own process.
+    """Decode the pictures in the sandbox (`s2edit_jobs.decoding`) before the engine decodes them in its own process.
 
-    `person`: whether the mask marks a person. Raises `ImageInvalid` or `MaskInvalid`: the API believes files that look plain and
-    whole.
+    The API skips this for files that look plain and complete. `person` says whether the mask marks a person. Raise `ImageInvalid`
+    or `MaskInvalid`.
     """
     masks = {"mask": inputs.mask} | ({"edit_mask": inputs.edit_mask} if inputs.edit_mask is not None else {})
     modes = {"mask": inputs.mask_mode, "edit_mask": inputs.edit_mask_mode}
@@ -79,20 +79,25 @@ def check_pictures(inputs: EditInputs, max_pixels: int | None = None, *, person:
 
 
 class Engine(Protocol):
+    """An engine, used by one job at a time.
+
+    Every `check` argument is called before each evaluation of the model. Whatever it raises ends the generator.
+    """
+
     @property
     def facts(self) -> ModelFacts:
-        """What the API must know of the model."""
+        """The facts about the model that the worker reports to the API."""
 
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
     ) -> Generator[Progress, None, DetectedMask]:
-        """Find the person in a photo that came without a mask. The same photo and request end in the same bytes.
+        """Find the person in a photo that came without a mask. The result is deterministic.
 
-        `check` as of `edit`. Raises `MaskInvalid` with the reason `mask_not_found` where there is nobody, and what `plan` raises.
+        Raise `MaskInvalid` with the reason `mask_not_found` if there is nobody. Also raise what `plan` raises.
         """
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
-        """Name the concept. Raises `InvalidInput` for prompts and pictures that nothing can be learned from."""
+        """Return the id of the concept. Raise `InvalidInput` for prompts and pictures that cannot be learned from."""
 
     def learn(
         self,
@@ -102,10 +107,10 @@ class Engine(Protocol):
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
     ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
-        """Learn the concept, and end with a report; `checkpoint`, `check` and errors as of `edit`."""
+        """Learn the concept, resuming from `checkpoint` if given. Return the report. Raise as `edit`."""
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
-        """Name the concept and the inversion of this edit. Raises `InvalidInput` for prompts and pictures it can't be made from."""
+        """Return the ids of the edit's concept and inversion. Raise `InvalidInput` for unusable prompts and pictures."""
 
     def edit(
         self,
@@ -117,8 +122,7 @@ class Engine(Protocol):
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
-        """Run the edit; what is given as `concept` or `inversion` is not made again, and learning goes on at `checkpoint`.
+        """Run the edit. A given `concept` or `inversion` is used instead of computed, and learning resumes from `checkpoint`.
 
-        `check` is called before every evaluation of the model; what it raises ends the edit.
-        Raises `S2EditError`; `ArtifactMismatch` where what is given does not fit.
+        Raise `S2EditError`, in particular `ArtifactMismatch` if a given artifact is damaged or belongs to another model.
         """

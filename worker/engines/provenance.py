@@ -1,8 +1,8 @@
-"""Content credentials (C2PA) in every result: that it was edited by a model, and from which photo. Its pixels are not touched.
+"""Sign results with content credentials (C2PA): that a model edited the picture, and from which photo. Pixels do not change.
 
-The manifest says `opened` (the photo, as parent ingredient), `edited` with the digital source type of a composite with trained
-algorithmic media and, where the result carries a watermark, `watermarked.unbound`: one that leads to no manifest. It holds no
-prompt, no thumbnail, and nothing that tells whose photo it is.
+The manifest lists the actions `opened` (the photo is the parent ingredient) and `edited`, with the digital source type "composite
+with trained algorithmic media". A watermarked result also has `watermarked.unbound`, because the watermark does not link to the
+manifest. The manifest contains no prompt, no thumbnail and nothing that identifies the user.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrain
 SETTINGS = {
     "version_major": 1,
     "builder": {"thumbnail": {"enabled": False}},
-    # A photo may name a manifest somewhere on the net: no worker goes there.
+    # A photo may refer to a remote manifest: never fetch it.
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who signs: certificates and private key in PEM. `trusted` is False for those that were made here for trying things out."""
+    """The signer: certificate chain and private key in PEM. `trusted` is False for the generated development certificate."""
 
     certificates: bytes
     private_key: bytes
@@ -49,7 +49,7 @@ class Credentials:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Credentials:
-        """The configured ones, else those of the data folder. Raises `NotConfigured` for what can't sign."""
+        """Return the configured credentials, or generated ones from the data folder. Raise `NotConfigured` if they cannot sign."""
         if settings.provenance_certificate is None or settings.provenance_private_key is None:
             kept = kept_key(settings.data_dir / "provenance-development.pem", development_certificate)
             private, begin, public = kept.partition("-----BEGIN CERTIFICATE")
@@ -59,15 +59,15 @@ class Credentials:
             credentials = cls(certificates, key, settings.provenance_timestamp_url)
             replace(credentials, timestamp_url=None).sign(*_trial())
         except (OSError, c2pa.C2paError) as error:
-            raise NotConfigured(f"the results can't be signed with S2EDIT_PROVENANCE_CERTIFICATE and its key: {error}") from error
+            raise NotConfigured(f"cannot sign results with S2EDIT_PROVENANCE_CERTIFICATE and its private key: {error}") from error
         return credentials
 
     def sign(self, result: bytes, photo: bytes, *, watermarked: bool = False) -> bytes:
-        """The PNG, JPEG or WebP `result`, with its manifest; `photo` is what it was made from. Raises `c2pa.C2paError`."""
+        """Return `result` (PNG, JPEG or WebP) with a signed manifest. `photo` is its source. Raise `c2pa.C2paError`."""
         try:
             return self._sign(result, photo, watermarked)
         except c2pa.C2paError as error:
-            log.info("the photo's pixels are the ingredient, its file can't be", action="photo_encoded", error=type(error).__name__)
+            log.info("the photo's file can't be an ingredient: its pixels are", action="photo_encoded", error=type(error).__name__)
             return self._sign(result, encode_png(decode_photo(photo, MAX_PIXELS)), watermarked)
 
     def _sign(self, result: bytes, photo: bytes, watermarked: bool) -> bytes:
@@ -98,7 +98,7 @@ def _manifest(kind: str, watermarked: bool) -> dict[str, Any]:
 
 
 def _trial() -> tuple[bytes, bytes]:
-    """A picture to try the key on, so that a worker that could not publish anything does not start."""
+    """Return a picture to test the key with, so that a worker that cannot sign does not start."""
     from PIL import Image
 
     png = encode_png(Image.new("RGB", (32, 32)))
@@ -106,7 +106,7 @@ def _trial() -> tuple[bytes, bytes]:
 
 
 class SigningEngine:
-    """Any engine, with its results signed, each variant too."""
+    """A wrapper of an engine that signs its results and their variants."""
 
     def __init__(self, engine: Engine, credentials: Credentials) -> None:
         self._engine = engine

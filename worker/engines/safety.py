@@ -1,6 +1,6 @@
-"""A look at every photo before anything is learned from it, and at every result before it leaves.
+"""Check every photo before it is used, and every result before it is stored, with a safety model.
 
-What the model finds unsafe is refused as by the policy: the job fails with `policy_refused`, and nothing of the result is kept.
+Unsafe pictures are refused like prompts that break the policy: the job fails with `policy_refused`, and the result is not stored.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine
 
 MIN_CHANGE = 16
-"""By how much a channel differs where the edit has changed the photo; an invisible watermark moves less."""
+"""Smallest difference of a channel (0..255) that counts as changed by the edit. An invisible watermark changes less."""
 MARGIN = 0.25
-"""Of the changed region, on each side: a classifier needs the surroundings."""
+"""Margin on each side of the changed region, as a fraction of its size: a classifier needs the surroundings."""
 
 
 class SafeEngine:
-    """Any engine, with its photos and results shown to `model`. Goes inside whatever alters results, such as signing."""
+    """A wrapper of an engine that checks photos and results with `model`.
+
+    Wrappers that alter results, such as signing, must wrap this one.
+    """
 
     def __init__(self, engine: Engine, model: SafetyModel) -> None:
         self._engine = engine
         self._model = model
-        self._passed: str | None = None  # the digest of the photo that passed last: planning and editing look at one
+        self._passed: str | None = None  # digest of the photo that passed last, so that `plan` and `edit` check it once
 
     @property
     def facts(self) -> ModelFacts:
@@ -45,7 +48,7 @@ class SafeEngine:
         return found
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
-        concept_id = self._engine.plan_learning(request, inputs)  # it decodes pictures where nothing can happen to the worker
+        concept_id = self._engine.plan_learning(request, inputs)  # first, because it decodes the pictures in the sandbox
         self._check_photo(inputs.image, request.max_pixels)
         return concept_id
 
@@ -82,22 +85,22 @@ class SafeEngine:
         for data in (edited.picture, *edited.variants):
             if any(self._model.is_unsafe(view) for view in _views(photo, decode_photo(data))):
                 raise PolicyRefused(
-                    "the result shows something that this service does not deliver: ask for something else", field="result"
+                    "the safety model rejected the result: change the prompt, or try another seed", field="result"
                 )
         return edited
 
     def _check_photo(self, photo: bytes, max_pixels: int | None) -> None:
-        """Raises `PolicyRefused`."""
+        """Raise `PolicyRefused` if the photo is unsafe."""
         named = digest(photo)
         if named == self._passed:
             return
         if self._model.is_unsafe(decode_photo(photo, max_pixels)):
-            raise PolicyRefused("the photo shows something that this service does not edit: send another", field="image")
+            raise PolicyRefused("the safety model rejected the photo: send another photo", field="image")
         self._passed = named
 
 
 def _views(photo: Image.Image, result: Image.Image) -> list[Image.Image]:
-    """The result as a whole, and what the edit has changed in it: a classifier sees a small region of a large photo badly."""
+    """Return the result and a crop of what the edit changed. A classifier often misses a small region of a large picture."""
     if photo.size != result.size:
         return [result]
     apart = ImageChops.difference(photo, result).point(lambda level: 255 if level > MIN_CHANGE else 0)

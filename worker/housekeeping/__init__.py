@@ -1,5 +1,6 @@
-"""Threads beside the attempts. Every worker runs all of them; any number may run.
+"""Background threads. Every worker runs all of them, and they tolerate any number of copies.
 
-The reaper queues jobs whose worker died, notifies again, ends overdue jobs, and enters jobs again after a loss of Redis. The
-sweeper removes what has expired, the messenger sends webhooks, the announcer reports that the model is loaded.
+The reaper recovers jobs: it queues jobs whose worker died, sends missing notifications, ends overdue jobs, and enters all jobs
+again after a loss of Redis. The sweeper removes expired objects, the messenger sends webhooks, the announcer reports the loaded
+model.
 """

@@ -1,4 +1,4 @@
-"""A worker's reports that it has loaded the model: once it has, and then every so often, so that the API knows it is there."""
+"""Report to the API that the worker has loaded the model, at its start and then periodically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 class Announcer:
-    """Reports from a thread of its own, which a long computation does not hold up."""
+    """Reports from a background thread, so that long computations do not delay the reports."""
 
     def __init__(self, services: Services, facts: ModelFacts, *, interval_s: float = REPORT_S) -> None:
         self._services = services
@@ -25,7 +25,7 @@ class Announcer:
         self.has_reported = False
 
     def start(self) -> None:
-        """Report now, and go on."""
+        """Report now and start the thread."""
         self.report()
         self._thread.start()
 
@@ -33,12 +33,12 @@ class Announcer:
         self._stop.set()
 
     def report(self) -> None:
-        """An object store that is down is told with the next report or the next job."""
+        """Report now. If the object store is down, the next report or the next job tries again."""
         try:
             report_loaded(self._services.artifacts, self._services.settings.model, self._facts)
             self.has_reported = True
         except ServiceUnavailable as error:
-            log.warning("the model could not be told", action="tell_failed", error=str(error))
+            log.warning("the loaded model could not be reported", action="tell_failed", error=str(error))
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):

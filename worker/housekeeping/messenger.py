@@ -1,4 +1,4 @@
-"""Delivers webhooks from the outbox, at least once each, until the receiver takes them or has had more than two days."""
+"""Deliver webhooks from the outbox, each at least once. Failed deliveries are repeated for more than two days."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from worker.housekeeping import outgoing
 log = structlog.get_logger(__name__)
 
 LEASE_S = 40.0
-"""After this, a message whose sender has died is tried by another; longer than one try takes."""
-LOOK_S = 1.0
+"""Seconds after which another messenger takes over a message whose sender died: longer than one try."""
+POLL_S = 1.0
+"""Seconds between two looks at an empty outbox."""
 GONE = 410
-"""The receiver wants no more, says the specification."""
-
+"""Status by which the receiver declines all further tries, according to the specification."""
 REPEAT_S = 1.0
-"""After this, a message is sent once more that test mode was asked to send twice."""
+"""Seconds after which a test-mode message with the directive webhook_twice is sent again."""
 
 Post = Callable[[str, bytes, dict[str, str]], int]
 
 
 class Messenger:
-    """`deliver_next` from a thread. `post` is for tests."""
+    """A thread that delivers messages. `post` replaces the HTTP client in tests."""
 
     def __init__(self, services: Services, *, post: Post | None = None, rng: random.Random | None = None) -> None:
         self._services = services
@@ -52,18 +52,18 @@ class Messenger:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns at once; a message under way goes on."""
+        """Stop after the current message. Return at once."""
         self._done.set()
 
     def deliver_next(self) -> bool:
-        """Try the message that is due longest; False if none is. Raises `ServiceUnavailable`."""
+        """Try the message that is due longest. Return False if none is due. Raise `ServiceUnavailable`."""
         taken = self._services.store.outbox.take(lease_s=LEASE_S)
         if taken is None:
             return False
         job_id, tries = taken
         try:
             spec, outcome = self._of(job_id)
-        except ArtifactMissing:  # told before, or erased since
+        except ArtifactMissing:  # already delivered, or erased
             self._services.artifacts.delete_prefix(OUTBOX + job_id)
             self._services.store.outbox.end(job_id)
             return True
@@ -76,25 +76,25 @@ class Messenger:
         return spec, Outcome.from_json(artifacts.get(edit_key(spec.owner, job_id, "outcome.json")))
 
     def _try(self, spec: JobSpec, outcome: Outcome, tries: int) -> None:
-        said = self._send(spec, outcome)
-        delivered = isinstance(said, int) and 200 <= said < 300
-        wait_s = None if delivered or said == GONE else delay_s(tries, self._rng)
+        answer = self._send(spec, outcome)
+        delivered = isinstance(answer, int) and 200 <= answer < 300
+        wait_s = None if delivered or answer == GONE else delay_s(tries, self._rng)
         if delivered and tries == 1 and _is_sent_twice(spec):
             wait_s = REPEAT_S
-        log.info("a webhook was tried", action="webhook_tried", job_id=spec.id, tries=tries, said=said, again_in_s=wait_s)
+        log.info("tried to deliver a webhook", action="webhook_tried", job_id=spec.id, tries=tries, said=answer, again_in_s=wait_s)
         if wait_s is not None:
             self._services.store.outbox.put_off(spec.id, wait_s)
             return
-        told = {"delivered_at": time.time() if delivered else None, "tries": tries, "said": said}
+        record = {"delivered_at": time.time() if delivered else None, "tries": tries, "said": answer}
         artifacts = self._services.artifacts
-        with suppress(JobNotFound):  # erased while it was told
-            place = edit_key(spec.owner, spec.id, "webhook.json")
-            self._jobs.put_for(spec.owner, spec.id, place, json.dumps(told).encode(), media_type=JSON)
+        with suppress(JobNotFound):  # erased during the delivery
+            key = edit_key(spec.owner, spec.id, "webhook.json")
+            self._jobs.put_for(spec.owner, spec.id, key, json.dumps(record).encode(), media_type=JSON)
         artifacts.delete_prefix(OUTBOX + spec.id)
         self._services.store.outbox.end(spec.id)
 
     def _send(self, spec: JobSpec, outcome: Outcome) -> int | str:
-        """The status of the answer, or the kind of error."""
+        """Post the message. Return the status of the answer, or the name of the exception."""
         body, name, now = message(spec.id, outcome, spec.kind, test=spec.owner.test), message_id(spec.id), datetime.now(UTC)
         signatures = [Webhook(secret).sign(name, now, body) for secret in self._services.settings.webhook_keys]
         headers = {
@@ -106,7 +106,7 @@ class Messenger:
         }
         try:
             return self._post(spec.webhook_url or "", body.encode(), headers)
-        except Exception as error:  # whatever a stranger's server brings about
+        except Exception as error:  # an unknown server may cause any error
             return type(error).__name__
 
     def _really_post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
@@ -120,10 +120,10 @@ class Messenger:
             except ServiceUnavailable as error:
                 log.warning("the messenger waits for a service", action="messenger_failed", error=str(error))
             except Exception:
-                log.exception("a message could not be handled", action="messenger_failed")
-            self._done.wait(LOOK_S)
+                log.exception("a webhook could not be handled", action="messenger_failed")
+            self._done.wait(POLL_S)
 
 
 def _is_sent_twice(spec: JobSpec) -> bool:
-    """As if the receiver's answer had been lost on its way."""
+    """Whether test mode shall send the message twice, as if the receiver's first answer was lost."""
     return spec.owner.test and parse_directives(spec.request.prompt or "").webhook_twice

@@ -1,4 +1,4 @@
-"""HTTP to addresses that strangers name: only to public ones, checked on the connected socket, and no redirect is followed."""
+"""HTTP requests to URLs from users: only to public addresses, checked on the connected socket, without following redirects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Whether anybody on the internet may be there. Addresses that carry another one inside are not trusted at all."""
+    """Whether the IP address is public. IPv6 addresses that embed another address never count as public."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.sixtofour or ip.teredo or ip in _NAT64):
         return False
@@ -22,11 +22,14 @@ def is_public(address: str) -> bool:
 
 
 class NotPublic(httpcore.ConnectError):
-    """The name leads to an address of ours, or of this machine."""
+    """The host name resolves to an address that is not public."""
 
 
 class _PublicOnly(httpcore.SyncBackend):
-    """A name may lead elsewhere each time it is looked up, so what counts is where the connection went; nothing is sent before."""
+    """A network backend that closes connections to private addresses before it sends anything.
+
+    It checks the connected socket, because a name can resolve to another address at each lookup (DNS rebinding).
+    """
 
     def connect_tcp(
         self,
@@ -40,12 +43,12 @@ class _PublicOnly(httpcore.SyncBackend):
         peer = stream.get_extra_info("server_addr")[0]
         if not is_public(peer):
             stream.close()
-            raise NotPublic("the address is not a public one")
+            raise NotPublic("the webhook's host is not at a public address")
         return stream
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool = False) -> int:
-    """The status of the answer; its body is not read. Raises what httpcore raises when there is none."""
+    """POST `body` and return the status of the answer, without reading its body. Raise what httpcore raises."""
     timeouts = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
     backend = httpcore.SyncBackend() if allow_private else _PublicOnly()
     with (

@@ -1,4 +1,4 @@
-"""Finds the jobs that nobody works on and rings for them again, so that no lost message and no dead worker loses a job."""
+"""Recover jobs that no worker runs, so that neither a lost message nor a dead worker loses a job."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ log = structlog.get_logger(__name__)
 
 
 PENDING_S = 5.0
-"""Seconds between two looks for jobs accepted while the job store was down, and for erasures that were cut short: each lists
-a folder of the object store."""
+"""Seconds between two searches for pending jobs, interrupted erasures and expired identities, which list folders of the store."""
 
 
 def reap(services: Services, *, pending: bool = True) -> int:
-    """One round: bring back what the job store lost, end what is overdue, ring where rings are missing; how many were.
+    """Run one iteration: restore jobs that the job store lost, end overdue ones, and send missing notifications.
 
-    Any number of reapers may run. As long as at least as many rings wait as there are orphans, the workers are busy and none is
-    needed; which job rings does not matter, for the store says whose turn it is. So a page of the orphans is enough, however many
-    there are: the workers do not come to its end before the next round. Raises `ServiceUnavailable`.
+    Return the number of notifications sent. Raise `ServiceUnavailable`. Any number of reapers may run at a time.
+
+    If the queue holds at least as many messages as there are claimable jobs, the workers are busy and no message is needed.
+    Otherwise send the missing ones. The job ids in them do not matter, because the job store selects the job. So one page of
+    claimable jobs is enough: the workers do not reach its end before the next iteration.
     """
     jobs = Jobs(services)
-    if (life := services.store.maintenance.lost()) is not None:
-        log.warning("the job store is new or was emptied or restarted", action="rebuild", entered=jobs.rebuild())
-        services.store.maintenance.restored(life)
+    if (generation := services.store.maintenance.lost()) is not None:
+        log.warning("the job store is new, or was emptied or restarted", action="rebuild", entered=jobs.rebuild())
+        services.store.maintenance.restored(generation)
     if pending:
         jobs.enter_pending()
         erasure = Erasure(services)
@@ -43,12 +44,12 @@ def reap(services: Services, *, pending: bool = True) -> int:
         return 0
     for job_id in orphans[-missing:]:
         services.queue.notify(job_id)
-    log.info("rang for jobs that nobody holds", action="reaped", jobs=missing)
+    log.info("sent missing notifications", action="reaped", jobs=missing)
     return missing
 
 
 class Reaper:
-    """`reap`, at once and every `interval_s`, from a thread."""
+    """A thread that calls `reap` at once and then every `interval_s` seconds."""
 
     def __init__(self, services: Services, *, interval_s: float) -> None:
         self._services = services
@@ -60,7 +61,7 @@ class Reaper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns at once; a round under way goes on to its end."""
+        """Stop after the current iteration. Return at once."""
         self._done.set()
 
     def _run(self) -> None:
@@ -73,5 +74,5 @@ class Reaper:
             except ServiceUnavailable as error:
                 log.warning("the reaper waits for a service", action="reap_failed", error=str(error))
             except Exception:
-                log.exception("a round of the reaper failed", action="reap_failed")
+                log.exception("an iteration of the reaper failed", action="reap_failed")
             self._done.wait(self._interval_s)

@@ -1,5 +1,5 @@
-"""Sweeps up what has outlived its use, a few times a day: old notes of idempotency keys and of ended tokens, uploads that have
-ended, and bytes that came by a link after their upload was erased.
+"""Remove expired objects a few times a day: markers of idempotency keys and of revoked tokens, uploads, and files sent for erased
+uploads.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from s2edit_jobs.records.errors import ServiceUnavailable
 log = structlog.get_logger(__name__)
 
 SWEEP_S = 6 * 3600.0
-"""Between two sweeps, of all workers together: each lists the whole object store."""
-LOOK_S = 60.0
-"""How soon a worker looks whether it is its turn."""
+"""Seconds between two sweeps of all workers together. Each sweep lists the whole object store."""
+POLL_S = 60.0
+"""Seconds after which a worker checks again whether a sweep is due."""
 
 
 def sweep(services: Services) -> int | None:
-    """How many objects went; None if it was another's turn. Raises `ServiceUnavailable`."""
+    """Sweep if a sweep is due. Return the number of removed objects, or None if none is due. Raise `ServiceUnavailable`."""
     if not services.store.maintenance.take_task("sweep", every_s=SWEEP_S):
         return None
     gone = sweep_idempotency_markers(services.artifacts, older_than_s=services.settings.idempotency_ttl_s)
     gone += sweep_ended(services.artifacts, now=time.time())
     uploads = sweep_uploads(services.artifacts, ttl_s=services.settings.upload_ttl_s)
     orphans = sweep_orphans(services.artifacts)
-    log.info("what has outlived its use is gone", action="swept", notes=gone, uploads=uploads, orphans=orphans)
+    log.info("removed expired objects", action="swept", markers=gone, uploads=uploads, orphans=orphans)
     return gone + uploads + orphans
 
 
 class Sweeper:
-    """`sweep`, whenever it is this worker's turn, from a thread."""
+    """A thread that calls `sweep` every `poll_s` seconds."""
 
-    def __init__(self, services: Services, *, look_s: float = LOOK_S) -> None:
+    def __init__(self, services: Services, *, poll_s: float = POLL_S) -> None:
         self._services = services
-        self._look_s = look_s
+        self._poll_s = poll_s
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -48,11 +48,11 @@ class Sweeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns at once."""
+        """Stop after the current sweep. Return at once."""
         self._done.set()
 
     def _run(self) -> None:
-        while not self._done.wait(self._look_s):
+        while not self._done.wait(self._poll_s):
             try:
                 sweep(self._services)
             except ServiceUnavailable as error:

@@ -86,7 +86,7 @@ def test_a_model_that_lacks_something_is_broken_and_what_is_named(model: Path, p
 def test_words_that_cannot_be_read_are_broken(model: Path) -> None:
     (model / "tokenizer" / "tokenizer.json").write_text("{}")
     finding = examine_model(Settings(model=str(model)))
-    assert (finding.verdict, "words of the model" in finding.text) == ("broken", True)
+    assert (finding.verdict, "tokenizer of the model" in finding.text) == ("broken", True)
 
 
 def test_a_folder_that_is_no_model_is_broken(tmp_path: Path) -> None:

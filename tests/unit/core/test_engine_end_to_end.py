@@ -38,7 +38,7 @@ from tests import tiny_readers
 from tests.tiny import tiny_backbone
 from tests.unit.core.delivery.profiles import DISPLAY_P3
 from worker.engines import s2edit_engine
-from worker.engines.engine import Artifact, EditInputs, EditResult, Engine
+from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine
 from worker.engines.modeless_engine import engine_of_test_mode
 from worker.engines.provenance import Credentials, SigningEngine
 from worker.engines.s2edit_engine import S2EditEngine

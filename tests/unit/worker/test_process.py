@@ -75,7 +75,7 @@ class Unloadable:
     ("error", "words"),
     [
         (ModelUnusable("the model 'm' can't be loaded: no weights in unet/"), "no weights in unet/"),
-        (RuntimeError("CUDA error at /srv/secret"), "loading the model ended in RuntimeError: see the worker's log"),
+        (RuntimeError("CUDA error at /srv/secret"), "loading the model failed with RuntimeError: see the worker's log"),
     ],
 )
 def test_a_model_that_cannot_be_loaded_is_told_and_ends_the_worker(

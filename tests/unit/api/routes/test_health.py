@@ -86,4 +86,4 @@ def test_an_api_starts_with_words_that_cannot_be_read_and_says_so(tmp_path: Path
     services = Services(MemoryArtifactStore(), Database().store(), MemoryJobQueue(), Settings(data_dir=tmp_path, model=str(folder)))
     with TestClient(create_app(services), base_url="http://127.0.0.1") as client:
         problem = assert_problem(client.get("/readyz"), 503, "not_ready")
-    assert "words of the model" in problem["detail"]
+    assert "tokenizer of the model" in problem["detail"]

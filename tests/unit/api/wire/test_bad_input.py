@@ -128,7 +128,7 @@ def test_a_bomb_is_refused_by_its_header_alone(api: Api, height: int) -> None:
 
 def test_a_long_prompt_is_told_how_much_fits(api: Api) -> None:
     problem = api.edit(prompt="woman " * 50).json()
-    assert f"53 tokens long, counting [I] and the begin and end marks; {MAX_TOKENS} fit" in problem["detail"]
+    assert f"has 53 tokens, counting [I] and the begin and end tokens, but the limit is {MAX_TOKENS}:" in problem["detail"]
 
 
 def test_an_unknown_option_is_told_the_known_ones(api: Api) -> None:

@@ -95,7 +95,7 @@ def test_lines_that_come_while_another_is_written_share_one_wait_for_the_disk(
     threads = [threading.Thread(target=log.record, args=("edit.accept", ANN, f"e_{one}", "accepted")) for one in range(6)]
     for thread in threads:
         thread.start()
-    while len(log._waiting) + len(syncs) < 6 or not syncs:
+    while len(log._pending) + len(syncs) < 6 or not syncs:
         time.sleep(0.001)
     waits.set()
     for thread in threads:

@@ -62,7 +62,7 @@ def test_a_prompt_that_just_fits_is_taken_and_one_token_more_is_not(vocabulary: 
     fits = "woman " * (MAX_TOKENS - 3)  # begin, end and the placeholder take three places
     prompts = vocabulary.check(EditRequest(prompt=fits, source_prompt="a woman"))
     assert vocabulary.count(prompts.target) == MAX_TOKENS
-    with pytest.raises(PromptInvalid, match=f"{MAX_TOKENS + 1} tokens long.*{MAX_TOKENS} fit") as caught:
+    with pytest.raises(PromptInvalid, match=f"has {MAX_TOKENS + 1} tokens.*the limit is {MAX_TOKENS}") as caught:
         vocabulary.check(EditRequest(prompt=fits + "woman", source_prompt="a woman"))
     assert (caught.value.field, caught.value.reason) == ("prompt", "prompt_too_long")
 

@@ -181,6 +181,6 @@ def test_a_new_name_is_put_on_the_disk_and_one_that_is_there_is_not_waited_for_a
     assert folders_synced_by("t/edits/e_1/spec.json") == ["root/t/edits/e_1", "root/t/edits", "root/t", "root"]
     assert folders_synced_by("t/edits/e_1/image.png") == ["root/t/edits/e_1"]
     assert folders_synced_by("t/edits/e_2/spec.json") == ["root/t/edits/e_2", "root/t/edits"]
-    monkeypatch.setattr(filesystem_artifacts, "REMEMBERED", 0)
+    monkeypatch.setattr(filesystem_artifacts, "MAX_SYNCED", 0)
     assert folders_synced_by("t/edits/e_3/spec.json")[:2] == ["root/t/edits/e_3", "root/t/edits"], "it forgets rather than grows"
     assert folders_synced_by("t/edits/e_3/image.png")[0] == "root/t/edits/e_3"

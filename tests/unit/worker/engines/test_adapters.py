@@ -26,11 +26,11 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
     "an unknown segmenter": ("segmenter", {"segmenter": "mediapip"}, "there is no segmenter 'mediapip'"),
     "a file that is not there": ("segmenter", {"segmenter": "nowhere.tflite"}, "the segmenter nowhere.tflite is not there"),
     "a folder that is not there": ("segmenter", {"segmenter": "transformers:/no/where/at/all"}, "there is no such folder"),
-    "a model without a segmenter": ("segmenter", {"segmenter": "card"}, "there is no config.json in it"),
+    "a model without a segmenter": ("segmenter", {"segmenter": "card"}, "it contains no config.json"),
     "a captioner that is not there": ("captioner", {"captioner": "/no/where/at/all"}, "there is no such folder"),
-    "an empty captioner": ("captioner", {"captioner": "{empty}"}, "there is no config.json in it"),
+    "an empty captioner": ("captioner", {"captioner": "{empty}"}, "it contains no config.json"),
     "a safety model that is not there": ("safety", {"safety": "/no/where/at/all"}, "there is no such folder"),
-    "a safety model without weights": ("safety", {"safety": "{no weights}"}, "there are no weights in it"),
+    "a safety model without weights": ("safety", {"safety": "{no weights}"}, "it contains no weights"),
     "a label that is none": ("safety", {"safety": "{judge}", "safety_labels": "porn"}, "knows no label 'porn'"),
 }
 
@@ -125,7 +125,7 @@ def test_what_is_configured_is_told(folders: dict[str, str], tmp_path: Path) -> 
 
 
 def test_words_that_are_not_our_own_are_not_told() -> None:
-    with pytest.raises(ModelUnusable, match="ended in RuntimeError") as raised, loading("captioner", "a/captioner"):
+    with pytest.raises(ModelUnusable, match="failed with RuntimeError") as raised, loading("captioner", "a/captioner"):
         raise RuntimeError("/srv/secret")
     assert "secret" not in str(raised.value)
     assert raised.value.part == "captioner"

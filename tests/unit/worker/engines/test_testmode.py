@@ -34,7 +34,7 @@ from tests.waiting import until
 from worker.attempts.runner import PARKED, run_attempt, run_job
 from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult
 from worker.engines.modeless_engine import ModelessEngine, engine_of_test_mode
-from worker.testmode_runner import AT_ONCE, ModelessRunner
+from worker.testmode_runner import MAX_CONCURRENT, ModelessRunner
 
 TEST = Owner(test_tenant(ANN.tenant), ANN.user)
 PROMPT = "a photo of a woman with red hair"
@@ -341,16 +341,16 @@ def test_under_a_live_key_the_words_are_words_like_others(service: InProcessServ
 
 
 @pytest.fixture
-def lane(service: InProcessService) -> Iterator[ModelessRunner]:
+def runner(service: InProcessService) -> Iterator[ModelessRunner]:
     """Rung by nobody."""
-    lane = ModelessRunner(service.services, FakeEngine.facts, service.stop, look_s=0.01)
-    yield lane
+    runner = ModelessRunner(service.services, FakeEngine.facts, service.stop, poll_s=0.01)
+    yield runner
     service.stop.set()
 
 
-def test_a_slow_one_shows_how_far_it_is_and_can_be_canceled(service: InProcessService, lane: ModelessRunner) -> None:
+def test_a_slow_one_shows_how_far_it_is_and_can_be_canceled(service: InProcessService, runner: ModelessRunner) -> None:
     job_id = accept(service, "[test:slow 60]")
-    assert lane.take_next()
+    assert runner.take_next()
     until(lambda: service.jobs.get(TEST, job_id).phase == "editing")
     assert service.jobs.get(TEST, job_id).total == 600
     service.jobs.cancel(TEST, job_id)
@@ -364,19 +364,19 @@ def test_a_slow_one_takes_the_time_that_was_asked_for(service: InProcessService)
     assert report_of(service, job_id)["seconds"]["editing"] == 0.3
 
 
-def test_slow_ones_hold_up_neither_each_other_nor_the_live(service: InProcessService, lane: ModelessRunner) -> None:
-    slow = [accept(service, f"[test:slow 60] {i}") for i in range(AT_ONCE - 1)]
+def test_slow_ones_hold_up_neither_each_other_nor_the_live(service: InProcessService, runner: ModelessRunner) -> None:
+    slow = [accept(service, f"[test:slow 60] {i}") for i in range(MAX_CONCURRENT - 1)]
     quick, live = accept(service), accept(service, owner=ANN)
-    lane.start()
+    runner.start()
     until(lambda: service.jobs.get(TEST, quick).state.over)
     run_job(live, service.services, service.engine)
     assert service.jobs.get(ANN, live).state is JobState.SUCCEEDED
     assert {service.jobs.get(TEST, job_id).state for job_id in slow} == {JobState.RUNNING}
 
 
-def test_a_worker_that_ends_gives_its_jobs_back_uncounted(service: InProcessService, lane: ModelessRunner) -> None:
+def test_a_worker_that_ends_gives_its_jobs_back_uncounted(service: InProcessService, runner: ModelessRunner) -> None:
     job_id = accept(service, "[test:slow 60]")
-    assert lane.take_next()
+    assert runner.take_next()
     until(lambda: service.jobs.get(TEST, job_id).phase == "editing")
     service.stop.set()
     until(lambda: service.jobs.get(TEST, job_id).state is JobState.QUEUED)
@@ -384,19 +384,19 @@ def test_a_worker_that_ends_gives_its_jobs_back_uncounted(service: InProcessServ
 
 
 def test_a_ring_wakes_it(service: InProcessService) -> None:
-    lane = ModelessRunner(service.services, FakeEngine.facts, service.stop, look_s=60)
-    lane.start()
+    runner = ModelessRunner(service.services, FakeEngine.facts, service.stop, poll_s=60)
+    runner.start()
     try:
         job_id = accept(service)
-        lane.ring()
+        runner.ring()
         until(lambda: service.jobs.get(TEST, job_id).state.over)
     finally:
         service.stop.set()
-        lane.ring()
+        runner.ring()
 
 
 def test_what_it_can_not_claim_now_it_claims_later(
-    service: InProcessService, lane: ModelessRunner, monkeypatch: pytest.MonkeyPatch
+    service: InProcessService, runner: ModelessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim, refused = service.store.leases.claim, threading.Event()
 
@@ -408,6 +408,6 @@ def test_what_it_can_not_claim_now_it_claims_later(
 
     monkeypatch.setattr(service.store.leases, "claim", down)
     job_id = accept(service)
-    lane.start()
+    runner.start()
     until(lambda: service.jobs.get(TEST, job_id).state.over)
     assert refused.is_set()

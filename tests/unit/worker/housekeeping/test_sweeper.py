@@ -93,7 +93,7 @@ def test_a_sweeper_goes_on_after_a_round_that_failed(service: InProcessService, 
             raise RuntimeError("a fault of our own")
 
     monkeypatch.setattr(sweeper, "sweep", failing)
-    one = Sweeper(service.services, look_s=0.01)
+    one = Sweeper(service.services, poll_s=0.01)
     one.start()
     until(lambda: len(rounds) >= 3)
     one.stop()
