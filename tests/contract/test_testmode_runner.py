@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.records.record import JobState, Owner, test_tenant
+from s2edit_jobs.records.record import JobState, Owner, testmode_tenant
 from tests.contract.conftest import StoreCase
 from tests.contract.test_job_stores import ANN, LEASE_S, done, record
 
-TEST = Owner(test_tenant(ANN.tenant), ANN.user)
-OTHER = Owner(test_tenant(ANN.tenant), "bob")
+TEST = Owner(testmode_tenant(ANN.tenant), ANN.user)
+OTHER = Owner(testmode_tenant(ANN.tenant), "bob")
 
 
 def test_neither_line_gives_a_job_to_the_other(case: StoreCase) -> None:

@@ -8,6 +8,6 @@ A concept is learned once. The first attempt that needs it reserves it for its j
 the worker dies, the job keeps the reservation for its next attempt. So a photo that crashes workers crashes at most
 `max_attempts` of them, however many edits wait for it.
 
-`claim.py` begins and ends an attempt, `work.py` runs the job, `learning.py` handles concepts and checkpoints, `publishing.py`
-stores results and progress.
+`runner.py` begins and ends an attempt, `engine_run.py` drives the engine, `control.py` interrupts it, `publishing.py` stores the
+results.
 """

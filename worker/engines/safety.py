@@ -84,9 +84,7 @@ class SafeEngine:
         photo = decode_photo(inputs.image, request.max_pixels)
         for data in (edited.picture, *edited.variants):
             if any(self._model.is_unsafe(view) for view in _views(photo, decode_photo(data))):
-                raise PolicyRefused(
-                    "the safety model rejected the result: change the prompt, or try another seed", field="result"
-                )
+                raise PolicyRefused("the safety model rejected the result: change the prompt, or try another seed", field="result")
         return edited
 
     def _check_photo(self, photo: bytes, max_pixels: int | None) -> None:

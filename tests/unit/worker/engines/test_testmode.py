@@ -23,7 +23,7 @@ from s2edit_jobs.jobs.jobs import DEADLINE
 from s2edit_jobs.library.concept_files import check_identity_file
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import DailyUsage, JobRequest, JobState, Owner, test_tenant
+from s2edit_jobs.records.record import DailyUsage, JobRequest, JobState, Owner, testmode_tenant
 from s2edit_jobs.records.testmode import FAILURES
 from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.model_facts import of_test_mode
@@ -36,7 +36,7 @@ from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult
 from worker.engines.modeless_engine import ModelessEngine, engine_of_test_mode
 from worker.testmode_runner import MAX_CONCURRENT, ModelessRunner
 
-TEST = Owner(test_tenant(ANN.tenant), ANN.user)
+TEST = Owner(testmode_tenant(ANN.tenant), ANN.user)
 PROMPT = "a photo of a woman with red hair"
 INPUTS = EditInputs(pictures.photo(), pictures.mask())
 FILES = {"image": Upload(INPUTS.image, "image/png"), "mask": Upload(INPUTS.mask, "image/png")}
@@ -388,11 +388,11 @@ def test_a_ring_wakes_it(service: InProcessService) -> None:
     runner.start()
     try:
         job_id = accept(service)
-        runner.ring()
+        runner.notify()
         until(lambda: service.jobs.get(TEST, job_id).state.over)
     finally:
         service.stop.set()
-        runner.ring()
+        runner.notify()
 
 
 def test_what_it_can_not_claim_now_it_claims_later(

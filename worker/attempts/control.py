@@ -1,0 +1,88 @@
+"""Control of a running attempt: the reasons to interrupt it, and the progress that it publishes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.records.errors import LeaseLost, ServiceUnavailable
+from s2edit_jobs.records.record import Lease
+from worker.attempts.heartbeat import Heartbeat
+from worker.attempts.phase_clock import PhaseClock
+
+PROGRESS_INTERVAL_S = 0.2
+"""Shortest time between two progress updates within a phase, and between two polls for cancellation."""
+
+
+class Canceled(Exception):
+    """The user has canceled the job."""
+
+
+class DeadlinePassed(Exception):
+    """The job's deadline has passed."""
+
+
+class Stopping(Exception):
+    """The worker is about to exit."""
+
+
+class WaitsForConcept(Exception):
+    """Another job is learning the concept. The job has been put back without a lease and waits for it."""
+
+
+class AttemptControl:
+    """Interrupts an attempt and publishes its progress.
+
+    Use `heartbeat` as a context manager around the attempt. `clock` measures the phases. `deadline_at`, in seconds since the
+    epoch, is set once the job's spec is known.
+    """
+
+    def __init__(self, lease: Lease, services: Services, stop: threading.Event) -> None:
+        self.lease = lease
+        self.heartbeat = Heartbeat(services.store.leases, lease, interval_s=services.settings.heartbeat_interval_s)
+        self.clock = PhaseClock()
+        self.deadline_at: float | None = None
+        self._store = services.store
+        self._stop = stop
+        self._published: tuple[str, float] = ("", 0.0)  # phase and time of the last progress update
+        self._polled_at = time.monotonic()
+
+    def check(self) -> None:
+        """Raise if the attempt must end: the lease is lost, the job is canceled or overdue, or the worker stops. Uses no I/O."""
+        if self.heartbeat.lost:
+            raise LeaseLost(self.lease.job_id)
+        if self.heartbeat.cancel_requested:
+            raise Canceled
+        if self.deadline_at is not None and time.time() > self.deadline_at:
+            raise DeadlinePassed
+        if self._stop.is_set():
+            raise Stopping
+
+    def poll(self) -> None:
+        """Do what `check` does, and ask the job store at most every `PROGRESS_INTERVAL_S` seconds.
+
+        The engine calls this before each evaluation of the model. One step may need many evaluations.
+        """
+        self.check()
+        if time.monotonic() - self._polled_at < PROGRESS_INTERVAL_S:
+            return
+        self._polled_at = time.monotonic()
+        with suppress(ServiceUnavailable):
+            if self._store.leases.renew(self.lease).cancel_requested:
+                raise Canceled
+
+    def publish(self, progress: Progress) -> None:
+        """Publish the progress, unless the last update of the same phase is too recent. Raise `Canceled` and `LeaseLost`."""
+        self.clock.enter(progress.phase)
+        phase, published_at = self._published
+        now = time.monotonic()
+        if progress.phase == phase and progress.step < progress.total and now - published_at < PROGRESS_INTERVAL_S:
+            return
+        self._published = (progress.phase, now)
+        self._polled_at = now
+        with suppress(ServiceUnavailable):  # losing a progress update is harmless
+            if self._store.events.progress(self.lease, progress).cancel_requested:
+                raise Canceled
