@@ -1,8 +1,8 @@
 """The engine without a model, for test mode, storms and tests: no torch, no weights.
 
-It goes through the phases of the real engine, makes the same artifacts, and refuses the same prompts. A `Painter` makes the
-pictures. What is made depends on the request, its files and the seed alone, so whoever knows these knows the result. The concept is
-a file like others, of a model that no live service has. No result carries content credentials: no model has edited anything.
+It runs through the same phases as the real engine, makes the same artifacts and rejects the same prompts. A `Painter` makes the
+pictures. Results depend only on the request, its files and the seed. A concept is a valid file, with a fingerprint that no live
+model has. Results have no content credentials, because no model has edited them.
 """
 
 from __future__ import annotations
@@ -34,32 +34,32 @@ from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult
 from worker.engines.painters import Painter, TintPainter
 
 TEST_STEPS = 5
-"""Of each phase of test mode, at least."""
+"""Fewest steps of each phase in test mode."""
 STEP_S = 0.1
-"""The longest step of a job that is to be slow: a cancellation is noticed that soon."""
+"""Longest step of a slow job, in seconds. A cancellation is noticed within one step."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One edit under way."""
+    """One edit in progress."""
 
     plan: EditPlan
     prompts: ResolvedPrompts
-    attributes: dict[str, dict[str, Any]]  # by placeholder, what is reported of each
+    attributes: dict[str, dict[str, Any]]  # the report's facts on each attribute, by placeholder
     scale: InputScale
 
 
 def engine_of_test_mode(facts: ModelFacts) -> ModelessEngine:
-    """Return the engine of test mode beside the live model of these facts, whose words it knows people by."""
+    """Return the engine of test mode, which uses the subject words of the live model with these facts."""
     return ModelessEngine(of_test_mode(facts))
 
 
 @dataclass
 class ModelessEngine:
-    """May be used from several threads at a time.
+    """An engine without a model. Thread-safe.
 
-    Each phase has `steps` steps of `step_s` seconds. With `checkpoint_every`, learning yields a checkpoint that often. With
-    `own_photo`, a concept that was learned from another photo is refused: where no request asks for that, it tells of a mix-up.
+    Each phase has `steps` steps of `step_s` seconds. Learning yields a checkpoint every `checkpoint_every` steps, if not 0. With
+    `own_photo`, a concept learned from another photo is rejected: tests detect mixed-up artifacts by that.
     """
 
     facts: ModelFacts
@@ -77,7 +77,7 @@ class ModelessEngine:
         *,
         check: Callable[[], None] | None = None,  # noqa: ARG002  its steps are short
     ) -> Generator[Progress, None, DetectedMask]:
-        """In an edit or a learning, what is slow or fails otherwise comes later."""
+        """Find a mask. In an edit or a learning, the directives take effect later, except for the failure `mask_not_found`."""
         directives = self._directives(request.prompt)
         alone = isinstance(request, MaskRequest)
         found = self.painter.find(request, photo, self.name)
@@ -85,7 +85,7 @@ class ModelessEngine:
         if alone or directives.fails == MASK_NOT_FOUND:
             directives.raise_failure()
         if found is None:
-            raise MaskInvalid("nobody is there", field="mask", reason=MASK_NOT_FOUND)
+            raise MaskInvalid("nobody was found in the photo", field="mask", reason=MASK_NOT_FOUND)
         return found
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
@@ -130,7 +130,7 @@ class ModelessEngine:
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,  # noqa: ARG002
     ) -> Generator[Progress | Artifact, None, EditResult]:
-        """A job that is to be slow is so while editing: never while learning, which others may wait for."""
+        """Run an edit. A slow job is slow in the editing phase, never while learning, for which other jobs may wait."""
         run, directives, steps = self._begin(request, inputs), self._directives(request.prompt), 0
         reference = ResolvedReference(run.prompts.source, run.prompts.subject, PLACEHOLDER)
         if concept is None:
@@ -150,11 +150,11 @@ class ModelessEngine:
         directives.raise_failure()
         yield Progress("finishing", 0, 1)
         files, measures = self.painter.draw(request, run.prompts.target, inputs)
-        told = self._report(request, run, learned, inputs, steps, directives.duration_s) | measures[0] | {"variants": measures[1:]}
-        return EditResult(files[0], told, tuple(files[1:]), media_type=Output.of(request).media_type)
+        facts = self._report(request, run, learned, inputs, steps, directives.duration_s) | measures[0] | {"variants": measures[1:]}
+        return EditResult(files[0], facts, tuple(files[1:]), media_type=Output.of(request).media_type)
 
     def _directives(self, prompt: str | None) -> Directives:
-        """Only test mode heeds the words `[test:…]`."""
+        """Return the prompt's directives. Only test mode has them."""
         return parse_directives(prompt or "") if self.facts.fingerprint == TEST_FINGERPRINT else Directives()
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
@@ -191,7 +191,7 @@ class ModelessEngine:
     def _learning(
         self, concept_id: str, inputs: EditInputs, checkpoint: bytes | None, duration_s: float
     ) -> Generator[Progress | Artifact, None, int]:
-        """Return how many steps it took now. A checkpoint is the photo's mark and the steps done."""
+        """Return the number of steps taken. A checkpoint contains a digest of photo and mask, and the number of steps."""
         mark = b"checkpoint" + hashlib.sha256(inputs.image + inputs.mask).digest()
         if checkpoint is not None and not checkpoint.startswith(mark):
             raise ArtifactMismatch("the checkpoint was not made by this engine")
@@ -211,16 +211,16 @@ class ModelessEngine:
             self._take_step(progress, duration_s / steps or self.step_s)
             yield progress
 
-    def _take_step(self, progress: Progress, duration_s: float) -> None:  # noqa: ARG002  for who looks on
+    def _take_step(self, progress: Progress, duration_s: float) -> None:  # noqa: ARG002  tests override this
         time.sleep(duration_s)
 
     def _token(self, inputs: EditInputs) -> NDArray[np.float32]:
-        """What the pictures decide of a concept; keys and values stay as they are."""
-        seen = np.frombuffer(hashlib.sha256(inputs.image + inputs.mask).digest(), np.uint8)
-        return np.resize(seen, self.facts.width).astype(np.float32) / np.float32(255)
+        """Return the token embedding, derived from photo and mask. The concept has no other weights."""
+        values = np.frombuffer(hashlib.sha256(inputs.image + inputs.mask).digest(), np.uint8)
+        return np.resize(values, self.facts.width).astype(np.float32) / np.float32(255)
 
     def _concept_facts(self, reference: ResolvedReference, seed: int) -> dict[str, Any]:
-        """What is reported of a concept, as of one that was learned in no steps."""
+        """Return the report's facts on a concept: those of one that was learned in no steps."""
         return {
             "subject": reference.subject,
             "prompt": reference.prompt,
@@ -242,13 +242,13 @@ class ModelessEngine:
         return save({"token": self._token(inputs)}, metadata={"s2edit": json.dumps(about, sort_keys=True)})
 
     def _about(self, concept: bytes) -> dict[str, Any]:
-        """Return the concept's metadata. Raise `ArtifactMismatch` for one that was not made here."""
+        """Return the concept's metadata. Raise `ArtifactMismatch` if this engine did not make it."""
         try:
             about = metadata_of(concept)
         except OptionInvalid as error:
             raise ArtifactMismatch(str(error)) from error
         if (about.get("format"), about.get("fingerprint")) != (CONCEPT_FORMAT, self.facts.fingerprint):
-            raise ArtifactMismatch(f"the concept was not made in {self.name}")
+            raise ArtifactMismatch(f"the concept was not made by the engine {self.name!r}")
         return about
 
     def _report(
@@ -285,7 +285,7 @@ class ModelessEngine:
         }
 
     def _common(self, steps: int, seconds: dict[str, float], files: dict[str, bytes]) -> dict[str, Any]:
-        """In test mode the report says so, and that nothing was learned."""
+        """Return the facts of every report. In test mode, `test` is set and no learning steps are counted."""
         test = self.facts.fingerprint == TEST_FINGERPRINT
         return ({"test": True} if test else {}) | {
             "seconds": seconds,

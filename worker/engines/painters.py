@@ -1,4 +1,4 @@
-"""What the engine without a model does with pictures: it draws on them, or it only digests their bytes."""
+"""The picture parts of the engine without a model: one draws on the photo, the other only hashes bytes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from s2edit_jobs.records.record import JobRequest
 from worker.engines.engine import DetectedMask, EditInputs, check_pictures
 
 Drawn = tuple[list[bytes], list[dict[str, Any]]]
-"""The pictures' files, and what a report says of each."""
+"""The picture files, and the report's figures for each."""
 
 WORD = "TEST"
 PERSON = (0.6, 0.8)
-"""How much of the photo's width and height the ellipse takes that stands for a person."""
+"""Size of the ellipse that stands for a person, as fractions of the photo's width and height."""
 SHARE = 0.5
-"""How much of the region is the colour's, the rest the photo's."""
+"""Opacity of the colour over the photo."""
 _drawing = threading.Lock()
-"""A photo may be large, and the worker's memory is the live edits': one at a time."""
+"""Allows one drawing at a time: photos may be large, and the worker's memory is for live edits."""
 
 
 class Painter(Protocol):
-    """Everything here depends on its arguments alone."""
+    """Finds masks and draws results. Every method is deterministic: its result depends on its arguments only."""
 
     def check(self, request: EditRequest | LearningRequest, inputs: EditInputs) -> None:
         """Check the files before anything decodes them in the worker. Raise `ImageInvalid` or `MaskInvalid`."""
@@ -50,9 +50,9 @@ class Painter(Protocol):
 
 
 class TintPainter:
-    """Real pictures: the photo with a colour over the region that may change, which prompt and seed decide, and the word TEST.
+    """Draws real pictures: the photo, with a colour and the word TEST over the edit mask. Prompt and seed determine the colour.
 
-    A mask that was not given is an ellipse.
+    If no mask is sent, it is an ellipse.
     """
 
     def check(self, request: EditRequest | LearningRequest, inputs: EditInputs) -> None:
@@ -89,7 +89,7 @@ class TintPainter:
             edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode)
         files, measures = [], []
         for i in range(request.variants):
-            asked = [*_asked(request, prompt), str((request.seed + i) % 2**63), *(digest(worn) for worn in inputs.attributes)]
+            asked = [*_asked(request, prompt), str((request.seed + i) % 2**63), *(digest(concept) for concept in inputs.attributes)]
             result = tinted(photo, edit_mask, "|".join(asked))
             file, output = encode_result(result, original, edit_mask, wanted)
             files.append(file)
@@ -98,9 +98,9 @@ class TintPainter:
 
 
 class DigestPainter:
-    """Bytes instead of pictures: any bytes are a photo or a mask, and a result is a digest of what it was made from.
+    """Uses bytes instead of pictures: any bytes count as a photo or a mask, and a result is a digest of its inputs.
 
-    A storm or a test compares such results and need not pay for pictures.
+    Tests and storms compare such results without the cost of real pictures.
     """
 
     SIZE = (64, 64)
@@ -130,19 +130,19 @@ class DigestPainter:
 
 
 def _asked(request: EditRequest, prompt: str) -> list[str]:
-    """What of the request decides the colour."""
+    """Return the options of the request that determine the colour."""
     further = [request.negative_prompt or "", f"{request.strength:g}"]
     return [prompt] if further == ["", "1"] else [prompt, *further]
 
 
 def _whole(photo: Image.Image) -> dict[str, Any]:
-    """What a report says of delivery and canvas: all of the edit mask is tinted, in the photo's own frame."""
+    """Return the report's sections on delivery and canvas: the whole edit mask is tinted, in the photo's own frame."""
     delivery = {"way": "difference", "replaced": 0.0, "shifted": 1.0, "left": 0.0}
     return {"delivery": delivery, "canvas": {"box": [0, 0, *photo.size], "frame": list(photo.size), "stretch": 1.0}}
 
 
 def tinted(photo: Image.Image, edit_mask: Image.Image, cause: str) -> Image.Image:
-    """`photo` with the colour that `cause` leads to, and a word, inside `edit_mask`; outside not one pixel is changed."""
+    """Return `photo` with a colour derived from `cause`, and a word, inside `edit_mask`. Pixels outside do not change."""
     hue = int.from_bytes(hashlib.sha256(cause.encode()).digest()[:4]) / 2**32
     colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.8, 0.9))
     region = Image.fromarray((inside_of(edit_mask) * 255).astype(np.uint8))
@@ -154,7 +154,7 @@ def tinted(photo: Image.Image, edit_mask: Image.Image, cause: str) -> Image.Imag
 
 
 def stand_in(size: tuple[int, int], at: tuple[int, int] | None) -> Image.Image:
-    """A mask of `size`: an ellipse around `at`, in the middle if nobody is pointed at."""
+    """Return a mask of `size`: an ellipse around `at`, or in the middle without it."""
     x, y = at or (size[0] // 2, size[1] // 2)
     across, down = (max(1, round(side * share / 2)) for side, share in zip(size, PERSON, strict=True))
     mask = Image.new("L", size)

@@ -1,11 +1,11 @@
-"""The engine over the real model: bytes in, bytes out, S²Edit between."""
+"""The engine with the S²Edit model. It takes and returns files as bytes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ import torch
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import tokenize
 from s2edit_core.delivery import report, watermark
-from s2edit_core.delivery.canvas import Canvas, to_image
+from s2edit_core.delivery.canvas import to_image
 from s2edit_core.delivery.output import Output, encode_result
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.inversion import Inversion
@@ -26,43 +26,28 @@ from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
-from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Preset, Progress, check_at
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
 from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.adapters import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
+from worker.engines.edit_run import EditRun
 from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, check_pictures
 
 Result = TypeVar("Result")
 Steps = Generator[Progress | Artifact, None, Result]
 CHECKPOINT_STEPS = 20
-"""Learning steps after which its state is kept, so that a worker that takes over begins there."""
-
-
-@dataclass
-class _Run:
-    """One edit under way."""
-
-    request: EditRequest
-    preset: Preset
-    plan: EditPlan
-    prompts: ResolvedPrompts
-    original: Original
-    canvas: Canvas
-    identity_canvas: Canvas
-    attributes: tuple[Attribute, ...]
-    seconds: dict[str, float]
-    scale: InputScale
+"""Learning steps between two checkpoints, from which another worker can resume."""
 
 
 class S2EditEngine:
-    """One model, loaded once. With `watermark` every result carries one, also outside the edit mask, if it is large enough.
+    """An engine with one loaded model. Not thread-safe.
 
-    `segmenter` finds people where no mask is given; None: the one that the model's card names. `captioner`, a folder or hub id,
-    describes the photos of edits that come without a source prompt. Not for use from several threads at a time. Raises
-    `ModelUnusable`.
+    With `watermark`, every result that is large enough has a watermark, also outside the edit mask. `segmenter` finds people if
+    no mask is sent; None selects the one that the model's card names. `captioner` (a folder or hub id) writes the source prompt
+    of edits that have none. Raise `ModelUnusable`.
     """
 
     def __init__(
@@ -82,10 +67,9 @@ class S2EditEngine:
             self.segmenter = open_segmenter(segmenter, self.pipeline)
         with loading("captioner", captioner):
             self.captioner = Captioner(captioner, device=chosen) if captioner else None
-        self._decoded: tuple[bytes, int | None, Original] | None = (
-            None  # the photo of the mask that was found last, until it is planned
-        )
-        self._planned: tuple[EditRequest, EditInputs, _Run] | None = None  # until it is edited, so that nothing is decoded twice
+        # Both avoid decoding a photo twice: the photo of the last `find_mask`, for `plan`; and the last plan, for `edit`.
+        self._decoded: tuple[bytes, int | None, Original] | None = None
+        self._planned: tuple[EditRequest, EditInputs, EditRun] | None = None
 
     @cached_property
     def facts(self) -> ModelFacts:
@@ -100,6 +84,11 @@ class S2EditEngine:
             subjects=tuple(backbone.card.subjects),
             attribute_words=tuple(backbone.card.attribute_words),
         )
+
+    @property
+    def _model(self) -> dict[str, str]:
+        """The model in reports."""
+        return {"name": self.model, "fingerprint": self.pipeline.backbone.fingerprint}
 
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
@@ -119,7 +108,6 @@ class S2EditEngine:
         return DetectedMask(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
-        """Raises as `plan`."""
         reference, person = self._reference(request), request.kind == "identity"
         check_pictures(inputs, request.max_pixels, person=person)
         photo = self._original(inputs.image, request.max_pixels).photo
@@ -161,7 +149,7 @@ class S2EditEngine:
             "unet_evaluations": self.pipeline.evaluations - evaluations,
             "inputs": {name: digest(getattr(inputs, name)) for name in ("image", "mask")},
             **scale.facts,
-            "model": {"name": self.model, "fingerprint": backbone.fingerprint},
+            "model": self._model,
             "versions": report.versions(),
         }
 
@@ -186,7 +174,7 @@ class S2EditEngine:
         )
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
-        """Raises `PromptInvalid` for prompts without a subject, or too long for the model; `ImageInvalid`, `MaskInvalid`."""
+        """Raise `PromptInvalid` for a prompt that is too long or has no subject, `ImageInvalid`, or `MaskInvalid`."""
         self._planned = None
         check_pictures(inputs, request.max_pixels)
         run = self._begin(request, inputs)
@@ -227,14 +215,14 @@ class S2EditEngine:
         options = {"masked": run.preset.learning.masked, "attributes": run.attributes}
         leakage = self.pipeline.leakage(run.canvas, run.prompts.target, learned, inverted, **options)
         run.seconds["finishing"] = time.perf_counter() - started
-        facts = self._facts(run, inputs, learned, inverted) | measures[0] | {"variants": measures[1:]}
+        facts = run.facts(inputs, learned, inverted, self._model) | measures[0] | {"variants": measures[1:]}
         facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
         if self.watermark:
             facts["watermark"] = watermark.told(run.canvas.photo.size)
         return EditResult(made[0], facts, tuple(made[1:]), watermarked, wanted.media_type)
 
-    def _draw_variants(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
-        """The edit, and as many variants as are wanted; their steps count as one phase."""
+    def _draw_variants(self, run: EditRun, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
+        """Return the latents of the edit and its variants. The steps of all of them count as one phase."""
         options = {
             "masked": run.preset.learning.masked,
             "injection": run.preset.injection,
@@ -256,10 +244,10 @@ class S2EditEngine:
                     yield replace(step, step=i * step.total + step.step, total=wanted * step.total)
         return latents
 
-    def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
+    def _begin(self, request: EditRequest, inputs: EditInputs) -> EditRun:
         started = time.perf_counter()
-        worn = self._attributes(inputs)
-        prompts = self._checked_prompts(request, worn)
+        concepts = self._attributes(inputs)
+        prompts = self._checked_prompts(request, concepts)
         original = self._original(inputs.image, request.max_pixels)
         photo = original.photo
         Output.of(request).check_size(photo.size)
@@ -267,10 +255,10 @@ class S2EditEngine:
         mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
         edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode) if inputs.edit_mask else None
         canvas = self.pipeline.canvas(photo, mask, edit_mask)
-        # What is learned does not depend on the edit mask.
+        # The identity does not depend on the edit mask.
         identity_canvas = canvas if edit_mask is None else self.pipeline.canvas(photo, mask)
         if self.captioner is not None and request.source_prompt is None:
-            prompts = self._captioned(request, worn, self.captioner.caption(photo.crop(identity_canvas.box)))
+            prompts = self._captioned(request, concepts, self.captioner.caption(photo.crop(identity_canvas.box)))
         plan = plan_edit(
             request,
             image=inputs.image,
@@ -284,51 +272,51 @@ class S2EditEngine:
             attribute_words=self.pipeline.backbone.card.attribute_words,
             scaled_to=scale.scaled_to,
         )
-        attributes = tuple(Attribute(concept, edit_mask) for concept in worn)
+        attributes = tuple(Attribute(concept, edit_mask) for concept in concepts)
         seconds = {"preparing": time.perf_counter() - started}
-        return _Run(request, request.resolve(), plan, prompts, original, canvas, identity_canvas, attributes, seconds, scale)
+        return EditRun(request, request.resolve(), plan, prompts, original, canvas, identity_canvas, attributes, seconds, scale)
 
     def _original(self, data: bytes, max_pixels: int | None) -> Original:
-        """The photo, decoded; `find_mask` has perhaps just done so."""
+        """Return the decoded photo, from `find_mask` if it has just decoded the same one."""
         decoded, self._decoded = self._decoded, None
         if decoded is not None and decoded[:2] == (data, max_pixels):
             return decoded[2]
         return decode_original(data, max_pixels)
 
     def _attributes(self, inputs: EditInputs) -> tuple[Concept, ...]:
-        """Raises `ArtifactMismatch` for what another model made."""
+        """Return the concepts of the attributes. Raise `ArtifactMismatch` for one of another model."""
         backbone = self.pipeline.backbone
         return tuple(
             Concept.from_bytes(data, fingerprint=backbone.fingerprints, device=backbone.device) for data in inputs.attributes
         )
 
-    def _captioned(self, request: EditRequest, worn: tuple[Concept, ...], caption: str) -> ResolvedPrompts:
-        """With `caption` as the source prompt, where that names the subject and fits into the model."""
+    def _captioned(self, request: EditRequest, concepts: tuple[Concept, ...], caption: str) -> ResolvedPrompts:
+        """Return the prompts with `caption` as the source prompt, or without it if it is too long for the model."""
         try:
-            return self._checked_prompts(request, worn, caption)
+            return self._checked_prompts(request, concepts, caption)
         except PromptInvalid as error:
             if (error.field, error.reason) != ("source_prompt", "prompt_too_long"):
                 raise
-            return self._checked_prompts(request, worn)
+            return self._checked_prompts(request, concepts)
 
-    def _checked_prompts(self, request: EditRequest, worn: tuple[Concept, ...], caption: str | None = None) -> ResolvedPrompts:
+    def _checked_prompts(self, request: EditRequest, concepts: tuple[Concept, ...], caption: str | None = None) -> ResolvedPrompts:
         backbone = self.pipeline.backbone
-        named = [(concept.placeholder, concept.subject) for concept in worn]
+        named = [(concept.placeholder, concept.subject) for concept in concepts]
         prompts = resolve_prompts(request, backbone.card.subjects, named, caption=caption)
-        placeholders = (PLACEHOLDER, *(concept.placeholder for concept in worn))
+        placeholders = (PLACEHOLDER, *(concept.placeholder for concept in concepts))
         for field, prompt in (("source_prompt", prompts.source), ("prompt", prompts.target)):
             tokenize(backbone, prompt, placeholders, field=field)
         tokenize(backbone, request.negative_prompt or "", (), field="negative_prompt")
         return prompts
 
-    def _timed(self, run: _Run, phase: str, steps: Steps[Result]) -> Steps[Result]:
+    def _timed(self, run: EditRun, phase: str, steps: Steps[Result]) -> Steps[Result]:
         started = time.perf_counter()
         result = yield from steps
         run.seconds[phase] = time.perf_counter() - started
         return result
 
-    def _concept(self, run: _Run, saved: bytes | None, checkpoint: bytes | None) -> Steps[tuple[Concept, int]]:
-        """The concept, learned unless `saved`, from `checkpoint` on if there is one; and how many steps that took now."""
+    def _concept(self, run: EditRun, saved: bytes | None, checkpoint: bytes | None) -> Steps[tuple[Concept, int]]:
+        """Return the concept and the number of learning steps taken. Learn it unless `saved`, from `checkpoint` if given."""
         backbone, prompts = self.pipeline.backbone, run.prompts
         if saved is not None:
             run.seconds["learning"] = 0.0
@@ -347,7 +335,7 @@ class S2EditEngine:
         yield Artifact("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
         return learned, learned.facts["steps"] - (state.clock.step if state else 0)
 
-    def _inversion(self, run: _Run, concept: Concept, saved: bytes | None) -> Steps[Inversion]:
+    def _inversion(self, run: EditRun, concept: Concept, saved: bytes | None) -> Steps[Inversion]:
         backbone = self.pipeline.backbone
         if saved is not None:
             run.seconds["inverting"] = 0.0
@@ -364,33 +352,6 @@ class S2EditEngine:
         inverted = yield from self._timed(run, "inverting", inverting)
         yield Artifact("inversion", run.plan.inversion_id, inverted.to_bytes())
         return inverted
-
-    def _facts(self, run: _Run, inputs: EditInputs, learned: Concept, inverted: Inversion) -> dict[str, Any]:
-        """What the edit was made from, and what it took."""
-        prompts = run.prompts
-        files = {name: data for name in ("image", "mask", "edit_mask") if (data := getattr(inputs, name)) is not None}
-        seconds = {phase: round(spent, 3) for phase, spent in run.seconds.items()}
-        return {
-            "concept_id": run.plan.concept_id,
-            "inversion_id": run.plan.inversion_id,
-            "concept": learned.facts,
-            "inversion": inverted.facts | {"tier": inverted.tier, "steps": inverted.steps},
-            "source_prompt": prompts.source,
-            "source_prompt_origin": prompts.origin,
-            "prompt": prompts.target,
-            "negative_prompt": run.request.negative_prompt,
-            "strength": run.request.strength,
-            "subject": prompts.subject,
-            "preset": run.preset.name,
-            "guidance_scale": inverted.guidance_scale,
-            "seed": run.request.seed,
-            "seconds": seconds | {"total": round(sum(run.seconds.values()), 3)},
-            "attributes": {worn.concept.placeholder: worn.concept.facts for worn in run.attributes},
-            "inputs": {name: digest(data) for name, data in files.items()},
-            **run.scale.facts,
-            "model": {"name": self.model, "fingerprint": self.pipeline.backbone.fingerprint},
-            "versions": report.versions(),
-        }
 
 
 def _with_checkpoints(learning: Generator[Progress, None, Result], concept_id: str) -> Steps[Result]:

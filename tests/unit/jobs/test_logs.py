@@ -1,4 +1,4 @@
-"""What is logged, and what must never be."""
+"""The log's format, and what it must not contain."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_an_exception_is_told_by_its_type_and_place_and_not_by_its_words(logged:
     (line,) = logged.lines
     assert CANARY not in logged.text
     assert (line["event"], line["level"]) == ("it failed", "error")
-    told = line["exception"]
-    assert told.index("builtins.ValueError") < told.index("builtins.RuntimeError"), "the cause first"
-    assert "test_logs.py" in told
-    assert "in fail" in told
-    assert "raise ValueError(" in told
+    logged = line["exception"]
+    assert logged.index("builtins.ValueError") < logged.index("builtins.RuntimeError"), "the cause first"
+    assert "test_logs.py" in logged
+    assert "in fail" in logged
+    assert "raise ValueError(" in logged
 
 
 @pytest.mark.parametrize("how", ["exc_info=error", "tuple", "true", "none"])
@@ -107,7 +107,7 @@ class TestLibraries:
         )
 
     def test_of_a_failure_that_they_quote_only_their_own_words_are_kept(self, logged: Logged) -> None:
-        """Celery's and asyncio's ways of telling of an exception."""
+        """The ways in which Celery and asyncio log an exception."""
         try:
             fail()
         except ValueError as error:

@@ -27,7 +27,7 @@ REQUEST = EditRequest(prompt="a photo of a woman with red hair")
 
 @dataclass
 class InProcessService:
-    """The whole service in this process, with a fake engine and a clock that a test moves."""
+    """The whole service in this process, with a fake engine and a clock that tests set."""
 
     engine: FakeEngine = field(default_factory=FakeEngine)
     now: float = field(default_factory=time.time)
@@ -50,7 +50,7 @@ class InProcessService:
         return self.jobs.accept(draft(self.services, ANN, request, files, **named), files).id
 
     def work(self, engine: FakeEngine | None = None) -> None:
-        """Answer the next ring."""
+        """Handle the next notification."""
         run_job(self.queue.messages.popleft(), self.services, engine or self.engine, stop=self.stop)
 
     def get(self, job_id: str) -> JobRecord:
@@ -60,7 +60,7 @@ class InProcessService:
         return self.jobs.outcome(ANN, job_id)
 
     def published(self, job_id: str) -> list[str]:
-        """What lies in the job's folder besides what was accepted."""
+        """Return the names in the job's folder, without the accepted files."""
         prefix = f"{ANN.prefix}edits/{job_id}/"
         accepted = {"image.png", "mask.png", "spec.json"}
         return [name for key in self.artifacts.list(prefix) if (name := key.removeprefix(prefix)) not in accepted]

@@ -1,4 +1,4 @@
-"""What a worker process does before its first job."""
+"""The start of a worker process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.process import WorkerProcess
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A worker keeps a key in its data folder."""
+    """A data folder, in which the worker stores a key."""
     return Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0", model="some/model")
 
 
@@ -33,7 +33,7 @@ def artifacts() -> MemoryArtifactStore:
 
 @pytest.fixture
 def process(artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> WorkerProcess:
-    monkeypatch.setattr(module, "configure_logs", lambda: None)  # that is for good, and other tests follow in this process
+    monkeypatch.setattr(module, "configure_logs", lambda: None)  # it would affect later tests in this process
     services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
     return WorkerProcess(settings, lambda _: FakeEngine(), lambda _: services)
 

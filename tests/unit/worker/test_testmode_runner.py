@@ -22,7 +22,7 @@ from worker.testmode_runner import MAX_CONCURRENT, ModelessRunner
 
 @pytest.fixture
 def runner(service: InProcessService) -> Iterator[ModelessRunner]:
-    """Rung by nobody."""
+    """A runner that is never notified and polls instead."""
     runner = ModelessRunner(service.services, FakeEngine.facts, service.stop, poll_s=0.01)
     yield runner
     service.stop.set()
@@ -56,7 +56,7 @@ def test_a_worker_that_ends_gives_its_jobs_back_uncounted(service: InProcessServ
     assert service.jobs.get(TEST, job_id).attempt == 0
 
 
-def test_a_ring_wakes_it(service: InProcessService) -> None:
+def test_a_notification_wakes_it(service: InProcessService) -> None:
     runner = ModelessRunner(service.services, FakeEngine.facts, service.stop, poll_s=60)
     runner.start()
     try:

@@ -1,4 +1,4 @@
-"""What a worker writes to its log: whose work it was can be followed, and not a word of what was asked is in it."""
+"""The worker's log: it names the job in every line and contains no user input."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def logged() -> Iterator[Logged]:
 
 
 class Quoting(FakeEngine):
-    """Its errors quote what was asked, also from deep inside."""
+    """An engine whose errors quote the prompt, also in nested causes."""
 
     error: BaseException | None = None
 
@@ -114,7 +114,7 @@ class TestCelery:
         assert CANARY not in logged.text
 
     def test_passwords_of_services_stay_out(self, worker: WorkerProcess, logged: Logged) -> None:
-        """A worker that can't start, because its Redis refuses."""
+        """A worker that cannot start because Redis refuses connections."""
 
         def refused(_: Settings) -> Any:
             raise StoreUnavailable("redis://:canary-password-11@127.0.0.1 refused")

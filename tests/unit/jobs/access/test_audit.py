@@ -1,4 +1,4 @@
-"""The audit log: what it tells, what it does not, and whether it was meddled with."""
+"""The audit log: its content, what it must not contain, and the detection of changes."""
 
 from __future__ import annotations
 

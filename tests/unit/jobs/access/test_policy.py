@@ -1,4 +1,4 @@
-"""What is refused, however it is written, and what is not."""
+"""The policy: blocked terms in every spelling, and prompts that only look similar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that decode pictures of strangers: their verdicts, and what becomes of one that dies, hangs or is lied to."""
+"""The decoder pool: its answers, and decoders that die, hang or exceed their limits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TestDecoders:
         assert (refused.value.field, refused.value.reason) == ("edit_mask", "mask_empty")
         process = self.process(pool)
         self.check(pool)
-        assert self.process(pool) == process  # a refusal costs no process
+        assert self.process(pool) == process  # a rejected file does not end the process
 
     def test_one_that_died_idle_is_replaced(self, pool: DecoderPool) -> None:
         self.check(pool)

@@ -1,4 +1,4 @@
-"""Photos of 12 to 48 megapixels pass the process that decodes, and one that lies about its size gets no more than it announces."""
+"""The decoder process accepts photos of 12 to 48 megapixels. A file gets no more resources than its header declares."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from s2edit_jobs.decoding.decoders import DecoderPool
 from tests.unit.api import pictures
 
 IPHONE = {12: (4032, 3024), 24: (5712, 4284), 48: (8064, 6048)}
-"""Widths and heights of its photos, by megapixels."""
+"""Width and height by megapixels."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def pool() -> Iterator[DecoderPool]:
 
 @cache
 def paved(size: tuple[int, int]) -> Image.Image:
-    """A picture of equal tiles with detail as of a photo, which takes little time to make."""
+    """Return a picture of repeated tiles with the detail of a photo, which is quick to make."""
     tile, picture = scene((1024, 1024)), Image.new("RGB", size)
     for left in range(0, size[0], 1024):
         for top in range(0, size[1], 1024):
@@ -40,7 +40,7 @@ def paved(size: tuple[int, int]) -> Image.Image:
 
 
 def paved_heic(size: tuple[int, int], *, bits: int = 8, to: tuple[int, int] | None = None) -> bytes:
-    """As an iPhone writes it, with one tile for all. `to`: the size it claims."""
+    """Return a HEIC file as an iPhone writes it, with one repeated tile. `to` is the size that it declares."""
     (tile,) = coded(scene((TILE_PX, TILE_PX)), quality=45, bits=bits)
     columns, rows = (-(-side // TILE_PX) for side in size)
     width, height = to or size
@@ -66,7 +66,7 @@ LARGE: dict[str, Callable[[], tuple[tuple[int, int], bytes]]] = {
     }.items()
 }
 QUICK = ("24-megapixel HEIC", "24-megapixel AVIF", *(name for name in LARGE if name.startswith("48") and "AVIF" not in name))
-"""The bar of every change; `make test-slow` has them all."""
+"""The cases of every test run; `make test-slow` runs all."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in LARGE])
@@ -100,7 +100,7 @@ def test_the_budget_follows_from_the_pixels_and_has_an_end() -> None:
 
 
 def test_a_file_that_announces_less_than_it_holds_gets_what_it_announces(pool: DecoderPool) -> None:
-    """192 tiles for a picture of one megapixel."""
+    """The file has 192 tiles but declares one megapixel."""
     data = paved_heic(IPHONE[48], bits=10, to=(1_000, 1_000))
     with pytest.raises(ImageInvalid) as refused:
         pool.check(data, {})

@@ -1,4 +1,4 @@
-"""One user's flood costs the others little: turns are taken by user, measured in a simulation of four workers."""
+"""Round-robin over users: a flood of one user's jobs hardly delays the others. Measured in a simulation of four workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OTHERS = 50
 
 
 def waits(flood: int) -> dict[str, list[int]]:
-    """Ticks that each user's jobs waited. A job takes one tick; `flood` jobs of one user come first, then two of every other."""
+    """Return the ticks that each user's jobs waited. `flood` jobs of one user come first, then two of each other user."""
     store = Database().store(clock=lambda: 1_800_000_000.0)
     entered: dict[str, int] = {}
     users: dict[str, str] = {}
@@ -48,7 +48,7 @@ def test_a_flood_at_most_doubles_what_the_others_wait() -> None:
     others = [wait for user, values in flooded.items() if user != "flood" for wait in values]
     assert len(others) == 2 * OTHERS
     assert p95(others) <= 2 * p95([wait for values in alone.values() for wait in values])
-    assert max(flooded["flood"]) > 2 * max(others), "the flood waits for itself"
+    assert max(flooded["flood"]) > 2 * max(others), "the flooding user's jobs wait for each other"
 
 
 def test_users_with_enough_to_do_are_served_alike() -> None:

@@ -1,4 +1,4 @@
-"""What may not happen to a job between the API and the workers."""
+"""Operations on jobs, with every store failing at every point."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CONCEPT = "c_" + "0" * 32
 
 
 class Parts:
-    """Stores, each of which can be made to fail."""
+    """Services whose stores can be made to fail."""
 
     def __init__(self) -> None:
         self.artifacts = MemoryArtifactStore()
@@ -181,7 +181,7 @@ def test_a_job_that_redis_lost_can_be_canceled(parts: Parts) -> None:
 
 def test_the_first_outcome_in_the_object_store_stands(parts: Parts) -> None:
     record = parts.accept()
-    with pytest.MonkeyPatch.context() as patch:  # its writer dies before it can tell Redis
+    with pytest.MonkeyPatch.context() as patch:  # the process dies before it updates Redis
         patch.setattr(parts.store.records, "finish", down(StoreUnavailable("down")))
         with pytest.raises(StoreUnavailable):
             parts.jobs.finish(ANN, record.id, ended(JobState.CANCELED))
@@ -226,7 +226,7 @@ def test_what_the_request_says_goes_before_what_the_identity_says(parts: Parts) 
     later = draft(parts.services, ANN, request, files)
     assert later.request == request
     assert later.inputs["image"].key == f"t/app/u/ann/edits/{later.id}/image.jpg"
-    assert "mask" not in later.inputs  # that of the identity belongs to another photo
+    assert "mask" not in later.inputs  # the identity's mask belongs to another photo
 
 
 def test_an_identity_is_written_once(parts: Parts) -> None:

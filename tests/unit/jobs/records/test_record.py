@@ -1,4 +1,4 @@
-"""Records survive the object store unchanged."""
+"""Records are the same after being stored and read."""
 
 from __future__ import annotations
 

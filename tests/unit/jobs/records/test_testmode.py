@@ -1,4 +1,4 @@
-"""The words by which a prompt of test mode says how its job shall go."""
+"""The directives in prompts of test mode."""
 
 from __future__ import annotations
 

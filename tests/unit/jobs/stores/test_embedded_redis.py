@@ -1,4 +1,4 @@
-"""The private Redis: a real server, for one folder, no longer than its parent."""
+"""The embedded Redis: a real server for one folder, which stops with its parent process."""
 
 from __future__ import annotations
 

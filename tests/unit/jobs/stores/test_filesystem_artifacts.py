@@ -1,4 +1,4 @@
-"""The filesystem store's signed URLs, and what it does to the disk."""
+"""The filesystem store: presigned URLs, temporary files and syncing to disk."""
 
 from __future__ import annotations
 
@@ -120,12 +120,12 @@ def test_a_reader_sees_the_old_or_the_new_object_and_nothing_between(case: Case,
 
 
 def sweep_before(name: str, case: Case, monkeypatch: pytest.MonkeyPatch, *, times: int) -> list[int]:
-    """Let another process sweep what looks abandoned just before `os.<name>`, so many times; answers how many calls there were."""
+    """Remove temporary files as abandoned just before `os.<name>`, the first `times` times. Return the list of calls."""
     place, calls = getattr(os, name), []
 
     def placed(source: Path, target: Path) -> None:
         calls.append(1)
-        assert len(calls) <= 2 * times, "it goes round for ever"
+        assert len(calls) <= 2 * times, "it retries forever"
         if len(calls) <= times:
             os.utime(source, (NOW - 21, NOW - 21))
             list(Case(case.store.root).store.list("t/"))
@@ -145,9 +145,9 @@ def test_a_slow_writer_whose_file_was_swept_up_writes_it_again(
     assert list((case.store.root / ".writing").iterdir()) == []
 
 
-def test_a_folder_that_is_always_too_slow_is_told_of(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_always_too_slow_is_reported(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = sweep_before("replace", case, monkeypatch, times=10)
-    with pytest.raises(ArtifactsUnavailable, match="more than 20 s"):
+    with pytest.raises(ArtifactsUnavailable, match="too slow"):
         case.store.put(KEY, b"other", media_type="image/png")
     assert len(calls) == filesystem_artifacts.TRIES
     assert case.store.get(KEY) == b"picture"
@@ -182,5 +182,7 @@ def test_a_new_name_is_put_on_the_disk_and_one_that_is_there_is_not_waited_for_a
     assert folders_synced_by("t/edits/e_1/image.png") == ["root/t/edits/e_1"]
     assert folders_synced_by("t/edits/e_2/spec.json") == ["root/t/edits/e_2", "root/t/edits"]
     monkeypatch.setattr(filesystem_artifacts, "MAX_SYNCED", 0)
-    assert folders_synced_by("t/edits/e_3/spec.json")[:2] == ["root/t/edits/e_3", "root/t/edits"], "it forgets rather than grows"
+    assert folders_synced_by("t/edits/e_3/spec.json")[:2] == ["root/t/edits/e_3", "root/t/edits"], (
+        "the set of synced folders stays bounded"
+    )
     assert folders_synced_by("t/edits/e_3/image.png")[0] == "root/t/edits/e_3"

@@ -1,4 +1,4 @@
-"""Whether the model can be used, by what workers have reported and when."""
+"""The workers' reports about the model, and what the API concludes from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FACTS = ModelFacts("f" * 32, 4, ((8, 4),), ("woman",), ("red",), legacy_fingerpr
 
 
 class Moment:
-    """The time, as this module sees it."""
+    """A replacement for `time` with a settable clock."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -76,7 +76,7 @@ def test_one_worker_that_fails_beside_one_that_works_stops_nothing(artifacts: Me
     moment.now += ALIVE_S / 2
     report_failure(artifacts, MODEL, "no memory left")
     assert problem_with(artifacts, MODEL) is None
-    moment.now += ALIVE_S  # the one that worked has ended
+    moment.now += ALIVE_S  # the worker that had the model has stopped
     assert problem_with(artifacts, MODEL) == "no memory left"
 
 

@@ -1,4 +1,4 @@
-"""How boto3's answers become ours, and what our presigned URLs say."""
+"""The conversion of boto3's errors, and the content of presigned URLs."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_presigned_url_without_a_file_name_asks_for_no_attachment() -> None:
 def test_a_store_that_refuses_connections_is_unavailable_soon() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"  # bound, and nobody listens
+        endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"  # a bound port without a listener
         store = S3ArtifactStore.from_settings(SETTINGS.model_copy(update={"s3_endpoint_url": endpoint}))
         began = time.monotonic()
         with pytest.raises(ArtifactsUnavailable):

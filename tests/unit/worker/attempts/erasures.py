@@ -1,4 +1,4 @@
-"""Helpers that erase a user, also in the middle of a worker's writes."""
+"""Helpers that erase a user, also between two writes of a worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def erase_user(service: InProcessService, owner: Owner = ANN) -> None:
 
 
 def left_of(service: InProcessService, owner: Owner = ANN) -> list[str]:
-    """Every object and record that tells of the owner."""
+    """Return every object and record that contains the owner."""
     objects = [key for key, data in service.artifacts.objects.items() if owner.prefix in key or owner.prefix.encode() in data]
     return objects + service.database.jobs_of(owner)
 
@@ -29,7 +29,7 @@ def void(_: object) -> None:
 
 
 class Meeting:
-    """Calls `act` once, before or after the `number`-th write of a worker."""
+    """Calls `act` once, before or after the worker's write with index `number`."""
 
     def __init__(self, service: InProcessService, number: int, act: Callable[[], None], *, after: bool) -> None:
         self.keys: list[str] = []

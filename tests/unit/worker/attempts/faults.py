@@ -9,7 +9,7 @@ from s2edit_core.request.spec import Progress
 
 
 def at(phase: str, step: int, act: Callable[[], object]) -> Callable[[Progress], None]:
-    """Do `act` before one step of the engine."""
+    """Return a hook that calls `act` before one step of the engine."""
 
     def on_step(progress: Progress) -> None:
         if (progress.phase, progress.step) == (phase, step):

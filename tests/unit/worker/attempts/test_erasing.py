@@ -23,7 +23,7 @@ from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 from worker.housekeeping.reaper import reap
 
 
-def test_an_erased_user_has_no_place_in_the_queue(service: InProcessService) -> None:
+def test_an_erased_user_has_no_queue_slot(service: InProcessService) -> None:
     service.jobs.take_slot(ANN, "e_1")
     service.jobs.take_slot(BOB, "e_2")
     erase_user(service)
@@ -31,7 +31,7 @@ def test_an_erased_user_has_no_place_in_the_queue(service: InProcessService) -> 
     assert (load.of_owner, load.in_all) == (0, 1)
 
 
-def test_a_key_that_came_while_its_user_was_erased_leaves_no_note(service: InProcessService) -> None:
+def test_a_key_that_came_while_its_user_was_erased_leaves_no_marker(service: InProcessService) -> None:
     spec = draft(service.services, ANN, REQUEST, FILES)
     erasure = Erasure(service.services)
     with pytest.raises(BeingErased):
@@ -63,7 +63,7 @@ def test_the_user_comes_back_as_new(service: InProcessService) -> None:
     again = service.accept()
     service.work()
     assert service.get(again).state is JobState.SUCCEEDED
-    assert service.engine.learned == 2, "nothing of the former life is used"
+    assert service.engine.learned == 2, "nothing from before the erasure is used"
 
 
 def test_others_keep_what_they_have(service: InProcessService) -> None:
@@ -113,7 +113,7 @@ def test_an_erasure_whose_process_died_is_completed_by_the_reaper(service: InPro
     Erasure(service.services, clock=lambda: began[0]).begin(ANN)
     service.artifacts.put(f"{ANN.prefix}edits/e_late/result-1.png", b"late", media_type="image/png")
     erasure = Erasure(service.services, clock=lambda: 1000.0 + TAKEOVER_S)
-    assert erasure.resume() == 0, "its own process may still be at it"
+    assert erasure.resume() == 0, "the erasing process may still be alive"
     reap(service.services)
     assert left_of(service) == []
     assert not service.artifacts.exists(erasing_key(ANN))
@@ -145,7 +145,7 @@ def test_a_waiting_edit_whose_identity_was_erased_fails_and_says_why(service: In
     assert identity is not None
     waiting = service.accept(EditRequest(prompt="a [I] woman, smiling", identity=identity), {})
     objects = Erasure(service.services).identity(ANN, identity)
-    assert objects == 6  # photo, mask, identity, concept, note, inversion
+    assert objects == 6  # photo, mask, identity, concept, marker, inversion
     service.work()
     failure = service.get(waiting).failure
     assert failure is not None

@@ -23,16 +23,16 @@ from tests.unit.worker.attempts.erasures import WEBHOOK, Meeting, erase_user, le
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 
 WRITES = 13
-"""What a job has: photo, mask, identity, three checkpoints, concept, note, inversion, two results, report, outcome."""
+"""Writes of an edit: photo, mask, identity, three checkpoints, concept, marker, inversion, two results, report, outcome."""
 TWO = replace(REQUEST, variants=2)
 HAT = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
 HAT_WRITES = 7
-"""Of a learning: three checkpoints, attribute, concept, report, outcome."""
+"""Writes of a learning: three checkpoints, attribute, concept, report, outcome."""
 PHOTO = {"image": FILES["image"]}
 FOUND_WRITES = WRITES + 2
-"""Of a job that came without a mask: first the one that was found, and the note of it."""
+"""Writes of an edit without a mask: first the mask that was found, and its report."""
 MASK_WRITES = 4
-"""Of the search for a mask: these two, report, outcome."""
+"""Writes of a mask job: these two, report, outcome."""
 WITHOUT_MASK = [*((TWO, number) for number in range(FOUND_WRITES)), *((MaskRequest(), number) for number in range(MASK_WRITES))]
 
 
@@ -154,7 +154,7 @@ def test_a_learning_has_no_more_writes_than_are_tried(service: InProcessService)
 
 @pytest.mark.parametrize(("number", "after"), [(3, True), (4, False), (4, True), (5, False), (5, True), (6, False), (6, True)])
 def test_an_attribute_erased_at_any_write_leaves_nothing_of_itself(service: InProcessService, number: int, after: bool) -> None:
-    """From the moment that there is one."""
+    """The writes from which the attribute exists."""
     service.engine = FakeEngine(checkpoint_every=1)
     job_id = service.accept(HAT)
     attribute = service.engine.plan_learning(HAT, service.inputs)
@@ -170,7 +170,7 @@ def test_an_attribute_erased_at_any_write_leaves_nothing_of_itself(service: InPr
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(4))
 def test_a_request_that_meets_an_erasure_is_taken_on_whole_or_refused(service: InProcessService, number: int, after: bool) -> None:
-    """It never leaves a part of itself, nor a job without its photo."""
+    """It never leaves part of a request, nor a job without its photo."""
     meeting = Meeting(service, number, lambda: erase_user(service), after=after)
     try:
         job_id = service.accept(webhook_url=WEBHOOK)
@@ -209,7 +209,7 @@ def test_a_rebuild_that_meets_an_erasure_brings_nothing_back(service: InProcessS
 
 
 def test_a_worker_thread_and_an_erasure_at_full_speed_leave_nothing() -> None:
-    """The same without chosen points: threads, many times."""
+    """The same race with real threads, many times."""
     for turn in range(30):
         service = InProcessService(engine=FakeEngine(checkpoint_every=1))
         service.accept(webhook_url=WEBHOOK)

@@ -43,7 +43,7 @@ def test_a_job_canceled_before_it_is_claimed_is_not_worked_on(service: InProcess
     assert service.engine.events == []
 
 
-def test_a_wish_to_cancel_outlives_the_worker_that_should_have_heard_it(service: InProcessService) -> None:
+def test_a_cancellation_outlives_the_worker_that_should_have_noticed_it(service: InProcessService) -> None:
     job_id = service.accept()
     service.store.leases.claim(job_id, lease_s=15)
     service.jobs.cancel(ANN, job_id)
@@ -92,7 +92,7 @@ def test_of_two_attempts_that_both_finish_one_outcome_stands(service: InProcessS
         service.jobs.rebuild()
         run_job(job_id, service.services, FakeEngine())
 
-    for role, name in ((service.store.leases, "renew"), (service.store.events, "progress")):  # so neither hears of the other
+    for role, name in ((service.store.leases, "renew"), (service.store.events, "progress")):  # so neither attempt notices the other
         setattr(role, name, down(StoreUnavailable("down")))
     service.engine.on_step = at("editing", 3, another_worker)
     service.work()
@@ -148,7 +148,7 @@ def test_an_object_store_that_is_down_costs_no_attempt(service: InProcessService
     service.artifacts.get = get  # type: ignore[method-assign]
     record = service.get(job_id)
     assert (record.state, record.attempt) == (JobState.QUEUED, 0)
-    assert not service.queue.messages, "the reaper rings later: at once would be a busy loop"
+    assert not service.queue.messages, "the reaper notifies later; notifying at once would be a busy loop"
 
 
 def test_an_erased_job_is_let_go_and_nothing_is_written_for_it(service: InProcessService) -> None:
@@ -159,7 +159,7 @@ def test_an_erased_job_is_let_go_and_nothing_is_written_for_it(service: InProces
     assert service.store.leases.orphans() == []
 
 
-def test_a_ring_for_an_unknown_job_or_one_in_other_hands_does_nothing(service: InProcessService) -> None:
+def test_a_notification_of_an_unknown_or_leased_job_does_nothing(service: InProcessService) -> None:
     job_id = service.accept()
     service.store.leases.claim(job_id, lease_s=15)
     before = service.get(job_id)
@@ -177,8 +177,8 @@ def test_a_job_store_that_is_down_at_the_claim_is_left_to_the_reaper(service: In
     assert service.store.leases.orphans() == [job_id]
 
 
-def test_a_wish_to_cancel_is_heard_with_the_next_progress(service: InProcessService) -> None:
-    """Without waiting for a beat of the heart."""
+def test_a_cancellation_is_noticed_with_the_next_progress(service: InProcessService) -> None:
+    """It does not wait for a heartbeat."""
     service.store.leases.renew = down(StoreUnavailable("down"))  # type: ignore[method-assign]
     job_id = service.accept()
     service.engine = FakeEngine(steps=3, on_step=at("inverting", 1, lambda: service.jobs.cancel(ANN, job_id)))
@@ -187,7 +187,7 @@ def test_a_wish_to_cancel_is_heard_with_the_next_progress(service: InProcessServ
     assert service.engine.events[-1] == Progress("inverting", 1, 3)
 
 
-def test_a_wish_to_cancel_ends_no_other_job(service: InProcessService) -> None:
+def test_a_cancellation_ends_no_other_job(service: InProcessService) -> None:
     running = service.accept()
     waiting = service.accept(EditRequest(prompt="a photo of a woman with a hat"))
     service.engine.on_step = at("editing", 1, lambda: service.jobs.cancel(ANN, waiting))
@@ -212,8 +212,8 @@ def test_a_job_with_time_left_is_done(service: InProcessService) -> None:
     assert service.get(job_id).state is JobState.SUCCEEDED
 
 
-def test_a_wish_to_cancel_is_heard_between_two_evaluations_of_one_step(service: InProcessService) -> None:
-    """A step of null-text optimisation is many evaluations; no progress and no beat of the heart comes between them."""
+def test_a_cancellation_is_noticed_between_two_evaluations_of_one_step(service: InProcessService) -> None:
+    """One step of null-text optimisation needs many evaluations, without progress updates or heartbeats between them."""
     evaluations: list[float] = []
 
     def one_long_step() -> None:
@@ -229,5 +229,5 @@ def test_a_wish_to_cancel_is_heard_between_two_evaluations_of_one_step(service: 
     job_id = service.accept()
     run_job(job_id, services, service.engine)
     assert service.get(job_id).state is JobState.CANCELED
-    assert service.engine.closed == 0, "it did not come so far that it had to be closed"
+    assert service.engine.closed == 0, "the generator ended by itself"
     assert max(evaluations) < 10

@@ -1,4 +1,4 @@
-"""Whoever needs an identity that is being learned waits for it, and in nobody's way."""
+"""An identity is learned once: other jobs that need it wait, without blocking a worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState
 from s2edit_jobs.stores.redis_store.lua import LOOK_MS
 from tests.doubles import FakeEngine
-from tests.unit.worker.attempts.test_runner import at, down, fail
+from tests.unit.worker.attempts.faults import at, down, fail
 from tests.unit.worker.conftest import ANN, REQUEST, InProcessService
 from worker.housekeeping.reaper import reap
 
@@ -23,7 +23,7 @@ CHECKPOINTS = "/checkpoint-"
 
 
 def during(phase: str, step: int, act: Callable[[], object]) -> Callable[[Progress], None]:
-    """Do `act` before one step, the first time it comes."""
+    """Call `act` before one step, the first time only."""
     done: list[bool] = []
 
     def once() -> None:
@@ -50,11 +50,11 @@ def test_two_edits_of_one_photo_at_once_learn_it_once(service: InProcessService)
     service.engine.on_step = during("learning", 2, another_worker)
     service.work()
     assert seen == [f"{ANN.prefix}concepts/{service.get(jobs[0]).identity}/concept.safetensors"]
-    assert list(service.queue.messages) == [jobs[1]], "it is rung for as soon as the concept is there"
+    assert list(service.queue.messages) == [jobs[1]], "workers are notified as soon as the concept is stored"
     service.work(other)
     assert states(service, jobs) == [JobState.SUCCEEDED] * 2
     assert (service.engine.learned, other.learned) == (1, 0)
-    assert service.get(jobs[1]).attempt == 1, "waiting is no attempt"
+    assert service.get(jobs[1]).attempt == 1, "waiting does not count as an attempt"
 
 
 def test_a_waiting_job_leaves_the_worker_to_others(service: InProcessService) -> None:
@@ -149,7 +149,7 @@ def test_a_learner_that_dies_is_followed_by_its_own_next_attempt(service: InProc
 
     def die() -> None:
         service.work(other)
-        raise SystemExit  # nothing after this line happens, as when the process is killed
+        raise SystemExit  # ends the thread here, like a killed process
 
     service.engine.on_step = during("learning", 2, die)
     with pytest.raises(SystemExit):
@@ -184,7 +184,7 @@ def test_a_release_that_does_not_come_through_is_made_up_for(service: InProcessS
     service.engine.on_step = during("learning", 2, lambda: service.work(other))
     service.work()
     service.store.reservations.release = release  # type: ignore[method-assign]
-    service.now += LOOK_MS / 1000 + 0.1  # when the store looks at the learner again
+    service.now += LOOK_MS / 1000 + 0.1  # when the store checks the learning job again
     assert reap(service.services) == 1
     service.work(other)
     assert states(service, jobs) == [JobState.SUCCEEDED] * 2

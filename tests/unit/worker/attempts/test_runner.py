@@ -26,7 +26,7 @@ def plan_of(service: InProcessService, job_id: str) -> EditPlan:
 
 
 def edited(engine: FakeEngine, inputs: EditInputs) -> EditResult:
-    """What the engine ends in where no worker is about it."""
+    """Return the engine's result without a worker."""
     steps = engine.edit(REQUEST, inputs, concept=None, inversion=None)
     while True:
         try:
@@ -45,7 +45,7 @@ def test_a_job_is_done_and_published(service: InProcessService) -> None:
     report = json.loads(service.artifacts.get(record.artifacts["report"]))
     assert report["learning_steps"] == 3
     assert report.pop("mask") == {"source": "given"}
-    assert report == edited(FakeEngine(), service.inputs).report, "and all that the engine says"
+    assert report == edited(FakeEngine(), service.inputs).report, "and the engine's whole report"
     assert service.artifacts.media_types[record.artifacts["result"]] == "image/png"
     assert record.identity == plan_of(service, job_id).concept_id
     assert not service.queue.messages
@@ -184,7 +184,7 @@ def test_a_job_that_fails_every_time_is_parked_with_the_reason_and_no_secrets(se
 def test_a_job_that_kills_its_workers_is_parked(service: InProcessService) -> None:
     job_id = service.accept()
     service.queue.messages.clear()
-    for _ in range(3):  # a worker that dies says nothing
+    for _ in range(3):  # a dead worker reports nothing
         assert service.store.leases.claim(job_id, lease_s=15) is not None
         service.now += 16
     run_job(job_id, service.services, service.engine)

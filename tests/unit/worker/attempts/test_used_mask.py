@@ -1,4 +1,4 @@
-"""Jobs that come without a mask: it is found once, kept with the job, and stands where a given one would."""
+"""Jobs without a mask: the mask is found once, stored with the job, and used like one that was sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobRequest, JobState
 from s2edit_jobs.stores.artifacts import concept_key
 from tests.doubles import FakeEngine
-from tests.unit.worker.attempts.test_runner import at
+from tests.unit.worker.attempts.faults import at
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 from worker.engines.painters import DigestPainter
 
@@ -49,9 +49,9 @@ class TestEdits:
         record = done(service)
         assert service.engine.events[0].phase == "preparing"
         assert service.artifacts.get(record.artifacts["mask"]) == found(service)
-        told = report_of(service, record)["mask"]
-        assert told.pop("seconds") >= 0
-        assert told == {"source": "found", "segmenter": "fake", "people": 1, "confidence": 0.9, "box": [0, 0, 1, 1]}
+        mask_report = report_of(service, record)["mask"]
+        assert mask_report.pop("seconds") >= 0
+        assert mask_report == {"source": "found", "segmenter": "fake", "people": 1, "confidence": 0.9, "box": [0, 0, 1, 1]}
 
     def test_a_given_one_is_part_of_the_result_too(self, service: InProcessService) -> None:
         record = done(service, files=FILES)

@@ -1,4 +1,4 @@
-"""The models beside the model: doctor, up, readiness and the worker agree whether they can be loaded, and say the same."""
+"""Auxiliary models: doctor, `s2edit up`, readiness and the worker report the same problems in the same words."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def settings_of(folders: dict[str, str], tmp_path: Path, **named: str) -> Settin
 
 
 def start_of(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[str, MemoryArtifactStore, list[Any]]:
-    """What the worker's start ends with, what it has told, and its log."""
-    monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:1/0")  # importing makes a Celery app, which connects to nothing
+    """Return the worker's exit message, the reported failure and the log."""
+    monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:1/0")  # the import creates a Celery app, which does not connect
     from worker.app import load_engine
 
     monkeypatch.setattr(process_module, "configure_logs", lambda: None)

@@ -39,7 +39,7 @@ from worker.engines.engine import Artifact, EditInputs
 
 
 def _all(steps: Generator[Any, None, Any]) -> Iterator[Any]:
-    """What comes, and at last what it ends in."""
+    """Yield what the generator yields, and at last its result."""
     yield (yield from steps)
 
 
@@ -184,8 +184,8 @@ class TestPicture:
         request = LearningRequest(kind="identity", prompt="a photo of a woman", max_pixels=76_800)
         assert ENGINE.plan_learning(request, large) != ENGINE.plan_learning(replace(request, max_pixels=None), large)
         assert ENGINE.plan_learning(request, large) == ENGINE.plan_learning(replace(request, max_pixels=76_801), large)
-        told = list(_all(ENGINE.learn(request, large)))[-1]
-        assert (told["input_size"], told["input_scale"]) == ([400, 300], 0.8)
+        report = list(_all(ENGINE.learn(request, large)))[-1]
+        assert (report["input_size"], report["input_scale"]) == ([400, 300], 0.8)
 
     def test_a_pixel_of_the_photo_is_found_in_the_scaled_one(self) -> None:
         large = pictures.photo((400, 300))

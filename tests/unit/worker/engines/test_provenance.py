@@ -1,4 +1,4 @@
-"""Every result says what it is, and who changes it afterwards is found out."""
+"""Content credentials: every result has them, and validators detect later changes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_result_says_that_it_was_edited_by_a_model_and_from_which_photo(creden
     assert SOURCE_TYPE.endswith("/compositeWithTrainedAlgorithmicMedia")
     (parent,) = manifest["ingredients"]
     assert (parent["relationship"], parent["format"]) == ("parentOf", "image/jpeg")
-    assert actions[0]["parameters"]["ingredients"], "it names the photo that was opened"
+    assert actions[0]["parameters"]["ingredients"], "it names the photo"
 
 
 def test_it_tells_of_a_watermark(credentials: Credentials) -> None:
@@ -129,7 +129,7 @@ def test_the_history_of_a_photo_that_has_one_goes_on(credentials: Credentials) -
 
 
 def test_a_photo_whose_file_is_no_good_as_an_ingredient_is_one_by_its_pixels(credentials: Credentials) -> None:
-    """Such as a PNG with a damaged manifest of its own."""
+    """An example is a PNG with a damaged manifest."""
     plain, end_of_header = pictures.photo(), 33
     photo = plain[:end_of_header] + pictures._chunk(b"caBX", b"\xff" * 40) + plain[end_of_header:]
     assert np.array_equal(pixels(photo), pixels(plain))
@@ -148,7 +148,7 @@ class TestCertificates:
         assert read(credentials.sign(pictures.photo(), pictures.photo()))[1]["signature_info"]["issuer"] == ORGANISATION
         kept = tmp_path / "provenance-development.pem"
         assert kept.stat().st_mode & 0o777 == 0o600
-        assert Credentials.from_settings(Settings(data_dir=tmp_path)) == credentials, "it is made once"
+        assert Credentials.from_settings(Settings(data_dir=tmp_path)) == credentials, "it is generated once"
 
     def test_ones_own_certificate_signs(self, tmp_path: Path) -> None:
         private, begin, public = development_certificate().partition("-----BEGIN CERTIFICATE")
@@ -178,7 +178,7 @@ class TestCertificates:
 
 
 class PictureEngine(FakeEngine):
-    """Its results are pictures."""
+    """An engine whose results are real pictures."""
 
     def edit(self, request: EditRequest, inputs: EditInputs, **given: Any) -> Generator[Progress | Artifact, None, EditResult]:
         edited = yield from super().edit(request, inputs, **given)

@@ -1,4 +1,4 @@
-"""The look at photos and results: around an engine, in the runner, through the API, and when the worker starts."""
+"""Safety checks of photos and results: around an engine, in an attempt, through the API, and at the worker's start."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ INPUTS = EditInputs(FILES["image"].data, FILES["mask"].data)
 
 @dataclass
 class Judge:
-    """Finds unsafe what `refuses` says, of the pictures that it counts."""
+    """A safety model that records the pictures it is shown and finds some unsafe."""
 
     refuses: Callable[[int], bool] = lambda _: False
     seen: list[Image.Image] = field(default_factory=list)
@@ -63,7 +63,7 @@ def drawing() -> ModelessEngine:
 @dataclass
 class InProcessService:
     judge: Any
-    data_dir: Path = Path("/dev/null/nowhere")  # an API keeps keys there
+    data_dir: Path = Path("/dev/null/nowhere")  # the API stores keys there
     store: JobStore = field(default_factory=lambda: Database().store())
     artifacts: MemoryArtifactStore = field(default_factory=MemoryArtifactStore)
     queue: MemoryJobQueue = field(default_factory=MemoryJobQueue)
@@ -76,13 +76,15 @@ class InProcessService:
         self.engine = SafeEngine(drawing(), self.judge)
 
     def done(self, request: EditRequest | LearningRequest = REQUEST, owner: Owner = ANN) -> Any:
-        files = FILES | ({"edit_mask": FILES["mask"]} if isinstance(request, EditRequest) else {})  # else nearly all may change
+        files = FILES | (
+            {"edit_mask": FILES["mask"]} if isinstance(request, EditRequest) else {}
+        )  # otherwise nearly all pixels may change
         job_id = self.jobs.accept(draft(self.services, owner, request, files), files).id
         run_job(self.queue.messages.popleft(), self.services, self.engine, stop=threading.Event())
         return self.jobs.get(owner, job_id)
 
     def kept(self) -> set[str]:
-        """The kinds of objects besides what was accepted."""
+        """The names of the job's objects besides those accepted."""
         names = {key.rpartition("/")[2].partition("-")[0].partition(".")[0] for key in self.artifacts.list("t/")}
         return names - {"image", "mask", "edit_mask", "spec", "outcome"}
 
@@ -99,7 +101,7 @@ def test_what_is_safe_passes_as_it_was_drawn() -> None:
     photo, result, changed = sizes[0], sizes[1::2], sizes[2::2]
     assert result == [photo] * 2, "the photo once, then each result as a whole"
     assert len(changed) == 2
-    assert all(width < photo[0] or height < photo[1] for width, height in changed), "and what has changed in it"
+    assert all(width < photo[0] or height < photo[1] for width, height in changed), "and the changed region"
 
 
 def test_a_refused_photo_is_neither_learned_nor_edited() -> None:
@@ -117,7 +119,7 @@ def test_a_refused_photo_is_neither_learned_nor_edited() -> None:
         assert len(service.judge.seen) == 1
         assert service.store.usage.refusals() == {"image": 1}
         assert ("edit.refuse", ANN, record.id, "policy_refused") in service.audit.lines
-        assert service.store.leases.claim(lease_s=1) is None, "it is not tried again"
+        assert service.store.leases.claim(lease_s=1) is None, "it is not retried"
 
 
 @pytest.mark.parametrize("at", [2, 3, 4, 5], ids=["the result", "its changed part", "a variant", "the variant's changed part"])
@@ -188,7 +190,7 @@ def test_a_small_change_of_a_large_photo_is_looked_at_for_itself() -> None:
 
 @pytest.mark.parametrize("kind", ["classifier", "checker"])
 def test_over_http_an_edit_that_a_model_refuses_fails_and_has_no_result(kind: str, tmp_path: Path) -> None:
-    """By real weights that refuse everything; and by such as refuse nothing it succeeds."""
+    """With real weights that reject everything. With weights that reject nothing, the edit succeeds."""
     for refuses in (True, False):
         folder = tmp_path / f"{kind}{refuses}"
         model = tiny_judges.classifier(folder, "nsfw" if refuses else "safe") if kind == "classifier" else None
@@ -229,7 +231,7 @@ def test_over_http_a_refused_result_is_not_there(tmp_path: Path) -> None:
 
 
 class StubS2EditEngine:
-    """In place of the model, which is not what is tested here."""
+    """A stand-in for the model, which is not under test here."""
 
     def __init__(self, model: str, device: str, **options: Any) -> None:
         self.options = options
@@ -237,7 +239,7 @@ class StubS2EditEngine:
 
 
 def load(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Any:
-    monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:1/0")  # importing makes a Celery app, which connects to nothing
+    monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:1/0")  # the import creates a Celery app, which does not connect
     from worker import app
     from worker.engines import s2edit_engine
 
@@ -255,7 +257,7 @@ def test_the_worker_looks_where_the_settings_name_a_model(tmp_path: Path, monkey
     assert isinstance(engine, SafeEngine)
     assert engine._model.is_unsafe(Image.new("RGB", (32, 32)))
     signed = load(monkeypatch, safety=folder, provenance=True, data_dir=tmp_path)
-    assert isinstance(signed._engine, SafeEngine), "what is signed has been looked at"
+    assert isinstance(signed._engine, SafeEngine), "results are checked before they are signed"
 
 
 @pytest.mark.parametrize("broken", ["missing", "headless", "label"])

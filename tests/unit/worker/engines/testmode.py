@@ -33,7 +33,7 @@ def accept(service: InProcessService, words: str = "", owner: Owner = TEST, **na
 
 
 def work(service: InProcessService, engine: ModelessEngine = ENGINE) -> bool:
-    """One attempt at the test job whose turn it is."""
+    """Run an attempt at the next test job. Return False if there is none."""
     lease = service.store.leases.claim(lease_s=15, test=True)
     if lease is not None:
         run_attempt(lease, service.services, engine, stop=service.stop)
@@ -46,7 +46,7 @@ def report_of(service: InProcessService, job_id: str) -> dict[str, Any]:
 
 
 def edited(inputs: EditInputs = INPUTS, *, kept: bool = False, **request: Any) -> tuple[EditResult, list[Any]]:
-    """What the engine ends in, and what it yielded on its way."""
+    """Return the engine's result and everything that it yielded."""
     wanted = EditRequest(**{"prompt": PROMPT, **request})
     made = {step.kind: step.data for step in edited(inputs, **request)[1] if isinstance(step, Artifact)} if kept else {}
     steps, seen = ENGINE.edit(wanted, inputs, concept=made.get("concept"), inversion=made.get("inversion")), []
@@ -58,7 +58,7 @@ def edited(inputs: EditInputs = INPUTS, *, kept: bool = False, **request: Any) -
 
 
 def looked_for(request: JobRequest, photo: bytes = INPUTS.image) -> DetectedMask:
-    """The mask that the engine ends in."""
+    """Return the mask that the engine finds."""
     steps = ENGINE.find_mask(request, photo)
     while True:
         try:

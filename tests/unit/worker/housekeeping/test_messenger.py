@@ -1,4 +1,4 @@
-"""Whoever is to be told that an edit is over is told: at least once, by one id, signed."""
+"""Webhooks: each is delivered at least once, signed, under one message id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from s2edit_jobs.records.webhooks import DELAYS_S, JITTER, delay_s
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.markers import OUTBOX
-from tests.unit.worker.attempts.test_runner import down
+from tests.unit.worker.attempts.faults import down
 from tests.unit.worker.conftest import ANN, FILES, InProcessService
 from tests.waiting import until
 from worker.housekeeping.messenger import LEASE_S, REPEAT_S, Messenger
@@ -32,7 +32,7 @@ URL = "https://app.example.com/hook"
 
 
 class Receiver:
-    """Answers each message with the next of `answers`, the last of them again and again."""
+    """A receiver that answers with the next of `answers`, and repeats the last."""
 
     def __init__(self, *answers: int | Exception) -> None:
         self.answers = list(answers)
@@ -59,14 +59,14 @@ def messenger(service: InProcessService, receiver: Receiver) -> Messenger:
     return Messenger(service.services, post=receiver, rng=random.Random(1))
 
 
-def told(service: InProcessService, job_id: str) -> Any:
+def webhook_record(service: InProcessService, job_id: str) -> Any:
     return json.loads(service.artifacts.get(edit_key(ANN, job_id, "webhook.json")))
 
 
 def test_the_end_of_an_edit_is_told_once_with_a_signature_of_every_key(service: InProcessService) -> None:
     receiver = Receiver(204)
     job_id = service.accept(webhook_url=URL)
-    assert not messenger(service, receiver).deliver_next(), "it is not over"
+    assert not messenger(service, receiver).deliver_next(), "the edit is not over"
     service.work()
     assert messenger(service, receiver).deliver_next()
     assert not messenger(service, receiver).deliver_next()
@@ -77,7 +77,7 @@ def test_the_end_of_an_edit_is_told_once_with_a_signature_of_every_key(service: 
         message = Webhook(key).verify(body, headers)
     assert message["type"] == "edit.succeeded"
     assert message["data"] == {"id": job_id, "state": "succeeded", "identity": service.get(job_id).identity}
-    assert told(service, job_id)["tries"] == 1
+    assert webhook_record(service, job_id)["tries"] == 1
     assert list(service.artifacts.list(OUTBOX)) == []
 
 
@@ -143,7 +143,7 @@ def test_a_receiver_that_is_down_for_two_days_is_told_with_the_same_id(service: 
     assert service.now - began > 24 * 3600
     assert len({headers["webhook-id"] for _, _, headers in receiver.got}) == 1
     assert len({body for _, body, _ in receiver.got}) == 1
-    assert (told(service, job_id)["tries"], told(service, job_id)["delivered_at"] is None) == (8, False)
+    assert (webhook_record(service, job_id)["tries"], webhook_record(service, job_id)["delivered_at"] is None) == (8, False)
 
 
 def test_a_receiver_that_never_takes_it_is_given_up_and_that_is_kept(service: InProcessService) -> None:
@@ -153,7 +153,7 @@ def test_a_receiver_that_never_takes_it_is_given_up_and_that_is_kept(service: In
     while messenger(service, receiver).deliver_next():
         service.now += 2 * 86_400
     assert len(receiver.got) == len(DELAYS_S) + 1
-    assert told(service, job_id) == {"delivered_at": None, "tries": 10, "said": 500}
+    assert webhook_record(service, job_id) == {"delivered_at": None, "tries": 10, "said": 500}
     assert list(service.artifacts.list(OUTBOX)) == []
 
 
@@ -164,7 +164,7 @@ def test_a_receiver_that_is_gone_is_not_asked_again(service: InProcessService) -
     messenger(service, receiver).deliver_next()
     service.now += 7 * 86_400
     assert not messenger(service, receiver).deliver_next()
-    assert told(service, job_id)["delivered_at"] is None
+    assert webhook_record(service, job_id)["delivered_at"] is None
 
 
 def test_a_message_outlives_the_loss_of_the_job_store(service: InProcessService) -> None:
@@ -188,7 +188,7 @@ def test_a_sender_that_dies_after_sending_sends_it_again_with_the_same_id(servic
         patch.setattr(service.artifacts, "put", down(ArtifactsUnavailable("the process ends here")))
         with pytest.raises(ArtifactsUnavailable):
             messenger(service, receiver).deliver_next()
-    assert not messenger(service, receiver).deliver_next(), "it may still be at it"
+    assert not messenger(service, receiver).deliver_next(), "the other messenger may still be sending"
     service.now += LEASE_S + 1
     assert messenger(service, receiver).deliver_next()
     assert [headers["webhook-id"] for _, _, headers in receiver.got] == [f"msg_{job_id}"] * 2

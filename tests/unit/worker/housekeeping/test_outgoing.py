@@ -1,4 +1,4 @@
-"""No stranger's address makes us talk to our own machines."""
+"""Webhooks cannot reach private addresses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Hook(http.server.BaseHTTPRequestHandler):
 def server() -> Iterator[http.server.ThreadingHTTPServer]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
         server.bodies = []  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()  # how soon it hears of its end
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()  # poll interval, so that it stops quickly
         yield server
         server.shutdown()
 

@@ -1,4 +1,4 @@
-"""No job is forgotten, and no queue is flooded."""
+"""The reaper: it recovers every job and does not flood the queue."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.waiting import until
 from worker.housekeeping.reaper import Reaper, reap
 
 
-def test_a_job_whose_ring_was_lost_is_rung_for(service: InProcessService) -> None:
+def test_a_lost_notification_is_sent_again(service: InProcessService) -> None:
     job_id = service.accept()
     service.queue.messages.clear()
     assert reap(service.services) == 1
     assert list(service.queue.messages) == [job_id]
 
 
-def test_a_job_whose_worker_died_is_rung_for_once_its_lease_ran_out(service: InProcessService) -> None:
+def test_workers_are_notified_of_a_job_whose_worker_died_once_its_lease_expires(service: InProcessService) -> None:
     job_id = service.accept()
     service.queue.messages.clear()
     service.store.leases.claim(job_id, lease_s=15)
@@ -32,7 +32,7 @@ def test_a_job_whose_worker_died_is_rung_for_once_its_lease_ran_out(service: InP
     assert service.get(job_id).state is JobState.SUCCEEDED
 
 
-def test_waiting_jobs_are_not_rung_for_again_and_again(service: InProcessService) -> None:
+def test_waiting_jobs_cause_no_further_notifications(service: InProcessService) -> None:
     for _ in range(20):
         service.accept()
     for _ in range(10):
@@ -53,7 +53,7 @@ def test_rings_that_were_all_lost_but_some_come_back(service: InProcessService) 
     assert reap(service.services) == 0
 
 
-def test_an_emptied_store_is_rebuilt_and_its_jobs_are_rung_for(service: InProcessService) -> None:
+def test_an_emptied_store_is_rebuilt_and_workers_are_notified(service: InProcessService) -> None:
     over, waiting = service.accept(), service.accept()
     service.work()
     reap(service.services)
@@ -65,7 +65,7 @@ def test_an_emptied_store_is_rebuilt_and_its_jobs_are_rung_for(service: InProces
     assert service.store.maintenance.lost() is None
 
 
-def test_a_job_accepted_while_the_store_was_down_is_entered_and_rung_for(
+def test_a_job_accepted_while_the_store_was_down_is_entered_and_workers_are_notified(
     service: InProcessService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reap(service.services)
@@ -100,7 +100,7 @@ def test_an_overdue_job_that_was_erased_is_let_go_and_nothing_is_written_for_it(
     assert service.store.leases.orphans() == []
 
 
-def test_only_the_rings_that_are_missing_are_rung(service: InProcessService) -> None:
+def test_only_missing_notifications_are_sent(service: InProcessService) -> None:
     for _ in range(20):
         service.accept()
     for _ in range(3):
@@ -121,7 +121,7 @@ def test_a_round_rings_for_a_page_of_a_long_queue_and_no_more(service: InProcess
         assert lease is not None
         service.store.records.finish(lease.job_id, ANN, Outcome(JobState.CANCELED, attempt=1, finished_at=1.0))
     service.queue.messages.clear()
-    assert reap(service.services) == 30, "those that no page had shown before"
+    assert reap(service.services) == 30, "those not on an earlier page"
 
 
 def test_a_reaper_goes_on_after_a_round_that_failed(service: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:

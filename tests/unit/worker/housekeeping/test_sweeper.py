@@ -1,4 +1,4 @@
-"""Idempotency keys live as long as they were promised to, and then make room."""
+"""The sweeper: idempotency keys are remembered for their TTL and then removed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = time.time()
 
 
 def keyed(service: InProcessService, key: str, *, age_s: float) -> str:
-    """An edit that was asked for with `key`, so long ago."""
+    """Return the id of an edit accepted with `key`, `age_s` seconds ago."""
     spec = draft(service.services, ANN, REQUEST, FILES, created_at=time.time() - age_s)
     Idempotency(service.jobs, ANN, key, "digest").begin(spec)
     return service.jobs.accept(spec, FILES).id

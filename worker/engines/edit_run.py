@@ -1,0 +1,62 @@
+"""One edit of `S2EditEngine` in progress, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from s2edit_core.concepts.concept import Concept
+from s2edit_core.delivery import report
+from s2edit_core.delivery.canvas import Canvas
+from s2edit_core.method.inversion import Inversion
+from s2edit_core.pictures.files import Original
+from s2edit_core.pictures.input_scale import InputScale
+from s2edit_core.pipeline import Attribute
+from s2edit_core.request.plan import EditPlan, digest
+from s2edit_core.request.prompts import ResolvedPrompts
+from s2edit_core.request.spec import EditRequest, Preset
+from worker.engines.engine import EditInputs
+
+
+@dataclass
+class EditRun:
+    """The prepared inputs of an edit. `seconds` collects the duration of each phase."""
+
+    request: EditRequest
+    preset: Preset
+    plan: EditPlan
+    prompts: ResolvedPrompts
+    original: Original
+    canvas: Canvas
+    identity_canvas: Canvas  # without the edit mask, on which the identity does not depend
+    attributes: tuple[Attribute, ...]
+    seconds: dict[str, float]
+    scale: InputScale
+
+    def facts(self, inputs: EditInputs, learned: Concept, inverted: Inversion, model: Mapping[str, str]) -> dict[str, Any]:
+        """Return the part of the report that describes the inputs, the options and the durations."""
+        prompts, request = self.prompts, self.request
+        files = {name: data for name in ("image", "mask", "edit_mask") if (data := getattr(inputs, name)) is not None}
+        seconds = {phase: round(spent, 3) for phase, spent in self.seconds.items()}
+        return {
+            "concept_id": self.plan.concept_id,
+            "inversion_id": self.plan.inversion_id,
+            "concept": learned.facts,
+            "inversion": inverted.facts | {"tier": inverted.tier, "steps": inverted.steps},
+            "source_prompt": prompts.source,
+            "source_prompt_origin": prompts.origin,
+            "prompt": prompts.target,
+            "negative_prompt": request.negative_prompt,
+            "strength": request.strength,
+            "subject": prompts.subject,
+            "preset": self.preset.name,
+            "guidance_scale": inverted.guidance_scale,
+            "seed": request.seed,
+            "seconds": seconds | {"total": round(sum(self.seconds.values()), 3)},
+            "attributes": {one.concept.placeholder: one.concept.facts for one in self.attributes},
+            "inputs": {name: digest(data) for name, data in files.items()},
+            **self.scale.facts,
+            "model": dict(model),
+            "versions": report.versions(),
+        }
