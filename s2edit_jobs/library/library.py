@@ -70,7 +70,8 @@ class Identity:
     max_pixels: int | None = None  # the photo is scaled down to so many pixels; None: it is not scaled
 
     def to_json(self) -> bytes:
-        values = asdict(self) | {"inputs": {name: file.to_dict() for name, file in self.inputs.items()}}
+        inputs = {name: {"told": None} | file.to_dict() for name, file in self.inputs.items()}  # here the key is always present
+        values = asdict(self) | {"inputs": inputs}
         if self.max_pixels is None:  # earlier releases reject this key
             del values["max_pixels"]
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()

@@ -98,13 +98,14 @@ class InputFile:
     mask_report: Mapping[str, Any] | None = None  # of a mask that another edit used: its section in that edit's report
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the stored JSON values, in which `mask_report` is named `told`."""
+        """Return the stored JSON values. `mask_report` is stored as `told`, only if set: earlier releases reject that key."""
         values = asdict(self)
-        return values | {"told": values.pop("mask_report")}
+        report = values.pop("mask_report")
+        return values if report is None else values | {"told": report}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> InputFile:
-        """Inverse of `to_dict`. Specs of releases before 0.2 have no `told`."""
+        """Return the file with the values that `to_dict` returned."""
         return cls(**{name: value for name, value in values.items() if name != "told"}, mask_report=values.get("told"))
 
 
@@ -142,7 +143,7 @@ class JobSpec:
             "kind": self.kind,
             "test": self.owner.test,
             "request": self.request.to_dict(),
-            "inputs": {name: _without_empty_report(file.to_dict()) for name, file in self.inputs.items()},
+            "inputs": {name: file.to_dict() for name, file in self.inputs.items()},
             "deadline_at": self.deadline_at,
             "webhook_url": self.webhook_url,
             "consent": self.consent,
@@ -266,11 +267,6 @@ class Outlook:
     ahead: int  # queued jobs that will start before it
     running: int  # running jobs
     seconds: Mapping[str, float]  # mean measured seconds of similar jobs, by phase and in "total"
-
-
-def _without_empty_report(file: dict[str, Any]) -> dict[str, Any]:
-    """Earlier releases reject `told`, so a spec holds it only where it has a value."""
-    return {name: value for name, value in file.items() if name != "told" or value is not None}
 
 
 def new_job_id(now: float | None = None) -> str:
