@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol, get_args
 
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid
-from s2edit_jobs.records.record import testmode_tenant
+from s2edit_jobs.records.record import tenant_of_test_mode
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
 Scope = Literal["edits:read", "edits:write", "identities", "tokens", "admin"]
@@ -65,7 +65,7 @@ class ApiKey:
     @property
     def effective_tenant(self) -> str:
         """The tenant whose data the key gives access to: its own tenant, or that tenant's test tenant for a test key."""
-        return testmode_tenant(self.tenant) if self.test else self.tenant
+        return tenant_of_test_mode(self.tenant) if self.test else self.tenant
 
     def is_active(self, now: float) -> bool:
         return self.ends_at is None or now < self.ends_at

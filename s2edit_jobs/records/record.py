@@ -60,7 +60,7 @@ TEST_TENANT_PREFIX = "test."
 """Prefix of the names of test tenants. Its dot keeps them apart from tenants with keys, whose names cannot contain one."""
 
 
-def testmode_tenant(tenant: str) -> str:
+def tenant_of_test_mode(tenant: str) -> str:
     """Return the tenant that owns whatever a test key of `tenant` creates. Test and live data are thus separate tenants."""
     return TEST_TENANT_PREFIX + tenant
 

@@ -1,6 +1,6 @@
 """Test mode: directives such as `[test:slow 5]` in a prompt let an app's tests choose how a job ends. Only test keys have it.
 
-A test key gives access to its tenant's test tenant (`record.testmode_tenant`), so test data and live data are as separate as
+A test key gives access to its tenant's test tenant (`record.tenant_of_test_mode`), so test data and live data are as separate as
 those of two tenants. Test jobs take the same path as all jobs, except that the worker uses an engine without a model.
 """
 

@@ -105,7 +105,7 @@ def test_of_two_rotations_at_once_one_gives_a_key(ring: KeyRing, monkeypatch: py
     key, _ = ring.create("acme")
     seen = ring.find(key.id)
     ring.rotate(key.id, grace_s=60)
-    monkeypatch.setattr(ring, "_known", lambda _: seen)  # as it was before the first
+    monkeypatch.setattr(ring, "_existing", lambda _: seen)  # as it was before the first
     with pytest.raises(KeyEnded):
         ring.rotate(key.id, grace_s=60)
     monkeypatch.undo()
@@ -140,7 +140,7 @@ def test_a_key_of_test_mode_shows_it_and_acts_for_a_tenant_that_no_live_key_can_
     found = authenticate(ring, text)
     assert (found, found.tenant, found.test) == (made, "acme", True)
     assert found.effective_tenant != ring.create("acme")[0].effective_tenant == "acme"
-    with pytest.raises(ValueError, match="name a tenant"):
+    with pytest.raises(ValueError, match="valid tenant name"):
         ring.create(found.effective_tenant)
     with pytest.raises(CredentialsInvalid):
         authenticate(ring, text.replace("test_", "s2e_", 1))

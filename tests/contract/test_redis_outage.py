@@ -143,7 +143,7 @@ def test_rings_reach_the_queue_also_after_redis_was_emptied(server: EmbeddedRedi
 
 
 def test_a_message_holds_the_job_id_and_nothing_else(server: EmbeddedRedis) -> None:
-    CeleryQueue(server.url).ring("e_0123")
+    CeleryQueue(server.url).notify("e_0123")
     messages = redis.Redis.from_url(server.url).lrange(QUEUE, 0, -1)
     assert isinstance(messages, list)
     message = json.loads(messages[0])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.records.record import JobState, Owner, testmode_tenant
+from s2edit_jobs.records.record import JobState, Owner, tenant_of_test_mode
 from tests.contract.conftest import StoreCase
 from tests.contract.test_job_stores import ANN, LEASE_S, done, record
 
-TEST = Owner(testmode_tenant(ANN.tenant), ANN.user)
-OTHER = Owner(testmode_tenant(ANN.tenant), "bob")
+TEST = Owner(tenant_of_test_mode(ANN.tenant), ANN.user)
+OTHER = Owner(tenant_of_test_mode(ANN.tenant), "bob")
 
 
 def test_neither_line_gives_a_job_to_the_other(case: StoreCase) -> None:

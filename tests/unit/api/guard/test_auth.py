@@ -224,7 +224,7 @@ def test_what_is_remembered_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch, 
     known = CachedKeys(ring)
     for number in range(50):
         known.find(f"{number:016x}")
-    assert len(known._known) == 10
+    assert len(known._cached) == 10
 
 
 def test_while_keys_can_t_be_looked_up_nobody_gets_in(locked: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from api.deps import get_principal
 from api.guard.device_tokens import DEVICE_SCOPES
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.record import JobState, Outcome, Owner, testmode_tenant
+from s2edit_jobs.records.record import JobState, Outcome, Owner, tenant_of_test_mode
 from s2edit_jobs.stores.artifacts import edit_key
 from tests.unit.api.conftest import Api
 from tests.unit.api.guard.test_auth import bearer
@@ -104,7 +104,7 @@ def world(api: Api) -> World:
             "a user of the same name elsewhere, by a key": bearer(umbrella, "ann"),
             "a user of the same name elsewhere, by a token": token(Owner("umbrella", "ann"), umbrella),
             "the user in test mode, by a key": bearer(test, "ann"),
-            "the user in test mode, by a token": token(Owner(testmode_tenant("acme"), "ann"), test),
+            "the user in test mode, by a token": token(Owner(tenant_of_test_mode("acme"), "ann"), test),
         },
         ids=[*edits, api.learned_identity(owner=OWNER)],
     )

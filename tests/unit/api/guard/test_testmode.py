@@ -11,7 +11,7 @@ import pytest
 from s2edit_jobs.access.audit import MemoryAudit
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.jobs.jobs import DEADLINE
-from s2edit_jobs.records.record import DailyUsage, Owner, testmode_tenant
+from s2edit_jobs.records.record import DailyUsage, Owner, tenant_of_test_mode
 from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
@@ -21,7 +21,7 @@ from tests.unit.api.wire.test_bad_input import assert_problem
 from worker.attempts.runner import run_attempt
 from worker.engines.modeless_engine import engine_of_test_mode
 
-ANN, TEST = Owner("acme", "ann"), Owner(testmode_tenant("acme"), "ann")
+ANN, TEST = Owner("acme", "ann"), Owner(tenant_of_test_mode("acme"), "ann")
 
 
 class Sides:

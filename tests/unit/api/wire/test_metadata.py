@@ -192,7 +192,7 @@ class TestUploads:
             patch.setattr(FilesystemArtifactStore, "put", dies(put))
             patch.setattr(FilesystemArtifactStore, "delete_prefix", dies(delete))
             with pytest.raises(KeyboardInterrupt):
-                Uploads(app.services).settle(OWNER, image, self.kept(app, image))
+                Uploads(app.services).replace(OWNER, image, self.kept(app, image))
         assert app.edit(image=image, mask=mask).status_code == 202
         assert_tells_nothing(self.objects(app))
 
@@ -210,7 +210,7 @@ class TestUploads:
 
         monkeypatch.setattr(FilesystemArtifactStore, "put", erased_first)
         with pytest.raises(UploadNotFound):
-            Uploads(app.services).settle(OWNER, image, kept)
+            Uploads(app.services).replace(OWNER, image, kept)
         assert list(app.store.list(upload_key(OWNER, image, ""))) == []
 
     def test_what_was_changed_in_the_store_is_refused(self, app: App) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobRequest, Owner, testmode_tenant
+from s2edit_jobs.records.record import JobRequest, Owner, tenant_of_test_mode
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.worker.conftest import ANN, InProcessService
@@ -20,7 +20,7 @@ from worker.attempts.runner import run_attempt
 from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult
 from worker.engines.modeless_engine import ModelessEngine, engine_of_test_mode
 
-TEST = Owner(testmode_tenant(ANN.tenant), ANN.user)
+TEST = Owner(tenant_of_test_mode(ANN.tenant), ANN.user)
 PROMPT = "a photo of a woman with red hair"
 INPUTS = EditInputs(pictures.photo(), pictures.mask())
 FILES = {"image": Upload(INPUTS.image, "image/png"), "mask": Upload(INPUTS.mask, "image/png")}

@@ -17,7 +17,7 @@ from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable
-from s2edit_jobs.records.record import Owner, testmode_tenant
+from s2edit_jobs.records.record import Owner, tenant_of_test_mode
 from s2edit_jobs.records.webhooks import DELAYS_S, JITTER, delay_s
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import edit_key
@@ -220,7 +220,7 @@ def test_the_thread_delivers_and_stops(service: InProcessService) -> None:
     one.stop()
 
 
-@pytest.mark.parametrize(("owner", "times"), [(Owner(testmode_tenant("app"), "ann"), 2), (ANN, 1)], ids=["test mode", "live"])
+@pytest.mark.parametrize(("owner", "times"), [(Owner(tenant_of_test_mode("app"), "ann"), 2), (ANN, 1)], ids=["test mode", "live"])
 def test_a_message_is_sent_twice_by_one_id_where_test_mode_was_asked_to(
     service: InProcessService, owner: Owner, times: int
 ) -> None:
