@@ -68,6 +68,7 @@ class ApiKey:
         return tenant_of_test_mode(self.tenant) if self.test else self.tenant
 
     def is_active(self, now: float) -> bool:
+        """Whether the key is valid at `now`: neither revoked nor replaced before."""
         return self.ends_at is None or now < self.ends_at
 
     def matches(self, text: str) -> bool:
@@ -93,7 +94,7 @@ class ApiKey:
 
 
 class Keys(Protocol):
-    """A source of keys."""
+    """Where keys are looked up: the store, or a cache in front of it."""
 
     def find(self, key_id: str) -> ApiKey | None:
         """Return the key, active or not, or None if no key has this id. Raise `ArtifactsUnavailable`."""

@@ -82,9 +82,9 @@ class Erasure:
             self._artifacts.delete_prefix(expiring_key(owner, identity_id, expires_at))
         # Delete the metadata first. A worker that stores an inversion now either notices that, or its marker is found below.
         objects = self._artifacts.delete_prefix(concept_key(owner, identity_id, METADATA["c_"]))
-        markers = concept_key(owner, identity_id, INVERSIONS)
-        for marker in list(self._artifacts.list(markers)):
-            objects += self._artifacts.delete_prefix(inversion_key(owner, marker.removeprefix(markers), ""))
+        folder = concept_key(owner, identity_id, INVERSIONS)
+        for marker in list(self._artifacts.list(folder)):
+            objects += self._artifacts.delete_prefix(inversion_key(owner, marker.removeprefix(folder), ""))
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
         objects += len(rest) + self._artifacts.delete_prefix(concept)

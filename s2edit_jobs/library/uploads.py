@@ -62,8 +62,8 @@ class Uploads:
     def announce(self, owner: Owner, *, media_type: str, size_bytes: int, sha256: str | None) -> AnnouncedUpload:
         """Create an upload whose bytes will follow. Raise `BeingErased`."""
         announced = AnnouncedUpload(f"u_{secrets.token_hex(16)}", media_type, size_bytes, sha256, time.time())
-        marker = json.dumps(asdict(announced), sort_keys=True).encode()
-        self._artifacts.put(upload_key(owner, announced.id, "upload.json"), marker, media_type=JSON, only_if_absent=True)
+        content = json.dumps(asdict(announced), sort_keys=True).encode()
+        self._artifacts.put(upload_key(owner, announced.id, "upload.json"), content, media_type=JSON, only_if_absent=True)
         try:
             check_not_erasing(self._artifacts, owner)
         except BeingErased:
@@ -97,7 +97,7 @@ class Uploads:
         return UploadLinks(put, form, expires_at)
 
     def take(self, owner: Owner, upload_id: str, *, again: bool = False) -> Upload:
-        """Return the bytes if they match the announcement. With `again`, keep the upload for as long as idempotency keys are valid.
+        """Return the bytes if they match the announcement. With `again`, the same request may follow: extend the upload's life.
 
         Raise `UploadNotFound`, `UploadUnfinished` or `UploadMismatch`. Use the returned bytes and do not read the object again: a
         presigned form can be sent twice, so the object may change.

@@ -131,7 +131,7 @@ def test_a_key_that_could_mean_another_place_is_refused(artifacts: ArtifactStore
         lambda: artifacts.presigned_put(key, expires_s=60, media_type="image/png", size_bytes=1),
         lambda: artifacts.presigned_post(key, expires_s=60, media_type="image/png", min_bytes=1, max_bytes=2),
     ):
-        with pytest.raises(ValueError, match="not an object key"):
+        with pytest.raises(ValueError, match="not a valid object key"):
             call()
 
 

@@ -24,9 +24,9 @@ def reap(services: Services, *, pending: bool = True) -> int:
 
     Return the number of notifications sent. Raise `ServiceUnavailable`. Any number of reapers may run at a time.
 
-    If the queue holds at least as many messages as there are claimable jobs, the workers are busy and no message is needed.
-    Otherwise send the missing ones. The job ids in them do not matter, because the job store selects the job. So one page of
-    claimable jobs is enough: the workers do not reach its end before the next iteration.
+    A claimable job needs a message in the queue, and any message will do: the job store selects the job. So if the queue holds
+    fewer messages than there are claimable jobs, send the difference. One page of claimable jobs is enough, because the workers
+    do not reach its end before the next iteration.
     """
     jobs = Jobs(services)
     if (generation := services.store.maintenance.lost()) is not None:
