@@ -1,4 +1,4 @@
-"""Writes the OpenAPI description of the service: `python -m cli.openapi > clients/openapi.json`."""
+"""Print the OpenAPI description of the service: `python -m cli.openapi > clients/openapi.json`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, Memor
 
 
 def text() -> str:
-    """The same on every machine: no setting of this one is in it."""
+    """Return the description. It does not depend on the settings of this machine."""
     services = build_services(
         Settings(auth="open"), artifacts=MemoryArtifactStore(), store=MemoryJobStore(), queue=MemoryJobQueue()
     )

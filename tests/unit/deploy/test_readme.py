@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from api.routes.uploads import UploadRequest
 from api.wire.concept_schemas import AttributeForm, IdentityForm, MaskForm
-from api.wire.schemas import EditDocument, EditForm
+from api.wire.edit_requests import EditDocument, EditForm
 from cli.main import app
 from s2edit_jobs.settings import Settings
 from tests.unit.deploy.files import ROOT

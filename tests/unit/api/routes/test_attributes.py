@@ -1,4 +1,4 @@
-"""Attributes over HTTP: learned as jobs, worn by any identity of their owner, and nobody else's."""
+"""Attributes over HTTP: learned by jobs, and applied to identities of the same owner only."""
 
 from __future__ import annotations
 
