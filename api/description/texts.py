@@ -67,6 +67,7 @@ def add_texts(schema: dict[str, Any]) -> None:
         for method, operation in operations.items():
             _add_security(operation, scope_of(method.upper(), path))
             _describe(operation.get("parameters", []))
+            _describe_success(operation["responses"], components["schemas"])
     for values in _objects(components["schemas"]):
         if values.get("contentMediaType") == "application/octet-stream":
             values["format"] = "binary"  # client generators recognise files by this format
@@ -86,6 +87,14 @@ def _describe(parameters: list[dict[str, Any]]) -> None:
             parameter["description"] = parameter["schema"]["description"] = PARAMETERS[parameter["name"]]
         if parameter["name"] == "S2Edit-User":  # a generated client that sends the default would contradict its token
             parameter["schema"].pop("default", None)
+
+
+def _describe_success(responses: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Replace FastAPI's "Successful Response" by the description of the schema."""
+    for answer in responses.values():
+        schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+        if answer["description"] == "Successful Response" and "$ref" in schema:
+            answer["description"] = schemas[schema["$ref"].rpartition("/")[2]]["description"]
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

@@ -154,7 +154,7 @@ async def _long_poll(changes: Changes, jobs: Jobs, owner: Owner, edit_id: str, i
     operation_id="cancelEdit",
     summary="Cancel an edit",
     status_code=202,
-    responses={202: {"headers": HEADERS}, **responses(404)},
+    responses={202: {"description": "The edit after the request to cancel it.", "headers": HEADERS}, **responses(404)},
 )
 def cancel_edit(edit_id: str, response: Response, owner: Caller, services: ServicesDep, jobs: JobsDep) -> Edit:
     """A queued edit ends at once, a running one within a step, and one that is over stays as it is. Safe to repeat."""

@@ -47,11 +47,12 @@ IdempotencyKey = Annotated[
 ]
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
+        "description": "The job was accepted.",
         "headers": {
             **HEADERS,
             **APPLIED_HEADER,
             "Location": {"description": "The path of the job, to poll or stream.", "schema": {"type": "string"}},
-        }
+        },
     },
     **responses(400, 409, 413, 415, 429),
 }

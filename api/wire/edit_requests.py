@@ -218,8 +218,8 @@ class EditDocument(EditOptions):
         Field(
             min_length=2,
             max_length=2,
-            description="A pixel `[x, y]` on the person to edit, counted from the top left corner of the photo as displayed. Send "
-            "it instead of a mask. Default: the largest person.",
+            description="A pixel `[x, y]` on the person to edit, in the photo as displayed, from its top left corner. It replaces "
+            "a mask; without both, the service takes the largest person.",
         ),
     ] = None
     edit_mask: Annotated[

@@ -21,8 +21,8 @@ Pixel = Annotated[
     str | None,
     Field(
         json_schema_extra={"pattern": PIXEL_PATTERN},
-        description="A pixel `x,y` on the person to edit, such as `512,384`, counted from the top left corner of the photo as "
-        "displayed. Send it instead of a mask. Default: the largest person.",
+        description="A pixel `x,y` on the person to edit, such as `512,384`, in the photo as displayed, from its top left corner. "
+        "It replaces a mask; without both, the service takes the largest person.",
     ),
 ]
 MaxPixels = Annotated[
