@@ -206,7 +206,7 @@ def watermark(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, 
         errors.print(f"s2edit: {file}: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     if not mark.fits(picture.size):
-        console.print(f"not marked: {mark.told(picture.size)['reason']}", soft_wrap=True)
+        console.print(f"not marked: {mark.facts(picture.size)['reason']}", soft_wrap=True)
         raise typer.Exit(1)
     reading = mark.read(picture)
     bits = f"{reading.right} of {mark.BITS} bits are right, {mark.BITS - mark.WRONG} are needed"

@@ -29,7 +29,7 @@ from s2edit_core.request.prompts import (
     checked_placeholder,
     known_subject,
     photo_of,
-    settled_subject,
+    resolve_subject,
     with_placeholder,
 )
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, Progress
@@ -326,7 +326,7 @@ def _prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = "") ->
     request = EditRequest(prompt=args.target, source_prompt=args.source, subject=args.subject)
     check_sentences(request, subjects)
     given = args.subject or known
-    subject = settled_subject(given, subjects) if given else known_subject(args.source or args.target, subjects)
+    subject = resolve_subject(given, subjects) if given else known_subject(args.source or args.target, subjects)
     source = with_placeholder(args.source or photo_of(subject), subject, field="source_prompt")
     return source, with_placeholder(args.target, subject, field="prompt"), subject
 

@@ -31,14 +31,14 @@ from s2edit_core.concepts.concept import Concept, export
 from s2edit_core.delivery import report
 from s2edit_core.delivery.canvas import Canvas, to_image
 from s2edit_core.errors import OptionInvalid, PromptInvalid
-from s2edit_core.method.callbacks import OnStepEnd, step_end
-from s2edit_core.method.composer import Composer, made_from
+from s2edit_core.method.callbacks import OnStepEnd, adapt_callback
+from s2edit_core.method.composer import Composer, inversion_inputs
 from s2edit_core.method.editing import STEP_TENSORS, AtStepEnd
-from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_same, with_identity
+from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_matches_inversion, with_identity
 from s2edit_core.method.inversion import Inversion, invert
 from s2edit_core.method.learning import learn_concepts
 from s2edit_core.method.learning_state import LearningState
-from s2edit_core.method.masks import probability_of, subject_of
+from s2edit_core.method.masks import find_subject_word, person_probability
 from s2edit_core.request.spec import PLACEHOLDER, PRESETS, Delivery, InjectionOptions, InversionOptions, LearningOptions, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Rows, drive, evaluating, finish
@@ -131,7 +131,7 @@ class S2EditPipeline(Composer):
         whole = self.canvas(image, Image.new("L", image.size, 255))
         width, height = whole.frame
         latent = self.backbone.encode_image(whole.source())
-        algorithm = probability_of(self.backbone, latent, prompt, (height, width), seed=seed)
+        algorithm = person_probability(self.backbone, latent, prompt, (height, width), seed=seed)
         found: NDArray[np.float32] = (yield from evaluating(algorithm, self._evaluate)).cpu().numpy()
         return found
 
@@ -140,7 +140,7 @@ class S2EditPipeline(Composer):
     ) -> Generator[Progress, None, str]:
         canvas = self.canvas(image, mask)
         latent = self.backbone.encode_image(canvas.source())
-        algorithm = subject_of(self.backbone, latent, prompt, canvas.mask(canvas.identity_mask), seed=seed)
+        algorithm = find_subject_word(self.backbone, latent, prompt, canvas.mask(canvas.identity_mask), seed=seed)
         return (yield from evaluating(algorithm, self._evaluate))
 
     def inverting(
@@ -158,7 +158,7 @@ class S2EditPipeline(Composer):
         source = self.source(canvas, prompt, concept, masked=masked)
         algorithm = invert(self.backbone, latent, source, options, steps=steps, guidance_scale=guidance_scale)
         inverted = yield from evaluating(algorithm, self._evaluate)
-        return replace(inverted, facts=inverted.facts | {"prompt": prompt} | made_from(canvas, concept))
+        return replace(inverted, facts=inverted.facts | {"prompt": prompt} | inversion_inputs(canvas, concept))
 
     def editing(
         self, canvas: Canvas, prompt: str, concept: Concept | None, inversion: Inversion, **options: Any
@@ -304,8 +304,8 @@ class S2EditPipeline(Composer):
         if output_type not in get_args(OutputType):
             raise OptionInvalid(f"output_type must be one of {', '.join(get_args(OutputType))}", field="options.output_type")
         check_delivery(delivery)
-        check_same("num_inference_steps", num_inference_steps, inversion.steps)
-        check_same("guidance_scale", guidance_scale, inversion.guidance_scale)
+        check_matches_inversion("num_inference_steps", num_inference_steps, inversion.steps)
+        check_matches_inversion("guidance_scale", guidance_scale, inversion.guidance_scale)
         canvas = self.canvas(image, mask, edit_mask)
         provenance = self._provenance(canvas, inversion, identity, generator, edit_mask)
         options: dict[str, Any] = {
@@ -317,7 +317,7 @@ class S2EditPipeline(Composer):
         }
         before = cache(lambda: self.backbone.decode_latent(inversion.path[0]))  # once, when the first edit has been sampled
         if callback_on_step_end is not None:
-            options["at_step_end"] = step_end(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
+            options["at_step_end"] = adapt_callback(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
         made = [
             self._edited(canvas, before, with_identity(text, identity, "prompt"), identity, inversion, on_progress, **options)
             for text in prompts

@@ -38,7 +38,7 @@ class Fingerprints:
             for each in sorted(_content(tensor) for tensor in part.parameters()):
                 digest.update(each)
             digest.update(b"end of a part")
-        digest.update(self._schedule.described().encode())
+        digest.update(self._schedule.fingerprint_text().encode())
         return digest.hexdigest()[:32]
 
     @cached_property

@@ -16,8 +16,8 @@ from s2edit_core.checkpoints.clip_words import MAX_TOKENS, clip_words
 from s2edit_core.checkpoints.model_card import CARD, ModelCard
 from s2edit_core.checkpoints.model_files import (
     CONFIGS,
-    STEMS,
     TOKENIZERS,
+    WEIGHT_STEMS,
     HubModel,
     ModelFile,
     ModelFolder,
@@ -46,15 +46,15 @@ def load_parts(model: str) -> Parts:
     try:
         found = find_model(model)
         if isinstance(found, HubModel):
-            found = _fetched(found)
+            found = _fetch(found)
         return _from_file(found) if isinstance(found, ModelFile) else _from_folder(found)
     except ModelUnusable:
         raise
     except Exception as error:  # the libraries raise whatever a file makes them stumble over
-        raise ModelUnusable(f"the model {Path(model).name!r} can't be loaded: {_said(error)}") from error
+        raise ModelUnusable(f"the model {Path(model).name!r} can't be loaded: {_first_line(error)}") from error
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """The first line: the libraries go on with advice for their own callers."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     return text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
@@ -91,7 +91,7 @@ def _from_file(found: ModelFile) -> Parts:
         raise ValueError(f"{found.path.name} lacks tensors of its UNet or auto-encoder") from error
     pipeline.unet.register_to_config(sample_size=layout.sample_size)
     _check_complete(pipeline, found.path)
-    for name in STEMS:
+    for name in WEIGHT_STEMS:
         nn.Module.float(getattr(pipeline, name))
     changed = {"prediction_type": layout.prediction, "rescale_betas_zero_snr": layout.zero_snr}
     return Parts(
@@ -127,33 +127,33 @@ def _clip_tokenizer(layout: Layout) -> CLIPTokenizer:
 
 def _check_complete(pipeline: Any, path: Path) -> None:
     """Raises `ValueError` where a tensor was not in the file: diffusers may leave it without values."""
-    for name in STEMS:
+    for name in WEIGHT_STEMS:
         lacking = [key for key, tensor in getattr(pipeline, name).named_parameters() if tensor.is_meta]
         if lacking:
             raise ValueError(f"{path.name} lacks {len(lacking)} tensors of the {name}, {lacking[0]} among them")
 
 
-def _fetched(hub: HubModel) -> ModelFolder:
+def _fetch(hub: HubModel) -> ModelFolder:
     """The files of a hub model that are needed, from the hub or, where it can't be reached, from its cache on this machine."""
     from huggingface_hub import HfApi, snapshot_download
 
     name = f"{hub.repo}@{hub.revision}" if hub.revision else hub.repo
     try:
-        wanted = _wanted(HfApi().list_repo_files(hub.repo, revision=hub.revision))
+        wanted = _files_to_fetch(HfApi().list_repo_files(hub.repo, revision=hub.revision))
         folder = snapshot_download(hub.repo, revision=hub.revision, allow_patterns=wanted)
     except Exception as reason:  # no network, no such repository or revision, no access: errors of three libraries
         try:
             folder = snapshot_download(hub.repo, revision=hub.revision, local_files_only=True)
         except OSError:
             raise ModelUnusable(
-                f"the model {name!r} is neither a folder here nor in the hub's cache, and the hub does not give it: {_said(reason)}"
+                f"the model {name!r} is neither a folder here nor in the hub's cache, and the hub does not give it: {_first_line(reason)}"
             ) from reason
     found = find_model(folder)
     assert isinstance(found, ModelFolder)
     return found
 
 
-def _wanted(names: Collection[str]) -> list[str]:
+def _files_to_fetch(names: Collection[str]) -> list[str]:
     """Of all files of a repository those to fetch: configurations, words, and one variant of each part's weights."""
     inside: dict[str, set[str]] = {}
     for name in names:
@@ -163,7 +163,7 @@ def _wanted(names: Collection[str]) -> list[str]:
     wanted += [
         f"tokenizer/{name}" for group in (*TOKENIZERS, ("tokenizer_config.json", "special_tokens_map.json")) for name in group
     ]
-    for part in STEMS:
+    for part in WEIGHT_STEMS:
         weights = choose_weights(part, inside.get(part, ()))
         if weights is not None:
             shards = weights.name.partition(".")[0] if weights.name.endswith(".json") else None

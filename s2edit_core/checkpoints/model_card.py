@@ -14,7 +14,7 @@ from s2edit_core.request.prompts import DEFAULT_SUBJECTS
 from s2edit_core.request.spec import PRESETS, PresetName
 
 CARD = "s2edit.json"
-_WANTED = (
+_EXPECTED = (
     "it must be an object of subjects and attribute_words (lists of words), guidance_scale (a number), guidance_by_preset "
     "(an object of numbers) and segmenter (a name), each of which may be left out"
 )
@@ -55,7 +55,7 @@ class ModelCard:
             return cls(**_checked(json.loads(path.read_text(encoding="utf-8"))), folder=path.parent)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ModelUnusable(
-                f"the model {model.name!r} can't be used: its card {path.name} can't be read: {_WANTED} ({error!r})"
+                f"the model {model.name!r} can't be used: its card {path.name} can't be read: {_EXPECTED} ({error!r})"
             ) from error
 
 

@@ -27,7 +27,7 @@ CONFIGS: Mapping[str, str] = {
     "text_encoder": "config.json",
     "scheduler": "scheduler_config.json",
 }
-STEMS: Mapping[str, Mapping[str, str]] = {
+WEIGHT_STEMS: Mapping[str, Mapping[str, str]] = {
     "unet": {"safetensors": "diffusion_pytorch_model", "bin": "diffusion_pytorch_model"},
     "vae": {"safetensors": "diffusion_pytorch_model", "bin": "diffusion_pytorch_model"},
     "text_encoder": {"safetensors": "model", "bin": "pytorch_model"},
@@ -104,7 +104,7 @@ def choose_weights(part: str, names: Collection[str]) -> Weights | None:
     """The weights of `part` to load, of the file `names` in its folder: full precision first, and safetensors before pickles."""
     for variant in VARIANTS:
         for ending in ("safetensors", "bin"):
-            stem = STEMS[part][ending]
+            stem = WEIGHT_STEMS[part][ending]
             whole = f"{stem}.{variant}.{ending}" if variant else f"{stem}.{ending}"
             index = f"{stem}.{ending}.index.{variant}.json" if variant else f"{stem}.{ending}.index.json"
             for name in (whole, index):
@@ -115,12 +115,16 @@ def choose_weights(part: str, names: Collection[str]) -> Weights | None:
 
 def _folder(folder: Path, *, weights: bool) -> ModelFolder:
     """Raises `ValueError` that names what is missing or can't be used, of all parts."""
-    found = {part: choose_weights(part, _names(folder / part)) for part in STEMS}
+    found = {part: choose_weights(part, _names(folder / part)) for part in WEIGHT_STEMS}
     whole = weights or any(found.values())
     faults = [*_config_faults(folder, whole=whole)]
     if whole:
         for part, chosen in found.items():
-            faults += [f"no weights in {part}/{_others(folder / part)}"] if chosen is None else _damage(folder / part, chosen)
+            faults += (
+                [f"no weights in {part}/{_other_weights(folder / part)}"]
+                if chosen is None
+                else _weight_faults(folder / part, chosen)
+            )
     if not any(all((folder / "tokenizer" / name).is_file() for name in names) for names in TOKENIZERS):
         faults.append("no tokenizer.json, or vocab.json and merges.txt, in tokenizer/")
     if faults:
@@ -132,7 +136,7 @@ def _names(folder: Path) -> frozenset[str]:
     return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
 
 
-def _others(folder: Path) -> str:
+def _other_weights(folder: Path) -> str:
     """What weights of other names there are, for the message."""
     others = sorted(name for name in _names(folder) if name.endswith((".safetensors", ".bin", ".ckpt", ".msgpack", ".onnx")))
     return f" that are read here, only {others[0]}" if others else ""
@@ -182,7 +186,7 @@ def _check_text(text: Mapping[str, Any], unet: Mapping[str, Any]) -> None:
         raise ValueError(f"the text encoder is {text['hidden_size']} wide and the UNet takes {width}: parts of two models")
 
 
-def _damage(folder: Path, chosen: Weights) -> Iterator[str]:
+def _weight_faults(folder: Path, chosen: Weights) -> Iterator[str]:
     """What is wrong with the files of `chosen`, as far as their beginnings and lengths tell."""
     names = [chosen.name]
     if chosen.name.endswith(".json"):

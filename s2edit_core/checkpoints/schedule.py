@@ -98,7 +98,7 @@ class Schedule:
         """Whether releases without `spacing` followed this schedule: they took every spacing for "leading"."""
         return self.spacing == "leading" and bool(self.alphas_cumprod.min() > LEAST_ALPHA)
 
-    def described(self) -> str:
+    def fingerprint_text(self) -> str:
         """Everything that the schedule depends on, as text for a fingerprint."""
         levels = self.betas or repr(self.alphas_cumprod.tolist())
         return repr((levels, self.steps_offset, self.set_alpha_to_one, self.prediction, self.spacing))

@@ -112,7 +112,7 @@ class Concept:
 
         It keeps the fingerprint that it was made with, and with it its digest, which inversions remember.
         """
-        with refusing_damage(FORMAT):
+        with raising_mismatch(FORMAT):
             tensors, about = read_safetensors(data, FORMAT, fingerprint)
             moved = {name: tensor.to(device) for name, tensor in tensors.items()}
             return cls(
@@ -135,7 +135,7 @@ class Concept:
 
     def learned_embeds(self) -> dict[str, Tensor]:
         """The token as diffusers' `load_textual_inversion` takes it: saved, it is a `learned_embeds.safetensors`."""
-        return {self.placeholder: _still(self.token)}
+        return {self.placeholder: _contiguous(self.token)}
 
     def lora(self, layers: Sequence[CrossLayer]) -> dict[str, Tensor]:
         """The changes as diffusers' `load_lora_weights` takes them, scale 1; empty in mode `token`. `layers` are the backbone's.
@@ -152,12 +152,12 @@ class Concept:
                     down, up = torch.eye(delta.weight.shape[1], dtype=delta.weight.dtype), delta.weight
                 else:
                     down, up = delta.down, delta.up
-                tensors[f"unet.{layer.name}.{name}.lora_A.weight"] = _still(down)
-                tensors[f"unet.{layer.name}.{name}.lora_B.weight"] = _still(up)
+                tensors[f"unet.{layer.name}.{name}.lora_A.weight"] = _contiguous(down)
+                tensors[f"unet.{layer.name}.{name}.lora_B.weight"] = _contiguous(up)
         return tensors
 
 
-def _still(tensor: Tensor) -> Tensor:
+def _contiguous(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
 
 
@@ -191,7 +191,7 @@ def export(concept: Concept, layers: Sequence[CrossLayer], folder: str | Path) -
 
 def write_safetensors(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
     """Equal values give equal bytes: `about` is one metadata entry, since safetensors keeps several in no fixed order."""
-    still = {name: _still(tensor) for name, tensor in tensors.items()}
+    still = {name: _contiguous(tensor) for name, tensor in tensors.items()}
     return save(still, metadata={"s2edit": json.dumps(about, sort_keys=True)})
 
 
@@ -212,7 +212,7 @@ def read_safetensors(data: bytes, kind: str, fingerprint: str | Fingerprints) ->
 
 
 @contextmanager
-def refusing_damage(kind: str) -> Iterator[None]:
+def raising_mismatch(kind: str) -> Iterator[None]:
     """Whatever is wrong with a file's bytes becomes `ArtifactMismatch`."""
     try:
         yield
@@ -220,7 +220,7 @@ def refusing_damage(kind: str) -> Iterator[None]:
         raise ArtifactMismatch(f"not a readable {kind} file: {error}") from error
 
 
-def fresh_deltas(
+def new_deltas(
     layers: Sequence[CrossLayer], mode: LearningMode, rank: int, generator: torch.Generator
 ) -> tuple[tuple[Delta, ...], tuple[Delta, ...]]:
     """Changes that change nothing yet, ready to be learned; none in mode `token`. In float32 at least: small steps must count.

@@ -36,7 +36,7 @@ class PromptTokens:
     length: int
     field: str = "prompt"
 
-    def of(self, start: int, end: int) -> tuple[int, ...]:
+    def of_span(self, start: int, end: int) -> tuple[int, ...]:
         """The positions of the tokens that stand for any of the characters `[start, end)`."""
         return tuple(i for i, (a, b) in enumerate(self.spans) if a < b and a < end and start < b)
 
@@ -46,7 +46,7 @@ class PromptTokens:
         Raises `PromptInvalid` if the prompt does not have it.
         """
         found = re.finditer(rf"(?<!\w){re.escape(tidy(word))}(?!\w)", self.prompt, flags=re.IGNORECASE)
-        positions = tuple(position for match in found for position in self.of(*match.span()))
+        positions = tuple(position for match in found for position in self.of_span(*match.span()))
         if not positions:
             raise PromptInvalid(
                 f"{word!r} is not a word of the {self.field} {self.prompt!r}: name one that is",
@@ -57,7 +57,7 @@ class PromptTokens:
 
     def words(self) -> list[tuple[int, ...]]:
         """The positions of each run of characters between white space."""
-        return [self.of(*match.span()) for match in re.finditer(r"\S+", self.prompt)]
+        return [self.of_span(*match.span()) for match in re.finditer(r"\S+", self.prompt)]
 
 
 def prompt_tokens(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> PromptTokens:
@@ -85,14 +85,14 @@ def align(source: PromptTokens, target: PromptTokens, mode: InjectionMode, facto
 
     Raises `PromptInvalid` for prompts of different numbers of words in mode `replace`, and for words that `target` does not have.
     """
-    tokens = replaced(source, target) if mode == "replace" else refined(source, target)
+    tokens = align_replace(source, target) if mode == "replace" else align_refine(source, target)
     scale = torch.ones(target.length)
     for word, factor in (factors or {}).items():
         scale[list(target.of_word(word))] = factor
     return TokenMap(tokens.read * scale, tokens.keep * scale)
 
 
-def refined(source: PromptTokens, target: PromptTokens) -> TokenMap:
+def align_refine(source: PromptTokens, target: PromptTokens) -> TokenMap:
     """Tokens on the longest common subsequence of both prompts read their partner's maps; the others keep their own."""
     read = torch.zeros(source.length, target.length)
     for i, j in common_subsequence(source.symbols, target.symbols):
@@ -100,7 +100,7 @@ def refined(source: PromptTokens, target: PromptTokens) -> TokenMap:
     return _with_padding(read, source, target)
 
 
-def replaced(source: PromptTokens, target: PromptTokens) -> TokenMap:
+def align_replace(source: PromptTokens, target: PromptTokens) -> TokenMap:
     """Each word reads the maps of the word in its place: token by token where they have equally many, else equal shares."""
     words, others = source.words(), target.words()
     if len(words) != len(others):

@@ -29,19 +29,19 @@ class Framing:
         return self.frame[0] / self.frame[1] * (bottom - top) / (right - left)
 
 
-def framed(held: Box, size: tuple[int, int], *, frame_size: int, multiple: int) -> Framing:
-    """Choose box and frame for what must be seen, `held`, in a photo of `size` (width, height).
+def framed(required: Box, size: tuple[int, int], *, frame_size: int, multiple: int) -> Framing:
+    """Choose box and frame for what must be seen, `required`, in a photo of `size` (width, height).
 
     The frame's long side is `frame_size`, and both sides are divisible by `multiple`. Of the aspects that this allows, take the
-    nearest to a square with context whose box holds `held`, lies in the photo and has that aspect exactly. Where `held` leaves no
+    nearest to a square with context whose box holds `required`, lies in the photo and has that aspect exactly. Where `required` leaves no
     room for any such box, stretch: as little as the frames allow.
     """
-    wanted = _around(held, size)
+    wanted = _around(required, size)
     width, height = wanted[2] - wanted[0], wanted[3] - wanted[1]
     frames = _frames(frame_size, multiple)
     frames.sort(key=lambda frame: abs(math.log(frame[0] / frame[1] * height / width)))
     for frame in frames:
-        box = _exact(held, size, frame)
+        box = _exact(required, size, frame)
         if box is not None:
             return Framing(box, frame)
     return Framing(wanted, frames[0])
@@ -54,26 +54,26 @@ def _frames(frame_size: int, multiple: int) -> list[tuple[int, int]]:
     return [(long, side) for side in sides] + [(side, long) for side in sides if side != long]
 
 
-def _exact(held: Box, size: tuple[int, int], frame: tuple[int, int]) -> Box | None:
-    """A box of the frame's exact aspect around `held`, `CONTEXT` times as long if the photo has room; None if it can't be."""
+def _exact(required: Box, size: tuple[int, int], frame: tuple[int, int]) -> Box | None:
+    """A box of the frame's exact aspect around `required`, `CONTEXT` times as long if the photo has room; None if it can't be."""
     ratio = Fraction(*frame)
     across, down = ratio.numerator, ratio.denominator
-    width, height = held[2] - held[0], held[3] - held[1]
+    width, height = required[2] - required[0], required[3] - required[1]
     least = max(-(-width // across), -(-height // down))
     most = min(size[0] // across, size[1] // down)
     if least > most:
         return None
     units = min(max(least, round(CONTEXT * max(width, height) / max(across, down))), most)
-    x0, x1 = _span(held[0], held[2], units * across, size[0])
-    y0, y1 = _span(held[1], held[3], units * down, size[1])
+    x0, x1 = _span(required[0], required[2], units * across, size[0])
+    y0, y1 = _span(required[1], required[3], units * down, size[1])
     return x0, y0, x1, y1
 
 
-def _around(held: Box, size: tuple[int, int]) -> Box:
-    """A box around `held`, `CONTEXT` times as large, square where the photo allows."""
-    side = round(CONTEXT * max(held[2] - held[0], held[3] - held[1]))
-    x0, x1 = _span(held[0], held[2], side, size[0])
-    y0, y1 = _span(held[1], held[3], side, size[1])
+def _around(required: Box, size: tuple[int, int]) -> Box:
+    """A box around `required`, `CONTEXT` times as large, square where the photo allows."""
+    side = round(CONTEXT * max(required[2] - required[0], required[3] - required[1]))
+    x0, x1 = _span(required[0], required[2], side, size[0])
+    y0, y1 = _span(required[1], required[3], side, size[1])
     return x0, y0, x1, y1
 
 

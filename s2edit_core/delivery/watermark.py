@@ -67,7 +67,7 @@ def fits(size: tuple[int, int]) -> bool:
     return size[0] * size[1] >= MIN_PIXELS and min(size) >= BLOCK
 
 
-def told(size: tuple[int, int]) -> dict[str, Any]:
+def facts(size: tuple[int, int]) -> dict[str, Any]:
     """What a report says of the watermark in a picture of that width and height, as JSON values."""
     if fits(size):
         return {"scheme": SCHEME, "bits": BITS, "payload": PAYLOAD.hex()}

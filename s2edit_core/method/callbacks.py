@@ -14,7 +14,7 @@ OnStepEnd = Callable[[Any, int, int, dict[str, Tensor]], Mapping[str, Any] | Non
 """Pipeline, step, timestep, and the tensors asked for, each with a batch of one in front."""
 
 
-def step_end(pipeline: object, callback: OnStepEnd, names: Sequence[str]) -> AtStepEnd:
+def adapt_callback(pipeline: object, callback: OnStepEnd, names: Sequence[str]) -> AtStepEnd:
     """`callback` as sampling calls it, with the tensors `names`; a `PipelineCallback` of diffusers brings its own names.
 
     "latents" that it returns replace those of the step. Raises `OptionInvalid` for tensors that there are not.

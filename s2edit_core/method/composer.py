@@ -18,13 +18,13 @@ from s2edit_core.concepts.conditioning import conditioned, prompt_gates, prompt_
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
-from s2edit_core.method.editing import AtStepEnd, edit, varied
+from s2edit_core.method.editing import AtStepEnd, edit, vary_noise
 from s2edit_core.method.injection import SourceGuide, source_guide
-from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_placed
+from s2edit_core.method.inputs import Attribute, Reference, Variation, check_attribute_placeholders, check_delivery
 from s2edit_core.method.inversion import Inversion, Source
-from s2edit_core.method.leakage import Watched, leakage
+from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.method.negation import negative_of
+from s2edit_core.method.negation import negative_prompt_guidance
 from s2edit_core.pictures.files import check_mask
 from s2edit_core.request.prompts import check_negative, check_placeholders, known_subject, with_placeholder
 from s2edit_core.request.spec import PLACEHOLDER, Delivery, InjectionOptions, PresetName
@@ -73,7 +73,7 @@ class Composer:
         """
         concepts = self._concepts(concept, attributes)
         check_placeholders(prompt, concepts, field="prompt")
-        check_placed(prompt, attributes)
+        check_attribute_placeholders(prompt, attributes)
         self._check_inversion(inversion, canvas, concept)
         if not 0 < strength <= 1:
             raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength!r}", field="options.strength")
@@ -84,7 +84,7 @@ class Composer:
         if variation is not None:
             if first > 0:
                 raise OptionInvalid("a variation starts from the noise: leave strength at 1", field="options.strength")
-            start = varied(inversion.path[-1], self._cells(canvas, canvas.edit_mask), variation.seed, variation.amount)
+            start = vary_noise(inversion.path[-1], self._cells(canvas, canvas.edit_mask), variation.seed, variation.amount)
         guide = None
         if injection is not None and injection.acts:
             described = source_prompt or inversion.facts.get("prompt")
@@ -93,7 +93,7 @@ class Composer:
         negative = None
         if negative_prompt and negative_prompt.strip():
             check_negative(negative_prompt)
-            negative = negative_of(self.backbone, inversion, negative_prompt, learned)
+            negative = negative_prompt_guidance(self.backbone, inversion, negative_prompt, learned)
         return edit(
             self.backbone,
             inversion,
@@ -144,7 +144,7 @@ class Composer:
             prompt,
             options,
             edit_mask=self._cells(canvas, canvas.edit_mask),
-            worn=torch.stack(regions).amax(dim=0) if regions else None,
+            attribute_mask=torch.stack(regions).amax(dim=0) if regions else None,
             placeholders=tuple(self._concepts(concept, attributes)),
         )
 
@@ -177,7 +177,7 @@ class Composer:
         """
         concepts, masks = self._concepts(concept, attributes), self._masks(canvas, concept, attributes)
         positions = tokenize(self.backbone, prompt, list(concepts)).positions
-        watched = {name: Watched(positions[name], mask) for name, mask in masks.items() if name in positions}
+        watched = {name: MaskedPlaceholder(positions[name], mask) for name, mask in masks.items() if name in positions}
         if not watched:
             return {}
         gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
@@ -210,14 +210,14 @@ class Composer:
 
     def _concepts(self, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Concept]:
         """By placeholder. Raises `ArtifactMismatch` for another model's, `OptionInvalid` where two have one name."""
-        worn = [attribute.concept for attribute in attributes]
-        given = [concept, *worn] if concept is not None else worn
+        applied = [attribute.concept for attribute in attributes]
+        given = [concept, *applied] if concept is not None else applied
         for each in given:
             if each.fingerprint not in self.backbone.fingerprints:
                 raise ArtifactMismatch(f"the concept {each.placeholder} was learned with another model or schedule")
         if concept is not None and concept.kind != "identity":
             raise OptionInvalid(f"{concept.placeholder} is an attribute: give it among the attributes", field="identity")
-        if any(each.kind == "identity" for each in worn):
+        if any(each.kind == "identity" for each in applied):
             raise OptionInvalid(f"{PLACEHOLDER} is an identity: give it as the identity", field="attributes")
         names = [each.placeholder for each in given]
         if len(set(names)) < len(names):
@@ -246,13 +246,13 @@ class Composer:
         if inversion.fingerprint not in self.backbone.fingerprints:
             raise ArtifactMismatch("the inversion was made with another model or schedule")
         names = {"canvas": "photo, mask or crop", "concept": "identity"}
-        for key, value in made_from(canvas, concept).items():
+        for key, value in inversion_inputs(canvas, concept).items():
             if inversion.facts.get(key, value) != value:
                 raise ArtifactMismatch(f"the inversion was made with another {names[key]}: invert again with this one")
         if tuple(inversion.path.shape[-2:]) != self._latent_size(canvas):
             raise ArtifactMismatch("the inversion is of another size than the frame of this photo: invert again with this one")
 
 
-def made_from(canvas: Canvas, concept: Concept | None) -> dict[str, str | None]:
+def inversion_inputs(canvas: Canvas, concept: Concept | None) -> dict[str, str | None]:
     """What an inversion remembers, so that it is not used for another photo or identity."""
     return {"canvas": canvas.digest, "concept": None if concept is None else concept.digest}

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import keys_values
-from s2edit_core.method.injection import SourceBranch, SourceGuide, risen, where_prompts_differ, widened
+from s2edit_core.method.injection import SourceBranch, SourceGuide, dilate, soft_threshold, where_prompts_differ
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.negation import Negative
+from s2edit_core.method.negation import NegativePrompt
 from s2edit_core.request.spec import InjectionOptions, Progress
 from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
@@ -25,7 +25,7 @@ AtStepEnd = Callable[[int, int, Mapping[str, Tensor]], Tensor]
 """Called with a step's number from 0, its timestep and the `STEP_TENSORS`; sampling goes on from the latent that it returns."""
 
 
-def varied(noise: Tensor, where: Tensor, seed: int, amount: float) -> Tensor:
+def vary_noise(noise: Tensor, where: Tensor, seed: int, amount: float) -> Tensor:
     """The start noise `(c, h, w)`, mixed with fresh noise where `where` `(h, w)` is 1: another draw of the same edit.
 
     Sampling at η = 0 draws nothing, so this is where variants differ. `amount` 0..1 is how much is fresh; the variance stays.
@@ -50,7 +50,7 @@ def edit(
     *,
     first: int = 0,
     start: Tensor | None = None,
-    negative: Negative | None = None,
+    negative: NegativePrompt | None = None,
     at_step_end: AtStepEnd | None = None,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """Sample from the inversion's start noise with `target` as the prompt; the edited latent `(c, h, w)`.
@@ -68,8 +68,8 @@ def edit(
     z = inversion.path[steps - first] if start is None else start
     if guide and guide.options.blend == "difference":
         difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates, negative)
-        guide = replace(guide, edit_mask=guide.stays(risen(widened(difference), guide.options.blend_threshold)))
-        inversion = inversion.fading(guide.stays(risen(difference, 1.0)))
+        guide = replace(guide, edit_mask=guide.with_attributes(soft_threshold(dilate(difference), guide.options.blend_threshold)))
+        inversion = inversion.faded(guide.with_attributes(soft_threshold(difference, 1.0)))
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
     for i, t in enumerate(schedule.timesteps(steps)[first:], first):
         with torch.no_grad():

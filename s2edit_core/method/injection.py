@@ -20,8 +20,8 @@ from s2edit_core.concepts.conditioning import keys_values
 from s2edit_core.concepts.prompt_alignment import PromptTokens, align, prompt_tokens
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.inversion import Inversion, Source
-from s2edit_core.method.masks import differing
-from s2edit_core.method.negation import Negative
+from s2edit_core.method.masks import prediction_difference
+from s2edit_core.method.negation import NegativePrompt
 from s2edit_core.request.prompts import changed_words
 from s2edit_core.request.spec import PLACEHOLDER, InjectionOptions, Progress
 from s2edit_core.unet.attention import Gates, KeysValues, TokenMap, layer_size, word_layers
@@ -41,11 +41,13 @@ class SourceGuide:
     options: InjectionOptions
     blend_words: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # positions in the source prompt and in the target's
     edit_mask: Tensor | None = None  # (h, w) of the latent, 0..1: where the edit's latents stay
-    worn: Tensor | None = None  # (h, w) of the latent, 0..1: where attributes act, whatever place a blend finds for the edit
+    attribute_mask: Tensor | None = (
+        None  # (h, w) of the latent, 0..1: where attributes act, whatever place a blend finds for the edit
+    )
 
-    def stays(self, found: Tensor) -> Tensor:
+    def with_attributes(self, found: Tensor) -> Tensor:
         """Where the edit's latents stay, of the place `found` `(h, w)` for it: there, and where attributes act."""
-        return found if self.worn is None else torch.maximum(found, self.worn.to(found))
+        return found if self.attribute_mask is None else torch.maximum(found, self.attribute_mask.to(found))
 
 
 def source_guide(
@@ -56,12 +58,12 @@ def source_guide(
     options: InjectionOptions,
     *,
     edit_mask: Tensor | None = None,
-    worn: Tensor | None = None,
+    attribute_mask: Tensor | None = None,
     placeholders: Sequence[str] = (PLACEHOLDER,),
 ) -> SourceGuide:
     """Align both prompts, and find the words that `options` name. `edit_mask` `(h, w)` 0..1, latent cells, for the blend by it.
 
-    `worn`, likewise, is where attributes act: a blend that looks for the edit's place leaves these cells to the edit.
+    `attribute_mask`, likewise, is where attributes act: a blend that looks for the edit's place leaves these cells to the edit.
 
     Raises `PromptInvalid` for words that the prompts do not have, `ValueError` if the edit mask is missing.
     """
@@ -75,7 +77,7 @@ def source_guide(
         options,
         _blend_words(here, there, options) if options.blend == "words" else None,
         edit_mask if options.blend == "edit_mask" else None,
-        worn,
+        attribute_mask,
     )
 
 
@@ -107,25 +109,29 @@ class SourceBranch:
         self.z = inversion.path[inversion.steps - first]
         self._layers = word_layers(backbone.layers) if guide.blend_words else ()
         self._map_size = layer_size(self._size, backbone.layers[self._layers[0]].level) if self._layers else (0, 0)
-        self._heats: list[Tensor] = []  # of the source's words and the target's, summed over the steps
+        self._attention_sums: list[Tensor] = []  # of the source's words and the target's, summed over the steps
 
     @property
     def _size(self) -> tuple[int, int]:
         return self.z.shape[-2], self.z.shape[-1]
 
-    def _within(self, i: int, share: float) -> bool:
+    def _is_early(self, i: int, share: float) -> bool:
         return i < round(share * self.inversion.steps)
 
     def rows(self, i: int, z: Tensor, t: int, target: KeysValues, gates: Gates | None, null: KeysValues) -> Rows:
         """The target's conditional and unconditional row of step `i`, then what is needed of the source's."""
         options, source = self.guide.options, self.guide.source
-        cross, within = self._within(i, options.cross_share), self._within(i, options.self_share)
+        cross, self_attention = self._is_early(i, options.cross_share), self._is_early(i, options.self_share)
         sampled = not self.inversion.source_is_path
         unconditional = Row(z, t, null)
-        if not (cross or within or self._layers or (sampled and options.blend != "none")):
+        if not (cross or self_attention or self._layers or (sampled and options.blend != "none")):
             return Row(z, t, target, gates), unconditional
         own = Row(self.z, t, source.prompt, source.gates, capture=self._layers)
-        injection = Injection(own, self.guide.tokens if cross else None, within=float(within)) if cross or within else None
+        injection = (
+            Injection(own, self.guide.tokens if cross else None, self_strength=float(self_attention))
+            if cross or self_attention
+            else None
+        )
         conditional = Row(z, t, target, gates, injection=injection, capture=self._layers)
         return (conditional, unconditional, own, Row(self.z, t, null)) if sampled else (conditional, unconditional, own)
 
@@ -138,25 +144,28 @@ class SourceBranch:
             a, b = self.schedule.coefficients(t, steps)
             self.z = a * self.z + b * self.inversion.guided(i, answers[2].eps, answers[3].eps)
         if self.guide.blend_words is not None:
-            self._watch(answers)
-        if options.blend == "none" or self._within(i, options.blend_start):
+            self._accumulate_attention(answers)
+        if options.blend == "none" or self._is_early(i, options.blend_start):
             return z
-        return self.z + self._mask().to(z) * (z - self.z)
+        return self.z + self._blend_mask().to(z) * (z - self.z)
 
-    def _watch(self, answers: Answers) -> None:
+    def _accumulate_attention(self, answers: Answers) -> None:
         assert self.guide.blend_words is not None
         seen = [
             torch.stack([each[:, list(positions)].sum(dim=1) for each in answer.maps]).mean(dim=0)
             for positions, answer in zip(self.guide.blend_words, (answers[2], answers[0]), strict=True)
         ]
-        self._heats = [a + b for a, b in zip(self._heats, seen, strict=True)] if self._heats else seen
+        self._attention_sums = [a + b for a, b in zip(self._attention_sums, seen, strict=True)] if self._attention_sums else seen
 
-    def _mask(self) -> Tensor:
+    def _blend_mask(self) -> Tensor:
         """Where the edit's latents stay: the edit mask, where the prompts differ, or where the words of either attend."""
         if self.guide.edit_mask is not None:
             return self.guide.edit_mask
-        masks = [attended(heat.view(self._map_size), self._size, self.guide.options.blend_threshold) for heat in self._heats]
-        return self.guide.stays(torch.maximum(*masks))
+        masks = [
+            attention_mask(heat.view(self._map_size), self._size, self.guide.options.blend_threshold)
+            for heat in self._attention_sums
+        ]
+        return self.guide.with_attributes(torch.maximum(*masks))
 
 
 def where_prompts_differ(
@@ -165,7 +174,7 @@ def where_prompts_differ(
     guide: SourceGuide,
     target: KeysValues,
     gates: Gates | None,
-    negative: Negative | None = None,
+    negative: NegativePrompt | None = None,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """How far the target's prediction is from the source's on the photo's own path: `(h, w)`, 1 where it is furthest.
 
@@ -179,7 +188,7 @@ def where_prompts_differ(
     levels = [(inversion.path[steps - i], timesteps[i]) for i in asked]
     pairs = tuple(row for z, t in levels for row in (Row(z, t, target, gates), Row(z, t, source.prompt, source.gates)))
     if negative is None:
-        return differing((yield pairs))
+        return prediction_difference((yield pairs))
     with torch.no_grad():
         nulls = [keys_values(backbone, inversion.null_state(i), source.concepts) for i in asked]
     beside = [(Row(z, t, null), *negative.rows(z, t)) for (z, t), null in zip(levels, nulls, strict=True)]
@@ -191,16 +200,16 @@ def where_prompts_differ(
         # w·ε_c − (w − 1)·(ε_n − ε_∅), in units of w
         moved = seen[2 * level].eps - (w - 1) / w * negative.direction(found, unconditional.eps)
         seen[2 * level] = replace(seen[2 * level], eps=moved)
-    return differing(tuple(seen))
+    return prediction_difference(tuple(seen))
 
 
-def risen(difference: Tensor, threshold: float) -> Tensor:
+def soft_threshold(difference: Tensor, threshold: float) -> Tensor:
     """`difference` in 0..1 as a soft mask: 0 up to a quarter of `threshold`, from there rising to 1 at the threshold."""
     share = difference / max(threshold, 1e-12)
     return ((share - FLOOR) / (1 - FLOOR)).clamp(0, 1)
 
 
-def widened(heat: Tensor) -> Tensor:
+def dilate(heat: Tensor) -> Tensor:
     """`heat` `(h, w)` with every cell at the maximum of its 3×3 neighbours, as in P2P's local blend.
 
     What changes ends in cells where little changes, and the photo's own latents there would keep the old thing's edge.
@@ -208,7 +217,7 @@ def widened(heat: Tensor) -> Tensor:
     return F.max_pool2d(heat[None, None], kernel_size=3, stride=1, padding=1)[0, 0]
 
 
-def attended(heat: Tensor, size: tuple[int, int], threshold: float) -> Tensor:
-    """P2P's local blend: `heat` `(h, w)` widened by one cell, at `size`, 1 where it is above `threshold` of its maximum."""
-    grown = F.interpolate(widened(heat)[None, None], size=size)[0, 0]
+def attention_mask(heat: Tensor, size: tuple[int, int], threshold: float) -> Tensor:
+    """P2P's local blend: `heat` `(h, w)` dilate by one cell, at `size`, 1 where it is above `threshold` of its maximum."""
+    grown = F.interpolate(dilate(heat)[None, None], size=size)[0, 0]
     return (grown > threshold * grown.max()).to(heat.dtype)

@@ -66,7 +66,7 @@ def with_identity(prompt: str, identity: Concept | None, field: str) -> str:
     return with_placeholder(prompt, identity.subject, field=field)
 
 
-def check_placed(prompt: str, attributes: Sequence[Attribute]) -> None:
+def check_attribute_placeholders(prompt: str, attributes: Sequence[Attribute]) -> None:
     for concept in (attribute.concept for attribute in attributes):
         if concept.placeholder not in prompt:
             raise PromptInvalid(
@@ -81,7 +81,7 @@ def check_delivery(delivery: str) -> None:
         raise OptionInvalid(f"delivery must be one of {', '.join(get_args(Delivery))}", field="options.delivery")
 
 
-def check_same(name: str, wanted: float | None, made: float) -> None:
+def check_matches_inversion(name: str, wanted: float | None, made: float) -> None:
     if wanted is not None and wanted != made:
         raise OptionInvalid(
             f"{name} is {wanted:g}, but the inversion was made with {made:g}: leave it out, or invert again",

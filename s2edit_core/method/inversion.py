@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from s2edit_core.checkpoints.fingerprint import Fingerprints
-from s2edit_core.concepts.concept import Concept, read_safetensors, refusing_damage, write_safetensors
+from s2edit_core.concepts.concept import Concept, raising_mismatch, read_safetensors, write_safetensors
 from s2edit_core.concepts.conditioning import keys_values, text_states, tokenize
 from s2edit_core.request.spec import InversionOptions, InversionTier, Progress
 from s2edit_core.unet.attention import Gates, KeysValues
@@ -84,7 +84,7 @@ class Inversion:
         eps = unconditional + self.guidance_scale * (conditional - unconditional)
         return eps + self.residuals[i] if len(self.residuals) else eps
 
-    def fading(self, where: Tensor) -> Inversion:
+    def faded(self, where: Tensor) -> Inversion:
         """The same with residuals that are left out where `where` `(h, w)` is 1, and halved where it is a half.
 
         A residual is what guidance lacks with the source's prompt. Where a target wants something else it is no repair: there it
@@ -109,7 +109,7 @@ class Inversion:
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Inversion:
         """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model."""
-        with refusing_damage(FORMAT):
+        with raising_mismatch(FORMAT):
             tensors, about = read_safetensors(data, FORMAT, fingerprint)
             return cls(
                 path=tensors["path"].to(device),
@@ -159,7 +159,7 @@ def invert(
     check_guidance(guidance_scale)
     backbone.schedule.timesteps(steps)
     path = yield from ddim_invert(backbone, latent, source, steps)
-    empty = null_states(backbone)
+    empty = empty_prompt_states(backbone)
     if options.tier == "null_text":
         start = source.states if options.warm_start else empty
         nulls, facts = yield from optimise_null_text(backbone, path, source, start, options, guidance_scale)
@@ -178,7 +178,7 @@ def check_guidance(scale: float) -> None:
         raise ValueError(f"a guidance scale is a finite number, 0 or more (1 is the prompt alone), not {scale!r}")
 
 
-def null_states(backbone: Backbone) -> Tensor:
+def empty_prompt_states(backbone: Backbone) -> Tensor:
     """The text states `(tokens, d)` of the empty prompt."""
     with torch.no_grad():
         return text_states(backbone, tokenize(backbone, "", ()), {})

@@ -19,7 +19,7 @@ from s2edit_core.unet.rows import Answers, Row, Rows
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
+class MaskedPlaceholder:
     """A placeholder: where it stands in the prompt, and its `mask` `(H, W)` in 0..1 over the whole frame."""
 
     positions: Sequence[int]
@@ -31,7 +31,7 @@ def leakage(
     path: Tensor,
     prompt: KeysValues,
     gates: Gates | None,
-    watched: Mapping[str, Watched],
+    watched: Mapping[str, MaskedPlaceholder],
     *,
     levels: int = 1,
 ) -> Generator[Rows, Answers, dict[str, Tensor]]:
@@ -53,7 +53,7 @@ def leakage(
     }
 
 
-def _outside(maps: Tensor, watched: Watched, size: tuple[int, int]) -> float:
+def _outside(maps: Tensor, watched: MaskedPlaceholder, size: tuple[int, int]) -> float:
     """Of `maps` `(h·w, tokens)` in a layer of `size` (h, w)."""
     column = maps[:, list(watched.positions)].double().sum(dim=1)
     outside = F.adaptive_avg_pool2d(watched.mask[None, None].float(), size).flatten() == 0

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from s2edit_core.concepts.concept import Concept, Delta, fresh_deltas
+from s2edit_core.concepts.concept import Concept, Delta, new_deltas
 from s2edit_core.concepts.conditioning import (
     Conditioned,
     Tokens,
@@ -34,9 +34,9 @@ from s2edit_core.concepts.conditioning import (
     word_embedding,
 )
 from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.method.learning_state import Clock, LearningState, settings_digest
+from s2edit_core.method.learning_state import LearningState, StepCounter, settings_digest
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.method.losses import apart_loss, semantic_loss
+from s2edit_core.method.losses import pairwise_loss, semantic_loss
 from s2edit_core.request.prompts import checked_placeholder
 from s2edit_core.request.spec import PLACEHOLDER, LearningOptions, Progress
 from s2edit_core.unet.attention import Gates
@@ -44,9 +44,9 @@ from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows
 
 Learning = Generator[Rows | Progress, Answers, Concept]
-POWER = 8
+SEMANTIC_POWER = 8
 """Of the mean of cosines in L_semantic. With squares one word may stay near as long as all others are far."""
-NEARNESS = 3e-5
+SUBJECT_PULL = 3e-5
 """Weight of the squared distance to the subject word while the token turns away from the attribute words. Without it the token may
 leave a hundredfold for the last hundredth of a cosine, where no later step moves it."""
 
@@ -74,7 +74,7 @@ class _Learner:
     token: Tensor  # (d,)
     keys: tuple[Delta, ...]
     values: tuple[Delta, ...]
-    where: Tensor | None  # (h, w): what each place counts in L_ldm
+    loss_weights: Tensor | None  # (h, w): what each place counts in L_ldm
     words: Tensor  # (n, d): the words to be orthogonal to, in text-feature space
     seed: int
 
@@ -84,7 +84,7 @@ class _Learner:
     def parameters(self) -> list[Tensor]:
         return [self.token, *self.deltas()]
 
-    def now(self, *, with_deltas: bool) -> Conditioned:
+    def condition(self, *, with_deltas: bool) -> Conditioned:
         """The prompt as it is now, with its graph."""
         deltas = (self.keys, self.values) if with_deltas else ((), ())
         concept = Concept(self.token, *deltas, placeholder=self.lesson.placeholder, subject=self.lesson.subject)
@@ -139,27 +139,27 @@ def learn_concepts(
     learners = [_begin(backbone, lesson, options, seed + i) for i, lesson in enumerate(lessons)]
     about = settings_digest(lessons, options, seed)
     optimisers: list[torch.optim.AdamW] = []
-    clock = Clock()
+    counter = StepCounter()
     if state is not None:
-        clock = state.clock
-        optimisers = [_optimiser(learner, clock.phase, options) for learner in learners]
+        counter = state.counter
+        optimisers = [_optimiser(learner, counter.phase, options) for learner in learners]
         state.restore(about, backbone.fingerprints, [learner.parameters() for learner in learners], optimisers)
-    caps = (options.token_steps, options.steps - options.token_steps)
-    for phase in range(clock.phase, len(caps)):
-        if clock.phase != phase:
-            clock = clock.next_phase()
-        if clock.in_phase == 0:
+    phase_steps = (options.token_steps, options.steps - options.token_steps)
+    for phase in range(counter.phase, len(phase_steps)):
+        if counter.phase != phase:
+            counter = counter.next_phase()
+        if counter.steps_in_phase == 0:
             optimisers = [_optimiser(learner, phase, options) for learner in learners]
-        while clock.in_phase < caps[phase] and not clock.flat(options.patience):
-            loss = yield from _step(learners, optimisers, options, clock.step, with_deltas=phase > 0)
-            clock = clock.after(loss)
-            if every and clock.step % every == 0:
+        while counter.steps_in_phase < phase_steps[phase] and not counter.has_plateaued(options.patience):
+            loss = yield from _step(learners, optimisers, options, counter.step, with_deltas=phase > 0)
+            counter = counter.after(loss)
+            if every and counter.step % every == 0:
                 parameters = [learner.parameters() for learner in learners]
-                kept = LearningState.of(clock, about, backbone.fingerprint, parameters, optimisers)
-                yield Checkpoint("learning", clock.step, options.steps, loss, kept)
+                kept = LearningState.of(counter, about, backbone.fingerprint, parameters, optimisers)
+                yield Checkpoint("learning", counter.step, options.steps, loss, kept)
             else:
-                yield Progress("learning", clock.step, options.steps, loss)
-    return _finished(learners, clock.losses)
+                yield Progress("learning", counter.step, options.steps, loss)
+    return _learned_concepts(learners, counter.losses)
 
 
 def _check_lessons(lessons: Sequence[Lesson]) -> None:
@@ -198,26 +198,26 @@ def _step(
     """One step of all learners; the mean of their L_ldm."""
     draws = [step_generator(learner.seed, step) for learner in learners]
     with torch.enable_grad():
-        now = [learner.now(with_deltas=with_deltas) for learner in learners]
+        now = [learner.condition(with_deltas=with_deltas) for learner in learners]
     rows = [_rows(*each, options.batch) for each in zip(learners, now, draws, strict=True)]
     answers = yield tuple(row for part in rows for row in part)
     features = [each.features[learner.lesson.placeholder] for learner, each in zip(learners, now, strict=True)]
     semantic = [_semantic(*each) for each in zip(learners, features, strict=True)]
     with torch.enable_grad():
-        side_loss = options.orthogonality * (torch.stack(semantic).sum() + apart_loss(features))
-    _descend(optimisers, now, answers, side_loss)
+        side_loss = options.orthogonality * (torch.stack(semantic).sum() + pairwise_loss(features))
+    _apply_gradients(optimisers, now, answers, side_loss)
     return sum(answer.loss or 0.0 for answer in answers) / len(learners)
 
 
 def _begin(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
     with torch.no_grad():
-        learner = _fresh(backbone, lesson, options, seed)
+        learner = _new_learner(backbone, lesson, options, seed)
     if options.orthogonality > 0 and options.start_steps > 0 and len(learner.words):
-        _turn_away(learner, options)
+        _orthogonalise_start(learner, options)
     return learner
 
 
-def _turn_away(learner: _Learner, options: LearningOptions) -> None:
+def _orthogonalise_start(learner: _Learner, options: LearningOptions) -> None:
     """L_semantic alone, over all the words, before the photo is looked at; not further from the subject word than it takes.
 
     A subject word stands near every attribute word. Where both losses pull from there at once, the token may stay in a hollow
@@ -229,8 +229,8 @@ def _turn_away(learner: _Learner, options: LearningOptions) -> None:
 
     def closure() -> Tensor:
         optimiser.zero_grad(set_to_none=True)
-        feature = learner.now(with_deltas=False).features[learner.lesson.placeholder]
-        loss = _semantic(learner, feature) + NEARNESS * (learner.token - subject).square().sum()
+        feature = learner.condition(with_deltas=False).features[learner.lesson.placeholder]
+        loss = _semantic(learner, feature) + SUBJECT_PULL * (learner.token - subject).square().sum()
         loss.backward()
         return loss
 
@@ -238,8 +238,8 @@ def _turn_away(learner: _Learner, options: LearningOptions) -> None:
         optimiser.step(closure)
 
 
-def _fresh(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
-    keys, values = fresh_deltas(backbone.layers, options.mode, options.rank, step_generator(seed, -1 % 2**31))
+def _new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
+    keys, values = new_deltas(backbone.layers, options.mode, options.rank, step_generator(seed, -1 % 2**31))
     size = (lesson.latent.shape[1], lesson.latent.shape[2])
     name = lesson.placeholder
     return _Learner(
@@ -248,15 +248,15 @@ def _fresh(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: i
         tokens=tokenize(backbone, lesson.prompt, (name,), field="source_prompt"),
         gates=prompt_gates(backbone, lesson.prompt, {name: lesson.mask}, size) if options.masked else None,
         token=word_embedding(backbone, lesson.subject).clone().requires_grad_(),
-        where=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0],
+        loss_weights=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0],
         keys=keys,
         values=values,
-        words=attribute_states(backbone, _words_apart(backbone, lesson)),
+        words=attribute_states(backbone, _orthogonal_words(backbone, lesson)),
         seed=seed,
     )
 
 
-def _words_apart(backbone: Backbone, lesson: Lesson) -> list[str]:
+def _orthogonal_words(backbone: Backbone, lesson: Lesson) -> list[str]:
     """The words that the concept shall be orthogonal to; never one of the subject's own.
 
     [I] says who it is and nothing that a prompt may change: the attribute words. [A] says what is worn and not by whom: the words
@@ -279,7 +279,7 @@ def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int
     t = ((torch.arange(batch) + torch.rand(batch, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
     eps = torch.randn((batch, *latent.shape), generator=draw).to(latent)
     noisy = schedule.add_noise(latent[None].expand_as(eps), eps, t.to(latent.device))
-    where = learner.where
+    weights = learner.loss_weights
     return tuple(
         Row(
             noisy[i],
@@ -288,7 +288,7 @@ def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int
             learner.gates,
             target=eps[i],
             weight=schedule.loss_weight(int(t[i])) / batch,
-            where=where,
+            loss_weights=weights,
         )
         for i in range(batch)
     )
@@ -297,10 +297,12 @@ def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int
 def _semantic(learner: _Learner, feature: Tensor) -> Tensor:
     """L_semantic over all the words: they are read once, so many cost no more than few."""
     with torch.enable_grad():
-        return semantic_loss(feature, learner.words, power=POWER)
+        return semantic_loss(feature, learner.words, power=SEMANTIC_POWER)
 
 
-def _descend(optimisers: Sequence[torch.optim.AdamW], now: Sequence[Conditioned], answers: Answers, side_loss: Tensor) -> None:
+def _apply_gradients(
+    optimisers: Sequence[torch.optim.AdamW], now: Sequence[Conditioned], answers: Answers, side_loss: Tensor
+) -> None:
     """One step: the rows' gradients enter at K and V, the side loss where it is."""
     batch = len(answers) // len(now)
     roots, gradients = [side_loss], [torch.ones_like(side_loss)]
@@ -322,9 +324,9 @@ def _parameters(optimiser: torch.optim.AdamW) -> Iterator[Tensor]:
         yield from group["params"]
 
 
-def _finished(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Concept, ...]:
+def _learned_concepts(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Concept, ...]:
     with torch.no_grad():
-        features = [learner.now(with_deltas=False).features[learner.lesson.placeholder] for learner in learners]
+        features = [learner.condition(with_deltas=False).features[learner.lesson.placeholder] for learner in learners]
         between = torch.nn.functional.cosine_similarity
         concepts = []
         for i, (learner, feature) in enumerate(zip(learners, features, strict=True)):
@@ -344,8 +346,8 @@ def _finished(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Co
             concepts.append(
                 Concept(
                     token=learner.token.detach(),
-                    keys=_still(learner.keys),
-                    values=_still(learner.values),
+                    keys=_detached(learner.keys),
+                    values=_detached(learner.values),
                     fingerprint=learner.backbone.fingerprint,
                     facts=facts,
                     placeholder=learner.lesson.placeholder,
@@ -355,5 +357,5 @@ def _finished(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Co
     return tuple(concepts)
 
 
-def _still(deltas: tuple[Delta, ...]) -> tuple[Delta, ...]:
+def _detached(deltas: tuple[Delta, ...]) -> tuple[Delta, ...]:
     return tuple(type(delta)(**{name: tensor.detach() for name, tensor in vars(delta).items()}) for delta in deltas)

@@ -16,43 +16,43 @@ import torch
 from torch import Tensor
 
 from s2edit_core.checkpoints.fingerprint import Fingerprints
-from s2edit_core.concepts.concept import read_safetensors, refusing_damage, write_safetensors
+from s2edit_core.concepts.concept import raising_mismatch, read_safetensors, write_safetensors
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.lesson import Lesson
 from s2edit_core.request.spec import LearningOptions
 
 FORMAT = "s2edit-learning-1"
-FLAT = 0.99
+PLATEAU_RATIO = 0.99
 """A loss that has not come below this share of what it was counts as flat."""
 
 
 @dataclass(frozen=True)
-class Clock:
-    """Where a learning stands: `in_phase` steps done of phase number `phase`, and the loss of every step so far."""
+class StepCounter:
+    """Where a learning stands: `steps_in_phase` steps done of phase number `phase`, and the loss of every step so far."""
 
     phase: int = 0
-    in_phase: int = 0
+    steps_in_phase: int = 0
     losses: tuple[float, ...] = ()
 
     @property
     def step(self) -> int:
         return len(self.losses)
 
-    def after(self, loss: float) -> Clock:
-        return replace(self, in_phase=self.in_phase + 1, losses=(*self.losses, loss))
+    def after(self, loss: float) -> StepCounter:
+        return replace(self, steps_in_phase=self.steps_in_phase + 1, losses=(*self.losses, loss))
 
-    def next_phase(self) -> Clock:
-        return replace(self, phase=self.phase + 1, in_phase=0)
+    def next_phase(self) -> StepCounter:
+        return replace(self, phase=self.phase + 1, steps_in_phase=0)
 
-    def flat(self, patience: int) -> bool:
+    def has_plateaued(self, patience: int) -> bool:
         """Early stop: the mean loss of this phase's last `patience` steps is not 1 % below that of the `patience` before them.
 
         Means, since the loss of one step depends on its noise more than on what was learned. Never for a patience of 0.
         """
-        if patience == 0 or self.in_phase < 2 * patience:
+        if patience == 0 or self.steps_in_phase < 2 * patience:
             return False
         before, last = self.losses[-2 * patience : -patience], self.losses[-patience:]
-        return sum(last) > FLAT * sum(before)
+        return sum(last) > PLATEAU_RATIO * sum(before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +60,14 @@ class LearningState:
     """`tensors` by name: each learner's parameters and the two moments of each. `settings` names what is learned, and how."""
 
     tensors: Mapping[str, Tensor]
-    clock: Clock
+    counter: StepCounter
     settings: str
     fingerprint: str
 
     @classmethod
     def of(
         cls,
-        clock: Clock,
+        counter: StepCounter,
         settings: str,
         fingerprint: str,
         parameters: Sequence[Sequence[Tensor]],
@@ -80,7 +80,7 @@ class LearningState:
                 tensors[f"{i}.{j}"] = parameter.detach().clone()
                 for name, value in optimiser.state.get(parameter, {}).items():
                     tensors[f"{i}.{j}.{name}"] = value.detach().clone()
-        return cls(tensors, clock, settings, fingerprint)
+        return cls(tensors, counter, settings, fingerprint)
 
     @torch.no_grad()
     def restore(
@@ -105,17 +105,19 @@ class LearningState:
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
-        about = {"format": FORMAT, "fingerprint": self.fingerprint, "settings": self.settings, "clock": asdict(self.clock)}
+        counter = {"phase": self.counter.phase, "in_phase": self.counter.steps_in_phase, "losses": self.counter.losses}
+        about = {"format": FORMAT, "fingerprint": self.fingerprint, "settings": self.settings, "clock": counter}
         return write_safetensors(self.tensors, about)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints) -> LearningState:
         """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model."""
-        with refusing_damage(FORMAT):
+        with raising_mismatch(FORMAT):
             tensors, about = read_safetensors(data, FORMAT, fingerprint)
-            clock = about["clock"]
-            losses = tuple(float(loss) for loss in clock["losses"])
-            return cls(tensors, Clock(int(clock["phase"]), int(clock["in_phase"]), losses), about["settings"], about["fingerprint"])
+            counter = about["clock"]
+            losses = tuple(float(loss) for loss in counter["losses"])
+            counted = StepCounter(int(counter["phase"]), int(counter["in_phase"]), losses)
+            return cls(tensors, counted, about["settings"], about["fingerprint"])
 
     def save(self, path: str | Path) -> None:
         Path(path).write_bytes(self.to_bytes())

@@ -24,7 +24,7 @@ def semantic_loss(identity: Tensor, attributes: Tensor, *, power: int = 2) -> Te
     return squares.mean() if power == 2 else squares.pow(power / 2).mean().clamp_min(1e-12).pow(2 / power)
 
 
-def apart_loss(features: Sequence[Tensor]) -> Tensor:
+def pairwise_loss(features: Sequence[Tensor]) -> Tensor:
     """What joins L_semantic where concepts are learned together: the squared cosine [I]–[A], summed over the pairs.
 
     `features` are at least one `(d,)` in text-feature space; zero for one alone.

@@ -79,7 +79,7 @@ def _normalised(heat: Tensor) -> Tensor:
     return (heat - low) / (high - low) if high > low else torch.zeros_like(heat)
 
 
-def subject_of(
+def find_subject_word(
     backbone: Backbone, latent: Tensor, prompt: str, mask: Tensor, *, seed: int = 0
 ) -> Generator[Rows | Progress, Answers, str]:
     """The word of `prompt` whose cross-attention lies most inside `mask` `(H, W)` 0..1, of the photo with `latent` `(c, h, w)`.
@@ -95,7 +95,7 @@ def subject_of(
     matches = [match for match in re.finditer(r"\w+", tokens.prompt) if match[0].lower() not in NO_SUBJECTS]
     if not matches:
         raise PromptInvalid("no word of the source_prompt could name the person", field="source_prompt", reason="subject_unknown")
-    maps = yield from word_maps(backbone, latent, prompt, [tokens.of(*match.span()) for match in matches], seed=seed)
+    maps = yield from word_maps(backbone, latent, prompt, [tokens.of_span(*match.span()) for match in matches], seed=seed)
     scores = [correlation(heat, inside) for heat in maps]
     return matches[scores.index(max(scores))][0]
 
@@ -109,7 +109,7 @@ def correlation(a: Tensor, b: Tensor) -> float:
     return float((a * b).sum() / norm) if norm > 0 else 0.0
 
 
-def probability_of(
+def person_probability(
     backbone: Backbone, latent: Tensor, prompt: str, size: tuple[int, int], *, seed: int = 0
 ) -> Generator[Rows | Progress, Answers, Tensor]:
     """How much `prompt` matters to each part of the photo with `latent` `(c, h, w)`: `size` = (H, W), in 0..1, above 0.5 inside.
@@ -130,7 +130,9 @@ def probability_of(
             rows += [Row(noisy, t, said), Row(noisy, t, unsaid)]
     answers = yield tuple(rows)
     yield Progress("preparing", len(rows), len(rows))
-    heat = F.avg_pool2d(differing(answers)[None, None].float(), kernel_size=3, stride=1, padding=1, count_include_pad=False)
+    heat = F.avg_pool2d(
+        prediction_difference(answers)[None, None].float(), kernel_size=3, stride=1, padding=1, count_include_pad=False
+    )
     wide = F.interpolate(heat, size=size, mode="bilinear", align_corners=False)[0, 0]
     if not wide.max() > wide.min():
         raise MaskInvalid(f"{prompt!r} marks nothing in the photo: give a mask", field="mask", reason="mask_not_found")
@@ -145,7 +147,7 @@ def _around_half(heat: Tensor, threshold: float) -> Tensor:
     return torch.where(heat > threshold, above.clamp(0.5 + 1e-6, 1), below.clamp(0, 0.5))
 
 
-def differing(answers: Answers) -> Tensor:
+def prediction_difference(answers: Answers) -> Tensor:
     """How far the predictions of each two neighbours of `answers` are apart: `(h, w)`, 1 where furthest. Each pair counts alike."""
     differences = [(a.eps - b.eps).square().mean(dim=0).sqrt() for a, b in zip(answers[::2], answers[1::2], strict=True)]
     heat = torch.stack([each / each.max().clamp_min(1e-12) for each in differences]).mean(dim=0)

@@ -27,14 +27,14 @@ from torch import Tensor
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import keys_values, prompt_keys_values
 from s2edit_core.errors import OptionInvalid
-from s2edit_core.method.inversion import Inversion, null_states
+from s2edit_core.method.inversion import Inversion, empty_prompt_states
 from s2edit_core.unet.attention import KeysValues
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answer, Row, Rows
 
 
 @dataclass(frozen=True, eq=False)
-class Negative:
+class NegativePrompt:
     """A negative prompt. `empty` is the empty prompt, where the unconditional row of the edit has another one."""
 
     prompt: KeysValues
@@ -49,7 +49,9 @@ class Negative:
         return answers[0].eps - (answers[1].eps if self.empty is not None else unconditional)
 
 
-def negative_of(backbone: Backbone, inversion: Inversion, prompt: str, concepts: Mapping[str, Concept]) -> Negative:
+def negative_prompt_guidance(
+    backbone: Backbone, inversion: Inversion, prompt: str, concepts: Mapping[str, Concept]
+) -> NegativePrompt:
     """What an edit from `inversion` needs to lead away from `prompt`.
 
     Raises `PromptInvalid` for a prompt that is too long, `OptionInvalid` where guidance is 1 or less: then nothing leads away.
@@ -60,8 +62,8 @@ def negative_of(backbone: Backbone, inversion: Inversion, prompt: str, concepts:
             field="options.negative_prompt",
             reason="negative_without_guidance",
         )
-    empty = null_states(backbone)
+    empty = empty_prompt_states(backbone)
     unconditional_is_empty = len(inversion.null_states) == 1 and torch.equal(inversion.null_states[0], empty)
     with torch.no_grad():
         nothing = None if unconditional_is_empty else keys_values(backbone, empty, tuple(concepts.values()))
-    return Negative(prompt_keys_values(backbone, prompt, concepts, field="negative_prompt"), nothing)
+    return NegativePrompt(prompt_keys_values(backbone, prompt, concepts, field="negative_prompt"), nothing)

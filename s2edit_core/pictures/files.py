@@ -23,13 +23,13 @@ BRANDS = dict.fromkeys((b"avif", b"avis"), "image/avif") | dict.fromkeys(
 )
 """What files of the ISO base media format say in their first box that they are."""
 MAX_BRANDS = 32
-PLAIN = ("PNG", "JPEG", "WEBP")
-DRAWN_SMALLER = ("JPEG", "MPO")
+PILLOW_FORMATS = ("PNG", "JPEG", "WEBP")
+DRAFT_FORMATS = ("JPEG", "MPO")
 """Formats, in Pillow's words, that can be decoded at a half, a quarter or an eighth of their size."""
 REDUCING_GAP = 3.0
 """How many times larger than wanted a picture is when Lanczos takes over from averages of whole blocks."""
 READABLE = "PNG, JPEG, WebP, AVIF or HEIC"
-EVERYWHERE = "PNG, JPEG or WebP"
+ALWAYS_READABLE = "PNG, JPEG or WebP"
 ASPECT_TOLERANCE = 0.01
 """A mask whose aspect differs by less than this share is taken as a mask of the same frame at another scale."""
 
@@ -69,12 +69,12 @@ def _formats(data: bytes, field: str) -> tuple[str, ...]:
     """What `data` may be, in Pillow's words. Raises `ImageInvalid` for what only another installation can read."""
     kind = media_type(data)
     if kind == "image/avif" and not reads(kind):
-        message = f"the {field} is AVIF, which the Pillow installed here can't read: send it as {EVERYWHERE}"
+        message = f"the {field} is AVIF, which the Pillow installed here can't read: send it as {ALWAYS_READABLE}"
         raise ImageInvalid(message, field=field, reason="image_format")
     if kind == "image/heic" and not reads(kind):
-        message = f"the {field} is HEIC, which is read only where s2edit[heic] is installed: send it as {EVERYWHERE}"
+        message = f"the {field} is HEIC, which is read only where s2edit[heic] is installed: send it as {ALWAYS_READABLE}"
         raise ImageInvalid(message, field=field, reason="image_format")
-    return {"image/avif": ("AVIF",), "image/heic": ("HEIF",)}.get(kind, PLAIN)
+    return {"image/avif": ("AVIF",), "image/heic": ("HEIF",)}.get(kind, PILLOW_FORMATS)
 
 
 def reads(kind: str) -> bool:
@@ -102,20 +102,20 @@ def use_one_thread() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class DeclaredPicture:
     """What a file says of itself before anything is decoded: its format, in Pillow's words, and its size as stored."""
 
     format: str
     size: tuple[int, int]
 
 
-def announced(data: bytes, field: str = "image") -> Announced:
+def declared_picture(data: bytes, field: str = "image") -> DeclaredPicture:
     """Read the header alone. Raises `ImageInvalid` for what is not of a format that is read here, or has no sound header."""
     formats = _formats(data, field)
     if (canvas := _webp_canvas(data)) is not None:
-        return Announced("WEBP", canvas)
-    with _telling_errors(field, formats), Image.open(io.BytesIO(data), formats=formats) as picture:
-        return Announced("JPEG" if picture.format == "MPO" else str(picture.format), picture.size)
+        return DeclaredPicture("WEBP", canvas)
+    with _raising_image_invalid(field, formats), Image.open(io.BytesIO(data), formats=formats) as picture:
+        return DeclaredPicture("JPEG" if picture.format == "MPO" else str(picture.format), picture.size)
 
 
 def _webp_canvas(data: bytes) -> tuple[int, int] | None:
@@ -145,11 +145,11 @@ def open_picture(
 
     if (canvas := _webp_canvas(data)) is not None:
         check(canvas)
-    with _telling_errors(field, formats):
+    with _raising_image_invalid(field, formats):
         picture = Image.open(io.BytesIO(data), formats=formats)  # reads the header only
         check(picture.size)
         size, box = scaled_size(picture.size, max_pixels), None
-        if size != picture.size and picture.format in DRAWN_SMALLER:
+        if size != picture.size and picture.format in DRAFT_FORMATS:
             _, box = picture.draft(None, size) or (None, None)
         picture.load()
         if box is None and size != scaled_size(picture.size, max_pixels):  # a HEIC may turn out otherwise than it said
@@ -160,7 +160,7 @@ def open_picture(
 
 
 @contextmanager
-def _telling_errors(field: str, formats: tuple[str, ...]) -> Iterator[None]:
+def _raising_image_invalid(field: str, formats: tuple[str, ...]) -> Iterator[None]:
     """Whatever Pillow and its codecs raise, as `ImageInvalid`; but for want of memory."""
     try:
         yield
@@ -172,7 +172,7 @@ def _telling_errors(field: str, formats: tuple[str, ...]) -> Iterator[None]:
         )
         raise ImageInvalid(message, field=field, reason="image_too_large") from error
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
-        if isinstance(error, UnidentifiedImageError) and formats == PLAIN:
+        if isinstance(error, UnidentifiedImageError) and formats == PILLOW_FORMATS:
             raise ImageInvalid(f"the {field} is not a {READABLE} image: send one", field=field, reason="image_format") from error
         raise ImageInvalid(
             f"the {field} is damaged or cut off: save and send it anew", field=field, reason="image_damaged"

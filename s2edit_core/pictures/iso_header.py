@@ -16,7 +16,7 @@ CODED: Mapping[bytes, bytes] = {b"hvc1": b"hvcC", b"av01": b"av1C"}
 """Items that are pictures by themselves, and the property that their decoder needs."""
 GRID = b"grid"
 FILMS = (b"moov", b"moof")
-MOST_TILES = 900
+MAX_TILES = 900
 """libheif reads files of at most 1,000 items."""
 
 
@@ -38,12 +38,12 @@ def shown_size(data: bytes) -> tuple[int, int]:
     size = _size(data, items[primary])
     if items[primary].kind == GRID:
         tiles = _tiles(data, parts[b"iref"], primary)
-        _need(_grid(data, items[primary]) == (size, len(tiles)) and len(tiles) <= MOST_TILES)
-        _need({items[tile].kind for tile in tiles} <= CODED.keys())
+        _require(_grid(data, items[primary]) == (size, len(tiles)) and len(tiles) <= MAX_TILES)
+        _require({items[tile].kind for tile in tiles} <= CODED.keys())
     else:
         tiles = [primary]
     for item in (items[tile] for tile in tiles):
-        _need(item.length > 0 and CODED[item.kind] in {box.kind for box in item.properties})
+        _require(item.length > 0 and CODED[item.kind] in {box.kind for box in item.properties})
     turns = [data[box.start] & 3 for box in items[primary].properties if box.kind == b"irot"]
     return size[::-1] if sum(turns) % 2 else size
 
@@ -57,11 +57,11 @@ def _parts(data: bytes) -> dict[bytes, Box]:
     """What the one box of a picture holds that tells of its items."""
     top = list(boxes(data, 0, len(data)))
     metas = [box for box in top if box.kind == b"meta"]
-    _need(len(metas) == 1 and not any(box.kind in FILMS for box in top))
+    _require(len(metas) == 1 and not any(box.kind in FILMS for box in top))
     return {box.kind: box for box in boxes(data, metas[0].start + 4, metas[0].end)}
 
 
-def _need(condition: bool) -> None:
+def _require(condition: bool) -> None:
     if not condition:
         raise ValueError("not a plain picture")
 
@@ -77,7 +77,7 @@ def _items(data: bytes, parts: Mapping[bytes, Box]) -> dict[int, Item]:
         base, limit = 0, len(data)
         if method == IN_BOX:
             base, limit = parts[b"idat"].start, parts[b"idat"].end
-        _need(method in (IN_FILE, IN_BOX) and start <= end and base + end <= limit)
+        _require(method in (IN_FILE, IN_BOX) and start <= end and base + end <= limit)
         lengths[item] = lengths.get(item, 0) + end - start
         starts.setdefault(item, base + start)
     properties = dict(_properties(data, parts[b"iprp"]))
@@ -87,7 +87,7 @@ def _items(data: bytes, parts: Mapping[bytes, Box]) -> dict[int, Item]:
 def _kinds(data: bytes, iinf: Box) -> Iterator[tuple[int, bytes]]:
     for box in boxes(data, iinf.start + (6 if data[iinf.start] == 0 else 8), iinf.end):
         version = data[box.start]
-        _need(box.kind == b"infe" and version in (2, 3))
+        _require(box.kind == b"infe" and version in (2, 3))
         item, _, kind = struct.unpack_from(">HH4s" if version == 2 else ">IH4s", data, box.start + 4)
         yield item, kind
 
@@ -106,7 +106,7 @@ def _properties(data: bytes, iprp: Box) -> Iterator[tuple[int, tuple[Box, ...]]]
 
 def _size(data: bytes, item: Item) -> tuple[int, int]:
     said = [box for box in item.properties if box.kind == b"ispe"]
-    _need(len(said) == 1 and not any(box.kind == b"clap" for box in item.properties))  # a clean aperture crops
+    _require(len(said) == 1 and not any(box.kind == b"clap" for box in item.properties))  # a clean aperture crops
     width, height = struct.unpack_from(">II", data, said[0].start + 4)
     return width, height
 

@@ -6,17 +6,17 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-PLAIN = (b"ftyp", b"meta", b"mdat", b"moov")
+KEPT = (b"ftyp", b"meta", b"mdat", b"moov")
 """Boxes of the file that a picture is read from. The others hold films, previews and whatever an app has put there."""
-TOLD = (b"meta", b"udta", b"uuid")
+DESCRIPTIVE = (b"meta", b"udta", b"uuid")
 """Boxes among tracks, and within one, that only tell."""
 FREE = b"free"
-NOTHING = b"skip"
+UNUSED_ITEM = b"skip"
 """As the type of an item: one that no decoder looks for."""
 METADATA = (b"Exif", b"mime", b"uri ")
-MOST = 2_000
+MAX_BOXES = 2_000
 """Boxes in one, and pieces of items: far more than any picture has, few enough to cost nothing."""
-MOST_KEPT = 50
+MAX_KEPT_BOXES = 50
 """Of the boxes that a picture is read from: phones write three."""
 IN_FILE, IN_BOX = 0, 1
 """Where the bytes of an item lie: counted from the beginning of the file, or of the box `idat`."""
@@ -30,15 +30,15 @@ class Box:
     end: int
 
 
-def without_items(data: bytes) -> bytes:
+def without_metadata_items(data: bytes) -> bytes:
     """`data` with zeros for its metadata and for all that is no part of a picture. Raises `ValueError`, `struct.error` or
     `IndexError` for a file that is not built as the standard says (ISO/IEC 14496-12)."""
     bare, top = bytearray(data), list(boxes(data, 0, len(data)))
-    kept = [box for box in top if box.kind in PLAIN]
-    if len(kept) > MOST_KEPT:
+    kept = [box for box in top if box.kind in KEPT]
+    if len(kept) > MAX_KEPT_BOXES:
         raise ValueError("a picture in too many boxes")
     for box in top:
-        if box.kind not in PLAIN:
+        if box.kind not in KEPT:
             _free(bare, box)
         elif box.kind == b"meta":
             _clear_items(bare, {child.kind: child for child in boxes(data, box.start + 4, box.end)}, kept)
@@ -48,7 +48,7 @@ def without_items(data: bytes) -> bytes:
 
 
 def boxes(data: bytes | bytearray, place: int, end: int) -> Iterator[Box]:
-    for _ in range(MOST):
+    for _ in range(MAX_BOXES):
         if place >= end:
             return
         size, kind = struct.unpack_from(">I4s", data, place)
@@ -79,7 +79,7 @@ def _zero(bare: bytearray, start: int, end: int) -> None:
 def _clear_tracks(bare: bytearray, tracks: Box) -> None:
     for track in list(boxes(bare, tracks.start, tracks.end)):
         for box in [track] if track.kind != b"trak" else list(boxes(bare, track.start, track.end)):
-            if box.kind in TOLD:
+            if box.kind in DESCRIPTIVE:
                 _free(bare, box)
 
 
@@ -87,11 +87,11 @@ def _clear_items(bare: bytearray, meta: dict[bytes, Box], kept: Sequence[Box]) -
     """Of a picture: where its metadata lie, and that they are there. What is no metadata must lie in a box that is `kept`."""
     if b"iinf" not in meta or b"iloc" not in meta:
         raise ValueError("no items")
-    told = set(_clear_names(bare, meta[b"iinf"]))
+    metadata_items = set(_clear_names(bare, meta[b"iinf"]))
     base = meta[b"idat"].start if b"idat" in meta else None
     cleared = 0
     for item, method, start, end in extents(bytes(bare[meta[b"iloc"].start : meta[b"iloc"].end])):
-        if item not in told:
+        if item not in metadata_items:
             if method == IN_FILE and end > start and not any(box.start <= start and end <= box.end for box in kept):
                 raise ValueError("a picture lies where none may be")
             continue
@@ -114,7 +114,7 @@ def _clear_names(bare: bytearray, iinf: Box) -> Iterator[int]:
         item, _, kind = struct.unpack_from(">HH4s" if version == 2 else ">IH4s", bare, box.start + 4)
         if kind in METADATA:
             name_at = box.start + (12 if version == 2 else 14)
-            bare[name_at - 4 : name_at] = NOTHING
+            bare[name_at - 4 : name_at] = UNUSED_ITEM
             _zero(bare, name_at, box.end)
             yield item
 
@@ -130,7 +130,7 @@ def extents(iloc: bytes) -> Iterator[tuple[int, int, int, int]]:
         reader.number(2)  # the file: this one
         base = reader.number(more >> 4)
         pieces += (count := reader.number(2))
-        if pieces > MOST:
+        if pieces > MAX_BOXES:
             raise ValueError("items of too many pieces")
         for _ in range(count):
             reader.number(more & 15 if version else 0)

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 
 from s2edit_core.errors import ImageInvalid
 from s2edit_core.pictures.files import TURNS, media_type
-from s2edit_core.pictures.iso_media import without_items
+from s2edit_core.pictures.iso_media import without_metadata_items
 
 ORIENTATION = 0x0112
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT")
 PNG_SHORT: Mapping[bytes, int] = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
 """Kept where they have just this length."""
-MOST_PARTS = 100_000
+MAX_PARTS = 100_000
 """Of a file: many more would cost time."""
 SOI, EOI, SOS, APP0, APP1, APP2, APP14, COM = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 JFIF, ADOBE, ICC, EXIF = b"JFIF\0", b"Adobe", b"ICC_PROFILE\0", b"Exif\0\0"
@@ -44,7 +44,7 @@ def without_metadata(data: bytes, orientation: int, field: str = "image") -> byt
     `orientation` is what its metadata say of how it is turned (1..8 as in Exif, else upright), which stays in it. Raises
     `ImageInvalid` for a file whose parts can't be told apart, though a decoder may be content with it.
     """
-    rewrite = WAYS.get(media_type(data))
+    rewrite = REWRITERS.get(media_type(data))
     try:
         if rewrite is None:
             raise _Unreadable
@@ -71,7 +71,7 @@ def _png(data: bytes, orientation: int) -> bytes:
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     place, kind = len(PNG_MAGIC), b""
-    for _ in range(MOST_PARTS):
+    for _ in range(MAX_PARTS):
         if kind == b"IEND":
             return
         length, kind = struct.unpack_from(">I4s", data, place)
@@ -101,7 +101,7 @@ def _jpeg(data: bytes, orientation: int) -> bytes:
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
     """Marker, body and the compressed pixels behind it. The end may be missing: a decoder forgives that."""
     place = 2
-    for _ in range(MOST_PARTS):
+    for _ in range(MAX_PARTS):
         marker, place = _jpeg_marker(data, place)
         if marker == EOI:
             return
@@ -166,7 +166,7 @@ def _webp(data: bytes, orientation: int) -> bytes:
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     place = 0
-    for _ in range(MOST_PARTS):
+    for _ in range(MAX_PARTS):
         if place >= len(data):
             return
         kind, length = struct.unpack_from("<4sI", data, place)
@@ -182,10 +182,10 @@ def _webp_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _iso_media(data: bytes, orientation: int) -> bytes:  # noqa: ARG001  AVIF and HEIC say it among what decoding needs
-    return without_items(data)
+    return without_metadata_items(data)
 
 
-WAYS: Mapping[str, Callable[[bytes, int], bytes]] = {
+REWRITERS: Mapping[str, Callable[[bytes, int], bytes]] = {
     "image/png": _png,
     "image/jpeg": _jpeg,
     "image/webp": _webp,

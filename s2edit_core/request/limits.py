@@ -11,7 +11,7 @@ MAX_PIXELS = 50_000_000
 """Of a photo that is edited: those of phones have 48 or 50 megapixels at most, but for a few that may be scaled down."""
 CEILING_PIXELS = 110_000_000
 """Of a file that is decoded at all: a photo of a 108-megapixel camera, scaled down on the way in, and a mask for it."""
-LEAST_MAX_PIXELS = 65_536
+MIN_MAX_PIXELS = 65_536
 """The smallest photo that a caller may ask for: 256 × 256."""
 MIN_SIDE = 32
 
@@ -27,7 +27,7 @@ Pillow's pixels are 4 bytes. A progressive JPEG adds its coefficients, HEIF and 
 """
 FILE_COPIES = 3
 """How often a file lies in memory while it is decoded, at most: as received, as read, and in the hands of its codec."""
-MOST_FILE_BYTES = 400_000_000
+MAX_FILE_BYTES = 400_000_000
 """Far more than anybody may upload, and than the result of the largest edit."""
 MASK_BYTES_PER_PIXEL = 10
 """Of the photo's pixels: a mask is brought to the photo's size, and looked at there."""
@@ -82,13 +82,13 @@ def cpu_s(pixels: int) -> float:
 def memory_bytes(format: str, pixels: int, file_bytes: int, photo_pixels: int = 0) -> int:
     """What a process that decodes such a picture may take. `photo_pixels` are those of its photo, if it is a mask."""
     own = BYTES_PER_PIXEL.get(format, max(BYTES_PER_PIXEL.values())) * min(pixels, CEILING_PIXELS)
-    return to_read_bytes(file_bytes) + own + MASK_BYTES_PER_PIXEL * min(photo_pixels, CEILING_PIXELS)
+    return memory_bytes_to_read(file_bytes) + own + MASK_BYTES_PER_PIXEL * min(photo_pixels, CEILING_PIXELS)
 
 
-def to_read_bytes(file_bytes: int) -> int:
+def memory_bytes_to_read(file_bytes: int) -> int:
     """What it may take before it knows of any pixels."""
-    return MEMORY_BYTES + FILE_COPIES * min(file_bytes, MOST_FILE_BYTES)
+    return MEMORY_BYTES + FILE_COPIES * min(file_bytes, MAX_FILE_BYTES)
 
 
-MOST_MEMORY_BYTES = max(memory_bytes(format, CEILING_PIXELS, MOST_FILE_BYTES, CEILING_PIXELS) for format in BYTES_PER_PIXEL)
+MAX_MEMORY_BYTES = max(memory_bytes(format, CEILING_PIXELS, MAX_FILE_BYTES, CEILING_PIXELS) for format in BYTES_PER_PIXEL)
 """No process that decodes takes more, whatever a file says of itself."""

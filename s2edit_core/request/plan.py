@@ -83,7 +83,7 @@ def plan_edit(
         "guidance_scale": preset.guidance(guidance_scale),
         "masked": preset.learning.masked,
         "inversion": asdict(preset.inversion),
-        **_seen_as(scaled_to),
+        **_scale_entry(scaled_to),
     }
     return EditPlan(concept_id=concept_id, inversion_id=f"i_{_name(inversion)}")
 
@@ -138,11 +138,11 @@ def _concept_id(
         "learning": asdict(learning),
         "bank": list(bank),
         "seed": seed,
-        **_seen_as(scaled_to),
+        **_scale_entry(scaled_to),
     }
     return f"{'c' if reference.placeholder == PLACEHOLDER else 'a'}_{_name(concept)}"
 
 
-def _seen_as(scaled_to: tuple[int, int] | None) -> dict[str, Any]:
+def _scale_entry(scaled_to: tuple[int, int] | None) -> dict[str, Any]:
     """What a scaled photo adds to a name. Two limits that lead to one size share what is made."""
     return {} if scaled_to is None else {"scaled_to": list(scaled_to)}

@@ -111,30 +111,30 @@ def known_subject(prompt: str, subjects: Sequence[str], *, field: str = "prompt"
     return min(found)[2]
 
 
-def settled_subject(given: str, subjects: Sequence[str]) -> str:
+def resolve_subject(given: str, subjects: Sequence[str]) -> str:
     """`given` in small letters, in the singular if it is the plural of one of `subjects`: so one person has one name."""
     word = tidy(given).lower()
     return next((known for known in subjects if word == known.lower() or word in plurals(known)), word)
 
 
 def resolve_prompts(
-    request: EditRequest, subjects: Sequence[str], worn: Sequence[tuple[str, str]] = (), *, caption: str | None = None
+    request: EditRequest, subjects: Sequence[str], applied: Sequence[tuple[str, str]] = (), *, caption: str | None = None
 ) -> ResolvedPrompts:
     """Settle what `request` left open. `subjects` are the words that the model knows people by, most usual first.
 
-    `worn` are placeholder and subject of each of its attributes; `caption` is what a model says of the photo, for a request without
+    `applied` are placeholder and subject of each of its attributes; `caption` is what a model says of the photo, for a request without
     a source prompt. Raises `PromptInvalid` for an instruction, when there is no subject, or when a prompt lacks it or an attribute;
     `OptionInvalid` when two attributes have one placeholder.
     """
     check_sentences(request, subjects)
-    attributes = _placed(request.prompt, worn)
+    attributes = _applied_placeholders(request.prompt, applied)
     described = request.source_prompt or request.prompt
     check_placeholders(request.source_prompt or "", (PLACEHOLDER,), field="source_prompt")
     check_placeholders(request.prompt, (PLACEHOLDER, *attributes), field="prompt")
     check_negative(request.negative_prompt or "")
     given = request.subject
     of = "source_prompt" if request.source_prompt else "prompt"
-    subject = settled_subject(given, subjects) if given is not None else known_subject(described, subjects, field=of)
+    subject = resolve_subject(given, subjects) if given is not None else known_subject(described, subjects, field=of)
     source, origin = _source_prompt(request, subject, caption)
     return ResolvedPrompts(
         source=with_placeholder(source, subject, field="source_prompt"),
@@ -184,16 +184,16 @@ def caption_naming(subject: str, caption: str) -> str | None:
     return f"{before}{named}{text[match.end() :]}"
 
 
-def _placed(prompt: str, worn: Sequence[tuple[str, str]]) -> list[str]:
-    """The placeholders of `worn`, each of which `prompt` holds."""
-    names = [placeholder for placeholder, _ in worn]
+def _applied_placeholders(prompt: str, applied: Sequence[tuple[str, str]]) -> list[str]:
+    """The placeholders of `applied`, each of which `prompt` holds."""
+    names = [placeholder for placeholder, _ in applied]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise OptionInvalid(
             f"two of the attributes are written {twice}: learn one of them under another placeholder, such as [B]",
             field="attributes",
             reason="placeholder_repeated",
         )
-    for placeholder, subject in worn:
+    for placeholder, subject in applied:
         if placeholder not in prompt:
             raise PromptInvalid(
                 f"the prompt does not say where the attribute goes: write {placeholder} {subject}",
@@ -210,7 +210,7 @@ def resolve_reference(request: LearningRequest, subjects: Sequence[str]) -> Reso
         return _attribute_reference(request.prompt, request.subject)
     check_placeholders(request.prompt, (PLACEHOLDER,), field="prompt")
     given = request.subject
-    subject = settled_subject(given, subjects) if given is not None else known_subject(request.prompt, subjects)
+    subject = resolve_subject(given, subjects) if given is not None else known_subject(request.prompt, subjects)
     return ResolvedReference(with_placeholder(request.prompt, subject, field="prompt"), subject, PLACEHOLDER)
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from s2edit_core.errors import OptionInvalid, PromptInvalid
-from s2edit_core.request.limits import LEAST_MAX_PIXELS, MAX_PIXELS
+from s2edit_core.request.limits import MAX_PIXELS, MIN_MAX_PIXELS
 from s2edit_core.request.words import tidy
 
 LearningMode = Literal["token", "lora_kv", "kv"]
@@ -449,7 +449,7 @@ LATER_OPTIONS: Mapping[str, Any] = {
 def check_max_pixels(max_pixels: int | None) -> None:
     """Raises `OptionInvalid` unless photos can be scaled down to so many pixels, or nothing is said of it."""
     if max_pixels is not None:
-        _check("max_pixels", max_pixels, LEAST_MAX_PIXELS, MAX_PIXELS)
+        _check("max_pixels", max_pixels, MIN_MAX_PIXELS, MAX_PIXELS)
 
 
 def _without_unset(values: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from s2edit_core.errors import ModelUnusable
 
-SELF_LEVEL = 1
+MIN_SELF_LEVEL = 1
 """Self-attention is read from maps that have been halved at least so often: P2P's 32 × 32 and below for latents of 64 × 64."""
 
 
@@ -73,18 +73,18 @@ Gates = tuple[Tensor, ...]
 
 def cross_layers(unet: nn.Module) -> tuple[CrossLayer, ...]:
     """The cross-attention layers in the order in which `named_modules` gives them. Raises `ModelUnusable` if there are none."""
-    layers = [CrossLayer(*found) for found in _named(unet, ".attn2")]
+    layers = [CrossLayer(*found) for found in _find_layers(unet, ".attn2")]
     if not layers:
         raise ModelUnusable("the UNet has no cross-attention layers (attn2): it is not a text-to-image UNet of the SD family")
     return tuple(layers)
 
 
 def self_layers(unet: nn.Module) -> tuple[SelfLayer, ...]:
-    """The self-attention layers that rows may read from one another: those with maps of `SELF_LEVEL` or smaller."""
-    return tuple(layer for found in _named(unet, ".attn1") if (layer := SelfLayer(*found)).level >= SELF_LEVEL)
+    """The self-attention layers that rows may read from one another: those with maps of `MIN_SELF_LEVEL` or smaller."""
+    return tuple(layer for found in _find_layers(unet, ".attn1") if (layer := SelfLayer(*found)).level >= MIN_SELF_LEVEL)
 
 
-def _named(unet: nn.Module, ending: str) -> list[tuple[str, int, nn.Module]]:
+def _find_layers(unet: nn.Module, ending: str) -> list[tuple[str, int, nn.Module]]:
     levels = len(cast(Any, unet).config.block_out_channels)
     return [(name, _level(name, levels), module) for name, module in unet.named_modules() if name.endswith(ending)]
 
@@ -167,7 +167,7 @@ class CrossReading(Reading):
     read: Tensor  # (n, tokens of the source, tokens), as `TokenMap.read`
     keep: Tensor  # (n, tokens)
 
-    def applied(self, maps: Tensor) -> Tensor:
+    def apply(self, maps: Tensor) -> Tensor:
         """`maps` `(rows, heads, h·w, tokens)` with those of the readers replaced."""
         own = maps[self.readers]
         read = maps[self.sources] @ self.read[:, None] + own * self.keep[:, None, None]
@@ -180,10 +180,10 @@ class PassInputs:
 
     keys: Sequence[Tensor]  # per cross-attention layer (rows, tokens, inner)
     values: Sequence[Tensor]
-    mapped: Sequence[int]  # per cross-attention layer: for how many rows maps are formed
-    gates: Sequence[Tensor] | None = None  # per cross-attention layer (at least `mapped` rows, h·w, tokens)
-    cross: CrossReading | None = None
-    within: Reading | None = None  # of self-attention
+    rows_with_maps: Sequence[int]  # per cross-attention layer: for how many rows maps are formed
+    gates: Sequence[Tensor] | None = None  # per cross-attention layer (at least `rows_with_maps` rows, h·w, tokens)
+    cross_attention: CrossReading | None = None
+    self_attention: Reading | None = None
     captured: frozenset[int] = frozenset()  # cross-attention layers whose maps are kept
 
 
@@ -195,22 +195,22 @@ class _CrossProcessor:
 
     def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         inputs = self.inputs
-        query = _heads(attn.to_q(hidden_states), attn.heads)
-        key, value = (_heads(x[self.index], attn.heads) for x in (inputs.keys, inputs.values))
-        n = inputs.mapped[self.index]
+        query = _split_heads(attn.to_q(hidden_states), attn.heads)
+        key, value = (_split_heads(x[self.index], attn.heads) for x in (inputs.keys, inputs.values))
+        n = inputs.rows_with_maps[self.index]
         parts = []
         if n:
             parts.append(self._maps(query[:n], key[:n], attn.scale) @ value[:n])
         if n < len(query):
             parts.append(F.scaled_dot_product_attention(query[n:], key[n:], value[n:], scale=attn.scale))
-        return _projected(attn, torch.cat(parts) if len(parts) > 1 else parts[0])
+        return _project_out(attn, torch.cat(parts) if len(parts) > 1 else parts[0])
 
     def _maps(self, query: Tensor, key: Tensor, scale: float) -> Tensor:
         """Softmax, then what is read from other rows, then the gates: so a gated token does nothing outside its mask."""
         inputs = self.inputs
         maps = (query @ key.transpose(-1, -2) * scale).softmax(dim=-1)
-        if inputs.cross is not None:
-            maps = inputs.cross.applied(maps)
+        if inputs.cross_attention is not None:
+            maps = inputs.cross_attention.apply(maps)
         if inputs.gates is not None:
             maps = maps * inputs.gates[self.index][: len(maps), None]
         if self.index in inputs.captured:
@@ -226,20 +226,20 @@ class _SelfProcessor:
 
     def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         reading = self.reading
-        query, key, value = (_heads(project(hidden_states), attn.heads) for project in (attn.to_q, attn.to_k, attn.to_v))
+        query, key, value = (_split_heads(project(hidden_states), attn.heads) for project in (attn.to_q, attn.to_k, attn.to_v))
         out = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
         read = F.scaled_dot_product_attention(
             query[reading.sources], key[reading.sources], value[reading.readers], scale=attn.scale
         )
         mixed = torch.lerp(out[reading.readers], read, reading.strengths[:, None, None, None])
-        return _projected(attn, out.index_copy(0, reading.readers, mixed))
+        return _project_out(attn, out.index_copy(0, reading.readers, mixed))
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
+def _split_heads(x: Tensor, heads: int) -> Tensor:
     return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
-def _projected(attn: Any, out: Tensor) -> Tensor:
+def _project_out(attn: Any, out: Tensor) -> Tensor:
     """`(rows, heads, h·w, d)` through the layer's output projection."""
     projected: Tensor = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2))) / attn.rescale_output_factor
     return projected
@@ -250,7 +250,7 @@ class RowAttention:
 
     def __init__(self, unet: nn.Module) -> None:
         self.layers = cross_layers(unet)
-        self.within = self_layers(unet)
+        self.self_layers = self_layers(unet)
 
     @contextmanager
     def using(self, inputs: PassInputs) -> Iterator[dict[int, Tensor]]:
@@ -262,8 +262,8 @@ class RowAttention:
         processors: list[tuple[Any, Any]] = [
             (layer.attention, _CrossProcessor(i, inputs, maps)) for i, layer in enumerate(self.layers)
         ]
-        if inputs.within is not None:
-            processors += [(layer.attention, _SelfProcessor(inputs.within)) for layer in self.within]
+        if inputs.self_attention is not None:
+            processors += [(layer.attention, _SelfProcessor(inputs.self_attention)) for layer in self.self_layers]
         before = [attention.processor for attention, _ in processors]
         try:
             for attention, processor in processors:

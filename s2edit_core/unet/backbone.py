@@ -17,7 +17,7 @@ from s2edit_core.checkpoints.loading import load_parts
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.checkpoints.schedule import Schedule
 from s2edit_core.unet.attention import CrossLayer, PassInputs, RowAttention
-from s2edit_core.unet.rows import Answer, Answers, Row, Rows, check_finite, passes, stacked
+from s2edit_core.unet.rows import Answer, Answers, Row, Rows, check_finite, passes, stack_rows
 
 MAX_ROWS_PER_PASS = 16
 
@@ -122,13 +122,13 @@ class Backbone:
 
     def _one_pass(self, rows: list[Row]) -> list[Answer]:
         learns = any(row.target is not None for row in rows)
-        inputs = stacked(rows, self.device, self.dtype)
+        inputs = stack_rows(rows, self.device, self.dtype)
         with torch.set_grad_enabled(learns):
             for tensor in (*inputs.keys, *inputs.values):
                 tensor.requires_grad_(learns)
             eps, maps = self._predict(rows, inputs)
             losses = [
-                row.weight * _mean_squared_error(eps[i], row.target, row.where) if row.target is not None else None
+                row.weight * _mean_squared_error(eps[i], row.target, row.loss_weights) if row.target is not None else None
                 for i, row in enumerate(rows)
             ]
             if learns:
@@ -146,13 +146,13 @@ class Backbone:
         return self.schedule.to_epsilon(output, z, t), maps
 
 
-def _mean_squared_error(eps: Tensor, target: Tensor, where: Tensor | None) -> Tensor:
+def _mean_squared_error(eps: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
     """In float32 at least: half precision loses small squares."""
     dtype = torch.promote_types(eps.dtype, torch.float32)
     squares = (eps.to(dtype) - target.to(eps.device, dtype)).square()
-    if where is None:
+    if weights is None:
         return squares.mean()
-    weights = where.to(squares)
+    weights = weights.to(squares)
     return (squares.mean(dim=0) * weights).sum() / weights.sum()
 
 

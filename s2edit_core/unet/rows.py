@@ -29,13 +29,13 @@ from s2edit_core.unet.attention import CrossReading, Gates, KeysValues, PassInpu
 class Injection:
     """The attention of a row's `source` takes the place of its own: of cross-attention through `tokens`, and of self-attention.
 
-    `cross` and `within` are the two strengths, 0 (its own) to 1 (the source's). The source must be among the same `Rows`.
+    `cross_strength` and `self_strength` are the two strengths, 0 (its own) to 1 (the source's). The source must be among the same `Rows`.
     """
 
     source: Row
     tokens: TokenMap | None = None  # None: cross-attention stays its own
-    cross: float = 1.0
-    within: float = 0.0
+    cross_strength: float = 1.0
+    self_strength: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +48,13 @@ class Row:
     gates: Gates | None = None
     target: Tensor | None = None  # (c, h, w): asks for gradients
     weight: float = 1.0
-    where: Tensor | None = None  # (h, w), 0 or more: what each place counts in the mean of the loss; None: all alike
+    loss_weights: Tensor | None = None  # (h, w), 0 or more: what each place counts in the mean of the loss; None: all alike
     injection: Injection | None = None
     capture: tuple[int, ...] = ()  # cross-attention layers, by index, whose maps shall come back
 
     def __post_init__(self) -> None:
-        if self.where is not None and (self.target is None or self.where.shape != self.latent.shape[1:]):
-            raise ValueError(f"where is (h, w) of a latent with a target, not {tuple(self.where.shape)}")
+        if self.loss_weights is not None and (self.target is None or self.loss_weights.shape != self.latent.shape[1:]):
+            raise ValueError(f"where is (h, w) of a latent with a target, not {tuple(self.loss_weights.shape)}")
         if self.injection is None:
             return
         source = self.injection.source
@@ -127,20 +127,20 @@ def passes(rows: Rows, limit: int) -> list[list[int]]:
     Raises `ValueError` for a row whose source is not among them.
     """
     at = {row: i for i, row in enumerate(rows)}
-    parties: dict[int, list[int]] = defaultdict(list)
+    groups: dict[int, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
         source = row.injection.source if row.injection is not None else row
         if source not in at:
             raise ValueError("a row names a source row that is not evaluated together with it")
-        parties[at[source]].append(i)
-    filling: dict[torch.Size, list[int]] = {}
+        groups[at[source]].append(i)
+    open_passes: dict[torch.Size, list[int]] = {}
     done: list[list[int]] = []
-    for leader, members in parties.items():
+    for leader, members in groups.items():
         shape = rows[leader].latent.shape
-        if shape not in filling or len(filling[shape]) + len(members) > limit:
-            filling[shape] = []
-            done.append(filling[shape])
-        filling[shape] += members
+        if shape not in open_passes or len(open_passes[shape]) + len(members) > limit:
+            open_passes[shape] = []
+            done.append(open_passes[shape])
+        open_passes[shape] += members
     sources = _cross_sources(rows)
     return [sorted(indices, key=lambda i: _rank(rows[i], sources)) for indices in done]
 
@@ -157,7 +157,7 @@ def _rank(row: Row, sources: set[Row]) -> int:
     return 1 if row.capture else 2
 
 
-def stacked(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> PassInputs:
+def stack_rows(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> PassInputs:
     """What the attention layers are given for a pass of `rows`, which are in the order of `passes`."""
     layers = range(len(rows[0].prompt.keys))
     sources = _cross_sources(rows)
@@ -167,10 +167,10 @@ def stacked(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> Pa
     return PassInputs(
         keys=[torch.stack([row.prompt.keys[i].detach() for row in rows]) for i in layers],
         values=[torch.stack([row.prompt.values[i].detach() for row in rows]) for i in layers],
-        mapped=[at_most if i in asked else everywhere for i in layers],
+        rows_with_maps=[at_most if i in asked else everywhere for i in layers],
         gates=_gates(rows[:at_most], device, dtype),
-        cross=_cross_reading(rows, device, dtype),
-        within=_self_reading(rows, device, dtype),
+        cross_attention=_cross_reading(rows, device, dtype),
+        self_attention=_self_reading(rows, device, dtype),
         captured=frozenset(layer for row in rows for layer in row.capture),
     )
 
@@ -180,8 +180,8 @@ def _gates(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> lis
     example = next((row.gates for row in rows if row.gates is not None), None)
     if example is None:
         return None
-    opened = [torch.ones_like(gate) for gate in example]
-    return [torch.stack([(row.gates or opened)[i] for row in rows]).to(device, dtype) for i in range(len(example))]
+    all_ones = [torch.ones_like(gate) for gate in example]
+    return [torch.stack([(row.gates or all_ones)[i] for row in rows]).to(device, dtype) for i in range(len(example))]
 
 
 def _cross_reading(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> CrossReading | None:
@@ -192,17 +192,17 @@ def _cross_reading(rows: Sequence[Row], device: torch.device, dtype: torch.dtype
     maps = [each.tokens for each in found if each.tokens is not None]
     return CrossReading(
         *_indices(rows, readers, device),
-        strengths=torch.tensor([each.cross for each in found], device=device, dtype=dtype),
+        strengths=torch.tensor([each.cross_strength for each in found], device=device, dtype=dtype),
         read=torch.stack([each.read for each in maps]).to(device, dtype),
         keep=torch.stack([each.keep for each in maps]).to(device, dtype),
     )
 
 
 def _self_reading(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> Reading | None:
-    readers = [row for row in rows if row.injection is not None and row.injection.within > 0]
+    readers = [row for row in rows if row.injection is not None and row.injection.self_strength > 0]
     if not readers:
         return None
-    strengths = [each.injection.within for each in readers if each.injection is not None]
+    strengths = [each.injection.self_strength for each in readers if each.injection is not None]
     return Reading(*_indices(rows, readers, device), strengths=torch.tensor(strengths, device=device, dtype=dtype))
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from s2edit_core.errors import MaskInvalid, ModelUnusable, OptionInvalid
 
 
-def loaded(model: str, processor: str, network: str, device: str) -> tuple[Any, Any]:
+def load_pretrained(model: str, processor: str, network: str, device: str) -> tuple[Any, Any]:
     """Processor and network, by the names of their classes. Raises `ModelUnusable` if transformers or the weights are missing."""
     try:
         import transformers
@@ -47,7 +47,9 @@ class FaceParser:
     """SegFormer: every pixel gets one of the model's labels."""
 
     def __init__(self, model: str = "jonathandinu/face-parsing", *, device: str = "cpu") -> None:
-        self.processor, self.network = loaded(model, "SegformerImageProcessorPil", "SegformerForSemanticSegmentation", device)
+        self.processor, self.network = load_pretrained(
+            model, "SegformerImageProcessorPil", "SegformerForSemanticSegmentation", device
+        )
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -71,7 +73,7 @@ class TextSegmenter:
     """CLIPSeg: where what a text says is."""
 
     def __init__(self, model: str = "CIDAS/clipseg-rd64-refined", *, device: str = "cpu") -> None:
-        self.processor, self.network = loaded(model, "CLIPSegProcessor", "CLIPSegForImageSegmentation", device)
+        self.processor, self.network = load_pretrained(model, "CLIPSegProcessor", "CLIPSegForImageSegmentation", device)
 
     @torch.no_grad()
     def mask(self, photo: Image.Image, text: str, *, threshold: float = 0.4) -> Image.Image:
@@ -101,7 +103,7 @@ class BoxSegmenter:
     """Segment Anything: the object that fills a box."""
 
     def __init__(self, model: str = "facebook/sam-vit-base", *, device: str = "cpu") -> None:
-        self.processor, self.network = loaded(model, "SamProcessor", "SamModel", device)
+        self.processor, self.network = load_pretrained(model, "SamProcessor", "SamModel", device)
 
     @torch.no_grad()
     def mask(self, photo: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:

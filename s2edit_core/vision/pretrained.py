@@ -12,7 +12,7 @@ from s2edit_core.errors import ModelUnusable
 
 
 @contextmanager
-def refusing_unusable(model: str, purpose: str) -> Iterator[None]:
+def raising_unusable(model: str, purpose: str) -> Iterator[None]:
     """Turn whatever loading or trying `model` raises into `ModelUnusable`: transformers and its backends raise of every kind."""
     try:
         yield

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from s2edit_core.errors import ModelUnusable
-from s2edit_core.vision.pretrained import load_whole, refusing_unusable
+from s2edit_core.vision.pretrained import load_whole, raising_unusable
 
 CHECKER = "safety_checker"
 """The folder of the checker in a diffusers pipeline; its pictures are prepared as `feature_extractor` says."""
@@ -33,18 +33,18 @@ def open_safety_model(model: str, labels: Sequence[str], threshold: float, *, de
     `labels` and `threshold` (above 0, at most 1) are a classifier's; the safety checker brings thresholds of its own. Raises
     `ModelUnusable` for what can't be loaded whole, and for labels that the model does not have.
     """
-    with refusing_unusable(model, PURPOSE):
+    with raising_unusable(model, PURPOSE):
         import transformers
 
         if (Path(model) / CHECKER).is_dir():
-            return _SafetyChecker(model, device, within=True)
+            return _SafetyChecker(model, device, in_pipeline=True)
         config = transformers.PreTrainedConfig.get_config_dict(model)[0]
         if "StableDiffusionSafetyChecker" in (config.get("architectures") or ()):
             return _SafetyChecker(model, device)
         processor = transformers.AutoImageProcessor.from_pretrained(model)
         network = load_whole(transformers.AutoModelForImageClassification, model, device)
     judge = _Classifier(processor, network, labels, threshold)
-    with refusing_unusable(model, PURPOSE):
+    with raising_unusable(model, PURPOSE):
         judge.is_unsafe(Image.new("RGB", (64, 64), "gray"))
     return judge
 
@@ -73,15 +73,15 @@ class _Classifier:
 
 
 class _SafetyChecker:
-    """The checker of Stable Diffusion, in a folder or hub id of its own or `within` a pipeline's folder."""
+    """The checker of Stable Diffusion, in a folder or hub id of its own or `in_pipeline` a pipeline's folder."""
 
-    def __init__(self, model: str, device: str, *, within: bool = False) -> None:
+    def __init__(self, model: str, device: str, *, in_pipeline: bool = False) -> None:
         import transformers
         from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
-        pictures = {"subfolder": "feature_extractor"} if within else {}
+        pictures = {"subfolder": "feature_extractor"} if in_pipeline else {}
         self.processor = transformers.CLIPImageProcessorPil.from_pretrained(model, **pictures)
-        self.network = load_whole(StableDiffusionSafetyChecker, model, device, **({"subfolder": CHECKER} if within else {}))
+        self.network = load_whole(StableDiffusionSafetyChecker, model, device, **({"subfolder": CHECKER} if in_pipeline else {}))
         self.is_unsafe(Image.new("RGB", (64, 64), "gray"))
 
     @torch.no_grad()

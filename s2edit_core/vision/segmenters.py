@@ -22,7 +22,7 @@ from PIL import Image
 
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.errors import ImageInvalid, ModelUnusable
-from s2edit_core.vision.people import Look, choose_person, find_person
+from s2edit_core.vision.people import Predictor, choose_person, find_person
 
 CARD_CHOICES = ("model", "card", "mediapipe")
 """What a model's card may name."""
@@ -75,7 +75,7 @@ class BaseModel(Protocol):
     def find_probability(self, photo: Image.Image, prompt: str) -> NDArray[np.float32]: ...
 
 
-def found(probability: NDArray[np.float32], photo: Image.Image, at: tuple[int, int] | None, name: str) -> FoundMask:
+def mask_of(probability: NDArray[np.float32], photo: Image.Image, at: tuple[int, int] | None, name: str) -> FoundMask:
     """Make an answer of a probability map `(h, w)` in 0..1 that covers `photo`."""
     mask, confidence, people = choose_person(probability, photo.size, at)
     return FoundMask(mask, confidence, people, name)
@@ -87,7 +87,7 @@ def check_photo(photo: Image.Image) -> None:
         raise ImageInvalid(f"the image is {photo.mode}: convert it to RGB", field="image", reason="image_mode")
 
 
-class ModelEye:
+class BaseModelSegmenter:
     """The base model itself: the person is where the prompt changes its predictions."""
 
     name = "model"
@@ -97,7 +97,7 @@ class ModelEye:
 
     def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:
         check_photo(photo)
-        return found(self._pipeline.find_probability(photo, prompt), photo, at, self.name)
+        return mask_of(self._pipeline.find_probability(photo, prompt), photo, at, self.name)
 
 
 class CardNetwork:
@@ -107,14 +107,14 @@ class CardNetwork:
 
     def __init__(self, folder: Path) -> None:
         """Raises `ModelUnusable` where the folder has none."""
-        from s2edit_core.vision.person_network import load_network, look
+        from s2edit_core.vision.person_network import load_network, predict
 
         network, config = load_network(folder)
-        self._look: Look = lambda picture: look(network, picture, config["sides"])
+        self._predict: Predictor = lambda picture: predict(network, picture, config["sides"])
 
     def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:  # noqa: ARG002 - reads no text
         check_photo(photo)
-        return FoundMask(*find_person(self._look, photo, at), self.name)
+        return FoundMask(*find_person(self._predict, photo, at), self.name)
 
 
 def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
@@ -123,9 +123,9 @@ def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
     Without one: what the model's card names; else MediaPipe's where its file and LiteRT are there; else the model's own eye. Raises
     `ModelUnusable` with the way to mend it.
     """
-    chosen = name or _of_card(pipeline) or ("mediapipe" if _has_mediapipe() else "model")
+    chosen = name or _card_segmenter(pipeline) or ("mediapipe" if _has_mediapipe() else "model")
     if chosen == "model":
-        return ModelEye(pipeline)
+        return BaseModelSegmenter(pipeline)
     if chosen == "card":
         return CardNetwork(_card_folder(pipeline))
     if chosen == "mediapipe" or chosen.endswith(".tflite"):
@@ -142,7 +142,7 @@ def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
     )
 
 
-def _of_card(pipeline: BaseModel) -> str:
+def _card_segmenter(pipeline: BaseModel) -> str:
     """What the card names. A card comes with weights from anywhere, so it can't name files, or models that bring code."""
     named = pipeline.backbone.card.segmenter
     if named not in ("", *CARD_CHOICES):

@@ -20,7 +20,7 @@ from typing import Any
 
 from s2edit_core import errors
 from s2edit_core.errors import ImageInvalid, InvalidInput
-from s2edit_core.request.limits import CEILING_PIXELS, MOST_FILE_BYTES
+from s2edit_core.request.limits import CEILING_PIXELS, MAX_FILE_BYTES
 from s2edit_core.request.spec import MaskMode
 from s2edit_jobs.decoding.decoder_process import too_costly
 
@@ -107,7 +107,7 @@ def _verdict(
     person: bool = False,
 ) -> tuple[Sequence[int], int]:
     """The photo's size, and the file's orientation. Raises `InvalidInput`; then the decoder may be no longer usable."""
-    if len(data) > MOST_FILE_BYTES:
+    if len(data) > MAX_FILE_BYTES:
         raise too_costly(name)
     try:
         answer = decoder.ask(name, data, size=size, mode=mode, max_pixels=max_pixels, person=person)

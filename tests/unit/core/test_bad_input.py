@@ -14,16 +14,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from s2edit_core.concepts.concept import Concept, Full, fresh_deltas
+from s2edit_core.concepts.concept import Concept, Full, new_deltas
 from s2edit_core.concepts.conditioning import conditioned, keys_values, prompt_gates, text_states, tokenize, word_embedding
 from s2edit_core.delivery import report
 from s2edit_core.delivery.canvas import make_canvas, to_image, to_tensor
 from s2edit_core.delivery.framing import extent
 from s2edit_core.errors import ImageInvalid, MaskInvalid, ModelUnusable, OptionInvalid, PromptInvalid
-from s2edit_core.method.editing import edit, varied
+from s2edit_core.method.editing import edit, vary_noise
 from s2edit_core.method.inputs import Variation
 from s2edit_core.method.inversion import Inversion, Source, invert
-from s2edit_core.method.masks import correlation, otsu, probability_of, subject_of, word_maps
+from s2edit_core.method.masks import correlation, find_subject_word, otsu, person_probability, word_maps
 from s2edit_core.pictures.files import grown
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.spec import InversionOptions
@@ -149,8 +149,8 @@ CASES: dict[str, Case] = {
     "keys without values": (lambda _: Concept(TOKEN, (Full(torch.zeros(1, 1)),)), ValueError, "not 1 and 0"),
     "attribute of nothing": (lambda _: Concept(TOKEN, placeholder="[A]"), ValueError, "needs its subject"),
     "LoRA of another model": (lambda b: layered(b, 1).lora(b.layers), ValueError, "pass its own model's"),
-    "unknown mode": (lambda b: fresh_deltas(b.layers, "all", 4, torch.Generator()), ValueError, "expected a mode of token"),  # type: ignore[arg-type]
-    "rank of nothing": (lambda b: fresh_deltas(b.layers, "lora_kv", 0, torch.Generator()), ValueError, "a rank of 1 or more"),
+    "unknown mode": (lambda b: new_deltas(b.layers, "all", 4, torch.Generator()), ValueError, "expected a mode of token"),  # type: ignore[arg-type]
+    "rank of nothing": (lambda b: new_deltas(b.layers, "lora_kv", 0, torch.Generator()), ValueError, "a rank of 1 or more"),
     # inversion and editing
     "batch to invert": (lambda b: inverting(b, LATENT[None]), ValueError, r"\(c, h, w\), got \(1, 4, 8, 8\)"),
     "latent that is no number": (lambda b: inverting(b, LATENT * float("nan")), ValueError, "finite latent"),
@@ -168,8 +168,8 @@ CASES: dict[str, Case] = {
     "first step behind the last": (lambda b: editing(b, first=3), ValueError, "between 0 and 2"),
     "start of another size": (lambda b: editing(b, start=LATENT[:, :4]), ValueError, r"a latent \(4, 8, 8\)"),
     "prompt of another model": (lambda b: editing(b, NO_PROMPT), ValueError, "keys for 0 cross-attention layers"),
-    "more than fresh": (lambda _: varied(LATENT, LATENT[0], 1, 1.5), ValueError, "amount must lie between 0"),
-    "noise elsewhere": (lambda _: varied(LATENT, LATENT, 1, 0.5), ValueError, r"where \(h, w\)"),
+    "more than fresh": (lambda _: vary_noise(LATENT, LATENT[0], 1, 1.5), ValueError, "amount must lie between 0"),
+    "noise elsewhere": (lambda _: vary_noise(LATENT, LATENT, 1, 0.5), ValueError, r"where \(h, w\)"),
     "variation of another amount": (lambda _: Variation(1, 2.0), OptionInvalid, "between 0 and 1, not 2.0"),
     "variation of a negative seed": (lambda _: Variation(-1), OptionInvalid, "a seed is a whole number"),
     # what is found by attention
@@ -180,12 +180,12 @@ CASES: dict[str, Case] = {
         "positions of its tokens",
     ),
     "subject of a mask of levels": (
-        lambda b: drive(subject_of(b, LATENT, "a woman", torch.full((32, 32), 255.0)), b.evaluate),
+        lambda b: drive(find_subject_word(b, LATENT, "a woman", torch.full((32, 32), 255.0)), b.evaluate),
         ValueError,
         r"in 0\.\.1",
     ),
     "mask of no size": (
-        lambda b: drive(probability_of(b, LATENT, "a woman", (0, 8)), b.evaluate),
+        lambda b: drive(person_probability(b, LATENT, "a woman", (0, 8)), b.evaluate),
         ValueError,
         "one pixel or more",
     ),
@@ -214,7 +214,7 @@ def test_it_is_refused_and_said_what_would_be_right(backbone: Backbone, name: st
 def test_what_stands_beside_the_bad_input_is_good(backbone: Backbone) -> None:
     """Else the cases above might be refused for another reason."""
     assert canvas().frame == (32, 24)
-    assert torch.isfinite(varied(LATENT, LATENT[0], 1, 0.5)).all()
+    assert torch.isfinite(vary_noise(LATENT, LATENT[0], 1, 0.5)).all()
     assert editing(backbone).shape == (4, 8, 8)  # type: ignore[attr-defined]
     assert isinstance(inverting(backbone), Inversion)
     assert Variation(1).amount == 0.5

@@ -18,7 +18,7 @@ from lab.world.portraits import person_mask, render, sample_person
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery import watermark
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.method.editing import varied
+from s2edit_core.method.editing import vary_noise
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
 from s2edit_core.pictures.mask_files import decode_mask
@@ -427,7 +427,7 @@ def test_a_watermark_is_in_the_whole_picture_and_in_the_figures(engine: S2EditEn
     assert watermark.read(Image.fromarray(marked.pixels())).found
     assert (plain.edited.watermarked, marked.edited.watermarked) == (False, True)
     assert "watermark" not in plain.edited.report
-    assert marked.edited.report["watermark"] == watermark.told(tall[0].size)
+    assert marked.edited.report["watermark"] == watermark.facts(tall[0].size)
 
     outside = np.asarray(engine._begin(REQUEST, inputs).canvas.edit_mask) < 128
     moved = np.abs(marked.pixels().astype(int) - np.asarray(tall[0]).astype(int))[outside]
@@ -586,10 +586,10 @@ def test_variants_share_one_inversion_and_differ_inside_the_edit_mask_alone(engi
 def test_a_variation_keeps_the_noises_variance_and_what_may_not_change() -> None:
     noise, where = torch.randn(4, 64, 64, generator=torch.Generator().manual_seed(1)), torch.zeros(64, 64)
     where[:, 32:] = 1
-    mixed = varied(noise, where, 7, 0.5)
+    mixed = vary_noise(noise, where, 7, 0.5)
     assert torch.equal(mixed[..., :32], noise[..., :32])
     assert abs(float(mixed[..., 32:].std()) - 1) < 0.05
-    assert torch.equal(varied(noise, where, 7, 0.0), noise)
+    assert torch.equal(vary_noise(noise, where, 7, 0.0), noise)
 
 
 def test_a_variation_starts_from_the_noise_alone(engine: S2EditEngine, backbone: Backbone, cold: Run) -> None:

@@ -18,7 +18,7 @@ from s2edit_core.delivery.canvas import to_image
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.learning import Checkpoint
-from s2edit_core.method.masks import subject_of
+from s2edit_core.method.masks import find_subject_word
 from s2edit_core.pipeline import Attribute, Reference, S2EditOutput, S2EditPipeline
 from s2edit_core.request.spec import InjectionOptions, InversionOptions, LearningOptions, Progress
 from s2edit_core.unet.backbone import Backbone
@@ -491,10 +491,10 @@ def test_the_frame_drawn_is_what_is_pasted(edit: Any, pipe: S2EditPipeline) -> N
 
 
 def test_the_subject_is_looked_for_in_the_crop_around_the_mask(pipe: S2EditPipeline) -> None:
-    """What `subject_of` finds there; and nothing where no word could be one."""
+    """What `find_subject_word` finds there; and nothing where no word could be one."""
     canvas, prompt = pipe.canvas(PHOTO, FACE), "a photo of a smiling aunt in a garden"
     latent, mask = pipe.backbone.encode_image(canvas.source()), canvas.mask(canvas.identity_mask)
-    expected = drive(subject_of(pipe.backbone, latent, prompt, mask, seed=3), pipe.backbone.evaluate)
+    expected = drive(find_subject_word(pipe.backbone, latent, prompt, mask, seed=3), pipe.backbone.evaluate)
     assert pipe.find_subject(PHOTO, FACE, prompt, seed=3) == expected
     assert expected in ("smiling", "aunt", "garden")
     with pytest.raises(PromptInvalid, match="no word"):

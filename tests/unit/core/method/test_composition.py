@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from s2edit_core.concepts.concept import Concept, LowRank, fresh_deltas
+from s2edit_core.concepts.concept import Concept, LowRank, new_deltas
 from s2edit_core.concepts.conditioning import (
     conditioned,
     keys_values,
@@ -36,7 +36,7 @@ def concept(backbone: Backbone, placeholder: str, seed: int, subject: str = "lip
     """With a random token and changes that change something."""
     draw = torch.Generator().manual_seed(seed)
     changes: list[tuple[LowRank, ...]] = []
-    for fresh in fresh_deltas(backbone.layers, mode, 3, draw):
+    for fresh in new_deltas(backbone.layers, mode, 3, draw):
         low = (delta for delta in fresh if isinstance(delta, LowRank))
         changes.append(tuple(LowRank(d.down.detach(), torch.randn(d.up.shape, generator=draw, dtype=torch.float64)) for d in low))
     token = torch.randn(16, generator=draw, dtype=torch.float64)
@@ -240,7 +240,7 @@ def test_an_attribute_of_a_library_can_take_another_name(backbone: Backbone) -> 
 def test_half_precision_keeps_the_changes_in_full() -> None:
     """A bfloat16 UNet: what is learned stays float32, what the UNet gets is bfloat16."""
     half = tiny_backbone(dtype=torch.bfloat16)
-    changes = fresh_deltas(half.layers, "lora_kv", 2, torch.Generator())
+    changes = new_deltas(half.layers, "lora_kv", 2, torch.Generator())
     assert all(isinstance(each, LowRank) and each.down.dtype == each.up.dtype == torch.float32 for part in changes for each in part)
     made = keys_values(half, torch.randn(TOKENS, 16), (Concept(torch.zeros(16), *changes),))
     assert {tensor.dtype for tensor in made.tensors()} == {torch.bfloat16}

@@ -13,9 +13,9 @@ from PIL import Image
 from s2edit_core.errors import ImageInvalid, MaskInvalid, ModelUnusable
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.vision.people import Look, find_person
+from s2edit_core.vision.people import Predictor, find_person
 from s2edit_core.vision.person_network import PersonNetwork, save_network
-from s2edit_core.vision.segmenters import FoundMask, ModelEye, Segmenter, open_segmenter
+from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, Segmenter, open_segmenter
 from tests.tiny import with_card
 
 PHOTO = Image.effect_noise((48, 32), 80).convert("RGB")
@@ -25,7 +25,7 @@ PROMPT = "a photo of a woman with glasses"
 def test_the_models_own_eye_needs_nothing_else(backbone: Backbone) -> None:
     pipe = S2EditPipeline(backbone)
     segmenter: Segmenter = open_segmenter(None, pipe)
-    assert isinstance(segmenter, ModelEye)
+    assert isinstance(segmenter, BaseModelSegmenter)
     found = segmenter.find(PHOTO, prompt=PROMPT)
     assert isinstance(found, FoundMask)
     assert (found.segmenter, found.mask.mode, found.mask.size) == ("model", "L", PHOTO.size)
@@ -101,7 +101,7 @@ def test_a_network_has_widths_in_groups() -> None:
             PersonNetwork(widths)
 
 
-def looks(planes: list[Any]) -> tuple[Look, list[tuple[int, int]]]:
+def looks(planes: list[Any]) -> tuple[Predictor, list[tuple[int, int]]]:
     """A network that answers `planes` one after another; and the sizes of what it was shown."""
     shown: list[tuple[int, int]] = []
 
