@@ -1,15 +1,16 @@
-"""Learning [I] from one photo: L = L_ldm + λ·L_semantic, with [I] held to its mask (S²Edit, figure 2, left).
+"""Learning [I] from one photo: L = L_ldm + λ·L_semantic, with [I] restricted to its mask (S²Edit, figure 2, left).
 
-First the token is turned away from the attribute words, by L_semantic alone. Then two phases: the token alone, then the token
-together with the changes of the cross-attention keys and values. Every step asks for rows: the one latent at several noise
-levels, all with the prompt as it is now. What comes back, dL/dK and dL/dV, is carried to the token and the changes through the
-text side alone.
+Learning begins on the text side alone: L_semantic turns the token away from the attribute words. Two phases follow. The first
+optimises the token; the second also optimises the changes of the cross-attention keys and values. Each step evaluates rows of the
+photo's latent at several noise levels, all with the current prompt. Their gradients dL/dK and dL/dV are backpropagated through the
+text side to the token and the changes.
 
-An attribute [A] is learned in the same way from a reference photo, but its L_ldm counts the region alone that shows it (as in
-Break-A-Scene, arXiv 2305.16311): most of the photo says nothing of a makeup, and would drown what little does. [I] and [A]
-learned together share their passes, and the squared cosine between them joins L_semantic.
+An attribute [A] is learned in the same way from a reference photo, except that its L_ldm covers only the region that shows the
+attribute (as in Break-A-Scene, arXiv 2305.16311): the rest of the photo says nothing about it and would dominate the loss. If [I]
+and [A] are learned together, they share passes, and the squared cosine between them is added to L_semantic.
 
-A learning can be cut at any step and go on: its state is a value (`learning_state`), and each step's randomness its own.
+Learning can be interrupted at any step and resumed: its state is a value (`learning_state`), and each step has its own random
+generator.
 """
 
 from __future__ import annotations
@@ -45,27 +46,31 @@ from s2edit_core.unet.rows import Answers, Row, Rows
 
 Learning = Generator[Rows | Progress, Answers, Concept]
 SEMANTIC_POWER = 8
-"""Of the mean of cosines in L_semantic. With squares one word may stay near as long as all others are far."""
+"""The power p of the mean (mean |cos|^p)^(2/p) in L_semantic. With p = 2, one word may stay near as long as all others are far."""
 SUBJECT_PULL = 3e-5
-"""Weight of the squared distance to the subject word while the token turns away from the attribute words. Without it the token may
-leave a hundredfold for the last hundredth of a cosine, where no later step moves it."""
+"""Weight of the squared distance to the subject word while the token is turned away from the attribute words. Without it, the token
+may move a hundred times as far to reduce the last hundredth of a cosine, to a place that later steps cannot leave.
+"""
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
-    """The randomness of one step: it depends on seed and step alone, so a resumed run draws what an uninterrupted one draws."""
+    """Return the random generator of one step.
+
+    It depends only on seed and step, so a resumed run draws what an uninterrupted one draws.
+    """
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint(Progress):
-    """A progress that also brings the state of the learning, to be kept and resumed from."""
+    """Progress that also carries the state of the learning, to store and resume from."""
 
     state: LearningState | None = None
 
 
 @dataclass
 class _Learner:
-    """What is being learned, and the fixed surroundings of it."""
+    """A concept while it is learned, with its fixed inputs."""
 
     backbone: Backbone
     lesson: Lesson
@@ -74,25 +79,27 @@ class _Learner:
     token: Tensor  # (d,)
     keys: tuple[Delta, ...]
     values: tuple[Delta, ...]
-    loss_weights: Tensor | None  # (h, w): what each place counts in L_ldm
-    words: Tensor  # (n, d): the words to be orthogonal to, in text-feature space
+    loss_weights: Tensor | None  # (h, w): weight of each latent cell in L_ldm; None: all equal
+    words: Tensor  # (n, d): the words that the concept is to be orthogonal to, in text-feature space
     seed: int
 
     def deltas(self) -> list[Tensor]:
+        """Return the tensors of the key and value changes."""
         return [tensor for delta in (*self.keys, *self.values) for tensor in vars(delta).values()]
 
     def parameters(self) -> list[Tensor]:
+        """Return everything that learning optimises."""
         return [self.token, *self.deltas()]
 
     def condition(self, *, with_deltas: bool) -> Conditioned:
-        """The prompt as it is now, with its graph."""
+        """Return the prompt conditioned on the current concept, with its autograd graph."""
         deltas = (self.keys, self.values) if with_deltas else ((), ())
         concept = Concept(self.token, *deltas, placeholder=self.lesson.placeholder, subject=self.lesson.subject)
         return conditioned(self.backbone, self.tokens, {self.lesson.placeholder: concept})
 
 
 def attribute_states(backbone: Backbone, words: Sequence[str]) -> Tensor:
-    """Attribute words in text-feature space `(n, d)`: the encoder's output where "a photo of a <word>" ends."""
+    """Return words in text-feature space, `(n, d)`: the text encoder's output at the last token of "a photo of a <word>"."""
     with torch.no_grad():
         states = []
         for word in words:
@@ -115,7 +122,10 @@ def learn_concept(
     state: LearningState | None = None,
     every: int = 0,
 ) -> Learning:
-    """Learn the identity in `latent` `(c, h, w)`; `mask` `(H, W)` in 0..1 is where it is. `prompt` holds [I] before `subject`."""
+    """Learn the identity that `mask` `(H, W)` in 0..1 marks in the photo with `latent` `(c, h, w)`.
+
+    `prompt` holds [I] before `subject`. For the other arguments and errors see `learn_concepts`.
+    """
     lesson = Lesson(latent, mask, prompt, subject, request_words=request_words)
     (concept,) = yield from learn_concepts(backbone, (lesson,), options, seed=seed, state=state, every=every)
     return concept
@@ -130,10 +140,11 @@ def learn_concepts(
     state: LearningState | None = None,
     every: int = 0,
 ) -> Generator[Rows | Progress, Answers, tuple[Concept, ...]]:
-    """Learn the concepts of `lessons` side by side, one alone or [I] with its attributes.
+    """Learn the concepts of `lessons` side by side: one alone, or [I] together with attributes.
 
-    With `every` k, each k-th step's progress is a `Checkpoint`. With its state as `state`, the learning goes on after it and ends
-    in the bytes that it would have ended in. Raises `ArtifactMismatch` for the state of another learning.
+    With `every` = k, the progress of each k-th step is a `Checkpoint`. If its state is passed as `state`, learning resumes after it
+    and ends with identical bytes. Raises `ArtifactMismatch` for the state of another learning, `OptionInvalid` for repeated
+    placeholders, `PromptInvalid` for a prompt without its placeholder, `MaskInvalid` for an empty mask.
     """
     _check_lessons(lessons)
     learners = [_begin(backbone, lesson, options, seed + i) for i, lesson in enumerate(lessons)]
@@ -169,18 +180,18 @@ def _check_lessons(lessons: Sequence[Lesson]) -> None:
     for lesson in lessons:
         if lesson.placeholder not in lesson.prompt:
             raise PromptInvalid(
-                f"the prompt of learning needs {lesson.placeholder} before the subject",
+                f"the prompt to learn from must hold {lesson.placeholder} before the subject",
                 field="source_prompt",
                 reason="placeholder_missing",
             )
         if lesson.placeholder != PLACEHOLDER and not lesson.mask.any():
             raise MaskInvalid(
-                f"the mask shows no {lesson.placeholder}: mark where the photo shows it", field="mask", reason="mask_empty"
+                f"the mask is empty: mark where the photo shows {lesson.placeholder}", field="mask", reason="mask_empty"
             )
 
 
 def _optimiser(learner: _Learner, phase: int, options: LearningOptions) -> torch.optim.AdamW:
-    """A fresh one per phase: the token alone, then the token and the changes, at rates of their own."""
+    """Return a new optimiser for `phase`: phase 0 optimises the token, phase 1 the token and the changes, each at its own rate."""
     groups = [{"params": [learner.token], "lr": options.joint_token_rate if phase else options.token_rate}]
     if phase and learner.deltas():
         groups.append({"params": learner.deltas(), "lr": options.kv_rate})
@@ -195,7 +206,7 @@ def _step(
     *,
     with_deltas: bool,
 ) -> Generator[Rows | Progress, Answers, float]:
-    """One step of all learners; the mean of their L_ldm."""
+    """Run one step of all learners and return the mean of their L_ldm."""
     draws = [step_generator(learner.seed, step) for learner in learners]
     with torch.enable_grad():
         now = [learner.condition(with_deltas=with_deltas) for learner in learners]
@@ -210,6 +221,7 @@ def _step(
 
 
 def _begin(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
+    """Return a learner whose token is already turned away from the attribute words."""
     with torch.no_grad():
         learner = _new_learner(backbone, lesson, options, seed)
     if options.orthogonality > 0 and options.start_steps > 0 and len(learner.words):
@@ -218,11 +230,11 @@ def _begin(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: i
 
 
 def _orthogonalise_start(learner: _Learner, options: LearningOptions) -> None:
-    """L_semantic alone, over all the words, before the photo is looked at; not further from the subject word than it takes.
+    """Turn the token away from all attribute words by L_semantic alone, while staying as near to the subject word as that allows.
 
-    A subject word stands near every attribute word. Where both losses pull from there at once, the token may stay in a hollow
-    in which it *is* an attribute word, whatever λ. The text side is small and nothing is drawn, so L-BFGS fits; what it reaches
-    the learning keeps, as it moves the token little.
+    The subject word is near every attribute word. If both losses started from there, the token could remain in a local minimum in
+    which it is an attribute word, whatever λ. This stage is deterministic and only involves the text encoder, so it uses L-BFGS.
+    The later phases preserve its result, because they move the token little.
     """
     subject = learner.token.detach().clone()
     optimiser = torch.optim.LBFGS([learner.token], max_iter=options.start_steps, history_size=20, line_search_fn="strong_wolfe")
@@ -257,10 +269,10 @@ def _new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, s
 
 
 def _orthogonal_words(backbone: Backbone, lesson: Lesson) -> list[str]:
-    """The words that the concept shall be orthogonal to; never one of the subject's own.
+    """Return the words that the concept is to be orthogonal to, without those of its own subject.
 
-    [I] says who it is and nothing that a prompt may change: the attribute words. [A] says what is worn and not by whom: the words
-    that name people, and whatever attribute words the request adds.
+    [I] says who the person is and nothing that a prompt may change, so its words are the attribute words. [A] says what is added
+    and not to whom, so its words are those that name people, and the attribute words that the request adds.
     """
     card = backbone.card
     bank = card.attribute_words if lesson.placeholder == PLACEHOLDER else card.subjects
@@ -270,9 +282,9 @@ def _orthogonal_words(backbone: Backbone, lesson: Lesson) -> list[str]:
 
 
 def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int) -> Rows:
-    """The latent at `batch` noise levels, one drawn from each equal part of the schedule; the ε that was added is the target.
+    """Return rows of the latent at `batch` noise levels, one drawn from each equal part of the schedule; the added ε is the target.
 
-    The weights make the error of ε that of what the model predicts: a v-prediction model learns v.
+    The weights convert the error of ε to that of the model's own prediction, so that a v-prediction model learns v.
     """
     schedule, latent = learner.backbone.schedule, learner.lesson.latent
     part = schedule.train_timesteps / batch
@@ -295,7 +307,7 @@ def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int
 
 
 def _semantic(learner: _Learner, feature: Tensor) -> Tensor:
-    """L_semantic over all the words: they are read once, so many cost no more than few."""
+    """Return L_semantic over all words."""
     with torch.enable_grad():
         return semantic_loss(feature, learner.words, power=SEMANTIC_POWER)
 
@@ -303,7 +315,7 @@ def _semantic(learner: _Learner, feature: Tensor) -> Tensor:
 def _apply_gradients(
     optimisers: Sequence[torch.optim.AdamW], now: Sequence[Conditioned], answers: Answers, side_loss: Tensor
 ) -> None:
-    """One step: the rows' gradients enter at K and V, the side loss where it is."""
+    """Take one optimiser step: the rows' gradients enter at K and V, and the side loss at its own graph."""
     batch = len(answers) // len(now)
     roots, gradients = [side_loss], [torch.ones_like(side_loss)]
     for i, each in enumerate(now):
@@ -325,6 +337,7 @@ def _parameters(optimiser: torch.optim.AdamW) -> Iterator[Tensor]:
 
 
 def _learned_concepts(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Concept, ...]:
+    """Return the learned concepts with their facts: losses, and cosines to the words and to each other."""
     with torch.no_grad():
         features = [learner.condition(with_deltas=False).features[learner.lesson.placeholder] for learner in learners]
         between = torch.nn.functional.cosine_similarity

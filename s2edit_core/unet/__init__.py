@@ -1,4 +1,5 @@
-"""The device side: rows, the only interface between algorithms and the UNet, and attention with keys and values per row.
+"""The UNet side: rows, which are the only interface between the algorithms and the UNet, and attention with keys and values per
+row.
 
 This room imports `checkpoints`, `request` and `errors`.
 """

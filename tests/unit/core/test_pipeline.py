@@ -417,9 +417,9 @@ def test_attributes_that_cannot_be_are_refused(edit: Any, identity: Concept, mak
     prompt = "a [I] woman with [A] lipstick"
     with pytest.raises(MaskInvalid, match="attributes is empty"):
         edit(prompt, attributes=[Attribute(makeup, Image.new("L", SIZE))])
-    with pytest.raises(OptionInvalid, match="give it as the identity"):
+    with pytest.raises(OptionInvalid, match="pass it as the identity"):
         edit(prompt, attributes=[Attribute(identity, LIPS)])
-    with pytest.raises(OptionInvalid, match="give it among the attributes"):
+    with pytest.raises(OptionInvalid, match="pass it as an attribute"):
         edit("a woman with [A] lipstick", identity=replace(makeup, subject="woman"))
     with pytest.raises(ArtifactMismatch, match=r"\[A\] was learned with another model"):
         edit(prompt, attributes=[Attribute(replace(makeup, fingerprint="b" * 32), LIPS)])

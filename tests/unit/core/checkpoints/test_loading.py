@@ -247,7 +247,7 @@ BLOCK = "model.diffusion_model.middle_block.0.in_layers.2.weight"
         (without("model.diffusion_model."), "it holds no UNet"),
         (without("first_stage_model."), "it holds no auto-encoder"),
         (without("cond_stage_model."), "it holds no text encoder"),
-        (without(BLOCK), "lacks tensors of its UNet"),
+        (without(BLOCK), "lacks tensors of the UNet"),
         (without("cond_stage_model.transformer.text_model.final_layer_norm.weight"), "lacks 1 tensors of the text_encoder"),
         (lambda tensors: tensors.update({"conditioner.embedders.0.x": torch.zeros(1)}), "Stable Diffusion XL"),
         (
@@ -311,9 +311,9 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "no weights in unet/"),
     "an unknown variant": (
         lambda folder: _ignore((folder / WEIGHTS).rename(folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors")),
-        "no weights in unet/ that are read here, only diffusion_pytorch_model.non_ema.safetensors",
+        "no weights in unet/ with a known name, only diffusion_pytorch_model.non_ema.safetensors",
     ),
-    "cut off": (cut(WEIGHTS, 50_000), "bytes long and should be"),
+    "cut off": (cut(WEIGHTS, 50_000), "bytes instead of"),
     "cut off in the header": (cut(WEIGHTS, 100), "not a whole safetensors file"),
     "empty": (cut(WEIGHTS, 0), "not a whole safetensors file"),
     "a pointer of Git LFS": (written(WEIGHTS, b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n"), "git lfs pull"),
@@ -325,7 +325,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "XL": (edited("unet/config.json", addition_embed_type="text_time"), "addition_embed_type 'text_time'"),
     "another network": (edited("unet/config.json", _class_name="SD3Transformer2DModel"), "SD3Transformer2DModel"),
     "another text encoder": (edited("text_encoder/config.json", model_type="t5"), "is a t5"),
-    "parts of two models": (edited("unet/config.json", cross_attention_dim=24), "parts of two models"),
+    "parts of two models": (edited("unet/config.json", cross_attention_dim=24), "of different models"),
     "a sampler of another kind": (
         edited("scheduler/scheduler_config.json", _class_name="FlowMatchEulerDiscreteScheduler"),
         "FlowMatchEulerDiscreteScheduler",

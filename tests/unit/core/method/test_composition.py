@@ -138,8 +138,8 @@ def test_an_attribute_is_learned_through_its_own_column(backbone: Backbone, mode
     assert (learned.token - word_embedding(backbone, "lipstick")).abs().max() > 1e-3
     assert len(learned.keys) == (0 if mode == "token" else len(backbone.layers))
     for row in seen[2:]:
-        assert row.where is not None
-        assert int((row.where > 0).sum()) == 2, "only what the region shows counts"
+        assert row.loss_weights is not None
+        assert int((row.loss_weights > 0).sum()) == 2, "only what the region shows counts"
         assert columns_that_differ(row.prompt, seen[0].prompt) == {4}
         assert row.gates is not None
         assert row.gates[0][:, 4].sum() == 2
@@ -215,7 +215,7 @@ def test_lessons_that_cannot_be_are_refused(backbone: Backbone) -> None:
             next(learn_concepts(backbone, (replace(makeup, placeholder=name),), OPTIONS))
     with pytest.raises(PromptInvalid, match=r"needs \[B\] before the subject"):
         next(learn_concepts(backbone, (replace(makeup, placeholder="[B]"),), OPTIONS))
-    with pytest.raises(MaskInvalid, match=r"shows no \[A\]"):
+    with pytest.raises(MaskInvalid, match=r"mark where the photo shows \[A\]"):
         next(learn_concepts(backbone, (ann, replace(makeup, mask=torch.zeros(32, 32))), OPTIONS))
 
 

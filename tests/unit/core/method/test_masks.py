@@ -119,7 +119,7 @@ def test_maps_of_a_real_pass_are_normalised_and_repeatable(backbone: Backbone) -
 
 
 def test_what_cannot_be_found_is_refused(backbone: Backbone) -> None:
-    with pytest.raises(MaskInvalid, match="no inside or no outside"):
+    with pytest.raises(MaskInvalid, match="the mask is the same everywhere"):
         drive(find_subject_word(backbone, latent(), PROMPT, torch.ones(32, 32)), backbone.evaluate)
     with pytest.raises(PromptInvalid, match="no word"):
         drive(find_subject_word(backbone, latent(), "a photo of the", torch.eye(32)), backbone.evaluate)

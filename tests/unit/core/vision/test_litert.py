@@ -162,7 +162,7 @@ class TestFetching:
     def test_npm_says_why_it_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         failing = [sys.executable, "-c", "import sys; sys.exit('no such network')"]
         monkeypatch.setattr(litert, "_npm_command", lambda: failing)
-        with pytest.raises(ModelUnusable, match=r"npm did not get @mediapipe/selfie_segmentation.*: no such network"):
+        with pytest.raises(ModelUnusable, match=r"npm can't fetch @mediapipe/selfie_segmentation.*: no such network"):
             fetch_mediapipe(tmp_path / "file.tflite")
 
     def test_without_npm_the_way_to_it_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

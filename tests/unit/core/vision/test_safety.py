@@ -99,7 +99,7 @@ def test_labels_and_thresholds_that_nothing_could_be_refused_by_are_not_taken(tm
     with pytest.raises(ModelUnusable, match="no label 'porn'; known are safe, nsfw, gore"):
         judge(folder, ("nsfw", "porn"))
     for labels, threshold in (((), 0.5), ((" ",), 0.5), (("nsfw",), 0.0), (("nsfw",), 1.1), (("nsfw",), float("nan"))):
-        with pytest.raises(ModelUnusable, match="one unsafe label or more, and a threshold"):
+        with pytest.raises(ModelUnusable, match="at least one unsafe label, and a threshold"):
             judge(folder, labels, threshold)
 
 

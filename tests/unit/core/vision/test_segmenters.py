@@ -50,17 +50,17 @@ def test_the_card_names_the_segmenter_and_the_caller_another(backbone: Backbone,
 
 @pytest.mark.parametrize("named", ["transformers:there", "there.tflite", "seer"])
 def test_a_card_names_nothing_but_what_runs_no_code_of_others(backbone: Backbone, named: str) -> None:
-    with pytest.raises(ModelUnusable, match="it may say model, card, mediapipe"):
+    with pytest.raises(ModelUnusable, match="it may name model, card, mediapipe"):
         open_segmenter(None, S2EditPipeline(with_card(backbone, segmenter=named)))
 
 
 def test_an_unknown_segmenter_is_refused_with_the_known_ones(backbone: Backbone, tmp_path: Path) -> None:
     pipe = S2EditPipeline(backbone)
-    with pytest.raises(ModelUnusable, match=r"no segmenter 'seer': say model, card, mediapipe, .*tflite file, or transformers:"):
+    with pytest.raises(ModelUnusable, match=r"no segmenter 'seer': use model, card, mediapipe, .*tflite file, or transformers:"):
         open_segmenter("seer", pipe)
     with pytest.raises(ModelUnusable, match=r"nowhere.tflite is not there: .*fetch-segmenter"):
         open_segmenter(str(tmp_path / "nowhere.tflite"), pipe)
-    with pytest.raises(ModelUnusable, match="brings no segmenter"):
+    with pytest.raises(ModelUnusable, match="has no segmenter of its own"):
         open_segmenter("card", pipe)
     for broken in (None, b"", b"{}"):
         if broken is not None:
