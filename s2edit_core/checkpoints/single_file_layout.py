@@ -60,8 +60,8 @@ def layout_of(shapes: Shapes, path: Path, metadata: Mapping[str, str] | None = N
     prediction = _prediction_beside(path) or _prediction_inside(shapes, metadata or {})
     if prediction is None and family == "sd2":
         raise ValueError(
-            f"{path.name} is Stable Diffusion 2.x and does not state its prediction type: put {card_path(path).name} beside it with "
-            '{"prediction_type": "v_prediction"} for models trained at 768 pixels, or "epsilon" for 512 pixels'
+            f"{path.name} is Stable Diffusion 2.x and does not state its prediction type: put {card_path(path).name} beside it "
+            'with {"prediction_type": "v_prediction"} for models trained at 768 pixels, or "epsilon" for 512 pixels'
         )
     if prediction not in (None, "epsilon", "v_prediction"):
         raise ValueError(f"prediction_type {prediction!r} of {path.name} is not supported: use epsilon or v_prediction")

@@ -225,6 +225,9 @@ def dilate(heat: Tensor) -> Tensor:
 
 
 def attention_mask(heat: Tensor, size: tuple[int, int], threshold: float) -> Tensor:
-    """Return Prompt-to-Prompt's local blend mask at `size`: `heat` `(h, w)`, dilated, is 1 where above `threshold` of its maximum."""
+    """Return Prompt-to-Prompt's local blend mask at `size`.
+
+    The mask is 1 where `heat` `(h, w)`, dilated, is above `threshold` of its maximum, and 0 elsewhere.
+    """
     grown = F.interpolate(dilate(heat)[None, None], size=size)[0, 0]
     return (grown > threshold * grown.max()).to(heat.dtype)

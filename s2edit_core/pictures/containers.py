@@ -1,7 +1,8 @@
-"""Picture files as containers: what one says of itself, and whether it is whole, without its pixels. No torch.
+"""The headers of picture files: declared size and orientation, and whether the file is complete, without decoding it. Loads no
+torch.
 
-Only plain files are read here, by short walks over their chunks. Whatever is damaged, cut off, costly or merely unusual is answered
-by None, and then `pictures` must decode it to say what it is: so nothing is refused here, and nothing here runs a decoder.
+Only plain files are parsed. For a file that is damaged, truncated, costly or merely unusual, `read_header` returns None; `files`
+must then decode it to tell. So nothing is refused here, and no decoder runs here.
 """
 
 from __future__ import annotations
@@ -20,33 +21,38 @@ MAX_CHUNKS = 1_000
 MAX_SCANS = 30
 MAX_TAGS = 200
 MAX_PROFILE_BYTES = 10_000
-"""Compressed; larger ones may be made to fill memory."""
+"""Compressed size of an ICC profile; larger ones may be built to fill memory."""
 MAX_COMPRESSION = 700
-"""Pixels hardly fit into a file this many times smaller, unless all are alike or some are missing; deflate ends at 1,032."""
+"""A file whose pixels take more than this many times its size is suspicious: its pixels may all be equal, or some may be missing.
+Deflate reaches at most 1,032.
+"""
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 PNG_CHANNELS: Mapping[int, int] = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""By colour type."""
+"""Channels, by colour type."""
 PNG_DEPTHS: Mapping[int, tuple[int, ...]] = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+"""Valid bit depths, by colour type."""
 PNG_LENGTHS: Mapping[bytes, int] = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
+"""Chunks of a fixed length."""
 PNG_UNUSUAL = (b"tRNS", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"fdAT")
 """Chunks that change what is decoded, or how much."""
 SOS, APP1 = 0xDA, 0xE1
 JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
-"""Baseline, extended and progressive, by Huffman codes."""
+"""Start of frame: baseline, extended and progressive, with Huffman coding."""
 JPEG_OTHERS = (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))
-"""Tables, comments and what applications have written."""
+"""Segments of tables, comments and applications."""
 JPEG_LENGTHS: Mapping[int, int] = {0xDD: 4}
 WEBP_FLAGS = 0x3C
-"""A profile, transparency, Exif, XMP: not an animation."""
+"""The flags for a profile, transparency, Exif and XMP, but not for animation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A plain file. `size` is width and height as the picture is seen, upright; `raw_bytes` its pixels before compression.
+    """The header of a plain file. `size` is width and height of the upright picture; `raw_bytes` is the size of its uncompressed
+    pixels.
 
-    `orientation` is what its metadata say of how it is turned, 1..8 as in Exif; 1 where they say nothing, or nonsense, and for AVIF
-    and HEIC, which say it elsewhere.
+    `orientation` is the value of the metadata, 1..8 as in Exif. It is 1 if the metadata hold none or an invalid one, and for AVIF
+    and HEIC, which store it elsewhere.
     """
 
     size: tuple[int, int]
@@ -56,20 +62,25 @@ class Header:
 
     @property
     def pixels(self) -> int:
+        """The number of pixels."""
         return self.size[0] * self.size[1]
 
     @property
     def looks_flat(self) -> bool:
-        """Whether all its pixels may be alike, by how small the file is."""
+        """Whether all pixels may be equal, judging by how small the file is."""
         return self.raw_bytes > MAX_COMPRESSION * self.file_bytes
 
 
 class _Unusual(Exception):
+    """A file that only a decoder can judge."""
+
     pass
 
 
 def read_header(data: bytes) -> Header | None:
-    """Of a plain and whole file of at most `CEILING_PIXELS`; None for any other, which only a decoder can judge."""
+    """Return the header of a plain, complete file of at most `CEILING_PIXELS`; None for any other file, which only a decoder can
+    judge.
+    """
     kind = media_type(data)
     parse = PARSERS.get(kind)
     if parse is None or not reads(kind):
@@ -86,7 +97,7 @@ def read_header(data: bytes) -> Header | None:
 
 
 _Found = tuple[tuple[int, int], int, int | None]
-"""Size as stored, bits of a pixel, and what is said of the orientation."""
+"""Size as stored, bits per pixel, and the declared orientation."""
 
 
 def _require(condition: bool) -> None:
@@ -98,11 +109,13 @@ def _png(data: bytes) -> _Found:
     kinds: list[bytes] = []
     orientation = None
     for kind, body in _png_chunks(data):
-        if kind != b"IDAT" or kinds[-1:] != [kind]:  # a run of them counts once
+        if kind != b"IDAT" or kinds[-1:] != [kind]:  # consecutive IDAT chunks count once
             kinds.append(kind)
         if kind == b"eXIf":
             orientation = _orientation(bytes(body))
-        _require(not (kind == b"tEXt" and bytes(body[:11]) == b"Raw profile"))  # may be an orientation too
+        _require(
+            not (kind == b"tEXt" and bytes(body[:11]) == b"Raw profile")
+        )  # ImageMagick's form of Exif, which may hold an orientation
         _require(kind != b"iCCP" or (bytes(body[:80]).find(b"\0\0") >= 1 and len(body) <= MAX_PROFILE_BYTES))
     width, height, depth, colour, method, filters, interlace = struct.unpack_from(">IIBBBBB", data, 16)
     _require(depth in PNG_DEPTHS.get(colour, ()) and (method, filters) == (0, 0) and interlace <= 1)
@@ -112,7 +125,7 @@ def _png(data: bytes) -> _Found:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Up to the last, each held to its checksum."""
+    """Yield type and content of all chunks up to the last, each verified by its checksum."""
     view, place = memoryview(data), 8
     for _ in range(MAX_CHUNKS):
         length, kind = struct.unpack_from(">I4s", data, place)
@@ -144,7 +157,7 @@ def _jpeg(data: bytes) -> _Found:
         elif marker == APP1 and body.startswith(XMP):
             _require(orientation is not None or b"tiff:Orientation" not in body)
     _require(sum(marker in JPEG_FRAMES for marker in markers) == 1 and 0xDB in markers)
-    if 0xC2 in markers:  # these are gone through once for each scan
+    if 0xC2 in markers:  # a progressive JPEG costs one pass over the picture per scan
         _require(data.count(bytes([0xFF, SOS])) <= MAX_SCANS)
     else:
         _require(0xC4 in markers)
@@ -152,7 +165,10 @@ def _jpeg(data: bytes) -> _Found:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Those before the pixels, if what follows has an end: within pixels an end marker can't stand by chance."""
+    """Yield marker and content of the segments before the pixels.
+
+    Requires an end marker, which can't occur by chance within pixels.
+    """
     place = 2
     for _ in range(MAX_CHUNKS):
         start, marker, length = struct.unpack_from(">BBH", data, place)
@@ -167,7 +183,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _jpeg_frame(body: bytes) -> tuple[tuple[int, int], int]:
-    """Size and number of components."""
+    """Return size and number of components."""
     precision, height, width, components = struct.unpack_from(">BHHB", body)
     _require(precision == 8 and components in (1, 3) and len(body) == 6 + 3 * components)  # four are CMYK
     _require(all(1 <= sampling >> 4 <= 4 and 1 <= sampling & 15 <= 4 for sampling in body[7::3]))
@@ -194,7 +210,7 @@ def _webp(data: bytes) -> _Found:
 
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Each kind once."""
+    """Yield type and content of the chunks, each type at most once."""
     seen: set[bytes] = set()
     place = 12
     while place < len(data):
@@ -209,7 +225,7 @@ def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _lossy(frame: bytes) -> tuple[int, int]:
     start, mark, width, height = struct.unpack_from("<3s3sHH", frame)
     partition = int.from_bytes(start, "little") >> 5
-    _require(mark == b"\x9d\x01\x2a" and not start[0] & 1 and partition <= len(frame) - 10)  # a key frame, with its first part
+    _require(mark == b"\x9d\x01\x2a" and not start[0] & 1 and partition <= len(frame) - 10)  # a key frame with its first partition
     return width & 0x3FFF, height & 0x3FFF
 
 
@@ -220,7 +236,7 @@ def _lossless(frame: bytes) -> tuple[int, int]:
 
 
 def _orientation(tiff: bytes) -> int | None:
-    """What Exif says of it in its first directory; None if nothing."""
+    """Return the orientation in the first directory of Exif; None if there is none."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     _require(order is not None)
     (start,) = struct.unpack_from(f"{order}I", tiff, 4)
@@ -245,3 +261,4 @@ PARSERS: Mapping[str, Callable[[bytes], _Found]] = {
     "image/avif": _iso_media,
     "image/heic": _iso_media,
 }
+"""The parser of each media type."""

@@ -1,4 +1,4 @@
-"""How a photo was scaled down on the way in: what a report says of it, and where a pixel of it went. No torch."""
+"""The scaling of a large photo on input: its entries in a report, and the mapping of pixels. Loads no torch."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from s2edit_core.request.limits import scaled_size
 
 @dataclass(frozen=True, slots=True)
 class InputScale:
-    """Width and height of a photo, upright: as it was sent, and as it is decoded once it is scaled down."""
+    """Size (width, height) of an upright photo, as `sent` and as `decoded`: scaled down to `max_pixels` if it was larger."""
 
     sent: tuple[int, int]
     decoded: tuple[int, int]
 
     @classmethod
     def of(cls, data: bytes, decoded: tuple[int, int], max_pixels: int | None) -> InputScale:
-        """Of a photo that `decode_photo` has made one of the size `decoded` of, by the same `max_pixels`."""
+        """Return the scaling of the photo file `data`, which `decode_photo` decoded to the size `decoded` with the same
+        `max_pixels`.
+        """
         sent = decoded if max_pixels is None else declared_picture(data).size
         return cls(sent if scaled_size(sent, max_pixels) == decoded else sent[::-1], decoded)
 
     @property
     def scaled_to(self) -> tuple[int, int] | None:
-        """The size decoded, where it is another one than was sent."""
+        """The decoded size if the photo was scaled, otherwise None."""
         return None if self.decoded == self.sent else self.decoded
 
     def pixel(self, at: tuple[int, int] | None) -> tuple[int, int] | None:
-        """Where a pixel of the photo that was sent is decoded."""
+        """Map a pixel (x, y) of the photo that was sent to the decoded photo."""
         if at is None:
             return None
         return at[0] * self.decoded[0] // self.sent[0], at[1] * self.decoded[1] // self.sent[1]
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For a report."""
+        """The entries of a report."""
         scale = math.sqrt(self.decoded[0] * self.decoded[1] / (self.sent[0] * self.sent[1]))
         return {"input_size": list(self.sent), "input_scale": round(scale, 4)}

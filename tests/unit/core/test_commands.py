@@ -250,7 +250,7 @@ def test_learning_goes_on_from_its_checkpoint(folder: Path, backbone32: Backbone
         (("-o", "out.jpg", "--keep-alpha"), "a JPEG has no alpha"),
         (("--negative-prompt", "[I] glasses"), "the negative_prompt names [I]"),
         (("--negative-prompt", "a red hat" * 20), "the negative_prompt has"),
-        (("--target", "a photo of a woman with (red hair:1.3)"), "holds '(red hair:1.3)': weights are not read"),
+        (("--target", "a photo of a woman with (red hair:1.3)"), "holds '(red hair:1.3)': weights are not supported"),
         (("--identity", "photo.txt"), "not a readable s2edit-concept"),
         (("--identity", "nowhere.safetensors"), "nowhere.safetensors: No such file"),
         (("--attribute", "nowhere.safetensors", "lips.png"), "nowhere.safetensors: No such file"),
@@ -274,7 +274,7 @@ def test_bad_input_ends_with_2_and_says_what_would_be_right(
     ("argv", "said"),
     [
         (("--target", "a woman with lipstick"), "does not say where [A] goes"),
-        (("--name", "makeup"), "can't be a placeholder"),
+        (("--name", "makeup"), "is not a placeholder"),
         (("--reference", "nowhere.png"), "the reference nowhere.png can't be read"),
     ],
 )

@@ -268,7 +268,7 @@ def test_steps_and_guidance_are_the_inversions(edit: Any) -> None:
         ({"identity": None, "prompt": "a [I] woman"}, PromptInvalid, r"names \[I\]"),
         ({"image": PHOTO.convert("RGBA")}, ImageInvalid, "convert it to RGB"),
         ({"mask": FACE.convert("1")}, MaskInvalid, "convert it to L"),
-        ({"mask": region(0, 0, 9, 9, size=(64, 64))}, MaskInvalid, "sizes must agree"),
+        ({"mask": region(0, 0, 9, 9, size=(64, 64))}, MaskInvalid, "they must have one size"),
         ({"mask": Image.new("L", SIZE)}, MaskInvalid, "empty"),
         ({"edit_mask": Image.new("L", SIZE)}, MaskInvalid, "the edit_mask is empty"),
     ],
@@ -436,7 +436,7 @@ def test_learned_together_through_the_facade(pipe: S2EditPipeline, edit: Any) ->
     assert (what.placeholder, what.facts["prompt"]) == ("[A]", "a woman with [A] lipstick")
     assert who.facts["max_abs_cosine_to_others"] == what.facts["max_abs_cosine_to_others"]
     assert [p.step for p in seen] == [1, 2, 3, 4]
-    with pytest.raises(PromptInvalid, match="give it as `subject`"):
+    with pytest.raises(PromptInvalid, match="pass that word as `subject`"):
         pipe.learn(PHOTO, FACE, "a lighthouse", options=OPTIONS)
     with pytest.raises(PromptInvalid, match="an attribute needs its subject"):
         pipe.learn(REFERENCE, THEIR_LIPS, "a woman with lipstick", placeholder="[A]", options=OPTIONS)
