@@ -61,7 +61,8 @@ def _check_ceiling(size: tuple[int, int], field: str) -> None:
     pixels = size[0] * size[1]
     if pixels > CEILING_PIXELS:
         raise ImageInvalid(
-            f"the {field} has {_megapixels(pixels)} megapixels; at most {_megapixels(CEILING_PIXELS)} can be read: send a smaller one",
+            f"the {field} has {_megapixels(pixels)} megapixels; at most {_megapixels(CEILING_PIXELS)} can be read: "
+            "send a smaller one",
             field=field,
             reason="image_too_large",
         )

@@ -117,7 +117,9 @@ def _verdict(
     except (OSError, EOFError):
         if decoder.end() in COSTLY:
             raise too_costly(name) from None
-        raise ImageInvalid(f"the {name} is damaged: save it again and send the new file", field=name, reason="image_damaged") from None
+        raise ImageInvalid(
+            f"the {name} is damaged: save it again and send the new file", field=name, reason="image_damaged"
+        ) from None
     if "size" in answer:
         return answer["size"], answer["orientation"]
     kind: type[InvalidInput] = getattr(errors, answer["kind"])
