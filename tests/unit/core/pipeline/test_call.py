@@ -1,4 +1,4 @@
-"""The façade over the tiny model: learn, invert, edit, compose; what it refuses, reports and keeps."""
+"""`S2EditPipeline` in diffusers' idiom: what a call returns, reports and refuses, and its files."""
 
 from __future__ import annotations
 
@@ -10,71 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers.callbacks import PipelineCallback, SDCFGCutoffCallback
 from PIL import Image
 
-from s2edit_core.concepts.concept import Concept, LowRank
+from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.canvas import to_image
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.learning import Checkpoint
 from s2edit_core.method.masks import find_subject_word
-from s2edit_core.pipeline import Attribute, Reference, S2EditOutput, S2EditPipeline
-from s2edit_core.request.spec import InjectionOptions, InversionOptions, LearningOptions, Progress
+from s2edit_core.pipeline import Attribute, S2EditPipeline
+from s2edit_core.request.spec import InjectionOptions, InversionOptions
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.unet.rows import drive, finish
+from s2edit_core.unet.rows import drive
 from tests.tiny import tiny_backbone
-
-OPTIONS = LearningOptions(token_steps=2, joint_steps=2, batch=2)
-SIZE = (80, 60)
-SOURCE, TARGET = "a photo of a [I] woman", "a photo of a [I] woman with red hair"
-
-
-BLEND = InjectionOptions(blend="difference", blend_threshold=0.9)
-
-
-def picture(seed: int = 1, size: tuple[int, int] = SIZE) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
-
-
-def region(*box: int, size: tuple[int, int] = SIZE) -> Image.Image:
-    mask = Image.new("L", size)
-    mask.paste(255, box)
-    return mask
-
-
-PHOTO, FACE, LIPS = picture(), region(20, 10, 56, 50), region(32, 36, 44, 42)
-REFERENCE, THEIR_LIPS = picture(2, (64, 64)), region(24, 40, 40, 48, size=(64, 64))
-
-
-@pytest.fixture(scope="module")
-def pipe(backbone32: Backbone) -> S2EditPipeline:
-    return S2EditPipeline(backbone32, name="tiny")
-
-
-@pytest.fixture(scope="module")
-def identity(pipe: S2EditPipeline) -> Concept:
-    return pipe.learn(PHOTO, FACE, SOURCE, "woman", options=OPTIONS, seed=4)
-
-
-@pytest.fixture(scope="module")
-def makeup(pipe: S2EditPipeline) -> Concept:
-    prompt = "a woman with [A] lipstick"
-    return pipe.learn(REFERENCE, THEIR_LIPS, prompt, "lipstick", placeholder="[A]", options=OPTIONS, seed=5)
-
-
-@pytest.fixture(scope="module")
-def inversion(pipe: S2EditPipeline, identity: Concept) -> Inversion:
-    return pipe.invert(PHOTO, FACE, SOURCE, identity, num_inference_steps=4, guidance_scale=3.0)
-
-
-@pytest.fixture
-def edit(pipe: S2EditPipeline, identity: Concept, inversion: Inversion) -> Any:
-    def call(prompt: str | list[str] = TARGET, **changes: Any) -> S2EditOutput:
-        things = {"image": PHOTO, "mask": FACE, "identity": identity, "inversion": inversion} | changes
-        return pipe(prompt, **things)
-
-    return call
+from tests.unit.core.pipeline.inputs import FACE, LIPS, OPTIONS, PHOTO, SIZE, SOURCE, TARGET, picture, region
 
 
 def test_it_gives_the_photo_with_the_edit_in_it_and_a_report(edit: Any) -> None:
@@ -157,94 +105,6 @@ def test_less_strength_changes_less(edit: Any, inversion: Inversion) -> None:
     changes = [float((edit(strength=s).latents[0] - inversion.path[0]).square().mean()) for s in (0.25, 0.5, 1.0)]
     assert 0 < changes[0] < changes[1] < changes[2]
     assert torch.equal(edit(strength=0.01).latents, edit(strength=0.25).latents)  # one step at least
-
-
-def test_progress_and_callback_see_each_step(edit: Any, pipe: S2EditPipeline, inversion: Inversion) -> None:
-    seen: list[Progress] = []
-    called: list[tuple[int, int]] = []
-    latents: list[torch.Tensor] = []
-
-    def callback(owner: S2EditPipeline, step: int, timestep: int, callback_kwargs: dict[str, Any]) -> dict[str, Any]:
-        assert owner is pipe
-        called.append((step, timestep))
-        latents.append(callback_kwargs["latents"])
-        return callback_kwargs
-
-    out = edit(on_progress=seen.append, callback_on_step_end=callback)
-    timesteps = pipe.backbone.schedule.timesteps(4)
-    assert [p.step for p in seen] == [1, 2, 3, 4]
-    assert called == list(enumerate(timesteps))
-    assert {tuple(each.shape) for each in latents} == {(1, 4, 6, 8)}
-    assert torch.equal(latents[-1], out.latents)
-    assert torch.equal(out.latents, edit().latents)
-    called.clear()
-    edit([TARGET, TARGET], strength=0.5, callback_on_step_end=callback)
-    assert called == [(0, timesteps[2]), (1, timesteps[3])] * 2, "counted from where sampling starts, prompt after prompt"
-
-
-def test_a_callback_is_given_the_tensors_that_it_asks_for(edit: Any, pipe: S2EditPipeline, inversion: Inversion) -> None:
-    steps: list[dict[str, torch.Tensor]] = []
-
-    def callback(_pipe: Any, _step: int, _timestep: int, callback_kwargs: dict[str, Any]) -> None:
-        steps.append(callback_kwargs)
-
-    edit(callback_on_step_end=callback, callback_on_step_end_tensor_inputs=["noise_pred", "latents"])
-    assert set(pipe._callback_tensor_inputs) == {"noise_pred", "latents"}
-    z = inversion.path[-1]
-    for t, seen in zip(pipe.backbone.schedule.timesteps(4), steps, strict=True):
-        a, b = pipe.backbone.schedule.coefficients(t, 4)
-        z = a * z + b * seen["noise_pred"][0]
-        assert torch.equal(seen["latents"][0], z)
-    steps.clear()
-    edit(callback_on_step_end=callback, callback_on_step_end_tensor_inputs=[])
-    assert steps == [{}] * 4
-    with pytest.raises(OptionInvalid, match=r"no tensor 'prompt_embeds': .* may name latents, noise_pred"):
-        edit(callback_on_step_end=callback, callback_on_step_end_tensor_inputs=["latents", "prompt_embeds"])
-
-
-@pytest.mark.parametrize("injection", [None, InjectionOptions(cross_share=0.5, blend="edit_mask")], ids=["plain", "with a source"])
-def test_latents_that_a_callback_returns_are_gone_on_with(edit: Any, inversion: Inversion, injection: Any) -> None:
-    def back_to_the_photo(_pipe: Any, step: int, _timestep: int, callback_kwargs: dict[str, Any]) -> dict[str, Any]:
-        return {"latents": inversion.path[3 - step][None]} | ({} if step < 3 else {"ignored": callback_kwargs})
-
-    out = edit(injection=injection, callback_on_step_end=back_to_the_photo)
-    assert torch.equal(out.latents[0], inversion.path[0])
-
-    def louder(_pipe: Any, step: int, _timestep: int, callback_kwargs: dict[str, Any]) -> dict[str, Any]:
-        return {"latents": callback_kwargs["latents"] * 1.5} if step == 0 else callback_kwargs
-
-    changed, plain = edit(injection=injection, callback_on_step_end=louder).latents, edit(injection=injection).latents
-    assert not torch.equal(changed, plain)
-
-
-def test_diffusers_own_callbacks_say_themselves_what_they_ask_for(edit: Any) -> None:
-    class Halve(PipelineCallback):  # type: ignore[misc]
-        tensor_inputs = ("latents",)
-
-        def callback_fn(self, _pipe: Any, _step: int, _timestep: int, callback_kwargs: dict[str, Any]) -> dict[str, Any]:
-            callback_kwargs["latents"] = callback_kwargs["latents"] / 2
-            return callback_kwargs
-
-    assert not torch.equal(edit(callback_on_step_end=Halve()).latents, edit().latents)
-    with pytest.raises(OptionInvalid, match="no tensor 'prompt_embeds'"):
-        edit(callback_on_step_end=SDCFGCutoffCallback())
-
-
-@pytest.mark.parametrize(("latents", "found"), [(torch.zeros(4, 6, 8), r"shape \(4, 6, 8\)"), ("none", "str")])
-def test_latents_of_another_shape_are_refused(edit: Any, latents: Any, found: str) -> None:
-    with pytest.raises(OptionInvalid, match=rf"latents of shape \(1, 4, 6, 8\), not {found}"):
-        edit(callback_on_step_end=lambda *_: {"latents": latents})
-
-
-def test_an_error_of_the_callback_ends_the_edit_and_leaves_the_model(edit: Any, pipe: S2EditPipeline) -> None:
-    before = dict(pipe.backbone.unet.attn_processors)
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        edit(callback_on_step_end=stop)
-    assert dict(pipe.backbone.unet.attn_processors) == before
 
 
 def test_steps_and_guidance_are_the_inversions(edit: Any) -> None:
@@ -342,116 +202,6 @@ def test_attention_injection_reads_the_source_that_the_inversion_names(edit: Any
     assert not torch.equal(injected.latents, edit().latents)
     worn = {"attributes": [Attribute(makeup, LIPS)], "injection": InjectionOptions(cross_share=0.5)}
     assert torch.isfinite(edit("a photo of a [I] woman with [A] lipstick", **worn).latents).all()
-
-
-# --- composition -----------------------------------------------------------------------------------------------
-
-
-def test_an_attribute_of_another_person_is_put_on_this_one(edit: Any, makeup: Concept) -> None:
-    out = edit("a photo of a [I] woman with [A] lipstick", attributes=[Attribute(makeup, LIPS)])
-    assert out.reports[0]["leakage"] == {"[I]": 0.0, "[A]": 0.0}
-    assert out.reports[0]["attributes"] == {"[A]": makeup.facts}
-    plain = edit("a photo of a [I] woman with lipstick lipstick")
-    assert not torch.equal(out.latents, plain.latents)
-
-
-def test_an_attribute_without_a_region_acts_where_the_edit_may_change_the_photo(edit: Any, makeup: Concept) -> None:
-    """And a blend looks for what it changes, where with a region it leaves that to the edit."""
-    prompt, mask = "a photo of a [I] woman with [A] lipstick", region(24, 14, 52, 46)
-    free, named = (
-        [edit(prompt, edit_mask=mask, attributes=[Attribute(makeup, where)], injection=how).latents for how in (None, BLEND)]
-        for where in (None, mask)
-    )
-    assert torch.equal(free[0], named[0])
-    assert not torch.equal(free[1], named[1])
-
-
-def test_an_attribute_shut_out_of_everywhere_says_nothing(pipe: S2EditPipeline, makeup: Concept) -> None:
-    """A region beside the frame shuts its gate: then nothing of what the reference has taught V reaches the picture."""
-    wide, face, lips = picture(7, (200, 60)), region(100, 10, 136, 50, size=(200, 60)), region(112, 36, 124, 42, size=(200, 60))
-    assert pipe.canvas(wide, face).box[0] > 20
-    beside = region(0, 0, 20, 60, size=(200, 60))
-    louder = replace(makeup, values=tuple(LowRank(d.down, d.up + 1.0) for d in makeup.values if isinstance(d, LowRank)))
-    inverted = pipe.invert(wide, face, "a photo of a woman", num_inference_steps=3, guidance_scale=2.0)
-    quiet, loud, heard = (
-        pipe(
-            "a photo of a woman with [A] lipstick",
-            image=wide,
-            mask=face,
-            inversion=inverted,
-            attributes=[Attribute(concept, where)],
-        ).latents
-        for concept, where in ((makeup, beside), (louder, beside), (louder, lips))
-    )
-    assert torch.equal(quiet, loud)
-    assert not torch.equal(loud, heard)
-
-
-def test_an_attribute_fits_other_identities(pipe: S2EditPipeline, makeup: Concept) -> None:
-    other = pipe.learn(REFERENCE, region(10, 10, 54, 54, size=(64, 64)), "a photo of a man", "man", options=OPTIONS)
-    face = region(10, 10, 54, 54, size=(64, 64))
-    inverted = pipe.invert(REFERENCE, face, concept=other, num_inference_steps=3)
-    out = pipe(
-        "a photo of a man with [A] lipstick",
-        image=REFERENCE,
-        mask=face,
-        identity=other,
-        inversion=inverted,
-        attributes=[Attribute(makeup, THEIR_LIPS)],
-    )
-    assert out.reports[0]["prompt"] == "a photo of a [I] man with [A] lipstick"
-
-
-def test_two_attributes_need_two_names(edit: Any, makeup: Concept) -> None:
-    twice = [Attribute(makeup, LIPS), Attribute(makeup, LIPS)]
-    with pytest.raises(OptionInvalid, match="renamed"):
-        edit("a [I] woman with [A] lipstick", attributes=twice)
-    other = Attribute(makeup.renamed("[B]"), region(24, 30, 30, 36))
-    out = edit("a [I] woman with [A] lipstick and [B] blush", attributes=[twice[0], other])
-    assert set(out.reports[0]["leakage"]) == {"[I]", "[A]", "[B]"}
-
-
-def test_attributes_that_cannot_be_are_refused(edit: Any, identity: Concept, makeup: Concept) -> None:
-    with pytest.raises(PromptInvalid, match=r"write \[A\] lipstick"):
-        edit(attributes=[Attribute(makeup, LIPS)])
-    prompt = "a [I] woman with [A] lipstick"
-    with pytest.raises(MaskInvalid, match="attributes is empty"):
-        edit(prompt, attributes=[Attribute(makeup, Image.new("L", SIZE))])
-    with pytest.raises(OptionInvalid, match="pass it as the identity"):
-        edit(prompt, attributes=[Attribute(identity, LIPS)])
-    with pytest.raises(OptionInvalid, match="pass it as an attribute"):
-        edit("a woman with [A] lipstick", identity=replace(makeup, subject="woman"))
-    with pytest.raises(ArtifactMismatch, match=r"\[A\] was learned with another model"):
-        edit(prompt, attributes=[Attribute(replace(makeup, fingerprint="b" * 32), LIPS)])
-
-
-def test_learned_together_through_the_facade(pipe: S2EditPipeline, edit: Any) -> None:
-    references = [
-        Reference(PHOTO, FACE, "a photo of a woman"),
-        Reference(REFERENCE, THEIR_LIPS, "a woman with lipstick", "lipstick", "[A]", person=region(8, 8, 56, 56, size=(64, 64))),
-    ]
-    seen: list[Progress] = []
-    who, what = pipe.learn_together(references, options=OPTIONS, on_progress=seen.append)
-    assert (who.placeholder, who.facts["prompt"]) == ("[I]", "a photo of a [I] woman")
-    assert (what.placeholder, what.facts["prompt"]) == ("[A]", "a woman with [A] lipstick")
-    assert who.facts["max_abs_cosine_to_others"] == what.facts["max_abs_cosine_to_others"]
-    assert [p.step for p in seen] == [1, 2, 3, 4]
-    with pytest.raises(PromptInvalid, match="pass that word as `subject`"):
-        pipe.learn(PHOTO, FACE, "a lighthouse", options=OPTIONS)
-    with pytest.raises(PromptInvalid, match="an attribute needs its subject"):
-        pipe.learn(REFERENCE, THEIR_LIPS, "a woman with lipstick", placeholder="[A]", options=OPTIONS)
-
-
-def test_learning_through_the_facade_can_be_resumed(pipe: S2EditPipeline, identity: Concept) -> None:
-    seen: list[Progress] = []
-    canvas = pipe.canvas(PHOTO, FACE)
-    whole = finish(pipe.learning(canvas, SOURCE, "woman", OPTIONS, seed=4, every=3), seen.append)
-    assert whole.to_bytes() == identity.to_bytes()
-    (kept,) = [p for p in seen if isinstance(p, Checkpoint)]
-    assert finish(pipe.learning(canvas, SOURCE, "woman", OPTIONS, seed=4, state=kept.state)).to_bytes() == identity.to_bytes()
-
-
-# --- files -----------------------------------------------------------------------------------------------------
 
 
 def test_concepts_and_inversions_come_back_from_files(
