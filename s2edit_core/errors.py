@@ -77,9 +77,16 @@ class ArtifactMismatch(S2EditError):
 
 
 class ModelUnusable(S2EditError):
-    """A model that can't be loaded."""
+    """A model that can't be loaded.
+
+    `part` is "model", or names another model that can't be used: "segmenter", "captioner" or "safety".
+    """
 
     code = "model_unusable"
+
+    def __init__(self, message: str, *, part: str = "model") -> None:
+        super().__init__(message)
+        self.part = part
 
 
 class NumbersNotFinite(S2EditError):

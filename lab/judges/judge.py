@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from lab.training.autoencoder import to_range
 from lab.training.trainer import warm_cosine
 from lab.world.dataset import HELD_OUT, PORTRAITS, WORK, held_out, portraits
-from lab.world.portraits import Attributes, Expression, Gender, HairColour, HairLength, sample_person
+from lab.world.people import Attributes, Expression, Gender, HairColour, HairLength, sample_person
 from s2edit_core.method.learning import step_generator
 
 CHOICES: dict[str, tuple[Any, ...]] = {

@@ -18,7 +18,7 @@ from diffusers import StableDiffusionPipeline
 
 from lab.judges.judge import NAMES, Judge, load_judge
 from lab.training.train import MODEL
-from lab.world.portraits import Attributes, caption, sample_person
+from lab.world.people import Attributes, caption, sample_person
 from s2edit_core.delivery.canvas import to_tensor
 
 FRESH = 30_000_000

@@ -27,8 +27,8 @@ from torch.nn import functional as F
 from lab.judges.judge import _disturbed
 from lab.training.autoencoder import to_range
 from lab.training.trainer import MovingAverage, Run, mixed_precision, warm_cosine
-from lab.world.dataset import HELD_OUT, PORTRAITS, WORK, WORLD, held_out, portraits
-from lab.world.portraits import BACKGROUNDS, CLOTHES, EYE_COLOURS, Attributes, Identity, sample_person
+from lab.world.dataset import HELD_OUT, PORTRAITS, WORK, held_out, portraits, world_digest
+from lab.world.people import BACKGROUNDS, CLOTHES, EYE_COLOURS, Attributes, Identity, sample_person
 from s2edit_core.method.learning import step_generator
 
 LENGTHS = (
@@ -183,7 +183,7 @@ def train_regressor(
     run = Run(
         folder=folder,
         name="identity-regressor",
-        recipe=f"{len(data)}@{WORLD} portraits, {steps} steps of {batch}, peak {PEAK}, seed {SEED}, {PARAMETERS}, {network}",
+        recipe=f"{len(data)}@{world_digest()}, {steps} steps of {batch}, peak {PEAK}, seed {SEED}, {PARAMETERS}, {network}",
         parameters=parameters,
         optimiser=torch.optim.AdamW(parameters, lr=PEAK, weight_decay=0.02),
         average=MovingAverage(parameters, 0.995),

@@ -23,8 +23,8 @@ from lab.measures.memory import peak_bytes
 from lab.measures.results import machine
 from lab.training.train import MODEL
 from lab.world.edits import FIRST
+from lab.world.people import caption, replace_attributes, sample_person
 from lab.world.photographs import photograph
-from lab.world.portraits import caption, replace_attributes, sample_person
 
 SIDES = (1000, 2000, 3464, 4900)
 """Of square photographs: 1, 4, 12 and 24 megapixels."""

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lab.world.edits import Subject
+from lab.world.people import caption
 from lab.world.photographs import photograph
-from lab.world.portraits import caption
 from s2edit_core.method.inputs import with_identity
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.spec import PRESETS, PresetName

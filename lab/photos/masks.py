@@ -23,8 +23,9 @@ from PIL import Image
 from lab.measures.results import dumped, machine
 from lab.training.train import MODEL
 from lab.world.edits import Subject, unseen
+from lab.world.people import caption
 from lab.world.photographs import photograph
-from lab.world.portraits import caption, person_mask
+from lab.world.portraits import person_mask
 from lab.world.scenes import backdrop, cutout
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.pipeline import S2EditPipeline

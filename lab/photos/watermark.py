@@ -21,7 +21,8 @@ from PIL import Image
 
 from lab.measures.bootstrap import five_digits
 from lab.world.edits import FIRST
-from lab.world.portraits import render, sample_person
+from lab.world.people import sample_person
+from lab.world.portraits import render
 from s2edit_core.delivery import watermark
 from s2edit_core.delivery.report import psnr_db
 

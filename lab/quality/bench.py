@@ -37,7 +37,8 @@ from lab.quality.runs import costs, fill, rounded
 from lab.training.train import MODEL
 from lab.world.dataset import WORK
 from lab.world.edits import EDITS, KNOWN, Edit, Subject, unseen
-from lab.world.portraits import caption, person_mask
+from lab.world.people import caption
+from lab.world.portraits import person_mask
 from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone

@@ -19,7 +19,8 @@ from torch import Tensor
 from lab.measures.metrics import changed_region
 from lab.quality.method import Case, Injected, Learned, Meter, Method, Worn
 from lab.world.edits import Subject
-from lab.world.portraits import Attributes, Person, caption, person_mask, render, replace_attributes, sample_person
+from lab.world.people import Attributes, Person, caption, replace_attributes, sample_person
+from lab.world.portraits import person_mask, render
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.learning import learn_concepts
 from s2edit_core.method.lesson import Lesson

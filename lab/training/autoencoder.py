@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab.training.trainer import MovingAverage, Run, mixed_precision, warm_cosine
-from lab.world.dataset import WORLD
+from lab.world.dataset import world_digest
 from s2edit_core.method.learning import step_generator
 
 LATENT_CHANNELS = 8
@@ -133,7 +133,7 @@ def train(
     parameters = [p for part in parts for p in part.parameters()]
     optimiser = torch.optim.Adam(parameters, lr=phase.peak, betas=(0.9, 0.98))
     sizes = f"widths={vae.config.block_out_channels} latents={vae.config.latent_channels}"
-    recipe = f"{phase} data={len(data)}@{WORLD} seed={seed} {sizes}"
+    recipe = f"{phase} data={len(data)}@{world_digest()} seed={seed} {sizes}"
     run = Run(folder, phase.name, recipe, parameters, optimiser, MovingAverage(parameters, 0.998))
     run.resume()
     mean = 0.0

@@ -18,8 +18,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lab.training.autoencoder import LATENT_CHANNELS, to_range
 from lab.training.trainer import MovingAverage, Run, mixed_precision, warm_cosine
-from lab.world.dataset import WORLD
-from lab.world.portraits import caption, sample_person
+from lab.world.dataset import world_digest
+from lab.world.people import caption, sample_person
 from s2edit_core.method.learning import step_generator
 
 MAX_TOKENS = 40
@@ -171,7 +171,8 @@ def train(
     alphas = parts["scheduler"].alphas_cumprod.to(device)
     parameters = [*unet.parameters(), *text_encoder.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
-    recipe = f"steps={steps} batch={batch} peak={peak} seed={seed} data={len(mean)}@{WORLD} widths={unet.config.block_out_channels}"
+    data = f"{len(mean)}@{world_digest()}"
+    recipe = f"steps={steps} batch={batch} peak={peak} seed={seed} data={data} widths={unet.config.block_out_channels}"
     run = Run(folder, "denoiser", recipe, parameters, optimiser, MovingAverage(parameters, 0.9985))
     run.resume()
     total = 0.0

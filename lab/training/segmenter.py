@@ -24,7 +24,7 @@ from lab.measures.results import machine
 from lab.training.train import MODEL
 from lab.training.trainer import MovingAverage, Run, mixed_precision, warm_cosine
 from lab.world import scenes as world
-from lab.world.dataset import WORK, WORLD
+from lab.world.dataset import WORK, world_digest
 from lab.world.scenes import scene
 from s2edit_core.method.learning import step_generator
 from s2edit_core.vision.person_network import PersonNetwork, save_network
@@ -49,7 +49,7 @@ def _scenes_between(bounds: tuple[int, int]) -> NDArray[np.uint8]:
 
 def scenes(folder: Path, count: int, *, workers: int) -> NDArray[np.uint8]:
     """Scenes 0..count-1 as `(count, SIDE, SIDE, 4)` uint8, colours and mask, drawn once per world and memory-mapped."""
-    path = folder / f"scenes-{count}-{WORLD}-{CODE}.npy"
+    path = folder / f"scenes-{count}-{world_digest()}-{CODE}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
@@ -90,7 +90,7 @@ def train(data: NDArray[np.uint8], folder: Path, *, steps: int, batch: int, widt
     network = PersonNetwork(widths).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = list(network.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
-    recipe = json.dumps([widths, SIDE, len(data), batch, steps, RATE, SEED, WORLD, CODE])
+    recipe = json.dumps([widths, SIDE, len(data), batch, steps, RATE, SEED, world_digest(), CODE])
     run = Run(folder, "segmenter", recipe, parameters, optimiser, MovingAverage(parameters, 0.995))
     run.resume()
     while run.step < steps:

@@ -24,8 +24,8 @@ from lab.training import autoencoder as train_autoencoder
 from lab.training import denoiser as train_denoiser
 from lab.training.autoencoder import PHASES, psnr, reconstruct, to_range
 from lab.training.trainer import Run
-from lab.world.dataset import PORTRAITS, WORK, WORLD, held_out, portraits
-from lab.world.portraits import WORD_BANK, caption, sample_person
+from lab.world.dataset import PORTRAITS, WORK, held_out, portraits, world_digest
+from lab.world.people import WORD_BANK, caption, sample_person
 
 MODEL = Path("models/portraits-128")
 GUIDANCE = 3.0
@@ -148,7 +148,7 @@ def main() -> None:
     data = portraits(wanted.work, wanted.portraits)
     unseen = to_range(held_out(64)).to(wanted.device)
     vae, vae_runs = train_vae(wanted.work, data, unseen[:32], wanted.device)
-    mean, std = train_denoiser.encode_all(vae, data, wanted.work / f"latents-{wanted.portraits}-{WORLD}.pt")
+    mean, std = train_denoiser.encode_all(vae, data, wanted.work / f"latents-{wanted.portraits}-{world_digest()}.pt")
     tokenizer = train_denoiser.build_tokenizer()
     parts: dict[str, Any] = {
         "vae": vae,

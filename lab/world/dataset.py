@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.world import portraits as world
-from lab.world.portraits import SIZE, render, sample_person
+from lab.world.drawing import SIZE
+from lab.world.people import sample_person
+from lab.world.portraits import render
 
 WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit" / "train"
 """Where renders and checkpoints are kept, unless `--work` says otherwise."""
@@ -19,8 +21,12 @@ PORTRAITS = 24_000
 """How many people there are to train on."""
 HELD_OUT = 10_000_000
 """Seeds from here on are never trained on: evaluation draws its people there."""
-WORLD = hashlib.sha256(Path(world.__file__).read_bytes()).hexdigest()[:8]
-"""Of the code that draws: what was rendered or trained for another world is not gone on with."""
+
+
+@cache
+def world_digest() -> str:
+    """Return eight hex digits that name the world by what it draws. Renders and checkpoints of another world are not reused."""
+    return hashlib.sha256(_render_range((0, 16)).tobytes()).hexdigest()[:8]
 
 
 def _render_range(bounds: tuple[int, int]) -> NDArray[np.uint8]:
@@ -29,7 +35,7 @@ def _render_range(bounds: tuple[int, int]) -> NDArray[np.uint8]:
 
 def portraits(folder: Path, count: int, *, workers: int | None = None) -> NDArray[np.uint8]:
     """Portraits of the people 0..count-1 as `(count, 128, 128, 3)` uint8, rendered once per world and memory-mapped."""
-    path = folder / f"portraits-{count}-{WORLD}.npy"
+    path = folder / f"portraits-{count}-{world_digest()}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")

@@ -15,7 +15,8 @@ from PIL import Image
 
 from lab.measures.metrics import changed_region
 from lab.world.dataset import HELD_OUT
-from lab.world.portraits import Attributes, Person, caption, render, replace_attributes, sample_person
+from lab.world.people import Attributes, Person, caption, replace_attributes, sample_person
+from lab.world.portraits import render
 
 FIRST = HELD_OUT + 5000
 """The number of the first person of the bench: no training has drawn them, and neither have the measures of the judge."""

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from lab.world.portraits import FOCUS, PARTS, SIZE, Person, draw
+from lab.world.drawing import FOCUS, PARTS, SIZE
+from lab.world.people import Person
+from lab.world.portraits import draw
 
 Floats = NDArray[np.float32]
 HAIR = ("hair", "beard", "brows")

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from lab.world.dataset import PORTRAITS
-from lab.world.portraits import PARTS, SUPERSAMPLING, Colour, Person, draw, sample_person
+from lab.world.drawing import PARTS, SUPERSAMPLING
+from lab.world.people import Colour, Person, sample_person
+from lab.world.portraits import draw
 
 Pixels = NDArray[np.floating[Any]]
 APART = [PARTS.index(name) for name in ("background", "clothes", "neck")]

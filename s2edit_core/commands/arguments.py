@@ -27,7 +27,7 @@ def add_command(commands: Any, run: Callable[[argparse.Namespace], None]) -> arg
         "--mask-mode",
         choices=get_args(MaskMode),
         default="auto",
-        help="how mask files mark the region: in white, painted on transparent, or made transparent; default: auto",
+        help="how the mask marks the region: in white, painted on transparent, or made transparent; default: auto",
     )
     parser.add_argument("--keep-mask", metavar="PNG", help="write the mask that was found to this file")
     parser.add_argument(
@@ -70,6 +70,9 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="PROMPT", required=True, help="what the edited photo should show")
     parser.add_argument("--subject", help="the word of both prompts that names the person")
     parser.add_argument("--edit-mask", metavar="PNG", help="where the photo may change; default: the person and a margin")
+    parser.add_argument(
+        "--edit-mask-mode", choices=get_args(MaskMode), help="how the edit mask marks the region; default: as --mask-mode"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--strength", type=float, default=1.0, help="above 0, at most 1: how far back towards noise the edit starts"

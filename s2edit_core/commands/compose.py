@@ -34,8 +34,11 @@ def compose(args: argparse.Namespace) -> None:
     check_syntax(args.reference_prompt, field="reference_prompt")
     checked_placeholder(args.name)
     reference = decode_photo(read_file(args.reference, "reference"), args.max_pixels)
-    shown, region = read_mask(args, args.reference_region, reference, "region"), read_mask(args, args.region, photo, "region")
-    person = read_mask(args, args.reference_person, reference, "person") if args.reference_person else None
+    shown = read_mask(args, args.reference_region, reference, "region", photo_file=args.reference)
+    region = read_mask(args, args.region, photo, "region")
+    person = None
+    if args.reference_person:
+        person = read_mask(args, args.reference_person, reference, "person", photo_file=args.reference)
     pipe = load_pipeline(args)
     from s2edit_core.pipeline import Attribute
 

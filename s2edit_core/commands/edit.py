@@ -21,6 +21,7 @@ from s2edit_core.commands.inputs import (
 )
 from s2edit_core.commands.learn import learn_references, make_reference
 from s2edit_core.commands.progress import ProgressBars, run_stage, say
+from s2edit_core.delivery import report
 from s2edit_core.delivery.output import Output, encode_result, format_of
 from s2edit_core.pictures.files import Original, decode_original
 from s2edit_core.pictures.input_scale import InputScale
@@ -155,8 +156,9 @@ def finish_edit(
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
     facts |= {"found_mask": args.found} if args.found else {}
     facts |= InputScale.of(read_file(args.photo, "photo"), photo.size, args.max_pixels).facts
-    facts |= {"output": delivered, "preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
+    facts = report.delivered(facts, delivered)
+    facts |= {"preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
     if args.report:
         Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    outside = delivered.get("outside_edit_mask", facts["outside_edit_mask"])["max_level_difference"]
+    outside = facts["outside_edit_mask"]["max_level_difference"]
     say(f"{args.output}  {spent} s; outside the edit mask {outside} levels changed")

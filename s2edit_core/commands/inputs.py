@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, PromptInvalid
-from s2edit_core.pictures.files import decode_photo, encode_png
+from s2edit_core.pictures.files import declared_picture, decode_photo, encode_png
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.prompts import (
     check_placeholders,
@@ -39,14 +40,18 @@ def read_photo(args: argparse.Namespace) -> Image.Image:
     return decode_photo(read_file(args.photo, "photo"), args.max_pixels)
 
 
-def read_mask(args: argparse.Namespace, path: str, photo: Image.Image, field: str, *, person: bool = False) -> Image.Image:
-    """Return a mask (L) of the photo's size; `person` tells whether it marks a person.
+def read_mask(
+    args: argparse.Namespace, path: str, photo: Image.Image, field: str, *, photo_file: str | None = None, person: bool = False
+) -> Image.Image:
+    """Return a mask (L) of the photo's size; `photo_file`, by default the edited photo, is the photo's file.
 
-    Raises `InvalidInput` that names the file, since a command takes several masks.
+    `person` tells whether the mask marks a person. Raises `InvalidInput` that names the file, since a command takes several masks.
     """
     data = read_file(path, "mask")
+    mode = getattr(args, "edit_mask_mode", None) if field == "edit_mask" else None
     try:
-        return decode_mask(data, photo.size, field, args.mask_mode, person=person)
+        sent = math.prod(declared_picture(read_file(photo_file or args.photo, "photo")).size)
+        return decode_mask(data, photo.size, field, mode or args.mask_mode, person=person, sent_pixels=sent)
     except InvalidInput as error:
         raise type(error)(f"{path}: {error}", field=field, reason=error.reason) from error
 
@@ -56,6 +61,7 @@ def given_mask(args: argparse.Namespace, photo: Image.Image, *, person: bool = T
 
     Raises `OptionInvalid` for options that exclude each other.
     """
+    _check_mask_modes(args)
     for name in ("keep_mask", "segmenter", "at"):
         if args.mask and getattr(args, name) is not None:
             option = f"--{name.replace('_', '-')}"
@@ -63,6 +69,16 @@ def given_mask(args: argparse.Namespace, photo: Image.Image, *, person: bool = T
     if args.keep_mask:
         check_folder(args.keep_mask)
     return read_mask(args, args.mask, photo, "mask", person=person) if args.mask else None
+
+
+def _check_mask_modes(args: argparse.Namespace) -> None:
+    """Raise `OptionInvalid` for a mask mode without a mask that it could apply to."""
+    edit_mask, edit_mask_mode = getattr(args, "edit_mask", None), getattr(args, "edit_mask_mode", None)
+    if edit_mask_mode is not None and not edit_mask:
+        raise OptionInvalid("--edit-mask-mode says how to read --edit-mask: give both, or neither", field="edit_mask_mode")
+    regions = any(getattr(args, name, None) for name in ("attribute", "region"))
+    if args.mask_mode != "auto" and not (args.mask or regions or (edit_mask and edit_mask_mode is None)):
+        raise OptionInvalid("--mask-mode says how to read a mask: give --mask too, or leave --mask-mode out", field="mask_mode")
 
 
 def find_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image, prompt: str) -> Image.Image:

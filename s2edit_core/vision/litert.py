@@ -25,6 +25,7 @@ from PIL import Image
 
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.vision.people import ProbabilityMap, find_person
+from s2edit_core.vision.segmenter_names import check_litert, mediapipe_file, without_litert
 from s2edit_core.vision.segmenters import FoundMask, check_photo
 
 PACKAGE = "@mediapipe/selfie_segmentation@0.1.1675465747"
@@ -32,12 +33,6 @@ MEMBER = "package/selfie_segmentation.tflite"
 SHA256 = "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27"
 NPM_TIMEOUTS = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000", "--fetch-timeout=60000")
 """Set-up continues without the file, so npm must not retry for minutes."""
-FETCH = "python -m s2edit_core fetch-segmenter"
-
-
-def mediapipe_file() -> Path:
-    """Return the path of MediaPipe's file once it is downloaded, in this Python environment."""
-    return Path(sys.prefix) / "share" / "s2edit" / "selfie_segmentation.tflite"
 
 
 class LiteRTSegmenter:
@@ -46,12 +41,11 @@ class LiteRTSegmenter:
     def __init__(self, path: Path, name: str) -> None:
         """Raises `ModelUnusable` if the file or the package is missing, or the file is of another kind."""
         self.name = name
-        if not path.is_file():
-            raise ModelUnusable(f"there is no segmenter {path}: name a *.tflite file, or download MediaPipe's with `{FETCH}`")
+        check_litert(path)
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise ModelUnusable(f"{path.name} needs LiteRT, which is not installed: install s2edit[segmenter]") from error
+            raise without_litert(path) from error
         try:
             self._interpreter: Any = Interpreter(model_path=str(path), num_threads=1)
             self._interpreter.allocate_tensors()

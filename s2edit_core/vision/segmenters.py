@@ -12,7 +12,6 @@ adapters load what they need when they are created.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,9 +22,7 @@ from PIL import Image
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.errors import ImageInvalid, ModelUnusable
 from s2edit_core.vision.people import Predictor, choose_person, find_person
-
-CARD_CHOICES = ("model", "card", "mediapipe")
-"""The segmenters that a model's card may name."""
+from s2edit_core.vision.segmenter_names import checked_card_choice, has_litert, mediapipe_file, unknown_segmenter
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +124,13 @@ def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
     The default is the one that the model's card names, otherwise MediaPipe's if its file and LiteRT are installed, otherwise the
     base model. Raises `ModelUnusable` with a remedy.
     """
-    chosen = name or _card_segmenter(pipeline) or ("mediapipe" if _has_mediapipe() else "model")
+    chosen = name or checked_card_choice(pipeline.backbone.card.segmenter) or ("mediapipe" if _has_mediapipe() else "model")
     if chosen == "model":
         return BaseModelSegmenter(pipeline)
     if chosen == "card":
         return CardNetwork(_card_folder(pipeline))
     if chosen == "mediapipe" or chosen.endswith(".tflite"):
-        from s2edit_core.vision.litert import LiteRTSegmenter, mediapipe_file
+        from s2edit_core.vision.litert import LiteRTSegmenter
 
         path = mediapipe_file() if chosen == "mediapipe" else Path(chosen)
         return LiteRTSegmenter(path, "mediapipe" if chosen == "mediapipe" else path.name)
@@ -141,26 +138,11 @@ def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
         from s2edit_core.vision.auto_segmenter import open_transformers
 
         return open_transformers(model, str(pipeline.backbone.device))
-    raise ModelUnusable(
-        f"there is no segmenter {chosen!r}: use model, card, mediapipe, the path of a *.tflite file, or transformers:FOLDER"
-    )
-
-
-def _card_segmenter(pipeline: BaseModel) -> str:
-    """Return the segmenter that the card names.
-
-    A card comes with weights from anywhere, so it must not name files, or models that contain code.
-    """
-    named = pipeline.backbone.card.segmenter
-    if named not in ("", *CARD_CHOICES):
-        raise ModelUnusable(f"the model's card names the segmenter {named!r}: it may name {', '.join(CARD_CHOICES)}")
-    return named
+    raise unknown_segmenter(chosen)
 
 
 def _has_mediapipe() -> bool:
-    from s2edit_core.vision.litert import mediapipe_file
-
-    return mediapipe_file().is_file() and find_spec("ai_edge_litert") is not None
+    return mediapipe_file().is_file() and has_litert()
 
 
 def _card_folder(pipeline: BaseModel) -> Path:

@@ -120,7 +120,8 @@ def test_inside_the_mask_the_edits_do_what_was_asked(demo: Demo, number: int, ch
     from cli.demo import PERSON
     from lab.judges.judge import load_judge
     from lab.world.dataset import HELD_OUT
-    from lab.world.portraits import render, replace_attributes, sample_person
+    from lab.world.people import replace_attributes, sample_person
+    from lab.world.portraits import render
     from s2edit_core.delivery.canvas import to_tensor
 
     answer = replace_attributes(sample_person(HELD_OUT + PERSON), **changes)

@@ -1,37 +1,120 @@
-"""What is generated and committed is what the generators write now."""
+"""What is generated: the committed schema is the API's, and building the Python client generates the code that the tests run."""
 
 from __future__ import annotations
 
-import os
+import json
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
+import tomllib
+import zipfile
 from pathlib import Path
+
+import pytest
 
 from cli.openapi import text
 from s2edit_jobs.settings import ROOT
 
 CLIENTS = ROOT / "clients"
-TELLS = "run `make clients` and commit what it writes"
+PACKAGE = CLIENTS / "python" / "s2edit_client"
+WRITTEN_BY_HAND = {"__init__.py", "events.py", "py.typed", "waiting.py"}
 
 
-def files(folder: Path) -> dict[str, str]:
-    """Their text, by path."""
-    return {
-        str(path.relative_to(folder)): path.read_text(encoding="utf-8")
-        for path in folder.rglob("*")
-        if path.suffix != ".pyc" and path.is_file()
-    }
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """`clients/` as git has it: nothing is generated yet."""
+    folder = tmp_path / "clients"
+    generated = shutil.ignore_patterns("rest", ".rest-*", "__pycache__")
+    shutil.copytree(CLIENTS / "python", folder / "python", ignore=generated)
+    shutil.copy(CLIENTS / "openapi.json", folder)
+    return folder
+
+
+def build(project: Path, target: str, out: Path) -> subprocess.CompletedProcess[str]:
+    """Call the build backend as pip does: in a process of its own, in the project's folder. No package index is asked."""
+    out.mkdir(exist_ok=True)
+    code = f"import hatchling.build; hatchling.build.build_{target}({str(out)!r})"
+    return subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False)
+
+
+def built(project: Path, target: str, out: Path) -> Path:
+    done = build(project, target, out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = out.iterdir()
+    return file
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    """The wheel's files by name, without its metadata."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def generated(package: Path) -> dict[str, bytes]:
+    """The files of a generated folder `rest`, by their names in a wheel."""
+    files = [path for path in (package / "rest").rglob("*.py*") if path.suffix != ".pyc"]
+    return {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in files}
 
 
 def test_the_schema_is_what_the_app_says() -> None:
-    assert (CLIENTS / "openapi.json").read_text(encoding="utf-8") == text(), TELLS
+    assert (CLIENTS / "openapi.json").read_text(encoding="utf-8") == text(), "run `make clients` and commit clients/openapi.json"
 
 
-def test_the_python_client_is_what_the_schema_gives(tmp_path: Path) -> None:
-    python = CLIENTS / "python"
-    command = [f"{sys.prefix}/bin/openapi-python-client", "generate", "--meta", "none", "--fail-on-warning"]
-    command += ["--path", str(CLIENTS / "openapi.json"), "--config", str(python / "generator.yaml")]
-    env = {**os.environ, "PATH": f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run([*command, "--output-path", str(tmp_path / "rest")], env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert files(python / "s2edit_client" / "rest") == files(tmp_path / "rest"), TELLS
+def test_a_wheel_from_a_fresh_checkout_has_the_code_that_the_tests_run(checkout: Path, tmp_path: Path) -> None:
+    files = contents(built(checkout / "python", "wheel", tmp_path / "wheel"))
+    by_hand = {f"s2edit_client/{name}": (PACKAGE / name).read_bytes() for name in WRITTEN_BY_HAND}
+    assert len(files) > 50
+    assert files == by_hand | generated(PACKAGE), "the checkout's s2edit_client/rest is out of date: `make check` generates it"
+
+
+def test_a_wheel_from_an_sdist_is_the_same(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "python" / "s2edit_client" / "rest").mkdir()
+    (checkout / "python" / "s2edit_client" / "rest" / "stale.py").touch()
+    sdist = built(checkout / "python", "sdist", tmp_path / "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    source = tmp_path / sdist.name.removesuffix(".tar.gz")
+    assert not (source / "s2edit_client" / "rest").exists()
+    shutil.rmtree(checkout)
+    again = built(source, "sdist", tmp_path / "again")
+    assert again.name == sdist.name
+    assert generated(PACKAGE).items() <= contents(built(source, "wheel", tmp_path / "wheel")).items()
+
+
+def test_an_editable_install_generates_beside_what_is_written_by_hand(checkout: Path, tmp_path: Path) -> None:
+    project = checkout / "python"
+    (path_file,) = contents(built(project, "editable", tmp_path / "wheel")).values()
+    assert path_file.decode().strip() == str(project)
+    assert generated(project / "s2edit_client") == generated(PACKAGE)
+
+
+def test_a_build_without_the_schema_says_what_is_missing(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "openapi.json").unlink()
+    for target in ("wheel", "sdist"):
+        done = build(checkout / "python", target, tmp_path / target)
+        assert done.returncode != 0
+        assert f"no openapi.json in {checkout / 'python'} or {checkout}: build from the repository" in done.stderr
+
+
+def test_a_schema_that_cannot_be_generated_from_fails_the_build_and_keeps_the_old_code(checkout: Path, tmp_path: Path) -> None:
+    old = checkout / "python" / "s2edit_client" / "rest" / "old.py"
+    old.parent.mkdir()
+    old.touch()
+    schema = json.loads((checkout / "openapi.json").read_text(encoding="utf-8"))
+    schema["components"]["schemas"]["Edit"] = {"$ref": "#/components/schemas/Nothing"}
+    (checkout / "openapi.json").write_text(json.dumps(schema), encoding="utf-8")
+    done = build(checkout / "python", "wheel", tmp_path / "wheel")
+    assert done.returncode != 0
+    assert "openapi-python-client failed" in done.stderr
+    assert "Nothing" in done.stderr
+    assert old.exists()
+    assert not list((checkout / "python").glob(".rest-*"))
+
+
+def test_the_generator_that_a_build_asks_for_is_the_one_of_the_tests() -> None:
+    requires = tomllib.loads((CLIENTS / "python" / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    (generator,) = [line for line in requires if line.startswith("openapi-python-client")]
+    assert re.fullmatch(r"openapi-python-client==[\d.]+", generator)
+    assert generator in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()

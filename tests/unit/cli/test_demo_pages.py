@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.demo import LABEL_PX, PANEL_PX, Done, how_to_go_on, sample, side_by_side, write_figures
-from lab.world.dataset import HELD_OUT
+from cli.demo import LABEL_PX, PANEL_PX, PERSON, Done, how_to_go_on, sample, side_by_side, write_figures
+from lab.world.dataset import HELD_OUT, PORTRAITS
+from lab.world.people import caption, replace_attributes, sample_person
+from lab.world.portraits import person_mask, render
 
 
 def done(tmp_path: Path, learning_steps: int) -> Done:
@@ -38,11 +40,19 @@ def a_sample() -> Any:
 
 
 def test_the_sample_is_a_portrait_that_no_training_has_seen_with_a_mask_of_its_frame(a_sample: Any) -> None:
-    assert HELD_OUT > 1_000_000
-    assert a_sample.source.mode == "RGB"
-    assert a_sample.mask.mode == "L"
-    assert a_sample.source.size == a_sample.mask.size
+    person = sample_person(HELD_OUT + PERSON)
+    assert PORTRAITS <= HELD_OUT
+    for shipped, drawn in ((a_sample.source, render(person)), (a_sample.mask, person_mask(person))):
+        assert (shipped.mode, shipped.size) == (drawn.mode, drawn.size)
+        assert shipped.tobytes() == drawn.tobytes()
     assert 0.05 < (np.asarray(a_sample.mask) > 127).mean() < 0.8
+
+
+def test_the_prompts_are_the_captions_of_the_true_answers(a_sample: Any) -> None:
+    person = sample_person(HELD_OUT + PERSON)
+    assert a_sample.source_prompt == caption(person.attributes)
+    assert a_sample.first_prompt == caption(replace_attributes(person, hair_colour="red").attributes)
+    assert a_sample.second_prompt == caption(replace_attributes(person, expression="smiling", glasses=True).attributes)
 
 
 def test_the_prompts_differ_in_what_is_wanted_and_in_nothing_else(a_sample: Any) -> None:

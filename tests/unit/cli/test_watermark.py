@@ -9,7 +9,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app
-from lab.world.portraits import render, sample_person
+from lab.world.people import sample_person
+from lab.world.portraits import render
 from s2edit_core.delivery.watermark import mark
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -23,7 +23,18 @@ def instructions(dockerfile: str) -> list[tuple[str, str]]:
 
 
 def sent_to_the_builder(path: str) -> bool:
-    """Whether .dockerignore, which names what is sent after a `*`, lets a path of the project's root through."""
-    rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    assert "*" in rules
-    return f"!{path.split('/')[0]}" in rules
+    """Whether .dockerignore lets a path through. As in Docker, the last rule that matches the path or a folder above it decides."""
+    sent = True
+    whole = PurePath(path)
+    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            pattern = _pattern(line.removeprefix("!"))
+            if any(pattern.fullmatch(part.as_posix()) for part in (whole, *whole.parents)):
+                sent = line.startswith("!")
+    return sent
+
+
+def _pattern(rule: str) -> re.Pattern[str]:
+    """A rule of .dockerignore: `**/` stands for any folders or none, `*` for a part of one name."""
+    parts = re.split(r"(\*\*/|\*)", rule)
+    return re.compile("".join({"**/": "(?:.*/)?", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
+from pathlib import Path
 
 import pytest
 
 from tests.unit.deploy.files import DOCKERFILES, ROOT, instructions, sent_to_the_builder
 
+OURS = {"s2edit_core", "s2edit_jobs", "api", "worker", "cli", "lab"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = {"Dockerfile.gpu": ["worker", "heic"], "deploy/Dockerfile.api": ["api", "heic"]}
 APP = {"Dockerfile.gpu": "worker.app", "deploy/Dockerfile.api": "api.app"}
@@ -53,6 +57,32 @@ def test_an_image_runs_as_nobody_in_particular(dockerfile: str) -> None:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_an_image_installs_the_packages_that_it_copies(dockerfile: str, tmp_path: Path) -> None:
+    """The project builds with the other packages missing, as in the image's first stage."""
+    for source in set(copied(dockerfile)) - {"models"}:
+        (shutil.copytree if (ROOT / source).is_dir() else shutil.copy)(ROOT / source, tmp_path / source)
+    build = [sys.executable, "-c", "from hatchling.build import build_wheel; build_wheel('dist')"]
+    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        packages = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" not in name}
+    assert packages == OURS & set(copied(dockerfile))
+    assert "rm /opt/s2edit/bin/s2edit" in " ".join(argument for name, argument in instructions(dockerfile) if name == "RUN")
+
+
+def test_the_images_get_the_model_without_its_figures() -> None:
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "models").rglob("*") if path.is_file()}
+    kept = {path for path in files if sent_to_the_builder(path)}
+    assert {Path(path).name for path in files - kept} == {"samples.png", "reconstructions.png", "training.json"}
+    assert {Path(path).suffix for path in kept} == {".json", ".safetensors", ".md"}
+
+
+@pytest.mark.parametrize("path", ["lab", "tests", "cli", "clients", ".git", "worker/__pycache__/app.cpython-311.pyc"])
+def test_what_no_image_runs_is_not_sent_to_the_builder(path: str) -> None:
+    assert not sent_to_the_builder(path)
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
 def test_the_packages_that_are_copied_are_enough_for_the_command(dockerfile: str) -> None:
     """Everything of ours that importing the command's module loads is in the image."""
     assert any(part.startswith(APP[dockerfile]) for part in command(dockerfile))
@@ -66,7 +96,7 @@ def test_the_packages_that_are_copied_are_enough_for_the_command(dockerfile: str
         text=True,
         check=True,
     ).stdout.split()
-    ours = {"s2edit_core", "s2edit_jobs", "api", "worker", "cli", "lab"} & set(loaded)
+    ours = OURS & set(loaded)
     assert ours <= set(copied(dockerfile))
     assert "torch" not in loaded
 
@@ -74,7 +104,7 @@ def test_the_packages_that_are_copied_are_enough_for_the_command(dockerfile: str
 def test_the_worker_image_has_what_the_engine_loads() -> None:
     show = "import sys, worker.engines.s2edit_engine; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", show], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    ours = {"s2edit_core", "s2edit_jobs", "api", "worker", "cli", "lab"} & set(loaded)
+    ours = OURS & set(loaded)
     assert "torch" in loaded
     assert ours <= set(copied("Dockerfile.gpu"))
 

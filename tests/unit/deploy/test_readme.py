@@ -16,7 +16,10 @@ from s2edit_jobs.settings import Settings
 from tests.unit.deploy.files import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {"README.md": README, "ARCHITECTURE.md": (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")}
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+}
 SHELL = re.findall(
     r"^```\n(.*?)^```$", re.sub(r"^```\w+\n.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE), re.DOTALL | re.MULTILINE
 )
@@ -37,14 +40,29 @@ def test_links_lead_to_files(page: str) -> None:
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - {"SECURITY.md"}))
 def test_files_that_are_named_exist(page: str) -> None:
     named = re.findall(
-        r"`((?:api|cli|deploy|lab|models|s2edit_core|s2edit_jobs|worker)/[\w./-]*|[\w.-]+\.(?:yml|md))`", PAGES[page]
+        r"`((?:api|cli|clients|deploy|lab|models|s2edit_core|s2edit_jobs|tests|worker)/[\w./-]*|[\w.-]+\.(?:yml|md))`", PAGES[page]
     )
     assert named
     for path in named:
         assert (ROOT / path).exists(), path
+
+
+def test_what_the_contributors_guide_names_is_where_it_says() -> None:
+    """Each `name` in code style that a line puts into a file is a name in that file."""
+    guide = re.sub(r"\s+", " ", PAGES["CONTRIBUTING.md"])
+    named = re.findall(r"`(\w+)` (?:and its [\w ]+ )?(?:in|of|\() ?`([\w/-]+\.\w+)`", guide)
+    assert {"Settings", "SCOPES_OF", "create_app", "guidance_by_preset"} <= {name for name, _ in named}
+    for name, path in named:
+        assert re.search(rf"\b{name}\b", (ROOT / path).read_text(encoding="utf-8")), (name, path)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_make_targets_that_are_named_exist(page: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", PAGES[page], re.MULTILINE)) <= targets
 
 
 def test_settings_that_are_named_exist() -> None:

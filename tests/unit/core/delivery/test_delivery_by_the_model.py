@@ -8,8 +8,8 @@ import skimage.data
 from PIL import Image, ImageDraw
 
 from lab.training.train import MODEL
+from lab.world.people import caption, sample_person
 from lab.world.photographs import photograph
-from lab.world.portraits import caption, sample_person
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.spec import PRESETS, InversionOptions

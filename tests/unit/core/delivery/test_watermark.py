@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lab.world.portraits import render, sample_person
+from lab.world.people import sample_person
+from lab.world.portraits import render
 from s2edit_core.delivery import watermark
 from s2edit_core.delivery.watermark import BITS, PAYLOAD, SCHEME, Reading, fits, mark, read
 

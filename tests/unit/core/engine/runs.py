@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lab.world.portraits import person_mask, render, sample_person
+from lab.world.people import sample_person
+from lab.world.portraits import person_mask, render
 from s2edit_core.pictures.files import encode_png
 from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from worker.engines.engine import Edited, EditInputs, Engine, Made
 
+LEARNING = LearningRequest(kind="identity", prompt="a photo of a woman with black hair")
 REQUEST = EditRequest(
     prompt="a photo of a woman with red hair", source_prompt="a photo of a woman with black hair", preset="instant", steps=4
 )

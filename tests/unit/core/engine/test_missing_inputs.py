@@ -21,7 +21,7 @@ from s2edit_core.vision.segmenters import FoundMask
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.settings import Settings
 from tests import tiny_readers
-from tests.unit.core.engine.runs import INPUTS, REQUEST, SIZE, Run, mask_of, photo
+from tests.unit.core.engine.runs import INPUTS, LEARNING, REQUEST, SIZE, Run, decode_original, mask_of, photo
 from worker.engines.engine import Engine, Found
 from worker.engines.provenance import Credentials, SigningEngine
 from worker.engines.s2edit_engine import S2EditEngine
@@ -192,5 +192,28 @@ class TestFindingTheMask:
         signing = SigningEngine(engine, Credentials.from_settings(Settings(data_dir=tmp_path)))
         assert found_by(signing)[0].mask_png == INPUTS.mask
 
+    # --- what is delivered, and how an edit is steered ----------------------------------------------------------------
 
-# --- what is delivered, and how an edit is steered ----------------------------------------------------------------
+    def test_the_photo_is_decoded_once_for_its_mask_and_what_follows(
+        self, engine: S2EditEngine, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoded: list[bytes] = []
+
+        def decode(data: bytes, *rest: Any) -> Any:
+            decoded.append(data)
+            return decode_original(data, *rest)
+
+        monkeypatch.setattr("worker.engines.s2edit_engine.decode_original", decode)
+        found_by(engine)
+        assert engine.plan(REQUEST, INPUTS) == engine.plan(REQUEST, INPUTS)
+        assert len(decoded) == 2, "for the mask with the first plan, and for the second one"
+        found_by(engine, LEARNING)
+        engine.plan_learning(LEARNING, INPUTS)
+        assert len(decoded) == 3
+        other = replace(INPUTS, image=encode_png(photo().transpose(Image.Transpose.FLIP_TOP_BOTTOM)))
+        found_by(engine)
+        assert engine.plan(REQUEST, other) != engine.plan(REQUEST, INPUTS)
+        assert decoded[-2:] == [other.image, INPUTS.image], "another photo is not mistaken for it"
+        found_by(engine, MaskRequest())
+        engine.plan(REQUEST, INPUTS)
+        assert len(decoded) == 8, "a search for a mask alone keeps no photo"

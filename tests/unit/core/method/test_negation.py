@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lab.judges.judge import Judge, load_judge
 from lab.world.edits import FIRST
-from lab.world.portraits import Person, person_mask, render, sample_person
+from lab.world.people import Person, sample_person
+from lab.world.portraits import person_mask, render
 from s2edit_core.concepts.conditioning import keys_values, prompt_keys_values
 from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.errors import OptionInvalid, PromptInvalid

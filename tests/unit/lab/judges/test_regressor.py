@@ -30,7 +30,8 @@ from lab.judges.regressor import (
 )
 from lab.training.trainer import StaleCheckpointError
 from lab.world.dataset import HELD_OUT
-from lab.world.portraits import Attributes, render, sample_person
+from lab.world.people import Attributes, sample_person
+from lab.world.portraits import render
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from lab.quality.composition import MAKEUP, WEARERS, Composed, makeup_of, region
 from lab.quality.method import RECONSTRUCTION, Case, Injected
 from lab.quality.parts import name_of
 from lab.world.edits import FIRST, Subject, subject_of
-from lab.world.portraits import Attributes, part_masks, sample_person
+from lab.world.people import Attributes, sample_person
+from lab.world.portraits import part_masks
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.spec import PRESETS, InversionOptions, LearningOptions
 

@@ -21,7 +21,8 @@ from lab.training.segmenter import batch_of, loss_of, scenes, train
 from lab.training.train import MODEL
 from lab.world.dataset import PORTRAITS
 from lab.world.edits import FIRST, unseen
-from lab.world.portraits import person_mask, sample_person
+from lab.world.people import sample_person
+from lab.world.portraits import person_mask
 from lab.world.scenes import backdrop, cutout, scene
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.pipeline import S2EditPipeline

@@ -15,7 +15,7 @@ from lab.training.autoencoder import build, reconstruct, to_range
 from lab.training.train import standardise_latents
 from lab.training.trainer import MovingAverage, Run, StaleCheckpointError
 from lab.world.dataset import HELD_OUT, held_out
-from lab.world.portraits import sample_person
+from lab.world.people import sample_person
 
 
 def run_in(folder: Path, recipe: str = "a") -> tuple[Run, nn.Parameter]:

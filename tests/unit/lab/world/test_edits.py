@@ -8,7 +8,7 @@ import pytest
 from lab.measures.metrics import changed_region
 from lab.world.dataset import HELD_OUT
 from lab.world.edits import EDITS, FIRST, KNOWN, VISIBLE_PIXELS, edits_of, subject_of, unseen
-from lab.world.portraits import Attributes, replace_attributes, sample_person
+from lab.world.people import Attributes, replace_attributes, sample_person
 
 MAN = Attributes(gender="man")
 

@@ -10,20 +10,9 @@ import numpy as np
 import pytest
 
 from lab.training.denoiser import MAX_TOKENS, WORDS, build_tokenizer
-from lab.world.portraits import (
-    PARTS,
-    SIZE,
-    SUPERSAMPLING,
-    WORD_BANK,
-    Attributes,
-    Person,
-    caption,
-    part_masks,
-    person_mask,
-    render,
-    replace_attributes,
-    sample_person,
-)
+from lab.world.drawing import PARTS, SIZE, SUPERSAMPLING
+from lab.world.people import WORD_BANK, Attributes, Person, caption, replace_attributes, sample_person
+from lab.world.portraits import part_masks, person_mask, render
 
 FULL = Attributes(
     hair_length="long",
