@@ -36,7 +36,8 @@ from s2edit_core.method.editing import STEP_TENSORS, AtStepEnd
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_matches_inversion, with_identity
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.stepwise import StepwisePipeline
-from s2edit_core.request.spec import PLACEHOLDER, PRESETS, Delivery, InjectionOptions, InversionOptions, LearningOptions, Progress
+from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
+from s2edit_core.request.spec import PLACEHOLDER, PRESETS, Delivery, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import finish
 from s2edit_core.vision.segmenters import Segmenter, open_segmenter

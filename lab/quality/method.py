@@ -22,8 +22,9 @@ from s2edit_core.method.inversion import Inversion, ddim_invert, empty_prompt_st
 from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.learning import learn_concept
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
 from s2edit_core.request.prompts import changed_words, with_placeholder
-from s2edit_core.request.spec import PLACEHOLDER, InjectionOptions, InversionOptions, LearningOptions
+from s2edit_core.request.spec import PLACEHOLDER
 from s2edit_core.unet.rows import Algorithm, Answers, Evaluate, Rows, drive, drive_all
 
 RECONSTRUCTION = "reconstruction"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from s2edit_core.request.spec import LearningMode, MaskMode, PresetName
+from s2edit_core.request.options import LearningMode
+from s2edit_core.request.spec import MaskMode, PresetName
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "portraits-128"
 """The model in this repository."""

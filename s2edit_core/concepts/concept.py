@@ -21,8 +21,9 @@ from torch import Tensor
 
 from s2edit_core.checkpoints.fingerprint import Fingerprints
 from s2edit_core.errors import ArtifactMismatch, PromptInvalid
+from s2edit_core.request.options import LearningMode
 from s2edit_core.request.prompts import checked_placeholder
-from s2edit_core.request.spec import CONCEPT_FORMAT, PLACEHOLDER, LearningMode
+from s2edit_core.request.spec import CONCEPT_FORMAT, PLACEHOLDER
 from s2edit_core.unet.attention import CrossLayer
 
 FORMAT = CONCEPT_FORMAT

@@ -18,7 +18,7 @@ import torch
 
 from s2edit_core.concepts.conditioning import tokenize
 from s2edit_core.errors import PromptInvalid
-from s2edit_core.request.spec import InjectionMode
+from s2edit_core.request.options import InjectionMode
 from s2edit_core.request.words import tidy
 from s2edit_core.unet.attention import TokenMap
 from s2edit_core.unet.backbone import Backbone

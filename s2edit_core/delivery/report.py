@@ -53,10 +53,10 @@ def changes(photo: Image.Image, raw: Image.Image, result: Image.Image, edit_mask
 
 
 def delivered(measures: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
-    """`measures` with what `encode_result` says of the file.
+    """Add to `measures` what `encode_result` reports of the file.
 
-    There is one figure of what changed outside the edit mask, `outside_edit_mask`. It is the file's: where the format is lossy it
-    stands for what was measured before encoding.
+    There is a single figure of the change outside the edit mask, `outside_edit_mask`. For a lossy format it is the file's, and
+    replaces the one measured before encoding.
     """
     of_file = dict(output)
     outside = of_file.pop("outside_edit_mask", measures["outside_edit_mask"])

@@ -14,7 +14,8 @@ from s2edit_core.concepts.conditioning import keys_values
 from s2edit_core.method.injection import SourceBranch, SourceGuide, dilate, soft_threshold, where_prompts_differ
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.negation import NegativePrompt
-from s2edit_core.request.spec import InjectionOptions, Progress
+from s2edit_core.request.options import InjectionOptions
+from s2edit_core.request.spec import Progress
 from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows

@@ -23,8 +23,9 @@ from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.inversion import Inversion, Source
 from s2edit_core.method.masks import prediction_difference
 from s2edit_core.method.negation import NegativePrompt
+from s2edit_core.request.options import InjectionOptions
 from s2edit_core.request.prompts import changed_words
-from s2edit_core.request.spec import PLACEHOLDER, InjectionOptions, Progress
+from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.attention import Gates, KeysValues, TokenMap, layer_size, word_layers
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Injection, Row, Rows

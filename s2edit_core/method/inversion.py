@@ -29,7 +29,8 @@ from torch import Tensor
 from s2edit_core.checkpoints.fingerprint import Fingerprints
 from s2edit_core.concepts.concept import Concept, raising_mismatch, read_safetensors, write_safetensors
 from s2edit_core.concepts.conditioning import keys_values, text_states, tokenize
-from s2edit_core.request.spec import InversionOptions, InversionTier, Progress
+from s2edit_core.request.options import InversionOptions, InversionTier
+from s2edit_core.request.spec import Progress
 from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows

@@ -38,8 +38,9 @@ from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.method.learning_state import LearningState, StepCounter, settings_digest
 from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.losses import pairwise_loss, semantic_loss
+from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompts import checked_placeholder
-from s2edit_core.request.spec import PLACEHOLDER, LearningOptions, Progress
+from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.attention import Gates
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows

@@ -19,7 +19,7 @@ from s2edit_core.checkpoints.fingerprint import Fingerprints
 from s2edit_core.concepts.concept import raising_mismatch, read_safetensors, write_safetensors
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.request.spec import LearningOptions
+from s2edit_core.request.options import LearningOptions
 
 FORMAT = "s2edit-learning-1"
 PLATEAU_RATIO = 0.99

@@ -22,7 +22,8 @@ from s2edit_core.method.inversion import Inversion, invert
 from s2edit_core.method.learning import learn_concepts
 from s2edit_core.method.learning_state import LearningState
 from s2edit_core.method.masks import find_subject_word, person_probability
-from s2edit_core.request.spec import PLACEHOLDER, InversionOptions, LearningOptions, Progress
+from s2edit_core.request.options import InversionOptions, LearningOptions
+from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Rows, drive, evaluating
 

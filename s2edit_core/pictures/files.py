@@ -231,7 +231,7 @@ class Original:
     alpha: Image.Image | None = None  # L
     profile: bytes | None = None  # an RGB ICC profile that sRGB colours can be converted to; None: sRGB
     dpi: tuple[float, float] | None = None
-    unread: str | None = None  # colours of the file that were read as sRGB and are others
+    unread: str | None = None  # the file's colour space, if it was read as sRGB without being sRGB
 
 
 def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
@@ -326,6 +326,7 @@ def _photo(data: bytes, max_pixels: int | None) -> tuple[Image.Image, Image.Tran
 
 
 def _codes(data: bytes) -> ColourCodes | None:
+    """Return the colour codes of an AVIF or HEIC."""
     return ColourCodes.of(data) if media_type(data) in ("image/avif", "image/heic") else None
 
 

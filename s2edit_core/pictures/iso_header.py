@@ -49,7 +49,7 @@ def shown_size(data: bytes) -> tuple[int, int]:
 
 
 def colour_codes(data: bytes) -> tuple[int, int] | None:
-    """The codes for primaries and transfer of the picture that is shown; None where it has none, or an ICC profile as well."""
+    """Return the primaries and transfer codes of the primary picture; None if it has none, or an ICC profile as well."""
     parts = _parts(data)
     colours = [box for box in _items(data, parts)[_primary(data, parts[b"pitm"])].properties if box.kind == b"colr"]
     if len(colours) != 1 or data[colours[0].start : colours[0].start + 4] != b"nclx":

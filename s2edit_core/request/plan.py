@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompts import ResolvedReference
-from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningOptions, LearningRequest, MaskMode
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskMode
 
 VERSION = 7
 """Version of the algorithms. Raise it when the same inputs lead to another concept or inversion."""

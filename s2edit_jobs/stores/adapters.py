@@ -99,7 +99,7 @@ def _check_labels(config: Mapping[str, object], wanted: str) -> None:
         return
     known = [str(label).strip().lower() for label in labels.values()]
     if unknown := [label for each in wanted.split(",") if (label := each.strip().lower()) and label not in known]:
-        raise ModelUnusable(f"the safety model knows no label {unknown[0]!r}; known are {', '.join(known)}")
+        raise ModelUnusable(f"the safety model has no label {unknown[0]!r}: choose among {', '.join(known)}")
 
 
 def _folder_or_hub(model: str, purpose: str) -> str:

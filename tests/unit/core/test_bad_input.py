@@ -26,7 +26,7 @@ from s2edit_core.method.inversion import Inversion, Source, invert
 from s2edit_core.method.masks import correlation, find_subject_word, otsu, person_probability, word_maps
 from s2edit_core.pictures.files import grown
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import InversionOptions
+from s2edit_core.request.options import InversionOptions
 from s2edit_core.unet.attention import KeysValues, make_gates
 from s2edit_core.unet.backbone import Backbone, ModelCard
 from s2edit_core.unet.rows import drive

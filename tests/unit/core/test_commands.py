@@ -19,7 +19,8 @@ from s2edit_core.commands.progress import ProgressBars
 from s2edit_core.errors import ModelUnusable, NumbersNotFinite
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request import spec
-from s2edit_core.request.spec import PRESETS, LearningOptions, Progress
+from s2edit_core.request.options import LearningOptions
+from s2edit_core.request.spec import PRESETS, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.vision.segmenters import FoundMask
 
@@ -245,7 +246,7 @@ def test_learning_goes_on_from_its_checkpoint(folder: Path, backbone32: Backbone
         (("--steps", "1"), "steps must be a whole number between 2"),
         (("--guidance-scale", "99"), "guidance_scale must be a number between 1"),
         (("-o", "nowhere/out.png"), "there is no folder nowhere"),
-        (("-o", "out.gif"), "the result is a PNG, JPEG or WebP"),
+        (("-o", "out.gif"), "results are PNG, JPEG or WebP"),
         (("--output-quality", "90"), "a PNG is lossless"),
         (("-o", "out.jpg", "--keep-alpha"), "a JPEG has no alpha"),
         (("--negative-prompt", "[I] glasses"), "the negative_prompt holds [I]"),

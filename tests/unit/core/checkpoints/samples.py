@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import InversionOptions, LearningOptions
+from s2edit_core.request.options import InversionOptions, LearningOptions
 from s2edit_core.unet.backbone import Backbone
 
 SCHEDULER = {

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from s2edit_core.concepts.concept import Concept, Full, LowRank, new_deltas
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.request.spec import LearningMode
+from s2edit_core.request.options import LearningMode
 from s2edit_core.unet.backbone import Backbone
 
 FINGERPRINT = "a" * 32

@@ -125,7 +125,7 @@ class TestFormats:
     @pytest.mark.parametrize(("format", "side"), [("webp", 16_384), ("jpeg", 65_501)])
     def test_what_a_format_cannot_hold_is_refused_by_name(self, format: Any, side: int) -> None:
         for size in ((side, 32), (32, side)):
-            with pytest.raises(OptionInvalid, match=f"a side of a {format} has at most") as caught:
+            with pytest.raises(OptionInvalid, match=f"but a {format} has at most") as caught:
                 Output(format).check_size(size)
             assert caught.value.reason == "output_too_large"
         Output(format).check_size((side - 1, 32))

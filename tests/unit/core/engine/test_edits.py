@@ -14,8 +14,9 @@ from lab.world.portraits import render, sample_person
 from s2edit_core.errors import ArtifactMismatch, MaskInvalid, PromptInvalid
 from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
 from s2edit_core.request import spec
+from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.plan import digest
-from s2edit_core.request.spec import PRESETS, EditRequest, LearningOptions, LearningRequest, Progress
+from s2edit_core.request.spec import PRESETS, EditRequest, LearningRequest, Progress
 from s2edit_core.unet.backbone import Backbone
 from tests.unit.core.engine.runs import HAT, INPUTS, REQUEST, SIZE, Run, mask_of, photo
 from worker.engines import s2edit_engine

@@ -16,7 +16,8 @@ from s2edit_core.concepts.concept import Concept, new_deltas
 from s2edit_core.concepts.conditioning import keys_values, prompt_gates, prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.method.editing import edit
 from s2edit_core.method.inversion import Inversion, Source, closed_form_target, ddim_invert, empty_prompt_states, invert
-from s2edit_core.request.spec import PLACEHOLDER, InversionOptions, InversionTier, Progress
+from s2edit_core.request.options import InversionOptions, InversionTier
+from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows, drive
 from tests.tiny import TOKENS, tiny_parts

@@ -20,7 +20,8 @@ from s2edit_core.method import learning
 from s2edit_core.method.learning import attribute_states, learn_concept, step_generator
 from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.losses import semantic_loss
-from s2edit_core.request.spec import PLACEHOLDER, LearningMode, LearningOptions, Progress
+from s2edit_core.request.options import LearningMode, LearningOptions
+from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows, drive
 from tests.tiny import TOKENS, with_card

@@ -15,7 +15,8 @@ from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.learning import Checkpoint, learn_concepts
 from s2edit_core.method.learning_state import LearningState, StepCounter
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.request.spec import ATTRIBUTE, LearningMode, LearningOptions, Progress
+from s2edit_core.request.options import LearningMode, LearningOptions
+from s2edit_core.request.spec import ATTRIBUTE, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
 

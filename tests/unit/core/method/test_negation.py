@@ -25,7 +25,8 @@ from s2edit_core.method.masks import prediction_difference
 from s2edit_core.method.negation import NegativePrompt, negative_prompt_guidance
 from s2edit_core.pictures.files import grown
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import PRESETS, InjectionOptions, InversionTier
+from s2edit_core.request.options import InjectionOptions, InversionTier
+from s2edit_core.request.spec import PRESETS
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answer, Answers, Row, Rows, drive
 from tests.unit.core.method.test_inversion import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from s2edit_core.request.spec import InjectionOptions, LearningOptions
+from s2edit_core.request.options import InjectionOptions, LearningOptions
 
 OPTIONS = LearningOptions(token_steps=2, joint_steps=2, batch=2)
 SIZE = (80, 60)

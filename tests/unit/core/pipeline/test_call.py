@@ -18,7 +18,7 @@ from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, Mas
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.masks import find_subject_word
 from s2edit_core.pipeline import Attribute, S2EditPipeline
-from s2edit_core.request.spec import InjectionOptions, InversionOptions
+from s2edit_core.request.options import InjectionOptions, InversionOptions
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
 from tests.tiny import tiny_backbone

@@ -11,7 +11,8 @@ from diffusers.callbacks import PipelineCallback, SDCFGCutoffCallback
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import InjectionOptions, Progress
+from s2edit_core.request.options import InjectionOptions
+from s2edit_core.request.spec import Progress
 from tests.unit.core.pipeline.inputs import TARGET
 
 
