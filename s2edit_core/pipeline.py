@@ -223,7 +223,7 @@ class S2EditPipeline(StepwisePipeline):
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts or not all(isinstance(text, str) and text.strip() for text in prompts):
-            raise PromptInvalid("the prompt is empty: describe what the picture should show", field="prompt", reason="prompt_empty")
+            raise PromptInvalid("the prompt is empty: say what the picture should show", field="prompt", reason="prompt_empty")
         if output_type not in get_args(OutputType):
             raise OptionInvalid(f"output_type must be one of {', '.join(get_args(OutputType))}", field="options.output_type")
         check_delivery(delivery)

@@ -81,7 +81,7 @@ def check_placeholders(prompt: str, known: Collection[str], *, field: str) -> No
     unknown = sorted(set(PLACEHOLDERS.findall(prompt)) - set(known))
     if unknown:
         raise PromptInvalid(
-            f"the {field} holds {unknown[0]}, but the request names no concept with this placeholder",
+            f"the {field} holds {unknown[0]}, but no concept with this placeholder was given",
             field=field,
             reason="placeholder_unknown",
         )

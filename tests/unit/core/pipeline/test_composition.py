@@ -109,7 +109,7 @@ def test_learned_together_through_the_facade(pipe: S2EditPipeline, edit: Any) ->
     assert [p.step for p in seen] == [1, 2, 3, 4]
     with pytest.raises(PromptInvalid, match="pass that word as `subject`"):
         pipe.learn(PHOTO, FACE, "a lighthouse", options=OPTIONS)
-    with pytest.raises(PromptInvalid, match="an attribute needs its subject"):
+    with pytest.raises(PromptInvalid, match="an attribute needs a subject"):
         pipe.learn(REFERENCE, THEIR_LIPS, "a woman with lipstick", placeholder="[A]", options=OPTIONS)
 
 

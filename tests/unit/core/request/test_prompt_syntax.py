@@ -34,7 +34,7 @@ from s2edit_core.request.prompt_syntax import check_syntax
         ("a woman <lora:sunglasses:0.8>", "<lora:sunglasses:0.8>", "LoRAs"),
         ("a woman, <LyCO:x:1:0.5>", "<LyCO:x:1:0.5>", "LoRAs"),
         ("a photo of <cat-toy>", "<cat-toy>", "embeddings"),
-        ("a photo of <|endoftext|>", "<|endoftext|>", "can't be named"),
+        ("a photo of <|endoftext|>", "<|endoftext|>", "refer to files"),
         ("a woman, embedding:EasyNegative", "embedding:EasyNegative", "embeddings"),
     ],
 )
