@@ -161,7 +161,11 @@ CASES: dict[str, Case] = {
     "unknown tier": (lambda _: inversion(tier="magic"), ValueError, "tier must be one of null_text"),
     "path of one latent": (lambda _: inversion(path=torch.zeros(1, 4, 8, 8)), ValueError, "with one step or more"),
     "null states of other steps": (lambda _: inversion(null_states=torch.zeros(2, TOKENS, 16)), ValueError, "for 3 steps"),
-    "residuals of another size": (lambda _: inversion(residuals=torch.zeros(3, 4, 8, 4)), ValueError, "of the tier residual have the shape"),
+    "residuals of another size": (
+        lambda _: inversion(residuals=torch.zeros(3, 4, 8, 4)),
+        ValueError,
+        "of the tier residual have the shape",
+    ),
     "exact without residuals": (lambda _: inversion(residuals=torch.zeros(0)), ValueError, r"\(3, 4, 8, 8\), not \(0,\)"),
     "residuals of another tier": (lambda _: inversion(tier="direct"), ValueError, "of the tier direct have the shape"),
     "guidance of an inversion": (lambda _: inversion(guidance_scale=float("nan")), ValueError, "a finite number"),

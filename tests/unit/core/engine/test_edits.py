@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab.world.portraits import render, sample_person
+from lab.world.people import sample_person
+from lab.world.portraits import render
 from s2edit_core.errors import ArtifactMismatch, MaskInvalid, PromptInvalid
 from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
 from s2edit_core.request import spec

@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from s2edit_core.errors import ImageInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.pictures.files import decode_photo, encode_png
+from s2edit_core.pictures.files import decode_original, decode_photo, encode_png
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.prompts import resolve_prompts
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest, Progress
@@ -21,7 +21,7 @@ from s2edit_core.vision.segmenters import FoundMask
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.settings import Settings
 from tests import tiny_readers
-from tests.unit.core.engine.runs import INPUTS, LEARNING, REQUEST, SIZE, Run, decode_original, mask_of, photo
+from tests.unit.core.engine.runs import INPUTS, LEARNING, REQUEST, SIZE, Run, mask_of, photo
 from worker.engines.engine import Engine, Found
 from worker.engines.provenance import Credentials, SigningEngine
 from worker.engines.s2edit_engine import S2EditEngine
