@@ -104,11 +104,10 @@ class S2EditPipeline(StepwisePipeline):
     def find_subject(
         self, image: Image.Image, mask: Image.Image, prompt: str, *, seed: int = 0, on_progress: OnProgress | None = None
     ) -> str:
-        """Return the word of `prompt` whose attention matches `mask` (L) of `image` (RGB) best, for a prompt without a known
-        subject.
+        """Return the word of `prompt` whose attention matches `mask` (L) of `image` (RGB) best.
 
-        Small models attend poorly, so wherever a subject is left out, the card's subject words are tried first. Raises
-        `PromptInvalid` if no word can be the subject.
+        This is for prompts without a known subject. Small models attend poorly, so wherever a subject is left out, the card's
+        subject words are tried first. Raises `PromptInvalid` if no word can be the subject.
         """
         return finish(self.finding_subject(image, mask, prompt, seed=seed), on_progress)
 
@@ -126,12 +125,12 @@ class S2EditPipeline(StepwisePipeline):
         seed: int = 0,
         on_progress: OnProgress | None = None,
     ) -> Concept:
-        """Learn what `mask` (L, of the image's size) marks in `image` (RGB): an identity, or with another `placeholder` an
-        attribute.
+        """Learn what `mask` marks in `image` (RGB): an identity, or with another `placeholder` an attribute.
 
-        If `prompt` does not hold the placeholder, it is inserted before `subject`, or before the word that names the person. An
-        attribute needs its `subject`; its frame is cropped around `person` (L), or shows the whole photo. The concept is learned to
-        be orthogonal to the card's attribute words and to those `request_words` that the card knows.
+        `mask` is L, of the image's size, white inside. If `prompt` does not hold the placeholder, it is inserted before `subject`,
+        or before the word that names the person. An attribute needs its `subject`; its frame is cropped around `person` (L), or
+        shows the whole photo. The concept is learned to be orthogonal to the card's attribute words and to those `request_words`
+        that the card knows.
 
         Raises `ImageInvalid`, `MaskInvalid` or `PromptInvalid` for inputs that can't be used.
         """

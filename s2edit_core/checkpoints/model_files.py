@@ -81,11 +81,10 @@ def local_path(model: str, root: Path | None = None) -> Path | None:
 
 
 def find_model(model: str, root: Path | None = None, *, weights: bool = True) -> Model:
-    """Find the model that `model` names, and check its files as far as possible without loading it. Raises `ModelUnusable` with the
-    reason.
+    """Find the model that `model` names, and check its files as far as possible without loading it.
 
     Without `weights`, a folder that holds no weights at all needs no other parts either: an API needs only the card and the
-    tokenizer.
+    tokenizer. Raises `ModelUnusable` with the reason.
     """
     path = local_path(model, root)
     if path is not None:
@@ -103,8 +102,9 @@ def find_model(model: str, root: Path | None = None, *, weights: bool = True) ->
 
 
 def choose_weights(part: str, names: Collection[str]) -> Weights | None:
-    """Return which weights of `part` to load, given the file `names` in its folder: full precision first, safetensors before
-    pickles.
+    """Return which weights of `part` to load, given the file `names` in its folder.
+
+    Full precision comes first, and safetensors before pickles.
     """
     for variant in VARIANTS:
         for ending in ("safetensors", "bin"):
@@ -243,10 +243,9 @@ def header_of(path: Path) -> dict[str, Any]:
 
 
 def _check_pickle(path: Path) -> None:
-    """Raise `ValueError` unless the file starts as a file of `torch.save`: a zip archive since torch 1.6, before that a bare
-    pickle.
+    """Raise `ValueError` unless the file starts as a file of `torch.save`.
 
-    Its content is only checked on loading, with `weights_only`.
+    That is a zip archive since torch 1.6, and a bare pickle before. The content is only checked on loading, with `weights_only`.
     """
     with path.open("rb") as file:
         start = file.read(len(LFS_POINTER))

@@ -55,8 +55,9 @@ def _frames(frame_size: int, multiple: int) -> list[tuple[int, int]]:
 
 
 def _exact(required: Box, size: tuple[int, int], frame: tuple[int, int]) -> Box | None:
-    """Return a box of the frame's exact aspect ratio around `required`, `CONTEXT` times as long if the photo has room; None if none
-    fits.
+    """Return a box of the frame's exact aspect ratio around `required`; None if none fits.
+
+    The box is `CONTEXT` times as long as `required` if the photo has room.
     """
     ratio = Fraction(*frame)
     across, down = ratio.numerator, ratio.denominator

@@ -64,7 +64,7 @@ def delivered(measures: Mapping[str, Any], output: Mapping[str, Any]) -> dict[st
 
 
 def cosine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
-    """Of two vectors of one shape; raises `ValueError` where there is none."""
+    """Return the cosine of two vectors of one shape. Raises `ValueError` if it is undefined."""
     x, y = np.asarray(a, dtype=np.float64).ravel(), np.asarray(b, dtype=np.float64).ravel()
     norms = float(np.linalg.norm(x) * np.linalg.norm(y))
     if x.shape != y.shape or not (math.isfinite(norms) and norms > 0):
@@ -73,14 +73,14 @@ def cosine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
 
 
 def _check_alike(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> None:
-    """Raises `ValueError` unless the pictures are RGB, the mask L, and all of one size."""
+    """Raise `ValueError` unless the pictures are RGB, the mask is L, and all have one size."""
     if (photo.mode, result.mode, edit_mask.mode) != ("RGB", "RGB", "L") or not photo.size == result.size == edit_mask.size:
         found = ", ".join(f"{each.mode} {each.size}" for each in (photo, result, edit_mask))
         raise ValueError(f"expected photo and result in RGB and a mask in L, all of one size, got {found}")
 
 
 def picture_digest(picture: Image.Image) -> str:
-    """Names a picture by its pixels, whatever file they came in."""
+    """Return a digest of a picture's pixels, which does not depend on its file."""
     return hashlib.sha256(f"{picture.mode} {picture.size} ".encode() + picture.tobytes()).hexdigest()
 
 

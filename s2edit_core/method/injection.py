@@ -131,14 +131,14 @@ class SourceBranch:
         unconditional = Row(z, t, null)
         if not (cross or self_attention or self._layers or (sampled and options.blend != "none")):
             return Row(z, t, target, gates), unconditional
-        own = Row(self.z, t, source.prompt, source.gates, capture=self._layers)
-        injection = (
-            Injection(own, self.guide.tokens if cross else None, self_strength=float(self_attention))
-            if cross or self_attention
-            else None
-        )
+        source_row = Row(self.z, t, source.prompt, source.gates, capture=self._layers)
+        injection = None
+        if cross or self_attention:
+            injection = Injection(source_row, self.guide.tokens if cross else None, self_strength=float(self_attention))
         conditional = Row(z, t, target, gates, injection=injection, capture=self._layers)
-        return (conditional, unconditional, own, Row(self.z, t, null)) if sampled else (conditional, unconditional, own)
+        if sampled:
+            return conditional, unconditional, source_row, Row(self.z, t, null)
+        return conditional, unconditional, source_row
 
     def advance(self, i: int, t: int, z: Tensor, answers: Answers) -> Tensor:
         """Advance the source branch over step `i`, and return the target's latent `z` after that step, blended."""
@@ -182,13 +182,12 @@ def where_prompts_differ(
     gates: Gates | None,
     negative: NegativePrompt | None = None,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
-    """Return how far the target's prediction is from the source's on the photo's own path: `(h, w)` in 0..1, 1 at the largest
-    difference.
+    """Return how far the target's prediction is from the source's on the photo's own path: `(h, w)` in 0..1.
 
-    DiffEdit's difference map (arXiv 2210.11427), evaluated at the noisiest quarter of the path. There the layout is still open, and
-    the model considers objects that the photo lacks, such as a hat; at later levels it no longer does. Each level is normalised to
-    the same weight. The rows do not depend on each other and are evaluated together. A `negative` prompt is part of the target's
-    prediction, so the region that it affects counts too.
+    This is DiffEdit's difference map (arXiv 2210.11427), scaled to a maximum of 1, at the noisiest quarter of the path. There the
+    layout is still open, and the model considers objects that the photo lacks, such as a hat; at later levels it no longer does.
+    Each level is normalised to the same weight. The rows do not depend on each other and are evaluated together. A `negative`
+    prompt is part of the target's prediction, so the region that it affects counts too.
     """
     steps, source = inversion.steps, guide.source
     chosen = range(0, max(1, steps // 4), max(1, steps // 20))

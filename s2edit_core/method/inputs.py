@@ -31,8 +31,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """A variant of an edit: where the edit may change the photo, the share `amount` (0..1) of its start noise is drawn anew from
-    `seed`.
+    """A variant of an edit: the share `amount` (0..1) of its start noise is drawn anew from `seed`, where the photo may change.
 
     Raises `OptionInvalid` for another amount or seed.
     """

@@ -28,9 +28,7 @@ PLATEAU_RATIO = 0.99
 
 @dataclass(frozen=True)
 class StepCounter:
-    """Position in a learning: `steps_in_phase` steps of phase number `phase` are done; `losses` holds the loss of every step so
-    far.
-    """
+    """Position in a learning: `steps_in_phase` steps of phase number `phase` are done. `losses` holds the loss of every step."""
 
     phase: int = 0
     steps_in_phase: int = 0
@@ -50,11 +48,11 @@ class StepCounter:
         return replace(self, phase=self.phase + 1, steps_in_phase=0)
 
     def has_plateaued(self, patience: int) -> bool:
-        """Return whether learning may stop early: the mean loss of the phase's last `patience` steps is not 1 % below that of the
-        `patience` before.
+        """Return whether learning may stop early, because the loss no longer falls.
 
-        Means are compared because the loss of a single step depends more on its noise than on progress. A patience of 0 never stops
-        early.
+        That is so if the mean loss of the phase's last `patience` steps is not at least 1 % below that of the `patience` steps
+        before. Means are compared because the loss of a single step depends more on its noise than on progress. A patience of 0
+        never stops early.
         """
         if patience == 0 or self.steps_in_phase < 2 * patience:
             return False

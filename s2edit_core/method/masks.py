@@ -85,11 +85,11 @@ def _normalised(heat: Tensor) -> Tensor:
 def find_subject_word(
     backbone: Backbone, latent: Tensor, prompt: str, mask: Tensor, *, seed: int = 0
 ) -> Generator[Rows | Progress, Answers, str]:
-    """Return the word of `prompt` whose cross-attention matches `mask` `(H, W)` in 0..1 best, for the photo with `latent` `(c, h,
-    w)`.
+    """Return the word of `prompt` whose cross-attention matches the mask best, for the photo with `latent` `(c, h, w)`.
 
-    The match is the correlation of map and mask. The share of attention inside the mask would favour words for small details.
-    Raises `MaskInvalid` for a mask that is all inside or all outside, `PromptInvalid` if no word can be the subject.
+    `mask` is `(H, W)` in 0..1. The match is the correlation of map and mask. The share of attention inside the mask would favour
+    words for small details. Raises `MaskInvalid` for a mask that is all inside or all outside, `PromptInvalid` if no word can be
+    the subject.
     """
     check_mask(mask)
     inside = F.adaptive_avg_pool2d(mask[None].float(), (latent.shape[-2], latent.shape[-1]))[0].to(latent)
@@ -116,8 +116,7 @@ def correlation(a: Tensor, b: Tensor) -> float:
 def person_probability(
     backbone: Backbone, latent: Tensor, prompt: str, size: tuple[int, int], *, seed: int = 0
 ) -> Generator[Rows | Progress, Answers, Tensor]:
-    """Return how strongly `prompt` affects each part of the photo with `latent` `(c, h, w)`: `size` = (H, W), in 0..1, above 0.5
-    inside.
+    """Return how strongly `prompt` affects each part of the photo with `latent` `(c, h, w)`: a map of `size` (H, W) in 0..1.
 
     This is DiffEdit's mask (arXiv 2210.11427) between the prompt and the empty prompt, smoothed over 3 × 3 cells and scaled so that
     Otsu's threshold is 0.5. The prompt should therefore describe the person and nothing else. Raises `MaskInvalid` if the prompt
@@ -153,10 +152,9 @@ def _scaled_around(heat: Tensor, threshold: float) -> Tensor:
 
 
 def prediction_difference(answers: Answers) -> Tensor:
-    """Return how far the two predictions of each successive pair in `answers` differ: `(h, w)` in 0..1, 1 at the largest
-    difference.
+    """Return how far the two predictions of each successive pair in `answers` differ: `(h, w)` in 0..1.
 
-    Each pair is normalised to the same weight.
+    Each pair is normalised to the same weight, and the result to a maximum of 1.
     """
     differences = [(a.eps - b.eps).square().mean(dim=0).sqrt() for a, b in zip(answers[::2], answers[1::2], strict=True)]
     heat = torch.stack([each / each.max().clamp_min(1e-12) for each in differences]).mean(dim=0)

@@ -1,5 +1,4 @@
-"""The headers of picture files: declared size and orientation, and whether the file is complete, without decoding it. Loads no
-torch.
+"""Headers of picture files: declared size and orientation, and whether a file is complete, without decoding it. Loads no torch.
 
 Only plain files are parsed. For a file that is damaged, truncated, costly or merely unusual, `read_header` returns None; `files`
 must then decode it to tell. So nothing is refused here, and no decoder runs here.
@@ -48,11 +47,11 @@ WEBP_FLAGS = 0x3C
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header of a plain file. `size` is width and height of the upright picture; `raw_bytes` is the size of its uncompressed
-    pixels.
+    """The header of a plain file.
 
-    `orientation` is the value of the metadata, 1..8 as in Exif. It is 1 if the metadata hold none or an invalid one, and for AVIF
-    and HEIC, which store it elsewhere.
+    `size` is width and height of the upright picture, and `raw_bytes` the size of its uncompressed pixels. `orientation` is the
+    value of the metadata, 1..8 as in Exif. It is 1 if the metadata hold none or an invalid one, and for AVIF and HEIC, which store
+    it elsewhere.
     """
 
     size: tuple[int, int]
@@ -78,20 +77,18 @@ class _Unusual(Exception):
 
 
 def read_header(data: bytes) -> Header | None:
-    """Return the header of a plain, complete file of at most `CEILING_PIXELS`; None for any other file, which only a decoder can
-    judge.
-    """
+    """Return the header of a plain, complete file of at most `CEILING_PIXELS`; None for a file that only a decoder can judge."""
     kind = media_type(data)
     parse = PARSERS.get(kind)
     if parse is None or not reads(kind):
         return None
     try:
-        (width, height), bits, said = parse(data)
-    except (_Unusual, struct.error, LookupError, ValueError):  # beyond its end
+        (width, height), bits, declared = parse(data)
+    except (_Unusual, struct.error, LookupError, ValueError):  # LookupError: beyond the end of the file
         return None
     if not 0 < width * height <= CEILING_PIXELS:
         return None
-    orientation = said if said in TURNS else 1
+    orientation = declared if declared in TURNS else 1
     size = (height, width) if TURNS.get(orientation) in SIDEWAYS else (width, height)
     return Header(size, height * (width * bits // 8 + 1), len(data), orientation)
 

@@ -191,8 +191,9 @@ def _raising_image_invalid(field: str, formats: tuple[str, ...]) -> Iterator[Non
 
 
 def _scaled(picture: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None) -> Image.Image:
-    """Return the part `box` of `picture`, by default all of it, scaled to `size`, in a mode that can be interpolated, with the same
-    profile.
+    """Return the part `box` of `picture`, by default all of it, scaled to `size`.
+
+    The result has a mode that can be interpolated, and the same profile.
     """
     pixels = in_8_bits(picture)
     if pixels.mode in ("P", "PA", "1") or "transparency" in picture.info:
@@ -365,8 +366,9 @@ def in_8_bits(picture: Image.Image) -> Image.Image:
 
 
 def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
-    """Convert `picture` (`L`, `RGB` or `CMYK`) to `RGB`; with an unusable profile it is returned unchanged, or refused if it is
-    CMYK.
+    """Convert `picture` (`L`, `RGB` or `CMYK`) to `RGB`.
+
+    With an unusable profile, a CMYK picture is refused, and any other returned unchanged.
     """
     try:
         converted = ImageCms.profileToProfile(

@@ -19,8 +19,9 @@ class InputScale:
 
     @classmethod
     def of(cls, data: bytes, decoded: tuple[int, int], max_pixels: int | None) -> InputScale:
-        """Return the scaling of the photo file `data`, which `decode_photo` decoded to the size `decoded` with the same
-        `max_pixels`.
+        """Return the scaling of the photo file `data`, which `decode_photo` decoded to the size `decoded`.
+
+        `max_pixels` is the limit that it was decoded with.
         """
         sent = decoded if max_pixels is None else declared_picture(data).size
         return cls(sent if scaled_size(sent, max_pixels) == decoded else sent[::-1], decoded)

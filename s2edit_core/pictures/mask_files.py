@@ -381,8 +381,9 @@ def _around(levels: NDArray[np.uint8], extreme: np.ufunc) -> NDArray[np.uint8]:
 
 
 def _is_soft(picture: Image.Image) -> bool:
-    """Return whether `picture` is a feathered mask and no grey photo: close to its own sharp mask (128 or more), blurred by the
-    best of `FIT_BLURS`.
+    """Return whether `picture` is a feathered mask rather than a grey photo.
+
+    A feathered mask is close to its own sharp mask (128 or more), blurred by the best of `FIT_BLURS`.
     """
     small = _luminance(picture, None).reduce(max(1, max(picture.size) // FIT_SIDE))
     levels = np.asarray(small, dtype=np.float32) / 255

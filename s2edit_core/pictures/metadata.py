@@ -141,9 +141,8 @@ def _jpeg_marker(data: bytes, place: int) -> tuple[int, int]:
 def _jpeg_kept(marker: int, body: bytes) -> bytes | None:
     """Return the part of a segment that is kept, None for nothing."""
     if marker == APP0:
-        return (
-            body[: JFIF_BYTES - 2] + b"\0\0" if body.startswith(JFIF) and len(body) >= JFIF_BYTES else None
-        )  # without its thumbnail
+        # The two zeros declare a thumbnail of no size.
+        return body[: JFIF_BYTES - 2] + b"\0\0" if body.startswith(JFIF) and len(body) >= JFIF_BYTES else None
     if marker == APP2:
         return body if body.startswith(ICC) else None
     if marker == APP14:

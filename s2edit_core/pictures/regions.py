@@ -84,8 +84,9 @@ def main_side(mask: Image.Image) -> int:
 
 
 def _counts(mask: Image.Image, cell: int) -> NDArray[np.intp]:
-    """Return the number of pixels inside `mask` per cell, computed one row of cells at a time because masks may be as large as
-    photos.
+    """Return the number of pixels inside `mask` per cell.
+
+    One row of cells is processed at a time, because masks may be as large as photos.
     """
     starts = range(0, mask.width, cell)
     rows = []

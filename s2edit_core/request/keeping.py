@@ -1,7 +1,7 @@
-"""Clauses of a prompt that ask to keep the rest: "keep everything else unchanged", "don't change the face". English only; loads no
-torch.
+"""Clauses that ask to keep the rest: "keep everything else unchanged", "don't change the face". English only; loads no torch.
 
-Every edit keeps what it is not asked to change, and the model would draw such words. So they are found, and can be dropped.
+Every edit keeps what it is not asked to change, and the model would draw such words. So they are found, and can be dropped from a
+prompt.
 """
 
 from __future__ import annotations

@@ -113,8 +113,8 @@ def _described(words: str, noun: str) -> str | None:
         words = "make " + words.replace(" to be ", " ")
     for pattern, describe in _PATTERNS:
         found = re.match(pattern.replace("WHOM", whom), words, flags=re.IGNORECASE)
-        if found and (said := describe(found, noun)):
-            return said
+        if found and (description := describe(found, noun)):
+            return description
     named = find_noun(noun, words)
     return _whole(words, named) if named else None
 
@@ -124,10 +124,10 @@ def _whole(words: str, named: re.Match[str]) -> str | None:
     begin = re.match(r"(?:\w+ )??(?:me )?((?:an?|the|two|three|some)\b.*)$", words, flags=re.IGNORECASE)
     if begin is None or begin.start(1) > named.start() or re.search(r"\b(?:to|on|into|for)\b", words[: named.start()]):
         return None
-    said = begin[1]
+    description = begin[1]
     if re.search(r",|\b(?:behind|beside|near|around|from|with|by)\b", words[begin.start(1) : named.start()]):
         return None
-    return said if re.match(r"an? (?:\w+ )?(?:photo|picture|image|portrait)", said) else f"a photo of {said}"
+    return description if re.match(r"an? (?:\w+ )?(?:photo|picture|image|portrait)", description) else f"a photo of {description}"
 
 
 def _part(found: re.Match[str], noun: str) -> str | None:

@@ -42,10 +42,9 @@ class Backbone:
 
     @classmethod
     def from_pretrained(cls, model: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Backbone:
-        """Load a model folder, a single-file checkpoint or a hub id; see `model_files`. The UNet gets `dtype`, all other parts
-        float32.
+        """Load a model folder, a single-file checkpoint or a hub id; see `model_files`.
 
-        Raises `ModelUnusable` with the reason.
+        The UNet gets `dtype`, all other parts float32. Raises `ModelUnusable` with the reason.
         """
         parts = load_parts(model)
         fingerprints = Fingerprints((parts.unet, parts.vae, parts.text_encoder), parts.schedule)

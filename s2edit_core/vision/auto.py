@@ -133,8 +133,7 @@ class BoxSegmenter:
         box: tuple[int, int, int, int] | None = None,
         point: tuple[int, int] | None = None,
     ) -> tuple[Image.Image, float]:
-        """Return the best proposal for the object that fills `box`, or lies at the pixel `point` (x, y), and its predicted overlap
-        (IoU).
+        """Return the best proposal for the object that fills `box`, or lies at the pixel `point` (x, y), and its predicted IoU.
 
         Raises `MaskInvalid` for an empty proposal.
         """

@@ -1,8 +1,8 @@
-"""Whether a picture may be edited or delivered, by a classifier of transformers or diffusers' safety checker. No weights are
-included.
+"""Safety models, which judge whether a picture may be edited or delivered. No weights are included.
 
-The result is a guess, with the biases of the model's training data. A probability that is NaN counts as unsafe. A model that lacks
-weights is refused when it is loaded: without a trained head it would pass anything.
+A model is a classifier of transformers or diffusers' safety checker. Its result is a guess, with the biases of the model's training
+data. A probability that is NaN counts as unsafe. A model that lacks weights is refused when it is loaded: without a trained head it
+would pass anything.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ def open_safety_model(model: str, labels: Sequence[str], threshold: float, *, de
 
 
 class _Classifier:
-    """Unsafe if the named labels reach `threshold`: by their sum, or each by itself in a model where a picture may have several
-    labels.
+    """A classifier: a picture is unsafe if the named labels reach `threshold`.
+
+    Their probabilities are added up, or taken one by one if the model gives a picture several labels.
     """
 
     def __init__(self, processor: Any, network: Any, labels: Sequence[str], threshold: float) -> None:
@@ -94,7 +95,6 @@ class _SafetyChecker:
         pixels = self.processor(images=picture, return_tensors="pt").pixel_values.to(self.network.device)
         if not torch.isfinite(self.network.visual_projection(self.network.vision_model(pixels)[1])).all():
             return True  # the checker's comparisons would pass NaN
-        _, found = self.network(
-            clip_input=pixels, images=np.zeros((1, 1, 1, 3), dtype=np.float32)
-        )  # it blacks out unsafe images, so it gets a dummy
+        dummy = np.zeros((1, 1, 1, 3), dtype=np.float32)  # the checker blacks out `images` that are unsafe
+        _, found = self.network(clip_input=pixels, images=dummy)
         return bool(found[0])
