@@ -125,7 +125,7 @@ def test_a_file_in_disorder_is_refused_though_it_could_be_decoded(api: Api) -> N
     before = api.kept()
     answer = api.edit(image=data[:-8])  # its last chunk has no end
     assert_problem(answer, 422, "image_damaged", "image")
-    assert "save it anew" in answer.json()["detail"]
+    assert "save it again" in answer.json()["detail"]
     assert api.kept() == before
 
 

@@ -143,7 +143,7 @@ class TestFormats:
 
     @pytest.mark.parametrize("name", ["out.gif", "out.png.txt"])
     def test_another_name_is_refused(self, name: str) -> None:
-        with pytest.raises(OptionInvalid, match=r"name it \.png, \.jpg or \.webp"):
+        with pytest.raises(OptionInvalid, match=r"name the file \.png, \.jpg or \.webp"):
             format_of(name)
 
     def test_a_request_says_how_it_is_wanted(self) -> None:

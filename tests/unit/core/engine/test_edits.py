@@ -130,7 +130,7 @@ def test_learning_goes_on_from_a_checkpoint_and_ends_in_the_same_bytes(
     assert resumed.edited.report["learning_steps"] == 1
     assert resumed.made["concept"].data == cold.made["concept"].data
     assert resumed.edited.picture == cold.edited.picture
-    with pytest.raises(ArtifactMismatch, match="another learning"):
+    with pytest.raises(ArtifactMismatch, match="belongs to another"):
         Run(engine, replace(REQUEST, seed=1), checkpoint=kept.data)
     with pytest.raises(ArtifactMismatch):
         Run(engine, checkpoint=cold.made["concept"].data)

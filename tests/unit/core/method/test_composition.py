@@ -214,7 +214,7 @@ def test_lessons_that_cannot_be_are_refused(backbone: Backbone) -> None:
     for name in ("A", "[]", "[a]", "[A B]", ""):
         with pytest.raises(PromptInvalid, match="is not a placeholder"):
             next(learn_concepts(backbone, (replace(makeup, placeholder=name),), OPTIONS))
-    with pytest.raises(PromptInvalid, match=r"needs \[B\] before the subject"):
+    with pytest.raises(PromptInvalid, match=r"must hold \[B\] before the subject"):
         next(learn_concepts(backbone, (replace(makeup, placeholder="[B]"),), OPTIONS))
     with pytest.raises(MaskInvalid, match=r"mark where the photo shows \[A\]"):
         next(learn_concepts(backbone, (ann, replace(makeup, mask=torch.zeros(32, 32))), OPTIONS))
@@ -234,7 +234,7 @@ def test_an_attribute_of_a_library_can_take_another_name(backbone: Backbone) -> 
             makeup.renamed(wrong)
     with pytest.raises(PromptInvalid):
         concept(backbone, PLACEHOLDER, 1).renamed("[B]")
-    with pytest.raises(ValueError, match="needs its subject"):
+    with pytest.raises(ValueError, match="needs a subject"):
         Concept(makeup.token, placeholder=ATTRIBUTE)
 
 

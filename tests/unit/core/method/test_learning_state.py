@@ -128,7 +128,7 @@ def test_a_state_comes_back_from_its_file(backbone32: Backbone, tmp_path: Path) 
 )
 def test_the_state_of_another_learning_is_refused(backbone32: Backbone, other: dict[str, Any]) -> None:
     state = states(learn(backbone32, every=4)[1])[4]
-    with pytest.raises(ArtifactMismatch, match="another learning"):
+    with pytest.raises(ArtifactMismatch, match="belongs to another"):
         learn(backbone32, state=state, **other)
 
 

@@ -210,7 +210,7 @@ def test_a_mask_of_another_shape_is_refused() -> None:
 @pytest.mark.parametrize("size", [(48, 64), (96, 128)])
 def test_a_mask_of_the_unturned_photo_is_told_so(size: tuple[int, int]) -> None:
     """Drawn on the pixels of a file that its EXIF turns, as a library gives them that takes no notice of EXIF."""
-    with pytest.raises(MaskInvalid, match=r"turned by 90°.*EXIF.*draw the mask on the photo as it is shown upright") as refused:
+    with pytest.raises(MaskInvalid, match=r"rotated by 90°.*EXIF.*Draw the mask on the photo as it is shown upright") as refused:
         decode_mask(saved(square_mask(size)), (64, 48))
     assert refused.value.reason == "mask_size"
     exif = Image.Exif()

@@ -89,7 +89,7 @@ def test_a_file_in_disorder_is_refused_with_what_to_do() -> None:
         data[:30],
         b"RIFF\xff\xff\xff\xffWEBPVP8 \xff\xff\xff\x7f",
     ):
-        with pytest.raises(ImageInvalid, match="save it anew") as refused:
+        with pytest.raises(ImageInvalid, match="save it again") as refused:
             without_metadata(broken, 1, "mask")
         assert (refused.value.field, refused.value.reason) == ("mask", "image_damaged")
 

@@ -58,7 +58,7 @@ def test_an_unknown_segmenter_is_refused_with_the_known_ones(backbone: Backbone,
     pipe = S2EditPipeline(backbone)
     with pytest.raises(ModelUnusable, match=r"no segmenter 'seer': use model, card, mediapipe, .*tflite file, or transformers:"):
         open_segmenter("seer", pipe)
-    with pytest.raises(ModelUnusable, match=r"nowhere.tflite is not there: .*fetch-segmenter"):
+    with pytest.raises(ModelUnusable, match=r"nowhere.tflite: .*fetch-segmenter"):
         open_segmenter(str(tmp_path / "nowhere.tflite"), pipe)
     with pytest.raises(ModelUnusable, match="has no segmenter of its own"):
         open_segmenter("card", pipe)
