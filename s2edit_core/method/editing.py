@@ -14,7 +14,7 @@ from s2edit_core.concepts.conditioning import keys_values
 from s2edit_core.method.injection import SourceBranch, SourceGuide, dilate, soft_threshold, where_prompts_differ
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.negation import NegativePrompt
-from s2edit_core.request.options import InjectionOptions
+from s2edit_core.request.options import NO_INJECTION
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
@@ -69,7 +69,7 @@ def edit(
     match.
     """
     _check_fit(backbone, inversion, target, first, start)
-    (guide.options if guide else InjectionOptions()).check_tier(inversion.tier)
+    (guide.options if guide else NO_INJECTION).check_tier(inversion.tier)
     schedule, steps = backbone.schedule, inversion.steps
     z = inversion.path[steps - first] if start is None else start
     if guide and guide.options.blend == "difference":
@@ -99,6 +99,7 @@ def edit(
 
 
 def _check_fit(backbone: Backbone, inversion: Inversion, target: KeysValues, first: int, start: Tensor | None) -> None:
+    """Raise `ValueError` unless the arguments of `edit` match."""
     if not 0 <= first < inversion.steps:
         raise ValueError(f"first must lie between 0 and {inversion.steps - 1}, a step of the inversion, not {first}")
     if start is not None and start.shape != inversion.path.shape[1:]:

@@ -123,20 +123,20 @@ def _png(data: bytes) -> _Found:
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Yield type and content of all chunks up to the last, each verified by its checksum."""
-    view, place = memoryview(data), 8
+    view, offset = memoryview(data), 8
     for _ in range(MAX_CHUNKS):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        end = place + 8 + length
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        end = offset + 8 + length
         (checksum,) = struct.unpack_from(">I", data, end)
-        _require(zlib.crc32(view[place + 4 : end]) == checksum)
+        _require(zlib.crc32(view[offset + 4 : end]) == checksum)
         _require(
             kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND") or (kind.isalpha() and kind[:1].islower() and kind not in PNG_UNUSUAL)
         )
         _require(length == PNG_LENGTHS.get(kind, length))
-        yield kind, view[place + 8 : end]
-        place = end + 4
+        yield kind, view[offset + 8 : end]
+        offset = end + 4
         if kind == b"IEND":
-            _require(place == len(data))
+            _require(offset == len(data))
             return
     raise _Unusual
 
@@ -166,16 +166,16 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
     Requires an end marker, which can't occur by chance within pixels.
     """
-    place = 2
+    offset = 2
     for _ in range(MAX_CHUNKS):
-        start, marker, length = struct.unpack_from(">BBH", data, place)
-        _require(start == 0xFF and marker in (*JPEG_FRAMES, *JPEG_OTHERS, SOS) and place + 2 + length <= len(data))
+        start, marker, length = struct.unpack_from(">BBH", data, offset)
+        _require(start == 0xFF and marker in (*JPEG_FRAMES, *JPEG_OTHERS, SOS) and offset + 2 + length <= len(data))
         _require(length >= 2 and length == JPEG_LENGTHS.get(marker, length))
         if marker == SOS:
-            _require(data.endswith(b"\xff\xd9") or data.find(b"\xff\xd9", place) >= 0)
+            _require(data.endswith(b"\xff\xd9") or data.find(b"\xff\xd9", offset) >= 0)
             return
-        yield marker, data[place + 4 : place + 2 + length]
-        place += 2 + length
+        yield marker, data[offset + 4 : offset + 2 + length]
+        offset += 2 + length
     raise _Unusual
 
 
@@ -209,14 +209,14 @@ def _webp(data: bytes) -> _Found:
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield type and content of the chunks, each type at most once."""
     seen: set[bytes] = set()
-    place = 12
-    while place < len(data):
-        kind, length = struct.unpack_from("<4sI", data, place)
-        end = place + 8 + length
+    offset = 12
+    while offset < len(data):
+        kind, length = struct.unpack_from("<4sI", data, offset)
+        end = offset + 8 + length
         _require(kind not in (*seen, b"ALPH") and end <= len(data))
         seen.add(kind)
-        yield kind, data[place + 8 : end]
-        place = end + length % 2
+        yield kind, data[offset + 8 : end]
+        offset = end + length % 2
 
 
 def _lossy(frame: bytes) -> tuple[int, int]:
@@ -239,8 +239,8 @@ def _orientation(tiff: bytes) -> int | None:
     (start,) = struct.unpack_from(f"{order}I", tiff, 4)
     (count,) = struct.unpack_from(f"{order}H", tiff, start)
     _require(count <= MAX_TAGS)
-    for place in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, values, value = struct.unpack_from(f"{order}HHIH", tiff, place)
+    for offset in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, values, value = struct.unpack_from(f"{order}HHIH", tiff, offset)
         if tag == ORIENTATION:
             _require((kind, values) == (3, 1))  # one short number
             return int(value)

@@ -53,22 +53,22 @@ def without_metadata_items(data: bytes) -> bytes:
     return bytes(bare)
 
 
-def boxes(data: bytes | bytearray, place: int, end: int) -> Iterator[Box]:
-    """Yield the boxes in `data[place:end]`. Raises `ValueError` for a box that exceeds this range, or for too many."""
+def boxes(data: bytes | bytearray, offset: int, end: int) -> Iterator[Box]:
+    """Yield the boxes in `data[offset:end]`. Raises `ValueError` for a box that exceeds this range, or for too many."""
     for _ in range(MAX_BOXES):
-        if place >= end:
+        if offset >= end:
             return
-        size, kind = struct.unpack_from(">I4s", data, place)
-        start = place + 8
+        size, kind = struct.unpack_from(">I4s", data, offset)
+        start = offset + 8
         if size == 1:
             (size,) = struct.unpack_from(">Q", data, start)
             start += 8
         elif size == 0:
-            size = end - place
-        if not start <= place + size <= end:
+            size = end - offset
+        if not start <= offset + size <= end:
             raise ValueError("a box exceeds its parent")
-        yield Box(kind, place + 4, start, place + size)
-        place += size
+        yield Box(kind, offset + 4, start, offset + size)
+        offset += size
     raise ValueError("too many boxes")
 
 
@@ -79,6 +79,7 @@ def _free(bare: bytearray, box: Box) -> None:
 
 
 def _zero(bare: bytearray, start: int, end: int) -> None:
+    """Overwrite a range of bytes. Raises `ValueError` if it lies outside the file."""
     if not 0 <= start <= end <= len(bare):
         raise ValueError("an item lies outside the file")
     bare[start:end] = bytes(end - start)
@@ -154,14 +155,14 @@ def extents(iloc: bytes) -> Iterator[tuple[int, int, int, int]]:
 class Reader:
     """Reads unsigned big-endian integers from a table."""
 
-    def __init__(self, data: bytes, place: int) -> None:
-        self._data, self._place = data, place
+    def __init__(self, data: bytes, offset: int) -> None:
+        self._data, self._offset = data, offset
 
     def number(self, size: int) -> int:
         """Return the next integer of `size` bytes. Raises `ValueError` at the end of the table."""
-        end = self._place + size
+        end = self._offset + size
         if end > len(self._data):
             raise ValueError("a table is cut off")
-        value = int.from_bytes(self._data[self._place : end])
-        self._place = end
+        value = int.from_bytes(self._data[self._offset : end])
+        self._offset = end
         return value

@@ -97,6 +97,7 @@ def check_mask_file(
 def _read(
     data: bytes, size: tuple[int, int], field: str, mode: MaskMode, person: bool | None, sent_pixels: int | None
 ) -> tuple[Image.Image, int]:
+    """Return the mask and the file's orientation. For arguments and errors see `decode_mask`."""
     picture, turn = open_picture(data, field)
     _check_frame(picture.size[::-1] if turn in SIDEWAYS else picture.size, size, field)
     chosen, mask = _drawn(picture, field, mode)
@@ -114,6 +115,7 @@ def _read(
 
 
 def _check_frame(found: tuple[int, int], size: tuple[int, int], field: str) -> None:
+    """Raise `MaskInvalid` unless the mask's aspect ratio is the photo's; both sizes are upright."""
     if same_frame(found, size):
         return
     message = f"the {field} is {found[0]}×{found[1]} and the image {size[0]}×{size[1]}: "

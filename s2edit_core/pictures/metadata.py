@@ -72,16 +72,16 @@ def _png(data: bytes, orientation: int) -> bytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place, kind = len(PNG_MAGIC), b""
+    offset, kind = len(PNG_MAGIC), b""
     for _ in range(MAX_PARTS):
         if kind == b"IEND":
             return
-        length, kind = struct.unpack_from(">I4s", data, place)
-        end = place + 12 + length
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        end = offset + 12 + length
         if end > len(data):
             raise _Unreadable
-        yield kind, data[place:end]
-        place = end
+        yield kind, data[offset:end]
+        offset = end
     raise _Unreadable
 
 
@@ -105,19 +105,19 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
 
     The end marker may be missing: decoders accept that.
     """
-    place = 2
+    offset = 2
     for _ in range(MAX_PARTS):
-        marker, place = _jpeg_marker(data, place)
+        marker, offset = _jpeg_marker(data, offset)
         if marker == EOI:
             return
-        end = place + struct.unpack_from(">H", data, place)[0]
-        if end < place + 2 or end > len(data):
+        end = offset + struct.unpack_from(">H", data, offset)[0]
+        if end < offset + 2 or end > len(data):
             raise _Unreadable
         found = NEXT_MARKER.search(data, end) if marker == SOS else None
         behind = found.start() if found else len(data) if marker == SOS else end
-        yield marker, data[place + 2 : end], memoryview(data)[end:behind]
-        place = behind
-        if place == len(data):
+        yield marker, data[offset + 2 : end], memoryview(data)[end:behind]
+        offset = behind
+        if offset == len(data):
             return
     raise _Unreadable
 
@@ -126,16 +126,16 @@ def _jpeg_segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def _jpeg_marker(data: bytes, place: int) -> tuple[int, int]:
+def _jpeg_marker(data: bytes, offset: int) -> tuple[int, int]:
     """Return the marker and the offset after it; any number of 0xFF may precede one."""
-    if data[place] != 0xFF:
+    if data[offset] != 0xFF:
         raise _Unreadable
-    while data[place] == 0xFF:
-        place += 1
-    marker = data[place]
+    while data[offset] == 0xFF:
+        offset += 1
+    marker = data[offset]
     if marker in (0x00, 0x01, SOI) or 0xD0 <= marker <= 0xD7:
         raise _Unreadable
-    return marker, place + 1
+    return marker, offset + 1
 
 
 def _jpeg_kept(marker: int, body: bytes) -> bytes | None:
@@ -171,15 +171,15 @@ def _webp(data: bytes, orientation: int) -> bytes:
 
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 0
+    offset = 0
     for _ in range(MAX_PARTS):
-        if place >= len(data):
+        if offset >= len(data):
             return
-        kind, length = struct.unpack_from("<4sI", data, place)
-        if place + 8 + length > len(data):
+        kind, length = struct.unpack_from("<4sI", data, offset)
+        if offset + 8 + length > len(data):
             raise _Unreadable
-        yield kind, data[place + 8 : place + 8 + length]
-        place += 8 + length + length % 2
+        yield kind, data[offset + 8 : offset + 8 + length]
+        offset += 8 + length + length % 2
     raise _Unreadable
 
 

@@ -151,3 +151,4 @@ class InjectionOptions:
 
 
 NO_INJECTION = InjectionOptions()
+"""The default: an edit that takes nothing from its source."""
