@@ -22,7 +22,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from s2edit_core.delivery import report
 from s2edit_core.errors import OptionInvalid
-from s2edit_core.pictures.files import Original, from_srgb, to_srgb
+from s2edit_core.pictures.colours import from_srgb, to_srgb
+from s2edit_core.pictures.files import Original
 from s2edit_core.request.spec import LOSSLESS, QUALITY, EditRequest, OutputFormat
 
 MEDIA_TYPES: dict[OutputFormat, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}

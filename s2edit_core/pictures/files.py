@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, ExifTags, Image, ImageCms, ImageFile, ImageFilter, UnidentifiedImageError, features
+from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, ImageFilter, UnidentifiedImageError, features
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
 from s2edit_core.pictures.colour_codes import ColourCodes
+from s2edit_core.pictures.colours import convert_to_srgb, in_8_bits, split_alpha, takes_srgb
 from s2edit_core.request.limits import CEILING_PIXELS, MIN_SIDE, check_mask_size, check_photo_size, scaled_size
 
 MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
@@ -197,7 +198,7 @@ def _scaled(picture: Image.Image, size: tuple[int, int], box: tuple[float, float
     """
     pixels = in_8_bits(picture)
     if pixels.mode in ("P", "PA", "1") or "transparency" in picture.info:
-        colours, alpha = _parts(pixels)
+        colours, alpha = split_alpha(pixels)
         if alpha is not None:
             colours.putalpha(alpha)
         pixels = colours
@@ -243,12 +244,12 @@ def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
     """
     picture, turn = _photo(data, max_pixels)
     profile, dpi = picture.info.get("icc_profile") or None, _dpi(picture, turn)
-    own, alpha = _parts(in_8_bits(picture))
+    own, alpha = split_alpha(in_8_bits(picture))
     del picture
     if turn is not None:
         own, alpha = own.transpose(turn), alpha.transpose(turn) if alpha is not None else None
-    colours = (_to_srgb(own, profile) if profile else own).convert("RGB")
-    if own.mode != "RGB" or colours is own or profile is None or not _takes_colours(profile):
+    colours = (convert_to_srgb(own, profile) if profile else own).convert("RGB")
+    if own.mode != "RGB" or colours is own or profile is None or not takes_srgb(profile):
         own, profile = colours, None
     elif isinstance(own, ImageFile.ImageFile):
         own = own.copy()  # a copy drops the file's metadata
@@ -257,30 +258,6 @@ def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
         each.info = {}
     codes = _codes(data) if profile is None else None
     return Original(photo, own, alpha, profile, dpi, codes.unread if codes is not None else None)
-
-
-def _takes_colours(profile: bytes) -> bool:
-    """Return whether sRGB colours can be converted to `profile`.
-
-    Profiles of cameras and scanners may support one direction only.
-    """
-    try:
-        from_srgb(profile)
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return False
-    return True
-
-
-def from_srgb(profile: bytes) -> ImageCms.ImageCmsTransform:
-    """Return the transform from sRGB to an RGB `profile`. Raises `ImageCms.PyCMSError` if there is none."""
-    own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    return ImageCms.buildTransform(ImageCms.createProfile("sRGB"), own, "RGB", "RGB")
-
-
-def to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform:
-    """Return the transform from an RGB `profile` to sRGB, as `decode_photo` applies it."""
-    own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    return ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), "RGB", "RGB")
 
 
 def _dpi(picture: Image.Image, turn: Image.Transpose | None) -> tuple[float, float] | None:
@@ -334,53 +311,14 @@ def _codes(data: bytes) -> ColourCodes | None:
 def _in_srgb(picture: Image.Image) -> Image.Image:
     """Return the picture as sRGB `RGB`, with alpha laid on white."""
     profile = picture.info.get("icc_profile")
-    colours, alpha = _parts(in_8_bits(picture))
+    colours, alpha = split_alpha(in_8_bits(picture))
     if profile:
-        colours = _to_srgb(colours, profile)
+        colours = convert_to_srgb(colours, profile)
     if colours.mode != "RGB" or isinstance(colours, ImageFile.ImageFile):  # converting drops the file's metadata
         colours = colours.convert("RGB")
     if alpha is not None:
         colours = Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
     return colours
-
-
-def _parts(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Return the colours as `L`, `RGB` or `CMYK`, the modes that colour profiles are for, and the alpha if there is one."""
-    if picture.mode == "1":
-        picture = picture.convert("L")
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        grey = picture.mode in ("L", "LA")
-        layered = picture.convert("LA" if grey else "RGBA")
-        return layered.convert("L" if grey else "RGB"), layered.getchannel("A")
-    return (picture if picture.mode in ("L", "RGB", "CMYK") else picture.convert("RGB")), None
-
-
-def in_8_bits(picture: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits, where Pillow's own conversion would clip. A transparent level, if any, becomes opaque."""
-    if not picture.mode.startswith("I"):
-        return picture
-    levels = np.asarray(picture).astype(np.int32)
-    levels += 128
-    levels //= 257
-    return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
-
-
-def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
-    """Convert `picture` (`L`, `RGB` or `CMYK`) to `RGB`.
-
-    With an unusable profile, a CMYK picture is refused, and any other returned unchanged.
-    """
-    try:
-        converted = ImageCms.profileToProfile(
-            picture, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        if picture.mode == "CMYK":
-            raise ImageInvalid(
-                "the image's colour profile is unusable: send it as RGB", field="image", reason="image_profile"
-            ) from None
-        return picture  # without a usable profile, RGB pixels are best taken as sRGB
-    return converted if converted is not None else picture
 
 
 def same_frame(mask: tuple[int, int], photo: tuple[int, int]) -> bool:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
 from s2edit_core.errors import MaskInvalid
-from s2edit_core.pictures.files import INSIDE, SIDEWAYS, in_8_bits, open_picture, orientation_of, same_frame
+from s2edit_core.pictures.colours import in_8_bits
+from s2edit_core.pictures.files import INSIDE, SIDEWAYS, open_picture, orientation_of, same_frame
 from s2edit_core.pictures.regions import main_side
 from s2edit_core.request.spec import MaskMode
 
@@ -149,10 +150,7 @@ def _check_region(mask: Image.Image, field: str, smallest: int, drawn: Image.Ima
 
 
 def _too_small(side: int, drawn: Image.Image, mask: Image.Image, field: str, smallest: int, sent_pixels: int) -> MaskInvalid:
-    """Return the error of a mask whose region is too small: `side` pixels long in `mask`.
-
-    For the other arguments see `_check_region`.
-    """
+    """Return the error of a mask with a region of only `side` pixels. For the other arguments see `_check_region`."""
     pixels, advice = mask.width * mask.height, "mark the whole region, or send a larger photo"
     scaled = f", which max_pixels has scaled down to {mask.width}×{mask.height}" if sent_pixels > pixels else ""
     exact = main_side(drawn) * mask.width / drawn.width if scaled else 0.0
@@ -192,13 +190,10 @@ def _unclear(field: str, found: str) -> MaskInvalid:
     return MaskInvalid(f"the {field} {found}: {WAYS.format(option=_option(field))}", field=field, reason="mask_unclear")
 
 
-# --- what the file holds ---------------------------------------------------------------------------------------
-
-
 def _strips(picture: Image.Image, margin: int = 0) -> Iterator[tuple[Image.Image, slice, int]]:
     """Yield `picture` in strips of whole rows, as `L`, `RGB` or `RGBA`, since masks may be as large as photos.
 
-    A strip includes up to `margin` rows of each neighbour. It comes with the slice of its own rows, and the position of the first.
+    Each comes with up to `margin` rows of its neighbours, the slice of its own rows, and the position of the first.
     """
     layered = _has_alpha(picture)
     rows = max(1, STRIP_PIXELS // picture.width)
@@ -236,7 +231,6 @@ class _Alpha:
 
     @property
     def strongest(self) -> int:
-        """The highest level."""
         return int(np.flatnonzero(self.levels)[-1])
 
     @property
@@ -288,22 +282,17 @@ def _luminance(picture: Image.Image, alpha: _Alpha | None) -> Image.Image:
     return plane
 
 
-# --- what it means ---------------------------------------------------------------------------------------------
-
-
 @dataclass
 class _Look:
     """Pixel counts of a picture; if its alpha carries a drawing, of the painted pixels only."""
 
-    levels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
-    """By luminance."""
+    levels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))  # by luminance
     coloured: int = 0
     grey: int = 0
     """Neither black nor white, and not at an edge between the two."""
 
     @property
     def painted(self) -> int:
-        """The number of pixels."""
         return int(self.levels.sum())
 
     @property
@@ -383,10 +372,7 @@ def _around(levels: NDArray[np.uint8], extreme: np.ufunc) -> NDArray[np.uint8]:
 
 
 def _is_soft(picture: Image.Image) -> bool:
-    """Return whether `picture` is a feathered mask rather than a grey photo.
-
-    A feathered mask is close to its own sharp mask (128 or more), blurred by the best of `FIT_BLURS`.
-    """
+    """Return whether `picture` is close to its own sharp mask, blurred: a feathered mask rather than a grey photo."""
     small = _luminance(picture, None).reduce(max(1, max(picture.size) // FIT_SIDE))
     levels = np.asarray(small, dtype=np.float32) / 255
     inside = levels >= INSIDE / 255

@@ -15,7 +15,8 @@ from PIL import Image, ImageCms
 from s2edit_core.delivery import watermark
 from s2edit_core.delivery.output import Output, encode_result, flattened, format_of, in_own_colours
 from s2edit_core.errors import OptionInvalid
-from s2edit_core.pictures.files import Original, decode_original, decode_photo, from_srgb
+from s2edit_core.pictures.colours import from_srgb
+from s2edit_core.pictures.files import Original, decode_original, decode_photo
 from s2edit_core.request.spec import EditRequest
 from tests.unit.core.delivery.profiles import DISPLAY_P3, GREY, INPUT_ONLY
 
