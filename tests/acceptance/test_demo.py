@@ -111,6 +111,7 @@ def test_the_readme_shows_this_strip(demo: Demo) -> None:
     shown, strip = decode_photo(README_STRIP.read_bytes()), demo.picture("strip.png")
     assert f"]({README_STRIP.relative_to(ROOT)})" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert shown.size == strip.size
+    assert README_STRIP.stat().st_size <= 300_000
     assert np.abs(np.asarray(shown, dtype=np.float32) - np.asarray(strip, dtype=np.float32)).mean() < 1
 
 
