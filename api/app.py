@@ -8,43 +8,31 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import (
-    attributes,
-    docs,
-    edits,
-    edits_json,
-    erasure,
-    events,
-    files,
-    health,
-    identities,
-    masks,
-    metrics,
-    problems,
-    studio,
-    tokens,
-    uploads,
-)
-from api.auth import Authenticator
-from api.browsers import let_pages_call
 from api.changes import Changes
-from api.digests import ContentDigest
-from api.gate import Gate
-from api.limits import BodyLimit
-from api.metrics import Metrics
-from api.openapi import describe
-from api.polls import Polls
-from api.rates import RateHeaders, Rates
-from api.receipts import Receipts
-from api.request_log import RequestLog
-from api.schemas import Problem
-from api.testmode import TestHeader
-from api.webhook_docs import describe_webhooks
-from api.whole_body import WholeBody
+from api.description.openapi import describe
+from api.description.webhooks import describe_webhooks
+from api.following import events
+from api.following.polls import Polls
+from api.guard.auth import Authenticator
+from api.guard.browsers import let_pages_call
+from api.guard.limits import BodyLimit
+from api.guard.rates import RateHeaders, Rates
+from api.guard.request_log import RequestLog
+from api.guard.testmode import TestHeader
+from api.guard.upload_guard import Gate
+from api.guard.whole_body import WholeBody
+from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, tokens, uploads
+from api.routes.metrics import Metrics
+from api.studio import docs
+from api.studio import page as studio
+from api.wire import problems
+from api.wire.digests import ContentDigest
+from api.wire.receipts import Receipts
+from api.wire.schemas import Problem
 from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.logs import configure_logs
-from s2edit_jobs.vocabulary import Vocabulary, load_vocabulary
+from s2edit_jobs.records.vocabulary import Vocabulary, load_vocabulary
 
 DESCRIPTION = """
 Send a photo and a sentence; get the photo back with that one thing changed and the same person in it. Without a mask the person is
@@ -86,7 +74,7 @@ def create_app(services: Services | None = None) -> FastAPI:
         title="S²Edit",
         version="0.1.0",
         description=DESCRIPTION,
-        docs_url=None,  # `api.docs` serves it without anybody else's server
+        docs_url=None,  # `api.studio.docs` serves it without anybody else's server
         redoc_url=None,
         lifespan=lifespan,
         responses={"default": {"model": Problem, "description": "Any other error"}},

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 
 from starlette.concurrency import run_in_threadpool
 
-from s2edit_jobs.record import JobRecord
-from s2edit_jobs.store import JobStore
+from s2edit_jobs.records.record import JobRecord
+from s2edit_jobs.stores.store import JobStore
 
 LOOK_S = 5.0
 """At the latest, whoever waits looks again: so a message that Redis lost costs seconds."""

@@ -8,17 +8,17 @@ from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
-from api.allowance import Allowance
-from api.auth import USER, Asked, Authenticator, Principal
 from api.changes import Changes
-from api.rates import LOOKS, STATE
-from api.schemas import ID_PATTERN
-from api.testmode import STATE as TEST
+from api.guard.allowance import Allowance
+from api.guard.auth import USER, Asked, Authenticator, Principal
+from api.guard.rates import LOOKS, STATE
+from api.guard.testmode import STATE as TEST
+from api.wire.schemas import ID_PATTERN
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.library import Library
-from s2edit_jobs.record import Owner
-from s2edit_jobs.vocabulary import Vocabulary
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.library.library import Library
+from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.vocabulary import Vocabulary
 
 BEARER = HTTPBearer(auto_error=False, description="An API key of your tenant, or a device token of `POST /tokens`")
 

@@ -28,7 +28,7 @@ from cli.doctor import examine_model
 from cli.processes import Child, Command
 from cli.service import READY_TIMEOUT_S, StartFailed, answers, free_port
 from cli.strip import Column, difference_map, draw_strip, mask_map
-from s2edit_core.pictures import grown, inside_of
+from s2edit_core.pictures.files import grown, inside_of
 from s2edit_jobs.settings import Settings
 
 STOP_S = 20.0
@@ -81,7 +81,7 @@ class Done:
 
 
 def sample() -> Sample:
-    """Return the sample portrait. `lab/sample.py` drew it; it is package data, because the lab is not installed."""
+    """Return the sample portrait. `lab/world/sample.py` drew it; it is package data, because the lab is not installed."""
     return Sample(
         source=_shipped("photo.png"),
         mask=_shipped("mask.png"),

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from cli.display import console, errors
 from cli.terminal import fail, settings_with
+from s2edit_jobs.access.keys import USUAL_SCOPES, ApiKey, KeyEnded, KeyNotFound, KeyRing, Scope
 from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.errors import ServiceUnavailable
-from s2edit_jobs.keys import USUAL_SCOPES, ApiKey, KeyEnded, KeyNotFound, KeyRing, Scope
+from s2edit_jobs.records.errors import ServiceUnavailable
 
 app = typer.Typer(help="Make, show, replace and revoke API keys.", no_args_is_help=True)
 DataDir = Annotated[Path | None, typer.Option(help="The service's data folder. [S2EDIT_DATA_DIR]")]

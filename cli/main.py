@@ -16,17 +16,18 @@ from cli.doctor import examine
 from cli.service import WORKER_APP, Address, Service, StartFailed, parts
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
-from s2edit_core import watermark as mark
+from s2edit_core.delivery import watermark as mark
+from s2edit_core.delivery.output import format_of
 from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
-from s2edit_core.output import format_of
-from s2edit_core.pictures import decode_photo
+from s2edit_core.pictures.files import decode_photo
+from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
-from s2edit_jobs.embedded_redis import EmbeddedRedisError
-from s2edit_jobs.errors import ServiceUnavailable
-from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.keys import KeyRing
-from s2edit_jobs.model_facts import look_at
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.adapters import look_at_adapters
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
+from s2edit_jobs.stores.model_facts import look_at
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -56,6 +57,7 @@ def up(
     _check_keys(settings, address)
     try:
         look_at(settings.model)
+        look_at_adapters(settings)
     except ModelUnusable as error:
         _fail(str(error))
     service = Service(settings, address, logs=None if verbose else settings.data_dir / "logs", worker_app=worker_app)
@@ -140,8 +142,9 @@ def edit(
     ] = None,
     edit_mask: Picture = None,
     mask_mode: Annotated[
-        str | None, typer.Option(help="How masks mark the region: auto (default), luminance, alpha or inverted_alpha.")
+        str | None, typer.Option(help="How the mask marks the region: auto (default), luminance, alpha or inverted_alpha.")
     ] = None,
+    edit_mask_mode: Annotated[str | None, typer.Option(help="How the edit mask does. Left out: as --mask-mode.")] = None,
     source_prompt: str | None = None,
     subject: str | None = None,
     identity: Annotated[str | None, typer.Option(help="A learned identity, from a former edit.")] = None,
@@ -168,6 +171,7 @@ def edit(
         "prompt": prompt,
         "at": at,
         "mask_mode": mask_mode,
+        "edit_mask_mode": edit_mask_mode,
         "source_prompt": source_prompt,
         "subject": subject,
         "identity": identity,

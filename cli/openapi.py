@@ -6,8 +6,8 @@ import json
 
 from api.app import create_app
 from s2edit_jobs.bootstrap import build_services
-from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 
 
 def text() -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from s2edit_jobs.embedded_redis import end_with_parent
+from s2edit_jobs.stores.embedded_redis import end_with_parent
 
 GRACE_S = 4.0
 """How long a child may take to end by itself before it is killed. An interrupted edit is taken up again by the next worker."""

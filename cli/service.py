@@ -21,10 +21,10 @@ import httpx
 
 from cli.processes import Command, Supervisor
 from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.errors import ServiceUnavailable
-from s2edit_jobs.model_facts import failure_of, forget_failure, tell_end
+from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from s2edit_jobs.stores.model_facts import failure_of, forget_failure, tell_end
 
 READY_TIMEOUT_S = 120.0  # on a busy machine torch and the model may take most of a minute
 TICK_S = 0.2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from s2edit_core.pictures import inside_of
+from s2edit_core.pictures.files import inside_of
 
 MARGIN, GAP, SPACE = 36, 32, 16
 """Around the strip, between its columns, and between the parts of a column. All lengths are pixels."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -15,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from s2edit_core.delivery import report
+from s2edit_core.delivery.output import Output, encode_result, format_of
 from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, PromptInvalid
-from s2edit_core.input_scale import InputScale
-from s2edit_core.mask_files import decode_mask
-from s2edit_core.output import Output, encode_result, format_of
-from s2edit_core.pictures import Original, decode_original, decode_photo, encode_png
-from s2edit_core.prompt_syntax import check_syntax
-from s2edit_core.prompts import (
+from s2edit_core.pictures.files import Original, announced, decode_original, decode_photo, encode_png
+from s2edit_core.pictures.input_scale import InputScale
+from s2edit_core.pictures.mask_files import decode_mask
+from s2edit_core.request.prompt_syntax import check_syntax
+from s2edit_core.request.prompts import (
     changed_words,
     check_negative,
     check_placeholders,
@@ -32,12 +34,12 @@ from s2edit_core.prompts import (
     settled_subject,
     with_placeholder,
 )
-from s2edit_core.spec import PLACEHOLDER, EditRequest, Progress
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest, Progress
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from s2edit_core.concept import Concept
+    from s2edit_core.concepts.concept import Concept
     from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline
 
 Result = TypeVar("Result")
@@ -73,8 +75,9 @@ def compose(args: argparse.Namespace) -> None:
     check_syntax(args.reference_prompt, field="reference_prompt")
     checked_placeholder(args.name)
     reference = decode_photo(_read(args.reference, "reference"), args.max_pixels)
-    shown, region = _mask(args, args.reference_region, reference, "region"), _mask(args, args.region, photo, "region")
-    person = _mask(args, args.reference_person, reference, "person") if args.reference_person else None
+    shown = _mask(args, args.reference_region, reference, "region", args.reference)
+    region = _mask(args, args.region, photo, "region")
+    person = _mask(args, args.reference_person, reference, "person", args.reference) if args.reference_person else None
     pipe = _load(args)
     from s2edit_core.pipeline import Attribute
 
@@ -153,7 +156,7 @@ def invert(args: argparse.Namespace) -> None:
 
 def fetch_segmenter(args: argparse.Namespace) -> None:  # noqa: ARG001 - it has no options
     """Fetch MediaPipe's selfie segmentation, which finds people in photographs, by npm."""
-    from s2edit_core.litert import fetch_mediapipe
+    from s2edit_core.vision.litert import fetch_mediapipe
 
     _say(str(fetch_mediapipe()))
 
@@ -235,10 +238,11 @@ def _finish_edit(
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
     facts |= {"found_mask": args.found} if args.found else {}
     facts |= InputScale.of(_read(args.photo, "photo"), photo.size, args.max_pixels).facts
-    facts |= {"output": delivered, "preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
+    facts = report.delivered(facts, delivered)
+    facts |= {"preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
     if args.report:
         Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    outside = delivered.get("outside_edit_mask", facts["outside_edit_mask"])["max_level_difference"]
+    outside = facts["outside_edit_mask"]["max_level_difference"]
     _say(f"{args.output}  {spent} s; outside the edit mask {outside} levels changed")
 
 
@@ -252,8 +256,8 @@ def _learned(
     checkpoint: str | None = None,
 ) -> tuple[Concept, ...]:
     """Learn; with a `checkpoint` file, go on from it where it exists, and keep it until the end."""
-    from s2edit_core.learning import Checkpoint
-    from s2edit_core.learning_state import LearningState
+    from s2edit_core.method.learning import Checkpoint
+    from s2edit_core.method.learning_state import LearningState
 
     options = request.resolve().learning
     options = replace(options, mode=args.mode or options.mode)
@@ -284,7 +288,7 @@ def _shown(
     also: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Run `steps` to the end with a bar, and note how long they took."""
-    from s2edit_core.rows import finish
+    from s2edit_core.unet.rows import finish
 
     began = time.perf_counter()
     with _Bars(quiet=args.quiet) as bars:
@@ -337,7 +341,7 @@ def _check_target(pipe: S2EditPipeline, request: EditRequest, names: Sequence[st
     Before anything is learned.
     """
     target = request.prompt
-    from s2edit_core.conditioning import tokenize
+    from s2edit_core.concepts.conditioning import tokenize
 
     check_placeholders(target, [PLACEHOLDER, *names], field="prompt")
     for name in names:
@@ -372,18 +376,31 @@ def _photo(args: argparse.Namespace) -> Image.Image:
     return decode_photo(_read(args.photo, "photo"), args.max_pixels)
 
 
-def _mask(args: argparse.Namespace, path: str, photo: Image.Image, field: str) -> Image.Image:
-    """Raises `InvalidInput` that names the file: a command takes several."""
+def _mask(args: argparse.Namespace, path: str, photo: Image.Image, field: str, of: str | None = None) -> Image.Image:
+    """A mask of `photo`, the file `of` (default: the edited one). Raises `InvalidInput` that names the file: there are several."""
     data = _read(path, "mask")
     try:
         # What learns an attribute takes its region as the mask.
         person = field == "mask" and not (args.run is learn and args.attribute)
-        return decode_mask(data, photo.size, field, args.mask_mode, person=person)
+        mode = getattr(args, "edit_mask_mode", None) if field == "edit_mask" else None
+        sent = math.prod(announced(_read(of or args.photo, "photo")).size)
+        return decode_mask(data, photo.size, field, mode or args.mask_mode, person=person, sent_pixels=sent)
     except InvalidInput as error:
         raise type(error)(f"{path}: {error}", field=field, reason=error.reason) from error
 
 
+def _check_modes(args: argparse.Namespace) -> None:
+    """Raises `OptionInvalid` for a way to read masks where there is none that it could be meant for."""
+    edit_mask, edit_mask_mode = getattr(args, "edit_mask", None), getattr(args, "edit_mask_mode", None)
+    if edit_mask_mode is not None and not edit_mask:
+        raise OptionInvalid("--edit-mask-mode says how to read --edit-mask: give both, or neither", field="edit_mask_mode")
+    regions = any(getattr(args, name, None) for name in ("attribute", "region"))
+    if args.mask_mode != "auto" and not (args.mask or regions or (edit_mask and edit_mask_mode is None)):
+        raise OptionInvalid("--mask-mode says how to read a mask: give --mask too, or leave --mask-mode out", field="mask_mode")
+
+
 def _given_mask(args: argparse.Namespace, photo: Image.Image) -> Image.Image | None:
+    _check_modes(args)
     for name in ("keep_mask", "segmenter", "at"):
         if args.mask and getattr(args, name) is not None:
             option = f"--{name.replace('_', '-')}"

@@ -27,22 +27,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from s2edit_core import report
-from s2edit_core.backbone import Backbone
-from s2edit_core.callbacks import OnStepEnd, step_end
-from s2edit_core.canvas import Canvas, to_image
-from s2edit_core.composer import Composer, made_from
-from s2edit_core.concept import Concept, export
-from s2edit_core.editing import STEP_TENSORS, AtStepEnd
+from s2edit_core.concepts.concept import Concept, export
+from s2edit_core.delivery import report
+from s2edit_core.delivery.canvas import Canvas, to_image
 from s2edit_core.errors import OptionInvalid, PromptInvalid
-from s2edit_core.inputs import Attribute, Reference, Variation, check_delivery, check_same, with_identity
-from s2edit_core.inversion import Inversion, invert
-from s2edit_core.learning import learn_concepts
-from s2edit_core.learning_state import LearningState
-from s2edit_core.masks import probability_of, subject_of
-from s2edit_core.rows import Answers, Rows, drive, evaluating, finish
-from s2edit_core.segmenters import Segmenter, open_segmenter
-from s2edit_core.spec import PLACEHOLDER, PRESETS, Delivery, InjectionOptions, InversionOptions, LearningOptions, Progress
+from s2edit_core.method.callbacks import OnStepEnd, step_end
+from s2edit_core.method.composer import Composer, made_from
+from s2edit_core.method.editing import STEP_TENSORS, AtStepEnd
+from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_same, with_identity
+from s2edit_core.method.inversion import Inversion, invert
+from s2edit_core.method.learning import learn_concepts
+from s2edit_core.method.learning_state import LearningState
+from s2edit_core.method.masks import probability_of, subject_of
+from s2edit_core.request.spec import PLACEHOLDER, PRESETS, Delivery, InjectionOptions, InversionOptions, LearningOptions, Progress
+from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.rows import Answers, Rows, drive, evaluating, finish
+from s2edit_core.vision.segmenters import Segmenter, open_segmenter
 
 __all__ = ["Attribute", "OnProgress", "OutputType", "Reference", "S2EditOutput", "S2EditPipeline", "Variation"]
 

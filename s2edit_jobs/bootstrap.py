@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from s2edit_jobs.artifacts import ArtifactStore
-from s2edit_jobs.audit import AuditLog, FileAuditLog, NoAudit, StreamAuditLog
-from s2edit_jobs.model_facts import ModelWatch
-from s2edit_jobs.policy import SHIPPED_LIST, BlockList, Policy, build_policy
-from s2edit_jobs.queue import JobQueue
+from s2edit_jobs.access.audit import AuditLog, FileAuditLog, NoAudit, StreamAuditLog
+from s2edit_jobs.access.policy import SHIPPED_LIST, BlockList, Policy, build_policy
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.store import JobStore
+from s2edit_jobs.stores.artifacts import ArtifactStore
+from s2edit_jobs.stores.model_facts import ModelWatch
+from s2edit_jobs.stores.queue import JobQueue
+from s2edit_jobs.stores.store import JobStore
 
 
 class NotConfigured(RuntimeError):
@@ -62,10 +62,10 @@ def build_services(
 def build_artifacts(settings: Settings) -> ArtifactStore:
     """S3 where a bucket is named, else files in the data folder."""
     if settings.s3_bucket:
-        from s2edit_jobs.s3_artifacts import S3ArtifactStore  # boto3 takes half a second to load
+        from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore  # boto3 takes half a second to load
 
         return S3ArtifactStore.from_settings(settings)
-    from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
+    from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 
     return FilesystemArtifactStore(settings.artifacts_dir, base_url=settings.public_url, signing_key=_signing_key(settings))
 
@@ -80,13 +80,13 @@ def _build_audit(settings: Settings) -> AuditLog:
 
 
 def _build_store(settings: Settings) -> JobStore:
-    from s2edit_jobs.redis_store import RedisJobStore
+    from s2edit_jobs.stores.redis_store import RedisJobStore
 
     return RedisJobStore(_redis_url(settings))
 
 
 def _build_queue(settings: Settings) -> JobQueue:
-    from s2edit_jobs.celery_queue import CeleryQueue
+    from s2edit_jobs.stores.celery_queue import CeleryQueue
 
     return CeleryQueue(_redis_url(settings))
 

@@ -33,7 +33,7 @@ QUIET = (
 REPLACED = ("uvicorn", "uvicorn.error", "celery", "celery.task")
 """Libraries that would write by handlers of their own."""
 SILENT = ("uvicorn.access", "celery.redirected")
-"""Addresses hold names and signatures: `api.request_log` tells of requests."""
+"""Addresses hold names and signatures: `api.guard.request_log` tells of requests."""
 
 log = structlog.get_logger(__name__)
 

@@ -71,16 +71,18 @@ class Settings(BaseSettings):
         "mediapipe or the path of a .tflite file, transformers:<folder or hub id>. Empty: the one that the model's card names",
     )
     lease_s: float = Field(default=6.0, gt=0, le=3600, description="Seconds after which a silent worker's job goes to another")
-    heartbeat_s: float = Field(
+    heartbeat_interval_s: float = Field(
         default=1.5, gt=0, description="Seconds between two signs of life of a worker; at most a third of the lease"
     )
     max_attempts: int = Field(default=3, ge=1, le=100, description="Attempts after which a job that loses its worker is parked")
-    reap_s: float = Field(default=1.0, gt=0, description="Seconds between two searches for jobs that nobody holds")
-    max_edits_per_user: int = Field(
+    reap_interval_s: float = Field(default=1.0, gt=0, description="Seconds between two searches for jobs that nobody holds")
+    max_unfinished_edits_per_user: int = Field(
         default=100, ge=1, description="Unfinished edits that one user may have; one more is answered 429"
     )
-    max_edits: int = Field(default=10_000, ge=1, description="Unfinished edits of all users together; one more is answered 503")
-    idempotency_s: float = Field(
+    max_unfinished_edits: int = Field(
+        default=10_000, ge=1, description="Unfinished edits of all users together; one more is answered 503"
+    )
+    idempotency_ttl_s: float = Field(
         default=604_800.0,
         ge=3600,
         description="Seconds that an Idempotency-Key is remembered, at least; then the same key is a new edit",
@@ -101,12 +103,14 @@ class Settings(BaseSettings):
     tenant_gpu_s_per_day: float = Field(
         default=0, ge=0, description="Seconds that workers may spend on edits of one tenant in a day (UTC). 0: any number"
     )
-    result_url_s: int = Field(default=900, ge=1, le=604_800, description="Seconds that a presigned result URL lives")
-    upload_url_s: int = Field(default=600, ge=1, le=604_800, description="Seconds that an app has to send the bytes of an upload")
-    upload_life_s: float = Field(
+    result_url_ttl_s: int = Field(default=900, ge=1, le=604_800, description="Seconds that a presigned result URL lives")
+    upload_url_ttl_s: int = Field(
+        default=600, ge=1, le=604_800, description="Seconds that an app has to send the bytes of an upload"
+    )
+    upload_ttl_s: float = Field(
         default=86_400.0,
         ge=3600,
-        description="Seconds after which an upload is removed; an edit that has named it keeps its picture. At least upload_url_s",
+        description="Seconds from its announcement until an upload ends, at least upload_url_ttl_s. Edits that used it keep a copy",
     )
     max_upload_bytes: int = Field(default=50_000_000, ge=1, description="Largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(
@@ -127,7 +131,7 @@ class Settings(BaseSettings):
     )
     policy_checker: str | None = Field(
         default=None,
-        description="A check of prompts and photos of your own, as module:factory; see s2edit_jobs/policy.py. Empty: none",
+        description="A check of prompts and photos of your own, as module:factory; see s2edit_jobs/access/policy.py. Empty: none",
     )
     safety: str | None = Field(
         default=None,
@@ -141,7 +145,7 @@ class Settings(BaseSettings):
     require_consent: bool = Field(
         default=False, description="Refuse to learn or import a person without a statement of consent in the request"
     )
-    identity_life_s: float | None = Field(
+    identity_ttl_s: float | None = Field(
         default=None,
         gt=0,
         description="Seconds after which a learned identity is erased, unless a request says sooner. Empty: never",
@@ -180,7 +184,7 @@ class Settings(BaseSettings):
         description="Keys that sign device tokens, each of 32 characters or more, separated by spaces; the first signs, all count. "
         "Empty: one is made and kept in the data folder; with a bucket, no tokens are issued",
     )
-    token_max_s: int = Field(default=3600, ge=1, le=86_400, description="Seconds that a device token may live at most")
+    token_max_ttl_s: int = Field(default=3600, ge=1, le=86_400, description="Seconds that a device token may live at most")
     webhook_secrets: SecretStr | None = Field(
         default=None,
         description="Keys that sign webhooks, each whsec_ and base64 of 24 to 64 bytes, separated by spaces: while keys change, "
@@ -250,10 +254,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.heartbeat_s * 3 > self.lease_s:
-            raise ValueError("heartbeat_s must be at most a third of lease_s, or one lost beat costs the lease")
-        if self.upload_life_s < self.upload_url_s:
-            raise ValueError("upload_life_s must be at least upload_url_s, or bytes come for what is over")
+        if self.heartbeat_interval_s * 3 > self.lease_s:
+            raise ValueError("heartbeat_interval_s must be at most a third of lease_s, or one lost beat costs the lease")
+        if self.upload_ttl_s < self.upload_url_ttl_s:
+            raise ValueError("upload_ttl_s must be at least upload_url_ttl_s, or bytes come for what is over")
         if self.s3_endpoint_url and not self.s3_bucket:
             raise ValueError("s3_endpoint_url is set and s3_bucket is not: name the bucket")
         if (self.provenance_certificate is None) != (self.provenance_private_key is None):

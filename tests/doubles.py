@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Generator
 
-from s2edit_core.plan import EditPlan
-from s2edit_core.spec import EditRequest, LearningRequest, Progress
-from s2edit_jobs.decoders import decoders
-from s2edit_jobs.record import JobRequest
-from worker.engine import EditInputs, Found, check_pictures
-from worker.fake_engine import FakeEngine
+from s2edit_core.request.plan import EditPlan
+from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
+from s2edit_jobs.decoding.decoders import decoders
+from s2edit_jobs.records.record import JobRequest
+from worker.engines.engine import EditInputs, Found, check_pictures
+from worker.engines.fake_engine import FakeEngine
 
 __all__ = ["DecodingEngine", "FakeEngine"]
 

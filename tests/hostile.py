@@ -15,7 +15,7 @@ from itertools import product
 
 from PIL import Image, ImageCms
 
-from lab.phone_files import heic
+from lab.world.phone_files import heic
 
 Named = Iterator[tuple[str, bytes]]
 

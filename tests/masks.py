@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from s2edit_core.spec import MaskMode
+from s2edit_core.request.spec import MaskMode
 
 SIZE = (320, 400)
 Drawing = NDArray[np.bool_]

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from s2edit_jobs.embedded_redis import end_with_parent
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import end_with_parent
 
 PACKAGES = ("radosgw", "ceph-mon", "ceph-osd")
 PROGRAMS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "ceph-authtool", "monmaptool")

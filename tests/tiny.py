@@ -13,9 +13,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from lab.train_denoiser import build_scheduler, build_tokenizer
-from s2edit_core.backbone import Backbone, ModelCard
-from s2edit_core.schedule import schedule_of
+from lab.training.denoiser import build_scheduler, build_tokenizer
+from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.unet.backbone import Backbone, ModelCard
 
 WITH_WEIGHTS = ("unet", "vae", "text_encoder")
 TOKENS = 32

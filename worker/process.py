@@ -10,19 +10,19 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
-from s2edit_core.errors import S2EditError
+from s2edit_core.errors import ModelUnusable, S2EditError
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services
-from s2edit_jobs.celery_queue import TASK, celery_app
-from s2edit_jobs.errors import ServiceUnavailable
 from s2edit_jobs.logs import configure_logs
-from s2edit_jobs.model_facts import ModelFacts, tell_failure
+from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
-from worker.announcer import Announcer
-from worker.engine import Engine
-from worker.messenger import Messenger
-from worker.reaper import Reaper
-from worker.runner import run_job
-from worker.sweeper import Sweeper
+from s2edit_jobs.stores.celery_queue import TASK, celery_app
+from s2edit_jobs.stores.model_facts import ModelFacts, tell_failure
+from worker.attempts.runner import run_job
+from worker.engines.engine import Engine
+from worker.housekeeping.announcer import Announcer
+from worker.housekeeping.messenger import Messenger
+from worker.housekeeping.reaper import Reaper
+from worker.housekeeping.sweeper import Sweeper
 from worker.testmode_lane import Lane
 
 log = structlog.get_logger(__name__)
@@ -76,11 +76,12 @@ class WorkerProcess:
             self._services = self._build(self._settings)
             self._engine, facts = self._load(self._services)
         except Exception as error:
-            log.exception("the worker can't start", action="start_failed")
+            known = isinstance(error, S2EditError) and isinstance(error.__cause__, S2EditError | None)
+            log.error("the worker can't start", action="start_failed", reason=str(error) if known else None, exc_info=not known)
             raise SystemExit(f"the worker can't start: {error}") from error
         self._announcer = Announcer(self._services, facts)
         self._announcer.start()
-        self._reaper = Reaper(self._services, interval_s=self._settings.reap_s)
+        self._reaper = Reaper(self._services, interval_s=self._settings.reap_interval_s)
         self._reaper.start()
         self._messenger = Messenger(self._services)
         self._messenger.start()
@@ -99,7 +100,8 @@ class WorkerProcess:
             name = type(error).__name__  # words that are not our own may hold paths and hosts
             message = str(error) if isinstance(error, S2EditError) else f"loading the model ended in {name}: see the worker's log"
             with suppress(ServiceUnavailable):
-                tell_failure(services.artifacts, self._settings.model, message)
+                part = error.part if isinstance(error, ModelUnusable) else "model"
+                tell_failure(services.artifacts, self._settings.model, message, part)
             raise
 
     def stop(self, **_: Any) -> None:

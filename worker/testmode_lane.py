@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.errors import ServiceUnavailable
-from s2edit_jobs.model_facts import ModelFacts
-from s2edit_jobs.record import Lease
-from worker.runner import work_on
-from worker.testmode_engine import ModelessEngine
+from s2edit_jobs.records.errors import ServiceUnavailable
+from s2edit_jobs.records.record import Lease
+from s2edit_jobs.stores.model_facts import ModelFacts
+from worker.attempts.runner import work_on
+from worker.engines.testmode_engine import ModelessEngine
 
 log = structlog.get_logger(__name__)
 

@@ -24,15 +24,16 @@ from cli.client import EditClient, View
 from cli.demo import sample
 from cli.service import free_port
 from cli.strip import GAP, MARGIN, PICTURE_TOP
-from lab.judge import load_judge
-from lab.portraits import SIZE, replace_attributes
-from lab.sample import PERSON, portrait
-from s2edit_core.canvas import to_tensor
-from s2edit_core.mask_files import decode_mask
-from s2edit_core.pictures import INSIDE, decode_photo, grown
-from s2edit_core.spec import PRESETS, EditRequest
-from s2edit_jobs.embedded_redis import end_with_parent
+from lab.judges.judge import load_judge
+from lab.world.people import replace_attributes
+from lab.world.portraits import SIZE
+from lab.world.sample import PERSON, portrait
+from s2edit_core.delivery.canvas import to_tensor
+from s2edit_core.pictures.files import INSIDE, decode_photo, grown
+from s2edit_core.pictures.mask_files import decode_mask
+from s2edit_core.request.spec import PRESETS, EditRequest
 from s2edit_jobs.settings import ROOT
+from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)  # of computing on two busy cores

@@ -22,8 +22,8 @@ import pytest
 
 from cli.demo import sample
 from cli.service import Address, StartFailed, answers, free_port
-from s2edit_jobs.embedded_redis import end_with_parent
 from s2edit_jobs.settings import ROOT
+from s2edit_jobs.stores.embedded_redis import end_with_parent
 
 PRINTED_PORT = 8000
 """That of the README and of `s2edit up`."""
@@ -31,7 +31,7 @@ START_S = 90.0
 STOP_S = 20.0
 TYPESCRIPT = ROOT / "clients" / "typescript"
 
-if not (ROOT / "clients" / "python" / "s2edit_client" / "rest").is_dir():
+if not (ROOT / "clients" / "python" / "s2edit_client" / "rest" / "__init__.py").is_file():
     raise pytest.UsageError(
         "clients/python/s2edit_client/rest is generated: run `make check` or `python clients/python/hatch_build.py`"
     )
@@ -66,13 +66,19 @@ class Live:
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    folder = tmp_path_factory.mktemp("clone")
+    with running(tmp_path_factory.mktemp("clone")) as live:
+        yield live
+
+
+@contextmanager
+def running(folder: Path, worker_app: str = "tests.integration.fake_worker", **settings: str) -> Iterator[Live]:
+    """Run a service of its own in `folder`, with `settings` in its environment."""
     port = _port()
     argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(folder / "data")]
-    env = {**os.environ, "FAKE_ENGINE_STEPS": "2"}
+    env = {**os.environ, "FAKE_ENGINE_STEPS": "2", **settings}
     with (folder / "up.txt").open("wb") as log:
         process = psutil.Popen(
-            [*argv, "--worker-app", "tests.integration.fake_worker"],
+            [*argv, "--worker-app", worker_app],
             env=env,
             stdout=log,
             stderr=log,

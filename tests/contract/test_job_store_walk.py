@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
-from s2edit_core.spec import Progress
-from s2edit_jobs.errors import JobNotFound, LeaseLost
-from s2edit_jobs.record import TRANSITIONS, JobRecord, JobState, Lease, Outcome, Owner
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.records.errors import JobNotFound, LeaseLost
+from s2edit_jobs.records.record import TRANSITIONS, JobRecord, JobState, Lease, Outcome, Owner
 from tests.contract.conftest import StoreCase
 
 OWNER = Owner("app", "ann")

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from s2edit_core.spec import Progress
-from s2edit_jobs.errors import JobNotFound, LeaseLost
-from s2edit_jobs.record import Failure, JobRecord, JobState, Outcome, Owner, Spent
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.records.errors import JobNotFound, LeaseLost
+from s2edit_jobs.records.record import Failure, JobRecord, JobState, Outcome, Owner, Spent
 from tests.contract.conftest import StoreCase
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
@@ -264,7 +264,7 @@ def test_a_new_day_begins_with_nothing(case: StoreCase, monkeypatch: pytest.Monk
     if case.client is None:
         case.let_pass(24 * 3600)
     else:
-        monkeypatch.setattr("s2edit_jobs.redis_store.time.time", lambda: tomorrow)
+        monkeypatch.setattr("s2edit_jobs.stores.redis_store.time.time", lambda: tomorrow)
     assert case.store.spent("acme") == Spent()
 
 

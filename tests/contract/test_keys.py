@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from s2edit_jobs.artifacts import ArtifactStore
-from s2edit_jobs.errors import CredentialsInvalid
-from s2edit_jobs.keys import SCOPES, USUAL_SCOPES, KeyEnded, KeyNotFound, KeyRing, checked
+from s2edit_jobs.access.keys import SCOPES, USUAL_SCOPES, KeyEnded, KeyNotFound, KeyRing, checked
+from s2edit_jobs.records.errors import CredentialsInvalid
+from s2edit_jobs.stores.artifacts import ArtifactStore
 
 
 @pytest.fixture

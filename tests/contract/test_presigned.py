@@ -17,11 +17,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from s2edit_jobs.artifacts import ArtifactStore, SignedForm
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.memory import MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.artifacts import ArtifactStore, SignedForm
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.memory import MemoryJobQueue, MemoryJobStore
 from tests.contract.conftest import store_of
 
 KEY = "t/app/u/ann/uploads/u_1/image.png"

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from s2edit_jobs import redis_store
-from s2edit_jobs.celery_queue import QUEUE, CeleryQueue
-from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.errors import JobNotFound, QueueUnavailable, StoreUnavailable
-from s2edit_jobs.record import Owner
-from s2edit_jobs.redis_store import RedisJobStore
+from s2edit_jobs.records.errors import JobNotFound, QueueUnavailable, StoreUnavailable
+from s2edit_jobs.records.record import Owner
+from s2edit_jobs.stores import redis_store
+from s2edit_jobs.stores.celery_queue import QUEUE, CeleryQueue
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from s2edit_jobs.stores.redis_store import RedisJobStore
 
 LIMIT_S = 0.25
 ANN = Owner("app", "ann")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from s2edit_core.spec import Progress
-from s2edit_jobs.record import JobState, Owner, twin
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.records.record import JobState, Owner, twin
 from tests.contract.conftest import StoreCase
 from tests.contract.test_job_stores import ANN, LEASE_S, done, record
 

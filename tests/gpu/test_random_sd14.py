@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lab.random_sd14 import save_random_sd14
+from lab.training.random_sd14 import save_random_sd14
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.spec import InversionOptions, LearningOptions
+from s2edit_core.request.spec import InversionOptions, LearningOptions
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

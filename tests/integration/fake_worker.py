@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from s2edit_core.errors import ModelUnusable
-from s2edit_core.plan import EditPlan
-from s2edit_core.spec import EditRequest
+from s2edit_core.request.plan import EditPlan
+from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
-from worker.engine import EditInputs, Engine
+from worker.engines.engine import EditInputs, Engine
 from worker.process import WorkerProcess
 
 

@@ -17,12 +17,12 @@ import httpx
 import pytest
 from redis import Redis
 
-from s2edit_jobs.artifacts import edit_key
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.record import JobState, Outcome, Owner
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.records.record import JobState, Outcome, Owner
 from s2edit_jobs.settings import ROOT, Settings
+from s2edit_jobs.stores.artifacts import edit_key
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
 from tests.waiting import until

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 
 from cli.client import EditClient, ServiceError, View
 from cli.service import answers, free_port
-from s2edit_jobs.embedded_redis import end_with_parent
+from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.doubles import FakeEngine
 from tests.waiting import until
 
@@ -27,8 +27,8 @@ STOP_S = 15.0
 STEPS = 50  # of each phase, 20 ms each
 QUICK = {
     "S2EDIT_LEASE_S": "1.5",
-    "S2EDIT_HEARTBEAT_S": "0.3",
-    "S2EDIT_REAP_S": "0.5",
+    "S2EDIT_HEARTBEAT_INTERVAL_S": "0.3",
+    "S2EDIT_REAP_INTERVAL_S": "0.5",
     "S2EDIT_MODEL": "nobody/no-model",
     "FAKE_ENGINE_STEPS": str(STEPS),
 }

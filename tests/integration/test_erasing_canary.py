@@ -24,8 +24,8 @@ import redis
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from s2edit_jobs.embedded_redis import EmbeddedRedis
 from s2edit_jobs.settings import ROOT
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
 
@@ -115,8 +115,8 @@ def house(tmp_path: Path) -> Iterator[House]:
             "S2EDIT_MODEL": str(write_model_folder(tmp_path / "model")),
             "S2EDIT_PUBLIC_URL": url,
             "S2EDIT_LEASE_S": "2",
-            "S2EDIT_HEARTBEAT_S": "0.3",
-            "S2EDIT_REAP_S": "0.5",
+            "S2EDIT_HEARTBEAT_INTERVAL_S": "0.3",
+            "S2EDIT_REAP_INTERVAL_S": "0.5",
             "TMPDIR": str(temporary),
             "FAKE_ENGINE_STEPS": str(STEPS),
         }

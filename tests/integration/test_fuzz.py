@@ -1,4 +1,4 @@
-"""A short run of `lab.fuzz`: whatever is asked, no answer is a server error and none is missing from the description."""
+"""A short run of `lab.fuzz.run`: whatever is asked, no answer is a server error and none is missing from the description."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.fuzz import fuzz
+from lab.fuzz.run import fuzz
 
 REQUESTS = 1500
 

@@ -1,8 +1,8 @@
-"""The trials of `lab.promises`, small: real processes, an API that dies at its crash points, and a crowd."""
+"""The trials of `lab.storm.promises`, small: real processes, an API that dies at its crash points, and a crowd."""
 
 from __future__ import annotations
 
-from lab.promises import one_key, one_photo
+from lab.storm.promises import one_key, one_photo
 
 
 def test_many_posts_with_one_key_while_the_api_dies_are_one_edit() -> None:

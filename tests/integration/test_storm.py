@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.storm import Plan, storm
+from lab.storm.run import Plan, storm
 
 
 def test_a_short_storm_loses_repeats_and_mixes_up_nothing() -> None:

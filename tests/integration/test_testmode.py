@@ -21,12 +21,12 @@ import numpy as np
 import pytest
 from standardwebhooks import Webhook
 
-from s2edit_core.mask_files import decode_mask
-from s2edit_core.pictures import decode_photo, grown, inside_of, media_type
+from s2edit_core.pictures.files import decode_photo, grown, inside_of, media_type
+from s2edit_core.pictures.mask_files import decode_mask
+from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.keys import KeyRing
 from s2edit_jobs.settings import ROOT, Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.integration.test_api_server import _wait_until_alive
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
@@ -140,7 +140,7 @@ def test_an_app_can_be_tested_against_it_while_the_worker_is_at_a_live_edit(app:
     fetched = httpx.get(small["result"]["url"])
     assert small["result"]["media_type"] == fetched.headers["content-type"] == media_type(fetched.content) == "image/jpeg"
     assert f"{small['id']}.jpg" in fetched.headers["content-disposition"]
-    assert small["report"]["values"]["output"]["outside_edit_mask"]["max_level_difference"] > 0
+    assert small["report"]["values"]["outside_edit_mask"]["max_level_difference"] > 0
     assert app.hear()[1]["state"] == "succeeded"
 
     for code in ("parked", "numbers_not_finite"):

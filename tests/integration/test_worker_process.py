@@ -15,16 +15,16 @@ import psutil
 import pytest
 import redis
 
-from s2edit_core.spec import EditRequest
+from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.drafts import draft
-from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.files import Upload
-from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.record import JobRecord, JobState, Owner
+from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.records.files import Upload
+from s2edit_jobs.records.record import JobRecord, JobState, Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.doubles import FakeEngine
-from worker.engine import EditInputs
+from worker.engines.engine import EditInputs
 
 ROOT = Path(__file__).resolve().parents[2]
 ANN = Owner("app", "ann")
@@ -55,8 +55,8 @@ class House:
             "S2EDIT_REDIS_URL": self.redis.url,
             "S2EDIT_DATA_DIR": str(self.settings.data_dir),
             "S2EDIT_LEASE_S": str(self.settings.lease_s),
-            "S2EDIT_HEARTBEAT_S": str(self.settings.heartbeat_s),
-            "S2EDIT_REAP_S": str(self.settings.reap_s),
+            "S2EDIT_HEARTBEAT_INTERVAL_S": str(self.settings.heartbeat_interval_s),
+            "S2EDIT_REAP_INTERVAL_S": str(self.settings.reap_interval_s),
             "FAKE_ENGINE_STEPS": str(steps),
             "FAKE_ENGINE_BROKEN": "yes" if broken else "",
         }
@@ -96,7 +96,7 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     with EmbeddedRedis(tmp_path / "redis") as server:
-        settings = Settings(redis_url=server.url, data_dir=tmp_path, lease_s=1.5, heartbeat_s=0.3, reap_s=0.5)
+        settings = Settings(redis_url=server.url, data_dir=tmp_path, lease_s=1.5, heartbeat_interval_s=0.3, reap_interval_s=0.5)
         house = House(server, settings, tmp_path / "workers.log")
         try:
             yield house

@@ -9,17 +9,17 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from s2edit_core.plan import digest
-from s2edit_jobs.artifacts import concept_key
+from s2edit_core.request.plan import digest
 from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.library import Identity
-from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
-from s2edit_jobs.record import InputFile, Owner
+from s2edit_jobs.library.library import Identity
+from s2edit_jobs.records.record import InputFile, Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.artifacts import concept_key
+from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
-from worker.runner import run_job
+from worker.attempts.runner import run_job
 
 OWNER = Owner(tenant="default", user="default")
 MAX_BODY = 100_000
@@ -114,7 +114,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def api(model_folder: Path, tmp_path: Path) -> Iterator[Api]:
     artifacts, store, queue = MemoryArtifactStore(), MemoryJobStore(), MemoryJobQueue()
-    settings = Settings(model=str(model_folder), data_dir=tmp_path, max_upload_bytes=MAX_BODY, result_url_s=600)
+    settings = Settings(model=str(model_folder), data_dir=tmp_path, max_upload_bytes=MAX_BODY, result_url_ttl_s=600)
     services = build_services(settings, artifacts=artifacts, store=store, queue=queue)
     with TestClient(create_app(services)) as client:
         yield Api(client, services, artifacts, store, queue)

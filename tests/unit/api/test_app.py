@@ -8,7 +8,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
-from api.openapi_answers import LINKS
+from api.description.answers import LINKS
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 

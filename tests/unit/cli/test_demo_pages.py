@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from cli.demo import Done, changed_outside, columns, how_to_go_on, sample, tell, write_figures
-from lab.dataset import HELD_OUT, PORTRAITS
-from lab.portraits import caption, person_mask, replace_attributes, sample_person
-from lab.sample import PERSON, SIZE, portrait
-from s2edit_core.pictures import inside_of
+from lab.world.dataset import HELD_OUT, PORTRAITS
+from lab.world.people import caption, replace_attributes, sample_person
+from lab.world.portraits import person_mask
+from lab.world.sample import PERSON, SIZE, portrait
+from s2edit_core.pictures.files import inside_of
 
 
 def done(tmp_path: Path, learning_steps: int) -> Done:

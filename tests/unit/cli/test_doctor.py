@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from cli.doctor import Finding, examine, examine_model
 from cli.service import free_port
 from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.model_facts import tell_failure
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.model_facts import tell_failure
 from tests.tiny import save_tiny
 
 
@@ -34,7 +34,7 @@ def found(settings: Settings) -> dict[str, Finding]:
 def test_a_sound_installation_has_nothing_broken(tmp_path: Path, model: Path) -> None:
     findings = found(Settings(data_dir=tmp_path / "data", model=str(model)))
     assert {part: finding.verdict for part, finding in findings.items()} == dict.fromkeys(
-        ("versions", "torch", "redis", "store", "model"), "ok"
+        ("versions", "torch", "redis", "store", "model", "segmenter", "captioner", "safety"), "ok"
     )
     assert "embedded" in findings["redis"].text
     assert not (tmp_path / "data").exists()

@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from s2edit_jobs.access.keys import USUAL_SCOPES, KeyRing, checked
 from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.errors import CredentialsInvalid
-from s2edit_jobs.keys import USUAL_SCOPES, KeyRing, checked
+from s2edit_jobs.records.errors import CredentialsInvalid
 from s2edit_jobs.settings import Settings
 
 runner = CliRunner()

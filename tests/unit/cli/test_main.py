@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 from cli.client import EditClient, ServiceError
 from cli.main import app
 from cli.service import Service, free_port
-from s2edit_core.spec import EditRequest
+from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import build_services
-from s2edit_jobs.drafts import draft
-from s2edit_jobs.embedded_redis import EmbeddedRedis
-from s2edit_jobs.files import Upload
-from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.record import Owner
+from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.records.files import Upload
+from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
 runner = CliRunner()
 

@@ -9,8 +9,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app
-from lab.portraits import render, sample_person
-from s2edit_core.watermark import mark
+from lab.world.people import sample_person
+from lab.world.portraits import render
+from s2edit_core.delivery.watermark import mark
 
 
 def asked(file: Path) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from s2edit_core.backbone import Backbone
+from s2edit_core.unet.backbone import Backbone
 from tests.tiny import tiny_backbone
 
 

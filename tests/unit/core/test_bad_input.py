@@ -14,23 +14,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from s2edit_core import report
-from s2edit_core.attention import KeysValues, make_gates
-from s2edit_core.auto import TextSegmenter
-from s2edit_core.backbone import Backbone, ModelCard
-from s2edit_core.canvas import make_canvas, to_image, to_tensor
-from s2edit_core.concept import Concept, Full, fresh_deltas
-from s2edit_core.conditioning import conditioned, keys_values, prompt_gates, text_states, tokenize, word_embedding
-from s2edit_core.editing import edit, varied
+from s2edit_core.concepts.concept import Concept, Full, fresh_deltas
+from s2edit_core.concepts.conditioning import conditioned, keys_values, prompt_gates, text_states, tokenize, word_embedding
+from s2edit_core.delivery import report
+from s2edit_core.delivery.canvas import make_canvas, to_image, to_tensor
+from s2edit_core.delivery.framing import extent
 from s2edit_core.errors import ImageInvalid, MaskInvalid, ModelUnusable, OptionInvalid, PromptInvalid
-from s2edit_core.framing import extent
-from s2edit_core.inputs import Variation
-from s2edit_core.inversion import Inversion, Source, invert
-from s2edit_core.masks import correlation, otsu, probability_of, subject_of, word_maps
-from s2edit_core.pictures import grown
+from s2edit_core.method.editing import edit, varied
+from s2edit_core.method.inputs import Variation
+from s2edit_core.method.inversion import Inversion, Source, invert
+from s2edit_core.method.masks import correlation, otsu, probability_of, subject_of, word_maps
+from s2edit_core.pictures.files import grown
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.rows import drive
-from s2edit_core.spec import InversionOptions
+from s2edit_core.request.spec import InversionOptions
+from s2edit_core.unet.attention import KeysValues, make_gates
+from s2edit_core.unet.backbone import Backbone, ModelCard
+from s2edit_core.unet.rows import drive
+from s2edit_core.vision.auto import TextSegmenter
 from tests.tiny import TOKENS
 
 LATENT = torch.zeros(4, 8, 8, dtype=torch.float64)

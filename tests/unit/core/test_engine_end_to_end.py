@@ -14,33 +14,36 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from lab.portraits import person_mask, render, sample_person
-from s2edit_core import spec, watermark
-from s2edit_core.backbone import Backbone
-from s2edit_core.captions import Captioner
-from s2edit_core.concept import Concept
-from s2edit_core.editing import varied
+from lab.world.people import sample_person
+from lab.world.portraits import person_mask, render
+from s2edit_core.concepts.concept import Concept
+from s2edit_core.delivery import watermark
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.inversion import Inversion
-from s2edit_core.mask_files import decode_mask
-from s2edit_core.pictures import Original, decode_original, decode_photo, encode_png
+from s2edit_core.method.editing import varied
+from s2edit_core.method.inversion import Inversion
+from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
+from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.pipeline import S2EditPipeline, Variation
-from s2edit_core.plan import digest
-from s2edit_core.prompts import resolve_prompts
-from s2edit_core.segmenters import FoundMask
-from s2edit_core.spec import PRESETS, EditRequest, LearningOptions, LearningRequest, MaskRequest, Progress
-from s2edit_jobs.concept_files import check_identity_file
-from s2edit_jobs.record import JobRequest
+from s2edit_core.request import spec
+from s2edit_core.request.plan import digest
+from s2edit_core.request.prompts import resolve_prompts
+from s2edit_core.request.spec import PRESETS, EditRequest, LearningOptions, LearningRequest, MaskRequest, Progress
+from s2edit_core.unet.backbone import Backbone
+from s2edit_core.vision.captions import Captioner
+from s2edit_core.vision.segmenters import FoundMask
+from s2edit_jobs.library.concept_files import check_identity_file
+from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.settings import Settings
 from tests import tiny_readers
 from tests.tiny import tiny_backbone
-from tests.unit.core.profiles import DISPLAY_P3
-from worker import s2edit_engine
-from worker.engine import Edited, EditInputs, Engine, Found, Made
-from worker.provenance import Credentials, SigningEngine
-from worker.s2edit_engine import S2EditEngine
-from worker.testmode_engine import ModelessEngine
+from tests.unit.core.delivery.profiles import DISPLAY_P3
+from worker.engines import s2edit_engine
+from worker.engines.engine import Edited, EditInputs, Engine, Found, Made
+from worker.engines.provenance import Credentials, SigningEngine
+from worker.engines.s2edit_engine import S2EditEngine
+from worker.engines.testmode_engine import ModelessEngine
 
+LEARNING = LearningRequest(kind="identity", prompt="a photo of a woman with black hair")
 REQUEST = EditRequest(
     prompt="a photo of a woman with red hair", source_prompt="a photo of a woman with black hair", preset="instant", steps=4
 )
@@ -778,6 +781,30 @@ class TestFindingTheMask:
         signing = SigningEngine(engine, Credentials.from_settings(Settings(data_dir=tmp_path)))
         assert found_by(signing)[0].mask_png == INPUTS.mask
 
+    def test_the_photo_is_decoded_once_for_its_mask_and_what_follows(
+        self, engine: S2EditEngine, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoded: list[bytes] = []
+
+        def decode(data: bytes, *rest: Any) -> Any:
+            decoded.append(data)
+            return decode_original(data, *rest)
+
+        monkeypatch.setattr("worker.engines.s2edit_engine.decode_original", decode)
+        found_by(engine)
+        assert engine.plan(REQUEST, INPUTS) == engine.plan(REQUEST, INPUTS)
+        assert len(decoded) == 2, "for the mask with the first plan, and for the second one"
+        found_by(engine, LEARNING)
+        engine.plan_learning(LEARNING, INPUTS)
+        assert len(decoded) == 3
+        other = replace(INPUTS, image=encode_png(photo().transpose(Image.Transpose.FLIP_TOP_BOTTOM)))
+        found_by(engine)
+        assert engine.plan(REQUEST, other) != engine.plan(REQUEST, INPUTS)
+        assert decoded[-2:] == [other.image, INPUTS.image], "another photo is not mistaken for it"
+        found_by(engine, MaskRequest())
+        engine.plan(REQUEST, INPUTS)
+        assert len(decoded) == 8, "a search for a mask alone keeps no photo"
+
 
 # --- what is delivered, and how an edit is steered ----------------------------------------------------------------
 
@@ -820,8 +847,8 @@ def test_a_lossy_result_and_its_variants_say_what_they_cost(engine: S2EditEngine
         with Image.open(io.BytesIO(picture)) as decoded:
             assert decoded.format == format.upper()
             moved = np.abs(np.asarray(decoded).astype(int) - np.asarray(photo()))[outside]
-        assert told["output"]["outside_edit_mask"]["max_level_difference"] == moved.max() > 0
-        assert told["outside_edit_mask"]["max_level_difference"] == 0, "before it was encoded"
+        assert told["outside_edit_mask"]["max_level_difference"] == moved.max() > 0, "as the file shows it"
+        assert "outside_edit_mask" not in told["output"], "there is one such figure"
 
 
 def test_a_format_that_cannot_hold_the_photo_is_refused_before_anything_is_learned(engine: S2EditEngine) -> None:

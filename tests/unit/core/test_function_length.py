@@ -14,7 +14,7 @@ SHARE = 0.95
 def test_functions_are_short() -> None:
     found = {
         f"{path.name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for path in Path(s2edit_core.__file__).parent.glob("*.py")
+        for path in Path(s2edit_core.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef)
     }

@@ -8,12 +8,12 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from s2edit_core.backbone import Backbone
-from s2edit_core.conditioning import prompt_keys_values
-from s2edit_core.editing import edit
-from s2edit_core.inversion import Inversion, null_states
-from s2edit_core.rows import drive
-from s2edit_core.schedule import schedule_of
+from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.concepts.conditioning import prompt_keys_values
+from s2edit_core.method.editing import edit
+from s2edit_core.method.inversion import Inversion, null_states
+from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.rows import drive
 from tests.tiny import CARD, tiny_parts
 
 PROMPT = "a photo of a smiling woman with red hair"

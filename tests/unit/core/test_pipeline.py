@@ -13,16 +13,16 @@ import torch
 from diffusers.callbacks import PipelineCallback, SDCFGCutoffCallback
 from PIL import Image
 
-from s2edit_core.backbone import Backbone
-from s2edit_core.canvas import to_image
-from s2edit_core.concept import Concept, LowRank
+from s2edit_core.concepts.concept import Concept, LowRank
+from s2edit_core.delivery.canvas import to_image
 from s2edit_core.errors import ArtifactMismatch, ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.inversion import Inversion
-from s2edit_core.learning import Checkpoint
-from s2edit_core.masks import subject_of
+from s2edit_core.method.inversion import Inversion
+from s2edit_core.method.learning import Checkpoint
+from s2edit_core.method.masks import subject_of
 from s2edit_core.pipeline import Attribute, Reference, S2EditOutput, S2EditPipeline
-from s2edit_core.rows import drive, finish
-from s2edit_core.spec import InjectionOptions, InversionOptions, LearningOptions, Progress
+from s2edit_core.request.spec import InjectionOptions, InversionOptions, LearningOptions, Progress
+from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.rows import drive, finish
 from tests.tiny import tiny_backbone
 
 OPTIONS = LearningOptions(token_steps=2, joint_steps=2, batch=2)
@@ -156,7 +156,13 @@ def test_the_exact_tier_brings_the_source_back_at_any_strength(edit: Any, invers
 def test_less_strength_changes_less(edit: Any, inversion: Inversion) -> None:
     changes = [float((edit(strength=s).latents[0] - inversion.path[0]).square().mean()) for s in (0.25, 0.5, 1.0)]
     assert 0 < changes[0] < changes[1] < changes[2]
-    assert torch.equal(edit(strength=0.01).latents, edit(strength=0.25).latents)  # one step at least
+
+
+def test_a_strength_that_runs_no_step_is_refused_and_the_least_one_runs_one(edit: Any) -> None:
+    with pytest.raises(OptionInvalid, match=r"a strength of 0\.24 runs none of 4 steps: choose 0\.25 or more") as refused:
+        edit(strength=0.24)
+    assert refused.value.reason == "strength_without_steps"
+    assert edit(strength=0.25).reports[0]["unet_evaluations"] == 2 + 1
 
 
 def test_progress_and_callback_see_each_step(edit: Any, pipe: S2EditPipeline, inversion: Inversion) -> None:

@@ -102,7 +102,7 @@ def test_the_packages_that_are_copied_are_enough_for_the_command(dockerfile: str
 
 
 def test_the_worker_image_has_what_the_engine_loads() -> None:
-    show = "import sys, worker.s2edit_engine; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    show = "import sys, worker.engines.s2edit_engine; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", show], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     ours = OURS & set(loaded)
     assert "torch" in loaded
@@ -135,8 +135,8 @@ def test_the_api_image_cannot_have_torch() -> None:
 def test_the_api_image_checks_its_health_where_the_api_answers() -> None:
     from api.app import create_app
     from s2edit_jobs.bootstrap import build_services
-    from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
     from s2edit_jobs.settings import Settings
+    from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 
     check = next(argument for name, argument in instructions("deploy/Dockerfile.api") if name == "HEALTHCHECK")
     port, path = re.findall(r"http://127\.0\.0\.1:(\d+)(/\w+)", check)[0]

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.unit.deploy.files import ROOT
 
@@ -13,9 +14,20 @@ def make(*arguments: str) -> str:
     return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def test_help_names_every_target_that_people_use() -> None:
-    named = re.findall(r"^  make ([a-z-]+)", make("help"), re.MULTILINE)
-    assert {"demo", "test", "check", "test-slow", "up", "help", "constraints"} <= set(named)
+def test_help_lists_every_target_with_what_it_does() -> None:
+    (phony,) = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = dict(re.findall(r"^  make ([a-z-]+) +(\S.*)", make("help"), re.MULTILINE))
+    assert {"demo", "test", "check", "test-slow", "up", "help", "constraints"} <= set(listed)
+    assert sorted(listed) == sorted(phony.split())
+
+
+def test_a_commit_runs_what_continuous_integration_checks() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (hook,) = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    assert hook["entry"].split()[0] == "make"
+    assert hook["entry"].split()[-1] == "check"
+    assert not hook["pass_filenames"]
+    assert {repository["repo"] for repository in config["repos"]} == {"local"}
 
 
 @pytest.mark.parametrize(("target", "runs"), [("demo", "s2edit demo"), ("up", "s2edit up"), ("test", "-m pytest")])

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from s2edit_jobs import trace
 from s2edit_jobs.logs import describe
+from s2edit_jobs.records import trace
 from s2edit_jobs.settings import ROOT
 from tests.logged import Logged, logging_to_memory
 

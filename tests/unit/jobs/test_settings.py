@@ -6,9 +6,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
-from s2edit_jobs.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.s3_artifacts import S3ArtifactStore
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def test_webhook_keys_are_told_apart_by_spaces() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"lease_s": 6, "heartbeat_s": 3},
+        {"lease_s": 6, "heartbeat_interval_s": 3},
         {"s3_endpoint_url": "http://x"},
         {"max_attempts": 0},
         {"lease_s": 0},

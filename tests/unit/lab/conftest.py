@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from lab.judge import NAMES, Judge
-from lab.judge import _Network as JudgeNetwork
-from lab.quality import Jury
-from lab.regressor import PARAMETERS, Regressor
-from lab.regressor import _Network as RegressorNetwork
+from lab.judges.judge import NAMES, Judge
+from lab.judges.judge import _Network as JudgeNetwork
+from lab.judges.regressor import PARAMETERS, Regressor
+from lab.judges.regressor import _Network as RegressorNetwork
+from lab.quality.bench import Jury
 from s2edit_core.pipeline import S2EditPipeline
 from tests.tiny import tiny_backbone
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from s2edit_core.spec import EditRequest
+from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.drafts import draft
-from s2edit_jobs.files import Upload
-from s2edit_jobs.jobs import Jobs
-from s2edit_jobs.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
-from s2edit_jobs.record import JobRecord, Outcome, Owner
+from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.records.files import Upload
+from s2edit_jobs.records.record import JobRecord, Outcome, Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from tests.doubles import FakeEngine
-from worker.engine import EditInputs
-from worker.runner import run_job
+from worker.attempts.runner import run_job
+from worker.engines.engine import EditInputs
 
 ANN = Owner("app", "ann")
 FILES = {"image": Upload(b"photo", "image/png"), "mask": Upload(b"mask", "image/png")}
@@ -37,7 +37,7 @@ class Shop:
         self.artifacts = MemoryArtifactStore()
         self.store = MemoryJobStore(clock=lambda: self.now)
         self.queue = MemoryJobQueue()
-        settings = Settings(data_dir=Path("/nowhere"), lease_s=15, heartbeat_s=0.01, max_attempts=3)
+        settings = Settings(data_dir=Path("/dev/null/nowhere"), lease_s=15, heartbeat_interval_s=0.01, max_attempts=3)
         self.services = Services(self.artifacts, self.store, self.queue, settings)
         self.jobs = Jobs(self.services)
 

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from s2edit_core.errors import InvalidInput, NumbersNotFinite
-from s2edit_core.spec import EditRequest, Progress
-from s2edit_jobs import trace
-from s2edit_jobs.celery_queue import TASK
-from s2edit_jobs.errors import StoreUnavailable
-from s2edit_jobs.files import Upload
+from s2edit_core.request.spec import EditRequest, Progress
+from s2edit_jobs.records import trace
+from s2edit_jobs.records.errors import StoreUnavailable
+from s2edit_jobs.records.files import Upload
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.celery_queue import TASK
 from tests.doubles import FakeEngine
 from tests.logged import Logged, logging_to_memory
 from tests.unit.worker.conftest import FILES, Shop
 from worker import process
-from worker.engine import EditInputs, Made
+from worker.engines.engine import EditInputs, Made
 from worker.process import WorkerProcess
 
 CANARY = "canaryword9e4a"

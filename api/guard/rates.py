@@ -1,0 +1,127 @@
+"""How often a user and a tenant may ask, by the `limits` library, and the headers that tell them how they stand.
+
+Requests that change something are counted in Redis, for all processes together; those that only look, in this process alone, so
+that a poll costs no further round trip. Without Redis everything is counted here: nobody is refused because it is down.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, RedisStorage, Storage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from s2edit_jobs.records.errors import RateExceeded
+from s2edit_jobs.records.record import Owner
+from s2edit_jobs.settings import Settings
+
+TIMEOUT_S = 0.1
+LET_ALONE_S = 2.0
+"""How long a Redis that did not answer is not asked again."""
+STATE = "rates"
+"""Where a request's standings wait for the answer's headers."""
+LOOKS = ("GET", "HEAD", "OPTIONS")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one limit stands after a request."""
+
+    policy: str
+    limit: int
+    window_s: int
+    left: int
+    reset_s: int  # until there is one more
+
+
+class Rates:
+    """May be shared by threads. `clock` is monotonic, in seconds."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._here = SlidingWindowCounterRateLimiter(MemoryStorage())
+        storage = _redis_storage(settings.redis_url) if settings.redis_url else None
+        self._shared = SlidingWindowCounterRateLimiter(storage) if storage is not None else None
+        self._silent_until = 0.0
+
+    def take(self, owner: Owner, method: str, told: list[Standing]) -> None:
+        """Count one request; `told` gets how each limit stands. Raises `RateExceeded`."""
+        # The user first: else one user's flood would use up what all users of the tenant have together.
+        for policy, item, who in self._limits(owner, looks=method in LOOKS):
+            allowed, standing = self._hit(policy, item, who, shared=method not in LOOKS)
+            told.append(standing)
+            if not allowed:
+                raise RateExceeded(f"{policy}: {item}", retry_after_s=max(1, standing.reset_s))
+
+    def _limits(self, owner: Owner, *, looks: bool) -> Iterator[tuple[str, RateLimitItem, tuple[str, ...]]]:
+        kind, settings = ("reads" if looks else "writes"), self._settings
+        for_user = settings.user_reads_per_minute if looks else settings.user_writes_per_minute
+        for_tenant = settings.tenant_reads_per_minute if looks else settings.tenant_writes_per_minute
+        if for_user:
+            yield f"user-{kind}", RateLimitItemPerMinute(for_user), (f"user-{kind}", owner.tenant, owner.user)
+        if for_tenant:
+            yield f"tenant-{kind}", RateLimitItemPerMinute(for_tenant), (f"tenant-{kind}", owner.tenant)
+
+    def _hit(self, policy: str, item: RateLimitItem, who: tuple[str, ...], *, shared: bool) -> tuple[bool, Standing]:
+        if shared and self._shared is not None and self._clock() >= self._silent_until:
+            try:
+                return _hit(self._shared, policy, item, who)
+            except StorageError as error:
+                self._silent_until = self._clock() + LET_ALONE_S
+                cause = type(error.storage_error).__name__
+                log.warning("Redis is down: requests are counted per process", action="rates_alone", error=cause)
+        return _hit(self._here, policy, item, who)
+
+
+def _redis_storage(url: str) -> Storage:
+    url = f"redis+{url}" if url.startswith("unix:") else url
+    return RedisStorage(
+        url, key_prefix="s2edit:rates", wrap_exceptions=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    )
+
+
+def _hit(limiter: SlidingWindowCounterRateLimiter, policy: str, item: RateLimitItem, who: tuple[str, ...]) -> tuple[bool, Standing]:
+    allowed = limiter.hit(item, *who)
+    stats = limiter.get_window_stats(item, *who)
+    left = stats.remaining if allowed else 0
+    reset_s = max(0, math.ceil(stats.reset_time - time.time()))
+    return allowed, Standing(policy, item.amount, item.get_expiry(), left, reset_s)
+
+
+def header_fields(standings: Sequence[Standing]) -> dict[str, str]:
+    """draft-ietf-httpapi-ratelimit-headers-10."""
+    policies = ", ".join(f'"{one.policy}";q={one.limit};w={one.window_s}' for one in standings)
+    stands = ", ".join(f'"{one.policy}";r={one.left};t={one.reset_s}' for one in standings)
+    return {"RateLimit-Policy": policies, "RateLimit": stands}
+
+
+class RateHeaders:
+    """Adds to every answer, also to refusals, how the limits of its request stand."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        standings: list[Standing] = []
+        scope.setdefault("state", {})[STATE] = standings
+
+        async def send_with(message: Message) -> None:
+            if message["type"] == "http.response.start" and standings:
+                MutableHeaders(scope=message).update(header_fields(standings))
+            await send(message)
+
+        await self._app(scope, receive, send_with)

@@ -1,0 +1,78 @@
+"""Every request has an id, belongs to a trace, and leaves one line in the log: the route, not the address, which holds names.
+
+Polls that find nothing new leave none: an app that waits sends one each second, and they tell nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from api.wire import problems
+from s2edit_jobs.records.trace import answering, continued, trace_id
+
+HEADER = "X-Request-Id"
+_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+log = structlog.get_logger(__name__)
+
+
+class RequestLog:
+    """The outermost part of the app; what nothing else has answered is answered here, so that it has an id too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get(HEADER, "")
+        request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        traceparent = continued(headers.get("traceparent"))
+        with bound_contextvars(request_id=request_id, trace_id=trace_id(traceparent)), answering(traceparent):
+            await _Answer(self._app, scope, request_id).give(receive, send)
+
+
+class _Answer:
+    def __init__(self, app: ASGIApp, scope: Scope, request_id: str) -> None:
+        self._app = app
+        self._scope = scope
+        self._request_id = request_id
+        self._status: int | None = None
+
+    async def give(self, receive: Receive, send: Send) -> None:
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = self._request_id
+            await send(message)
+
+        began = time.perf_counter()
+        try:
+            await self._app(self._scope, receive, noting)
+        except Exception as error:
+            log.exception("a request failed", action="request_failed", route=self._route)
+            if self._status is not None:  # too late for another answer: the connection is cut
+                raise
+            await problems.response(problems.problem_of(error))(self._scope, receive, noting)
+        finally:
+            self._tell(time.perf_counter() - began)
+
+    def _tell(self, seconds: float) -> None:
+        method, status = self._scope["method"], self._status
+        self._scope["app"].state.metrics.answered(method, self._route, status, seconds)
+        if status != 304:
+            log.info("request", action="request", method=method, route=self._route, status=status, seconds=round(seconds, 4))
+
+    @property
+    def _route(self) -> str | None:
+        """As it is written in the app, such as `/edits/{edit_id}`; None where there is none."""
+        return getattr(self._scope.get("route"), "path", None)

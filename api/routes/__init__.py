@@ -1,0 +1,1 @@
+"""The HTTP routes, one resource a module. Only `api.app` imports them."""

@@ -1,0 +1,136 @@
+"""Erase an edit, an identity, an attribute, or everything of a user; each time with a signed receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any, Literal, cast
+
+from fastapi import APIRouter, Depends, Path, Request
+from starlette.concurrency import run_in_threadpool
+
+from api.deps import AuthDep, Caller, ServicesDep, get_principal
+from api.wire.problems import responses
+from api.wire.receipts import Receipts
+from api.wire.schemas import ID_PATTERN, KeySet, Receipt, moment
+from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.records.record import Owner
+
+router = APIRouter(tags=["erasure"], responses=responses(422, 503))
+
+
+def get_receipts(request: Request, services: ServicesDep) -> Receipts:
+    """Made at first use: a process that erases nothing needs no key."""
+    state = request.app.state
+    if not hasattr(state, "receipts"):
+        state.receipts = Receipts.from_settings(services.settings)
+    return cast(Receipts, state.receipts)
+
+
+def get_erasure(services: ServicesDep) -> Erasure:
+    return Erasure(services)
+
+
+ReceiptsDep = Annotated[Receipts, Depends(get_receipts)]
+ErasureDep = Annotated[Erasure, Depends(get_erasure)]
+
+
+@router.delete(
+    "/users/{user}",
+    operation_id="eraseUser",
+    summary="Erase everything of a user",
+    responses=responses(409),
+    dependencies=[Depends(get_principal)],
+)
+async def erase_user(
+    user: Annotated[str, Path(pattern=ID_PATTERN)], caller: Caller, auth: AuthDep, erasure: ErasureDep, receipts: ReceiptsDep
+) -> Receipt:
+    """Photos, masks, uploads, edits, results, identities, attributes, and all that was made on the way. Work under way is stopped
+    and publishes nothing. The user's device tokens end. Needs a key with the scope `admin`, of the user's tenant.
+
+    Until it is done, new requests of the user are refused with 409; afterwards the user may come back as new. While a worker is
+    at an edit of the user the answer takes as long as a worker's lease. Safe to repeat.
+    """
+    owner = Owner(caller.tenant, user)
+    await run_in_threadpool(auth.tokens.end_all, owner)
+    begun, wait_s = await run_in_threadpool(erasure.begin, owner)
+    await asyncio.sleep(wait_s)
+    erased = await run_in_threadpool(erasure.complete, begun)
+    facts = {
+        "edits": erased.edits,
+        "identities": erased.identities,
+        "attributes": erased.attributes,
+        "redis_files_rewritten": erased.disk_rewritten,
+    }
+    return _receipt(receipts, "user", owner, user, erased.objects, began_at=erased.began_at, **facts)
+
+
+@router.delete(
+    "/edits/{edit_id}",
+    operation_id="eraseEdit",
+    summary="Erase an edit",
+    responses=responses(404),
+    dependencies=[Depends(get_principal)],
+)
+def erase_edit(edit_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep) -> Receipt:
+    """Its photo, masks, prompts, results and report; also of what was learned ahead. The identity or attribute that it has learned
+    stays: erase that by its own id."""
+    began_at = time.time()
+    return _receipt(receipts, "edit", owner, edit_id, erasure.edit(owner, edit_id), began_at=began_at)
+
+
+@router.delete(
+    "/identities/{identity_id}",
+    operation_id="eraseIdentity",
+    summary="Erase an identity",
+    responses=responses(404),
+    dependencies=[Depends(get_principal)],
+)
+def erase_identity(identity_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep) -> Receipt:
+    """What was learned, the copies of photo and mask beside it, and what was inverted with it. Edits that still wait with it fail
+    with `identity_unknown`; those that are done stay."""
+    began_at = time.time()
+    return _receipt(receipts, "identity", owner, identity_id, erasure.identity(owner, identity_id), began_at=began_at)
+
+
+@router.delete(
+    "/attributes/{attribute_id}",
+    operation_id="eraseAttribute",
+    summary="Erase an attribute",
+    responses=responses(404),
+    dependencies=[Depends(get_principal)],
+)
+def erase_attribute(attribute_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep) -> Receipt:
+    """What was learned. Edits that still wait with it fail with `attribute_unknown`. The job that learned it keeps its photo."""
+    began_at = time.time()
+    return _receipt(receipts, "attribute", owner, attribute_id, erasure.attribute(owner, attribute_id), began_at=began_at)
+
+
+@router.get("/receipts/keys", operation_id="getReceiptKeys", summary="The keys that receipts are verified by")
+def get_receipt_keys(receipts: ReceiptsDep) -> KeySet:
+    """A JWK Set (RFC 7517)."""
+    return KeySet.model_validate(receipts.public_keys)
+
+
+def _receipt(
+    receipts: Receipts,
+    what: Literal["user", "edit", "identity", "attribute"],
+    owner: Owner,
+    name: str,
+    objects: int,
+    *,
+    began_at: float,
+    **facts: Any,
+) -> Receipt:
+    ended_at = time.time()
+    claims = {
+        "erased": what,
+        "id": name,
+        "tenant": owner.tenant,
+        "user": owner.user,
+        "objects": objects,
+        "requested_at": moment(began_at).isoformat(),
+        "erased_at": moment(ended_at).isoformat(),
+        **facts,
+    }
+    return Receipt(erased=what, id=name, objects=objects, erased_at=moment(ended_at), receipt=receipts.sign(claims))

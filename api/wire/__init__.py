@@ -1,0 +1,4 @@
+"""What travels: schemas, forms, problems, pages of lists, digests and receipts.
+
+Nothing here knows who calls or which route answers.
+"""

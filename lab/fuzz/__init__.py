@@ -1,0 +1,1 @@
+"""Fuzz the whole API by its own description: `python -m lab.fuzz`."""

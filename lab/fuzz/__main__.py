@@ -1,0 +1,3 @@
+from lab.fuzz.run import main
+
+main()

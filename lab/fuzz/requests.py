@@ -1,0 +1,129 @@
+"""Requests that make sense: where the fuzzer means to send something valid, often what the service can do something with."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from schemathesis import Case
+from schemathesis.core.parameters import ParameterLocation
+
+from lab.fuzz import world as fuzz_world
+from lab.fuzz.wire import Seen
+from lab.fuzz.world import USER
+
+PHOTO, MASK, FILE = fuzz_world.photo(), fuzz_world.mask(), fuzz_world.identity_file()
+PROMPTS = (
+    "a photo of a smiling woman",
+    "a photo of a woman with red hair",
+    "a photo of a man, smiling",
+    "a photo of a woman with [A] hat",
+)
+CONTROLS: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"negative_prompt": "glasses"},
+    {"strength": 0.7},
+    {"output_format": "jpeg", "output_quality": 80},
+    {"output_format": "webp", "keep_alpha": False},
+)
+LETTERS: Mapping[str, str] = {"edit_id": "e", "identity_id": "c", "attribute_id": "a", "upload_id": "u"}
+"""What the ids of a path's parameter begin with."""
+SENSE = 0.7
+"""How often a request is given sense."""
+KEPT = 0.1
+"""How often a part that the fuzzer made is kept in one that has sense."""
+
+
+class Sense:
+    """Changes cases in place. `seen` gives what their caller has been shown."""
+
+    def __init__(self, rng: random.Random, seen: Callable[[], Seen]) -> None:
+        self._rng = rng
+        self._seen = seen
+        self.meant: set[str] = set()  # ids of changed cases that are meant to be valid: the fuzzer takes all files for invalid
+        self._sent: set[str] = set()  # links for sending, which work once
+        self._bodies: Mapping[str, Callable[[str], dict[str, Any]]] = {
+            "createEdit": self._edit,
+            "createIdentity": lambda _: {"prompt": self._rng.choice(PROMPTS[:3]), **self._pictures()},
+            "createMask": lambda _: {"image": PHOTO, **self._somebody()},
+            "createAttribute": lambda _: {"image": PHOTO, "mask": MASK, "prompt": "a photo of a woman with [A] hat"},
+            "importIdentity": lambda _: {"file": FILE},
+            "createUpload": lambda _: {"media_type": "image/png", "size_bytes": len(PHOTO)},
+        }
+
+    def give(self, case: Case[Any]) -> None:
+        """In a request that is meant to be refused only the ids are changed."""
+        valid = case.meta is None or case.meta.generation.mode.is_positive
+        if "security" in case.operation.definition.raw and not _is_negative(case, ParameterLocation.HEADER):
+            case.headers["S2Edit-User"] = USER
+        if self._rng.random() > SENSE:
+            return
+        for name, value in case.path_parameters.items():
+            known = self._seen().ids[LETTERS.get(name, "")]
+            if known and value not in known and not _is_negative(case, ParameterLocation.PATH):
+                case.path_parameters[name] = self._rng.choice(known)
+        if valid:
+            self.meant.add(case.id)
+            self._give_parts(case, str(case.operation.definition.raw.get("operationId")))
+
+    def _give_parts(self, case: Case[Any], operation: str) -> None:
+        if operation in ("getFile", "putFile"):
+            self._use_link(case)
+        if operation in self._bodies and isinstance(case.body, dict):
+            kept = {name: value for name, value in case.body.items() if self._rng.random() < KEPT}
+            case.body = kept | self._bodies[operation](str(case.media_type))
+        self._headers(case)
+
+    def _edit(self, media_type: str) -> dict[str, Any]:
+        ids, rng = self._seen().ids, self._rng
+        body: dict[str, Any] = {"prompt": rng.choice(PROMPTS[:3]), **rng.choice(CONTROLS)}
+        if ids["a"] and rng.random() < 0.3:
+            body |= {"prompt": PROMPTS[3], "attributes": [rng.choice(ids["a"])]}
+        if ids["c"] and rng.random() < 0.3:
+            return body | {"identity": rng.choice(ids["c"])}
+        if ids["e"] and rng.random() < 0.3:
+            return body | {"parent": rng.choice(ids["e"])}
+        if media_type != "application/json":
+            return body | self._pictures()
+        names = ("image", "mask") if rng.random() < 0.5 else ("image",)
+        return body | {name: rng.choice(ids["u"]) for name in names if ids["u"]}
+
+    def _pictures(self) -> dict[str, Any]:
+        """Photo and mask, or the photo alone."""
+        return {"image": PHOTO, **({"mask": MASK} if self._rng.random() < 0.5 else self._somebody())}
+
+    def _somebody(self) -> dict[str, Any]:
+        """Perhaps a pixel, in the photo or outside."""
+        at = self._rng.choice((None, "32,32", "99,99"))
+        return {} if at is None else {"at": at}
+
+    def _headers(self, case: Case[Any]) -> None:
+        some = {
+            "prefer": self._rng.choice(("wait=1", "wait=0", "respond-async, wait=1")),
+            "if-none-match": self._rng.choice(('"1"', 'W/"2"', "*")),
+            "last-event-id": self._rng.choice(("0", "3", "999")),
+            "idempotency-key": f"key-{self._rng.randrange(20)}",
+        }
+        for name, value in some.items():
+            if any(header.lower() == name for header in case.headers):
+                case.headers[name] = value
+
+    def _use_link(self, case: Case[Any]) -> None:
+        links = [link for link in self._seen().links if ("/uploads/" in link) == (case.method == "PUT") and link not in self._sent]
+        if not links:
+            return
+        link = self._rng.choice(links)
+        url = urlsplit(link)
+        case.path_parameters["key"] = unquote(url.path).removeprefix("/files/")
+        case.query = dict(parse_qsl(url.query))
+        if case.method == "PUT":
+            self._sent.add(link)
+            case.headers.update({"Content-Type": "image/png", "If-None-Match": "*"})
+            case.media_type, case.body = "image/png", PHOTO
+
+
+def _is_negative(case: Case[Any], location: ParameterLocation) -> bool:
+    """Whether the fuzzer means this part of the request to be refused."""
+    return case.meta is not None and case.meta.is_negative_at(location)

@@ -1,0 +1,209 @@
+"""Fuzzes the whole API by its own description: `python -m lab.fuzz --requests 20000 --seed 1 --out lab/results/fuzz.json`.
+
+schemathesis makes requests that the description allows and such that it forbids, alone and in sequences, as two users of two
+tenants and as a device. Every answer must be one that the description names, status, media type, headers and body, and none may be
+a server error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import platform
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+import structlog
+from schemathesis import Case, HookContext, Response
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import AcceptedNegativeData, Failure, MalformedJson
+from schemathesis.engine import events, from_schema
+from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER
+
+from lab.fuzz.requests import Sense
+from lab.fuzz.wire import Wire
+from lab.fuzz.world import World, send_upload, world
+
+CASES_PER_OPERATION = 40
+TIMEOUT_S = 20
+REFUSED_TOO = ["2xx", "3xx", "400", "401", "403", "404", "409", "412", "413", "416", "422", "429"]
+"""How a request may be answered that the description allows: whether a prompt or a picture makes sense it can't say."""
+THOROUGH = (0, 4, 8)
+"""Rounds that also send what is the same whatever the seed; each is by another caller."""
+CURL = 600
+"""Characters of a request that are shown."""
+PACKAGES = ("schemathesis", "hypothesis", "fastapi", "starlette", "pydantic")
+
+
+@dataclass
+class Found:
+    """What came out. `failures` says what was wrong, and how often; empty is what everybody hopes for."""
+
+    requests: int = 0
+    seconds: float = 0.0
+    rounds: int = 0
+    answers: dict[str, dict[str, int]] = field(default_factory=dict)  # by operation, then by status
+    unasked: list[str] = field(default_factory=list)  # operations that nothing was sent to
+    codes: dict[str, int] = field(default_factory=dict)  # of the problems that were answered
+    failures: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def line(self) -> str:
+        statuses: Counter[str] = Counter()
+        for of_operation in self.answers.values():
+            statuses.update(of_operation)
+        good = sum(number for status, number in statuses.items() if status < "4")
+        bad = sum(number for status, number in statuses.items() if status >= "5")
+        return (
+            f"{self.requests} requests in {self.seconds:.0f} s over {len(self.answers)} operations: {good} accepted, {bad} server "
+            f"errors, {len(self.failures)} kinds of undocumented answers"
+        )
+
+
+def fuzz(requests: int, seed: int, folder: Path, *, cases: int = CASES_PER_OPERATION) -> Found:
+    """Until `requests` were sent; `cases` to each operation a round, each round by the next caller. `folder` is for files."""
+    found, began = Found(), time.monotonic()
+    with _quiet(), world(folder) as service:
+        described = json.loads(json.dumps(service.app.openapi()))
+        for operations in described["paths"].values():
+            for operation in operations.values():
+                del operation["responses"]["default"]  # else it would describe everything
+        wire = Wire(service.app, described, random.Random(seed))
+        for number in count():
+            if wire.requests >= requests:
+                break
+            found.rounds += 1
+            found.failures.update(_round(service, wire, described, number, seed, requests, cases))
+    found.requests, found.seconds = wire.requests, round(time.monotonic() - began, 1)
+    for (name, status), times in sorted(wire.answers.items()):
+        found.answers.setdefault(name, {})[str(status)] = times
+    asked = {f"{method.upper()} {path}" for path, operations in described["paths"].items() for method in operations}
+    found.unasked = sorted(asked - set(found.answers))
+    found.codes = dict(wire.codes.most_common())
+    found.failures.update(wire.undocumented)
+    return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The service would write a line for each request."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _round(
+    service: World, wire: Wire, described: Mapping[str, Any], number: int, seed: int, requests: int, cases: int
+) -> Counter[str]:
+    callers = list(service.callers().items())
+    who, headers = callers[number % len(callers)]
+    send_upload(wire, headers)
+    config = _config(seed + number, headers, cases, thorough=number in THOROUGH)
+    schema = schemathesis.openapi.from_dict(dict(described), config=config)
+    schema.app = wire
+    sense = Sense(random.Random(seed + number), lambda: wire.seen[headers["Authorization"]])
+    failures: Counter[str] = Counter()
+    schema.hooks.register_hook_with_name(_believing(sense), "filter_failure")
+    with _before_calls(sense):
+        stream = from_schema(schema).execute()
+        for event in stream:
+            failures.update(f"as {who}: {failure}" for failure in _failures(event))
+            if wire.requests >= requests:
+                stream.stop()
+    return failures
+
+
+def _config(seed: int, headers: Mapping[str, str], cases: int, *, thorough: bool) -> SchemathesisConfig:
+    """With `thorough`, also what is the same whatever the seed: the examples, and each bound of each parameter."""
+    return SchemathesisConfig.from_dict(
+        {
+            "seed": seed,
+            "headers": dict(headers),
+            "request-timeout": TIMEOUT_S,
+            "continue-on-failure": True,
+            "generation": {"max-examples": cases, "mode": "all", "database": "none", "no-shrink": True},
+            "phases": {"examples": {"enabled": thorough}, "coverage": {"enabled": thorough}},
+            "checks": {"positive_data_acceptance": {"expected-statuses": REFUSED_TOO}},
+        }
+    )
+
+
+def _believing(sense: Sense) -> Callable[[HookContext, Failure, Case[Any], Response], bool]:
+    """Whether to count a failure: not that a request was accepted that was meant to be valid, nor that a part of JSON is none."""
+
+    def is_real(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:  # noqa: ARG001
+        if isinstance(failure, MalformedJson):
+            return response.status_code != 206
+        return not (isinstance(failure, AcceptedNegativeData) and case.id in sense.meant)
+
+    return is_real
+
+
+@contextmanager
+def _before_calls(sense: Sense) -> Iterator[None]:
+    def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+        sense.give(case)
+
+    schemathesis.hook(before_call)
+    try:
+        yield
+    finally:
+        GLOBAL_HOOK_DISPATCHER.unregister(before_call)
+
+
+def _failures(event: events.EngineEvent) -> Iterator[str]:
+    if isinstance(event, events.NonFatalError | events.FatalError):
+        yield f"the fuzzer failed: {getattr(event, 'info', None) or getattr(event, 'exception', event)}"
+    if isinstance(event, events.ScenarioFinished):
+        for case_id, checks in event.recorder.checks.items():
+            for check in checks:
+                if check.failure_info is not None:
+                    failure, case = check.failure_info.failure, event.recorder.cases[case_id].value
+                    told = f"{check.name}: {failure.title}: {failure.message}"
+                    yield f"{case.operation.label}: {told}: {case.as_curl_command()[:CURL]}"
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="s2edit-fuzz-") as folder:
+        found = fuzz(args.requests, args.seed, Path(folder))
+    for failure, times in found.failures.most_common():
+        print(f"{times} × {failure}")
+    print(found.line)
+    if args.out is not None:
+        result = {"line": found.line, "seed": args.seed, **vars(found), "machine": machine()}
+        args.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    sys.exit(bool(found.failures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Between the fuzzer and the service: adds what no schema describes, counts, and holds every answer against the description."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lab.fuzz.world import ORIGIN
+
+PROBLEM = "application/problem+json"
+SHOWN = re.compile(rb'"([ecau]_[0-9a-f]{32})"')
+CODE = re.compile(rb'"code":"(\w+)"')
+LINKS = re.compile(rb'"(http://[^"]+/files/[^"]+)"')
+COMMON = {"content-length", "content-type", "cache-control", "vary", "x-content-type-options", "connection", "date"}
+"""Headers of HTTP itself, which no description of an API lists."""
+KEPT = 50
+"""Of what was seen, the latest of each kind."""
+
+
+@dataclass
+class Seen:
+    """What answers to one caller have shown, and what may so be asked for."""
+
+    ids: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # by their first letter
+    links: list[str] = field(default_factory=list)
+
+    def note(self, body: bytes) -> None:
+        for an_id in map(bytes.decode, SHOWN.findall(body)):
+            _keep(self.ids[an_id[0]], an_id)
+        for link in LINKS.findall(body):
+            _keep(self.links, link.decode())
+
+
+def _keep(known: list[str], value: str) -> None:
+    if value not in known:
+        known.append(value)
+        del known[:-KEPT]
+
+
+class Wire:
+    """The app with a look at its answers. `described` is its OpenAPI description; `undocumented` says what that leaves out."""
+
+    def __init__(self, app: ASGIApp, described: Mapping[str, Any], rng: random.Random) -> None:
+        self._app = app
+        self._described = described
+        self._rng = rng
+        names = sorted(described["paths"], key=lambda path: path.count("{"))  # `/identities/import` before `/identities/{id}`
+        self._paths = [(re.compile(re.sub(r"\\{(\w+)\\}", _any_part, re.escape(path))), path) for path in names]
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.codes: Counter[str] = Counter()  # of the problems
+        self.undocumented: Counter[str] = Counter()
+        self.seen: dict[str, Seen] = defaultdict(Seen)  # by the `Authorization`
+
+    @property
+    def requests(self) -> int:
+        return self.answers.total()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        first = await receive()
+        scope["headers"] = [*scope["headers"], *self._additions(first.get("body", b""))]
+        caller = Headers(scope=scope).get("authorization", "")
+        started: Message = {}
+        body = bytearray()
+
+        async def again() -> Message:
+            nonlocal first
+            message, first = first, {}
+            return message or await receive()
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                started.update(message)
+            else:
+                body.extend(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, again, watched)
+        finally:
+            self.seen[caller].note(bytes(body))
+            self._judge(scope, started["status"], Headers(raw=started["headers"]), bytes(body))
+
+    def _additions(self, body: bytes) -> list[tuple[bytes, bytes]]:
+        """Headers that may come with any request, now and then."""
+        digest = base64.b64encode(hashlib.sha256(body).digest())
+        some = {
+            b"content-digest": self._rng.choices([b"sha-256=:%s:" % digest, b"sha-256=:AAAA:", b"\xff"], [8, 1, 1])[0],
+            b"host": self._rng.choice([b"evil.example", b"", b"[", b"127.0.0.1:8000"]),
+            b"origin": self._rng.choice([ORIGIN.encode(), b"https://evil.example", b"null", b"\xff"]),
+            b"range": self._rng.choice([b"bytes=0-9", b"bytes=99999-", b"bytes=9-1", b"bytes=0-1,3-4", b"lines=1-2", b"\xff"]),
+            b"x-forwarded-for": b"192.0.2.7",
+            b"traceparent": self._rng.choice([b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01", b"\xff"]),
+            b"x-request-id": self._rng.choice([b"12345678", b"\xff", b"a" * 100]),
+        }
+        return [(name, value) for name, value in some.items() if self._rng.random() < 0.05]
+
+    def _judge(self, scope: Scope, status: int, headers: Headers, body: bytes) -> None:
+        path = next((path for form, path in self._paths if form.fullmatch(scope["path"])), None)
+        operation = self._described["paths"].get(path, {}).get(scope["method"].lower())
+        name = f"{scope['method']} {path}" if operation else "no operation"
+        self.answers[name, status] += 1
+        if status >= 400 and (code := CODE.search(body)):
+            self.codes[f"{status} {code[1].decode()}"] += 1
+        for fault in _faults(operation, status, headers, body):
+            self.undocumented[f"{name}: {status}: {fault}"] += 1
+
+
+def _any_part(match: re.Match[str]) -> str:
+    return r"[\s\S]+" if match[1] == "key" else "[^/]+"
+
+
+def _faults(operation: Mapping[str, Any] | None, status: int, headers: Headers, body: bytes) -> list[str]:
+    """What is wrong with an answer; `operation` describes what was asked, None where there is no such operation."""
+    media_type = headers.get("content-type", "").partition(";")[0]
+    faults = [f"a server error: {body[:200]!r}"] if status >= 500 else []
+    if status >= 400 and media_type != PROBLEM:
+        faults.append(f"no problem but {media_type!r}")
+    if operation is None:
+        if status not in (400, 401, 404, 405, 413):
+            faults.append("something else than a refusal")
+        return faults
+    answer = operation["responses"].get(str(status))
+    if answer is None:
+        return [*faults, f"the status is not described: {body[:200]!r}"]
+    if body and media_type not in answer.get("content", {}):
+        faults.append(f"the media type {media_type!r} is not described")
+    named = {header.lower() for header in answer.get("headers", {})}
+    unnamed = {name for name in headers if name not in COMMON | named and not name.startswith("access-control-")}
+    return [*faults, *(f"the header {header!r} is not described" for header in sorted(unnamed))]

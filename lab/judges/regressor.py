@@ -1,0 +1,255 @@
+"""`python -m lab.judges.regressor`: train the regressor of identity parameters, which measures how far a picture is from a person.
+
+It is trained on renders alone, disturbed as the judge is, so it measures what a picture shows and not how it was made. Errors are
+normalised: 0 is exact, 1 is what always guessing the middle of the parameter's range (or its most usual class) gets on average.
+Its own error on people that it has never seen stands beside everything it says. The trained weights lie beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lab.judges.judge import _disturbed
+from lab.training.autoencoder import to_range
+from lab.training.trainer import MovingAverage, Run, mixed_precision, warm_cosine
+from lab.world.dataset import HELD_OUT, PORTRAITS, WORK, held_out, portraits, world_digest
+from lab.world.people import BACKGROUNDS, CLOTHES, EYE_COLOURS, Attributes, Identity, sample_person
+from s2edit_core.method.learning import step_generator
+
+LENGTHS = (
+    "skin",
+    "face_width",
+    "face_height",
+    "jaw",
+    "eye_distance",
+    "eye_size",
+    "nose_length",
+    "mouth_width",
+)
+"""Parameters on a scale. Brows and the width of a nose are left out: at this size they can hardly be told."""
+CLASSES = {
+    "eye_colour": len(EYE_COLOURS),
+    "mole": 3,  # none, left, right
+    "freckles": 3,
+    "background": len(BACKGROUNDS),
+    "backdrop": len(BACKGROUNDS),
+    "clothes": len(CLOTHES),
+    "collar": 3,
+}
+"""Parameters with so many values. Hair, hats and frames are left out: an edit may redraw them."""
+PARAMETERS = (*LENGTHS, *CLASSES)
+STEPS, BATCH, PEAK = 2500, 64, 2e-3
+SEED = 47
+WEIGHTS = Path(__file__).with_name("regressor.safetensors")
+
+
+def hidden(has: Attributes) -> frozenset[str]:
+    """What can't be seen of a person with these attributes."""
+    behind_lenses = {"eye_colour", "eye_size"} if has.sunglasses else set()
+    under_beard = {"mole"} if has.beard else set()
+    return frozenset(behind_lenses | under_beard)
+
+
+def class_of(who: Identity, name: str) -> int:
+    """The value of a parameter of `CLASSES`, counted from 0."""
+    if name == "mole":
+        return 0 if who.mole is None else 1 if who.mole[0] < 0 else 2
+    return int(getattr(who, name))
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What guessing blindly gets: per length its mean and mean absolute deviation, per class the share of wrong guesses."""
+
+    middle: Tensor  # (lengths,)
+    spread: Tensor  # (lengths,)
+    blind: Mapping[str, float]
+
+
+@lru_cache(maxsize=1)
+def scales(people: int = 4000) -> Scales:
+    """Over the first people of the training set."""
+    drawn = [sample_person(number).identity for number in range(people)]
+    lengths = torch.tensor([[float(getattr(who, name)) for name in LENGTHS] for who in drawn], dtype=torch.float64)
+    middle = lengths.mean(0)
+    blind = {}
+    for name, count in CLASSES.items():
+        seen = np.bincount([class_of(who, name) for who in drawn], minlength=count)
+        blind[name] = 1 - float(seen.max() / people)
+    return Scales(middle.float(), (lengths - middle).abs().mean(0).float(), blind)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """`lengths` `(n, lengths)`, normalised, NaN where hidden; `classes` `(n, classes)`, −1 where hidden."""
+
+    lengths: Tensor
+    classes: Tensor
+
+
+def labels_of(numbers: Sequence[int]) -> Labels:
+    """The labels of the people of these numbers."""
+    people = [sample_person(number) for number in numbers]
+    unseen = [hidden(person.attributes) for person in people]
+    lengths = torch.tensor(
+        [
+            [float("nan") if name in gone else float(getattr(person.identity, name)) for name in LENGTHS]
+            for person, gone in zip(people, unseen, strict=True)
+        ]
+    )
+    classes = torch.tensor(
+        [
+            [-1 if name in gone else class_of(person.identity, name) for name in CLASSES]
+            for person, gone in zip(people, unseen, strict=True)
+        ]
+    )
+    return Labels((lengths - scales().middle) / scales().spread, classes)
+
+
+class _Network(nn.Sequential):
+    """Groups instead of batches are normalised: a moving average of the weights is then all there is to keep."""
+
+    def __init__(self) -> None:
+        layers: list[nn.Module] = []
+        for i, (a, b) in enumerate(pairwise((3, 16, 32, 64, 96))):
+            layers += [nn.Conv2d(a, b, 5 if i == 0 else 3, stride=2, padding=2 if i == 0 else 1), nn.GroupNorm(4, b), nn.SiLU()]
+        layers += [nn.Conv2d(96, 96, 3, padding=1), nn.GroupNorm(4, 96), nn.SiLU()]
+        layers += [nn.Conv2d(96, 32, 1), nn.SiLU(), nn.Flatten(), nn.Linear(32 * 64, 256), nn.SiLU()]
+        super().__init__(*layers, nn.Linear(256, len(LENGTHS) + sum(CLASSES.values())))
+
+
+def _split(output: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Normalised lengths `(n, lengths)` and per class its logits `(n, values)`."""
+    lengths, *logits = output.float().split([len(LENGTHS), *CLASSES.values()], dim=1)
+    return lengths, dict(zip(CLASSES, logits, strict=True))
+
+
+@dataclass(frozen=True)
+class Regressor:
+    network: nn.Module
+    held_out: Mapping[str, float]
+    """Mean normalised error on unseen renders, per parameter."""
+
+    @property
+    def own_error(self) -> float:
+        """Mean over the parameters."""
+        return sum(self.held_out.values()) / len(self.held_out)
+
+    def __call__(self, picture: Tensor, who: Identity, has: Attributes) -> dict[str, float]:
+        """The normalised error of each parameter of `who` that shows beside `has`; `picture` `(3, 128, 128)` in -1..1."""
+        gone = hidden(has)
+        lengths, classes = _predicted(self.network, picture[None])
+        errors = {}
+        for i, name in enumerate(LENGTHS):
+            truth = (float(getattr(who, name)) - float(scales().middle[i])) / float(scales().spread[i])
+            errors[name] = abs(float(lengths[0, i]) - truth)
+        for i, name in enumerate(CLASSES):
+            errors[name] = (int(classes[0, i]) != class_of(who, name)) / scales().blind[name]
+        return {name: error for name, error in errors.items() if name not in gone}
+
+
+@torch.no_grad()
+def _predicted(network: nn.Module, pictures: Tensor, batch: int = 64) -> tuple[Tensor, Tensor]:
+    """Normalised lengths `(n, lengths)` and the most likely classes `(n, classes)`."""
+    lengths, logits = _split(torch.cat([network(part) for part in pictures.split(batch)]))
+    return lengths, torch.stack([logits[name].argmax(1) for name in CLASSES], dim=1)
+
+
+def train_regressor(
+    data: NDArray[np.uint8], folder: Path, *, steps: int = STEPS, batch: int = BATCH, unseen: int = 500, save_every: int = 250
+) -> Regressor:
+    """Train on `data` (people 0..n-1), going on from the last checkpoint in `folder`; then measure on unseen people.
+
+    An interrupted training ends in the same weights as an uninterrupted one on the same machine.
+    """
+    torch.manual_seed(SEED)
+    network = _Network()
+    parameters = list(network.parameters())
+    run = Run(
+        folder=folder,
+        name="identity-regressor",
+        recipe=f"{len(data)}@{world_digest()}, {steps} steps of {batch}, peak {PEAK}, seed {SEED}, {PARAMETERS}, {network}",
+        parameters=parameters,
+        optimiser=torch.optim.AdamW(parameters, lr=PEAK, weight_decay=0.02),
+        average=MovingAverage(parameters, 0.995),
+    )
+    run.resume()
+    while run.step < steps:
+        loss = _loss(network, data, batch, step_generator(SEED, run.step))
+        run.descend(loss, warm_cosine(run.step, steps, peak=PEAK, floor=0.01))
+        if run.step % save_every == 0 or run.step == steps:
+            run.log(loss=float(loss.detach()))
+            run.save()
+    run.average.copy_to(parameters)
+    network.half().float().eval()  # in half precision they are kept
+    return Regressor(network, measure(network, unseen))
+
+
+def save_regressor(regressor: Regressor, path: Path) -> None:
+    """Write the weights, in half precision, and what was measured with them."""
+    tensors = {name: value.half().contiguous() for name, value in regressor.network.state_dict().items()}
+    save_file(tensors, path, metadata={"held_out": json.dumps(dict(regressor.held_out))})
+
+
+def load_regressor(path: Path = WEIGHTS) -> Regressor:
+    """The regressor that `python -m lab.judges.regressor` has trained, and its own errors as they were measured then."""
+    network = _Network()
+    with safe_open(path, framework="pt") as file:
+        held_out: dict[str, float] = json.loads(file.metadata()["held_out"])
+        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    return Regressor(network.eval(), held_out)
+
+
+def _loss(network: nn.Module, data: NDArray[np.uint8], batch: int, draw: torch.Generator) -> Tensor:
+    """Mean absolute error of the lengths plus cross-entropy of the classes, each a mean over the parameters that show."""
+    people = torch.randint(len(data), (batch,), generator=draw).sort().values
+    x = _disturbed(to_range(data[people.numpy()]), draw)
+    truth = labels_of(people.tolist())
+    with mixed_precision(x.device):
+        output = network(x)
+    lengths, logits = _split(output)
+    shows = ~truth.lengths.isnan()
+    errors = F.smooth_l1_loss(lengths[shows], truth.lengths[shows], beta=0.1)
+    entropies = [F.cross_entropy(logits[name], truth.classes[:, i], ignore_index=-1) for i, name in enumerate(CLASSES)]
+    return errors + torch.stack(entropies).mean()
+
+
+def measure(network: nn.Module, unseen: int) -> dict[str, float]:
+    """Mean normalised error, on `unseen` people that no training has drawn, of each parameter that shows on one of them."""
+    lengths, classes = _predicted(network, to_range(held_out(unseen)))
+    truth = labels_of(range(HELD_OUT, HELD_OUT + unseen))
+    found = {name: float((lengths[:, i] - truth.lengths[:, i]).abs().nanmean()) for i, name in enumerate(LENGTHS)}
+    for i, name in enumerate(CLASSES):
+        shows = truth.classes[:, i] >= 0
+        wrong = (classes[:, i] != truth.classes[:, i])[shows].float().mean()
+        found[name] = float(wrong) / scales().blind[name]
+    return {name: error for name, error in found.items() if not math.isnan(error)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    wanted = parser.parse_args()
+    regressor = train_regressor(portraits(wanted.work, PORTRAITS), wanted.work)
+    save_regressor(regressor, wanted.out)
+    print(json.dumps(dict(regressor.held_out), indent=1))
+
+
+if __name__ == "__main__":
+    main()

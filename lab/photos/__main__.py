@@ -1,0 +1,3 @@
+from lab.photos.bench import main
+
+main()

@@ -1,0 +1,232 @@
+"""`python -m lab.photos`: edits of full-resolution photographs, delivered by difference and by pasting, beside the true answer.
+
+The model draws each edit once, from the photograph at 1 megapixel. The same frame is delivered to the photograph at every size.
+Measured inside the edit mask, in zones that the true answer defines: what should not change, the same beyond one latent cell from
+what should, and what should. *Misplaced* is the share of the error in the first zone that stands where the frame itself differs by
+more than 51 levels: there the model drew the wanted thing where the true answer has none. *Energy* is that of the Laplacian, as a
+share of the true answer's. *Ghost* is how much of the photo's own structure shows where something else should stand and was drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from lab.measures.metrics import psnr_of
+from lab.measures.results import machine
+from lab.photos.frames import EDITS, Frames, frames_of, frames_path, read_frames
+from lab.training.train import MODEL
+from lab.world.dataset import WORK
+from lab.world.edits import subject_of, unseen
+from lab.world.photographs import photograph
+from s2edit_core.delivery.canvas import Canvas, make_canvas
+from s2edit_core.delivery.difference import change_between
+from s2edit_core.pictures.files import inside_of
+from s2edit_core.pipeline import S2EditPipeline
+
+SIZES = (1024, 2048, 3464)
+"""Sides of the photographs: 1, 4 and 12 megapixels."""
+EDGE = 1
+"""Levels by which source and true answer may differ where nothing changes: rounding."""
+DRAWN = 0.2
+"""Difference of two frames, as a share of the range, from which something else is plainly seen."""
+PANEL = 384
+Region = NDArray[np.bool_]
+Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Zones:
+    """Pixels inside the edit mask."""
+
+    same: Region  # the true answer is the photo
+    far: Region  # the same, beyond one latent cell from what changes
+    changed: Region
+
+
+def zones_of(photo: Pixels, truth: Pixels, canvas: Canvas, cell: int) -> Zones:
+    inside = inside_of(canvas.edit_mask)
+    changed = np.abs(truth - photo).max(axis=2) > EDGE
+    reach = round(cell * (canvas.box[2] - canvas.box[0]) / canvas.frame[0])
+    near = np.asarray(Image.fromarray(changed.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(reach))) > 0
+    return Zones(inside & ~changed, inside & ~changed & ~near, inside & changed)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """The true answer of an edit of a photograph, with what is asked of both for every way."""
+
+    truth: Pixels
+    zones: Zones
+    detail: tuple[Pixels, Pixels]  # Laplacians of photo and truth
+    drawn: Region  # where the frame itself was plainly drawn anew
+
+
+def measured(result: Pixels, case: Case) -> dict[str, float | None]:
+    """PSNR in dB, and energies in percent of the true answer's; None where a zone is empty."""
+    error = np.square(result - case.truth).mean(axis=2)
+    own, (old, true) = laplacian(result), case.detail
+    found: dict[str, float | None] = {}
+    for name, zone in (("same", case.zones.same), ("far", case.zones.far), ("changed", case.zones.changed)):
+        found[f"psnr_{name}"] = psnr_of(float(error[zone].mean())) if zone.any() else None
+        wanted = energy(true[zone])
+        found[f"energy_{name}"] = 100 * energy(own[zone]) / wanted if wanted > 0 else None
+    where = case.zones.changed & case.drawn
+    found["ghost"] = ghost(own[where], old[where], true[where])
+    wrong = error[case.zones.same]
+    found["misplaced"] = float(wrong[case.drawn[case.zones.same]].sum() / wrong.sum()) if wrong.any() else None
+    return found
+
+
+def laplacian(picture: Pixels) -> Pixels:
+    grey = picture.mean(axis=2)
+    around = np.roll(grey, 1, 0) + np.roll(grey, -1, 0) + np.roll(grey, 1, 1) + np.roll(grey, -1, 1)
+    return np.asarray(4 * grey - around, dtype=np.float32)
+
+
+def energy(detail: Pixels) -> float:
+    return float(np.square(detail).sum(dtype=np.float64))
+
+
+def ghost(result: Pixels, photo: Pixels, truth: Pixels) -> float | None:
+    """How much of the photo's structure the result shows, beside the true answer's: 0 none, 1 all of it.
+
+    The photo's coefficient in the least-squares fit of the result by photo and true answer; all three are Laplacians `(n,)`.
+    """
+    known = np.stack([photo, truth]).astype(np.float64)
+    products = known @ known.T
+    if not known.any() or np.linalg.cond(products) > 1e6:
+        return None
+    return float(np.linalg.solve(products, known @ result)[0])
+
+
+def plainly_drawn(frames: Frames, edit: str, size: int) -> Region:
+    """`(size, size)`: where source and edited frame differ plainly. The crop is the whole photograph."""
+    moved = (frames.edited[edit] - frames.source).abs().amax(dim=0).numpy() / 2
+    return np.asarray(Image.fromarray(moved).resize((size, size), Image.Resampling.BILINEAR)) > DRAWN
+
+
+def delivered(canvas: Canvas, frames: Frames, edit: str, cell: int) -> tuple[dict[str, Image.Image], dict[str, float]]:
+    """The photograph with the edit, by way; and the shares of the edit mask that were replaced, shifted and left."""
+    change = change_between(frames.source, frames.edited[edit], canvas.source(), cell)
+    pictures = {"paste": canvas.paste(frames.edited[edit]), "difference": canvas.deliver(change)}
+    return pictures, change.shares(canvas.mask(canvas.edit_mask))
+
+
+def cases(card: Setting, number: int, size: int) -> tuple[list[dict[str, Any]], list[Image.Image]]:
+    """A record per edit and way of one person at one size, and a row of pictures per edit."""
+    subject, frames = subject_of(number, EDITS), card.frames(number)
+    shot = photograph(subject.person, size, number)
+    canvas, photo = card.canvas(shot.picture, shot.mask), np.asarray(shot.picture, dtype=np.float32)
+    old, records, rows = laplacian(photo), [], []
+    for edit in subject.edits:
+        answer = photograph(subject.answer(edit), size, number).picture
+        truth = np.asarray(answer, dtype=np.float32)
+        zones, drawn = zones_of(photo, truth, canvas, card.cell), plainly_drawn(frames, edit.name, size)
+        case = Case(truth, zones, (old, laplacian(truth)), drawn)
+        pictures, shares = delivered(canvas, frames, edit.name, card.cell)
+        for way, picture in pictures.items():
+            figures = measured(np.asarray(picture, dtype=np.float32), case)
+            rounded = {name: None if value is None else round(value, 3) for name, value in figures.items()}
+            about = {"person": number, "edit": edit.name, "size": size, "way": way}
+            records.append(about | rounded | (shares if way == "difference" else {}))
+        rows.append(row([shot.picture, pictures["paste"], pictures["difference"], answer]))
+    return records, rows
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the processes that measure need of the model, which they don't load."""
+
+    fingerprint: str
+    frame_size: int
+    multiple: int
+    cell: int
+    work: Path
+
+    def canvas(self, photo: Image.Image, mask: Image.Image) -> Canvas:
+        return make_canvas(photo, mask, None, frame_size=self.frame_size, multiple=self.multiple)
+
+    def frames(self, number: int) -> Frames:
+        return read_frames(frames_path(self.work, self.fingerprint, "balanced", number))
+
+
+def row(pictures: Sequence[Image.Image]) -> Image.Image:
+    strip = Image.new("RGB", (PANEL * len(pictures), PANEL))
+    for i, picture in enumerate(pictures):
+        strip.paste(picture.resize((PANEL, PANEL), Image.Resampling.LANCZOS), (PANEL * i, 0))
+    return strip
+
+
+def sheet(rows: Sequence[Image.Image]) -> Image.Image:
+    """Photo, pasted, delivered by difference, true answer: a row per edit."""
+    whole = Image.new("RGB", (rows[0].width, PANEL * len(rows)))
+    for i, each in enumerate(rows):
+        whole.paste(each, (0, PANEL * i))
+    return whole
+
+
+def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Medians by edit, way and size."""
+    keys = dict.fromkeys((each["edit"], each["way"], each["size"]) for each in records)
+    found: dict[str, Any] = {}
+    for edit, way, size in keys:
+        group = [each for each in records if (each["edit"], each["way"], each["size"]) == (edit, way, size)]
+        figures = [name for name in group[0] if name not in ("person", "edit", "size", "way")]
+        known = {name: [each[name] for each in group if each.get(name) is not None] for name in figures}
+        medians = {name: round(statistics.median(values), 3) for name, values in known.items() if values}
+        found[f"{edit} {way} {size}"] = {"edits": len(group)} | medians
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--people", type=int, default=50)
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="sides in pixels")
+    parser.add_argument("--sheets", type=Path, help="folder for a contact sheet per person")
+    parser.add_argument("--work", type=Path, default=WORK / "photos", help="where the model's frames are kept")
+    parser.add_argument("--workers", type=int, default=2, help="processes that measure")
+    parser.add_argument("--out", type=Path, default=Path("lab/results/photos.json"))
+    wanted = parser.parse_args()
+    pipe = S2EditPipeline.from_pretrained(wanted.model)
+    backbone, sizes = pipe.backbone, [int(size) for size in wanted.sizes.split(",")]
+    card = Setting(backbone.fingerprint, backbone.frame_size, backbone.frame_multiple, backbone.latent_scale, wanted.work)
+    people = unseen(wanted.people, EDITS)
+    for subject in people:
+        frames_of(pipe, subject, "balanced", wanted.work)
+    records: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(wanted.workers, mp_context=get_context("spawn")) as pool:
+        tasks = [(card, subject.number, size) for subject in people for size in sizes]
+        for (_, number, size), (found, rows) in zip(tasks, pool.map(cases, *zip(*tasks, strict=True)), strict=True):
+            records += found
+            if wanted.sheets is not None and size == sizes[-1]:
+                wanted.sheets.mkdir(parents=True, exist_ok=True)
+                sheet(rows).save(wanted.sheets / f"{number}.jpg", quality=90)
+            print(f"{number} at {size}", flush=True)
+    setting = {"people": wanted.people, "sizes": sizes, "preset": "balanced", "edits": EDITS, "model": backbone.fingerprint}
+    results = {"setting": setting, "machine": machine(), "medians": summary(records), "records": records}
+    wanted.out.write_text(dumped_records(results))
+    print(json.dumps(results["medians"], indent=1))
+
+
+def dumped_records(results: Mapping[str, Any]) -> str:
+    """JSON, a record a line."""
+    head = {name: value for name, value in results.items() if name != "records"}
+    lines = ",\n  ".join(json.dumps(record) for record in results["records"])
+    return json.dumps(head, indent=1)[:-2] + ',\n "records": [\n  ' + lines + "\n ]\n}\n"
+
+
+if __name__ == "__main__":
+    main()

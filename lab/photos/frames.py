@@ -1,0 +1,74 @@
+"""What the model draws for photographs of unseen people: the decoded source and edits, kept so that deliveries can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lab.world.edits import Subject
+from lab.world.people import caption
+from lab.world.photographs import photograph
+from s2edit_core.method.inputs import with_identity
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.spec import PRESETS, PresetName
+from s2edit_core.unet.rows import finish
+
+EDITS = ("hair", "smile", "glasses", "hat")
+DRAWN_AT = 1024
+"""Side of the photograph that the model sees. The frame is far smaller, so the same frame serves the person at any size."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Decodes `(3, h, w)` in -1..1: of the photograph's own latent, and by edit of the edited one."""
+
+    source: Tensor
+    edited: Mapping[str, Tensor]
+
+
+def frames_of(pipe: S2EditPipeline, subject: Subject, preset: PresetName, folder: Path) -> Frames:
+    """Learn, invert and edit once; afterwards read from `folder`."""
+    path = frames_path(folder, pipe.backbone.fingerprint, preset, subject.number)
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(_drawn(pipe, subject, preset), path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
+    return read_frames(path)
+
+
+def frames_path(folder: Path, fingerprint: str, preset: PresetName, number: int) -> Path:
+    return folder / f"{fingerprint[:8]}-{preset}-{number}.safetensors"
+
+
+def read_frames(path: Path) -> Frames:
+    with safe_open(path, framework="pt") as file:
+        drawn = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    return Frames(drawn.pop("source"), drawn)
+
+
+def _drawn(pipe: S2EditPipeline, subject: Subject, preset: PresetName) -> dict[str, Tensor]:
+    how, shot = PRESETS[preset], photograph(subject.person, DRAWN_AT, subject.number)
+    described = caption(subject.person.attributes)
+    identity = pipe.learn(shot.picture, shot.mask, described, subject.person.attributes.gender, options=how.learning)
+    canvas = pipe.canvas(shot.picture, shot.mask)
+    inverting = pipe.inverting(
+        canvas,
+        with_identity(described, identity, "source_prompt"),
+        identity,
+        how.inversion,
+        steps=how.steps,
+        guidance_scale=how.guidance(pipe.guidance(None, preset)),
+    )
+    inversion = finish(inverting, None)
+    latents = {"source": inversion.path[0]}
+    for edit in subject.edits:
+        prompt = with_identity(subject.prompt(edit), identity, "prompt")
+        latents[edit.name] = finish(pipe.editing(canvas, prompt, identity, inversion, injection=how.injection), None)
+    with torch.no_grad():
+        return {name: pipe.backbone.decode_latent(latent).cpu().contiguous() for name, latent in latents.items()}

@@ -1,0 +1,3 @@
+from lab.quality.bench import main
+
+main()

@@ -1,0 +1,68 @@
+"""What the benches share: costs, comparisons, and the file of results that a run fills method by method."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.measures.bootstrap import differences, five_digits
+from lab.measures.results import dumped, machine
+from lab.quality.method import recipe
+from lab.quality.methods import METHODS
+from lab.quality.parts import Part
+
+
+def costs(parts: Sequence[Part], people: int, edits: int) -> dict[str, dict[str, float]]:
+    """By phase, per person (`learn`, `invert`) or per edit (`edit`): UNet evaluations, those with gradients, seconds."""
+    found = {}
+    for phase, count in (("learn", people), ("invert", people), ("edit", edits)):
+        all_of = [part.costs[phase] for part in parts if phase in part.costs]
+        if all_of:
+            fields = ("evaluations", "with_gradients", "seconds")
+            found[phase] = {name: round(sum(getattr(cost, name) for cost in all_of) / count, 3) for name in fields}
+    return found
+
+
+def rounded(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Floats to five digits."""
+    return {k: five_digits(v) if isinstance(v, float) else v for k, v in record.items()}
+
+
+def compared(methods: Mapping[str, Any], ours: str, figures: Sequence[str]) -> dict[str, Any]:
+    """`ours` minus every other method, over the cases that both have; empty if `ours` is not among the results."""
+    if ours not in methods:
+        return {}
+    mine = methods[ours]["records"]
+    others = {name: method["records"] for name, method in methods.items() if name != ours}
+    return {"of": ours, "minus": {name: differences(mine, records, figures) for name, records in others.items()}}
+
+
+def fill(
+    out: Path,
+    setting: Mapping[str, Any],
+    names: Sequence[str],
+    run: Callable[[str], dict[str, Any]],
+    about: Mapping[str, Any],
+    against: str,
+    figures: Sequence[str],
+) -> None:
+    """Run what `out` lacks of the methods `names` under `setting`, and write after each.
+
+    A method that is there with the same setting and recipe stays; results of another setting are replaced. `about` is written
+    beside, and the differences of the method `against` to every other one.
+    """
+    saved: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
+    if saved.get("setting") != setting:
+        if saved:
+            print(f"{out} is of another setting: it is begun anew", flush=True)
+        saved = {"setting": dict(setting), "methods": {}}
+    saved |= about
+    saved["machine"] = machine()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if saved["methods"].get(name, {}).get("recipe") != recipe(METHODS[name]):
+            saved["methods"][name] = run(name)
+        saved["differences"] = compared(saved["methods"], against, figures)
+        out.write_text(dumped(saved))

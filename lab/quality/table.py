@@ -1,0 +1,228 @@
+"""`python -m lab.quality.table`: the results of `lab.quality.bench` as Markdown. `lab.front_page` writes the README's small table.
+
+    python -m lab.quality.table                          print the tables
+    python -m lab.quality.table --into PAGE.md           write them between `<!-- quality -->` and `<!-- /quality -->`
+
+The same results give the same text. Brackets hold 95 % bootstrap intervals over people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.world.edits import KNOWN
+
+ORDER = (
+    *("unedited", "autoencoder", "ddim", "ddim-strong", "null-text", "null-text+p2p", "direct+p2p", "negative-prompt", "residual"),
+    *("residual+difference", "balanced-unblended"),
+    *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
+    *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
+)
+"""Rows that a results file lacks are left out; rows that are not named here follow in the order of their names."""
+NONE = "–"
+BEGIN, END = "<!-- quality -->", "<!-- /quality -->"
+Result = Mapping[str, Any]
+
+
+def _decimals(count: int) -> Callable[[float], str]:
+    return lambda value: f"{value:.{count}f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A column: `text` writes one number of it."""
+
+    name: str
+    title: str
+    text: Callable[[float], str]
+    higher_is_better: bool = True
+
+
+MAIN = (
+    Figure("psnr", "PSNR, dB", _decimals(1)),
+    Figure("psnr_changed", "PSNR changed, dB", _decimals(1)),
+    Figure("psnr_unchanged", "PSNR unchanged, dB", _decimals(1)),
+    Figure("ssim_changed", "SSIM changed", _decimals(3)),
+    Figure("ssim_unchanged", "SSIM unchanged", _decimals(3)),
+    Figure("success", "attribute there, %", _percent),
+    Figure("side_effects", "others changed", _decimals(2), higher_is_better=False),
+    Figure("identity_error", "identity error", _decimals(3), higher_is_better=False),
+    Figure("reconstruction_db", "reconstruction, dB", _decimals(1)),
+    Figure("leakage", "leakage of [I]", _decimals(3), higher_is_better=False),
+    Figure("max_abs_cosine_to_bank", "largest cosine of [I] to an attribute word", _decimals(3), higher_is_better=False),
+)
+DIFFERENCES = tuple(figure for figure in MAIN[:8] if not figure.name.startswith("ssim"))
+SMALL = {
+    "psnr": "PSNR to the true answer, dB ↑",
+    "success": "asked attribute there, % ↑",
+    "identity_error": "identity error ↓",
+    "side_effects": "others changed per edit ↓",
+}
+"""The columns of the small table, of `MAIN`, and their titles."""
+SMALL_ROWS = ("ddim", "direct+p2p", "null-text+p2p", "paper", "balanced")
+PIE = (
+    Figure("psnr_background", "background PSNR, dB", _decimals(2)),
+    Figure("psnr_background_pixels", "its pixels alone, dB", _decimals(2)),
+    Figure("mse_background", "background MSE ×10⁴", lambda value: f"{1e4 * value:.2f}", higher_is_better=False),
+    Figure("ssim_background", "background SSIM ×100", lambda value: f"{100 * value:.2f}"),
+    Figure("clip_whole", "CLIP whole", _decimals(2)),
+    Figure("clip_edited", "CLIP edited", _decimals(2)),
+    Figure("structure_distance", "structure ×10³", lambda value: f"{1e3 * value:.2f}", higher_is_better=False),
+)
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _with_interval(figure: Figure, found: Mapping[str, Sequence[float]]) -> str:
+    if figure.name not in found:
+        return NONE
+    mean, low, high = (figure.text(value) for value in found[figure.name])
+    return mean if mean == low == high else f"{mean} [{low}, {high}]"
+
+
+def _cost(method: Result) -> tuple[str, str]:
+    """UNet evaluations and seconds of a person's first edit and of each further one, `first / next`."""
+    cost = method["cost"]
+    if not cost:
+        return NONE, NONE
+    following = cost["edit"]
+    first = {key: sum(phase[key] for phase in cost.values()) for key in following}
+    evaluations = f"{first['evaluations']:.0f} / {following['evaluations']:.0f}"
+    return evaluations, f"{first['seconds']:.1f} / {following['seconds']:.1f}"
+
+
+def _compared(figure: Figure, found: Mapping[str, Sequence[float]]) -> str:
+    """A difference; bold where its interval leaves zero out."""
+    if figure.name not in found:
+        return NONE
+    mean, low, high = found[figure.name]
+    text = f"{_signed(figure, mean)} [{_signed(figure, low)}, {_signed(figure, high)}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def _signed(figure: Figure, value: float) -> str:
+    text = figure.text(abs(value))
+    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
+
+
+def _named(results: Result, name: str) -> str:
+    """The title of a method, and its guidance where that is not the bench's."""
+    method = results["methods"][name]
+    gain = method.get("guidance_gain", 1.0)
+    return method["title"] if gain == 1 else f"{method['title']}, guidance {gain * results['setting']['guidance_scale']:g}"
+
+
+def main_table(results: Result, figures: Sequence[Figure]) -> str:
+    """A row per method: every figure that some method has, with its interval, then the costs."""
+    methods = results["methods"]
+    shown = [figure for figure in figures if any(figure.name in method["intervals"]["all"] for method in methods.values())]
+    head = ["method", *(figure.title for figure in shown), "UNet evaluations, first / next edit", "seconds, first / next edit"]
+    rows = []
+    for name in in_order(list(methods)):
+        found = methods[name]["intervals"]["all"]
+        cells = [_with_interval(figure, found) for figure in shown]
+        rows.append([_named(results, name), *cells, *_cost(methods[name])])
+    return _markdown(head, rows)
+
+
+def difference_table(results: Result, figures: Sequence[Figure]) -> str:
+    """The chosen method minus each other one, over the edits that both made."""
+    compared = results["differences"]
+    known = {name: found for name, found in compared["minus"].items() if found}
+    shown = [figure for figure in figures if any(figure.name in found for found in known.values())]
+    head = [f"{_named(results, compared['of'])} minus", *(_hint(figure) for figure in shown)]
+    rows = [[_named(results, name), *(_compared(figure, known[name]) for figure in shown)] for name in in_order(list(known))]
+    return _markdown(head, rows)
+
+
+def _hint(figure: Figure) -> str:
+    return figure.title if figure.higher_is_better else f"{figure.title} (less is better)"
+
+
+def edit_table(results: Result) -> str:
+    """Per edit: in how many percent of the cases the attribute is there afterwards, and PSNR in the changed region."""
+    methods = results["methods"]
+    tried = {name for method in methods.values() for name in method["summary"]} - {"all"}
+    edits = [name for name in KNOWN if name in tried] + sorted(tried - set(KNOWN))
+    example = next(iter(methods.values()))["summary"]
+    head = ["attribute there, % · PSNR changed, dB", *(f"{edit} ({example[edit]['cases']})" for edit in edits)]
+    rows = []
+    for name in in_order(list(methods)):
+        found = methods[name]["intervals"]
+        cells = [f"{_percent(found[e]['success'][0])} · {found[e]['psnr_changed'][0]:.1f}" if e in found else NONE for e in edits]
+        rows.append([_named(results, name), *cells])
+    return _markdown(head, rows)
+
+
+def small_table(results: Result) -> str:
+    """Return the means of `SMALL` for `SMALL_ROWS`, without intervals. Raises `KeyError` for a method that the results lack."""
+    figures = [figure for name in SMALL for figure in MAIN if figure.name == name]
+    rows = []
+    for name in SMALL_ROWS:
+        found = results["methods"][name]["intervals"]["all"]
+        rows.append([_named(results, name), *(figure.text(found[figure.name][0]) for figure in figures)])
+    return _markdown(["method", *SMALL.values()], rows)
+
+
+def render(results: Result) -> str:
+    """All tables of a results file, with what is needed to read them."""
+    setting = results["setting"]
+    if "bench" in setting:
+        said = f"{setting['bench']}, {setting['items']} records, guidance {setting['guidance_scale']:g}; 95 % intervals over them."
+        parts = [said, main_table(results, PIE)]
+        return "\n\n".join([*parts, *([difference_table(results, PIE)] if results["differences"] else [])]) + "\n"
+    regressor, judge = results["identity_regressor"], results["judge_accuracy"]
+    worst, average = min(judge.values()), sum(judge.values()) / len(judge)
+    edits = max(len(method["records"]) for method in results["methods"].values())
+    said = (
+        f"{edits} edits of {setting['people']} unseen portraits, guidance {setting['guidance_scale']:g} where none is named; mean "
+        "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. *Identity error*: "
+        f"0 is exact, 1 a blind guess; on unseen renders the regressor itself errs by {regressor['own_error']:.2f}. *Others "
+        "changed*: attributes per edit that the judge sees otherwise than in the true answer; it is right on "
+        f"{100 * worst:.1f} % of unseen renders at its worst attribute, on {100 * average:.1f} % on average. A further edit of the "
+        "same person needs no learning and no inversion."
+    )
+    parts = [said, main_table(results, MAIN)]
+    if results["differences"].get("minus"):
+        parts += ["Differences, edit by edit; bold where the interval leaves zero out:", difference_table(results, DIFFERENCES)]
+    return "\n\n".join([*parts, "By edit (number of cases):", edit_table(results)]) + "\n"
+
+
+def put_between(text: str, tables: str, begin: str = BEGIN, end: str = END) -> str:
+    """Return `text` with `tables` between the two marks. Raises `ValueError` unless it has each mark once, in this order."""
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"the text needs one {begin} and, after it, one {end}")
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n{tables}{end}{rest.split(end)[1]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("lab/results/quality.json"))
+    parser.add_argument("--into", type=Path, default=None, help="the file that holds the two marks")
+    wanted = parser.parse_args()
+    tables = render(json.loads(wanted.results.read_text()))
+    if wanted.into is None:
+        print(tables, end="")
+    else:
+        wanted.into.write_text(put_between(wanted.into.read_text(), tables))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Storms: the whole service while its processes are killed, cut off or crowded. `python -m lab.storm`."""

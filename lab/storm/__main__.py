@@ -1,0 +1,3 @@
+from lab.storm.run import main
+
+main()

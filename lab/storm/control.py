@@ -1,0 +1,169 @@
+"""The control arm: the same kills on plain Celery tasks, with `acks_late` and all that its documentation recommends, and no more.
+
+`python -m lab.storm --control` runs it after a storm, `python -m lab.storm.control` alone.
+
+A task works as long as an edit of the storm and then writes its line into a file: that is its effect. What is missing in the file
+at the end was lost, and what stands there twice was repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from celery import Celery
+from redis import Redis
+from redis.exceptions import RedisError
+
+from lab.storm.processes import Troop
+from s2edit_jobs.stores.celery_queue import broker_url
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+
+TASK = "control.work"
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    jobs: int
+    kills: int  # that happened: none after the last effect
+    emptied: bool
+    work_s: float
+    visibility_timeout_s: float
+    lost: int
+    repeated: int
+
+    def line(self) -> str:
+        emptied = ", Redis emptied once" if self.emptied else ""
+        return (
+            f"plain Celery (acks_late), {self.jobs} tasks, {self.kills} kills{emptied}: {self.lost} lost, {self.repeated} repeated"
+        )
+
+
+def control_app(redis_url: str, *, visibility_timeout_s: float) -> Celery:
+    app = Celery("control", broker=broker_url(redis_url), set_as_current=False)
+    app.conf.update(
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        worker_prefetch_multiplier=1,
+        worker_pool="solo",
+        worker_enable_remote_control=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={"visibility_timeout": visibility_timeout_s},
+    )
+    return app
+
+
+def run_control_worker(redis_url: str, folder: Path, number: int, work_s: float, visibility_timeout_s: float) -> None:
+    log = os.open(folder / "control.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    app = control_app(redis_url, visibility_timeout_s=visibility_timeout_s)
+
+    @app.task(name=TASK)  # type: ignore[untyped-decorator]
+    def work(job: int) -> None:
+        time.sleep(work_s)
+        with (folder / "effects").open("a") as effects:
+            effects.write(f"{job}\n")
+
+    app.worker_main(["worker", "--without-mingle", "--without-gossip", "--loglevel", "ERROR", "--hostname", f"c{number}@storm"])
+
+
+def control(
+    *,
+    jobs: int,
+    kills: int,
+    seed: int,
+    workers: int,
+    work_s: float,
+    empty: bool,
+    visibility_timeout_s: float = 10.0,
+    idle_s: float = 150.0,
+) -> Losses:
+    """Send `jobs` tasks, kill `kills` times, one in twenty of them Redis, and with `empty` empty Redis at half time.
+
+    Then wait until `idle_s` seconds bring nothing new: kombu looks for what was not acknowledged only now and then.
+    """
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="storm-control-") as name, EmbeddedRedis(Path(name) / "redis") as redis:
+        folder, troop = Path(name), Troop()
+        (folder / "effects").touch()
+        try:
+            for number in range(workers):
+                troop.add(f"worker-{number}", run_control_worker, redis.url, folder, number, work_s, visibility_timeout_s)
+            sender = control_app(redis.url, visibility_timeout_s=visibility_timeout_s)
+            for job in range(jobs):
+                sender.send_task(TASK, args=(job,))
+            killed = _kill_and_wait(folder, redis, troop, rng, jobs=jobs, kills=kills, empty=empty, idle_s=idle_s)
+        finally:
+            troop.stop()
+        done = Counter((folder / "effects").read_text().split())
+    lost, repeated = jobs - len(done), done.total() - len(done)
+    return Losses(jobs, killed, empty, work_s, visibility_timeout_s, lost=lost, repeated=repeated)
+
+
+def both_controls(*, jobs: int, kills: int, seed: int, workers: int, step_s: float) -> list[Losses]:
+    """Without and with an emptied Redis; a task lasts as long as the twelve steps of a storm's edit."""
+    losses = []
+    for empty in (False, True):
+        losses.append(control(jobs=jobs, kills=kills, seed=seed, workers=workers, work_s=12 * step_s, empty=empty))
+        print(losses[-1].line(), flush=True)
+    return losses
+
+
+def _kill_and_wait(
+    folder: Path, redis: EmbeddedRedis, troop: Troop, rng: random.Random, *, jobs: int, kills: int, empty: bool, idle_s: float
+) -> int:
+    """How often something was killed."""
+    killed, before, since = 0, -1, time.monotonic()
+    while time.monotonic() - since < idle_s:
+        effects = (folder / "effects").read_text().count("\n")
+        if effects != before:
+            before, since = effects, time.monotonic()
+        if effects >= jobs:
+            break
+        if killed < kills and effects >= 0.95 * jobs * killed / kills:
+            killed += 1
+            if killed % 20 == 10:
+                os.kill(redis.pid, signal.SIGKILL)
+            else:
+                troop.kill(rng.choice(troop.names("worker")))
+        if empty and effects >= jobs // 2:
+            with suppress(RedisError), Redis.from_url(redis.url) as client:
+                client.flushall()
+                empty = False
+        redis.restart_if_dead()
+        troop.restart_dead()
+        time.sleep(0.02)
+    return killed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m lab.storm.control", description="a storm over plain Celery tasks")
+    parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--step", type=float, default=0.002, help="seconds; a task lasts twelve")
+    parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
+    given = parser.parse_args(arguments)
+    losses = both_controls(jobs=given.jobs, kills=given.kills, seed=given.seed, workers=given.workers, step_s=given.step)
+    if given.out:
+        given.out.write_text(json.dumps([{"line": one.line(), **asdict(one)} for one in losses], indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

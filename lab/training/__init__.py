@@ -1,0 +1,1 @@
+"""Training of the shipped model and its segmenter, from nothing."""

@@ -1,0 +1,119 @@
+"""A model of Stable Diffusion 1.4's exact configuration with random weights: its shapes and layers, without the download.
+
+    python -m lab.training.random_sd14 FOLDER
+
+UNet (320, 640, 1280, 1280), auto-encoder (128, 256, 512, 512), CLIP ViT-L/14's text half (12 layers of 768, 49 408 tokens of which
+77 fit) and its PNDM scheduler, in diffusers' folder layout, as safetensors in half precision: about 2 GB. It draws noise.
+Its purpose is to show that code and memory fit the real thing.
+
+The tokenizer is this project's own small one with 77 places, since the real vocabulary can't be made without the download: its ids
+lie within the 49 408 of the text encoder, and the begin and end marks in the configuration are its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from lab.training.denoiser import build_tokenizer
+
+VOCABULARY, PLACES, WIDTH = 49_408, 77, 768
+
+
+def build_unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=64,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(320, 640, 1280, 1280),
+        layers_per_block=2,
+        cross_attention_dim=WIDTH,
+        attention_head_dim=8,
+    )
+
+
+def build_autoencoder() -> AutoencoderKL:
+    return AutoencoderKL(
+        sample_size=512,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        latent_channels=4,
+    )
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=WIDTH,
+            intermediate_size=3072,
+            projection_dim=WIDTH,
+            num_hidden_layers=12,
+            num_attention_heads=12,
+            max_position_embeddings=PLACES,
+            hidden_act="quick_gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def build_scheduler() -> PNDMScheduler:
+    return PNDMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        num_train_timesteps=1000,
+        set_alpha_to_one=False,
+        skip_prk_steps=True,
+        steps_offset=1,
+    )
+
+
+def save_random_sd14(folder: Path, seed: int = 0) -> None:
+    """Build the parts one after another, in half precision from the start, and save them as one pipeline."""
+    tokenizer = build_tokenizer()
+    tokenizer.model_max_length = PLACES
+    torch.manual_seed(seed)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float16)
+    try:
+        parts: dict[str, Any] = {
+            "unet": build_unet(),
+            "vae": build_autoencoder(),
+            "text_encoder": build_text_encoder(tokenizer),
+        }
+    finally:
+        torch.set_default_dtype(before)
+    pipeline = StableDiffusionPipeline(
+        **parts,
+        tokenizer=tokenizer,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    wanted = parser.parse_args()
+    save_random_sd14(wanted.folder)
+    size = sum(path.stat().st_size for path in wanted.folder.rglob("*") if path.is_file())
+    print(f"{wanted.folder}: {size / 1e9:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()

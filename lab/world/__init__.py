@@ -1,0 +1,1 @@
+"""The drawn world: portraits, photographs, scenes and phone files, each with its true answer."""

@@ -1,0 +1,95 @@
+"""A model's card: the words and the guidance that suit it. No torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from s2edit_core.errors import ModelUnusable
+from s2edit_core.request.prompts import DEFAULT_SUBJECTS
+from s2edit_core.request.spec import PRESETS, PresetName
+
+CARD = "s2edit.json"
+_WANTED = (
+    "it must be an object of subjects and attribute_words (lists of words), guidance_scale (a number), guidance_by_preset "
+    "(an object of numbers) and segmenter (a name), each of which may be left out"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model's `s2edit.json` says; the defaults suit Stable Diffusion and photos of people.
+
+    `guidance_scale` is what the model is usually sampled with. A preset takes the scale of `guidance_by_preset` where it was tuned
+    on this model, else `guidance_scale`.
+    """
+
+    subjects: tuple[str, ...] = DEFAULT_SUBJECTS
+    attribute_words: tuple[str, ...] = (
+        *("black", "brown", "blond", "red", "gray", "hair", "long", "short", "curly", "bangs"),
+        *("smiling", "sad", "angry", "surprised", "old", "young", "glasses", "sunglasses", "hat", "beard"),
+        *("mustache", "makeup", "lipstick", "blush", "earrings", "pale", "tanned", "bald"),
+    )
+    guidance_scale: float = 7.5
+    guidance_by_preset: Mapping[PresetName, float] = field(default_factory=dict)
+    segmenter: str = ""
+    """Who finds the person where no mask is given: "model", "card" or "mediapipe" (see `segmenters.py`); optional."""
+    folder: Path | None = field(default=None, compare=False)
+    """Where the card lies, and what it names."""
+
+    def guidance(self, preset: PresetName) -> float:
+        """The guidance scale that suits `preset`."""
+        return self.guidance_by_preset.get(preset, self.guidance_scale)
+
+    @classmethod
+    def read(cls, model: Path) -> ModelCard:
+        """The card of the model in folder or file `model`, or the defaults. Raises `ModelUnusable` for one that can't be read."""
+        path = card_path(model)
+        if not path.is_file():
+            return cls()
+        try:
+            return cls(**_checked(json.loads(path.read_text(encoding="utf-8"))), folder=path.parent)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ModelUnusable(
+                f"the model {model.name!r} can't be used: its card {path.name} can't be read: {_WANTED} ({error!r})"
+            ) from error
+
+
+def card_path(model: Path) -> Path:
+    """Where the card of `model` lies: in its folder, or beside a single file as NAME.s2edit.json."""
+    return model.with_suffix(f".{CARD}") if model.is_file() else model / CARD
+
+
+def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The card's entries that are known here, each of the right type."""
+    if not isinstance(values, dict):
+        raise TypeError("not an object")
+    found: dict[str, Any] = {name: _words(values[name]) for name in ("subjects", "attribute_words") if name in values}
+    if "subjects" in found and not found["subjects"]:
+        raise ValueError("there are no subjects")
+    if "guidance_scale" in values:
+        found["guidance_scale"] = _scale(values["guidance_scale"])
+    if "guidance_by_preset" in values:
+        scales = {name: _scale(scale) for name, scale in values["guidance_by_preset"].items()}
+        if unknown := scales.keys() - PRESETS.keys():
+            raise ValueError(f"there is no preset {sorted(unknown)[0]!r}")
+        found["guidance_by_preset"] = scales
+    if "segmenter" in values:
+        found["segmenter"] = str(values["segmenter"])
+    return found
+
+
+def _words(value: object) -> tuple[str, ...]:
+    if not (isinstance(value, list) and all(isinstance(word, str) and word for word in value)):
+        raise TypeError(f"expected a list of words, not {value!r}")
+    return tuple(value)
+
+
+def _scale(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 1):
+        raise TypeError(f"expected a number of 1 or more, not {value!r}")
+    return float(value)

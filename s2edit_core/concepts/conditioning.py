@@ -1,0 +1,178 @@
+"""Prompts and concepts to what the UNet takes: keys, values and gates per cross-attention layer.
+
+What a concept may touch depends on what it is:
+
+- An identity [I] *is* the fine-tuned model of the photo (S²Edit, figure 2): its changes ΔW project the columns of all tokens, those
+  of the empty prompt too, and the text encoder carries its embedding on to the words after it. So it was learned and inverted.
+- An attribute [A] comes from a photo of somebody else, of whom nothing else may come along. It acts through its own column alone:
+  W + ΔW_A project that column and no other, and all other columns are made with the subject word's embedding in place of [A]'s, so
+  that neither the words after it nor the end token, which no mask holds, carry the reference. Its gate holds it to its region.
+
+So each column is projected as it was when it was learned, whoever else is in the prompt, and an attribute fits any identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from s2edit_core.concepts.concept import Concept
+from s2edit_core.errors import PromptInvalid
+from s2edit_core.request.words import tidy
+from s2edit_core.unet.attention import Gates, KeysValues, make_gates
+from s2edit_core.unet.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tokenised prompt: `ids` `(tokens,)`, padded; and where each placeholder of it stands, once or more often."""
+
+    ids: Tensor
+    positions: Mapping[str, tuple[int, ...]]
+
+
+def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> Tokens:
+    """Tokenise `prompt`; each placeholder is one token. Raises `PromptInvalid` for one that is too long, or no text."""
+    if not isinstance(prompt, str):
+        raise PromptInvalid(f"the {field} must be text, not {type(prompt).__name__}", field=field, reason="prompt_not_text")
+    tokenizer = backbone.tokenizer
+    limit: int = tokenizer.model_max_length
+    ids: list[int] = [tokenizer.bos_token_id]
+    positions: dict[str, tuple[int, ...]] = {}
+    rest = tidy(prompt)
+    while rest:
+        found = [(at, name) for name in placeholders if (at := rest.find(name)) >= 0]
+        at, name = min(found) if found else (len(rest), "")
+        ids += tokenizer(rest[:at], add_special_tokens=False).input_ids
+        if name:
+            positions[name] = (*positions.get(name, ()), len(ids))
+            ids.append(tokenizer.eos_token_id)  # any id: its embedding is replaced
+        rest = rest[at + len(name) :]
+    if len(ids) + 1 > limit:
+        raise PromptInvalid(
+            f"the {field} has {len(ids) + 1} tokens with begin and end; at most {limit} fit: shorten it",
+            field=field,
+            reason="prompt_too_long",
+        )
+    padding = [tokenizer.pad_token_id] * (limit - len(ids) - 1)
+    return Tokens(torch.tensor([*ids, tokenizer.eos_token_id, *padding], device=backbone.device), positions)
+
+
+def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Tensor]) -> Tensor:
+    """The text encoder's output `(tokens, d)`, with each placeholder's embedding `(d,)` in place. Differentiable in `embeddings`.
+
+    Raises `ValueError` where a placeholder of the prompt has none, or one of another width.
+    """
+    width = backbone.text_encoder.get_input_embeddings().weight.shape[1:]  # type: ignore[operator]
+    for name in tokens.positions:
+        if name not in embeddings:
+            raise ValueError(f"the prompt holds {name}, and there is no concept of that name")
+        if embeddings[name].shape != width:
+            raise ValueError(f"the embedding of {name} has shape {tuple(embeddings[name].shape)}, the model's have {tuple(width)}")
+
+    def put_in_place(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
+        replaced = output.clone()
+        for name, positions in tokens.positions.items():
+            replaced[:, list(positions)] = embeddings[name].to(output.dtype)
+        return replaced
+
+    encoder = backbone.text_encoder
+    hook = encoder.get_input_embeddings().register_forward_hook(put_in_place)  # type: ignore[operator]
+    try:
+        states: Tensor = encoder(tokens.ids[None]).last_hidden_state[0]
+    finally:
+        hook.remove()
+    return states
+
+
+def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] = ()) -> KeysValues:
+    """K = (W + ΣΔW)·states of all columns, per cross-attention layer, and V likewise. Differentiable in states and changes.
+
+    Raises `ValueError` for states that are not `(tokens, d)`, or a concept with changes of another number of layers.
+    """
+    width = backbone.layers[0].to_k.in_features
+    if states.ndim != 2 or states.shape[1] != width:
+        raise ValueError(f"expected text states (tokens, {width}), got {tuple(states.shape)}")
+    for concept in concepts:
+        if concept.keys and len(concept.keys) != len(backbone.layers):
+            changed, has = len(concept.keys), len(backbone.layers)
+            raise ValueError(f"{concept.placeholder} changes {changed} cross-attention layers, and the model has {has}")
+    states = states.to(backbone.dtype)
+    keys, values = [], []
+    for i, layer in enumerate(backbone.layers):
+        key, value = layer.to_k(states), layer.to_v(states)
+        for concept in concepts:
+            if concept.keys:
+                key = key + concept.keys[i](states)
+                value = value + concept.values[i](states)
+        keys.append(key)
+        values.append(value)
+    return KeysValues(tuple(keys), tuple(values))
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioned:
+    """A prompt with its concepts."""
+
+    prompt: KeysValues
+    states: Tensor
+    """`(tokens, d)`: what all columns but those of attributes are projected from."""
+    features: Mapping[str, Tensor]
+    """The text feature `(d,)` of each placeholder of the prompt, where it first stands."""
+
+
+def conditioned(backbone: Backbone, tokens: Tokens, concepts: Mapping[str, Concept]) -> Conditioned:
+    """`tokens` with `concepts` by placeholder, each in the columns that it may touch. Differentiable in tokens and changes."""
+    attributes = {name: concept for name, concept in concepts.items() if concept.kind == "attribute" and name in tokens.positions}
+    identities = {name: concept for name, concept in concepts.items() if concept.kind == "identity"}
+    embeddings = {name: concept.token for name, concept in identities.items()}
+    embeddings |= {name: word_embedding(backbone, concept.subject) for name, concept in attributes.items()}
+    states = text_states(backbone, tokens, embeddings)
+    prompt = keys_values(backbone, states, list(identities.values()))
+    features = {name: states[tokens.positions[name][0]] for name in identities if name in tokens.positions}
+    for name, concept in attributes.items():
+        positions = list(tokens.positions[name])
+        own = text_states(backbone, tokens, embeddings | {name: concept.token})[positions]
+        prompt = _with_columns(prompt, positions, keys_values(backbone, own, [concept]))
+        features[name] = own[0]
+    return Conditioned(prompt, states, features)
+
+
+def _with_columns(prompt: KeysValues, positions: Sequence[int], columns: KeysValues) -> KeysValues:
+    """`prompt` with the `columns` `(len(positions), inner)` in place of its own."""
+
+    def put(whole: tuple[Tensor, ...], parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        index = torch.tensor(positions, device=whole[0].device)
+        return tuple(tensor.index_copy(0, index, part) for tensor, part in zip(whole, parts, strict=True))
+
+    return KeysValues(put(prompt.keys, columns.keys), put(prompt.values, columns.values))
+
+
+def prompt_keys_values(backbone: Backbone, prompt: str, concepts: Mapping[str, Concept], *, field: str = "prompt") -> KeysValues:
+    """A prompt with its concepts, without gradients."""
+    with torch.no_grad():
+        return conditioned(backbone, tokenize(backbone, prompt, list(concepts), field=field), concepts).prompt
+
+
+def prompt_gates(
+    backbone: Backbone, prompt: str, masks: Mapping[str, Tensor], latent_size: tuple[int, int], *, field: str = "prompt"
+) -> Gates | None:
+    """The gates of the placeholders of `prompt` that have a mask `(H, W)` in 0..1; None if there are none."""
+    tokens = tokenize(backbone, prompt, list(masks), field=field)
+    pairs = [(position, masks[name]) for name, positions in tokens.positions.items() for position in positions]
+    if not pairs:
+        return None
+    gates = make_gates(backbone.layers, latent_size, len(tokens.ids), pairs)
+    return tuple(gate.to(backbone.device) for gate in gates)
+
+
+def word_embedding(backbone: Backbone, word: str) -> Tensor:
+    """The token embedding `(d,)` of `word`; the mean over its tokens if it has several. Raises `ValueError` for an empty one."""
+    if not word.strip():
+        raise ValueError("an empty word has no embedding: give the subject, a word of the prompt")
+    ids = torch.tensor(backbone.tokenizer(word, add_special_tokens=False).input_ids, device=backbone.device)
+    embedded: Tensor = backbone.text_encoder.get_input_embeddings()(ids)  # type: ignore[operator]
+    return embedded.mean(dim=0).detach()

@@ -1,0 +1,150 @@
+"""Which tokens of two prompts belong together, so that one may read the attention maps of the other.
+
+Prompt-to-Prompt (Hertz et al., arXiv 2208.01626) knows three edits. *Replace* exchanges words one for one. *Refine* lets prompts
+differ in length: what both say reads the source's maps, what only the target says keeps its own. *Reweight* multiplies the maps
+of words. All end as one `TokenMap`. Padding is aligned by its distance from each prompt's end, not by position as published: else a
+shorter prompt's padding would read the maps of words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from s2edit_core.concepts.conditioning import tokenize
+from s2edit_core.errors import PromptInvalid
+from s2edit_core.request.spec import InjectionMode
+from s2edit_core.request.words import tidy
+from s2edit_core.unet.attention import TokenMap
+from s2edit_core.unet.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class PromptTokens:
+    """A prompt with its tokens from begin to end, without padding.
+
+    `symbols` are the tokens, equal where they mean the same (placeholders by name); `spans` the characters `[start, end)` of the
+    prompt that each stands for, empty for begin and end. `length` counts the padding too.
+    """
+
+    prompt: str
+    symbols: tuple[Hashable, ...]
+    spans: tuple[tuple[int, int], ...]
+    length: int
+    field: str = "prompt"
+
+    def of(self, start: int, end: int) -> tuple[int, ...]:
+        """The positions of the tokens that stand for any of the characters `[start, end)`."""
+        return tuple(i for i, (a, b) in enumerate(self.spans) if a < b and a < end and start < b)
+
+    def of_word(self, word: str) -> tuple[int, ...]:
+        """The positions of `word`, at each of its occurrences as a whole word; in whatever case, whatever punctuation follows.
+
+        Raises `PromptInvalid` if the prompt does not have it.
+        """
+        found = re.finditer(rf"(?<!\w){re.escape(tidy(word))}(?!\w)", self.prompt, flags=re.IGNORECASE)
+        positions = tuple(position for match in found for position in self.of(*match.span()))
+        if not positions:
+            raise PromptInvalid(
+                f"{word!r} is not a word of the {self.field} {self.prompt!r}: name one that is",
+                field=self.field,
+                reason="word_not_in_prompt",
+            )
+        return positions
+
+    def words(self) -> list[tuple[int, ...]]:
+        """The positions of each run of characters between white space."""
+        return [self.of(*match.span()) for match in re.finditer(r"\S+", self.prompt)]
+
+
+def prompt_tokens(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> PromptTokens:
+    """The tokens of `prompt`, tidied, where `conditioning.tokenize` puts them, a placeholder as one. Raises what that raises."""
+    length = len(tokenize(backbone, prompt, placeholders, field=field).ids)
+    prompt = tidy(prompt)
+    tokenizer = backbone.tokenizer
+    symbols: list[Hashable] = [tokenizer.bos_token_id]
+    spans = [(0, 0)]
+    pattern = "|".join(re.escape(name) for name in placeholders)
+    at = 0
+    for match in [*(re.finditer(pattern, prompt) if pattern else ()), None]:
+        found = tokenizer(prompt[at : match.start() if match else None], add_special_tokens=False, return_offsets_mapping=True)
+        symbols += found.input_ids
+        spans += [(at + start, at + end) for start, end in found.offset_mapping]
+        if match:
+            symbols.append(match[0])
+            spans.append(match.span())
+            at = match.end()
+    return PromptTokens(prompt, (*symbols, tokenizer.eos_token_id), (*spans, (0, 0)), length, field)
+
+
+def align(source: PromptTokens, target: PromptTokens, mode: InjectionMode, factors: Mapping[str, float] | None = None) -> TokenMap:
+    """How the maps of `target`'s tokens are made of those of `source`, times the factor of each word in `factors`.
+
+    Raises `PromptInvalid` for prompts of different numbers of words in mode `replace`, and for words that `target` does not have.
+    """
+    tokens = replaced(source, target) if mode == "replace" else refined(source, target)
+    scale = torch.ones(target.length)
+    for word, factor in (factors or {}).items():
+        scale[list(target.of_word(word))] = factor
+    return TokenMap(tokens.read * scale, tokens.keep * scale)
+
+
+def refined(source: PromptTokens, target: PromptTokens) -> TokenMap:
+    """Tokens on the longest common subsequence of both prompts read their partner's maps; the others keep their own."""
+    read = torch.zeros(source.length, target.length)
+    for i, j in common_subsequence(source.symbols, target.symbols):
+        read[i, j] = 1.0
+    return _with_padding(read, source, target)
+
+
+def replaced(source: PromptTokens, target: PromptTokens) -> TokenMap:
+    """Each word reads the maps of the word in its place: token by token where they have equally many, else equal shares."""
+    words, others = source.words(), target.words()
+    if len(words) != len(others):
+        raise PromptInvalid(
+            f"to replace words, both prompts must have equally many; the source prompt has {len(words)}, the prompt "
+            f"{len(others)}: word them alike, or choose the mode refine",
+            field=target.field,
+            reason="word_counts_differ",
+        )
+    read = torch.zeros(source.length, target.length)
+    read[0, 0] = 1.0
+    read[len(source.symbols) - 1, len(target.symbols) - 1] = 1.0
+    for here, there in zip(words, others, strict=True):
+        if len(here) == len(there):
+            read[list(here), list(there)] = 1.0
+        else:
+            read[torch.tensor(here)[:, None], torch.tensor(there)] = 1 / len(there)
+    return _with_padding(read, source, target)
+
+
+def _with_padding(read: torch.Tensor, source: PromptTokens, target: PromptTokens) -> TokenMap:
+    first, other = len(source.symbols), len(target.symbols)
+    both = source.length - max(first, other)
+    read[range(first, first + both), range(other, other + both)] = 1.0
+    return TokenMap(read, (read.sum(dim=0) == 0).float())
+
+
+def common_subsequence(source: Sequence[Hashable], target: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Index pairs of a longest common subsequence, in order; what repeats is paired from the end.
+
+    This is P2P's alignment: Needleman-Wunsch with 1 for a match, −1 for a mismatch and no cost for a gap never pairs a mismatch.
+    """
+    longest = [[0] * (len(target) + 1) for _ in range(len(source) + 1)]
+    for i, a in enumerate(source, 1):
+        for j, b in enumerate(target, 1):
+            longest[i][j] = longest[i - 1][j - 1] + 1 if a == b else max(longest[i - 1][j], longest[i][j - 1])
+    pairs = []
+    i, j = len(source), len(target)
+    while i and j:
+        if source[i - 1] == target[j - 1]:
+            i, j = i - 1, j - 1
+            pairs.append((i, j))
+        elif longest[i - 1][j] >= longest[i][j - 1]:
+            i -= 1
+        else:
+            j -= 1
+    return pairs[::-1]

@@ -1,0 +1,251 @@
+"""Bring an edit back to the photo at the photo's own resolution, by difference.
+
+The model draws a small frame, and its auto-encoder loses the photo's detail. So the frame is not pasted. Two decodes are compared:
+that of the photo's own latent and that of the edited one. Their difference is what the edit changed. Each place of the frame is
+
+- *left*: the difference is faint, or a thin line where an outline moved a little. The photo stays.
+- *shifted*: the same thing has another tone, as recoloured hair has. The photo's detail stays and takes the new tone.
+- *replaced*: something new stands there, such as a hat, teeth or glasses. The decode is shown.
+
+A shift ends where the photo has an edge, and the structure inside it goes on. So the share of the outline that the photo does not
+explain, and the structure that came or went, together tell a replacement from a shift.
+
+A guided filter (He, Sun and Tang, TPAMI 2013; its fast form, arXiv 1505.00996) finds the edge of a shift at full resolution. It
+fits how far a place has changed as a local linear function of the frame's colours, and applies that function to the photo's pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from s2edit_core.delivery.resampling import Axis, blurred, boxed, peaks
+
+STRIP_PIXELS = 1 << 18
+"""Pixels of the photo that are worked on at a time."""
+TONE_REACH = 0.5
+"""Standard deviation, in latent cells, of the neighbourhood whose colours define the old and the new tone."""
+MATTE_RADIUS, MATTE_EPSILON = 3 / 8, 1e-4
+"""Radius, in latent cells, and regularisation, in squared levels, of the guided filter that finds the edge of a shift."""
+MATTE_FROM, MATTE_TO = 0.35, 0.75
+"""A pixel below the first share of a shift has not changed; one above the second has changed fully."""
+GAINS = (0.2, 2.0)
+"""Limits of the factor by which a shift scales the photo's detail. A larger one would lift the noise of black hair."""
+SHIFT_FROM, SHIFT_TO = 0.02, 0.07
+"""A shift begins between these levels (0..1) of the smoothed difference."""
+DRAWN_REACH, DRAWN_RADIUS = 3 / 8, 3 / 4
+"""A new thing shows in the difference smoothed by that deviation, where a thin line, or one of both signs, fades. It is drawn up to
+that radius around. Both in latent cells."""
+DRAWN_FROM, DRAWN_TO = 0.07, 0.14
+"""A new thing begins between these levels of the smoothed difference."""
+SOLID_RADIUS, SOLID_SMOOTHING = 3 / 8, 3 / 16
+"""The decode is shown up to that radius around whatever differs plainly, with an edge of that deviation, in latent cells. So photo
+and decode meet where they agree, and nothing is seen twice."""
+SOLID_FROM, SOLID_TO = 0.12, 0.25
+"""Something differs plainly between these levels of difference."""
+OUTLINE_RADIUS = 5 / 8
+"""Radius, in latent cells, of the windows that look for an edge of the photo where the change ends."""
+OUTLINE_REACH, OUTLINE_FRAME = 1.0, 1 / 8
+"""Those windows are pooled over so many latent cells, and over that share of the frame, which reaches the middle of things."""
+OUTLINE_FLOOR = 0.02
+"""A change with less variance has no outline: blush fades out softly and is nothing new."""
+STRUCTURE_SCALE = 120 / 255
+"""Levels of structure that came or went which alone mark something new."""
+NEW_FROM, NEW_TO = 0.5, 0.75
+"""A shift becomes a replacement between these values of both measures' sum."""
+GRAIN_BLOCK, GRAIN_SHARE = 16, 0.2
+"""The photo's noise is measured in blocks of that side, in the flattest share of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What an edit changed, at the frame's resolution `(H, W)`.
+
+    It takes a pixel p (RGB, 0..1) of the photo to `p + kept·matte(p)·(offset + slope·p) + drawn − covered·p`, where `matte(p)` is
+    `weights·p + bias`, sharpened.
+    """
+
+    weights: Tensor  # (3, H, W)
+    bias: Tensor  # (1, H, W)
+    offset: Tensor  # (3, H, W)
+    slope: Tensor  # (3, H, W)
+    kept: Tensor  # (1, H, W), 0..1: 0 where something new stands
+    drawn: Tensor  # (3, H, W): what is new, premultiplied
+    covered: Tensor  # (1, H, W), 0..1: how much of the photo it covers
+    shifted: Tensor  # (H, W), 0..1: how far the frame itself is shifted
+
+    @property
+    def maps(self) -> Tensor:
+        """All that `apply` needs: `(15, H, W)`."""
+        return torch.cat([self.weights, self.bias, self.offset, self.slope, self.kept, self.drawn, self.covered])
+
+    @property
+    def acts(self) -> Tensor:
+        """`(H, W)`: where the photo can change at all."""
+        return (torch.cat([self.weights, self.bias, self.drawn, self.covered]) != 0).any(dim=0)
+
+    def shares(self, where: Tensor) -> dict[str, float]:
+        """The shares of `where` `(H, W)` 0..1, an edit mask in the frame, that were replaced, shifted and left. They sum to 1."""
+        total = float(where.sum())
+        if total == 0:
+            return {"replaced": 0.0, "shifted": 0.0, "left": 1.0}
+        replaced = round(float((self.covered[0].clamp(0, 1) * where).sum()) / total, 4)
+        shifted = round(min(1 - replaced, float((self.shifted * where).sum()) / total), 4)
+        return {"replaced": replaced, "shifted": shifted, "left": round(1 - replaced - shifted, 4)}
+
+
+def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int) -> Change:
+    """Compare two decodes of a frame and classify each place as left, shifted or replaced.
+
+    `source` and `edited` `(3, H, W)` in -1..1 are the decodes of the photo's latent and of the edited one. `guide`, likewise, is
+    the frame that the model saw. `cell` is the number of pixels per latent cell, which sets the scale of the auto-encoder's errors.
+    Raises `ValueError` for other shapes.
+    """
+    if source.ndim != 3 or source.shape[0] != 3 or not source.shape == edited.shape == guide.shape:
+        shapes = ", ".join(str(tuple(each.shape)) for each in (source, edited, guide))
+        raise ValueError(f"expected three frames (3, H, W) of one shape, got {shapes}")
+    before, after, photo = (((each.detach().float().cpu() + 1) / 2).clamp(0, 1) for each in (source, edited, guide))
+    difference = after - before
+    strength = difference.square().sum(dim=0)
+    new = _smoothstep(_newness(before, after, strength, cell), NEW_FROM, NEW_TO)
+    tone, amount = _tone(difference, strength, cell)
+    weights, bias = _matte(photo, amount, cell)
+    offset, slope = _toning(photo, tone, amount, cell)
+    drawn, covered = _drawing(difference, after, cell)
+    return Change(
+        weights=weights,
+        bias=bias[None],
+        offset=offset,
+        slope=slope,
+        kept=(1 - new)[None],
+        drawn=new * drawn,
+        covered=(new * covered)[None],
+        shifted=(1 - new) * _sharpened((weights * photo).sum(dim=0) + bias),
+    )
+
+
+def apply(across: Tensor, down: Axis, rows: slice, photo: Tensor, grain: float = 0.0) -> Tensor:
+    """Return `rows` of the crop with the change: `photo` `(3, n, W)` in 0..1 are these rows as they were.
+
+    `across` `(15, H, W)` are `Change.maps` resampled to the crop's width, and `down` resamples their rows. What is new gets noise
+    of standard deviation `grain`, in levels 0..1, so that it does not look smoother than the photo around it.
+    """
+    maps = down.along(across, 1, rows.start, rows.stop)
+    weights, bias, offset, slope = maps[0:3], maps[3], maps[4:7], maps[7:10]
+    kept, drawn, covered = maps[10].clamp_(0, 1), maps[11:14], maps[14].clamp_(0, 1)
+    matte = _sharpened((weights * photo).sum(dim=0).add_(bias)).mul_(kept)
+    out = photo + matte * slope.mul_(photo).add_(offset)
+    out.add_(drawn).sub_(covered * photo)
+    if grain > 0:
+        out.add_(covered * grain * torch.randn(covered.shape, generator=torch.Generator().manual_seed(rows.start)))
+    return out.clamp_(0, 1)
+
+
+def noise_level(photo: Tensor) -> float:
+    """Estimate the standard deviation of the noise in `photo` `(3, H, W)`, in its own levels, from its flattest blocks.
+
+    Immerkær, "Fast Noise Variance Estimation" (1996), by block: the flattest ones show noise, the others texture.
+    """
+    if min(photo.shape[1:]) < GRAIN_BLOCK + 2:
+        return 0.0
+    sample = photo.mean(dim=0)
+    kernel = torch.tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]])
+    response = F.conv2d(sample[None, None], kernel[None, None]).abs()
+    blocks = F.avg_pool2d(response, GRAIN_BLOCK).flatten()
+    return float(blocks.quantile(GRAIN_SHARE)) * math.sqrt(math.pi / 2) / 6
+
+
+def _smoothstep(x: Tensor, low: float, high: float) -> Tensor:
+    t = ((x - low) / (high - low)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _sharpened(matte: Tensor) -> Tensor:
+    return ((matte - MATTE_FROM) / (MATTE_TO - MATTE_FROM)).clamp_(0, 1)
+
+
+def _radius(cells: float, cell: int) -> int:
+    return max(1, round(cells * cell))
+
+
+def _tone(difference: Tensor, strength: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    """The change of colour nearby, `(3, H, W)`, and how much of it each place took, `(H, W)` in 0..1."""
+    weight = strength[None] + 1e-6
+    tone = blurred(difference * weight, TONE_REACH * cell) / blurred(weight, TONE_REACH * cell)
+    amount = ((difference * tone).sum(dim=0) / (tone.square().sum(dim=0) + 1e-8)).clamp(0, 1)
+    smooth = blurred(difference, 0.1875 * cell).abs().amax(dim=0)  # an outline that moved has both signs, which cancel
+    return tone, amount * _smoothstep(peaks(smooth, _radius(0.25, cell)), SHIFT_FROM, SHIFT_TO)
+
+
+def _matte(photo: Tensor, amount: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    """Fit `amount` `(H, W)` as a local linear function of the colours of `photo`: weights `(3, H, W)` and bias `(H, W)`."""
+    radius = _radius(MATTE_RADIUS, cell)
+    weights, bias, _, _ = _regressed(photo, amount, radius)
+    return boxed(weights, radius), boxed(bias[None], radius)[0]
+
+
+def _regressed(guide: Tensor, values: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Ridge regression, by window, of `values` `(H, W)` on the colours of `guide`: weights, bias, variance, residual variance."""
+    mean, average = boxed(guide, radius), boxed(values[None], radius)[0]
+    pairs = [(i, j) for i in range(3) for j in range(3)]
+    products = boxed(torch.stack([guide[i] * guide[j] for i, j in pairs]), radius)
+    spread = (products - torch.stack([mean[i] * mean[j] for i, j in pairs])).permute(1, 2, 0).unflatten(2, (3, 3))
+    shared = (boxed(guide * values, radius) - mean * average).permute(1, 2, 0)
+    solved = torch.linalg.solve(spread + MATTE_EPSILON * torch.eye(3), shared)
+    variance = (boxed(values.square()[None], radius)[0] - average.square()).clamp(min=0)
+    explained = 2 * (solved * shared).sum(dim=2) - (solved[..., None, :] @ spread @ solved[..., None])[..., 0, 0]
+    weights = solved.permute(2, 0, 1)
+    return weights, average - (weights * mean).sum(dim=0), variance, (variance - explained).clamp(min=0)
+
+
+def _toning(photo: Tensor, tone: Tensor, amount: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    """The `offset` and `slope` of a shift, `(3, H, W)` each.
+
+    The local colour moves by the tone. What a pixel differs from it, the photo's detail, scales with the colour, as under dye.
+    """
+    weight = amount[None] + 1e-3
+    colour = blurred(photo * weight, TONE_REACH * cell) / blurred(weight, TONE_REACH * cell)
+    gain = ((colour + tone).clamp(0.02, 1) / colour.clamp(0.02, 1)).clamp(*GAINS)
+    return tone - (gain - 1) * colour, gain - 1
+
+
+def _drawing(difference: Tensor, after: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    """What a new thing adds to the photo that it covers, `(3, H, W)`, and how far it covers it, `(H, W)` in 0..1.
+
+    Around whatever differs plainly the decode is shown. A soft change adds the difference and keeps the photo's detail. A thin
+    difference away from anything broader is an outline that moved a little, and not part of the edit.
+    """
+    smoothing = SOLID_SMOOTHING * cell
+    plain = _smoothstep(peaks(difference.abs().amax(dim=0), _radius(SOLID_RADIUS, cell)), SOLID_FROM, SOLID_TO)
+    solid = blurred(plain[None], smoothing)[0]
+    solid = torch.maximum(solid, _smoothstep(blurred(solid[None], 3 / 8 * cell)[0], 0.55, 0.8))  # gaps where old and new agree
+    broad = blurred(difference, DRAWN_REACH * cell).abs().amax(dim=0)
+    near = blurred(_smoothstep(peaks(broad, _radius(DRAWN_RADIUS, cell)), DRAWN_FROM, DRAWN_TO)[None], smoothing)[0]
+    return near * ((1 - solid) * difference + solid * after), near * solid
+
+
+def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:
+    """How much the change looks like something new rather than another tone: `(H, W)`, 0 or more."""
+    changed = _smoothstep(strength.sqrt(), 0.06, 0.2)
+    _, _, variance, residual = _regressed(before, changed, _radius(OUTLINE_RADIUS, cell))
+    reaches = (OUTLINE_REACH * cell, OUTLINE_FRAME * max(before.shape[1:]))
+    pooled = [blurred(torch.stack([residual, variance]), reach) for reach in reaches]
+    unexplained, outline = torch.stack(pooled).sum(dim=0)
+    outlined: Tensor = unexplained / (outline + OUTLINE_FLOOR)
+    return outlined + _structure(before, after, strength, cell) / STRUCTURE_SCALE
+
+
+def _structure(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:
+    """The structure, in levels, that came or went inside the change: `(H, W)`. Another tone or contrast does not count."""
+    changed = _smoothstep(strength.sqrt(), 0.04, 0.12)[None]
+    weight = changed + 1e-4
+    mass = blurred(weight, 0.5 * cell)
+    was, now = (blurred(each * weight, 0.5 * cell) / mass for each in (before, after))
+    gain = (now.clamp(0.02, 1) / was.clamp(0.02, 1)).clamp(*GAINS)
+    differs = ((after - now) - gain * (before - was)).square().mean(dim=0, keepdim=True)
+    pooled = blurred(differs * changed, 0.75 * cell) / (blurred(changed, 0.75 * cell) + 0.02)
+    return pooled[0].clamp(min=0).sqrt()

@@ -1,0 +1,257 @@
+"""From photo, masks, prompts and concepts to algorithms over rows: what is learned, inverted and sampled, over one base model.
+
+`S2EditPipeline` drives these in diffusers' idiom; whoever fills passes with rows of several edits drives them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from s2edit_core.concepts.concept import Concept
+from s2edit_core.concepts.conditioning import conditioned, prompt_gates, prompt_keys_values, tokenize
+from s2edit_core.delivery.canvas import Canvas, make_canvas
+from s2edit_core.delivery.difference import change_between
+from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
+from s2edit_core.method.editing import AtStepEnd, edit, varied
+from s2edit_core.method.injection import SourceGuide, source_guide
+from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_placed
+from s2edit_core.method.inversion import Inversion, Source
+from s2edit_core.method.leakage import Watched, leakage
+from s2edit_core.method.lesson import Lesson
+from s2edit_core.method.negation import negative_of
+from s2edit_core.pictures.files import check_mask
+from s2edit_core.request.prompts import check_negative, check_placeholders, known_subject, with_placeholder
+from s2edit_core.request.spec import PLACEHOLDER, Delivery, InjectionOptions, PresetName, check_strength
+from s2edit_core.unet.attention import Gates
+from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.rows import Algorithm
+
+
+class Composer:
+    """Over one base model. Holds no user's data."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+
+    def guidance(self, wanted: float | None, preset: PresetName = "paper") -> float:
+        """The guidance scale `wanted`, else what the model's card recommends for `preset`."""
+        return wanted if wanted is not None else self.backbone.card.guidance(preset)
+
+    def canvas(self, photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None = None) -> Canvas:
+        """How `photo` (RGB) and its masks (L, same size) are laid into the model's frame. Raises `ImageInvalid`, `MaskInvalid`."""
+        return make_canvas(photo, mask, edit_mask, frame_size=self.backbone.frame_size, multiple=self.backbone.frame_multiple)
+
+    def edit_rows(
+        self,
+        canvas: Canvas,
+        prompt: str,
+        concept: Concept | None,
+        inversion: Inversion,
+        *,
+        masked: bool = True,
+        attributes: Sequence[Attribute] = (),
+        negative_prompt: str | None = None,
+        strength: float = 1.0,
+        injection: InjectionOptions | None = None,
+        source_prompt: str | None = None,
+        variation: Variation | None = None,
+        at_step_end: AtStepEnd | None = None,
+    ) -> Algorithm[Tensor]:
+        """Editing as an algorithm over rows, for whoever drives several in shared passes. Ends with the edited latent.
+
+        `strength`, above 0 and at most 1: how far back along the inverted path the edit starts; 1 is from the noise. Attributes act
+        in the target alone, held to their regions whether [I] is `masked` or not. Attention `injection` needs the `source_prompt`
+        that the inversion was made with, where the inversion does not name it. A `variation` is another draw from the same
+        inversion, at full strength. The `negative_prompt` says what shall not be seen; it holds no placeholder. `at_step_end` as in
+        `edit`. Raises `ArtifactMismatch` for an inversion of another model, photo or concept.
+        """
+        concepts = self._concepts(concept, attributes)
+        check_placeholders(prompt, concepts, field="prompt")
+        check_placed(prompt, attributes)
+        self._check_inversion(inversion, canvas, concept)
+        check_strength(strength, inversion.steps)
+        target = prompt_keys_values(self.backbone, prompt, concepts)
+        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
+        first = inversion.steps - round(strength * inversion.steps)
+        start = None
+        if variation is not None:
+            if first > 0:
+                raise OptionInvalid("a variation starts from the noise: leave strength at 1", field="options.strength")
+            start = varied(inversion.path[-1], self._cells(canvas, canvas.edit_mask), variation.seed, variation.amount)
+        guide = None
+        if injection is not None and injection.acts:
+            described = source_prompt or inversion.facts.get("prompt")
+            guide = self._guide(canvas, prompt, concept, injection, described, masked, attributes)
+        learned = self._concepts(concept)
+        negative = None
+        if negative_prompt and negative_prompt.strip():
+            check_negative(negative_prompt)
+            negative = negative_of(self.backbone, inversion, negative_prompt, learned)
+        return edit(
+            self.backbone,
+            inversion,
+            target,
+            gates,
+            tuple(learned.values()),
+            guide,
+            first=first,
+            start=start,
+            negative=negative,
+            at_step_end=at_step_end,
+        )
+
+    def deliver(
+        self, canvas: Canvas, before: Tensor, drawn: Tensor, delivery: Delivery = "difference", *, asked: bool = True
+    ) -> tuple[Image.Image, dict[str, Any]]:
+        """Bring the edited frame `drawn` `(3, H, W)` in -1..1 back to the photo; also return what a report says of it.
+
+        "difference" adds to the photo what the edit changed: how `drawn` differs from `before`, the decode of the photo's own
+        latent (`inversion.path[0]`). "paste" shows the frame itself. Where no change was `asked`, what the frames differ by is the
+        inversion's error, and the photo comes back. Raises `OptionInvalid` for another delivery.
+        """
+        check_delivery(delivery)
+        facts: dict[str, Any] = {"box": list(canvas.box), "frame": list(canvas.frame), "stretch": round(canvas.stretch, 4)}
+        if delivery == "paste":
+            return canvas.paste(drawn), {"delivery": {"way": delivery}, "canvas": facts}
+        change = change_between(before, drawn if asked else before, canvas.source(), self.backbone.latent_scale)
+        shares = change.shares(canvas.mask(canvas.edit_mask))
+        return canvas.deliver(change), {"delivery": {"way": delivery, **shares}, "canvas": facts}
+
+    def _guide(
+        self,
+        canvas: Canvas,
+        prompt: str,
+        concept: Concept | None,
+        options: InjectionOptions,
+        source_prompt: str | None,
+        masked: bool,
+        attributes: Sequence[Attribute],
+    ) -> SourceGuide:
+        if source_prompt is None:
+            raise ValueError("attention injection needs the source_prompt that the inversion was made with")
+        regions = [self._cells(canvas, each.region) for each in attributes if each.region is not None]
+        return source_guide(
+            self.backbone,
+            self.source(canvas, source_prompt, concept, masked=masked),
+            source_prompt,
+            prompt,
+            options,
+            edit_mask=self._cells(canvas, canvas.edit_mask),
+            worn=torch.stack(regions).amax(dim=0) if regions else None,
+            placeholders=tuple(self._concepts(concept, attributes)),
+        )
+
+    def _cells(self, canvas: Canvas, mask: Image.Image) -> Tensor:
+        """A mask of the photo in cells of the latent `(h, w)`, 0..1."""
+        return adaptive_avg_pool2d(canvas.mask(mask)[None], self._latent_size(canvas))[0]
+
+    def source(self, canvas: Canvas, prompt: str, concept: Concept | None, *, masked: bool = True) -> Source:
+        """The photo's side of an edit."""
+        concepts = self._concepts(concept)
+        tokens = tokenize(self.backbone, prompt, list(concepts), field="source_prompt")
+        with torch.no_grad():
+            now = conditioned(self.backbone, tokens, concepts)
+        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None), field="source_prompt")
+        return Source(prompt=now.prompt, gates=gates, states=now.states, concepts=tuple(concepts.values()))
+
+    def leakage_rows(
+        self,
+        canvas: Canvas,
+        prompt: str,
+        concept: Concept | None,
+        inversion: Inversion,
+        *,
+        masked: bool = True,
+        attributes: Sequence[Attribute] = (),
+    ) -> Algorithm[dict[str, float]]:
+        """One row: by placeholder of an edit's `prompt`, the share of its attention that falls outside its mask, as measured.
+
+        The largest of all layers at the middle of the inverted path, 0..1: exactly 0 where the placeholder is gated.
+        """
+        concepts, masks = self._concepts(concept, attributes), self._masks(canvas, concept, attributes)
+        positions = tokenize(self.backbone, prompt, list(concepts)).positions
+        watched = {name: Watched(positions[name], mask) for name, mask in masks.items() if name in positions}
+        if not watched:
+            return {}
+        gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
+        target = prompt_keys_values(self.backbone, prompt, concepts)
+        shares = yield from leakage(self.backbone, inversion.path, target, gates, watched)
+        return {name: float(share.max()) for name, share in shares.items()}
+
+    def _lesson(
+        self, canvas: Canvas, mask: Image.Image, prompt: str, subject: str, placeholder: str, request_words: Sequence[str]
+    ) -> Lesson:
+        latent = self.backbone.encode_image(canvas.source())
+        return Lesson(latent, canvas.mask(mask), prompt, subject, placeholder, tuple(request_words))
+
+    def _reference_lesson(self, reference: Reference) -> Lesson:
+        """An identity's frame is cropped around its mask; an attribute's shows the person who wears it, or the whole photo."""
+        image, person = reference.image, reference.person
+        check_mask(reference.mask, image.size, "mask")
+        if reference.placeholder == PLACEHOLDER:
+            person = reference.mask
+        canvas = self.canvas(image, person if person is not None else Image.new("L", image.size, 255))
+        if reference.subject is None and reference.placeholder != PLACEHOLDER:
+            raise PromptInvalid(
+                "an attribute needs its subject: the word of the prompt for it, such as makeup",
+                field="subject",
+                reason="subject_unknown",
+            )
+        subject = reference.subject or known_subject(reference.prompt, self.backbone.card.subjects)
+        prompt = with_placeholder(reference.prompt, subject, field="source_prompt", placeholder=reference.placeholder)
+        return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
+
+    def _concepts(self, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Concept]:
+        """By placeholder. Raises `ArtifactMismatch` for another model's, `OptionInvalid` where two have one name."""
+        worn = [attribute.concept for attribute in attributes]
+        given = [concept, *worn] if concept is not None else worn
+        for each in given:
+            if each.fingerprint not in self.backbone.fingerprints:
+                raise ArtifactMismatch(f"the concept {each.placeholder} was learned with another model or schedule")
+        if concept is not None and concept.kind != "identity":
+            raise OptionInvalid(f"{concept.placeholder} is an attribute: give it among the attributes", field="identity")
+        if any(each.kind == "identity" for each in worn):
+            raise OptionInvalid(f"{PLACEHOLDER} is an identity: give it as the identity", field="attributes")
+        names = [each.placeholder for each in given]
+        if len(set(names)) < len(names):
+            raise OptionInvalid(
+                f"two attributes have one name among {', '.join(names)}: give one another with `renamed`", field="attributes"
+            )
+        return {each.placeholder: each for each in given}
+
+    def _masks(self, canvas: Canvas, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Tensor]:
+        """Where each placeholder may act, `(H, W)` in the frame."""
+        masks = {} if concept is None else {concept.placeholder: canvas.mask(canvas.identity_mask)}
+        for attribute in attributes:
+            region = attribute.region if attribute.region is not None else canvas.edit_mask
+            check_mask(region, canvas.photo.size, "attributes")
+            masks[attribute.concept.placeholder] = canvas.mask(region)
+        return masks
+
+    def _gates(self, canvas: Canvas, prompt: str, masks: Mapping[str, Tensor], *, field: str) -> Gates | None:
+        return prompt_gates(self.backbone, prompt, masks, self._latent_size(canvas), field=field)
+
+    def _latent_size(self, canvas: Canvas) -> tuple[int, int]:
+        scale = self.backbone.latent_scale
+        return canvas.frame[1] // scale, canvas.frame[0] // scale
+
+    def _check_inversion(self, inversion: Inversion, canvas: Canvas, concept: Concept | None) -> None:
+        if inversion.fingerprint not in self.backbone.fingerprints:
+            raise ArtifactMismatch("the inversion was made with another model or schedule")
+        names = {"canvas": "photo, mask or crop", "concept": "identity"}
+        for key, value in made_from(canvas, concept).items():
+            if inversion.facts.get(key, value) != value:
+                raise ArtifactMismatch(f"the inversion was made with another {names[key]}: invert again with this one")
+        if tuple(inversion.path.shape[-2:]) != self._latent_size(canvas):
+            raise ArtifactMismatch("the inversion is of another size than the frame of this photo: invert again with this one")
+
+
+def made_from(canvas: Canvas, concept: Concept | None) -> dict[str, str | None]:
+    """What an inversion remembers, so that it is not used for another photo or identity."""
+    return {"canvas": canvas.digest, "concept": None if concept is None else concept.digest}

@@ -1,0 +1,194 @@
+"""Picture files without what they tell beside the picture: no Exif, GPS, XMP, comments, thumbnails, further frames, nothing behind.
+
+Files are rewritten chunk by chunk and nothing is decoded: the pixels stay what they were, bit for bit. Kept is what decoding
+and a result need, and nothing else: the first frame, its colour profile, its resolution, and how it is turned. `pictures` decodes
+the result as it did the file.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+
+from s2edit_core.errors import ImageInvalid
+from s2edit_core.pictures.files import TURNS, media_type
+from s2edit_core.pictures.iso_media import without_items
+
+ORIENTATION = 0x0112
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT")
+PNG_SHORT: Mapping[bytes, int] = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
+"""Kept where they have just this length."""
+MOST_PARTS = 100_000
+"""Of a file: many more would cost time."""
+SOI, EOI, SOS, APP0, APP1, APP2, APP14, COM = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
+JFIF, ADOBE, ICC, EXIF = b"JFIF\0", b"Adobe", b"ICC_PROFILE\0", b"Exif\0\0"
+JFIF_BYTES, ADOBE_BYTES = 14, 12
+NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""What ends a run of compressed pixels: zeros after 0xFF and restarts are part of it."""
+WEBP_KEPT = (b"VP8X", b"ICCP", b"ANIM", b"ALPH", b"VP8 ", b"VP8L")
+FRAME = b"ANMF"
+FRAME_HEADER = 16
+WEBP_EXIF, WEBP_XMP = 0x08, 0x04
+
+
+class _Unreadable(Exception):
+    pass
+
+
+def without_metadata(data: bytes, orientation: int, field: str = "image") -> bytes:
+    """`data`, a file that `pictures` can decode, with nothing but its picture; the very object where it has nothing else.
+
+    `orientation` is what its metadata say of how it is turned (1..8 as in Exif, else upright), which stays in it. Raises
+    `ImageInvalid` for a file whose parts can't be told apart, though a decoder may be content with it.
+    """
+    rewrite = WAYS.get(media_type(data))
+    try:
+        if rewrite is None:
+            raise _Unreadable
+        bare = rewrite(data, orientation if orientation in TURNS else 1)
+    except (_Unreadable, ValueError, struct.error, IndexError):
+        message = f"the metadata of the {field} can't be taken off, as its parts are in disorder: save it anew as PNG or JPEG"
+        raise ImageInvalid(message, field=field, reason="image_damaged") from None
+    return data if bare == data else bare
+
+
+def _tiff(orientation: int) -> bytes:
+    """Exif of this one entry, a short number."""
+    return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, ORIENTATION, 3, 1, orientation, 0, 0)
+
+
+def _png(data: bytes, orientation: int) -> bytes:
+    parts = [PNG_MAGIC]
+    turned = [_png_chunk(b"eXIf", _tiff(orientation))] if orientation != 1 else []
+    for kind, chunk in _png_chunks(data):
+        if kind in PNG_KEPT or len(chunk) - 12 == PNG_SHORT.get(kind):
+            parts += [chunk, *turned] if kind == b"IHDR" else [chunk]
+    return b"".join([*parts, _png_chunk(b"IEND", b"")])
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    place, kind = len(PNG_MAGIC), b""
+    for _ in range(MOST_PARTS):
+        if kind == b"IEND":
+            return
+        length, kind = struct.unpack_from(">I4s", data, place)
+        end = place + 12 + length
+        if end > len(data):
+            raise _Unreadable
+        yield kind, data[place:end]
+        place = end
+    raise _Unreadable
+
+
+def _png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _jpeg(data: bytes, orientation: int) -> bytes:
+    """As the first picture of the file; what cameras put behind it are previews, depths and films, with metadata of their own."""
+    first: list[bytes | memoryview] = [b"\xff\xd8"]
+    parts: list[bytes | memoryview] = []
+    for marker, body, pixels in _jpeg_segments(data):
+        if (kept := _jpeg_kept(marker, body)) is not None:
+            (first if marker == APP0 else parts).extend((_jpeg_segment(marker, kept), pixels))
+    turned = [_jpeg_segment(APP1, EXIF + _tiff(orientation))] if orientation != 1 else []
+    return b"".join([*first, *turned, *parts, b"\xff\xd9"])
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
+    """Marker, body and the compressed pixels behind it. The end may be missing: a decoder forgives that."""
+    place = 2
+    for _ in range(MOST_PARTS):
+        marker, place = _jpeg_marker(data, place)
+        if marker == EOI:
+            return
+        end = place + struct.unpack_from(">H", data, place)[0]
+        if end < place + 2 or end > len(data):
+            raise _Unreadable
+        found = NEXT_MARKER.search(data, end) if marker == SOS else None
+        behind = found.start() if found else len(data) if marker == SOS else end
+        yield marker, data[place + 2 : end], memoryview(data)[end:behind]
+        place = behind
+        if place == len(data):
+            return
+    raise _Unreadable
+
+
+def _jpeg_segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def _jpeg_marker(data: bytes, place: int) -> tuple[int, int]:
+    """The marker, and the place behind it; any number of 0xFF may stand before one."""
+    if data[place] != 0xFF:
+        raise _Unreadable
+    while data[place] == 0xFF:
+        place += 1
+    marker = data[place]
+    if marker in (0x00, 0x01, SOI) or 0xD0 <= marker <= 0xD7:
+        raise _Unreadable
+    return marker, place + 1
+
+
+def _jpeg_kept(marker: int, body: bytes) -> bytes | None:
+    """What of a segment is needed; None for nothing."""
+    if marker == APP0:
+        return body[: JFIF_BYTES - 2] + b"\0\0" if body.startswith(JFIF) and len(body) >= JFIF_BYTES else None  # no thumbnail
+    if marker == APP2:
+        return body if body.startswith(ICC) else None
+    if marker == APP14:
+        return body[:ADOBE_BYTES] if body.startswith(ADOBE) else None
+    return None if APP0 <= marker <= 0xEF or marker == COM else body
+
+
+def _webp(data: bytes, orientation: int) -> bytes:
+    (length,) = struct.unpack_from("<I", data, 4)
+    chunks: dict[bytes, bytes] = {}
+    for kind, body in _webp_chunks(data[12 : 8 + length]):
+        if kind in WEBP_KEPT:
+            chunks.setdefault(kind, body)
+        elif kind == FRAME:
+            frame = b"".join(_webp_chunk(*part) for part in _webp_chunks(body[FRAME_HEADER:]) if part[0] in WEBP_KEPT)
+            chunks.setdefault(kind, body[:FRAME_HEADER] + frame)
+    if b"VP8X" in chunks:
+        flags = chunks[b"VP8X"][0] & ~(WEBP_EXIF | WEBP_XMP) | (WEBP_EXIF if orientation != 1 else 0)
+        chunks[b"VP8X"] = bytes([flags]) + chunks[b"VP8X"][1:]
+    if orientation != 1:
+        if b"VP8X" not in chunks:
+            raise _Unreadable
+        chunks[b"EXIF"] = _tiff(orientation)
+    rewritten = b"WEBP" + b"".join(_webp_chunk(*part) for part in chunks.items())
+    return b"RIFF" + struct.pack("<I", len(rewritten)) + rewritten
+
+
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    place = 0
+    for _ in range(MOST_PARTS):
+        if place >= len(data):
+            return
+        kind, length = struct.unpack_from("<4sI", data, place)
+        if place + 8 + length > len(data):
+            raise _Unreadable
+        yield kind, data[place + 8 : place + 8 + length]
+        place += 8 + length + length % 2
+    raise _Unreadable
+
+
+def _webp_chunk(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def _iso_media(data: bytes, orientation: int) -> bytes:  # noqa: ARG001  AVIF and HEIC say it among what decoding needs
+    return without_items(data)
+
+
+WAYS: Mapping[str, Callable[[bytes, int], bytes]] = {
+    "image/png": _png,
+    "image/jpeg": _jpeg,
+    "image/webp": _webp,
+    "image/avif": _iso_media,
+    "image/heic": _iso_media,
+}

@@ -1,0 +1,261 @@
+"""Prompts as words: who the subject is, and where [I] goes. No torch: the API checks prompts with the same rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from s2edit_core.errors import OptionInvalid, PromptInvalid
+from s2edit_core.request.instructions import check_described
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest
+from s2edit_core.request.words import article, find_noun, plurals, tidy
+
+DEFAULT_SUBJECTS = ("woman", "man", "girl", "boy", "person", "face", "baby", "cat", "dog", "church")
+"""The subject words of a model that brings no card (`s2edit.json`) of its own."""
+PLACEHOLDERS = re.compile(r"\[[A-Z][A-Za-z0-9_]*\]")
+"""How placeholders are written: a capital, then letters and digits, in brackets."""
+SourceOrigin = Literal["given", "captioned", "default"]
+"""Where a source prompt comes from: the request (or its identity or parent), a model that looked at the photo, or the subject."""
+PEOPLE = (
+    *("woman", "man", "girl", "boy", "person", "child", "kid", "toddler", "baby", "lady", "gentleman", "guy", "teenager"),
+    *("adult", "bride", "groom", "model", "face"),
+)
+"""Words by which captions call people: a caption that has one in place of the prompt's subject still describes the photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedPrompts:
+    """The two prompts of an edit, each with the placeholder before the subject, and where the source prompt comes from."""
+
+    source: str
+    target: str
+    subject: str
+    origin: SourceOrigin = "given"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedReference:
+    """What a concept is learned by: `prompt` holds `placeholder` before `subject`."""
+
+    prompt: str
+    subject: str
+    placeholder: str
+
+
+def with_placeholder(prompt: str, subject: str, *, field: str, placeholder: str = PLACEHOLDER) -> str:
+    """`prompt`, tidied, with `placeholder` before the first `subject`; where it holds the placeholder already, that stays.
+
+    Raises `PromptInvalid` if the prompt does not name the subject, in singular or plural.
+    """
+    prompt = tidy(prompt)
+    if placeholder in prompt:
+        return prompt
+    match = find_noun(tidy(subject), prompt)
+    if match is None:
+        raise PromptInvalid(
+            f"the subject {subject!r} is not a word of the {field}: name the person with the same word in both prompts",
+            field=field,
+            reason="subject_not_in_prompt",
+        )
+    return f"{prompt[: match.start()]}{placeholder} {prompt[match.start() :]}"
+
+
+def checked_placeholder(name: str) -> str:
+    """`name` if prompts can hold it as a placeholder. Raises `PromptInvalid`."""
+    if not PLACEHOLDERS.fullmatch(name):
+        raise PromptInvalid(
+            f"{name!r} can't be a placeholder: write a capital, then letters or digits, in brackets, such as [A] or [Makeup]",
+            field="prompt",
+            reason="placeholder_invalid",
+        )
+    return name
+
+
+def check_placeholders(prompt: str, known: Collection[str], *, field: str) -> None:
+    """What `prompt` writes as a placeholder must be one of `known`: else it would be read as a word. Raises `PromptInvalid`."""
+    unknown = sorted(set(PLACEHOLDERS.findall(prompt)) - set(known))
+    if unknown:
+        raise PromptInvalid(
+            f"the {field} names {unknown[0]}, but nothing that was learned under that name is given",
+            field=field,
+            reason="placeholder_unknown",
+        )
+
+
+def check_negative(prompt: str) -> None:
+    """A negative prompt is of plain words: what was learned is what the edit is to keep. Raises `PromptInvalid`."""
+    if found := PLACEHOLDERS.search(prompt):
+        raise PromptInvalid(
+            f"the negative_prompt names {found[0]}, which was learned to be kept: write plain words for what shall not be seen",
+            field="negative_prompt",
+            reason="placeholder_unknown",
+        )
+
+
+def known_subject(prompt: str, subjects: Sequence[str], *, field: str = "prompt") -> str:
+    """The one of `subjects` that `prompt`, which is a request's `field`, names first, in singular or plural.
+
+    Raises `PromptInvalid` if there is none.
+    """
+    prompt = tidy(prompt)
+    found = [(match.start(), -len(word), word) for word in subjects if (match := find_noun(tidy(word), prompt))]
+    if not found:
+        raise PromptInvalid(
+            f"no word of the {field} names the person ({', '.join(subjects)}): write one of these, as in "
+            f"“{photo_of(subjects[0])}”; if the {field} has another word for the person, give it as `subject`",
+            field="subject",
+            reason="subject_unknown",
+        )
+    return min(found)[2]
+
+
+def settled_subject(given: str, subjects: Sequence[str]) -> str:
+    """`given` in small letters, in the singular if it is the plural of one of `subjects`: so one person has one name."""
+    word = tidy(given).lower()
+    return next((known for known in subjects if word == known.lower() or word in plurals(known)), word)
+
+
+def resolve_prompts(
+    request: EditRequest, subjects: Sequence[str], worn: Sequence[tuple[str, str]] = (), *, caption: str | None = None
+) -> ResolvedPrompts:
+    """Settle what `request` left open. `subjects` are the words that the model knows people by, most usual first.
+
+    `worn` are placeholder and subject of each of its attributes; `caption` is what a model says of the photo, for a request without
+    a source prompt. Raises `PromptInvalid` for an instruction, when there is no subject, or when a prompt lacks it or an attribute;
+    `OptionInvalid` when two attributes have one placeholder.
+    """
+    check_sentences(request, subjects)
+    attributes = _placed(request.prompt, worn)
+    described = request.source_prompt or request.prompt
+    check_placeholders(request.source_prompt or "", (PLACEHOLDER,), field="source_prompt")
+    check_placeholders(request.prompt, (PLACEHOLDER, *attributes), field="prompt")
+    check_negative(request.negative_prompt or "")
+    given = request.subject
+    of = "source_prompt" if request.source_prompt else "prompt"
+    subject = settled_subject(given, subjects) if given is not None else known_subject(described, subjects, field=of)
+    source, origin = _source_prompt(request, subject, caption)
+    return ResolvedPrompts(
+        source=with_placeholder(source, subject, field="source_prompt"),
+        target=with_placeholder(request.prompt, subject, field="prompt"),
+        subject=subject,
+        origin=origin,
+    )
+
+
+def check_sentences(request: EditRequest | LearningRequest, subjects: Sequence[str]) -> None:
+    """Raises `PromptInvalid` where a prompt of `request` tells what to do in place of what the picture shows."""
+    person = request.subject if isinstance(request, EditRequest) or request.kind == "identity" else None
+    for field in ("prompt", "source_prompt"):
+        if text := getattr(request, field, None):
+            check_described(text, person, subjects, field=field)
+
+
+def _source_prompt(request: EditRequest, subject: str, caption: str | None) -> tuple[str, SourceOrigin]:
+    if request.source_prompt:
+        return request.source_prompt, "given"
+    if caption is not None and (fitting := caption_naming(subject, caption)) is not None:
+        return fitting, "captioned"
+    named = find_noun(subject, tidy(request.prompt))
+    several = next((form for form in plurals(subject) if named and named[0].lower().endswith(form)), None)
+    return f"a photo of {several}" if several and several != subject else photo_of(subject), "default"
+
+
+def photo_of(subject: str) -> str:
+    """The source prompt of a photo of which nothing but its subject is known."""
+    return f"a photo of {article(subject)} {subject}"
+
+
+def caption_naming(subject: str, caption: str) -> str | None:
+    """`caption` as a source prompt that names `subject`; None where it is about something else.
+
+    The prompt's word for a person stands in for the caption's: a captioner may see a lady where the prompt says woman.
+    """
+    text = tidy(PLACEHOLDERS.sub("", caption)).rstrip(" .!,;")
+    if find_noun(subject, text):
+        return text
+    found = [match for word in PEOPLE if (match := find_noun(word, text))]
+    if subject not in PEOPLE or not found:
+        return None
+    match = min(found, key=lambda each: each.start())
+    named = subject if match[0].lower().endswith(PEOPLE) else plurals(subject)[0]
+    before = re.sub(r"\b(an?) $", f"{article(named)} ", text[: match.start()], flags=re.IGNORECASE)
+    return f"{before}{named}{text[match.end() :]}"
+
+
+def _placed(prompt: str, worn: Sequence[tuple[str, str]]) -> list[str]:
+    """The placeholders of `worn`, each of which `prompt` holds."""
+    names = [placeholder for placeholder, _ in worn]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise OptionInvalid(
+            f"two of the attributes are written {twice}: learn one of them under another placeholder, such as [B]",
+            field="attributes",
+            reason="placeholder_repeated",
+        )
+    for placeholder, subject in worn:
+        if placeholder not in prompt:
+            raise PromptInvalid(
+                f"the prompt does not say where the attribute goes: write {placeholder} {subject}",
+                field="prompt",
+                reason="placeholder_missing",
+            )
+    return names
+
+
+def resolve_reference(request: LearningRequest, subjects: Sequence[str]) -> ResolvedReference:
+    """Settle what `request` left open; `subjects` as in `resolve_prompts`. Raises `PromptInvalid`."""
+    check_sentences(request, subjects)
+    if request.kind == "attribute":
+        return _attribute_reference(request.prompt, request.subject)
+    check_placeholders(request.prompt, (PLACEHOLDER,), field="prompt")
+    given = request.subject
+    subject = settled_subject(given, subjects) if given is not None else known_subject(request.prompt, subjects)
+    return ResolvedReference(with_placeholder(request.prompt, subject, field="prompt"), subject, PLACEHOLDER)
+
+
+def _attribute_reference(prompt: str, subject: str | None) -> ResolvedReference:
+    prompt = tidy(prompt)
+    found = list(dict.fromkeys(PLACEHOLDERS.findall(prompt)))
+    if not found:
+        raise PromptInvalid(
+            "the prompt does not say which word is learned: write [A] before it, as in “a woman with [A] makeup”",
+            field="prompt",
+            reason="placeholder_missing",
+        )
+    if len(found) > 1 or found[0] == PLACEHOLDER:
+        raise PromptInvalid(
+            f"the prompt of an attribute holds one placeholder, and not {PLACEHOLDER}, which names identities: it has "
+            + ", ".join(found),
+            field="prompt",
+            reason="placeholder_invalid",
+        )
+    after = prompt.partition(found[0])[2]
+    wanted = r"\w[\w'-]*" if subject is None else r"\s+".join(map(re.escape, tidy(subject).split()))
+    word = re.match(rf"\s+({wanted})(?![\w'-])", after, flags=re.IGNORECASE)
+    if word is None:
+        known = re.match(r"\s+\w", after) is not None
+        raise PromptInvalid(
+            f"the word after {found[0]} is the attribute's subject: write it as in “a woman with {found[0]} makeup”",
+            field="subject" if known else "prompt",
+            reason="subject_not_in_prompt" if known else "subject_unknown",
+        )
+    return ResolvedReference(prompt, word[1], found[0])
+
+
+def changed_words(source: str, target: str) -> tuple[str, ...]:
+    """The words of `target` that `source` does not have, in order: what the edit is about."""
+    have = {word.lower() for word in re.findall(r"\w+", tidy(source))}
+    return tuple(dict.fromkeys(word.lower() for word in re.findall(r"\w+", tidy(target)) if word.lower() not in have))
+
+
+def described(request: EditRequest | LearningRequest | MaskRequest, subjects: Sequence[str]) -> str:
+    """Return what the photo of `request` shows, without placeholders, for a segmenter that reads text.
+
+    Raises `PromptInvalid` when nothing is said of the photo and the prompt has no known subject.
+    """
+    if isinstance(request, EditRequest):
+        said = request.source_prompt or photo_of(request.subject or known_subject(request.prompt, subjects))
+    else:
+        said = request.prompt or photo_of(subjects[0])
+    return " ".join(PLACEHOLDERS.sub("", said).split())

@@ -1,0 +1,114 @@
+"""The small network that finds people for a model which names it in its card: a U-Net of some 300,000 weights.
+
+It lies in a folder as `config.json` and `model.safetensors`, in half precision. `lab/training/segmenter.py` trains the one of the
+shipped model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from s2edit_core.errors import ModelUnusable
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+GROUP = 8
+
+
+def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.GroupNorm(outputs // GROUP, outputs), nn.ReLU()
+    )
+
+
+class PersonNetwork(nn.Module):
+    """`(n, 3, H, W)` in -1..1, sides divisible by `multiple`, to logits `(n, H, W)`: positive where a person is.
+
+    Each stage halves the sides; the way back joins what each stage saw. The first stage is at half size: at full size there is the
+    head alone.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        if len(widths) < 2 or any(width < GROUP or width % GROUP for width in widths):
+            raise ValueError(f"expected two or more widths, each a multiple of {GROUP}, got {tuple(widths)}")
+        self.widths = tuple(widths)
+        self.down = nn.ModuleList(nn.Sequential(_block(a, b, 2), _block(b, b)) for a, b in pairwise((3, *widths)))
+        self.up = nn.ModuleList(_block(a + b, a) for a, b in pairwise(widths))
+        self.head = nn.Sequential(nn.Conv2d(widths[0] + 3, GROUP, 3, padding=1), nn.ReLU(), nn.Conv2d(GROUP, 1, 3, padding=1))
+
+    @property
+    def multiple(self) -> int:
+        return int(2 ** len(self.widths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = []
+        inner = x
+        for stage in self.down:
+            inner = stage(inner)
+            seen.append(inner)
+        for join, outer in zip(reversed(self.up), reversed(seen[:-1]), strict=True):
+            inner = join(torch.cat([_doubled(inner), outer], dim=1))
+        logits: Tensor = self.head(torch.cat([_doubled(inner), x], dim=1))
+        return logits[:, 0]
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def look(network: PersonNetwork, photo: Image.Image, sides: Sequence[int]) -> NDArray[np.float32]:
+    """How probable a person is in each part of `photo` (RGB): `(h, w)` in 0..1.
+
+    The mean of looks at several sizes, whose longest sides are `sides` in pixels: at a small one it sees large people best,
+    at a large one small people. The answer has the size of the last.
+    """
+    seen = [_look_at(network, photo, side) for side in sides]
+    size = seen[-1].shape[::-1]
+    planes = [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR)) for plane in seen]
+    mean: NDArray[np.float32] = np.mean(planes, axis=0, dtype=np.float32)
+    return mean
+
+
+@torch.no_grad()
+def _look_at(network: PersonNetwork, photo: Image.Image, side: int) -> NDArray[np.float32]:
+    scale = side / max(photo.size)
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    pixels = np.asarray(photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+    x = torch.tensor(pixels, dtype=torch.float32).permute(2, 0, 1)[None] / 127.5 - 1
+    right, bottom = (-size[0] % network.multiple, -size[1] % network.multiple)
+    padded = F.pad(x, (0, right, 0, bottom), mode="replicate")
+    probability: NDArray[np.float32] = network(padded)[0, : size[1], : size[0]].sigmoid().numpy()
+    return probability
+
+
+def save_network(network: PersonNetwork, folder: Path, about: dict[str, Any]) -> None:
+    """Write weights in half precision, and `about` beside the shape."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps({"widths": network.widths} | about, indent=2) + "\n")
+
+
+def load_network(folder: Path) -> tuple[PersonNetwork, dict[str, Any]]:
+    """The network in `folder` and its configuration. Raises `ModelUnusable` where there is none, or a damaged one."""
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+        network = PersonNetwork(config["widths"])
+        config["sides"] = [int(side) for side in config["sides"]]
+        if not config["sides"] or min(config["sides"]) < 1:
+            raise ValueError(f"the sides are {config['sides']}")
+        network.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
+    except Exception as error:  # safetensors raises its own kinds
+        raise ModelUnusable(f"the model's segmenter in {folder} can't be loaded: {error!r}") from error
+    return network.eval(), config

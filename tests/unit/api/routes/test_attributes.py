@@ -1,0 +1,209 @@
+"""Attributes over HTTP: learned as jobs, worn by any identity of their owner, and nobody else's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.jobs.jobs import Jobs
+from tests.doubles import FakeEngine
+from tests.unit.api import pictures
+from tests.unit.api.conftest import OWNER, Api
+from tests.unit.api.model_folder import MAX_TOKENS
+from tests.unit.api.wire.test_bad_input import assert_problem
+from worker.attempts.runner import run_job
+from worker.engines.engine import EditInputs
+
+WEARING = "a photo of a woman smiling, [A] hat"
+OTHER_PHOTO = pictures.photo((100, 130))
+OTHER_MASK = pictures.mask((100, 130))
+
+
+def test_learning_is_a_job_that_ends_in_an_attribute(api: Api) -> None:
+    answer = api.attribute()
+    job = answer.json()
+    assert (answer.status_code, job["kind"], job["state"], job["attribute"]) == (202, "attribute", "queued", None)
+    attribute_id = api.learned(answer)
+    job = api.get(answer.headers["location"]).json()
+    assert (job["identity"], job["result"]) == (None, None)
+    assert job["report"]["values"]["learning_steps"] == 3
+    shown = api.get(f"/attributes/{attribute_id}").json()
+    assert shown.pop("created_at").endswith("Z")
+    assert shown == {
+        "id": attribute_id,
+        "name": "Bowler",
+        "placeholder": "[A]",
+        "subject": "hat",
+        "prompt": "a woman with [A] hat",
+    }
+
+
+def test_its_events_are_those_of_a_job(api: Api) -> None:
+    answer = api.attribute()
+    api.work()
+    events = [line for line in api.get(f"{answer.headers['location']}/events").text.splitlines() if line.startswith("data:")]
+    seen = [json.loads(event.removeprefix("data:")) for event in events]
+    assert [one["state"] for one in seen][-1] == "succeeded"
+    assert "learning" in {one["phase"] for one in seen}
+    assert [one["sequence"] for one in seen] == sorted(one["sequence"] for one in seen)
+
+
+def test_an_edit_wears_it_on_any_identity(api: Api) -> None:
+    attribute_id = api.learned(api.attribute())
+    for parts in ({}, {"image": OTHER_PHOTO, "mask": OTHER_MASK}):
+        plain, worn = (
+            api.edit(prompt=WEARING.replace("[A] ", ""), **parts),
+            api.edit(prompt=WEARING, attributes=attribute_id, **parts),
+        )
+        assert worn.status_code == 202, worn.json()
+        api.work()
+        pictures_made = []
+        for answer in (plain, worn):
+            job = api.get(answer.headers["location"]).json()
+            assert job["state"] == "succeeded", job
+            pictures_made.append(api.artifacts.get(api.store.get(OWNER, job["id"]).artifacts["result"]))
+        assert pictures_made[0] != pictures_made[1]
+
+
+def test_two_attributes_of_two_placeholders_are_worn_together(api: Api) -> None:
+    one = api.learned(api.attribute())
+    other = api.learned(api.attribute(prompt="a woman with [Shades] glasses", name=None))
+    answer = api.edit(prompt="a woman, [A] hat and [Shades] glasses", attributes=[one, other])
+    assert answer.status_code == 202, answer.json()
+    assert Jobs(api.services).spec(OWNER, answer.json()["id"]).request.attributes == (one, other)  # type: ignore[union-attr]
+    assert api.work().events
+    assert api.get(answer.headers["location"]).json()["state"] == "succeeded"
+
+
+def test_two_of_one_placeholder_are_refused(api: Api) -> None:
+    one, other = api.learned(api.attribute()), api.learned(api.attribute(image=OTHER_PHOTO, mask=OTHER_MASK))
+    assert one != other
+    problem = assert_problem(api.edit(prompt=WEARING, attributes=[one, other]), 422, "placeholder_repeated", "attributes")
+    assert "[B]" in problem["detail"]
+
+
+def test_a_prompt_without_the_placeholder_is_told_where_it_goes(api: Api) -> None:
+    attribute_id = api.learned(api.attribute())
+    problem = assert_problem(api.edit(attributes=attribute_id), 422, "placeholder_missing", "prompt")
+    assert "[A] hat" in problem["detail"]
+
+
+def test_placeholders_count_as_one_token_each(api: Api) -> None:
+    attribute_id = api.learned(api.attribute())
+    free = MAX_TOKENS - 2  # begin and end
+    fits = "woman [A] " + "man " * (free - 3)  # [I], woman, [A]
+    assert api.edit(prompt=fits, attributes=attribute_id).status_code == 202
+    assert_problem(api.edit(prompt=f"{fits} man", attributes=attribute_id), 422, "prompt_too_long", "prompt")
+
+
+def test_one_photo_is_learned_once_and_keeps_its_first_name(api: Api) -> None:
+    first = api.learned(api.attribute())
+    engine = FakeEngine()
+    again = api.attribute(name="Topper")
+    api.work(engine)
+    assert api.get(again.headers["location"]).json()["attribute"] == first
+    assert engine.learned == 0
+    assert api.get(f"/attributes/{first}").json()["name"] == "Bowler"
+
+
+def test_learners_of_one_attribute_at_once_wait_for_each_other(api: Api) -> None:
+    jobs = [api.attribute().json()["id"] for _ in range(3)]
+    other = FakeEngine()
+    engine = FakeEngine(on_step=lambda progress: (api.work(other), None)[1] if progress.step == 2 else None)
+    api.work(engine)
+    api.work(other)
+    assert {api.get(f"/edits/{job}").json()["state"] for job in jobs} == {"succeeded"}
+    assert engine.learned + other.learned == 1
+
+
+def test_a_worker_that_takes_over_goes_on_at_the_checkpoint(api: Api) -> None:
+    def die(progress: Progress) -> None:
+        if progress.step == 5:
+            raise RuntimeError("the worker died")
+
+    answer = api.attribute()
+    broken, sound = FakeEngine(steps=6, checkpoint_every=2, on_step=die), FakeEngine(steps=6, checkpoint_every=2)
+    api.queue.rings.append(api.queue.rings[0])
+    ring = api.queue.rings.popleft()
+    run_job(ring, api.services, broken)
+    api.work(sound)
+    assert api.get(answer.headers["location"]).json()["state"] == "succeeded"
+    assert [progress.step for progress in sound.events] == [5, 6]
+
+
+def test_a_checkpoint_that_does_not_fit_costs_a_new_learning_and_no_more(api: Api) -> None:
+    answer = api.attribute()
+    spec = Jobs(api.services).spec(OWNER, answer.json()["id"])
+    concept = FakeEngine().plan_learning(spec.request, EditInputs(pictures.photo(), pictures.mask()))  # type: ignore[arg-type]
+    api.artifacts.put(f"{OWNER.prefix}concepts/{concept}/checkpoint-000002.safetensors", b"damaged", media_type="x/y")
+    assert api.learned(answer) == concept
+
+
+def test_the_same_key_is_one_learning(api: Api) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    first, second = api.attribute(headers=headers), api.attribute(headers=headers)
+    assert (second.status_code, second.json()["id"]) == (202, first.json()["id"])
+    assert_problem(api.attribute(headers=headers, name="Other"), 422, "idempotency_key_reused")
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "no photo": ({"image": None}, "image_missing", "image"),
+    "no mask": ({"mask": None}, "mask_missing", "mask"),
+    "an empty mask": ({"mask": pictures.mask(fill="nothing")}, "mask_empty", "mask"),
+    "not a picture": ({"image": b"%PDF-1.7"}, "image_format", "image"),
+    "no prompt": ({"prompt": None}, "prompt_missing", "prompt"),
+    "an empty prompt": ({"prompt": ""}, "prompt_empty", "prompt"),
+    "no placeholder": ({"prompt": "a woman with a hat"}, "placeholder_missing", "prompt"),
+    "an identity's placeholder": ({"prompt": "a [I] woman"}, "placeholder_invalid", "prompt"),
+    "two placeholders": ({"prompt": "a woman with [A] hat and [B] scarf"}, "placeholder_invalid", "prompt"),
+    "a placeholder before nothing": ({"prompt": "a woman with [A]"}, "subject_unknown", "prompt"),
+    "a long prompt": ({"prompt": "[A] hat " + "woman " * MAX_TOKENS}, "prompt_too_long", "prompt"),
+    "a long name": ({"name": "x" * 101}, "option_invalid", "name"),
+    "an edit's option": ({"steps": "20"}, "option_unknown", "steps"),
+    "a webhook where none is sent": ({"webhook_url": "https://a.example/"}, "webhook_unavailable", "webhook_url"),
+    "the prompt twice": ({"prompt": ["[A] hat", "[A] hat"]}, "part_repeated", "prompt"),
+    "an unknown preset": ({"preset": "best"}, "option_invalid", "preset"),
+}
+
+
+@pytest.mark.parametrize(("parts", "code", "field"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_can_not_be_learned_is_refused_and_leaves_nothing(api: Api, parts: dict[str, Any], code: str, field: str) -> None:
+    assert_problem(api.attribute(**parts), 422, code, field)
+    assert api.kept() == ({}, [], [])
+
+
+def test_a_json_body_is_refused(api: Api) -> None:
+    assert_problem(api.client.post("/attributes", json={"prompt": "[A] hat"}), 415, "unsupported_media_type")
+
+
+def test_an_erased_attribute_is_gone_and_whoever_waits_with_it_fails(api: Api) -> None:
+    attribute_id = api.learned(api.attribute())
+    waiting = api.edit(prompt=WEARING, attributes=attribute_id)
+    assert api.delete(f"/attributes/{attribute_id}").status_code == 200
+    assert_problem(api.get(f"/attributes/{attribute_id}"), 404, "not_found")
+    assert_problem(api.delete(f"/attributes/{attribute_id}"), 404, "not_found")
+    assert not list(api.artifacts.list(f"{OWNER.prefix}concepts/{attribute_id}"))
+    assert_problem(api.edit(prompt=WEARING, attributes=attribute_id), 422, "attribute_unknown", "attributes")
+    api.work()
+    error = api.get(waiting.headers["location"]).json()["error"]
+    assert (error["code"], error["field"]) == ("attribute_unknown", "attributes")
+
+
+def test_nobody_sees_wears_or_erases_anothers(api: Api) -> None:
+    attribute_id = api.learned(api.attribute(user="ada"), user="ada")
+    assert_problem(api.get(f"/attributes/{attribute_id}", user="mallory"), 404, "not_found")
+    assert_problem(api.delete(f"/attributes/{attribute_id}", user="mallory"), 404, "not_found")
+    assert api.get("/attributes", user="mallory").json() == {"items": [], "next_cursor": None}
+    stolen = api.edit(prompt=WEARING, attributes=attribute_id, user="mallory")
+    assert_problem(stolen, 422, "attribute_unknown", "attributes")
+    assert api.get(f"/attributes/{attribute_id}", user="ada").status_code == 200
+
+
+def test_an_attribute_is_no_identity(api: Api) -> None:
+    attribute_id = api.learned(api.attribute())
+    assert_problem(api.get(f"/identities/{attribute_id}"), 404, "not_found")
+    assert_problem(api.edit(image=None, mask=None, identity=attribute_id), 422, "identity_unknown", "identity")
+    assert api.get("/identities").json()["items"] == []

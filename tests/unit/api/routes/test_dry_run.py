@@ -1,0 +1,136 @@
+"""A dry run says what would be done and keeps nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from s2edit_jobs.intake.foresight import needed_s
+from s2edit_jobs.records.errors import StoreUnavailable
+from s2edit_jobs.records.record import Outlook
+from s2edit_jobs.stores.model_facts import tell
+from tests.doubles import FakeEngine
+from tests.unit.api import pictures
+from tests.unit.api.conftest import Api
+from tests.unit.api.wire.test_bad_input import assert_problem
+
+PACE = {"learning": 10.0, "inverting": 3.0, "editing": 2.0, "finishing": 0.5, "total": 12.0}
+
+
+@pytest.fixture
+def knowing(api: Api) -> Api:
+    tell(api.artifacts, api.services.settings.model, FakeEngine.facts)
+    return api
+
+
+def try_out(api: Api, **parts: Any) -> dict[str, Any]:
+    before = api.kept()
+    answer = api.edit(dry_run="true", **parts)
+    assert answer.status_code == 200, answer.json()
+    assert "location" not in answer.headers
+    assert api.kept() == before
+    said: dict[str, Any] = answer.json()
+    return said
+
+
+def test_it_names_what_the_edit_will_learn(knowing: Api) -> None:
+    said = try_out(knowing)
+    assert (said["learning"], said["eta_s"]) == ("needed", None)
+    edit = knowing.edit()
+    knowing.work()
+    assert knowing.get(edit.headers["location"]).json()["identity"] == said["identity"]
+    again = try_out(knowing)
+    assert (again["learning"], again["identity"]) == ("known", said["identity"])
+
+
+def test_it_tells_apart_what_learns_differently(knowing: Api) -> None:
+    other = [{"seed": "1"}, {"preset": "instant"}, {"source_prompt": "a photo of a woman, sad"}, {"mask": pictures.mask((48, 64))}]
+    names = {try_out(knowing, **parts)["identity"] for parts in ({}, *other)}
+    assert len(names) == 5
+    assert try_out(knowing, prompt="a woman with a hat")["identity"] in names, "the target prompt is not learned"
+
+
+def test_a_named_identity_is_known(api: Api) -> None:
+    identity = api.learned(api.identity())
+    said = try_out(api, image=None, mask=None, identity=identity)
+    assert (said["learning"], said["identity"]) == ("known", identity)
+
+
+def test_the_estimate_is_made_of_measured_phases_and_of_those_who_wait(knowing: Api) -> None:
+    knowing.store.measured("balanced", PACE)
+    assert try_out(knowing)["eta_s"] == 15.5
+    for _ in range(2):
+        knowing.edit(user="ada")
+    assert try_out(knowing)["eta_s"] == 12.0 + 15.5, "one of a neighbour's comes first"
+    knowing.work()
+    knowing.edit()
+    knowing.store.measured("instant", PACE)
+    assert try_out(knowing, preset="instant")["eta_s"] == 12.0 + 15.5
+    knowing.work()
+    assert try_out(knowing, preset="instant", seed="5")["eta_s"] == 15.5
+
+
+def test_what_is_known_takes_no_learning() -> None:
+    assert needed_s(Outlook(0, 0, PACE), learns=False) == 5.5
+    assert needed_s(Outlook(3, 2, PACE), learns=True) == 18 + 15.5
+    assert needed_s(Outlook(0, 0, {"editing": 1.0, "inverting": 1.0, "total": 2.0}), learns=True) is None
+
+
+def test_before_a_worker_was_there_the_plan_is_unknown(api: Api) -> None:
+    assert try_out(api) == {"learning": "unknown", "identity": None, "eta_s": None}
+
+
+def test_where_a_captioner_names_the_identity_only_the_worker_can_tell(knowing: Api) -> None:
+    knowing.limit(captioner="a/captioner")
+    assert try_out(knowing)["learning"] == "unknown"
+    assert try_out(knowing, source_prompt="a photo of a woman")["learning"] == "needed"
+
+
+def test_a_job_store_that_is_down_costs_the_estimate_alone(knowing: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    knowing.store.measured("balanced", PACE)
+
+    def down(*_: object) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(knowing.store, "prospect", down)
+    assert try_out(knowing)["eta_s"] is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "code", "field"),
+    [
+        ({"mask": pictures.mask(fill="nothing")}, "mask_empty", "mask"),
+        ({"prompt": "a red car"}, "subject_unknown", "subject"),
+        ({"identity": f"c_{'0' * 32}"}, "identity_unknown", "identity"),
+        ({"attributes": f"a_{'0' * 32}"}, "attribute_unknown", "attributes"),
+        ({"webhook_url": "https://a.example"}, "webhook_unavailable", "webhook_url"),
+        ({"dry_run": "perhaps"}, "option_invalid", "dry_run"),
+    ],
+)
+def test_every_check_is_made(knowing: Api, parts: dict[str, Any], code: str, field: str) -> None:
+    assert_problem(knowing.edit(**{"dry_run": "true", **parts}), 422, code, field)
+
+
+def test_a_user_with_too_many_edits_is_told_now(knowing: Api) -> None:
+    knowing.limit(max_unfinished_edits_per_user=1)
+    knowing.edit()
+    assert_problem(knowing.edit(dry_run="true"), 429, "too_many_edits")
+
+
+def test_an_idempotency_key_is_not_spent(knowing: Api) -> None:
+    headers = {"Idempotency-Key": "k"}
+    assert knowing.edit(dry_run="true", headers=headers).status_code == 200
+    assert knowing.edit(headers=headers).status_code == 202
+
+
+def test_false_is_no_dry_run(knowing: Api) -> None:
+    assert knowing.edit(dry_run="false").status_code == 202
+
+
+def test_variants_are_measured_apart(knowing: Api) -> None:
+    knowing.store.measured("balanced", PACE)
+    assert try_out(knowing, variants="2")["eta_s"] is None
+    knowing.store.measured("balanced:x2", {**PACE, "editing": 4.0})
+    assert try_out(knowing, variants="2")["eta_s"] == 17.5
+    assert try_out(knowing, variants="2")["identity"] == try_out(knowing)["identity"]

@@ -1,0 +1,203 @@
+"""Erasing over HTTP: what is gone, what is left, and what the receipt proves."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, KeySet
+from pydantic import SecretStr
+
+from api.app import create_app
+from api.wire.receipts import TYPE, Receipts
+from s2edit_jobs.access.ended_tokens import ENDED
+from s2edit_jobs.bootstrap import NotConfigured
+from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.records.record import Owner
+from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.model_facts import tell
+from tests.unit.api.concept_files import FACTS, concept_file
+from tests.unit.api.conftest import Api
+from tests.unit.api.wire.test_bad_input import assert_problem
+
+NEVER = f"e_{'0' * 32}"
+
+
+def claims(api: Api, receipt: str) -> dict[str, Any]:
+    keys = KeySet.import_key_set(api.client.get("/receipts/keys").json())
+    token = jwt.decode(receipt, keys, algorithms=["ES256"])
+    assert token.header["typ"] == TYPE
+    return token.claims
+
+
+def test_everything_of_a_user_is_erased_and_of_others_nothing(api: Api) -> None:
+    api.edit(user="bob")
+    before = dict(api.artifacts.objects)
+    for key in ("one", "two"):
+        api.edit(user="ada", headers={"Idempotency-Key": key})
+    api.learned_identity(owner=Owner("default", "ada"))
+    there = len(api.artifacts.objects) - len(before)
+    answer = api.client.delete("/users/ada")
+    assert answer.status_code == 200
+    assert answer.json()["objects"] == there
+    assert {key: data for key, data in api.artifacts.objects.items() if not key.startswith(ENDED)} == before
+    said = claims(api, answer.json()["receipt"])
+    told = {
+        "erased": "user",
+        "id": "ada",
+        "tenant": "default",
+        "user": "ada",
+        "objects": there,
+        "edits": 2,
+        "identities": 1,
+        "attributes": 0,
+        "redis_files_rewritten": True,
+        "iss": "http://127.0.0.1:8000",
+    }
+    assert {name: said[name] for name in told} == told
+    assert said["requested_at"] <= said["erased_at"]
+
+
+def test_an_erased_attribute_is_gone_with_a_receipt(api: Api) -> None:
+    attribute = api.learned(api.attribute())
+    answer = api.client.delete(f"/attributes/{attribute}")
+    assert (answer.status_code, answer.json()["objects"]) == (200, 2)
+    said = claims(api, answer.json()["receipt"])
+    assert (said["erased"], said["id"]) == ("attribute", attribute)
+    assert not any(attribute in key for key in api.artifacts.objects)
+    assert_problem(api.client.delete(f"/attributes/{attribute}"), 404, "not_found")
+
+
+def test_what_was_learned_goes_with_its_user_and_is_counted(api: Api) -> None:
+    api.learned(api.attribute())
+    api.learned(api.identity())
+    said = claims(api, api.client.delete("/users/default").json()["receipt"])
+    assert (said["attributes"], said["identities"], said["edits"]) == (1, 1, 2)
+    assert not list(api.artifacts.list("t/"))
+
+
+def test_an_identity_that_is_brought_while_its_user_is_erased_is_refused(api: Api) -> None:
+    tell(api.artifacts, api.services.settings.model, FACTS)
+    erasure = Erasure(api.services)
+    begun, _ = erasure.begin(Owner("default", "default"))
+    assert_problem(api.post("/identities/import", file=concept_file()), 409, "being_erased")
+    assert not list(api.artifacts.list("t/"))
+    erasure.complete(begun)
+    assert api.post("/identities/import", file=concept_file()).status_code == 201
+
+
+def test_erasing_again_erases_nothing_and_says_so(api: Api) -> None:
+    assert api.client.delete("/users/nobody").json()["objects"] == 0
+
+
+def test_an_erased_edit_is_gone_with_all_its_files(api: Api) -> None:
+    edit_id = api.edit().json()["id"]
+    answer = api.client.delete(f"/edits/{edit_id}")
+    assert (answer.status_code, answer.json()["objects"]) == (200, 3)
+    assert claims(api, answer.json()["receipt"])["id"] == edit_id
+    assert not any(edit_id in key for key in api.artifacts.objects)
+    for method, path in (("GET", ""), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")):
+        assert_problem(api.client.request(method, f"/edits/{edit_id}{path}"), 404, "not_found")
+
+
+def test_an_erased_identity_is_gone_and_can_not_be_named(api: Api) -> None:
+    identity_id = api.learned_identity()
+    answer = api.client.delete(f"/identities/{identity_id}")
+    assert (answer.status_code, answer.json()["objects"]) == (200, 3)
+    assert claims(api, answer.json()["receipt"])["erased"] == "identity"
+    assert api.artifacts.objects == {}
+    assert_problem(api.client.get(f"/identities/{identity_id}"), 404, "not_found")
+    assert_problem(api.edit(image=None, mask=None, identity=identity_id), 422, "identity_unknown", "identity")
+
+
+@pytest.mark.parametrize("path", [f"/edits/{NEVER}", "/edits/../x", f"/identities/c_{'0' * 32}"])
+def test_what_does_not_exist_is_not_found(api: Api, path: str) -> None:
+    assert_problem(api.client.delete(path), 404, "not_found")
+
+
+def test_foreign_things_are_not_found_and_stay(api: Api) -> None:
+    edit_id = api.edit(user="ada").json()["id"]
+    identity_id = api.learned_identity(owner=Owner("default", "ada"))
+    before = dict(api.artifacts.objects)
+    for path in (f"/edits/{edit_id}", f"/identities/{identity_id}"):
+        assert_problem(api.client.delete(path, headers={"S2Edit-User": "eve"}), 404, "not_found")
+    assert api.artifacts.objects == before
+
+
+@pytest.mark.parametrize("user", ["a" * 65, "a.b", "%2e%2e", "ä"])
+def test_a_name_that_is_none_is_refused(api: Api, user: str) -> None:
+    answer = api.client.delete(f"/users/{user}")
+    assert answer.status_code in (404, 422), answer.text
+
+
+def test_while_it_lasts_requests_of_the_user_are_refused_and_leave_nothing(api: Api) -> None:
+    erasure = Erasure(api.services)
+    begun, _ = erasure.begin(Owner("default", "default"))
+    before = api.kept()
+    answer = api.edit()
+    assert_problem(answer, 409, "being_erased")
+    assert int(answer.headers["retry-after"]) > 0
+    assert api.kept() == before
+    assert api.edit(user="bob").status_code == 202
+    erasure.complete(begun)
+    assert api.edit().status_code == 202
+
+
+def test_a_running_edit_is_stopped_and_whoever_waits_for_it_is_told(api: Api) -> None:
+    edit_id = api.edit().json()["id"]
+    tag = api.client.get(f"/edits/{edit_id}").headers["etag"]
+    answers: list[Any] = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(api.client.get(f"/edits/{edit_id}", headers={"Prefer": "wait=20", "If-None-Match": tag}))
+    )
+    waiting.start()
+    assert api.client.delete(f"/edits/{edit_id}").status_code == 200
+    waiting.join(10)
+    assert [answer.status_code for answer in answers] == [404]
+
+
+class TestReceipts:
+    def test_the_key_is_kept_and_everyone_uses_the_same(self, tmp_path: Any) -> None:
+        settings = Settings(data_dir=tmp_path)
+        first, second = Receipts.from_settings(settings), Receipts.from_settings(settings)
+        assert first.public_keys == second.public_keys
+        assert (tmp_path / "receipt.key").stat().st_mode & 0o777 == 0o600
+
+    def test_the_published_keys_hold_no_private_part(self, api: Api) -> None:
+        assert all("d" not in key for key in api.client.get("/receipts/keys").json()["keys"])
+
+    def test_a_changed_receipt_is_found_out(self, api: Api) -> None:
+        receipt = api.client.delete("/users/ada").json()["receipt"]
+        head, body, signature = receipt.split(".")
+        other = api.client.delete("/users/bob").json()["receipt"].split(".")[1]
+        with pytest.raises(JoseError):
+            claims(api, f"{head}.{other}.{signature}")
+        assert claims(api, f"{head}.{body}.{signature}")["user"] == "ada"
+
+    def test_a_key_of_ones_own_signs(self, tmp_path: Any) -> None:
+        key = ECKey.generate_key("P-256")
+        receipts = Receipts.from_settings(Settings(data_dir=tmp_path, receipt_key=SecretStr(key.as_pem(private=True).decode())))
+        assert jwt.decode(receipts.sign({"erased": "user"}), key).claims["erased"] == "user"
+        assert not (tmp_path / "receipt.key").exists()
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "not a key",
+            ECKey.generate_key("P-256").as_pem(private=False).decode(),
+            ECKey.generate_key("P-384").as_pem(private=True).decode(),
+        ],
+        ids=["nonsense", "public", "another curve"],
+    )
+    def test_a_key_that_can_not_sign_is_refused(self, tmp_path: Any, text: str) -> None:
+        with pytest.raises(NotConfigured, match="S2EDIT_RECEIPT_KEY"):
+            Receipts.from_settings(Settings(data_dir=tmp_path, receipt_key=SecretStr(text)))
+
+    def test_a_key_that_can_not_sign_stops_the_service_from_starting(self, api: Api) -> None:
+        settings = api.services.settings.model_copy(update={"receipt_key": SecretStr("not a key")})
+        with pytest.raises(NotConfigured):
+            create_app(replace(api.services, settings=settings))

@@ -1,0 +1,82 @@
+"""What Prometheus is told, and who else is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from api.app import create_app
+from s2edit_jobs.access.keys import KeyRing
+from s2edit_jobs.records.errors import StoreUnavailable
+from tests.unit.api.conftest import Api
+from tests.unit.api.wire.test_bad_input import assert_problem
+
+CANARY = "canary-user-77"
+
+
+def told(answer: Any) -> dict[tuple[str, ...], float]:
+    """Values by name and labels."""
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    families = text_string_to_metric_families(answer.text)
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
+def test_it_counts_requests_by_route_and_status_and_names_nobody(api: Api) -> None:
+    for _ in range(2):
+        api.edit(user=CANARY)
+    api.client.get(f"/edits/e_{CANARY}", headers={"S2Edit-User": CANARY})
+    api.client.get(f"/{CANARY}")
+    api.client.request(CANARY, "/edits")
+    answer = api.client.get("/metrics")
+    found = told(answer)
+    count = "s2edit_http_request_duration_seconds_count"
+    assert found[count, "POST", "/edits", "202"] == 2
+    assert found[count, "GET", "/edits/{edit_id}", "404"] == 1
+    assert found[count, "GET", "none", "404"] == 1
+    assert sum(value for key, value in found.items() if key[:2] == (count, "other")) == 1
+    assert CANARY not in answer.text
+    assert (found["s2edit_jobs_unfinished",], found["s2edit_jobs_running",], found["s2edit_job_store_up",]) == (2, 0, 1)
+    api.work()
+    assert told(api.client.get("/metrics"))["s2edit_jobs_unfinished",] == 0
+
+
+def test_asking_takes_no_place_in_the_queue(api: Api) -> None:
+    before = api.kept()
+    for _ in range(3):
+        told(api.client.get("/metrics"))
+    assert api.kept() == before
+    assert told(api.client.get("/metrics"))["s2edit_jobs_unfinished",] == 0
+
+
+def test_it_says_that_the_job_store_is_down(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(api.store, "take_place", down)
+    found = told(api.client.get("/metrics"))
+    assert found["s2edit_job_store_up",] == 0
+    assert ("s2edit_jobs_unfinished",) not in found
+
+
+def test_without_a_token_it_is_for_this_machine_s_programs(api: Api) -> None:
+    for stranger in (
+        TestClient(create_app(api.services), client=("192.0.2.7", 1)).get("/metrics"),
+        api.client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}),
+        api.client.get("/metrics", headers={"Origin": "https://evil.example"}),
+    ):
+        assert_problem(stranger, 404, "not_found")
+
+
+def test_with_a_token_it_is_for_whoever_shows_it_and_a_tenant_s_key_opens_nothing(api: Api) -> None:
+    key = KeyRing(api.artifacts).create("acme")[1]
+    api.limit(metrics_token=SecretStr("let prometheus in"))
+    far = TestClient(api.client.app, client=("192.0.2.7", 1))
+    for shown in ({}, {"Authorization": "Bearer let"}, {"Authorization": f"Bearer {key}"}, {"Authorization": "let prometheus in"}):
+        assert_problem(far.get("/metrics", headers=shown), 404, "not_found")
+        assert_problem(api.client.get("/metrics", headers=shown), 404, "not_found")
+    assert told(far.get("/metrics", headers={"Authorization": "Bearer let prometheus in"}))["s2edit_job_store_up",] == 1

@@ -1,0 +1,388 @@
+"""Uploads: announced, sent by the signed request, named in edits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+
+from api.app import create_app
+from s2edit_jobs.access.keys import KeyRing
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.library.uploads import SWEEP_AFTER_S, sweep_orphans, sweep_uploads
+from s2edit_jobs.stores.artifacts import upload_key
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from tests.unit.api import pictures
+from tests.unit.api.conftest import MAX_BODY, OWNER, PROMPT, Api
+from tests.unit.api.wire.test_bad_input import assert_problem
+
+NEVER = f"u_{'0' * 32}"
+
+
+class App:
+    """An app that sends its pictures straight to the store; the store is a folder, so the API serves its links."""
+
+    def __init__(self, api: Api, store: FilesystemArtifactStore) -> None:
+        self.store = store
+        self.services = replace(api.services, artifacts=store)
+        self.http = TestClient(create_app(self.services))
+
+    def announce(self, data: bytes, *, user: str = "default", **changes: Any) -> Any:
+        asked = {"media_type": "image/png", "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), **changes}
+        asked = {name: value for name, value in asked.items() if value is not None}
+        return self.http.post("/uploads", json=asked, headers={"S2Edit-User": user})
+
+    def send(self, upload: Any, data: bytes) -> Any:
+        put = upload.json()["put"]
+        return self.http.put(put["url"], headers=put["headers"], content=data)
+
+    def upload(self, data: bytes, **changes: Any) -> str:
+        """The id of an upload that has come."""
+        upload = self.announce(data, **changes)
+        assert self.send(upload, data).status_code == 200
+        upload_id: str = upload.json()["id"]
+        return upload_id
+
+    def edit(self, *, headers: dict[str, str] | None = None, **values: Any) -> Any:
+        return self.http.post("/edits", json={"prompt": PROMPT, **values}, headers=headers)
+
+
+@pytest.fixture
+def app(api: Api, tmp_path: Path) -> App:
+    return App(api, FilesystemArtifactStore(tmp_path / "objects", "http://testserver", "a signing key"))
+
+
+class TestErasing:
+    """Of the user whose uploads they are."""
+
+    def test_an_upload_goes_and_bytes_that_come_by_its_link_are_not_kept(self, app: App) -> None:
+        data = pictures.photo()
+        arrived, waiting = app.upload(data), app.announce(data)
+        assert app.http.delete("/users/default").status_code == 200
+        assert app.http.get(f"/uploads/{arrived}").status_code == 404
+        assert_problem(app.send(waiting, data), 404, "not_found")
+        assert list(app.store.list("t/")) == []
+
+    def test_none_is_announced_meanwhile(self, app: App) -> None:
+        erasure = Erasure(app.services)
+        begun, _ = erasure.begin(OWNER)
+        assert_problem(app.announce(pictures.photo()), 409, "being_erased")
+        assert list(app.store.list("t/")) == []
+        erasure.complete(begun)
+        assert app.announce(pictures.photo()).status_code == 201
+
+    def test_what_a_bucket_took_by_an_old_link_is_swept_up(self, app: App) -> None:
+        kept = app.upload(pictures.photo())
+        app.store.put(upload_key(OWNER, NEVER, "file.png"), b"late", media_type="image/png")
+        assert sweep_orphans(app.store) == 1
+        assert app.http.get(f"/uploads/{kept}").json()["state"] == "arrived"
+
+
+class TestSending:
+    def test_an_upload_is_announced_sent_and_arrives(self, app: App) -> None:
+        data = pictures.photo()
+        announced = app.announce(data)
+        assert announced.status_code == 201
+        upload = announced.json()
+        assert announced.headers["location"] == f"/uploads/{upload['id']}"
+        assert announced.headers["cache-control"] == "no-store"
+        assert (upload["state"], upload["form"]) == ("waiting", None)
+        assert upload["put"]["headers"] == {
+            "Content-Type": "image/png",
+            "Content-Length": str(len(data)),
+            "If-None-Match": "*",
+        }
+        left = datetime.fromisoformat(upload["expires_at"]) - datetime.now().astimezone()
+        assert timedelta(seconds=580) < left <= timedelta(seconds=600)
+        assert app.send(announced, data).status_code == 200
+        arrived = app.http.get(announced.headers["location"]).json()
+        assert (arrived["state"], arrived["put"], arrived["expires_at"]) == ("arrived", None, None)
+
+    def test_it_lies_under_its_owners_prefix(self, app: App) -> None:
+        app.upload(pictures.photo(), user="ada")
+        assert list(app.store.list("")) == list(app.store.list("t/default/u/ada/uploads/"))
+
+    def test_the_links_are_fresh_at_every_question(self, app: App) -> None:
+        announced = app.announce(pictures.photo())
+        again = app.http.get(announced.headers["location"])
+        assert again.json()["put"]["url"].startswith(announced.json()["put"]["url"].partition("?")[0])
+        assert app.send(again, pictures.photo()).status_code == 200
+
+    def test_its_link_needs_no_credentials_where_keys_are_asked_for(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever sends it holds nothing but the link; and without a good one not a byte of it is read."""
+        key = KeyRing(app.store).create("acme")[1]
+        settings = app.services.settings.model_copy(update={"auth": "keys"})
+        app.http = TestClient(create_app(replace(app.services, settings=settings)))
+        data = pictures.photo()
+        asked = {"media_type": "image/png", "size_bytes": len(data)}
+        announced = app.http.post("/uploads", json=asked, headers={"Authorization": f"Bearer {key}"})
+        put = announced.json()["put"]
+        with monkeypatch.context() as patch:
+            patch.setattr(Request, "body", None)
+            assert_problem(app.http.put(f"{put['url']}0", headers=put["headers"], content=data), 403, "link_invalid")
+            assert_problem(app.http.put(put["url"].partition("?")[0], headers=put["headers"], content=data), 403, "link_invalid")
+        assert app.send(announced, data).status_code == 200
+
+    def test_it_can_be_sent_once(self, app: App) -> None:
+        announced = app.announce(pictures.photo())
+        app.send(announced, pictures.photo())
+        assert_problem(app.send(announced, pictures.photo()), 412, "already_exists")
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"media_type": "image/gif"}, "media_type"),
+            ({"media_type": "text/html"}, "media_type"),
+            ({"media_type": None}, "media_type"),
+            ({"size_bytes": 0}, "size_bytes"),
+            ({"size_bytes": -1}, "size_bytes"),
+            ({"size_bytes": "12"}, "size_bytes"),
+            ({"size_bytes": 1.5}, "size_bytes"),
+            ({"size_bytes": MAX_BODY + 1}, "size_bytes"),
+            ({"sha256": "abc"}, "sha256"),
+            ({"sha256": "A" * 64}, "sha256"),
+            ({"name": "x"}, "name"),
+        ],
+    )
+    def test_what_can_not_be_announced(self, app: App, changes: dict[str, Any], field: str) -> None:
+        answer = app.announce(b"x", **changes)
+        assert answer.status_code == 422
+        assert answer.json()["field"] == field
+        assert list(app.store.list("")) == []
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff"])
+    def test_a_body_that_is_no_object_is_refused(self, app: App, body: bytes) -> None:
+        answer = app.http.post("/uploads", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (400, 422)
+        assert answer.headers["content-type"] == "application/problem+json"
+
+    def test_foreign_and_unknown_uploads_look_alike(self, app: App) -> None:
+        upload_id = app.upload(pictures.photo(), user="ada")
+        answers = [app.http.get(f"/uploads/{one}") for one in (upload_id, NEVER, "nonsense", "u_" + "0" * 40)]
+        for answer in answers:
+            assert_problem(answer, 404, "not_found")
+        assert len({answer.content for answer in answers}) == 1
+
+
+class TestEditing:
+    @pytest.fixture
+    def sent(self, app: App) -> dict[str, str]:
+        return {"image": app.upload(pictures.photo()), "mask": app.upload(pictures.mask())}
+
+    def test_an_edit_of_uploads_is_the_edit_of_the_same_files(self, app: App, sent: dict[str, str]) -> None:
+        answer = app.edit(**sent, edit_mask=app.upload(pictures.mask()), seed=7, steps=12, deadline_s=600)
+        assert answer.status_code == 202, answer.json()
+        assert answer.headers["location"] == f"/edits/{answer.json()['id']}"
+        files = {name: ("x.png", data) for name, data in (("image", pictures.photo()), ("mask", pictures.mask()))}
+        form = {"prompt": PROMPT, "seed": "7", "steps": "12"}
+        by_form = app.http.post("/edits", data=form, files={**files, "edit_mask": ("x.png", pictures.mask())})
+        one, other = (Jobs(app.services).spec(OWNER, edit.json()["id"]) for edit in (answer, by_form))
+        assert one.request == other.request
+        assert {name: file.sha256 for name, file in one.inputs.items()} == {
+            name: file.sha256 for name, file in other.inputs.items()
+        }
+        assert app.store.get(one.inputs["image"].key) == pictures.photo()
+        assert one.deadline_at == pytest.approx(one.created_at + 600)
+
+    def test_the_same_request_again_is_one_edit(self, app: App, sent: dict[str, str]) -> None:
+        ids = {app.edit(**sent, headers={"Idempotency-Key": "k"}).json()["id"] for _ in range(2)}
+        assert len(ids) == 1
+        assert_problem(app.edit(**sent, seed=1, headers={"Idempotency-Key": "k"}), 422, "idempotency_key_reused")
+
+    def test_null_is_as_good_as_left_out(self, app: App, sent: dict[str, str]) -> None:
+        assert app.edit(**sent, edit_mask=None, seed=None, source_prompt=None).status_code == 202
+
+    def test_an_upload_may_be_used_again(self, app: App, sent: dict[str, str]) -> None:
+        assert [app.edit(**sent).status_code for _ in range(2)] == [202, 202]
+
+    def test_the_photo_may_not_be_missing(self, app: App, sent: dict[str, str]) -> None:
+        assert_problem(app.edit(**{**sent, "image": None}), 422, "image_missing", "image")
+
+    def test_the_mask_may(self, app: App, sent: dict[str, str]) -> None:
+        answer = app.edit(**{**sent, "mask": None, "at": [4, 5]})
+        assert answer.status_code == 202, answer.json()
+
+    @pytest.mark.parametrize("at", [[4], [4, 5, 6], [-1, 4], [4.5, 4], ["4", "5"], "4,5", {"x": 4}, 4])
+    def test_a_pixel_is_two_whole_numbers(self, app: App, sent: dict[str, str], at: Any) -> None:
+        answer = app.edit(**{**sent, "mask": None, "at": at})
+        assert answer.status_code == 422
+        assert answer.json()["field"].startswith("at")
+
+    @pytest.mark.parametrize("upload_id", [NEVER, "nonsense", "../x", "", "u_" + "0" * 400])
+    @pytest.mark.parametrize("name", ["image", "mask", "edit_mask"])
+    def test_an_unknown_upload_is_named(self, app: App, sent: dict[str, str], name: str, upload_id: str) -> None:
+        problem = assert_problem(app.edit(**{**sent, name: upload_id}), 422, "upload_unknown", name)
+        assert problem["errors"][0]["pointer"] == f"#/{name}"
+
+    def test_a_foreign_upload_is_unknown(self, app: App, sent: dict[str, str]) -> None:
+        answer = app.edit(**sent, headers={"S2Edit-User": "mallory"})
+        assert_problem(answer, 422, "upload_unknown", "image")
+        assert list(app.store.list("t/default/u/mallory/")) == []
+
+    def test_an_unfinished_upload_is_told_from_an_unknown_one(self, app: App, sent: dict[str, str]) -> None:
+        waiting = app.announce(pictures.photo()).json()["id"]
+        assert_problem(app.edit(**{**sent, "image": waiting}), 422, "upload_unfinished", "image")
+
+    @pytest.mark.parametrize(
+        ("kept", "changes"),
+        [
+            (pictures.photo()[:-1], {}),
+            (pictures.photo() + b"!", {}),
+            (b"", {}),
+            (pictures.photo()[:-1] + b"!", {}),
+            (pictures.photo(format="JPEG"), {"sha256": None}),
+            (b"%PDF" + pictures.photo()[4:], {"sha256": None}),
+        ],
+        ids=["shorter", "longer", "empty", "another digest", "another length", "not of its type"],
+    )
+    def test_bytes_that_are_not_what_was_announced_are_refused(
+        self, app: App, sent: dict[str, str], kept: bytes, changes: dict[str, Any]
+    ) -> None:
+        """As a store would keep them that does not hold senders to what was signed."""
+        upload_id = app.announce(pictures.photo(), **changes).json()["id"]
+        app.store.put(upload_key(OWNER, upload_id, "file.png"), kept, media_type="image/png")
+        assert_problem(app.edit(**{**sent, "image": upload_id}), 422, "upload_mismatch", "image")
+
+    def test_a_refused_edit_leaves_nothing_behind(self, app: App, sent: dict[str, str]) -> None:
+        before = list(app.store.list(""))
+        hostile = app.upload(pictures.photo()[:-200])
+        assert_problem(app.edit(**{**sent, "image": hostile}), 422, "image_damaged", "image")
+        assert_problem(app.edit(**{**sent, "prompt": " "}), 422, "prompt_empty", "prompt")
+        assert_problem(app.edit(**{**sent, "prompt": ""}), 422, "prompt_empty", "prompt")
+        assert [key for key in app.store.list("") if hostile not in key] == before
+
+    @pytest.mark.parametrize(
+        ("values", "code", "field"),
+        [
+            ({"stepz": 20}, "option_unknown", "stepz"),
+            ({"steps": "abc"}, "option_invalid", "steps"),
+            ({"steps": "20"}, "option_invalid", "steps"),
+            ({"variants": True}, "option_invalid", "variants"),
+            ({"steps": [1]}, "option_invalid", "steps"),
+            ({"image": {"id": "x"}}, "option_invalid", "image"),
+            ({"prompt": None}, "option_invalid", "prompt"),
+        ],
+    )
+    def test_a_wrong_option_is_named(self, app: App, sent: dict[str, str], values: dict[str, Any], code: str, field: str) -> None:
+        assert_problem(app.edit(**{**sent, **values}), 422, code, field)
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000])
+    def test_a_body_that_is_no_object_is_refused(self, app: App, body: bytes) -> None:
+        answer = app.http.post("/edits", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (400, 422)
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_description_knows_both_ways_of_asking(app: App) -> None:
+    schema = app.http.get("/openapi.json").json()
+    content = schema["paths"]["/edits"]["post"]["requestBody"]["content"]
+    assert set(content) == {"multipart/form-data", "application/json"}
+    document = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    assert schema["components"]["schemas"][document]["required"] == ["prompt"]
+    assert schema["paths"]["/edits"]["post"]["operationId"] == "createEdit"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_half_written(app: App) -> Iterator[None]:
+    yield
+    folder = app.store.root / ".writing"
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+DAY_S = 86_400.0
+
+
+def made_older(app: App, upload_id: str, by_s: float) -> None:
+    """As if it had been announced, and perhaps used, so long before."""
+    folder = upload_key(OWNER, upload_id, "")
+    said = json.loads(app.store.get(f"{folder}upload.json"))
+    said["created_at"] -= by_s
+    app.store.put(f"{folder}upload.json", json.dumps(said).encode(), media_type="application/json")
+    if app.store.exists(f"{folder}kept.json"):
+        until = json.loads(app.store.get(f"{folder}kept.json")) - by_s
+        app.store.put(f"{folder}kept.json", json.dumps(until).encode(), media_type="application/json")
+
+
+def left(app: App, upload_id: str) -> list[str]:
+    folder = upload_key(OWNER, upload_id, "")
+    return [key.removeprefix(folder) for key in app.store.list(folder)]
+
+
+def test_an_upload_ends_after_its_life_and_is_removed_with_its_bytes(app: App) -> None:
+    old, older, young = (app.upload(pictures.photo()) for _ in range(3))
+    made_older(app, old, DAY_S + 1)
+    made_older(app, older, DAY_S + SWEEP_AFTER_S + 1)
+    made_older(app, young, DAY_S - 60)
+    waiting = app.announce(pictures.photo()).json()["id"]
+    made_older(app, waiting, 2 * DAY_S)
+    damaged = f"u_{'d' * 32}"
+    app.store.put(upload_key(OWNER, damaged, "upload.json"), b"{", media_type="application/json")
+    for upload_id in (old, older, waiting):
+        assert_problem(app.http.get(f"/uploads/{upload_id}"), 404, "not_found")
+        assert_problem(app.edit(image=upload_id, mask=young), 422, "upload_unknown", "image")
+    assert app.http.get(f"/uploads/{young}").status_code == 200
+    assert sweep_uploads(app.store, ttl_s=DAY_S) == 4
+    assert [bool(left(app, upload_id)) for upload_id in (older, waiting, damaged, old, young)] == [False] * 3 + [True] * 2
+
+
+def test_an_edit_that_has_taken_it_does_not_miss_it(app: App) -> None:
+    image, mask = app.upload(pictures.photo()), app.upload(pictures.mask())
+    edit = app.edit(image=image, mask=mask).json()
+    for upload_id in (image, mask):
+        made_older(app, upload_id, 2 * DAY_S)
+    assert sweep_uploads(app.store, ttl_s=DAY_S) == 4
+    spec = Jobs(app.services).spec(OWNER, edit["id"])
+    assert app.store.get(spec.inputs["image"].key) == pictures.photo()
+
+
+def test_a_request_that_may_come_again_finds_its_uploads_as_long_as_its_key_counts(app: App) -> None:
+    asked = {"image": app.upload(pictures.photo()), "mask": app.upload(pictures.mask())}
+    once = {"Idempotency-Key": "order-1"}
+    first = app.edit(headers=once, **asked)
+    assert first.status_code == 202
+    for upload_id in asked.values():
+        made_older(app, upload_id, app.services.settings.idempotency_ttl_s - 60)
+    assert sweep_uploads(app.store, ttl_s=DAY_S) == 0
+    assert app.edit(headers=once, **asked).json()["id"] == first.json()["id"]
+    for upload_id in asked.values():
+        made_older(app, upload_id, app.services.settings.idempotency_ttl_s + 2 * SWEEP_AFTER_S + 60)
+    assert sweep_uploads(app.store, ttl_s=DAY_S) == 6
+    assert left(app, asked["image"]) == []
+
+
+def test_an_upload_that_is_erased_while_it_is_used_leaves_no_note(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, mask = app.upload(pictures.photo()), app.upload(pictures.mask())
+    put = app.store.put
+
+    def erased_before(key: str, data: bytes, **how: Any) -> None:
+        if key.endswith("kept.json"):
+            app.store.delete_prefix(key.removesuffix("kept.json"))
+        put(key, data, **how)
+
+    monkeypatch.setattr(app.store, "put", erased_before)
+    answer = app.edit(headers={"Idempotency-Key": "order-1"}, image=image, mask=mask)
+    assert_problem(answer, 422, "upload_unknown", "image")
+    assert left(app, image) == []
+
+
+def test_one_that_is_removed_while_its_bytes_are_looked_for_is_unknown_and_not_unfinished(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, mask = app.upload(pictures.photo()), app.upload(pictures.mask())
+    size_bytes = app.store.size_bytes
+
+    def removed_before(key: str) -> int:
+        app.store.delete_prefix(key.rpartition("/")[0] + "/")
+        return size_bytes(key)
+
+    monkeypatch.setattr(app.store, "size_bytes", removed_before)
+    assert_problem(app.edit(image=image, mask=mask), 422, "upload_unknown", "image")

@@ -1,0 +1,205 @@
+"""What an edit changed comes to the photo at the photo's own resolution; what it left keeps every pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from s2edit_core.delivery import canvas as canvas_module
+from s2edit_core.delivery.canvas import Canvas, make_canvas, to_tensor
+from s2edit_core.delivery.difference import change_between, noise_level
+from s2edit_core.delivery.resampling import Axis
+from s2edit_core.pictures.files import INSIDE
+
+FRAME, CELL, PHOTO = 128, 8, 768
+SKIN, HAIR, DYED = (220, 180, 150), (120, 80, 50), (190, 70, 30)
+Pixels = NDArray[np.float64]
+
+
+def disc(side: int, radius: float = 0.3) -> NDArray[np.bool_]:
+    y, x = (np.mgrid[0:side, 0:side] + 0.5) / side - 0.5
+    inside: NDArray[np.bool_] = x**2 + y**2 < radius**2
+    return inside
+
+
+def scene(colour: tuple[int, int, int], side: int = PHOTO, *, strands: float = 0.0, seed: int = 1) -> Image.Image:
+    """A disc of `colour` on skin, with vertical strands finer than a pixel of the frame."""
+    pixels = np.where(disc(side)[..., None], np.array(colour, dtype=float), np.array(SKIN, dtype=float))
+    lines = np.random.default_rng(seed).standard_normal(side)
+    brightness = 1 + strands * np.where(disc(side), lines[None, :], 0)
+    return Image.fromarray(np.rint(pixels * brightness[..., None]).clip(0, 255).astype(np.uint8))
+
+
+def whole(photo: Image.Image) -> Canvas:
+    """The whole photo as the frame; all of it may change."""
+    mask = Image.new("L", photo.size, 255)
+    return Canvas(photo, mask, mask, (0, 0, *photo.size), (FRAME, FRAME))
+
+
+def seen(picture: Image.Image) -> Tensor:
+    """A picture through a model's frame: without its detail."""
+    return to_tensor(picture.resize((FRAME, FRAME), Image.Resampling.BOX))
+
+
+def delivered(photo: Image.Image, edited: Image.Image) -> tuple[Image.Image, dict[str, float]]:
+    change = change_between(seen(photo), seen(edited), seen(photo), CELL)
+    return whole(photo).deliver(change), change.shares(torch.ones(FRAME, FRAME))
+
+
+def array(picture: Image.Image) -> Pixels:
+    return np.asarray(picture, dtype=np.float64)
+
+
+def detail(picture: Image.Image, where: NDArray[np.bool_]) -> float:
+    """Energy of the differences between neighbours in a row."""
+    return float(np.square(np.diff(array(picture).mean(axis=2), axis=1))[where[:, 1:]].sum())
+
+
+def test_an_edit_that_changes_nothing_returns_the_photo() -> None:
+    photo = scene(HAIR, strands=0.2)
+    result, shares = delivered(photo, photo)
+    assert np.array_equal(array(result), array(photo))
+    assert shares == {"replaced": 0.0, "shifted": 0.0, "left": 1.0}
+
+
+def test_what_is_recoloured_keeps_its_strands_and_its_sharp_edge() -> None:
+    photo, truth = scene(HAIR, strands=0.2), scene(DYED, strands=0.2)
+    result, shares = delivered(photo, truth)
+    inside, outside = disc(PHOTO, 0.29), ~disc(PHOTO, 0.31)
+    assert shares["shifted"] == pytest.approx(disc(FRAME).mean(), abs=0.03)
+    assert shares["replaced"] < 0.01
+    assert np.array_equal(array(result)[outside], array(photo)[outside])
+    assert np.abs(array(result) - array(truth))[inside].mean() < 6
+    assert detail(result, inside) == pytest.approx(detail(truth, inside), rel=0.2)
+    edge = array(result)[PHOTO // 2, :, 0]  # from skin to dyed hair within two pixels, where the frame has six to a pixel
+    rim = PHOTO // 2 - round(0.3 * PHOTO)
+    assert abs(edge[rim - 2] - SKIN[0]) < 12
+    assert abs(edge[rim + 2 : rim + 40].mean() - DYED[0]) < 12
+
+
+def test_something_new_hides_what_was_there_and_leaves_what_is_beside_it() -> None:
+    """A bar over half of the disc: the disc's edge and its strands must not shine through."""
+    photo = scene(HAIR, strands=0.2)
+    edited = photo.copy()
+    edited.paste((40, 60, 140), (100, 300, 668, 420))
+    result, shares = delivered(photo, edited)
+    assert 568 * 120 < shares["replaced"] * PHOTO**2 < (568 + 72) * (120 + 72)  # up to half a latent cell around
+    assert shares["shifted"] < 0.02
+    middle = array(result)[320:400, 130:640]
+    assert np.abs(middle - (40, 60, 140)).max() < 8
+    beside = np.ones((PHOTO, PHOTO), dtype=bool)
+    beside[300 - 66 : 420 + 66, 100 - 66 : 668 + 66] = False
+    assert np.array_equal(array(result)[beside], array(photo)[beside])
+
+
+def test_a_soft_blush_keeps_the_pores() -> None:
+    """It fades out without an edge in the photo, and yet it is a shift."""
+    rng = np.random.default_rng(3)
+    skin = np.array(SKIN) * (1 + 0.04 * rng.standard_normal((PHOTO, PHOTO, 1)))
+    y, x = np.mgrid[0:PHOTO, 0:PHOTO] / PHOTO - 0.5
+    blush = np.exp(-(x**2 + y**2) / 0.02)[..., None]
+    photo, truth = (Image.fromarray(p.clip(0, 255).astype(np.uint8)) for p in (skin, skin + blush * (10, -38, -28)))
+    result, shares = delivered(photo, truth)
+    cheek = blush[..., 0] > 0.7
+    assert shares["replaced"] < 0.005
+    assert (array(result) - array(photo))[cheek].mean(axis=0) == pytest.approx((10, -34, -25), abs=6)
+    assert detail(result, cheek) > 0.8 * detail(photo, cheek)
+
+
+def test_an_outline_that_moved_by_less_than_a_pixel_of_the_frame_changes_nothing() -> None:
+    """What an auto-encoder gets slightly wrong elsewhere is not part of the edit."""
+    photo = scene(HAIR, strands=0.1)
+    moved = seen(photo) * 0.85 + torch.roll(seen(photo), 1, dims=2) * 0.15
+    result = whole(photo).deliver(change_between(seen(photo), moved, seen(photo), CELL))
+    assert np.abs(array(result) - array(photo)).mean() < 0.2
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(20, 90), st.integers(20, 90))
+@settings(max_examples=40, deadline=None)
+def test_outside_the_edit_mask_not_one_pixel_changes_whatever_the_model_draws(seed: int, width: int, height: int) -> None:
+    rng = np.random.default_rng(seed)
+    photo = Image.fromarray(rng.integers(0, 256, (height + 60, width + 60, 3), dtype=np.uint8))
+    mask, edit_mask = Image.new("L", photo.size), Image.new("L", photo.size)
+    mask.paste(255, (20, 20, 20 + width, 20 + height))
+    edit_mask.paste(255, (int(rng.integers(0, 30)), 10, 30 + width // 2, 40 + height // 2))
+    canvas = make_canvas(photo, mask, edit_mask, frame_size=64, multiple=16)
+    blocks = torch.from_numpy(rng.choice([-1.0, 1.0], (1, 3, canvas.frame[1] // 16, canvas.frame[0] // 16))).float()
+    edited = torch.nn.functional.interpolate(blocks, scale_factor=16)[0]
+    source = canvas.source()
+    result = canvas.deliver(change_between(source, edited, source, CELL))
+    outside = np.asarray(canvas.edit_mask) < INSIDE
+    assert np.array_equal(np.asarray(result)[outside], np.asarray(photo)[outside])
+    assert not np.array_equal(np.asarray(result), np.asarray(photo))
+
+
+def test_the_result_does_not_depend_on_how_the_photo_is_cut_into_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, edited = scene(HAIR), scene(DYED)
+    edited.paste((40, 60, 140), (100, 300, 668, 420))
+    at_once, _ = delivered(photo, edited)
+    monkeypatch.setattr(canvas_module, "STRIP_PIXELS", 5000)
+    in_strips, _ = delivered(photo, edited)
+    assert np.abs(array(at_once) - array(in_strips)).max() <= 1
+
+
+def test_new_things_get_the_grain_of_the_photo() -> None:
+    rng = np.random.default_rng(5)
+    grain = rng.normal(0, 6, (PHOTO, PHOTO, 1))
+    photo = Image.fromarray((np.full((PHOTO, PHOTO, 3), 150.0) + grain).clip(0, 255).astype(np.uint8))
+    edited = photo.copy()
+    edited.paste((40, 60, 140), (200, 300, 568, 420))
+    result, _ = delivered(photo, edited)
+    assert array(result)[330:390, 230:540].std(axis=(0, 1)).mean() == pytest.approx(6, rel=0.25)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2.0, 8.0])
+def test_the_noise_of_a_photo_is_measured_beside_its_texture(sigma: float) -> None:
+    rng = np.random.default_rng(7)
+    pixels = np.full((512, 512), 128.0)
+    pixels[:, 200:] += 60 * np.sin(np.arange(312) * 1.7)  # cloth
+    noisy = pixels + rng.normal(0, sigma, pixels.shape)
+    assert noise_level(torch.from_numpy(noisy).float().expand(3, -1, -1)) == pytest.approx(sigma, rel=0.2)
+
+
+def test_a_seam_softens_the_edge_of_a_small_edit_mask() -> None:
+    photo, edited = scene(HAIR), scene(HAIR)
+    edited.paste((40, 60, 140), (0, 200, PHOTO, 568))
+    mask = Image.new("L", photo.size)
+    mask.paste(255, (300, 0, PHOTO, PHOTO))
+    canvas = Canvas(photo, mask, Image.new("L", photo.size, 255), (0, 0, *photo.size), (FRAME, FRAME))
+    result = array(canvas.deliver(change_between(seen(photo), seen(edited), seen(photo), CELL)))
+    row = result[384, 296:330, 2]
+    assert np.array_equal(row[:4], array(photo)[384, 296:300, 2])
+    assert (np.diff(row[4:20]) >= 0).all()
+    assert row[4] < row[-1] == pytest.approx(140, abs=4)
+
+
+def test_other_shapes_are_refused() -> None:
+    frame = torch.zeros(3, 8, 8)
+    with pytest.raises(ValueError, match="three frames"):
+        change_between(frame, torch.zeros(3, 8, 16), frame, CELL)
+    change = change_between(frame, frame, frame, CELL)
+    with pytest.raises(ValueError, match="a change of the frame"):
+        whole(scene(HAIR)).deliver(change)
+
+
+@given(st.integers(2, 40), st.integers(2, 200))
+@settings(max_examples=60, deadline=None)
+def test_resampling_keeps_constants_and_slopes_and_agrees_with_itself_in_parts(samples: int, length: int) -> None:
+    axis = Axis.of(samples, length)
+    assert torch.allclose(axis.along(torch.ones(1, samples), 1), torch.ones(1, length), atol=1e-5)
+    ramp = (torch.arange(samples) + 0.5)[None] / samples
+    out = axis.along(ramp, 1)[0]
+    expected = (torch.arange(length) + 0.5) / length
+    margin = (2 * max(1.0, samples / length) + 0.5) / samples  # there the last sample goes on
+    middle = (expected > margin) & (expected < 1 - margin)
+    near = 1e-4 if length >= samples else 0.2 / samples  # a widened kernel samples its own curve
+    assert torch.allclose(out[middle], expected[middle], atol=near)
+    half = length // 2
+    parts = torch.cat([axis.along(ramp, 1, 0, half), axis.along(ramp, 1, half)], dim=1)[0]
+    assert torch.equal(parts, out)

@@ -1,0 +1,75 @@
+"""What was made once is not made again, and what is half made counts for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lab.quality.bench import case_of
+from lab.quality.method import RECONSTRUCTION, Case, Method, Outcome
+from lab.quality.parts import made, name_of
+from lab.world.edits import FIRST, subject_of
+from s2edit_core.pipeline import S2EditPipeline
+
+
+@dataclass(frozen=True)
+class Counted(Method):
+    runs: list[int] = field(default_factory=list, repr=False)
+
+    def run(self, pipe: S2EditPipeline, cases: Sequence[Case], guidance: float) -> Outcome:
+        self.runs.append(len(cases))
+        return super().run(pipe, cases, guidance)
+
+
+@pytest.fixture
+def cases(pipe: S2EditPipeline) -> list[Case]:
+    return [case_of(pipe, subject_of(FIRST, ("hair", "hat")))]
+
+
+def test_a_part_is_made_once(pipe: S2EditPipeline, cases: list[Case], tmp_path: Path) -> None:
+    method = Counted("m", steps=2)
+    first, second = made(pipe, method, cases, 3.0, tmp_path), made(pipe, method, cases, 3.0, tmp_path)
+    assert method.runs == [1]
+    assert set(first.pictures) == {(0, name) for name in (*cases[0].targets, RECONSTRUCTION)}
+    for key, picture in first.pictures.items():
+        assert picture.size == (32, 32)
+        assert np.array_equal(np.asarray(picture), np.asarray(second.pictures[key]))
+    assert second.costs == first.costs
+    assert second.costs["edit"].evaluations == 2 * 2 * len(cases[0].targets)
+    assert second.about == first.about == [{}]
+
+
+def test_a_cut_leaves_nothing_that_would_count(
+    pipe: S2EditPipeline, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = Counted("m", steps=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("lab.quality.parts.asdict", lambda _: 1 / 0)  # after the pictures, before the facts
+        with pytest.raises(ZeroDivisionError):
+            made(pipe, method, cases, 3.0, tmp_path)
+    assert [place.suffix for place in tmp_path.iterdir()] == [".part"]
+    part = made(pipe, method, cases, 3.0, tmp_path)
+    assert method.runs == [1, 1]
+    assert part.costs["invert"].evaluations == 2
+    assert [place.suffix for place in tmp_path.iterdir()] == [""]
+
+
+def test_a_part_is_named_by_everything_that_it_depends_on(pipe: S2EditPipeline, cases: list[Case]) -> None:
+    method = Method("m")
+    other = case_of(pipe, subject_of(FIRST + 1, ("hair", "hat")))
+    names = {
+        name_of("model", 3.0, method, cases),
+        name_of("another", 3.0, method, cases),
+        name_of("model", 5.0, method, cases),
+        name_of("model", 3.0, replace(method, steps=20), cases),
+        name_of("model", 3.0, method, [other]),
+        name_of("model", 3.0, method, [replace(cases[0], prompt="a photo of a man")]),
+        name_of("model", 3.0, method, [replace(cases[0], targets={})]),
+        name_of("model", 3.0, method, [*cases, other]),
+    }
+    assert len(names) == 8
+    assert name_of("model", 3.0, replace(method, title="the same, said otherwise"), cases) in names

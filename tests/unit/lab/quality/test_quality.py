@@ -1,0 +1,231 @@
+"""The bench over a tiny model: what a measure says, what the file of results holds, and that a cut run goes on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lab.judges.judge import NAMES
+from lab.measures.results import dumped
+from lab.quality import bench as quality
+from lab.quality import methods
+from lab.quality.bench import FIGURES, OF_A_PERSON, Jury, measure, run_portraits, summary
+from lab.quality.method import Method
+from lab.quality.runs import compared
+from lab.quality.table import render
+from lab.world.edits import FIRST, Subject, subject_of
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.unet.rows import Answers, Rows
+
+WHOLE = (0, 0, 128, 128)
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return subject_of(FIRST, ("hair", "hat"))
+
+
+class Sees:
+    """A judge who sees these attributes in every picture."""
+
+    accuracy = dict.fromkeys(NAMES, 1.0)
+
+    def __init__(self, attributes: Any, **otherwise: Any) -> None:
+        self.seen = {name: getattr(attributes, name) for name in NAMES} | otherwise
+
+    def __call__(self, pictures: Any) -> list[dict[str, Any]]:
+        return [self.seen] * len(pictures)
+
+
+def seen(subject: Subject, raw: Image.Image, jury: Jury, **otherwise: Any) -> dict[str, Any]:
+    edit = subject.edits[0]
+    judge = Sees(subject.answer(edit).attributes, **otherwise)
+    return measure(subject, edit, WHOLE, raw, Jury(judge, jury.regressor))  # type: ignore[arg-type]
+
+
+def test_the_true_answer_is_as_good_as_it_gets(subject: Subject, jury: Jury) -> None:
+    found = seen(subject, subject.answers["hair"], jury)
+    assert found["edit"] == "hair"
+    assert found["psnr_changed"] == found["psnr_unchanged"] == found["psnr"] > 78
+    assert found["ssim_changed"] == pytest.approx(1.0)
+    assert found["success"] is True
+    assert found["side_effects"] == 0
+
+
+def test_the_source_itself_is_right_only_outside(subject: Subject, jury: Jury) -> None:
+    found = seen(subject, subject.picture, jury, hair_colour=subject.person.attributes.hair_colour)
+    assert found["psnr_unchanged"] > 40 > 20 > found["psnr_changed"]
+    assert found["ssim_unchanged"] > 0.9 > found["ssim_changed"]
+    assert found["success"] is False
+    assert found["side_effects"] == 0
+
+
+def test_what_changes_unasked_is_counted(subject: Subject, jury: Jury) -> None:
+    has = subject.person.attributes
+    found = seen(subject, subject.answers["hair"], jury, hat=not has.hat, beard=not has.beard)
+    assert found["success"] is True
+    assert found["side_effects"] == 2
+
+
+def test_eye_shadow_behind_sunglasses_is_not_asked_for(jury: Jury) -> None:
+    number = next(n for n in range(FIRST, FIRST + 200) if subject_of(n, ()).person.attributes.sunglasses)
+    subject = subject_of(number, ("hair",))
+    has = subject.person.attributes
+    assert seen(subject, subject.answers["hair"], jury, eye_shadow=not has.eye_shadow)["side_effects"] == 0
+
+
+def test_the_identity_error_is_the_mean_of_what_shows(subject: Subject, jury: Jury) -> None:
+    found = seen(subject, subject.picture, jury)
+    assert found["identity_error"] == pytest.approx(np.mean(list(found["identity"].values())))
+
+
+def test_a_smaller_frame_is_compared_in_the_part_of_the_picture_that_it_shows(subject: Subject, jury: Jury) -> None:
+    box = (20, 30, 84, 94)
+    edit = subject.edits[0]
+    raw = subject.answers["hair"].crop(box)
+    assert measure(subject, edit, box, raw, jury)["psnr"] > 78
+
+
+def test_a_summary_has_its_fields_per_edit_and_in_all() -> None:
+    numbers = {"psnr_changed": 20.0, "psnr_unchanged": 30.0, "psnr": 25.0, "ssim_changed": 0.5, "ssim_unchanged": 0.9, "ssim": 0.8}
+    records = [
+        {"edit": edit, **numbers, "psnr": psnr, "success": psnr > 21, "side_effects": 1, "identity_error": 0.5}
+        for edit, psnr in (("hat", 20.0), ("hat", 22.0), ("hair", 27.0))
+    ]
+    found = summary(records)
+    assert set(found) == {"all", "hat", "hair"}
+    assert found["all"]["psnr"] == 22.0
+    assert found["all"]["success"] == pytest.approx(0.667)
+    assert (found["hat"]["cases"], found["hair"]["cases"]) == (2, 1)
+
+
+@pytest.fixture
+def bench(
+    pipe: S2EditPipeline, jury: Jury, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[dict[str, Any], int]]:
+    """Runs the bench with methods of two steps; gives the results and how many rows went through the UNet."""
+    monkeypatch.setattr(quality, "load_judge", lambda: jury.judge)
+    monkeypatch.setattr(quality, "load_regressor", lambda: jury.regressor)
+    monkeypatch.setitem(methods.METHODS, "ddim", Method("DDIM", steps=2))
+    rows: list[int] = []
+    evaluate = pipe.backbone.evaluate
+
+    def counted(wanted: Rows) -> Answers:
+        rows.append(len(wanted))
+        return evaluate(wanted)
+
+    monkeypatch.setattr(pipe.backbone, "evaluate", counted)
+    out = tmp_path / "results" / "quality.json"
+
+    def run(names: str, people: int = 2, **options: Any) -> tuple[dict[str, Any], int]:
+        rows.clear()
+        common = {"work": tmp_path, "guidance": None, "edits": "hair,hat", "methods": names, "against": "ddim", "group": 1}
+        run_portraits(pipe, argparse.Namespace(people=people, **common | options), out)
+        return json.loads(out.read_text()), sum(rows)
+
+    return run
+
+
+def test_a_run_writes_everything_and_the_next_repeats_nothing(bench: Any, tmp_path: Path) -> None:
+    first, evaluations = bench("unedited,autoencoder,ddim")
+    assert evaluations > 0
+    assert set(first["methods"]) == {"unedited", "autoencoder", "ddim"}
+    found = first["methods"]["ddim"]
+    assert set(found["summary"]["all"]) >= {"psnr_changed", "psnr_unchanged", "psnr", "success", "side_effects"}
+    assert set(found["intervals"]["all"]) == set(FIGURES) | {OF_A_PERSON[0]}
+    assert [record["person"] for record in found["people"]] == [0, 1]
+    assert all(set(FIGURES) <= set(record) for record in found["records"])
+    assert found["cost"]["edit"]["evaluations"] == 4
+    assert found["cost"]["invert"]["evaluations"] == 2
+    assert set(first["differences"]["minus"]) == {"unedited", "autoencoder"}
+    assert Image.open(tmp_path / "results" / "quality-ddim.png").size == (128 * 5, 128 * 2)
+    assert first["judge_accuracy"]
+    assert "DDIM" in render(first)
+    again, evaluations = bench("ddim")
+    assert evaluations == 0
+    assert again == first
+
+
+def test_more_people_repeat_no_edit_of_the_first_ones(bench: Any) -> None:
+    _, two = bench("ddim", people=2)
+    results, one_more = bench("ddim", people=3)
+    assert 0 < one_more < two
+    assert len(results["methods"]["ddim"]["people"]) == 3
+
+
+def test_a_run_that_was_cut_goes_on_with_the_first_group_that_is_missing(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    real = quality.measure_part
+
+    def cut(*arguments: Any) -> list[dict[str, Any]]:
+        measured.append(1)
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(quality, "measure_part", cut)
+    with pytest.raises(KeyboardInterrupt):
+        bench("ddim", people=3)
+    _, rest = bench("ddim", people=3)
+    _, nothing = bench("ddim", people=3)
+    assert rest > 0
+    assert nothing == 0
+    monkeypatch.setattr(quality, "measure_part", real)
+    results, _ = bench("ddim", people=3)
+    per_person = [record for record in results["methods"]["ddim"]["records"] if record["person"] == 2]
+    assert rest == 2 + 4 * (len(per_person) + 1)  # the last of three people: path, edits and reconstruction
+
+
+def test_results_of_another_setting_are_replaced(bench: Any) -> None:
+    bench("unedited,ddim")
+    results, _ = bench("unedited", guidance=2.0)
+    assert set(results["methods"]) == {"unedited"}
+    assert results["setting"]["guidance_scale"] == 2.0
+
+
+def test_a_method_of_another_recipe_is_run_again(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench("ddim")
+    monkeypatch.setitem(methods.METHODS, "ddim", Method("DDIM", steps=3))
+    results, evaluations = bench("ddim")
+    assert evaluations > 0
+    assert results["methods"]["ddim"]["cost"]["invert"]["evaluations"] == 3
+
+
+def test_nothing_is_compared_with_a_method_that_was_not_run() -> None:
+    assert compared({"ddim": {"records": []}}, "balanced", FIGURES) == {}
+
+
+def test_a_record_is_one_line_of_the_file() -> None:
+    results = {"title": "no [I], {really}", "records": [{"person": 0, "psnr": 1.5}], "interval": [1, 2, 3]}
+    text = dumped(results)
+    assert json.loads(text) == results
+    assert text.splitlines()[1:] == [
+        ' "title": "no [I], {really}",',
+        ' "records": [',
+        '  { "person": 0, "psnr": 1.5 }',
+        " ],",
+        ' "interval": [ 1, 2, 3 ]',
+        "}",
+    ]
+
+
+def test_the_command_runs_portraits_or_pie_bench(pipe: S2EditPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[str, argparse.Namespace, Path]] = []
+    monkeypatch.setattr(quality.Backbone, "from_pretrained", lambda _model, device: pipe.backbone)
+    monkeypatch.setattr(quality, "run_portraits", lambda _pipe, wanted, out: ran.append(("portraits", wanted, out)))
+    monkeypatch.setattr(quality.pie_bench, "run", lambda _pipe, wanted, out: ran.append(("pie", wanted, out)))
+    monkeypatch.setattr("sys.argv", ["quality", "--people", "50", "--methods", "ddim,paper,balanced,instant"])
+    quality.main()
+    monkeypatch.setattr("sys.argv", ["quality", "--pie-bench", "data", "--out", "there.json"])
+    quality.main()
+    (name, wanted, out), (other, _, there) = ran
+    assert (name, out, other, there) == ("portraits", Path("lab/results/quality.json"), "pie", Path("there.json"))
+    assert (wanted.people, wanted.methods, wanted.group) == (50, "ddim,paper,balanced,instant", 4)
+    assert wanted.edits == "hair,smile,sad,glasses,hat,beard,bangs,lipstick,two"

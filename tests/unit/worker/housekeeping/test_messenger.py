@@ -1,0 +1,236 @@
+"""Whoever is to be told that an edit is over is told: at least once, by one id, signed."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook
+
+from api.description.webhooks import WebhookMessage
+from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
+from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.records.errors import ArtifactsUnavailable
+from s2edit_jobs.records.record import Owner, twin
+from s2edit_jobs.records.webhooks import DELAYS_S, JITTER, delay_s
+from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.artifacts import edit_key
+from s2edit_jobs.stores.markers import OUTBOX
+from tests.unit.worker.attempts.test_runner import down
+from tests.unit.worker.conftest import ANN, FILES, Shop
+from tests.waiting import until
+from worker.housekeeping.messenger import AGAIN_S, LEASE_S, Messenger
+
+KEYS = ["whsec_" + "A" * 32, "whsec_" + "B" * 32]
+URL = "https://app.example.com/hook"
+
+
+class Receiver:
+    """Answers each message with the next of `answers`, the last of them again and again."""
+
+    def __init__(self, *answers: int | Exception) -> None:
+        self.answers = list(answers)
+        self.got: list[tuple[str, bytes, dict[str, str]]] = []
+
+    def __call__(self, url: str, body: bytes, headers: dict[str, str]) -> int:
+        self.got.append((url, body, headers))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def shop() -> Shop:
+    shop = Shop()
+    settings = Settings(data_dir=Path("/dev/null/nowhere"), webhook_secrets=SecretStr(" ".join(KEYS)))
+    shop.services = replace(shop.services, settings=settings)
+    shop.jobs = Jobs(shop.services)
+    return shop
+
+
+def messenger(shop: Shop, receiver: Receiver) -> Messenger:
+    return Messenger(shop.services, post=receiver, rng=random.Random(1))
+
+
+def told(shop: Shop, job_id: str) -> Any:
+    return json.loads(shop.artifacts.get(edit_key(ANN, job_id, "webhook.json")))
+
+
+def test_the_end_of_an_edit_is_told_once_with_a_signature_of_every_key(shop: Shop) -> None:
+    receiver = Receiver(204)
+    job_id = shop.accept(webhook_url=URL)
+    assert not messenger(shop, receiver).deliver_next(), "it is not over"
+    shop.work()
+    assert messenger(shop, receiver).deliver_next()
+    assert not messenger(shop, receiver).deliver_next()
+    ((url, body, headers),) = receiver.got
+    assert url == URL
+    assert headers["webhook-id"] == f"msg_{job_id}"
+    for key in KEYS:
+        message = Webhook(key).verify(body, headers)
+    assert message["type"] == "edit.succeeded"
+    assert message["data"] == {"id": job_id, "state": "succeeded", "identity": shop.get(job_id).identity}
+    assert told(shop, job_id)["tries"] == 1
+    assert list(shop.artifacts.list(OUTBOX)) == []
+
+
+def test_a_learning_says_what_it_has_learned(shop: Shop) -> None:
+    receiver = Receiver(200)
+    requests = [
+        LearningRequest(kind="attribute", prompt="a woman with [A] hat"),
+        LearningRequest(kind="identity", prompt="a woman"),
+        MaskRequest(),
+    ]
+    jobs = []
+    for request in requests:
+        files = {"image": FILES["image"]} if isinstance(request, MaskRequest) else FILES
+        jobs.append(shop.jobs.accept(draft(shop.services, ANN, request, files, webhook_url=URL), files).id)
+        shop.work()
+        assert messenger(shop, receiver).deliver_next()
+    bodies = [json.loads(body) for _, body, _ in receiver.got]
+    assert [body["type"] for body in bodies] == ["attribute.succeeded", "identity.succeeded", "mask.succeeded"]
+    learned = [shop.get(job_id).identity for job_id in jobs]
+    assert [body["data"] for body in bodies] == [
+        {"id": jobs[0], "state": "succeeded", "attribute": learned[0]},
+        {"id": jobs[1], "state": "succeeded", "identity": learned[1]},
+        {"id": jobs[2], "state": "succeeded"},
+    ]
+    for body in bodies:
+        assert WebhookMessage.model_validate(body).model_dump(mode="json", exclude_unset=True) == body
+
+
+def test_a_failure_is_told_with_its_reason(shop: Shop) -> None:
+    receiver = Receiver(200)
+    shop.accept(EditRequest(prompt="a photo of a dog"), webhook_url=URL)
+    shop.work()
+    messenger(shop, receiver).deliver_next()
+    message = json.loads(receiver.got[0][1])
+    assert (message["type"], message["data"]["error"]["code"]) == ("edit.failed", "subject_unknown")
+
+
+def test_a_canceled_edit_is_told_too(shop: Shop) -> None:
+    receiver = Receiver(200)
+    shop.jobs.cancel(ANN, shop.accept(webhook_url=URL))
+    messenger(shop, receiver).deliver_next()
+    assert json.loads(receiver.got[0][1])["type"] == "edit.canceled"
+
+
+def test_without_an_address_nobody_is_told(shop: Shop) -> None:
+    receiver = Receiver(200)
+    shop.accept()
+    shop.work()
+    assert not messenger(shop, receiver).deliver_next()
+    assert receiver.got == []
+
+
+def test_a_receiver_that_is_down_for_two_days_is_told_with_the_same_id(shop: Shop) -> None:
+    receiver = Receiver(*[OSError("refused"), 500, 302, 429, 503, OSError("timeout"), 404], 200)
+    job_id = shop.accept(webhook_url=URL)
+    shop.work()
+    began = shop.now
+    for tries in range(7):
+        assert messenger(shop, receiver).deliver_next()
+        assert not messenger(shop, receiver).deliver_next(), "not again at once"
+        shop.now += DELAYS_S[tries] * (1 + JITTER) + 1
+    assert messenger(shop, receiver).deliver_next()
+    assert shop.now - began > 24 * 3600
+    assert len({headers["webhook-id"] for _, _, headers in receiver.got}) == 1
+    assert len({body for _, body, _ in receiver.got}) == 1
+    assert (told(shop, job_id)["tries"], told(shop, job_id)["delivered_at"] is None) == (8, False)
+
+
+def test_a_receiver_that_never_takes_it_is_given_up_and_that_is_kept(shop: Shop) -> None:
+    receiver = Receiver(500)
+    job_id = shop.accept(webhook_url=URL)
+    shop.work()
+    while messenger(shop, receiver).deliver_next():
+        shop.now += 2 * 86_400
+    assert len(receiver.got) == len(DELAYS_S) + 1
+    assert told(shop, job_id) == {"delivered_at": None, "tries": 10, "said": 500}
+    assert list(shop.artifacts.list(OUTBOX)) == []
+
+
+def test_a_receiver_that_is_gone_is_not_asked_again(shop: Shop) -> None:
+    receiver = Receiver(410)
+    job_id = shop.accept(webhook_url=URL)
+    shop.work()
+    messenger(shop, receiver).deliver_next()
+    shop.now += 7 * 86_400
+    assert not messenger(shop, receiver).deliver_next()
+    assert told(shop, job_id)["delivered_at"] is None
+
+
+def test_a_message_outlives_the_loss_of_the_job_store(shop: Shop) -> None:
+    receiver = Receiver(200)
+    over, waiting = shop.accept(webhook_url=URL), shop.accept(webhook_url=URL)
+    shop.work()
+    shop.store.forget()
+    assert shop.jobs.rebuild() == 1
+    assert messenger(shop, receiver).deliver_next()
+    assert not messenger(shop, receiver).deliver_next()
+    shop.work()
+    messenger(shop, receiver).deliver_next()
+    assert [headers["webhook-id"] for _, _, headers in receiver.got] == [f"msg_{over}", f"msg_{waiting}"]
+
+
+def test_a_sender_that_dies_after_sending_sends_it_again_with_the_same_id(shop: Shop) -> None:
+    receiver = Receiver(200)
+    job_id = shop.accept(webhook_url=URL)
+    shop.work()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shop.artifacts, "put", down(ArtifactsUnavailable("the process ends here")))
+        with pytest.raises(ArtifactsUnavailable):
+            messenger(shop, receiver).deliver_next()
+    assert not messenger(shop, receiver).deliver_next(), "it may still be at it"
+    shop.now += LEASE_S + 1
+    assert messenger(shop, receiver).deliver_next()
+    assert [headers["webhook-id"] for _, _, headers in receiver.got] == [f"msg_{job_id}"] * 2
+
+
+def test_of_an_erased_edit_nothing_is_told(shop: Shop) -> None:
+    receiver = Receiver(200)
+    shop.accept(webhook_url=URL)
+    shop.work()
+    shop.artifacts.delete_prefix(ANN.prefix)
+    assert messenger(shop, receiver).deliver_next()
+    assert receiver.got == []
+    assert shop.artifacts.objects == {}
+
+
+def test_tries_are_spread(shop: Shop) -> None:
+    waits = {delay_s(3, random.Random(seed)) for seed in range(20)}
+    assert len(waits) == 20
+    assert all(wait is not None and abs(wait / DELAYS_S[2] - 1) <= JITTER for wait in waits)
+
+
+def test_the_thread_delivers_and_stops(shop: Shop) -> None:
+    receiver = Receiver(200)
+    shop.accept(webhook_url=URL)
+    shop.work()
+    one = messenger(shop, receiver)
+    one.start()
+    until(lambda: receiver.got)
+    one.stop()
+
+
+@pytest.mark.parametrize(("owner", "times"), [(Owner(twin("app"), "ann"), 2), (ANN, 1)], ids=["test mode", "live"])
+def test_a_message_is_sent_twice_by_one_id_where_test_mode_was_asked_to(shop: Shop, owner: Owner, times: int) -> None:
+    receiver = Receiver(204)
+    request = EditRequest(prompt="a woman [test:webhook_twice]")
+    job_id = shop.jobs.accept(draft(shop.services, owner, request, FILES, webhook_url=URL), FILES).id
+    shop.jobs.cancel(owner, job_id)
+    for _ in range(3):
+        while messenger(shop, receiver).deliver_next():
+            pass
+        shop.now += AGAIN_S
+    assert [headers["webhook-id"] for _, _, headers in receiver.got] == [f"msg_{job_id}"] * times
+    messages = [WebhookMessage.model_validate_json(body) for _, body, _ in receiver.got]
+    assert [message.data.test for message in messages] == [owner.test] * times
+    assert list(shop.artifacts.list(OUTBOX)) == []

@@ -1,0 +1,406 @@
+"""The engine over the real model: bytes in, bytes out, S²Edit between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+
+from s2edit_core.concepts.concept import Concept
+from s2edit_core.concepts.conditioning import tokenize
+from s2edit_core.delivery import report, watermark
+from s2edit_core.delivery.canvas import Canvas, to_image
+from s2edit_core.delivery.output import Output, encode_result
+from s2edit_core.errors import PromptInvalid
+from s2edit_core.method.inversion import Inversion
+from s2edit_core.method.learning import Checkpoint
+from s2edit_core.method.learning_state import LearningState
+from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
+from s2edit_core.pictures.input_scale import InputScale
+from s2edit_core.pictures.mask_files import decode_mask
+from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
+from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
+from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Preset, Progress, check_at
+from s2edit_core.vision.captions import Captioner
+from s2edit_core.vision.segmenters import open_segmenter
+from s2edit_jobs.decoding.decoders import decoders
+from s2edit_jobs.records.record import JobRequest
+from s2edit_jobs.stores.adapters import loading
+from s2edit_jobs.stores.model_facts import ModelFacts
+from worker.engines.engine import Edited, EditInputs, Found, Made, check_pictures
+
+Result = TypeVar("Result")
+Steps = Generator[Progress | Made, None, Result]
+CHECKPOINT_STEPS = 20
+"""Learning steps after which its state is kept, so that a worker that takes over begins there."""
+
+
+@dataclass
+class _Run:
+    """One edit under way."""
+
+    request: EditRequest
+    preset: Preset
+    plan: EditPlan
+    prompts: ResolvedPrompts
+    original: Original
+    canvas: Canvas
+    identity_canvas: Canvas
+    attributes: tuple[Attribute, ...]
+    seconds: dict[str, float]
+    scale: InputScale
+
+
+class S2EditEngine:
+    """One model, loaded once. With `watermark` every result carries one, also outside the edit mask, if it is large enough.
+
+    `segmenter` finds people where no mask is given; None: the one that the model's card names. `captioner`, a folder or hub id,
+    describes the photos of edits that come without a source prompt. Not for use from several threads at a time. Raises
+    `ModelUnusable`.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        device: str = "auto",
+        *,
+        watermark: bool = False,
+        segmenter: str | None = None,
+        captioner: str | None = None,
+    ) -> None:
+        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self.model = model
+        self.watermark = watermark
+        self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
+        with loading("segmenter", segmenter):
+            self.segmenter = open_segmenter(segmenter, self.pipeline)
+        with loading("captioner", captioner):
+            self.captioner = Captioner(captioner, device=chosen) if captioner else None
+        self._decoded: tuple[bytes, int | None, Original] | None = (
+            None  # the photo of the mask that was found last, until it is planned
+        )
+        self._planned: tuple[EditRequest, EditInputs, _Run] | None = None  # until it is edited, so that nothing is decoded twice
+
+    @cached_property
+    def facts(self) -> ModelFacts:
+        backbone = self.pipeline.backbone
+        width = int(backbone.text_encoder.get_input_embeddings().weight.shape[1])  # type: ignore[operator]
+        layers = tuple((int(layer.to_k.weight.shape[0]), int(layer.to_k.weight.shape[1])) for layer in backbone.layers)
+        return ModelFacts(
+            fingerprint=backbone.fingerprint,
+            legacy_fingerprint=backbone.fingerprints.legacy,
+            width=width,
+            layers=layers,
+            subjects=tuple(backbone.card.subjects),
+            attribute_words=tuple(backbone.card.attribute_words),
+        )
+
+    def find_mask(
+        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+    ) -> Generator[Progress, None, Found]:
+        self.pipeline.before_evaluation = check
+        yield Progress("preparing", 0, 1)
+        prompt = described(request, self.pipeline.backbone.card.subjects)
+        decoders().check(photo, {}, max_pixels=request.max_pixels)
+        original = decode_original(photo, request.max_pixels)
+        picture = original.photo
+        scale = InputScale.of(photo, picture.size, request.max_pixels)
+        check_at(request.at, scale.sent)
+        found = self.segmenter.find(picture, prompt=prompt, at=scale.pixel(request.at))
+        yield Progress("preparing", 1, 1)
+        self._decoded = None if isinstance(request, MaskRequest) else (photo, request.max_pixels, original)
+        box = found.mask.getbbox() or (0, 0, *picture.size)
+        return Found(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
+
+    def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
+        """Raises as `plan`."""
+        reference, person = self._reference(request), request.kind == "identity"
+        check_pictures(inputs, request.max_pixels, person=person)
+        photo = self._original(inputs.image, request.max_pixels).photo
+        self.pipeline.canvas(photo, decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=person))
+        return self._learned_id(request, inputs, reference, InputScale.of(inputs.image, photo.size, request.max_pixels))
+
+    def learn(
+        self,
+        request: LearningRequest,
+        inputs: EditInputs,
+        *,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Steps[dict[str, Any]]:
+        self.pipeline.before_evaluation = check
+        began, evaluations = time.perf_counter(), self.pipeline.evaluations
+        reference, backbone = self._reference(request), self.pipeline.backbone
+        photo = decode_photo(inputs.image, request.max_pixels)
+        scale = InputScale.of(inputs.image, photo.size, request.max_pixels)
+        concept_id = self._learned_id(request, inputs, reference, scale)
+        mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=request.kind == "identity")
+        state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprints) if checkpoint is not None else None
+        learning = self.pipeline.learning_together(
+            [Reference(photo, mask, reference.prompt, reference.subject, reference.placeholder)],
+            request.resolve().learning,
+            seed=request.seed,
+            state=state,
+            every=CHECKPOINT_STEPS,
+        )
+        (learned,) = yield from _with_checkpoints(learning, concept_id)
+        yield Made(
+            "concept", concept_id, learned.to_bytes(), reference.prompt, reference.subject, placeholder=reference.placeholder
+        )
+        return {
+            "concept_id": concept_id,
+            "concept": learned.facts,
+            "learning_steps": learned.facts["steps"] - (state.clock.step if state else 0),
+            "seconds": {"learning": round(time.perf_counter() - began, 3)},
+            "unet_evaluations": self.pipeline.evaluations - evaluations,
+            "inputs": {name: digest(getattr(inputs, name)) for name in ("image", "mask")},
+            **scale.facts,
+            "model": {"name": self.model, "fingerprint": backbone.fingerprint},
+            "versions": report.versions(),
+        }
+
+    def _reference(self, request: LearningRequest) -> ResolvedReference:
+        backbone = self.pipeline.backbone
+        reference = resolve_reference(request, backbone.card.subjects)
+        tokenize(backbone, reference.prompt, (reference.placeholder,), field="prompt")
+        return reference
+
+    def _learned_id(self, request: LearningRequest, inputs: EditInputs, reference: ResolvedReference, scale: InputScale) -> str:
+        backbone = self.pipeline.backbone
+        return plan_learning(
+            request,
+            image=inputs.image,
+            mask=inputs.mask,
+            mask_mode=inputs.mask_mode,
+            model=backbone.fingerprint,
+            reference=reference,
+            attribute_words=backbone.card.attribute_words,
+            subjects=backbone.card.subjects,
+            scaled_to=scale.scaled_to,
+        )
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        """Raises `PromptInvalid` for prompts without a subject, or too long for the model; `ImageInvalid`, `MaskInvalid`."""
+        self._planned = None
+        check_pictures(inputs, request.max_pixels)
+        run = self._begin(request, inputs)
+        self._planned = (request, inputs, run)
+        return run.plan
+
+    def edit(
+        self,
+        request: EditRequest,
+        inputs: EditInputs,
+        *,
+        concept: bytes | None,
+        inversion: bytes | None,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Steps[Edited]:
+        self.pipeline.before_evaluation = check
+        planned, self._planned = self._planned, None
+        run = planned[2] if planned and planned[:2] == (request, inputs) else self._begin(request, inputs)
+        evaluations = self.pipeline.evaluations
+        learned, steps = yield from self._concept(run, concept, checkpoint)
+        inverted = yield from self._inversion(run, learned, inversion)
+        latents = yield from self._timed(run, "editing", self._draws(run, learned, inverted))
+        yield Progress("finishing", 0, 1)
+        started = time.perf_counter()
+        made, measures, wanted = [], [], Output.of(request)
+        watermarked = self.watermark and watermark.fits(run.canvas.photo.size)
+        before = self.pipeline.backbone.decode_latent(inverted.path[0])
+        for i, latent in enumerate(latents):
+            raw = self.pipeline.backbone.decode_latent(latent)
+            asked = bool(i or request.negative_prompt) or run.prompts.target != inverted.facts.get("prompt")
+            result, brought_back = self.pipeline.deliver(run.canvas, before, raw, asked=asked)
+            if watermarked:
+                result = watermark.mark(result)
+            file, output = encode_result(result, run.original, run.canvas.edit_mask, wanted)
+            made.append(file)
+            measures.append(report.delivered(report.measures(run.canvas, to_image(raw), result), output) | brought_back)
+        options = {"masked": run.preset.learning.masked, "attributes": run.attributes}
+        leakage = self.pipeline.leakage(run.canvas, run.prompts.target, learned, inverted, **options)
+        run.seconds["finishing"] = time.perf_counter() - started
+        facts = self._facts(run, inputs, learned, inverted) | measures[0] | {"variants": measures[1:]}
+        facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
+        if self.watermark:
+            facts["watermark"] = watermark.told(run.canvas.photo.size)
+        return Edited(made[0], facts, tuple(made[1:]), watermarked, wanted.media_type)
+
+    def _draws(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
+        """The edit, and as many variants as are wanted; their steps count as one phase."""
+        options = {
+            "masked": run.preset.learning.masked,
+            "injection": run.preset.injection,
+            "attributes": run.attributes,
+            "negative_prompt": run.request.negative_prompt,
+            "strength": run.request.strength,
+        }
+        latents, wanted = [], run.request.variants
+        for i in range(wanted):
+            variation = Variation((run.request.seed + i) % 2**63) if i else None
+            editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, variation=variation, **options)
+            with closing(editing):
+                while True:
+                    try:
+                        step = next(editing)
+                    except StopIteration as end:
+                        latents.append(end.value)
+                        break
+                    yield replace(step, step=i * step.total + step.step, total=wanted * step.total)
+        return latents
+
+    def _begin(self, request: EditRequest, inputs: EditInputs) -> _Run:
+        started = time.perf_counter()
+        worn = self._worn(inputs)
+        prompts = self._checked_prompts(request, worn)
+        original = self._original(inputs.image, request.max_pixels)
+        photo = original.photo
+        Output.of(request).check_size(photo.size)
+        scale = InputScale.of(inputs.image, photo.size, request.max_pixels)
+        mask = decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode)
+        edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode) if inputs.edit_mask else None
+        canvas = self.pipeline.canvas(photo, mask, edit_mask)
+        # What is learned does not depend on the edit mask.
+        identity_canvas = canvas if edit_mask is None else self.pipeline.canvas(photo, mask)
+        if self.captioner is not None and request.source_prompt is None:
+            prompts = self._captioned(request, worn, self.captioner.caption(photo.crop(identity_canvas.box)))
+        plan = plan_edit(
+            request,
+            image=inputs.image,
+            mask=inputs.mask,
+            mask_mode=inputs.mask_mode,
+            model=self.pipeline.backbone.fingerprint,
+            source_prompt=prompts.source,
+            subject=prompts.subject,
+            crop=canvas.box,
+            guidance_scale=self.pipeline.guidance(None, request.preset),
+            attribute_words=self.pipeline.backbone.card.attribute_words,
+            scaled_to=scale.scaled_to,
+        )
+        attributes = tuple(Attribute(concept, edit_mask) for concept in worn)
+        seconds = {"preparing": time.perf_counter() - started}
+        return _Run(request, request.resolve(), plan, prompts, original, canvas, identity_canvas, attributes, seconds, scale)
+
+    def _original(self, data: bytes, max_pixels: int | None) -> Original:
+        """The photo, decoded; `find_mask` has perhaps just done so."""
+        decoded, self._decoded = self._decoded, None
+        if decoded is not None and decoded[:2] == (data, max_pixels):
+            return decoded[2]
+        return decode_original(data, max_pixels)
+
+    def _worn(self, inputs: EditInputs) -> tuple[Concept, ...]:
+        """Raises `ArtifactMismatch` for what another model made."""
+        backbone = self.pipeline.backbone
+        return tuple(
+            Concept.from_bytes(data, fingerprint=backbone.fingerprints, device=backbone.device) for data in inputs.attributes
+        )
+
+    def _captioned(self, request: EditRequest, worn: tuple[Concept, ...], caption: str) -> ResolvedPrompts:
+        """With `caption` as the source prompt, where that names the subject and fits into the model."""
+        try:
+            return self._checked_prompts(request, worn, caption)
+        except PromptInvalid as error:
+            if (error.field, error.reason) != ("source_prompt", "prompt_too_long"):
+                raise
+            return self._checked_prompts(request, worn)
+
+    def _checked_prompts(self, request: EditRequest, worn: tuple[Concept, ...], caption: str | None = None) -> ResolvedPrompts:
+        backbone = self.pipeline.backbone
+        named = [(concept.placeholder, concept.subject) for concept in worn]
+        prompts = resolve_prompts(request, backbone.card.subjects, named, caption=caption)
+        placeholders = (PLACEHOLDER, *(concept.placeholder for concept in worn))
+        for field, prompt in (("source_prompt", prompts.source), ("prompt", prompts.target)):
+            tokenize(backbone, prompt, placeholders, field=field)
+        tokenize(backbone, request.negative_prompt or "", (), field="negative_prompt")
+        return prompts
+
+    def _timed(self, run: _Run, phase: str, steps: Steps[Result]) -> Steps[Result]:
+        started = time.perf_counter()
+        result = yield from steps
+        run.seconds[phase] = time.perf_counter() - started
+        return result
+
+    def _concept(self, run: _Run, saved: bytes | None, checkpoint: bytes | None) -> Steps[tuple[Concept, int]]:
+        """The concept, learned unless `saved`, from `checkpoint` on if there is one; and how many steps that took now."""
+        backbone, prompts = self.pipeline.backbone, run.prompts
+        if saved is not None:
+            run.seconds["learning"] = 0.0
+            return Concept.from_bytes(saved, fingerprint=backbone.fingerprints, device=backbone.device), 0
+        state = LearningState.from_bytes(checkpoint, fingerprint=backbone.fingerprints) if checkpoint is not None else None
+        learning = self.pipeline.learning(
+            run.identity_canvas,
+            prompts.source,
+            prompts.subject,
+            run.preset.learning,
+            seed=run.request.seed,
+            state=state,
+            every=CHECKPOINT_STEPS,
+        )
+        learned = yield from self._timed(run, "learning", _with_checkpoints(learning, run.plan.concept_id))
+        yield Made("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
+        return learned, learned.facts["steps"] - (state.clock.step if state else 0)
+
+    def _inversion(self, run: _Run, concept: Concept, saved: bytes | None) -> Steps[Inversion]:
+        backbone = self.pipeline.backbone
+        if saved is not None:
+            run.seconds["inverting"] = 0.0
+            return Inversion.from_bytes(saved, fingerprint=backbone.fingerprints, device=backbone.device)
+        inverting = self.pipeline.inverting(
+            run.canvas,
+            run.prompts.source,
+            concept,
+            run.preset.inversion,
+            steps=run.preset.steps,
+            guidance_scale=self.pipeline.guidance(run.preset.guidance_scale, run.preset.name),
+            masked=run.preset.learning.masked,
+        )
+        inverted = yield from self._timed(run, "inverting", inverting)
+        yield Made("inversion", run.plan.inversion_id, inverted.to_bytes())
+        return inverted
+
+    def _facts(self, run: _Run, inputs: EditInputs, learned: Concept, inverted: Inversion) -> dict[str, Any]:
+        """What the edit was made from, and what it took."""
+        prompts = run.prompts
+        files = {name: data for name in ("image", "mask", "edit_mask") if (data := getattr(inputs, name)) is not None}
+        seconds = {phase: round(spent, 3) for phase, spent in run.seconds.items()}
+        return {
+            "concept_id": run.plan.concept_id,
+            "inversion_id": run.plan.inversion_id,
+            "concept": learned.facts,
+            "inversion": inverted.facts | {"tier": inverted.tier, "steps": inverted.steps},
+            "source_prompt": prompts.source,
+            "source_prompt_origin": prompts.origin,
+            "prompt": prompts.target,
+            "negative_prompt": run.request.negative_prompt,
+            "strength": run.request.strength,
+            "subject": prompts.subject,
+            "preset": run.preset.name,
+            "guidance_scale": inverted.guidance_scale,
+            "seed": run.request.seed,
+            "seconds": seconds | {"total": round(sum(run.seconds.values()), 3)},
+            "attributes": {worn.concept.placeholder: worn.concept.facts for worn in run.attributes},
+            "inputs": {name: digest(data) for name, data in files.items()},
+            **run.scale.facts,
+            "model": {"name": self.model, "fingerprint": self.pipeline.backbone.fingerprint},
+            "versions": report.versions(),
+        }
+
+
+def _with_checkpoints(learning: Generator[Progress, None, Result], concept_id: str) -> Steps[Result]:
+    with closing(learning):
+        while True:
+            try:
+                progress = next(learning)
+            except StopIteration as end:
+                learned: Result = end.value
+                return learned
+            yield progress
+            if isinstance(progress, Checkpoint) and progress.state is not None:
+                yield Made("checkpoint", concept_id, progress.state.to_bytes(), step=progress.step)
