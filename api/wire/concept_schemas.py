@@ -21,7 +21,7 @@ class JobForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=drop_null_types)
 
-    image: Annotated[UploadFile | None, Field(description=f"The photo: {PHOTO_FORMATS}.")] = None
+    image: Annotated[UploadFile | None, Field(description=f"The photo (required): {PHOTO_FORMATS}.")] = None
     max_pixels: MaxPixels = None
     deadline_s: Annotated[
         float | None,
@@ -59,10 +59,6 @@ class MaskForm(JobForm):
 class LearningForm(JobForm):
     """The parts that identities and attributes share."""
 
-    mask: Annotated[
-        UploadFile | None,
-        Field(description="The region to learn, white on black, as large as the photo."),
-    ] = None
     preset: Annotated[
         PresetName | None,
         Field(
@@ -116,8 +112,15 @@ class IdentityForm(LearningForm):
 
 
 class AttributeForm(LearningForm):
-    """`POST /attributes` as a form. Only you know where the attribute is in the photo, so the form needs a `mask`."""
+    """`POST /attributes` as a form."""
 
+    mask: Annotated[
+        UploadFile | None,
+        Field(
+            description="The region of the attribute (required, because the service can't find it), white on black, as large as the "
+            "photo."
+        ),
+    ] = None
     prompt: Annotated[
         str,
         Field(
@@ -143,7 +146,7 @@ class ImportForm(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra=drop_null_types)
 
     file: Annotated[
-        UploadFile | None, Field(description="A safetensors file from `GET /identities/{identity_id}/export`. Required.")
+        UploadFile | None, Field(description="A safetensors file from `GET /identities/{identity_id}/export` (required).")
     ] = None
     consent: Annotated[
         str | None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from s2edit_core.request.limits import CEILING_PIXELS, LEAST_MAX_PIXELS, MAX_PIXELS
+from s2edit_core.request.limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """Pattern of every name that becomes part of an object key: users, edits, identities."""
@@ -28,7 +28,7 @@ Pixel = Annotated[
 MaxPixels = Annotated[
     int | None,
     Field(
-        description=f"Scale a larger photo, and its masks, down to this many pixels: {LEAST_MAX_PIXELS:,} to {MAX_PIXELS:,}. "
+        description=f"Scale a larger photo, and its masks, down to this many pixels: {MIN_MAX_PIXELS:,} to {MAX_PIXELS:,}. "
         f"Default: nothing is scaled, and a photo above {MAX_PIXELS / 1e6:.0f} megapixels is rejected.",
         examples=[12_000_000],
     ),
