@@ -117,8 +117,8 @@ class AttributeForm(LearningForm):
     mask: Annotated[
         UploadFile | None,
         Field(
-            description="The region of the attribute (required, because the service can't find it), white on black, as large as the "
-            "photo."
+            description="The region of the attribute (required, because the service can't find it), white on black, as large as "
+            "the photo."
         ),
     ] = None
     prompt: Annotated[
