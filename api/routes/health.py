@@ -22,7 +22,7 @@ router = APIRouter(tags=["health"])
 class Health(BaseModel):
     """The response of a check that passed."""
 
-    status: Annotated[str, Field(description="`ok`.")] = "ok"
+    status: Annotated[str, Field(description="Always `ok`; a failed check is a problem.")] = "ok"
 
 
 @router.get("/healthz", operation_id="getLiveness", summary="Check that the process answers")

@@ -31,7 +31,7 @@ class TokenRequest(BaseModel):
     uploads: Annotated[int, Field(ge=0, le=MAX_BUDGET, description="The number of uploads that it may announce.")] = 3
     scopes: Annotated[
         list[Literal["edits:read", "edits:write", "identities"]] | None,
-        Field(min_length=1, description="The scopes of the token. Default: those of these three that the key has."),
+        Field(min_length=1, description="The scopes of the token. Default: all of these that the key has."),
     ] = None
 
 
@@ -39,7 +39,7 @@ class Token(BaseModel):
     """A device token. The device sends it as `Authorization: Bearer <token>`, without `S2Edit-User`."""
 
     token: Annotated[str, Field(description="The token itself. The service does not store it.")]
-    token_type: Annotated[Literal["Bearer"], Field(description="`Bearer`.")] = "Bearer"  # noqa: S105  not a secret
+    token_type: Annotated[Literal["Bearer"], Field(description="Always `Bearer`.")] = "Bearer"  # noqa: S105  not a secret
     user: Annotated[str, Field(description="The user that the token acts for.")]
     scopes: Annotated[list[str], Field(description="The scopes of the token.")]
     edits: Annotated[int, Field(description="The number of edits and other jobs that it may create.")]

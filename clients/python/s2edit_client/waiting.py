@@ -99,7 +99,7 @@ def edit_and_wait(
         prompt: A description of the edited picture.
         image: The photo. Leave it out with `identity` or `parent`.
         mask: The region of the person. By default the service finds the person, and `edit.mask` links to the mask.
-        at: A pixel (x, y) of the photo on the person to find. By default it is the largest person.
+        at: A pixel (x, y) of the photo on the person to find, by default the largest person.
         token: An API key or device token. A service on this machine may need none.
         user: The user that the request acts for, if `token` is an API key.
         timeout_s: Seconds to wait.
