@@ -128,7 +128,7 @@ def test_answers_and_errors_may_be_read_by_the_page(api: Api, monkeypatch: pytes
     mine = {**bearer(text, "ann"), **page}
     answers = {
         202: api.edit(headers=mine),
-        401: client.post("/edits", content=b"x", headers=page),  # by the gate
+        401: client.post("/edits", content=b"x", headers=page),  # by the upload guard
         413: client.post("/edits", content=b"x" * 100_001, headers=mine),  # by the limit
         404: client.get(NOBODYS, headers=mine),
         422: api.edit(headers=mine, prompt=""),

@@ -39,7 +39,7 @@ def succeed(api: Api, edit_id: str) -> None:
     Jobs(api.services).finish(OWNER, edit_id, outcome)
 
 
-class TestAsking:
+class TestCreation:
     def test_an_edit_is_accepted_and_can_be_followed(self, api: Api) -> None:
         answer = api.edit()
         assert answer.status_code == 202
