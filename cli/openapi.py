@@ -1,4 +1,4 @@
-"""Writes the OpenAPI description of the service: `python -m cli.openapi > clients/openapi.json`."""
+"""Write the OpenAPI description of the service: `python -m cli.openapi > clients/openapi.json`."""
 
 from __future__ import annotations
 
