@@ -23,7 +23,7 @@ ORDER = (
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
     *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
 )
-"""Rows that a results file lacks are left out; rows that are not named here follow in the order of their names."""
+"""Order of the rows. Methods that are not listed here follow in alphabetical order."""
 NONE = "–"
 BEGIN, END = "<!-- quality -->", "<!-- /quality -->"
 Result = Mapping[str, Any]
@@ -39,7 +39,7 @@ def _percent(value: float) -> str:
 
 @dataclass(frozen=True)
 class Figure:
-    """A column: `text` writes one number of it."""
+    """A column of a table. `text` formats one of its numbers."""
 
     name: str
     title: str
@@ -89,7 +89,7 @@ def _with_interval(figure: Figure, found: Mapping[str, Sequence[float]]) -> str:
 
 
 def _cost(method: Result) -> tuple[str, str]:
-    """UNet evaluations and seconds of a person's first edit and of each further one, `first / next`."""
+    """Return UNet evaluations and seconds as `first / next`: the first edit of a person, and every further one."""
     cost = method["cost"]
     if not cost:
         return NONE, NONE
@@ -100,7 +100,7 @@ def _cost(method: Result) -> tuple[str, str]:
 
 
 def _compared(figure: Figure, found: Mapping[str, Sequence[float]]) -> str:
-    """A difference; bold where its interval leaves zero out."""
+    """Format a difference with its interval, in bold if the interval excludes zero."""
     if figure.name not in found:
         return NONE
     mean, low, high = found[figure.name]
@@ -114,14 +114,14 @@ def _signed(figure: Figure, value: float) -> str:
 
 
 def _named(results: Result, name: str) -> str:
-    """The title of a method, and its guidance where that is not the bench's."""
+    """Return the title of a method, with its guidance if that differs from the bench's."""
     method = results["methods"][name]
     gain = method.get("guidance_gain", 1.0)
     return method["title"] if gain == 1 else f"{method['title']}, guidance {gain * results['setting']['guidance_scale']:g}"
 
 
 def main_table(results: Result, figures: Sequence[Figure]) -> str:
-    """A row per method: every figure that some method has, with its interval, then the costs."""
+    """Return a table with a row per method: every figure that some method has, with its interval, and the costs."""
     methods = results["methods"]
     shown = [figure for figure in figures if any(figure.name in method["intervals"]["all"] for method in methods.values())]
     head = ["method", *(figure.title for figure in shown), "UNet evaluations, first / next edit", "seconds, first / next edit"]
@@ -134,7 +134,7 @@ def main_table(results: Result, figures: Sequence[Figure]) -> str:
 
 
 def difference_table(results: Result, figures: Sequence[Figure]) -> str:
-    """The chosen method minus each other one, over the edits that both made."""
+    """Return a table of the differences between the chosen method and every other one, over the edits that both have."""
     compared = results["differences"]
     known = {name: found for name, found in compared["minus"].items() if found}
     shown = [figure for figure in figures if any(figure.name in found for found in known.values())]
@@ -148,7 +148,7 @@ def _hint(figure: Figure) -> str:
 
 
 def edit_table(results: Result) -> str:
-    """Per edit: in how many percent of the cases the attribute is there afterwards, and PSNR in the changed region."""
+    """Return a table with a column per edit: the success rate in percent, and the PSNR in the changed region."""
     methods = results["methods"]
     tried = {name for method in methods.values() for name in method["summary"]} - {"all"}
     edits = [name for name in KNOWN if name in tried] + sorted(tried - set(KNOWN))
@@ -163,7 +163,7 @@ def edit_table(results: Result) -> str:
 
 
 def render(results: Result) -> str:
-    """All tables of a results file, with what is needed to read them."""
+    """Return all tables of a results file, with the explanations that a reader needs."""
     setting = results["setting"]
     if "bench" in setting:
         said = f"{setting['bench']}, {setting['items']} records, guidance {setting['guidance_scale']:g}; 95 % intervals over them."

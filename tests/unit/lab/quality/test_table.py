@@ -95,15 +95,15 @@ def test_the_order_of_the_file_makes_no_difference() -> None:
     assert render(turned) == EXPECTED
 
 
-def test_rows_stand_as_in_the_question_and_strangers_last() -> None:
+def test_unknown_methods_come_last() -> None:
     assert in_order(["zeta", "balanced", "alpha", "unedited", "ddim"]) == ["unedited", "ddim", "balanced", "alpha", "zeta"]
 
 
-def test_without_the_chosen_method_there_are_no_differences() -> None:
+def test_without_differences_their_table_is_missing() -> None:
     assert "minus" not in render({**RESULTS, "differences": {}})
 
 
-def test_pie_bench_has_columns_of_its_own() -> None:
+def test_pie_bench_has_its_own_columns() -> None:
     found = {"psnr_background": [27.034, 26.5, 27.5], "mse_background": [0.0035, 0.003, 0.004]}
     results = {
         "setting": {"bench": "PIE-Bench", "items": 700, "guidance_scale": 7.5},
