@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from s2edit_jobs.bootstrap import build_artifacts, build_services
 from s2edit_jobs.records.errors import JobNotFound, JobsError
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.adapters import LOOKS, Part, look_at_adapter
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
 from s2edit_jobs.stores.model_facts import LoadFailure, failure_of, look_at
 
@@ -42,6 +44,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("redis", _external_redis if settings.redis_url else _embedded_redis),
         ("store", _external_store if settings.s3_bucket else _embedded_store),
         ("model", examine_model),
+        *((part, partial(_adapter, part)) for part in LOOKS),
     )
     for part, check in checks:
         try:
@@ -124,7 +127,7 @@ def examine_model(settings: Settings) -> Finding:
     except ModelUnusable as error:
         return Finding("model", "broken", str(error))
     path = None if isinstance(found, HubModel) else found.path
-    if (failure := _reported_failure(settings)) is not None:
+    if (failure := _reported_failure(settings)) is not None and failure.part == "model":
         changed = path is not None and _last_change(path) > failure.at
         text = f"{settings.model} looks complete, but the last worker could not load it: {failure.message}"
         if changed:
@@ -136,6 +139,17 @@ def examine_model(settings: Settings) -> Finding:
     size = sum(file.stat().st_size for file in _weights_of(found)) / 1e6
     kind = "one file" if isinstance(found, ModelFile) else "complete"
     return Finding("model", "ok", f"{found.path} is {kind}, {size:.1f} MB of weights")
+
+
+def _adapter(part: Part, settings: Settings) -> Finding:
+    """Judge the captioner or another additional model in the same way."""
+    try:
+        text = look_at_adapter(part, settings)
+    except ModelUnusable as error:
+        return Finding(part, "broken", str(error))
+    if (failure := _reported_failure(settings)) is not None and failure.part == part:
+        return Finding(part, "broken", f"{text}; the last worker could not load it: {failure.message}")
+    return Finding(part, "note" if "model hub" in text else "ok", text)
 
 
 def _weights_of(found: ModelFolder | ModelFile) -> Iterator[Path]:

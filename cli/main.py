@@ -25,6 +25,7 @@ from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.adapters import look_at_adapters
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.stores.model_facts import look_at
 
@@ -56,6 +57,7 @@ def up(
     _check_keys(settings, address)
     try:
         look_at(settings.model)
+        look_at_adapters(settings)
     except ModelUnusable as error:
         _fail(str(error))
     service = Service(settings, address, logs=None if verbose else settings.data_dir / "logs", worker_app=worker_app)
@@ -140,8 +142,9 @@ def edit(
     ] = None,
     edit_mask: Picture = None,
     mask_mode: Annotated[
-        str | None, typer.Option(help="How masks mark the region: auto (default), luminance, alpha or inverted_alpha.")
+        str | None, typer.Option(help="How the mask marks the region: auto (default), luminance, alpha or inverted_alpha.")
     ] = None,
+    edit_mask_mode: Annotated[str | None, typer.Option(help="How the edit mask does. Left out: as --mask-mode.")] = None,
     source_prompt: str | None = None,
     subject: str | None = None,
     identity: Annotated[str | None, typer.Option(help="Id of an identity that an earlier edit learned.")] = None,
@@ -168,6 +171,7 @@ def edit(
         "prompt": prompt,
         "at": at,
         "mask_mode": mask_mode,
+        "edit_mask_mode": edit_mask_mode,
         "source_prompt": source_prompt,
         "subject": subject,
         "identity": identity,

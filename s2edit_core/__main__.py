@@ -65,7 +65,7 @@ def _command(commands: Any, run: Callable[[argparse.Namespace], None]) -> argpar
         "--mask-mode",
         choices=get_args(MaskMode),
         default="auto",
-        help="how mask files mark the region: white, what is painted on transparent, or what is transparent; default: auto",
+        help="how the mask marks the region: white, what is painted on transparent, or what is transparent; default: auto",
     )
     parser.add_argument("--keep-mask", metavar="PNG", help="write the mask that was found there")
     parser.add_argument(
@@ -100,6 +100,7 @@ def _target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="PROMPT", required=True, help="what it shall show")
     parser.add_argument("--subject", help="the word of both prompts that names the person")
     parser.add_argument("--edit-mask", metavar="PNG", help="what may change; default: the person and a margin")
+    parser.add_argument("--edit-mask-mode", choices=get_args(MaskMode), help="how the edit mask does; default: as --mask-mode")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--strength", type=float, default=1.0, help="above 0, at most 1: how far back towards noise the edit starts"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -15,9 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from s2edit_core.delivery import report
 from s2edit_core.delivery.output import Output, encode_result, format_of
 from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, PromptInvalid
-from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
+from s2edit_core.pictures.files import Original, announced, decode_original, decode_photo, encode_png
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.request.prompt_syntax import check_syntax
@@ -73,8 +75,9 @@ def compose(args: argparse.Namespace) -> None:
     check_syntax(args.reference_prompt, field="reference_prompt")
     checked_placeholder(args.name)
     reference = decode_photo(_read(args.reference, "reference"), args.max_pixels)
-    shown, region = _mask(args, args.reference_region, reference, "region"), _mask(args, args.region, photo, "region")
-    person = _mask(args, args.reference_person, reference, "person") if args.reference_person else None
+    shown = _mask(args, args.reference_region, reference, "region", args.reference)
+    region = _mask(args, args.region, photo, "region")
+    person = _mask(args, args.reference_person, reference, "person", args.reference) if args.reference_person else None
     pipe = _load(args)
     from s2edit_core.pipeline import Attribute
 
@@ -235,10 +238,11 @@ def _finish_edit(
     spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
     facts |= {"found_mask": args.found} if args.found else {}
     facts |= InputScale.of(_read(args.photo, "photo"), photo.size, args.max_pixels).facts
-    facts |= {"output": delivered, "preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
+    facts = report.delivered(facts, delivered)
+    facts |= {"preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
     if args.report:
         Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    outside = delivered.get("outside_edit_mask", facts["outside_edit_mask"])["max_level_difference"]
+    outside = facts["outside_edit_mask"]["max_level_difference"]
     _say(f"{args.output}  {spent} s; outside the edit mask {outside} levels changed")
 
 
@@ -372,18 +376,31 @@ def _photo(args: argparse.Namespace) -> Image.Image:
     return decode_photo(_read(args.photo, "photo"), args.max_pixels)
 
 
-def _mask(args: argparse.Namespace, path: str, photo: Image.Image, field: str) -> Image.Image:
-    """Raises `InvalidInput` that names the file: a command takes several."""
+def _mask(args: argparse.Namespace, path: str, photo: Image.Image, field: str, of: str | None = None) -> Image.Image:
+    """A mask of `photo`, the file `of` (default: the edited one). Raises `InvalidInput` that names the file: there are several."""
     data = _read(path, "mask")
     try:
         # What learns an attribute takes its region as the mask.
         person = field == "mask" and not (args.run is learn and args.attribute)
-        return decode_mask(data, photo.size, field, args.mask_mode, person=person)
+        mode = getattr(args, "edit_mask_mode", None) if field == "edit_mask" else None
+        sent = math.prod(announced(_read(of or args.photo, "photo")).size)
+        return decode_mask(data, photo.size, field, mode or args.mask_mode, person=person, sent_pixels=sent)
     except InvalidInput as error:
         raise type(error)(f"{path}: {error}", field=field, reason=error.reason) from error
 
 
+def _check_modes(args: argparse.Namespace) -> None:
+    """Raises `OptionInvalid` for a way to read masks where there is none that it could be meant for."""
+    edit_mask, edit_mask_mode = getattr(args, "edit_mask", None), getattr(args, "edit_mask_mode", None)
+    if edit_mask_mode is not None and not edit_mask:
+        raise OptionInvalid("--edit-mask-mode says how to read --edit-mask: give both, or neither", field="edit_mask_mode")
+    regions = any(getattr(args, name, None) for name in ("attribute", "region"))
+    if args.mask_mode != "auto" and not (args.mask or regions or (edit_mask and edit_mask_mode is None)):
+        raise OptionInvalid("--mask-mode says how to read a mask: give --mask too, or leave --mask-mode out", field="mask_mode")
+
+
 def _given_mask(args: argparse.Namespace, photo: Image.Image) -> Image.Image | None:
+    _check_modes(args)
     for name in ("keep_mask", "segmenter", "at"):
         if args.mask and getattr(args, name) is not None:
             option = f"--{name.replace('_', '-')}"

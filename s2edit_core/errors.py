@@ -62,7 +62,13 @@ class ArtifactMismatch(S2EditError):
 
 
 class ModelUnusable(S2EditError):
+    """`part` is "model", or the name of another model that cannot be used: "segmenter", "captioner" or "safety"."""
+
     code = "model_unusable"
+
+    def __init__(self, message: str, *, part: str = "model") -> None:
+        super().__init__(message)
+        self.part = part
 
 
 class NumbersNotFinite(S2EditError):

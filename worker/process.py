@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
-from s2edit_core.errors import S2EditError
+from s2edit_core.errors import ModelUnusable, S2EditError
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.records.errors import ServiceUnavailable
@@ -76,7 +76,8 @@ class WorkerProcess:
             self._services = self._build(self._settings)
             self._engine, facts = self._load(self._services)
         except Exception as error:
-            log.exception("the worker can't start", action="start_failed")
+            known = isinstance(error, S2EditError) and isinstance(error.__cause__, S2EditError | None)
+            log.error("the worker can't start", action="start_failed", reason=str(error) if known else None, exc_info=not known)
             raise SystemExit(f"the worker can't start: {error}") from error
         self._announcer = Announcer(self._services, facts)
         self._announcer.start()
@@ -99,7 +100,8 @@ class WorkerProcess:
             name = type(error).__name__  # words that are not our own may hold paths and hosts
             message = str(error) if isinstance(error, S2EditError) else f"loading the model ended in {name}: see the worker's log"
             with suppress(ServiceUnavailable):
-                tell_failure(services.artifacts, self._settings.model, message)
+                part = error.part if isinstance(error, ModelUnusable) else "model"
+                tell_failure(services.artifacts, self._settings.model, message, part)
             raise
 
     def stop(self, **_: Any) -> None:

@@ -18,7 +18,7 @@ from api.following.edit_state import HEADERS, mask_of, matches, present, results
 from api.guard.allowance import Allowance
 from api.guard.auth import Principal
 from api.wire.concept_schemas import EditPage
-from api.wire.forms import FILES, check_at, check_pictures, check_webhook, exact_form, missing, pixel_of, read_files
+from api.wire.forms import FILES, check_at, check_output, check_pictures, check_webhook, exact_form, missing, pixel_of, read_files
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
 from api.wire.schemas import DryRun, Edit, EditForm, EditOptions
@@ -34,7 +34,7 @@ from s2edit_jobs.jobs.idempotency import Idempotency, accept_once, request_diges
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.errors import AttributeNotFound, IdentityNotFound, ServiceUnavailable
-from s2edit_jobs.records.files import Upload
+from s2edit_jobs.records.files import Upload, check_modes, modes_of
 from s2edit_jobs.records.record import JobKind, JobRecord, JobSpec, JobState, Owner
 from s2edit_jobs.records.testmode import spoken
 from s2edit_jobs.records.vocabulary import Vocabulary
@@ -263,7 +263,9 @@ class Asking:
         request = EditRequest.from_dict({**values, "at": pixel_of(values.get("at"))})
         for name in ("prompt", "source_prompt", "negative_prompt"):  # as it was sent: what is kept from before is left alone
             check_syntax(getattr(request, name), field=name)
-        return request, self.read()
+        files = self.read()
+        check_modes(files, request)
+        return request, files
 
     def _continued(self, request: EditRequest, files: dict[str, Upload]) -> tuple[EditRequest, dict[str, Upload]]:
         if self.form.parent is None:
@@ -311,10 +313,15 @@ class Asking:
             self.vocabulary.check(spoken(self.owner, spec.request), worn)
         else:
             check_sentences(spoken(self.owner, spec.request), DEFAULT_SUBJECTS)
+
+        def photo() -> bytes:
+            return (files.get("image") or self._stored(spec)).data
+
+        check_output(spec.request, photo)
         kept = check_pictures(
             files,
-            lambda: (files.get("image") or self._stored(spec)).data,
-            request.mask_mode,
+            photo,
+            modes_of(files, spec.request),
             max_pixels=spec.request.max_pixels,
             wholly=wholly,
         )

@@ -13,12 +13,12 @@ from api.wire.concept_schemas import AttributeForm, IdentityForm, MaskForm
 from api.wire.forms import FILES, check_at, check_pictures, check_webhook, pixel_of, read_parts
 from s2edit_core.request.prompt_syntax import check_syntax
 from s2edit_core.request.prompts import DEFAULT_SUBJECTS, check_sentences
-from s2edit_core.request.spec import ConceptKind, LearningRequest, MaskMode, MaskRequest
+from s2edit_core.request.spec import ConceptKind, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.files import Upload
+from s2edit_jobs.records.files import Upload, check_modes, modes_of
 from s2edit_jobs.records.record import JobRecord, JobSpec, Owner
 from s2edit_jobs.records.testmode import spoken
 from s2edit_jobs.records.vocabulary import Vocabulary
@@ -50,6 +50,7 @@ class Ahead:
     def take_on(self, key: str | None) -> JobRecord:
         request, files = self._request(), self._files()
         check_syntax(request.prompt, field="prompt")
+        check_modes(files, request)
         once = None
         if key is not None:
             asked = {**request.to_dict(), **self.form.model_dump(include={*ASIDE})}
@@ -86,9 +87,8 @@ class Ahead:
             self._check_words(self.vocabulary, request)
         elif isinstance(request, LearningRequest):
             check_sentences(spoken(self.owner, request), DEFAULT_SUBJECTS)
-        mask_mode: MaskMode = request.mask_mode if isinstance(request, LearningRequest) else "auto"
         person, photo = self.kind == "identity", files["image"].data
-        kept = check_pictures(files, lambda: photo, mask_mode, max_pixels=request.max_pixels, person=person)
+        kept = check_pictures(files, lambda: photo, modes_of(files, request), max_pixels=request.max_pixels, person=person)
         return self._draft(request, kept), kept
 
     def _check_words(self, vocabulary: Vocabulary, request: LearningRequest | MaskRequest) -> None:

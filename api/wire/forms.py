@@ -13,14 +13,15 @@ from starlette.datastructures import UploadFile as ReceivedFile
 
 from api.wire.digests import check as check_digest
 from api.wire.schemas import AT_PATTERN, EditForm
+from s2edit_core.delivery.output import LONGEST_SIDE, Output
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures.containers import Header, read_header
 from s2edit_core.pictures.files import media_type, same_frame
 from s2edit_core.request import spec
 from s2edit_core.request.limits import MIN_SIDE, check_photo_size, scaled_size
-from s2edit_core.request.spec import MaskMode
+from s2edit_core.request.spec import EditRequest, MaskMode
 from s2edit_jobs.decoding.decoders import decoders
-from s2edit_jobs.records.files import Upload, modes_of
+from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.webhooks import check_url
 from s2edit_jobs.settings import Settings
 
@@ -114,7 +115,7 @@ def check_at(at: tuple[int, int] | None, inputs: Collection[str], photo: Callabl
 def check_pictures(
     files: Mapping[str, Upload],
     photo: Callable[[], bytes],
-    mask_mode: MaskMode,
+    modes: Mapping[str, MaskMode],
     *,
     max_pixels: int | None = None,
     person: bool = True,
@@ -122,14 +123,14 @@ def check_pictures(
 ) -> dict[str, Upload]:
     """Hold what came to what the engine can use, and give it as it may be kept: without metadata. Call it in a thread.
 
-    `photo` gives the bytes that the masks belong to; one of more than `max_pixels` counts as scaled down to so many. `mask_mode`
-    is the request's, `person` says whether `mask` marks one. A plain and whole file is believed until the worker decodes it, a
+    `photo` gives the bytes that the masks belong to; one of more than `max_pixels` counts as scaled down to so many. `modes`
+    say how the masks are read, `person` whether `mask` marks one. A plain and whole file is believed until the worker decodes it, a
     small mask and whatever is unusual is decoded here; `wholly` has everything decoded. Raises `ImageInvalid` or `MaskInvalid`.
     """
     if not files:
         return {}
     masks = {name: files[name].data for name in ("mask", "edit_mask") if name in files}
-    data, modes = photo(), modes_of(files, mask_mode)
+    data = photo()
     header, headers = read_header(data), {name: read_header(mask) for name, mask in masks.items()}
     turned = {name: found.orientation for name, found in {**headers, "image": header}.items() if found is not None}
     if header is not None:
@@ -138,13 +139,20 @@ def check_pictures(
     if wholly or header is None or header.looks_flat or min(size) < MIN_SIDE:
         turned = decoders().check(data, masks, modes, max_pixels=max_pixels, person=person)
     elif doubtful := {name: mask for name, mask in masks.items() if _is_doubtful(headers[name], size)}:
-        turned |= decoders().check_masks(size, doubtful, modes, person=person)
+        turned |= decoders().check_masks(size, doubtful, modes, person=person, sent_pixels=header.pixels)
     return {name: upload.without_metadata(turned[name], name) for name, upload in files.items()}
 
 
 def _is_doubtful(mask: Header | None, size: tuple[int, int]) -> bool:
     """Whether decoding the mask of a photo of `size` may refuse it, or costs next to nothing."""
     return mask is None or mask.looks_flat or mask.pixels <= SMALL_PIXELS or not same_frame(mask.size, size)
+
+
+def check_output(request: EditRequest, photo: Callable[[], bytes]) -> None:
+    """Raises `OptionInvalid` for a format that can't hold a picture as long as the photo, where a look at its file tells that."""
+    wanted = Output.of(request)
+    if wanted.format in LONGEST_SIDE and (header := read_header(photo())) is not None:
+        wanted.check_size(scaled_size(header.size, request.max_pixels))
 
 
 def check_webhook(url: str | None, settings: Settings) -> None:

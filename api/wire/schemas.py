@@ -116,8 +116,8 @@ class EditOptions(BaseModel):
     strength: Annotated[
         float | None,
         Field(
-            description="How far back towards noise the edit starts: above 0, at most 1 (default). Lower values stay nearer to the "
-            "photo. With `variants` it is 1",
+            description="How far back towards noise the edit starts: 1/`steps` or more, so that one step is run; at most "
+            "1 (default). Lower values stay nearer to the photo. With `variants` it is 1",
             examples=[1.0],
         ),
     ] = None
@@ -125,7 +125,7 @@ class EditOptions(BaseModel):
         OutputFormat | None,
         Field(
             description="`png` (default, also for a photo that came as a JPEG: encoding it as one again would change pixels "
-            "outside the edit mask), `jpeg` or `webp`. The report's `output` says by how much a lossy file differs there",
+            "outside the edit mask), `jpeg` or `webp`. The report's `outside_edit_mask` says by how much the file differs there",
             examples=["webp"],
         ),
     ] = None
@@ -146,10 +146,15 @@ class EditOptions(BaseModel):
     mask_mode: Annotated[
         MaskMode | None,
         Field(
-            description="How `mask` and `edit_mask` mark the region: `luminance` (white), `alpha` (what is painted on transparent) "
-            "or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either",
+            description="How `mask` marks the region: `luminance` (white), `alpha` (what is painted on transparent) "
+            "or `inverted_alpha` (what is transparent). Left out, `auto`: white or painted; refused where it may mean either. "
+            "Another mode without a mask is refused too",
             examples=["auto"],
         ),
+    ] = None
+    edit_mask_mode: Annotated[
+        MaskMode | None,
+        Field(description="How `edit_mask` marks it, where it is not as `mask_mode` says; only with an `edit_mask`"),
     ] = None
     consent: Annotated[
         str | None,

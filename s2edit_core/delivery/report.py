@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,17 @@ def changes(photo: Image.Image, raw: Image.Image, result: Image.Image, edit_mask
         "mean_change_inside": delivered.mean_inside(),
         "changed_share_inside": delivered.share_inside(),
     }
+
+
+def delivered(measures: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
+    """`measures` with what `encode_result` says of the file.
+
+    There is one figure of what changed outside the edit mask, `outside_edit_mask`. It is the file's: where the format is lossy it
+    stands for what was measured before encoding.
+    """
+    of_file = dict(output)
+    outside = of_file.pop("outside_edit_mask", measures["outside_edit_mask"])
+    return {**measures, "outside_edit_mask": outside, "output": of_file}
 
 
 def cosine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:

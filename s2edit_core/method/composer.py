@@ -27,7 +27,7 @@ from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.negation import negative_of
 from s2edit_core.pictures.files import check_mask
 from s2edit_core.request.prompts import check_negative, check_placeholders, known_subject, with_placeholder
-from s2edit_core.request.spec import PLACEHOLDER, Delivery, InjectionOptions, PresetName
+from s2edit_core.request.spec import PLACEHOLDER, Delivery, InjectionOptions, PresetName, check_strength
 from s2edit_core.unet.attention import Gates
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Algorithm
@@ -75,11 +75,10 @@ class Composer:
         check_placeholders(prompt, concepts, field="prompt")
         check_placed(prompt, attributes)
         self._check_inversion(inversion, canvas, concept)
-        if not 0 < strength <= 1:
-            raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength!r}", field="options.strength")
+        check_strength(strength, inversion.steps)
         target = prompt_keys_values(self.backbone, prompt, concepts)
         gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
-        first = inversion.steps - max(1, round(strength * inversion.steps))
+        first = inversion.steps - round(strength * inversion.steps)
         start = None
         if variation is not None:
             if first > 0:

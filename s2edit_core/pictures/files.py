@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin, ExifTags, Image, ImageCms, ImageFile, ImageFilter, UnidentifiedImageError, features
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
+from s2edit_core.pictures.colour_codes import ColourCodes
 from s2edit_core.request.limits import CEILING_PIXELS, MIN_SIDE, check_mask_size, check_photo_size, scaled_size
 
 MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
@@ -215,6 +216,7 @@ class Original:
     alpha: Image.Image | None = None  # L
     profile: bytes | None = None  # ICC, of RGB pictures, and one that colours can be brought back to; None: sRGB
     dpi: tuple[float, float] | None = None
+    unread: str | None = None  # colours of the file that were read as sRGB and are others
 
 
 def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
@@ -237,7 +239,8 @@ def decode_original(data: bytes, max_pixels: int | None = None) -> Original:
     photo = colours if alpha is None else Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
     for each in (photo, own):
         each.info = {}
-    return Original(photo, own, alpha, profile, dpi)
+    codes = _codes(data) if profile is None else None
+    return Original(photo, own, alpha, profile, dpi, codes.unread if codes is not None else None)
 
 
 def _takes_colours(profile: bytes) -> bool:
@@ -297,7 +300,13 @@ def _photo(data: bytes, max_pixels: int | None) -> tuple[Image.Image, Image.Tran
         )
     if picture.mode == "CMYK" and not picture.info.get("icc_profile"):
         raise ImageInvalid("the image is CMYK without a colour profile: send RGB", field="image", reason="image_mode")
+    if not picture.info.get("icc_profile") and (codes := _codes(data)) is not None and codes.profile is not None:
+        picture.info["icc_profile"] = codes.profile
     return picture, turn
+
+
+def _codes(data: bytes) -> ColourCodes | None:
+    return ColourCodes.of(data) if media_type(data) in ("image/avif", "image/heic") else None
 
 
 def _in_srgb(picture: Image.Image) -> Image.Image:

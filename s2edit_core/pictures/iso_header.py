@@ -48,6 +48,16 @@ def shown_size(data: bytes) -> tuple[int, int]:
     return size[::-1] if sum(turns) % 2 else size
 
 
+def colour_codes(data: bytes) -> tuple[int, int] | None:
+    """The codes for primaries and transfer of the picture that is shown; None where it has none, or an ICC profile as well."""
+    parts = _parts(data)
+    colours = [box for box in _items(data, parts)[_primary(data, parts[b"pitm"])].properties if box.kind == b"colr"]
+    if len(colours) != 1 or data[colours[0].start : colours[0].start + 4] != b"nclx":
+        return None
+    primaries, transfer = struct.unpack_from(">HH", data, colours[0].start + 4)
+    return primaries, transfer
+
+
 def items_of(data: bytes) -> dict[int, Item]:
     """The items of a file, by their ids."""
     return _items(data, _parts(data))

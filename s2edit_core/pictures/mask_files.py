@@ -6,6 +6,7 @@ background by its alpha, and refuses what may mean either: it never guesses.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -47,29 +48,46 @@ CORNER, MIN_CLEAR_BORDER, CLEAR_BORDER = 0.05, 0.4, 0.75
 """Size of the corners; and which shares of the border are transparent around a cut-out with clear upper corners, or any other."""
 
 WAYS = (
-    "say how to read it: mask_mode=luminance (white marks the region, all else is black), mask_mode=alpha (what is painted on a "
-    "transparent background marks it) or mask_mode=inverted_alpha (what was made transparent marks it)"
+    "say how to read it: {option}=luminance (white marks the region, all else is black), {option}=alpha (what is painted on a "
+    "transparent background marks it) or {option}=inverted_alpha (what was made transparent marks it)"
 )
 
 
 def decode_mask(
-    data: bytes, size: tuple[int, int], field: str = "mask", mode: MaskMode = "auto", *, person: bool | None = None
+    data: bytes,
+    size: tuple[int, int],
+    field: str = "mask",
+    mode: MaskMode = "auto",
+    *,
+    person: bool | None = None,
+    sent_pixels: int | None = None,
 ) -> Image.Image:
     """Return the mask as `L` of `size` (width, height): 128 or more inside, less outside.
 
     A mask of another size is resized (area average) where its aspect agrees with the photo's. `person`: whether it marks a person,
-    who must not be too small; by default the field `mask` does. Raises `ImageInvalid`, or `MaskInvalid` for one of another frame,
+    who must not be too small; by default the field `mask` does. `sent_pixels` are those of a photo that was scaled down to `size`,
+    for the advice that a message gives. Raises `ImageInvalid`, or `MaskInvalid` for one of another frame,
     one that `mode` can't read, or one that marks nothing, everything or too little.
     """
-    return _read(data, size, field, mode, person)[0]
+    return _read(data, size, field, mode, person, sent_pixels)[0]
 
 
-def check_mask_file(data: bytes, size: tuple[int, int], field: str, mode: MaskMode = "auto", *, person: bool | None = None) -> int:
+def check_mask_file(
+    data: bytes,
+    size: tuple[int, int],
+    field: str,
+    mode: MaskMode = "auto",
+    *,
+    person: bool | None = None,
+    sent_pixels: int | None = None,
+) -> int:
     """Hold a file to what `decode_mask` makes of it, and return its orientation, 1..8. Raises as it does."""
-    return _read(data, size, field, mode, person)[1]
+    return _read(data, size, field, mode, person, sent_pixels)[1]
 
 
-def _read(data: bytes, size: tuple[int, int], field: str, mode: MaskMode, person: bool | None) -> tuple[Image.Image, int]:
+def _read(
+    data: bytes, size: tuple[int, int], field: str, mode: MaskMode, person: bool | None, sent_pixels: int | None
+) -> tuple[Image.Image, int]:
     picture, turn = open_picture(data, field)
     _check_frame(picture.size[::-1] if turn in SIDEWAYS else picture.size, size, field)
     chosen, mask = _drawn(picture, field, mode)
@@ -78,9 +96,11 @@ def _read(data: bytes, size: tuple[int, int], field: str, mode: MaskMode, person
         mask = mask.transpose(turn)
     if (mode, chosen) == ("auto", "alpha"):
         _check_background(mask, field)
+    drawn = mask
     if mask.size != size:
         mask = mask.resize(size, Image.Resampling.BOX)
-    _check_region(mask, field, MIN_PERSON_SIDE if (field == "mask" if person is None else person) else MIN_SIDE)
+    smallest = MIN_PERSON_SIDE if (field == "mask" if person is None else person) else MIN_SIDE
+    _check_region(mask, field, smallest, drawn, sent_pixels or size[0] * size[1])
     return mask, orientation_of(turn)
 
 
@@ -98,9 +118,12 @@ def _check_frame(found: tuple[int, int], size: tuple[int, int], field: str) -> N
     raise MaskInvalid(message, field=field, reason="mask_size")
 
 
-def _check_region(mask: Image.Image, field: str, smallest: int) -> None:
+def _check_region(mask: Image.Image, field: str, smallest: int, drawn: Image.Image, sent_pixels: int) -> None:
+    """`mask` is `drawn` at the photo's size; `sent_pixels` are the photo's before it was scaled down."""
     levels = mask.histogram()
     inside = sum(levels[INSIDE:])
+    if inside == 0 and any(drawn.histogram()[INSIDE:]):
+        raise _too_small(0, drawn, mask, field, smallest, sent_pixels)
     if inside == 0:
         brightest = max((level for level, count in enumerate(levels) if count), default=0)
         found = f" (its brightest pixel is {brightest} of 255)" if brightest else ""
@@ -108,12 +131,22 @@ def _check_region(mask: Image.Image, field: str, smallest: int) -> None:
     if inside == mask.width * mask.height:
         raise MaskInvalid(f"the {field} covers the whole image: leave the rest black", field=field, reason="mask_full")
     if (side := main_side(mask)) < smallest:
-        raise MaskInvalid(
-            f"what the {field} marks is {side} pixels long in the photo; it needs {smallest} or more: mark the whole region, "
-            "or send a larger photo",
-            field=field,
-            reason="mask_too_small",
-        )
+        raise _too_small(side, drawn, mask, field, smallest, sent_pixels)
+
+
+def _too_small(side: int, drawn: Image.Image, mask: Image.Image, field: str, smallest: int, sent_pixels: int) -> MaskInvalid:
+    """`side` is how long the region of `drawn` is in `mask`; other arguments as of `_check_region`."""
+    pixels, advice = mask.width * mask.height, "mark the whole region, or send a larger photo"
+    scaled = f", which max_pixels has scaled down to {mask.width}×{mask.height}" if sent_pixels > pixels else ""
+    exact = main_side(drawn) * mask.width / drawn.width if scaled else 0.0
+    if exact * math.sqrt(sent_pixels / pixels) >= smallest:
+        enough = math.ceil(pixels * ((smallest + 1) / exact) ** 2)  # with a pixel to spare for rounding
+        advice = f"set max_pixels to {min(enough, sent_pixels)} or more"
+    return MaskInvalid(
+        f"what the {field} marks is {side} pixels long in the photo{scaled}; it needs {smallest} or more: {advice}",
+        field=field,
+        reason="mask_too_small",
+    )
 
 
 def _drawn(picture: Image.Image, field: str, mode: MaskMode) -> tuple[MaskMode, Image.Image]:
@@ -124,16 +157,21 @@ def _drawn(picture: Image.Image, field: str, mode: MaskMode) -> tuple[MaskMode, 
         return chosen, _luminance(picture, alpha)
     if alpha is None:
         raise MaskInvalid(
-            f"mask_mode={mode} needs transparency, and the {field} has none: draw on a transparent background and save "
-            "it as PNG, or send it black and white with mask_mode=luminance",
+            f"{_option(field)}={mode} needs transparency, and the {field} has none: draw on a transparent background and save "
+            f"it as PNG, or send it black and white with {_option(field)}=luminance",
             field=field,
             reason="mask_opaque",
         )
     return chosen, _alpha(picture, alpha.strengthened if chosen == "alpha" else alpha.inverted)
 
 
+def _option(field: str) -> str:
+    """The option that says how the mask of that name is read."""
+    return "edit_mask_mode" if field == "edit_mask" else "mask_mode"
+
+
 def _unclear(field: str, found: str) -> MaskInvalid:
-    return MaskInvalid(f"the {field} {found}: {WAYS}", field=field, reason="mask_unclear")
+    return MaskInvalid(f"the {field} {found}: {WAYS.format(option=_option(field))}", field=field, reason="mask_unclear")
 
 
 # --- what the file holds ---------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Prompts that say what to do ("make her hair red") in place of what the picture should show. English; no torch.
 
-The method compares two descriptions, so an instruction would be painted word by word. It is told by its leading imperative. Verbs
+The method compares two descriptions, so an instruction would be painted word by word. It is told by its leading imperative, or is
+a clause behind a description: `keeping` has those that ask for the rest to stay. Verbs
 that are nouns too ("change", "paint", "show") count where an object follows, so that descriptions stay what they are: "a woman
 making pottery", "change room", "paint-splattered man".
 """
@@ -11,8 +12,9 @@ import re
 from collections.abc import Sequence
 
 from s2edit_core.errors import PromptInvalid
+from s2edit_core.request.keeping import QUOTED, clauses, is_doing, wish_to_keep, without_keeping
 from s2edit_core.request.suggestions import suggestion
-from s2edit_core.request.words import tidy
+from s2edit_core.request.words import find_noun, tidy
 
 VERBS = (
     *("add", "remove", "delete", "erase", "replace", "modify", "adjust", "increase", "decrease", "reduce", "enlarge", "brighten"),
@@ -34,6 +36,9 @@ OBJECTS = (
         "everyone",
         "everybody",
         "everything",
+        "anything",
+        "nothing",
+        "only",
         "someone",
         "both",
         "each",
@@ -63,47 +68,82 @@ REQUESTS = re.compile(
     r"|your task is to|you should|you must|make sure (?:that )?)\b[,:]?\s*"
 )
 """Beginnings that ask somebody: what follows is an instruction whatever its first word."""
-FILLERS = re.compile(r"(?:(?:now|just|then|and|also|ok|okay|hey|hi|hello|simply|so|next|first)\b[,:!]?\s*)+")
+FILLERS = re.compile(r"(?:(?:now|only|just|then|and|but|also|ok|okay|hey|hi|hello|simply|so|next|first)\b[,:!]?\s*)+")
 SHOULD = re.compile(r"(?:she|he|they|it|(?:her|his|their|the|my) \w+(?: \w+)?) (?:should|must|needs to|need to|has to|ought to)\b")
-QUOTED = re.compile(r'"[^"]*"')
+EDITS = re.compile(
+    r"(?:(?:change|make|give|turn|dye|colou?r|recolou?r|put|replace|remove|delete|erase|modify|adjust|brighten|darken|lighten|blur)"
+    r" (?:her|his|him|their|them|it|its|the|my|everything)\b|(?:add|apply|remove|delete|erase) [a-z])"
+)
+"""What is an instruction behind a description too: "a woman, make her hair red". Fewer, for there verbs may tell what is done."""
 
 
 def check_described(text: str, subject: str | None, subjects: Sequence[str], *, field: str) -> None:
-    """Raises `PromptInvalid` if `text` is an instruction; the message says how to describe the result instead.
+    """Raises `PromptInvalid` if `text` is or holds an instruction; the message says how to describe the result instead.
 
     `subject` or one of `subjects` names the person in it.
     """
-    told = instruction_in(text)
+    text = tidy(text)
+    told, plain = instruction_in(text), without_keeping(text)
     if told is None:
         return
-    raise PromptInvalid(
-        f"the {field} is an instruction: say what the picture {'shows' if field == 'source_prompt' else 'should show'}, "
-        f"{suggestion(told, text, subject, subjects)}",
-        field=field,
-        reason="prompt_instruction",
-    )
+    if plain != text and instruction_in(plain) is None and _names_somebody(plain, subject, subjects):
+        kept = wish_to_keep(text)
+        assert kept is not None
+        words = (
+            f"holds an instruction, “{kept.words}”: an edit keeps what it is not asked to change, so leave that out, "
+            f"as in “{plain}”"
+        )
+    else:
+        told = instruction_in(plain) or told
+        shows = "shows" if field == "source_prompt" else "should show"
+        words = f"is an instruction: say what the picture {shows}, {suggestion(told, text, subject, subjects)}"
+    raise PromptInvalid(f"the {field} {words}", field=field, reason="prompt_instruction")
+
+
+def _names_somebody(text: str, subject: str | None, subjects: Sequence[str]) -> bool:
+    return any(find_noun(tidy(noun), text) for noun in ((subject,) if subject else subjects))
 
 
 def instruction_in(text: str) -> str | None:
-    """Return the first sentence of `text` that tells what to do, without its politeness; None if all of them describe."""
-    unquoted = QUOTED.sub(lambda quoted: '"' + "_" * (len(quoted[0]) - 2) + '"', tidy(text))
+    """Return the first words of `text` that tell what to do, without their politeness; None if all of them describe.
+
+    They are a sentence, or a clause behind a description ("a woman with red hair, don't change the face").
+    """
+    text = tidy(text)
+    unquoted = QUOTED.sub(lambda quoted: '"' + "_" * (len(quoted[0]) - 2) + '"', text)
     for sentence in re.finditer(r"(?:[^.!?;]|[.!?;](?!\s|$))+", unquoted):
-        told = _told(tidy(text)[slice(*sentence.span())])
+        told = _told(text[slice(*sentence.span())])
         if told is not None:
             return told
+    if (kept := wish_to_keep(text)) is not None:
+        return kept.words
+    return _told_behind(text)
+
+
+def _told_behind(text: str) -> str | None:
+    """The first clause of `text` behind a description that tells what to change."""
+    for clause in clauses(text):
+        told = _without_politeness(clause.words)[0]
+        if EDITS.match(told.lower()) and _is_imperative(told.lower()) and not is_doing(text[: clause.begin]):
+            return told.rstrip(" ,")
     return None
 
 
 def _told(sentence: str) -> str | None:
     """`sentence` from its verb on, if it begins with one."""
-    rest = re.sub(r"^(?:\d+[.)]\s*|[^\w\[]+)+", "", sentence)
-    asked = False
-    while begin := FILLERS.match(rest.lower()) or REQUESTS.match(rest.lower()):
-        asked = asked or REQUESTS.match(rest.lower()) is not None
-        rest = rest[begin.end() :]
+    rest, asked = _without_politeness(re.sub(r"^(?:\d+[.)]\s*|[^\w\[]+)+", "", sentence))
     if asked or SHOULD.match(rest.lower()) or _is_imperative(rest.lower()):
         return rest.rstrip(" ,")
     return None
+
+
+def _without_politeness(words: str) -> tuple[str, bool]:
+    """`words` behind their first fillers and requests, and whether a request was among them."""
+    asked = False
+    while begin := FILLERS.match(words.lower()) or REQUESTS.match(words.lower()):
+        asked = asked or REQUESTS.match(words.lower()) is not None
+        words = words[begin.end() :]
+    return words, asked
 
 
 def _is_imperative(rest: str) -> bool:

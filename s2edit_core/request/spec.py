@@ -258,7 +258,7 @@ class EditRequest:
     steps: int | None = None
     guidance_scale: float | None = None
     seed: int = 0
-    mask_mode: MaskMode = "auto"  # how the mask files that come with the request are read
+    mask_mode: MaskMode = "auto"  # how the file of the mask that comes with the request is read
     variants: int = 1  # pictures of one inversion: the edit itself, then others that start from partly fresh noise
     at: tuple[int, int] | None = None
     negative_prompt: str | None = None  # what the picture shall not show
@@ -267,6 +267,7 @@ class EditRequest:
     output_quality: int | None = None  # of a JPEG or a WebP; None: `QUALITY`
     keep_alpha: bool | None = None  # whether the result is as transparent as the photo; None: where the format can be
     max_pixels: int | None = None  # a photo of more is scaled down to so many; None: it is refused where it is too large
+    edit_mask_mode: MaskMode | None = None  # of the edit mask's file; None: as `mask_mode`
 
     def __post_init__(self) -> None:
         for name in ("prompt", "source_prompt"):
@@ -279,17 +280,15 @@ class EditRequest:
         self._check_output()
         check_max_pixels(self.max_pixels)
         _check_common(self.subject, self.preset, self.seed, self.mask_mode)
+        _check_mask_mode("edit_mask_mode", self.edit_mask_mode or "auto")
         _check_at(self.at)
         if len(self.attributes) > MAX_ATTRIBUTES:
             raise OptionInvalid(f"at most {MAX_ATTRIBUTES} attributes fit into one edit", field="attributes")
         if len(set(self.attributes)) < len(self.attributes):
             raise OptionInvalid("an attribute was named twice: name it once", field="attributes", reason="attribute_repeated")
-        self.resolve()
+        check_strength(self.strength, self.resolve().steps)
 
     def _check_sampling(self) -> None:
-        _check("strength", self.strength, 0.0, 1.0)
-        if self.strength == 0:
-            raise OptionInvalid(f"strength must be above 0 and at most 1, not {self.strength:g}", field="options.strength")
         if self.strength < 1 and self.variants > 1:
             raise OptionInvalid(
                 "variants start from the noise, so they need the strength 1: leave one of the two out",
@@ -441,9 +440,24 @@ def check_at(at: tuple[int, int] | None, size: tuple[int, int]) -> None:
 LATER_OPTIONS: Mapping[str, Any] = {
     field.name: field.default
     for field in fields(EditRequest)
-    if field.name in ("negative_prompt", "strength", "output_format", "output_quality", "keep_alpha", "max_pixels")
+    if field.name
+    in ("negative_prompt", "strength", "output_format", "output_quality", "keep_alpha", "max_pixels", "edit_mask_mode")
 }
 """Options of an edit that stored requests of former releases don't have, with their defaults."""
+
+
+def check_strength(strength: float, steps: int) -> None:
+    """Raises `OptionInvalid` unless an edit of `steps` sampling steps runs one step or more, as diffusers' pipelines do."""
+    _check("strength", strength, 0.0, 1.0)
+    if strength == 0:
+        raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength:g}", field="options.strength")
+    if strength * steps < 1 - 1e-9:
+        raise OptionInvalid(
+            f"a strength of {strength:g} runs none of {steps} steps: choose {math.ceil(1e4 / steps) / 1e4:g} or more, "
+            "or more steps",
+            field="options.strength",
+            reason="strength_without_steps",
+        )
 
 
 def check_max_pixels(max_pixels: int | None) -> None:
@@ -474,8 +488,12 @@ def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -
         raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}", field="preset")
     if not (isinstance(seed, int) and 0 <= seed < 2**63):
         raise OptionInvalid("seed must lie between 0 and 2^63 − 1", field="seed")
-    if mask_mode not in get_args(MaskMode):
-        raise OptionInvalid(f"mask_mode must be one of {', '.join(get_args(MaskMode))}, not {mask_mode!r}", field="mask_mode")
+    _check_mask_mode("mask_mode", mask_mode)
+
+
+def _check_mask_mode(name: str, mode: str) -> None:
+    if mode not in get_args(MaskMode):
+        raise OptionInvalid(f"{name} must be one of {', '.join(get_args(MaskMode))}, not {mode!r}", field=name)
 
 
 def _check_known(values: Mapping[str, Any], known: set[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from s2edit_core.request.keeping import without_keeping
 from s2edit_core.request.words import article, find_noun, plurals, tidy
 
 WHOM = r"(?:her|him|them|me|(?:(?:the|this|that|my) )?(?:{subject})|everyone)"
@@ -32,17 +33,13 @@ BECOMING = {
 CHANGING = "change|edit|modify|adjust|enhance|retouch|improve|shave|fix|colou?r|recolou?r|dye|turn|get|hide|sharpen|reduce|increase"
 """Verbs that say of a part that it changes, and not how."""
 DEGREE = re.compile(r"^(?:(?:a (?:bit|little|lot)|much|more|slightly|very|really|a more) )+")
-KEEPING = re.compile(
-    r",? (?:(?:and|but|while) )?(?:keep|keeping|leave|leaving|(?:don't|do not) change|without changing) .*$", re.IGNORECASE
-)
-"""What is to stay as it is: every edit keeps the rest."""
 ENDING = re.compile(r"(?: (?:please|now|thanks|thank you|instead)|,? (?:in|from|on) (?:the|this) (?:photo|picture|image))+$")
 
 
 def suggestion(told: str, text: str, subject: str | None, subjects: Sequence[str]) -> str:
     """Return how to describe what `told`, the instruction in `text`, asks for: "as in “a photo of a woman with red hair”"."""
     noun = _noun(text, subject, subjects)
-    words = _owned(ENDING.sub("", KEEPING.sub("", told.strip()).rstrip(" .!?,;")), noun)
+    words = _owned(ENDING.sub("", without_keeping(told).rstrip(" .!?,;")), noun)
     if gone := _removed(words):
         return f"without {_named(gone)}: as in “{_photo(noun)}”, with the source_prompt “{_photo(noun)} with {_one(gone)}”"
     return f"as in “{_described(words, noun) or f'{_photo(noun)} with red hair'}”"

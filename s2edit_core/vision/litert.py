@@ -25,6 +25,7 @@ from PIL import Image
 
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.vision.people import Plane, find_person
+from s2edit_core.vision.segmenter_names import check_litert, mediapipe_file, without_litert
 from s2edit_core.vision.segmenters import FoundMask, check_photo
 
 PACKAGE = "@mediapipe/selfie_segmentation@0.1.1675465747"
@@ -32,12 +33,6 @@ MEMBER = "package/selfie_segmentation.tflite"
 SHA256 = "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27"
 PATIENCE = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000", "--fetch-timeout=60000")
 """Set-up goes on without the file, so npm must not try for minutes."""
-FETCH = "python -m s2edit_core fetch-segmenter"
-
-
-def mediapipe_file() -> Path:
-    """Where MediaPipe's file lies once it is fetched: beside the packages of this Python."""
-    return Path(sys.prefix) / "share" / "s2edit" / "selfie_segmentation.tflite"
 
 
 class LiteRTSegmenter:
@@ -46,12 +41,11 @@ class LiteRTSegmenter:
     def __init__(self, path: Path, name: str) -> None:
         """Raises `ModelUnusable` where the file or the package is missing, or the file is of another kind."""
         self.name = name
-        if not path.is_file():
-            raise ModelUnusable(f"the segmenter {path} is not there: name a *.tflite file, or fetch MediaPipe's by `{FETCH}`")
+        check_litert(path)
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise ModelUnusable(f"{path.name} is run by LiteRT, which is not installed: install s2edit[segmenter]") from error
+            raise without_litert(path) from error
         try:
             self._interpreter: Any = Interpreter(model_path=str(path), num_threads=1)
             self._interpreter.allocate_tensors()

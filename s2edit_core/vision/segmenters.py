@@ -12,7 +12,6 @@ torch: an adapter loads what it needs when it is made.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,9 +22,7 @@ from PIL import Image
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.errors import ImageInvalid, ModelUnusable
 from s2edit_core.vision.people import Look, choose_person, find_person
-
-CARD_CHOICES = ("model", "card", "mediapipe")
-"""What a model's card may name."""
+from s2edit_core.vision.segmenter_names import checked_card_choice, has_litert, mediapipe_file, unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,13 +120,13 @@ def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
     Without one: what the model's card names; else MediaPipe's where its file and LiteRT are there; else the model's own eye. Raises
     `ModelUnusable` with the way to mend it.
     """
-    chosen = name or _of_card(pipeline) or ("mediapipe" if _has_mediapipe() else "model")
+    chosen = name or checked_card_choice(pipeline.backbone.card.segmenter) or ("mediapipe" if _has_mediapipe() else "model")
     if chosen == "model":
         return ModelEye(pipeline)
     if chosen == "card":
         return CardNetwork(_card_folder(pipeline))
     if chosen == "mediapipe" or chosen.endswith(".tflite"):
-        from s2edit_core.vision.litert import LiteRTSegmenter, mediapipe_file
+        from s2edit_core.vision.litert import LiteRTSegmenter
 
         path = mediapipe_file() if chosen == "mediapipe" else Path(chosen)
         return LiteRTSegmenter(path, "mediapipe" if chosen == "mediapipe" else path.name)
@@ -137,23 +134,11 @@ def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
         from s2edit_core.vision.auto_segmenter import open_transformers
 
         return open_transformers(model, str(pipeline.backbone.device))
-    raise ModelUnusable(
-        f"there is no segmenter {chosen!r}: say model, card, mediapipe, the path of a *.tflite file, or transformers:FOLDER"
-    )
-
-
-def _of_card(pipeline: BaseModel) -> str:
-    """What the card names. A card comes with weights from anywhere, so it can't name files, or models that bring code."""
-    named = pipeline.backbone.card.segmenter
-    if named not in ("", *CARD_CHOICES):
-        raise ModelUnusable(f"the model's card names the segmenter {named!r}: it may say {', '.join(CARD_CHOICES)}")
-    return named
+    raise unknown(chosen)
 
 
 def _has_mediapipe() -> bool:
-    from s2edit_core.vision.litert import mediapipe_file
-
-    return mediapipe_file().is_file() and find_spec("ai_edge_litert") is not None
+    return mediapipe_file().is_file() and has_litert()
 
 
 def _card_folder(pipeline: BaseModel) -> Path:

@@ -46,11 +46,12 @@ def confine() -> None:
 class Asked:
     """A photo to be held to what the engine can use, or, with the `size` of its photo, a mask, read by `mode`.
 
-    `person`: whether the mask marks one.
+    `person`: whether the mask marks one. `sent_pixels`: of its photo before it was scaled down.
     """
 
     name: str
     size: tuple[int, int] | None
+    sent_pixels: int | None
     max_pixels: int | None
     mode: MaskMode
     person: bool
@@ -62,8 +63,8 @@ class Asked:
         return cls(**{**values, "size": tuple(values["size"]) if values["size"] else None})
 
 
-def check(asked: Asked, data: bytes, take: Callable[[int], None]) -> tuple[tuple[int, int], int]:
-    """The photo's size, scaled down if it may be, and how the file says that it is turned. Raises `InvalidInput`.
+def check(asked: Asked, data: bytes, take: Callable[[int], None]) -> dict[str, object]:
+    """The photo's size, scaled down if it may be, how the file says that it is turned, and its pixels. Raises `InvalidInput`.
 
     `take` is called with the bytes of memory that decoding may take, before it takes them.
     """
@@ -72,8 +73,11 @@ def check(asked: Asked, data: bytes, take: Callable[[int], None]) -> tuple[tuple
         pixels, photo_pixels = found.size[0] * found.size[1], asked.size[0] * asked.size[1] if asked.size else 0
         _allow(cpu_s(max(pixels, photo_pixels)), memory_bytes(found.format, pixels, len(data), photo_pixels), take)
         if asked.size is None:
-            return check_photo(data, asked.max_pixels)
-        return asked.size, check_mask_file(data, asked.size, asked.name, asked.mode, person=asked.person)
+            size, orientation = check_photo(data, asked.max_pixels)
+        else:
+            size, person = asked.size, asked.person
+            orientation = check_mask_file(data, size, asked.name, asked.mode, person=person, sent_pixels=asked.sent_pixels)
+    return {"size": size, "orientation": orientation, "sent_pixels": pixels}
 
 
 def _allow(seconds: float, memory: int, take: Callable[[int], None]) -> None:
@@ -122,8 +126,7 @@ def main(connection: Connection) -> None:
         except EOFError:
             return
         try:
-            found, orientation = check(asked, data, take)
-            answer: dict[str, object] = {"size": found, "orientation": orientation}
+            answer = check(asked, data, take)
         except InvalidInput as error:
             answer = {"kind": type(error).__name__, "message": str(error), "field": error.field, "reason": error.reason}
         except EOFError:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from s2edit_core import errors
 from s2edit_core.errors import ImageInvalid, InvalidInput
@@ -96,6 +96,14 @@ class _Decoder:
             return self._process.wait()
 
 
+class _Seen(NamedTuple):
+    """The photo's width and height as it is used, the orientation of the file, and how many pixels it has."""
+
+    size: Sequence[int]
+    orientation: int
+    sent_pixels: int
+
+
 def _verdict(
     decoder: _Decoder,
     name: str,
@@ -105,12 +113,13 @@ def _verdict(
     *,
     max_pixels: int | None = None,
     person: bool = False,
-) -> tuple[Sequence[int], int]:
-    """The photo's size, and the file's orientation. Raises `InvalidInput`; then the decoder may be no longer usable."""
+    sent_pixels: int | None = None,
+) -> _Seen:
+    """What the decoder says of a file. Raises `InvalidInput`; then the decoder may be no longer usable."""
     if len(data) > MOST_FILE_BYTES:
         raise too_costly(name)
     try:
-        answer = decoder.ask(name, data, size=size, mode=mode, max_pixels=max_pixels, person=person)
+        answer = decoder.ask(name, data, size=size, mode=mode, max_pixels=max_pixels, person=person, sent_pixels=sent_pixels)
     except TimeoutError:
         decoder.end()
         raise too_costly(name) from None
@@ -119,15 +128,19 @@ def _verdict(
             raise too_costly(name) from None
         raise ImageInvalid(f"the {name} is damaged: save and send it anew", field=name, reason="image_damaged") from None
     if "size" in answer:
-        return answer["size"], answer["orientation"]
+        return _Seen(**answer)
     kind: type[InvalidInput] = getattr(errors, answer["kind"])
     raise kind(answer["message"], field=answer["field"], reason=answer["reason"])
 
 
-def _turned(decoder: _Decoder, size: Sequence[int], masks: Mapping[str, bytes], modes: Modes, *, person: bool) -> dict[str, int]:
+def _turned(
+    decoder: _Decoder, size: Sequence[int], masks: Mapping[str, bytes], modes: Modes, *, person: bool, sent_pixels: int | None
+) -> dict[str, int]:
     """The orientation of each mask. Raises as `_verdict`."""
     return {
-        name: _verdict(decoder, name, data, size, modes.get(name, "auto"), person=person and name == "mask")[1]
+        name: _verdict(
+            decoder, name, data, size, modes.get(name, "auto"), person=person and name == "mask", sent_pixels=sent_pixels
+        ).orientation
         for name, data in masks.items()
     }
 
@@ -156,20 +169,27 @@ class Decoders:
         or `MaskInvalid`, as decoding here would; `ImageInvalid` too where decoding takes too much.
         """
         with self._one() as decoder:
-            size, turned = _verdict(decoder, "image", photo, None, max_pixels=max_pixels)
-            return {"image": turned, **_turned(decoder, size, masks, modes, person=person)}
+            seen = _verdict(decoder, "image", photo, None, max_pixels=max_pixels)
+            turned = _turned(decoder, seen.size, masks, modes, person=person, sent_pixels=seen.sent_pixels)
+            return {"image": seen.orientation, **turned}
 
     def check_masks(
-        self, size: Sequence[int], masks: Mapping[str, bytes], modes: Modes = AUTO, *, person: bool = True
+        self,
+        size: Sequence[int],
+        masks: Mapping[str, bytes],
+        modes: Modes = AUTO,
+        *,
+        person: bool = True,
+        sent_pixels: int | None = None,
     ) -> dict[str, int]:
-        """The same for masks alone, by the photo's width and height."""
+        """The same for masks alone, by the photo's width and height, and its pixels before it was scaled down to them."""
         with self._one() as decoder:
-            return _turned(decoder, size, masks, modes, person=person)
+            return _turned(decoder, size, masks, modes, person=person, sent_pixels=sent_pixels)
 
     def sent_size(self, photo: bytes) -> tuple[int, int]:
         """Width and height of the photo as it was sent, upright. Raises as `check`."""
         with self._one() as decoder:
-            (width, height), _ = _verdict(decoder, "image", photo, None, max_pixels=CEILING_PIXELS)
+            width, height = _verdict(decoder, "image", photo, None, max_pixels=CEILING_PIXELS).size
             return width, height
 
     @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.prompts import PLACEHOLDERS
@@ -56,9 +58,20 @@ def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpe
 
 def _mask(jobs: Jobs, record: JobRecord, spec: JobSpec) -> Upload:
     """The one that the parent was given, or that was found for it."""
+    told = _told(jobs, record)
     if (given := spec.inputs.get("mask")) is not None:
-        return replace(_upload(jobs, given.key, given.media_type), mask_mode=given.mask_mode)
-    return replace(_upload(jobs, record.artifacts["mask"], "image/png"), mask_mode="auto")
+        return replace(_upload(jobs, given.key, given.media_type), mask_mode=given.mask_mode, told=told)
+    return replace(_upload(jobs, record.artifacts["mask"], "image/png"), mask_mode="auto", told=told)
+
+
+def _told(jobs: Jobs, record: JobRecord) -> dict[str, Any]:
+    """What the parent's report says of its mask, and as `edit` which edit came by it; the search took this one no time."""
+    try:
+        told: dict[str, Any] = json.loads(jobs.artifacts.get(record.artifacts["report"])).get("mask", {})
+    except ArtifactMissing:  # it was erased just now, which the next look at its files tells
+        told = {}
+    told.pop("seconds", None)
+    return {"source": "given", "edit": record.id, **told}
 
 
 def _still_there(library: Library, owner: Owner, identity: str | None) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from s2edit_core.errors import PolicyRefused
-from s2edit_core.request.spec import EditRequest, LearningRequest, MaskMode
+from s2edit_core.request.spec import EditRequest, LearningRequest
 from s2edit_jobs.access.policy import refused
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.refusals import note_refusal
@@ -44,7 +44,7 @@ def draft(
     `ServiceUnavailable`.
     """
     job_id, now = job_id or new_job_id(), time.time() if created_at is None else created_at
-    inputs = _places(owner, job_id, files, getattr(request, "mask_mode", "auto"))
+    inputs = _places(owner, job_id, files, request)
     if isinstance(request, EditRequest) and request.identity is not None:
         identity = Library(services).identity(owner, request.identity)
         request = _with(identity, request, own_photo="image" in files)
@@ -77,7 +77,7 @@ def draft(
 
 def refiled(spec: JobSpec, files: Mapping[str, Upload]) -> JobSpec:
     """The draft `spec` with `files` as they are kept, without their metadata."""
-    return replace(spec, inputs={**spec.inputs, **_places(spec.owner, spec.id, files, getattr(spec.request, "mask_mode", "auto"))})
+    return replace(spec, inputs={**spec.inputs, **_places(spec.owner, spec.id, files, spec.request)})
 
 
 def _with(identity: Identity, request: EditRequest, *, own_photo: bool) -> EditRequest:
@@ -108,8 +108,8 @@ def _as_wish(negative_prompt: str) -> str:
     return ", ".join([negative_prompt, *(f"without {word}" for word in re.findall(r"\w+", negative_prompt))])
 
 
-def _places(owner: Owner, job_id: str, files: Mapping[str, Upload], mask_mode: MaskMode) -> dict[str, InputFile]:
-    modes = modes_of(files, mask_mode)
+def _places(owner: Owner, job_id: str, files: Mapping[str, Upload], request: JobRequest) -> dict[str, InputFile]:
+    modes = modes_of(files, request)
     return {
         name: InputFile(
             key=edit_key(owner, job_id, name + EXTENSIONS.get(upload.media_type, "")),
@@ -117,6 +117,7 @@ def _places(owner: Owner, job_id: str, files: Mapping[str, Upload], mask_mode: M
             size_bytes=len(upload.data),
             media_type=upload.media_type,
             mask_mode=modes.get(name, "auto"),
+            told=upload.told,
         )
         for name, upload in files.items()
     }

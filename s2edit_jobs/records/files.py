@@ -1,15 +1,22 @@
-"""Files that come with a request, whichever way they have come."""
+"""Files that come with a request, whichever way they have come.
+
+A request is recognised by its bytes as sent (`Content-Digest`, the announced digest, the Idempotency-Key). What is made of it is
+named by the bytes as kept, without metadata (concept ids, the digests in specs and reports). So the same photo with other metadata
+is the same person.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
+from typing import Any
 
+from s2edit_core.errors import OptionInvalid
 from s2edit_core.pictures.metadata import without_metadata
 from s2edit_core.request.plan import digest
-from s2edit_core.request.spec import MaskMode
+from s2edit_core.request.spec import EditRequest, LearningRequest, MaskMode, MaskRequest
 
 EXTENSIONS: Mapping[str, str] = {
     "image/png": ".png",
@@ -36,7 +43,7 @@ class Upload:
 
     `sent_sha256` is the digest of what the app has sent, where `data` is that without its metadata. `own`: from what this service
     has made or taken on before, so there is nothing to take off. `mask_mode`: how a mask of an earlier request is read; None for
-    one that comes with this request, which says it.
+    one that comes with this request, which says it. `told`: what reports say of a mask that another edit used.
     """
 
     data: bytes
@@ -44,6 +51,7 @@ class Upload:
     sent_sha256: str | None = None
     own: bool = False
     mask_mode: MaskMode | None = None
+    told: Mapping[str, Any] | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -60,6 +68,26 @@ class Upload:
         return self if bare is self.data else Upload(bare, self.media_type, self.as_sent)
 
 
-def modes_of(files: Mapping[str, Upload], mask_mode: MaskMode) -> dict[str, MaskMode]:
-    """How each mask among `files` is read; `mask_mode` is what the request says."""
-    return {name: upload.mask_mode or mask_mode for name, upload in files.items() if name in MASKS}
+def modes_of(files: Mapping[str, Upload], request: EditRequest | LearningRequest | MaskRequest) -> dict[str, MaskMode]:
+    """How each mask among `files` is read, as `request` says or an earlier one has said."""
+    mode: MaskMode = getattr(request, "mask_mode", "auto")
+    asked = {"mask": mode, "edit_mask": getattr(request, "edit_mask_mode", None) or mode}
+    return {name: upload.mask_mode or asked[name] for name, upload in files.items() if name in MASKS}
+
+
+def check_modes(files: Collection[str], request: EditRequest | LearningRequest | MaskRequest) -> None:
+    """Raise `OptionInvalid` for a way to read masks where no mask comes among `files` that it could be meant for."""
+    of_edit_mask: MaskMode | None = getattr(request, "edit_mask_mode", None)
+    if of_edit_mask is not None and "edit_mask" not in files:
+        raise _nothing_to_read("edit_mask_mode", "edit_mask", "the mask is read by mask_mode")
+    by_mask_mode = {"mask"} if of_edit_mask is not None else {*MASKS}
+    if getattr(request, "mask_mode", "auto") != "auto" and not by_mask_mode & {*files}:
+        raise _nothing_to_read("mask_mode", "mask", "one that is kept from an earlier request is read as it was then")
+
+
+def _nothing_to_read(field: str, mask: str, why: str) -> OptionInvalid:
+    return OptionInvalid(
+        f"{field} says how to read a mask, and none comes with the request: send the {mask} too, or leave {field} out ({why})",
+        field=field,
+        reason="mask_mode_without_mask",
+    )

@@ -79,7 +79,7 @@ class Owner:
 
     @property
     def prefix(self) -> str:
-        """Everything a user has lies under this prefix of the object store (DESIGN §4)."""
+        """The prefix of the object store under which everything of a user lies. Stored keys hold it: it must not change."""
         return f"t/{self.tenant}/u/{self.user}/"
 
 
@@ -92,6 +92,11 @@ class InputFile:
     size_bytes: int
     media_type: str
     mask_mode: MaskMode = "auto"  # of a mask: how it is read
+    told: Mapping[str, Any] | None = None  # of a mask that another edit used: what reports say of it
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; what former releases do not know is left out where it says nothing."""
+        return {name: value for name, value in asdict(self).items() if name != "told" or value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,7 @@ class JobSpec:
             "kind": self.kind,
             "test": self.owner.test,
             "request": self.request.to_dict(),
-            "inputs": {name: asdict(file) for name, file in self.inputs.items()},
+            "inputs": {name: file.to_dict() for name, file in self.inputs.items()},
             "deadline_at": self.deadline_at,
             "webhook_url": self.webhook_url,
             "consent": self.consent,

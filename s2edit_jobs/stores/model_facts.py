@@ -57,10 +57,14 @@ def of_test_mode(facts: ModelFacts) -> ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class LoadFailure:
-    """Why a worker could not load the model, in words for who runs the service, and when (seconds since the epoch)."""
+    """Why a worker could not load the model, in words for who runs the service, and when (seconds since the epoch).
+
+    `part` is "model", or which of the models beside it (`adapters`) it was.
+    """
 
     message: str
     at: float
+    part: str = "model"
 
 
 def tell(artifacts: ArtifactStore, model: str, facts: ModelFacts) -> None:
@@ -68,9 +72,9 @@ def tell(artifacts: ArtifactStore, model: str, facts: ModelFacts) -> None:
     artifacts.put(_key(model), json.dumps(asdict(facts) | {"reported_at": time.time()}).encode(), media_type=JSON)
 
 
-def tell_failure(artifacts: ArtifactStore, model: str, message: str) -> None:
-    """A worker reports that it could not load `model`."""
-    artifacts.put(_failure_key(model), json.dumps(asdict(LoadFailure(message, time.time()))).encode(), media_type=JSON)
+def tell_failure(artifacts: ArtifactStore, model: str, message: str, part: str = "model") -> None:
+    """A worker reports that it could not load `model`, or the `part` beside it."""
+    artifacts.put(_failure_key(model), json.dumps(asdict(LoadFailure(message, time.time(), part))).encode(), media_type=JSON)
 
 
 def tell_end(artifacts: ArtifactStore, model: str) -> None:
@@ -106,7 +110,7 @@ def failure_of(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
     reported_at = float(loaded.get("reported_at", 0.0)) if loaded else 0.0
     if failed is None or failed["at"] <= reported_at or time.time() - reported_at < ALIVE_S:
         return None
-    return LoadFailure(str(failed["message"]), float(failed["at"]))
+    return LoadFailure(str(failed["message"]), float(failed["at"]), str(failed.get("part", "model")))
 
 
 def trouble_with(artifacts: ArtifactStore, model: str) -> str | None:

@@ -140,7 +140,7 @@ def test_an_app_can_be_tested_against_it_while_the_worker_is_at_a_live_edit(app:
     fetched = httpx.get(small["result"]["url"])
     assert small["result"]["media_type"] == fetched.headers["content-type"] == media_type(fetched.content) == "image/jpeg"
     assert f"{small['id']}.jpg" in fetched.headers["content-disposition"]
-    assert small["report"]["values"]["output"]["outside_edit_mask"]["max_level_difference"] > 0
+    assert small["report"]["values"]["outside_edit_mask"]["max_level_difference"] > 0
     assert app.hear()[1]["state"] == "succeeded"
 
     for code in ("parked", "numbers_not_finite"):

@@ -46,7 +46,8 @@ class UsedMasks:
         """
         if (given := spec.inputs.get("mask")) is not None:
             kept_with_identity = given.key.startswith(f"{spec.owner.prefix}concepts/")
-            return UsedMask(files["mask"], given, {"source": "identity" if kept_with_identity else "given"})
+            told = {"source": "identity"} if kept_with_identity else given.told or {"source": "given"}
+            return UsedMask(files["mask"], given, told)
         if (kept := self._kept(spec)) is not None:
             return kept
         began = time.perf_counter()

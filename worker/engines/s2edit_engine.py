@@ -26,11 +26,12 @@ from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
-from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, Preset, Progress, check_at
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Preset, Progress, check_at
 from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
+from s2edit_jobs.stores.adapters import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.engine import Edited, EditInputs, Found, Made, check_pictures
 
@@ -77,8 +78,13 @@ class S2EditEngine:
         self.model = model
         self.watermark = watermark
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
-        self.segmenter = open_segmenter(segmenter, self.pipeline)
-        self.captioner = Captioner(captioner, device=chosen) if captioner else None
+        with loading("segmenter", segmenter):
+            self.segmenter = open_segmenter(segmenter, self.pipeline)
+        with loading("captioner", captioner):
+            self.captioner = Captioner(captioner, device=chosen) if captioner else None
+        self._decoded: tuple[bytes, int | None, Original] | None = (
+            None  # the photo of the mask that was found last, until it is planned
+        )
         self._planned: tuple[EditRequest, EditInputs, _Run] | None = None  # until it is edited, so that nothing is decoded twice
 
     @cached_property
@@ -102,11 +108,13 @@ class S2EditEngine:
         yield Progress("preparing", 0, 1)
         prompt = described(request, self.pipeline.backbone.card.subjects)
         decoders().check(photo, {}, max_pixels=request.max_pixels)
-        picture = decode_photo(photo, request.max_pixels)
+        original = decode_original(photo, request.max_pixels)
+        picture = original.photo
         scale = InputScale.of(photo, picture.size, request.max_pixels)
         check_at(request.at, scale.sent)
         found = self.segmenter.find(picture, prompt=prompt, at=scale.pixel(request.at))
         yield Progress("preparing", 1, 1)
+        self._decoded = None if isinstance(request, MaskRequest) else (photo, request.max_pixels, original)
         box = found.mask.getbbox() or (0, 0, *picture.size)
         return Found(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
 
@@ -114,7 +122,7 @@ class S2EditEngine:
         """Raises as `plan`."""
         reference, person = self._reference(request), request.kind == "identity"
         check_pictures(inputs, request.max_pixels, person=person)
-        photo = decode_photo(inputs.image, request.max_pixels)
+        photo = self._original(inputs.image, request.max_pixels).photo
         self.pipeline.canvas(photo, decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode, person=person))
         return self._learned_id(request, inputs, reference, InputScale.of(inputs.image, photo.size, request.max_pixels))
 
@@ -215,7 +223,7 @@ class S2EditEngine:
                 result = watermark.mark(result)
             file, output = encode_result(result, run.original, run.canvas.edit_mask, wanted)
             made.append(file)
-            measures.append(report.measures(run.canvas, to_image(raw), result) | brought_back | {"output": output})
+            measures.append(report.delivered(report.measures(run.canvas, to_image(raw), result), output) | brought_back)
         options = {"masked": run.preset.learning.masked, "attributes": run.attributes}
         leakage = self.pipeline.leakage(run.canvas, run.prompts.target, learned, inverted, **options)
         run.seconds["finishing"] = time.perf_counter() - started
@@ -252,7 +260,7 @@ class S2EditEngine:
         started = time.perf_counter()
         worn = self._worn(inputs)
         prompts = self._checked_prompts(request, worn)
-        original = decode_original(inputs.image, request.max_pixels)
+        original = self._original(inputs.image, request.max_pixels)
         photo = original.photo
         Output.of(request).check_size(photo.size)
         scale = InputScale.of(inputs.image, photo.size, request.max_pixels)
@@ -279,6 +287,13 @@ class S2EditEngine:
         attributes = tuple(Attribute(concept, edit_mask) for concept in worn)
         seconds = {"preparing": time.perf_counter() - started}
         return _Run(request, request.resolve(), plan, prompts, original, canvas, identity_canvas, attributes, seconds, scale)
+
+    def _original(self, data: bytes, max_pixels: int | None) -> Original:
+        """The photo, decoded; `find_mask` has perhaps just done so."""
+        decoded, self._decoded = self._decoded, None
+        if decoded is not None and decoded[:2] == (data, max_pixels):
+            return decoded[2]
+        return decode_original(data, max_pixels)
 
     def _worn(self, inputs: EditInputs) -> tuple[Concept, ...]:
         """Raises `ArtifactMismatch` for what another model made."""

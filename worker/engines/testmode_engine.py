@@ -304,7 +304,7 @@ def _draw(request: EditRequest, prompt: str, inputs: EditInputs) -> tuple[list[b
         result = tinted(photo, edit_mask, "|".join(asked))
         file, output = encode_result(result, original, edit_mask, wanted)
         made.append(file)
-        measures.append(report.changes(photo, result, result, edit_mask) | _whole(photo) | {"output": output})
+        measures.append(report.delivered(report.changes(photo, result, result, edit_mask), output) | _whole(photo))
     return made, measures
 
 

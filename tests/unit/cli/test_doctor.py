@@ -34,7 +34,7 @@ def findings_of(settings: Settings) -> dict[str, Finding]:
 def test_a_working_installation_has_nothing_broken(tmp_path: Path, model: Path) -> None:
     findings = findings_of(Settings(data_dir=tmp_path / "data", model=str(model)))
     assert {part: finding.verdict for part, finding in findings.items()} == dict.fromkeys(
-        ("versions", "torch", "redis", "store", "model"), "ok"
+        ("versions", "torch", "redis", "store", "model", "segmenter", "captioner", "safety"), "ok"
     )
     assert "embedded" in findings["redis"].text
     assert not (tmp_path / "data").exists()

@@ -88,7 +88,7 @@ def test_the_name_of_the_output_says_its_format(output: str, format: str, capsys
     report = json.loads(Path("report.json").read_text())
     assert (report["negative_prompt"], report["strength"]) == ("glasses", 0.7)
     assert (report["output"]["format"], report["output"]["quality"]) == (format.lower(), 60)
-    changed = report["output"]["outside_edit_mask"]["max_level_difference"]
+    changed = report["outside_edit_mask"]["max_level_difference"]
     assert changed > 0
     assert f"outside the edit mask {changed} levels changed" in capsys.readouterr().out
 
@@ -334,3 +334,39 @@ def test_help_needs_neither_torch_nor_a_model() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.rstrip().endswith("False")
     assert "edit | compose | learn | invert" in said
+
+
+def test_each_mask_may_be_read_in_a_way_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    hole = Image.new("RGBA", (64, 64), "gray")
+    hole.putalpha(region(16, 16, 48, 48).point(lambda level: 255 - level))
+    hole.save("hole.png")
+    assert edit("--source", SOURCE, "--edit-mask", "hole.png") == 2
+    assert "edit_mask_mode=inverted_alpha" in capsys.readouterr().err
+    assert edit("--source", SOURCE, "--edit-mask", "hole.png", "--edit-mask-mode", "inverted_alpha") == 0
+    changed = (pixels("out.png") != pixels("photo.png")).any(axis=2)
+    assert changed.any()
+    assert not changed[np.asarray(region(16, 16, 48, 48)) == 0].any()
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("--mask-mode", "alpha"), "--mask-mode says how to read a mask"),
+        (("--edit-mask-mode", "alpha"), "--edit-mask-mode says how to read --edit-mask"),
+        (("--edit-mask", "face.png", "--mask-mode", "alpha", "--edit-mask-mode", "auto"), "--mask-mode says how to read a mask"),
+    ],
+)
+def test_a_way_to_read_masks_without_a_mask_is_refused(
+    argv: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("edit", "photo.png", "--source", SOURCE, "--target", TARGET, "-o", "out.png", *argv) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_mask_that_max_pixels_makes_too_small_names_the_pixels_that_would_do(capsys: pytest.CaptureFixture[str]) -> None:
+    picture(1).resize((1200, 900)).save("photo.png")
+    mask = Image.new("L", (1200, 900))
+    mask.paste(255, (0, 0, 60, 60))
+    mask.save("face.png")
+    assert edit("--source", SOURCE, "--max-pixels", "65536") == 2
+    assert "set max_pixels to " in capsys.readouterr().err

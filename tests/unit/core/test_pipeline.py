@@ -156,7 +156,13 @@ def test_the_exact_tier_brings_the_source_back_at_any_strength(edit: Any, invers
 def test_less_strength_changes_less(edit: Any, inversion: Inversion) -> None:
     changes = [float((edit(strength=s).latents[0] - inversion.path[0]).square().mean()) for s in (0.25, 0.5, 1.0)]
     assert 0 < changes[0] < changes[1] < changes[2]
-    assert torch.equal(edit(strength=0.01).latents, edit(strength=0.25).latents)  # one step at least
+
+
+def test_a_strength_that_runs_no_step_is_refused_and_the_least_one_runs_one(edit: Any) -> None:
+    with pytest.raises(OptionInvalid, match=r"a strength of 0\.24 runs none of 4 steps: choose 0\.25 or more") as refused:
+        edit(strength=0.24)
+    assert refused.value.reason == "strength_without_steps"
+    assert edit(strength=0.25).reports[0]["unet_evaluations"] == 2 + 1
 
 
 def test_progress_and_callback_see_each_step(edit: Any, pipe: S2EditPipeline, inversion: Inversion) -> None:

@@ -37,7 +37,7 @@ class Shop:
         self.artifacts = MemoryArtifactStore()
         self.store = MemoryJobStore(clock=lambda: self.now)
         self.queue = MemoryJobQueue()
-        settings = Settings(data_dir=Path("/nowhere"), lease_s=15, heartbeat_interval_s=0.01, max_attempts=3)
+        settings = Settings(data_dir=Path("/dev/null/nowhere"), lease_s=15, heartbeat_interval_s=0.01, max_attempts=3)
         self.services = Services(self.artifacts, self.store, self.queue, settings)
         self.jobs = Jobs(self.services)
 

@@ -19,7 +19,11 @@ from worker import process as module
 from worker.housekeeping.announcer import Announcer
 from worker.process import WorkerProcess
 
-SETTINGS = Settings(data_dir=Path("/nowhere"), redis_url="redis://127.0.0.1:1/0", model="some/model")
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A worker keeps a key in its data folder."""
+    return Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0", model="some/model")
 
 
 @pytest.fixture
@@ -28,10 +32,10 @@ def artifacts() -> MemoryArtifactStore:
 
 
 @pytest.fixture
-def process(artifacts: MemoryArtifactStore, monkeypatch: pytest.MonkeyPatch) -> WorkerProcess:
+def process(artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> WorkerProcess:
     monkeypatch.setattr(module, "configure_logs", lambda: None)  # that is for good, and other tests follow in this process
-    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), SETTINGS)
-    return WorkerProcess(SETTINGS, lambda _: FakeEngine(), lambda _: services)
+    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), settings)
+    return WorkerProcess(settings, lambda _: FakeEngine(), lambda _: services)
 
 
 def test_it_tells_which_model_it_has(artifacts: MemoryArtifactStore, process: WorkerProcess) -> None:
@@ -75,24 +79,24 @@ class Unloadable:
     ],
 )
 def test_a_model_that_cannot_be_loaded_is_told_and_ends_the_worker(
-    artifacts: MemoryArtifactStore, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+    artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
 ) -> None:
     monkeypatch.setattr(module, "configure_logs", lambda: None)
-    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), SETTINGS)
+    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), settings)
     with pytest.raises(SystemExit, match="the worker can't start"):
-        WorkerProcess(SETTINGS, Unloadable(error), lambda _: services).start()
+        WorkerProcess(settings, Unloadable(error), lambda _: services).start()
     failure = failure_of(artifacts, "some/model")
     assert failure is not None
     assert words in failure.message
     assert "secret" not in failure.message
-    process = WorkerProcess(SETTINGS, lambda _: FakeEngine(), lambda _: services)
+    process = WorkerProcess(settings, lambda _: FakeEngine(), lambda _: services)
     process.start()
     process.stop()
     assert failure_of(artifacts, "some/model") is None
 
 
-def test_a_worker_goes_on_telling_that_it_has_the_model(artifacts: MemoryArtifactStore) -> None:
-    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), SETTINGS)
+def test_a_worker_goes_on_telling_that_it_has_the_model(artifacts: MemoryArtifactStore, settings: Settings) -> None:
+    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), settings)
     announcer = Announcer(services, FakeEngine.facts, interval_s=0.01)
     announcer.start()
     artifacts.delete_prefix("models/")

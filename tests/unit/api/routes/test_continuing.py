@@ -19,7 +19,10 @@ NEXT = "a photo of a woman smiling, hat"
 
 
 class PicturingEngine(FakeEngine):
-    """Its results are pictures, so that edits can go on from them."""
+    """Its results and what it finds are pictures, so that edits can go on from them."""
+
+    def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:
+        return pictures.mask()
 
     def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
         super().result(request, inputs)
@@ -149,3 +152,45 @@ def test_variants_are_results_of_one_job(api: Api) -> None:
         assert kept[name] in link["url"]
     assert job["results"][0]["url"] == job["result"]["url"]
     assert (engine.learned, engine.inverted) == (1, 1)
+
+
+def mask_of(api: Api, edit_id: str) -> dict[str, Any]:
+    """What the report says of the mask."""
+    found: dict[str, Any] = api.get(f"/edits/{edit_id}").json()["report"]["values"]["mask"]
+    return found
+
+
+def followed(api: Api, parent: str, **parts: Any) -> str:
+    edit_id: str = go_on(api, parent, **parts).json()["id"]
+    api.work(PicturingEngine())
+    assert record(api, edit_id).state == "succeeded"
+    return edit_id
+
+
+def test_a_mask_that_was_found_for_the_first_edit_is_found_in_all_that_follow(api: Api) -> None:
+    first = done(api, mask=None)
+    told = mask_of(api, first)
+    assert told.pop("seconds") >= 0
+    assert told["source"] == "found"
+    second = followed(api, first)
+    assert mask_of(api, second) == {**told, "edit": first}
+    third = followed(api, second)
+    assert mask_of(api, third) == {**told, "edit": first}, "the edit that found it"
+    assert api.artifacts.get(spec(api, third).inputs["mask"].key) == api.artifacts.get(record(api, first).artifacts["mask"])
+
+
+def test_a_mask_that_the_first_edit_was_given_or_had_of_an_identity_is_told_so(api: Api) -> None:
+    given = done(api)
+    assert mask_of(api, followed(api, given)) == {"source": "given", "edit": given}
+    of_identity = done(api, image=None, mask=None, identity=record(api, given).identity)
+    assert mask_of(api, of_identity) == {"source": "identity"}
+    assert mask_of(api, followed(api, of_identity)) == {"source": "identity", "edit": of_identity}
+    assert mask_of(api, followed(api, given, mask=pictures.mask())) == {"source": "given"}, "another one was sent"
+    assert mask_of(api, followed(api, given, at="4,4"))["source"] == "found"
+
+
+def test_a_file_that_no_edit_used_before_is_stored_as_former_releases_read_it(api: Api) -> None:
+    parent = done(api)
+    assert "told" not in spec(api, parent).inputs["mask"].to_dict()
+    child = spec(api, followed(api, parent))
+    assert JobSpec.from_json(child.to_json()) == child

@@ -65,6 +65,8 @@ def test_an_empty_negative_prompt_is_none(api: Api) -> None:
     ("parts", "code", "field"),
     [
         ({"strength": "0"}, "option_invalid", "strength"),
+        ({"strength": "0.01"}, "strength_without_steps", "strength"),
+        ({"strength": "0.15", "steps": "6"}, "strength_without_steps", "strength"),
         ({"strength": "1.1"}, "option_invalid", "strength"),
         ({"strength": "nan"}, "option_invalid", "strength"),
         ({"strength": "0.5", "variants": "2"}, "strength_with_variants", "strength"),
@@ -87,6 +89,28 @@ def test_what_cannot_be_is_refused_and_leaves_nothing_behind(api: Api, parts: di
     before = api.kept()
     assert_problem(api.edit(**parts), 422, code, field=field)
     assert api.kept() == before
+
+
+@pytest.mark.parametrize(("format", "longest"), [("webp", 16_383), ("jpeg", 65_500)])
+def test_a_photo_that_is_longer_than_the_format_allows_is_refused_before_the_202(api: Api, format: str, longest: int) -> None:
+    photo, mask = (make((longest + 1, 64)) for make in (pictures.photo, pictures.mask))
+    for parts in ({}, {"dry_run": "true"}):
+        problem = assert_problem(
+            api.edit(image=photo, mask=mask, output_format=format, **parts), 422, "output_too_large", "output_format"
+        )
+        assert f"at most {longest} pixels" in problem["detail"]
+    assert api.kept() == ({}, [], [])
+    assert api.edit(image=photo, mask=mask, output_format="png").status_code == 202
+    scaled = {"output_format": format, "max_pixels": str(longest * 63)}
+    assert api.edit(image=photo, mask=mask, **scaled).status_code == 202, "it fits once it is scaled"
+
+
+def test_so_is_the_photo_of_an_identity(api: Api) -> None:
+    photo, mask = pictures.photo((16_384, 64)), pictures.mask((16_384, 64))
+    identity = api.learned(api.identity(image=photo, mask=mask))
+    answer = api.edit(image=None, mask=None, identity=identity, output_format="webp")
+    assert_problem(answer, 422, "output_too_large", "output_format")
+    assert api.edit(image=None, mask=None, identity=identity).status_code == 202
 
 
 def test_an_unknown_format_is_refused(api: Api) -> None:
@@ -150,7 +174,7 @@ def test_how_it_is_wanted_names_neither_concept_nor_inversion() -> None:
 def test_stored_requests_of_former_releases_load_and_new_ones_say_only_what_they_have_to() -> None:
     """So a worker of a former release, and an idempotency key from before, still understand a request without the new options."""
     plain = EditRequest(prompt=PROMPT)
-    former = {name: value for name, value in asdict(plain).items() if name not in (*CONTROLS, "max_pixels")}
+    former = {name: value for name, value in asdict(plain).items() if name not in (*CONTROLS, "max_pixels", "edit_mask_mode")}
     assert EditRequest.from_dict(former) == plain
     assert set(plain.to_dict()) == set(former)
     chosen = EditRequest(prompt=PROMPT, **CONTROLS)

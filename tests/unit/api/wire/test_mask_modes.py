@@ -75,6 +75,39 @@ def test_the_mode_that_the_message_names_is_taken_and_reaches_the_worker(api: Ap
     assert api.get(answer.headers["location"]).json()["state"] == "succeeded"
 
 
+def test_each_of_both_masks_may_have_a_mode_of_its_own(api: Api) -> None:
+    hole, drawn = layer(hole=True), layer(hole=False)
+    answer = api.edit(mask=pictures.mask(), edit_mask=hole, mask_mode="luminance", edit_mask_mode="inverted_alpha")
+    assert modes(spec_of(api, answer.headers["location"])) == {
+        "image": "auto",
+        "mask": "luminance",
+        "edit_mask": "inverted_alpha",
+    }
+    api.work(DecodingEngine())
+    assert api.get(answer.headers["location"]).json()["state"] == "succeeded"
+    answer = api.edit(mask=hole, edit_mask=drawn, mask_mode="inverted_alpha", edit_mask_mode="auto")
+    assert modes(spec_of(api, answer.headers["location"])) == {"image": "auto", "mask": "inverted_alpha", "edit_mask": "auto"}
+    problem = assert_problem(
+        api.edit(edit_mask=hole, mask_mode="luminance", edit_mask_mode="auto"), 422, "mask_unclear", "edit_mask"
+    )
+    assert "edit_mask_mode=inverted_alpha" in problem["detail"]
+    assert_problem(api.edit(edit_mask=drawn, edit_mask_mode="red"), 422, "option_invalid", "edit_mask_mode")
+
+
+def test_a_mode_without_a_mask_is_refused(api: Api) -> None:
+    drawn = layer(hole=False)
+    parent = done(api)
+    for parts in ({"mask": None}, {"image": None, "mask": None, "parent": parent}, {"mask": None, "dry_run": "true"}):
+        assert_problem(api.edit(**parts, mask_mode="alpha"), 422, "mask_mode_without_mask", "mask_mode")
+        assert_problem(api.edit(**parts, edit_mask_mode="alpha"), 422, "mask_mode_without_mask", "edit_mask_mode")
+    assert_problem(api.edit(edit_mask_mode="auto"), 422, "mask_mode_without_mask", "edit_mask_mode")
+    both = {"mask_mode": "alpha", "edit_mask_mode": "alpha"}
+    assert_problem(api.edit(mask=None, edit_mask=drawn, **both), 422, "mask_mode_without_mask", "mask_mode")
+    assert_problem(api.identity(mask=None, mask_mode="alpha"), 422, "mask_mode_without_mask", "mask_mode")
+    assert api.edit(mask=None, mask_mode="auto").status_code == 202, "it says nothing"
+    assert api.edit(mask=None, edit_mask=drawn, mask_mode="alpha").status_code == 202
+
+
 def test_a_mode_that_does_not_fit_or_is_none_is_refused(api: Api) -> None:
     assert_problem(api.edit(mask_mode="alpha"), 422, "mask_opaque", "mask")
     assert_problem(api.edit(mask=layer(hole=False), mask_mode="luminance"), 422, "mask_empty", "mask")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+from PIL import Image, ImageDraw
 
 from lab.world.phone_files import heic, scene
 from s2edit_jobs.decoding import decoders as module
@@ -102,3 +104,57 @@ def test_a_heic_of_tiles_is_taken_on_by_its_header(api: Api, monkeypatch: pytest
     api.work(DecodingEngine())
     assert "image" in names
     assert api.get(answer.headers["location"]).json()["state"] == "succeeded"
+
+
+def square(side: int, size: tuple[int, int] = (1200, 900)) -> bytes:
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).rectangle((400, 400, 399 + side, 399 + side), fill=255)
+    return pictures.encoded(mask)
+
+
+@pytest.mark.parametrize("side", [33, 60, 120])
+@pytest.mark.parametrize("way", ["plain", "unusual", "worker"])
+def test_a_person_that_max_pixels_makes_too_small_is_told_how_many_would_do(
+    api: Api, side: int, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = pictures.photo((1200, 900))
+    if way == "unusual":
+        monkeypatch.setattr("api.wire.forms.read_header", lambda _: None)
+    if way == "worker":  # the mask is large, so nobody but the worker decodes it
+        monkeypatch.setattr("api.wire.forms.SMALL_PIXELS", 1000)
+
+    def ask(max_pixels: int) -> tuple[str, str]:
+        answer = api.edit(image=photo, mask=square(side), max_pixels=str(max_pixels))
+        if answer.status_code == 422:
+            problem = assert_problem(answer, 422, "mask_too_small", "mask")
+            return "mask_too_small", problem["detail"]
+        api.work(DecodingEngine())
+        job = api.get(answer.headers["location"]).json()
+        return (job["state"], "") if job["state"] == "succeeded" else (job["error"]["code"], job["error"]["message"])
+
+    code, told = ask(65_536)
+    assert code == "mask_too_small"
+    assert "in the photo, which max_pixels has scaled down to 295×221" in told
+    enough = int(re.search(r"set max_pixels to (\d+) or more", told)[1])  # type: ignore[index]
+    assert 65_536 < enough <= 1200 * 900
+    assert ask(enough)[0] == "succeeded"
+
+
+def test_a_person_too_small_in_the_photo_as_sent_is_not_sent_back_with_more_pixels(api: Api) -> None:
+    for limit in ({}, {"max_pixels": "65536"}):
+        problem = assert_problem(
+            api.edit(image=pictures.photo((1200, 900)), mask=square(29), **limit), 422, "mask_too_small", "mask"
+        )
+        assert problem["detail"].endswith("mark the whole region, or send a larger photo")
+
+
+def test_what_vanishes_when_the_photo_is_scaled_is_too_small_and_not_empty(api: Api) -> None:
+    lips = square(5)
+    problem = assert_problem(
+        api.edit(image=pictures.photo((1200, 900)), mask=square(400), edit_mask=lips, max_pixels="65536"),
+        422,
+        "mask_too_small",
+        "edit_mask",
+    )
+    enough = re.search(r"set max_pixels to (\d+) or more", problem["detail"])[1]  # type: ignore[index]
+    assert api.edit(image=pictures.photo((1200, 900)), mask=square(400), edit_mask=lips, max_pixels=enough).status_code == 202

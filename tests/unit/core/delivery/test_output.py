@@ -94,6 +94,19 @@ class TestFormats:
         assert 0 < said["max_level_difference"] == moved.max() < levels
         assert said["psnr_db"] == pytest.approx(10 * np.log10(255**2 / np.square(moved).mean()), abs=0.001)
 
+    def test_a_large_webp_is_written_with_less_effort_and_looks_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        original = decode_original(file_of(colourful()))
+        written = {}
+        for effort, large in (("usual", 4_000_000), ("less", 1000)):
+            monkeypatch.setattr("s2edit_core.delivery.output.LARGE_PIXELS", large)
+            data, told = encode_result(original.photo, original, mask(), WEBP)
+            written[effort] = (data, told["outside_edit_mask"]["psnr_db"])
+        for effort, method in (("usual", 4), ("less", 2)):
+            out = io.BytesIO()
+            original.photo.save(out, "WEBP", quality=95, method=method, exact=True, alpha_quality=100)
+            assert written[effort][0] == out.getvalue()
+        assert written["less"][1] == pytest.approx(written["usual"][1], abs=0.5)
+
     def test_a_lower_quality_is_a_smaller_file(self) -> None:
         original = decode_original(file_of(colourful()))
         for format in ("jpeg", "webp"):
@@ -212,6 +225,22 @@ class TestAlpha:
         data, told = encode_result(repainted(original), original, mask(), WEBP)
         assert np.array_equal(pixels(data)[..., 3], see_through()[..., 3])
         assert told["outside_edit_mask"]["max_level_difference"] > 0
+
+    def test_colours_that_nobody_sees_do_not_count_as_changed(self) -> None:
+        """A lossy WebP keeps few of the colours under clear pixels; on any background its difference shows by the alpha."""
+        original = decode_original(file_of(see_through()))
+        data, told = encode_result(repainted(original), original, mask(), WEBP)
+        moved = np.abs(pixels(data)[..., :3].astype(float) - colourful())[OUTSIDE]
+        seen = moved * (see_through()[..., 3:] / 255.0)[OUTSIDE]
+        assert told["outside_edit_mask"]["max_level_difference"] == pytest.approx(seen.max(), abs=1)
+        assert told["outside_edit_mask"]["psnr_db"] == pytest.approx(10 * np.log10(255**2 / np.square(seen).mean()), abs=0.1)
+        clear = np.dstack([np.asarray(see_through())[..., :3], np.zeros(SIZE[::-1], np.uint8)])
+        clear[20:40, 20:40, 3] = 255
+        opaque_inside = Image.new("L", SIZE)
+        opaque_inside.paste(255, (20, 20, 40, 40))
+        hidden = decode_original(file_of(clear))
+        _, told = encode_result(hidden.photo, hidden, opaque_inside, WEBP)
+        assert told["outside_edit_mask"] == {"max_level_difference": 0, "psnr_db": None}
 
 
 class TestProfiles:

@@ -213,6 +213,31 @@ will he stay? a man in a doorway
 a can opener in a woman's hand
 will power, a portrait of a man
 i-phone photo of a woman
+only child, a girl in a red dress
+a woman keeping her eyes closed
+a man keeping the score
+a woman leaving the room
+a woman, leaving everything behind
+two men who swim and leave the lake
+two women laugh and make a cake
+people who clean, and remove the dirt
+a woman crossing the street without touching the ground
+a woman at a table, her meal untouched
+two women with the same face
+two women in the same dress
+a woman with no changes of clothes
+a woman with a sign, "keep everything else unchanged"
+a man holding a keep-out sign
+a woman beside a "don't touch" sign
+a woman next to a do not enter sign
+a woman, hair cut short
+a woman with a hat and make up
+a woman with braids and a cut
+a man alone, in a park
+a woman with long hair, smooth skin, light make-up
+a woman with nothing else but a hat
+a woman in a dress with everything in place
+a man in change of a shop
 letting go, a woman with a balloon
 """.strip().split("\n")
 
@@ -263,7 +288,6 @@ def test_both_tables_are_long_enough() -> None:
         ("lighten his beard", "as in “a photo of a man with a light beard”"),
         ("darken hair of the man", "as in “a photo of a man with dark hair”"),
         ("colour hair blue, man", "as in “a photo of a man with red hair”"),
-        ("keep the face, woman with blue hair", "as in “a photo of a woman with red hair”"),
         ("swap the background behind the woman", "as in “a photo of a woman with red hair”"),
         ("make the woman's hair blue", "as in “a photo of a woman with blue hair”"),
         ("make a man’s beard longer", "as in “a photo of a man with a long beard”"),
@@ -289,6 +313,68 @@ def test_what_it_asks_for_is_said_as_a_description(told: str, said: str) -> None
     with pytest.raises(PromptInvalid) as refused:
         resolve_prompts(EditRequest(prompt=told), SUBJECTS)
     assert str(refused.value) == f"the prompt is an instruction: say what the picture should show, {said}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "said"),
+    [
+        ("a woman with red hair, keep everything else unchanged", "keep everything else unchanged", "a woman with red hair"),
+        ("a woman with red hair, don't change the face", "don't change the face", "a woman with red hair"),
+        ("a woman with red hair, don’t change face", "don't change face", "a woman with red hair"),
+        ("a woman with red hair. Keep the rest of the photo.", "Keep the rest of the photo", "a woman with red hair"),
+        ("a woman with red hair; do not touch her eyes", "do not touch her eyes", "a woman with red hair"),
+        ("a woman with red hair but keep her face the same", "but keep her face the same", "a woman with red hair"),
+        ("a woman with red hair and leave the background as it is", "and leave the background as it is", "a woman with red hair"),
+        ("a woman with red hair (keep the face)", "keep the face", "a woman with red hair"),
+        ("a woman with red hair - everything else stays the same", "everything else stays the same", "a woman with red hair"),
+        ("a woman with red hair, everything else unchanged", "everything else unchanged", "a woman with red hair"),
+        ("a woman with red hair, face unchanged, in a park", "face unchanged", "a woman with red hair, in a park"),
+        ("a woman with red hair, keeping everything else the same", "keeping everything else the same", "a woman with red hair"),
+        ("a woman with red hair while keeping the rest", "while keeping the rest", "a woman with red hair"),
+        ("a woman with red hair without changing her face", "without changing her face", "a woman with red hair"),
+        ("a woman with red hair keep everything else", "keep everything else", "a woman with red hair"),
+        ("a woman with red hair, preserve identity", "preserve identity", "a woman with red hair"),
+        ("a woman with red hair, please maintain the pose", "please maintain the pose", "a woman with red hair"),
+        ("a woman with red hair, only change the hair", "only change the hair", "a woman with red hair"),
+        ("a woman with red hair, change nothing else", "change nothing else", "a woman with red hair"),
+        ("a woman with red hair, no other changes", "no other changes", "a woman with red hair"),
+        ("a woman with red hair, with nothing else changed", "with nothing else changed", "a woman with red hair"),
+        ("a woman with red hair, her face must stay the same", "her face must stay the same", "a woman with red hair"),
+        ("keep the face, woman with blue hair", "keep the face", "woman with blue hair"),
+        ("a man, keep the hat, don't change the eyes, smiling", "keep the hat", "a man, smiling"),
+    ],
+)
+def test_a_wish_to_keep_the_rest_is_dropped_from_a_description(text: str, told: str, said: str) -> None:
+    for field in ("prompt", "source_prompt"):
+        with pytest.raises(PromptInvalid) as refused:
+            resolve_prompts(EditRequest(**{"prompt": "a woman", field: text}), SUBJECTS)  # type: ignore[arg-type]
+        assert (refused.value.reason, refused.value.field) == ("prompt_instruction", field)
+        assert str(refused.value) == (
+            f"the {field} holds an instruction, “{told}”: an edit keeps what it is not asked to change, so leave that out, "
+            f"as in “{said}”"
+        )
+    assert instruction_in(said) is None
+    assert resolve_prompts(EditRequest(prompt=said), SUBJECTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a woman with brown hair, make her hair red", "a photo of a woman with red hair"),
+        ("a woman with brown hair and make her hair blue", "a photo of a woman with blue hair"),
+        ("a woman, please add a hat", "a photo of a woman with a hat"),
+        ("a woman and add glasses", "a photo of a woman with glasses"),
+        ("a man with a beard, but change his hair to blond", "a photo of a man with blond hair"),
+        ("a woman, make her hair blue, keep everything else", "a photo of a woman with blue hair"),
+        ("don't change the face", "a photo of a woman with red hair"),
+        ("red hair, don't change the face", "a photo of a woman with red hair"),
+        ("only make her hair blue", "a photo of a woman with blue hair"),
+    ],
+)
+def test_an_instruction_behind_a_description_is_said_as_one(text: str, said: str) -> None:
+    with pytest.raises(PromptInvalid) as refused:
+        resolve_prompts(EditRequest(prompt=text), SUBJECTS)
+    assert str(refused.value) == f"the prompt is an instruction: say what the picture should show, as in “{said}”"
 
 
 def test_the_subject_that_was_given_is_the_suggestions() -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.plan import EditPlan, plan_edit
@@ -265,3 +267,12 @@ def test_the_limit_of_pixels_is_kept_where_it_is_set_alone() -> None:
     for wrong in (65_535, 50_000_001, 1e6, True):
         with pytest.raises(OptionInvalid, match="max_pixels must be a whole number between 65536 and 50000000, not "):
             replace(REQUEST, max_pixels=wrong)
+
+
+@given(st.integers(2, 999))
+def test_the_strength_that_the_message_names_runs_one_step(steps: int) -> None:
+    with pytest.raises(OptionInvalid, match="runs none of") as refused:
+        EditRequest(prompt="a woman", steps=steps, strength=0.9 / steps)
+    named = float(str(refused.value).partition("choose ")[2].partition(" ")[0])
+    assert round(EditRequest(prompt="a woman", steps=steps, strength=named).strength * steps) == 1
+    EditRequest(prompt="a woman", steps=steps, strength=1 / steps)

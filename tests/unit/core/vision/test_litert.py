@@ -15,8 +15,9 @@ from skimage import data
 from s2edit_core.errors import ImageInvalid, MaskInvalid, ModelUnusable
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.vision import litert
-from s2edit_core.vision.litert import LiteRTSegmenter, fetch_mediapipe, mediapipe_file
+from s2edit_core.vision import litert, segmenters
+from s2edit_core.vision.litert import LiteRTSegmenter, fetch_mediapipe
+from s2edit_core.vision.segmenter_names import mediapipe_file
 from s2edit_core.vision.segmenters import open_segmenter
 from tests.tiny import with_card
 
@@ -115,7 +116,7 @@ def test_the_port_opens_it_by_name_by_path_and_for_a_model_without_a_choice(
     assert [open_segmenter(name, pipe).name for name in (None, "mediapipe", str(mediapipe_file()))] == [
         *("mediapipe", "mediapipe", "selfie_segmentation.tflite")
     ]
-    monkeypatch.setattr(litert, "mediapipe_file", lambda: tmp_path / "gone.tflite")
+    monkeypatch.setattr(segmenters, "mediapipe_file", lambda: tmp_path / "gone.tflite")
     assert open_segmenter(None, pipe).name == "model"
     with pytest.raises(ModelUnusable, match="fetch-segmenter"):
         open_segmenter("mediapipe", pipe)

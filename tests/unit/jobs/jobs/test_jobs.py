@@ -41,7 +41,7 @@ class Parts:
         self.artifacts = MemoryArtifactStore()
         self.store = MemoryJobStore()
         self.queue = MemoryJobQueue()
-        self.services = Services(self.artifacts, self.store, self.queue, Settings(data_dir=Path("/nowhere")))
+        self.services = Services(self.artifacts, self.store, self.queue, Settings(data_dir=Path("/dev/null/nowhere")))
         self.jobs, self.library = Jobs(self.services), Library(self.services)
 
     def limit(self, **limits: int) -> None:

@@ -254,7 +254,7 @@ class TestEngine:
     @pytest.mark.parametrize(
         "told",
         [
-            {"watermark": True, "segmenter": "model", "captioner": "captions"},
+            {"watermark": True, "segmenter": "model", "captioner": "a/captioner"},
             {"watermark": False, "segmenter": None, "captioner": None},
         ],
     )

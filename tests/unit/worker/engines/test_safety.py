@@ -62,13 +62,14 @@ def drawing() -> ModelessEngine:
 @dataclass
 class Shop:
     judge: Any
+    data_dir: Path = Path("/dev/null/nowhere")  # an API keeps keys there
     store: MemoryJobStore = field(default_factory=MemoryJobStore)
     artifacts: MemoryArtifactStore = field(default_factory=MemoryArtifactStore)
     queue: MemoryJobQueue = field(default_factory=MemoryJobQueue)
     audit: MemoryAudit = field(default_factory=MemoryAudit)
 
     def __post_init__(self) -> None:
-        settings = Settings(data_dir=Path("/nowhere"))
+        settings = Settings(data_dir=self.data_dir)
         self.services = Services(self.artifacts, self.store, self.queue, settings, audit=self.audit)
         self.jobs = Jobs(self.services)
         self.engine = SafeEngine(drawing(), self.judge)
@@ -191,7 +192,7 @@ def test_over_http_an_edit_that_a_model_refuses_fails_and_has_no_result(kind: st
         folder = tmp_path / f"{kind}{refuses}"
         model = tiny_judges.classifier(folder, "nsfw" if refuses else "safe") if kind == "classifier" else None
         judge = open_safety_model(model or tiny_judges.checker(folder, refuses), ("nsfw",), 0.5)
-        shop = Shop(judge)
+        shop = Shop(judge, tmp_path / "data")
         with TestClient(create_app(shop.services)) as client:
             files = {name: (f"{name}.png", upload.data) for name, upload in FILES.items()}
             answer = client.post("/edits", data={"prompt": REQUEST.prompt}, files=files)
@@ -210,8 +211,8 @@ def test_over_http_an_edit_that_a_model_refuses_fails_and_has_no_result(kind: st
             assert "s2edit_policy_refusals_total{" not in metrics
 
 
-def test_over_http_a_refused_result_is_not_there() -> None:
-    shop = Shop(Judge(lambda count: count > 1))
+def test_over_http_a_refused_result_is_not_there(tmp_path: Path) -> None:
+    shop = Shop(Judge(lambda count: count > 1), tmp_path)
     with TestClient(create_app(shop.services)) as client:
         files = {name: (f"{name}.png", upload.data) for name, upload in FILES.items()}
         answer = client.post("/edits", data={"prompt": REQUEST.prompt}, files=files)
@@ -240,7 +241,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Any:
     from worker.engines import s2edit_engine
 
     monkeypatch.setattr(s2edit_engine, "S2EditEngine", StubS2EditEngine)
-    return app.load_engine(Settings(**{"data_dir": Path("/nowhere"), "provenance": False, **settings}))
+    return app.load_engine(Settings(**{"data_dir": Path("/dev/null/nowhere"), "provenance": False, **settings}))
 
 
 def test_the_worker_looks_where_the_settings_name_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ class Receiver:
 @pytest.fixture
 def shop() -> Shop:
     shop = Shop()
-    settings = Settings(data_dir=Path("/nowhere"), webhook_secrets=SecretStr(" ".join(KEYS)))
+    settings = Settings(data_dir=Path("/dev/null/nowhere"), webhook_secrets=SecretStr(" ".join(KEYS)))
     shop.services = replace(shop.services, settings=settings)
     shop.jobs = Jobs(shop.services)
     return shop

@@ -1,0 +1,79 @@
+"""Colours that a HEIC or AVIF file names by a code (`nclx`, ITU-T H.273) in place of an ICC profile. No torch, no Pillow.
+
+What is sRGB, or near to it, needs no conversion. Display P3 is given as a profile, so that from there it is a photo with one. All
+other colours, such as those of HDR films, are read as sRGB, and a report says so.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from s2edit_core.pictures.iso_header import colour_codes
+
+USUAL_PRIMARIES = (1, 2, 5, 6)
+"""BT.709, which are sRGB's; unspecified; both of BT.601, which programs show as sRGB."""
+DISPLAY_P3 = 12
+USUAL_TRANSFERS = (1, 2, 4, 5, 6, 13, 14, 15)
+"""sRGB's tone curve and those of television, which programs take for it; not PQ (16) nor HLG (18)."""
+NAMES = {9: "BT.2020", 11: "DCI-P3", 16: "PQ", 18: "HLG", DISPLAY_P3: "Display P3"}
+
+WHITE = (0.9642, 1.0, 0.8249)
+P3_COLUMNS = {b"rXYZ": (0.51512, 0.2412, -0.00105), b"gXYZ": (0.29198, 0.69225, 0.04189), b"bXYZ": (0.1571, 0.06657, 0.78407)}
+"""The primaries, adapted to D50 as ICC profiles have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColourCodes:
+    """Colour primaries and transfer characteristics."""
+
+    primaries: int
+    transfer: int
+
+    @classmethod
+    def of(cls, data: bytes) -> ColourCodes | None:
+        """What the file says; None where it says nothing."""
+        try:
+            found = colour_codes(data)
+        except (ValueError, LookupError, struct.error):  # damaged or unusual: whoever decodes it finds more
+            return None
+        return None if found is None else cls(*found)
+
+    @property
+    def profile(self) -> bytes | None:
+        """An ICC profile of the same colours, where they are not sRGB's and can be read."""
+        return p3_profile() if self.primaries == DISPLAY_P3 and self.transfer in USUAL_TRANSFERS else None
+
+    @property
+    def unread(self) -> str | None:
+        """What they are, where they are read as sRGB and are another space; None otherwise."""
+        if self.transfer in USUAL_TRANSFERS and self.primaries in (*USUAL_PRIMARIES, DISPLAY_P3):
+            return None
+        return ", ".join(NAMES.get(code, f"H.273 {code}") for code in (self.primaries, self.transfer))
+
+
+def p3_profile() -> bytes:
+    """Display P3: the primaries above, and sRGB's tone curve."""
+    curve = b"para\0\0\0\0" + struct.pack(">HH", 3, 0) + _fixed(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+    tags = {b"desc": _text("Display P3"), b"cprt": _text("No copyright"), b"wtpt": _xyz(WHITE)}
+    tags |= {name: _xyz(column) for name, column in P3_COLUMNS.items()} | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    table, values, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        table += name + struct.pack(">II", start + len(values), len(value))
+        values += value + bytes(-len(value) % 4)
+    body = struct.pack(">I", len(tags)) + table + values
+    header = struct.pack(">I4xI4s4s4s12x4s28x", 128 + len(body), 0x04000000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    return (header + _fixed(*WHITE)).ljust(128, b"\0") + body
+
+
+def _fixed(*values: float) -> bytes:
+    return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+
+def _xyz(values: tuple[float, ...]) -> bytes:
+    return b"XYZ \0\0\0\0" + _fixed(*values)
+
+
+def _text(text: str) -> bytes:
+    coded = text.encode("utf-16-be")
+    return b"mluc\0\0\0\0" + struct.pack(">II4sII", 1, 12, b"enUS", len(coded), 28) + coded
