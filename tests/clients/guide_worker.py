@@ -1,7 +1,4 @@
-"""`celery -A tests.clients.guide_worker worker`: the fake engine with pictures as results.
-
-Edits can continue from them.
-"""
+"""A worker whose results are pictures, so that edits can have a parent: `celery -A tests.clients.guide_worker worker`."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from worker.process import WorkerProcess
 
 
 class PictureEngine(FakeEngine):
-    """The result of an edit is the photo."""
+    """A fake engine that returns the photo as the result."""
 
     def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
         return inputs.image

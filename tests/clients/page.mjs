@@ -1,4 +1,4 @@
-// What a page in a browser has and Node has not: here a file input and an <img>, as the README says of the page.
+// A minimal DOM for Node, with the file input and the <img> that the example in the documentation needs.
 import { readFileSync } from "node:fs";
 
 const chosen = (name) => ({ files: [new File([readFileSync(`demo-out/${name}.png`)], `${name}.png`, { type: "image/png" })] });

@@ -1,5 +1,5 @@
-// The studio's script over the little of a browser that it needs, with the page on standard input: says what the page sends when
-// nothing was painted, when somebody was pointed at, when who is found was asked for, and when the person was painted.
+// Runs the studio's script in Node, with a minimal DOM and the page on standard input. Prints the requests that the page sends if
+// nothing is painted, if the user clicks on a person, if the user asks for the found mask, and if the user paints the person.
 import { readFileSync } from "node:fs";
 
 const script = /<script>(.*)<\/script>/s.exec(readFileSync(0, "utf8"))[1].replace("'use strict';", "");

