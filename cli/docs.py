@@ -111,7 +111,7 @@ def _meaning(part: Mapping[str, Any], required: bool) -> str:
 
 
 def codes() -> str:
-    """Return what each code of a problem means."""
+    """Return the table of problem codes with their meaning."""
     said: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
     for kind in KINDS.values():
         said[kind.code].append((kind.status, kind.title, kind.detail or kind.title))
@@ -127,14 +127,14 @@ def codes() -> str:
 
 
 def reasons() -> str:
-    """Return the finer codes that stand in place of `image_invalid`, `mask_invalid`, `prompt_invalid` and `option_invalid`."""
+    """Return the table of specific codes that replace `image_invalid`, `mask_invalid`, `prompt_invalid` and `option_invalid`."""
     found = reasons_by_code()
     rows = ((HEADINGS[cls.code], ", ".join(f"`{reason}`" for reason in sorted(found[cls.code]))) for cls in INPUTS)
     return table(("what to change", "codes"), rows)
 
 
 def reasons_by_code() -> dict[str, set[str]]:
-    """Collect the constant reasons that the sources raise, by the code of the error's class."""
+    """Collect the constant reasons of all errors that the sources raise, by the code of the error's class."""
     found: dict[str, set[str]] = defaultdict(set)
     for package in SOURCES:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -145,7 +145,7 @@ def reasons_by_code() -> dict[str, set[str]]:
 
 
 def _reasons_of(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Yield what is given as `reason`, to an error itself or to a function of the module that makes one."""
+    """Yield every argument `reason` of an error, or of a function in the module that creates one."""
     helpers: dict[str, tuple[str, int]] = {}
     for function in (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)):
         names = [argument.arg for argument in function.args.args]
@@ -179,7 +179,7 @@ def _form(name: str) -> Callable[[], str]:
 
 
 def computed() -> str:
-    """Return what Stable Diffusion costs, as `lab.service.full_size` has computed it."""
+    """Return the table of Stable Diffusion's cost, from the results of `lab.service.full_size`."""
     models = _results("full_size")["models"]
     rows = [
         ("weights, GB", *(f"{model['weights_gb']:.1f}" for model in models.values())),
@@ -192,7 +192,7 @@ def computed() -> str:
 
 
 def measured() -> str:
-    """Return what edits by the shipped model took, as the benches have measured it."""
+    """Return the table of the cost of edits by the shipped model, from the results of the benches."""
     rows = []
     for preset in ("balanced", "instant", "paper"):
         seconds = {phase: cost["seconds"] for phase, cost in _results("quality")["methods"][preset]["cost"].items()}
@@ -223,11 +223,11 @@ TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "computed": ("models.md", computed),
     "measured": ("models.md", measured),
 }
-"""The page and the contents of each table, by its name."""
+"""Page and content of each table by name."""
 
 
 def filled(page: str, text: str) -> str:
-    """Return the page's text with its tables written anew. Raises `ValueError` where a table has no place."""
+    """Return the page's text with regenerated tables. Raises `ValueError` if the markers of a table are missing."""
     for name, (home, make) in TABLES.items():
         if home == page:
             begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
