@@ -93,7 +93,7 @@ $(BIN)/python:
 	        exec $$python -m venv --clear $(VENV); \
 	    fi; \
 	done; \
-	echo 'make: found no Python 3.11 or 3.12 with venv; install one, or run make with PYTHON=/path/to/python' >&2; exit 1
+	echo 'make: no Python 3.11 or 3.12 with venv found; install one, or run make with PYTHON=/path/to/python' >&2; exit 1
 
 # torch is installed first and alone, so that TORCH_INDEX_URL applies to it only and pip can use a local build.
 $(VENV)/.torch: constraints.txt | $(BIN)/python

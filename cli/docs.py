@@ -106,20 +106,20 @@ def _type(part: Mapping[str, Any]) -> str:
 
 
 def _meaning(part: Mapping[str, Any], required: bool) -> str:
-    said = _sentence(part.get("description"))
-    return f"**Required.** {said}" if required else said
+    text = _sentence(part.get("description"))
+    return f"**Required.** {text}" if required else text
 
 
 def codes() -> str:
     """Return the table of problem codes with their meaning."""
-    said: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
+    by_code: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
     for kind in KINDS.values():
-        said[kind.code].append((kind.status, kind.title, kind.detail or kind.title))
+        by_code[kind.code].append((kind.status, kind.title, kind.detail or kind.title))
     for status, (code, title) in HTTP_CODES.items():
-        if code not in said:
-            said[code].append((status, title, title))
+        if code not in by_code:
+            by_code[code].append((status, title, title))
     rows = []
-    for code, kinds in said.items():
+    for code, kinds in by_code.items():
         statuses = ", ".join(str(status) for status in sorted({status for status, _, _ in kinds}))
         _, title, detail = kinds[0]
         rows.append((statuses, f"`{code}`", _sentence(detail if len(kinds) == 1 else title)))
@@ -201,8 +201,8 @@ def measured() -> str:
     cost = _results("photo_cost")
     for size in (12, 24):
         added = cost[f"added_by_{size}_megapixels"]
-        said = f"{added['seconds']:.1f} s, {added['memory_mb']} MB"
-        rows.append((f"what a photo of {size} megapixels adds", said, _link("photo_cost")))
+        text = f"{added['seconds']:.1f} s, {added['memory_mb']} MB"
+        rows.append((f"what a photo of {size} megapixels adds", text, _link("photo_cost")))
     return table(("measured", "value", "file"), rows)
 
 

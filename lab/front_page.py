@@ -39,7 +39,10 @@ def promises(results: Results) -> str:
         ("Each answer is one that the API description lists.", _fuzz(results["fuzz"])),
         ("Waiting for an edit costs the server little.", _polls(results["overhead"])),
     ]
-    return "\n".join(["| promise | measured |", "| --- | --- |", *(f"| {promise} | {said} |" for promise, said in rows)]) + "\n"
+    return (
+        "\n".join(["| promise | measured |", "| --- | --- |", *(f"| {promise} | {measured} |" for promise, measured in rows)])
+        + "\n"
+    )
 
 
 def written(page: str, results: Results) -> str:

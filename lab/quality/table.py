@@ -184,23 +184,23 @@ def render(results: Result) -> str:
     """Return all tables of a results file, with the explanations that a reader needs."""
     setting = results["setting"]
     if "bench" in setting:
-        said = f"{setting['bench']}, {setting['items']} records, guidance {setting['guidance_scale']:g}; 95 % intervals over them."
-        parts = [said, main_table(results, PIE)]
+        notes = f"{setting['bench']}, {setting['items']} records, guidance {setting['guidance_scale']:g}; 95 % intervals over them."
+        parts = [notes, main_table(results, PIE)]
         return "\n\n".join([*parts, *([difference_table(results, PIE)] if results["differences"] else [])]) + "\n"
     regressor, judge = results["identity_regressor"], results["judge_accuracy"]
     worst, average = min(judge.values()), sum(judge.values()) / len(judge)
     edits = max(len(method["records"]) for method in results["methods"].values())
-    said = (
-        f"{edits} edits of {setting['people']} unseen portraits, guidance {setting['guidance_scale']:g} where none is named; mean "
+    notes = (
+        f"{edits} edits of {setting['people']} unseen portraits, at guidance {setting['guidance_scale']:g} unless noted, with mean "
         "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. *Identity error*: "
-        f"0 is exact, 1 a blind guess; on unseen renders the regressor itself errs by {regressor['own_error']:.2f}. *Others "
-        "changed*: attributes per edit that the judge sees otherwise than in the true answer; it is right on "
-        f"{100 * worst:.1f} % of unseen renders at its worst attribute, on {100 * average:.1f} % on average. A further edit of the "
-        "same person needs no learning and no inversion."
+        f"0 is exact, 1 is a blind guess; the regressor's own error on unseen renders is {regressor['own_error']:.2f}. *Others "
+        "changed*: attributes per edit that the judge classifies differently from the true answer. Its accuracy on unseen renders "
+        f"is {100 * worst:.1f} % for its worst attribute and {100 * average:.1f} % on average. A further edit of the same person "
+        "needs no learning and no inversion."
     )
-    parts = [said, main_table(results, MAIN)]
+    parts = [notes, main_table(results, MAIN)]
     if results["differences"].get("minus"):
-        parts += ["Differences, edit by edit; bold where the interval leaves zero out:", difference_table(results, DIFFERENCES)]
+        parts += ["Differences, paired by edit; bold if the interval excludes zero:", difference_table(results, DIFFERENCES)]
     return "\n\n".join([*parts, "By edit (number of cases):", edit_table(results)]) + "\n"
 
 
