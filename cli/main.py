@@ -210,7 +210,7 @@ def watermark(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, 
         errors.print(f"s2edit: {file}: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     if not mark.fits(picture.size):
-        console.print(f"not marked: {mark.told(picture.size)['reason']}", soft_wrap=True)
+        console.print(f"not marked: {mark.facts(picture.size)['reason']}", soft_wrap=True)
         raise typer.Exit(1)
     reading = mark.read(picture)
     bits = f"{reading.right} of {mark.BITS} bits are right, {mark.BITS - mark.WRONG} are needed"
@@ -222,10 +222,10 @@ def watermark(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, 
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Folder for the pictures and reports.")] = Path("demo-out"),
-    preset: Annotated[str, typer.Option(help="paper, balanced or instant.")] = "paper",
-    figures: Annotated[Path | None, typer.Option(help="Also write the timings there, as JSON.")] = None,
+    preset: Annotated[str | None, typer.Option(help="balanced (the service's default), paper or instant.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="JSON file for the timings.")] = None,
 ) -> None:
-    """Start a service, edit a sample portrait twice, and show the results and timings."""
+    """Start a service, edit a sample portrait three times, and show the results, reports and timings."""
     from cli.demo import run_demo
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

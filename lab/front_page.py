@@ -85,7 +85,7 @@ def _next_edit(demo: Results, measured: Results) -> str:
     first, further = sum(phase["evaluations"] for phase in cost.values()), cost["edit"]["evaluations"]
     seconds = _link(f"{warm['wall_s']:.1f} s after {cold['wall_s']:.1f} s for the first", "demo")
     passes = _link(f"{further:.0f} UNet evaluations after {first:.0f}", "quality")
-    return f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; `balanced`: {passes}"
+    return f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; on the quality bench: {passes}"
 
 
 def _storm(storm: Results) -> str:

@@ -1,4 +1,4 @@
-"""Pictures with a canary in all their metadata, to test that the service removes it: `told()` returns them."""
+"""Pictures with a canary in all their metadata, to test that the service removes it: `canary_files()` returns them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def box(kind: bytes, body: bytes) -> bytes:
 
 
 @cache
-def told() -> Mapping[str, bytes]:
+def canary_files() -> Mapping[str, bytes]:
     """Return files by name. Each has a picture of `SIZE`, with `ORIENTATION` if the format supports it."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     red = Image.new("RGB", SIZE, "red")

@@ -113,7 +113,7 @@ def test_options_become_fields_and_the_file_name_sets_the_format(
 def test_an_unknown_output_format_is_rejected_before_any_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result, posted = run_edit(monkeypatch, tmp_path, output="o.gif")
     assert (result.exit_code, posted) == (1, {})
-    assert "name it .png, .jpg or .webp" in result.output.replace("\n", " ")
+    assert "name the file .png, .jpg or .webp" in result.output.replace("\n", " ")
 
 
 def test_doctor_exits_with_one_if_a_part_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
