@@ -36,7 +36,7 @@ ORIGIN = "https://app.example.com"
 UNLIMITED = dict.fromkeys(("user_reads", "user_writes", "tenant_reads", "tenant_writes"), 0)
 SENDING_TRIES = 20
 WORK_S = 0.005
-"""Pause of the worker that has nothing to do."""
+"""Pause of the idle worker in seconds."""
 
 
 def png(picture: Image.Image) -> bytes:
@@ -56,7 +56,7 @@ def mask() -> bytes:
 
 
 def identity_file() -> bytes:
-    """As another service of the same model exports it."""
+    """Return an identity file as another service with the same model would export it."""
     facts = FakeEngine.facts
     tensors = {"token": np.ones(facts.width, np.float32)}
     tensors |= {
@@ -73,7 +73,7 @@ def identity_file() -> bytes:
 
 
 class PictureEngine(FakeEngine):
-    """Its results are pictures, so that edits can go on from them."""
+    """A fake engine with pictures as results, so that edits can have a parent."""
 
     def result(self, request: EditRequest, inputs: EditInputs) -> bytes:  # noqa: ARG002
         return inputs.image
@@ -84,12 +84,14 @@ class PictureEngine(FakeEngine):
 
 @dataclass(frozen=True, slots=True)
 class World:
+    """The fuzzed service and an API key per tenant."""
+
     app: FastAPI
     services: Services
     keys: Mapping[str, str]  # by tenant
 
     def callers(self) -> dict[str, dict[str, str]]:
-        """Headers by who sends them: two users of two tenants, and a device of the first. The token is new each time."""
+        """Return headers by caller: two users of two tenants, and a device of the first with a fresh token."""
         tenant, key = next(iter(self.keys.items()))
         token = self.app.state.auth.tokens.issue(
             Owner(tenant, USER),
@@ -107,10 +109,10 @@ def _bearer(text: str) -> dict[str, str]:
 
 
 def send_upload(app: ASGIApp, headers: Mapping[str, str]) -> None:
-    """Announce an upload as the caller of `headers`, and send its bytes by the link of the answer.
+    """Announce an upload as the caller of `headers`, and send its bytes to the URL in the answer.
 
-    A link works once and the fuzzer asks in any order, so whether it sends one itself is chance. Tried again where `app` has
-    spoiled the request. Raises `RuntimeError` if it always does.
+    The fuzzer itself would use such a link only by chance. `app` adds invalid headers to some requests, so this retries; it raises
+    `RuntimeError` after `SENDING_TRIES`.
     """
     http, data = TestClient(app), photo()
     announced = {"media_type": "image/png", "size_bytes": len(data)}
@@ -119,12 +121,12 @@ def send_upload(app: ASGIApp, headers: Mapping[str, str]) -> None:
         put = answer.json().get("put")
         if answer.is_success and http.put(put["url"], headers=put["headers"], content=data).is_success:
             return
-    raise RuntimeError("no upload was taken")
+    raise RuntimeError(f"none of {SENDING_TRIES} uploads was accepted")
 
 
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
-    """Its files lie in `folder`. The rates are unlimited: a fuzzer that is told to come later finds nothing."""
+    """Start the service with its files in `folder`. Rates are unlimited, because a fuzzer that only gets 429 finds nothing."""
     settings = Settings(
         data_dir=folder,
         auth="keys",
