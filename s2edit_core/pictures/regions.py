@@ -40,7 +40,7 @@ class Regions:
         """Find the regions of `mask` (L)."""
         cell = -(-max(mask.size) // cells)
         counts = _counts(mask, cell)
-        labels = _labels(counts > 0)
+        labels = connected(counts > 0)
         areas = np.bincount(labels[labels >= 0], weights=counts[labels >= 0]).astype(np.intp)
         return cls(labels, areas, cell)
 
@@ -96,8 +96,8 @@ def _counts(mask: Image.Image, cell: int) -> NDArray[np.intp]:
     return np.stack(rows)
 
 
-def _labels(inside: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Label the regions of the true cells in `inside` `(h, w)`, from 0; false cells get -1.
+def connected(inside: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Label the connected regions (8 neighbours) of the true cells in `inside` `(h, w)`, from 0; false cells get -1.
 
     Runs of true cells are joined with the runs that touch them in the next row, by smallest label and pointer jumping.
     """
