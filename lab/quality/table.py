@@ -1,7 +1,7 @@
-"""`python -m lab.quality.table`: the results of `lab.quality.bench` as Markdown, for the README.
+"""`python -m lab.quality.table`: the results of `lab.quality.bench` as Markdown. `lab.front_page` writes the README's small table.
 
     python -m lab.quality.table                          print the tables
-    python -m lab.quality.table --into README.md         write them between `<!-- quality -->` and `<!-- /quality -->`
+    python -m lab.quality.table --into PAGE.md           write them between `<!-- quality -->` and `<!-- /quality -->`
 
 The same results give the same text. Brackets hold 95 % bootstrap intervals over people.
 """
@@ -61,6 +61,14 @@ MAIN = (
     Figure("max_abs_cosine_to_bank", "largest cosine of [I] to an attribute word", _decimals(3), higher_is_better=False),
 )
 DIFFERENCES = tuple(figure for figure in MAIN[:8] if not figure.name.startswith("ssim"))
+SMALL = {
+    "psnr": "PSNR to the true answer, dB ↑",
+    "success": "asked attribute there, % ↑",
+    "identity_error": "identity error ↓",
+    "side_effects": "others changed per edit ↓",
+}
+"""The columns of the small table, of `MAIN`, and their titles."""
+SMALL_ROWS = ("ddim", "direct+p2p", "null-text+p2p", "paper", "balanced")
 PIE = (
     Figure("psnr_background", "background PSNR, dB", _decimals(2)),
     Figure("psnr_background_pixels", "its pixels alone, dB", _decimals(2)),
@@ -162,6 +170,16 @@ def edit_table(results: Result) -> str:
     return _markdown(head, rows)
 
 
+def small_table(results: Result) -> str:
+    """Return the means of `SMALL` for `SMALL_ROWS`, without intervals. Raises `KeyError` for a method that the results lack."""
+    figures = [figure for name in SMALL for figure in MAIN if figure.name == name]
+    rows = []
+    for name in SMALL_ROWS:
+        found = results["methods"][name]["intervals"]["all"]
+        rows.append([_named(results, name), *(figure.text(found[figure.name][0]) for figure in figures)])
+    return _markdown(["method", *SMALL.values()], rows)
+
+
 def render(results: Result) -> str:
     """All tables of a results file, with what is needed to read them."""
     setting = results["setting"]
@@ -186,12 +204,12 @@ def render(results: Result) -> str:
     return "\n\n".join([*parts, "By edit (number of cases):", edit_table(results)]) + "\n"
 
 
-def put_between(text: str, tables: str) -> str:
-    """`text` with `tables` between the two marks. Raises `ValueError` if it has not each of them once, in order."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"the text needs one {BEGIN} and, after it, one {END}")
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{tables}{END}{rest.split(END)[1]}"
+def put_between(text: str, tables: str, begin: str = BEGIN, end: str = END) -> str:
+    """Return `text` with `tables` between the two marks. Raises `ValueError` unless it has each mark once, in this order."""
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"the text needs one {begin} and, after it, one {end}")
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n{tables}{end}{rest.split(end)[1]}"
 
 
 def main() -> None:

@@ -196,7 +196,7 @@ WORD_BANK: tuple[str, ...] = (
     "earrings",
     "shadow",
 )
-"""The attribute words of this domain: the bank of the orthogonality loss (DESIGN §3). Never a subject word."""
+"""The attribute words of this domain, to which L_semantic holds [I] orthogonal (S²Edit, arXiv 2507.04584). Never a subject word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,9 @@
-"""Files that come with a request, whichever way they have come."""
+"""Files that come with a request, whichever way they have come.
+
+A request is recognised by its bytes as sent (`Content-Digest`, the announced digest, the Idempotency-Key). What is made of it is
+named by the bytes as kept, without metadata (concept ids, the digests in specs and reports). So the same photo with other metadata
+is the same person.
+"""
 
 from __future__ import annotations
 

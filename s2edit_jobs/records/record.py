@@ -79,7 +79,7 @@ class Owner:
 
     @property
     def prefix(self) -> str:
-        """Everything a user has lies under this prefix of the object store (DESIGN §4)."""
+        """The prefix of the object store under which everything of a user lies. Stored keys hold it: it must not change."""
         return f"t/{self.tenant}/u/{self.user}/"
 
 

@@ -1,6 +1,7 @@
 """The object store as a port: small, and the same for S3, a folder and memory.
 
-Keys (contract, DESIGN §4): everything of a user lies under `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits}/<id>/`.
+Everything of a user lies under `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits,requests,tokens}/`. Stored objects outlive
+releases, so these keys must not change. ARCHITECTURE.md lists them all.
 """
 
 from __future__ import annotations

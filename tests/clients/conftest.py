@@ -66,13 +66,19 @@ class Live:
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    folder = tmp_path_factory.mktemp("clone")
+    with running(tmp_path_factory.mktemp("clone")) as live:
+        yield live
+
+
+@contextmanager
+def running(folder: Path, worker_app: str = "tests.integration.fake_worker", **settings: str) -> Iterator[Live]:
+    """Run a service of its own in `folder`, with `settings` in its environment."""
     port = _port()
     argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(folder / "data")]
-    env = {**os.environ, "FAKE_ENGINE_STEPS": "2"}
+    env = {**os.environ, "FAKE_ENGINE_STEPS": "2", **settings}
     with (folder / "up.txt").open("wb") as log:
         process = psutil.Popen(
-            [*argv, "--worker-app", "tests.integration.fake_worker"],
+            [*argv, "--worker-app", worker_app],
             env=env,
             stdout=log,
             stderr=log,

@@ -1,4 +1,7 @@
-"""The README's quickstart, as it is printed, against a running service. Where the printed port is taken, the port is another."""
+"""The README's quickstart and the example for `fetch`, as printed, against a running service.
+
+Where the printed port is taken, another one replaces it.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ import pytest
 from s2edit_jobs.settings import ROOT
 from tests.clients.conftest import PRINTED_PORT, Live, node
 
+FETCH = ROOT / "docs" / "api.md"
 SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Quickstart\n")[2].partition("\n##")[0]
-BLOCKS = [(language, code) for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", SECTION, re.DOTALL | re.MULTILINE)]
 
 
-def printed(language: str, live: Live) -> list[str]:
-    found = [code.replace(f"http://127.0.0.1:{PRINTED_PORT}", live.url) for tag, code in BLOCKS if tag == language]
+def printed(language: str, live: Live, text: str = SECTION) -> list[str]:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    found = [code.replace(f"http://127.0.0.1:{PRINTED_PORT}", live.url) for tag, code in blocks if tag == language]
     assert found
     return found
 
@@ -60,7 +64,7 @@ def test_by_python(live: Live) -> None:
 
 def test_by_fetch(live: Live) -> None:
     """In Node, whose fetch, FormData and File are the browsers'; what else a page has it is given."""
-    (code,) = printed("js", live)
+    (code,) = printed("js", live, FETCH.read_text(encoding="utf-8"))
     url = node("--import", Path(__file__).with_name("page.mjs"), "--input-type=module", "--eval", code, cwd=live.folder).strip()
     assert url.startswith(live.url)
     answer = httpx.get(url)

@@ -1,4 +1,5 @@
-"""The engine port and its adapters: S²Edit, a twin without a model, and two engines around an engine.
+"""The engine port and its adapters: S²Edit, engines without a model for tests and test mode, and two engines around an engine.
 
-Those two check safety and sign content credentials.
+Those two check safety and sign content credentials. The order is signing around safety around drawing: nothing unsafe is signed. A
+watermark is drawn by the engine itself, before the report measures the result.
 """

@@ -1,0 +1,249 @@
+"""Write the generated tables of the documentation: `python -m cli.docs`.
+
+Each table stands in a page of `docs/` between `<!-- NAME -->` and `<!-- /NAME -->`. Settings come from `Settings`, form fields from
+`clients/openapi.json`, error codes from `api.wire.problems` and from what the sources raise, figures from `lab/results/`.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from api.wire.problems import HTTP_CODES, KINDS
+from s2edit_core import errors
+from s2edit_jobs.settings import ROOT, Settings
+
+DOCS = ROOT / "docs"
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Redis and the object store": (
+        *("redis_url", "s3_endpoint_url", "s3_public_endpoint_url", "s3_bucket", "s3_access_key_id", "s3_secret_access_key"),
+        *("s3_region", "s3_post_forms", "data_dir", "public_url"),
+    ),
+    "Models": ("model", "device", "segmenter", "captioner", "safety", "safety_labels", "safety_threshold"),
+    "Who may call": ("auth", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
+    "Limits": (
+        *("max_unfinished_edits_per_user", "max_unfinished_edits", "user_reads_per_minute", "user_writes_per_minute"),
+        *("tenant_reads_per_minute", "tenant_writes_per_minute", "tenant_learnings_per_day", "tenant_gpu_s_per_day"),
+        "max_upload_bytes",
+    ),
+    "How long things are kept": (*("identity_ttl_s", "idempotency_ttl_s", "result_url_ttl_s", "upload_url_ttl_s", "upload_ttl_s"),),
+    "Workers": ("lease_s", "heartbeat_interval_s", "max_attempts", "reap_interval_s"),
+    "Webhooks": ("webhook_secrets", "webhook_allow_private"),
+    "Audit, policy and provenance": (
+        *("audit_log", "audit_key", "signing_key", "receipt_key", "policy_block_list", "policy_checker", "require_consent"),
+        *("provenance", "provenance_certificate", "provenance_private_key", "provenance_timestamp_url", "watermark"),
+    ),
+}
+"""Every setting, by the heading that it stands under."""
+FORMS = {
+    "edit-fields": "EditForm",
+    "identity-fields": "IdentityForm",
+    "attribute-fields": "AttributeForm",
+    "mask-fields": "MaskForm",
+}
+"""The form that each table shows, by its name in `clients/openapi.json`."""
+SOURCES = ("s2edit_core", "s2edit_jobs", "api", "worker")
+INPUTS = (errors.ImageInvalid, errors.MaskInvalid, errors.PromptInvalid, errors.OptionInvalid)
+HEADINGS = {"image_invalid": "photo", "mask_invalid": "mask", "prompt_invalid": "prompt", "option_invalid": "another part"}
+CODE = re.compile(r"[a-z][a-z0-9_]+")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(_cell(cell) for cell in line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def settings() -> str:
+    """Return one table of settings per group. Raises `ValueError` for a setting that stands in no group, or in two."""
+    grouped = [name for names in GROUPS.values() for name in names]
+    if sorted(grouped) != sorted(Settings.model_fields):
+        odd = set(grouped) ^ set(Settings.model_fields) or {name for name in grouped if grouped.count(name) > 1}
+        raise ValueError(f"GROUPS in cli/docs.py must name every setting once: look at {', '.join(sorted(odd))}")
+    parts = []
+    for group, names in GROUPS.items():
+        rows = [(f"`S2EDIT_{name.upper()}`", _default(name), _sentence(Settings.model_fields[name].description)) for name in names]
+        parts.append(f"### {group}\n\n{table(('variable', 'default', 'meaning'), rows)}")
+    return "\n".join(parts)
+
+
+def _default(name: str) -> str:
+    default = Settings.model_fields[name].default
+    return "" if default in (None, PydanticUndefined) else f"`{default}`"
+
+
+def _sentence(text: str | None) -> str:
+    assert text
+    return text.strip() + ("" if text.rstrip().endswith((".", "!", "?", "…")) else ".")
+
+
+def fields(form: str) -> str:
+    """Return the parts of a form: required ones first, then files."""
+    schema: dict[str, Any] = json.loads((ROOT / "clients" / "openapi.json").read_text(encoding="utf-8"))
+    found = schema["components"]["schemas"][form]
+    required, parts = found.get("required", []), found["properties"]
+    names = sorted(parts, key=lambda name: (name not in required, _type(parts[name]) != "file"))
+    rows = [(f"`{name}`", _type(parts[name]), _meaning(parts[name], name in required)) for name in names]
+    return table(("part", "type", "meaning"), rows)
+
+
+def _type(part: Mapping[str, Any]) -> str:
+    if "enum" in part:
+        return ", ".join(f"`{value}`" for value in part["enum"])
+    if part.get("format") == "binary":
+        return "file"
+    return "list of strings" if part["type"] == "array" else str(part["type"])
+
+
+def _meaning(part: Mapping[str, Any], required: bool) -> str:
+    said = _sentence(part.get("description"))
+    return f"**Required.** {said}" if required else said
+
+
+def codes() -> str:
+    """Return what each code of a problem means."""
+    said: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
+    for kind in KINDS.values():
+        said[kind.code].append((kind.status, kind.title, kind.detail or kind.title))
+    for status, (code, title) in HTTP_CODES.items():
+        if code not in said:
+            said[code].append((status, title, title))
+    rows = []
+    for code, kinds in said.items():
+        statuses = ", ".join(str(status) for status in sorted({status for status, _, _ in kinds}))
+        _, title, detail = kinds[0]
+        rows.append((statuses, f"`{code}`", _sentence(detail if len(kinds) == 1 else title)))
+    return table(("status", "code", "meaning"), sorted(rows))
+
+
+def reasons() -> str:
+    """Return the finer codes that stand in place of `image_invalid`, `mask_invalid`, `prompt_invalid` and `option_invalid`."""
+    found = reasons_by_code()
+    rows = ((HEADINGS[cls.code], ", ".join(f"`{reason}`" for reason in sorted(found[cls.code]))) for cls in INPUTS)
+    return table(("what to change", "codes"), rows)
+
+
+def reasons_by_code() -> dict[str, set[str]]:
+    """Collect the constant reasons that the sources raise, by the code of the error's class."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for package in SOURCES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            module = ast.parse(path.read_text(encoding="utf-8"))
+            for code, reason in _reasons_of(module):
+                found[code] |= {word for word in _strings(reason) if CODE.fullmatch(word)}
+    return found
+
+
+def _reasons_of(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield what is given as `reason`, to an error itself or to a function of the module that makes one."""
+    helpers: dict[str, tuple[str, int]] = {}
+    for function in (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)):
+        names = [argument.arg for argument in function.args.args]
+        for code, reason in _direct(function):
+            if isinstance(reason, ast.Name) and reason.id in names:
+                helpers[function.name] = (code, names.index(reason.id))
+    yield from _direct(module)
+    for call in _calls(module):
+        code, position = helpers.get(call.func.id, ("", 0)) if isinstance(call.func, ast.Name) else ("", 0)
+        if code and len(call.args) > position:
+            yield code, call.args[position]
+
+
+def _direct(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    codes = {cls.__name__: cls.code for cls in INPUTS}
+    for call in _calls(tree):
+        code = codes.get(call.func.id) if isinstance(call.func, ast.Name) else None
+        yield from ((code, each.value) for each in call.keywords if code and each.arg == "reason")
+
+
+def _calls(tree: ast.AST) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _strings(tree: ast.AST) -> set[str]:
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def _form(name: str) -> Callable[[], str]:
+    return lambda: fields(name)
+
+
+def computed() -> str:
+    """Return what Stable Diffusion costs, as `lab.service.full_size` has computed it."""
+    models = _results("full_size")["models"]
+    rows = [
+        ("weights, GB", *(f"{model['weights_gb']:.1f}" for model in models.values())),
+        ("kept for gradients while learning, GB", *(f"{model['kept_for_gradients_gb']:.1f}" for model in models.values())),
+    ]
+    for preset in ("balanced", "instant", "paper"):
+        for edit, name in (("first_tflop", "first edit of a person"), ("next_tflop", "further edit")):
+            rows.append((f"{name}, `{preset}`, TFLOP", *(f"{model['edits'][preset][edit]}" for model in models.values())))
+    return table(("computed", *models), rows)
+
+
+def measured() -> str:
+    """Return what edits by the shipped model took, as the benches have measured it."""
+    rows = []
+    for preset in ("balanced", "instant", "paper"):
+        seconds = {phase: cost["seconds"] for phase, cost in _results("quality")["methods"][preset]["cost"].items()}
+        rows.append((f"first edit, `{preset}`, seconds", f"{sum(seconds.values()):.1f}", _link("quality")))
+        rows.append((f"further edit, `{preset}`, seconds", f"{seconds['edit']:.1f}", _link("quality")))
+    cost = _results("photo_cost")
+    for size in (12, 24):
+        added = cost[f"added_by_{size}_megapixels"]
+        said = f"{added['seconds']:.1f} s, {added['memory_mb']} MB"
+        rows.append((f"what a photo of {size} megapixels adds", said, _link("photo_cost")))
+    return table(("measured", "value", "file"), rows)
+
+
+def _results(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "lab" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _link(name: str) -> str:
+    return f"[{name}.json](../lab/results/{name}.json)"
+
+
+TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "settings": ("self-hosting.md", settings),
+    **{name: ("api.md", _form(form)) for name, form in FORMS.items()},
+    "codes": ("api.md", codes),
+    "reasons": ("api.md", reasons),
+    "computed": ("models.md", computed),
+    "measured": ("models.md", measured),
+}
+"""The page and the contents of each table, by its name."""
+
+
+def filled(page: str, text: str) -> str:
+    """Return the page's text with its tables written anew. Raises `ValueError` where a table has no place."""
+    for name, (home, make) in TABLES.items():
+        if home == page:
+            begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+            before, found, rest = text.partition(begin)
+            _, ended, after = rest.partition(end)
+            if not (found and ended):
+                raise ValueError(f"docs/{page} has no place for {name}: write {begin.strip()} and {end}")
+            text = f"{before}{begin}\n{make()}\n{end}{after}"
+    return text
+
+
+def main() -> None:
+    for page in sorted({home for home, _ in TABLES.values()}):
+        path = DOCS / page
+        path.write_text(filled(page, path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

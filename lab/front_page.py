@@ -1,0 +1,159 @@
+"""`python -m lab.front_page`: write the README's two tables from `lab/results/`.
+
+A test compares the README with them. After a bench has written new results, run this again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lab.quality.table import put_between, small_table
+
+RESULTS = Path("lab/results")
+PROMISES_BEGIN, PROMISES_END = "<!-- promises -->", "<!-- /promises -->"
+FILES = ("demo", "fuzz", "overhead", "photos", "promises", "quality", "storm", "storm-control", "storm-model")
+"""What the tables are made of."""
+Results = Mapping[str, Any]
+"""The contents of the files by name."""
+
+
+def read_results(folder: Path = RESULTS) -> Results:
+    return {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in FILES}
+
+
+def promises(results: Results) -> str:
+    """Return the table of promises as Markdown, each figure linked to the file that it comes from."""
+    rows = [
+        ("Outside the edit mask, no pixel changes.", f"largest difference in the demo's edits: {_outside(results['demo'])}"),
+        ("A person is learned once.", _learned_once(results["promises"])),
+        ("A person's next edit is quick.", _next_edit(results["demo"], results["quality"])),
+        ("An accepted edit ends exactly once.", f"{_storm(results['storm'])}; {_control(results['storm-control'])}"),
+        ("A dead worker's edit goes on elsewhere.", _restart(results["storm"])),
+        ("The same request gives the same picture.", _same_picture(results["storm-model"])),
+        ("A repeated request is the same edit.", _one_key(results["promises"])),
+        ("The photo keeps its resolution and its detail.", _detail(results["photos"])),
+        ("Each answer is one that the API description lists.", _fuzz(results["fuzz"])),
+        ("Waiting for an edit costs the server little.", _polls(results["overhead"])),
+    ]
+    return "\n".join(["| promise | measured |", "| --- | --- |", *(f"| {promise} | {said} |" for promise, said in rows)]) + "\n"
+
+
+def written(page: str, results: Results) -> str:
+    """Return `page` with both tables between their marks. Raises `ValueError` where it lacks a mark."""
+    page = put_between(page, promises(results), PROMISES_BEGIN, PROMISES_END)
+    return put_between(page, quality(results["quality"]))
+
+
+def quality(results: Results) -> str:
+    """Return the small table of quality as Markdown, with what was measured."""
+    edits = max(len(method["records"]) for method in results["methods"].values())
+    people = results["setting"]["people"]
+    measured = _link(f"{edits} edits of {people} portraits", "quality")
+    return f"{measured} that the model has never seen, compared with the true answers:\n\n{small_table(results)}\n"
+
+
+def _link(text: str, name: str) -> str:
+    return f"[{text}]({RESULTS.as_posix()}/{name}.json)"
+
+
+def _demo_edits(demo: Results) -> list[Results]:
+    """Return the first edit of the person, then the further ones."""
+    return [demo["cold"], *(demo["warm"] if isinstance(demo["warm"], list) else [demo["warm"]])]
+
+
+def _outside(demo: Results) -> str:
+    level = max(edit["outside_edit_mask"]["max_level_difference"] for edit in _demo_edits(demo))
+    return _link(f"{level} of 255 levels", "demo")
+
+
+def _learned_once(found: Results) -> str:
+    photo = found["one_photo"]
+    learned = _link(f"learned {_times(photo['learning_runs'])}", "promises")
+    return f"{photo['edits']} simultaneous edits of one photo on {photo['workers']} workers: {learned}"
+
+
+def _next_edit(demo: Results, measured: Results) -> str:
+    cold, warm = _demo_edits(demo)[:2]
+    cost = measured["methods"]["balanced"]["cost"]
+    first, further = sum(phase["evaluations"] for phase in cost.values()), cost["edit"]["evaluations"]
+    seconds = _link(f"{warm['wall_s']:.1f} s after {cold['wall_s']:.1f} s for the first", "demo")
+    passes = _link(f"{further:.0f} UNet evaluations after {first:.0f}", "quality")
+    return f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; `balanced`: {passes}"
+
+
+def _storm(storm: Results) -> str:
+    lost, twice = (len(storm["findings"][name]) for name in ("lost", "duplicated"))
+    return (
+        f"{storm['plan']['jobs']:,} edits with a stand-in for the model, {storm['plan']['kills']:,} killed processes, Redis "
+        f"emptied {storm['blows']['empty redis']} times: {_link(f'{lost} lost, {twice} repeated', 'storm')}"
+    )
+
+
+def _control(control: list[Results]) -> str:
+    plain = next(run for run in control if not run["emptied"])
+    lost = _link(f"{plain['lost']} lost, {plain['repeated']} repeated", "storm-control")
+    return f"plain Celery under {plain['kills']:,} kills: {lost}"
+
+
+def _restart(storm: Results) -> str:
+    restart = storm["restart_s"]
+    within = _link(f"within {restart['p99']:.1f} s", "storm")
+    return f"{restart['count']} restarts, 99 % of them {within}"
+
+
+def _same_picture(storm: Results) -> str:
+    wrong = _link(f"{len(storm['findings']['wrong_owner'])} pictures differ", "storm-model")
+    return (
+        f"{storm['plan']['jobs']} edits of the shipped model under {storm['plan']['kills']} kills, compared with an undisturbed "
+        f"run: {wrong}"
+    )
+
+
+def _one_key(found: Results) -> str:
+    one = found["one_key"]
+    edits = _link(f"{one['edits']} edit{'' if one['edits'] == 1 else 's'}", "promises")
+    return f"{one['posts']:,} posts with one `Idempotency-Key`, the API killed {_times(one['kills'])}: {edits}"
+
+
+def _detail(photos: Results) -> str:
+    kept, pasted = (photos["medians"][f"hair {way} 3464"]["energy_same"] for way in ("difference", "paste"))
+    figures = _link(f"{kept:.0f} % of its detail", "photos")
+    return (
+        "hair recoloured at 12 megapixels: what should not change inside the edit mask keeps "
+        f"{figures} ({pasted:.0f} % if the model's frame is pasted in)"
+    )
+
+
+def _fuzz(fuzz: Results) -> str:
+    errors = sum(count for codes in fuzz["answers"].values() for code, count in codes.items() if code.startswith("5"))
+    kinds = len(fuzz["failures"])
+    figures = _link(f"{errors} server errors, {kinds} undocumented answers", "fuzz")
+    return f"{fuzz['requests']:,} generated requests over {len(fuzz['answers'])} operations: {figures}"
+
+
+def _polls(overhead: Results) -> str:
+    one, streams = overhead["polls"]["1"], overhead["streams"]
+    figures = _link(f"{one['service']['p50_ms']:.2f} ms", "overhead")
+    return (
+        f"a poll without news: {figures} (median; a route that does nothing: {one['bare']['p50_ms']:.2f} ms); "
+        f"{streams['streams']:,} event streams share {streams['redis_subscriptions']} Redis subscription"
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--into", type=Path, default=Path("README.md"), help="the file that holds the marks")
+    page: Path = parser.parse_args().into
+    page.write_text(written(page.read_text(encoding="utf-8"), read_results()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The pages that people read, and the commands and snippets that they print. The only list of them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FRONT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+DOCS = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in (*FRONT, *DOCS)}
+SHELL = ("", "sh", "bash", "console")
+"""How blocks of shell commands are marked."""
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Return the language and the text of each code block of `page`, in order."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[page], re.DOTALL | re.MULTILINE)
+
+
+def shell_of(page: str) -> list[str]:
+    """Return the blocks of shell commands."""
+    return [text for language, text in blocks(page) if language in SHELL]
+
+
+def commands_of(page: str) -> Iterator[list[str]]:
+    """Yield each command as words, without assignments of variables; `$(…)` counts as commands of their own."""
+    for block in shell_of(page):
+        text = block.replace("\\\n", " ")
+        inner = re.findall(r"\$\(([^()]*)\)", text)
+        for line in [*re.sub(r"\$\([^()]*\)", "x", text).splitlines(), *inner]:
+            for words in _split(shlex.split(line, comments=True)):
+                named = [word for i, word in enumerate(words) if not _assigns(words[: i + 1])]
+                if named:
+                    yield named
+
+
+def _split(words: list[str]) -> Iterator[list[str]]:
+    """Yield the commands of a pipe or a sequence."""
+    found: list[str] = []
+    for word in words:
+        if word in ("|", ";", "&&", "||"):
+            yield found
+            found = []
+        else:
+            found.append(word)
+    yield found
+
+
+def _assigns(words: list[str]) -> bool:
+    """Return whether the last of `words` is one of the assignments that a command begins with."""
+    return all(re.match(r"\w+=", word) for word in words)

@@ -1,0 +1,34 @@
+"""The page on the method prints how to use the library; it works with the shipped model, cut to few steps."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from cli.demo import sample
+from s2edit_core import pipeline
+from s2edit_core.request.spec import LearningOptions
+from s2edit_jobs.settings import ROOT
+from tests.pages import blocks
+
+
+def test_the_printed_use_of_the_library_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = [text for language, text in blocks("docs/method.md") if language == "python"]
+    few = partial(LearningOptions, start_steps=1, token_steps=1, joint_steps=1, batch=1)
+    monkeypatch.setattr(pipeline, "LearningOptions", few)
+    monkeypatch.setitem(pipeline.S2EditPipeline.invert.__kwdefaults__, "num_inference_steps", 2)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    photo = sample().source
+    lips = Image.new("L", photo.size)
+    lips.paste(255, (photo.width // 3, photo.height // 2, 2 * photo.width // 3, 3 * photo.height // 4))
+    names: dict[str, Any] = {"photo": photo, "reference": photo, "lips": lips, "lips_of_photo": lips}
+    exec(code, names)
+    assert Image.open(tmp_path / "edited.png").size == photo.size
+    assert names["identity"].placeholder == "[I]"
+    assert names["makeup"].placeholder == "[A]"
+    assert names["out"].reports[0]["leakage"]

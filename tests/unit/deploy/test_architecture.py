@@ -1,0 +1,92 @@
+"""ARCHITECTURE.md names each room and what it imports, and the code is so."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from s2edit_jobs.library import erasure
+from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores import model_facts
+from tests.unit.deploy.files import ROOT
+from worker.engines import s2edit_engine
+from worker.housekeeping import messenger, reaper, sweeper
+
+PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+ROOMS = PAGE.partition("\n## Rooms\n")[2].partition("\n## ")[0]
+PACKAGES = ("s2edit_core", "s2edit_jobs", "api", "worker", "cli", "lab")
+IMPORTS = {
+    room: set(re.findall(r"`(\w+)`", cells[2]))
+    for cells in (line.strip("|").split("|") for line in ROOMS.splitlines() if line.count("|") == 4)
+    for room in re.findall(r"`((?:s2edit_core|s2edit_jobs|api|worker)/\w+)/`", cells[0])
+}
+"""What each room may import of its own package, by the table."""
+
+
+def folders_of_code() -> set[str]:
+    found = {path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    return {folder.relative_to(ROOT).as_posix() for folder in found}
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_folder_of_code_is_in_the_table_of_rooms() -> None:
+    named = {path.rstrip("/") for path in re.findall(r"`([\w/-]+/)`", ROOMS)}
+    code = folders_of_code()
+    assert len(code) > 30
+    assert code <= named
+    assert {path for path in named if path.partition("/")[0] in PACKAGES} - {"lab/results"} <= code
+
+
+@pytest.mark.parametrize("room", IMPORTS)
+def test_a_room_imports_no_room_that_its_row_does_not_name(room: str) -> None:
+    package = room.partition("/")[0]
+    siblings = {other.partition("/")[2] for other in IMPORTS if other.startswith(f"{package}/") and other != room}
+    names = [name for path in (ROOT / room).rglob("*.py") for name in imported(path)]
+    found = {name.split(".")[1] for name in names if name.startswith(f"{package}.")}
+    assert found & siblings <= IMPORTS[room]
+    assert IMPORTS[room] <= siblings
+
+
+def test_the_table_names_the_imports_of_every_room() -> None:
+    rooms = {folder for folder in folders_of_code() if folder.count("/") == 1 and not folder.startswith(("lab/", "cli/"))}
+    assert rooms == IMPORTS.keys()
+
+
+def test_names_are_where_the_page_says() -> None:
+    """Each `name` that a line puts into a file is a name in that file."""
+    named = re.findall(r"`(\w+)` in `([\w/-]+\.\w+)`", PAGE)
+    assert {"PRESETS", "SCOPES_OF", "open_segmenter"} <= {name for name, _ in named}
+    for name, path in named:
+        assert re.search(rf"\b{name}\b", (ROOT / path).read_text(encoding="utf-8")), (name, path)
+
+
+def test_the_page_names_the_times_of_the_code() -> None:
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    measured = json.loads((ROOT / "lab" / "results" / "storm.json").read_text(encoding="utf-8"))
+    said = (
+        f"the lease of {defaults['lease_s']:g} s ends",
+        f"renew the lease every {defaults['heartbeat_interval_s']:g} s",
+        f"with one job {('no', 'one', 'two', 'three', 'four')[defaults['max_attempts']]} times",
+        f"the last checkpoint (every {s2edit_engine.CHECKPOINT_STEPS} steps)",
+        f"restarted within {measured['restart_s']['p99']:.1f} s (p99)",
+        f"pending jobs every {reaper.PENDING_S:g} s",
+        f"within {model_facts.BELIEVED_S:g} s, or {model_facts.ALIVE_S:g} s after the last good report",
+        f"overwritten every {model_facts.REPORT_S:g} s",
+        f"another one, after {messenger.LEASE_S:g} s",
+        f"after its wait and {erasure.LEFT_S:g} s",
+        f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
+    )
+    assert [words for words in said if words not in PAGE] == []

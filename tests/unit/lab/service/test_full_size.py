@@ -1,0 +1,30 @@
+"""What Stable Diffusion costs is computed from shapes, and the committed file says the same."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lab.service.full_size import MODELS, PRESETS, cost_of
+from s2edit_jobs.settings import ROOT
+
+RESULTS = ROOT / "lab" / "results"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_file_is_what_the_shapes_give(name: str) -> None:
+    methods = json.loads((RESULTS / "quality.json").read_text())["methods"]
+    found = cost_of(*MODELS[name], {preset: methods[preset]["cost"] for preset in PRESETS})
+    assert found == json.loads((RESULTS / "full_size.json").read_text())["models"][name]
+
+
+def test_figures_grow_as_they_must() -> None:
+    cost = {"edit": {"evaluations": 10.0, "with_gradients": 0.0}, "learn": {"evaluations": 4.0, "with_gradients": 4.0}}
+    found = cost_of("sd1", 64, dict.fromkeys(PRESETS, cost))
+    assert found["parameters"]["unet"] == 859_520_964
+    assert found["weights_gb"] == pytest.approx(4 * sum(found["parameters"].values()) / 1e9, abs=0.005)
+    assert 2 * found["tflop_per_evaluation"] < found["tflop_per_evaluation_with_gradients"] < 3 * found["tflop_per_evaluation"]
+    edit = found["edits"]["balanced"]
+    assert edit["first_tflop"] == round(10 * found["tflop_per_evaluation"] + 4 * found["tflop_per_evaluation_with_gradients"])
+    assert edit["next_tflop"] == round(10 * found["tflop_per_evaluation"])

@@ -1,0 +1,59 @@
+"""The README's tables say what the results say, and no promise is printed as kept that was broken."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+import pytest
+
+from lab.front_page import FILES, RESULTS, promises, quality, read_results, written
+from s2edit_jobs.settings import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FOUND: dict[str, Any] = dict(read_results(ROOT / RESULTS))
+
+
+def test_the_readme_says_what_the_results_say() -> None:
+    assert written(README, FOUND) == README
+
+
+def test_each_row_links_to_the_file_that_it_comes_from() -> None:
+    rows = promises(FOUND).splitlines()[2:]
+    for row in rows:
+        assert re.search(r"\]\(lab/results/[\w-]+\.json\)", row), row
+    assert set(re.findall(r"lab/results/([\w-]+)\.json", README)) == set(FILES)
+
+
+def test_quality_is_one_small_table() -> None:
+    *_, head, _, first, second, third, fourth, last = quality(FOUND["quality"]).split("\n\n")[1].splitlines()
+    assert head.count("|") - 1 == 1 + 4  # the method's name and four columns
+    assert all(row.count("|") == head.count("|") for row in (first, second, third, fourth, last))
+
+
+BROKEN = {
+    "a pixel changed outside": (("demo", "cold", "outside_edit_mask", "max_level_difference"), 3, "[3 of 255 levels]"),
+    "learned again": (("promises", "one_photo", "learning_runs"), 4, "[learned 4 times]"),
+    "lost": (("storm", "findings", "lost"), ["e_1", "e_2"], "[2 lost, 0 repeated]"),
+    "repeated": (("storm", "findings", "duplicated"), ["e_1"], "[0 lost, 1 repeated]"),
+    "late": (("storm", "restart_s", "p99"), 31.04, "[within 31.0 s]"),
+    "another picture": (("storm-model", "findings", "wrong_owner"), ["e_1"], "[1 pictures differ]"),
+    "two edits of one key": (("promises", "one_key", "edits"), 2, "[2 edits]"),
+    "detail lost": (("photos", "medians", "hair difference 3464", "energy_same"), 41.2, "[41 % of its detail]"),
+    "a server error": (("fuzz", "answers", "GET /edits"), {"200": 1, "500": 7}, "[7 server errors, 0 undocumented answers]"),
+    "an undocumented answer": (("fuzz", "failures"), {"GET /edits": "418"}, "[0 server errors, 1 undocumented answers]"),
+    "a slow poll": (("overhead", "polls", "1", "service", "p50_ms"), 9.0, "[9.00 ms]"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_promise_is_printed_as_broken(broken: str) -> None:
+    (*path, last), value, said = BROKEN[broken]
+    results = copy.deepcopy(FOUND)
+    part = results
+    for name in path:
+        part = part[name]
+    part[last] = value
+    assert said not in promises(FOUND)
+    assert said in promises(results)
