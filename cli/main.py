@@ -210,7 +210,7 @@ def watermark(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, 
         errors.print(f"s2edit: {file}: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     if not mark.fits(picture.size):
-        console.print(f"not marked: {mark.told(picture.size)['reason']}", soft_wrap=True)
+        console.print(f"not marked: {mark.facts(picture.size)['reason']}", soft_wrap=True)
         raise typer.Exit(1)
     reading = mark.read(picture)
     bits = f"{reading.right} of {mark.BITS} bits are right, {mark.BITS - mark.WRONG} are needed"
@@ -222,10 +222,10 @@ def watermark(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, 
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the pictures and reports go.")] = Path("demo-out"),
-    preset: Annotated[str, typer.Option(help="paper, balanced or instant.")] = "paper",
+    preset: Annotated[str | None, typer.Option(help="balanced (the service's default), paper or instant.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Also write the timings there, as JSON.")] = None,
 ) -> None:
-    """Edit a sample portrait twice through the running service, and show what it took."""
+    """Edit a sample portrait three times through the running service, and show the results, the reports and the seconds."""
     from cli.demo import run_demo
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -1,4 +1,4 @@
-"""Pictures that tell where they were taken, in every place of a file that may hold words: `told()` names them."""
+"""Pictures that tell where they were taken, in every place of a file that may hold words: `canary_files()` names them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def box(kind: bytes, body: bytes) -> bytes:
 
 
 @cache
-def told() -> Mapping[str, bytes]:
+def canary_files() -> Mapping[str, bytes]:
     """Each shows a picture of `SIZE`, turned by `ORIENTATION` where its kind says so."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     red = Image.new("RGB", SIZE, "red")

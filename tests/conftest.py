@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import structlog
+from redis.utils import get_lib_version
 from structlog.dev import ConsoleRenderer, plain_traceback
 
 from tests.stores import stop_redis
@@ -38,11 +40,13 @@ def _redis() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def _no_vain_waits() -> Iterator[None]:
     """What this process need not wait for: disks, for no test pulls the plug; and tracebacks drawn with every local of every
-    frame, as structlog does it where nobody has set it up. Processes that tests start do all of it.
+    frame, as structlog does it where nobody has set it up; and redis-py's own metadata, which it parses for every connection.
+    Processes that tests start do all of it.
     """
     kept = structlog.get_config()
     structlog.configure(processors=[*kept["processors"][:-1], ConsoleRenderer(exception_formatter=plain_traceback)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr("redis.utils.get_lib_version", cache(get_lib_version))
         yield
     structlog.configure(**kept)

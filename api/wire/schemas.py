@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from s2edit_core.request.limits import CEILING_PIXELS, LEAST_MAX_PIXELS, MAX_PIXELS
+from s2edit_core.request.limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
 from s2edit_core.request.spec import MaskMode, OutputFormat, Phase, PresetName
 from s2edit_jobs.records.record import JobKind, JobRecord, JobState
 
@@ -30,7 +30,7 @@ Pixel = Annotated[
 MaxPixels = Annotated[
     int | None,
     Field(
-        description=f"Scale a photo of more pixels down to so many, {LEAST_MAX_PIXELS:,} to {MAX_PIXELS:,}; masks follow it. "
+        description=f"Scale a photo of more pixels down to so many, {MIN_MAX_PIXELS:,} to {MAX_PIXELS:,}; masks follow it. "
         f"Left out: nothing is scaled, and a photo of more than {MAX_PIXELS / 1e6:.0f} megapixels is refused",
         examples=[12_000_000],
     ),

@@ -18,12 +18,13 @@ from torch import Tensor
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import tokenize
 from s2edit_core.delivery.canvas import Canvas, to_tensor
-from s2edit_core.method.inversion import Inversion, ddim_invert, invert, null_states
-from s2edit_core.method.leakage import Watched, leakage
+from s2edit_core.method.inversion import Inversion, ddim_invert, empty_prompt_states, invert
+from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.learning import learn_concept
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
 from s2edit_core.request.prompts import changed_words, with_placeholder
-from s2edit_core.request.spec import PLACEHOLDER, InjectionOptions, InversionOptions, LearningOptions
+from s2edit_core.request.spec import PLACEHOLDER
 from s2edit_core.unet.rows import Algorithm, Answers, Evaluate, Rows, drive, drive_all
 
 RECONSTRUCTION = "reconstruction"
@@ -309,7 +310,7 @@ class Method:
         pairs = list(zip(latents, sources, strict=True))
         if self.inversion is None:
             paths = drive_all([ddim_invert(backbone, latent, source, self.steps) for latent, source in pairs], meter)
-            empty = null_states(backbone)[None]
+            empty = empty_prompt_states(backbone)[None]
             return [Inversion(path, empty, torch.zeros(0), "negative_prompt", guidance, backbone.fingerprint) for path in paths]
         algorithms = [
             invert(backbone, latent, source, self.inversion, steps=self.steps, guidance_scale=guidance) for latent, source in pairs
@@ -352,7 +353,7 @@ class Method:
         prompt = self._prompt(case, case.prompt)
         source = pipe.source(case.canvas, prompt, concept, masked=self._masked)
         positions = tokenize(pipe.backbone, prompt, (PLACEHOLDER,)).positions[PLACEHOLDER]
-        watched = {PLACEHOLDER: Watched(positions, case.canvas.mask(case.canvas.identity_mask))}
+        watched = {PLACEHOLDER: MaskedPlaceholder(positions, case.canvas.mask(case.canvas.identity_mask))}
         levels = min(LEVELS, inversion.steps)
         measuring = leakage(pipe.backbone, inversion.path, source.prompt, source.gates, watched, levels=levels)
         found = {"leakage": float(drive(measuring, pipe.backbone.evaluate)[PLACEHOLDER].mean())}

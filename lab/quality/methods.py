@@ -12,7 +12,8 @@ from typing import Any
 from lab.quality.composition import Composed
 from lab.quality.method import Guided, Injected, Method, Reference
 from lab.training.train import GAINS
-from s2edit_core.request.spec import PRESETS, InjectionOptions, InversionOptions
+from s2edit_core.request.options import InjectionOptions, InversionOptions
+from s2edit_core.request.spec import PRESETS
 
 
 def _s2edit(title: str, preset: str, **learning: Any) -> Method:

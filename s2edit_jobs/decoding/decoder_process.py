@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from s2edit_core.errors import ImageInvalid, InvalidInput
-from s2edit_core.pictures.files import announced, check_photo, use_one_thread
+from s2edit_core.pictures.files import check_photo, declared_picture, use_one_thread
 from s2edit_core.pictures.mask_files import check_mask_file
-from s2edit_core.request.limits import CPU_S, MEMORY_BYTES, MOST_MEMORY_BYTES, cpu_s, memory_bytes, to_read_bytes
+from s2edit_core.request.limits import CPU_S, MAX_MEMORY_BYTES, MEMORY_BYTES, cpu_s, memory_bytes, memory_bytes_to_read
 from s2edit_core.request.spec import MaskMode
 
 LARGE_BYTES = 2 * MEMORY_BYTES
@@ -32,7 +32,7 @@ LARGE_BYTES = 2 * MEMORY_BYTES
 def confine() -> None:
     """From here on the process can neither grow nor write files nor leave a memory image behind."""
     for limit, most in (
-        (resource.RLIMIT_DATA, MOST_MEMORY_BYTES),
+        (resource.RLIMIT_DATA, MAX_MEMORY_BYTES),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
     ):
@@ -69,7 +69,7 @@ def check(asked: Asked, data: bytes, take: Callable[[int], None]) -> dict[str, o
     `take` is called with the bytes of memory that decoding may take, before it takes them.
     """
     with _capped(asked.name):
-        found = announced(data, asked.name)
+        found = declared_picture(data, asked.name)
         pixels, photo_pixels = found.size[0] * found.size[1], asked.size[0] * asked.size[1] if asked.size else 0
         _allow(cpu_s(max(pixels, photo_pixels)), memory_bytes(found.format, pixels, len(data), photo_pixels), take)
         if asked.size is None:
@@ -89,7 +89,7 @@ def _allow(seconds: float, memory: int, take: Callable[[int], None]) -> None:
 
 
 def _limit_memory(most: int) -> None:
-    resource.setrlimit(resource.RLIMIT_DATA, (most, MOST_MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_DATA, (most, MAX_MEMORY_BYTES))
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def main(connection: Connection) -> None:
     while True:
         try:
             asked = Asked.from_json(connection.recv_bytes())
-            _limit_memory(to_read_bytes(asked.file_bytes))
+            _limit_memory(memory_bytes_to_read(asked.file_bytes))
             data = connection.recv_bytes()
         except EOFError:
             return

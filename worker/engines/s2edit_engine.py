@@ -156,7 +156,7 @@ class S2EditEngine:
         return {
             "concept_id": concept_id,
             "concept": learned.facts,
-            "learning_steps": learned.facts["steps"] - (state.clock.step if state else 0),
+            "learning_steps": learned.facts["steps"] - (state.counter.step if state else 0),
             "seconds": {"learning": round(time.perf_counter() - began, 3)},
             "unet_evaluations": self.pipeline.evaluations - evaluations,
             "inputs": {name: digest(getattr(inputs, name)) for name in ("image", "mask")},
@@ -230,7 +230,7 @@ class S2EditEngine:
         facts = self._facts(run, inputs, learned, inverted) | measures[0] | {"variants": measures[1:]}
         facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
         if self.watermark:
-            facts["watermark"] = watermark.told(run.canvas.photo.size)
+            facts["watermark"] = watermark.facts(run.canvas.photo.size)
         return Edited(made[0], facts, tuple(made[1:]), watermarked, wanted.media_type)
 
     def _draws(self, run: _Run, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
@@ -345,7 +345,7 @@ class S2EditEngine:
         )
         learned = yield from self._timed(run, "learning", _with_checkpoints(learning, run.plan.concept_id))
         yield Made("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
-        return learned, learned.facts["steps"] - (state.clock.step if state else 0)
+        return learned, learned.facts["steps"] - (state.counter.step if state else 0)
 
     def _inversion(self, run: _Run, concept: Concept, saved: bytes | None) -> Steps[Inversion]:
         backbone = self.pipeline.backbone

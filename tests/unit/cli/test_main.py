@@ -113,7 +113,7 @@ def test_the_controls_of_an_edit_are_asked_for_and_the_files_name_says_its_forma
 def test_a_file_of_another_format_is_refused_before_anything_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result, posted = asked_for(monkeypatch, tmp_path, output="o.gif")
     assert (result.exit_code, posted) == (1, {})
-    assert "name it .png, .jpg or .webp" in result.output.replace("\n", " ")
+    assert "name the file .png, .jpg or .webp" in result.output.replace("\n", " ")
 
 
 def test_doctor_ends_with_one_when_something_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

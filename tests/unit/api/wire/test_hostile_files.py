@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from s2edit_core.errors import ImageInvalid
-from s2edit_core.pictures.files import announced
+from s2edit_core.pictures.files import declared_picture
 from s2edit_core.request.limits import CPU_S, cpu_s, memory_bytes
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.decoding.decoders import Decoders
@@ -89,7 +89,7 @@ class Watched:
 def budget(data: bytes) -> tuple[float, int]:
     """Processor time and memory that a file may take, by what its header announces."""
     try:
-        found = announced(data)
+        found = declared_picture(data)
     except ImageInvalid:
         return CPU_S, memory_bytes("PNG", 0, len(data))
     pixels = found.size[0] * found.size[1]

@@ -134,7 +134,7 @@ def test_the_mask_of_an_unturned_photo_is_told_so(api: Api) -> None:
     stored = Image.linear_gradient("L").resize((128, 96)).convert("RGB")
     photo = masks.saved(stored, "JPEG", exif=exif)
     problem = assert_problem(api.edit(image=photo, mask=pictures.mask((128, 96))), 422, "mask_size", "mask")
-    assert "turned by 90°" in problem["detail"]
+    assert "rotated by 90°" in problem["detail"]
     assert api.edit(image=photo, mask=pictures.mask((96, 128))).status_code == 202
 
 

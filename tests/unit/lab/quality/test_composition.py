@@ -15,7 +15,8 @@ from lab.world.edits import FIRST, Subject, subject_of
 from lab.world.people import Attributes, sample_person
 from lab.world.portraits import part_masks
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import PRESETS, InversionOptions, LearningOptions
+from s2edit_core.request.options import InversionOptions, LearningOptions
+from s2edit_core.request.spec import PRESETS
 
 STEPS = 2
 LEARNING = LearningOptions(token_steps=1, joint_steps=1, batch=2)

@@ -13,7 +13,7 @@ from lab.quality.methods import METHODS, chosen
 from lab.quality.table import ORDER
 from lab.world.edits import FIRST, subject_of
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import InjectionOptions, InversionOptions, InversionTier, LearningOptions
+from s2edit_core.request.options import InjectionOptions, InversionOptions, InversionTier, LearningOptions
 
 STEPS = 3
 LEARNING = LearningOptions(token_steps=1, joint_steps=1, batch=2)

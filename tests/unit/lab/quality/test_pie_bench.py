@@ -16,7 +16,7 @@ from lab.quality import methods, pie_bench
 from lab.quality.method import Method
 from lab.quality.pie_bench import EDIT, Eyes, case_of, decode_mask, measure, read, run, subject_of
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import InversionOptions, LearningOptions
+from s2edit_core.request.options import InversionOptions, LearningOptions
 
 SIDE = 32
 
