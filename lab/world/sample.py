@@ -1,6 +1,6 @@
-"""`python -m lab.world.sample`: draw the demo's photo and its mask into cli/sample/.
+"""Draw the demo's photo and its mask into `cli/sample`: `python -m lab.world.sample`.
 
-The person was chosen by eye among people that no training has seen: the shipped model edits this one well.
+The person was chosen by eye among people outside the training set: the shipped model edits this one well.
 """
 
 from __future__ import annotations

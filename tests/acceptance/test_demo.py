@@ -1,4 +1,4 @@
-"""The promise of the first page, with the shipped model: two commands, a correct road from photo to result."""
+"""`s2edit demo` and `s2edit up` as the README shows them, with the shipped model."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from s2edit_jobs.settings import ROOT
 from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(900)  # of computing on two busy cores
-with_this_run = end_with_parent(signal.SIGTERM)  # a test run that is killed leaves nothing either
+pytestmark = pytest.mark.timeout(900)  # the demo computes for minutes on two busy cores
+with_this_run = end_with_parent(signal.SIGTERM)  # a killed test run must not leave the service behind
 DEMO_S = 800.0
 START_S = 120.0
 NUMBERS = (1, 2, 3)
@@ -46,7 +46,7 @@ README_STRIP = ROOT / "docs" / "images" / "strip.png"
 
 @dataclass(frozen=True)
 class Demo:
-    """A demo that has ended."""
+    """The results of a demo run."""
 
     folder: Path
     figures: Path
@@ -62,26 +62,26 @@ class Demo:
         return values
 
 
-def living(processes: list[psutil.Process]) -> list[psutil.Process]:
+def running(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """Run once; every process that it ever had is remembered."""
+    """Run the demo once, and record all processes that it starts."""
     folder = tmp_path_factory.mktemp("demo")
     out, figures = folder / "demo-out", folder / "demo.json"
     argv = [sys.executable, "-m", "cli", "demo", "--folder", str(out), "--figures", str(figures)]
-    family: set[psutil.Process] = set()
+    descendants: set[psutil.Process] = set()
     with (folder / "output.txt").open("w") as file:
         process = psutil.Popen(argv, stdout=file, stderr=file, env={**os.environ, "COLUMNS": "200"}, preexec_fn=with_this_run)
         deadline = time.monotonic() + DEMO_S
         while process.poll() is None:
             assert time.monotonic() < deadline, "the demo takes too long"
-            family.update(process.children(recursive=True))
+            descendants.update(process.children(recursive=True))
             time.sleep(0.2)
-    assert len(family) >= 4, "the service, Redis, the API and the worker"
-    return Demo(out, figures, process.returncode, (folder / "output.txt").read_text(), living(list(family)))
+    assert len(descendants) >= 4, "at least the service, Redis, the API and the worker"
+    return Demo(out, figures, process.returncode, (folder / "output.txt").read_text(), running(list(descendants)))
 
 
 def test_the_demo_succeeds_and_leaves_nothing_running(demo: Demo) -> None:
@@ -97,7 +97,7 @@ def test_the_demo_saves_pictures_and_reports(demo: Demo) -> None:
         assert np.asarray(result).tobytes() != np.asarray(source).tobytes()
 
 
-def test_the_strip_shows_the_photo_and_the_results_as_they_are(demo: Demo) -> None:
+def test_the_strip_shows_the_photo_and_the_results_unscaled(demo: Demo) -> None:
     strip, source = demo.picture("strip.png"), demo.picture("source.png")
     width, height = source.size
     assert strip.width == 2 * MARGIN + 4 * width + 3 * GAP
@@ -108,7 +108,7 @@ def test_the_strip_shows_the_photo_and_the_results_as_they_are(demo: Demo) -> No
 
 
 def test_the_readme_shows_this_strip(demo: Demo) -> None:
-    """Another machine's seconds and rounding may differ, but not what is seen."""
+    """Seconds and rounding may differ on another machine, but not visibly."""
     shown, strip = decode_photo(README_STRIP.read_bytes()), demo.picture("strip.png")
     assert f"]({README_STRIP.relative_to(ROOT)})" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert shown.size == strip.size
@@ -129,12 +129,12 @@ def test_further_edits_of_a_person_learn_nothing(demo: Demo) -> None:
         assert later["concept_id"] == first["concept_id"]
         assert later["inversion_id"] == first["inversion_id"]
         assert later["seconds"]["learning"] == later["seconds"]["inverting"] == 0
-        assert later["unet_evaluations"] < first["unet_evaluations"] / 3  # seconds depend on what else the machine does
+        assert later["unet_evaluations"] < first["unet_evaluations"] / 3  # seconds would depend on the machine's load
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_outside_the_edit_mask_no_pixel_changes(demo: Demo, number: int) -> None:
-    """No edit mask was sent, so the identity mask, grown a little, is what may change."""
+    """Without an edit mask in the request, the service edits inside the grown identity mask."""
     source = demo.picture("source.png")
     allowed = grown(decode_mask((demo.folder / "mask.png").read_bytes(), source.size))
     outside = np.asarray(allowed) < INSIDE
@@ -148,13 +148,14 @@ def test_outside_the_edit_mask_no_pixel_changes(demo: Demo, number: int) -> None
     [(1, {"hair_colour": "red"}), (2, {"expression": "smiling"}), (3, {"glasses": True})],
     ids=["hair", "smile", "glasses"],
 )
-def test_inside_the_mask_the_edits_do_what_was_asked(demo: Demo, number: int, changes: dict[str, Any]) -> None:
-    """The judge sees what was asked for and none of the rest changed; and where the true answer differs from the photo, the
-    result is clearly nearer to it than the photo is: by a quarter of the squared error and more.
+def test_inside_the_mask_the_edits_follow_their_prompts(demo: Demo, number: int, changes: dict[str, Any]) -> None:
+    """The judge finds the requested attributes and no side effects.
+
+    Where ground truth and photo differ, the result has at most three quarters of the photo's squared error.
     """
     answer = replace_attributes(PERSON, **changes)
     result = demo.picture(f"result-{number}.png")
-    seen = result.resize((SIZE, SIZE), Image.Resampling.LANCZOS)  # that of the portraits that the judge knows
+    seen = result.resize((SIZE, SIZE), Image.Resampling.LANCZOS)  # the judge was trained at this size
     assert load_judge()(to_tensor(seen)[None]) == [asdict(answer.attributes)]
     source = np.asarray(demo.picture("source.png"), dtype=np.float64)
     truth = np.asarray(portrait(answer), dtype=np.float64)
@@ -204,7 +205,7 @@ def service(tmp_path: Path) -> Iterator[tuple[psutil.Popen, str]]:
         process.wait(30)
 
 
-def test_an_edit_survives_the_killing_of_its_worker(service: tuple[psutil.Popen, str], tmp_path: Path) -> None:
+def test_an_edit_survives_a_kill_of_its_worker(service: tuple[psutil.Popen, str], tmp_path: Path) -> None:
     process, url = service
     what = sample()
     what.source.save(tmp_path / "source.png")
@@ -227,8 +228,8 @@ def test_an_edit_survives_the_killing_of_its_worker(service: tuple[psutil.Popen,
     assert json.loads(outcomes[0].read_text())["attempt"] == 2
 
 
-def test_the_printed_way_to_go_on_works(demo: Demo) -> None:
-    """The service of the demo, started again as printed, answers the printed curl."""
+def test_the_printed_commands_work(demo: Demo) -> None:
+    """Restart the demo's service by the printed command, and send the printed curl request."""
     lines = demo.output.splitlines()
     up = next(line for line in lines if " up --port " in line).split()
     curl = next(line.strip() for line in lines if line.strip().startswith("curl") and "-F" in line)
@@ -245,7 +246,7 @@ def test_the_printed_way_to_go_on_works(demo: Demo) -> None:
         assert view["state"] == "succeeded", view
         assert view["report"]["values"]["learning_steps"] == 0
         known = httpx.get(f"{url}/edits", params={"identity": view["identity"]}).json()["items"]
-        assert len(known) == 1 + len(NUMBERS), "those of the demo are still there"
+        assert len(known) == 1 + len(NUMBERS), "the edits of the demo still exist"
         assert {edit["state"] for edit in known} == {"succeeded"}
         oldest = httpx.get(f"{url}/edits/{known[-1]['id']}").json()
         assert httpx.get(oldest["result"]["url"]).content == (demo.folder / "result-1.png").read_bytes()

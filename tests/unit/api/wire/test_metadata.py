@@ -1,4 +1,4 @@
-"""Where a photo was taken, and all else that its file tells, is not kept: by no way in, and not one byte of it."""
+"""No metadata of a picture, such as its location, is stored, however the picture arrives."""
 
 from __future__ import annotations
 
@@ -131,13 +131,13 @@ def test_a_file_in_disorder_is_refused_though_it_could_be_decoded(api: Api) -> N
 
 
 class TestUploads:
-    """The bytes come to the store as they are sent; an edit takes the metadata off them there too."""
+    """Uploads reach the store unchanged. The edit that uses one removes the metadata there too."""
 
     def objects(self, app: App) -> dict[str, bytes]:
         return {key: app.store.get(key) for key in app.store.list("")}
 
     def sent(self, app: App, name: str = "jpeg") -> tuple[str, str]:
-        """Ids of a photo and its mask."""
+        """Upload a photo and its mask; return their ids."""
         kind = next(kind for start, kind in KINDS.items() if name.startswith(start))
         return app.upload(canary_files()[name], media_type=kind), app.upload(pictures.mask(upright(name)))
 
