@@ -87,7 +87,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.auth.check_configuration()
     app.state.metrics = Metrics(services)
     app.state.rates = Rates(services.settings)
-    app.state.changes = Changes(services.store)
+    app.state.changes = Changes(services.store.events)
     if services.settings.receipt_key is not None:  # an unusable key fails the start, not an erasure
         app.state.receipts = Receipts.from_settings(services.settings)
     app.state.vocabulary = _vocabulary(services.settings.model)

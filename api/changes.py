@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from starlette.concurrency import run_in_threadpool
 
 from s2edit_jobs.records.record import JobRecord
-from s2edit_jobs.stores.store import JobStore
+from s2edit_jobs.stores.job_store import Events
 
 RECHECK_S = 5.0
 """Seconds after which a waiter reads the job anyway and a cached record expires, in case Redis lost the message of a change."""
@@ -26,8 +26,8 @@ class Changes:
     The subscription begins with the first waiter and lasts until `stop`. `clock` is monotonic, in seconds.
     """
 
-    def __init__(self, store: JobStore, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
+    def __init__(self, events: Events, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._events = events
         self._clock = clock
         self._subscribed = False
         self._loads: dict[str, object] = {}
@@ -100,7 +100,7 @@ class Changes:
             threading.Thread(target=self._receive, args=(loop,), name="changes", daemon=True).start()
 
     def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
-        for job_id in self._store.changes(self._stop):
+        for job_id in self._events.changes(self._stop):
             if loop.is_closed():
                 return
             with suppress(RuntimeError):  # the loop was closed just now

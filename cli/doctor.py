@@ -93,7 +93,7 @@ def _embedded_redis(_settings: Settings) -> Finding:
 def _external_redis(settings: Settings) -> Finding:
     where = f"external: {settings.masked()['redis_url']}"
     try:
-        build_services(settings).store.get(Owner(PROBE, PROBE), PROBE)
+        build_services(settings).store.records.get(Owner(PROBE, PROBE), PROBE)
     except JobNotFound:
         pass
     except JobsError as error:

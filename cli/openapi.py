@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 
+from pydantic import SecretStr
+
 from api.app import create_app
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 
 
 def text() -> str:
-    """Return the description. It does not depend on the settings of this machine."""
-    services = build_services(
-        Settings(auth="open"), artifacts=MemoryArtifactStore(), store=MemoryJobStore(), queue=MemoryJobQueue()
-    )
+    """Return the description. It does not depend on the settings of this machine, and nothing is connected."""
+    settings = Settings(auth="open", redis_url="redis://127.0.0.1:1", audit_log="off", signing_key=SecretStr("signs nothing"))
+    services = build_services(settings)
     return json.dumps(create_app(services).openapi(), indent=2, ensure_ascii=False) + "\n"
 
 

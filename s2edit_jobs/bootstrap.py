@@ -14,9 +14,9 @@ from s2edit_jobs.access.audit import AuditLog, FileAuditLog, NoAudit, StreamAudi
 from s2edit_jobs.access.policy import SHIPPED_LIST, BlockList, Policy, build_policy
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
+from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.model_facts import ModelWatch
 from s2edit_jobs.stores.queue import JobQueue
-from s2edit_jobs.stores.store import JobStore
 
 
 class NotConfigured(RuntimeError):
@@ -80,9 +80,9 @@ def _build_audit(settings: Settings) -> AuditLog:
 
 
 def _build_store(settings: Settings) -> JobStore:
-    from s2edit_jobs.stores.redis_store import RedisJobStore
+    from s2edit_jobs.stores.redis_store import redis_job_store
 
-    return RedisJobStore(_redis_url(settings))
+    return redis_job_store(_redis_url(settings))
 
 
 def _build_queue(settings: Settings) -> JobQueue:

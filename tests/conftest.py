@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import structlog
+from redis.utils import get_lib_version
 from structlog.dev import ConsoleRenderer, plain_traceback
+
+from tests.stores import stop_redis
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -27,14 +31,23 @@ def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _fast_io() -> Iterator[None]:
-    """Skip slow operations in this process: `fsync`, and structlog's default tracebacks, which format all local variables.
+def _redis() -> Iterator[None]:
+    """The tests' own Redis, which `tests.stores` starts at first use, ends with them."""
+    yield
+    stop_redis()
 
-    Processes that tests start keep both.
+
+@pytest.fixture(autouse=True, scope="session")
+def _fast_io() -> Iterator[None]:
+    """Skip slow operations in this process.
+
+    These are `fsync`, structlog's default tracebacks, which format all local variables, and redis-py's look at its own version,
+    which parses package metadata for every connection. Processes that tests start keep them.
     """
     before = structlog.get_config()
     structlog.configure(processors=[*before["processors"][:-1], ConsoleRenderer(exception_formatter=plain_traceback)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr("redis.utils.get_lib_version", cache(get_lib_version))
         yield
     structlog.configure(**before)

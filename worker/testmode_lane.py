@@ -1,6 +1,6 @@
 """Jobs of test mode beside the live ones: they need no model, so they neither wait for it nor hold it up.
 
-They stand in a line of their own (`JobStore.claim` with `test`), and threads of every worker answer them, by the attempt that
+They stand in a line of their own (`Leases.claim` with `test`), and threads of every worker answer them, by the attempt that
 answers any job.
 """
 
@@ -16,7 +16,7 @@ from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.record import Lease
 from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.attempts.runner import work_on
-from worker.engines.testmode_engine import ModelessEngine
+from worker.engines.modeless_engine import engine_of_test_mode
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ class Lane:
 
     def __init__(self, services: Services, facts: ModelFacts, stop: threading.Event, *, look_s: float = LOOK_S) -> None:
         self._services = services
-        self._engine = ModelessEngine(facts)
+        self._engine = engine_of_test_mode(facts)
         self._stop = stop
         self._look_s = look_s
         self._rung = threading.Event()
@@ -51,7 +51,7 @@ class Lane:
         self._places.acquire()
         lease = None
         try:
-            lease = self._services.store.claim(lease_s=self._services.settings.lease_s, test=True)
+            lease = self._services.store.leases.claim(lease_s=self._services.settings.lease_s, test=True)
         finally:
             if lease is None:
                 self._places.release()

@@ -9,7 +9,7 @@ from api.guard.auth import Authenticator, Principal
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import QuotaSpent, ServiceUnavailable
 from s2edit_jobs.records.record import Spent
-from s2edit_jobs.stores.store import DAY_S
+from s2edit_jobs.stores.job_store import DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Allowance:
 
     def _check(self, budget: Spent) -> None:
         try:
-            spent = self.services.store.spent(self.principal.owner.tenant)
+            spent = self.services.store.usage.spent(self.principal.owner.tenant)
         except ServiceUnavailable:
             return
         if 0 < budget.learnings <= spent.learnings or 0 < budget.worker_s <= spent.worker_s:

@@ -55,7 +55,7 @@ def _model_failure(services: Services) -> str | None:
 
 def _store_answers(services: Services) -> bool:
     try:
-        services.store.get(Owner(TENANT, "readyz"), "readyz")
+        services.store.records.get(Owner(TENANT, "readyz"), "readyz")
     except JobNotFound:
         return True
     except ServiceUnavailable:

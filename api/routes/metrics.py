@@ -52,9 +52,10 @@ class _QueueCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            unfinished = self._store.take_place(PROBE, "metrics", of_owner=0, in_all=0).in_all  # bounds of 0, so this takes no slot
-            running = self._store.prospect(PROBE, "metrics").running
-            refusals = self._store.refusals()
+            # Bounds of 0, so this takes no slot.
+            unfinished = self._store.admission.take_slot(PROBE, "metrics", of_owner=0, in_all=0).in_all
+            running = self._store.estimates.prospect(PROBE, "metrics").running
+            refusals = self._store.usage.refusals()
         except ServiceUnavailable:
             yield GaugeMetricFamily("s2edit_job_store_up", "Whether the job store answers", 0)
             return

@@ -1,4 +1,4 @@
-"""The service that is fuzzed: in this process, over the memory twins and a folder, with a worker that makes its edits end."""
+"""The service that is fuzzed: in this process, over a private Redis and a folder, with a worker that makes its edits end."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.guard.device_tokens import DEVICE_SCOPES, MAX_BUDGET
-from s2edit_core.request.spec import EditRequest
+from lab.storm.engines import FACTS
 from s2edit_jobs.access.keys import SCOPES, KeyRing
-from s2edit_jobs.bootstrap import Services, build_artifacts, build_services
+from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryJobQueue, MemoryJobStore
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.model_facts import tell
-from worker.attempts.runner import run_job
-from worker.engines.engine import EditInputs
-from worker.engines.fake_engine import FakeEngine
+from s2edit_jobs.stores.redis_store import redis_job_store
+from worker.attempts.runner import work_on
+from worker.engines.modeless_engine import ModelessEngine
 
 SIDE_PX = 64
 USER = "ann"
@@ -57,7 +57,7 @@ def mask() -> bytes:
 
 def identity_file() -> bytes:
     """Return an identity file as another service with the same model would export it."""
-    facts = FakeEngine.facts
+    facts = FACTS
     tensors = {"token": np.ones(facts.width, np.float32)}
     tensors |= {
         f"{kind}.{i}.weight": np.zeros(shape, np.float32) for kind in ("keys", "values") for i, shape in enumerate(facts.layers)
@@ -70,16 +70,6 @@ def identity_file() -> bytes:
         "subject": "woman",
     }
     return save(tensors, metadata={"s2edit": json.dumps(about)})
-
-
-class PictureEngine(FakeEngine):
-    """A fake engine with pictures as results, so that edits can have a parent."""
-
-    def result(self, request: EditRequest, inputs: EditInputs) -> bytes:  # noqa: ARG002
-        return inputs.image
-
-    def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:  # noqa: ARG002
-        return mask()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +117,14 @@ def send_upload(app: ASGIApp, headers: Mapping[str, str]) -> None:
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Start the service with its files in `folder`. Rates are unlimited, because a fuzzer that only gets 429 finds nothing."""
+    with EmbeddedRedis(folder / "redis") as redis, _worked(_services(folder, redis.url)) as services:
+        keys = {tenant: KeyRing(services.artifacts).create(tenant, SCOPES)[1] for tenant in ("acme", "umbrella")}
+        yield World(create_app(services), services, keys)
+
+
+def _services(folder: Path, redis_url: str) -> Services:
     settings = Settings(
+        redis_url=redis_url,
         data_dir=folder,
         auth="keys",
         cors_origins=ORIGIN,
@@ -136,23 +133,27 @@ def world(folder: Path) -> Iterator[World]:
         webhook_secrets="whsec_" + "A" * 32,  # type: ignore[arg-type]
         **{f"{name}_per_minute": value for name, value in UNLIMITED.items()},  # type: ignore[arg-type]
     )
-    artifacts, queue = build_artifacts(settings), MemoryJobQueue()
-    services = build_services(settings, artifacts=artifacts, store=MemoryJobStore(), queue=queue)
-    keys = {tenant: KeyRing(artifacts).create(tenant, SCOPES)[1] for tenant in ("acme", "umbrella")}
-    engine, stop = PictureEngine(), threading.Event()
-    tell(artifacts, settings.model, engine.facts)
+    # A machine that fuzzes is busy: it must not look as if Redis were down.
+    return build_services(settings, store=redis_job_store(redis_url, timeout_s=5.0))
+
+
+@contextmanager
+def _worked(services: Services) -> Iterator[Services]:
+    """The same services, with a worker that takes their jobs."""
+    engine, stop = ModelessEngine(FACTS, steps=3), threading.Event()
+    tell(services.artifacts, services.settings.model, engine.facts)
 
     def work() -> None:
         while not stop.is_set():
-            if queue.rings:
-                run_job(queue.rings.popleft(), services, engine)
+            if lease := services.store.leases.claim(lease_s=services.settings.lease_s):
+                work_on(lease, services, engine, stop=stop)
             else:
                 stop.wait(WORK_S)
 
     worker = threading.Thread(target=work, name="worker", daemon=True)
     worker.start()
     try:
-        yield World(create_app(services), services, keys)
+        yield services
     finally:
         stop.set()
         worker.join()

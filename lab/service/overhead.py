@@ -295,7 +295,7 @@ async def _all_streams(service: str, settings: Settings, ids: Sequence[str], cou
     with Redis.from_url(settings.redis_url or "") as redis:
         subscriptions = len(redis.client_list(_type="pubsub"))
     changed = time.perf_counter()
-    claimed = [await asyncio.to_thread(store.claim, edit_id, lease_s=600) for edit_id in ids]
+    claimed = [await asyncio.to_thread(store.leases.claim, edit_id, lease_s=600) for edit_id in ids]
     if None in claimed:
         raise RuntimeError("an edit could not be claimed")
     seen = [at - changed for at in await asyncio.wait_for(asyncio.gather(*streams), 300)]

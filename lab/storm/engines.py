@@ -1,4 +1,4 @@
-"""The engines of a storm: a deterministic fake engine, which allows many edits, and the shipped model with few steps."""
+"""The engines of a storm: the engine without a model, which allows many edits, and the shipped model with few steps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Literal
 from s2edit_core.request import spec
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.engine import EditInputs, Engine
-from worker.engines.fake_engine import FakeEngine
+from worker.engines.modeless_engine import ModelessEngine
+from worker.engines.painters import DigestPainter
 
 EngineName = Literal["fake", "model"]
 CHECKPOINT_STEPS = 2
+FACTS = ModelFacts(fingerprint="fake", width=4, layers=((6, 4), (8, 4)), subjects=("woman", "man"))
+"""Of the model that the deterministic engine stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class EngineChoice:
     """The engine that the workers load, and the matching request of the client."""
 
     name: EngineName = "fake"
-    steps: int = 4  # of the fake engine, per phase
+    steps: int = 4  # without a model, per phase
     step_s: float = 0.002
 
     @property
@@ -46,7 +50,15 @@ class EngineChoice:
     def load(self, settings: Settings) -> Engine:
         """Load the engine. Call it in a process of its own: it shortens the model's presets for the whole process."""
         if self.name == "fake":
-            return FakeEngine(steps=self.steps, step_s=self.step_s, checkpoint_every=CHECKPOINT_STEPS)
+            return ModelessEngine(
+                FACTS,
+                "fake",
+                DigestPainter(),
+                steps=self.steps,
+                step_s=self.step_s,
+                checkpoint_every=CHECKPOINT_STEPS,
+                own_photo=True,
+            )
         import torch
 
         from worker.engines import s2edit_engine

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,8 +21,8 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ArtifactExists
 from s2edit_jobs.records.record import Lease
 from s2edit_jobs.stores.artifacts import ArtifactStore
+from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.queue import JobQueue
-from s2edit_jobs.stores.store import JobStore
 
 Role = Literal["worker", "api"]
 
@@ -139,6 +139,11 @@ def with_crash_points(services: Services, points: CrashPoints) -> Services:
     return replace(
         services,
         artifacts=cast(ArtifactStore, _CrashingPort(services.artifacts, "artifacts", points)),
-        store=cast(JobStore, _CrashingPort(services.store, "store", points)),
+        store=JobStore(
+            **{
+                role.name: cast(Any, _CrashingPort(getattr(services.store, role.name), "store", points))
+                for role in fields(JobStore)
+            }
+        ),
         queue=cast(JobQueue, _CrashingPort(services.queue, "queue", points)),
     )

@@ -17,7 +17,7 @@ from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.settings import Settings
 
 _PRELOAD = ["lab.storm.processes", "celery.apps.worker", "celery.bin.celery", "celery.worker.consumer", "kombu.transport.redis"]
-_PRELOAD += ["worker.process", "worker.engines.fake_engine", "lab.storm.points", "api.app", "uvicorn"]
+_PRELOAD += ["worker.process", "worker.engines.modeless_engine", "lab.storm.points", "api.app", "uvicorn"]
 _PRELOAD += ["lab.storm.app", "lab.storm.history", "lab.storm.receiver"]  # a forked process imports the main module
 _PRELOAD += [
     "s2edit_jobs.stores.redis_store",

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -163,6 +164,9 @@ class _Difference:
         return round(self.visible_inside / self.pixels_inside, 4) if self.pixels_inside else 0.0
 
 
+_version = cache(version)  # every call parses the package's metadata
+
+
 def versions() -> dict[str, str]:
     """Return the versions of this package and of the libraries that results depend on."""
-    return {name: version(name) for name in ("s2edit", "torch", "diffusers", "transformers")}
+    return {name: _version(name) for name in ("s2edit", "torch", "diffusers", "transformers")}

@@ -73,7 +73,7 @@ class Foresight:
     def _eta_s(self, spec: JobSpec, *, learns: bool, finds: bool = False) -> float | None:
         assert isinstance(spec.request, EditRequest)
         try:
-            return needed_s(self._services.store.prospect(spec.owner, pace_of(spec)), learns=learns, finds=finds)
+            return needed_s(self._services.store.estimates.prospect(spec.owner, pace_of(spec)), learns=learns, finds=finds)
         except ServiceUnavailable:
             return None
 

@@ -64,7 +64,7 @@ class Jobs:
         self._services.watch.check(self.artifacts, self._services.settings.model)
         of_owner, in_all = self._services.settings.max_unfinished_edits_per_user, self._services.settings.max_unfinished_edits
         try:
-            load = self._store.take_place(owner, job_id, of_owner=of_owner, in_all=in_all)
+            load = self._store.admission.take_slot(owner, job_id, of_owner=of_owner, in_all=in_all)
         except ServiceUnavailable:
             return
         if load.of_owner >= of_owner:
@@ -85,7 +85,7 @@ class Jobs:
     def leave(self, owner: Owner, job_id: str) -> None:
         """Give the place back that `admit` took. A job store that is down forgets it by itself."""
         with suppress(ServiceUnavailable):
-            self._store.leave_place(owner, job_id)
+            self._store.admission.leave_slot(owner, job_id)
 
     def accept(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobRecord:
         """Take the job on. Once its spec is stored it can't be lost: a queue or job store that is down only delays it.
@@ -100,7 +100,7 @@ class Jobs:
         self.artifacts.put(spec_key, spec.to_json(), media_type=JSON)
         record, pending = first_record(spec), False
         try:
-            record = self._store.add(record)
+            record = self._store.records.add(record)
         except ServiceUnavailable:
             log.warning("the job store is down: the job is entered later", action="job_pending", job_id=spec.id)
             self.artifacts.put(f"{PENDING}{spec.id}", spec_key.encode(), media_type="text/plain")
@@ -133,7 +133,7 @@ class Jobs:
         """
         folder = edit_key(owner, job_id, "")
         self.artifacts.delete_prefix(f"{folder}spec.json")
-        learning = self._store.erase(owner, job_id)
+        learning = self._store.maintenance.erase(owner, job_id)
         if learning is not None:  # nobody goes on with that
             self.artifacts.delete_prefix(f"{learning.rpartition('/')[0]}/{CHECKPOINTS}")
         for note in (OUTBOX, PENDING):
@@ -160,14 +160,14 @@ class Jobs:
     def get(self, owner: Owner, job_id: str) -> JobRecord:
         """Where the job stands. `JobNotFound` if this owner has none of that id."""
         try:
-            return self._store.get(owner, job_id)
+            return self._store.records.get(owner, job_id)
         except JobNotFound:
             return self._recall(owner, job_id)
 
     def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
         """How the job stood after each change above sequence `after`, oldest first; and whether none is missing."""
         try:
-            return self._store.events(owner, job_id, after=after)
+            return self._store.events.since(owner, job_id, after=after)
         except JobNotFound:
             record = self._recall(owner, job_id)
             return [record] if record.sequence > after else [], record.sequence <= after
@@ -177,13 +177,13 @@ class Jobs:
         if record.state.over:
             return None
         try:
-            return seconds_left(record, self._store.outlook(record.owner, record.id))
+            return seconds_left(record, self._store.estimates.outlook(record.owner, record.id))
         except (ServiceUnavailable, JobNotFound):
             return None
 
     def end_overdue(self) -> int:
         """End the jobs whose deadline has passed; how many there were."""
-        late = self._store.overdue()
+        late = self._store.records.overdue()
         failure = Failure(DEADLINE, "the edit's deadline passed before it was done", retryable=True)
         for record in late:
             outcome = Outcome(state=JobState.FAILED, attempt=record.attempt, finished_at=time.time(), failure=failure)
@@ -191,14 +191,14 @@ class Jobs:
                 self.spec(record.owner, record.id)
                 self.finish(record.owner, record.id, outcome)
             except JobNotFound:  # erased: nothing is written for it any more
-                self._store.erase(record.owner, record.id)
+                self._store.maintenance.erase(record.owner, record.id)
         return len(late)
 
     def cancel(self, owner: Owner, job_id: str) -> JobRecord:
         """Wish the job to end: at once if it waits, within a step if it runs. Nothing changes once it is over."""
         self.get(owner, job_id)  # enters it again if the job store lost it
         try:
-            record = self._store.request_cancel(owner, job_id)
+            record = self._store.records.request_cancel(owner, job_id)
         except JobNotFound:
             return self._recall(owner, job_id)  # over, and no longer in the job store
         self._audit("edit.cancel", owner, job_id, "wished" if record.state is JobState.RUNNING else record.state)
@@ -218,7 +218,7 @@ class Jobs:
         except ArtifactExists:
             outcome = Outcome.from_json(self.artifacts.get(key))
         try:
-            return self._store.finish(job_id, owner, outcome)
+            return self._store.records.finish(job_id, owner, outcome)
         except JobNotFound:
             return final_record(self.spec(owner, job_id), outcome)
 
@@ -251,7 +251,7 @@ class Jobs:
         for note in self.artifacts.list(OUTBOX):
             with suppress(ArtifactMissing):  # told meanwhile
                 if self.artifacts.get(note).decode().rpartition("/")[0] in over:
-                    self._store.announce(note.removeprefix(OUTBOX))
+                    self._store.outbox.announce(note.removeprefix(OUTBOX))
         return sum(self._enter(key) for folder, key in specs.items() if folder not in over)
 
     def enter_pending(self) -> int:
@@ -279,9 +279,9 @@ class Jobs:
 
     def _add_again(self, spec: JobSpec) -> JobRecord:
         """`JobNotFound` if it was erased meanwhile."""
-        record = self._store.add(known_again(spec))
+        record = self._store.records.add(known_again(spec))
         if not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json")):
-            self._store.erase(spec.owner, spec.id)
+            self._store.maintenance.erase(spec.owner, spec.id)
             raise JobNotFound(spec.id)
         return record
 

@@ -15,4 +15,4 @@ def note_refusal(services: Services, owner: Owner, job_id: str | None, error: Po
     services.audit.record("edit.refuse", owner, job_id, error.reason)
     if not owner.test:
         with suppress(ServiceUnavailable):
-            services.store.count_refusal(error.field)
+            services.store.usage.count_refusal(error.field)

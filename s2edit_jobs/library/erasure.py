@@ -127,7 +127,7 @@ class Erasure:
     def complete(self, erased: Erased) -> Erased:
         """The second sweep; from now on the user may come back as new."""
         erased, _ = self._sweep(erased)
-        disk_rewritten = self._services.store.compact()
+        disk_rewritten = self._services.store.maintenance.compact()
         self._artifacts.delete_prefix(erasing_key(erased.owner))
         self._services.audit.record("user.erase", erased.owner, None, "erased")
         log.info("everything of a user was erased", action="user_erased", objects=erased.objects, disk_rewritten=disk_rewritten)
@@ -152,7 +152,7 @@ class Erasure:
         keys = list(self._artifacts.list(owner.prefix))
         specs = [key for key in keys if key.endswith("/spec.json")]
         self._artifacts.delete(specs)
-        running = self._services.store.erase_owner(owner)
+        running = self._services.store.maintenance.erase_owner(owner)
         job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
         for folder in (OUTBOX, PENDING):
             for note in list(self._artifacts.list(folder)):

@@ -160,7 +160,7 @@ def in_between(url: str, answer: Callable[[int, httpx.Response], tuple[int, byte
             """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()  # how soon it hears of its end
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:

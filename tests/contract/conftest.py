@@ -8,19 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import redis
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
-from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobStore
-from s2edit_jobs.stores.redis_store import RedisJobStore
 from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore, make_client
-from s2edit_jobs.stores.store import JobStore
 from tests.radosgw import running
+from tests.stores import Database, MemoryArtifactStore
 
 
 @pytest.fixture(scope="session")
@@ -73,43 +69,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
 
 
-@pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
-
-
 @dataclass
 class StoreCase:
-    """A store, with the two things that a test does to it from outside."""
+    """The job store, its database, and the clock that a test moves."""
 
-    store: JobStore
-    client: redis.Redis | None = None
+    database: Database = field(default_factory=Database)
     now: list[float] = field(default_factory=lambda: [1_800_000_000.0])
 
+    def __post_init__(self) -> None:
+        self.store = self.database.store(clock=lambda: self.now[0])
+
     def let_pass(self, seconds: float) -> None:
-        """Wait, really or by the store's clock."""
-        if self.client is None:
-            self.now[0] += seconds
-        else:
-            time.sleep(seconds)
+        self.now[0] += seconds
 
     def forget(self) -> None:
         """Lose everything."""
-        if isinstance(self.store, MemoryJobStore):
-            self.store.forget()
-        else:
-            assert self.client is not None
-            self.client.flushall()
+        self.database.empty()
 
 
-@pytest.fixture(params=["memory", "redis"])
-def case(request: pytest.FixtureRequest) -> StoreCase:
-    if request.param == "memory":
-        now = [1_800_000_000.0]
-        return StoreCase(MemoryJobStore(clock=lambda: now[0]), now=now)
-    url: str = request.getfixturevalue("redis_url")
-    client = redis.Redis.from_url(url)
-    client.flushall()
-    # A busy machine may pause Redis for longer than the service would wait; how long that is, is tested on its own.
-    return StoreCase(RedisJobStore(url, timeout_s=5.0), client)
+@pytest.fixture
+def case() -> StoreCase:
+    return StoreCase()

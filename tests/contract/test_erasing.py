@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.filesystem_artifacts import TEMPORARY, FilesystemArtifactStore
-from s2edit_jobs.stores.redis_store import RedisJobStore
+from s2edit_jobs.stores.redis_store import redis_job_store
 from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
 from tests.contract.conftest import StoreCase
 from tests.waiting import until
@@ -93,76 +94,93 @@ class TestObjects:
 
 class TestJobs:
     def test_an_erased_job_is_unknown_and_its_lease_is_lost(self, case: StoreCase) -> None:
-        case.store.add(queued("e_1"))
-        lease = case.store.claim(lease_s=30)
+        case.store.records.add(queued("e_1"))
+        lease = case.store.leases.claim(lease_s=30)
         assert lease is not None
-        assert case.store.erase(ANN, "e_1") is None
-        for asked in (lambda: case.store.get(ANN, "e_1"), lambda: case.store.events(ANN, "e_1", after=0)):
+        assert case.store.maintenance.erase(ANN, "e_1") is None
+        for asked in (
+            lambda: case.store.records.get(ANN, "e_1"),
+            lambda: case.store.events.since(ANN, "e_1", after=0),
+        ):
             with pytest.raises(JobNotFound):
                 asked()
-        for held in (lambda: case.store.renew(lease), lambda: case.store.progress(lease, Progress("learning", 1, 2))):
+        for held in (
+            lambda: case.store.leases.renew(lease),
+            lambda: case.store.events.progress(lease, Progress("learning", 1, 2)),
+        ):
             with pytest.raises(LeaseLost):
                 held()
-        case.store.hand_back(lease)
-        assert case.store.release(lease) == []
-        assert case.store.claim(lease_s=30) is None
-        assert (case.store.orphans(), case.store.overdue(), case.store.take_delivery(lease_s=1)) == ([], [], None)
-        assert case.store.take_place(ANN, "e_2", of_owner=0, in_all=0).in_all == 0
-        case.store.erase(ANN, "e_1")
+        case.store.leases.hand_back(lease)
+        assert case.store.reservations.release(lease) == []
+        assert case.store.leases.claim(lease_s=30) is None
+        assert (case.store.leases.orphans(), case.store.records.overdue(), case.store.outbox.take(lease_s=1)) == ([], [], None)
+        assert case.store.admission.take_slot(ANN, "e_2", of_owner=0, in_all=0).in_all == 0
+        case.store.maintenance.erase(ANN, "e_1")
 
     def test_an_erased_owners_places_are_free(self, case: StoreCase) -> None:
-        case.store.take_place(ANN, "e_1", of_owner=9, in_all=9)
-        case.store.take_place(BOB, "e_2", of_owner=9, in_all=9)
-        case.store.erase_owner(ANN)
-        load = case.store.take_place(ANN, "e_3", of_owner=9, in_all=9)
+        case.store.admission.take_slot(ANN, "e_1", of_owner=9, in_all=9)
+        case.store.admission.take_slot(BOB, "e_2", of_owner=9, in_all=9)
+        case.store.maintenance.erase_owner(ANN)
+        load = case.store.admission.take_slot(ANN, "e_3", of_owner=9, in_all=9)
         assert (load.of_owner, load.in_all) == (0, 1)
 
     def test_another_owners_job_is_not_erased(self, case: StoreCase) -> None:
-        case.store.add(queued("e_1"))
-        case.store.erase(BOB, "e_1")
-        assert case.store.get(ANN, "e_1").state is JobState.QUEUED
+        case.store.records.add(queued("e_1"))
+        case.store.maintenance.erase(BOB, "e_1")
+        assert case.store.records.get(ANN, "e_1").state is JobState.QUEUED
 
     def test_what_it_was_learning_is_told_and_those_who_wait_for_it_go_on(self, case: StoreCase) -> None:
         for number in (1, 2):
-            case.store.add(queued(f"e_{number}"))
-        first, second = case.store.claim(lease_s=30), case.store.claim(lease_s=30)
+            case.store.records.add(queued(f"e_{number}"))
+        first, second = case.store.leases.claim(lease_s=30), case.store.leases.claim(lease_s=30)
         assert first is not None
         assert second is not None
-        assert case.store.reserve(first, CONCEPT)
-        assert not case.store.reserve(second, CONCEPT)
-        assert case.store.erase(ANN, "e_1") == CONCEPT
+        assert case.store.reservations.reserve(first, CONCEPT)
+        assert not case.store.reservations.reserve(second, CONCEPT)
+        assert case.store.maintenance.erase(ANN, "e_1") == CONCEPT
         case.let_pass(2.2)
-        assert case.store.orphans() == ["e_2"]
+        assert case.store.leases.orphans() == ["e_2"]
 
     def test_of_an_owner_nothing_is_kept_and_of_others_everything(self, case: StoreCase) -> None:
         almost = [BOB, Owner("app", "ann-2"), Owner("app", "an"), Owner("ap", "ann"), Owner("u", "ann"), Owner("t", "app")]
         for number, owner in enumerate(almost):
-            case.store.add(queued(f"e_b{number}", owner))
+            case.store.records.add(queued(f"e_b{number}", owner))
         for number in range(4):
-            case.store.add(queued(f"e_{number}"))
-        done, learner, waiter = (case.store.claim(f"e_{number}", lease_s=30) for number in range(3))
+            case.store.records.add(queued(f"e_{number}"))
+        done, learner, waiter = (case.store.leases.claim(f"e_{number}", lease_s=30) for number in range(3))
         assert learner is not None
         assert waiter is not None
         assert done is not None
-        case.store.finish("e_0", ANN, Outcome(JobState.SUCCEEDED, 1, 1.0))
-        case.store.reserve(learner, CONCEPT)
-        case.store.reserve(waiter, CONCEPT)
-        assert case.store.erase_owner(ANN) == 1
+        case.store.records.finish("e_0", ANN, Outcome(JobState.SUCCEEDED, 1, 1.0))
+        case.store.reservations.reserve(learner, CONCEPT)
+        case.store.reservations.reserve(waiter, CONCEPT)
+        assert case.store.maintenance.erase_owner(ANN) == 1
         for number in range(4):
             with pytest.raises(JobNotFound):
-                case.store.get(ANN, f"e_{number}")
+                case.store.records.get(ANN, f"e_{number}")
         for number, owner in enumerate(almost):
-            assert case.store.get(owner, f"e_b{number}").state is JobState.QUEUED
-        assert case.store.orphans() == [f"e_b{number}" for number in range(len(almost))]
-        assert case.store.take_place(ANN, "e_4", of_owner=0, in_all=0).of_owner == 0
-        if case.client is not None:
-            _assert_nowhere(case.client, b"ann", allowed={b"s2edit:job:e_b1", b"s2edit:job:e_b3", b"s2edit:job:e_b4"})
+            assert case.store.records.get(owner, f"e_b{number}").state is JobState.QUEUED
+        assert case.store.leases.orphans() == [f"e_b{number}" for number in range(len(almost))]
+        assert case.store.admission.take_slot(ANN, "e_4", of_owner=0, in_all=0).of_owner == 0
+        _assert_nowhere(
+            redis.Redis.from_url(case.database.url), b"ann", allowed={b"s2edit:job:e_b1", b"s2edit:job:e_b3", b"s2edit:job:e_b4"}
+        )
+
+    def test_a_claim_between_the_steps_of_an_erasure_finds_the_next_owners_job(self, case: StoreCase) -> None:
+        """Erasing an owner looks at the keys one after the other. Here it has come to the queue, and to nothing else."""
+        case.store.records.add(queued("e_1"))
+        case.store.records.add(queued("e_2", BOB))
+        case.database.client.delete("s2edit:line:app/ann")
+        lease = case.store.leases.claim(lease_s=30)
+        assert lease is not None
+        assert lease.job_id == "e_2"
+        assert case.store.leases.claim(lease_s=30) is None
 
     def test_an_erased_owner_comes_back_as_new(self, case: StoreCase) -> None:
-        case.store.add(queued("e_1"))
-        case.store.erase_owner(ANN)
-        case.store.add(queued("e_2"))
-        lease = case.store.claim(lease_s=30)
+        case.store.records.add(queued("e_1"))
+        case.store.maintenance.erase_owner(ANN)
+        case.store.records.add(queued("e_2"))
+        lease = case.store.leases.claim(lease_s=30)
         assert lease is not None
         assert lease.job_id == "e_2"
 
@@ -182,7 +200,7 @@ def test_the_counts_of_an_erased_users_requests_go_too(tmp_path: Path) -> None:
             rates.take(owner, "POST", [])
         client = redis.Redis.from_url(server.url)
         assert [key for key in client.keys("*") if b"app/ann/" in key]
-        RedisJobStore(server.url, timeout_s=5.0).erase_owner(ANN)
+        redis_job_store(server.url, timeout_s=5.0).maintenance.erase_owner(ANN)
         assert not [key for key in client.keys("*") if b"app/ann/" in key]
         assert [key for key in client.keys("*") if b"app/bob/" in key]
 
@@ -191,27 +209,35 @@ def test_the_counts_of_an_erased_users_requests_go_too(tmp_path: Path) -> None:
 def test_nothing_erased_is_left_in_the_files_of_redis(tmp_path: Path, snapshots: bool) -> None:
     owner = Owner("app", "canary-7f3a")
     with EmbeddedRedis(tmp_path) as server:
-        store = RedisJobStore(server.url, timeout_s=5.0)
+        store = redis_job_store(server.url, timeout_s=5.0)
         client = redis.Redis.from_url(server.url)
-        store.add(queued("e_b", BOB))
+        store.records.add(queued("e_b", BOB))
         for number in range(5):
-            store.add(replace(queued(f"e_{number}", owner), preset="canary-7f3a"))
+            store.records.add(replace(queued(f"e_{number}", owner), preset="canary-7f3a"))
         if snapshots:
             client.config_set("save", "3600 1")
             client.save()
         until(lambda: bool(_holders(tmp_path, b"canary-7f3a")))  # Redis may write its file later while an fsync is under way
-        store.erase_owner(owner)
+        store.maintenance.erase_owner(owner)
         assert _holders(tmp_path, b"canary-7f3a"), "the files still hold it before they are written anew"
-        assert store.compact()
+        assert store.maintenance.compact()
         assert _holders(tmp_path, b"canary-7f3a") == []
-        assert store.get(BOB, "e_b").state is JobState.QUEUED
+        assert store.records.get(BOB, "e_b").state is JobState.QUEUED
 
 
 def _holders(folder: Path, word: bytes) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.is_file() and word in path.read_bytes()]
 
 
-def test_a_redis_that_forbids_it_says_so(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Iterator[str]:
+    """The URL of a Redis that keeps files, as the service's own does and that of the other tests does not."""
+    with EmbeddedRedis(tmp_path) as server:
+        yield server.url
+
+
+def test_a_redis_that_forbids_it_says_so(monkeypatch: pytest.MonkeyPatch, on_disk: str) -> None:
+    store = redis_job_store(on_disk, timeout_s=5.0)
     execute = redis.Redis.execute_command
 
     def forbidden(client: redis.Redis, *command: Any, **options: Any) -> Any:
@@ -220,12 +246,13 @@ def test_a_redis_that_forbids_it_says_so(monkeypatch: pytest.MonkeyPatch, redis_
         return execute(client, *command, **options)
 
     monkeypatch.setattr(redis.Redis, "execute_command", forbidden)
-    assert RedisJobStore(redis_url, timeout_s=5.0).compact() is False
+    assert store.maintenance.compact() is False
 
 
-def test_many_may_ask_for_it_at_once(redis_url: str) -> None:
+def test_many_may_ask_for_it_at_once(on_disk: str) -> None:
+    stores = [redis_job_store(on_disk, timeout_s=5.0) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(lambda _: RedisJobStore(redis_url, timeout_s=5.0).compact(), range(6))) == [True] * 6
+        assert list(pool.map(lambda store: store.maintenance.compact(), stores)) == [True] * 6
 
 
 def test_a_missing_object_stays_missing(artifacts: ArtifactStore) -> None:

@@ -1,8 +1,7 @@
-"""What every job store promises."""
+"""What the job store promises."""
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -27,166 +26,166 @@ def done(state: JobState = JobState.SUCCEEDED) -> Outcome:
 
 
 def test_a_new_job_is_queued_and_known(case: StoreCase) -> None:
-    assert case.store.add(record()) == record()
-    assert case.store.get(ANN, "e_1") == record()
+    assert case.store.records.add(record()) == record()
+    assert case.store.records.get(ANN, "e_1") == record()
 
 
 def test_adding_a_job_again_changes_nothing(case: StoreCase) -> None:
-    case.store.add(record())
-    case.store.claim("e_1", lease_s=60)
-    assert case.store.add(replace(record(), sequence=99)).state is JobState.RUNNING
+    case.store.records.add(record())
+    case.store.leases.claim("e_1", lease_s=60)
+    assert case.store.records.add(replace(record(), sequence=99)).state is JobState.RUNNING
 
 
 def test_a_job_is_unknown_to_other_owners(case: StoreCase) -> None:
-    case.store.add(record())
+    case.store.records.add(record())
     for owner in (BOB, Owner("other", "ann")):
         with pytest.raises(JobNotFound):
-            case.store.get(owner, "e_1")
+            case.store.records.get(owner, "e_1")
         with pytest.raises(JobNotFound):
-            case.store.request_cancel(owner, "e_1")
+            case.store.records.request_cancel(owner, "e_1")
         with pytest.raises(JobNotFound):
-            case.store.finish("e_1", owner, done())
-    assert case.store.get(ANN, "e_1") == record()
+            case.store.records.finish("e_1", owner, done())
+    assert case.store.records.get(ANN, "e_1") == record()
 
 
 def test_an_unknown_job_is_not_found_and_not_claimed(case: StoreCase) -> None:
-    for call in (case.store.get, case.store.request_cancel):
+    for call in (case.store.records.get, case.store.records.request_cancel):
         with pytest.raises(JobNotFound):
             call(ANN, "e_1")
     with pytest.raises(JobNotFound):
-        case.store.finish("e_1", ANN, done())
-    assert case.store.claim("e_1", lease_s=60) is None
-    assert case.store.orphans() == []
+        case.store.records.finish("e_1", ANN, done())
+    assert case.store.leases.claim("e_1", lease_s=60) is None
+    assert case.store.leases.orphans() == []
 
 
 def test_a_claimed_job_runs_and_is_nobody_elses(case: StoreCase) -> None:
-    case.store.add(record())
-    lease = case.store.claim("e_1", lease_s=60)
+    case.store.records.add(record())
+    lease = case.store.leases.claim("e_1", lease_s=60)
     assert lease is not None
     assert (lease.job_id, lease.owner, lease.attempt, lease.lease_s) == ("e_1", ANN, 1, 60)
-    standing = case.store.get(ANN, "e_1")
+    standing = case.store.records.get(ANN, "e_1")
     assert (standing.state, standing.attempt, standing.sequence) == (JobState.RUNNING, 1, 2)
-    assert case.store.claim("e_1", lease_s=60) is None
+    assert case.store.leases.claim("e_1", lease_s=60) is None
 
 
 def test_of_racing_workers_exactly_one_claims(case: StoreCase) -> None:
-    case.store.add(record())
+    case.store.records.add(record())
     with ThreadPoolExecutor(8) as pool:
-        leases = list(pool.map(lambda _: case.store.claim("e_1", lease_s=60), range(16)))
+        leases = list(pool.map(lambda _: case.store.leases.claim("e_1", lease_s=60), range(16)))
     assert sum(lease is not None for lease in leases) == 1
 
 
 def test_a_lease_that_ran_out_can_be_taken_and_its_holder_is_told(case: StoreCase) -> None:
-    case.store.add(record())
-    old = case.store.claim("e_1", lease_s=LEASE_S)
+    case.store.records.add(record())
+    old = case.store.leases.claim("e_1", lease_s=LEASE_S)
     case.let_pass(LEASE_S * 1.2)
-    new = case.store.claim("e_1", lease_s=60)
+    new = case.store.leases.claim("e_1", lease_s=60)
     assert old is not None
     assert new is not None
     assert new.fence > old.fence
     assert new.attempt == 2
     with pytest.raises(LeaseLost):
-        case.store.renew(old)
+        case.store.leases.renew(old)
     with pytest.raises(LeaseLost):
-        case.store.progress(old, Progress("learning", 1, 2))
-    before = case.store.get(ANN, "e_1")
-    case.store.hand_back(old)
-    assert case.store.get(ANN, "e_1") == before
-    case.store.renew(new)
+        case.store.events.progress(old, Progress("learning", 1, 2))
+    before = case.store.records.get(ANN, "e_1")
+    case.store.leases.hand_back(old)
+    assert case.store.records.get(ANN, "e_1") == before
+    case.store.leases.renew(new)
 
 
 def test_a_renewed_lease_does_not_run_out(case: StoreCase) -> None:
-    case.store.add(record())
-    lease = case.store.claim("e_1", lease_s=LEASE_S * 2)
+    case.store.records.add(record())
+    lease = case.store.leases.claim("e_1", lease_s=LEASE_S * 2)
     assert lease is not None
     for _ in range(3):
         case.let_pass(LEASE_S)
-        case.store.renew(lease)
-    assert case.store.claim("e_1", lease_s=60) is None
+        case.store.leases.renew(lease)
+    assert case.store.leases.claim("e_1", lease_s=60) is None
 
 
 def test_a_holder_that_comes_back_before_anybody_else_keeps_the_lease(case: StoreCase) -> None:
-    case.store.add(record())
-    lease = case.store.claim("e_1", lease_s=LEASE_S)
+    case.store.records.add(record())
+    lease = case.store.leases.claim("e_1", lease_s=LEASE_S)
     assert lease is not None
     case.let_pass(LEASE_S * 1.2)
-    assert case.store.renew(lease).state is JobState.RUNNING
-    assert case.store.claim("e_1", lease_s=60) is None
+    assert case.store.leases.renew(lease).state is JobState.RUNNING
+    assert case.store.leases.claim("e_1", lease_s=60) is None
 
 
 def test_progress_is_shown_and_counted(case: StoreCase) -> None:
-    case.store.add(record())
-    lease = case.store.claim("e_1", lease_s=60)
+    case.store.records.add(record())
+    lease = case.store.leases.claim("e_1", lease_s=60)
     assert lease is not None
-    case.store.progress(lease, Progress("inverting", 7, 50))
-    standing = case.store.get(ANN, "e_1")
+    case.store.events.progress(lease, Progress("inverting", 7, 50))
+    standing = case.store.records.get(ANN, "e_1")
     assert (standing.phase, standing.step, standing.total, standing.sequence) == ("inverting", 7, 50, 3)
     assert standing.updated_at > record().updated_at
 
 
 @pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED])
 def test_the_first_outcome_stands(case: StoreCase, state: JobState) -> None:
-    case.store.add(record())
-    lease = case.store.claim("e_1", lease_s=60)
+    case.store.records.add(record())
+    lease = case.store.leases.claim("e_1", lease_s=60)
     assert lease is not None
-    ended = case.store.finish("e_1", ANN, done(state))
+    ended = case.store.records.finish("e_1", ANN, done(state))
     assert ended.state is state
     assert ended.artifacts == {"result": "t/x"}
     assert ended.identity == "c_1"
     assert ended.failure == done(state).failure
-    assert case.store.finish("e_1", ANN, done(JobState.CANCELED)) == ended
-    assert case.store.get(ANN, "e_1") == ended
+    assert case.store.records.finish("e_1", ANN, done(JobState.CANCELED)) == ended
+    assert case.store.records.get(ANN, "e_1") == ended
 
 
 def test_a_job_that_is_over_is_left_alone(case: StoreCase) -> None:
-    case.store.add(record())
-    lease = case.store.claim("e_1", lease_s=60)
+    case.store.records.add(record())
+    lease = case.store.leases.claim("e_1", lease_s=60)
     assert lease is not None
-    ended = case.store.finish("e_1", ANN, done())
+    ended = case.store.records.finish("e_1", ANN, done())
     with pytest.raises(LeaseLost):
-        case.store.renew(lease)
+        case.store.leases.renew(lease)
     with pytest.raises(LeaseLost):
-        case.store.progress(lease, Progress("editing", 1, 2))
-    case.store.hand_back(lease)
-    assert case.store.request_cancel(ANN, "e_1") == ended
-    assert case.store.claim("e_1", lease_s=60) is None
-    assert case.store.orphans() == []
-    assert case.store.get(ANN, "e_1") == ended
+        case.store.events.progress(lease, Progress("editing", 1, 2))
+    case.store.leases.hand_back(lease)
+    assert case.store.records.request_cancel(ANN, "e_1") == ended
+    assert case.store.leases.claim("e_1", lease_s=60) is None
+    assert case.store.leases.orphans() == []
+    assert case.store.records.get(ANN, "e_1") == ended
 
 
 def test_a_queued_job_can_be_finished(case: StoreCase) -> None:
-    case.store.add(record())
-    assert case.store.finish("e_1", ANN, done(JobState.CANCELED)).state is JobState.CANCELED
-    assert case.store.claim("e_1", lease_s=60) is None
+    case.store.records.add(record())
+    assert case.store.records.finish("e_1", ANN, done(JobState.CANCELED)).state is JobState.CANCELED
+    assert case.store.leases.claim("e_1", lease_s=60) is None
 
 
 def test_a_wish_to_cancel_is_a_flag_that_the_holder_sees(case: StoreCase) -> None:
-    case.store.add(record())
-    lease = case.store.claim("e_1", lease_s=60)
+    case.store.records.add(record())
+    lease = case.store.leases.claim("e_1", lease_s=60)
     assert lease is not None
-    assert not case.store.renew(lease).cancel_requested
-    wished = case.store.request_cancel(ANN, "e_1")
+    assert not case.store.leases.renew(lease).cancel_requested
+    wished = case.store.records.request_cancel(ANN, "e_1")
     assert wished.cancel_requested
     assert wished.state is JobState.RUNNING
     assert wished.sequence == 3
-    assert case.store.request_cancel(ANN, "e_1") == wished
-    assert case.store.renew(lease).cancel_requested
+    assert case.store.records.request_cancel(ANN, "e_1") == wished
+    assert case.store.leases.renew(lease).cancel_requested
 
 
 @pytest.mark.parametrize(("failed", "next_attempt"), [(False, 1), (True, 2)])
 def test_a_job_handed_back_is_free_at_once_and_only_a_failed_attempt_counts(
     case: StoreCase, failed: bool, next_attempt: int
 ) -> None:
-    case.store.add(record())
-    first = case.store.claim("e_1", lease_s=60)
+    case.store.records.add(record())
+    first = case.store.leases.claim("e_1", lease_s=60)
     assert first is not None
-    case.store.progress(first, Progress("editing", 3, 9))
-    case.store.hand_back(first, failed=failed)
-    standing = case.store.get(ANN, "e_1")
+    case.store.events.progress(first, Progress("editing", 3, 9))
+    case.store.leases.hand_back(first, failed=failed)
+    standing = case.store.records.get(ANN, "e_1")
     assert (standing.state, standing.phase, standing.step, standing.total) == (JobState.QUEUED, None, 0, 0)
     with pytest.raises(LeaseLost):
-        case.store.renew(first)
-    second = case.store.claim("e_1", lease_s=60)
+        case.store.leases.renew(first)
+    second = case.store.leases.claim("e_1", lease_s=60)
     assert second is not None
     assert second.attempt == next_attempt
     assert second.fence > first.fence
@@ -194,85 +193,81 @@ def test_a_job_handed_back_is_free_at_once_and_only_a_failed_attempt_counts(
 
 def test_orphans_are_the_queued_and_the_abandoned_oldest_first(case: StoreCase) -> None:
     for job_id in ("e_4", "e_2", "e_3", "e_1", "e_5"):
-        case.store.add(record(job_id))
-    case.store.claim("e_2", lease_s=60)
-    case.store.claim("e_3", lease_s=LEASE_S)
-    case.store.finish("e_5", ANN, done())
-    assert case.store.orphans() == ["e_1", "e_4"]
+        case.store.records.add(record(job_id))
+    case.store.leases.claim("e_2", lease_s=60)
+    case.store.leases.claim("e_3", lease_s=LEASE_S)
+    case.store.records.finish("e_5", ANN, done())
+    assert case.store.leases.orphans() == ["e_1", "e_4"]
     case.let_pass(LEASE_S * 1.2)
-    assert case.store.orphans() == ["e_1", "e_3", "e_4"]
+    assert case.store.leases.orphans() == ["e_1", "e_3", "e_4"]
 
 
 def test_a_new_store_says_so_until_it_was_restored(case: StoreCase) -> None:
-    life = case.store.lost()
+    life = case.store.maintenance.lost()
     assert life is not None
-    assert case.store.lost() == life
-    case.store.restored(life)
-    assert case.store.lost() is None
+    assert case.store.maintenance.lost() == life
+    case.store.maintenance.restored(life)
+    assert case.store.maintenance.lost() is None
 
 
 def test_a_store_emptied_while_it_is_restored_says_so_again(case: StoreCase) -> None:
-    life = case.store.lost()
+    life = case.store.maintenance.lost()
     assert life is not None
     case.forget()
-    case.store.restored(life)
-    assert case.store.lost() not in (None, life)
+    case.store.maintenance.restored(life)
+    assert case.store.maintenance.lost() not in (None, life)
 
 
 def test_a_fence_from_before_a_loss_is_not_valid_after_it(case: StoreCase) -> None:
-    case.store.add(record())
-    old = case.store.claim("e_1", lease_s=60)
+    case.store.records.add(record())
+    old = case.store.leases.claim("e_1", lease_s=60)
     assert old is not None
     case.let_pass(0.01)
     case.forget()
     with pytest.raises(LeaseLost):
-        case.store.renew(old)
-    case.store.add(record())
-    new = case.store.claim("e_1", lease_s=60)
+        case.store.leases.renew(old)
+    case.store.records.add(record())
+    new = case.store.leases.claim("e_1", lease_s=60)
     assert new is not None
     assert new.fence > old.fence
     with pytest.raises(LeaseLost):
-        case.store.renew(old)
+        case.store.leases.renew(old)
 
 
 def test_what_a_job_makes_and_came_from_stays_with_it(case: StoreCase) -> None:
     made = replace(record(), kind="attribute", parent="e_0", identity="c_1")
-    assert case.store.add(made) == made
-    assert case.store.get(ANN, "e_1") == made
-    assert case.store.events(ANN, "e_1", after=0)[0] == [made]
+    assert case.store.records.add(made) == made
+    assert case.store.records.get(ANN, "e_1") == made
+    assert case.store.events.since(ANN, "e_1", after=0)[0] == [made]
 
 
 def test_what_a_tenant_used_today_adds_up_and_is_its_own(case: StoreCase) -> None:
-    assert case.store.spent("acme") == Spent()
-    case.store.book("acme", Spent(learnings=1, worker_s=1.5))
-    case.store.book("acme", Spent(worker_s=0.25))
-    assert case.store.spent("acme") == Spent(learnings=1, worker_s=1.75)
-    assert case.store.spent("umbrella") == Spent()
+    assert case.store.usage.spent("acme") == Spent()
+    case.store.usage.book("acme", Spent(learnings=1, worker_s=1.5))
+    case.store.usage.book("acme", Spent(worker_s=0.25))
+    assert case.store.usage.spent("acme") == Spent(learnings=1, worker_s=1.75)
+    assert case.store.usage.spent("umbrella") == Spent()
     case.forget()
-    assert case.store.spent("acme") == Spent()
+    assert case.store.usage.spent("acme") == Spent()
 
 
 def test_bookings_at_the_same_moment_all_count(case: StoreCase) -> None:
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: case.store.book("acme", Spent(1, 0.5)), range(40)))
-    assert case.store.spent("acme") == Spent(40, 20.0)
+        list(threads.map(lambda _: case.store.usage.book("acme", Spent(1, 0.5)), range(40)))
+    assert case.store.usage.spent("acme") == Spent(40, 20.0)
 
 
-def test_a_new_day_begins_with_nothing(case: StoreCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    case.store.book("acme", Spent(learnings=1))
-    tomorrow = time.time() + 24 * 3600
-    if case.client is None:
-        case.let_pass(24 * 3600)
-    else:
-        monkeypatch.setattr("s2edit_jobs.stores.redis_store.time.time", lambda: tomorrow)
-    assert case.store.spent("acme") == Spent()
+def test_a_new_day_begins_with_nothing(case: StoreCase) -> None:
+    case.store.usage.book("acme", Spent(learnings=1))
+    case.let_pass(24 * 3600)
+    assert case.store.usage.spent("acme") == Spent()
 
 
 def test_refusals_are_counted_by_field_until_the_store_is_lost(case: StoreCase) -> None:
-    assert case.store.refusals() == {}
+    assert case.store.usage.refusals() == {}
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: case.store.count_refusal("result"), range(20)))
-    case.store.count_refusal("prompt")
-    assert case.store.refusals() == {"result": 20, "prompt": 1}
+        list(threads.map(lambda _: case.store.usage.count_refusal("result"), range(20)))
+    case.store.usage.count_refusal("prompt")
+    assert case.store.usage.refusals() == {"result": 20, "prompt": 1}
     case.forget()
-    assert case.store.refusals() == {}
+    assert case.store.usage.refusals() == {}

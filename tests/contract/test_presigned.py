@@ -20,8 +20,8 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore, SignedForm
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.stores.memory import MemoryJobQueue, MemoryJobStore
 from tests.contract.conftest import store_of
+from tests.stores import Database, MemoryJobQueue
 
 KEY = "t/app/u/ann/uploads/u_1/image.png"
 ANNOUNCED = "t/app/u/ann/uploads/u_1/upload.json"
@@ -75,7 +75,7 @@ class Served:
 def serve(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
     store = store_of(name, request, tmp_path)
     if isinstance(store, FilesystemArtifactStore):
-        with TestClient(create_app(Services(store, MemoryJobStore(), MemoryJobQueue(), Settings(data_dir=tmp_path)))) as client:
+        with TestClient(create_app(Services(store, Database().store(), MemoryJobQueue(), Settings(data_dir=tmp_path)))) as client:
             yield Served(store, client)
     else:
         with httpx.Client(timeout=30, trust_env=False) as client:

@@ -16,10 +16,9 @@ import redis
 
 from s2edit_jobs.records.errors import JobNotFound, QueueUnavailable, StoreUnavailable
 from s2edit_jobs.records.record import Owner
-from s2edit_jobs.stores import redis_store
 from s2edit_jobs.stores.celery_queue import QUEUE, CeleryQueue
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
-from s2edit_jobs.stores.redis_store import RedisJobStore
+from s2edit_jobs.stores.redis_store import connection, redis_job_store
 
 LIMIT_S = 0.25
 ANN = Owner("app", "ann")
@@ -33,13 +32,13 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 
 def calls(url: str) -> list[tuple[Call, type[Exception]]]:
-    store, queue = RedisJobStore(url), CeleryQueue(url)
+    store, queue = redis_job_store(url), CeleryQueue(url)
     queue.ring("e_0")  # loads what the first ring loads
     return [
-        (lambda: store.get(ANN, "e_1"), StoreUnavailable),
-        (lambda: store.claim("e_1", lease_s=9), StoreUnavailable),
-        (store.orphans, StoreUnavailable),
-        (store.lost, StoreUnavailable),
+        (lambda: store.records.get(ANN, "e_1"), StoreUnavailable),
+        (lambda: store.leases.claim("e_1", lease_s=9), StoreUnavailable),
+        (store.leases.orphans, StoreUnavailable),
+        (store.maintenance.lost, StoreUnavailable),
         (lambda: queue.ring("e_1"), QueueUnavailable),
         (queue.waiting, QueueUnavailable),
     ]
@@ -87,7 +86,7 @@ def works(url_calls: list[tuple[Call, type[Exception]]]) -> None:
 def test_a_redis_that_hangs_is_noticed_soon_and_served_again_when_it_goes_on(
     server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_store, "LET_ALONE_S", 0.0)  # every call is to wait by itself here
+    monkeypatch.setattr(connection, "LET_ALONE_S", 0.0)  # every call is to wait by itself here
     cases = calls(server.url)
     works(cases)
     with paused(server.pid):
@@ -97,18 +96,18 @@ def test_a_redis_that_hangs_is_noticed_soon_and_served_again_when_it_goes_on(
 
 
 def test_whoever_asks_a_redis_that_hangs_three_times_waits_once(server: EmbeddedRedis) -> None:
-    store = RedisJobStore(server.url)
+    store = redis_job_store(server.url)
 
     def thrice() -> None:
-        for call in (store.lost, store.orphans, store.overdue):
+        for call in (store.maintenance.lost, store.leases.orphans, store.records.overdue):
             with pytest.raises(StoreUnavailable):
                 call()
         raise StoreUnavailable
 
     with paused(server.pid):
         answered_soon(thrice, StoreUnavailable)
-    time.sleep(redis_store.LET_ALONE_S)
-    patiently(store.orphans)
+    time.sleep(connection.LET_ALONE_S)
+    patiently(store.leases.orphans)
 
 
 def test_a_redis_that_is_gone_is_noticed_soon_and_served_again_when_it_is_back(server: EmbeddedRedis) -> None:
@@ -122,14 +121,14 @@ def test_a_redis_that_is_gone_is_noticed_soon_and_served_again_when_it_is_back(s
 
 
 def test_a_restarted_redis_counts_as_one_to_restore(server: EmbeddedRedis) -> None:
-    store = RedisJobStore(server.url)
-    life = store.lost()
+    store = redis_job_store(server.url)
+    life = store.maintenance.lost()
     assert life is not None
-    store.restored(life)
-    assert store.lost() is None
+    store.maintenance.restored(life)
+    assert store.maintenance.lost() is None
     server.stop()
     server.start()
-    assert store.lost() is not None
+    assert store.maintenance.lost() is not None
 
 
 def test_rings_reach_the_queue_also_after_redis_was_emptied(server: EmbeddedRedis) -> None:

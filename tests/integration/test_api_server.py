@@ -184,7 +184,7 @@ def test_many_streams_share_one_subscription_and_all_get_the_last_event(
         with Redis.from_url(redis.url) as server:
             until(lambda: bool(server.client_list(_type="pubsub")))  # the API subscribes concurrently with its answers
             assert len(server.client_list(_type="pubsub")) == 1
-        lease = services.store.claim(edit_id, lease_s=30)
+        lease = services.store.leases.claim(edit_id, lease_s=30)
         assert lease is not None
         finish_like_a_worker(services, edit_id)
         for stream in streams:

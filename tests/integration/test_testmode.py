@@ -72,7 +72,7 @@ def webhooks() -> Iterator[tuple[str, Queue[tuple[bytes, dict[str, str]]]]]:
             return
 
     with HTTPServer(("127.0.0.1", 0), Hook) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/hook", received
         server.shutdown()

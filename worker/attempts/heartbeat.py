@@ -9,7 +9,7 @@ import structlog
 
 from s2edit_jobs.records.errors import LeaseLost
 from s2edit_jobs.records.record import Lease
-from s2edit_jobs.stores.store import JobStore
+from s2edit_jobs.stores.job_store import Leases
 
 log = structlog.get_logger(__name__)
 
@@ -20,8 +20,8 @@ class Heartbeat:
     A store that does not answer is no reason to stop: nobody can take the lease from it meanwhile, and the outcome is written once.
     """
 
-    def __init__(self, store: JobStore, lease: Lease, *, interval_s: float) -> None:
-        self._store = store
+    def __init__(self, leases: Leases, lease: Lease, *, interval_s: float) -> None:
+        self._leases = leases
         self._lease = lease
         self._interval_s = interval_s
         self._done = threading.Event()
@@ -44,7 +44,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         try:
-            self.cancel_requested = self._store.renew(self._lease).cancel_requested
+            self.cancel_requested = self._leases.renew(self._lease).cancel_requested
         except LeaseLost:
             self.lost = True
         except Exception as error:  # whatever it is, the next beat may come through

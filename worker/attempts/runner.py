@@ -86,7 +86,7 @@ def run_job(job_id: str, services: Services, engine: Engine, *, stop: threading.
         if stop.is_set():
             services.queue.ring(job_id)
             return
-        lease = services.store.claim(lease_s=services.settings.lease_s)
+        lease = services.store.leases.claim(lease_s=services.settings.lease_s)
     except ServiceUnavailable as error:
         log.warning("no job could be claimed", action="claim_failed", job_id=job_id, error=str(error))
         return
@@ -115,7 +115,7 @@ class _Attempt:
         self._masks = UsedMasks(self._jobs)
         self._engine = engine
         self._stop = stop
-        self._heart = Heartbeat(services.store, lease, interval_s=services.settings.heartbeat_interval_s)
+        self._heart = Heartbeat(services.store.leases, lease, interval_s=services.settings.heartbeat_interval_s)
         self._shown: tuple[str, float] = ("", 0.0)
         self._heard_at = time.monotonic()
         self._deadline_at: float | None = None
@@ -255,7 +255,7 @@ class _Attempt:
 
     def _turn_to_learn(self, spec: JobSpec, concept_id: str) -> bytes | None:
         """Be the only job that learns the concept; or the concept, if it has come since the first look. Raises `_Waits`."""
-        if not self._services.store.reserve(self._lease, concept_key(spec.owner, concept_id, CONCEPT)):
+        if not self._services.store.reservations.reserve(self._lease, concept_key(spec.owner, concept_id, CONCEPT)):
             raise _Waits
         concept = self._cached(concept_key(spec.owner, concept_id, CONCEPT))
         if concept is not None:
@@ -265,7 +265,7 @@ class _Attempt:
     def _release(self, verdict: Failure | None = None) -> None:
         """Wake the jobs that wait for what this one learns. If that fails, they notice its end."""
         with suppress(ServiceUnavailable):
-            for job_id in self._services.store.release(self._lease, verdict):
+            for job_id in self._services.store.reservations.release(self._lease, verdict):
                 self._services.queue.ring(job_id)
 
     def _checkpoint(self, spec: JobSpec, concept_id: str) -> bytes | None:
@@ -304,7 +304,7 @@ class _Attempt:
             return
         self._heard_at = time.monotonic()
         with suppress(ServiceUnavailable):
-            if self._services.store.renew(self._lease).cancel_requested:
+            if self._services.store.leases.renew(self._lease).cancel_requested:
                 raise _Canceled
 
     def _keep(self, spec: JobSpec, made: Made) -> None:
@@ -347,7 +347,7 @@ class _Attempt:
         self._shown = (progress.phase, now)
         self._heard_at = now
         with suppress(ServiceUnavailable):  # a number that nobody saw
-            if self._services.store.progress(self._lease, progress).cancel_requested:
+            if self._services.store.events.progress(self._lease, progress).cancel_requested:
                 raise _Canceled
 
     def _publish(
@@ -357,7 +357,7 @@ class _Attempt:
         lease, mask = self._lease, self._mask
         assert mask is not None
         with suppress(ServiceUnavailable):  # then the outcome, written once, decides
-            self._services.store.renew(lease)
+            self._services.store.leases.renew(lease)
         artifacts = {"report": edit_key(lease.owner, lease.job_id, f"report-{lease.fence}.json")}
         for i, picture in enumerate(pictures):
             name = f"result_{i}" if i else "result"
@@ -387,11 +387,11 @@ class _Attempt:
             return
         with suppress(ServiceUnavailable):
             if outcome.state is JobState.SUCCEEDED:
-                self._services.store.measured(record.preset, seconds)
+                self._services.store.estimates.measured(record.preset, seconds)
             if self._lease.owner.test:  # no time of the model's
                 return
             # However it ended: the time was spent.
-            self._services.store.book(self._lease.owner.tenant, Spent(int("learning" in seconds), seconds["total"]))
+            self._services.store.usage.book(self._lease.owner.tenant, Spent(int("learning" in seconds), seconds["total"]))
 
     def _give_up_or_retry(self, error: Exception) -> None:
         if self._lease.attempt < self._services.settings.max_attempts:
@@ -404,7 +404,7 @@ class _Attempt:
     def _hand_back(self, *, failed: bool, ring: bool) -> None:
         log.info("the job goes back to the queue", action="handed_back", counted=failed)
         with suppress(ServiceUnavailable):  # else the lease runs out, and a reaper rings
-            self._services.store.hand_back(self._lease, failed=failed)
+            self._services.store.leases.hand_back(self._lease, failed=failed)
             if ring:
                 self._services.queue.ring(self._lease.job_id)
 
@@ -412,7 +412,7 @@ class _Attempt:
         """The job was erased from the object store: let go of it here too, and write nothing there."""
         log.info("the job was erased", action="job_erased")
         with suppress(ServiceUnavailable):
-            self._services.store.erase(self._lease.owner, self._lease.job_id)
+            self._services.store.maintenance.erase(self._lease.owner, self._lease.job_id)
 
     def _is_erased(self) -> bool:
         try:

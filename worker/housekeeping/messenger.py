@@ -57,7 +57,7 @@ class Messenger:
 
     def deliver_next(self) -> bool:
         """Try the message that is due longest; False if none is. Raises `ServiceUnavailable`."""
-        taken = self._services.store.take_delivery(lease_s=LEASE_S)
+        taken = self._services.store.outbox.take(lease_s=LEASE_S)
         if taken is None:
             return False
         job_id, tries = taken
@@ -65,7 +65,7 @@ class Messenger:
             spec, outcome = self._of(job_id)
         except ArtifactMissing:  # told before, or erased since
             self._services.artifacts.delete_prefix(OUTBOX + job_id)
-            self._services.store.end_delivery(job_id)
+            self._services.store.outbox.end(job_id)
             return True
         self._try(spec, outcome, tries)
         return True
@@ -83,7 +83,7 @@ class Messenger:
             wait_s = AGAIN_S
         log.info("a webhook was tried", action="webhook_tried", job_id=spec.id, tries=tries, said=said, again_in_s=wait_s)
         if wait_s is not None:
-            self._services.store.put_off_delivery(spec.id, wait_s)
+            self._services.store.outbox.put_off(spec.id, wait_s)
             return
         told = {"delivered_at": time.time() if delivered else None, "tries": tries, "said": said}
         artifacts = self._services.artifacts
@@ -91,7 +91,7 @@ class Messenger:
             place = edit_key(spec.owner, spec.id, "webhook.json")
             self._jobs.put_for(spec.owner, spec.id, place, json.dumps(told).encode(), media_type=JSON)
         artifacts.delete_prefix(OUTBOX + spec.id)
-        self._services.store.end_delivery(spec.id)
+        self._services.store.outbox.end(spec.id)
 
     def _send(self, spec: JobSpec, outcome: Outcome) -> int | str:
         """The status of the answer, or the kind of error."""

@@ -28,16 +28,16 @@ def reap(services: Services, *, pending: bool = True) -> int:
     there are: the workers do not come to its end before the next round. Raises `ServiceUnavailable`.
     """
     jobs = Jobs(services)
-    if (life := services.store.lost()) is not None:
+    if (life := services.store.maintenance.lost()) is not None:
         log.warning("the job store is new or was emptied or restarted", action="rebuild", entered=jobs.rebuild())
-        services.store.restored(life)
+        services.store.maintenance.restored(life)
     if pending:
         jobs.enter_pending()
         erasure = Erasure(services)
         erasure.go_on()
         erasure.expired()
     jobs.end_overdue()
-    orphans = services.store.orphans()
+    orphans = services.store.leases.orphans()
     missing = len(orphans) - services.queue.waiting()
     if missing <= 0:
         return 0

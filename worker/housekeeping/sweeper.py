@@ -25,7 +25,7 @@ LOOK_S = 60.0
 
 def sweep(services: Services) -> int | None:
     """How many objects went; None if it was another's turn. Raises `ServiceUnavailable`."""
-    if not services.store.take_turn("sweep", every_s=SWEEP_S):
+    if not services.store.maintenance.take_task("sweep", every_s=SWEEP_S):
         return None
     gone = sweep_notes(services.artifacts, older_than_s=services.settings.idempotency_ttl_s)
     gone += sweep_ended(services.artifacts, now=time.time())

@@ -15,8 +15,9 @@ from s2edit_jobs.library.library import Identity
 from s2edit_jobs.records.record import InputFile, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import concept_key
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
+from s2edit_jobs.stores.job_store import JobStore
 from tests.doubles import FakeEngine
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
 from worker.attempts.runner import run_job
@@ -28,12 +29,13 @@ PROMPT = "a photo of a woman smiling"
 
 @dataclass
 class Api:
-    """The app over in-memory stores, and access to these."""
+    """The app over a real Redis, and access to its stores."""
 
     client: TestClient
     services: Services
     artifacts: MemoryArtifactStore
-    store: MemoryJobStore
+    database: Database
+    store: JobStore
     queue: MemoryJobQueue
 
     def post(self, path: str, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
@@ -90,7 +92,7 @@ class Api:
 
     def kept(self) -> tuple[Any, ...]:
         """Return everything that a request could have stored."""
-        return dict(self.artifacts.objects), self.store.orphans(), list(self.queue.rings)
+        return dict(self.artifacts.objects), self.store.leases.orphans(), list(self.queue.rings)
 
     def learned_identity(self, *, owner: Owner = OWNER, identity_id: str = f"c_{'7' * 32}") -> str:
         """Store an identity as a worker does."""
@@ -113,8 +115,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def api(model_folder: Path, tmp_path: Path) -> Iterator[Api]:
-    artifacts, store, queue = MemoryArtifactStore(), MemoryJobStore(), MemoryJobQueue()
+    artifacts, database, queue = MemoryArtifactStore(), Database(), MemoryJobQueue()
+    store = database.store()
     settings = Settings(model=str(model_folder), data_dir=tmp_path, max_upload_bytes=MAX_BODY, result_url_ttl_s=600)
     services = build_services(settings, artifacts=artifacts, store=store, queue=queue)
     with TestClient(create_app(services)) as client:
-        yield Api(client, services, artifacts, store, queue)
+        yield Api(client, services, artifacts, database, store, queue)

@@ -134,7 +134,7 @@ def test_rebuild_restores_the_edits_that_redis_has_lost(tmp_path: Path, monkeypa
         Redis.from_url(server.url).flushall()
         result = runner.invoke(app, ["rebuild"])
         assert (result.exit_code, result.output) == (0, "1 unfinished edits are in the job store\n")
-        assert services.store.orphans() == [accepted.id]
+        assert services.store.leases.orphans() == [accepted.id]
 
 
 def test_rebuild_without_a_redis_names_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

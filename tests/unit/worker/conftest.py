@@ -15,8 +15,8 @@ from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, Outcome, Owner
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from tests.doubles import FakeEngine
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from worker.attempts.runner import run_job
 from worker.engines.engine import EditInputs
 
@@ -27,7 +27,7 @@ REQUEST = EditRequest(prompt="a photo of a woman with red hair")
 
 @dataclass
 class Shop:
-    """The whole service in memory, with a fake engine and a clock that a test moves."""
+    """The whole service in this process, with a fake engine and a clock that a test moves."""
 
     engine: FakeEngine = field(default_factory=FakeEngine)
     now: float = field(default_factory=time.time)
@@ -35,7 +35,8 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.artifacts = MemoryArtifactStore()
-        self.store = MemoryJobStore(clock=lambda: self.now)
+        self.database = Database()
+        self.store = self.database.store(clock=lambda: self.now)
         self.queue = MemoryJobQueue()
         settings = Settings(data_dir=Path("/dev/null/nowhere"), lease_s=15, heartbeat_interval_s=0.01, max_attempts=3)
         self.services = Services(self.artifacts, self.store, self.queue, settings)

@@ -11,9 +11,9 @@ from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ArtifactsUnavailable, ModelUnknown
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.stores.model_facts import facts_of, failure_of
 from tests.doubles import FakeEngine
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.waiting import until
 from worker import process as module
 from worker.housekeeping.announcer import Announcer
@@ -34,7 +34,7 @@ def artifacts() -> MemoryArtifactStore:
 @pytest.fixture
 def process(artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> WorkerProcess:
     monkeypatch.setattr(module, "configure_logs", lambda: None)  # that is for good, and other tests follow in this process
-    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), settings)
+    services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
     return WorkerProcess(settings, lambda _: FakeEngine(), lambda _: services)
 
 
@@ -82,7 +82,7 @@ def test_a_model_that_cannot_be_loaded_is_told_and_ends_the_worker(
     artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
 ) -> None:
     monkeypatch.setattr(module, "configure_logs", lambda: None)
-    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), settings)
+    services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
     with pytest.raises(SystemExit, match="the worker can't start"):
         WorkerProcess(settings, Unloadable(error), lambda _: services).start()
     failure = failure_of(artifacts, "some/model")
@@ -96,7 +96,7 @@ def test_a_model_that_cannot_be_loaded_is_told_and_ends_the_worker(
 
 
 def test_a_worker_goes_on_telling_that_it_has_the_model(artifacts: MemoryArtifactStore, settings: Settings) -> None:
-    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), settings)
+    services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
     announcer = Announcer(services, FakeEngine.facts, interval_s=0.01)
     announcer.start()
     artifacts.delete_prefix("models/")

@@ -23,7 +23,7 @@ def test_the_address_is_kept_and_the_outbox_knows_before_the_edit_is_accepted(se
     edit_id = sending.edit(webhook_url=URL).json()["id"]
     assert Jobs(sending.services).spec(OWNER, edit_id).webhook_url == URL
     assert list(sending.artifacts.list(OUTBOX)) == [OUTBOX + edit_id]
-    assert sending.store.get(OWNER, edit_id).webhook
+    assert sending.store.records.get(OWNER, edit_id).webhook
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def stream(api: Api, edit_id: str, last: int | None = None) -> list[dict[str, An
 def done(api: Api, edit_id: str) -> None:
     lease = claim(api, edit_id)
     for step in (1, 2, 3):
-        api.store.progress(lease, Progress("learning", step, 3))
+        api.store.events.progress(lease, Progress("learning", step, 3))
     succeed(api, edit_id)
 
 
@@ -103,8 +103,9 @@ class TestLongPolls:
         def down(*_: object, **__: object) -> None:
             raise StoreUnavailable("down")
 
-        for name in ("add", "get", "take_place", "outlook"):
-            monkeypatch.setattr(api.store, name, down)
+        records, admission, estimates = api.store.records, api.store.admission, api.store.estimates
+        for role, name in ((records, "add"), (records, "get"), (admission, "take_slot"), (estimates, "outlook")):
+            monkeypatch.setattr(role, name, down)
         answer = api.edit(headers={"Prefer": "wait=20"})
         assert (answer.status_code, answer.json()["state"]) == (202, "queued")
         assert len([key for key in api.artifacts.objects if key.endswith("/spec.json")]) == 1
@@ -118,7 +119,7 @@ class TestLongPolls:
 
     def test_a_change_whose_message_was_lost_is_seen_soon(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(changes, "RECHECK_S", 0.1)
-        monkeypatch.setattr(api.store, "_tell", lambda _: None)
+        monkeypatch.setattr(api.store.events, "changes", lambda stop: iter([None]))
         edit_id = api.edit().json()["id"]
         timer = soon(lambda: succeed(api, edit_id))
         assert api.client.get(f"/edits/{edit_id}", headers={"Prefer": "wait=20"}).json()["state"] == "succeeded"
@@ -158,7 +159,7 @@ class TestStreams:
     def test_events_that_cannot_be_replayed_are_told(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
         done(api, edit_id)
-        api.store.forget()
+        api.database.empty()
         gap, last = stream(api, edit_id, last=3)
         assert (gap["event"], gap["data"]) == ("gap", {"after": 3, "next": int(last["id"])})
         assert last["data"]["state"] == "succeeded"
@@ -166,7 +167,7 @@ class TestStreams:
 
     def test_a_store_that_is_down_for_a_while_ends_no_stream(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         edit_id = api.edit().json()["id"]
-        read, calls = api.store.events, []
+        read, calls = api.store.events.since, []
 
         def flaky(*values: Any, **names: Any) -> Any:
             calls.append(1)
@@ -175,7 +176,7 @@ class TestStreams:
                 raise StoreUnavailable("down")
             return read(*values, **names)
 
-        monkeypatch.setattr(api.store, "events", flaky)
+        monkeypatch.setattr(api.store.events, "since", flaky)
         assert [event["data"]["state"] for event in stream(api, edit_id)][-1] == "succeeded"
 
     def test_foreign_and_unknown_edits_have_no_stream(self, api: Api) -> None:
@@ -236,9 +237,9 @@ class TestDeadlinesAndEstimates:
     def test_the_time_left_is_told_once_it_was_measured(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
         assert api.client.get(f"/edits/{edit_id}").json()["eta_s"] is None
-        api.store.measured("balanced", {"learning": 30.0, "editing": 10.0, "total": 40.0})
+        api.store.estimates.measured("balanced", {"learning": 30.0, "editing": 10.0, "total": 40.0})
         assert api.client.get(f"/edits/{edit_id}").json()["eta_s"] == 40.0
-        api.store.progress(claim(api, edit_id), Progress("learning", 1, 3))
+        api.store.events.progress(claim(api, edit_id), Progress("learning", 1, 3))
         assert api.client.get(f"/edits/{edit_id}").json()["eta_s"] == 30.0
         Jobs(api.services).finish(OWNER, edit_id, Outcome(JobState.CANCELED, attempt=1, finished_at=1.0))
         assert api.client.get(f"/edits/{edit_id}").json()["eta_s"] is None

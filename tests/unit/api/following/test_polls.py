@@ -71,15 +71,15 @@ def test_a_change_is_seen_at_once(api: Api, edit: dict[str, Any]) -> None:
     soon(lambda: bool(poll(api, edit).status_code == 200))
     now = api.get(f"/edits/{edit['id']}").json()
     remembered(api, now)
-    api.store.progress(lease, Progress("learning", 1, 3))
+    api.store.events.progress(lease, Progress("learning", 1, 3))
     soon(lambda: bool(poll(api, now).status_code == 200))
 
 
 def test_a_change_that_nobody_tells_of_is_seen_when_the_time_is_up(
     api: Api, edit: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(api.store.events, "changes", lambda stop: iter([None]))
     remembered(api, edit)
-    monkeypatch.setattr(api.store, "_tell", lambda _: None)
     claim(api, edit["id"])
     assert poll(api, edit).status_code == 304
     monkeypatch.setattr(known(api), "_clock", lambda: time.monotonic() + changes.RECHECK_S)

@@ -169,7 +169,7 @@ def test_a_key_is_refused_what_it_is_not_for(api: Api, ring: KeyRing) -> None:
     assert_problem(api.client.post("/tokens", json={}, headers=bearer(reader)), 403, "scope_missing")
     assert_problem(api.client.get(f"/identities/c_{'0' * 32}", headers=bearer(reader)), 403, "scope_missing")
     assert_problem(api.client.get(NOBODYS, headers=bearer(reader)), 404, "not_found")
-    assert not api.store.orphans()
+    assert not api.store.leases.orphans()
 
 
 def test_every_scope_but_the_administrator_s_opens_something() -> None:
@@ -287,7 +287,7 @@ def test_a_stream_ends_with_its_key(locked: tuple[Api, str], ring: KeyRing, monk
     timer.join()
     assert answer.status_code == 200
     assert answer.text.count("event: edit") == 1
-    assert api.store.orphans()
+    assert api.store.leases.orphans()
 
 
 def test_a_stream_ends_with_its_token(locked: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,7 @@ def test_answers_and_errors_may_be_read_by_the_page(api: Api, monkeypatch: pytes
         422: api.edit(headers=mine, prompt=""),
         429: api.edit(headers=mine),
     }
-    monkeypatch.setattr(api.services.store, "get", lambda *_: 1 / 0)
+    monkeypatch.setattr(api.services.store.records, "get", lambda *_: 1 / 0)
     answers[500] = client.get(NOBODYS, headers=mine)
     for status, answer in answers.items():
         assert answer.status_code == status, answer.text

@@ -86,7 +86,7 @@ def world(api: Api) -> World:
 
     mine = bearer(acme, "ann")
     edits = [api.edit(headers=mine).json()["id"] for _ in range(4)]
-    leases = [api.store.claim(edits[number], lease_s=600) for number in (1, 2)]
+    leases = [api.store.leases.claim(edits[number], lease_s=600) for number in (1, 2)]
     assert all(leases)
     result = edit_key(OWNER, edits[2], "result.png")
     api.artifacts.put(result, b"picture", media_type="image/png")

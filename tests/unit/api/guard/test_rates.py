@@ -167,9 +167,9 @@ def test_an_open_service_counts_nothing(api: Api) -> None:
 )
 def test_a_tenant_whose_day_is_spent_waits_for_the_next(api: Api, budget: dict[str, int], spent: Spent) -> None:
     api.limit(**budget)
-    api.store.book("default", Spent(spent.learnings - 1 if spent.learnings else 0, spent.worker_s / 2))
+    api.store.usage.book("default", Spent(spent.learnings - 1 if spent.learnings else 0, spent.worker_s / 2))
     assert api.edit().status_code == 202
-    api.store.book("default", spent)
+    api.store.usage.book("default", spent)
     kept = api.kept()
     refused = api.edit()
     assert assert_problem(refused, 429, "quota_spent")["retryable"] is True
@@ -179,14 +179,14 @@ def test_a_tenant_whose_day_is_spent_waits_for_the_next(api: Api, budget: dict[s
 
 def test_who_has_learned_enough_may_still_edit_whom_it_knows(api: Api) -> None:
     api.limit(tenant_learnings_per_day=1)
-    api.store.book("default", Spent(learnings=1))
+    api.store.usage.book("default", Spent(learnings=1))
     assert_problem(api.edit(), 429, "quota_spent")
     assert api.edit(image=None, mask=None, identity=api.learned_identity()).status_code == 202
 
 
 def test_another_tenant_s_use_is_its_own(api: Api) -> None:
     api.limit(tenant_gpu_s_per_day=1)
-    api.store.book("umbrella", Spent(worker_s=100))
+    api.store.usage.book("umbrella", Spent(worker_s=100))
     assert api.edit().status_code == 202
 
 
@@ -195,8 +195,8 @@ def test_while_the_job_store_is_down_no_budget_refuses(api: Api, monkeypatch: py
         raise StoreUnavailable("no answer")
 
     api.limit(tenant_gpu_s_per_day=1)
-    for name in ("spent", "take_place", "add"):
-        monkeypatch.setattr(api.store, name, silent)
+    for role, name in ((api.store.usage, "spent"), (api.store.admission, "take_slot"), (api.store.records, "add")):
+        monkeypatch.setattr(role, name, silent)
     assert api.edit().status_code == 202
 
 
@@ -205,9 +205,9 @@ def test_a_refusal_for_the_day_costs_a_token_nothing(api: Api) -> None:
     api.limit(tenant_gpu_s_per_day=1)
     with_auth(api, "keys")
     device = bearer(issue(api, text, edits=1)["token"])
-    api.store.book("acme", Spent(worker_s=2))
+    api.store.usage.book("acme", Spent(worker_s=2))
     assert_problem(api.edit(headers=device), 429, "quota_spent")
-    api.store.forget()
+    api.database.empty()
     assert api.edit(headers=device).status_code == 202
 
 

@@ -47,7 +47,7 @@ def test_every_line_of_a_request_has_its_ids(api: Api, logged: Logged, monkeypat
     def down(_: Any) -> None:
         raise StoreUnavailable("down")
 
-    monkeypatch.setattr(api.store, "add", down)
+    monkeypatch.setattr(api.store.records, "add", down)
     headers = {"X-Request-Id": "app-request-17", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
     answer = api.edit(headers=headers)
     assert answer.headers["x-request-id"] == "app-request-17"
@@ -85,7 +85,7 @@ def test_a_fault_of_ours_is_logged_by_type_and_place_and_answered(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"about {CANARY}")
 
-    monkeypatch.setattr(api.store, "take_place", broken)
+    monkeypatch.setattr(api.store.admission, "take_slot", broken)
     answer = api.edit(prompt=f"a photo of a woman {CANARY}")
     problem = assert_problem(answer, 500, "internal")
     assert CANARY not in str(problem)

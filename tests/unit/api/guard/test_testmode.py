@@ -19,7 +19,7 @@ from tests.unit.api.conftest import PROMPT, Api
 from tests.unit.api.guard.test_auth import bearer, with_auth
 from tests.unit.api.wire.test_bad_input import assert_problem
 from worker.attempts.runner import work_on
-from worker.engines.testmode_engine import ModelessEngine
+from worker.engines.modeless_engine import engine_of_test_mode
 
 ANN, TEST = Owner("acme", "ann"), Owner(twin("acme"), "ann")
 
@@ -37,8 +37,8 @@ class Sides:
     def work(self) -> None:
         """Run the queued jobs of test mode."""
         services = self.api.services
-        while (lease := services.store.claim(lease_s=15, test=True)) is not None:
-            work_on(lease, services, ModelessEngine(FakeEngine.facts), stop=threading.Event())
+        while (lease := services.store.leases.claim(lease_s=15, test=True)) is not None:
+            work_on(lease, services, engine_of_test_mode(FakeEngine.facts), stop=threading.Event())
 
     def done(self, answer: Any) -> dict[str, Any]:
         """Run the jobs and return the edit."""
@@ -157,7 +157,7 @@ def test_its_deadline_is_over_at_once_if_asked_for(sides: Sides) -> None:
 def test_budgets_are_not_asked_and_rates_are(sides: Sides) -> None:
     api = sides.api
     for tenant in (ANN.tenant, TEST.tenant):
-        api.store.book(tenant, Spent(1, 1.0))
+        api.store.usage.book(tenant, Spent(1, 1.0))
     api.limit(tenant_learnings_per_day=1, tenant_gpu_s_per_day=1.0, user_writes_per_minute=1)
     with_auth(api, "keys")
     assert api.edit(headers=sides.test).status_code == 202

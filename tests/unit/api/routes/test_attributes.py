@@ -64,7 +64,7 @@ def test_an_edit_wears_it_on_any_identity(api: Api) -> None:
         for answer in (plain, worn):
             job = api.get(answer.headers["location"]).json()
             assert job["state"] == "succeeded", job
-            pictures_made.append(api.artifacts.get(api.store.get(OWNER, job["id"]).artifacts["result"]))
+            pictures_made.append(api.artifacts.get(api.store.records.get(OWNER, job["id"]).artifacts["result"]))
         assert pictures_made[0] != pictures_made[1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,20 +14,20 @@ from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, PROMPT, Api
 from tests.unit.api.wire.test_bad_input import assert_problem
-from worker.engines.engine import EditInputs
+from worker.engines.painters import Painter, TintPainter
 
 NEXT = "a photo of a woman smiling, hat"
 
 
+@dataclass
 class PicturingEngine(FakeEngine):
     """A fake engine whose results and masks are real pictures, so that edits can continue from them."""
 
     def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:
         return pictures.mask()
 
-    def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
-        super().result(request, inputs)
-        return pictures.photo()
+    painter: Painter = field(default_factory=TintPainter)
+    own_photo: bool = False  # the identity stays, the photo is the last result
 
 
 def done(api: Api, **parts: Any) -> str:
@@ -37,7 +38,7 @@ def done(api: Api, **parts: Any) -> str:
 
 
 def record(api: Api, edit_id: str) -> JobRecord:
-    return api.store.get(OWNER, edit_id)
+    return api.store.records.get(OWNER, edit_id)
 
 
 def spec(api: Api, edit_id: str) -> JobSpec:
@@ -94,7 +95,7 @@ def test_a_tree_grows_from_one_parent(api: Api) -> None:
     grandchild = go_on(api, children[0]).json()
     assert {api.get(f"/edits/{child}").json()["parent"] for child in children} == {parent}
     assert grandchild["parent"] == children[0]
-    api.store.forget()
+    api.database.empty()
     assert api.get(f"/edits/{grandchild['id']}").json()["parent"] == children[0]
 
 

@@ -21,7 +21,7 @@ from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, PROMPT, Api
 from tests.unit.api.routes.test_uploads import App
 from tests.unit.api.wire.test_bad_input import assert_problem
-from worker.engines.engine import EditInputs
+from worker.engines.painters import TintPainter
 
 CONTROLS: dict[str, Any] = {
     "negative_prompt": "glasses",
@@ -134,29 +134,23 @@ def test_the_answer_says_what_the_result_is(api: Api, format: str | None, ending
     api.work()
     edit = api.get(f"/edits/{edit_id}").json()
     assert [one["media_type"] for one in (edit["result"], *edit["results"])] == [media_type] * 3
-    keys = [key for name, key in api.store.get(OWNER, edit_id).artifacts.items() if name.startswith("result")]
+    keys = [key for name, key in api.store.records.get(OWNER, edit_id).artifacts.items() if name.startswith("result")]
     assert len(keys) == 2
     assert all(key.endswith(ending) and api.artifacts.media_types[key] == media_type for key in keys)
     assert all(f"{ending}" in one["url"] for one in edit["results"])
     assert api.get("/edits").json()["items"][0]["result"]["media_type"] == media_type
 
 
-class JpegEngine(FakeEngine):
-    def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
-        super().result(request, inputs)
-        return pictures.photo(format="JPEG")
-
-
 def test_an_edit_goes_on_from_a_jpeg(api: Api) -> None:
     parent = api.edit(output_format="jpeg").json()["id"]
-    api.work(JpegEngine())
+    api.work(FakeEngine(painter=TintPainter()))
     answer = api.edit(image=None, mask=None, prompt="a photo of a woman smiling, hat", parent=parent)
     assert answer.status_code == 202, answer.json()
     file = spec_of(api, answer.json()["id"]).inputs["image"]
     assert (file.media_type, file.key.rpartition(".")[2]) == ("image/jpeg", "jpg")
     assert Image.open(io.BytesIO(api.artifacts.get(file.key))).format == "JPEG"
-    api.work(JpegEngine())
-    assert api.store.get(OWNER, answer.json()["id"]).state == "succeeded"
+    api.work(FakeEngine(painter=TintPainter()))
+    assert api.store.records.get(OWNER, answer.json()["id"]).state == "succeeded"
 
 
 def test_how_it_is_wanted_names_neither_concept_nor_inversion() -> None:

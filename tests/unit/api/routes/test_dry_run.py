@@ -58,14 +58,14 @@ def test_a_named_identity_is_known(api: Api) -> None:
 
 
 def test_the_estimate_is_made_of_measured_phases_and_of_those_who_wait(knowing: Api) -> None:
-    knowing.store.measured("balanced", PACE)
+    knowing.store.estimates.measured("balanced", PACE)
     assert try_out(knowing)["eta_s"] == 15.5
     for _ in range(2):
         knowing.edit(user="ada")
     assert try_out(knowing)["eta_s"] == 12.0 + 15.5, "one of a neighbour's comes first"
     knowing.work()
     knowing.edit()
-    knowing.store.measured("instant", PACE)
+    knowing.store.estimates.measured("instant", PACE)
     assert try_out(knowing, preset="instant")["eta_s"] == 12.0 + 15.5
     knowing.work()
     assert try_out(knowing, preset="instant", seed="5")["eta_s"] == 15.5
@@ -88,12 +88,12 @@ def test_where_a_captioner_names_the_identity_only_the_worker_can_tell(knowing: 
 
 
 def test_a_job_store_that_is_down_costs_the_estimate_alone(knowing: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    knowing.store.measured("balanced", PACE)
+    knowing.store.estimates.measured("balanced", PACE)
 
     def down(*_: object) -> None:
         raise StoreUnavailable("down")
 
-    monkeypatch.setattr(knowing.store, "prospect", down)
+    monkeypatch.setattr(knowing.store.estimates, "prospect", down)
     assert try_out(knowing)["eta_s"] is None
 
 
@@ -129,8 +129,8 @@ def test_false_is_no_dry_run(knowing: Api) -> None:
 
 
 def test_variants_are_measured_apart(knowing: Api) -> None:
-    knowing.store.measured("balanced", PACE)
+    knowing.store.estimates.measured("balanced", PACE)
     assert try_out(knowing, variants="2")["eta_s"] is None
-    knowing.store.measured("balanced:x2", {**PACE, "editing": 4.0})
+    knowing.store.estimates.measured("balanced:x2", {**PACE, "editing": 4.0})
     assert try_out(knowing, variants="2")["eta_s"] == 17.5
     assert try_out(knowing, variants="2")["identity"] == try_out(knowing)["identity"]

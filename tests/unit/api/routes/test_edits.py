@@ -26,7 +26,7 @@ def spec_of(api: Api, edit_id: str) -> JobSpec:
 
 
 def claim(api: Api, edit_id: str) -> Lease:
-    lease = api.store.claim(edit_id, lease_s=30)
+    lease = api.store.leases.claim(edit_id, lease_s=30)
     assert lease is not None
     return lease
 
@@ -141,7 +141,7 @@ class TestCreation:
 class TestFollowing:
     def test_progress_is_shown(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
-        api.store.progress(claim(api, edit_id), Progress("learning", 30, 120))
+        api.store.events.progress(claim(api, edit_id), Progress("learning", 30, 120))
         edit = api.client.get(f"/edits/{edit_id}").json()
         assert (edit["state"], edit["phase"]) == ("running", "learning")
         assert edit["progress"] == {"phase": "learning", "step": 30, "total": 120, "fraction": 0.25}
@@ -149,7 +149,7 @@ class TestFollowing:
     def test_the_progress_of_a_success_is_whole(self, api: Api) -> None:
         """Workers report their last phase when it begins. Without this, a progress bar would jump back at the end."""
         edit_id = api.edit().json()["id"]
-        api.store.progress(claim(api, edit_id), Progress("finishing", 0, 1))
+        api.store.events.progress(claim(api, edit_id), Progress("finishing", 0, 1))
         assert api.client.get(f"/edits/{edit_id}").json()["progress"]["fraction"] == 0
         succeed(api, edit_id)
         assert api.client.get(f"/edits/{edit_id}").json()["progress"] == {
@@ -227,7 +227,7 @@ class TestFollowing:
     def test_an_edit_outlives_the_loss_of_the_job_store(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
         succeed(api, edit_id)
-        api.store.forget()
+        api.database.empty()
         assert api.client.get(f"/edits/{edit_id}").json()["state"] == "succeeded"
 
 

@@ -10,9 +10,9 @@ from api.app import create_app
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ArtifactsUnavailable, StoreUnavailable
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from s2edit_jobs.stores.model_facts import tell, tell_failure
 from tests.doubles import FakeEngine
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api.conftest import Api
 from tests.unit.api.model_folder import write_model_folder
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -33,7 +33,7 @@ def test_it_says_which_store_does_not_answer(api: Api, monkeypatch: pytest.Monke
         raise error
 
     if "job store" in silent:
-        monkeypatch.setattr(api.store, "get", lambda *_: fail(StoreUnavailable("redis://:secret@h")))
+        monkeypatch.setattr(api.store.records, "get", lambda *_: fail(StoreUnavailable("redis://:secret@h")))
     if "object store" in silent:
         monkeypatch.setattr(api.artifacts, "exists", lambda *_: fail(ArtifactsUnavailable("http://s3")))
     problem = assert_problem(api.client.get("/readyz"), 503, "not_ready")
@@ -83,7 +83,7 @@ def test_what_the_files_show_counts_while_no_worker_has_the_model(api: Api, tmp_
 def test_an_api_starts_with_words_that_cannot_be_read_and_says_so(tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path / "model")
     (folder / "tokenizer" / "merges.txt").write_text("one two three\n")
-    services = Services(MemoryArtifactStore(), MemoryJobStore(), MemoryJobQueue(), Settings(data_dir=tmp_path, model=str(folder)))
+    services = Services(MemoryArtifactStore(), Database().store(), MemoryJobQueue(), Settings(data_dir=tmp_path, model=str(folder)))
     with TestClient(create_app(services), base_url="http://127.0.0.1") as client:
         problem = assert_problem(client.get("/readyz"), 503, "not_ready")
     assert "words of the model" in problem["detail"]

@@ -112,7 +112,7 @@ def test_identities_and_attributes_are_turned_like_edits(api: Api) -> None:
 def test_a_lost_job_store_loses_no_list(api: Api) -> None:
     made = [api.edit().json()["id"] for _ in range(2)]
     api.work()
-    api.store.forget()
+    api.database.empty()
     found = api.get("/edits").json()["items"]
     assert [(item["id"], item["state"]) for item in found] == [(made[1], "succeeded"), (made[0], "succeeded")]
 

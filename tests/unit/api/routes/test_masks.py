@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from s2edit_core.errors import PolicyRefused
+from s2edit_core.pictures.files import encode_png
 from s2edit_core.request.spec import MaskRequest
 from s2edit_jobs.access.policy import Policy
 from s2edit_jobs.jobs.jobs import Jobs
@@ -17,6 +19,7 @@ from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.routes.test_continuing import PicturingEngine, go_on
 from tests.unit.api.wire.test_bad_input import assert_problem
+from worker.engines.painters import DigestPainter, stand_in
 
 FOUND = FakeEngine().mask(pictures.photo(), None)
 
@@ -57,9 +60,9 @@ class TestEdits:
 
     def test_one_from_before_masks_were_kept_has_none(self, api: Api) -> None:
         job = done(api, api.edit())
-        entry = api.store._life.jobs[job["id"]]
-        kept = {name: key for name, key in entry.record.artifacts.items() if name != "mask"}
-        entry.record = replace(entry.record, artifacts=kept)
+        artifacts = api.store.records.get(OWNER, job["id"]).artifacts
+        kept = {name: key for name, key in artifacts.items() if name != "mask"}
+        api.database.client.hset(f"s2edit:job:{job['id']}", "artifacts", json.dumps(kept))
         assert api.get(f"/edits/{job['id']}").json()["mask"] is None
 
     def test_the_next_edit_of_the_photo_learns_nobody(self, api: Api) -> None:
@@ -79,7 +82,7 @@ class TestEdits:
 
     def test_nobody_in_the_photo_is_told_by_code_and_in_words(self, api: Api) -> None:
         answer = api.edit(mask=None)
-        api.work(FakeEngine(people=0))
+        api.work(FakeEngine(painter=DigestPainter(people=0)))
         error = api.get(answer.headers["location"]).json()["error"]
         assert (error["code"], error["field"], error["retryable"]) == ("mask_not_found", "mask", False)
         assert "send a mask" in error["message"]
@@ -112,20 +115,16 @@ class TestDryRun:
 
 
 class TestParents:
-    class Engine(PicturingEngine):
-        def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:
-            return pictures.mask()
-
     def test_the_mask_that_was_found_is_used_again(self, api: Api) -> None:
-        parent, engine = done(api, api.edit(mask=None), self.Engine()), self.Engine()
+        parent, engine = done(api, api.edit(mask=None), PicturingEngine()), PicturingEngine()
         answer = go_on(api, parent["id"])
         child = Jobs(api.services).spec(OWNER, answer.json()["id"])
-        assert api.artifacts.get(child.inputs["mask"].key) == pictures.mask()
+        assert api.artifacts.get(child.inputs["mask"].key) == encode_png(stand_in(pictures.SIZE, None))
         done(api, answer, engine)
         assert (engine.found, engine.learned) == (0, 0)
 
     def test_pointing_at_somebody_finds_a_mask_anew(self, api: Api) -> None:
-        parent, engine = done(api, api.edit(), self.Engine()), self.Engine()
+        parent, engine = done(api, api.edit(), PicturingEngine()), PicturingEngine()
         answer = go_on(api, parent["id"], at="40,50")
         assert "mask" not in Jobs(api.services).spec(OWNER, answer.json()["id"]).inputs
         done(api, answer, engine)

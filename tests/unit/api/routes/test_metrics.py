@@ -57,7 +57,7 @@ def test_it_says_that_the_job_store_is_down(api: Api, monkeypatch: pytest.Monkey
     def down(*_: Any, **__: Any) -> None:
         raise StoreUnavailable("down")
 
-    monkeypatch.setattr(api.store, "take_place", down)
+    monkeypatch.setattr(api.store.admission, "take_slot", down)
     found = told(api.client.get("/metrics"))
     assert found["s2edit_job_store_up",] == 0
     assert ("s2edit_jobs_unfinished",) not in found

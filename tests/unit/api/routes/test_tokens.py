@@ -21,7 +21,7 @@ from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.records.errors import CredentialsInvalid, TokenSpent
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore
+from tests.stores import MemoryArtifactStore
 from tests.unit.api.conftest import Api
 from tests.unit.api.guard.test_auth import NOBODYS, bearer, with_auth
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -85,7 +85,7 @@ def test_the_same_request_again_costs_nothing(api: Api, key: str) -> None:
 def test_a_budget_outlives_redis(api: Api, key: str) -> None:
     device = bearer(issue(api, key)["token"])
     assert api.edit(headers=device).status_code == 202
-    api.store.forget()
+    api.database.empty()
     assert_problem(api.edit(headers=device), 403, "token_spent")
 
 

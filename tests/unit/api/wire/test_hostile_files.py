@@ -20,9 +20,9 @@ from s2edit_core.request.limits import CPU_S, cpu_s, memory_bytes
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.decoding.decoders import Decoders
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from tests.doubles import DecodingEngine
 from tests.hostile import corpus, summary
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, PROMPT
 from worker.attempts.runner import run_job
@@ -34,7 +34,7 @@ NO_LESS_THAN = 600
 @pytest.fixture
 def services(model_folder: Path, tmp_path: Path) -> Services:
     settings = Settings(model=str(model_folder), data_dir=tmp_path, max_unfinished_edits_per_user=10_000)
-    return build_services(settings, artifacts=MemoryArtifactStore(), store=MemoryJobStore(), queue=MemoryJobQueue())
+    return build_services(settings, artifacts=MemoryArtifactStore(), store=Database().store(), queue=MemoryJobQueue())
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def worked(client: TestClient, services: Services, answer: Any) -> Any:
     """Run the accepted edit once and return how it ends."""
     edit_id = answer.json()["id"]
     run_job(edit_id, services, DecodingEngine(steps=1))
-    record = services.store.get(OWNER, edit_id)
+    record = services.store.records.get(OWNER, edit_id)
     assert record.attempt == 1
     return client.get(answer.headers["location"]).json()
 

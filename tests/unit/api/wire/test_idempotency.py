@@ -10,7 +10,7 @@ from s2edit_jobs.jobs import idempotency
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.records.record import JobState
-from s2edit_jobs.stores.store import Load
+from s2edit_jobs.stores.job_store import Load
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -55,7 +55,7 @@ def test_keys_are_their_users(api: Api) -> None:
 
 def test_a_key_outlives_the_loss_of_the_job_store(api: Api) -> None:
     first = api.edit(headers=KEY).json()["id"]
-    api.store.forget()
+    api.database.empty()
     assert api.edit(headers=KEY).json()["id"] == first
     assert len(specs(api)) == 1
 
@@ -138,7 +138,7 @@ def test_a_known_request_is_answered_though_the_user_has_too_many(api: Api) -> N
 
 def test_a_request_sent_twice_at_once_takes_one_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     api.limit(max_unfinished_edits_per_user=1)
-    take_place, twins = api.store.take_place, []
+    take_place, twins = api.store.admission.take_slot, []
 
     def meddling(*values: Any, **names: Any) -> Load:
         load = take_place(*values, **names)
@@ -147,7 +147,7 @@ def test_a_request_sent_twice_at_once_takes_one_place(api: Api, monkeypatch: pyt
             twins.append(api.edit(headers=KEY))
         return load
 
-    monkeypatch.setattr(api.store, "take_place", meddling)
+    monkeypatch.setattr(api.store.admission, "take_slot", meddling)
     first = api.edit(headers=KEY)
     assert first.status_code == 202
     assert_problem(twins[1], 409, "request_in_flight")

@@ -26,6 +26,7 @@ from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.routes.test_uploads import App
 from tests.unit.api.wire.test_bad_input import assert_problem
 from worker.engines.engine import EditInputs
+from worker.engines.painters import DigestPainter, Drawn
 
 CREDENTIALS = chunk(b"caBX", b"content credentials of the result")
 KINDS = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "avif": "image/avif", "heic": "image/heic"}
@@ -79,12 +80,12 @@ def test_nor_do_the_photos_that_something_is_learned_from(api: Api, what: str) -
 
 
 def test_an_edit_of_an_edit_takes_its_result_byte_for_byte_and_the_mask_that_comes_without_metadata(api: Api) -> None:
-    class Drawing(FakeEngine):
-        def result(self, request: EditRequest, inputs: EditInputs) -> bytes:
-            return encode_png(decode_photo(inputs.image))[:-12] + CREDENTIALS + b"\0\0\0\0IEND\xaeB`\x82"
+    class Signing(DigestPainter):
+        def draw(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Drawn:
+            return [encode_png(decode_photo(inputs.image))[:-12] + CREDENTIALS + b"\0\0\0\0IEND\xaeB`\x82"], [{}]
 
     first = api.edit(image=canary_files()["jpeg"], mask=pictures.mask(upright("jpeg")))
-    api.work(Drawing())
+    api.work(FakeEngine(painter=Signing()))
     mask = png(Image.open(io.BytesIO(pictures.mask(SIZE))))
     other = api.edit(image=None, mask=mask, parent=first.json()["id"])
     assert other.status_code == 202, other.json()

@@ -55,7 +55,7 @@ def test_a_photo_that_does_not_decode_ends_the_job_once_and_for_all(api: Api, ro
     assert (job["state"], job["error"]["code"], job["error"]["field"]) == ("failed", "image_damaged", "image")
     assert job["error"]["retryable"] is False
     assert engine.learned == 0
-    record = api.store.get(OWNER, job["id"])
+    record = api.store.records.get(OWNER, job["id"])
     assert record.attempt == 1
 
 

@@ -111,7 +111,7 @@ def test_a_silent_part_is_a_retryable_503_that_names_no_host(
     def silent(*_: object) -> None:
         raise error("redis://:secret@10.0.0.7 refused")
 
-    monkeypatch.setattr(api.store, "get", silent)
+    monkeypatch.setattr(api.store.records, "get", silent)
     answer = api.client.get(f"/edits/e_{'0' * 32}")
     problem = assert_problem(answer, 503, problem_kinds.KINDS[error].code)
     assert problem["retryable"] is True
@@ -123,7 +123,7 @@ def test_a_fault_of_ours_is_a_500_without_its_insides(api: Api, monkeypatch: pyt
     def broken(*_: object) -> None:
         raise RuntimeError("secret insides")
 
-    monkeypatch.setattr(api.store, "get", broken)
+    monkeypatch.setattr(api.store.records, "get", broken)
     answer = TestClient(api.client.app, raise_server_exceptions=False).get(f"/edits/e_{'0' * 32}")
     assert_problem(answer, 500, "internal")
     assert "secret" not in answer.text

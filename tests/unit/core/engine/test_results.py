@@ -24,9 +24,9 @@ from s2edit_jobs.settings import Settings
 from tests.unit.core.delivery.profiles import DISPLAY_P3
 from tests.unit.core.engine.runs import INPUTS, REQUEST, SIZE, Run, mask_of, photo
 from worker.engines.engine import EditInputs
+from worker.engines.modeless_engine import engine_of_test_mode
 from worker.engines.provenance import Credentials, SigningEngine
 from worker.engines.s2edit_engine import S2EditEngine
-from worker.engines.testmode_engine import ModelessEngine
 
 
 def test_a_signed_result_has_the_uploads_pixels_outside_the_edit_mask(engine: S2EditEngine, cold: Run, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_variation_starts_from_the_noise_alone(engine: S2EditEngine, backbone:
 
 def test_test_mode_reports_what_an_edit_reports(engine: S2EditEngine, cold: Run) -> None:
     """So that an app may be tested against it; and that it is test mode, and that it carries no content credentials and no mark."""
-    modeless = Run(ModelessEngine(engine.facts)).edited.report
+    modeless = Run(engine_of_test_mode(engine.facts)).edited.report
     report = cold.edited.report
     assert modeless.keys() - report.keys() == {"test", "provenance", "watermark"}
     assert modeless["provenance"] is modeless["watermark"] is None

@@ -23,9 +23,9 @@ from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from tests.doubles import FakeEngine
 from tests.logged import logging_to_memory
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.worker.conftest import FILES, Shop
 from worker.attempts.runner import run_job
 
@@ -183,7 +183,7 @@ def test_standard_output_has_a_chain_too() -> None:
 
 @pytest.mark.parametrize(("setting", "kind"), [(None, FileAuditLog), ("-", StreamAuditLog), ("off", NoAudit)])
 def test_the_settings_say_where_it_goes(tmp_path: Path, setting: str | None, kind: type) -> None:
-    parts = {"artifacts": MemoryArtifactStore(), "store": MemoryJobStore(), "queue": MemoryJobQueue()}
+    parts = {"artifacts": MemoryArtifactStore(), "store": Database().store(), "queue": MemoryJobQueue()}
     services = build_services(Settings(data_dir=tmp_path, audit_log=setting), **parts)  # type: ignore[arg-type]
     assert isinstance(services.audit, kind)
     services.audit.record("edit.accept", ANN, "e_1", "accepted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from s2edit_jobs.records.record import JobRecord, JobState, Lease, Outcome, Owner
-from s2edit_jobs.stores.memory import MemoryJobStore
+from tests.stores import Database
 
 WORKERS = 4
 FLOOD = 400
@@ -14,27 +14,27 @@ OTHERS = 50
 
 def waits(flood: int) -> dict[str, list[int]]:
     """Ticks that each user's jobs waited. A job takes one tick; `flood` jobs of one user come first, then two of every other."""
-    store = MemoryJobStore(clock=lambda: 1_800_000_000.0)
+    store = Database().store(clock=lambda: 1_800_000_000.0)
     entered: dict[str, int] = {}
     users: dict[str, str] = {}
 
     def enter(user: str, tick: int) -> None:
         job_id = f"e_{len(entered):05}"
         entered[job_id], users[job_id] = tick, user
-        store.add(JobRecord(job_id, Owner("app", user), JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0))
+        store.records.add(JobRecord(job_id, Owner("app", user), JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0))
 
     for _ in range(flood):
         enter("flood", 0)
     waited: dict[str, list[int]] = defaultdict(list)
     tick = 0
-    while tick < 2 or store.orphans():
+    while tick < 2 or store.leases.orphans():
         if tick in (0, 1):
             for i in range(OTHERS):
                 enter(f"user-{i:02}", tick)
-        leases: list[Lease] = [lease for _ in range(WORKERS) if (lease := store.claim(lease_s=60)) is not None]
+        leases: list[Lease] = [lease for _ in range(WORKERS) if (lease := store.leases.claim(lease_s=60)) is not None]
         for lease in leases:
             waited[users[lease.job_id]].append(tick - entered[lease.job_id])
-            store.finish(lease.job_id, lease.owner, Outcome(JobState.SUCCEEDED, attempt=1, finished_at=1.0))
+            store.records.finish(lease.job_id, lease.owner, Outcome(JobState.SUCCEEDED, attempt=1, finished_at=1.0))
         tick += 1
     return waited
 
@@ -52,12 +52,14 @@ def test_a_flood_at_most_doubles_what_the_others_wait() -> None:
 
 
 def test_users_with_enough_to_do_are_served_alike() -> None:
-    store = MemoryJobStore()
+    store = Database().store()
     for i in range(10):
         for job in range(11 + 10 * i):
             job_id = f"e_{i:02}{job:04}"
-            store.add(JobRecord(job_id, Owner("app", f"user-{i}"), JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0))
-    served = Counter(lease.owner.user for _ in range(105) if (lease := store.claim(lease_s=60)) is not None)
+            store.records.add(
+                JobRecord(job_id, Owner("app", f"user-{i}"), JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0)
+            )
+    served = Counter(lease.owner.user for _ in range(105) if (lease := store.leases.claim(lease_s=60)) is not None)
     jain = sum(served.values()) ** 2 / (10 * sum(count * count for count in served.values()))
     assert jain >= 0.95
     assert set(served.values()) == {10, 11}

@@ -26,7 +26,7 @@ from s2edit_jobs.records.errors import (
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobState, Outcome, Outlook, Owner, new_job_id, seconds_left
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
 REQUEST = EditRequest(prompt="a photo of a woman with red hair")
@@ -35,11 +35,12 @@ CONCEPT = "c_" + "0" * 32
 
 
 class Parts:
-    """Memory twins, each of which can be made to fail."""
+    """Stores, each of which can be made to fail."""
 
     def __init__(self) -> None:
         self.artifacts = MemoryArtifactStore()
-        self.store = MemoryJobStore()
+        self.database = Database()
+        self.store = self.database.store()
         self.queue = MemoryJobQueue()
         self.services = Services(self.artifacts, self.store, self.queue, Settings(data_dir=Path("/dev/null/nowhere")))
         self.jobs, self.library = Jobs(self.services), Library(self.services)
@@ -87,9 +88,9 @@ def test_an_accepted_job_has_all_it_needs_in_the_object_store(parts: Parts) -> N
 
 def test_the_spec_is_written_after_the_files_and_before_the_record(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    put, add = parts.artifacts.put, parts.store.add
+    put, add = parts.artifacts.put, parts.store.records.add
     monkeypatch.setattr(parts.artifacts, "put", lambda key, data, **kw: (order.append(key.rsplit("/")[-1]), put(key, data, **kw)))
-    monkeypatch.setattr(parts.store, "add", lambda record: (order.append("record"), add(record))[1])
+    monkeypatch.setattr(parts.store.records, "add", lambda record: (order.append("record"), add(record))[1])
     monkeypatch.setattr(parts.queue, "ring", lambda _: order.append("ring"))
     parts.accept()
     assert order == ["image.png", "mask.webp", "spec.json", "record", "ring"]
@@ -99,24 +100,24 @@ def test_nothing_is_accepted_while_the_object_store_is_down(parts: Parts, monkey
     monkeypatch.setattr(parts.artifacts, "put", down(ArtifactsUnavailable("down")))
     with pytest.raises(ArtifactsUnavailable):
         parts.accept()
-    assert parts.store.orphans() == []
+    assert parts.store.leases.orphans() == []
     assert not parts.queue.rings
 
 
 def test_a_queue_that_is_down_loses_no_job(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts.queue, "ring", down(QueueUnavailable("down")))
     record = parts.accept()
-    assert parts.store.orphans() == [record.id]
+    assert parts.store.leases.orphans() == [record.id]
 
 
 def test_a_job_store_that_is_down_loses_no_job(parts: Parts) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts.store, "add", down(StoreUnavailable("down")))
+        patch.setattr(parts.store.records, "add", down(StoreUnavailable("down")))
         record = parts.accept()
     assert record.state is JobState.QUEUED
-    assert parts.store.orphans() == []
+    assert parts.store.leases.orphans() == []
     assert parts.jobs.enter_pending() == 1
-    assert parts.store.orphans() == [record.id]
+    assert parts.store.leases.orphans() == [record.id]
     assert parts.jobs.enter_pending() == 0
 
 
@@ -124,7 +125,7 @@ def test_a_job_of_somebody_else_is_not_found(parts: Parts) -> None:
     record = parts.accept()
     for forget in (False, True):
         if forget:
-            parts.store.forget()
+            parts.database.empty()
         for call in (parts.jobs.get, parts.jobs.cancel, parts.jobs.spec):
             with pytest.raises(JobNotFound):
                 call(BOB, record.id)
@@ -139,21 +140,21 @@ def test_an_id_that_was_never_given_is_not_found(parts: Parts, job_id: str) -> N
 
 def test_an_unfinished_job_that_redis_lost_is_known_and_can_be_found_by_a_reaper(parts: Parts) -> None:
     before = parts.accept()
-    parts.store.forget()
+    parts.database.empty()
     after = parts.jobs.get(ANN, before.id)
     assert after.state is JobState.QUEUED
     assert after.sequence > before.sequence
-    assert parts.store.orphans() == [before.id]
+    assert parts.store.leases.orphans() == [before.id]
 
 
 def test_a_finished_job_that_redis_lost_is_known(parts: Parts) -> None:
     record = parts.accept()
     parts.jobs.finish(ANN, record.id, ended())
-    parts.store.forget()
+    parts.database.empty()
     again = parts.jobs.get(ANN, record.id)
     assert (again.state, again.identity) == (JobState.SUCCEEDED, CONCEPT)
     assert parts.jobs.get(ANN, record.id) == again
-    assert parts.store.orphans() == []
+    assert parts.store.leases.orphans() == []
     assert parts.jobs.cancel(ANN, record.id) == again
 
 
@@ -161,27 +162,27 @@ def test_a_waiting_job_is_canceled_at_once(parts: Parts) -> None:
     record = parts.accept()
     assert parts.jobs.cancel(ANN, record.id).state is JobState.CANCELED
     assert parts.jobs.outcome(ANN, record.id) is not None
-    assert parts.store.claim(record.id, lease_s=9) is None
+    assert parts.store.leases.claim(record.id, lease_s=9) is None
 
 
 def test_a_running_job_is_told_to_cancel(parts: Parts) -> None:
     record = parts.accept()
-    lease = parts.store.claim(record.id, lease_s=9)
+    lease = parts.store.leases.claim(record.id, lease_s=9)
     assert lease is not None
     assert parts.jobs.cancel(ANN, record.id).state is JobState.RUNNING
-    assert parts.store.renew(lease).cancel_requested
+    assert parts.store.leases.renew(lease).cancel_requested
 
 
 def test_a_job_that_redis_lost_can_be_canceled(parts: Parts) -> None:
     record = parts.accept()
-    parts.store.forget()
+    parts.database.empty()
     assert parts.jobs.cancel(ANN, record.id).state is JobState.CANCELED
 
 
 def test_the_first_outcome_in_the_object_store_stands(parts: Parts) -> None:
     record = parts.accept()
     with pytest.MonkeyPatch.context() as patch:  # its writer dies before it can tell Redis
-        patch.setattr(parts.store, "finish", down(StoreUnavailable("down")))
+        patch.setattr(parts.store.records, "finish", down(StoreUnavailable("down")))
         with pytest.raises(StoreUnavailable):
             parts.jobs.finish(ANN, record.id, ended(JobState.CANCELED))
     assert parts.jobs.finish(ANN, record.id, ended(JobState.SUCCEEDED)).state is JobState.CANCELED
@@ -190,7 +191,7 @@ def test_the_first_outcome_in_the_object_store_stands(parts: Parts) -> None:
 
 def test_finishing_a_job_that_redis_lost_is_remembered(parts: Parts) -> None:
     record = parts.accept()
-    parts.store.forget()
+    parts.database.empty()
     assert parts.jobs.finish(ANN, record.id, ended()).state is JobState.SUCCEEDED
     assert parts.jobs.get(ANN, record.id).state is JobState.SUCCEEDED
 
@@ -200,9 +201,9 @@ def test_a_rebuild_enters_what_is_unfinished_and_only_that(parts: Parts) -> None
     parts.jobs.finish(ANN, over.id, ended())
     parts.jobs.cancel(ANN, canceled.id)
     parts.artifacts.put(f"t/app/u/ann/concepts/{CONCEPT}/concept.safetensors", b"x", media_type="x/y")
-    parts.store.forget()
+    parts.database.empty()
     assert parts.jobs.rebuild() == 1
-    assert parts.store.orphans() == [waiting.id]
+    assert parts.store.leases.orphans() == [waiting.id]
 
 
 def test_a_kept_identity_can_be_used_without_an_upload(parts: Parts) -> None:
@@ -273,14 +274,14 @@ def test_a_full_queue_takes_nobody_on(parts: Parts) -> None:
 def test_while_redis_is_down_nobody_is_counted_and_nobody_refused(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     parts.limit(max_unfinished_edits=1)
     parts.accept()
-    monkeypatch.setattr(parts.store, "take_place", down(StoreUnavailable("down")))
+    monkeypatch.setattr(parts.store.admission, "take_slot", down(StoreUnavailable("down")))
     parts.jobs.admit(ANN, "e_2")
 
 
 def test_the_events_of_a_job_that_redis_lost_are_its_last_word(parts: Parts) -> None:
     record = parts.accept()
     parts.jobs.finish(ANN, record.id, ended())
-    parts.store.forget()
+    parts.database.empty()
     (last,), whole = parts.jobs.events(ANN, record.id, after=2)
     assert (last.state, whole) == (JobState.SUCCEEDED, False)
     assert parts.jobs.events(ANN, record.id, after=last.sequence) == ([], True)

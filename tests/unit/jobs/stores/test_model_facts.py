@@ -10,7 +10,6 @@ import pytest
 
 from s2edit_jobs.records.errors import ModelFailed
 from s2edit_jobs.stores import model_facts
-from s2edit_jobs.stores.memory import MemoryArtifactStore
 from s2edit_jobs.stores.model_facts import (
     ALIVE_S,
     BELIEVED_S,
@@ -25,6 +24,7 @@ from s2edit_jobs.stores.model_facts import (
     tell_failure,
     trouble_with,
 )
+from tests.stores import MemoryArtifactStore
 
 MODEL = "owner/name"
 FACTS = ModelFacts("f" * 32, 4, ((8, 4),), ("woman",), ("red",), legacy_fingerprint="0" * 32)

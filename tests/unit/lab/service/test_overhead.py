@@ -16,7 +16,7 @@ from s2edit_core.pictures.files import decode_photo
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_jobs.records.record import Load
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.redis_store import RedisJobStore
+from s2edit_jobs.stores.redis_store import redis_job_store
 from tests.unit.worker.conftest import ANN
 
 
@@ -62,4 +62,6 @@ def test_a_networked_redis_listens_on_its_addresses(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
     with NetworkedRedis(tmp_path / "redis", ["127.0.0.1"], port) as redis:
         for url in (redis.url, f"redis://127.0.0.1:{port}"):
-            assert RedisJobStore(url, timeout_s=5.0).take_place(ANN, "e_1", of_owner=0, in_all=0) == Load(of_owner=0, in_all=0)
+            assert redis_job_store(url, timeout_s=5.0).admission.take_slot(ANN, "e_1", of_owner=0, in_all=0) == Load(
+                of_owner=0, in_all=0
+            )

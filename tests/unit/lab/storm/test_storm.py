@@ -20,10 +20,10 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
+from tests.doubles import FakeEngine
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.worker.conftest import ANN, FILES, REQUEST
 from worker.attempts.runner import run_job
-from worker.engines.fake_engine import FakeEngine
 
 
 def test_a_plan_follows_from_its_seed_and_covers_every_crash_point() -> None:
@@ -60,7 +60,7 @@ def test_an_edit_passes_every_crash_point(tmp_path: Path, monkeypatch: pytest.Mo
     """The test itself calls the ports of points that an edit passes only after a fault."""
     reached: set[str] = set()
     monkeypatch.setattr(CrashPoints, "reach", lambda self, call, side: reached.add(f"{self.role}.{call}.{side}"))
-    plain = Services(MemoryArtifactStore(), MemoryJobStore(), MemoryJobQueue(), Settings(data_dir=tmp_path))
+    plain = Services(MemoryArtifactStore(), Database().store(), MemoryJobQueue(), Settings(data_dir=tmp_path))
     event_log = EventLog(tmp_path)
     api = with_crash_points(plain, CrashPoints(tmp_path, event_log, "api"))
     worker = with_crash_points(plain, CrashPoints(tmp_path, event_log, "worker"))

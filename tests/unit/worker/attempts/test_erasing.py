@@ -40,7 +40,7 @@ def erase_user(shop: Shop, owner: Owner = ANN) -> None:
 def left_of(shop: Shop, owner: Owner = ANN) -> list[str]:
     """Every object and record that tells of the owner."""
     objects = [key for key, data in shop.artifacts.objects.items() if owner.prefix in key or owner.prefix.encode() in data]
-    return objects + [job_id for job_id, entry in shop.store._life.jobs.items() if entry.record.owner == owner]
+    return objects + shop.database.jobs_of(owner)
 
 
 def void(_: object) -> None:
@@ -219,7 +219,7 @@ def test_an_erased_user_has_no_place_in_the_queue(shop: Shop) -> None:
     shop.jobs.admit(ANN, "e_1")
     shop.jobs.admit(BOB, "e_2")
     erase_user(shop)
-    load = shop.store.take_place(ANN, "e_3", of_owner=9, in_all=9)
+    load = shop.store.admission.take_slot(ANN, "e_3", of_owner=9, in_all=9)
     assert (load.of_owner, load.in_all) == (0, 1)
 
 
@@ -249,7 +249,7 @@ def test_a_request_that_meets_an_erasure_is_taken_on_whole_or_refused(shop: Shop
         assert left_of(shop) == []
         return
     assert meeting.met
-    if job_id in shop.store._life.jobs:
+    if job_id in shop.database.jobs_of(ANN):
         shop.work()
         assert shop.get(job_id).state is JobState.SUCCEEDED
 
@@ -345,7 +345,7 @@ def test_an_erasure_while_the_job_store_is_down_is_completed_when_it_is_back(sho
         raise StoreUnavailable("down")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shop.store, "erase_owner", down)
+        patch.setattr(shop.store.maintenance, "erase_owner", down)
         with pytest.raises(StoreUnavailable):
             Erasure(shop.services, clock=lambda: 1000.0).begin(ANN)
         with pytest.raises(BeingErased):
@@ -357,14 +357,14 @@ def test_an_erasure_while_the_job_store_is_down_is_completed_when_it_is_back(sho
 
 def test_a_rebuild_that_meets_an_erasure_brings_nothing_back(shop: Shop) -> None:
     shop.accept()
-    shop.store.forget()
-    add = shop.store.add
+    shop.database.empty()
+    add = shop.store.records.add
 
     def erased_meanwhile(record: Any) -> Any:
         erase_user(shop)
         return add(record)
 
-    shop.store.add = erased_meanwhile  # type: ignore[method-assign]
+    shop.store.records.add = erased_meanwhile  # type: ignore[method-assign]
     assert shop.jobs.rebuild() == 0
     assert left_of(shop) == []
 

@@ -13,6 +13,7 @@ from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState
+from s2edit_jobs.stores.redis_store.lua import LOOK_MS
 from tests.doubles import FakeEngine
 from tests.unit.worker.attempts.test_runner import at, down, fail
 from tests.unit.worker.conftest import ANN, REQUEST, Shop
@@ -178,11 +179,12 @@ def test_a_canceled_learner_hands_the_learning_on(shop: Shop) -> None:
 def test_a_release_that_does_not_come_through_is_made_up_for(shop: Shop) -> None:
     jobs = [shop.accept() for _ in range(2)]
     other = FakeEngine()
-    release = shop.store.release
-    shop.store.release = down(StoreUnavailable("down"))  # type: ignore[method-assign]
+    release = shop.store.reservations.release
+    shop.store.reservations.release = down(StoreUnavailable("down"))  # type: ignore[method-assign]
     shop.engine.on_step = during("learning", 2, lambda: shop.work(other))
     shop.work()
-    shop.store.release = release  # type: ignore[method-assign]
+    shop.store.reservations.release = release  # type: ignore[method-assign]
+    shop.now += LOOK_MS / 1000 + 0.1  # when the store looks at the learner again
     assert reap(shop.services) == 1
     shop.work(other)
     assert states(shop, jobs) == [JobState.SUCCEEDED] * 2
@@ -191,14 +193,14 @@ def test_a_release_that_does_not_come_through_is_made_up_for(shop: Shop) -> None
 
 def test_a_concept_that_came_between_two_looks_is_not_learned_again(shop: Shop) -> None:
     jobs = [shop.accept() for _ in range(2)]
-    reserve = shop.store.reserve
+    reserve = shop.store.reservations.reserve
 
     def late(*values: object) -> bool:
-        shop.store.reserve = reserve  # type: ignore[method-assign]
+        shop.store.reservations.reserve = reserve  # type: ignore[method-assign]
         shop.work(FakeEngine())
         return reserve(*values)  # type: ignore[arg-type]
 
-    shop.store.reserve = late  # type: ignore[method-assign]
+    shop.store.reservations.reserve = late  # type: ignore[method-assign]
     shop.work()
     assert states(shop, jobs) == [JobState.SUCCEEDED] * 2
     assert shop.engine.learned == 0

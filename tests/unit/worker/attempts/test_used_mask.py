@@ -17,6 +17,7 @@ from s2edit_jobs.stores.artifacts import concept_key
 from tests.doubles import FakeEngine
 from tests.unit.worker.attempts.test_runner import at
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, Shop
+from worker.engines.painters import DigestPainter
 
 PHOTO = {"image": FILES["image"]}
 LEARNING = LearningRequest(kind="identity", prompt="a photo of a woman")
@@ -148,7 +149,7 @@ class TestAttempts:
 class TestNobody:
     @pytest.mark.parametrize("request_", [REQUEST, LEARNING, MaskRequest()], ids=["edit", "identity", "mask"])
     def test_a_photo_of_nobody_fails_in_words_for_the_caller(self, shop: Shop, request_: JobRequest) -> None:
-        shop.engine = FakeEngine(people=0)
+        shop.engine = FakeEngine(painter=DigestPainter(people=0))
         job_id = accept(shop, request_)
         shop.work()
         failure = shop.get(job_id).failure
@@ -157,7 +158,7 @@ class TestNobody:
         assert failure.message == "nobody was found in the photo: send a mask of the person, or point at the person with `at`"
 
     def test_so_does_a_place_where_nobody_is(self, shop: Shop) -> None:
-        shop.engine = FakeEngine(people=0)
+        shop.engine = FakeEngine(painter=DigestPainter(people=0))
         job_id = accept(shop, EditRequest(prompt=REQUEST.prompt, at=(3, 4)))
         shop.work()
         failure = shop.get(job_id).failure
@@ -195,10 +196,10 @@ class TestMasks:
     def test_what_it_took_is_booked_and_measured_apart(self, shop: Shop) -> None:
         shop.engine = FakeEngine(step_s=0.01)
         done(shop, MaskRequest())
-        spent = shop.store.spent(ANN.tenant)
+        spent = shop.store.usage.spent(ANN.tenant)
         assert (spent.learnings, spent.worker_s > 0.02) == (0, True)
-        assert set(shop.store.prospect(ANN, "mask").seconds) == {"preparing", "total"}
-        assert not shop.store.prospect(ANN, "balanced").seconds
+        assert set(shop.store.estimates.prospect(ANN, "mask").seconds) == {"preparing", "total"}
+        assert not shop.store.estimates.prospect(ANN, "balanced").seconds
 
 
 class TestRequests:

@@ -16,8 +16,8 @@ from s2edit_jobs.bootstrap import Services, build_artifacts
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import model_facts
 from s2edit_jobs.stores.adapters import loading, look_at_adapters
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
 from tests import tiny_judges
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.tiny import save_tiny
 from worker import process as process_module
 from worker.process import WorkerProcess
@@ -59,7 +59,7 @@ def start_of(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[str, 
 
     monkeypatch.setattr(process_module, "configure_logs", lambda: None)
     artifacts = MemoryArtifactStore()
-    services = Services(artifacts, MemoryJobStore(), MemoryJobQueue(), settings)
+    services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
     with capture_logs() as logged, pytest.raises(SystemExit) as ended:
         WorkerProcess(settings, load_engine, lambda _: services).start()
     return str(ended.value), artifacts, logged

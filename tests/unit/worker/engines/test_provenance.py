@@ -197,7 +197,7 @@ class TestEngine:
 
     def test_its_results_are_signed_and_reported(self, credentials: Credentials) -> None:
         seen, edited = self.run(SigningEngine(PictureEngine(), credentials))
-        assert len(seen) == 3 * 3 + 2
+        assert len(seen) == 3 * 3 + 3
         assert read(edited.picture)[0] == "Valid"
         assert np.array_equal(pixels(edited.picture), pixels(pictures.photo()))
         assert edited.report["provenance"] == {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": False}

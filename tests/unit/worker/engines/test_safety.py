@@ -24,15 +24,16 @@ from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.memory import MemoryArtifactStore, MemoryJobQueue, MemoryJobStore
+from s2edit_jobs.stores.job_store import JobStore
 from tests import tiny_judges
 from tests.doubles import FakeEngine
+from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api import pictures
 from worker import process as process_module
 from worker.attempts.runner import run_job
 from worker.engines.engine import EditInputs
+from worker.engines.modeless_engine import ModelessEngine, engine_of_test_mode
 from worker.engines.safety import SafeEngine, _views
-from worker.engines.testmode_engine import ModelessEngine
 from worker.process import WorkerProcess
 
 ANN = Owner("app", "ann")
@@ -56,14 +57,14 @@ class Judge:
 
 def drawing() -> ModelessEngine:
     """An engine that draws real pictures without a model."""
-    return ModelessEngine(FakeEngine.facts)
+    return engine_of_test_mode(FakeEngine.facts)
 
 
 @dataclass
 class Shop:
     judge: Any
     data_dir: Path = Path("/dev/null/nowhere")  # an API keeps keys there
-    store: MemoryJobStore = field(default_factory=MemoryJobStore)
+    store: JobStore = field(default_factory=lambda: Database().store())
     artifacts: MemoryArtifactStore = field(default_factory=MemoryArtifactStore)
     queue: MemoryJobQueue = field(default_factory=MemoryJobQueue)
     audit: MemoryAudit = field(default_factory=MemoryAudit)
@@ -93,7 +94,7 @@ def test_what_is_safe_passes_as_it_was_drawn() -> None:
     assert record.state is other.state is JobState.SUCCEEDED
     for name in ("result", "result_1"):
         assert shop.artifacts.get(record.artifacts[name]) == plain.artifacts.get(other.artifacts[name])
-    assert shop.store.refusals() == {}
+    assert shop.store.usage.refusals() == {}
     sizes = [picture.size for picture in shop.judge.seen]
     photo, result, changed = sizes[0], sizes[1::2], sizes[2::2]
     assert result == [photo] * 2, "the photo once, then each result as a whole"
@@ -114,9 +115,9 @@ def test_a_refused_photo_is_neither_learned_nor_edited() -> None:
         assert (record.failure.code, record.failure.field, record.failure.retryable) == ("policy_refused", "image", False)
         assert shop.kept() == set()
         assert len(shop.judge.seen) == 1
-        assert shop.store.refusals() == {"image": 1}
+        assert shop.store.usage.refusals() == {"image": 1}
         assert ("edit.refuse", ANN, record.id, "policy_refused") in shop.audit.lines
-        assert shop.store.claim(lease_s=1) is None, "it is not tried again"
+        assert shop.store.leases.claim(lease_s=1) is None, "it is not tried again"
 
 
 @pytest.mark.parametrize("at", [2, 3, 4, 5], ids=["the result", "its changed part", "a variant", "the variant's changed part"])
@@ -128,7 +129,7 @@ def test_a_refused_result_is_not_kept_nor_are_its_variants(at: int) -> None:
     assert (record.failure.code, record.failure.field) == ("policy_refused", "result")
     assert record.artifacts == {}
     assert not {name for name in shop.kept() if name.startswith(("result", "report"))}
-    assert shop.store.refusals() == {"result": 1}
+    assert shop.store.usage.refusals() == {"result": 1}
     assert shop.audit.lines[-2:] == [
         ("edit.refuse", ANN, record.id, "policy_refused"),
         ("edit.end", ANN, record.id, "policy_refused"),
@@ -159,15 +160,15 @@ def test_refusals_of_test_mode_and_of_a_store_that_is_down_are_not_counted(monke
     shop = Shop(Judge())
     with pytest.raises(PolicyRefused):
         draft(shop.services, Owner("test.app", "ann"), EditRequest(prompt="a woman [test:refused]"), FILES)
-    assert shop.store.refusals() == {}
+    assert shop.store.usage.refusals() == {}
     with pytest.raises(PolicyRefused):
         draft(shop.services, ANN, EditRequest(prompt="a naked woman"), FILES)
-    assert shop.store.refusals() == {"prompt": 1}
+    assert shop.store.usage.refusals() == {"prompt": 1}
 
     def down(*_: Any) -> None:
         raise StoreUnavailable("down")
 
-    monkeypatch.setattr(shop.store, "count_refusal", down)
+    monkeypatch.setattr(shop.store.usage, "count_refusal", down)
     with pytest.raises(PolicyRefused):
         draft(shop.services, ANN, EditRequest(prompt="a naked woman"), FILES)
     assert len(shop.audit.lines) == 3
@@ -276,7 +277,7 @@ def test_a_worker_whose_safety_model_cannot_be_loaded_does_not_start(
         named["safety_labels"] = "porn"
     monkeypatch.setattr(process_module, "configure_logs", lambda: None)
     settings = Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0")
-    services = Services(MemoryArtifactStore(), MemoryJobStore(), MemoryJobQueue(), settings)
+    services = Services(MemoryArtifactStore(), Database().store(), MemoryJobQueue(), settings)
     process = WorkerProcess(settings, lambda _: load(monkeypatch, **named), lambda _: services)
     with pytest.raises(SystemExit, match=f"the worker can't start: .*{reason}"):
         process.start()

@@ -33,14 +33,14 @@ from tests.unit.worker.conftest import ANN, Shop
 from tests.waiting import until
 from worker.attempts.runner import PARKED, run_job, work_on
 from worker.engines.engine import Edited, EditInputs, Found, Made
-from worker.engines.testmode_engine import ModelessEngine
+from worker.engines.modeless_engine import ModelessEngine, engine_of_test_mode
 from worker.testmode_lane import AT_ONCE, Lane
 
 TEST = Owner(twin(ANN.tenant), ANN.user)
 PROMPT = "a photo of a woman with red hair"
 INPUTS = EditInputs(pictures.photo(), pictures.mask())
 FILES = {"image": Upload(INPUTS.image, "image/png"), "mask": Upload(INPUTS.mask, "image/png")}
-ENGINE = ModelessEngine(FakeEngine.facts)
+ENGINE = engine_of_test_mode(FakeEngine.facts)
 
 
 def accept(shop: Shop, words: str = "", owner: Owner = TEST, **named: Any) -> str:
@@ -50,7 +50,7 @@ def accept(shop: Shop, words: str = "", owner: Owner = TEST, **named: Any) -> st
 
 def work(shop: Shop, engine: ModelessEngine = ENGINE) -> bool:
     """One attempt at the test job whose turn it is."""
-    lease = shop.store.claim(lease_s=15, test=True)
+    lease = shop.store.leases.claim(lease_s=15, test=True)
     if lease is not None:
         work_on(lease, shop.services, engine, stop=shop.stop)
     return lease is not None
@@ -137,7 +137,7 @@ class TestMask:
         report = report_of(shop, job_id)
         assert report["test"] is True
         assert report["seconds"]["preparing"] >= 0.2
-        assert shop.store.spent(TEST.tenant) == Spent()
+        assert shop.store.usage.spent(TEST.tenant) == Spent()
 
     def test_what_else_an_edit_shall_fail_by_comes_after_the_learning(self, shop: Shop) -> None:
         photo = {"image": FILES["image"]}
@@ -211,7 +211,7 @@ class TestPicture:
             edited(prompt="a photo of a castle")
 
     def test_what_can_not_be_decoded_never_reaches_the_worker_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("worker.engines.testmode_engine.decode_photo", lambda *_: pytest.fail("decoded in the worker"))
+        monkeypatch.setattr("worker.engines.painters.decode_photo", lambda *_: pytest.fail("decoded in the worker"))
         broken = EditInputs(INPUTS.image[: len(INPUTS.image) // 2], INPUTS.mask)
         with pytest.raises(ImageInvalid):
             ENGINE.plan(EditRequest(prompt=PROMPT), broken)
@@ -286,8 +286,8 @@ def test_a_job_of_test_mode_is_done_and_published_like_any_other(shop: Shop) -> 
     assert report_of(shop, job_id)["test"] is True
     assert Library(shop.services).identity(TEST, record.identity or "").subject == "woman"
     assert shop.artifacts.exists(concept_key(TEST, record.identity or "", "concept.safetensors"))
-    assert shop.store.spent(TEST.tenant) == shop.store.spent(ANN.tenant) == Spent()
-    assert shop.store.prospect(ANN, "balanced").seconds == {}
+    assert shop.store.usage.spent(TEST.tenant) == shop.store.usage.spent(ANN.tenant) == Spent()
+    assert shop.store.estimates.prospect(ANN, "balanced").seconds == {}
 
 
 def test_the_live_engine_is_never_asked(shop: Shop) -> None:
@@ -396,7 +396,7 @@ def test_a_ring_wakes_it(shop: Shop) -> None:
 
 
 def test_what_it_can_not_claim_now_it_claims_later(shop: Shop, lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
-    claim, refused = shop.store.claim, threading.Event()
+    claim, refused = shop.store.leases.claim, threading.Event()
 
     def down(*given: Any, **named: Any) -> Any:
         if not refused.is_set():
@@ -404,7 +404,7 @@ def test_what_it_can_not_claim_now_it_claims_later(shop: Shop, lane: Lane, monke
             raise RuntimeError("no such thing was thought of")
         return claim(*given, **named)
 
-    monkeypatch.setattr(shop.store, "claim", down)
+    monkeypatch.setattr(shop.store.leases, "claim", down)
     job_id = accept(shop)
     lane.start()
     until(lambda: shop.jobs.get(TEST, job_id).state.over)

@@ -171,7 +171,7 @@ def test_a_message_outlives_the_loss_of_the_job_store(shop: Shop) -> None:
     receiver = Receiver(200)
     over, waiting = shop.accept(webhook_url=URL), shop.accept(webhook_url=URL)
     shop.work()
-    shop.store.forget()
+    shop.database.empty()
     assert shop.jobs.rebuild() == 1
     assert messenger(shop, receiver).deliver_next()
     assert not messenger(shop, receiver).deliver_next()

@@ -1,0 +1,203 @@
+"""The job store's ports, one per role, and `JobStore`, which holds them.
+
+Every call is one atomic change and raises `StoreUnavailable` when Redis does not answer. The object store holds the truth: all
+jobs can be entered again from it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.records.record import Failure, JobRecord, Lease, Load, Outcome, Outlook, Owner, Spent
+
+KEEP_EVENTS = 1000
+"""How many of a job's latest events can be replayed, at least."""
+PAGE = 500
+"""How many jobs one call lists at most."""
+SLOT_TTL_S = 30.0
+"""How long a queue slot is kept for a job that is being accepted. A process that dies meanwhile loses it."""
+
+DAY_S = 24 * 3600
+
+
+class Records(Protocol):
+    """The jobs and their states."""
+
+    def add(self, record: JobRecord) -> JobRecord:
+        """Enter a job unless it is known. Return the record that stands."""
+
+    def get(self, owner: Owner, job_id: str) -> JobRecord:
+        """Return the job's record. Raise `JobNotFound` if it is unknown or another owner's."""
+
+    def request_cancel(self, owner: Owner, job_id: str) -> JobRecord:
+        """Set the flag that asks for cancellation, unless the job is over. Raise `JobNotFound` as `get` does."""
+
+    def finish(self, job_id: str, owner: Owner, outcome: Outcome) -> JobRecord:
+        """Take over the outcome that the object store holds. The first outcome stands, so repeating this is safe."""
+
+    def overdue(self) -> list[JobRecord]:
+        """Return unfinished jobs past their deadline: the `PAGE` that are due longest."""
+
+
+class Leases(Protocol):
+    """Which worker may work on which job, and whose job is next."""
+
+    def claim(self, job_id: str | None = None, *, lease_s: float, test: bool = False) -> Lease | None:
+        """Lease the next job, or the job named, for `lease_s` seconds.
+
+        Owners are served round-robin; of one owner's jobs the oldest comes first. With `test`, the next job comes from the queue
+        of test mode, otherwise never. A job can be leased while it is queued, or after its last lease ran out.
+
+        Return None if no job is queued, or if the named job is over, leased, unknown or waiting for a concept.
+        """
+
+    def renew(self, lease: Lease) -> JobRecord:
+        """Extend the lease. The record shows whether cancellation was requested. Raise `LeaseLost` if another holder has it."""
+
+    def hand_back(self, lease: Lease, *, failed: bool = False) -> None:
+        """Queue an unfinished job again. Do nothing if the lease is lost. Only a `failed` attempt is counted."""
+
+    def orphans(self) -> list[str]:
+        """Return the jobs that a worker could claim now: the `PAGE` oldest, none of test mode.
+
+        This also queues jobs whose lease ran out. A `claim` with `test` does that for jobs of test mode.
+        """
+
+
+class Events(Protocol):
+    """What the followers of a job see."""
+
+    def progress(self, lease: Lease, progress: Progress) -> JobRecord:
+        """Publish progress. Return and raise what `Leases.renew` does."""
+
+    def since(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
+        """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing.
+
+        The last one is the present record, even where no event is kept. Raise `JobNotFound` as `Records.get` does.
+        """
+
+    def changes(self, stop: threading.Event) -> Iterator[str | None]:
+        """Yield the id of every job that changes until `stop` is set.
+
+        Yield None first, and whenever changes may have been missed. Never raise: while Redis is down, nothing comes.
+        """
+
+
+class Reservations(Protocol):
+    """Which job learns a concept, so that several jobs of one photo learn it once."""
+
+    def reserve(self, lease: Lease, concept: str) -> bool:
+        """Make this job the only one that learns `concept`, until `release` or the job's end. It outlives a lost lease.
+
+        Return False if another job is learning it. The lease is then given back, uncounted, and the job waits for the concept
+        outside the queue. It is queued again by that job's `release`, or shortly after that job's end. Raise `LeaseLost`.
+        """
+
+    def release(self, lease: Lease, failure: Failure | None = None) -> list[str]:
+        """End the reservation of this attempt or an earlier one. Return the jobs that waited, which are queued again.
+
+        With `failure`, they will fail for the same reason. Do nothing if the job has been claimed again since.
+        """
+
+
+class Admission(Protocol):
+    """How many jobs are accepted."""
+
+    def take_slot(self, owner: Owner, job_id: str, *, of_owner: int, in_all: int) -> Load:
+        """Take a queue slot for the job if the load is below both bounds. Return the load without this job.
+
+        Slots count as jobs until `Records.add` fills them, so simultaneous requests cannot exceed a bound together. A slot that
+        is not filled is free after `SLOT_TTL_S` seconds. Jobs of test mode and live jobs are counted apart.
+        """
+
+    def leave_slot(self, owner: Owner, job_id: str) -> None:
+        """Free the slot: the job is not accepted after all. Do nothing if it has none."""
+
+
+class Estimates(Protocol):
+    """How long jobs take."""
+
+    def measured(self, preset: str, seconds: Mapping[str, float]) -> None:
+        """Record how long a successful job took, by phase and in "total"."""
+
+    def outlook(self, owner: Owner, job_id: str) -> Outlook:
+        """Return what an estimate of the job's end is made of. Raise `JobNotFound` as `Records.get` does."""
+
+    def prospect(self, owner: Owner, preset: str) -> Outlook:
+        """Return what `outlook` would return for one more job of this owner."""
+
+
+class Outbox(Protocol):
+    """Jobs whose end is still to be sent to a webhook."""
+
+    def announce(self, job_id: str) -> None:
+        """Enter a job that is over. `Records.finish` does this for records with `webhook`. Repeating it is safe."""
+
+    def take(self, *, lease_s: float) -> tuple[str, int] | None:
+        """Return the job that is due longest and the number of this try. Nobody else gets it for `lease_s` seconds."""
+
+    def put_off(self, job_id: str, wait_s: float) -> None:
+        """Make it due again in `wait_s` seconds."""
+
+    def end(self, job_id: str) -> None:
+        """Remove it: the message was delivered or is given up."""
+
+
+class Usage(Protocol):
+    """What tenants have used, and what was refused."""
+
+    def book(self, tenant: str, spent: Spent) -> None:
+        """Add to what the tenant has used today."""
+
+    def spent(self, tenant: str) -> Spent:
+        """Return what was booked today. A loss of Redis resets it."""
+
+    def count_refusal(self, field: str) -> None:
+        """Count that the policy or the safety model has refused a request or job for its `field`."""
+
+    def refusals(self) -> Mapping[str, int]:
+        """Return the number of refusals by field, since the store began or lost everything."""
+
+
+class Maintenance(Protocol):
+    """Erasure, periodic tasks, and recovery after a loss."""
+
+    def erase(self, owner: Owner, job_id: str) -> str | None:
+        """Remove every trace of the job; its lease is lost. Return the concept that it had reserved and not released, if any.
+
+        Repeating this is safe.
+        """
+
+    def erase_owner(self, owner: Owner) -> int:
+        """`erase` every job of the owner and whatever else is kept under that name. Return how many of them were running."""
+
+    def compact(self) -> bool:
+        """Rewrite the files of Redis so that no erased value is left in them. Return False if the server forbids it."""
+
+    def take_task(self, name: str, *, every_s: float) -> bool:
+        """Return True to one caller in `every_s` seconds: for work that one worker does for all."""
+
+    def lost(self) -> str | None:
+        """Return None while the store has all jobs. For a new or emptied store, return its generation, for `restored`."""
+
+    def restored(self, generation: str) -> None:
+        """Declare that all jobs were entered again. No effect if the store was emptied after `generation` began."""
+
+
+@dataclass(frozen=True)
+class JobStore:
+    """The store by role. Pass a component only the role that it uses."""
+
+    records: Records
+    leases: Leases
+    events: Events
+    reservations: Reservations
+    admission: Admission
+    estimates: Estimates
+    outbox: Outbox
+    usage: Usage
+    maintenance: Maintenance

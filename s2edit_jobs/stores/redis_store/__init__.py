@@ -1,0 +1,38 @@
+"""The job store on Redis: one module per role, with its Lua beside it.
+
+Every transition is one Lua script, so it happens whole or not at all. `lua` lists the keys. Nothing outside this folder imports
+more than `redis_job_store`.
+"""
+
+from __future__ import annotations
+
+from s2edit_jobs.stores.job_store import JobStore
+from s2edit_jobs.stores.redis_store.admission import RedisAdmission
+from s2edit_jobs.stores.redis_store.connection import Clock, Connection
+from s2edit_jobs.stores.redis_store.estimates import RedisEstimates
+from s2edit_jobs.stores.redis_store.events import RedisEvents
+from s2edit_jobs.stores.redis_store.leases import RedisLeases
+from s2edit_jobs.stores.redis_store.maintenance import RedisMaintenance
+from s2edit_jobs.stores.redis_store.outbox import RedisOutbox
+from s2edit_jobs.stores.redis_store.records import RedisRecords
+from s2edit_jobs.stores.redis_store.reservations import RedisReservations
+from s2edit_jobs.stores.redis_store.usage import RedisUsage
+
+
+def redis_job_store(url: str, *, timeout_s: float = 0.2, clock: Clock | None = None) -> JobStore:
+    """Build the store. `url` is a redis-py URL. A Redis that does not answer within `timeout_s` is `StoreUnavailable`.
+
+    The time is the Redis server's, so the workers' clocks need not agree. Pass `clock` (seconds since the epoch) to drive it.
+    """
+    connection = Connection(url, timeout_s=timeout_s, clock=clock)
+    return JobStore(
+        records=RedisRecords(connection),
+        leases=RedisLeases(connection),
+        events=RedisEvents(connection),
+        reservations=RedisReservations(connection),
+        admission=RedisAdmission(connection),
+        estimates=RedisEstimates(connection),
+        outbox=RedisOutbox(connection),
+        usage=RedisUsage(connection),
+        maintenance=RedisMaintenance(connection),
+    )

@@ -1,0 +1,76 @@
+"""What the followers of a job see: its progress, its events, and that it has changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import redis
+
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.records.record import JobRecord, Lease, Owner
+from s2edit_jobs.stores.redis_store.connection import Connection
+from s2edit_jobs.stores.redis_store.hashes import job_key, mapping, owned, record_of, still_held
+from s2edit_jobs.stores.redis_store.lua import script
+
+CHANGES = "s2edit:changes"
+"""The channel. All databases of a Redis server share it, so a listener may hear of jobs that it does not know."""
+LISTEN_S = 1.0
+"""How soon a listener notices `stop`, and the pause before it subscribes again."""
+
+PROGRESS = script(
+    """
+if not held(id, fence) then return false end
+change(id, 'phase', phase, 'step', step, 'total', total)
+return answer(id)
+""",
+    "id, fence, phase, step, total",
+)
+
+
+class RedisEvents:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def progress(self, lease: Lease, progress: Progress) -> JobRecord:
+        values = self._connection.run(PROGRESS, lease.job_id, lease.fence, progress.phase, progress.step, progress.total)
+        return still_held(lease, mapping(values))
+
+    def since(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
+        with self._connection.asking():
+            both = self._connection.client.pipeline(transaction=True)
+            both.hgetall(job_key(job_id))
+            both.xrange(f"s2edit:events:{job_id}", min=f"{after + 1}-0")
+            values, entries = both.execute()
+        record = owned(values, owner, job_id)
+        records = [record_of({**values, **entry, "sequence": name.partition("-")[0]}) for name, entry in entries]
+        if not records and record.sequence > after:
+            records = [record]
+        return records, not records or records[0].sequence == after + 1
+
+    def changes(self, stop: threading.Event) -> Iterator[str | None]:
+        while not stop.is_set():
+            with suppress(redis.RedisError, OSError):
+                yield from self._listen(stop)
+            stop.wait(LISTEN_S)
+
+    def _listen(self, stop: threading.Event) -> Iterator[str | None]:
+        """One subscription, until it breaks."""
+        connect_s = self._connection.timeout_s
+        with (
+            # It waits for messages, so it must not have a short timeout; the health check finds a connection that is dead.
+            redis.Redis.from_url(
+                self._connection.url,
+                decode_responses=True,
+                socket_connect_timeout=connect_s,
+                socket_timeout=5.0,
+                health_check_interval=5,
+            ) as client,
+            client.pubsub() as subscription,
+        ):
+            subscription.subscribe(CHANGES)
+            while not stop.is_set():
+                message = subscription.get_message(timeout=LISTEN_S)
+                if message is not None and message["type"] in ("message", "subscribe"):
+                    yield message["data"] if message["type"] == "message" else None

@@ -1,0 +1,92 @@
+"""Records as Redis keeps them: a hash of strings for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from s2edit_jobs.records.errors import JobNotFound, LeaseLost
+from s2edit_jobs.records.record import Failure, JobRecord, JobState, Lease, Owner
+
+
+def job_key(job_id: str) -> str:
+    return f"s2edit:job:{job_id}"
+
+
+def mapping(flat: list[str] | None) -> dict[str, str]:
+    """Return what HGETALL has answered inside a script; empty for false."""
+    return dict(zip(flat[::2], flat[1::2], strict=True)) if flat else {}
+
+
+def owned(values: Mapping[str, str], owner: Owner, job_id: str) -> JobRecord:
+    """Return the record. Raise `JobNotFound` for an unknown job and for another owner's."""
+    if not values or (record := record_of(values)).owner != owner:
+        raise JobNotFound(job_id)
+    return record
+
+
+def still_held(lease: Lease, values: Mapping[str, str]) -> JobRecord:
+    """Return the record. Raise `LeaseLost` where the script has answered nothing."""
+    if not values:
+        raise LeaseLost(lease.job_id)
+    return record_of(values)
+
+
+def failure_of(text: str) -> Failure | None:
+    return Failure(**json.loads(text)) if text else None
+
+
+def failure_json(failure: Failure | None) -> str:
+    return json.dumps(asdict(failure)) if failure else ""
+
+
+def fields_of(record: JobRecord) -> dict[str, str]:
+    return {
+        "id": record.id,
+        "tenant": record.owner.tenant,
+        "user": record.owner.user,
+        "state": record.state,
+        "sequence": str(record.sequence),
+        "created_at": repr(record.created_at),
+        "updated_at": repr(record.updated_at),
+        "phase": record.phase or "",
+        "step": str(record.step),
+        "total": str(record.total),
+        "attempt": str(record.attempt),
+        "cancel_requested": "1" if record.cancel_requested else "",
+        "artifacts": json.dumps(dict(record.artifacts)),
+        "identity": record.identity or "",
+        "failure": failure_json(record.failure),
+        "preset": record.preset,
+        "deadline_at": repr(record.deadline_at) if record.deadline_at is not None else "",
+        "webhook": "1" if record.webhook else "",
+        "waits_for": record.waits_for or "",
+        "kind": record.kind,
+        "parent": record.parent or "",
+    }
+
+
+def record_of(values: Mapping[str, str]) -> JobRecord:
+    return JobRecord(
+        id=values["id"],
+        owner=Owner(tenant=values["tenant"], user=values["user"]),
+        state=JobState(values["state"]),
+        sequence=int(values["sequence"]),
+        created_at=float(values["created_at"]),
+        updated_at=float(values["updated_at"]),
+        phase=values["phase"] or None,  # type: ignore[arg-type]  # written from a Phase
+        step=int(values["step"]),
+        total=int(values["total"]),
+        attempt=int(values["attempt"]),
+        cancel_requested=values["cancel_requested"] == "1",
+        artifacts=json.loads(values["artifacts"]),
+        identity=values["identity"] or None,
+        failure=failure_of(values["failure"]),
+        preset=values["preset"],
+        deadline_at=float(values["deadline_at"]) if values["deadline_at"] else None,
+        webhook=values["webhook"] == "1",
+        waits_for=values["waits_for"] or None,
+        kind=values.get("kind", "edit"),  # type: ignore[arg-type]  # written from a JobKind
+        parent=values.get("parent") or None,
+    )

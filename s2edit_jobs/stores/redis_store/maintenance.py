@@ -1,0 +1,122 @@
+"""Erasure, periodic tasks, and recovery after a loss."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
+
+import redis
+
+from s2edit_jobs.records.record import Owner
+from s2edit_jobs.stores.redis_store.connection import Connection
+from s2edit_jobs.stores.redis_store.disk import compact
+from s2edit_jobs.stores.redis_store.hashes import job_key
+from s2edit_jobs.stores.redis_store.lua import script
+
+GENERATION = "s2edit:life"
+"""The name of this database until it is emptied."""
+RESTORED = "s2edit:restored"
+COMPACT_S = 30.0
+SCAN = 1000
+"""Keys that are looked at in one step."""
+
+# Answers whether a worker held the job, and what it was learning.
+ERASE = script(
+    """
+if not owned(id, tenant, user) then return { 0, '' } end
+local running, holds, waits_for = value(id, 'state') == 'running', value(id, 'holds'), value(id, 'waits_for')
+leave(id)
+redis.call('ZREM', due_of(id), id)
+redis.call('ZREM', deadlines, id)
+redis.call('ZREM', P .. 'outbox', id)
+redis.call('HDEL', P .. 'tries', id)
+redis.call('SREM', P .. 'open:' .. owner(id), id)
+if waits_for ~= '' then redis.call('SREM', P .. 'waiters:' .. waits_for, id) end
+if holds ~= '' and redis.call('GET', P .. 'learner:' .. holds) == id then redis.call('DEL', P .. 'learner:' .. holds) end
+redis.call('DEL', job(id), P .. 'events:' .. id)
+redis.call('PUBLISH', P .. 'changes', id)
+return { running and 1 or 0, holds }
+""",
+    "id, tenant, user",
+)
+
+# The value decides; the expiry only removes it, on the server's own clock.
+TAKE_TASK = script(
+    """
+local task = P .. 'task:' .. name
+if now_ms < tonumber(redis.call('GET', task) or 0) then return 0 end
+redis.call('SET', task, now_ms + every_ms, 'PX', every_ms + 60000)
+return 1
+""",
+    "name, every_ms",
+)
+
+
+class RedisMaintenance:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def erase(self, owner: Owner, job_id: str) -> str | None:
+        answer = self._connection.run(ERASE, job_id, owner.tenant, owner.user)
+        return answer[1] or None
+
+    def erase_owner(self, owner: Owner) -> int:
+        """Look at every key: an owner's finished jobs are in no index, and this must not depend on one."""
+        who, client = f"{owner.tenant}/{owner.user}", self._connection.client
+        names = re.compile(
+            rf"s2edit:[a-z_]+:({re.escape(who)}(:.*)?|{re.escape(owner.prefix)}.*)|s2edit:rates\b.*/{re.escape(who)}/.*"
+        )
+        running = 0
+        with self._connection.asking():
+            if slots := client.zrange(f"s2edit:slots:{who}", 0, -1):
+                client.zrem("s2edit:slots", *cast("list[str]", slots))
+            for keys in _in_parts(client.scan_iter(count=SCAN), SCAN):
+                if found := [key for key in keys if names.fullmatch(key)]:
+                    client.unlink(*found)
+                running += self._erase_jobs([key for key in keys if key.startswith(job_key(""))], owner)
+            for turns in ("s2edit:turns", "s2edit:turns:test"):
+                client.zrem(turns, who)
+        return running
+
+    def _erase_jobs(self, keys: Sequence[str], owner: Owner) -> int:
+        """Erase those of `keys` that are the owner's. Return how many of them were running."""
+        asked = self._connection.client.pipeline(transaction=False)
+        for key in keys:
+            asked.hmget(key, ["tenant", "user"])
+        mine = [key for key, whose in zip(keys, asked.execute(), strict=True) if whose == [owner.tenant, owner.user]]
+        return sum(int(self._connection.run(ERASE, key.removeprefix(job_key("")), owner.tenant, owner.user)[0]) for key in mine)
+
+    def compact(self) -> bool:
+        with (
+            self._connection.asking(),
+            # A fork of a large server takes longer than any other call may.
+            redis.Redis.from_url(
+                self._connection.url, decode_responses=True, socket_timeout=COMPACT_S, socket_connect_timeout=2.0
+            ) as client,
+        ):
+            return compact(client, timeout_s=COMPACT_S)
+
+    def take_task(self, name: str, *, every_s: float) -> bool:
+        return bool(self._connection.run(TAKE_TASK, name, int(every_s * 1000)))
+
+    def lost(self) -> str | None:
+        client = self._connection.client
+        with self._connection.asking():
+            client.set(GENERATION, secrets.token_hex(8), nx=True)
+            # A restarted Redis begins a new generation: after a power cut the last second of its file may be missing.
+            server = cast("dict[str, str]", client.info("server"))
+            generation = f"{client.get(GENERATION)}:{server['run_id']}"
+            return None if client.get(RESTORED) == generation else generation
+
+    def restored(self, generation: str) -> None:
+        with self._connection.asking():
+            self._connection.client.set(RESTORED, generation)
+
+
+def _in_parts(keys: Iterable[str], size: int) -> Iterator[Sequence[str]]:
+    all_keys = iter(keys)
+    while part := list(itertools.islice(all_keys, size)):
+        yield part

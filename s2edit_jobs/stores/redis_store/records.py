@@ -1,0 +1,109 @@
+"""The jobs and their states."""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+from s2edit_jobs.records.record import JobRecord, Outcome, Owner
+from s2edit_jobs.stores.redis_store.connection import Connection
+from s2edit_jobs.stores.redis_store.hashes import failure_json, fields_of, job_key, mapping, owned, record_of
+from s2edit_jobs.stores.redis_store.lua import script
+
+KEEP_OVER_S = 7 * 24 * 3600
+"""How long Redis answers for a finished job; after that, the object store does."""
+KEEP_EVENTS_S = 3600
+"""How long its events are kept; after that, only its end is known."""
+
+# The fields and values of a new record follow the id.
+ADD = script(
+    """
+if redis.call('EXISTS', job(id)) == 0 then
+  redis.call('HSET', job(id), unpack(ARGV, 3))
+  redis.call('DEL', P .. 'events:' .. id)
+  log(id)
+  enqueue(id)
+  redis.call('SADD', P .. 'open:' .. owner(id), id)
+  local deadline = value(id, 'deadline_at')
+  if deadline ~= '' then redis.call('ZADD', deadlines, deadline, id) end
+end
+redis.call('ZREM', P .. 'slots', id)
+redis.call('ZREM', P .. 'slots:' .. owner(id), id)
+return answer(id)
+""",
+    "id",
+)
+
+REQUEST_CANCEL = script(
+    """
+if not owned(id, tenant, user) then return false end
+local state = value(id, 'state')
+if (state == 'queued' or state == 'running') and value(id, 'cancel_requested') ~= '1' then change(id, 'cancel_requested', '1') end
+return answer(id)
+""",
+    "id, tenant, user",
+)
+
+FINISH = script(
+    """
+if not owned(id, tenant, user) then return false end
+local before = value(id, 'state')
+if before == 'queued' or before == 'running' then
+  leave(id)
+  redis.call('ZREM', due_of(id), id)
+  redis.call('ZREM', deadlines, id)
+  redis.call('SREM', P .. 'open:' .. owner(id), id)
+  change(id, 'state', state, 'artifacts', artifacts, 'identity', identity, 'failure', failure, 'waits_for', '')
+  if value(id, 'webhook') == '1' then redis.call('ZADD', P .. 'outbox', 'NX', now_ms, id) end
+  redis.call('EXPIRE', job(id), keep_s)
+  redis.call('EXPIRE', P .. 'events:' .. id, keep_events_s)
+end
+return answer(id)
+""",
+    "id, tenant, user, state, artifacts, identity, failure, keep_s, keep_events_s",
+)
+
+OVERDUE = script(
+    """
+local answers = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now_ms / 1000, 'LIMIT', 0, PAGE)) do
+  if redis.call('EXISTS', job(id)) == 1 then answers[#answers + 1] = answer(id) else redis.call('ZREM', deadlines, id) end
+end
+return answers
+"""
+)
+
+
+class RedisRecords:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, record: JobRecord) -> JobRecord:
+        fields = [part for pair in fields_of(record).items() for part in pair]
+        return record_of(mapping(self._connection.run(ADD, record.id, *fields)))
+
+    def get(self, owner: Owner, job_id: str) -> JobRecord:
+        with self._connection.asking():
+            values = cast("dict[str, str]", self._connection.client.hgetall(job_key(job_id)))
+        return owned(values, owner, job_id)
+
+    def request_cancel(self, owner: Owner, job_id: str) -> JobRecord:
+        return owned(mapping(self._connection.run(REQUEST_CANCEL, job_id, owner.tenant, owner.user)), owner, job_id)
+
+    def finish(self, job_id: str, owner: Owner, outcome: Outcome) -> JobRecord:
+        values = self._connection.run(
+            FINISH,
+            job_id,
+            owner.tenant,
+            owner.user,
+            outcome.state,
+            json.dumps(dict(outcome.artifacts)),
+            outcome.identity or "",
+            failure_json(outcome.failure),
+            KEEP_OVER_S,
+            KEEP_EVENTS_S,
+        )
+        return owned(mapping(values), owner, job_id)
+
+    def overdue(self) -> list[JobRecord]:
+        return [record_of(mapping(flat)) for flat in self._connection.run(OVERDUE)]
