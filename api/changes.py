@@ -1,4 +1,4 @@
-"""Who waits for which edit, and what was last seen of it: one subscription per process, however many requests wait or ask."""
+"""Changes of jobs, for everybody in this process who waits for one: a single subscription, however many requests there are."""
 
 from __future__ import annotations
 
@@ -14,76 +14,78 @@ from starlette.concurrency import run_in_threadpool
 from s2edit_jobs.records.record import JobRecord
 from s2edit_jobs.stores.job_store import Events
 
-LOOK_S = 5.0
-"""At the latest, whoever waits looks again: so a message that Redis lost costs seconds."""
-MAX_SEEN = 10_000
-"""Jobs of which one process remembers how they stood."""
+RECHECK_S = 5.0
+"""Seconds after which a waiter reads the job anyway and a cached record expires, in case Redis lost the message of a change."""
+MAX_CACHED = 10_000
+"""The number of jobs whose records one process caches."""
 
 
 class Changes:
-    """Of one process, and for its event loop's own thread. The subscription begins with the first one who waits or asks again, and
-    is kept from then on. `clock` is monotonic, in seconds."""
+    """Wakes waiters when a job changes, and caches records until then. Use it on the thread of the event loop.
+
+    The subscription begins with the first waiter and lasts until `stop`. `clock` is monotonic, in seconds.
+    """
 
     def __init__(self, events: Events, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._events = events
         self._clock = clock
-        self._hears = False  # since the subscription stands
-        self._looks: dict[str, object] = {}
-        self._seen: OrderedDict[str, tuple[float, JobRecord]] = OrderedDict()
-        self._bells: dict[str, set[asyncio.Event]] = {}
+        self._subscribed = False
+        self._loads: dict[str, object] = {}
+        self._cache: OrderedDict[str, tuple[float, JobRecord]] = OrderedDict()
+        self._waiters: dict[str, set[asyncio.Event]] = {}
         self._stop = threading.Event()
         self._listening = False
 
     @contextmanager
     def watching(self, job_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when the job may have changed; clear it before you look."""
+        """Yield an event that is set when the job may have changed. Clear it before reading the job."""
         self._listen()
-        bell = asyncio.Event()
-        self._bells.setdefault(job_id, set()).add(bell)
+        changed = asyncio.Event()
+        self._waiters.setdefault(job_id, set()).add(changed)
         try:
-            yield bell
+            yield changed
         finally:
-            self._bells[job_id].discard(bell)
-            if not self._bells[job_id]:
-                del self._bells[job_id]
+            self._waiters[job_id].discard(changed)
+            if not self._waiters[job_id]:
+                del self._waiters[job_id]
 
     async def until(
-        self, look: Callable[[], JobRecord], enough: Callable[[JobRecord], bool], *, job_id: str, wait_s: float
+        self, load: Callable[[], JobRecord], enough: Callable[[JobRecord], bool], *, job_id: str, wait_s: float
     ) -> JobRecord:
-        """What `look` (called in a thread) answers, as soon as that is `enough` or `wait_s` seconds have passed."""
+        """Return what `load`, called in a thread, returns: as soon as that is `enough`, or after `wait_s` seconds."""
         ends = asyncio.get_running_loop().time() + wait_s
-        with self.watching(job_id) as bell:
+        with self.watching(job_id) as changed:
             while True:
-                bell.clear()
-                record = await run_in_threadpool(look)
+                changed.clear()
+                record = await run_in_threadpool(load)
                 left = ends - asyncio.get_running_loop().time()
                 if enough(record) or left <= 0:
                     return record
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(bell.wait(), min(left, LOOK_S))
+                    await asyncio.wait_for(changed.wait(), min(left, RECHECK_S))
 
-    async def look(self, job_id: str, look: Callable[[], JobRecord]) -> JobRecord:
-        """What `look` (called in a thread) answers; that is remembered unless the job changes meanwhile."""
+    async def load(self, job_id: str, load: Callable[[], JobRecord]) -> JobRecord:
+        """Return what `load`, called in a thread, returns. Cache it, unless the job changes meanwhile."""
         self._listen()
-        mine = self._looks[job_id] = object()
+        mine = self._loads[job_id] = object()
         try:
-            record = await run_in_threadpool(look)
-            if self._hears and self._looks.get(job_id) is mine:
-                self._seen[job_id] = self._clock() + LOOK_S, record
-                if len(self._seen) > MAX_SEEN:
-                    self._seen.popitem(last=False)
+            record = await run_in_threadpool(load)
+            if self._subscribed and self._loads.get(job_id) is mine:
+                self._cache[job_id] = self._clock() + RECHECK_S, record
+                if len(self._cache) > MAX_CACHED:
+                    self._cache.popitem(last=False)
             return record
         finally:
-            if self._looks.get(job_id) is mine:
-                del self._looks[job_id]
+            if self._loads.get(job_id) is mine:
+                del self._loads[job_id]
 
-    def seen(self, job_id: str) -> JobRecord | None:
-        """How the job stands, if that has been looked up within `LOOK_S` seconds and no change has been heard of since."""
-        until, record = self._seen.get(job_id, (0.0, None))
+    def cached(self, job_id: str) -> JobRecord | None:
+        """Return the record if it was loaded within the last `RECHECK_S` seconds and the job has not changed since."""
+        until, record = self._cache.get(job_id, (0.0, None))
         return record if self._clock() < until else None
 
     def stop(self) -> None:
-        """End the subscription, and wake all who wait."""
+        """End the subscription and wake all waiters."""
         self._stop.set()
         self._wake(None)
 
@@ -95,25 +97,25 @@ class Changes:
         if not self._listening:
             self._listening = True
             loop = asyncio.get_running_loop()
-            threading.Thread(target=self._hear, args=(loop,), name="changes", daemon=True).start()
+            threading.Thread(target=self._receive, args=(loop,), name="changes", daemon=True).start()
 
-    def _hear(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
         for job_id in self._events.changes(self._stop):
             if loop.is_closed():
                 return
-            with suppress(RuntimeError):  # closed just now
+            with suppress(RuntimeError):  # the loop was closed just now
                 loop.call_soon_threadsafe(self._wake, job_id)
 
     def _wake(self, job_id: str | None) -> None:
-        """None: anything may have changed."""
+        """Wake the waiters of a job and drop its record; None stands for all jobs, after the subscription began or broke."""
         if job_id is None:
-            self._hears = not self._stop.is_set()
-            self._seen.clear()
-            self._looks.clear()
+            self._subscribed = not self._stop.is_set()
+            self._cache.clear()
+            self._loads.clear()
         else:
-            self._seen.pop(job_id, None)
-            self._looks.pop(job_id, None)
-        waiting = self._bells.values() if job_id is None else [self._bells.get(job_id, set())]
-        for bells in waiting:
-            for bell in bells:
-                bell.set()
+            self._cache.pop(job_id, None)
+            self._loads.pop(job_id, None)
+        waiting = self._waiters.values() if job_id is None else [self._waiters.get(job_id, set())]
+        for waiters in waiting:
+            for changed in waiters:
+                changed.set()

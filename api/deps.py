@@ -1,4 +1,4 @@
-"""What the routes are given: the services, the model's words, and whose request it is."""
+"""Dependencies of the routes: the services, and the caller of a request."""
 
 from __future__ import annotations
 
@@ -9,30 +9,23 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from api.changes import Changes
-from api.guard.allowance import Allowance
-from api.guard.auth import USER, Asked, Authenticator, Principal
-from api.guard.rates import LOOKS, STATE
+from api.guard.auth import USER, Authenticator, Principal, Sender
+from api.guard.rates import READ_METHODS, STATE
 from api.guard.testmode import STATE as TEST
-from api.wire.schemas import ID_PATTERN
+from api.wire.fields import ID_PATTERN
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.record import Owner
-from s2edit_jobs.records.vocabulary import Vocabulary
 
-BEARER = HTTPBearer(auto_error=False, description="An API key of your tenant, or a device token of `POST /tokens`")
+BEARER = HTTPBearer(auto_error=False, description="An API key of your tenant, or a device token from `POST /tokens`.")
 
-# These are coroutines so that FastAPI calls them on the event loop: a plain function would cost a change of threads each. They take
-# what they need from the app, for every dependency of a dependency costs a request some 30 µs.
+# These are coroutines, so that FastAPI calls them on the event loop instead of in a thread. They read the app's state themselves,
+# because every dependency of a dependency costs a request about 30 µs.
 
 
 async def get_services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
-
-
-async def get_vocabulary(request: Request) -> Vocabulary | None:
-    """None where the model is not a local folder: then only the worker checks prompts."""
-    return cast(Vocabulary | None, request.app.state.vocabulary)
 
 
 async def get_jobs(request: Request) -> Jobs:
@@ -55,26 +48,29 @@ async def get_principal(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
     s2edit_user: Annotated[
-        str, Header(alias="S2Edit-User", pattern=ID_PATTERN, description="Whose edits and identities these are")
+        str, Header(alias="S2Edit-User", pattern=ID_PATTERN, description="The user that the request acts for.")
     ] = USER,
 ) -> Principal:
-    """Who is asking, by key or token. Raises `AccessDenied` if that is nobody, or somebody who may not, and `RateExceeded`."""
-    named = s2edit_user if "s2edit-user" in request.headers else None
-    asked = Asked.by(request, credentials.credentials if credentials else None, named)
+    """Return the caller, identified by its key or token. Raises `AccessDenied` and `RateExceeded`."""
+    user = s2edit_user if "s2edit-user" in request.headers else None
+    sender = Sender.with_credentials(request, credentials.credentials if credentials else None, user)
     auth: Authenticator = request.app.state.auth
-    principal = auth.known(asked)
-    if principal is not None and (not principal.key_id or request.method in LOOKS):  # nothing to look up: no change of threads
-        return counted(request, principal, request.scope["route"].path)
-    return await run_in_threadpool(_looked_up, request, asked)
+    principal = auth.identify_cached(sender)
+    if principal is not None and (not principal.key_id or request.method in READ_METHODS):  # no I/O, so no thread
+        return admit(request, principal, request.scope["route"].path)
+    return await run_in_threadpool(_identify, request, sender)
 
 
-def _looked_up(request: Request, asked: Asked) -> Principal:
+def _identify(request: Request, sender: Sender) -> Principal:
     auth: Authenticator = request.app.state.auth
-    return counted(request, auth.identify(asked), request.scope["route"].path)
+    return admit(request, auth.identify(sender), request.scope["route"].path)
 
 
-def counted(request: Request, principal: Principal, path: str) -> Principal:
-    """`principal`, who may ask this, and not too often. `path` is the route's. Raises `AccessDenied` and `RateExceeded`."""
+def admit(request: Request, principal: Principal, path: str) -> Principal:
+    """Count the request and check its scope. Return `principal`. `path` is the path template of the route.
+
+    Raises `AccessDenied` and `RateExceeded`.
+    """
     setattr(request.state, TEST, principal.owner.test)
     if principal.key_id:
         request.app.state.rates.take(principal.owner, request.method, getattr(request.state, STATE))
@@ -84,20 +80,14 @@ def counted(request: Request, principal: Principal, path: str) -> Principal:
 
 
 async def get_owner(principal: Annotated[Principal, Depends(get_principal)]) -> Owner:
-    """The one place that says whose request it is. Another owner's things are answered as if they did not exist."""
+    """Return the owner of everything that the request may see. Others' things are answered as if they did not exist."""
     return principal.owner
 
 
-async def get_allowance(request: Request, principal: Annotated[Principal, Depends(get_principal)]) -> Allowance:
-    return Allowance(request.app.state.auth, principal, request.app.state.services)
-
-
 ServicesDep = Annotated[Services, Depends(get_services)]
-VocabularyDep = Annotated[Vocabulary | None, Depends(get_vocabulary)]
 ChangesDep = Annotated[Changes, Depends(get_changes)]
 JobsDep = Annotated[Jobs, Depends(get_jobs)]
 LibraryDep = Annotated[Library, Depends(get_library)]
 AuthDep = Annotated[Authenticator, Depends(get_auth)]
-AllowanceDep = Annotated[Allowance, Depends(get_allowance)]
 PrincipalDep = Annotated[Principal, Depends(get_principal)]
 Caller = Annotated[Owner, Depends(get_owner)]

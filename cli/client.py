@@ -1,4 +1,4 @@
-"""The service as an app uses it, over HTTP alone: post an edit, follow it, fetch what it made."""
+"""A client of the HTTP API: post an edit, follow it and download its result."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any, Self
 import httpx
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
-PATIENCE_S = 60.0
-"""How long the service may be out of reach, or say it is unavailable, before following an edit is given up."""
+MAX_OUTAGE_S = 60.0
+"""Seconds without a usable answer, because of transport errors or 5xx, after which `EditClient.follow` gives up."""
 MIN_POLL_S, DEFAULT_POLL_S, MAX_POLL_S = 0.1, 1.0, 10.0
 
 View = dict[str, Any]
-"""An edit as `GET /edits/{id}` shows it."""
+"""An edit as `GET /edits/{id}` returns it."""
 
 
 class ServiceError(Exception):
-    """The service refused a request or can't be reached; the message is for the person who asked."""
+    """The service rejects a request or can't be reached. The message is meant for the user."""
 
 
 class EditFailed(ServiceError):
-    """The edit is over and there is no result."""
+    """The edit ended without a result."""
 
 
 class EditClient:
-    """`with EditClient("http://127.0.0.1:8000") as client: …`. `http` and `sleep` are for tests.
+    """A client of one service: `with EditClient("http://127.0.0.1:8000") as client: …`.
 
-    `api_key` is sent to the service alone, never to the store that results are fetched from.
+    The client sends `api_key` to the service only, never to the object store that holds the results. Tests pass `http` and `sleep`.
     """
 
     def __init__(
@@ -53,31 +53,31 @@ class EditClient:
         self._http.close()
 
     def post(self, fields: Mapping[str, str], files: Mapping[str, Path]) -> str:
-        """Ask for an edit; where to follow it. Raises `ServiceError`."""
-        # A form without files is sent as multipart too: then each field is a part without a file name.
+        """Post an edit and return its URL. Raises `ServiceError`."""
+        # The API expects multipart even without files. httpx then needs each field as a part without a file name.
         parts: list[tuple[str, tuple[str | None, bytes | str]]] = [(name, (None, value)) for name, value in fields.items()]
         parts += [(name, (path.name, path.read_bytes())) for name, path in files.items()]
         try:
             answer = self._http.post(f"{self._url}/edits", files=parts, headers=self._credentials)
         except httpx.TransportError as error:
-            raise ServiceError(f"no service answers at {self._url}: start one with `s2edit up`") from error
+            raise ServiceError(f"no service answers at {self._url}; start one with `s2edit up`") from error
         if answer.status_code != httpx.codes.ACCEPTED:
             raise ServiceError(_problem(answer))
         return str(answer.url.join(answer.headers["Location"]))
 
     def follow(self, location: str) -> Iterator[View]:
-        """Every change of the edit, until it is over. Waits between two looks as long as the service asks for.
+        """Yield the edit after every change, until it ends. Between polls, wait as long as `Retry-After` asks.
 
-        Raises `ServiceError` when the service stays out of reach for `PATIENCE_S` seconds, or doesn't know the edit.
+        Raises `ServiceError` if the service gives no usable answer for `MAX_OUTAGE_S` seconds, or does not know the edit.
         """
         etag: str | None = None
-        lost_s = 0.0
+        outage_s = 0.0
         while True:
-            answer = self._look(location, etag)
+            answer = self._poll(location, etag)
             wait_s = _retry_after(answer)
-            lost_s = 0.0 if answer else lost_s + wait_s
-            if lost_s > PATIENCE_S:
-                raise ServiceError(f"the service has been out of reach for {PATIENCE_S:.0f} s; the edit is still at {location}")
+            outage_s = 0.0 if answer else outage_s + wait_s
+            if outage_s > MAX_OUTAGE_S:
+                raise ServiceError(f"the service has not answered for {MAX_OUTAGE_S:.0f} s; the edit may go on: see {location}")
             if answer and answer.status_code == httpx.codes.OK:
                 etag = answer.headers.get("ETag")
                 view: View = answer.json()
@@ -87,17 +87,17 @@ class EditClient:
             self._sleep(wait_s)
 
     def download(self, url: str) -> bytes:
-        """The bytes behind a presigned URL. Raises `ServiceError`."""
+        """Return the bytes behind a presigned URL. Raises `ServiceError`."""
         try:
             answer = self._http.get(url)
         except httpx.TransportError as error:
-            raise ServiceError(f"the result can't be fetched: {error}") from error
+            raise ServiceError(f"the result can't be downloaded: {error}") from error
         if answer.status_code != httpx.codes.OK:
             raise ServiceError(_problem(answer))
         return answer.content
 
-    def _look(self, location: str, etag: str | None) -> httpx.Response | None:
-        """200, or 304 where nothing has changed since `etag`; None where nothing answers, or not now."""
+    def _poll(self, location: str, etag: str | None) -> httpx.Response | None:
+        """Return a 200, a 304 if nothing has changed since `etag`, or None for a transport error or a 5xx."""
         try:
             answer = self._http.get(location, headers={**self._credentials, **({"If-None-Match": etag} if etag else {})})
         except httpx.TransportError:
@@ -110,15 +110,16 @@ class EditClient:
 
 
 def result_of(view: View) -> View:
-    """The same view, of an edit that succeeded. Raises `EditFailed` for any other end."""
+    """Return `view` if the edit succeeded. Raises `EditFailed` for any other final state."""
     if view["state"] == "succeeded":
         return view
     error = view.get("error") or {}
-    raise EditFailed(f"the edit {view['state']}: {error.get('message', 'no reason is known')}")
+    outcome = "failed" if view["state"] == "failed" else f"was {view['state']}"
+    raise EditFailed(f"the edit {outcome}: {error.get('message', 'the service gave no reason')}")
 
 
 def _retry_after(answer: httpx.Response | None) -> float:
-    """Seconds to wait before the next look."""
+    """Return the seconds to wait before the next poll, within `MIN_POLL_S` and `MAX_POLL_S`."""
     asked = answer.headers.get("Retry-After", "") if answer is not None else ""
     try:
         return min(MAX_POLL_S, max(MIN_POLL_S, float(asked)))
@@ -127,9 +128,9 @@ def _retry_after(answer: httpx.Response | None) -> float:
 
 
 def _problem(answer: httpx.Response) -> str:
-    """What an RFC 9457 answer says, in a sentence; for anything else, its status."""
+    """Return an RFC 9457 problem as one sentence. For any other answer, name its status."""
     if "json" in answer.headers.get("Content-Type", ""):
         values = answer.json()
-        if isinstance(values, dict) and (said := values.get("detail") or values.get("title")):
-            return f"{said} ({answer.status_code} {values.get('code', answer.reason_phrase)})"
+        if isinstance(values, dict) and (text := values.get("detail") or values.get("title")):
+            return f"{text} ({answer.status_code} {values.get('code', answer.reason_phrase)})"
     return f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"

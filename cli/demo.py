@@ -1,4 +1,4 @@
-"""`s2edit demo`: the whole road once. A sample portrait, two edits of it over HTTP, and what they took.
+"""`s2edit demo`: edit a sample portrait three times over HTTP, and show the pictures, the reports and the seconds.
 
 The service is `s2edit up` in a process of its own, with a fresh data folder; this process is an app like any other.
 """
@@ -11,14 +11,15 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+from PIL import Image
 from rich.table import Table
 
 from cli.client import EditClient, View
@@ -26,34 +27,39 @@ from cli.display import console, follow, save
 from cli.doctor import examine_model
 from cli.processes import Child, Command
 from cli.service import READY_TIMEOUT_S, StartFailed, answers, free_port
+from cli.strip import Column, difference_map, draw_strip, mask_map
+from s2edit_core.pictures.files import grown, inside_of
 from s2edit_jobs.settings import Settings
 
-PERSON = 544
-"""The number of the sample's person in the lab's portrait world, from `HELD_OUT` on: nobody whom a training has seen."""
-PRESET = "paper"
 STOP_S = 20.0
-PANEL_PX = 384
-LABEL_PX = 44
 KEPT = ("S2EDIT_MODEL", "S2EDIT_DEVICE")
 """The settings that the demo leaves as they are; all else is embedded."""
+NEXT_PROMPT = "a photo of a smiling woman with long red hair"
+"""Of the edit that the demo's last lines ask for."""
+SHARES = {"replaced": "replaced", "shifted": "recoloured", "left": "untouched"}
+"""What a report calls the shares of the edit mask, and how the demo puts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The portrait, its mask, the sentence that describes it, and the two that describe what is wanted."""
+    """The portrait, its mask, the prompt that describes it, and those of the edits."""
 
     source: Image.Image
     mask: Image.Image
     source_prompt: str
-    first_prompt: str
-    second_prompt: str
+    prompts: tuple[str, ...]
+
+    @property
+    def edit_mask(self) -> Image.Image:
+        """What an edit may change: the demo sends no edit mask, so the service grows the identity mask."""
+        return grown(self.mask)
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """One edit that succeeded. `wall_s`: seconds from the request to the fetched result, as the app sees it."""
 
-    title: str
+    prompt: str
     view: View
     picture: Path
     report_file: Path
@@ -64,15 +70,27 @@ class Done:
         values: dict[str, Any] = self.view["report"]["values"]
         return values
 
+    @property
+    def is_cold(self) -> bool:
+        """Whether the person was learned."""
+        return bool(self.report["learning_steps"])
+
+    def result(self) -> Image.Image:
+        with Image.open(self.picture) as picture:
+            return picture.convert("RGB")
+
 
 def sample() -> Sample:
-    """Return the portrait of `PERSON` and its mask. Both were drawn by the lab and are package data: the lab isn't installed."""
+    """Return the sample portrait. `lab/world/sample.py` drew it; it is package data, because the lab is not installed."""
     return Sample(
         source=_shipped("photo.png"),
         mask=_shipped("mask.png"),
         source_prompt="a photo of a woman with long brown hair",
-        first_prompt="a photo of a woman with long red hair",
-        second_prompt="a photo of a smiling woman with long brown hair and glasses",
+        prompts=(
+            "a photo of a woman with long red hair",
+            "a photo of a smiling woman with long brown hair",
+            "a photo of a woman with long brown hair and glasses",
+        ),
     )
 
 
@@ -82,45 +100,62 @@ def _shipped(name: str) -> Image.Image:
         return picture
 
 
-def run_demo(folder: Path, *, preset: str = PRESET, figures: Path | None = None) -> None:
-    """Everything, into `folder`. Raises `StartFailed` or `ServiceError`."""
+def run_demo(folder: Path, *, preset: str | None = None, figures: Path | None = None) -> None:
+    """Run the demo and write everything into `folder`. Without `preset` the service takes its default.
+
+    Raises `StartFailed` or `ServiceError`.
+    """
     finding = examine_model(Settings())
     if finding.verdict == "broken":
         raise StartFailed(finding.text)
     folder.mkdir(parents=True, exist_ok=True)
     what = sample()
-    source, mask = folder / "source.png", folder / "mask.png"
-    what.source.save(source)
-    what.mask.save(mask)
-    console.print(f"the photo: {what.source_prompt}")
+    what.source.save(folder / "source.png")
+    what.mask.save(folder / "mask.png")
+    console.print(f"photo    {what.source_prompt}", soft_wrap=True)
+    started = time.monotonic()
     with running_service(folder / "data") as url, EditClient(url) as client:
-        console.print(f"a fresh service answers at {url}")
-        cold_fields = {"prompt": what.first_prompt, "source_prompt": what.source_prompt, "preset": preset}
-        cold = one_edit(client, "edit 1, learning the person first", cold_fields, {"image": source, "mask": mask}, folder, 1)
-        warm_fields = {"prompt": what.second_prompt, "identity": str(cold.view["identity"]), "preset": preset}
-        warm = one_edit(client, "edit 2, of the same person", warm_fields, {}, folder, 2)
-    both = folder / "side-by-side.png"
-    side_by_side([(source, "the photo"), (cold.picture, what.first_prompt), (warm.picture, what.second_prompt)]).save(both)
+        console.print(f"service  ready at {url} after {time.monotonic() - started:.1f} s", soft_wrap=True)
+        edits = three_edits(client, what, folder, {"preset": preset} if preset else {})
+    draw_strip(columns(what, edits)).save(folder / "strip.png", optimize=True)
     if figures is not None:
-        write_figures(figures, cold, warm)
-    files = [source, mask, cold.picture, warm.picture, both, cold.report_file, warm.report_file]
-    tell(files, cold, warm)
-    console.print("to keep the service running, and to ask it for an edit:")
-    for line in how_to_go_on(folder, cold, preset):
+        write_figures(figures, edits)
+    tell(what, edits)
+    console.print("go on with this person:")
+    for line in how_to_go_on(folder, edits[0], preset):
         console.print(f"  {line}", soft_wrap=True, markup=False)
+    console.print("saved:")
+    files = [folder / "source.png", folder / "mask.png", *(file for each in edits for file in (each.picture, each.report_file))]
+    for path in [*files, folder / "strip.png"]:
+        console.print(f"  {path}", soft_wrap=True, markup=False)
 
 
-def one_edit(
-    client: EditClient, title: str, fields: Mapping[str, str], files: Mapping[str, Path], folder: Path, number: int
-) -> Done:
-    console.print(f"{title}: {fields['prompt']}", soft_wrap=True)
+def three_edits(client: EditClient, what: Sample, folder: Path, options: Mapping[str, str]) -> list[Done]:
+    """Make the edits. The first uploads the photo and learns the person; the others name the identity."""
+    fields = {"source_prompt": what.source_prompt}
+    files = {"image": folder / "source.png", "mask": folder / "mask.png"}
+    edits: list[Done] = []
+    for prompt in what.prompts:
+        edits.append(one_edit(client, {**fields, **options, "prompt": prompt}, files, folder, len(edits) + 1))
+        fields, files = {"identity": str(edits[0].view["identity"])}, {}
+    return edits
+
+
+def one_edit(client: EditClient, fields: Mapping[str, str], files: Mapping[str, Path], folder: Path, number: int) -> Done:
     started = time.perf_counter()
     view = follow(client, client.post(fields, files), f"edit {number}")
     picture, report = folder / f"result-{number}.png", folder / f"report-{number}.json"
     save(client, view, picture)
     wall_s = round(time.perf_counter() - started, 3)
     report.write_bytes(client.download(view["report"]["url"]))
-    return Done(title, view, picture, report, wall_s)
+    done = Done(fields["prompt"], view, picture, report, wall_s)
+    console.print(f"edit {number}   {done.prompt}: {_seconds(done)}", soft_wrap=True)
+    return done
+
+
+def _seconds(done: Done) -> str:
+    learning_s = done.report["seconds"]["learning"]
+    return f"{done.wall_s:.1f} s ({f'{learning_s:.1f} s to learn the person' if done.is_cold else 'the person is known'})"
 
 
 @contextmanager
@@ -151,77 +186,73 @@ def _wait(service: Child, url: str, log: Path) -> None:
             time.sleep(0.1)
 
 
-def side_by_side(panels: list[tuple[Path, str]]) -> Image.Image:
-    """The pictures in a row, each over its label."""
-    sheet = Image.new("RGB", (PANEL_PX * len(panels), PANEL_PX + LABEL_PX), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=15)
-    for i, (path, label) in enumerate(panels):
-        with Image.open(path) as picture:
-            sheet.paste(picture.convert("RGB").resize((PANEL_PX, PANEL_PX), Image.Resampling.LANCZOS), (i * PANEL_PX, 0))
-        lines = _wrapped(draw, label.removeprefix("a photo of "), font, PANEL_PX - 16)
-        middle = ((i + 0.5) * PANEL_PX, PANEL_PX + LABEL_PX / 2)
-        draw.multiline_text(middle, lines, "black", font, anchor="mm", align="center")
-    return sheet
+def columns(what: Sample, edits: Sequence[Done]) -> list[Column]:
+    """Return the strip's columns: the photo with its mask, and each edit with what it changed."""
+    learning_s = edits[0].report["seconds"]["learning"]
+    about = ("the mask", "white: the person", "grey: edit margin", "", f"learned in {learning_s:.1f} s")
+    found = [Column("photo", what.source, what.source_prompt, what.source_prompt, mask_map(what.mask, what.edit_mask), about)]
+    for number, done in enumerate(edits, start=1):
+        title = f"edit {number}: {done.wall_s:.1f} s, {'learns the person' if done.is_cold else 'the person is known'}"
+        lines = ["what changed", *(f"{_percent(done, name)} {word}" for name, word in SHARES.items())]
+        lines.append(f"{changed_outside(what, done.result())} pixels outside")
+        changed = difference_map(what.source, done.result())
+        found.append(Column(title, done.result(), done.prompt, what.source_prompt, changed, lines))
+    return found
 
 
-def _wrapped(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if draw.textlength(longer, font) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return "\n".join(lines)
+def _percent(done: Done, share: str) -> str:
+    return f"{100 * done.report['delivery'][share]:.0f}%"
 
 
-def write_figures(path: Path, cold: Done, warm: Done) -> None:
-    """What was measured, with what is needed to repeat it."""
-    shared = ("preset", "seed", "versions")
+def changed_outside(what: Sample, result: Image.Image) -> int:
+    """Count the pixels outside the edit mask that differ from the photo."""
+    differs = (np.asarray(what.source) != np.asarray(result)).any(axis=2)
+    return int((differs & ~inside_of(what.edit_mask)).sum())
+
+
+def write_figures(path: Path, edits: Sequence[Done]) -> None:
+    """Write what was measured, with what is needed to repeat it."""
+    first = edits[0].report
     values = {
         "command": "s2edit demo",
-        "model": {**cold.report["model"], "name": Path(cold.report["model"]["name"]).name},
+        "model": {**first["model"], "name": Path(first["model"]["name"]).name},
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        **{name: cold.report[name] for name in shared},
-        **{name: _figures(done) for name, done in (("cold", cold), ("warm", warm))},
+        **{name: first[name] for name in ("preset", "seed", "versions")},
+        "cold": _figures(edits[0]),
+        "warm": [_figures(done) for done in edits[1:]],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _figures(done: Done) -> dict[str, Any]:
-    kept = ("seconds", "learning_steps", "unet_evaluations", "outside_edit_mask")
+    kept = ("seconds", "learning_steps", "unet_evaluations", "delivery", "outside_edit_mask")
     return {"prompt": done.report.get("prompt"), "wall_s": done.wall_s, **{name: done.report[name] for name in kept}}
 
 
-def tell(files: list[Path], cold: Done, warm: Done) -> None:
-    """What came of it: seconds, links, files."""
-    table = Table("seconds", "edit 1 (cold)", "edit 2 (warm)", box=None, padding=(0, 2))
-    for phase in cold.report["seconds"]:
-        table.add_row(phase, *(f"{done.report['seconds'].get(phase, 0.0):.2f}" for done in (cold, warm)))
-    table.add_row("as the app saw it", f"{cold.wall_s:.2f}", f"{warm.wall_s:.2f}")
-    table.add_row("learning steps", str(cold.report["learning_steps"]), str(warm.report["learning_steps"]))
+def tell(what: Sample, edits: Sequence[Done]) -> None:
+    """Print each edit's seconds and what it changed."""
+    titles = [f"edit {number} ({'cold' if done.is_cold else 'warm'})" for number, done in enumerate(edits, start=1)]
+    table = Table(f"preset {edits[0].report['preset']}", *titles, box=None, padding=(0, 2), header_style="")
+    for phase in edits[0].report["seconds"]:
+        table.add_row(f"{phase}, s", *(f"{done.report['seconds'].get(phase, 0.0):.2f}" for done in edits))
+    table.add_row("as the app saw it, s", *(f"{done.wall_s:.2f}" for done in edits))
+    table.add_row("learning steps", *(str(done.report["learning_steps"]) for done in edits))
+    for share, word in SHARES.items():
+        table.add_row(f"{word}, of the edit mask", *(_percent(done, share) for done in edits))
+    table.add_row("pixels changed outside it", *(str(changed_outside(what, done.result())) for done in edits))
     console.print(table)
-    console.print(
-        "presigned URLs (the service has stopped; started again as below it serves them until they expire):", soft_wrap=True
-    )
-    for done in (cold, warm):
-        console.print(f"  {done.view['result']['url']}", soft_wrap=True, markup=False)
-    console.print("saved:")
-    for path in files:
-        console.print(f"  {path}", soft_wrap=True, markup=False)
 
 
-def how_to_go_on(folder: Path, cold: Done, preset: str) -> list[str]:
-    """Commands that work as printed, from this working directory. The person is known already: the first answer takes seconds."""
+def how_to_go_on(folder: Path, cold: Done, preset: str | None) -> list[str]:
+    """Return commands that work as printed, from this working directory. The person is known: the first answer takes seconds."""
     url = httpx.URL(cold.view["result"]["url"])
     base = f"http://{url.host}:{url.port}"
     s2edit = Path(sys.prefix) / "bin" / "s2edit"
     shown = s2edit.relative_to(Path.cwd()) if s2edit.is_relative_to(Path.cwd()) else s2edit
-    prompt = cold.report["source_prompt"].replace("[I] ", "").replace("a photo of a ", "a photo of a smiling ")
+    options = f"-F preset={preset} " if preset else ""
     return [
         f"{shown} up --port {url.port} --data-dir {folder / 'data'}",
-        f"curl -sS {base}/edits -F identity={cold.view['identity']} -F preset={preset} -F 'prompt={prompt}'",
+        f"curl -sS {base}/edits -F identity={cold.view['identity']} {options}-F 'prompt={NEXT_PROMPT}'",
         f"curl -sS {base}/edits/ID        # with the id from the answer; `result.url` is the picture",
     ]

@@ -1,4 +1,4 @@
-"""Following an edit at the terminal: a bar where there is one, else a line per phase."""
+"""Progress of an edit on the console: a progress bar in a terminal, otherwise one line per phase."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ errors = Console(stderr=True, highlight=False)
 
 
 def follow(client: EditClient, location: str, label: str) -> View:
-    """Show the edit's progress until it is over; the last view. Raises `EditFailed` if there is no result, or `ServiceError`."""
+    """Show the edit's progress until it ends, and return its last view. Raises `EditFailed` or `ServiceError`."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(f"{label}: queued", total=None)
@@ -35,5 +35,5 @@ def _advance(bars: Progress, bar: TaskID, description: str, view: View) -> None:
 
 
 def save(client: EditClient, view: View, path: Path) -> None:
-    """Fetch the result by its presigned URL into `path`."""
+    """Download the result from its presigned URL to `path`."""
     path.write_bytes(client.download(view["result"]["url"]))

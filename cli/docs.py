@@ -1,7 +1,7 @@
 """Write the generated tables of the documentation: `python -m cli.docs`.
 
 Each table stands in a page of `docs/` between `<!-- NAME -->` and `<!-- /NAME -->`. Settings come from `Settings`, form fields from
-`clients/openapi.json`, error codes from `api.wire.problems` and from what the sources raise, figures from `lab/results/`.
+`clients/openapi.json`, error codes from `api.wire.problem_kinds` and from what the sources raise, figures from `lab/results/`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from api.wire.problems import HTTP_CODES, KINDS
+from api.wire.problem_kinds import HTTP_CODES, KINDS
 from s2edit_core import errors
 from s2edit_jobs.settings import ROOT, Settings
 

@@ -1,4 +1,4 @@
-"""`s2edit doctor`: what this installation consists of, and whether each part works."""
+"""The checks of `s2edit doctor`: the parts of this installation, and whether each of them works."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROBE = "doctor"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found about one part. `broken`: an edit can't work. `note`: worth knowing."""
+    """The result of one check. `broken`: edits can't work. `note`: edits work, with a caveat."""
 
     part: str
     verdict: Verdict
@@ -37,7 +37,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at every part in turn; a part that fails doesn't keep the others from being looked at."""
+    """Yield a finding per part. A check that raises yields a broken part, and the next check still runs."""
     checks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
         ("versions", _versions),
         ("torch", _torch),
@@ -49,7 +49,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for part, check in checks:
         try:
             yield check(settings)
-        except Exception as error:  # whatever a broken installation throws is the finding
+        except Exception as error:  # a broken installation can raise anything: report it instead of a traceback
             yield Finding(part, "broken", f"{type(error).__name__}: {error}")
 
 
@@ -81,7 +81,7 @@ def _torch(settings: Settings) -> Finding:
 
 
 def _embedded_redis(_settings: Settings) -> Finding:
-    """Starts one in an empty folder, as `s2edit up` would in the data folder."""
+    """Start the embedded Redis in a temporary folder, as `s2edit up` does in the data folder."""
     try:
         server = find_redis_server()
         with tempfile.TemporaryDirectory(prefix="s2edit-doctor-") as folder, EmbeddedRedis(Path(folder)):
@@ -111,7 +111,7 @@ def _embedded_store(settings: Settings) -> Finding:
 
 
 def _external_store(settings: Settings) -> Finding:
-    """One look for an object that isn't there: proves address, keys and bucket."""
+    """Ask for an object that does not exist. This checks the endpoint, the credentials and the bucket without writing."""
     where = f"external: {settings.s3_endpoint_url or 'Amazon S3'}, bucket {settings.s3_bucket}"
     try:
         build_artifacts(settings).exists(PROBE)
@@ -121,39 +121,39 @@ def _external_store(settings: Settings) -> Finding:
 
 
 def examine_model(settings: Settings) -> Finding:
-    """Whether the model can be loaded, as far as its files and the last worker tell; it is not loaded here."""
+    """Judge the model by its files and by what the last worker reported, without loading it."""
     try:
         found = inspect_model(settings.model)
     except ModelUnusable as error:
         return Finding("model", "broken", str(error))
     path = None if isinstance(found, HubModel) else found.path
-    if (failure := _reported(settings)) is not None and failure.part == "model":
-        changed = path is not None and _newest(path) > failure.at
-        text = f"{settings.model} looks whole, and the last worker could not load it: {failure.message}"
+    if (failure := _reported_failure(settings)) is not None and failure.part == "model":
+        changed = path is not None and _last_change(path) > failure.at
+        text = f"{settings.model} looks complete, but the last worker could not load it: {failure.message}"
         if changed:
-            return Finding("model", "note", f"{text}; it was changed since")
+            return Finding("model", "note", f"{text}; its files have changed since")
         return Finding("model", "broken", text)
     if isinstance(found, HubModel):
-        pinned = f"revision {found.revision}" if found.revision else "at no pinned revision: say NAME@REVISION to pin one"
-        return Finding("model", "note", f"{found.repo} is not a folder here: the worker asks the model hub for it, {pinned}")
+        pinned = f"revision {found.revision}" if found.revision else "no revision pinned: write NAME@REVISION to pin one"
+        return Finding("model", "note", f"{found.repo} is not a local folder; the worker gets it from the model hub, {pinned}")
     size = sum(file.stat().st_size for file in _weights_of(found)) / 1e6
     kind = "one file" if isinstance(found, ModelFile) else "complete"
     return Finding("model", "ok", f"{found.path} is {kind}, {size:.1f} MB of weights")
 
 
 def _adapter(part: Part, settings: Settings) -> Finding:
-    """The same of a model beside the model."""
+    """Judge the captioner or another additional model in the same way."""
     try:
-        said = describe_adapter(part, settings)
+        text = describe_adapter(part, settings)
     except ModelUnusable as error:
         return Finding(part, "broken", str(error))
-    if (failure := _reported(settings)) is not None and failure.part == part:
-        return Finding(part, "broken", f"{said}; the last worker could not load it: {failure.message}")
-    return Finding(part, "note" if "model hub" in said else "ok", said)
+    if (failure := _reported_failure(settings)) is not None and failure.part == part:
+        return Finding(part, "broken", f"{text}; the last worker could not load it: {failure.message}")
+    return Finding(part, "note" if "model hub" in text else "ok", text)
 
 
 def _weights_of(found: ModelFolder | ModelFile) -> Iterator[Path]:
-    """The files of weights that a worker loads."""
+    """Yield the weight files that a worker loads."""
     if isinstance(found, ModelFile):
         yield found.path
         return
@@ -162,16 +162,16 @@ def _weights_of(found: ModelFolder | ModelFile) -> Iterator[Path]:
         yield from (found.path / part).glob(f"{stem}*" if weights.name.endswith(".json") else weights.name)
 
 
-def _newest(path: Path) -> float:
-    """When something of the model was last changed."""
+def _last_change(path: Path) -> float:
+    """Return the latest modification time among the model's files."""
     return max(file.stat().st_mtime for file in (path, *path.rglob("*")))
 
 
-def _reported(settings: Settings) -> LoadFailure | None:
-    """What the workers report; a data folder that does not exist yet is not made for the question."""
+def _reported_failure(settings: Settings) -> LoadFailure | None:
+    """Return the load failure that a worker has reported, if any. Never creates the data folder."""
     if not settings.s3_bucket and not settings.artifacts_dir.is_dir():
         return None
     try:
         return failure_of(build_artifacts(settings), settings.model)
     except JobsError:
-        return None  # the store has a line of its own
+        return None  # the check of the store reports this

@@ -1,4 +1,4 @@
-"""The `s2edit` command: run the service, look it over, ask it for an edit, see it at work."""
+"""Run the s2edit service, check an installation, and edit photos through a running service."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ app.add_typer(keys.app, name="keys")
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder for everything that is kept. [S2EDIT_DATA_DIR]")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for all data of the service. [S2EDIT_DATA_DIR]")] = None,
     allow_unauthenticated: Annotated[
         bool,
-        typer.Option("--allow-unauthenticated", help="Listen beyond this machine although anybody who reaches the port may edit."),
+        typer.Option("--allow-unauthenticated", help="Let anybody who reaches the port edit, from other machines too."),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show what the API and the worker log, instead of keeping it in files.")
+        bool, typer.Option("--verbose", help="Print the logs of the API and the worker instead of writing them to files.")
     ] = False,
-    worker_app: Annotated[str, typer.Option(help="Celery app of the worker, for an engine of your own.")] = WORKER_APP,
+    worker_app: Annotated[str, typer.Option(help="Celery app of the worker, to use an engine of your own.")] = WORKER_APP,
 ) -> None:
     """Run the whole service on this machine, until Ctrl-C."""
     address = Address(host, port)
@@ -65,17 +65,17 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     try:
-        service.run(stop=stop, ready=lambda: _banner(service), say=_say)
+        service.run(stop=stop, ready=lambda: _banner(service), report=_report)
     except (StartFailed, EmbeddedRedisError) as error:
         _fail(str(error))
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     errors.print(f"s2edit: {text}", markup=False, soft_wrap=True)
 
 
 def _who_may_call(address: Address, anybody: bool) -> str | None:
-    """What goes before the setting: beyond this machine it is keys, unless something else was said."""
+    """Return the `auth` that overrides the setting. Other machines need keys unless the setting or the option says otherwise."""
     if anybody:
         return "open"
     return None if address.is_loopback or _settings().auth != "auto" else "keys"
@@ -85,8 +85,8 @@ def _check_keys(settings: Settings, address: Address) -> None:
     try:
         if settings.auth == "keys" and not KeyRing(build_artifacts(settings)).any_active():
             _fail(
-                f"there is no API key, and {address.host} may be reached by anybody: make one with `s2edit keys create`; "
-                "--allow-unauthenticated starts without any"
+                f"other machines can reach {address.host}, and there is no API key: create one with `s2edit keys create`, "
+                "or start without keys by --allow-unauthenticated"
             )
     except ServiceUnavailable as error:
         _fail(str(error))
@@ -94,7 +94,7 @@ def _check_keys(settings: Settings, address: Address) -> None:
 
 def _banner(service: Service) -> None:
     url = service.address.url
-    lines = [f"s2edit is ready at {url} (try it there in a browser, or see {url}/docs)"]
+    lines = [f"s2edit is ready at {url} (open it in a browser, or read {url}/docs)"]
     lines += [f"  {name:6} {kind:9} {where}" for name, kind, where in parts(service.settings)]
     lines += [f"  {'logs':6} {'':9} {service.logs}"] if service.logs else []
     lines += ["  Ctrl-C stops it."]
@@ -103,7 +103,7 @@ def _banner(service: Service) -> None:
 
 @app.command()
 def doctor() -> None:
-    """Say which parts are embedded or external, and whether they work. Ends with 1 if one is broken."""
+    """Check each part of the installation. Exits with 1 if one is broken."""
     colours = {"ok": "green", "note": "yellow", "broken": "red"}
     broken = False
     for finding in examine(_settings()):
@@ -115,7 +115,7 @@ def doctor() -> None:
 
 @app.command()
 def rebuild() -> None:
-    """Enter every unfinished edit of the object store into Redis again. Workers do this by themselves when Redis was emptied."""
+    """Restore Redis from the object store: every unfinished edit. Workers do this themselves when Redis has lost its data."""
     try:
         entered = Jobs(build_services(_settings())).rebuild()
     except (NotConfigured, ServiceUnavailable) as error:
@@ -128,17 +128,17 @@ Picture = Annotated[Path | None, typer.Option(exists=True, dir_okay=False)]
 
 @app.command()
 def edit(
-    prompt: Annotated[str, typer.Option(help="What the picture shall show.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to put the result: a .png, .jpg or .webp.")],
-    photo: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="Left out where --identity is given.")] = None,
+    prompt: Annotated[str, typer.Option(help="Description of the edited picture.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for the result: .png, .jpg or .webp.")],
+    photo: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="The photo. Omit it with --identity.")] = None,
     mask: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="White where the person is. Left out: the person is found.")
+        Path | None, typer.Option(exists=True, dir_okay=False, help="White on the person. Without it the service finds the person.")
     ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="X,Y", help="Where no mask is given: the pixel of the person that is meant.")
+        str | None, typer.Option(metavar="X,Y", help="A pixel of the person to edit, if no mask is given and there are several.")
     ] = None,
     keep_mask: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the mask that was used there, a PNG if found.")
+        Path | None, typer.Option(dir_okay=False, help="File for the mask that the edit used; a PNG if the service found it.")
     ] = None,
     edit_mask: Picture = None,
     mask_mode: Annotated[
@@ -147,22 +147,22 @@ def edit(
     edit_mask_mode: Annotated[str | None, typer.Option(help="How the edit mask does. Left out: as --mask-mode.")] = None,
     source_prompt: str | None = None,
     subject: str | None = None,
-    identity: Annotated[str | None, typer.Option(help="A learned identity, from a former edit.")] = None,
+    identity: Annotated[str | None, typer.Option(help="Id of an identity that an earlier edit learned.")] = None,
     preset: str | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
-    negative_prompt: Annotated[str | None, typer.Option(help="What the picture shall not show.")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What the picture must not show.")] = None,
     strength: Annotated[float | None, typer.Option(help="Above 0, at most 1: how far back towards noise the edit starts.")] = None,
-    output_quality: Annotated[int | None, typer.Option(help="Of a .jpg or .webp, 1 to 100; a .webp of 100 is lossless.")] = None,
+    output_quality: Annotated[int | None, typer.Option(help="Quality of a .jpg or .webp, 1 to 100 (lossless .webp).")] = None,
     keep_alpha: Annotated[
         bool | None,
-        typer.Option("--keep-alpha/--no-keep-alpha", help="Whether a transparent photo stays so; else it is laid on white."),
+        typer.Option("--keep-alpha/--no-keep-alpha", help="Keep the transparency of the photo, or flatten it on white."),
     ] = None,
     seed: int | None = None,
-    url: Annotated[str, typer.Option(help="The running service.")] = DEFAULT_URL,
-    api_key: Annotated[str | None, typer.Option(envvar="S2EDIT_API_KEY", show_envvar=True, help="Where it wants one.")] = None,
+    url: Annotated[str, typer.Option(help="Address of the running service.")] = DEFAULT_URL,
+    api_key: Annotated[str | None, typer.Option(envvar="S2EDIT_API_KEY", show_envvar=True, help="API key, if required.")] = None,
 ) -> None:
-    """Ask a running service for one edit, and wait for it."""
+    """Edit a photo through a running service, and save the result."""
     try:
         output_format = format_of(output)
     except OptionInvalid as error:
@@ -198,19 +198,19 @@ def edit(
                 keep_mask.write_bytes(client.download(view["mask"]["url"]))
     except ServiceError as error:
         _fail(str(error))
-    console.print(f"{output}  (identity {view['identity']}: later edits of this person may name it)", soft_wrap=True)
+    console.print(f"{output}  (identity {view['identity']}: pass it as --identity to edit this person again)", soft_wrap=True)
 
 
 @app.command()
 def watermark(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A picture.")]) -> None:
-    """Say whether a picture carries the watermark of results. Ends with 0 if it does, with 1 if not, with 2 if it can't be read."""
+    """Check a picture for s2edit's watermark. Exits with 0 if it is there, with 1 if not, with 2 if the file can't be read."""
     try:
         picture = decode_photo(file.read_bytes())
     except (ImageInvalid, OSError) as error:
         errors.print(f"s2edit: {file}: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     if not mark.fits(picture.size):
-        console.print(f"not marked: {mark.told(picture.size)['reason']}", soft_wrap=True)
+        console.print(f"not marked: {mark.facts(picture.size)['reason']}", soft_wrap=True)
         raise typer.Exit(1)
     reading = mark.read(picture)
     bits = f"{reading.right} of {mark.BITS} bits are right, {mark.BITS - mark.WRONG} are needed"
@@ -221,11 +221,11 @@ def watermark(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the pictures and reports go.")] = Path("demo-out"),
-    preset: Annotated[str, typer.Option(help="paper, balanced or instant.")] = "paper",
-    figures: Annotated[Path | None, typer.Option(help="Also write the timings there, as JSON.")] = None,
+    folder: Annotated[Path, typer.Option(help="Folder for the pictures and reports.")] = Path("demo-out"),
+    preset: Annotated[str | None, typer.Option(help="balanced (the service's default), paper or instant.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="JSON file for the timings.")] = None,
 ) -> None:
-    """Edit a sample portrait twice through the running service, and show what it took."""
+    """Start a service, edit a sample portrait three times, and show the results, reports and timings."""
     from cli.demo import run_demo
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

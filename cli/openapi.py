@@ -1,4 +1,4 @@
-"""Writes the OpenAPI description of the service: `python -m cli.openapi > clients/openapi.json`."""
+"""Print the OpenAPI description of the service: `python -m cli.openapi > clients/openapi.json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from s2edit_jobs.settings import Settings
 
 
 def text() -> str:
-    """Return the description. It is the same on every machine, and nothing is connected to write it."""
+    """Return the description. It does not depend on the settings of this machine, and nothing is connected."""
     settings = Settings(auth="open", redis_url="redis://127.0.0.1:1", audit_log="off", signing_key=SecretStr("signs nothing"))
     services = build_services(settings)
     return json.dumps(create_app(services).openapi(), indent=2, ensure_ascii=False) + "\n"

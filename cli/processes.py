@@ -1,4 +1,4 @@
-"""Child processes that live no longer than this one: started together, restarted when they die, stopped together."""
+"""Supervision of child processes: start them together, restart those that die, stop them with this process."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pathlib import Path
 from s2edit_jobs.stores.embedded_redis import end_with_parent
 
 GRACE_S = 4.0
-"""How long a child may take to end by itself before it is killed. An interrupted edit is taken up again by the next worker."""
+"""Seconds between SIGTERM and SIGKILL. It can be short: the next worker resumes an interrupted edit."""
 FIRST_DELAY_S = 0.5
 MAX_DELAY_S = 30.0
 STEADY_S = 30.0
-"""A child that lived this long is restarted as if it had never died before."""
+"""Uptime in seconds after which a child that dies is restarted with the first delay again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run. Output goes to the end of `log`, or where this process's own goes."""
+    """A command line. Its output is appended to `log`, or inherited from this process."""
 
     name: str
     argv: Sequence[str]
@@ -32,7 +32,7 @@ class Command:
 
 
 class Child:
-    """One process and whatever it starts. Start it from the main thread: Linux ties a child's life to the thread that made it."""
+    """A process and its descendants. Start it from the main thread: Linux ends the child when the thread that forked it ends."""
 
     def __init__(self, command: Command) -> None:
         self.command = command
@@ -44,7 +44,7 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """How it ended: as in `subprocess`; None while it runs."""
+        """The exit status as in `subprocess`, or None while the process runs."""
         return self._process.poll() if self._process else None
 
     def start(self) -> None:
@@ -59,7 +59,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT if log else None,
-                start_new_session=True,  # Ctrl-C reaches this process alone, which stops its children in order
+                start_new_session=True,  # Ctrl-C must reach this process only: it stops the children in order
                 preexec_fn=end_with_parent(signal.SIGKILL),
             )
 
@@ -67,7 +67,7 @@ class Child:
         self._signal(signal.SIGTERM)
 
     def finish(self, deadline: float) -> None:
-        """Wait until `deadline` (of `time.monotonic`), then kill; what it started dies with it."""
+        """Wait until `deadline` (of `time.monotonic`), then kill the process with its descendants."""
         if self._process is None:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -76,7 +76,7 @@ class Child:
         self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the child's whole group, which it leads."""
+        """Send `number` to the child's process group."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
@@ -91,11 +91,11 @@ class _Watched:
 
 
 class Supervisor:
-    """Keeps a set of commands running. `say` is told, in a sentence, what happens to them."""
+    """A set of commands that is kept running. `report` gets a sentence about every child that ends."""
 
-    def __init__(self, commands: Sequence[Command], *, say: Callable[[str], None], grace_s: float = GRACE_S) -> None:
+    def __init__(self, commands: Sequence[Command], *, report: Callable[[str], None], grace_s: float = GRACE_S) -> None:
         self._watched = [_Watched(Child(command)) for command in commands]
-        self._say = say
+        self._report = report
         self._grace_s = grace_s
 
     def start(self) -> None:
@@ -103,15 +103,15 @@ class Supervisor:
             self._start(watched)
 
     def dead(self) -> Command | None:
-        """The first command whose process has ended, if any."""
+        """Return the first command whose process has ended, if any."""
         return next((w.child.command for w in self._watched if w.child.returncode is not None), None)
 
     def has_just_died(self, name: str) -> bool:
-        """Whether the command `name` has ended since the last call of `restart_dead`."""
+        """Return whether the command `name` has ended since the last call of `restart_dead`."""
         return any(w.child.command.name == name and w.child.returncode is not None and w.restart_at is None for w in self._watched)
 
     def restart_dead(self) -> None:
-        """Call it every so often: restarts whatever has died, waiting longer each time it dies soon again."""
+        """Restart dead children whose delay is over. The caller calls this periodically; the delay doubles up to `MAX_DELAY_S`."""
         now = time.monotonic()
         for watched in self._watched:
             code = watched.child.returncode
@@ -123,7 +123,7 @@ class Supervisor:
                 self._start(watched)
 
     def stop(self) -> None:
-        """All at once, each within the grace. Safe to repeat."""
+        """Stop all children at once, and kill those that outlive the grace period. Safe to repeat."""
         for watched in self._watched:
             watched.child.terminate()
         deadline = time.monotonic() + self._grace_s
@@ -137,10 +137,10 @@ class Supervisor:
     def _schedule(self, watched: _Watched, code: int, now: float) -> None:
         if now - watched.started_at >= STEADY_S:
             watched.delay_s = FIRST_DELAY_S
-        self._say(f"the {watched.child.command.name} {_ending(code)}; starting it again in {watched.delay_s:g} s")
+        self._report(f"the {watched.child.command.name} {_exit_text(code)}; restarting it in {watched.delay_s:g} s")
         watched.restart_at = now + watched.delay_s
         watched.delay_s = min(MAX_DELAY_S, watched.delay_s * 2)
 
 
-def _ending(code: int) -> str:
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+def _exit_text(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"

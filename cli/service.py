@@ -1,7 +1,6 @@
-"""The whole service on this machine: what `s2edit up` runs and watches.
+"""The whole service on one machine, as `s2edit up` runs it: an embedded Redis, the API and one Celery worker.
 
-A private Redis (unless `S2EDIT_REDIS_URL` is set), the API and one Celery worker; what is kept lies in the data folder (unless a
-bucket is set).
+`S2EDIT_REDIS_URL` replaces the embedded Redis. Objects are files in the data folder, unless a bucket is set.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ WORKER_APP = "worker.app"
 
 
 class StartFailed(Exception):
-    """The service did not come up; the message says which part, and shows the end of its log."""
+    """The service did not start. The message names the part and shows the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +41,20 @@ class Address:
 
     @property
     def url(self) -> str:
-        """As a program on this machine reaches it."""
+        """The URL for programs on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  compared, not bound
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether only this machine can reach the address."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
 
     def check_free(self) -> None:
-        """Raises `StartFailed` if something else listens there, or the host is not this machine's."""
+        """Raise `StartFailed` if the address is taken or does not belong to this machine."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -67,7 +66,7 @@ class Address:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nothing listens on now."""
+    """Return a port that nothing listens on at this moment."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
@@ -76,7 +75,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What is to run. With `logs`, the children's output goes there; without, where this process's own goes."""
+    """The processes to run. With `logs`, each child logs to a file in that folder; otherwise it inherits this process's output."""
 
     settings: Settings
     address: Address
@@ -84,21 +83,21 @@ class Service:
     worker_app: str = WORKER_APP
 
     def environment(self, redis_url: str) -> dict[str, str]:
-        """The children's: this process's own, and what was settled here."""
-        settled = {
+        """Return the children's environment: this process's own, with the resolved settings on top."""
+        resolved = {
             "S2EDIT_REDIS_URL": redis_url,
             "S2EDIT_DATA_DIR": str(self.settings.data_dir),
             "S2EDIT_PUBLIC_URL": self.settings.public_url,
             "S2EDIT_AUTH": self.settings.auth,
             "PYTHONUNBUFFERED": "1",
         }
-        return {**os.environ, **settled}
+        return {**os.environ, **resolved}
 
     def commands(self, redis_url: str) -> list[Command]:
         env = self.environment(redis_url)
         listen = ["--host", self.address.host, "--port", str(self.address.port)]
         api = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", *listen, "--no-server-header", "--no-access-log"]
-        api += ["--timeout-graceful-shutdown", "3"]  # streams would hold it up
+        api += ["--timeout-graceful-shutdown", "3"]  # open event streams would delay the shutdown
         worker = [sys.executable, "-m", "celery", "-A", self.worker_app, "worker", "--pool", "solo", "--concurrency", "1"]
         worker += ["--hostname", f"s2edit-{self.address.port}@%h", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
         return [Command("API", api, env, self._log("api")), Command("worker", worker, env, self._log("worker"))]
@@ -106,40 +105,38 @@ class Service:
     def _log(self, name: str) -> Path | None:
         return self.logs / f"{name}.log" if self.logs else None
 
-    def run(self, *, stop: threading.Event, say: Callable[[str], None], ready: Callable[[], None]) -> None:
-        """Until `stop` is set. `ready` is called once, when edits are accepted; `say` gets what happens later.
+    def run(self, *, stop: threading.Event, report: Callable[[str], None], ready: Callable[[], None]) -> None:
+        """Run the service until `stop` is set, then stop every process. Call it from the main thread.
 
-        The worker may still be loading the model then: an edit waits for it, as it would in any queue.
-
-        Raises `StartFailed` or `EmbeddedRedisError`.
-        Nothing that it started is left behind, however it ends. Call it from the main thread.
+        Calls `ready` once the API accepts edits. The worker may still be loading the model; edits wait in the queue meanwhile.
+        `report` gets a sentence about every later restart or failure. Raises `StartFailed` or `EmbeddedRedisError`.
         """
         self.address.check_free()
-        self._turn_logs()
+        self._rotate_logs()
         with ExitStack() as stack:
-            self._clear_failure()
+            self._forget_failure()
             redis = None if self.settings.redis_url else stack.enter_context(EmbeddedRedis(self.settings.redis_dir))
-            supervisor = Supervisor(self.commands(redis.url if redis else str(self.settings.redis_url)), say=say)
+            supervisor = Supervisor(self.commands(redis.url if redis else str(self.settings.redis_url)), report=report)
             stack.callback(supervisor.stop)
             supervisor.start()
             if self._wait_until_ready(supervisor, stop):
                 ready()
-            said: set[str] = set()
+            reported: set[str] = set()
             while not stop.wait(TICK_S):
                 if redis and redis.restart_if_dead():
-                    say("the private Redis ended and was started again")
-                if (reason := self._why(supervisor)) is not None and reason not in said:
-                    said.add(reason)
-                    say(f"no edit can be done, since the worker can't start: {reason}")
+                    report("the embedded Redis ended and was restarted")
+                if (reason := self._load_failure(supervisor)) is not None and reason not in reported:
+                    reported.add(reason)
+                    report(f"no edit can run, because the worker can't start: {reason}")
                 supervisor.restart_dead()
 
-    def _clear_failure(self) -> None:
-        """The model may have been mended since the last start."""
+    def _forget_failure(self) -> None:
+        """Forget the last load failure: the model may have been repaired since."""
         with suppress(ServiceUnavailable):
             clear_failure(build_artifacts(self.settings), self.settings.model)
 
-    def _why(self, supervisor: Supervisor) -> str | None:
-        """Where the worker has just ended because it can't load the model: the reason."""
+    def _load_failure(self, supervisor: Supervisor) -> str | None:
+        """Return the reason if the worker has just ended because it can't load the model."""
         if not supervisor.has_just_died("worker"):
             return None
         try:
@@ -151,12 +148,12 @@ class Service:
         return None if failure is None else failure.message
 
     def _wait_until_ready(self, supervisor: Supervisor, stop: threading.Event) -> bool:
-        """False if `stop` was set first. Raises `StartFailed` when a child ends, or when time is up."""
+        """Return True once the API is ready, False if `stop` is set first. Raises `StartFailed` if a child ends or time is up."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         with httpx.Client(timeout=2.0) as http:
             while not stop.is_set():
                 if command := supervisor.dead():
-                    raise StartFailed(f"the {command.name} ended while starting{_tail(command)}")
+                    raise StartFailed(f"the {command.name} ended while starting{_log_tail(command)}")
                 if answers(http, f"{self.address.url}/readyz"):
                     return True
                 if time.monotonic() > deadline:
@@ -164,14 +161,14 @@ class Service:
                 stop.wait(TICK_S)
         return False
 
-    def _turn_logs(self) -> None:
-        """Keep the last run's logs beside this one's."""
+    def _rotate_logs(self) -> None:
+        """Keep the logs of the previous run as `*.log.1`."""
         for path in self.logs.glob("*.log") if self.logs else ():
             path.replace(path.with_suffix(".log.1"))
 
 
 def answers(http: httpx.Client, url: str) -> bool:
-    """Whether `url` answers 200 now."""
+    """Return whether `url` answers 200."""
     try:
         return http.get(url).status_code == httpx.codes.OK
     except httpx.TransportError:
@@ -179,7 +176,7 @@ def answers(http: httpx.Client, url: str) -> bool:
 
 
 def parts(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[tuple[str, str, str]]:
-    """Which parts are embedded and which are not: name, `embedded` or `external`, and where; for the banner and `doctor`."""
+    """Return per part its name, `embedded` or `external`, and its location without secrets."""
     shown = settings.masked()
     return [
         ("redis", *(("external", str(shown["redis_url"])) if settings.redis_url else ("embedded", str(settings.redis_dir)))),
@@ -195,7 +192,7 @@ def parts(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[t
     ]
 
 
-def _tail(command: Command, lines: int = 15) -> str:
+def _log_tail(command: Command, lines: int = 15) -> str:
     if command.log is None or not command.log.exists():
         return ""
     end = command.log.read_text(errors="replace").splitlines()[-lines:]

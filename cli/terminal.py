@@ -1,4 +1,4 @@
-"""What the commands share: ending with a message, and reading the settings."""
+"""Helpers of all commands: exit with a message, and read the settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def fail(message: str) -> NoReturn:
 
 
 def settings_with(**given: object) -> Settings:
-    """From the environment; what is given on the command line goes first."""
+    """Return the settings from the environment, overridden by the command-line options that are given."""
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

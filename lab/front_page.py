@@ -1,6 +1,6 @@
-"""`python -m lab.front_page`: write the README's two tables from `lab/results/`.
+"""Write the README's two tables from `lab/results/`: `python -m lab.front_page`.
 
-A test compares the README with them. After a bench has written new results, run this again.
+Run it after a bench has written new results. A test compares the README with the tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lab.quality.table import put_between, small_table
 RESULTS = Path("lab/results")
 PROMISES_BEGIN, PROMISES_END = "<!-- promises -->", "<!-- /promises -->"
 FILES = ("demo", "fuzz", "overhead", "photos", "promises", "quality", "storm", "storm-control", "storm-model")
-"""What the tables are made of."""
+"""Results files that the tables use."""
 Results = Mapping[str, Any]
 """The contents of the files by name."""
 
@@ -39,17 +39,20 @@ def promises(results: Results) -> str:
         ("Each answer is one that the API description lists.", _fuzz(results["fuzz"])),
         ("Waiting for an edit costs the server little.", _polls(results["overhead"])),
     ]
-    return "\n".join(["| promise | measured |", "| --- | --- |", *(f"| {promise} | {said} |" for promise, said in rows)]) + "\n"
+    return (
+        "\n".join(["| promise | measured |", "| --- | --- |", *(f"| {promise} | {measured} |" for promise, measured in rows)])
+        + "\n"
+    )
 
 
 def written(page: str, results: Results) -> str:
-    """Return `page` with both tables between their marks. Raises `ValueError` where it lacks a mark."""
+    """Return `page` with both tables between their markers. Raises `ValueError` if a marker is missing."""
     page = put_between(page, promises(results), PROMISES_BEGIN, PROMISES_END)
     return put_between(page, quality(results["quality"]))
 
 
 def quality(results: Results) -> str:
-    """Return the small table of quality as Markdown, with what was measured."""
+    """Return the small table of quality as Markdown, with a sentence on the measurement."""
     edits = max(len(method["records"]) for method in results["methods"].values())
     people = results["setting"]["people"]
     measured = _link(f"{edits} edits of {people} portraits", "quality")
@@ -82,7 +85,7 @@ def _next_edit(demo: Results, measured: Results) -> str:
     first, further = sum(phase["evaluations"] for phase in cost.values()), cost["edit"]["evaluations"]
     seconds = _link(f"{warm['wall_s']:.1f} s after {cold['wall_s']:.1f} s for the first", "demo")
     passes = _link(f"{further:.0f} UNet evaluations after {first:.0f}", "quality")
-    return f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; `balanced`: {passes}"
+    return f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; on the quality bench: {passes}"
 
 
 def _storm(storm: Results) -> str:
@@ -150,7 +153,7 @@ def _times(count: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--into", type=Path, default=Path("README.md"), help="the file that holds the marks")
+    parser.add_argument("--into", type=Path, default=Path("README.md"), help="file with the markers")
     page: Path = parser.parse_args().into
     page.write_text(written(page.read_text(encoding="utf-8"), read_results()), encoding="utf-8")
 

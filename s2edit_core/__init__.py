@@ -1,5 +1,5 @@
-"""S²Edit (arXiv 2507.04584): learn who is in a photo, then edit the photo by a sentence and keep that person.
+"""S²Edit (arXiv 2507.04584): learn the identity in one photo, then edit the photo by text while keeping that identity.
 
-This package is the method: torch, diffusers and transformers, and nothing of web, queue or storage. Importing it loads
-nothing, so that `s2edit_core.request.spec`, `plan`, `errors` and `pictures` stay cheap for programs without torch.
+This package is the method, on torch, diffusers and transformers. It knows no web, queue or storage. Importing the package loads
+nothing, so that programs without torch can import `errors`, `request` and `pictures`.
 """

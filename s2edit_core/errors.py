@@ -1,17 +1,17 @@
-"""Everything that can go wrong, as one tree.
+"""All errors of the package, as one tree.
 
-    S2EditError                 base: has a stable `code`, says whether trying again can help (`retryable`)
-    ├── InvalidInput            what was asked cannot be done; `field` names the input to change
+    S2EditError                 base class, with a stable `code`; `retryable` tells whether a retry can help
+    ├── InvalidInput            the request can't be fulfilled as it is; `field` names the input to change
     │   ├── ImageInvalid        not an image of an accepted format, damaged, or too large
-    │   ├── MaskInvalid         empty, full, unclear, or of another shape than its image
-    │   ├── PromptInvalid       empty, past the token limit, an instruction, or without the subject word
+    │   ├── MaskInvalid         empty, full, ambiguous, or of another shape than its image
+    │   ├── PromptInvalid       empty, too long, an instruction, or without the subject word
     │   ├── OptionInvalid       an unknown option, or a value out of its range
-    │   └── PolicyRefused       what the service does not do for anybody
-    ├── ArtifactMismatch        a concept or inversion made by another model, schedule or settings
-    ├── ModelUnusable           the model folder lacks a part or is of an unsupported kind
-    └── NumbersNotFinite        a computation left the numbers: half precision or a rate too high
+    │   └── PolicyRefused       a request that the service refuses to everybody
+    ├── ArtifactMismatch        a concept or inversion made with another model, schedule or settings
+    ├── ModelUnusable           the model lacks a part or is of an unsupported kind
+    └── NumbersNotFinite        a computation produced NaN or infinity: half precision, or a learning rate too high
 
-Messages are sentences for the person who made the request: what was wrong, and what would be right.
+Messages address the person who made the request: they say what was wrong and what would be right.
 """
 
 from __future__ import annotations
@@ -20,49 +20,67 @@ from typing import ClassVar
 
 
 class S2EditError(Exception):
+    """Base class of all errors of this package."""
+
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
 
 
 class InvalidInput(S2EditError):
-    """What was asked cannot be done, whoever tries."""
+    """A request that can't be fulfilled as it is, by anybody."""
 
     code = "invalid_input"
 
     def __init__(self, message: str, *, field: str, reason: str | None = None) -> None:
+        """`field` names the input to change; `reason` is a stable identifier, finer than `code`, which is its default."""
         super().__init__(message)
         self.field = field
-        """The input to change: `image`, `mask`, `edit_mask`, `prompt`, `source_prompt`, `subject`, `options`…"""
+        """The input to change: `image`, `mask`, `edit_mask`, `prompt`, `source_prompt`, `subject`, `options.steps`…"""
         self.reason = reason or self.code
-        """A stable word for programs, finer than `code`: `mask_empty`, `prompt_too_long`…"""
+        """A stable identifier for programs: `mask_empty`, `prompt_too_long`…"""
 
 
 class ImageInvalid(InvalidInput):
+    """An image of an unsupported format, damaged, or of an unsupported size."""
+
     code = "image_invalid"
 
 
 class MaskInvalid(InvalidInput):
+    """A mask that is empty, full, ambiguous or of another shape than its image, or a person that was not found."""
+
     code = "mask_invalid"
 
 
 class PromptInvalid(InvalidInput):
+    """A prompt or subject that can't be used."""
+
     code = "prompt_invalid"
 
 
 class OptionInvalid(InvalidInput):
+    """An unknown option, a value out of its range, or options that exclude each other."""
+
     code = "option_invalid"
 
 
 class PolicyRefused(InvalidInput):
+    """A request that the service refuses to everybody."""
+
     code = "policy_refused"
 
 
 class ArtifactMismatch(S2EditError):
+    """A concept, inversion or learning state of another model or other settings, or a damaged file."""
+
     code = "artifact_mismatch"
 
 
 class ModelUnusable(S2EditError):
-    """`part` is "model", or the name of another model that cannot be used: "segmenter", "captioner" or "safety"."""
+    """A model that can't be loaded.
+
+    `part` is "model", or names another model that can't be used: "segmenter", "captioner" or "safety".
+    """
 
     code = "model_unusable"
 
@@ -72,4 +90,6 @@ class ModelUnusable(S2EditError):
 
 
 class NumbersNotFinite(S2EditError):
+    """A computation that produced NaN or infinity."""
+
     code = "numbers_not_finite"

@@ -1,4 +1,4 @@
-"""Pictures that tell where they were taken, in every place of a file that may hold words: `told()` names them."""
+"""Pictures with a canary in all their metadata, to test that the service removes it: `canary_files()` returns them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 CANARY = "Canary-52N13E"
-"""None of these bytes may be found anywhere once a picture was taken on."""
+"""Bytes that must not appear in anything that the service stores or returns."""
 SIZE = (64, 48)
 ORIENTATION = 6
 
@@ -24,12 +24,12 @@ def picture() -> Image.Image:
 
 
 def exif(orientation: int = ORIENTATION) -> Image.Exif:
-    """As a phone writes it: a place, a maker's note, a name."""
-    said = Image.Exif()
-    said[ExifTags.Base.Orientation] = orientation
-    said[ExifTags.Base.Artist] = CANARY
-    said.get_ifd(ExifTags.IFD.GPSInfo).update({ExifTags.GPS.GPSAreaInformation: CANARY.encode(), ExifTags.GPS.GPSLatitudeRef: "N"})
-    return said
+    """Return Exif data as a phone writes them, with position and name."""
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = orientation
+    tags[ExifTags.Base.Artist] = CANARY
+    tags.get_ifd(ExifTags.IFD.GPSInfo).update({ExifTags.GPS.GPSAreaInformation: CANARY.encode(), ExifTags.GPS.GPSLatitudeRef: "N"})
+    return tags
 
 
 def xmp() -> bytes:
@@ -82,8 +82,8 @@ def box(kind: bytes, body: bytes) -> bytes:
 
 
 @cache
-def told() -> Mapping[str, bytes]:
-    """Each shows a picture of `SIZE`, turned by `ORIENTATION` where its kind says so."""
+def canary_files() -> Mapping[str, bytes]:
+    """Return files by name. Each has a picture of `SIZE`, with `ORIENTATION` if the format supports it."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     red = Image.new("RGB", SIZE, "red")
     spotted = picture().convert("RGBA")

@@ -1,21 +1,23 @@
-"""For every test: settings, caches and credentials of the machine it runs on stay out."""
+"""Fixtures of all tests: they isolate tests from settings, caches and credentials of the machine."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import structlog
+from redis.utils import get_lib_version
 from structlog.dev import ConsoleRenderer, plain_traceback
 
 from tests.stores import stop_redis
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests and the processes that they start see no `S2EDIT_*` but their own, no cloud account, and no network of models."""
+def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Hide the `S2EDIT_*` variables and AWS credentials of the machine, and the model hub, from tests and their processes."""
     for name in [name for name in os.environ if name.startswith(("S2EDIT_", "AWS_"))]:
         del os.environ[name]
     nowhere: Path = tmp_path_factory.mktemp("nowhere")
@@ -36,13 +38,16 @@ def _redis() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _no_vain_waits() -> Iterator[None]:
-    """What this process need not wait for: disks, for no test pulls the plug; and tracebacks drawn with every local of every
-    frame, as structlog does it where nobody has set it up. Processes that tests start do all of it.
+def _fast_io() -> Iterator[None]:
+    """Skip slow operations in this process.
+
+    These are `fsync`, structlog's default tracebacks, which format all local variables, and redis-py's look at its own version,
+    which parses package metadata for every connection. Processes that tests start keep them.
     """
-    kept = structlog.get_config()
-    structlog.configure(processors=[*kept["processors"][:-1], ConsoleRenderer(exception_formatter=plain_traceback)])
+    before = structlog.get_config()
+    structlog.configure(processors=[*before["processors"][:-1], ConsoleRenderer(exception_formatter=plain_traceback)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr("redis.utils.get_lib_version", cache(get_lib_version))
         yield
-    structlog.configure(**kept)
+    structlog.configure(**before)

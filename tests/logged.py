@@ -1,4 +1,4 @@
-"""What a process would have written to its log, for tests."""
+"""Capture of the log of this process in tests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from s2edit_jobs.logs import QUIET, REPLACED, SILENT, configure_logs
 
 
 class Logged(io.StringIO):
+    """A captured log. Every line is a JSON object."""
+
     @property
     def text(self) -> str:
         return self.getvalue()
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Every line is a JSON object."""
+        """The parsed lines."""
         return [json.loads(line) for line in self.getvalue().splitlines()]
 
     def of(self, action: str) -> list[dict[str, Any]]:
@@ -32,7 +34,7 @@ class Logged(io.StringIO):
 
 @contextmanager
 def logging_to_memory() -> Iterator[Logged]:
-    """As `configure_logs` sets it up; all is as before afterwards."""
+    """Configure logging as `configure_logs` does, but into memory, and restore the configuration afterwards."""
     names = (None, *QUIET, *REPLACED, *SILENT)
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]

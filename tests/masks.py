@@ -1,4 +1,4 @@
-"""Masks as people have them: of each the file, how it is sent, and what was drawn; made by rules and the same at every run."""
+"""A corpus of mask files as users make them, with the region that each marks. Rules generate it, so every run has the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLEAR = (0, 0, 0, 0)
 
 @dataclass(frozen=True, eq=False)
 class MaskFile:
-    """`drawing` `(H, W)`: what the mask marks; None for a file that is refused with `reason`."""
+    """A mask file. `drawing` `(H, W)` is the region that it marks, or None if the service rejects it with `reason`."""
 
     data: bytes
     drawing: Drawing | None
@@ -33,9 +33,9 @@ Named = Iterator[tuple[str, MaskFile]]
 
 @cache
 def corpus() -> dict[str, MaskFile]:
-    """Every mask by its name."""
+    """Return all masks by name."""
     files: dict[str, MaskFile] = {}
-    for part in (black_and_white, soft, compressed, cut_outs, strokes, inverted, asked_for, refused, wrongly_asked):
+    for part in (black_and_white, soft, compressed, cut_outs, strokes, inverted, explicit_modes, rejected, wrong_modes):
         for name, file in part():
             assert name not in files, name
             files[name] = file
@@ -50,11 +50,11 @@ def unreadable() -> dict[str, MaskFile]:
     return {name: file for name, file in corpus().items() if file.drawing is None}
 
 
-# --- what they are made of ---
+# --- building blocks ---
 
 
 def silhouette(size: tuple[int, int] = SIZE) -> Image.Image:
-    """A person from head to chest, anti-aliased, as L: the shoulders reach the lower border."""
+    """Return the silhouette of a person from head to chest, anti-aliased, L. The shoulders reach the lower border."""
     width, height = (4 * side for side in size)
     wide = Image.new("L", (width, height))
     draw = ImageDraw.Draw(wide)
@@ -65,7 +65,7 @@ def silhouette(size: tuple[int, int] = SIZE) -> Image.Image:
 
 
 def scribble(size: tuple[int, int] = SIZE, width: float = 0.06) -> Image.Image:
-    """Strokes of a brush over a face, anti-aliased, as L."""
+    """Return brush strokes over a face, anti-aliased, L."""
     x, y = (4 * side for side in size)
     wide = Image.new("L", (x, y))
     points = [(0.35, 0.25), (0.65, 0.3), (0.35, 0.4), (0.65, 0.45), (0.35, 0.55), (0.6, 0.6), (0.6, 0.25)]
@@ -74,7 +74,7 @@ def scribble(size: tuple[int, int] = SIZE, width: float = 0.06) -> Image.Image:
 
 
 def photo(size: tuple[int, int] = SIZE, seed: int = 3) -> Image.Image:
-    """A picture with the spectrum of photographs, in muted colours, with grain; a person stands before a background."""
+    """Return a picture with the spectrum of photographs, muted colours, grain, and a person in front of a background."""
     random = np.random.default_rng(seed)
     picture = np.zeros((size[1], size[0], 3), np.float32)
     for side in (3, 6, 12, 25, 50, 100):
@@ -97,20 +97,20 @@ def saved(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def painted(colour: tuple[int, int, int], drawn: Image.Image, opacity: float = 1.0) -> Image.Image:
-    """`drawn` in one colour on transparent."""
+    """Return `drawn` in one colour on a transparent background."""
     layer = Image.new("RGBA", drawn.size, (*colour, 255))
     layer.putalpha(drawn.point(lambda level: round(level * opacity)))
     return layer
 
 
 def cut_out(picture: Image.Image, drawn: Image.Image) -> Image.Image:
-    """As background removers write it: the person's colours on transparent black."""
+    """Return what background removers write: the person's colours on transparent black."""
     layer = picture.convert("RGBA")
     layer.putalpha(drawn)
     return Image.composite(layer, Image.new("RGBA", drawn.size, CLEAR), drawn.point(lambda level: 255 * (level > 0)))
 
 
-# --- what is read by its luminance ---
+# --- read by luminance ---
 
 
 def black_and_white() -> Named:
@@ -170,7 +170,7 @@ def compressed() -> Named:
             yield f"{kind} at {quality}", MaskFile(saved(drawn.convert("RGB"), kind, quality=quality), of(drawn))
 
 
-# --- what is read by its alpha ---
+# --- read by alpha ---
 
 
 def cut_outs() -> Named:
@@ -220,7 +220,7 @@ def strokes() -> Named:
 
 
 def inverted() -> Named:
-    """As OpenAI's image edits want it."""
+    """Masks for `inverted_alpha`, the convention of OpenAI's image edits: the transparent part is the region."""
     drawn, picture = silhouette(), photo()
     hole = ImageChops.invert(drawn)
     erased = cut_out(picture, hole)
@@ -234,8 +234,8 @@ def inverted() -> Named:
     yield "faintly erased, inverted alpha", MaskFile(saved(faint), of(drawn), "inverted_alpha")
 
 
-def asked_for() -> Named:
-    """What `auto` refuses, or reads in another way, by the mode that it names."""
+def explicit_modes() -> Named:
+    """Masks that `auto` rejects or reads differently, with an explicit mode."""
     drawn, picture = silhouette(), photo()
     hole = ImageChops.invert(drawn)
     yield "erased person, alpha", MaskFile(saved(cut_out(picture, hole)), of(hole), "alpha")
@@ -249,10 +249,10 @@ def asked_for() -> Named:
     yield "faint white on transparent, luminance", MaskFile(saved(faint), of(drawn), "luminance")
 
 
-# --- what is refused ---
+# --- rejected ---
 
 
-def refused() -> Named:
+def rejected() -> Named:
     drawn, picture = silhouette(), photo()
     hole = ImageChops.invert(drawn)
     window = Image.new("L", SIZE, 255)
@@ -295,7 +295,7 @@ def refused() -> Named:
         yield f"grey photo as JPEG at {quality}", MaskFile(saved(picture.convert("L"), "JPEG", quality=quality), None)
 
 
-def wrongly_asked() -> Named:
+def wrong_modes() -> Named:
     drawn = silhouette()
     for mode in ("alpha", "inverted_alpha"):
         yield f"black and white, {mode}", MaskFile(saved(drawn), None, mode, "mask_opaque")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The pages that people read, and the commands and snippets that they print. The only list of them."""
+"""The documentation pages, and the commands and code blocks in them. This is the only list of the pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FRONT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SEC
 DOCS = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in (*FRONT, *DOCS)}
 SHELL = ("", "sh", "bash", "console")
-"""How blocks of shell commands are marked."""
+"""Languages of code blocks that contain shell commands."""
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -26,7 +26,7 @@ def shell_of(page: str) -> list[str]:
 
 
 def commands_of(page: str) -> Iterator[list[str]]:
-    """Yield each command as words, without assignments of variables; `$(…)` counts as commands of their own."""
+    """Yield each command as words, without assignments of variables. Commands inside `$(…)` are yielded separately."""
     for block in shell_of(page):
         text = block.replace("\\\n", " ")
         inner = re.findall(r"\$\(([^()]*)\)", text)
@@ -38,7 +38,7 @@ def commands_of(page: str) -> Iterator[list[str]]:
 
 
 def _split(words: list[str]) -> Iterator[list[str]]:
-    """Yield the commands of a pipe or a sequence."""
+    """Split a pipe or sequence into commands."""
     found: list[str] = []
     for word in words:
         if word in ("|", ";", "&&", "||"):
@@ -50,5 +50,5 @@ def _split(words: list[str]) -> Iterator[list[str]]:
 
 
 def _assigns(words: list[str]) -> bool:
-    """Return whether the last of `words` is one of the assignments that a command begins with."""
+    """Return whether all `words` are assignments, as at the start of a command."""
     return all(re.match(r"\w+=", word) for word in words)

@@ -1,7 +1,7 @@
-"""A real S3 server for tests: Ceph's radosgw over one monitor and one OSD, as Debian and Ubuntu package them.
+"""A real S3 server for tests: Ceph's radosgw with one monitor and one OSD, from Debian's or Ubuntu's packages.
 
-`python -m tests.radosgw FOLDER` supervises it: it prints one line of JSON once the gateway answers, and when its standard input
-ends, because whoever started it is done or was killed, it stops the servers and removes the folder.
+`python -m tests.radosgw FOLDER` supervises the servers. It prints a line of JSON once the gateway answers. When its standard input
+ends, because the parent is done or was killed, it stops the servers and removes the folder.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from s2edit_jobs.stores.embedded_redis import end_with_parent
 PACKAGES = ("radosgw", "ceph-mon", "ceph-osd")
 PROGRAMS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "ceph-authtool", "monmaptool")
 START_S = 120.0
-"""On an idle machine it takes a tenth of that."""
+"""Longest start in seconds; an idle machine needs a tenth."""
 STOP_S = 10.0
 PORTS = 70
-"""The gateway's, the monitor's next to it, and from the tenth on those that the daemons choose from."""
+"""Number of consecutive ports: the gateway's, the monitor's, and from the tenth on those that the daemons choose from."""
 
 CONFIGURATION = """
 [global]
@@ -88,17 +88,17 @@ KEYS: tuple[tuple[str, dict[str, str]], ...] = (
 
 
 class RadosgwError(RuntimeError):
-    """The server cannot be installed or started; the message says why."""
+    """The server can't be installed or started."""
 
 
 def install() -> None:
-    """Have the packages on this machine: root installs them where they are missing. Raises `RadosgwError`."""
+    """Install missing packages, which needs root. Raises `RadosgwError`."""
     if _installed():
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise RadosgwError(f"these tests need a real S3 server: have root run `apt-get install {' '.join(PACKAGES)}`")
+        raise RadosgwError(f"these tests need a real S3 server: run as root `apt-get install {' '.join(PACKAGES)}`")
     with Path(tempfile.gettempdir(), "s2edit-radosgw-install.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs that start together
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may install them at the same time
         if not _installed():
             environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
             apt = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=120"]
@@ -115,7 +115,7 @@ def _installed() -> bool:
 
 @contextmanager
 def running() -> Iterator[Settings]:
-    """The settings of a server of one's own, without a bucket in it yet. Raises `RadosgwError`."""
+    """Start a server and yield its settings. It has no bucket yet. Raises `RadosgwError`."""
     install()
     folder = Path(tempfile.mkdtemp(prefix="s2edit-rgw-", dir="/tmp"))  # TMPDIR may be too long for the daemons' sockets
     supervisor = subprocess.Popen(
@@ -124,12 +124,12 @@ def running() -> Iterator[Settings]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C reaches the tests alone; the end of its input is what stops it
+        start_new_session=True,  # Ctrl-C must reach the tests only; the end of its input stops the supervisor
     )
     assert supervisor.stdin is not None
     assert supervisor.stdout is not None
     try:
-        answer = json.loads(supervisor.stdout.readline() or '{"error": "its supervisor died"}')
+        answer = json.loads(supervisor.stdout.readline() or '{"error": "the supervisor died"}')
         if "error" in answer:
             raise RadosgwError(f"radosgw did not start: {answer['error']}")
         yield Settings(
@@ -144,7 +144,7 @@ def running() -> Iterator[Settings]:
 
 
 class _Cluster:
-    """Monitor, OSD and gateway in one folder."""
+    """Monitor, OSD and gateway with their data in one folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -159,23 +159,23 @@ class _Cluster:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Raises `RadosgwError`."""
+        """Start the daemons one after another. Raises `RadosgwError`."""
         self._write_configuration()
         self._make_keyring()
         self._launch("ceph-mon", "-f", "-i", "a")
         self._until("the monitor", self._monitor_answers)
         osd = str(uuid.uuid4())
-        self._do("ceph", "osd", "new", osd)
-        self._do("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
+        self._run("ceph", "osd", "new", osd)
+        self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
         self._launch("ceph-osd", "-f", "-i", "0")
-        self._until("the OSD", lambda: "1 up" in self._do("ceph", "osd", "stat"))
+        self._until("the OSD", lambda: "1 up" in self._run("ceph", "osd", "stat"))
         self._launch("radosgw", "-f", "-n", "client.rgw")
-        self._do("radosgw-admin", "user", "create", "--uid=tests", "--display-name=tests", f"--access-key={self.id}",
+        self._run("radosgw-admin", "user", "create", "--uid=tests", "--display-name=tests", f"--access-key={self.id}",
                  f"--secret={self.secret}")  # fmt: skip
         self._until("the gateway", self._gateway_answers)
 
     def stop(self) -> None:
-        """Gateway, OSD, monitor; nothing in the folder is needed again."""
+        """Kill the daemons. A clean shutdown is not necessary, because nobody needs the data again."""
         for daemon in reversed(self._daemons):
             daemon.kill()
         for daemon in self._daemons:
@@ -191,11 +191,11 @@ class _Cluster:
         keyring, monmap = str(self.root / "keyring"), str(self.root / "monmap")
         for name, rights in KEYS:
             caps = [part for daemon, right in rights.items() for part in ("--cap", daemon, right)]
-            self._do("ceph-authtool", *(["--create-keyring"] if name == "mon." else []), keyring, "--gen-key", "-n", name, *caps)
-        self._do("monmaptool", "--create", "--fsid", self._fsid, "--addv", "a", f"[v2:127.0.0.1:{self.port + 1}]", monmap)
-        self._do("ceph-mon", "--mkfs", "-i", "a", "--keyring", keyring, "--monmap", monmap)
+            self._run("ceph-authtool", *(["--create-keyring"] if name == "mon." else []), keyring, "--gen-key", "-n", name, *caps)
+        self._run("monmaptool", "--create", "--fsid", self._fsid, "--addv", "a", f"[v2:127.0.0.1:{self.port + 1}]", monmap)
+        self._run("ceph-mon", "--mkfs", "-i", "a", "--keyring", keyring, "--monmap", monmap)
 
-    def _do(self, *command: str) -> str:
+    def _run(self, *command: str) -> str:
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=START_S)
         if done.returncode != 0:
             raise RadosgwError(f"`{' '.join(command[:3])}` failed: {done.stderr.strip()[-800:]}")
@@ -218,18 +218,18 @@ class _Cluster:
         deadline = time.monotonic() + START_S
         while not ready():
             if any(daemon.poll() is not None for daemon in self._daemons) or time.monotonic() > deadline:
-                raise RadosgwError(f"{what} does not answer: {self._last_words()}")
+                raise RadosgwError(f"{what} does not answer: {self._log_tail()}")
             time.sleep(0.1)
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         lines = [
             line for log in sorted((self.root / "log").glob("*")) for line in log.read_text(errors="replace").splitlines()[-3:]
         ]
         return " | ".join(lines)[-2000:]
 
     def _monitor_answers(self) -> bool:
-        asked = ["ceph", "--connect-timeout", "5", "mon", "stat"]
-        return subprocess.run(asked, env=self._environment, capture_output=True, timeout=60).returncode == 0
+        command = ["ceph", "--connect-timeout", "5", "mon", "stat"]
+        return subprocess.run(command, env=self._environment, capture_output=True, timeout=60).returncode == 0
 
     def _gateway_answers(self) -> bool:
         with socket.socket() as connection:
@@ -237,7 +237,7 @@ class _Cluster:
 
 
 def _free_ports() -> int:
-    """The first of `PORTS` ports in a row that nobody uses, below those that systems hand out by themselves."""
+    """Return the first of `PORTS` consecutive free ports, below the range of ephemeral ports."""
     for first in range(20_000 + os.getpid() % 100 * 100, 32_000, PORTS):
         try:
             for port in range(first, first + PORTS):
@@ -249,7 +249,7 @@ def _free_ports() -> int:
     raise RadosgwError("no free ports")
 
 
-def _say(**values: str) -> None:
+def _print_json(**values: str) -> None:
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
 
@@ -263,9 +263,9 @@ def main(folder: Path) -> None:
             cluster = _Cluster(folder)
             cluster.start()
         except (RadosgwError, OSError, subprocess.SubprocessError) as error:
-            _say(error=str(error))
+            _print_json(error=str(error))
             return
-        _say(url=cluster.url, id=cluster.id, secret=cluster.secret)
+        _print_json(url=cluster.url, id=cluster.id, secret=cluster.secret)
         sys.stdin.read()
     finally:
         if cluster is not None:

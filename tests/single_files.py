@@ -1,6 +1,6 @@
-"""Models as one file in the original layout of Stable Diffusion 1.x and 2.x: the inverse of what diffusers does on loading.
+"""Conversion of models to single files in the original layout of Stable Diffusion 1.x and 2.x, the inverse of diffusers' loading.
 
-The names follow the published checkpoints, as diffusers' script `convert_diffusers_to_original_stable_diffusion.py` does.
+The names follow the published checkpoints, as in diffusers' script `convert_diffusers_to_original_stable_diffusion.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OF_OPEN_CLIP = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_
 
 
 def original_tensors(unet: nn.Module, vae: nn.Module, text_encoder: nn.Module, family: str) -> dict[str, Tensor]:
-    """All tensors of a model by their names in a checkpoint."""
+    """Return all tensors of a model by their names in an original checkpoint."""
     text = _text_sd1(text_encoder) if family == "sd1" else _text_sd2(text_encoder)
     named = {f"model.diffusion_model.{name}": tensor for name, tensor in _unet(unet)}
     named |= {f"first_stage_model.{name}": tensor for name, tensor in _vae(vae)}
@@ -43,7 +43,7 @@ def original_tensors(unet: nn.Module, vae: nn.Module, text_encoder: nn.Module, f
 
 
 def save_single(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
-    """As `.safetensors`, or as a `.ckpt` with what trainers put beside the weights."""
+    """Save as `.safetensors`, or as a `.ckpt` with an additional entry, like those of trainers."""
     if path.suffix == ".ckpt":
         torch.save({"global_step": 470_000, "state_dict": dict(tensors)}, path)
     else:
@@ -52,7 +52,7 @@ def save_single(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
 
 
 def save_configs(folder: Path, parts: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:
-    """The configurations of small models, laid out as those that come with the package."""
+    """Save the configurations of a model in the layout of the package's own configurations."""
     for name in ("unet", "vae", "text_encoder"):
         (parts[name].config.save_pretrained if name == "text_encoder" else parts[name].save_config)(folder / name)
     (folder / "scheduler").mkdir()
@@ -61,14 +61,14 @@ def save_configs(folder: Path, parts: Mapping[str, Any], scheduler: Mapping[str,
 
 def _unet(unet: Any) -> Iterator[tuple[str, Tensor]]:
     layers = unet.config.layers_per_block
-    attended = {i for i, kind in enumerate(unet.config.up_block_types) if kind.startswith("CrossAttn")}
+    with_attention = {i for i, kind in enumerate(unet.config.up_block_types) if kind.startswith("CrossAttn")}
     for name, tensor in unet.state_dict().items():
         part, _, kind = name.rpartition(".")
-        yield f"{_unet_name(part, layers, attended)}.{kind}", tensor
+        yield f"{_unet_name(part, layers, with_attention)}.{kind}", tensor
 
 
-def _unet_name(name: str, layers: int, attended: set[int]) -> str:
-    """`attended` are the upward blocks with attention, whose upsampler comes third in its place."""
+def _unet_name(name: str, layers: int, with_attention: set[int]) -> str:
+    """Return the original name. `with_attention` are the up blocks with attention, whose upsampler is third in its block."""
     if name in OF_UNET:
         return OF_UNET[name]
     if found := re.fullmatch(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.*)", name):
@@ -83,7 +83,7 @@ def _unet_name(name: str, layers: int, attended: set[int]) -> str:
     found = re.fullmatch(r"up_blocks\.(\d+)\.upsamplers\.0\.conv", name)
     assert found, name
     i = int(found[1])
-    return f"output_blocks.{(layers + 1) * i + layers}.{2 if i in attended else 1}.conv"
+    return f"output_blocks.{(layers + 1) * i + layers}.{2 if i in with_attention else 1}.conv"
 
 
 def _inside(what: str, rest: str) -> str:
@@ -116,12 +116,12 @@ def _text_states(text_encoder: nn.Module) -> dict[str, Tensor]:
 def _text_sd1(text_encoder: nn.Module) -> dict[str, Tensor]:
     prefix = "cond_stage_model.transformer.text_model."
     states = {prefix + name: tensor for name, tensor in _text_states(text_encoder).items()}
-    places = len(states[f"{prefix}embeddings.position_embedding.weight"])
-    return states | {f"{prefix}embeddings.position_ids": torch.arange(places)[None]}
+    positions = len(states[f"{prefix}embeddings.position_embedding.weight"])
+    return states | {f"{prefix}embeddings.position_ids": torch.arange(positions)[None]}
 
 
 def _text_sd2(text_encoder: nn.Module) -> dict[str, Tensor]:
-    """OpenCLIP's: query, key and value of a layer are one tensor."""
+    """Return the states in OpenCLIP's layout, where query, key and value of a layer are one tensor."""
     prefix, states = "cond_stage_model.model.", _text_states(text_encoder)
     named = {
         f"{prefix}positional_embedding": states.pop("embeddings.position_embedding.weight"),

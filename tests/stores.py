@@ -35,21 +35,27 @@ class _Server:
     def __init__(self) -> None:
         self._embedded: EmbeddedRedis | None = None
         self._numbers = itertools.cycle(range(DATABASES))
+        self._clients: dict[str, redis.Redis] = {}
 
-    def next_url(self) -> str:
+    def next_database(self) -> tuple[str, redis.Redis]:
+        """Its URL, and a client of it."""
         if self._embedded is None:
             embedded = EmbeddedRedis(Path(tempfile.mkdtemp(prefix="s2edit-tests-", dir="/tmp")))
             embedded.start()
             self._embedded = embedded
             with redis.Redis.from_url(embedded.url) as client:
                 client.config_set("appendonly", "no")  # nothing here outlives the tests, and every erasure would rewrite the file
-        return f"{self._embedded.url}?db={next(self._numbers)}"
+        url = f"{self._embedded.url}?db={next(self._numbers)}"
+        if url not in self._clients:
+            self._clients[url] = redis.Redis.from_url(url, decode_responses=True)
+        return url, self._clients[url]
 
     def stop(self) -> None:
         if self._embedded is not None:
             self._embedded.stop()
             shutil.rmtree(self._embedded.data_dir)
             self._embedded = None
+            self._clients.clear()
 
 
 _server = _Server()
@@ -60,8 +66,7 @@ class Database:
     """An empty Redis database of its own."""
 
     def __init__(self) -> None:
-        self.url = _server.next_url()
-        self.client = redis.Redis.from_url(self.url, decode_responses=True)
+        self.url, self.client = _server.next_database()
         self.empty()
 
     def store(self, *, clock: Callable[[], float] | None = None) -> JobStore:

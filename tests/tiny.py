@@ -1,4 +1,4 @@
-"""A tiny Stable Diffusion of random weights, in float64 where it matters: the real classes, small enough for any test."""
+"""A tiny Stable Diffusion with random weights: the real classes, small enough for unit tests, and optionally in float64."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from s2edit_core.unet.backbone import Backbone, ModelCard
 
 WITH_WEIGHTS = ("unet", "vae", "text_encoder")
 TOKENS = 32
-"""How many tokens a prompt of the tiny model has, padding and all."""
+"""Number of tokens of a prompt, with padding."""
 
 CARD = ModelCard(
     subjects=("woman", "man"),
@@ -30,7 +30,7 @@ CARD = ModelCard(
 
 
 def tiny_parts(seed: int = 0) -> dict[str, Any]:
-    """UNet with cross-attention at two levels, auto-encoder of factor 4, two-layer text encoder, 32 × 32 frames."""
+    """Return the parts: a UNet with two levels, an auto-encoder of factor 4, a two-layer text encoder, for 32 × 32 frames."""
     torch.manual_seed(seed)
     tokenizer: CLIPTokenizer = build_tokenizer()
     tokenizer.model_max_length = TOKENS
@@ -87,7 +87,7 @@ def tiny_backbone(seed: int = 0, dtype: torch.dtype = torch.float64) -> Backbone
 
 
 def with_card(backbone: Backbone, **values: Any) -> Backbone:
-    """The same model with another card."""
+    """Return the same model with changed entries of its card."""
     return replace(backbone, card=replace(backbone.card, **values))
 
 
@@ -100,9 +100,9 @@ def save_tiny(
     pickled: bool = False,
     scheduler: Mapping[str, Any] | None = None,
 ) -> Path:
-    """The tiny model as a folder in diffusers' layout: its weights in `dtype`, as files of a `variant`, or as `.bin`.
+    """Save the tiny model in diffusers' folder layout, with weights in `dtype`, as files of a `variant`, or as `.bin` if `pickled`.
 
-    `scheduler` are entries of its configuration in place of the usual ones.
+    `scheduler` overrides entries of the scheduler's configuration.
     """
     parts = tiny_parts(seed)
     for name in WITH_WEIGHTS:
@@ -119,7 +119,7 @@ def save_tiny(
 
 
 def _pickle(folder: Path, stem: str) -> None:
-    """Keep the weights as older releases of the libraries did."""
+    """Replace safetensors by `.bin` files, as older releases of the libraries wrote them."""
     for file in folder.glob("*.safetensors"):
         variant = file.name.removesuffix(".safetensors").partition(".")[2]
         torch.save(load_file(file), folder / f"{stem}{f'.{variant}' if variant else ''}.bin")

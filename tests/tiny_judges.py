@@ -1,4 +1,4 @@
-"""Tiny safety models of random weights in folders: an image classifier of transformers, and diffusers' safety checker."""
+"""Tiny safety models with random weights, saved as folders: an image classifier and diffusers' safety checker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LABELS = ("safe", "nsfw", "gore")
 
 
 def classifier(folder: Path, says: str | None = None, **config: Any) -> str:
-    """A ViT over `LABELS`, which by the bias of its last layer `says` one of them whatever it sees."""
+    """Save a ViT over `LABELS`. With `says`, the bias of its last layer makes it always predict that label."""
     names = dict(enumerate(LABELS))
     torch.manual_seed(0)
     network = transformers.ViTForImageClassification(transformers.ViTConfig(**{**VISION, "id2label": names, **config}))
@@ -28,7 +28,7 @@ def classifier(folder: Path, says: str | None = None, **config: Any) -> str:
 
 
 def checker(folder: Path, refuses: bool, *, within: bool = False) -> str:
-    """A safety checker whose thresholds no picture reaches, or every picture; `within` a pipeline's folder if so wished."""
+    """Save a safety checker that refuses every picture or none, alone or `within` the folder layout of a pipeline."""
     config = transformers.CLIPConfig(
         vision_config=VISION,
         text_config={**SMALL, "vocab_size": 8, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1},
@@ -36,7 +36,7 @@ def checker(folder: Path, refuses: bool, *, within: bool = False) -> str:
     )
     torch.manual_seed(0)
     network = StableDiffusionSafetyChecker(config)
-    network.concept_embeds_weights.fill_(-2.0 if refuses else 2.0)  # a cosine is above −1 and below 1
+    network.concept_embeds_weights.fill_(-2.0 if refuses else 2.0)  # below or above every cosine
     network.special_care_embeds_weights.fill_(2.0)
     network.save_pretrained(folder / "safety_checker" if within else folder)
     pictures = transformers.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})

@@ -1,4 +1,4 @@
-"""Tiny image-to-text models of random weights in folders, of the classes that transformers has for them."""
+"""Tiny image-to-text models with random weights, saved as folders, one per class of transformers."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ CHAT = (
 
 
 def tokenizer() -> Any:
-    """One token for each of `WORDS`; what is none of them is [UNK]."""
+    """Return a tokenizer with one token per word of `WORDS`; any other word is [UNK]."""
     return transformers.BertTokenizer(vocab={word: i for i, word in enumerate(WORDS)}, additional_special_tokens=["<image>"])
 
 
-def _favouring(layer: Any, word: str | None) -> None:
-    """Make the network say `word`, whatever it sees, by the bias of its last `layer`."""
+def _always_predict(layer: Any, word: str | None) -> None:
+    """Make the network predict `word` for any picture, by the bias of its last `layer`."""
     if word is not None:
         with torch.no_grad():
             layer.bias[WORDS.index(word)] = 100.0
@@ -59,7 +59,7 @@ def blip(folder: Path, says: str | None = None) -> str:
     )
     torch.manual_seed(0)
     network = transformers.BlipForConditionalGeneration(config)
-    _favouring(network.text_decoder.cls.predictions, says)
+    _always_predict(network.text_decoder.cls.predictions, says)
     network.save_pretrained(folder)
     pictures = transformers.BlipImageProcessorPil(size={"height": 32, "width": 32})
     transformers.BlipProcessor(pictures, tokenizer()).save_pretrained(folder)
@@ -70,14 +70,14 @@ def git(folder: Path, says: str | None = None) -> str:
     ids = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
     torch.manual_seed(0)
     network = transformers.GitForCausalLM(transformers.GitConfig(**SMALL, vocab_size=len(WORDS), vision_config=VISION, **ids))
-    _favouring(network.output, says)
+    _always_predict(network.output, says)
     network.save_pretrained(folder)
     transformers.GitProcessor(clip_pictures(), tokenizer()).save_pretrained(folder)
     return str(folder)
 
 
 def encoder_decoder(folder: Path, says: str | None = None) -> str:
-    """As ViT-GPT2's repositories: a processor of pictures and a tokenizer, side by side."""
+    """Save an encoder-decoder model like ViT-GPT2, with a separate image processor and tokenizer."""
     ids = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
     config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
         transformers.ViTConfig(**VISION), transformers.BertConfig(**SMALL, vocab_size=len(WORDS), **ids)
@@ -85,8 +85,8 @@ def encoder_decoder(folder: Path, says: str | None = None) -> str:
     torch.manual_seed(0)
     network = transformers.VisionEncoderDecoderModel(config)
     network.generation_config.decoder_start_token_id, network.generation_config.pad_token_id = 2, 0
-    network.generation_config.num_beams = 4  # as theirs
-    _favouring(network.decoder.cls.predictions, says)
+    network.generation_config.num_beams = 4  # as in the published models
+    _always_predict(network.decoder.cls.predictions, says)
     network.save_pretrained(folder)
     transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
@@ -94,7 +94,7 @@ def encoder_decoder(folder: Path, says: str | None = None) -> str:
 
 
 def chat(folder: Path) -> str:
-    """LLaVA: asked by a chat template. Its last layer has no bias."""
+    """Save a LLaVA model, which needs a chat template. Its last layer has no bias to set."""
     config = transformers.LlavaConfig(
         vision_config=transformers.CLIPVisionConfig(**{**VISION, "num_hidden_layers": 2}),
         text_config=transformers.LlamaConfig(

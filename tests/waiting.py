@@ -1,4 +1,4 @@
-"""Let other processes and threads go on until something holds."""
+"""Waiting for other processes and threads."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 
-def until(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    """Ask `true` again and again; fails if it does not hold within `timeout_s` seconds, which a busy machine may need."""
+def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Wait until `condition` holds; fail after `timeout_s` seconds. The default allows for a busy machine."""
     deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition does not hold after {timeout_s:g} s"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The OpenAPI description beyond what FastAPI derives: texts, examples, headers, errors.
+"""What the OpenAPI description adds to FastAPI's: texts, examples, headers, links and errors.
 
-It reads the wire and the guard, and no route.
+It imports the wire and the guard, and no route.
 """

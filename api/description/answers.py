@@ -1,4 +1,4 @@
-"""What the description says of answers beside their bodies: their headers, and which requests they lead to."""
+"""Headers and links of the responses in the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 HEADERS = {
     name: {"description": description, "schema": {"type": "string"}}
     for name, description in {
-        "X-Request-Id": "Of this request, as logs have it",
-        "RateLimit-Policy": "The limits that hold for the caller; draft-ietf-httpapi-ratelimit-headers",
-        "RateLimit": "How they stand after this request",
-        "WWW-Authenticate": "What is missing (RFC 6750)",
-        "Retry-After": "Seconds until the next try",
-        "S2Edit-Test": "`true` where the key or token is for test mode; absent otherwise",
+        "X-Request-Id": "The id of the request, as it appears in the logs.",
+        "RateLimit-Policy": "The rate limits of the caller (draft-ietf-httpapi-ratelimit-headers).",
+        "RateLimit": "What is left of each rate limit after this request.",
+        "WWW-Authenticate": "Why the credentials were rejected, and the missing scope if any (RFC 6750).",
+        "Retry-After": "Seconds to wait before a retry.",
+        "S2Edit-Test": "`true` for a key or token of test mode; absent otherwise.",
     }.items()
 }
-"""Those that answers of all operations may have."""
-RETRIED = ("409", "429", "503")
+"""Headers that the responses of every operation may have."""
+RETRYABLE = ("409", "429", "503")
 
-Link = tuple[str, str, str]  # operation, parameter, where its value stands in the answer
+Link = tuple[str, str, str]  # target operation, its parameter, JSON pointer to the value in the response
 
 _OF_JOB: Mapping[str, Link] = {
     "follow": ("getEdit", "edit_id", "/id"),
@@ -50,11 +50,11 @@ LINKS: Mapping[tuple[str, str], Mapping[str, Link]] = {
     ("getAttribute", "200"): {"erase": ("eraseAttribute", "attribute_id", "/id")},
     ("createUpload", "201"): {"look": ("getUpload", "upload_id", "/id")},
 }
-"""By operation and status, then by the link's name."""
+"""The links of the responses, by operation and status, then by link name."""
 
 
 def add_headers(operation: dict[str, Any]) -> None:
-    """Those of `HEADERS` that each answer of an operation may have."""
+    """Add the headers of `HEADERS` that each response of `operation` may have."""
     guarded = "security" in operation
     for status, answer in operation["responses"].items():
         names = ["X-Request-Id"]
@@ -62,16 +62,16 @@ def add_headers(operation: dict[str, Any]) -> None:
             names += ["RateLimit-Policy", "RateLimit", "S2Edit-Test"]
         if guarded and status in ("401", "403", "421"):
             names.append("WWW-Authenticate")
-        if status in RETRIED:
+        if status in RETRYABLE:
             names.append("Retry-After")
         answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names} | answer.get("headers", {})
 
 
 def add_links(operation: dict[str, Any]) -> None:
-    """Those that begin at an operation of the description."""
+    """Add the links of the responses of `operation`."""
     for status, answer in operation["responses"].items():
         if links := LINKS.get((operation["operationId"], status)):
             answer["links"] = {
-                name: {"operationId": target, "parameters": {parameter: f"$response.body#{place}"}}
-                for name, (target, parameter, place) in links.items()
+                name: {"operationId": target, "parameters": {parameter: f"$response.body#{pointer}"}}
+                for name, (target, parameter, pointer) in links.items()
             }

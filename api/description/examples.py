@@ -1,6 +1,6 @@
-"""What answers and documents look like, for the OpenAPI description; by the name of their schema.
+"""Examples of JSON bodies for the OpenAPI description, by schema name.
 
-Kept apart from the models because FastAPI drops what is null from a model's own examples.
+They are not in the models, because FastAPI drops null values from the examples of a model.
 """
 
 from __future__ import annotations

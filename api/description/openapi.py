@@ -1,4 +1,4 @@
-"""The OpenAPI description, with what FastAPI can't know: that errors are problems of their own media type."""
+"""The OpenAPI description of the app: FastAPI's, with errors as `application/problem+json` and the additions of this room."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.description.answers import HEADERS, add_headers, add_links
-from api.description.texts import complete
+from api.description.texts import add_texts
+from api.wire.problem_kinds import HTTP_CODES, KINDS
 from api.wire.problems import MEDIA_TYPE
+from s2edit_jobs.records.errors import AccessDenied, CredentialsMissing, HostForeign, RateExceeded
 
-REFUSALS = {
-    "401": "Who is asking?",
-    "403": "This is not allowed",
-    "421": "This is no name of the service",
-    "429": "Too many requests",
+CALLER_ERRORS = {
+    "401": KINDS[CredentialsMissing].title,
+    "403": KINDS[AccessDenied].title,
+    "421": KINDS[HostForeign].title,
+    "429": KINDS[RateExceeded].title,
 }
-"""What every operation that wants credentials may answer."""
-UNREADABLE = {"400": "The request can't be read", "413": "The request is too large"}
-"""What every operation that reads a body may answer."""
+"""The errors of every operation that needs credentials, by status."""
+BODY_ERRORS = {str(status): HTTP_CODES[status][1] for status in (400, 413)}
+"""The errors of every operation that reads a body, by status."""
 
 
 def describe(app: FastAPI) -> None:
-    """Make `app.openapi()` say that every error answer is `application/problem+json`."""
+    """Make `app.openapi()` return the complete description."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -34,11 +36,11 @@ def describe(app: FastAPI) -> None:
                 routes=app.routes,
                 webhooks=app.webhooks.routes,
             )
-            complete(schema)
+            add_texts(schema)
             schema["components"]["headers"] = HEADERS
             for operations in schema["paths"].values():
                 for operation in operations.values():
-                    _add_refusals(operation)
+                    _add_errors(operation)
                     _as_problems(operation["responses"])
                     add_headers(operation)
                     add_links(operation)
@@ -48,16 +50,17 @@ def describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _add_refusals(operation: dict[str, Any]) -> None:
-    refusals = (REFUSALS if "security" in operation else {}) | (UNREADABLE if "requestBody" in operation else {})
-    for status, description in refusals.items():
+def _add_errors(operation: dict[str, Any]) -> None:
+    errors = (CALLER_ERRORS if "security" in operation else {}) | (BODY_ERRORS if "requestBody" in operation else {})
+    for status, description in errors.items():
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
         operation["responses"].setdefault(status, {"description": description, "content": content})
 
 
 def _as_problems(responses: dict[str, Any]) -> None:
+    """Change the media type of error responses, which FastAPI takes from the route."""
     for status, answer in responses.items():
         content = answer.get("content", {})
-        written_as = next((kind for kind in ("application/json", "text/event-stream") if kind in content), None)
-        if status >= "4" and written_as:  # "404", "4XX" and "default"
-            answer["content"] = {MEDIA_TYPE: content[written_as]}
+        described_as = next((kind for kind in ("application/json", "text/event-stream") if kind in content), None)
+        if status >= "4" and described_as:  # "404", "4XX" and "default"
+            answer["content"] = {MEDIA_TYPE: content[described_as]}

@@ -1,4 +1,4 @@
-"""What the OpenAPI description says beside what FastAPI knows: who may call what, what tags and parameters mean, and examples."""
+"""Texts of the OpenAPI description: tags, parameters, security schemes and examples."""
 
 from __future__ import annotations
 
@@ -8,53 +8,54 @@ from typing import Any
 from api.description.examples import EXAMPLES
 from api.guard.auth import scope_of
 from api.guard.device_tokens import DEVICE_SCOPES
-from api.wire.schemas import EditDocument
+from api.wire.edit_requests import EditDocument
 from s2edit_jobs.access.keys import Scope
 
 TAGS = {
-    "edits": "Ask for an edit, follow it by polls, long polls or server-sent events, cancel it",
-    "identities": "People, learned once and named by any number of edits",
-    "attributes": "A makeup, a hat, a hairstyle that anybody may wear",
-    "masks": "Where the person is in a photo, to be shown and corrected before an edit",
-    "erasure": "Remove things for good, with a signed receipt",
-    "uploads": "Send large pictures straight to the store, and name them in edits",
-    "files": "What signed URLs lead to, where the service keeps files itself",
-    "health": "For load balancers",
-    "tokens": "What a phone or a browser may hold in place of a key",
-    "webhooks": "What the service sends",
+    "edits": "Create, list, cancel and follow edits by polls, long polls or server-sent events.",
+    "identities": "People, learned once and used by any number of edits.",
+    "attributes": "A makeup, a hat or a hairstyle, learned once and applied to any identity.",
+    "masks": "Find the person in a photo, to show and correct the mask before an edit.",
+    "erasure": "Erase data for good, with a signed receipt.",
+    "uploads": "Send large pictures directly to the object store and name them in edits.",
+    "files": "Signed URLs of files that the service stores itself, without S3.",
+    "health": "Checks for load balancers.",
+    "tokens": "Credentials for a phone or browser, which must not hold an API key.",
+    "webhooks": "Requests that the service sends to your server.",
 }
 SECURITY_SCHEMES = {
     "apiKey": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "s2e_…",
-        "description": "An API key of your tenant, for your backend alone. `S2Edit-User` names the user whose things a request is "
-        "about. One that begins with `test_` is for an app's own tests: no model works for it. Until a service has its first key, "
-        "programs on its own machine need none",
+        "description": "An API key of your tenant. Only your backend should hold it, and `S2Edit-User` names the user that a "
+        "request acts for. A key that begins with `test_` is for the tests of your app: its jobs run without a model. Until the "
+        "first key exists, programs on the machine of the service need none.",
     },
     "deviceToken": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A token of `POST /tokens`, for a phone or a browser: for one user, some minutes and a number of edits",
+        "description": "A token from `POST /tokens` for a phone or browser, limited to one user, a short time and a number "
+        "of edits.",
     },
 }
 PARAMETERS = {
-    "edit_id": "The `id` of an edit or of a learning",
-    "identity_id": "The `id` of an identity",
-    "attribute_id": "The `id` of an attribute",
-    "upload_id": "The `id` of an upload",
-    "user": "The user, as `S2Edit-User` names them",
-    "key": "Where the file lies; part of the signed URL",
-    "expires": "When the URL runs out, in seconds since the epoch; part of the signed URL",
-    "signature": "Part of the signed URL",
-    "S2Edit-User": "Whose edits and identities these are. Left out: the device token's user, or `default`",
+    "edit_id": "The `id` of an edit or other job.",
+    "identity_id": "The `id` of an identity.",
+    "attribute_id": "The `id` of an attribute.",
+    "upload_id": "The `id` of an upload.",
+    "user": "The name of the user, as in `S2Edit-User`.",
+    "key": "The key of the file; part of the signed URL.",
+    "expires": "When the URL expires, in seconds since the epoch; part of the signed URL.",
+    "signature": "The signature; part of the signed URL.",
+    "S2Edit-User": "The user that the request acts for. Default: the user of the device token, else `default`.",
 }
-"""What parameters mean that are described nowhere else, by name."""
+"""Descriptions of parameters that their routes do not describe, by name."""
 
 
-def complete(schema: dict[str, Any]) -> None:
-    """Say it in `schema`, as FastAPI has made it."""
+def add_texts(schema: dict[str, Any]) -> None:
+    """Add texts, examples and security schemes to `schema`, FastAPI's description."""
     schema["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
     schema["tags"] = [{"name": name, "description": meaning} for name, meaning in TAGS.items()]
     components = schema["components"]
@@ -64,30 +65,40 @@ def complete(schema: dict[str, Any]) -> None:
         components["schemas"][name]["examples"] = examples
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            _add_callers(operation, scope_of(method.upper(), path))
-            _explain(operation.get("parameters", []))
+            _add_security(operation, scope_of(method.upper(), path))
+            _describe(operation.get("parameters", []))
+            _describe_success(operation["responses"], components["schemas"])
     for values in _objects(components["schemas"]):
         if values.get("contentMediaType") == "application/octet-stream":
-            values["format"] = "binary"  # what generators of clients know files by
+            values["format"] = "binary"  # client generators recognise files by this format
 
 
-def _add_callers(operation: dict[str, Any], scope: Scope) -> None:
-    """By what a request may be authenticated; both schemes are for some scopes."""
+def _add_security(operation: dict[str, Any], scope: Scope) -> None:
+    """Name the schemes that authenticate an operation. Device tokens can have only some scopes."""
     if "security" in operation:
         schemes = ["apiKey", "deviceToken"] if scope in DEVICE_SCOPES else ["apiKey"]
         operation["security"] = [{scheme: [scope]} for scheme in schemes]
 
 
-def _explain(parameters: list[dict[str, Any]]) -> None:
+def _describe(parameters: list[dict[str, Any]]) -> None:
+    """Add the descriptions of `PARAMETERS`."""
     for parameter in parameters:
         if parameter["name"] in PARAMETERS:
             parameter["description"] = parameter["schema"]["description"] = PARAMETERS[parameter["name"]]
-        if parameter["name"] == "S2Edit-User":  # clients that sent the default would contradict a token
+        if parameter["name"] == "S2Edit-User":  # a generated client that sends the default would contradict its token
             parameter["schema"].pop("default", None)
 
 
+def _describe_success(responses: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Replace FastAPI's "Successful Response" by the description of the schema."""
+    for answer in responses.values():
+        schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+        if answer["description"] == "Successful Response" and "$ref" in schema:
+            answer["description"] = schemas[schema["$ref"].rpartition("/")[2]]["description"]
+
+
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object inside `value`."""
+    """Yield every object inside `value`."""
     if isinstance(value, Mapping):
         assert isinstance(value, dict)
         yield value

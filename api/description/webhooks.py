@@ -1,7 +1,4 @@
-"""What an app's own server is sent, for the OpenAPI description.
-
-`s2edit_jobs.records.webhooks` writes the body, and the worker sends it.
-"""
+"""The webhook in the OpenAPI description. `s2edit_jobs.records.webhooks` writes its body, and the worker sends it."""
 
 from __future__ import annotations
 
@@ -12,10 +9,10 @@ from fastapi import FastAPI, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from api.wire.schemas import EditError
+from api.wire.edit_answers import EditError
 from s2edit_jobs.records.record import JobState
 
-Over = Literal[JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED]
+FinalState = Literal[JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED]
 EXAMPLE: JsonDict = {
     "type": "edit.succeeded",
     "timestamp": "2026-11-23T22:10:51.250000Z",
@@ -28,54 +25,64 @@ EXAMPLE: JsonDict = {
 
 
 class WebhookData(BaseModel):
-    """How the job ended. There are no links in it: ask for the edit."""
+    """How the job ended. It contains no links: get the edit for these."""
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str
-    state: Over
+    id: Annotated[str, Field(description="The id of the job.")]
+    state: Annotated[FinalState, Field(description="The final state of the job.")]
     identity: Annotated[
-        str | None, Field(description="That was learned or used; absent where an attribute was learned or a mask found")
+        str | None, Field(description="The identity that was learned or used; absent for an attribute or a mask.")
     ] = None
-    attribute: Annotated[str | None, Field(description="That was learned; absent otherwise")] = None
-    test: Annotated[bool, Field(description="True for what was asked for with a test key; absent otherwise")] = False
-    error: Annotated[EditError | None, Field(description="Absent unless the state is `failed`")] = None
+    attribute: Annotated[str | None, Field(description="The attribute that was learned; absent otherwise.")] = None
+    test: Annotated[bool, Field(description="`true` in test mode; absent otherwise.")] = False
+    error: Annotated[EditError | None, Field(description="Why the job failed; absent otherwise.")] = None
 
 
 class WebhookMessage(BaseModel):
-    """The body, as the Standard Webhooks specification wants it."""
+    """The body of a webhook, as Standard Webhooks defines it."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
     type: Annotated[
-        str, Field(pattern=r"^(edit|identity|attribute|mask)\.(succeeded|failed|canceled)$", examples=["edit.succeeded"])
+        str,
+        Field(
+            pattern=r"^(edit|identity|attribute|mask)\.(succeeded|failed|canceled)$",
+            description="The kind and the final state of the job.",
+            examples=["edit.succeeded"],
+        ),
     ]
-    timestamp: Annotated[datetime, Field(description="When it ended")]
-    data: WebhookData
+    timestamp: Annotated[datetime, Field(description="When the job ended.")]
+    data: Annotated[WebhookData, Field(description="How the job ended.")]
 
 
 def describe_webhooks(app: FastAPI) -> None:
-    """Add the one message that goes out to what `app` describes; nothing is routed to it."""
+    """Add the webhook to the description of `app`. It is no route."""
 
     @app.webhooks.post(
         "job-over",
         operation_id="onJobOver",
-        summary="An edit, a learning or a search for a mask is over",
+        summary="A job is over",
         tags=["webhooks"],
         status_code=204,
         responses={
-            204: {"description": "Any 2XX: taken. 410: send no more of this job"},
-            "default": {"description": "Anything else, or silence for 10 s: tried again, for more than two days"},
+            204: {"description": "Any 2XX accepts the webhook. A 410 stops the webhooks of this job."},
+            "default": {
+                "description": "Anything else, or no response within 10 s. The service tries again for more than two days."
+            },
         },
     )
     def job_over(
         message: WebhookMessage,
-        webhook_id: Annotated[str, Header(description="The same however often it is sent: tell repetitions by it")],
-        webhook_timestamp: Annotated[int, Header(description="When it was sent, in seconds since the epoch")],
+        webhook_id: Annotated[str, Header(description="The id of the message. A retry has the same id.")],
+        webhook_timestamp: Annotated[int, Header(description="When the message was sent, in seconds since the epoch.")],
         webhook_signature: Annotated[
             str,
-            Header(description="`v1,` and base64 of HMAC-SHA256 over id, timestamp and body; one for each key of the service"),
+            Header(description="For each key of the service, `v1,` and the base64 HMAC-SHA256 of id, timestamp and body."),
         ],
     ) -> Response:
-        """Sent to a job's `webhook_url`, at least once. Verify it with a library of standardwebhooks.com before you believe it."""
-        raise NotImplementedError("described here, sent by the worker")
+        """The service sends this to the `webhook_url` of a job, at least once.
+
+        Verify the signature with a library of standardwebhooks.com before you trust the message.
+        """
+        raise NotImplementedError("this route only describes what the worker sends")

@@ -1,4 +1,4 @@
-"""An edit as an answer: its state, fresh links to what it made, and the headers by which an app polls."""
+"""The response for an edit: its state, fresh links to its files, and the headers for polling."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 
 from fastapi import Response
 
-from api.wire.schemas import Edit, Link, Picture, Report, moment
+from api.wire.edit_answers import Edit, Link, Picture, Report
+from api.wire.fields import to_datetime
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactMissing
@@ -19,16 +20,16 @@ from s2edit_jobs.records.record import JobRecord, JobState
 POLL_S = 1
 """Seconds until the next poll, sent as `Retry-After`."""
 HEADERS = {
-    "ETag": {"description": "The sequence, quoted", "schema": {"type": "string"}},
+    "ETag": {"description": "The `sequence` of the edit, in quotes.", "schema": {"type": "string"}},
     "Retry-After": {
-        "description": "Seconds until the next question; absent once the edit is over",
+        "description": "Seconds until the next poll; absent once the edit is over.",
         "schema": {"type": "integer"},
     },
 }
 
 
 def present(services: Services, record: JobRecord, response: Response) -> Edit:
-    """The record as the app sees it, with links that live from now, and its headers on `response`."""
+    """Return the response body for `record` with fresh links, and set the headers of `response`."""
     response.headers.update(tag_headers(record))
     if record.state is not JobState.SUCCEEDED:
         return Edit.of(record, eta_s=Jobs(services).seconds_left(record))
@@ -37,24 +38,25 @@ def present(services: Services, record: JobRecord, response: Response) -> Edit:
 
 
 def tag_headers(record: JobRecord) -> dict[str, str]:
-    """What also a 304 says. `no-store`: a browser that revalidated by itself would go on using links that have run out."""
+    """Return the headers that a 304 has too."""
+    # no-store: a browser that revalidates its cache by itself would keep using expired links.
     headers = {"ETag": f'"{record.sequence}"', "Cache-Control": "no-store"}
     return headers if record.state.over else {**headers, "Retry-After": str(POLL_S)}
 
 
 def matches(if_none_match: str, record: JobRecord) -> bool:
-    """Weak comparison, as RFC 9110 §13.1.2 wants it."""
+    """Return whether the header names the current state, by the weak comparison of RFC 9110 §13.1.2."""
     return if_none_match.strip() == "*" or str(record.sequence) in re.findall(r'"([^"]*)"', if_none_match)
 
 
 def _link(services: Services, key: str, filename: str) -> Link:
     expires_s = services.settings.result_url_ttl_s
-    expires_at = moment(time.time() // 1 + expires_s)
+    expires_at = to_datetime(time.time() // 1 + expires_s)
     return Link(url=services.artifacts.presigned_get(key, expires_s=expires_s, filename=filename), expires_at=expires_at)
 
 
 def results_of(services: Services, record: JobRecord) -> list[Picture]:
-    """The picture and its variants, in order."""
+    """Return links to the result and its variants, in order."""
     names = sorted(name for name in record.artifacts if name.startswith("result"))
     return [_picture(services, record.artifacts[name], record.id + name.removeprefix("result")) for name in names]
 
@@ -66,7 +68,7 @@ def _picture(services: Services, key: str, stem: str) -> Picture:
 
 
 def mask_of(services: Services, record: JobRecord) -> Link | None:
-    """None while there is none, and of jobs from before masks were kept with what was made."""
+    """Return a link to the mask. None until the job succeeds, and for old jobs that did not store it."""
     key = record.artifacts.get("mask")
     return _link(services, key, f"{record.id}_mask{PurePosixPath(key).suffix}") if key else None
 
@@ -77,7 +79,7 @@ def _report(services: Services, record: JobRecord) -> Report | None:
         return None
     try:
         values = json.loads(services.artifacts.get(key))
-    except ArtifactMissing:  # erased since
+    except ArtifactMissing:  # erased meanwhile
         return None
     link = _link(services, key, f"{record.id}.json")
     return Report(url=link.url, expires_at=link.expires_at, values=values)

@@ -1,4 +1,4 @@
-"""How an edit goes on, as a stream of server-sent events: the same sequence that polls and long polls show."""
+"""Server-sent events of an edit. Polls and long polls show the same sequence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from s2edit_jobs.records.errors import AccessDenied, JobNotFound, ServiceUnavail
 from s2edit_jobs.records.record import JobRecord, Owner
 
 KEEPALIVE_S = 15.0
-"""Silence after which a comment is sent, so that nobody between takes the connection for dead."""
+"""Seconds of silence before a comment is sent, so that proxies keep the connection open."""
 RECONNECT_MS = 1000
 
 EXAMPLE = f"""retry: {RECONNECT_MS}
@@ -40,10 +40,10 @@ data: {json.dumps(RUNNING)}
 """
 EACH_EVENT = {
     "type": ["object", "string"],
-    "description": "Each event; as a whole it is text",
+    "description": "One event. The stream as a whole is text.",
     "properties": {
         "event": {"enum": ["edit", "gap"]},
-        "id": {"type": "string", "description": "The sequence"},
+        "id": {"type": "string", "description": "The `sequence` of the edit."},
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
 }
@@ -57,18 +57,18 @@ class EventStream(StreamingResponse):
 @router.get(
     "/edits/{edit_id}/events",
     operation_id="streamEdit",
-    summary="Follow an edit by server-sent events",
+    summary="Stream an edit",
     response_class=EventStream,
     responses={
         200: {
-            "description": "`edit`: how it stands, as `GET /edits/{id}` shows it; its id is the sequence. "
-            "`gap`: events between `after` and `next` can't be replayed any more. The stream ends when the edit is over",
+            "description": "Server-sent events. `edit`: the edit as `GET /edits/{edit_id}` shows it, with its `sequence` as id. "
+            "`gap`: the events between `after` and `next` can't be replayed any more. The stream ends when the edit is over.",
             "headers": {
-                "X-Accel-Buffering": {"description": "`no`: a proxy passes events on at once", "schema": {"type": "string"}}
+                "X-Accel-Buffering": {"description": "`no`: proxies must not buffer events.", "schema": {"type": "string"}}
             },
             "content": {"text/event-stream": {"schema": EACH_EVENT, "examples": {"stream": {"value": EXAMPLE}}}},
         },
-        204: {"description": "The edit is over and nothing is new: don't reconnect"},
+        204: {"description": "The edit is over and has no newer events: do not reconnect."},
         **responses(404),
     },
 )
@@ -81,19 +81,25 @@ async def stream_edit(
     auth: AuthDep,
     principal: PrincipalDep,
     last_event_id: Annotated[
-        str | None, Header(pattern=r"^\d{1,18}$", description="The last sequence that was seen: the stream goes on behind it")
+        str | None,
+        Header(pattern=r"^\d{1,18}$", description="The last `sequence` that was received. The stream continues after it."),
     ] = None,
 ) -> Response:
-    """Without `Last-Event-ID` the stream begins with the oldest event that is kept. It ends also with the key or token."""
+    """Stream every change of the edit. Without `Last-Event-ID` the stream begins with the oldest stored event.
+
+    The stream also ends when the key or token does.
+    """
     after = int(last_event_id or 0)
     record = await run_in_threadpool(jobs.get, owner, edit_id)
     if record.state.over and record.sequence <= after:
         return Response(status_code=204)
-    stream = _Stream(services, jobs, owner, edit_id, lambda: auth.still_counts(principal))
+    stream = _Stream(services, jobs, owner, edit_id, lambda: auth.is_valid(principal))
     return EventStream(stream.follow(changes, after), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
 class _Stream:
+    """One connection. `allowed` says whether its key or token is still valid."""
+
     def __init__(self, services: Services, jobs: Jobs, owner: Owner, edit_id: str, allowed: Callable[[], bool]) -> None:
         self._services = services
         self._jobs = jobs
@@ -103,14 +109,14 @@ class _Stream:
 
     async def follow(self, changes: Changes, after: int) -> AsyncIterator[bytes]:
         yield format_sse_event(retry=RECONNECT_MS)
-        with changes.watching(self._edit_id) as bell:
+        with changes.watching(self._edit_id) as changed:
             while not changes.stopping:
-                bell.clear()
+                changed.clear()
                 try:
-                    events, last = await run_in_threadpool(self._news, after)
+                    events, last = await run_in_threadpool(self._events_after, after)
                 except ServiceUnavailable:
                     events, last = [format_sse_event(comment="a part of the service does not answer")], None
-                except (JobNotFound, AccessDenied):  # erased; or no longer for whoever listens
+                except (JobNotFound, AccessDenied):  # erased, or the caller lost access
                     return
                 for event in events:
                     yield event
@@ -119,14 +125,14 @@ class _Stream:
                     if last.state.over:
                         return
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(bell.wait(), KEEPALIVE_S)
+                    await asyncio.wait_for(changed.wait(), KEEPALIVE_S)
                     continue
                 yield KEEPALIVE_COMMENT
 
-    def _news(self, after: int) -> tuple[list[bytes], JobRecord | None]:
-        """The events behind `after`, and the last of them. Raises `AccessDenied`."""
+    def _events_after(self, after: int) -> tuple[list[bytes], JobRecord | None]:
+        """Return the events after sequence `after` and the last of their records. Raises `AccessDenied`."""
         if not self._allowed():
-            raise AccessDenied("the key or token of this stream counts no more")
+            raise AccessDenied("the key or token of this stream is no longer valid")
         records, whole = self._jobs.events(self._owner, self._edit_id, after=after)
         events = [self._event(record) for record in records]
         if records and not whole and after:

@@ -1,7 +1,7 @@
-"""A poll that finds nothing new. Apps ask again each second, so such an answer costs no look into Redis and no change of threads.
+"""Fast answers to polls of an unchanged edit. Apps poll every second, so such a poll reads no Redis and switches no thread.
 
-It is given only where the route would give the same one: to whom the edit belongs, within the limits, while what was last seen of
-it holds (`Changes.seen`). Everything else goes on to the route.
+The middleware answers only if the route would give the same response: the caller owns the edit and is within the rate limits,
+and `Changes` has its record cached. Everything else goes on to the route.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.changes import Changes
-from api.deps import counted
+from api.deps import admit
 from api.following.edit_state import matches, tag_headers
-from api.guard.auth import Asked, Authenticator, Principal
+from api.guard.auth import Authenticator, Principal, Sender
 from s2edit_jobs.records.errors import AccessDenied, RateExceeded
 
 PREFIX = "/edits/"
@@ -25,13 +25,13 @@ ROUTE = "/edits/{edit_id}"
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """What the log calls such a request."""
+    """Stands in for the route, whose path the request log reads."""
 
     path: str = ROUTE
 
 
 class Polls:
-    """Answers 304 where that is known; `RateHeaders` and `TestHeader` must be around it."""
+    """Middleware that answers 304 from the cache. `RateHeaders` and `TestHeader` must wrap it."""
 
     def __init__(self, app: ASGIApp, auth: Authenticator, changes: Changes) -> None:
         self._app = app
@@ -44,7 +44,7 @@ class Polls:
 
     def _unchanged(self, scope: Scope) -> Response | None:
         path: str = scope["path"]
-        record = self._changes.seen(path[len(PREFIX) :]) if path.startswith(PREFIX) else None
+        record = self._changes.cached(path[len(PREFIX) :]) if path.startswith(PREFIX) else None
         if record is None:
             return None
         headers = Headers(scope=scope)
@@ -59,9 +59,9 @@ class Polls:
         return Response(status_code=304, headers=tag_headers(record))
 
     def _principal(self, request: Request) -> Principal | None:
-        """Who asks, if nothing must be looked up to know it and they may; counted as by the route."""
+        """Return the caller if it is admitted and no lookup is needed. The request counts as it does in the route."""
         try:
-            principal = self._auth.known(Asked.of(request))
-            return counted(request, principal, ROUTE) if principal is not None else None
-        except (AccessDenied, RateExceeded):  # the route says so
+            principal = self._auth.identify_cached(Sender.of(request))
+            return admit(request, principal, ROUTE) if principal is not None else None
+        except (AccessDenied, RateExceeded):  # the route answers with the error
             return None

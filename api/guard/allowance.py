@@ -1,4 +1,4 @@
-"""What a caller may still ask for, beyond who it is."""
+"""The budgets of a caller: the tenant's daily budget and the budget of a device token."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from s2edit_jobs.stores.job_store import DAY_S
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """One request's. Call it in a thread."""
+    """The budgets for one request. Its methods block."""
 
     auth: Authenticator
     principal: Principal
     services: Services
 
     def take_edit(self, *, learns: bool) -> None:
-        """The last thing before an edit is taken on; `learns`: it may have to learn a person. Raises `QuotaSpent` or `TokenSpent`.
+        """Charge for a job, as the last step before it is accepted. `learns`: it may have to learn a concept.
 
-        What edits use is booked when they are over, so a day's budget may be overrun by those under way. While the job store is
-        down nobody is refused, and in test mode, which uses none of it.
+        Jobs are booked when they are over, so running ones can overrun a daily budget. The daily budget does not apply in test
+        mode, which uses no compute, or while the job store is down. Raises `QuotaSpent` or `TokenSpent`.
         """
         settings = self.services.settings
         budget = DailyUsage(settings.tenant_learnings_per_day if learns else 0, settings.tenant_gpu_s_per_day)
@@ -39,4 +39,4 @@ class Allowance:
         except ServiceUnavailable:
             return
         if 0 < budget.learnings <= spent.learnings or 0 < budget.worker_s <= spent.worker_s:
-            raise QuotaSpent("the tenant's budget of the day is spent", retry_after_s=DAY_S - int(time.time() % DAY_S))
+            raise QuotaSpent("the daily budget of the tenant is used up", retry_after_s=DAY_S - int(time.time() % DAY_S))

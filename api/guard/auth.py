@@ -1,4 +1,4 @@
-"""Who is asking, and may they? Every route that belongs to somebody asks here, through `api.deps.get_owner`."""
+"""Authentication and scopes. Every route with user data uses it through `api.deps.get_owner`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import lru_cache
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import Request
 
-from api.guard.browsers import Door, is_address
+from api.guard.browsers import OriginGuard, is_address
 from api.guard.device_tokens import DeviceToken, DeviceTokens, Unit
 from s2edit_jobs.access.keys import CACHE_S, PREFIX, SCOPES, TEST_PREFIX, CachedKeys, KeyRing, Scope, authenticate
 from s2edit_jobs.bootstrap import NotConfigured, Services
@@ -19,9 +19,9 @@ from s2edit_jobs.records.errors import CredentialsInvalid, CredentialsMissing, S
 from s2edit_jobs.records.record import Owner
 
 TENANT = "default"
-"""Of everything that is made while the service is open."""
+"""The tenant of requests without a key."""
 USER = "default"
-"""Of requests that name nobody."""
+"""The user of requests that name none."""
 READ_SCOPES: Mapping[str, Scope] = {"edits": "edits:read"}
 SCOPES_OF: Mapping[str, Scope] = {
     "edits": "edits:write",
@@ -31,27 +31,28 @@ SCOPES_OF: Mapping[str, Scope] = {
     "attributes": "identities",
     "tokens": "tokens",
 }
-"""By the first part of the path, for reading and else. What is not named here is the administrator's."""
+"""The scope that a path needs, by its first segment: `READ_SCOPES` for GET and HEAD, else `SCOPES_OF`, else `admin`."""
 SPENT_BY: Mapping[tuple[str, str], Unit] = {("POST", "/uploads"): "uploads"}
-"""Requests that cost a token something as they come. An edit does once it is found in order."""
+"""Requests that a device token pays for at once. It pays for a job only when the job is accepted (`Allowance`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever sends a request."""
+    """The authenticated caller of a request."""
 
     owner: Owner
     scopes: frozenset[Scope]
-    key_id: str = ""  # empty where the service is open
-    ends_at: float | None = None  # seconds since the epoch; when its key ends
+    key_id: str = ""  # empty without a key
+    ends_at: float | None = None  # when the key or token expires, in seconds since the epoch
     token: DeviceToken | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request shows of its sender. `user`: whom it names; `local`: it was sent on this machine.
+class Sender:
+    """What a request says about its sender, not yet verified.
 
-    `host` is what it calls this service, None where it came by no network; `origin` that of the page that sent it, if one did.
+    `user` is the user that it names, `local` whether it comes from this machine. `host` is its `Host` header, None if it did not
+    come over a network, and `origin` the origin of the web page that sent it, if any.
     """
 
     bearer: str | None
@@ -61,86 +62,92 @@ class Asked:
     origin: str | None = None
 
     @classmethod
-    def of(cls, request: Request) -> Asked:
-        """By what the headers say, whether or not that can be."""
+    def of(cls, request: Request) -> Sender:
+        """Read the headers of `request`."""
         scheme, credentials = get_authorization_scheme_param(request.headers.get("authorization"))
         bearer = credentials if scheme.lower() == "bearer" and credentials else None
-        return cls.by(request, bearer, request.headers.get("s2edit-user"))
+        return cls.with_credentials(request, bearer, request.headers.get("s2edit-user"))
 
     @classmethod
-    def by(cls, request: Request, bearer: str | None, user: str | None) -> Asked:
+    def with_credentials(cls, request: Request, bearer: str | None, user: str | None) -> Sender:
+        """Combine credentials that were read already with the origin of `request`."""
         client = request.client.host if request.client else None
         forwarded = any(name in request.headers for name in FORWARDED)
-        by_network = forwarded or (client is not None and is_address(client))  # a server may believe what is forwarded
+        # `forwarded` counts by itself, because a server may already have replaced `client` by a forwarded name.
+        by_network = forwarded or (client is not None and is_address(client))
         host = request.headers.get("host", "") if by_network else None
         return cls(bearer, user, is_local(client, forwarded=forwarded), host, request.headers.get("origin"))
 
 
 class Authenticator:
-    """`identify` may raise `AccessDenied` and `ServiceUnavailable`: when keys can't be looked up, nobody gets in."""
+    """Identifies callers by API key, by device token or, until the first key exists, as programs of this machine.
+
+    While keys can't be looked up, nobody gets in. `clock` is monotonic, in seconds.
+    """
 
     def __init__(self, services: Services, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._mode = services.settings.auth
         self._ring = KeyRing(services.artifacts)
         self._keys = CachedKeys(self._ring)
         self._clock = clock
-        self._door = Door(services.settings)
+        self._origins = OriginGuard(services.settings)
         self._no_key_until = 0.0
         self._has_keys = False
         self.tokens = DeviceTokens.from_settings(services.settings, services.artifacts)
 
-    def check_start(self) -> None:
-        """Raises `NotConfigured` where keys are asked for and there is none."""
+    def check_configuration(self) -> None:
+        """Raise `NotConfigured` if the settings require keys and there is none."""
         try:
             if self._mode == "keys" and not self._ring.any_active():
-                raise NotConfigured("there is no API key: make one with `s2edit keys create`")
-        except ServiceUnavailable:  # nobody gets in without a key later either
+                raise NotConfigured("there is no API key: create one with `s2edit keys create`")
+        except ServiceUnavailable:  # start anyway: requests are checked when the store is back
             return
 
-    def known(self, asked: Asked) -> Principal | None:
-        """Who sends a request, if that has been looked up a moment ago. None: `identify` must say it. Raises `AccessDenied`."""
-        if asked.bearer is not None:
-            return self.identify(asked) if self._keys.is_cached(asked.bearer) else None
+    def identify_cached(self, sender: Sender) -> Principal | None:
+        """Return the caller if that needs no I/O, else None: then call `identify` in a thread. Raises `AccessDenied`."""
+        if sender.bearer is not None:
+            return self.identify(sender) if self._keys.is_cached(sender.bearer) else None
         fresh = self._mode == "open" or (not self._has_keys and self._clock() < self._no_key_until)
-        return self.identify(asked) if fresh and self._is_open(asked.local) else None
+        return self.identify(sender) if fresh and self._is_open(sender.local) else None
 
-    def identify(self, asked: Asked) -> Principal:
-        if asked.bearer is None:
-            if not self._is_open(asked.local):
-                raise CredentialsMissing("no key and no token")
-            if asked.host is not None:
-                self._door.check(asked.host, asked.origin)
-            return Principal(Owner(TENANT, asked.user or USER), SCOPES)
-        if asked.bearer.startswith((PREFIX, TEST_PREFIX)):
-            key = authenticate(self._keys, asked.bearer)
-            return Principal(Owner(key.effective_tenant, asked.user or USER), key.scopes, key.id, key.ends_at)
-        return self._by_token(asked, self.tokens.read(asked.bearer))
+    def identify(self, sender: Sender) -> Principal:
+        """Return the caller. Raises `AccessDenied` or `ServiceUnavailable`."""
+        if sender.bearer is None:
+            if not self._is_open(sender.local):
+                raise CredentialsMissing("the request has no key and no token")
+            if sender.host is not None:
+                self._origins.check(sender.host, sender.origin)
+            return Principal(Owner(TENANT, sender.user or USER), SCOPES)
+        if sender.bearer.startswith((PREFIX, TEST_PREFIX)):
+            key = authenticate(self._keys, sender.bearer)
+            return Principal(Owner(key.effective_tenant, sender.user or USER), key.scopes, key.id, key.ends_at)
+        return self._by_token(sender, self.tokens.read(sender.bearer))
 
-    def _by_token(self, asked: Asked, token: DeviceToken) -> Principal:
-        """A token ends with the key that it was issued to."""
+    def _by_token(self, sender: Sender, token: DeviceToken) -> Principal:
+        """Return the caller with a device token, which ends with the API key that created it."""
         key = self._keys.find(token.key_id) if token.key_id else None
-        if not (key.is_active(time.time()) if key is not None else not token.key_id and self._is_open(asked.local)):
-            raise CredentialsInvalid("the key of this token counts no more")
-        if asked.user not in (None, token.owner.user):
-            raise UserForeign("the token is another user's")
-        self.tokens.check_counts(token)
+        if not (key.is_active(time.time()) if key is not None else not token.key_id and self._is_open(sender.local)):
+            raise CredentialsInvalid("the key of this token has ended")
+        if sender.user not in (None, token.owner.user):
+            raise UserForeign("the token belongs to another user")
+        self.tokens.check_not_revoked(token)
         scopes = token.scopes & key.scopes if key is not None else token.scopes
         return Principal(token.owner, scopes, token.key_id, token.expires_at, token)
 
     def admit(self, principal: Principal, method: str, path: str) -> None:
-        """Raises `ScopeMissing` or `TokenSpent` if it may not ask that. `path` is the route's."""
+        """Raise `ScopeMissing` or `TokenSpent` if the caller may not do this. `path` is the path template of the route."""
         if (scope := scope_of(method, path)) not in principal.scopes:
             raise ScopeMissing(f"{method} {path} needs {scope}", scope=scope)
         if principal.token is not None and (unit := SPENT_BY.get((method, path))) is not None:
             self.tokens.spend(principal.token, unit)
 
-    def still_counts(self, principal: Principal) -> bool:
-        """Whether what `principal` was identified by counts now. Raises `ServiceUnavailable`."""
+    def is_valid(self, principal: Principal) -> bool:
+        """Return whether the key or token of `principal` is still valid. Raises `ServiceUnavailable`."""
         if principal.token is not None:
             if principal.token.expires_at <= time.time():
                 return False
             try:
-                self.tokens.check_counts(principal.token)
+                self.tokens.check_not_revoked(principal.token)
             except CredentialsInvalid:
                 return False
         if not principal.key_id:
@@ -149,7 +156,7 @@ class Authenticator:
         return key is not None and key.is_active(time.time())
 
     def _is_open(self, local: bool) -> bool:
-        """Whether nobody needs a key. Once there has been one, there is no way back to that."""
+        """Return whether no key is needed. Once there has been a key, one is needed for good."""
         if self._mode != "auto":
             return self._mode == "open"
         if not local or self._has_keys:
@@ -161,7 +168,7 @@ class Authenticator:
 
 
 def scope_of(method: str, path: str) -> Scope:
-    """What a key or token must be for."""
+    """Return the scope that a request needs."""
     first = path.split("/")[1]
     if method in ("GET", "HEAD") and first in READ_SCOPES:
         return READ_SCOPES[first]
@@ -169,20 +176,20 @@ def scope_of(method: str, path: str) -> Scope:
 
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
-"""Headers by which a proxy betrays that a request comes from elsewhere."""
+"""Headers that show that a proxy forwarded the request."""
 
 
 def is_local(client: str | None, *, forwarded: bool) -> bool:
-    """Whether a request comes from this machine itself: `client` is the address that it comes from, if it comes by a network.
+    """Return whether a request comes from this machine. A request that a proxy `forwarded` may come from anywhere.
 
-    What a proxy has `forwarded` may come from anywhere.
+    `client` is the address of the client, None if it did not come over a network.
     """
     return not forwarded and (client is None or _is_loopback(client))
 
 
-@lru_cache(maxsize=1024)  # of the same few, for each request
+@lru_cache(maxsize=1024)  # called for every request, with few different addresses
 def _is_loopback(client: str) -> bool:
     try:
         return ipaddress.ip_address(client).is_loopback
-    except ValueError:  # no address, so no network
+    except ValueError:  # not an IP address, so not over a network
         return True

@@ -1,8 +1,8 @@
-"""Web pages and this service: which of them may call, and how those are kept out that nobody has let in.
+"""Protection against web pages: CORS, and checks of `Host` and `Origin` while no key is needed.
 
-Where keys are asked for, a page without one gets nowhere. Where nobody needs a key, each page that is open in a browser of this
-machine could call: from its own origin, which `Origin` betrays, or by a name of its own that it has lead to this machine (DNS
-rebinding), which `Host` betrays.
+Where a key is needed, a page without one can do nothing. Without keys, any page open in a browser on this machine could call the
+service: cross-origin, which the `Origin` header shows, or by DNS rebinding, that is under a name that the page's owner points to
+this machine, which the `Host` header shows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from s2edit_jobs.records.errors import HostForeign, OriginForeign
 from s2edit_jobs.settings import Settings
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
-SENT = (
+ALLOWED_HEADERS = (
     "Authorization",
     "Content-Digest",
     "Idempotency-Key",
@@ -29,8 +29,8 @@ SENT = (
     "Traceparent",
     "X-Request-Id",
 )
-"""Headers that a page may send, besides those that each may."""
-SHOWN = (
+"""Request headers that a page may send, besides the CORS-safelisted ones."""
+EXPOSED_HEADERS = (
     "Content-Disposition",
     "ETag",
     "Link",
@@ -43,24 +43,26 @@ SHOWN = (
     "WWW-Authenticate",
     "X-Request-Id",
 )
-"""Headers of answers that a page may read, besides those that each may."""
+"""Response headers that a page may read, besides the CORS-safelisted ones."""
 
 
-def let_pages_call(app: FastAPI, settings: Settings) -> None:
-    """Let pages of `settings.cors_origins` call, with a key or a token: there are no cookies. Add it last: so preflights pass
-    everything else, and errors of everything else may be read."""
+def add_cors(app: FastAPI, settings: Settings) -> None:
+    """Allow pages of `settings.cors_origins` to call, with a key or token; there are no cookies.
+
+    Call this last, so that the CORS middleware is outermost: it answers preflights itself and lets pages read every error.
+    """
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=METHODS,
-            allow_headers=SENT,
-            expose_headers=SHOWN,
+            allow_headers=ALLOWED_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
         )
 
 
-class Door:
-    """Tells programs of this machine from pages in its browser, where nobody needs a key."""
+class OriginGuard:
+    """Tells programs on this machine from web pages in its browsers, for requests without a key."""
 
     def __init__(self, settings: Settings) -> None:
         public = urlsplit(settings.public_url)
@@ -68,26 +70,26 @@ class Door:
         self._origins = {f"{public.scheme}://{public.netloc}".lower(), *settings.allowed_origins} - {"*"}
 
     def check(self, host: str, origin: str | None) -> None:
-        """By a request's headers. Raises `HostForeign` or `OriginForeign`.
+        """Check the headers of a request. Raises `HostForeign` or `OriginForeign`.
 
-        A name can be made to lead here by whoever owns it; an address can't, and neither can `localhost`.
+        An attacker can point a domain name to this machine, but neither an IP address nor `localhost`.
         """
-        name = _name_in(host)
+        name = _host_name(host)
         if not (is_address(name) or name == "localhost" or name.endswith(".localhost") or name == self._name):
             raise HostForeign(f"the request was sent to {name!r}")
         if origin is not None and origin.lower() not in self._origins and origin.lower().partition("://")[2] != host.lower():
             raise OriginForeign(f"the request was sent by a page of {origin!r}")
 
 
-def _name_in(host: str) -> str:
-    """Of a `Host` header, without the port."""
+def _host_name(host: str) -> str:
+    """Return the name in a `Host` header, without the port."""
     try:
         return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
     except ValueError:
         return ""
 
 
-@lru_cache(maxsize=1024)  # of the same few, for each request
+@lru_cache(maxsize=1024)  # called for every request, with few different names
 def is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

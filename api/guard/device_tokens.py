@@ -1,7 +1,7 @@
-"""Tokens that a phone or a browser may hold: for one user, for minutes, for so many edits and uploads.
+"""Device tokens: credentials for a phone or browser, limited to one user, a short time and a number of edits and uploads.
 
-A token is a JWT (HS256). What it has used up lies in the object store as one object per edit or upload, each written once: so a
-budget holds exactly, whatever happens at the same moment, and also after Redis was emptied.
+A token is a JWT (HS256). Each edit or upload that it pays for is a write-once object in the object store. So concurrent requests
+can't overspend the budget, and it survives a loss of Redis.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ ALGORITHM = "HS256"
 ISSUER = "s2edit"
 MAX_BUDGET = 1000
 MAX_LENGTH = 4096
-"""Characters of a token that is looked at at all."""
+"""The longest token that is parsed, in characters."""
 DEVICE_SCOPES: frozenset[Scope] = frozenset({"edits:read", "edits:write", "identities"})
-"""What a token may be for. A token can't get another token."""
+"""The scopes that a token can have. It can't create further tokens."""
 SWEEP_AFTER_S = 300
-"""How long after a token's end its objects are removed: clocks may differ."""
+"""Seconds from the end of a token until its objects are removed, because clocks may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceToken:
-    """What a token says. `expires_at` is in seconds since the epoch."""
+    """The claims of a token. `expires_at` and `issued_at` are in seconds since the epoch."""
 
     id: str
     owner: Owner
@@ -47,17 +47,17 @@ class DeviceToken:
     expires_at: int
     edits: int
     uploads: int
-    key_id: str  # the API key that it was issued to; empty where the service is open
+    key_id: str  # the API key that created it; empty without keys
     issued_at: int = 0
 
     @property
     def prefix(self) -> str:
-        """Where its spent units lie; the moment of its end is told by the name."""
+        """The folder of its spent units. The name contains the expiry, by which `_sweep` removes it."""
         return f"{self.owner.prefix}tokens/{self.expires_at}-{self.id}/"
 
 
 class DeviceTokens:
-    """Issues, reads and counts tokens. `keys` sign them: the first signs, all count; none, no tokens."""
+    """Issues, reads and charges tokens. The first of `keys` signs, all verify. Without keys there are no tokens."""
 
     def __init__(self, artifacts: ArtifactStore, keys: list[str], *, clock: Callable[[], float] = time.time) -> None:
         self._artifacts = artifacts
@@ -76,7 +76,10 @@ class DeviceTokens:
 
     @classmethod
     def from_settings(cls, settings: Settings, artifacts: ArtifactStore) -> DeviceTokens:
-        """With a bucket there may be several machines, and a key that is made on one is unknown to the others: it must be given."""
+        """Read the signing keys from the settings, or create one in the data folder.
+
+        With an S3 bucket there may be several machines, which must share the key, so it is never created.
+        """
         if settings.token_keys is not None:
             keys = settings.token_keys.get_secret_value().split()
         else:
@@ -86,9 +89,9 @@ class DeviceTokens:
     def issue(
         self, owner: Owner, *, scopes: frozenset[Scope], expires_in_s: int, edits: int, uploads: int, key_id: str
     ) -> tuple[DeviceToken, str]:
-        """A new token, and its text. Raises `TokensUnavailable` or `ArtifactsUnavailable`."""
+        """Return a new token and its text. Raises `TokensUnavailable` or `ArtifactsUnavailable`."""
         if not self._keys:
-            raise TokensUnavailable("no key is set that signs tokens")
+            raise TokensUnavailable("there is no key to sign tokens")
         self._sweep(owner)
         now = int(self._clock())
         token = DeviceToken(secrets.token_hex(16), owner, scopes & DEVICE_SCOPES, now + expires_in_s, edits, uploads, key_id, now)
@@ -109,9 +112,9 @@ class DeviceTokens:
         return token, jwt.encode(header, claims, self._keys[0], algorithms=[ALGORITHM])
 
     def read(self, text: str) -> DeviceToken:
-        """Raises `CredentialsInvalid` for whatever was not issued here, or has expired."""
+        """Verify and parse a token. Raises `CredentialsInvalid` if it was not issued here or has expired."""
         if not self._keys or len(text) > MAX_LENGTH:
-            raise CredentialsInvalid("not a token of ours")
+            raise CredentialsInvalid("not a token of this service")
         try:
             claims = jwt.decode(text, self._key_set, algorithms=[ALGORITHM]).claims
             self._claims.validate(claims)
@@ -126,45 +129,47 @@ class DeviceTokens:
                 issued_at=claims["iat"],
             )
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise CredentialsInvalid(f"not a token of ours: {type(error).__name__}") from None
+            raise CredentialsInvalid(f"not a token of this service: {type(error).__name__}") from None
 
-    def end_all(self, owner: Owner) -> None:
-        """End every token that this user has until now: before its spent units are erased, else it would have them anew."""
+    def revoke_all(self, owner: Owner) -> None:
+        """Revoke every token of the user. Call it before erasing spent units, which would refill the budgets."""
         end_tokens(self._artifacts, owner, now=self._clock())
 
-    def check_counts(self, token: DeviceToken) -> None:
-        """Raises `CredentialsInvalid` for a token from before its user's tokens were ended, in whole seconds."""
+    def check_not_revoked(self, token: DeviceToken) -> None:
+        """Raise `CredentialsInvalid` if the token was issued up to the second in which its user's tokens were revoked."""
         ended = ended_at(self._artifacts, token.owner)
         if ended is not None and token.issued_at <= ended:
             raise CredentialsInvalid("the user of this token was erased")
 
     def spend(self, token: DeviceToken, unit: Unit) -> None:
-        """Take one of the token's `unit`; of two that take the last at the same moment, one.
+        """Spend one `unit` of the budget. Of two requests that race for the last one, only one succeeds.
 
-        Raises `TokenSpent`, or `CredentialsInvalid` if the token was ended meanwhile.
+        Raises `TokenSpent`, or `CredentialsInvalid` if the token was revoked meanwhile.
         """
         budget = token.edits if unit == "edits" else token.uploads
         used = sum(1 for _ in self._artifacts.list(f"{token.prefix}{unit}-"))
         for number in range(used, budget):
-            place = f"{token.prefix}{unit}-{number}"
+            key = f"{token.prefix}{unit}-{number}"
             try:
-                self._artifacts.put(place, b"", media_type="text/plain", only_if_absent=True)
-            except ArtifactExists:  # another request was first
+                self._artifacts.put(key, b"", media_type="text/plain", only_if_absent=True)
+            except ArtifactExists:  # spent by another request
                 continue
             try:
-                self.check_counts(token)
+                self.check_not_revoked(token)
             except CredentialsInvalid:
-                self._artifacts.delete_prefix(place)
+                self._artifacts.delete_prefix(key)
                 raise
             return
-        raise TokenSpent(f"all {budget} {unit} of the token are used")
+        raise TokenSpent(f"all {budget} {unit} of the token are used up")
 
     def _sweep(self, owner: Owner) -> None:
-        """Remove what expired tokens of this user have left."""
+        """Remove the objects of the user's expired tokens."""
         folder = f"{owner.prefix}tokens/"
-        over = {name for key in self._artifacts.list(folder) if self._is_over(name := key.removeprefix(folder).partition("/")[0])}
-        for name in over:
+        expired = {
+            name for key in self._artifacts.list(folder) if self._is_expired(name := key.removeprefix(folder).partition("/")[0])
+        }
+        for name in expired:
             self._artifacts.delete_prefix(f"{folder}{name}/")
 
-    def _is_over(self, name: str) -> bool:
+    def _is_expired(self, name: str) -> bool:
         return int(name.partition("-")[0]) + SWEEP_AFTER_S < self._clock()

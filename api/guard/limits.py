@@ -1,4 +1,4 @@
-"""The size of request bodies, limited before anything parses them."""
+"""A size limit for request bodies, enforced before anything parses them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from api.wire import problems
 
 DRAIN_TIMES = 4
 DRAIN_S = 10
-"""A client that writes its whole body before it reads would see a reset connection instead of the refusal: so up to
-`DRAIN_TIMES` the limit is read on and thrown away, for at most `DRAIN_S` seconds."""
+"""A client that sends its whole body before it reads would see a connection reset instead of the error. So the rest of the body is
+read and discarded, up to `DRAIN_TIMES` the limit and for at most `DRAIN_S` seconds."""
 
 
 class BodyLimit:
-    """Refuse bodies over `max_bytes`: by their stated length at once, others while they are counted.
+    """Middleware that rejects bodies over `max_bytes`, by `Content-Length` or while they are read.
 
-    Starlette's middleware does the counting. It would answer stated lengths in plain text, so those are answered here.
+    Starlette's middleware counts the bytes. It would answer a too large `Content-Length` in plain text, so that is answered here.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
@@ -31,8 +31,8 @@ class BodyLimit:
             await self._counted(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        waits = headers.get("expect", "").lower() == "100-continue"  # such a client reads first: nothing needs draining
-        stated = headers.get("content-length", "")
+        waits = headers.get("expect", "").lower() == "100-continue"  # the client has not sent its body yet
+        length = headers.get("content-length", "")
         ended = False
 
         async def counted() -> Message:
@@ -46,8 +46,8 @@ class BodyLimit:
                 await drain(receive, DRAIN_TIMES * self._max_bytes)
             await send(message)
 
-        if stated.isdecimal() and int(stated) > self._max_bytes:
-            refusal = HTTPException(413, f"the request is larger than {self._max_bytes} bytes")
+        if length.isdecimal() and int(length) > self._max_bytes:
+            refusal = HTTPException(413, f"the request is too large: send at most {self._max_bytes} bytes")
             answer = problems.response(problems.problem_of_http(refusal), {"Connection": "close"})
             await answer(scope, receive, drain_then_send)
         else:
@@ -55,7 +55,7 @@ class BodyLimit:
 
 
 async def drain(receive: Receive, at_most: int) -> None:
-    """Read on for `at_most` bytes or `DRAIN_S` seconds."""
+    """Read and discard up to `at_most` bytes, for at most `DRAIN_S` seconds."""
     with anyio.move_on_after(DRAIN_S):
         more = True
         while more and at_most > 0:

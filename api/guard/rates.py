@@ -1,7 +1,7 @@
-"""How often a user and a tenant may ask, by the `limits` library, and the headers that tell them how they stand.
+"""Rate limits per user and tenant, by the `limits` library, and the headers that report them.
 
-Requests that change something are counted in Redis, for all processes together; those that only look, in this process alone, so
-that a poll costs no further round trip. Without Redis everything is counted here: nobody is refused because it is down.
+Writes are counted in Redis, for all processes together. Reads are counted in each process, so that a poll costs no round trip.
+While Redis is down each process counts everything itself, so an outage rejects nobody.
 """
 
 from __future__ import annotations
@@ -24,64 +24,65 @@ from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 
 TIMEOUT_S = 0.1
-LET_ALONE_S = 2.0
-"""How long a Redis that did not answer is not asked again."""
+REDIS_RETRY_S = 2.0
+"""Seconds until a Redis that did not answer is tried again."""
 STATE = "rates"
-"""Where a request's standings wait for the answer's headers."""
-LOOKS = ("GET", "HEAD", "OPTIONS")
+"""The key in a request's state under which its standings wait for the response headers."""
+READ_METHODS = ("GET", "HEAD", "OPTIONS")
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one limit stands after a request."""
+    """The state of one limit after a request."""
 
     policy: str
     limit: int
     window_s: int
     left: int
-    reset_s: int  # until there is one more
+    reset_s: int  # until one more request is allowed
 
 
 class Rates:
-    """May be shared by threads. `clock` is monotonic, in seconds."""
+    """Counts requests. Thread-safe. `clock` is monotonic, in seconds."""
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
-        self._here = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         storage = _redis_storage(settings.redis_url) if settings.redis_url else None
         self._shared = SlidingWindowCounterRateLimiter(storage) if storage is not None else None
         self._silent_until = 0.0
 
-    def take(self, owner: Owner, method: str, told: list[Standing]) -> None:
-        """Count one request; `told` gets how each limit stands. Raises `RateExceeded`."""
-        # The user first: else one user's flood would use up what all users of the tenant have together.
-        for policy, item, who in self._limits(owner, looks=method in LOOKS):
-            allowed, standing = self._hit(policy, item, who, shared=method not in LOOKS)
-            told.append(standing)
+    def take(self, owner: Owner, method: str, standings: list[Standing]) -> None:
+        """Count one request and append the state of each limit to `standings`. Raises `RateExceeded`."""
+        reads = method in READ_METHODS
+        # The user comes first: requests beyond a user's limit must not use up the tenant's.
+        for policy, item, key in self._limits(owner, reads=reads):
+            allowed, standing = self._hit(policy, item, key, shared=not reads)
+            standings.append(standing)
             if not allowed:
                 raise RateExceeded(f"{policy}: {item}", retry_after_s=max(1, standing.reset_s))
 
-    def _limits(self, owner: Owner, *, looks: bool) -> Iterator[tuple[str, RateLimitItem, tuple[str, ...]]]:
-        kind, settings = ("reads" if looks else "writes"), self._settings
-        for_user = settings.user_reads_per_minute if looks else settings.user_writes_per_minute
-        for_tenant = settings.tenant_reads_per_minute if looks else settings.tenant_writes_per_minute
+    def _limits(self, owner: Owner, *, reads: bool) -> Iterator[tuple[str, RateLimitItem, tuple[str, ...]]]:
+        kind, settings = ("reads" if reads else "writes"), self._settings
+        for_user = settings.user_reads_per_minute if reads else settings.user_writes_per_minute
+        for_tenant = settings.tenant_reads_per_minute if reads else settings.tenant_writes_per_minute
         if for_user:
             yield f"user-{kind}", RateLimitItemPerMinute(for_user), (f"user-{kind}", owner.tenant, owner.user)
         if for_tenant:
             yield f"tenant-{kind}", RateLimitItemPerMinute(for_tenant), (f"tenant-{kind}", owner.tenant)
 
-    def _hit(self, policy: str, item: RateLimitItem, who: tuple[str, ...], *, shared: bool) -> tuple[bool, Standing]:
+    def _hit(self, policy: str, item: RateLimitItem, key: tuple[str, ...], *, shared: bool) -> tuple[bool, Standing]:
         if shared and self._shared is not None and self._clock() >= self._silent_until:
             try:
-                return _hit(self._shared, policy, item, who)
+                return _hit(self._shared, policy, item, key)
             except StorageError as error:
-                self._silent_until = self._clock() + LET_ALONE_S
+                self._silent_until = self._clock() + REDIS_RETRY_S
                 cause = type(error.storage_error).__name__
-                log.warning("Redis is down: requests are counted per process", action="rates_alone", error=cause)
-        return _hit(self._here, policy, item, who)
+                log.warning("Redis is down: each process counts requests itself", action="rates_alone", error=cause)
+        return _hit(self._local, policy, item, key)
 
 
 def _redis_storage(url: str) -> Storage:
@@ -91,23 +92,23 @@ def _redis_storage(url: str) -> Storage:
     )
 
 
-def _hit(limiter: SlidingWindowCounterRateLimiter, policy: str, item: RateLimitItem, who: tuple[str, ...]) -> tuple[bool, Standing]:
-    allowed = limiter.hit(item, *who)
-    stats = limiter.get_window_stats(item, *who)
+def _hit(limiter: SlidingWindowCounterRateLimiter, policy: str, item: RateLimitItem, key: tuple[str, ...]) -> tuple[bool, Standing]:
+    allowed = limiter.hit(item, *key)
+    stats = limiter.get_window_stats(item, *key)
     left = stats.remaining if allowed else 0
     reset_s = max(0, math.ceil(stats.reset_time - time.time()))
     return allowed, Standing(policy, item.amount, item.get_expiry(), left, reset_s)
 
 
 def header_fields(standings: Sequence[Standing]) -> dict[str, str]:
-    """draft-ietf-httpapi-ratelimit-headers-10."""
+    """Return the headers of draft-ietf-httpapi-ratelimit-headers-10."""
     policies = ", ".join(f'"{one.policy}";q={one.limit};w={one.window_s}' for one in standings)
-    stands = ", ".join(f'"{one.policy}";r={one.left};t={one.reset_s}' for one in standings)
-    return {"RateLimit-Policy": policies, "RateLimit": stands}
+    states = ", ".join(f'"{one.policy}";r={one.left};t={one.reset_s}' for one in standings)
+    return {"RateLimit-Policy": policies, "RateLimit": states}
 
 
 class RateHeaders:
-    """Adds to every answer, also to refusals, how the limits of its request stand."""
+    """Middleware that adds the rate limit headers to every response, errors included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,6 +1,6 @@
-"""Every request has an id, belongs to a trace, and leaves one line in the log: the route, not the address, which holds names.
+"""The request log: every request gets an id, belongs to a trace, and is logged in one line.
 
-Polls that find nothing new leave none: an app that waits sends one each second, and they tell nothing.
+The line names the route, not the URL, which contains ids and user names. A 304 is not logged: apps poll every second.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class RequestLog:
-    """The outermost part of the app; what nothing else has answered is answered here, so that it has an id too."""
+    """The outermost middleware. It also answers unhandled exceptions, so that these responses have an id too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,18 +38,20 @@ class RequestLog:
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         traceparent = continued(headers.get("traceparent"))
         with bound_contextvars(request_id=request_id, trace_id=trace_id(traceparent)), answering(traceparent):
-            await _Answer(self._app, scope, request_id).give(receive, send)
+            await _Exchange(self._app, scope, request_id).run(receive, send)
 
 
-class _Answer:
+class _Exchange:
+    """One request and its response."""
+
     def __init__(self, app: ASGIApp, scope: Scope, request_id: str) -> None:
         self._app = app
         self._scope = scope
         self._request_id = request_id
         self._status: int | None = None
 
-    async def give(self, receive: Receive, send: Send) -> None:
-        async def noting(message: Message) -> None:
+    async def run(self, receive: Receive, send: Send) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
                 MutableHeaders(scope=message)[HEADER] = self._request_id
@@ -57,16 +59,16 @@ class _Answer:
 
         began = time.perf_counter()
         try:
-            await self._app(self._scope, receive, noting)
+            await self._app(self._scope, receive, send_with_id)
         except Exception as error:
             log.exception("a request failed", action="request_failed", route=self._route)
-            if self._status is not None:  # too late for another answer: the connection is cut
+            if self._status is not None:  # the response has begun, so the connection must break
                 raise
-            await problems.response(problems.problem_of(error))(self._scope, receive, noting)
+            await problems.response(problems.problem_of(error))(self._scope, receive, send_with_id)
         finally:
-            self._tell(time.perf_counter() - began)
+            self._report(time.perf_counter() - began)
 
-    def _tell(self, seconds: float) -> None:
+    def _report(self, seconds: float) -> None:
         method, status = self._scope["method"], self._status
         self._scope["app"].state.metrics.answered(method, self._route, status, seconds)
         if status != 304:
@@ -74,5 +76,5 @@ class _Answer:
 
     @property
     def _route(self) -> str | None:
-        """As it is written in the app, such as `/edits/{edit_id}`; None where there is none."""
+        """The path template, such as `/edits/{edit_id}`; None if no route matched."""
         return getattr(self._scope.get("route"), "path", None)

@@ -1,4 +1,4 @@
-"""Every answer to a test key or test token says so, whatever it is about."""
+"""A header that marks every response to a test key or test token."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "S2Edit-Test"
 STATE = "test"
-"""Where a request's principal leaves word, for the answer's header."""
+"""The key in a request's state that says whether its caller is in test mode."""
 
 
 class TestHeader:
-    """Adds `S2Edit-Test: true` to the answers of test mode, also to refusals."""
+    """Middleware that adds `S2Edit-Test: true` to the responses of test mode, errors included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

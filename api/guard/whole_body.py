@@ -1,4 +1,4 @@
-"""Bodies of ordinary size reach the parser in one piece, and their files stay in memory."""
+"""Buffering of small bodies: they reach the form parser in one piece, and their files stay in memory."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from starlette.formparsers import MultiPartParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 IN_MEMORY_BYTES = 4_000_000
-"""A photo as phones take it. What is larger goes by a file, as it comes: so a sender holds little memory, however slow it is."""
+"""Enough for a photo of a phone. Larger bodies are spooled to a file as they arrive, so slow senders hold little memory."""
 
-MultiPartParser.spool_max_size = IN_MEMORY_BYTES  # else every piece beyond the first megabyte costs two changes of threads
+MultiPartParser.spool_max_size = IN_MEMORY_BYTES  # each chunk after the first megabyte would cost two thread switches
 
 
 class WholeBody:
-    """Collects bodies whose stated length is at most `IN_MEMORY_BYTES`; others pass as they come."""
+    """Middleware that buffers bodies whose `Content-Length` is at most `IN_MEMORY_BYTES`. Others pass through."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            stated = Headers(scope=scope).get("content-length", "")
-            if stated.isdecimal() and 0 < int(stated) <= IN_MEMORY_BYTES:
-                receive = _collecting(receive)
+            length = Headers(scope=scope).get("content-length", "")
+            if length.isdecimal() and 0 < int(length) <= IN_MEMORY_BYTES:
+                receive = _buffered(receive)
         await self._app(scope, receive, send)
 
 
-def _collecting(receive: Receive) -> Receive:
+def _buffered(receive: Receive) -> Receive:
     complete = False
 
     async def whole() -> Message:
@@ -34,7 +34,7 @@ def _collecting(receive: Receive) -> Receive:
         pieces: list[bytes] = []
         while not complete:
             message = await receive()
-            if message["type"] != "http.request":  # the sender is gone
+            if message["type"] != "http.request":  # the client disconnected
                 return message
             pieces.append(message.get("body", b""))
             if not message.get("more_body", False):

@@ -1,4 +1,4 @@
-"""Learned attributes: what may be put on anybody."""
+"""Learned attributes, such as a makeup or a hat, that edits can apply to any identity."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 
-from api.deps import AllowanceDep, Caller, ChangesDep, JobsDep, LibraryDep, ServicesDep, VocabularyDep, get_principal
-from api.following.edit_state import HEADERS
-from api.routes.edits import APPLIED, LOCATION, PREFER, accepted
-from api.routes.learnings import Ahead, Key
+from api.deps import Caller, LibraryDep, PrincipalDep, get_principal
+from api.following.long_polls import PREFER
+from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
 from api.wire.concept_schemas import Attribute, AttributeForm, AttributePage
-from api.wire.forms import exact_parts
+from api.wire.edit_answers import Edit
+from api.wire.forms import check_parts
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
-from api.wire.schemas import Edit
 
 router = APIRouter(tags=["attributes"], responses=responses(422, 503))
 
 
-async def exact_attribute(request: Request) -> None:
-    await exact_parts(request, AttributeForm)
+async def check_attribute(request: Request) -> None:
+    await check_parts(request, AttributeForm)
 
 
 @router.post(
@@ -28,45 +27,42 @@ async def exact_attribute(request: Request) -> None:
     operation_id="createAttribute",
     summary="Learn an attribute",
     status_code=202,
-    responses={202: {"headers": {**HEADERS, **APPLIED, "Location": LOCATION}}, **responses(400, 409, 413, 415, 429)},
-    dependencies=[Depends(get_principal), Depends(exact_attribute)],
-    form_limits={"max_files": 8, "max_fields": 32, "max_part_size": 16_384},
+    responses=ACCEPTED,
+    dependencies=[Depends(get_principal), Depends(check_attribute)],
+    form_limits=FORM_LIMITS,
 )
 async def create_attribute(
     form: Annotated[AttributeForm, Form(media_type="multipart/form-data")],
+    request: Request,
     response: Response,
-    owner: Caller,
-    services: ServicesDep,
-    jobs: JobsDep,
-    vocabulary: VocabularyDep,
-    changes: ChangesDep,
-    allowance: AllowanceDep,
-    idempotency_key: Key = None,
+    principal: PrincipalDep,
+    idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str | None, PREFER] = None,
 ) -> Edit:
-    """From a reference photo of anybody. Follow the learning at `Location`; once it has succeeded, `attribute` is the id that
-    edits name. It acts where an edit may change its photo, whoever is in that."""
-    asking = Ahead("attribute", form, owner, services, jobs, vocabulary, allowance)
-    return await accepted(asking, response, changes, idempotency_key, prefer)
+    """Learn an attribute from a reference photo of any person. Edits apply it inside their edit mask, whoever is in the photo.
+
+    Poll or stream the job at `Location`. Once it has succeeded, `attribute` is the id that edits name.
+    """
+    return await respond(LearningSubmission(request, principal, form, idempotency_key), response, prefer)
 
 
 @router.get(
     "/attributes",
     operation_id="listAttributes",
-    summary="List learned attributes",
+    summary="List attributes",
     responses={200: {"headers": LINK_HEADER}},
 )
 def list_attributes(
     owner: Caller, library: LibraryDep, response: Response, limit: Limit = 20, cursor: Cursor = None
 ) -> AttributePage:
-    """In the order of their ids."""
+    """Attributes come in the order of their ids."""
     page = library.attributes(owner, after=position_of(cursor, "a_"), limit=limit)
-    following = cursor_of(page.last)
-    response.headers.update(next_link("/attributes", following, limit=limit))
-    return AttributePage(items=[Attribute.of(attribute) for attribute in page.items], next_cursor=following)
+    next_cursor = cursor_of(page.last)
+    response.headers.update(next_link("/attributes", next_cursor, limit=limit))
+    return AttributePage(items=[Attribute.of(attribute) for attribute in page.items], next_cursor=next_cursor)
 
 
-@router.get("/attributes/{attribute_id}", operation_id="getAttribute", summary="See a learned attribute", responses=responses(404))
+@router.get("/attributes/{attribute_id}", operation_id="getAttribute", summary="Get an attribute", responses=responses(404))
 def get_attribute(attribute_id: str, owner: Caller, library: LibraryDep) -> Attribute:
-    """How edits write it, and what it was learned with."""
+    """Get the placeholder by which prompts name the attribute, and the prompt that it was learned with."""
     return Attribute.of(library.attribute(owner, attribute_id))

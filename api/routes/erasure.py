@@ -1,4 +1,4 @@
-"""Erase an edit, an identity, an attribute, or everything of a user; each time with a signed receipt."""
+"""Erase an edit, an identity, an attribute or a whole user. Each erasure returns a signed receipt."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import AuthDep, Caller, ServicesDep, get_principal
+from api.wire.fields import ID_PATTERN, to_datetime
 from api.wire.problems import responses
-from api.wire.receipts import Receipts
-from api.wire.schemas import ID_PATTERN, KeySet, Receipt, moment
+from api.wire.receipts import KeySet, Receipt, Receipts
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.records.record import Owner
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["erasure"], responses=responses(422, 503))
 
 
 def get_receipts(request: Request, services: ServicesDep) -> Receipts:
-    """Made at first use: a process that erases nothing needs no key."""
+    """Return the signer of receipts. It is made at first use, so a process that erases nothing needs no key."""
     state = request.app.state
     if not hasattr(state, "receipts"):
         state.receipts = Receipts.from_settings(services.settings)
@@ -38,21 +38,21 @@ ErasureDep = Annotated[Erasure, Depends(get_erasure)]
 @router.delete(
     "/users/{user}",
     operation_id="eraseUser",
-    summary="Erase everything of a user",
+    summary="Erase a user",
     responses=responses(409),
     dependencies=[Depends(get_principal)],
 )
 async def erase_user(
     user: Annotated[str, Path(pattern=ID_PATTERN)], caller: Caller, auth: AuthDep, erasure: ErasureDep, receipts: ReceiptsDep
 ) -> Receipt:
-    """Photos, masks, uploads, edits, results, identities, attributes, and all that was made on the way. Work under way is stopped
-    and publishes nothing. The user's device tokens end. Needs a key with the scope `admin`, of the user's tenant.
+    """Erase all photos, masks, uploads, edits, results, identities, attributes and intermediate data of the user.
 
-    Until it is done, new requests of the user are refused with 409; afterwards the user may come back as new. While a worker is
-    at an edit of the user the answer takes as long as a worker's lease. Safe to repeat.
+    Running jobs stop and publish nothing, and the user's device tokens end. The key needs the scope `admin`. Until the erasure is
+    done, new requests of the user are rejected with 409; afterwards the user can start anew. If a worker runs a job of the user,
+    the response takes as long as a worker's lease. Safe to repeat.
     """
     owner = Owner(caller.tenant, user)
-    await run_in_threadpool(auth.tokens.end_all, owner)
+    await run_in_threadpool(auth.tokens.revoke_all, owner)
     begun, wait_s = await run_in_threadpool(erasure.begin, owner)
     await asyncio.sleep(wait_s)
     erased = await run_in_threadpool(erasure.complete, begun)
@@ -73,8 +73,10 @@ async def erase_user(
     dependencies=[Depends(get_principal)],
 )
 def erase_edit(edit_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep) -> Receipt:
-    """Its photo, masks, prompts, results and report; also of what was learned ahead. The identity or attribute that it has learned
-    stays: erase that by its own id."""
+    """Erase the photo, masks, prompts, results and report of an edit or other job. A learned identity or attribute stays.
+
+    Erase that by its own id.
+    """
     began_at = time.time()
     return _receipt(receipts, "edit", owner, edit_id, erasure.edit(owner, edit_id), began_at=began_at)
 
@@ -87,8 +89,10 @@ def erase_edit(edit_id: str, owner: Caller, erasure: ErasureDep, receipts: Recei
     dependencies=[Depends(get_principal)],
 )
 def erase_identity(identity_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep) -> Receipt:
-    """What was learned, the copies of photo and mask beside it, and what was inverted with it. Edits that still wait with it fail
-    with `identity_unknown`; those that are done stay."""
+    """Erase what was learned, the copies of photo and mask, and the inversions made with it.
+
+    Queued edits that use the identity fail with `identity_unknown`. Finished ones stay.
+    """
     began_at = time.time()
     return _receipt(receipts, "identity", owner, identity_id, erasure.identity(owner, identity_id), began_at=began_at)
 
@@ -101,20 +105,23 @@ def erase_identity(identity_id: str, owner: Caller, erasure: ErasureDep, receipt
     dependencies=[Depends(get_principal)],
 )
 def erase_attribute(attribute_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep) -> Receipt:
-    """What was learned. Edits that still wait with it fail with `attribute_unknown`. The job that learned it keeps its photo."""
+    """Erase what was learned. The photo stays with the job that learned the attribute.
+
+    Queued edits that use the attribute fail with `attribute_unknown`.
+    """
     began_at = time.time()
     return _receipt(receipts, "attribute", owner, attribute_id, erasure.attribute(owner, attribute_id), began_at=began_at)
 
 
-@router.get("/receipts/keys", operation_id="getReceiptKeys", summary="The keys that receipts are verified by")
+@router.get("/receipts/keys", operation_id="getReceiptKeys", summary="Get the public keys of receipts")
 def get_receipt_keys(receipts: ReceiptsDep) -> KeySet:
-    """A JWK Set (RFC 7517)."""
+    """Get the keys that verify receipts, as a JWK Set (RFC 7517)."""
     return KeySet.model_validate(receipts.public_keys)
 
 
 def _receipt(
     receipts: Receipts,
-    what: Literal["user", "edit", "identity", "attribute"],
+    kind: Literal["user", "edit", "identity", "attribute"],
     owner: Owner,
     name: str,
     objects: int,
@@ -124,13 +131,13 @@ def _receipt(
 ) -> Receipt:
     ended_at = time.time()
     claims = {
-        "erased": what,
+        "erased": kind,
         "id": name,
         "tenant": owner.tenant,
         "user": owner.user,
         "objects": objects,
-        "requested_at": moment(began_at).isoformat(),
-        "erased_at": moment(ended_at).isoformat(),
+        "requested_at": to_datetime(began_at).isoformat(),
+        "erased_at": to_datetime(ended_at).isoformat(),
         **facts,
     }
-    return Receipt(erased=what, id=name, objects=objects, erased_at=moment(ended_at), receipt=receipts.sign(claims))
+    return Receipt(erased=kind, id=name, objects=objects, erased_at=to_datetime(ended_at), receipt=receipts.sign(claims))

@@ -1,4 +1,4 @@
-"""The signed URLs of the filesystem store. With an S3 store there are none of these: the store serves its own."""
+"""Serve the signed URLs of the filesystem store. An S3 store serves its own."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ PARTS_CONTENT = {**FILE_CONTENT, "multipart/byteranges": {"schema": {"type": "st
 FILE_HEADERS = {
     name: {"description": description, "schema": {"type": "string"}}
     for name, description in {
-        "Accept-Ranges": "`bytes`: parts may be asked for by `Range`",
-        "Content-Disposition": "`attachment`, where a name was signed",
-        "Content-Security-Policy": "What is opened in a browser can do nothing there",
-        "ETag": "Of these very bytes",
-        "Last-Modified": "When it was kept",
+        "Accept-Ranges": "`bytes`: `Range` is supported.",
+        "Content-Disposition": "`attachment`, if the URL has a name.",
+        "Content-Security-Policy": "Keeps a file that is opened in a browser from running anything.",
+        "ETag": "Identifies these bytes.",
+        "Last-Modified": "When the file was stored.",
     }.items()
 }
 
-RANGE_HEADER = {"Content-Range": {"description": "Which bytes of how many", "schema": {"type": "string"}}}
+RANGE_HEADER = {"Content-Range": {"description": "The served bytes and the size of the file.", "schema": {"type": "string"}}}
 
 
-class Served(FileResponse):
-    """A file, or a part of it; parts that there are not are refused by a problem."""
+class RangedFile(FileResponse):
+    """A file or a range of it. Turns the plain-text error for an invalid range into a problem."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal: Message | None = None
@@ -62,7 +62,7 @@ class Served(FileResponse):
         await super().__call__(scope, receive, send_unless_refused)
         if refusal is not None:
             size = Headers(raw=refusal["headers"]).get("content-range")
-            error = HTTPException(refusal["status"], "the header Range names no part of this file")
+            error = HTTPException(refusal["status"], "the range is outside the file")
             answer = problems.response(problems.problem_of_http(error), {"Content-Range": size} if size else {})
             await answer(scope, receive, send)
 
@@ -70,11 +70,11 @@ class Served(FileResponse):
 @router.get(
     "/files/{key:path}",
     operation_id="getFile",
-    summary="Fetch a file by a signed URL",
+    summary="Download a file by its signed URL",
     response_class=FileResponse,
     responses={
-        200: {"description": "The file", "content": FILE_CONTENT, "headers": FILE_HEADERS},
-        206: {"description": "The part that `Range` names", "content": PARTS_CONTENT, "headers": {**FILE_HEADERS, **RANGE_HEADER}},
+        200: {"description": "The file.", "content": FILE_CONTENT, "headers": FILE_HEADERS},
+        206: {"description": "The range of the file.", "content": PARTS_CONTENT, "headers": {**FILE_HEADERS, **RANGE_HEADER}},
         **responses(400, 403, 404),
         416: {**responses(416)[416], "headers": RANGE_HEADER},
     },
@@ -83,7 +83,7 @@ class Served(FileResponse):
             {
                 "name": "Range",
                 "in": "header",
-                "description": "Which part of the file is wanted (RFC 9110)",
+                "description": "The bytes to download (RFC 9110). Default: all.",
                 "schema": {"type": "string"},
                 "example": "bytes=0-99",
             }
@@ -96,26 +96,26 @@ def get_file(
     services: ServicesDep,
     expires: Annotated[str, Query()] = "",
     signature: Annotated[str, Query()] = "",
-    name: Annotated[str | None, Query(description="Served as an attachment of this name")] = None,
+    name: Annotated[str | None, Query(description="The file name of the attachment; part of the signed URL.")] = None,
 ) -> FileResponse:
-    """Only the very URL that was signed is served, and only until it expires."""
+    """Download a file by the exact URL that the service signed, until it expires."""
     store = _own_store(services)
     try:
-        _only(request, "expires", "name", "signature")
+        _check_query(request, "expires", "name", "signature")
         path = store.verify(key, expires=expires, name=name, signature=signature)
     except PermissionError as error:
-        raise HTTPException(403, "the link was changed or has run out: ask for the edit again to get a fresh one") from error
+        raise HTTPException(403, "the link was changed or has expired: get the edit again for a fresh one") from error
     media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, OTHER)
-    return Served(path, media_type=media_type, filename=name, headers=HEADERS)
+    return RangedFile(path, media_type=media_type, filename=name, headers=HEADERS)
 
 
 @router.put(
     "/files/{key:path}",
     operation_id="putFile",
-    summary="Send an upload's bytes by its signed URL",
+    summary="Upload the bytes of a file by its signed URL",
     response_class=Response,
     responses={
-        200: {"description": "It is kept"},
+        200: {"description": "The file is stored."},
         **responses(400, 403, 404, 412, 413),
     },
     openapi_extra={
@@ -124,7 +124,7 @@ def get_file(
                 "name": "If-None-Match",
                 "in": "header",
                 "required": True,
-                "description": "`*`: only where nothing was sent yet; part of what was signed",
+                "description": "`*`, which makes the URL work only once. The signature covers it.",
                 "schema": {"type": "string", "pattern": r"^\*$"},
             }
         ],
@@ -138,40 +138,45 @@ async def put_file(
     expires: Annotated[str, Query()] = "",
     signature: Annotated[str, Query()] = "",
 ) -> Response:
-    """The signature covers the key, the life, `Content-Type`, `Content-Length` and `If-None-Match: *`; it works once."""
+    """Upload the bytes of an announced file, once.
+
+    The signature covers the key, the expiry, `Content-Type`, `Content-Length` and `If-None-Match`.
+    """
     store = _own_store(services)
     try:
-        _only(request, "expires", "signature")
+        _check_query(request, "expires", "signature")
         store.verify_put(key, expires=expires, signature=signature, headers=request.headers)
     except PermissionError as error:
-        raise HTTPException(403, "the link or a header was changed, or it has run out: ask for the upload again") from error
+        raise HTTPException(
+            403, "the link or a signed header was changed, or the link has expired: get the upload again"
+        ) from error
     data = await request.body()
-    if len(data) != int(request.headers["content-length"]):  # the length that was signed
-        raise HTTPException(400, "the body is not as long as its Content-Length")
+    if len(data) != int(request.headers["content-length"]):  # the signature covers only the header
+        raise HTTPException(400, "the body is shorter or longer than its Content-Length")
     try:
-        await run_in_threadpool(_keep, store, key, data, request.headers["content-type"])
+        await run_in_threadpool(_store, store, key, data, request.headers["content-type"])
     except ArtifactExists as error:
-        raise HTTPException(412, "the upload was sent before: go on with it, or ask for a new one") from error
+        raise HTTPException(412, "the upload was sent before: use it, or announce a new one") from error
     return Response()
 
 
-def _keep(store: FilesystemArtifactStore, key: str, data: bytes, media_type: str) -> None:
-    """The bytes of an upload, unless that was erased meanwhile. Raises `ArtifactExists`, or `HTTPException` 404."""
+def _store(store: FilesystemArtifactStore, key: str, data: bytes, media_type: str) -> None:
+    """Store the bytes of an upload, unless it was erased meanwhile. Raises `ArtifactExists`, or `HTTPException` 404."""
     store.put(key, data, media_type=media_type, only_if_absent=True)
     if not store.exists(f"{key.rpartition('/')[0]}/upload.json"):
         store.delete_prefix(key)
-        raise HTTPException(404, "the upload was erased: ask for a new one")
+        raise HTTPException(404, "the upload was erased: announce a new one")
 
 
 def _own_store(services: Services) -> FilesystemArtifactStore:
-    """The store whose URLs these are. Raises `HTTPException` 404 where another one serves its own."""
+    """Return the filesystem store. Raises `HTTPException` 404 if the service uses another store."""
     if not isinstance(services.artifacts, FilesystemArtifactStore):
         raise HTTPException(404)
     return services.artifacts
 
 
-def _only(request: Request, *names: str) -> None:
-    """Raises `PermissionError` if the query has anything else, or anything twice."""
-    asked = [name for name, _ in request.query_params.multi_items()]
-    if len(asked) != len(set(asked)) or not set(asked) <= set(names):
+def _check_query(request: Request, *names: str) -> None:
+    """Raise `PermissionError` if the query has other parameters than `names`, or one twice."""
+    sent = [name for name, _ in request.query_params.multi_items()]
+    if len(sent) != len(set(sent)) or not set(sent) <= set(names):
         raise PermissionError("this URL was changed")

@@ -1,14 +1,17 @@
-"""Is the process alive, and can it work?"""
+"""Liveness and readiness checks."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 
 from api.deps import ServicesDep
 from api.guard.auth import TENANT
 from api.wire import problems
-from api.wire.schemas import Health, Problem
+from api.wire.problems import Problem
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import JobNotFound, ServiceUnavailable
 from s2edit_jobs.records.record import Owner
@@ -16,28 +19,34 @@ from s2edit_jobs.records.record import Owner
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", operation_id="getLiveness", summary="Does the process answer?")
+class Health(BaseModel):
+    """The response of a check that passed."""
+
+    status: Annotated[str, Field(description="Always `ok`; a failed check is a problem.")] = "ok"
+
+
+@router.get("/healthz", operation_id="getLiveness", summary="Check that the process answers")
 async def get_liveness() -> Health:
-    """Says nothing of Redis or the object store: restarting this process would not mend them."""
+    """This check ignores Redis and the object store: restarting the process would not repair them."""
     return Health()
 
 
 @router.get(
     "/readyz",
     operation_id="getReadiness",
-    summary="Can edits be taken?",
+    summary="Check that the service can accept edits",
     response_model=Health,
     responses={503: {"model": Problem, "content": {"application/problem+json": {}}}},
 )
 def get_readiness(services: ServicesDep) -> Health | JSONResponse:
-    """503 names the parts that do not answer, or says why no worker can load the model."""
+    """A 503 names the parts that do not answer, or says why no worker can load the model."""
     parts = {"job store": _store_answers, "object store": _artifacts_answer}
     silent = [name for name, answers in parts.items() if not answers(services)]
-    trouble = None if "object store" in silent else _trouble(services)
-    return problems.response(problems.not_ready(silent, trouble)) if silent or trouble else Health()
+    failure = None if "object store" in silent else _model_failure(services)
+    return problems.response(problems.not_ready(silent, failure)) if silent or failure else Health()
 
 
-def _trouble(services: Services) -> str | None:
+def _model_failure(services: Services) -> str | None:
     try:
         return services.watch.problem(services.artifacts, services.settings.model)
     except ServiceUnavailable:

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: how requests went in this process, and how the queue stands. It names no tenant and no user."""
+"""`/metrics` for Prometheus: requests of this process and the state of the queue. No metric names a tenant or user."""
 
 from __future__ import annotations
 
@@ -12,79 +12,80 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from api.deps import ServicesDep
-from api.guard.auth import TENANT, Asked
+from api.guard.auth import TENANT, Sender
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.record import Owner
 
-SECONDS = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60)
-"""Bounds of the counts: a status is answered in milliseconds, and held back for up to a minute where that is preferred."""
+BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60)
+"""Histogram buckets: polls take milliseconds, long polls up to a minute."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
-NOBODY = Owner(TENANT, "metrics")
+PROBE = Owner(TENANT, "metrics")
 router = APIRouter(include_in_schema=False)
 
 
 class Metrics:
-    """Of one app."""
+    """The metrics of one app."""
 
     def __init__(self, services: Services) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_Queue(services))
+        self.registry.register(_QueueCollector(services))
         self._seconds = Histogram(
             "s2edit_http_request_duration_seconds",
-            "Time until a request was answered in full; a stream counts when it ends",
+            "Seconds until the response was sent completely, for an event stream until its end",
             ("method", "route", "status"),
-            buckets=SECONDS,
+            buckets=BUCKETS_S,
             registry=self.registry,
         )
 
     def answered(self, method: str, route: str | None, status: int | None, seconds: float) -> None:
-        """`route` as it is written in the app, so that no id becomes a label; None where there is none."""
-        known = method if method in METHODS else "other"  # a stranger may make up any number of them
+        """Count one response. `route` is the path template, so that no id becomes a label; None if no route matched."""
+        known = method if method in METHODS else "other"  # callers could invent any number of methods
         self._seconds.labels(known, route or "none", str(status or 0)).observe(seconds)
 
 
-class _Queue(Collector):
-    """Asks the job store each time that somebody wants to know."""
+class _QueueCollector(Collector):
+    """Reads the job store at every scrape."""
 
     def __init__(self, services: Services) -> None:
         self._store = services.store
 
     def collect(self) -> Iterator[Metric]:
         try:
-            unfinished = self._store.admission.take_slot(
-                NOBODY, "metrics", of_owner=0, in_all=0
-            ).in_all  # by these bounds none is taken
-            running = self._store.estimates.prospect(NOBODY, "metrics").running
+            # Bounds of 0, so this takes no slot.
+            unfinished = self._store.admission.take_slot(PROBE, "metrics", of_owner=0, in_all=0).in_all
+            running = self._store.estimates.prospect(PROBE, "metrics").running
             refusals = self._store.usage.refusals()
         except ServiceUnavailable:
             yield GaugeMetricFamily("s2edit_job_store_up", "Whether the job store answers", 0)
             return
         yield GaugeMetricFamily("s2edit_job_store_up", "Whether the job store answers", 1)
-        yield GaugeMetricFamily("s2edit_jobs_unfinished", "Jobs that are not over, without those of test mode", unfinished)
-        yield GaugeMetricFamily("s2edit_jobs_running", "Those of them that a worker is at", running)
+        yield GaugeMetricFamily("s2edit_jobs_unfinished", "Queued and running jobs, without those of test mode", unfinished)
+        yield GaugeMetricFamily("s2edit_jobs_running", "Running jobs, without those of test mode", running)
         refused = CounterMetricFamily(
-            "s2edit_policy_refusals", "What the policy or the safety model has refused, by the part of the edit", labels=("field",)
+            "s2edit_policy_refusals",
+            "Requests and results that the policy or the safety model refused, by field",
+            labels=("field",),
         )
         for field, count in sorted(refusals.items()):
             refused.add_metric((field,), count)
         yield refused
 
     def describe(self) -> list[Metric]:
-        """Nothing is asked when the app starts."""
+        """Return nothing, so that the registry does not read the job store when the app starts."""
         return []
 
 
 @router.get("/metrics")
 def get_metrics(request: Request, services: ServicesDep) -> Response:
-    """For whoever shows `S2EDIT_METRICS_TOKEN`; without one, for this machine's programs. For others there is nothing here."""
+    """Answer requests with `S2EDIT_METRICS_TOKEN` or, if it is not set, programs on this machine. Others get a 404."""
     token = services.settings.metrics_token
     sent = request.headers.get("authorization", "")
     if token is not None:
         allowed = hmac.compare_digest(sent.encode(), f"Bearer {token.get_secret_value()}".encode())
     else:
-        asked = Asked.by(request, None, None)
-        allowed = asked.local and asked.origin is None
+        sender = Sender.with_credentials(request, None, None)
+        allowed = sender.local and sender.origin is None
     if not allowed:
         raise HTTPException(404)
     metrics: Metrics = request.app.state.metrics

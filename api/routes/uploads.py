@@ -1,4 +1,4 @@
-"""Announce a file, send it straight to the object store, name it in an edit: large pictures need not pass through this service."""
+"""Uploads: announce a file, send it directly to the object store, and name it in an edit. Large pictures bypass this service."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Caller, ServicesDep
+from api.wire.fields import to_datetime
 from api.wire.problems import responses
-from api.wire.schemas import moment
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.uploads import AnnouncedUpload, Uploads
@@ -22,83 +22,94 @@ MediaType = Literal["image/png", "image/jpeg", "image/webp", "image/avif", "imag
 
 
 class UploadRequest(BaseModel):
-    """A file that shall be sent."""
+    """The announcement of a file."""
 
     model_config = ConfigDict(extra="forbid")
 
-    media_type: Annotated[MediaType, Field(description="What it is; its first bytes must agree")]
-    size_bytes: Annotated[int, Field(ge=1, strict=True, description="Its exact length", examples=[1_834_221])]
+    media_type: Annotated[MediaType, Field(description="The media type. The first bytes of the file must match it.")]
+    size_bytes: Annotated[int, Field(ge=1, strict=True, description="The exact size of the file.", examples=[1_834_221])]
     sha256: Annotated[
         str | None,
         Field(
             pattern=r"^[0-9a-f]{64}$",
-            description="Its SHA-256 digest in hexadecimal. If given, other bytes are refused where the upload is used",
+            description="The SHA-256 digest of the file, in hexadecimal. If present, a request that uses other bytes is rejected.",
             examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
         ),
     ] = None
 
 
 class PutRequest(BaseModel):
-    """`PUT` the bytes to `url` with just these headers. It works once; a second time is 412."""
+    """How to send the bytes by `PUT`. It works once; a second attempt is a 412."""
 
-    url: str
-    headers: Annotated[dict[str, str], Field(description="Browsers and HTTP libraries set `Content-Length` by themselves")]
+    url: Annotated[str, Field(description="The signed URL to `PUT` the bytes to.")]
+    headers: Annotated[
+        dict[str, str],
+        Field(description="The exact headers to send. Browsers and HTTP libraries set `Content-Length` by themselves."),
+    ]
 
 
 class PostForm(BaseModel):
-    """`POST` a `multipart/form-data` form to `url`: these fields, then the bytes as the part `file`."""
+    """How to send the bytes by `POST`, as `multipart/form-data`."""
 
-    url: str
-    fields: dict[str, str]
+    url: Annotated[str, Field(description="The URL to `POST` the form to.")]
+    fields: Annotated[
+        dict[str, str], Field(description="The parts of the form that come before the bytes, which are the part `file`.")
+    ]
 
 
 class UploadView(BaseModel):
-    """An upload. `put` and `form` are two ways to send its bytes, null once these have come."""
+    """An upload. `put` and `form` are two ways to send its bytes."""
 
-    id: str
-    state: Annotated[Literal["waiting", "arrived"], Field(description="Whether the bytes have come")]
-    media_type: str
-    size_bytes: int
-    sha256: str | None
-    created_at: datetime
-    expires_at: Annotated[datetime | None, Field(description="When `put` and `form` run out; ask again for fresh ones")]
-    put: PutRequest | None
-    form: Annotated[PostForm | None, Field(description="Null where the store does not hold senders of forms to their limits")]
+    id: Annotated[str, Field(description="The id that a JSON edit names.")]
+    state: Annotated[Literal["waiting", "arrived"], Field(description="Whether the bytes have arrived.")]
+    media_type: Annotated[str, Field(description="The announced media type.")]
+    size_bytes: Annotated[int, Field(description="The announced size.")]
+    sha256: Annotated[str | None, Field(description="The announced SHA-256 digest, in hexadecimal.")]
+    created_at: Annotated[datetime, Field(description="When the upload was announced.")]
+    expires_at: Annotated[datetime | None, Field(description="When `put` and `form` expire. Get the upload again for fresh ones.")]
+    put: Annotated[PutRequest | None, Field(description="How to send the bytes by `PUT`; null once they have arrived.")]
+    form: Annotated[
+        PostForm | None,
+        Field(
+            description="How to send the bytes by a form; null once they have arrived, or if the store does not enforce the limits "
+            "of forms."
+        ),
+    ]
 
 
 @router.post(
     "/uploads",
     operation_id="createUpload",
-    summary="Announce a file",
+    summary="Announce an upload",
     status_code=201,
     responses={
-        201: {"headers": {"Location": {"description": "Where to ask for the upload", "schema": {"type": "string"}}}},
+        201: {"headers": {"Location": {"description": "The path of the upload.", "schema": {"type": "string"}}}},
         **responses(400, 409, 413),
     },
 )
-def create_upload(asked: UploadRequest, response: Response, owner: Caller, services: ServicesDep) -> UploadView:
-    """Send the bytes as the answer says, then name the upload's id in a `POST /edits` of JSON.
+def create_upload(body: UploadRequest, response: Response, owner: Caller, services: ServicesDep) -> UploadView:
+    """Announce a file, send its bytes by `put` or `form`, then name the upload's id in a JSON `POST /edits`.
 
-    An upload is removed after a time, by default a day. Edits that have named it keep a copy of their own.
+    The service deletes an upload after a day, unless its operator chose another time. Edits keep their own copy.
     """
-    most = services.settings.max_upload_bytes
-    if asked.size_bytes > most:
-        raise OptionInvalid(f"at most {most} bytes are accepted", field="size_bytes", reason="upload_too_large")
-    announced = Uploads(services).announce(owner, **asked.model_dump())
+    limit = services.settings.max_upload_bytes
+    if body.size_bytes > limit:
+        raise OptionInvalid(f"the file is too large: send at most {limit} bytes", field="size_bytes", reason="upload_too_large")
+    announced = Uploads(services).announce(owner, **body.model_dump())
     response.headers["Location"] = f"/uploads/{announced.id}"
     return _present(services, owner, announced, response, arrived=False)
 
 
-@router.get("/uploads/{upload_id}", operation_id="getUpload", summary="See whether a file has come", responses=responses(404))
+@router.get("/uploads/{upload_id}", operation_id="getUpload", summary="Get an upload", responses=responses(404))
 def get_upload(upload_id: str, response: Response, owner: Caller, services: ServicesDep) -> UploadView:
-    """While its bytes are missing, the ways to send them are fresh each time."""
+    """Get the state of an upload and, until its bytes have arrived, fresh URLs to send them."""
     uploads = Uploads(services)
     announced = uploads.get(owner, upload_id)
     return _present(services, owner, announced, response, arrived=uploads.arrived(owner, announced))
 
 
 def _present(services: Services, owner: Owner, announced: AnnouncedUpload, response: Response, *, arrived: bool) -> UploadView:
-    response.headers["Cache-Control"] = "no-store"  # it holds links
+    response.headers["Cache-Control"] = "no-store"  # it contains signed URLs
     ways = None if arrived else Uploads(services).links(owner, announced)
     return UploadView(
         id=announced.id,
@@ -106,8 +117,8 @@ def _present(services: Services, owner: Owner, announced: AnnouncedUpload, respo
         media_type=announced.media_type,
         size_bytes=announced.size_bytes,
         sha256=announced.sha256,
-        created_at=moment(announced.created_at),
-        expires_at=moment(ways.expires_at) if ways else None,
+        created_at=to_datetime(announced.created_at),
+        expires_at=to_datetime(ways.expires_at) if ways else None,
         put=PutRequest(url=ways.put.url, headers=dict(ways.put.headers)) if ways else None,
         form=PostForm(url=ways.form.url, fields=dict(ways.form.fields)) if ways and ways.form else None,
     )

@@ -1,4 +1,4 @@
-"""`/docs`: the API's description in Swagger UI, whose files the package `fastapi-offline` brings: nothing comes from elsewhere."""
+"""`/docs`: the API reference in Swagger UI. The package `fastapi-offline` contains its files, so nothing comes from a CDN."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ router = APIRouter(include_in_schema=False)
 
 @cache
 def page() -> str:
-    """Its addresses are relative, so that it works behind a prefix too."""
+    """Return the page. Its URLs are relative, so that it works behind a path prefix."""
     made = get_swagger_ui_html(
         openapi_url="openapi.json",
-        title="S²Edit: the API",
+        title="S²Edit API reference",
         swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
         swagger_css_url=f"{ASSETS}/swagger-ui.css",
         swagger_favicon_url="data:,",
@@ -31,11 +31,11 @@ def page() -> str:
 
 @router.get("/docs")
 def get_docs(services: ServicesDep) -> HTMLResponse:
-    """Only the page's own script and Swagger UI's run. Styles may be inline: Swagger UI's pictures have some."""
+    """Serve the page with a policy that runs only its own script and Swagger UI, whose images have inline styles."""
     sources = {
         "script-src": f"'self' {hash_of('script', page())}",
         "style-src": "'self' 'unsafe-inline'",
-        "connect-src": f"'self' {result_origin(services.artifacts)}".rstrip(),  # uploads and results may be tried out too
+        "connect-src": f"'self' {result_origin(services.artifacts)}".rstrip(),  # "Try it out" reaches uploads and results
         "img-src": "'self' data: blob:",
         "font-src": "data:",
     }

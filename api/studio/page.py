@@ -1,4 +1,4 @@
-"""The studio: one static page to try an edit by hand. It loads nothing from elsewhere, and its policy says so."""
+"""The studio: one static page to try edits by hand. Its content security policy lets it load nothing from other servers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def page() -> str:
 
 
 def result_origin(artifacts: ArtifactStore) -> str:
-    """Where the links of results lead, as a source expression; empty where no browser can follow them. Signing asks nobody."""
+    """Return the origin of signed URLs as a CSP source; empty if browsers can't open them. Signing needs no request."""
     url = urlsplit(artifacts.presigned_get("studio", expires_s=60))
     return f"{url.scheme}://{url.netloc}" if url.scheme in ("http", "https") else ""
 
 
 def hash_of(element: str, page: str) -> str:
-    """The source expression for the one inline `element` of a page."""
+    """Return the CSP source for the only inline `element` of a page."""
     inner = re.search(rf"<{element}>(.*?)</{element}>", page, flags=re.DOTALL)
     assert inner is not None
     return f"'sha256-{base64.b64encode(hashlib.sha256(inner[1].encode()).digest()).decode()}'"
@@ -39,9 +39,9 @@ def hash_of(element: str, page: str) -> str:
 
 @cache
 def headers(origin: str) -> Mapping[str, str]:
-    """Only the page's own script and style run; pictures come from here, from memory, and from where results lie.
+    """Return the headers of the studio: its own script and style, and pictures from this service, memory and `origin`.
 
-    The script reads masks from there too.
+    The script also fetches masks from `origin`.
     """
     sources = {
         "script-src": hash_of("script", page()),
@@ -53,7 +53,7 @@ def headers(origin: str) -> Mapping[str, str]:
 
 
 def page_headers(sources: Mapping[str, str]) -> Mapping[str, str]:
-    """Of a page that loads from these sources only and is framed by nobody."""
+    """Return the headers of a page that loads only from `sources` and can't be framed."""
     nothing = dict.fromkeys(("base-uri", "form-action", "frame-ancestors"), "'none'")
     policy = {"default-src": "'none'", **sources, **nothing}
     return {

@@ -1,4 +1,4 @@
-"""What travels: schemas, forms, problems, pages of lists, digests and receipts.
+"""The wire format: schemas, forms, problems, pagination, digests and receipts.
 
-Nothing here knows who calls or which route answers.
+Nothing here knows the caller or the route.
 """

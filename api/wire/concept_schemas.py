@@ -1,4 +1,4 @@
-"""The wire of identities, attributes and masks, and of lists."""
+"""The request and response schemas of identities, attributes and masks."""
 
 from __future__ import annotations
 
@@ -8,172 +8,239 @@ from typing import Annotated, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.wire.schemas import PHOTO, Edit, Identity, Link, MaxPixels, Pixel, moment, never_null
+from api.wire.edit_answers import Link
+from api.wire.fields import PHOTO_FORMATS, IdentityTtl, MaxPixels, Pixel, drop_null_types, to_datetime
 from s2edit_core.request.spec import MaskMode, PresetName
-from s2edit_jobs.library.library import Attribute as LearnedAttribute
+from s2edit_jobs.library import library
 
 MAX_NAME = 100
-IdentityLife = Annotated[
-    float | None, Field(gt=0, le=315_360_000, description="Seconds after which the identity is erased", examples=[2_592_000])
-]
 
 
-class AheadForm(BaseModel):
-    """What every job takes that ends without a picture. Whatever is not named here is refused."""
+class JobForm(BaseModel):
+    """The parts that the forms of all jobs without a result share. Unknown parts are rejected."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=never_null)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=drop_null_types)
 
-    image: Annotated[UploadFile | None, Field(description=f"The photo: {PHOTO}")] = None
+    image: Annotated[UploadFile | None, Field(description=f"The photo (required): {PHOTO_FORMATS}.")] = None
     max_pixels: MaxPixels = None
     deadline_s: Annotated[
-        float | None, Field(gt=0, le=604_800, description="Seconds from now after which it is no longer wanted", examples=[600])
+        float | None,
+        Field(
+            gt=0,
+            le=604_800,
+            description="Seconds from now until the job must be done. After that it fails with `deadline_exceeded`.",
+            examples=[600],
+        ),
     ] = None
     webhook_url: Annotated[
         str | None,
         Field(
             max_length=2000,
-            description="https:// address that is told when the job is over, as of an edit",
+            description="An https:// URL that receives a webhook when the job is over, at least once. The format is that of "
+            "Standard Webhooks.",
             examples=["https://app.example.com/hooks/s2edit"],
         ),
     ] = None
 
 
-class MaskForm(AheadForm):
-    """The parts of `POST /masks`."""
+class MaskForm(JobForm):
+    """`POST /masks` as a form."""
 
     prompt: Annotated[
         str | None,
         Field(
-            description="What the photo shows: an edit's `source_prompt`. Some ways to find a person go by it",
+            description="A description of the photo, like an edit's `source_prompt`. Some segmenters use it to find the person.",
             examples=["a photo of a woman with black hair"],
         ),
     ] = None
     at: Pixel = None
 
 
-class LearningForm(AheadForm):
-    """What every learning takes."""
+class LearningForm(JobForm):
+    """The parts that identities and attributes share."""
 
-    mask: Annotated[UploadFile | None, Field(description="Where it is seen: white inside, black outside, of the photo's frame")] = (
-        None
-    )
-    preset: Annotated[PresetName | None, Field(description="As of an edit; default `balanced`", examples=["balanced"])] = None
-    seed: Annotated[int | None, Field(description="0 to 2⁶³ − 1; default 0", examples=[0])] = None
+    preset: Annotated[
+        PresetName | None,
+        Field(
+            description="`balanced` (default), `instant` (fewer steps) or `paper` (as published, slow).",
+            examples=["balanced"],
+        ),
+    ] = None
+    seed: Annotated[int | None, Field(description="The random seed, 0 to 2⁶³ − 1; default 0.", examples=[0])] = None
     mask_mode: Annotated[
-        MaskMode | None, Field(description="How `mask` marks the region, as of an edit; default `auto`", examples=["auto"])
+        MaskMode | None,
+        Field(
+            description="How `mask` marks its region: `luminance` (white), `alpha` (painted on transparent), `inverted_alpha` "
+            "(transparent) or `auto` (default: white or painted; an ambiguous mask is rejected). All but `auto` need a mask.",
+            examples=["auto"],
+        ),
     ] = None
     consent: Annotated[
         str | None,
         Field(
             max_length=2000,
-            description="That the person in the photo agrees to its use, in your words; kept with the request and with an identity",
+            description="Your statement that the person in the photo agrees to its use. It is stored with the request and with a "
+            "learned identity.",
             examples=["Ada Example agreed in the app on 24 November 2026"],
         ),
     ] = None
 
 
 class IdentityForm(LearningForm):
-    """The parts of `POST /identities`: a person, learned ahead of any edit."""
+    """`POST /identities` as a form."""
 
     mask: Annotated[
         UploadFile | None,
-        Field(description="The person's region: white inside, black outside, of the photo's frame. Left out: the person is found"),
+        Field(description="The person's region, white on black, as large as the photo. Default: the service finds the person."),
     ] = None
     at: Pixel = None
     prompt: Annotated[
-        str, Field(description="What the photo shows: an edit's `source_prompt`", examples=["a photo of a woman with black hair"])
+        str,
+        Field(
+            description="A description of the photo, like an edit's `source_prompt`.",
+            examples=["a photo of a woman with black hair"],
+        ),
     ]
     subject: Annotated[
         str | None,
-        Field(description="The word of the prompt that names the person. Left out: searched for", examples=["woman"]),
+        Field(
+            description="The one to four words in the prompt that name the person. Default: the service looks for them.",
+            examples=["woman"],
+        ),
     ] = None
-    identity_ttl_s: IdentityLife = None
+    identity_ttl_s: IdentityTtl = None
 
 
 class AttributeForm(LearningForm):
-    """The parts of `POST /attributes`: a makeup, a hat, a hairstyle that any identity may wear. Nobody but you knows where it is in
-    the photo, so `mask` is needed."""
+    """`POST /attributes` as a form."""
 
+    mask: Annotated[
+        UploadFile | None,
+        Field(
+            description="The region of the attribute (required, because the service can't find it), white on black, as large as "
+            "the photo."
+        ),
+    ] = None
     prompt: Annotated[
         str,
         Field(
-            description="What the photo shows, with a placeholder before the word for the attribute. It is a capital in brackets, "
-            "then letters or digits: `[A]`, `[Makeup]`; `[I]` names identities",
+            description="A description of the photo with a placeholder before the word for the attribute: a capital letter in "
+            "brackets, then letters or digits, such as `[A]` or `[Makeup]`. `[I]` is reserved for identities.",
             examples=["a woman with [A] makeup"],
         ),
     ]
     name: Annotated[
         str | None,
-        Field(min_length=1, max_length=MAX_NAME, description="For people; that of the first learning stays", examples=["Evening"]),
+        Field(
+            min_length=1,
+            max_length=MAX_NAME,
+            description="A name for people. Learning the same attribute again does not change it.",
+            examples=["Evening"],
+        ),
     ] = None
 
 
 class ImportForm(BaseModel):
-    """The parts of `POST /identities/import`."""
+    """`POST /identities/import` as a form."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=never_null)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=drop_null_types)
 
-    file: Annotated[UploadFile | None, Field(description="A file that an export has given: safetensors, nothing else")] = None
+    file: Annotated[
+        UploadFile | None, Field(description="A safetensors file from `GET /identities/{identity_id}/export` (required).")
+    ] = None
     consent: Annotated[
         str | None,
         Field(
             max_length=2000,
-            description="That the person agrees to this use of the identity, in your words; kept with it",
+            description="Your statement that the person agrees to this use of the identity. It is stored with the identity.",
             examples=["Ada Example agreed in the app on 24 November 2026"],
         ),
     ] = None
-    identity_ttl_s: IdentityLife = None
+    identity_ttl_s: IdentityTtl = None
+
+
+class Consent(BaseModel):
+    """The statement of consent that came with an identity."""
+
+    statement: Annotated[str, Field(description="The statement, as it was sent.")]
+    given_at: Annotated[datetime, Field(description="When the service received the statement.")]
+
+
+class Identity(BaseModel):
+    """A person, learned from one photo, mask and prompt."""
+
+    id: Annotated[str, Field(description="The id that edits name as `identity`.")]
+    source_prompt: Annotated[
+        str | None, Field(description="The description of the photo that it was learned with.", examples=["a photo of a [I] woman"])
+    ]
+    subject: Annotated[str | None, Field(description="The words of the prompt that name the person.", examples=["woman"])]
+    created_at: Annotated[datetime, Field(description="When the identity was learned or imported.")]
+    expires_at: Annotated[
+        datetime | None, Field(description="When the service erases the identity; null if it never does so by itself.")
+    ] = None
+    consent: Annotated[Consent | None, Field(description="The statement of the person's consent; null if none was sent.")] = None
+    has_photo: Annotated[
+        bool, Field(description="Whether the photo is stored with it. Without one, as after an import, each edit sends a photo.")
+    ] = True
+
+    @classmethod
+    def of(cls, identity: library.Identity) -> Identity:
+        """Build the response for a stored identity."""
+        consent = identity.consent
+        return cls(
+            id=identity.id,
+            source_prompt=identity.source_prompt,
+            subject=identity.subject,
+            created_at=to_datetime(identity.created_at),
+            expires_at=None if identity.expires_at is None else to_datetime(identity.expires_at),
+            consent=None if consent is None else Consent(statement=consent.statement, given_at=to_datetime(consent.given_at)),
+            has_photo=bool(identity.inputs),
+        )
 
 
 class Attribute(BaseModel):
-    """What may be put on anybody: edits name it in `attributes` and write its `placeholder` in their prompt."""
+    """A learned attribute. Edits name it in `attributes` and write its `placeholder` in their prompt."""
 
-    id: str
-    name: Annotated[str | None, Field(examples=["Evening"])]
-    placeholder: Annotated[str, Field(examples=["[A]"])]
-    subject: Annotated[str, Field(description="The word that stands after the placeholder", examples=["makeup"])]
-    prompt: Annotated[str, Field(description="What it was learned with", examples=["a woman with [A] makeup"])]
-    created_at: datetime
+    id: Annotated[str, Field(description="The id that edits name in `attributes`.")]
+    name: Annotated[str | None, Field(description="The name for people, if one was given.", examples=["Evening"])]
+    placeholder: Annotated[str, Field(description="The placeholder that stands for it in prompts.", examples=["[A]"])]
+    subject: Annotated[str, Field(description="The word after the placeholder.", examples=["makeup"])]
+    prompt: Annotated[str, Field(description="The prompt that it was learned with.", examples=["a woman with [A] makeup"])]
+    created_at: Annotated[datetime, Field(description="When the attribute was learned.")]
 
     @classmethod
-    def of(cls, attribute: LearnedAttribute) -> Attribute:
+    def of(cls, attribute: library.Attribute) -> Attribute:
+        """Build the response for a stored attribute."""
         return cls(
             id=attribute.id,
             name=attribute.name,
             placeholder=attribute.placeholder,
             subject=attribute.subject,
             prompt=attribute.prompt,
-            created_at=moment(attribute.created_at),
+            created_at=to_datetime(attribute.created_at),
         )
 
 
 class Export(Link):
-    """The identity's file, for another service that has the same model. `sha256` is of its bytes, in hexadecimal."""
+    """A signed URL of an identity's file, for another service with the same model."""
 
-    identity: str
-    format: Literal["safetensors"] = "safetensors"
-    sha256: str
-    size_bytes: int
-    source_prompt: str | None
-    subject: str | None
+    identity: Annotated[str, Field(description="The id of the identity.")]
+    format: Annotated[Literal["safetensors"], Field(description="The format of the file.")] = "safetensors"
+    sha256: Annotated[str, Field(description="The SHA-256 digest of the file, in hexadecimal.")]
+    size_bytes: Annotated[int, Field(description="The size of the file.")]
+    source_prompt: Annotated[str | None, Field(description="The description of the photo that the identity was learned with.")]
+    subject: Annotated[str | None, Field(description="The words of the prompt that name the person.")]
 
 
 class AttributePage(BaseModel):
-    """`next_cursor` is null where the list has ended."""
+    """One page of a list of attributes."""
 
-    items: list[Attribute]
-    next_cursor: str | None
+    items: Annotated[list[Attribute], Field(description="The attributes of this page, in the order of their ids.")]
+    next_cursor: Annotated[str | None, Field(description="The `cursor` of the next page; null on the last page.")]
 
 
 class IdentityPage(BaseModel):
-    """`next_cursor` is null where the list has ended."""
+    """One page of a list of identities."""
 
-    items: list[Identity]
-    next_cursor: str | None
-
-
-class EditPage(BaseModel):
-    """`next_cursor` is null where the list has ended."""
-
-    items: list[Edit]
-    next_cursor: str | None
+    items: Annotated[list[Identity], Field(description="The identities of this page, in the order of their ids.")]
+    next_cursor: Annotated[str | None, Field(description="The `cursor` of the next page; null on the last page.")]

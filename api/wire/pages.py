@@ -1,4 +1,4 @@
-"""Lists in parts: what an app gives back to see the next part says nothing but where that begins, and only to us."""
+"""Pagination. A cursor is an opaque position in a list; only this module reads it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,30 @@ from s2edit_core.errors import OptionInvalid
 MAX_LIMIT = 100
 _POSITION = re.compile(r"1:([A-Za-z0-9_]{1,64})")
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most; a page may hold fewer and not be the last")]
+Limit = Annotated[
+    int,
+    Query(ge=1, le=MAX_LIMIT, description="The maximum number of items. A page may hold fewer without being the last one."),
+]
 Cursor = Annotated[
     str | None,
-    Query(max_length=200, description="The `next_cursor` of the page before. Left out: from the beginning", examples=["MTplXzAx"]),
+    Query(
+        max_length=200,
+        description="The `next_cursor` of the previous page. Default: the first page.",
+        examples=["MTplXzAx"],
+    ),
 ]
 
 
 def cursor_of(last: str | None) -> str | None:
-    """For the page that begins behind the id `last`."""
+    """Return the cursor of the page that begins after the id `last`."""
     return None if last is None else base64.urlsafe_b64encode(f"1:{last}".encode()).decode().rstrip("=")
 
 
-def position_of(cursor: str | None, start: str) -> str | None:
-    """The id that `cursor` begins behind, which begins with `start`. Raises `OptionInvalid` for what `cursor_of` has not made."""
+def position_of(cursor: str | None, prefix: str) -> str | None:
+    """Return the id, starting with `prefix`, after which the page of `cursor` begins. None is the first page.
+
+    Raises `OptionInvalid` for a cursor that `cursor_of` has not made for such a list.
+    """
     if cursor is None:
         return None
     try:
@@ -36,9 +46,9 @@ def position_of(cursor: str | None, start: str) -> str | None:
     except (binascii.Error, ValueError):
         text = ""
     found = _POSITION.fullmatch(text)
-    if found is None or not found[1].startswith(start) or cursor_of(found[1]) != cursor:
+    if found is None or not found[1].startswith(prefix) or cursor_of(found[1]) != cursor:
         raise OptionInvalid(
-            "the cursor is none of this list: give back the `next_cursor` of a page as it came, or begin without one",
+            "the cursor does not belong to this list: send the `next_cursor` of a page unchanged, or leave `cursor` out",
             field="cursor",
             reason="cursor_invalid",
         )
@@ -46,11 +56,11 @@ def position_of(cursor: str | None, start: str) -> str | None:
 
 
 def next_link(path: str, cursor: str | None, **filters: str | int | None) -> dict[str, str]:
-    """The header that names the next page (RFC 8288); none where the list has ended."""
+    """Return the `Link` header of the next page (RFC 8288), or nothing for the last page."""
     if cursor is None:
         return {}
     query = {name: value for name, value in {**filters, "cursor": cursor}.items() if value is not None}
     return {"Link": f'<{path}?{urlencode(query)}>; rel="next"'}
 
 
-LINK_HEADER = {"Link": {"description": "The next page, `rel=next`, if there is one", "schema": {"type": "string"}}}
+LINK_HEADER = {"Link": {"description": "The next page as `rel=next`; absent on the last page.", "schema": {"type": "string"}}}

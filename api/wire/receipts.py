@@ -1,25 +1,49 @@
-"""Signed receipts: whoever holds one can prove, without asking us, that we have said what was erased and when."""
+"""Signed receipts: proof of what the service erased, and when, that anyone can verify without asking the service."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
+from pydantic import BaseModel, Field
 
 from s2edit_jobs.bootstrap import NotConfigured, kept_key
 from s2edit_jobs.settings import Settings
 
 ALGORITHM = "ES256"
 TYPE = "s2edit-receipt+jwt"
-"""In the header, so that no other token of ours can pass for a receipt, nor a receipt for another token."""
+"""The `typ` header. It keeps other tokens of this service from passing as receipts, and receipts from passing as tokens."""
+
+
+class Receipt(BaseModel):
+    """Confirmation of an erasure."""
+
+    erased: Annotated[Literal["user", "edit", "identity", "attribute"], Field(description="The kind of thing that was erased.")]
+    id: Annotated[str, Field(description="The id, or the name of the user.")]
+    objects: Annotated[int, Field(description="The number of stored objects that were deleted.")]
+    erased_at: Annotated[datetime, Field(description="When the erasure was complete.")]
+    receipt: Annotated[
+        str,
+        Field(
+            description="The same facts as a JWT, signed with ES256. Verify it with the keys of `GET /receipts/keys`.",
+            examples=["eyJhbGciOiJFUzI1NiIsInR5cCI6InMyZWRpdC1yZWNlaXB0K2p3dCJ9.eyJlcmFzZWQi….…"],
+        ),
+    ]
+
+
+class KeySet(BaseModel):
+    """A JWK Set (RFC 7517)."""
+
+    keys: Annotated[list[dict[str, Any]], Field(description="The public keys, as JSON Web Keys.")]
 
 
 class Receipts:
-    """One signing key, of the curve P-256. `issuer` is the service's public address."""
+    """Signs receipts with one P-256 key. `issuer` is the public URL of the service."""
 
     def __init__(self, key: ECKey, issuer: str) -> None:
         self._key = key
@@ -27,25 +51,25 @@ class Receipts:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Receipts:
-        """Raises `NotConfigured` for a key that is none."""
+        """Read the key from the settings or the data folder, where it is created if missing. Raises `NotConfigured`."""
         given = settings.receipt_key.get_secret_value() if settings.receipt_key else None
         text = given or kept_key(settings.data_dir / "receipt.key", _new_key)
         try:
             key = ECKey.import_key(text)
             key.check_key_op("sign")
             if key.curve_name != "P-256":
-                raise NotConfigured("S2EDIT_RECEIPT_KEY must be of the curve P-256")
+                raise NotConfigured("S2EDIT_RECEIPT_KEY must be a key on the curve P-256")
         except (JoseError, ValueError) as error:
             raise NotConfigured("S2EDIT_RECEIPT_KEY must be a private EC key in PEM") from error
         return cls(key, settings.public_url)
 
     @property
     def public_keys(self) -> dict[str, Any]:
-        """As a JWK Set (RFC 7517)."""
+        """The public key as a JWK Set (RFC 7517)."""
         return {"keys": [{**self._key.as_dict(private=False), "kid": self._key.thumbprint(), "use": "sig", "alg": ALGORITHM}]}
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """A compact JWS (RFC 7515) of `claims`, the moment, and a number of its own."""
+        """Return `claims` with issuer, time and a unique id as a compact JWS (RFC 7515)."""
         header = {"alg": ALGORITHM, "kid": self._key.thumbprint(), "typ": TYPE}
         stamped = {"iss": self._issuer, "iat": int(time.time()), "jti": uuid.uuid4().hex, **claims}
         return jwt.encode(header, stamped, self._key)

@@ -33,7 +33,7 @@ class RestHook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def description() -> Path:
-    """Return `openapi.json`: in an sdist it lies beside this file, in the repository one folder above."""
+    """Return the path of `openapi.json`: beside this file in an sdist, one folder up in the repository."""
     for folder in (PROJECT, PROJECT.parent):
         if (found := folder / "openapi.json").is_file():
             return found
@@ -41,12 +41,12 @@ def description() -> Path:
 
 
 def generate() -> None:
-    """Replace `REST` by what openapi-python-client generates. If generation fails, the old folder stays."""
+    """Generate `REST` with openapi-python-client. If that fails, the old folder stays."""
     with tempfile.TemporaryDirectory(prefix=".rest-", dir=PROJECT) as folder:
         new = Path(folder, "rest")
         command = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"]
         command += ["--path", str(description()), "--config", str(PROJECT / "generator.yaml"), "--output-path", str(new)]
-        # The generator formats its output with the `ruff` on PATH. An environment that is not activated has it elsewhere.
+        # The generator formats its output with the `ruff` on PATH, which an environment that is not activated does not extend.
         path = os.pathsep.join([str(Path(find_ruff_bin()).parent), os.environ.get("PATH", os.defpath)])
         done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:

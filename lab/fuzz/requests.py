@@ -1,4 +1,7 @@
-"""Requests that make sense: where the fuzzer means to send something valid, often what the service can do something with."""
+"""Meaningful requests: the fuzzer's valid requests often get contents that the service can process.
+
+A schema does not describe, for example, which ids exist, or that an image part must be a decodable picture.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
 
 from lab.fuzz import world as fuzz_world
-from lab.fuzz.wire import Seen
+from lab.fuzz.wire import Observed
 from lab.fuzz.world import USER
 
 PHOTO, MASK, FILE = fuzz_world.photo(), fuzz_world.mask(), fuzz_world.identity_file()
@@ -28,47 +31,47 @@ CONTROLS: tuple[Mapping[str, Any], ...] = (
     {"output_format": "jpeg", "output_quality": 80},
     {"output_format": "webp", "keep_alpha": False},
 )
-LETTERS: Mapping[str, str] = {"edit_id": "e", "identity_id": "c", "attribute_id": "a", "upload_id": "u"}
-"""What the ids of a path's parameter begin with."""
-SENSE = 0.7
-"""How often a request is given sense."""
+ID_PREFIXES: Mapping[str, str] = {"edit_id": "e", "identity_id": "c", "attribute_id": "a", "upload_id": "u"}
+"""First letter of the ids by path parameter."""
+CHANGED = 0.7
+"""Share of the requests that get meaningful contents."""
 KEPT = 0.1
-"""How often a part that the fuzzer made is kept in one that has sense."""
+"""Share of the generated parts that are kept in such a request."""
 
 
-class Sense:
-    """Changes cases in place. `seen` gives what their caller has been shown."""
+class ValidRequests:
+    """A generator of meaningful contents, which changes cases in place. `observed` returns what their caller has received."""
 
-    def __init__(self, rng: random.Random, seen: Callable[[], Seen]) -> None:
+    def __init__(self, rng: random.Random, observed: Callable[[], Observed]) -> None:
         self._rng = rng
-        self._seen = seen
-        self.meant: set[str] = set()  # ids of changed cases that are meant to be valid: the fuzzer takes all files for invalid
-        self._sent: set[str] = set()  # links for sending, which work once
+        self._observed = observed
+        self.valid: set[str] = set()  # ids of changed cases that are valid, although the fuzzer takes all files for invalid
+        self._used: set[str] = set()  # upload links, which work once
         self._bodies: Mapping[str, Callable[[str], dict[str, Any]]] = {
             "createEdit": self._edit,
             "createIdentity": lambda _: {"prompt": self._rng.choice(PROMPTS[:3]), **self._pictures()},
-            "createMask": lambda _: {"image": PHOTO, **self._somebody()},
+            "createMask": lambda _: {"image": PHOTO, **self._maybe_pixel()},
             "createAttribute": lambda _: {"image": PHOTO, "mask": MASK, "prompt": "a photo of a woman with [A] hat"},
             "importIdentity": lambda _: {"file": FILE},
             "createUpload": lambda _: {"media_type": "image/png", "size_bytes": len(PHOTO)},
         }
 
-    def give(self, case: Case[Any]) -> None:
-        """In a request that is meant to be refused only the ids are changed."""
+    def apply(self, case: Case[Any]) -> None:
+        """Change the case. In a request that must be rejected, change only the ids."""
         valid = case.meta is None or case.meta.generation.mode.is_positive
         if "security" in case.operation.definition.raw and not _is_negative(case, ParameterLocation.HEADER):
             case.headers["S2Edit-User"] = USER
-        if self._rng.random() > SENSE:
+        if self._rng.random() > CHANGED:
             return
         for name, value in case.path_parameters.items():
-            known = self._seen().ids[LETTERS.get(name, "")]
+            known = self._observed().ids[ID_PREFIXES.get(name, "")]
             if known and value not in known and not _is_negative(case, ParameterLocation.PATH):
                 case.path_parameters[name] = self._rng.choice(known)
         if valid:
-            self.meant.add(case.id)
-            self._give_parts(case, str(case.operation.definition.raw.get("operationId")))
+            self.valid.add(case.id)
+            self._change_parts(case, str(case.operation.definition.raw.get("operationId")))
 
-    def _give_parts(self, case: Case[Any], operation: str) -> None:
+    def _change_parts(self, case: Case[Any], operation: str) -> None:
         if operation in ("getFile", "putFile"):
             self._use_link(case)
         if operation in self._bodies and isinstance(case.body, dict):
@@ -77,7 +80,7 @@ class Sense:
         self._headers(case)
 
     def _edit(self, media_type: str) -> dict[str, Any]:
-        ids, rng = self._seen().ids, self._rng
+        ids, rng = self._observed().ids, self._rng
         body: dict[str, Any] = {"prompt": rng.choice(PROMPTS[:3]), **rng.choice(CONTROLS)}
         if ids["a"] and rng.random() < 0.3:
             body |= {"prompt": PROMPTS[3], "attributes": [rng.choice(ids["a"])]}
@@ -91,11 +94,11 @@ class Sense:
         return body | {name: rng.choice(ids["u"]) for name in names if ids["u"]}
 
     def _pictures(self) -> dict[str, Any]:
-        """Photo and mask, or the photo alone."""
-        return {"image": PHOTO, **({"mask": MASK} if self._rng.random() < 0.5 else self._somebody())}
+        """Return photo and mask, or the photo with or without a pixel of the person."""
+        return {"image": PHOTO, **({"mask": MASK} if self._rng.random() < 0.5 else self._maybe_pixel())}
 
-    def _somebody(self) -> dict[str, Any]:
-        """Perhaps a pixel, in the photo or outside."""
+    def _maybe_pixel(self) -> dict[str, Any]:
+        """Return nothing, or a pixel inside or outside the photo."""
         at = self._rng.choice((None, "32,32", "99,99"))
         return {} if at is None else {"at": at}
 
@@ -111,7 +114,9 @@ class Sense:
                 case.headers[name] = value
 
     def _use_link(self, case: Case[Any]) -> None:
-        links = [link for link in self._seen().links if ("/uploads/" in link) == (case.method == "PUT") and link not in self._sent]
+        links = [
+            link for link in self._observed().links if ("/uploads/" in link) == (case.method == "PUT") and link not in self._used
+        ]
         if not links:
             return
         link = self._rng.choice(links)
@@ -119,11 +124,11 @@ class Sense:
         case.path_parameters["key"] = unquote(url.path).removeprefix("/files/")
         case.query = dict(parse_qsl(url.query))
         if case.method == "PUT":
-            self._sent.add(link)
+            self._used.add(link)
             case.headers.update({"Content-Type": "image/png", "If-None-Match": "*"})
             case.media_type, case.body = "image/png", PHOTO
 
 
 def _is_negative(case: Case[Any], location: ParameterLocation) -> bool:
-    """Whether the fuzzer means this part of the request to be refused."""
+    """Return whether the fuzzer made this part of the request invalid."""
     return case.meta is not None and case.meta.is_negative_at(location)

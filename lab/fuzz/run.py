@@ -1,8 +1,8 @@
-"""Fuzzes the whole API by its own description: `python -m lab.fuzz --requests 20000 --seed 1 --out lab/results/fuzz.json`.
+"""Fuzz the API against its OpenAPI description: `python -m lab.fuzz --requests 20000 --seed 1 --out lab/results/fuzz.json`.
 
-schemathesis makes requests that the description allows and such that it forbids, alone and in sequences, as two users of two
-tenants and as a device. Every answer must be one that the description names, status, media type, headers and body, and none may be
-a server error.
+schemathesis generates requests that the description allows and requests that it forbids, singly and in sequences. The callers are
+two users of two tenants and a device. The description must name status, media type, headers and body of every answer, and no
+answer may be a server error.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from schemathesis.core.failures import AcceptedNegativeData, Failure, MalformedJ
 from schemathesis.engine import events, from_schema
 from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER
 
-from lab.fuzz.requests import Sense
-from lab.fuzz.wire import Wire
+from lab.fuzz.requests import ValidRequests
+from lab.fuzz.wire import CheckedApp
 from lab.fuzz.world import World, send_upload, world
 
 CASES_PER_OPERATION = 40
 TIMEOUT_S = 20
-REFUSED_TOO = ["2xx", "3xx", "400", "401", "403", "404", "409", "412", "413", "416", "422", "429"]
-"""How a request may be answered that the description allows: whether a prompt or a picture makes sense it can't say."""
-THOROUGH = (0, 4, 8)
-"""Rounds that also send what is the same whatever the seed; each is by another caller."""
-CURL = 600
-"""Characters of a request that are shown."""
+ALLOWED_STATUSES = ["2xx", "3xx", "400", "401", "403", "404", "409", "412", "413", "416", "422", "429"]
+"""Allowed answers to a request that fits the schema. A schema can't require, for example, that an image can be decoded."""
+THOROUGH_ROUNDS = (0, 4, 8)
+"""Rounds that also send the cases that do not depend on the seed, each by another caller."""
+CURL_CHARACTERS = 600
+"""Longest request, as a curl command, in a report of a failure."""
 PACKAGES = ("schemathesis", "hypothesis", "fastapi", "starlette", "pydantic")
 
 
 @dataclass
-class Found:
-    """What came out. `failures` says what was wrong, and how often; empty is what everybody hopes for."""
+class Report:
+    """The result of a run. `failures` counts the violations by description. Results files have these field names."""
 
     requests: int = 0
     seconds: float = 0.0
     rounds: int = 0
     answers: dict[str, dict[str, int]] = field(default_factory=dict)  # by operation, then by status
-    unasked: list[str] = field(default_factory=list)  # operations that nothing was sent to
-    codes: dict[str, int] = field(default_factory=dict)  # of the problems that were answered
+    unasked: list[str] = field(default_factory=list)  # operations without a request
+    codes: dict[str, int] = field(default_factory=dict)  # of the problems in answers
     failures: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -73,33 +73,33 @@ class Found:
         )
 
 
-def fuzz(requests: int, seed: int, folder: Path, *, cases: int = CASES_PER_OPERATION) -> Found:
-    """Until `requests` were sent; `cases` to each operation a round, each round by the next caller. `folder` is for files."""
-    found, began = Found(), time.monotonic()
+def fuzz(requests: int, seed: int, folder: Path, *, cases: int = CASES_PER_OPERATION) -> Report:
+    """Send at least `requests` requests in rounds: `cases` per operation, each round by the next caller. Files go to `folder`."""
+    found, began = Report(), time.monotonic()
     with _quiet(), world(folder) as service:
         described = json.loads(json.dumps(service.app.openapi()))
         for operations in described["paths"].values():
             for operation in operations.values():
-                del operation["responses"]["default"]  # else it would describe everything
-        wire = Wire(service.app, described, random.Random(seed))
+                del operation["responses"]["default"]  # it would match every answer
+        checked = CheckedApp(service.app, described, random.Random(seed))
         for number in count():
-            if wire.requests >= requests:
+            if checked.requests >= requests:
                 break
             found.rounds += 1
-            found.failures.update(_round(service, wire, described, number, seed, requests, cases))
-    found.requests, found.seconds = wire.requests, round(time.monotonic() - began, 1)
-    for (name, status), times in sorted(wire.answers.items()):
+            found.failures.update(_round(service, checked, described, number, seed, requests, cases))
+    found.requests, found.seconds = checked.requests, round(time.monotonic() - began, 1)
+    for (name, status), times in sorted(checked.answers.items()):
         found.answers.setdefault(name, {})[str(status)] = times
-    asked = {f"{method.upper()} {path}" for path, operations in described["paths"].items() for method in operations}
-    found.unasked = sorted(asked - set(found.answers))
-    found.codes = dict(wire.codes.most_common())
-    found.failures.update(wire.undocumented)
+    described_operations = {f"{method.upper()} {path}" for path, operations in described["paths"].items() for method in operations}
+    found.unasked = sorted(described_operations - set(found.answers))
+    found.codes = dict(checked.codes.most_common())
+    found.failures.update(checked.undocumented)
     return found
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The service would write a line for each request."""
+    """Silence the service, which logs a line per request."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
@@ -109,28 +109,28 @@ def _quiet() -> Iterator[None]:
 
 
 def _round(
-    service: World, wire: Wire, described: Mapping[str, Any], number: int, seed: int, requests: int, cases: int
+    service: World, checked: CheckedApp, described: Mapping[str, Any], number: int, seed: int, requests: int, cases: int
 ) -> Counter[str]:
     callers = list(service.callers().items())
     who, headers = callers[number % len(callers)]
-    send_upload(wire, headers)
-    config = _config(seed + number, headers, cases, thorough=number in THOROUGH)
+    send_upload(checked, headers)
+    config = _config(seed + number, headers, cases, thorough=number in THOROUGH_ROUNDS)
     schema = schemathesis.openapi.from_dict(dict(described), config=config)
-    schema.app = wire
-    sense = Sense(random.Random(seed + number), lambda: wire.seen[headers["Authorization"]])
+    schema.app = checked
+    valid_requests = ValidRequests(random.Random(seed + number), lambda: checked.observed[headers["Authorization"]])
     failures: Counter[str] = Counter()
-    schema.hooks.register_hook_with_name(_believing(sense), "filter_failure")
-    with _before_calls(sense):
+    schema.hooks.register_hook_with_name(_real_failures(valid_requests), "filter_failure")
+    with _before_calls(valid_requests):
         stream = from_schema(schema).execute()
         for event in stream:
             failures.update(f"as {who}: {failure}" for failure in _failures(event))
-            if wire.requests >= requests:
+            if checked.requests >= requests:
                 stream.stop()
     return failures
 
 
 def _config(seed: int, headers: Mapping[str, str], cases: int, *, thorough: bool) -> SchemathesisConfig:
-    """With `thorough`, also what is the same whatever the seed: the examples, and each bound of each parameter."""
+    """Return schemathesis's configuration. With `thorough`, it also sends the examples and every bound of every parameter."""
     return SchemathesisConfig.from_dict(
         {
             "seed": seed,
@@ -139,26 +139,26 @@ def _config(seed: int, headers: Mapping[str, str], cases: int, *, thorough: bool
             "continue-on-failure": True,
             "generation": {"max-examples": cases, "mode": "all", "database": "none", "no-shrink": True},
             "phases": {"examples": {"enabled": thorough}, "coverage": {"enabled": thorough}},
-            "checks": {"positive_data_acceptance": {"expected-statuses": REFUSED_TOO}},
+            "checks": {"positive_data_acceptance": {"expected-statuses": ALLOWED_STATUSES}},
         }
     )
 
 
-def _believing(sense: Sense) -> Callable[[HookContext, Failure, Case[Any], Response], bool]:
-    """Whether to count a failure: not that a request was accepted that was meant to be valid, nor that a part of JSON is none."""
+def _real_failures(valid_requests: ValidRequests) -> Callable[[HookContext, Failure, Case[Any], Response], bool]:
+    """Return a filter of failures. It drops two false alarms: an accepted valid request, and invalid JSON in a 206."""
 
     def is_real(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:  # noqa: ARG001
         if isinstance(failure, MalformedJson):
             return response.status_code != 206
-        return not (isinstance(failure, AcceptedNegativeData) and case.id in sense.meant)
+        return not (isinstance(failure, AcceptedNegativeData) and case.id in valid_requests.valid)
 
     return is_real
 
 
 @contextmanager
-def _before_calls(sense: Sense) -> Iterator[None]:
+def _before_calls(valid_requests: ValidRequests) -> Iterator[None]:
     def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
-        sense.give(case)
+        valid_requests.apply(case)
 
     schemathesis.hook(before_call)
     try:
@@ -175,8 +175,8 @@ def _failures(event: events.EngineEvent) -> Iterator[str]:
             for check in checks:
                 if check.failure_info is not None:
                     failure, case = check.failure_info.failure, event.recorder.cases[case_id].value
-                    told = f"{check.name}: {failure.title}: {failure.message}"
-                    yield f"{case.operation.label}: {told}: {case.as_curl_command()[:CURL]}"
+                    text = f"{check.name}: {failure.title}: {failure.message}"
+                    yield f"{case.operation.label}: {text}: {case.as_curl_command()[:CURL_CHARACTERS]}"
 
 
 def machine() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Between the fuzzer and the service: adds what no schema describes, counts, and holds every answer against the description."""
+"""An ASGI wrapper between fuzzer and service: it adds headers that no schema names, and checks every answer."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ SHOWN = re.compile(rb'"([ecau]_[0-9a-f]{32})"')
 CODE = re.compile(rb'"code":"(\w+)"')
 LINKS = re.compile(rb'"(http://[^"]+/files/[^"]+)"')
 COMMON = {"content-length", "content-type", "cache-control", "vary", "x-content-type-options", "connection", "date"}
-"""Headers of HTTP itself, which no description of an API lists."""
+"""Headers of HTTP itself, which an OpenAPI description does not list."""
 KEPT = 50
-"""Of what was seen, the latest of each kind."""
+"""Number of ids or links of each kind that are remembered; newer ones replace the oldest."""
 
 
 @dataclass
-class Seen:
-    """What answers to one caller have shown, and what may so be asked for."""
+class Observed:
+    """The ids and links in the answers to one caller, which later requests can use."""
 
-    ids: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # by their first letter
+    ids: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # by first letter
     links: list[str] = field(default_factory=list)
 
-    def note(self, body: bytes) -> None:
+    def add(self, body: bytes) -> None:
         for an_id in map(bytes.decode, SHOWN.findall(body)):
             _keep(self.ids[an_id[0]], an_id)
         for link in LINKS.findall(body):
@@ -46,8 +46,8 @@ def _keep(known: list[str], value: str) -> None:
         del known[:-KEPT]
 
 
-class Wire:
-    """The app with a look at its answers. `described` is its OpenAPI description; `undocumented` says what that leaves out."""
+class CheckedApp:
+    """The app with a check of its answers against `described`, its OpenAPI description. `undocumented` counts the violations."""
 
     def __init__(self, app: ASGIApp, described: Mapping[str, Any], rng: random.Random) -> None:
         self._app = app
@@ -56,9 +56,9 @@ class Wire:
         names = sorted(described["paths"], key=lambda path: path.count("{"))  # `/identities/import` before `/identities/{id}`
         self._paths = [(re.compile(re.sub(r"\\{(\w+)\\}", _any_part, re.escape(path))), path) for path in names]
         self.answers: Counter[tuple[str, int]] = Counter()
-        self.codes: Counter[str] = Counter()  # of the problems
+        self.codes: Counter[str] = Counter()  # of the problems in answers
         self.undocumented: Counter[str] = Counter()
-        self.seen: dict[str, Seen] = defaultdict(Seen)  # by the `Authorization`
+        self.observed: dict[str, Observed] = defaultdict(Observed)  # by `Authorization` header
 
     @property
     def requests(self) -> int:
@@ -89,11 +89,11 @@ class Wire:
         try:
             await self._app(scope, again, watched)
         finally:
-            self.seen[caller].note(bytes(body))
-            self._judge(scope, started["status"], Headers(raw=started["headers"]), bytes(body))
+            self.observed[caller].add(bytes(body))
+            self._check(scope, started["status"], Headers(raw=started["headers"]), bytes(body))
 
     def _additions(self, body: bytes) -> list[tuple[bytes, bytes]]:
-        """Headers that may come with any request, now and then."""
+        """Return random extra headers, which any request can have."""
         digest = base64.b64encode(hashlib.sha256(body).digest())
         some = {
             b"content-digest": self._rng.choices([b"sha-256=:%s:" % digest, b"sha-256=:AAAA:", b"\xff"], [8, 1, 1])[0],
@@ -106,7 +106,7 @@ class Wire:
         }
         return [(name, value) for name, value in some.items() if self._rng.random() < 0.05]
 
-    def _judge(self, scope: Scope, status: int, headers: Headers, body: bytes) -> None:
+    def _check(self, scope: Scope, status: int, headers: Headers, body: bytes) -> None:
         path = next((path for form, path in self._paths if form.fullmatch(scope["path"])), None)
         operation = self._described["paths"].get(path, {}).get(scope["method"].lower())
         name = f"{scope['method']} {path}" if operation else "no operation"
@@ -122,14 +122,14 @@ def _any_part(match: re.Match[str]) -> str:
 
 
 def _faults(operation: Mapping[str, Any] | None, status: int, headers: Headers, body: bytes) -> list[str]:
-    """What is wrong with an answer; `operation` describes what was asked, None where there is no such operation."""
+    """Return the violations of an answer. `operation` is the description of the requested operation, None if there is none."""
     media_type = headers.get("content-type", "").partition(";")[0]
     faults = [f"a server error: {body[:200]!r}"] if status >= 500 else []
     if status >= 400 and media_type != PROBLEM:
-        faults.append(f"no problem but {media_type!r}")
+        faults.append(f"the media type is {media_type!r} instead of {PROBLEM}")
     if operation is None:
         if status not in (400, 401, 404, 405, 413):
-            faults.append("something else than a refusal")
+            faults.append("an unknown operation is not rejected")
         return faults
     answer = operation["responses"].get(str(status))
     if answer is None:

@@ -36,7 +36,7 @@ ORIGIN = "https://app.example.com"
 UNLIMITED = dict.fromkeys(("user_reads", "user_writes", "tenant_reads", "tenant_writes"), 0)
 SENDING_TRIES = 20
 WORK_S = 0.005
-"""Pause of the worker that has nothing to do."""
+"""Pause of the idle worker in seconds."""
 
 
 def png(picture: Image.Image) -> bytes:
@@ -56,7 +56,7 @@ def mask() -> bytes:
 
 
 def identity_file() -> bytes:
-    """As another service of the same model exports it."""
+    """Return an identity file as another service with the same model would export it."""
     facts = FACTS
     tensors = {"token": np.ones(facts.width, np.float32)}
     tensors |= {
@@ -74,12 +74,14 @@ def identity_file() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class World:
+    """The fuzzed service and an API key per tenant."""
+
     app: FastAPI
     services: Services
     keys: Mapping[str, str]  # by tenant
 
     def callers(self) -> dict[str, dict[str, str]]:
-        """Headers by who sends them: two users of two tenants, and a device of the first. The token is new each time."""
+        """Return headers by caller: two users of two tenants, and a device of the first with a fresh token."""
         tenant, key = next(iter(self.keys.items()))
         token = self.app.state.auth.tokens.issue(
             Owner(tenant, USER),
@@ -97,10 +99,10 @@ def _bearer(text: str) -> dict[str, str]:
 
 
 def send_upload(app: ASGIApp, headers: Mapping[str, str]) -> None:
-    """Announce an upload as the caller of `headers`, and send its bytes by the link of the answer.
+    """Announce an upload as the caller of `headers`, and send its bytes to the URL in the answer.
 
-    A link works once and the fuzzer asks in any order, so whether it sends one itself is chance. Tried again where `app` has
-    spoiled the request. Raises `RuntimeError` if it always does.
+    The fuzzer itself would use such a link only by chance. `app` adds invalid headers to some requests, so this retries; it raises
+    `RuntimeError` after `SENDING_TRIES`.
     """
     http, data = TestClient(app), photo()
     announced = {"media_type": "image/png", "size_bytes": len(data)}
@@ -109,12 +111,12 @@ def send_upload(app: ASGIApp, headers: Mapping[str, str]) -> None:
         put = answer.json().get("put")
         if answer.is_success and http.put(put["url"], headers=put["headers"], content=data).is_success:
             return
-    raise RuntimeError("no upload was taken")
+    raise RuntimeError(f"none of {SENDING_TRIES} uploads was accepted")
 
 
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
-    """Its files lie in `folder`. The rates are unlimited: a fuzzer that is told to come later finds nothing."""
+    """Start the service with its files in `folder`. Rates are unlimited, because a fuzzer that only gets 429 finds nothing."""
     with EmbeddedRedis(folder / "redis") as redis, _worked(_services(folder, redis.url)) as services:
         keys = {tenant: KeyRing(services.artifacts).create(tenant, SCOPES)[1] for tenant in ("acme", "umbrella")}
         yield World(create_app(services), services, keys)

@@ -1,1 +1,5 @@
-"""Judges of pictures, trained on renders alone: attributes, identity, and whether the model draws what a caption says."""
+"""Small networks that score pictures, trained on rendered portraits only.
+
+`judge` classifies the attributes that a portrait shows, `regressor` estimates its identity parameters. `obedience` measures how
+often the shipped model draws what a caption names.
+"""

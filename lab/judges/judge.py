@@ -1,8 +1,8 @@
-"""`python -m lab.judges.judge`: train the judge of pictures, a small classifier of every captioned attribute, on renders alone.
+"""Train the judge, a small classifier of every attribute that a caption can name: `python -m lab.judges.judge`.
 
-It is trained on renders made softer, noisier, moved and recoloured, so that it judges what a picture shows and not how
-it was made. Its own accuracy on people it has never seen is reported beside everything it says. The trained weights lie
-beside this file, so that every measurement and test asks the same judge.
+It is trained on rendered portraits with random blur, noise, shifts and colour changes, so that artefacts of a method don't mislead
+it. Every result that uses it also reports its accuracy on unseen people. The trained weights are kept beside this file, so that all
+measurements and tests use the same judge.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NAMES = tuple(field.name for field in fields(Attributes))
 
 
 def choices(name: str) -> tuple[Any, ...]:
-    """The values that attribute `name` can have."""
+    """Return the values that attribute `name` can have."""
     return CHOICES.get(name, (False, True))
 
 
@@ -54,7 +54,7 @@ class _Network(nn.Sequential):
 
 
 def labels_of(people: list[int]) -> Tensor:
-    """`(n, attributes)`: the index of each value among its choices; -1 where it can't be seen."""
+    """Return `(n, attributes)`: the index of each value among its choices, or -1 if something hides the attribute."""
     rows = []
     for person in people:
         has = sample_person(person).attributes
@@ -71,12 +71,12 @@ def _split(logits: Tensor) -> dict[str, Tensor]:
 
 
 def _logits(network: nn.Module, pictures: Tensor, batch: int = 64) -> dict[str, Tensor]:
-    """Per attribute `(n, choices)`."""
+    """Return the logits by attribute, `(n, choices)` each."""
     return _split(torch.cat([network(part) for part in pictures.split(batch)]))
 
 
-def _disturbed(x: Tensor, draw: torch.Generator) -> Tensor:
-    """Softer, noisier, moved by up to three pixels, and with other colours by a little."""
+def _augmented(x: Tensor, draw: torch.Generator) -> Tensor:
+    """Apply random blur, noise, a shift of up to three pixels and slight colour changes."""
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     share = torch.rand(len(x), 1, 1, 1, generator=draw)
     x = x + share * (blurred - x) + 0.06 * torch.rand(len(x), 1, 1, 1, generator=draw) * torch.randn(x.shape, generator=draw)
@@ -89,17 +89,17 @@ def _disturbed(x: Tensor, draw: torch.Generator) -> Tensor:
 class Judge:
     network: nn.Module
     accuracy: dict[str, float]
-    """On unseen renders, per attribute, 0..1."""
+    """Accuracy on unseen renders by attribute, 0..1."""
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor) -> list[dict[str, Any]]:
-        """What `pictures` `(n, 3, 128, 128)` in -1..1 show: every attribute's value."""
+        """Return the attributes that each of `pictures` shows. `pictures` is `(n, 3, 128, 128)` in -1..1."""
         parts = _logits(self.network, pictures)
         return [{name: choices(name)[int(part[i].argmax())] for name, part in parts.items()} for i in range(len(pictures))]
 
 
 def load_judge(path: Path = WEIGHTS) -> Judge:
-    """The judge that `python -m lab.judges.judge` has trained, and the accuracy it was measured with."""
+    """Load the judge that `python -m lab.judges.judge` has trained, with its measured accuracy."""
     network = _Network()
     with safe_open(path, framework="pt") as file:
         accuracy: dict[str, float] = json.loads(file.metadata()["accuracy"])
@@ -108,7 +108,7 @@ def load_judge(path: Path = WEIGHTS) -> Judge:
 
 
 def train(data: NDArray[np.uint8], *, steps: int, batch: int = 64, seed: int = 31) -> nn.Module:
-    """Train on `data` (people 0..n-1); the weights are rounded to half precision, in which they are kept."""
+    """Train on `data`, the portraits of people 0 to n − 1. The weights are rounded to half precision, as they are stored."""
     torch.manual_seed(seed)
     network = _Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)
@@ -126,9 +126,9 @@ def train(data: NDArray[np.uint8], *, steps: int, batch: int = 64, seed: int = 3
 
 
 def _loss(network: nn.Module, data: NDArray[np.uint8], batch: int, draw: torch.Generator) -> Tensor:
-    """Cross-entropy, summed over the attributes, of a batch of disturbed portraits."""
+    """Return the cross-entropy of a random batch of augmented portraits, summed over the attributes."""
     people = torch.randint(len(data), (batch,), generator=draw).sort().values
-    x = _disturbed(to_range(data[people.numpy()]), draw)
+    x = _augmented(to_range(data[people.numpy()]), draw)
     labels = labels_of(people.tolist())
     parts = _split(network(x))
     losses = [F.cross_entropy(parts[name], labels[:, i], ignore_index=-1) for i, name in enumerate(NAMES)]
@@ -137,7 +137,7 @@ def _loss(network: nn.Module, data: NDArray[np.uint8], batch: int, draw: torch.G
 
 @torch.no_grad()
 def measure(network: nn.Module, unseen: int) -> dict[str, float]:
-    """Accuracy per attribute on `unseen` people that no training has drawn."""
+    """Return the accuracy by attribute on `unseen` people outside the training set."""
     pictures = to_range(held_out(unseen))
     labels = labels_of(list(range(HELD_OUT, HELD_OUT + unseen)))
     parts = _logits(network, pictures)
@@ -152,8 +152,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--unseen", type=int, default=2000, help="people on whom it is measured")
-    parser.add_argument("--measure-only", action="store_true", help="keep the weights of --out, and measure them anew")
+    parser.add_argument("--unseen", type=int, default=2000, help="number of people to measure the accuracy on")
+    parser.add_argument("--measure-only", action="store_true", help="measure the weights of --out again, without training")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     wanted = parser.parse_args()
     network = (

@@ -1,8 +1,8 @@
-"""`python -m lab.judges.obedience`: does the shipped model draw what a caption says?
+"""Measure the prompt adherence of the shipped model: `python -m lab.judges.obedience`.
 
-Fresh captions, every attribute named, sampled with the unchanged `StableDiffusionPipeline`; the judge says what each shows. An
-attribute counts where the caption names it ("with glasses", "smiling", "long", a hair colour, a gender) and nothing covers it:
-sunglasses leave nothing of eye shadow to be seen. What is covered is counted apart.
+The unchanged `StableDiffusionPipeline` samples fresh captions that name every attribute, and the judge classifies the pictures. An
+attribute counts if the caption names it ("with glasses", "smiling", "long", a hair colour, a gender) and nothing covers it. Covered
+attributes, such as eye shadow behind sunglasses, are counted separately.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from lab.training.train import MODEL
 from lab.world.people import Attributes, caption, sample_person
 from s2edit_core.delivery.canvas import to_tensor
 
-FRESH = 30_000_000
-"""People from this number on lend their captions; their pictures are never drawn."""
+FIRST_PERSON = 30_000_000
+"""Number of the first person whose caption is used. No bench and no training draws people from here on."""
 
 COVERED_BY = {"eye_shadow": "sunglasses"}
 
 
 def named(attributes: Attributes) -> list[str]:
-    """The attributes that the full caption names."""
+    """Return the attributes that the full caption names."""
     always = ["gender", "hair_colour", "hair_length"]
     expression = ["expression"] if attributes.expression != "neutral" else []
-    worn = [name for name in NAMES if getattr(attributes, name) is True]
-    return always + expression + worn
+    present = [name for name in NAMES if getattr(attributes, name) is True]
+    return always + expression + present
 
 
 def measure(folder: str, judge: Judge, *, prompts: int, guidance: float, steps: int, batch: int = 8) -> dict[str, Any]:
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
-    wanted = [sample_person(FRESH + i).attributes for i in range(prompts)]
+    wanted = [sample_person(FIRST_PERSON + i).attributes for i in range(prompts)]
     hits: dict[str, list[bool]] = {name: [] for name in (*NAMES, *(f"{name} under {cover}" for name, cover in COVERED_BY.items()))}
     started = time.perf_counter()
     for start in range(0, prompts, batch):

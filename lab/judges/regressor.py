@@ -1,8 +1,8 @@
-"""`python -m lab.judges.regressor`: train the regressor of identity parameters, which measures how far a picture is from a person.
+"""Train the regressor, which estimates identity parameters and so measures identity errors: `python -m lab.judges.regressor`.
 
-It is trained on renders alone, disturbed as the judge is, so it measures what a picture shows and not how it was made. Errors are
-normalised: 0 is exact, 1 is what always guessing the middle of the parameter's range (or its most usual class) gets on average.
-Its own error on people that it has never seen stands beside everything it says. The trained weights lie beside this file.
+It is trained on rendered portraits with the judge's augmentation. Errors are normalised: 0 is exact, and 1 is the mean error of
+always guessing the parameter's mean (or its most frequent class). Every result that uses it also reports its own error on unseen
+people. The trained weights are kept beside this file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lab.judges.judge import _disturbed
+from lab.judges.judge import _augmented
 from lab.training.autoencoder import to_range
 from lab.training.trainer import MovingAverage, Run, mixed_precision, warm_cosine
 from lab.world.dataset import HELD_OUT, PORTRAITS, WORK, held_out, portraits, world_digest
@@ -41,7 +41,7 @@ LENGTHS = (
     "nose_length",
     "mouth_width",
 )
-"""Parameters on a scale. Brows and the width of a nose are left out: at this size they can hardly be told."""
+"""Continuous parameters. Brows and the width of the nose are left out, because they are hardly visible at this size."""
 CLASSES = {
     "eye_colour": len(EYE_COLOURS),
     "mole": 3,  # none, left, right
@@ -51,7 +51,7 @@ CLASSES = {
     "clothes": len(CLOTHES),
     "collar": 3,
 }
-"""Parameters with so many values. Hair, hats and frames are left out: an edit may redraw them."""
+"""Discrete parameters with their number of values. Hair, hats and frames are left out, because an edit may redraw them."""
 PARAMETERS = (*LENGTHS, *CLASSES)
 STEPS, BATCH, PEAK = 2500, 64, 2e-3
 SEED = 47
@@ -59,14 +59,14 @@ WEIGHTS = Path(__file__).with_name("regressor.safetensors")
 
 
 def hidden(has: Attributes) -> frozenset[str]:
-    """What can't be seen of a person with these attributes."""
+    """Return the parameters that these attributes hide."""
     behind_lenses = {"eye_colour", "eye_size"} if has.sunglasses else set()
     under_beard = {"mole"} if has.beard else set()
     return frozenset(behind_lenses | under_beard)
 
 
 def class_of(who: Identity, name: str) -> int:
-    """The value of a parameter of `CLASSES`, counted from 0."""
+    """Return the value of a parameter of `CLASSES`, counted from 0."""
     if name == "mole":
         return 0 if who.mole is None else 1 if who.mole[0] < 0 else 2
     return int(getattr(who, name))
@@ -74,7 +74,7 @@ def class_of(who: Identity, name: str) -> int:
 
 @dataclass(frozen=True)
 class Scales:
-    """What guessing blindly gets: per length its mean and mean absolute deviation, per class the share of wrong guesses."""
+    """The normalisation of errors: mean and mean absolute deviation by length, error rate of the best constant guess by class."""
 
     middle: Tensor  # (lengths,)
     spread: Tensor  # (lengths,)
@@ -83,7 +83,7 @@ class Scales:
 
 @lru_cache(maxsize=1)
 def scales(people: int = 4000) -> Scales:
-    """Over the first people of the training set."""
+    """Compute the scales over the first people of the training set."""
     drawn = [sample_person(number).identity for number in range(people)]
     lengths = torch.tensor([[float(getattr(who, name)) for name in LENGTHS] for who in drawn], dtype=torch.float64)
     middle = lengths.mean(0)
@@ -96,14 +96,14 @@ def scales(people: int = 4000) -> Scales:
 
 @dataclass(frozen=True)
 class Labels:
-    """`lengths` `(n, lengths)`, normalised, NaN where hidden; `classes` `(n, classes)`, −1 where hidden."""
+    """Labels of n people: normalised `lengths` `(n, lengths)`, NaN if hidden, and `classes` `(n, classes)`, −1 if hidden."""
 
     lengths: Tensor
     classes: Tensor
 
 
 def labels_of(numbers: Sequence[int]) -> Labels:
-    """The labels of the people of these numbers."""
+    """Return the labels of the people with these numbers."""
     people = [sample_person(number) for number in numbers]
     unseen = [hidden(person.attributes) for person in people]
     lengths = torch.tensor(
@@ -122,7 +122,7 @@ def labels_of(numbers: Sequence[int]) -> Labels:
 
 
 class _Network(nn.Sequential):
-    """Groups instead of batches are normalised: a moving average of the weights is then all there is to keep."""
+    """A small convolutional network with group normalisation. Batch statistics could not be averaged as the weights are."""
 
     def __init__(self) -> None:
         layers: list[nn.Module] = []
@@ -134,7 +134,7 @@ class _Network(nn.Sequential):
 
 
 def _split(output: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Normalised lengths `(n, lengths)` and per class its logits `(n, values)`."""
+    """Split into normalised lengths `(n, lengths)` and logits by class, `(n, values)` each."""
     lengths, *logits = output.float().split([len(LENGTHS), *CLASSES.values()], dim=1)
     return lengths, dict(zip(CLASSES, logits, strict=True))
 
@@ -143,15 +143,18 @@ def _split(output: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
 class Regressor:
     network: nn.Module
     held_out: Mapping[str, float]
-    """Mean normalised error on unseen renders, per parameter."""
+    """Mean normalised error on unseen renders by parameter."""
 
     @property
     def own_error(self) -> float:
-        """Mean over the parameters."""
+        """The mean of `held_out` over the parameters."""
         return sum(self.held_out.values()) / len(self.held_out)
 
     def __call__(self, picture: Tensor, who: Identity, has: Attributes) -> dict[str, float]:
-        """The normalised error of each parameter of `who` that shows beside `has`; `picture` `(3, 128, 128)` in -1..1."""
+        """Return the normalised error of each parameter of `who` that the attributes `has` leave visible.
+
+        `picture` is `(3, 128, 128)` in -1..1.
+        """
         gone = hidden(has)
         lengths, classes = _predicted(self.network, picture[None])
         errors = {}
@@ -165,7 +168,7 @@ class Regressor:
 
 @torch.no_grad()
 def _predicted(network: nn.Module, pictures: Tensor, batch: int = 64) -> tuple[Tensor, Tensor]:
-    """Normalised lengths `(n, lengths)` and the most likely classes `(n, classes)`."""
+    """Return normalised lengths `(n, lengths)` and the most likely classes `(n, classes)`."""
     lengths, logits = _split(torch.cat([network(part) for part in pictures.split(batch)]))
     return lengths, torch.stack([logits[name].argmax(1) for name in CLASSES], dim=1)
 
@@ -173,9 +176,9 @@ def _predicted(network: nn.Module, pictures: Tensor, batch: int = 64) -> tuple[T
 def train_regressor(
     data: NDArray[np.uint8], folder: Path, *, steps: int = STEPS, batch: int = BATCH, unseen: int = 500, save_every: int = 250
 ) -> Regressor:
-    """Train on `data` (people 0..n-1), going on from the last checkpoint in `folder`; then measure on unseen people.
+    """Train on `data` (people 0 to n − 1) from the last checkpoint in `folder`, then measure on unseen people.
 
-    An interrupted training ends in the same weights as an uninterrupted one on the same machine.
+    An interrupted training ends with the same weights as an uninterrupted one on the same machine.
     """
     torch.manual_seed(SEED)
     network = _Network()
@@ -196,18 +199,18 @@ def train_regressor(
             run.log(loss=float(loss.detach()))
             run.save()
     run.average.copy_to(parameters)
-    network.half().float().eval()  # in half precision they are kept
+    network.half().float().eval()  # the weights are stored in half precision: measure them as stored
     return Regressor(network, measure(network, unseen))
 
 
 def save_regressor(regressor: Regressor, path: Path) -> None:
-    """Write the weights, in half precision, and what was measured with them."""
+    """Write the weights in half precision, with the measured errors as metadata."""
     tensors = {name: value.half().contiguous() for name, value in regressor.network.state_dict().items()}
     save_file(tensors, path, metadata={"held_out": json.dumps(dict(regressor.held_out))})
 
 
 def load_regressor(path: Path = WEIGHTS) -> Regressor:
-    """The regressor that `python -m lab.judges.regressor` has trained, and its own errors as they were measured then."""
+    """Load the regressor that `python -m lab.judges.regressor` has trained, with its measured errors."""
     network = _Network()
     with safe_open(path, framework="pt") as file:
         held_out: dict[str, float] = json.loads(file.metadata()["held_out"])
@@ -216,9 +219,9 @@ def load_regressor(path: Path = WEIGHTS) -> Regressor:
 
 
 def _loss(network: nn.Module, data: NDArray[np.uint8], batch: int, draw: torch.Generator) -> Tensor:
-    """Mean absolute error of the lengths plus cross-entropy of the classes, each a mean over the parameters that show."""
+    """Return the smooth L1 error of the lengths plus the cross-entropy of the classes, each a mean over the visible parameters."""
     people = torch.randint(len(data), (batch,), generator=draw).sort().values
-    x = _disturbed(to_range(data[people.numpy()]), draw)
+    x = _augmented(to_range(data[people.numpy()]), draw)
     truth = labels_of(people.tolist())
     with mixed_precision(x.device):
         output = network(x)
@@ -230,7 +233,7 @@ def _loss(network: nn.Module, data: NDArray[np.uint8], batch: int, draw: torch.G
 
 
 def measure(network: nn.Module, unseen: int) -> dict[str, float]:
-    """Mean normalised error, on `unseen` people that no training has drawn, of each parameter that shows on one of them."""
+    """Return the mean normalised error of each visible parameter on `unseen` people outside the training set."""
     lengths, classes = _predicted(network, to_range(held_out(unseen)))
     truth = labels_of(range(HELD_OUT, HELD_OUT + unseen))
     found = {name: float((lengths[:, i] - truth.lengths[:, i]).abs().nanmean()) for i, name in enumerate(LENGTHS)}

@@ -1,1 +1,5 @@
-"""Figures that every bench uses: PSNR and SSIM, confidence intervals, peak memory, contact sheets."""
+"""Measures and helpers that several benches share.
+
+They cover PSNR and SSIM, CLIP score and structure distance, bootstrap intervals, peak memory, contact sheets and the format of the
+results files.
+"""

@@ -1,4 +1,4 @@
-"""How much memory a process has needed. No torch: what is measured must not grow by it."""
+"""Peak memory of a process. This module does not import torch, which would add to the peak."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held since it was started, or was last made to forget that. On Linux.
+    """Return the peak resident memory of this process (`VmHWM`, Linux only) since its start or the last reset.
 
-    `getrusage` would count what the process was forked from.
+    `getrusage` would include the peak of the parent that the process was forked from.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

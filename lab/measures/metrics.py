@@ -1,4 +1,4 @@
-"""PSNR and SSIM of 8-bit pictures, whole or in a region. Pictures are `(H, W, 3)` uint8 arrays of equal shape."""
+"""PSNR and SSIM of 8-bit pictures, over the whole frame or a region. Pictures are `(H, W, 3)` uint8 arrays of equal shape."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ Picture = NDArray[np.uint8]
 Region = NDArray[np.bool_]
 
 VISIBLE = 8
-"""A pixel belongs to the changed region if the truth differs from the source by more than this many 8-bit levels."""
+"""A pixel belongs to the changed region if ground truth and source differ by more than this many 8-bit levels."""
 RADIUS, SIGMA = 5, 1.5
-"""Of SSIM's Gaussian window: 11 × 11 pixels."""
+"""SSIM's Gaussian window: 11 × 11 pixels."""
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 SMALLEST_MSE = 1e-3
-"""Of 8-bit levels squared: equal pictures get 78.1 dB, so that means and intervals stay finite."""
+"""Lower bound of the MSE, in squared 8-bit levels. It limits PSNR to 78.1 dB, so that means and intervals stay finite."""
 
 
 def changed_region(source: Picture, truth: Picture) -> Region:
-    """`(H, W)`: where an edit truly changes something, by more than `VISIBLE` levels in some channel."""
-    _alike(source, truth)
+    """Return `(H, W)` bool: where the ground truth differs from the source by more than `VISIBLE` levels in some channel."""
+    _check_comparable(source, truth)
     difference = np.abs(source.astype(np.int16) - truth.astype(np.int16)).max(axis=2)
     changed: Region = difference > VISIBLE
     return changed
 
 
 def mse(a: Picture, b: Picture, where: Region | None = None) -> float:
-    """Mean squared difference of 8-bit levels over the pixels of `where` (all of them if None) and the three channels."""
-    _alike(a, b)
+    """Return the mean squared error in 8-bit levels over the region `where`, or all pixels. Raises `ValueError` if it is empty."""
+    _check_comparable(a, b)
     if where is not None and not where.any():
         raise ValueError("the region is empty: there is nothing to compare")
     difference = a.astype(np.float64) - b.astype(np.float64)
@@ -39,22 +39,22 @@ def mse(a: Picture, b: Picture, where: Region | None = None) -> float:
 
 
 def psnr(a: Picture, b: Picture, where: Region | None = None) -> float:
-    """Peak signal-to-noise ratio in dB; at most 78.1 (`SMALLEST_MSE`)."""
+    """Return the peak signal-to-noise ratio in dB, at most 78.1 (`SMALLEST_MSE`)."""
     return psnr_of(mse(a, b, where))
 
 
 def psnr_of(squared: float) -> float:
-    """dB of a mean squared difference of 8-bit levels."""
+    """Return the PSNR in dB of a mean squared error in 8-bit levels."""
     return 10 * math.log10(255**2 / max(squared, SMALLEST_MSE))
 
 
 def ssim_map(a: Picture, b: Picture) -> NDArray[np.float64]:
-    """Structural similarity around each pixel, `(H, W)` in −1..1, mean of the channels (Wang et al. 2004).
+    """Return the structural similarity around each pixel, `(H, W)` in −1..1, averaged over the channels (Wang et al. 2004).
 
-    Gaussian window of σ 1.5 over 11 × 11 pixels, K1 = 0.01, K2 = 0.03, population covariance; edges are mirrored. These are the
-    numbers of scikit-image's `structural_similarity(…, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`.
+    The window is a Gaussian of σ 1.5 over 11 × 11 pixels, with K1 = 0.01, K2 = 0.03, population covariance and mirrored edges. The
+    result equals scikit-image's `structural_similarity(…, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`.
     """
-    _alike(a, b)
+    _check_comparable(a, b)
     if min(a.shape[:2]) <= 2 * RADIUS:
         raise ValueError(f"SSIM needs pictures of more than {2 * RADIUS} pixels a side, got {a.shape[1]} × {a.shape[0]}")
     x, y = a.astype(np.float64), b.astype(np.float64)
@@ -67,7 +67,7 @@ def ssim_map(a: Picture, b: Picture) -> NDArray[np.float64]:
 
 
 def ssim(a: Picture, b: Picture, where: Region | None = None) -> float:
-    """Mean of the map over `where`. With None over all pixels whose window lies in the picture, as it is published."""
+    """Return the mean SSIM over the region `where`. The default are all pixels whose window lies in the picture, as published."""
     similarity = ssim_map(a, b)
     if where is None:
         return float(similarity[RADIUS:-RADIUS, RADIUS:-RADIUS].mean())
@@ -77,7 +77,7 @@ def ssim(a: Picture, b: Picture, where: Region | None = None) -> float:
 
 
 def _smooth(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`(H, W, 3)` under the Gaussian window."""
+    """Convolve `(H, W, 3)` with the Gaussian window."""
     steps = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
     window = torch.exp(-(steps**2) / (2 * SIGMA**2))
     window = window / window.sum()
@@ -88,6 +88,6 @@ def _smooth(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-def _alike(a: Picture, b: Picture) -> None:
+def _check_comparable(a: Picture, b: Picture) -> None:
     if a.shape != b.shape or a.ndim != 3 or a.dtype != np.uint8 or b.dtype != np.uint8:
         raise ValueError(f"two (H, W, 3) uint8 pictures of one shape are needed, got {a.shape} {a.dtype} and {b.shape} {b.dtype}")

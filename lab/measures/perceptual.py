@@ -1,6 +1,6 @@
-"""CLIP score and structure distance as PIE-Bench computes them, with models that the caller names. None comes with s2edit.
+"""CLIP score and structure distance as PIE-Bench computes them. The caller names the models; s2edit ships none.
 
-Pictures are prepared here, by Pillow, so that no vision library is needed.
+Pillow does the preprocessing, so that torchvision is not needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DINO_SIDE = 224
 
 
 class ClipScore:
-    """100 times the cosine of picture and text, at least 0 (Hessel et al. 2021, as torchmetrics scales it)."""
+    """CLIP score: 100 times the cosine of picture and text, at least 0 (Hessel et al. 2021, scaled as in torchmetrics)."""
 
     def __init__(self, model: str, device: torch.device | str = "cpu") -> None:
         self._model = CLIPModel.from_pretrained(model).to(device).eval()
@@ -36,10 +36,10 @@ class ClipScore:
 
 
 class StructureDistance:
-    """Mean squared difference of the self-similarities of a DINO ViT's last keys (Tumanyan et al. 2022).
+    """Mean squared difference of the self-similarities of the keys in a DINO ViT's last layer (Tumanyan et al. 2022).
 
-    As published with PIE-Bench: the short side becomes 224 pixels, and levels of 0..255 are normalised as if they were 0..1. The
-    published model works on patches of 8 pixels.
+    As in PIE-Bench's code, the short side becomes 224 pixels, and levels of 0..255 are normalised as if they were 0..1. The
+    published model uses patches of 8 pixels.
     """
 
     def __init__(self, model: str, device: torch.device | str = "cpu") -> None:
@@ -51,7 +51,7 @@ class StructureDistance:
 
     @torch.no_grad()
     def _similarities(self, picture: Image.Image) -> Tensor:
-        """Cosines between the keys of all tokens, heads together, `(tokens, tokens)`."""
+        """Return the cosines between the keys of all tokens, with heads concatenated, `(tokens, tokens)`."""
         kept: list[Tensor] = []
         *_, projection = (module for name, module in self._model.named_modules() if name.endswith(".k_proj"))
         hook = projection.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
@@ -71,13 +71,13 @@ def _short_side(picture: Image.Image, side: int) -> Image.Image:
 
 
 def _square(picture: Image.Image, side: int) -> Image.Image:
-    """Short side to `side`, then the middle square."""
+    """Scale the short side to `side` and crop the centre square."""
     small = _short_side(picture, side)
     left, top = (small.width - side) // 2, (small.height - side) // 2
     return small.crop((left, top, left + side, top + side))
 
 
 def _normalised(picture: Image.Image, mean: tuple[float, ...], std: tuple[float, ...], white: float) -> Tensor:
-    """`(1, 3, H, W)`: levels divided by `white`, then normalised."""
+    """Return `(1, 3, H, W)`: levels divided by `white`, then normalised."""
     pixels = torch.tensor(np.asarray(picture), dtype=torch.float32).permute(2, 0, 1) / white
     return ((pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None])[None]

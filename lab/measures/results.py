@@ -1,4 +1,4 @@
-"""What every file of results says of its machine, and how it is written."""
+"""The format of results files, and the description of the machine in them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 
 
 def machine() -> dict[str, str]:
-    """What a result says of where it was found."""
+    """Describe this machine for a results file."""
     return {"processor": platform.machine(), "torch": torch.__version__, "python": platform.python_version()}
 
 
 def dumped(results: Mapping[str, Any]) -> str:
-    """JSON with every innermost object or list on one line: a record a line."""
+    """Return JSON with every innermost object or list on one line, so that each record takes one line."""
     text = json.dumps(results, indent=1, ensure_ascii=False)
     return re.sub(r"\{[^{}\[\]]*\}|\[[^{}\[\]]*\]", lambda leaf: re.sub(r"\n\s*", " ", leaf[0]), text) + "\n"

@@ -1,4 +1,4 @@
-"""Contact sheets: what a method made, beside what it should have made."""
+"""Contact sheets: the results of a method beside the ground truth."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-NOTHING = (255, 255, 255)
+BACKGROUND = (255, 255, 255)
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A source, and by edit the raw output and the true answer."""
+    """A source picture, and by edit the raw output and the ground truth."""
 
     source: Image.Image
     edits: Mapping[str, tuple[Image.Image, Image.Image]]
 
 
 def contact_sheet(rows: Sequence[Row], edits: Sequence[str]) -> Image.Image:
-    """A row per person: the source, then for each of `edits` the output and the true answer; white where it was not tried."""
+    """Draw a row per person: the source, then output and ground truth of each of `edits`. Edits that were not tried stay white."""
     width, height = rows[0].source.size
-    sheet = Image.new("RGB", (width * (1 + 2 * len(edits)), height * len(rows)), NOTHING)
+    sheet = Image.new("RGB", (width * (1 + 2 * len(edits)), height * len(rows)), BACKGROUND)
     for y, row in enumerate(rows):
         sheet.paste(row.source, (0, y * height))
         for x, name in enumerate(edits):

@@ -5,6 +5,11 @@ Measured inside the edit mask, in zones that the true answer defines: what shoul
 what should, and what should. *Misplaced* is the share of the error in the first zone that stands where the frame itself differs by
 more than 51 levels: there the model drew the wanted thing where the true answer has none. *Energy* is that of the Laplacian, as a
 share of the true answer's. *Ghost* is how much of the photo's own structure shows where something else should stand and was drawn.
+*Seam* is the mean step across the border of the edit mask, beside the photo's own step there: 1 where no seam shows.
+
+At the smallest size two more ways say whose fault an error is. *true map*: the delivery by difference, but only where the true
+answer changes. *true frame*: the delivery of the true answer itself, seen at the model's resolution, as if a perfect model had
+drawn it.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -71,6 +76,8 @@ class Case:
     zones: Zones
     detail: tuple[Pixels, Pixels]  # Laplacians of photo and truth
     drawn: Region  # where the frame itself was plainly drawn anew
+    photo: Pixels
+    inside: Region  # the edit mask
 
 
 def measured(result: Pixels, case: Case) -> dict[str, float | None]:
@@ -85,6 +92,8 @@ def measured(result: Pixels, case: Case) -> dict[str, float | None]:
     where = case.zones.changed & case.drawn
     found["ghost"] = ghost(own[where], old[where], true[where])
     wrong = error[case.zones.same]
+    before = step_across(case.photo, case.inside)
+    found["seam"] = step_across(result, case.inside) / before if before > 0 else None
     found["misplaced"] = float(wrong[case.drawn[case.zones.same]].sum() / wrong.sum()) if wrong.any() else None
     return found
 
@@ -111,6 +120,16 @@ def ghost(result: Pixels, photo: Pixels, truth: Pixels) -> float | None:
     return float(np.linalg.solve(products, known @ result)[0])
 
 
+def step_across(picture: Pixels, inside: Region) -> float:
+    """The mean difference in levels between two neighbours across the border of a mask; 0 without a border."""
+    total, pairs = 0.0, 0
+    for axis in (0, 1):
+        crossing = np.diff(inside, axis=axis)
+        total += float(np.abs(np.diff(picture, axis=axis)[crossing]).mean(axis=-1).sum())
+        pairs += int(crossing.sum())
+    return total / pairs if pairs else 0.0
+
+
 def plainly_drawn(frames: Frames, edit: str, size: int) -> Region:
     """`(size, size)`: where source and edited frame differ plainly. The crop is the whole photograph."""
     moved = (frames.edited[edit] - frames.source).abs().amax(dim=0).numpy() / 2
@@ -124,6 +143,16 @@ def delivered(canvas: Canvas, frames: Frames, edit: str, cell: int) -> tuple[dic
     return pictures, change.shares(canvas.mask(canvas.edit_mask))
 
 
+def explained(canvas: Canvas, frames: Frames, edit: str, cell: int, answer: Image.Image, changed: Region) -> dict[str, Image.Image]:
+    """The same with the true map of the change, and of the true answer itself as a perfect model would draw it."""
+    source = canvas.source()
+    change = change_between(frames.source, frames.edited[edit], source, cell)
+    where = canvas.mask(Image.fromarray(changed.astype(np.uint8) * 255))
+    cut = {name: getattr(change, name) * where for name in ("kept", "drawn", "covered", "shifted")}
+    perfect = change_between(source, replace(canvas, photo=answer).source(), source, cell)
+    return {"true map": canvas.deliver(replace(change, **cut)), "true frame": canvas.deliver(perfect)}
+
+
 def cases(card: Setting, number: int, size: int) -> tuple[list[dict[str, Any]], list[Image.Image]]:
     """A record per edit and way of one person at one size, and a row of pictures per edit."""
     subject, frames = subject_of(number, EDITS), card.frames(number)
@@ -134,8 +163,10 @@ def cases(card: Setting, number: int, size: int) -> tuple[list[dict[str, Any]], 
         answer = photograph(subject.answer(edit), size, number).picture
         truth = np.asarray(answer, dtype=np.float32)
         zones, drawn = zones_of(photo, truth, canvas, card.cell), plainly_drawn(frames, edit.name, size)
-        case = Case(truth, zones, (old, laplacian(truth)), drawn)
+        case = Case(truth, zones, (old, laplacian(truth)), drawn, photo, inside_of(canvas.edit_mask))
         pictures, shares = delivered(canvas, frames, edit.name, card.cell)
+        if size == min(SIZES):
+            pictures |= explained(canvas, frames, edit.name, card.cell, answer, zones.changed)
         for way, picture in pictures.items():
             figures = measured(np.asarray(picture, dtype=np.float32), case)
             rounded = {name: None if value is None else round(value, 3) for name, value in figures.items()}

@@ -25,7 +25,7 @@ from PIL import Image, features
 
 from lab.measures.memory import peak_bytes
 from lab.world.phone_files import heic, saved, scene, ultra_hdr
-from s2edit_core.pictures.files import announced, check_photo, decode_photo, reads, use_one_thread
+from s2edit_core.pictures.files import check_photo, declared_picture, decode_photo, reads, use_one_thread
 from s2edit_core.request.limits import cpu_s, memory_bytes
 
 SIZES = {12: (4032, 3024), 24: (5712, 4284), 48: (8064, 6048)}
@@ -76,7 +76,7 @@ def measure(kinds: dict[str, Write], sizes: dict[int, tuple[int, int]]) -> list[
         picture, pixels = scene(size), size[0] * size[1]
         for kind, write in kinds.items():
             data = write(picture)
-            found = announced(data)
+            found = declared_picture(data)
             rows.append(
                 {
                     "kind": kind,

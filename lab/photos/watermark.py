@@ -91,7 +91,7 @@ def measure(people: int, unmarked: int, size: int) -> dict[str, Any]:
     right = [watermark.read(render(sample_person(FIRST + i), size)).right for i in range(unmarked)]
     return {
         "setting": {"people": people, "unmarked": unmarked, "size": size, "first_person": FIRST},
-        "scheme": watermark.told((size, size)),
+        "scheme": watermark.facts((size, size)),
         "bits_right_at_least": watermark.BITS - watermark.WRONG,
         "costs": ours,
         "found": {name: share_found([change(one) for one in marked]) for name, change in TREATMENTS.items()},

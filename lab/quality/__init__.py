@@ -1,1 +1,5 @@
-"""The quality bench: edits of unseen portraits held against their true answers, by every method. `python -m lab.quality`."""
+"""The quality bench: `python -m lab.quality`.
+
+It edits unseen portraits with S²Edit and with other methods, and compares each result with its ground truth. `pie_bench` runs the
+same methods on PIE-Bench.
+"""

@@ -1,12 +1,11 @@
-"""`python -m lab.quality`: edits of unseen portraits, held against their true answers.
+"""Edit unseen portraits with every method and compare the results with the ground truth: `python -m lab.quality`.
 
-For every person and edit the right result is known: the same identity rendered with the attribute changed. Each method's
-raw output (before paste-back) is compared with it inside the region that the edit truly changes and outside; the judge says
-whether the new attribute is there and whether others changed unasked; the regressor says how far the identity is off. Intervals
-are of a bootstrap over people.
+The ground truth of an edit is the same identity rendered with the attribute changed. The bench compares each method's raw output,
+before paste-back, with it: inside the region that the edit should change, and outside. The judge checks whether the new attribute
+is there and whether others changed. The regressor measures the identity error. Intervals come from a bootstrap over people.
 
-Resumable: what a method made of a group of people is kept under `--work`, and a method that is in the results with the same
-setting stays. `--pie-bench FOLDER` runs the same methods on a PIE-Bench folder instead.
+A run resumes: the outputs of each group of people are kept under `--work`, and methods that the results file already has with the
+same setting are not run again. `--pie-bench FOLDER` runs the same methods on a PIE-Bench folder instead.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from lab.measures.bootstrap import intervals
 from lab.measures.metrics import changed_region, psnr, ssim
 from lab.measures.sheets import Row, contact_sheet
 from lab.quality import pie_bench
-from lab.quality.composition import MAKEUP, Composed, makeup_of
+from lab.quality.composition import MAKEUP, Composed, makeup_transfer
 from lab.quality.method import COSINES, RECONSTRUCTION, Case, recipe
-from lab.quality.methods import METHODS, chosen
-from lab.quality.parts import Part, made
-from lab.quality.runs import costs, fill, rounded
+from lab.quality.methods import METHODS, select_methods
+from lab.quality.parts import Part, load_or_run
+from lab.quality.runs import costs, rounded, update_results
 from lab.training.train import MODEL
 from lab.world.dataset import WORK
 from lab.world.edits import EDITS, KNOWN, Edit, Subject, unseen
@@ -48,36 +47,36 @@ FIGURES = (
     *("psnr_changed", "psnr_unchanged", "psnr", "ssim_changed", "ssim_unchanged", "ssim"),
     *("success", "side_effects", "identity_error"),
 )
-OF_A_PERSON = ("reconstruction_db", "leakage", *COSINES)
+PERSON_FIGURES = ("reconstruction_db", "leakage", *COSINES)
 SHEET_PEOPLE = 6
 VERSION = 3
-"""Of the measures: raised when the same pictures are measured otherwise."""
+"""Version of the measures. Raise it when the same pictures get other figures."""
 
 
 @dataclass(frozen=True)
-class Jury:
-    """Who looks at the pictures, trained on renders alone."""
+class Judges:
+    """The networks that score the pictures, trained on rendered portraits only."""
 
     judge: Judge
     regressor: Regressor
 
     def about(self) -> dict[str, Any]:
-        """Their own figures on unseen renders."""
+        """Return the networks' own accuracy and error on unseen renders, for the results file."""
         held_out = {name: round(error, 4) for name, error in self.regressor.held_out.items()}
         return {
             "judge_accuracy": self.judge.accuracy,
             "identity_regressor": {"own_error": round(self.regressor.own_error, 4), "held_out": held_out},
         }
 
-    def name(self) -> str:
-        """Digest of their weights: measures of different juries don't mix."""
+    def digest(self) -> str:
+        """Return a digest of the weights. Figures by different networks must not be mixed."""
         networks = (self.judge.network, self.regressor.network)
         weights = [value.numpy().tobytes() for network in networks for value in network.state_dict().values()]
         return hashlib.sha256(b"".join(weights)).hexdigest()[:24]
 
 
 def case_of(pipe: S2EditPipeline, subject: Subject) -> Case:
-    """A person of the bench as a case for the methods."""
+    """Return a person of the bench as a case for the methods."""
     has = subject.person.attributes
     return Case(
         canvas=pipe.canvas(subject.picture, person_mask(subject.person)),
@@ -85,23 +84,23 @@ def case_of(pipe: S2EditPipeline, subject: Subject) -> Case:
         subject=has.gender,
         targets={edit.name: subject.prompt(edit) for edit in subject.edits},
         answers=subject.answers,
-        worn={MAKEUP: makeup_of(pipe, subject)} if MAKEUP in subject.answers else {},
+        transfers={MAKEUP: makeup_transfer(pipe, subject)} if MAKEUP in subject.answers else {},
     )
 
 
-def measure(subject: Subject, edit: Edit, box: tuple[int, int, int, int], raw: Image.Image, jury: Jury) -> dict[str, Any]:
-    """One edit against its true answer, within `box`, the part of the picture that the model saw as `raw`."""
+def measure(subject: Subject, edit: Edit, box: tuple[int, int, int, int], raw: Image.Image, judges: Judges) -> dict[str, Any]:
+    """Compare one edit with its ground truth, inside `box`: the part of the picture that the model edited and returned as `raw`."""
     size = (box[2] - box[0], box[3] - box[1])
     answer = subject.answer(edit)
     source, truth = (np.asarray(picture.crop(box)) for picture in (subject.picture, subject.answers[edit.name]))
     shown = raw.resize(size, Image.Resampling.LANCZOS)
     got, changed = np.asarray(shown), changed_region(source, truth)
-    whole = subject.picture.copy()  # the jury knows whole portraits only
+    whole = subject.picture.copy()  # the networks were trained on whole portraits
     whole.paste(shown, box[:2])
-    seen = jury.judge(to_tensor(whole)[None])[0]
+    seen = judges.judge(to_tensor(whole)[None])[0]
     has, asked = answer.attributes, set(edit.changes)
     hidden = {"eye_shadow"} if has.sunglasses else set()
-    errors = jury.regressor(to_tensor(whole), answer.identity, has)
+    errors = judges.regressor(to_tensor(whole), answer.identity, has)
     return {
         "edit": edit.name,
         "psnr_changed": psnr(got, truth, changed),
@@ -117,13 +116,15 @@ def measure(subject: Subject, edit: Edit, box: tuple[int, int, int, int], raw: I
     }
 
 
-def measure_part(subjects: Sequence[Subject], cases: Sequence[Case], part: Part, first: int, jury: Jury) -> list[dict[str, Any]]:
-    """A record per person and edit, and one per person (edit `reconstruction`) with what is measured of the person alone."""
+def measure_part(
+    subjects: Sequence[Subject], cases: Sequence[Case], part: Part, first: int, judges: Judges
+) -> list[dict[str, Any]]:
+    """Return a record per person and edit, and one per person (edit `reconstruction`) with the figures that no edit influences."""
     records = []
     for i, (subject, case) in enumerate(zip(subjects, cases, strict=True)):
         box = case.canvas.box
         records += [
-            {"person": first + i, **measure(subject, edit, box, part.pictures[i, edit.name], jury)} for edit in subject.edits
+            {"person": first + i, **measure(subject, edit, box, part.pictures[i, edit.name], judges)} for edit in subject.edits
         ]
         back = part.pictures[i, RECONSTRUCTION].resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS)
         reconstruction = psnr(np.asarray(back), np.asarray(subject.picture.crop(box)))
@@ -132,7 +133,7 @@ def measure_part(subjects: Sequence[Subject], cases: Sequence[Case], part: Part,
 
 
 def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Medians of PSNR and SSIM, share of successes, mean number of side effects and identity error; per edit and in all."""
+    """Return medians of PSNR and SSIM, success rate, mean number of side effects and mean identity error, per edit and overall."""
 
     def of(part: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         return {
@@ -149,7 +150,7 @@ def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def result_of(name: str, parts: Sequence[Part], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What stands in the results under a method's name."""
+    """Return the entry of a method in the results file."""
     edits = [record for record in records if record["edit"] != RECONSTRUCTION]
     people = [record for record in records if record["edit"] == RECONSTRUCTION]
     parameters = sorted({parameter for record in edits for parameter in record["identity"]})
@@ -160,7 +161,7 @@ def result_of(name: str, parts: Sequence[Part], records: Sequence[Mapping[str, A
         "guidance_gain": METHODS[name].guidance_gain,
         "summary": summary(edits),
         "intervals": {
-            "all": {**intervals(edits, FIGURES), **intervals(people, OF_A_PERSON)},
+            "all": {**intervals(edits, FIGURES), **intervals(people, PERSON_FIGURES)},
             **{e: intervals([r for r in edits if r["edit"] == e], FIGURES) for e in sorted({r["edit"] for r in edits})},
         },
         "identity_by_parameter": {p: round(statistics.fmean(values), 4) for p, values in errors.items()},
@@ -172,17 +173,24 @@ def result_of(name: str, parts: Sequence[Part], records: Sequence[Mapping[str, A
 
 
 def run_method(
-    pipe: S2EditPipeline, name: str, subjects: Sequence[Subject], guidance: float, jury: Jury, folder: Path, group: int, sheet: Path
+    pipe: S2EditPipeline,
+    name: str,
+    subjects: Sequence[Subject],
+    guidance: float,
+    judges: Judges,
+    folder: Path,
+    group: int,
+    sheet: Path,
 ) -> dict[str, Any]:
-    """Run a method over the people, group by group, and measure it; the contact sheet shows the first of them."""
+    """Run a method on the people, group by group, and measure the results. The contact sheet shows the first `SHEET_PEOPLE`."""
     records: list[dict[str, Any]] = []
     parts: list[Part] = []
     rows: list[Row] = []
     for start in range(0, len(subjects), group):
         some = subjects[start : start + group]
         cases = [case_of(pipe, subject) for subject in some]
-        part = made(pipe, METHODS[name], cases, guidance, folder)
-        records += measure_part(some, cases, part, start, jury)
+        part = load_or_run(pipe, METHODS[name], cases, guidance, folder)
+        records += measure_part(some, cases, part, start, judges)
         parts.append(part)
         rows += [_sheet_row(subject, i, part) for i, subject in enumerate(some) if start + i < SHEET_PEOPLE]
         so_far = summary([record for record in records if record["edit"] != RECONSTRUCTION])["all"]
@@ -198,7 +206,7 @@ def _sheet_row(subject: Subject, i: int, part: Part) -> Row:
 
 
 def run_portraits(pipe: S2EditPipeline, wanted: argparse.Namespace, out: Path) -> None:
-    jury = Jury(load_judge(), load_regressor())
+    judges = Judges(load_judge(), load_regressor())
     guidance = pipe.guidance(wanted.guidance)
     edits = tuple(wanted.edits.split(","))
     subjects = unseen(wanted.people, edits)
@@ -208,15 +216,15 @@ def run_portraits(pipe: S2EditPipeline, wanted: argparse.Namespace, out: Path) -
         "model": pipe.backbone.fingerprint,
         "edits": list(edits),
         "measures": VERSION,
-        "jury": jury.name(),
+        "jury": judges.digest(),
     }
 
     def run(name: str) -> dict[str, Any]:
         sheet = out.with_name(f"{out.stem}-{name}.png")
-        return run_method(pipe, name, subjects, guidance, jury, wanted.work / "quality", wanted.group, sheet)
+        return run_method(pipe, name, subjects, guidance, judges, wanted.work / "quality", wanted.group, sheet)
 
-    names = chosen(wanted.methods, lambda method: MAKEUP in edits or not isinstance(method, Composed))
-    fill(out, setting, names, run, jury.about(), wanted.against, FIGURES)
+    names = select_methods(wanted.methods, lambda method: MAKEUP in edits or not isinstance(method, Composed))
+    update_results(out, setting, names, run, judges.about(), wanted.against, FIGURES)
 
 
 def main() -> None:
@@ -224,11 +232,13 @@ def main() -> None:
     parser.add_argument("--model", default=str(MODEL))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--people", type=int, default=50)
-    parser.add_argument("--edits", default=",".join(EDITS), help="each tried on the people to whom it is news")
-    parser.add_argument("--methods", default="ddim,paper,balanced,instant", help=f"`all`, or of {', '.join(METHODS)}")
-    parser.add_argument("--against", default="balanced", help="the method that the others are subtracted from")
+    parser.add_argument(
+        "--edits", default=",".join(EDITS), help="edits, separated by commas; each is tried on the people that it applies to"
+    )
+    parser.add_argument("--methods", default="ddim,paper,balanced,instant", help=f"`all`, or some of {', '.join(METHODS)}")
+    parser.add_argument("--against", default="balanced", help="method to compare with all others")
     parser.add_argument("--guidance", type=float, default=None, help="default: the model card's")
-    parser.add_argument("--group", type=int, default=4, help="people side by side in one pass")
+    parser.add_argument("--group", type=int, default=4, help="number of people in one batch")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--out", type=Path, default=None, help=f"default: {RESULTS / 'quality.json'}")
     pie_bench.add_arguments(parser)

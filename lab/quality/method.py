@@ -1,4 +1,4 @@
-"""What a method of the quality bench is: what it learns, how it inverts, how it edits, and what all that took."""
+"""The methods of the quality bench: learning, inversion, editing and their cost."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ from torch import Tensor
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import tokenize
 from s2edit_core.delivery.canvas import Canvas, to_tensor
-from s2edit_core.method.inversion import Inversion, ddim_invert, invert, null_states
-from s2edit_core.method.leakage import Watched, leakage
+from s2edit_core.method.inversion import Inversion, ddim_invert, empty_prompt_states, invert
+from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.learning import learn_concept
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
 from s2edit_core.request.prompts import changed_words, with_placeholder
-from s2edit_core.request.spec import PLACEHOLDER, InjectionOptions, InversionOptions, LearningOptions
+from s2edit_core.request.spec import PLACEHOLDER
 from s2edit_core.unet.rows import Algorithm, Answers, Evaluate, Rows, drive, drive_all
 
 RECONSTRUCTION = "reconstruction"
-"""The name, among the edits, of sampling the source prompt itself: what comes out should be the photo."""
-
-
+"""Name of the edit that samples the source prompt itself. Its result should equal the photo."""
 COSINES = ("mean_abs_cosine_to_bank", "max_abs_cosine_to_bank")
-"""What a concept says of how near [I] is to the attribute words."""
+"""Facts of a concept that measure the similarity of [I] to the attribute words."""
 LEVELS = 4
-"""At how many noise levels the attention of [I] is looked at."""
-CONNECTING = frozenset(("a", "an", "and", "of", "the", "with"))
-"""Words that say nothing of what is seen."""
+"""Number of noise levels at which the leakage of [I] is measured."""
+FUNCTION_WORDS = frozenset(("a", "an", "and", "of", "the", "with"))
+"""Words without visible content. They take no part in blending and emphasis."""
 
 
 def _digest(picture: Image.Image) -> str:
@@ -43,46 +42,43 @@ def _digest(picture: Image.Image) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Worn:
-    """What an edit may take from another picture: the attribute [A], where it is seen there and where it goes here."""
+class Transfer:
+    """An attribute [A] to learn from a reference picture, and the region of the edited picture that gets it."""
 
-    canvas: Canvas  # of the other picture
-    region: Image.Image  # L, of its size: where the attribute is seen
-    prompt: str  # of the other picture, with [A] before `subject`
+    canvas: Canvas  # of the reference picture
+    region: Image.Image  # L, size of the reference picture: where the attribute is visible
+    prompt: str  # of the reference picture, with [A] before `subject`
     subject: str
-    target: str  # of the edit, with [A]
-    place: Image.Image  # L, of the edited picture's size: where the attribute goes
+    target: str  # prompt of the edit, with [A]
+    target_region: Image.Image  # L, size of the edited picture: where the attribute is applied
 
     def about(self) -> list[Any]:
-        pictures = (self.canvas.photo, self.canvas.identity_mask, self.region, self.place)
+        pictures = (self.canvas.photo, self.canvas.identity_mask, self.region, self.target_region)
         return [self.canvas.box, self.prompt, self.subject, self.target, *(_digest(picture) for picture in pictures)]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A picture before the editor.
-
-    By edit: `targets` are prompts, `answers` the true pictures where they are known, `worn` what could be taken from elsewhere.
-    """
+    """A picture to edit. By edit name, `targets` are prompts, `answers` known ground truths, `transfers` attributes to apply."""
 
     canvas: Canvas
     prompt: str
-    subject: str | None  # the word of every prompt that names who or what is learned
+    subject: str | None  # the word for the learned person or thing, in every prompt
     targets: Mapping[str, str]
     answers: Mapping[str, Image.Image] = field(default_factory=dict)
-    worn: Mapping[str, Worn] = field(default_factory=dict)
+    transfers: Mapping[str, Transfer] = field(default_factory=dict)
 
     def requested(self) -> tuple[str, ...]:
-        """The words that the edits bring in."""
+        """Return the words that the edits add to the prompt."""
         words = [word for target in self.targets.values() for word in changed_words(self.prompt, target)]
         return tuple(dict.fromkeys(words))
 
     def prompts(self) -> dict[str, str]:
-        """What is sampled: the targets, and the source prompt as a reconstruction."""
+        """Return the prompts to sample by edit: the targets, and the source prompt as `RECONSTRUCTION`."""
         return {**self.targets, RECONSTRUCTION: self.prompt}
 
     def about(self) -> dict[str, Any]:
-        """All of it, pictures by their digests: JSON values that name the case."""
+        """Return JSON values that identify the case, with pictures as digests. Stored results depend on them: keep the keys."""
         return {
             "photo": _digest(self.canvas.photo),
             "mask": _digest(self.canvas.identity_mask),
@@ -90,14 +86,14 @@ class Case:
             "frame": self.canvas.frame,
             "subject": self.subject,
             "prompts": self.prompts(),
-            "worn": {name: worn.about() for name, worn in self.worn.items()},
+            "worn": {name: transfer.about() for name, transfer in self.transfers.items()},
             "answers": {name: _digest(answer) for name, answer in self.answers.items()},
         }
 
 
 @dataclass
 class Cost:
-    """What a phase took for all the cases of a group together. `with_gradients` of the `evaluations` also ran backward."""
+    """The cost of a phase for all cases of a group. `with_gradients` counts the `evaluations` that had a backward pass."""
 
     evaluations: int = 0
     with_gradients: int = 0
@@ -105,7 +101,7 @@ class Cost:
 
 
 class Meter:
-    """An `Evaluate` that counts UNet rows, and the time, of the phase it is in."""
+    """An `Evaluate` that adds UNet evaluations and seconds to the cost of the current phase."""
 
     def __init__(self, evaluate: Evaluate) -> None:
         self.costs: dict[str, Cost] = defaultdict(Cost)
@@ -131,7 +127,7 @@ class Meter:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Edited latents by (case, edit), the costs by phase, and per case what was measured of its [I], if it has one."""
+    """Edited latents by (case, edit), costs by phase, and per case the figures of its [I] (empty without [I])."""
 
     latents: dict[tuple[int, str], Tensor]
     costs: dict[str, Cost]
@@ -139,7 +135,7 @@ class Outcome:
 
 
 class Editing(Protocol):
-    """How one edit is sampled. `prompt` and `source_prompt` hold [I] where there is a concept. Ends with the edited latent."""
+    """The sampling of one edit; it returns the edited latent. Both prompts contain [I] if there is a concept."""
 
     def __call__(
         self,
@@ -156,14 +152,14 @@ class Editing(Protocol):
 
 @dataclass(frozen=True)
 class Guided:
-    """Guided DDIM sampling with the target prompt: no attention injection."""
+    """DDIM sampling of the target prompt with guidance, without attention injection."""
 
     def __call__(
         self,
         pipe: S2EditPipeline,
         canvas: Canvas,
         prompt: str,
-        source_prompt: str,  # noqa: ARG002 (for those that inject)
+        source_prompt: str,  # noqa: ARG002 (only injection needs it)
         concept: Concept | None,
         inversion: Inversion,
         *,
@@ -174,10 +170,10 @@ class Guided:
 
 @dataclass(frozen=True)
 class Injected:
-    """Prompt-to-Prompt: attention is read from the source.
+    """Prompt-to-Prompt: sampling with attention maps from the source.
 
-    The maps of the words that an edit brings in are multiplied by `emphasis`. A blend by words is by those in which the
-    prompts differ, but for connecting ones.
+    `emphasis` scales the maps of the words that the edit adds. A blend by words uses the words in which the prompts differ, without
+    `FUNCTION_WORDS`.
     """
 
     options: InjectionOptions
@@ -199,7 +195,7 @@ class Injected:
 
     def _for(self, source_prompt: str, prompt: str) -> InjectionOptions:
         new, gone = (
-            tuple(word for word in changed_words(*pair) if word not in CONNECTING)
+            tuple(word for word in changed_words(*pair) if word not in FUNCTION_WORDS)
             for pair in ((source_prompt, prompt), (prompt, source_prompt))
         )
         options = replace(self.options, reweight=tuple((word, self.emphasis) for word in new if self.emphasis != 1))
@@ -210,7 +206,7 @@ class Injected:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """The concepts of a case: [I], if there is one, and the attributes by edit."""
+    """The concepts that were learned from a case: [I], if the method learns one, and attributes by edit."""
 
     identity: Concept | None = None
     attributes: Mapping[str, Concept] = field(default_factory=dict)
@@ -221,11 +217,14 @@ _LEARNED: dict[str, tuple[list[Learned], Cost]] = {}
 
 @dataclass(frozen=True)
 class Method:
-    """`learning` None: no [I]. `inversion` None: DDIM inversion alone, with nothing that repairs guidance."""
+    """An editing method. Without `learning` there is no [I]. Without `inversion` it uses plain DDIM inversion.
+
+    Results files store the `repr`: renaming a class or a field here makes every stored result stale.
+    """
 
     title: str
     steps: int = 50
-    guidance_gain: float = field(default=1.0, kw_only=True)  # its guidance, in those of the bench
+    guidance_gain: float = field(default=1.0, kw_only=True)  # multiplies the guidance scale of the bench
     learning: LearningOptions | None = None
     inversion: InversionOptions | None = None
     editing: Editing = field(default_factory=Guided)
@@ -235,7 +234,7 @@ class Method:
         return self.learning is not None
 
     def run(self, pipe: S2EditPipeline, cases: Sequence[Case], guidance: float) -> Outcome:
-        """Edit every case, side by side in shared passes. A method with `learning` needs a subject in every case."""
+        """Edit all cases in shared batches. Raises `ValueError` if the method learns [I] and a case has no subject."""
         guidance *= self.guidance_gain
         meter = Meter(pipe.backbone.evaluate)
         latents = [pipe.backbone.encode_image(case.canvas.source()) for case in cases]
@@ -260,11 +259,11 @@ class Method:
         if self.learning is None:
             return prompt
         if case.subject is None:
-            raise ValueError(f"{self.title!r} learns a subject, and the case {case.prompt!r} names none")
+            raise ValueError(f"{self.title!r} learns a subject, but the case {case.prompt!r} has none")
         return with_placeholder(prompt, case.subject, field="prompt")
 
     def _learn_once(self, pipe: S2EditPipeline, cases: Sequence[Case], latents: Sequence[Tensor], meter: Meter) -> list[Learned]:
-        """`_learn`, but methods that learn alike share what was learned while the process lives; each is told its whole cost."""
+        """Call `_learn`, once per process for all methods with the same learning. Each method is charged the full cost."""
         alike = replace(self, title="", steps=0, guidance_gain=1.0, inversion=None, editing=Guided())
         key = json.dumps([pipe.backbone.fingerprint, repr(alike), [case.about() for case in cases]])
         if key in _LEARNED:
@@ -309,7 +308,7 @@ class Method:
         pairs = list(zip(latents, sources, strict=True))
         if self.inversion is None:
             paths = drive_all([ddim_invert(backbone, latent, source, self.steps) for latent, source in pairs], meter)
-            empty = null_states(backbone)[None]
+            empty = empty_prompt_states(backbone)[None]
             return [Inversion(path, empty, torch.zeros(0), "negative_prompt", guidance, backbone.fingerprint) for path in paths]
         algorithms = [
             invert(backbone, latent, source, self.inversion, steps=self.steps, guidance_scale=guidance) for latent, source in pairs
@@ -336,23 +335,23 @@ class Method:
         self,
         pipe: S2EditPipeline,
         case: Case,
-        name: str,  # noqa: ARG002 (for those whose edits differ in kind)
+        name: str,  # noqa: ARG002 (subclasses distinguish edits by name)
         target: str,
         learned: Learned,
         inversion: Inversion,
     ) -> Algorithm[Tensor]:
-        """The sampling of the edit `name`."""
+        """Return the sampling of the edit `name`."""
         prompt, source = self._prompt(case, target), self._prompt(case, case.prompt)
         return self.editing(pipe, case.canvas, prompt, source, learned.identity, inversion, masked=self._masked)
 
     def _about(self, pipe: S2EditPipeline, case: Case, concept: Concept | None, inversion: Inversion) -> dict[str, float]:
-        """How far [I] leaks out of its mask (mean over layers and noise levels), and how near it is to the attribute words."""
+        """Return the leakage of [I] out of its mask, averaged over layers and noise levels, and its cosines to attribute words."""
         if concept is None:
             return {}
         prompt = self._prompt(case, case.prompt)
         source = pipe.source(case.canvas, prompt, concept, masked=self._masked)
         positions = tokenize(pipe.backbone, prompt, (PLACEHOLDER,)).positions[PLACEHOLDER]
-        watched = {PLACEHOLDER: Watched(positions, case.canvas.mask(case.canvas.identity_mask))}
+        watched = {PLACEHOLDER: MaskedPlaceholder(positions, case.canvas.mask(case.canvas.identity_mask))}
         levels = min(LEVELS, inversion.steps)
         measuring = leakage(pipe.backbone, inversion.path, source.prompt, source.gates, watched, levels=levels)
         found = {"leakage": float(drive(measuring, pipe.backbone.evaluate)[PLACEHOLDER].mean())}
@@ -361,7 +360,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Reference:
-    """No editor but a measuring rod: the source, or its true answer, through the auto-encoder and back."""
+    """A baseline without editing: the source, or the ground truth, encoded and decoded. It bounds the figures of every method."""
 
     title: str
     shows_answer: bool
@@ -369,7 +368,7 @@ class Reference:
     needs_subject = False
     guidance_gain = 1.0
 
-    def run(self, pipe: S2EditPipeline, cases: Sequence[Case], guidance: float) -> Outcome:  # noqa: ARG002 (as a Method's)
+    def run(self, pipe: S2EditPipeline, cases: Sequence[Case], guidance: float) -> Outcome:  # noqa: ARG002 (same signature as Method.run)
         latents = {}
         for i, case in enumerate(cases):
             source = latents[i, RECONSTRUCTION] = pipe.backbone.encode_image(case.canvas.source())
@@ -379,12 +378,12 @@ class Reference:
 
     def _answer(self, pipe: S2EditPipeline, case: Case, name: str) -> Tensor:
         if name not in case.answers:
-            raise ValueError(f"{self.title!r} needs the true answer of {name!r}, and the case {case.prompt!r} has none")
+            raise ValueError(f"{self.title!r} needs the ground truth of {name!r}, but the case {case.prompt!r} has none")
         canvas = case.canvas
         shown = case.answers[name].crop(canvas.box).resize(canvas.frame, Image.Resampling.LANCZOS)
         return pipe.backbone.encode_image(to_tensor(shown))
 
 
 def recipe(method: Method | Reference) -> str:
-    """Everything that a method's results depend on, but for model and guidance, in words."""
+    """Return a text of everything that a method's results depend on, except model and guidance."""
     return repr(replace(method, title=""))

@@ -1,6 +1,6 @@
-"""The methods that the quality bench compares, each a value. To add one, add a line.
+"""The methods that the quality bench compares. To add one, add an entry to `METHODS`.
 
-One that samples otherwise than by plain guidance brings an `Editing` of its own, with a dataclass's `repr`.
+A method with another kind of sampling needs an `Editing` of its own: a dataclass, because its `repr` identifies stored results.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from typing import Any
 from lab.quality.composition import Composed
 from lab.quality.method import Guided, Injected, Method, Reference
 from lab.training.train import GAINS
-from s2edit_core.request.spec import PRESETS, InjectionOptions, InversionOptions
+from s2edit_core.request.options import InjectionOptions, InversionOptions
+from s2edit_core.request.spec import PRESETS
 
 
 def _s2edit(title: str, preset: str, **learning: Any) -> Method:
-    chosen = PRESETS[preset]  # type: ignore[index]
-    editing = Injected(chosen.injection) if chosen.injection.acts else Guided()
-    learned = replace(chosen.learning, **learning)
-    return Method(title, chosen.steps, learned, chosen.inversion, editing, guidance_gain=GAINS.get(preset, 1.0))
+    options = PRESETS[preset]  # type: ignore[index]
+    editing = Injected(options.injection) if options.injection.acts else Guided()
+    learned = replace(options.learning, **learning)
+    return Method(title, options.steps, learned, options.inversion, editing, guidance_gain=GAINS.get(preset, 1.0))
 
 
 NULL_TEXT = PRESETS["paper"].inversion
 P2P = Injected(InjectionOptions(cross_share=0.4, self_share=0.6, blend="words"), emphasis=2.0)
-"""Refine, local blend and strengths as in the published PIE-Bench runs."""
+"""Prompt-to-Prompt with refinement, local blend and strengths as in the published PIE-Bench runs."""
 BALANCED = PRESETS["balanced"]
 
 
@@ -48,7 +49,7 @@ METHODS: dict[str, Method | Reference] = {
     "balanced-no-orthogonality": _s2edit("S²Edit balanced without orthogonality", "balanced", orthogonality=0.0),
     "balanced-unmasked": _s2edit("S²Edit balanced without mask", "balanced", masked=False),
     "balanced-token": _s2edit("S²Edit balanced, token only", "balanced", mode="token"),
-    # A full change of K and V moves further per step than one of low rank: a lower rate, as in Custom Diffusion against LoRA.
+    # Full changes of K and V move further per step than low-rank ones, so the rate is lower, as in Custom Diffusion versus LoRA.
     "balanced-kv": _s2edit("S²Edit balanced, full K/V", "balanced", mode="kv", kv_rate=2e-4),
     "paper": _s2edit("S²Edit paper", "paper"),
     "balanced": _s2edit("S²Edit balanced", "balanced"),
@@ -57,14 +58,17 @@ METHODS: dict[str, Method | Reference] = {
     "composed-apart": _composed("S²Edit balanced, [A] learned apart"),
     "composed-together": _composed("S²Edit balanced, [A] learned with [I]", together=True),
 }
-"""In the order of the table."""
+"""All methods, in the order of the tables."""
 
 
-def chosen(names: str, among: Callable[[Method | Reference], bool] = lambda _: True) -> list[str]:
-    """The methods of a comma-separated list, or `all` of those that `among` allows. Raises `ValueError` for an unknown one."""
+def select_methods(names: str, usable: Callable[[Method | Reference], bool] = lambda _: True) -> list[str]:
+    """Return the names in a comma-separated list. For `all`, return every method that `usable` accepts.
+
+    Raises `ValueError` for an unknown name.
+    """
     if names == "all":
-        return [name for name, method in METHODS.items() if among(method)]
+        return [name for name, method in METHODS.items() if usable(method)]
     wanted = [name.strip() for name in names.split(",")]
     if unknown := [name for name in wanted if name not in METHODS]:
-        raise ValueError(f"unknown method {unknown[0]!r}; known are {', '.join(METHODS)}, or all")
+        raise ValueError(f"unknown method {unknown[0]!r}; choose from {', '.join(METHODS)}, or all")
     return wanted

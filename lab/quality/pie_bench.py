@@ -1,9 +1,9 @@
-"""PIE-Bench (Ju et al., arXiv 2310.01506) with the same methods: its folder layout, its protocol, its quirks.
+"""PIE-Bench (Ju et al., arXiv 2310.01506) with the methods of the quality bench.
 
-The folder holds `mapping_file.json` and `annotation_images/`. There is no true answer, so the background (what the annotation
-says must stay) is compared with the source. As published, both pictures are blacked out where the edit may act and compared over
-the whole frame, which counts the black pixels as perfect; `psnr_background_pixels` counts the background's own pixels alone.
-Published rows to stand beside (SD 1.4, P2P): null-text 27.03 dB, 84.11 SSIM·100; Direct Inversion 27.22 dB, 84.76.
+The folder contains `mapping_file.json` and `annotation_images/`. There is no ground truth, so the background, which the annotation
+protects, is compared with the source. The published code blackens the edited region in both pictures and compares the whole frame,
+which counts the black pixels as perfect. `psnr_background_pixels` counts only the pixels of the background. Published figures for
+comparison (SD 1.4, P2P): null-text 27.03 dB, 84.11 SSIM·100; Direct Inversion 27.22 dB, 84.76.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from lab.measures.perceptual import ClipScore, StructureDistance
 from lab.measures.sheets import Row, contact_sheet
 from lab.quality.composition import Composed
 from lab.quality.method import RECONSTRUCTION, Case, Method, Reference, recipe
-from lab.quality.methods import METHODS, chosen
-from lab.quality.parts import Part, made
-from lab.quality.runs import costs, fill, rounded
+from lab.quality.methods import METHODS, select_methods
+from lab.quality.parts import Part, load_or_run
+from lab.quality.runs import costs, rounded, update_results
 from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.prompts import changed_words
@@ -56,7 +56,7 @@ SHEET_ITEMS = 8
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One record of the benchmark. `mask` `(H, W)` is true where the edit may act; prompts are without their brackets."""
+    """One record of the benchmark, with prompts without brackets. `mask` `(H, W)` is true where the edit may change pixels."""
 
     key: str
     kind: str
@@ -68,10 +68,13 @@ class Item:
 
 
 def decode_mask(runs: Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The region of `size` (width, height) from (start, length) pairs over its rows; the outermost pixels always belong to it."""
+    """Decode (start, length) pairs in row order into a mask of `size` (width, height). As published, it includes the border pixels.
+
+    Raises `ValueError` for an odd count of numbers.
+    """
     width, height = size
     if len(runs) % 2:
-        raise ValueError(f"a run-length mask has pairs of start and length, got {len(runs)} numbers")
+        raise ValueError(f"a run-length mask needs pairs of start and length, got {len(runs)} numbers")
     flat = np.zeros(width * height, dtype=bool)
     for start, length in zip(runs[::2], runs[1::2], strict=True):
         flat[start : start + length] = True
@@ -82,7 +85,7 @@ def decode_mask(runs: Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]
 
 
 def subject_of(blended: str, prompt: str, target: str) -> str | None:
-    """The word to learn: the first of the record's blended words that stands in both prompts, if one does."""
+    """Return the word to learn: the first of the record's blended words that both prompts contain, if any."""
     for word in blended.split():
         if not changed_words(prompt, word) and not changed_words(target, word):
             return word
@@ -90,10 +93,10 @@ def subject_of(blended: str, prompt: str, target: str) -> str | None:
 
 
 def read(folder: Path) -> list[Item]:
-    """All records, in the order of their keys. Raises `FileNotFoundError` or `ValueError` saying what the folder lacks."""
+    """Return all records, sorted by key. Raises `FileNotFoundError` or `ValueError` if the folder is incomplete or invalid."""
     mapping = folder / "mapping_file.json"
     if not mapping.is_file():
-        raise FileNotFoundError(f"{folder} is no PIE-Bench folder: it needs mapping_file.json and annotation_images/")
+        raise FileNotFoundError(f"{folder} is not a PIE-Bench folder: it needs mapping_file.json and annotation_images/")
     records: dict[str, dict[str, Any]] = json.loads(mapping.read_text())
     return [_item(folder, key, records[key]) for key in sorted(records)]
 
@@ -105,7 +108,7 @@ def _item(folder: Path, key: str, record: Mapping[str, Any]) -> Item:
     with Image.open(path) as opened:
         image = opened.convert("RGB")
     if image.width != image.height:
-        raise ValueError(f"PIE-Bench images are square; that of record {key} is {image.width} × {image.height}")
+        raise ValueError(f"PIE-Bench images must be square; that of record {key} is {image.width} × {image.height}")
     prompt, target = (record[name].replace("[", "").replace("]", "") for name in ("original_prompt", "editing_prompt"))
     return Item(
         key=key,
@@ -119,7 +122,7 @@ def _item(folder: Path, key: str, record: Mapping[str, Any]) -> Item:
 
 
 def case_of(pipe: S2EditPipeline, item: Item) -> Case:
-    """The whole picture as the frame; [I] may act where the edit may."""
+    """Return the record as a case: the frame is the whole picture, and [I] acts inside the edit mask."""
     side = pipe.backbone.frame_size
     mask = Image.fromarray((item.mask * 255).astype(np.uint8))
     canvas = Canvas(item.image, mask, mask, (0, 0, *item.image.size), (side, side))
@@ -127,17 +130,17 @@ def case_of(pipe: S2EditPipeline, item: Item) -> Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Eyes:
-    """The models that some figures need, where they were given."""
+class PerceptualModels:
+    """The models for CLIP scores and structure distance, if the caller named them."""
 
     clip: ClipScore | None = None
     structure: StructureDistance | None = None
 
 
-def measure(item: Item, edited: Image.Image, eyes: Eyes) -> dict[str, Any]:
-    """The published figures of one edited picture; those of the background are left out where there is none.
+def measure(item: Item, edited: Image.Image, models: PerceptualModels) -> dict[str, Any]:
+    """Return the published figures of one edited picture. Without background pixels, the figures of the background are missing.
 
-    MSE is of pixels in 0..1. CLIP scores are cosines times 100; the edited part is seen with all else black.
+    MSE is of pixels in 0..1. CLIP scores are cosines times 100. For `clip_edited`, everything outside the mask is black.
     """
     shown = edited.resize(item.image.size, Image.Resampling.LANCZOS)
     source, got, background = np.asarray(item.image), np.asarray(shown), ~item.mask
@@ -150,16 +153,16 @@ def measure(item: Item, edited: Image.Image, eyes: Eyes) -> dict[str, Any]:
         found["mse_background"] = error / 255**2
         found["ssim_background"] = ssim(black_source, black_got)
         found["psnr_background_pixels"] = psnr_of(mse(source, got, background))
-    if eyes.clip is not None:
-        found["clip_whole"] = eyes.clip(shown, item.target)
-        found["clip_edited"] = eyes.clip(Image.fromarray(got * item.mask[:, :, None]), item.target)
-    if eyes.structure is not None:
-        found["structure_distance"] = eyes.structure(item.image, shown)
+    if models.clip is not None:
+        found["clip_whole"] = models.clip(shown, item.target)
+        found["clip_edited"] = models.clip(Image.fromarray(got * item.mask[:, :, None]), item.target)
+    if models.structure is not None:
+        found["structure_distance"] = models.structure(item.image, shown)
     return found
 
 
 def result_of(name: str, parts: Sequence[Part], records: Sequence[Mapping[str, Any]], skipped: int) -> dict[str, Any]:
-    """What stands in the results under a method's name; `skipped` records have no word that could be learned."""
+    """Return the entry of a method in the results file. `skipped` counts the records without a word to learn."""
     known = {kind: [record for record in records if record["type"] == kind] for kind in TYPES}
     return {
         "title": METHODS[name].title,
@@ -184,14 +187,14 @@ def _means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def usable(method: Method | Reference) -> bool:
-    """There are no true answers here, and no other pictures to take anything from."""
+    """Return whether PIE-Bench can run the method. It has neither ground truths nor reference pictures."""
     return not (isinstance(method, Composed) or (isinstance(method, Reference) and method.shows_answer))
 
 
 def run_method(
-    pipe: S2EditPipeline, name: str, items: Sequence[Item], eyes: Eyes, wanted: argparse.Namespace, sheet: Path
+    pipe: S2EditPipeline, name: str, items: Sequence[Item], models: PerceptualModels, wanted: argparse.Namespace, sheet: Path
 ) -> dict[str, Any]:
-    """Run and measure a method; one that learns a subject leaves out the records that name none."""
+    """Run and measure a method. A method that learns a subject skips the records without one."""
     method, guidance = METHODS[name], pipe.guidance(wanted.guidance)
     fitting = [item for item in items if item.subject is not None or not method.needs_subject]
     records: list[dict[str, Any]] = []
@@ -199,15 +202,15 @@ def run_method(
     rows: list[Row] = []
     for start in range(0, len(fitting), wanted.group):
         some = fitting[start : start + wanted.group]
-        part = made(pipe, method, [case_of(pipe, item) for item in some], guidance, wanted.work / "pie-bench")
-        records += [measure(item, part.pictures[i, EDIT], eyes) for i, item in enumerate(some)]
+        part = load_or_run(pipe, method, [case_of(pipe, item) for item in some], guidance, wanted.work / "pie-bench")
+        records += [measure(item, part.pictures[i, EDIT], models) for i, item in enumerate(some)]
         parts.append(part)
         shown = [(part.pictures[i, EDIT], part.pictures[i, RECONSTRUCTION]) for i in range(len(some))]
         rows += [Row(item.image, {EDIT: pair}) for item, pair in zip(some, shown, strict=True)]
         rows = rows[:SHEET_ITEMS]
         print(name, start + len(some), "records", json.dumps(_means(records)), flush=True)
     if not records:
-        raise ValueError(f"{name} has no record to run on: none of {len(items)} has a blended word that stands in both prompts")
+        raise ValueError(f"{name} has no record to run on: in none of {len(items)} do both prompts contain the same blended word")
     sheet.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(rows, [EDIT]).save(sheet)
     return result_of(name, parts, records, len(items) - len(fitting))
@@ -215,16 +218,18 @@ def run_method(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("PIE-Bench")
-    group.add_argument("--pie-bench", type=Path, help="its folder; then --model names a Stable Diffusion model")
-    group.add_argument("--items", type=int, default=None, help="only the first so many records")
-    group.add_argument("--clip", help="folder or hub id of a CLIP model (published: openai/clip-vit-large-patch14), for its scores")
-    group.add_argument("--dino", help="folder or hub id of a DINO ViT (published: facebook/dino-vitb8), for the structure distance")
+    group.add_argument("--pie-bench", type=Path, help="PIE-Bench folder; --model must then name a Stable Diffusion model")
+    group.add_argument("--items", type=int, default=None, help="number of records to use, from the first")
+    group.add_argument(
+        "--clip", help="folder or hub id of a CLIP model for the CLIP scores (published: openai/clip-vit-large-patch14)"
+    )
+    group.add_argument("--dino", help="folder or hub id of a DINO ViT for the structure distance (published: facebook/dino-vitb8)")
 
 
 def run(pipe: S2EditPipeline, wanted: argparse.Namespace, out: Path) -> None:
     items = read(wanted.pie_bench)[: wanted.items]
     device = pipe.backbone.device
-    eyes = Eyes(
+    models = PerceptualModels(
         ClipScore(wanted.clip, device) if wanted.clip else None, StructureDistance(wanted.dino, device) if wanted.dino else None
     )
     setting = {
@@ -236,14 +241,14 @@ def run(pipe: S2EditPipeline, wanted: argparse.Namespace, out: Path) -> None:
         "clip": wanted.clip,
         "dino": wanted.dino,
     }
-    names = chosen(wanted.methods, usable)
+    names = select_methods(wanted.methods, usable)
     if unusable := [name for name in names if not usable(METHODS[name])]:
-        raise ValueError(f"{unusable[0]!r} needs true answers or pictures to take from, which PIE-Bench has not")
-    fill(
+        raise ValueError(f"{unusable[0]!r} needs ground truths or reference pictures, which PIE-Bench does not have")
+    update_results(
         out,
         setting,
         names,
-        lambda name: run_method(pipe, name, items, eyes, wanted, out.with_name(f"{out.stem}-{name}.png")),
+        lambda name: run_method(pipe, name, items, models, wanted, out.with_name(f"{out.stem}-{name}.png")),
         {},
         wanted.against,
         FIGURES,

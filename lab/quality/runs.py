@@ -1,4 +1,4 @@
-"""What the benches share: costs, comparisons, and the file of results that a run fills method by method."""
+"""Helpers of both quality benches: costs, comparisons, and the results file, which a run updates method by method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.quality.parts import Part
 
 
 def costs(parts: Sequence[Part], people: int, edits: int) -> dict[str, dict[str, float]]:
-    """By phase, per person (`learn`, `invert`) or per edit (`edit`): UNet evaluations, those with gradients, seconds."""
+    """Return UNet evaluations, evaluations with gradients and seconds, per person (`learn`, `invert`) or per edit (`edit`)."""
     found = {}
     for phase, count in (("learn", people), ("invert", people), ("edit", edits)):
         all_of = [part.costs[phase] for part in parts if phase in part.costs]
@@ -26,12 +26,12 @@ def costs(parts: Sequence[Part], people: int, edits: int) -> dict[str, dict[str,
 
 
 def rounded(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Floats to five digits."""
+    """Round the floats of a record to five significant digits."""
     return {k: five_digits(v) if isinstance(v, float) else v for k, v in record.items()}
 
 
-def compared(methods: Mapping[str, Any], ours: str, figures: Sequence[str]) -> dict[str, Any]:
-    """`ours` minus every other method, over the cases that both have; empty if `ours` is not among the results."""
+def compare(methods: Mapping[str, Any], ours: str, figures: Sequence[str]) -> dict[str, Any]:
+    """Return the differences of method `ours` minus every other one, over the cases that both have. Empty without `ours`."""
     if ours not in methods:
         return {}
     mine = methods[ours]["records"]
@@ -39,7 +39,7 @@ def compared(methods: Mapping[str, Any], ours: str, figures: Sequence[str]) -> d
     return {"of": ours, "minus": {name: differences(mine, records, figures) for name, records in others.items()}}
 
 
-def fill(
+def update_results(
     out: Path,
     setting: Mapping[str, Any],
     names: Sequence[str],
@@ -48,15 +48,15 @@ def fill(
     against: str,
     figures: Sequence[str],
 ) -> None:
-    """Run what `out` lacks of the methods `names` under `setting`, and write after each.
+    """Run the methods in `names` that the results file `out` lacks, and write the file after each.
 
-    A method that is there with the same setting and recipe stays; results of another setting are replaced. `about` is written
-    beside, and the differences of the method `against` to every other one.
+    Results with the same setting and recipe are kept; a file with another setting is started anew. The file also gets the entries
+    of `about`, and the differences of the method `against` to every other one.
     """
     saved: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
     if saved.get("setting") != setting:
         if saved:
-            print(f"{out} is of another setting: it is begun anew", flush=True)
+            print(f"{out} has another setting: starting it anew", flush=True)
         saved = {"setting": dict(setting), "methods": {}}
     saved |= about
     saved["machine"] = machine()
@@ -64,5 +64,5 @@ def fill(
     for name in names:
         if saved["methods"].get(name, {}).get("recipe") != recipe(METHODS[name]):
             saved["methods"][name] = run(name)
-        saved["differences"] = compared(saved["methods"], against, figures)
+        saved["differences"] = compare(saved["methods"], against, figures)
         out.write_text(dumped(saved))

@@ -1,9 +1,9 @@
-"""`python -m lab.quality.table`: the results of `lab.quality.bench` as Markdown. `lab.front_page` writes the README's small table.
+"""Write the results of `lab.quality.bench` as Markdown tables. `lab.front_page` writes the README's small table.
 
     python -m lab.quality.table                          print the tables
     python -m lab.quality.table --into PAGE.md           write them between `<!-- quality -->` and `<!-- /quality -->`
 
-The same results give the same text. Brackets hold 95 % bootstrap intervals over people.
+The same results give the same text. Brackets contain 95 % bootstrap intervals over people.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ORDER = (
     *("balanced-no-orthogonality", "balanced-unmasked", "balanced-token", "balanced-kv"),
     *("paper", "balanced", "balanced+p2p", "instant", "composed-apart", "composed-together"),
 )
-"""Rows that a results file lacks are left out; rows that are not named here follow in the order of their names."""
+"""Order of the rows. Methods that are not listed here follow in alphabetical order."""
 NONE = "–"
 BEGIN, END = "<!-- quality -->", "<!-- /quality -->"
 Result = Mapping[str, Any]
@@ -39,7 +39,7 @@ def _percent(value: float) -> str:
 
 @dataclass(frozen=True)
 class Figure:
-    """A column: `text` writes one number of it."""
+    """A column of a table. `text` formats one of its numbers."""
 
     name: str
     title: str
@@ -67,7 +67,7 @@ SMALL = {
     "identity_error": "identity error ↓",
     "side_effects": "others changed per edit ↓",
 }
-"""The columns of the small table, of `MAIN`, and their titles."""
+"""The columns of the small table: figures of `MAIN` with their titles there."""
 SMALL_ROWS = ("ddim", "direct+p2p", "null-text+p2p", "paper", "balanced")
 PIE = (
     Figure("psnr_background", "background PSNR, dB", _decimals(2)),
@@ -97,7 +97,7 @@ def _with_interval(figure: Figure, found: Mapping[str, Sequence[float]]) -> str:
 
 
 def _cost(method: Result) -> tuple[str, str]:
-    """UNet evaluations and seconds of a person's first edit and of each further one, `first / next`."""
+    """Return UNet evaluations and seconds as `first / next`: the first edit of a person, and every further one."""
     cost = method["cost"]
     if not cost:
         return NONE, NONE
@@ -108,7 +108,7 @@ def _cost(method: Result) -> tuple[str, str]:
 
 
 def _compared(figure: Figure, found: Mapping[str, Sequence[float]]) -> str:
-    """A difference; bold where its interval leaves zero out."""
+    """Format a difference with its interval, in bold if the interval excludes zero."""
     if figure.name not in found:
         return NONE
     mean, low, high = found[figure.name]
@@ -122,14 +122,14 @@ def _signed(figure: Figure, value: float) -> str:
 
 
 def _named(results: Result, name: str) -> str:
-    """The title of a method, and its guidance where that is not the bench's."""
+    """Return the title of a method, with its guidance if that differs from the bench's."""
     method = results["methods"][name]
     gain = method.get("guidance_gain", 1.0)
     return method["title"] if gain == 1 else f"{method['title']}, guidance {gain * results['setting']['guidance_scale']:g}"
 
 
 def main_table(results: Result, figures: Sequence[Figure]) -> str:
-    """A row per method: every figure that some method has, with its interval, then the costs."""
+    """Return a table with a row per method: every figure that some method has, with its interval, and the costs."""
     methods = results["methods"]
     shown = [figure for figure in figures if any(figure.name in method["intervals"]["all"] for method in methods.values())]
     head = ["method", *(figure.title for figure in shown), "UNet evaluations, first / next edit", "seconds, first / next edit"]
@@ -142,7 +142,7 @@ def main_table(results: Result, figures: Sequence[Figure]) -> str:
 
 
 def difference_table(results: Result, figures: Sequence[Figure]) -> str:
-    """The chosen method minus each other one, over the edits that both made."""
+    """Return a table of the differences between the chosen method and every other one, over the edits that both have."""
     compared = results["differences"]
     known = {name: found for name, found in compared["minus"].items() if found}
     shown = [figure for figure in figures if any(figure.name in found for found in known.values())]
@@ -156,7 +156,7 @@ def _hint(figure: Figure) -> str:
 
 
 def edit_table(results: Result) -> str:
-    """Per edit: in how many percent of the cases the attribute is there afterwards, and PSNR in the changed region."""
+    """Return a table with a column per edit: the success rate in percent, and the PSNR in the changed region."""
     methods = results["methods"]
     tried = {name for method in methods.values() for name in method["summary"]} - {"all"}
     edits = [name for name in KNOWN if name in tried] + sorted(tried - set(KNOWN))
@@ -181,26 +181,26 @@ def small_table(results: Result) -> str:
 
 
 def render(results: Result) -> str:
-    """All tables of a results file, with what is needed to read them."""
+    """Return all tables of a results file, with the explanations that a reader needs."""
     setting = results["setting"]
     if "bench" in setting:
-        said = f"{setting['bench']}, {setting['items']} records, guidance {setting['guidance_scale']:g}; 95 % intervals over them."
-        parts = [said, main_table(results, PIE)]
+        notes = f"{setting['bench']}, {setting['items']} records, guidance {setting['guidance_scale']:g}; 95 % intervals over them."
+        parts = [notes, main_table(results, PIE)]
         return "\n\n".join([*parts, *([difference_table(results, PIE)] if results["differences"] else [])]) + "\n"
     regressor, judge = results["identity_regressor"], results["judge_accuracy"]
     worst, average = min(judge.values()), sum(judge.values()) / len(judge)
     edits = max(len(method["records"]) for method in results["methods"].values())
-    said = (
-        f"{edits} edits of {setting['people']} unseen portraits, guidance {setting['guidance_scale']:g} where none is named; mean "
+    notes = (
+        f"{edits} edits of {setting['people']} unseen portraits, at guidance {setting['guidance_scale']:g} unless noted, with mean "
         "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. *Identity error*: "
-        f"0 is exact, 1 a blind guess; on unseen renders the regressor itself errs by {regressor['own_error']:.2f}. *Others "
-        "changed*: attributes per edit that the judge sees otherwise than in the true answer; it is right on "
-        f"{100 * worst:.1f} % of unseen renders at its worst attribute, on {100 * average:.1f} % on average. A further edit of the "
-        "same person needs no learning and no inversion."
+        f"0 is exact, 1 is a blind guess; the regressor's own error on unseen renders is {regressor['own_error']:.2f}. *Others "
+        "changed*: attributes per edit that the judge classifies differently from the true answer. Its accuracy on unseen renders "
+        f"is {100 * worst:.1f} % for its worst attribute and {100 * average:.1f} % on average. A further edit of the same person "
+        "needs no learning and no inversion."
     )
-    parts = [said, main_table(results, MAIN)]
+    parts = [notes, main_table(results, MAIN)]
     if results["differences"].get("minus"):
-        parts += ["Differences, edit by edit; bold where the interval leaves zero out:", difference_table(results, DIFFERENCES)]
+        parts += ["Differences, paired by edit; bold if the interval excludes zero:", difference_table(results, DIFFERENCES)]
     return "\n\n".join([*parts, "By edit (number of cases):", edit_table(results)]) + "\n"
 
 

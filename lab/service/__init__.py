@@ -1,1 +1,1 @@
-"""What the service costs."""
+"""Benches of the service's own cost. `overhead` measures what the API adds to a bare HTTP handler."""

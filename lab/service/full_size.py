@@ -1,8 +1,7 @@
-"""Compute what Stable Diffusion costs an edit, from its shapes alone: `python -m lab.service.full_size`.
+"""Compute the cost of an edit with Stable Diffusion from its shapes: `python -m lab.service.full_size`.
 
-No weights are needed and nothing is timed: the networks are built on torch's `meta` device, which knows shapes and no numbers. The
-result is a computation, not a measurement. The evaluations per edit are those of `lab/results/quality.json`; they depend on the
-preset and not on the model.
+The networks are built on torch's `meta` device, without weights. So the result is computed, not measured. The evaluations per edit
+come from `lab/results/quality.json`; they depend on the preset and not on the model.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from s2edit_core.checkpoints.single_file_layout import CONFIGS
-from s2edit_core.request.spec import LearningOptions
+from s2edit_core.request.options import LearningOptions
 
 MODELS = {"Stable Diffusion 1.x, 512 pixels": ("sd1", 64), "Stable Diffusion 2.1, 768 pixels": ("sd2", 96)}
-"""Family and side of the latent."""
+"""Model family and side of the latent by title."""
 PRESETS = ("paper", "balanced", "instant")
 FLOAT_BYTES = 4
 TOKENS = 77
@@ -43,9 +42,9 @@ def parts_of(family: str) -> dict[str, Any]:
 
 
 def learning_pass(unet: nn.Module, side: int, rows: int) -> tuple[int, int]:
-    """Return the FLOPs of a pass with gradients to the prompt, and the bytes that it keeps for them.
+    """Return the FLOPs of a pass with gradients to the prompt, and the bytes that autograd keeps for it.
 
-    Maps of self-attention are left out of the bytes: CUDA's attention kernels don't keep them.
+    The bytes exclude attention maps, because CUDA's attention kernels don't keep them.
     """
     parameters = {id(parameter) for parameter in unet.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -65,7 +64,7 @@ def learning_pass(unet: nn.Module, side: int, rows: int) -> tuple[int, int]:
 
 
 def cost_of(family: str, side: int, evaluations: dict[str, Any]) -> dict[str, Any]:
-    """Return parameters, bytes and FLOPs, and the FLOPs of the first and of a further edit by each preset."""
+    """Return parameters, bytes and FLOPs, and by preset the FLOPs of the first edit of a person and of every further one."""
     rows = LearningOptions().batch
     with torch.device("meta"):
         parts = parts_of(family)
@@ -95,7 +94,7 @@ def cost_of(family: str, side: int, evaluations: dict[str, Any]) -> dict[str, An
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quality", type=Path, default=Path("lab/results/quality.json"), help="where the evaluations are")
+    parser.add_argument("--quality", type=Path, default=Path("lab/results/quality.json"), help="results file with the evaluations")
     parser.add_argument("--out", type=Path, default=Path("lab/results/full_size.json"))
     wanted = parser.parse_args()
     methods = json.loads(wanted.quality.read_text())["methods"]

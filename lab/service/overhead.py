@@ -1,12 +1,12 @@
 """Measure what the API adds to a bare handler: `python -m lab.service.overhead --out lab/results/overhead.json`.
 
-- `POST /edits` with a 2 MB photo, 64 at a time, beside bare Starlette handlers that read the same body, as bytes and as a form:
-  from phones, each of which sends `PHONE_MBIT_S`, and as fast as this machine can send to itself.
-- A poll that is answered 304, beside bare FastAPI routes that answer 304: one that reads nothing, and one that reads the job's
-  record from Redis in a thread, as every such poll must.
-- Streams of server-sent events, all open at one process: how many Redis subscriptions that takes, and when all have seen an event.
+- `POST /edits` with a 2 MB photo, 64 at a time, against bare Starlette handlers that read the same body as bytes or as a form.
+  Senders are limited to `PHONE_MBIT_S`, like phones, or send as fast as this machine allows.
+- A poll that is answered 304, against bare FastAPI routes that answer 304. One reads nothing; the other reads the job's record from
+  Redis in a thread.
+- Many streams of server-sent events at one process: the Redis subscriptions that they take, and the delay of an event.
 
-Each server is a process of its own, and so is the client: on a machine with few cores they share them.
+Servers and client are separate processes, which share the cores of the machine.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
 PHOTO_BYTES = 2_000_000
 PHONE_MBIT_S = 10.0
-"""What the uplink of a phone in a mobile network carries."""
+"""Uplink of a phone in a mobile network."""
 PIECE_BYTES = 32_768
-TURNS = 4
-"""How often each of two is measured, by turns, so that a busy moment of the machine meets both."""
+ROUNDS = 4
+"""Number of alternating rounds per server, so that a busy moment of the machine affects all of them."""
 
 
 def photo(size_bytes: int = PHOTO_BYTES) -> bytes:
-    """A JPEG of about that size, of grainy colour as a phone takes it."""
+    """Return a JPEG of at least that size, with noise like that of a phone's camera."""
     side = 128
     while True:
         smooth = Image.effect_noise((side // 8, side // 8), 90).resize((side, side), Image.Resampling.BICUBIC)
@@ -76,7 +76,7 @@ def mask(size: tuple[int, int]) -> bytes:
 
 
 def bare_app(redis_url: str) -> Any:
-    """What the service is compared with: its own libraries, without the service."""
+    """Return the app to compare with: the same web framework with trivial handlers."""
     from fastapi import FastAPI, Request, Response
     from starlette.responses import JSONResponse
     from starlette.routing import Route
@@ -115,17 +115,17 @@ def _serve(listener: socket.socket, settings: Settings, bare: bool, log: Path) -
     os.dup2(out, sys.stderr.fileno())
     if bare:
         app = bare_app(settings.redis_url or "")
-    else:  # not imported by the other: it sets how much of a form Starlette keeps in memory
+    else:  # the bare server must not import it: it changes how much of a form Starlette keeps in memory
         from api.app import create_app
 
-        configure_logs()  # as the service's own entry point does
+        configure_logs()  # as the service's entry point does
         app = create_app(build_services(settings))
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
 
 
 @contextmanager
 def server(settings: Settings, listener: socket.socket, folder: Path, *, bare: bool = False) -> Iterator[str]:
-    """Its address."""
+    """Run a server process on `listener`, and yield its address."""
     process = multiprocessing.get_context("spawn").Process(
         target=_serve, args=(listener, settings, bare, folder / "server.log"), daemon=True
     )
@@ -141,7 +141,7 @@ def server(settings: Settings, listener: socket.socket, folder: Path, *, bare: b
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, ready to be sent any number of times."""
+    """A request that can be sent any number of times."""
 
     address: str
     method: str
@@ -149,22 +149,22 @@ class Call:
     body: bytes | None
     headers: dict[str, str]
     expected: int
-    mbit_s: float | None = None  # how fast its sender's network is; None: as fast as it goes
+    mbit_s: float | None = None  # bandwidth of the sender's network; None: unlimited
 
     @property
-    def on_the_way_s(self) -> float:
-        """How long the sender's network takes to carry the body."""
+    def transfer_s(self) -> float:
+        """Seconds that the sender's network takes for the body."""
         return 8 * len(self.body or b"") / (self.mbit_s * 1e6) if self.mbit_s else 0.0
 
     def send(self, connection: http.client.HTTPConnection) -> None:
-        if self.body is None or not self.on_the_way_s:
+        if self.body is None or not self.transfer_s:
             connection.request(self.method, self.path, body=self.body, headers=self.headers)
             return
         connection.putrequest(self.method, self.path)
         for name, value in {**self.headers, "Content-Length": str(len(self.body))}.items():
             connection.putheader(name, value)
         connection.endheaders()
-        began, per_byte_s = time.perf_counter(), self.on_the_way_s / len(self.body)
+        began, per_byte_s = time.perf_counter(), self.transfer_s / len(self.body)
         for start in range(0, len(self.body), PIECE_BYTES):
             piece = self.body[start : start + PIECE_BYTES]
             time.sleep(max(0.0, began + (start + len(piece)) * per_byte_s - time.perf_counter()))
@@ -172,13 +172,13 @@ class Call:
 
 
 def timed(call: Call, *, requests: int, at_once: int) -> list[float]:
-    """Seconds that each request took, `at_once` of them under way. Raises `RuntimeError` for an answer that is not `expected`."""
-    place = urlsplit(call.address)
+    """Send requests from `at_once` threads and return the seconds of each. Raises `RuntimeError` for a status not `expected`."""
+    url = urlsplit(call.address)
     share = -(-requests // at_once)
 
     def client(number: int) -> list[float]:
-        connection, took = http.client.HTTPConnection(place.hostname or "", place.port, timeout=300), []
-        time.sleep(call.on_the_way_s * number / at_once)  # phones don't begin in step
+        connection, took = http.client.HTTPConnection(url.hostname or "", url.port, timeout=300), []
+        time.sleep(call.transfer_s * number / at_once)  # real senders are not synchronised
         for _ in range(share):
             began = time.perf_counter()
             call.send(connection)
@@ -195,30 +195,30 @@ def timed(call: Call, *, requests: int, at_once: int) -> list[float]:
 
 
 def figures(seconds: Sequence[float]) -> dict[str, float]:
-    """In milliseconds."""
+    """Return the number of requests with median and 99th percentile in milliseconds."""
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     return {"requests": len(seconds), "p50_ms": round(1e3 * cuts[49], 2), "p99_ms": round(1e3 * cuts[98], 2)}
 
 
-def by_turns(calls: dict[str, Call], *, requests: int, at_once: int) -> dict[str, dict[str, float]]:
+def alternating(calls: dict[str, Call], *, requests: int, at_once: int) -> dict[str, dict[str, float]]:
     took: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         timed(call, requests=at_once, at_once=at_once)  # warm
-    for _ in range(TURNS):
+    for _ in range(ROUNDS):
         for name, call in calls.items():
-            took[name] += timed(call, requests=requests // TURNS, at_once=at_once)
+            took[name] += timed(call, requests=requests // ROUNDS, at_once=at_once)
     return {name: figures(seconds) for name, seconds in took.items()}
 
 
 def form_of(image: bytes) -> tuple[bytes, str]:
-    """The body of a `POST /edits`, and its content type."""
+    """Return the body of a `POST /edits` and its content type."""
     files = {"image": ("photo.jpg", image), "mask": ("mask.png", mask(Image.open(io.BytesIO(image)).size))}
     request = httpx.Request("POST", "http://any/", data={"prompt": "a photo of a woman with red hair"}, files=files)
     return request.read(), request.headers["content-type"]
 
 
 def decoding_ms(image: bytes) -> float:
-    """Of a core, to decode such a photo and its mask, as the worker does; the best of five."""
+    """Return the CPU time in milliseconds for decoding the photo and its mask, as the worker does. The best of five runs."""
     drawn, took = mask(Image.open(io.BytesIO(image)).size), []
     for _ in range(5):
         began = time.process_time()
@@ -235,40 +235,40 @@ def uploads(service: str, bare: str, *, requests: int, at_once: int, mbit_s: flo
         "bare_form": Call(bare, "POST", "/form", body, headers, 202, mbit_s),
         "service": Call(service, "POST", "/edits", body, headers, 202, mbit_s),
     }
-    said: dict[str, Any] = {"body_bytes": len(body), "at_once": at_once, **by_turns(calls, requests=requests, at_once=at_once)}
+    result: dict[str, Any] = {"body_bytes": len(body), "at_once": at_once, **alternating(calls, requests=requests, at_once=at_once)}
     for other in ("bare_body", "bare_form"):
-        said[f"p99_to_{other}"] = round(said["service"]["p99_ms"] / said[other]["p99_ms"], 2)
-    return said
+        result[f"p99_to_{other}"] = round(result["service"]["p99_ms"] / result[other]["p99_ms"], 2)
+    return result
 
 
 def polls(service: str, bare: str, *, requests: int, at_once: int) -> dict[str, Any]:
     body, kind = form_of(photo(20_000))
-    asked = httpx.post(f"{service}/edits", content=body, headers={"Content-Type": kind})
-    asked.raise_for_status()
-    headers, path = {"If-None-Match": asked.headers["etag"]}, f"/edits/{asked.json()['id']}"
+    posted = httpx.post(f"{service}/edits", content=body, headers={"Content-Type": kind})
+    posted.raise_for_status()
+    headers, path = {"If-None-Match": posted.headers["etag"]}, f"/edits/{posted.json()['id']}"
     calls = {
         "bare": Call(bare, "GET", path, None, headers, 304),
         "bare_reading": Call(bare, "GET", path.replace("/edits/", "/reading/"), None, headers, 304),
         "service": Call(service, "GET", path, None, headers, 304),
     }
-    said: dict[str, Any] = {"at_once": at_once, **by_turns(calls, requests=requests, at_once=at_once)}
+    result: dict[str, Any] = {"at_once": at_once, **alternating(calls, requests=requests, at_once=at_once)}
     for other in ("bare", "bare_reading"):
         for share in ("p50_ms", "p99_ms"):
-            said[f"{share.removesuffix('_ms')}_to_{other}"] = round(said["service"][share] / said[other][share], 2)
-    return said
+            result[f"{share.removesuffix('_ms')}_to_{other}"] = round(result["service"][share] / result[other][share], 2)
+    return result
 
 
-async def _follow(address: str, edit_id: str, opened: Callable[[], None]) -> float:
-    """When (`time.perf_counter`) a stream has seen that its edit runs."""
-    place = urlsplit(address)
-    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+async def _follow_stream(address: str, edit_id: str, opened: Callable[[], None]) -> float:
+    """Follow a stream until its edit runs, and return the `time.perf_counter` of that event."""
+    url = urlsplit(address)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
     try:
-        writer.write(f"GET /edits/{edit_id}/events HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n".encode())
+        writer.write(f"GET /edits/{edit_id}/events HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
         queued = running = False
         while not running:
             line = await reader.readline()
             if not line:
-                raise RuntimeError("a stream ended before its time")
+                raise RuntimeError("a stream ended before its edit ran")
             if not queued and b'"state":"queued"' in line:
                 queued = True
                 opened()
@@ -279,7 +279,7 @@ async def _follow(address: str, edit_id: str, opened: Callable[[], None]) -> flo
 
 
 async def _all_streams(service: str, settings: Settings, ids: Sequence[str], count: int) -> dict[str, Any]:
-    """`count` streams over the edits `ids`; when all are open, every edit changes."""
+    """Open `count` streams over the edits `ids`, then claim every edit and measure the delay of the events."""
     store, opened, all_open = build_services(settings).store, 0, asyncio.Event()
 
     def one_more() -> None:
@@ -289,7 +289,7 @@ async def _all_streams(service: str, settings: Settings, ids: Sequence[str], cou
             all_open.set()
 
     began = time.perf_counter()
-    streams = [asyncio.create_task(_follow(service, ids[i % len(ids)], one_more)) for i in range(count)]
+    streams = [asyncio.create_task(_follow_stream(service, ids[i % len(ids)], one_more)) for i in range(count)]
     await asyncio.wait_for(all_open.wait(), 300)
     opened_s = time.perf_counter() - began
     with Redis.from_url(settings.redis_url or "") as redis:
@@ -315,15 +315,15 @@ def streams(service: str, settings: Settings, *, count: int, edits: int = 50) ->
     body, kind = form_of(photo(20_000))
     ids = []
     for _ in range(edits):
-        asked = httpx.post(f"{service}/edits", content=body, headers={"Content-Type": kind})
-        asked.raise_for_status()
-        ids.append(asked.json()["id"])
+        posted = httpx.post(f"{service}/edits", content=body, headers={"Content-Type": kind})
+        posted.raise_for_status()
+        ids.append(posted.json()["id"])
     return asyncio.run(_all_streams(service, settings, ids, count))
 
 
 def measure(*, requests: int, at_once: int, polled: int, opened: int) -> dict[str, Any]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * opened + 200)), hard))  # the servers inherit it
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * opened + 200)), hard))  # the servers inherit the limit
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overhead-")))
         redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
@@ -354,16 +354,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m lab.service.overhead", description=__doc__.partition("\n")[0] if __doc__ else ""
     )
-    parser.add_argument("--requests", type=int, default=1024, help="uploads to each server")
+    parser.add_argument("--requests", type=int, default=1024, help="number of uploads to each server")
     parser.add_argument("--at-once", type=int, default=64)
-    parser.add_argument("--polls", type=int, default=4000, help="to each server")
+    parser.add_argument("--polls", type=int, default=4000, help="number of polls to each server")
     parser.add_argument("--streams", type=int, default=2000)
-    parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)
-    said = json.dumps(measure(requests=given.requests, at_once=given.at_once, polled=given.polls, opened=given.streams), indent=1)
-    print(said)
+    text = json.dumps(measure(requests=given.requests, at_once=given.at_once, polled=given.polls, opened=given.streams), indent=1)
+    print(text)
     if given.out:
-        given.out.write_text(said + "\n")
+        given.out.write_text(text + "\n")
     return 0
 
 

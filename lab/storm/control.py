@@ -1,9 +1,7 @@
-"""The control arm: the same kills on plain Celery tasks, with `acks_late` and all that its documentation recommends, and no more.
+"""The control experiment: the same kills on plain Celery tasks with `acks_late` and the other settings that Celery recommends.
 
-`python -m lab.storm --control` runs it after a storm, `python -m lab.storm.control` alone.
-
-A task works as long as an edit of the storm and then writes its line into a file: that is its effect. What is missing in the file
-at the end was lost, and what stands there twice was repeated.
+`python -m lab.storm --control` runs it after a storm, `python -m lab.storm.control` alone. A task sleeps as long as an edit of the
+storm takes, then appends a line to a file. A task without a line was lost; one with two lines was repeated.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from celery import Celery
 from redis import Redis
 from redis.exceptions import RedisError
 
-from lab.storm.processes import Troop
+from lab.storm.processes import ProcessGroup
 from s2edit_jobs.stores.celery_queue import broker_url
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
@@ -36,7 +34,7 @@ TASK = "control.work"
 @dataclass(frozen=True, slots=True)
 class Losses:
     jobs: int
-    kills: int  # that happened: none after the last effect
+    kills: int  # that took place: none follows the last effect
     emptied: bool
     work_s: float
     visibility_timeout_s: float
@@ -92,30 +90,30 @@ def control(
     visibility_timeout_s: float = 10.0,
     idle_s: float = 150.0,
 ) -> Losses:
-    """Send `jobs` tasks, kill `kills` times, one in twenty of them Redis, and with `empty` empty Redis at half time.
+    """Send `jobs` tasks and kill `kills` processes, every twentieth time Redis. With `empty`, flush Redis half-way.
 
-    Then wait until `idle_s` seconds bring nothing new: kombu looks for what was not acknowledged only now and then.
+    Ends when all tasks are done or none has ended for `idle_s` seconds. kombu restores unacknowledged messages only occasionally.
     """
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="storm-control-") as name, EmbeddedRedis(Path(name) / "redis") as redis:
-        folder, troop = Path(name), Troop()
+        folder, processes = Path(name), ProcessGroup()
         (folder / "effects").touch()
         try:
             for number in range(workers):
-                troop.add(f"worker-{number}", run_control_worker, redis.url, folder, number, work_s, visibility_timeout_s)
+                processes.add(f"worker-{number}", run_control_worker, redis.url, folder, number, work_s, visibility_timeout_s)
             sender = control_app(redis.url, visibility_timeout_s=visibility_timeout_s)
             for job in range(jobs):
                 sender.send_task(TASK, args=(job,))
-            killed = _kill_and_wait(folder, redis, troop, rng, jobs=jobs, kills=kills, empty=empty, idle_s=idle_s)
+            killed = _kill_and_wait(folder, redis, processes, rng, jobs=jobs, kills=kills, empty=empty, idle_s=idle_s)
         finally:
-            troop.stop()
+            processes.stop()
         done = Counter((folder / "effects").read_text().split())
     lost, repeated = jobs - len(done), done.total() - len(done)
     return Losses(jobs, killed, empty, work_s, visibility_timeout_s, lost=lost, repeated=repeated)
 
 
 def both_controls(*, jobs: int, kills: int, seed: int, workers: int, step_s: float) -> list[Losses]:
-    """Without and with an emptied Redis; a task lasts as long as the twelve steps of a storm's edit."""
+    """Run the experiment without and with a flushed Redis. A task takes as long as the twelve steps of an edit in a storm."""
     losses = []
     for empty in (False, True):
         losses.append(control(jobs=jobs, kills=kills, seed=seed, workers=workers, work_s=12 * step_s, empty=empty))
@@ -124,9 +122,17 @@ def both_controls(*, jobs: int, kills: int, seed: int, workers: int, step_s: flo
 
 
 def _kill_and_wait(
-    folder: Path, redis: EmbeddedRedis, troop: Troop, rng: random.Random, *, jobs: int, kills: int, empty: bool, idle_s: float
+    folder: Path,
+    redis: EmbeddedRedis,
+    processes: ProcessGroup,
+    rng: random.Random,
+    *,
+    jobs: int,
+    kills: int,
+    empty: bool,
+    idle_s: float,
 ) -> int:
-    """How often something was killed."""
+    """Kill processes while the tasks go on, and return the number of kills."""
     killed, before, since = 0, -1, time.monotonic()
     while time.monotonic() - since < idle_s:
         effects = (folder / "effects").read_text().count("\n")
@@ -139,25 +145,25 @@ def _kill_and_wait(
             if killed % 20 == 10:
                 os.kill(redis.pid, signal.SIGKILL)
             else:
-                troop.kill(rng.choice(troop.names("worker")))
+                processes.kill(rng.choice(processes.names("worker")))
         if empty and effects >= jobs // 2:
             with suppress(RedisError), Redis.from_url(redis.url) as client:
                 client.flushall()
                 empty = False
         redis.restart_if_dead()
-        troop.restart_dead()
+        processes.restart_dead()
         time.sleep(0.02)
     return killed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m lab.storm.control", description="a storm over plain Celery tasks")
+    parser = argparse.ArgumentParser(prog="python -m lab.storm.control", description="the kills of a storm on plain Celery tasks")
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--step", type=float, default=0.002, help="seconds; a task lasts twelve")
-    parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
+    parser.add_argument("--step", type=float, default=0.002, help="seconds per step; a task takes twelve steps")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)
     losses = both_controls(jobs=given.jobs, kills=given.kills, seed=given.seed, workers=given.workers, step_s=given.step)
     if given.out:

@@ -1,4 +1,4 @@
-"""The engines of a storm: the engine without a model, for volume, and the shipped model cut to few steps."""
+"""The engines of a storm: the engine without a model, which allows many edits, and the shipped model with few steps."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ FACTS = ModelFacts(fingerprint="fake", width=4, layers=((6, 4), (8, 4)), subject
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
-    """Which engine plays, and what the app must ask of it."""
+class EngineChoice:
+    """The engine that the workers load, and the matching request of the client."""
 
     name: EngineName = "fake"
     steps: int = 4  # without a model, per phase
@@ -31,20 +31,24 @@ class Cast:
 
     @property
     def form(self) -> Mapping[str, str]:
-        """Parts of the form besides the prompt and the pictures."""
+        """The fields of the form besides prompt and pictures."""
         return {} if self.name == "fake" else {"preset": "instant", "steps": "2"}
 
     @property
     def one_prompt(self) -> bool:
-        """The model keeps what it learns apart from what the learning edit asked for: so who learns first shows in the bytes."""
+        """Whether all edits of a photo must have the same prompt.
+
+        The model separates the identity from the words of the edit that learns it. With several prompts, the resulting bytes would
+        depend on which edit comes first.
+        """
         return self.name == "model"
 
     def request(self, prompt: str) -> EditRequest:
-        """What becomes of a prompt and that form."""
+        """Return the request that the API makes of `prompt` and `form`."""
         return EditRequest(prompt=prompt) if self.name == "fake" else EditRequest(prompt=prompt, preset="instant", steps=2)
 
     def load(self, settings: Settings) -> Engine:
-        """In a process of its own: the model's presets are cut short there, for good."""
+        """Load the engine. Call it in a process of its own: it shortens the model's presets for the whole process."""
         if self.name == "fake":
             return ModelessEngine(
                 FACTS,
@@ -69,20 +73,20 @@ class Cast:
 
 @dataclass
 class Reference:
-    """An undisturbed run: the same edits, one after the other, each photo learned once."""
+    """A run without faults: the same edits one after another, with one learning run per photo."""
 
-    cast: Cast
+    engine_choice: EngineChoice
     settings: Settings
     _engine: Engine | None = None
-    _kept: dict[str, bytes] = field(default_factory=dict)  # concepts and inversions, by id
+    _artifacts: dict[str, bytes] = field(default_factory=dict)  # concepts and inversions, by id
 
     def result(self, prompt: str, inputs: EditInputs) -> str:
-        """Digest of the picture that comes out."""
+        """Return the digest of the resulting picture."""
         if self._engine is None:
-            self._engine = replace(self.cast, step_s=0.0).load(self.settings)
-        engine, request = self._engine, self.cast.request(prompt)
+            self._engine = replace(self.engine_choice, step_s=0.0).load(self.settings)
+        engine, request = self._engine, self.engine_choice.request(prompt)
         plan = engine.plan(request, inputs)
-        concept, inversion = self._kept.get(plan.concept_id), self._kept.get(plan.inversion_id)
+        concept, inversion = self._artifacts.get(plan.concept_id), self._artifacts.get(plan.inversion_id)
         steps = engine.edit(request, inputs, concept=concept, inversion=inversion if concept else None)
         while True:
             try:
@@ -90,4 +94,4 @@ class Reference:
             except StopIteration as end:
                 return hashlib.sha256(end.value.picture).hexdigest()
             if not isinstance(step, spec.Progress) and step.kind != "checkpoint":
-                self._kept[step.id] = step.data
+                self._artifacts[step.id] = step.data

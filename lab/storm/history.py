@@ -1,7 +1,7 @@
-"""What was seen of a storm, and the reference model that it is held against. Pure: a history in, findings out.
+"""The history of a storm, and its check against a model of an edit. Pure functions: a history in, findings out.
 
-The model of one edit, as an app sees it: a key leads to one edit, which is its user's alone; it is queued or running until it is
-succeeded or canceled, and canceled only if that was wished; its sequence grows with every change; once it is over nothing changes.
+The model, as a client sees it: An idempotency key leads to one edit, which belongs to one user. The edit is queued or running
+until it succeeds or is canceled, the latter only on request. Its sequence grows with every change. After its end nothing changes.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ OVER = frozenset({"succeeded", "failed", "canceled"})
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that was answered with 202, perhaps one of several with this key."""
+class AcceptedEdit:
+    """A request that was answered with 202. Several requests can have the same key."""
 
     key: str
     user: str
     job: str
-    canceled: bool = False  # the app wished so
-    result: str = ""  # digest of the picture that must come out
+    canceled: bool = False  # the client has canceled it
+    result: str = ""  # digest of the expected picture
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One look at an edit by its user, in the order of the looks; or by somebody else."""
+class Poll:
+    """One `GET` of an edit, by its user or by a stranger."""
 
     job: str
     user: str
@@ -38,18 +38,18 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """One event of the one stream that followed the edit, whatever happened to its connection."""
+class StreamEvent:
+    """One event of an edit's stream, which spans all connections that it took."""
 
     job: str
     sequence: int
     state: str
-    gap: bool = False  # the stream had told that events before this one are missing
+    gap: bool = False  # the stream declared before this event that some are missing
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What the object store holds of a job when all is over."""
+class StoredEdit:
+    """The state of an edit in the object store at the end of the storm."""
 
     job: str
     user: str
@@ -60,10 +60,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    asked: Sequence[Asked]
-    seen: Sequence[Seen]
-    kept: Sequence[Kept]
-    heard: Sequence[Heard] = ()
+    accepted: Sequence[AcceptedEdit]
+    polls: Sequence[Poll]
+    stored: Sequence[StoredEdit]
+    events: Sequence[StreamEvent] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -71,7 +71,7 @@ class History:
 
 @dataclass
 class Findings:
-    """All empty if the promise held."""
+    """The violations of the model; all lists are empty if there are none."""
 
     lost: list[str] = field(default_factory=list)
     duplicated: list[str] = field(default_factory=list)
@@ -88,71 +88,73 @@ class Findings:
 
 def check(history: History) -> Findings:
     findings = Findings()
-    asked = {one.job: one for one in history.asked}
-    kept = {one.job: one for one in history.kept}
-    _check_keys(history.asked, kept, findings)
-    for job, one in asked.items():
-        _check_end(one, kept.get(job), findings)
-    looks: dict[str, list[Seen]] = defaultdict(list)
-    for look in history.seen:
-        looks[look.job].append(look)
-    for job, its_looks in looks.items():
-        _check_looks(asked[job].user, its_looks, kept.get(job), findings)
-    last: dict[str, Heard] = {}
-    for event in history.heard:
+    accepted = {one.job: one for one in history.accepted}
+    stored = {one.job: one for one in history.stored}
+    _check_keys(history.accepted, stored, findings)
+    for job, one in accepted.items():
+        _check_end(one, stored.get(job), findings)
+    polls: dict[str, list[Poll]] = defaultdict(list)
+    for poll in history.polls:
+        polls[poll.job].append(poll)
+    for job, its_polls in polls.items():
+        _check_polls(accepted[job].user, its_polls, stored.get(job), findings)
+    last: dict[str, StreamEvent] = {}
+    for event in history.events:
         _check_event(last.get(event.job), event, findings)
         last[event.job] = event
     return findings
 
 
-def _check_event(before: Heard | None, event: Heard, findings: Findings) -> None:
+def _check_event(before: StreamEvent | None, event: StreamEvent, findings: Findings) -> None:
     if before is None:
         return
     if event.sequence <= before.sequence or before.state in OVER:
         findings.out_of_order.append(f"{event.job}: event {event.sequence} came after {before.sequence}, {before.state}")
     elif event.sequence != before.sequence + 1 and not event.gap:
-        findings.lost.append(f"{event.job}: the events between {before.sequence} and {event.sequence}, and nobody said so")
+        findings.lost.append(
+            f"{event.job}: the events between {before.sequence} and {event.sequence} are missing without a declared gap"
+        )
 
 
-def _check_keys(asked: Iterable[Asked], kept: Mapping[str, Kept], findings: Findings) -> None:
+def _check_keys(accepted: Iterable[AcceptedEdit], stored: Mapping[str, StoredEdit], findings: Findings) -> None:
     jobs_of: dict[str, set[str]] = defaultdict(set)
-    for one in asked:
+    for one in accepted:
         jobs_of[one.key].add(one.job)
     findings.duplicated += [f"key {key} led to {len(jobs)} edits" for key, jobs in jobs_of.items() if len(jobs) > 1]
     known = {job for jobs in jobs_of.values() for job in jobs}
-    findings.duplicated += [f"{job}: nobody was told of it" for job in kept if job not in known]
+    findings.duplicated += [f"{job}: no request was answered with it" for job in stored if job not in known]
 
 
-def _check_end(asked: Asked, kept: Kept | None, findings: Findings) -> None:
-    if kept is None or kept.state is None:
-        findings.lost.append(f"{asked.job}: accepted and never over")
+def _check_end(accepted: AcceptedEdit, stored: StoredEdit | None, findings: Findings) -> None:
+    if stored is None or stored.state is None:
+        findings.lost.append(f"{accepted.job}: accepted and never ended")
         return
-    if kept.state == "failed" or (kept.state == "canceled" and not asked.canceled):
-        findings.lost.append(f"{asked.job}: ended {kept.state}, and nobody wished that")
-    if kept.outcomes_won > 1:
-        findings.duplicated.append(f"{asked.job}: {kept.outcomes_won} outcomes were written")
-    if kept.user != asked.user or (kept.state == "succeeded" and kept.result != asked.result):
-        findings.wrong_owner.append(f"{asked.job}: has another owner or another picture than was asked for")
+    if stored.state == "failed" or (stored.state == "canceled" and not accepted.canceled):
+        findings.lost.append(f"{accepted.job}: ended {stored.state} without a reason")
+    if stored.outcomes_won > 1:
+        findings.duplicated.append(f"{accepted.job}: {stored.outcomes_won} outcomes were written")
+    if stored.user != accepted.user or (stored.state == "succeeded" and stored.result != accepted.result):
+        findings.wrong_owner.append(f"{accepted.job}: has the wrong owner or the wrong picture")
 
 
-def _check_looks(owner: str, looks: Sequence[Seen], kept: Kept | None, findings: Findings) -> None:
-    last: Seen | None = None
-    for look in looks:
-        if look.user != owner:
-            if look.found:
-                findings.wrong_owner.append(f"{look.job}: {look.user} could see it")
+def _check_polls(owner: str, polls: Sequence[Poll], stored: StoredEdit | None, findings: Findings) -> None:
+    last: Poll | None = None
+    for poll in polls:
+        if poll.user != owner:
+            if poll.found:
+                findings.wrong_owner.append(f"{poll.job}: {poll.user} can read it")
             continue
-        if not look.found:
-            findings.lost.append(f"{look.job}: was not found at a look")
+        if not poll.found:
+            findings.lost.append(f"{poll.job}: a poll by its user was answered 404")
             continue
         if last is not None:
-            _check_step(last, look, findings)
-        last = look
-    if last is not None and last.state in OVER and kept is not None and last.state != kept.state:
-        findings.out_of_order.append(f"{last.job}: was seen {last.state} and is kept as {kept.state}")
+            _check_step(last, poll, findings)
+        last = poll
+    if last is not None and last.state in OVER and stored is not None and last.state != stored.state:
+        findings.out_of_order.append(f"{last.job}: a poll returned {last.state}, but the store has {stored.state}")
 
 
-def _check_step(before: Seen, after: Seen, findings: Findings) -> None:
+def _check_step(before: Poll, after: Poll, findings: Findings) -> None:
     if after.sequence < before.sequence:
         findings.out_of_order.append(f"{after.job}: sequence {after.sequence} after {before.sequence}")
     if after.sequence == before.sequence and after.state != before.state:
@@ -163,16 +165,19 @@ def _check_step(before: Seen, after: Seen, findings: Findings) -> None:
         findings.duplicated.append(f"{after.job}: its result changed after its end")
 
 
-def outcomes_won(diary: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    """By the outcome's key."""
-    return Counter(str(line["key"]) for line in diary if line["what"] == "outcome" and line["won"])
+def outcomes_won(event_log: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """Count the successful writes of an outcome by its key."""
+    return Counter(str(line["key"]) for line in event_log if line["what"] == "outcome" and line["won"])
 
 
-def restart_seconds(diary: Sequence[Mapping[str, Any]], kills: Mapping[int, float]) -> list[float]:
-    """For each killed process (id → time) that was working on a job: seconds until that job was claimed again."""
+def restart_seconds(event_log: Sequence[Mapping[str, Any]], kills: Mapping[int, float]) -> list[float]:
+    """Return the seconds between a kill and the next claim of the killed process's job. `kills` maps process ids to times.
+
+    Processes without a job at that moment do not count.
+    """
     of_pid: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     of_job: dict[str, list[float]] = defaultdict(list)  # its claims
-    for line in sorted((line for line in diary if line["what"] in ("claim", "left")), key=lambda line: line["at"]):
+    for line in sorted((line for line in event_log if line["what"] in ("claim", "left")), key=lambda line: line["at"]):
         of_pid[line["pid"]].append(line)
         if line["what"] == "claim":
             of_job[line["job"]].append(line["at"])

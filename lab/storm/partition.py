@@ -1,8 +1,8 @@
-"""Workers cut off from Redis: `python -m lab.storm.partition --out lab/results/partition.json`, as root, on Linux.
+"""Cut workers off from Redis: `python -m lab.storm.partition --out lab/results/partition.json`, as root on Linux.
 
-Each worker lives in a network namespace of its own, with one link to the Redis. Links are cut for longer and for shorter than a
-lease while edits go on: packets vanish, nobody is told. A worker that is cut off must publish nothing that counts twice, and
-the edits must go on elsewhere. The object store is reached by other ways, so a stale attempt could write there.
+Each worker runs in its own network namespace with one link to Redis. While edits run, links are cut for less and for more than a
+lease; packets are dropped silently. Another worker must take over the edit, and a worker that is cut off must not publish a second
+outcome. It could: the object store stays reachable.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab.storm.app import wish
-from lab.storm.engines import Cast, Reference
+from lab.storm.app import planned_edit
+from lab.storm.engines import EngineChoice, Reference
 from lab.storm.history import outcomes_won
-from lab.storm.processes import Scene, Troop, run_api, run_worker
-from lab.storm.promises import SEED, Stage
+from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_worker
+from lab.storm.promises import SEED, Trial
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.records.record import JobSpec, Outcome
 from s2edit_jobs.settings import Settings
@@ -40,7 +40,7 @@ NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 
 
 class NetworkedRedis(EmbeddedRedis):
-    """The private Redis, on TCP at these addresses too. For namespaces that nobody else reaches."""
+    """The embedded Redis, which also listens on TCP without protection. Use it only with addresses that nobody else reaches."""
 
     def __init__(self, data_dir: Path, addresses: Sequence[str], port: int) -> None:
         super().__init__(data_dir)
@@ -53,7 +53,7 @@ class NetworkedRedis(EmbeddedRedis):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Between this namespace and one of its own: `10.199.<number>.1` here, `.2` there."""
+    """A link between this network namespace and a worker's: `10.199.<number>.1` on this side, `.2` on the worker's."""
 
     number: int
 
@@ -62,7 +62,7 @@ class Link:
         return f"s2edit-{os.getpid()}-{self.number}"
 
     @property
-    def here(self) -> str:
+    def address(self) -> str:
         return f"10.199.{self.number}.1"
 
     @property
@@ -88,20 +88,20 @@ def linked(number: int) -> Iterator[Link]:
     try:
         _ip("link", "add", link.device, "type", "veth", "peer", "name", there)
         _ip("link", "set", there, "netns", link.namespace)
-        _ip("addr", "add", f"{link.here}/30", "dev", link.device)
+        _ip("addr", "add", f"{link.address}/30", "dev", link.device)
         _ip("-n", link.namespace, "addr", "add", f"10.199.{number}.2/30", "dev", there)
         _ip("-n", link.namespace, "link", "set", there, "up")
         link.up()
         yield link
     finally:
-        _ip("netns", "delete", link.namespace)  # takes the link along
+        _ip("netns", "delete", link.namespace)  # this deletes the link too
 
 
-def run_cut_off_worker(scene: Scene, number: int, namespace: str) -> None:
-    with open(f"/run/netns/{namespace}") as place:
-        if ctypes.CDLL(None, use_errno=True).setns(place.fileno(), NEW_NETWORK):
-            raise OSError(ctypes.get_errno(), "the namespace can't be entered")
-    run_worker(scene, number)
+def run_cut_off_worker(setup: StormSetup, number: int, namespace: str) -> None:
+    with open(f"/run/netns/{namespace}") as file:
+        if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), NEW_NETWORK):
+            raise OSError(ctypes.get_errno(), "can't enter the network namespace")
+    run_worker(setup, number)
 
 
 def partition(*, jobs: int, workers: int, cuts: int, lease_s: float) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def partition(*, jobs: int, workers: int, cuts: int, lease_s: float) -> dict[str
         links = [stack.enter_context(linked(number)) for number in range(workers)]
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512))
         port = 20_000 + os.getpid() % 20_000
-        redis = stack.enter_context(NetworkedRedis(folder / "redis", [link.here for link in links], port))
+        redis = stack.enter_context(NetworkedRedis(folder / "redis", [link.address for link in links], port))
         settings = Settings(
             redis_url=redis.url,
             data_dir=folder / "data",
@@ -121,39 +121,39 @@ def partition(*, jobs: int, workers: int, cuts: int, lease_s: float) -> dict[str
             max_attempts=20,
             max_unfinished_edits_per_user=jobs,
         )
-        scene = Scene(settings, folder, Cast(step_s=0.1))
-        scene.armed.mkdir()
-        scene.diaries.mkdir()
-        troop = Troop()
-        stack.callback(troop.stop)
-        here = Stage(scene, build_services(settings), troop, listener)
-        troop.add("api", run_api, scene, listener)
+        setup = StormSetup(settings, folder, EngineChoice(step_s=0.1))
+        setup.armed.mkdir()
+        setup.event_logs.mkdir()
+        processes = ProcessGroup()
+        stack.callback(processes.stop)
+        trial = Trial(setup, build_services(settings), processes, listener)
+        processes.add("api", run_api, setup, listener)
         for link in links:
-            theirs = replace(scene, settings=settings.model_copy(update={"redis_url": f"redis://{link.here}:{port}"}))
-            troop.add(f"worker-{link.number}", run_cut_off_worker, theirs, link.number, link.namespace)
-        with here.client() as http, ThreadPoolExecutor(8) as crowd:
-            list(crowd.map(lambda number: here.post(http, wish(SEED, number)), range(jobs)))
+            worker_setup = replace(setup, settings=settings.model_copy(update={"redis_url": f"redis://{link.address}:{port}"}))
+            processes.add(f"worker-{link.number}", run_cut_off_worker, worker_setup, link.number, link.namespace)
+        with trial.client() as http, ThreadPoolExecutor(8) as crowd:
+            list(crowd.map(lambda number: trial.post(http, planned_edit(SEED, number)), range(jobs)))
         began = time.monotonic()
-        made = 0
+        cuts_made = 0
         for number in range(cuts):
             link = rng.choice(links)
             link.cut()
-            made += 1
+            cuts_made += 1
             time.sleep(lease_s * (0.5 if number % 3 == 0 else 2.0))
             link.up()
             time.sleep(lease_s / 2)
-            if here.kept("outcome.json") == jobs:
+            if trial.count_objects("outcome.json") == jobs:
                 break
-        here.wait(lambda: here.kept("outcome.json") == jobs)
-        return {"edits": jobs, "workers": workers, "lease_s": lease_s, "cuts": made, **_judged(here)} | {
+        trial.wait(lambda: trial.count_objects("outcome.json") == jobs)
+        return {"edits": jobs, "workers": workers, "lease_s": lease_s, "cuts": cuts_made, **_verdict(trial)} | {
             "took_s": round(time.monotonic() - began, 1)
         }
 
 
-def _judged(here: Stage) -> dict[str, Any]:
-    diary, artifacts = here.diary(), here.services.artifacts
-    reference = Reference(here.scene.cast, here.scene.settings)
-    won = outcomes_won(diary)
+def _verdict(trial: Trial) -> dict[str, Any]:
+    event_log, artifacts = trial.event_log(), trial.services.artifacts
+    reference = Reference(trial.setup.engine_choice, trial.setup.settings)
+    won = outcomes_won(event_log)
     lost, wrong = [], []
     for key in [key for key in artifacts.list("t/") if key.endswith("/spec.json")]:
         spec = JobSpec.from_json(artifacts.get(key))
@@ -161,17 +161,17 @@ def _judged(here: Stage) -> dict[str, Any]:
         if outcome.state.value != "succeeded":
             lost.append(spec.id)
             continue
-        inputs, prompt = here.inputs(spec), spec.request.prompt
+        inputs, prompt = trial.inputs(spec), spec.request.prompt
         assert prompt is not None
         if hashlib.sha256(artifacts.get(outcome.artifacts["result"])).hexdigest() != reference.result(prompt, inputs):
             wrong.append(spec.id)
-    claims = Counter(line["job"] for line in diary if line["what"] == "claim")
+    claims = Counter(line["job"] for line in event_log if line["what"] == "claim")
     return {
         "lost": len(lost),
         "duplicated": sum(count > 1 for count in won.values()),
         "wrong": len(wrong),
         "edits_taken_again": sum(count > 1 for count in claims.values()),
-        "outcomes_refused": sum(line["what"] == "outcome" and not line["won"] for line in diary),
+        "outcomes_refused": sum(line["what"] == "outcome" and not line["won"] for line in event_log),
     }
 
 
@@ -183,13 +183,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--cuts", type=int, default=30)
     parser.add_argument("--lease", type=float, default=2.0, help="seconds")
-    parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)
-    said = partition(jobs=given.jobs, workers=given.workers, cuts=given.cuts, lease_s=given.lease)
-    print(json.dumps(said, indent=1))
+    figures = partition(jobs=given.jobs, workers=given.workers, cuts=given.cuts, lease_s=given.lease)
+    print(json.dumps(figures, indent=1))
     if given.out:
-        given.out.write_text(json.dumps(said, indent=1) + "\n")
-    return 1 if said["lost"] or said["duplicated"] or said["wrong"] else 0
+        given.out.write_text(json.dumps(figures, indent=1) + "\n")
+    return 1 if figures["lost"] or figures["duplicated"] or figures["wrong"] else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Named crash points: just before and just after each call of a port that changes something.
+"""Named crash points: immediately before and after every call of a port that changes state.
 
-An attempt is nothing but calls of ports with computation between, so to die at each of these points is to die everywhere. A
-point is armed by a file of its name; the process that removes the file dies there, by SIGKILL.
+Between calls of ports an attempt only computes, so these points cover all states that a crash can leave. A file with the point's
+name arms it. The process that removes the file kills itself there by SIGKILL.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ _CALLS: dict[Role, tuple[str, ...]] = {
 POINTS = tuple(f"{role}.{call}.{side}" for role, calls in _CALLS.items() for call in calls for side in ("before", "after"))
 
 
-_one_death = threading.Lock()
-"""Held by the thread that dies: else another one could kill the process at its own point before this one is written down."""
+_crash_lock = threading.Lock()
+"""Held while a process crashes. Otherwise another thread could kill the process before this crash is logged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Diary:
-    """What a process of the storm did, a JSON line each, in a file of its own: a line that was written survives any kill."""
+class EventLog:
+    """A JSON-lines log of a process, in a file of its own. A written line survives any kill."""
 
     folder: Path
 
@@ -62,30 +62,30 @@ class Diary:
             file.write(line + "\n")
 
 
-def read_diaries(folder: Path) -> list[dict[str, Any]]:
-    """Of all processes; each in its order."""
+def read_event_logs(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of all processes. The lines of one process are in order."""
     return [json.loads(line) for path in folder.iterdir() for line in path.read_text().splitlines()]
 
 
 @dataclass(frozen=True, slots=True)
 class CrashPoints:
     armed: Path
-    diary: Diary
+    event_log: EventLog
     role: Role
 
     def reach(self, call: str, side: str) -> None:
         point = f"{self.role}.{call}.{side}"
-        with _one_death:
+        with _crash_lock:
             try:
                 (self.armed / point).unlink()
             except FileNotFoundError:
                 return
-            self.diary.write("crash", point=point)
+            self.event_log.write("crash", point=point)
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class _Port:
-    """Stands before a port: every call passes its crash points, and the ones that matter are written down."""
+class _CrashingPort:
+    """A proxy of a port: every call passes its crash points, and relevant calls are logged."""
 
     def __init__(self, port: object, name: str, points: CrashPoints) -> None:
         self._port = port
@@ -95,51 +95,55 @@ class _Port:
     def __getattr__(self, call: str) -> Any:
         method: Callable[..., Any] = getattr(self._port, call)
 
-        def passed(*values: Any, **names: Any) -> Any:
-            name = _name(self._name, call, values)
+        def proxied(*values: Any, **names: Any) -> Any:
+            name = _call_name(self._name, call, values)
             self._points.reach(name, "before")
             result = self._called(method, name, values, names)
             self._points.reach(name, "after")
             return result
 
-        return passed
+        return proxied
 
     def _called(self, method: Callable[..., Any], name: str, values: Any, names: Any) -> Any:
-        diary = self._points.diary
+        event_log = self._points.event_log
         try:
             result = method(*values, **names)
         except ArtifactExists:
             if name == "put.outcome":
-                diary.write("outcome", key=values[0], won=False)
+                event_log.write("outcome", key=values[0], won=False)
             raise
         if isinstance(result, Lease):
-            diary.write("claim", job=result.job_id, fence=result.fence, attempt=result.attempt)
+            event_log.write("claim", job=result.job_id, fence=result.fence, attempt=result.attempt)
         elif name == "put.outcome":
-            diary.write("outcome", key=values[0], won=True)
+            event_log.write("outcome", key=values[0], won=True)
         elif name == "put.concept":
-            diary.write("learned", key=values[0])
+            event_log.write("learned", key=values[0])
         elif name == "store.finish":
-            diary.write("left", job=values[0], over=True)
-        elif name in ("store.reserve", "store.hand_back") and not result:  # it waits, or goes back
-            diary.write("left", job=values[0].job_id, over=False)
+            event_log.write("left", job=values[0], over=True)
+        elif name in ("store.reserve", "store.hand_back") and not result:  # the edit waits, or returns to the queue
+            event_log.write("left", job=values[0].job_id, over=False)
         elif name == "store.claim":
-            diary.write("nothing to claim")
+            event_log.write("nothing to claim")
         return result
 
 
-def _name(port: str, call: str, values: Any) -> str:
+def _call_name(port: str, call: str, values: Any) -> str:
     if call != "put":
         return f"{port}.{call}"
     key = str(values[0])
+    # Only the marker objects of idempotency keys are below `requests/`.
     return "put.note" if "/requests/" in key else "put." + re.split(r"[-.]", key.rpartition("/")[2])[0]
 
 
 def with_crash_points(services: Services, points: CrashPoints) -> Services:
     return replace(
         services,
-        artifacts=cast(ArtifactStore, _Port(services.artifacts, "artifacts", points)),
+        artifacts=cast(ArtifactStore, _CrashingPort(services.artifacts, "artifacts", points)),
         store=JobStore(
-            **{role.name: cast(Any, _Port(getattr(services.store, role.name), "store", points)) for role in fields(JobStore)}
+            **{
+                role.name: cast(Any, _CrashingPort(getattr(services.store, role.name), "store", points))
+                for role in fields(JobStore)
+            }
         ),
-        queue=cast(JobQueue, _Port(services.queue, "queue", points)),
+        queue=cast(JobQueue, _CrashingPort(services.queue, "queue", points)),
     )

@@ -1,8 +1,8 @@
-"""Promises that a number stands for, each tried on real processes: `python -m lab.storm.promises --out lab/results/promises.json`.
+"""Check exactly-once guarantees on real processes: `python -m lab.storm.promises --out lab/results/promises.json`.
 
-- Many posts with one Idempotency-Key, while the API is killed at its crash points: one edit.
-- Many first edits of one photo at the same moment, on several workers: one learning run.
-- A job that lasts many visibility timeouts, so that its ring comes back again and again: one attempt.
+- Many posts with one Idempotency-Key, while the API is killed at its crash points, create one edit.
+- Many simultaneous first edits of one photo, on several workers, cause one learning run.
+- A job that outlasts many visibility timeouts, so that Celery redelivers its message repeatedly, has one attempt.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import Any
 
 import httpx
 
-from lab.storm.app import Wish, wish
-from lab.storm.engines import Cast
-from lab.storm.points import POINTS, read_diaries
-from lab.storm.processes import Scene, Troop, run_api, run_worker
+from lab.storm.app import PlannedEdit, planned_edit
+from lab.storm.engines import EngineChoice
+from lab.storm.points import POINTS, read_event_logs
+from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_worker
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.records.record import JobSpec
 from s2edit_jobs.settings import Settings
@@ -41,22 +41,22 @@ API_POINTS = [point for point in POINTS if point.startswith("api.")]
 
 
 @dataclass
-class Stage:
-    """A service of real processes over a folder, for one trial."""
+class Trial:
+    """A service of real processes and a temporary folder, for one check."""
 
-    scene: Scene
+    setup: StormSetup
     services: Services
-    troop: Troop
+    processes: ProcessGroup
     listener: socket.socket
-    ids: set[str] = field(default_factory=set)  # of the edits that a 202 named
+    ids: set[str] = field(default_factory=set)  # of the edits in the 202 answers
 
     def start(self, *, workers: int, **worker: Any) -> None:
-        self.troop.add("api", run_api, self.scene, self.listener)
+        self.processes.add("api", run_api, self.setup, self.listener)
         for number in range(workers):
-            self.troop.add(f"worker-{number}", run_worker, replace(self.scene, **worker), number)
+            self.processes.add(f"worker-{number}", run_worker, replace(self.setup, **worker), number)
 
-    def post(self, http: httpx.Client, wanted: Wish, key: str | None = None) -> str:
-        """The edit's id, asked for until there is one."""
+    def post(self, http: httpx.Client, wanted: PlannedEdit, key: str | None = None) -> str:
+        """Post the edit, retry until it is accepted, and return its id. Raises `TimeoutError` or `RuntimeError`."""
         files = {"image": ("photo.png", wanted.image), "mask": ("mask.png", wanted.mask)}
         headers = {"S2Edit-User": wanted.user} | ({"Idempotency-Key": key} if key else {})
         ends = time.monotonic() + PATIENCE_S
@@ -71,39 +71,39 @@ class Stage:
             if answer.status_code not in (409, 503):
                 raise RuntimeError(f"{answer.status_code} {answer.text}")
             time.sleep(0.05)
-        raise TimeoutError("the edit was not taken on in time")
+        raise TimeoutError("the edit was not accepted in time")
 
     def client(self) -> httpx.Client:
         limits = httpx.Limits(max_connections=CROWD, max_keepalive_connections=CROWD)
-        return httpx.Client(base_url=self.scene.settings.public_url, timeout=30, limits=limits)
+        return httpx.Client(base_url=self.setup.settings.public_url, timeout=30, limits=limits)
 
-    def kept(self, name: str) -> int:
-        """How many objects of that name the store holds."""
+    def count_objects(self, name: str) -> int:
+        """Return the number of objects with that name in the store."""
         return sum(key.endswith(f"/{name}") for key in self.services.artifacts.list("t/"))
 
     def inputs(self, spec: JobSpec) -> EditInputs:
-        """What the edit was asked with."""
+        """Return the pictures that the edit was posted with."""
         image, mask = (self.services.artifacts.get(spec.inputs[name].key) for name in ("image", "mask"))
         return EditInputs(image, mask)
 
-    def diary(self) -> list[dict[str, Any]]:
-        return read_diaries(self.scene.diaries)
+    def event_log(self) -> list[dict[str, Any]]:
+        return read_event_logs(self.setup.event_logs)
 
     def over(self) -> set[str]:
-        """The edits of whose end a worker has written."""
-        return {line["job"] for line in self.diary() if line["what"] == "left" and line["over"]}
+        """Return the ids of the edits whose end a worker has logged."""
+        return {line["job"] for line in self.event_log() if line["what"] == "left" and line["over"]}
 
     def wait(self, done: Callable[[], bool]) -> None:
         ends = time.monotonic() + PATIENCE_S
         while not done():
             if time.monotonic() > ends:
-                raise TimeoutError("it did not come to its end in time")
-            self.troop.restart_dead()
+                raise TimeoutError("the trial did not end in time")
+            self.processes.restart_dead()
             time.sleep(0.02)
 
 
 @contextmanager
-def stage(*, step_s: float = 0.01) -> Iterator[Stage]:
+def start_trial(*, step_s: float = 0.01) -> Iterator[Trial]:
     with (
         tempfile.TemporaryDirectory(prefix="promises-") as name,
         EmbeddedRedis(Path(name) / "redis") as redis,
@@ -112,97 +112,105 @@ def stage(*, step_s: float = 0.01) -> Iterator[Stage]:
         settings = Settings(
             redis_url=redis.url, data_dir=Path(name) / "data", public_url=f"http://127.0.0.1:{listener.getsockname()[1]}"
         )
-        scene = Scene(settings, Path(name), Cast(step_s=step_s))
-        scene.armed.mkdir()
-        scene.diaries.mkdir()
-        troop = Troop()
+        setup = StormSetup(settings, Path(name), EngineChoice(step_s=step_s))
+        setup.armed.mkdir()
+        setup.event_logs.mkdir()
+        processes = ProcessGroup()
         try:
-            yield Stage(scene, build_services(settings), troop, listener)
+            yield Trial(setup, build_services(settings), processes, listener)
         finally:
-            troop.stop()
+            processes.stop()
 
 
 def one_key(*, posts: int) -> dict[str, Any]:
-    """The API dies at one crash point after the other, as far as requests still reach them, and three times more wherever it is."""
-    rng, wanted = random.Random(SEED), wish(SEED, 0, users=1)
-    with stage() as here:
-        here.start(workers=0)
+    """Post one edit many times.
+
+    The API crashes at each of its crash points that a request still reaches, and at three random times.
+    """
+    rng, wanted = random.Random(SEED), planned_edit(SEED, 0, users=1)
+    with start_trial() as trial:
+        trial.start(workers=0)
         kills = 0
-        with here.client() as http, ThreadPoolExecutor(CROWD) as crowd:
-            left = list(API_POINTS)
-            (here.scene.armed / left.pop(0)).touch()
-            posted = [crowd.submit(here.post, http, wanted, "one") for _ in range(posts)]
+        with trial.client() as http, ThreadPoolExecutor(CROWD) as crowd:
+            remaining = list(API_POINTS)
+            (trial.setup.armed / remaining.pop(0)).touch()
+            posted = [crowd.submit(trial.post, http, wanted, "one") for _ in range(posts)]
             at = sorted(rng.sample(range(posts), 3))
 
-            def rage() -> bool:
+            def crash_and_check() -> bool:
                 nonlocal kills
-                if left and not any(
-                    here.scene.armed.iterdir()
-                ):  # one at a time: a death elsewhere might carry a request past its point
-                    (here.scene.armed / left.pop(0)).touch()
+                # Arm one point at a time: after a crash elsewhere, a retried request might not reach its point any more.
+                if remaining and not any(trial.setup.armed.iterdir()):
+                    (trial.setup.armed / remaining.pop(0)).touch()
                 over = sum(one.done() for one in posted)
                 if at and over >= at[0]:
                     at.pop(0)
-                    kills += here.troop.kill("api") is not None
+                    kills += trial.processes.kill("api") is not None
                 return over == posts
 
-            here.wait(rage)
+            trial.wait(crash_and_check)
             for one in posted:
                 one.result()
-        points = {line["point"] for line in here.diary() if line["what"] == "crash"}
-        return {"posts": posts, "kills": kills + len(points), "points": sorted(points), "edits": here.kept("spec.json")} | {
-            "ids_told": len(here.ids)
-        }
+        points = {line["point"] for line in trial.event_log() if line["what"] == "crash"}
+        return {
+            "posts": posts,
+            "kills": kills + len(points),
+            "points": sorted(points),
+            "edits": trial.count_objects("spec.json"),
+        } | {"ids_told": len(trial.ids)}
 
 
 def one_photo(*, edits: int, workers: int) -> dict[str, Any]:
-    first = wish(SEED, 0, users=1)
-    wishes = [replace(first, prompt=wish(SEED, number, users=1).prompt) for number in range(edits)]
-    with stage() as here:
-        here.start(workers=workers)
-        with here.client() as http, ThreadPoolExecutor(CROWD) as crowd:
-            list(crowd.map(lambda wanted: here.post(http, wanted), wishes))
-        here.wait(lambda: len(here.over()) == edits)
-        diary = here.diary()
-        claims = Counter(line["job"] for line in diary if line["what"] == "claim")
+    """Post `edits` edits of one photo at the same time."""
+    first = planned_edit(SEED, 0, users=1)
+    planned = [replace(first, prompt=planned_edit(SEED, number, users=1).prompt) for number in range(edits)]
+    with start_trial() as trial:
+        trial.start(workers=workers)
+        with trial.client() as http, ThreadPoolExecutor(CROWD) as crowd:
+            list(crowd.map(lambda wanted: trial.post(http, wanted), planned))
+        trial.wait(lambda: len(trial.over()) == edits)
+        event_log = trial.event_log()
+        claims = Counter(line["job"] for line in event_log if line["what"] == "claim")
         return {
             "edits": edits,
             "workers": workers,
-            "learning_runs": sum(line["what"] == "learned" for line in diary),
-            "waited": sum(line["what"] == "left" and not line["over"] for line in diary),
+            "learning_runs": sum(line["what"] == "learned" for line in event_log),
+            "waited": sum(line["what"] == "left" and not line["over"] for line in event_log),
             "claims": claims.total(),
             "succeeded": sum(
-                json.loads(here.services.artifacts.get(key))["state"] == "succeeded"
-                for key in here.services.artifacts.list("t/")
+                json.loads(trial.services.artifacts.get(key))["state"] == "succeeded"
+                for key in trial.services.artifacts.list("t/")
                 if key.endswith("/outcome.json")
             ),
         }
 
 
 def one_long_job(*, timeouts: int, visibility_timeout_s: float) -> dict[str, Any]:
-    """Two workers: while one is at it, the other brings the ring back that was not acknowledged in time.
+    """Run one long job with two workers: while one works, Celery redelivers the unacknowledged message to the other.
 
-    kombu looks for such rings every 100 seconds.
+    kombu looks for such messages every 100 seconds.
     """
-    with stage(step_s=timeouts * visibility_timeout_s / 12) as here:
-        here.start(workers=2, visibility_timeout_s=visibility_timeout_s)
-        with here.client() as http:
-            here.post(http, wish(SEED, 0, users=1))
-        here.wait(lambda: len(here.over()) == 1)
-        diary = here.diary()
-        claimed = next(line["at"] for line in diary if line["what"] == "claim")
-        ended = next(line["at"] for line in diary if line["what"] == "outcome")
+    with start_trial(step_s=timeouts * visibility_timeout_s / 12) as trial:
+        trial.start(workers=2, visibility_timeout_s=visibility_timeout_s)
+        with trial.client() as http:
+            trial.post(http, planned_edit(SEED, 0, users=1))
+        trial.wait(lambda: len(trial.over()) == 1)
+        event_log = trial.event_log()
+        claimed = next(line["at"] for line in event_log if line["what"] == "claim")
+        ended = next(line["at"] for line in event_log if line["what"] == "outcome")
         return {
             "visibility_timeout_s": visibility_timeout_s,
             "lasted_s": round(ended - claimed, 1),
-            "rings_that_came_back": sum(line["what"] == "nothing to claim" for line in diary),
-            "attempts": sum(line["what"] == "claim" for line in diary),
-            "outcomes": sum(line["what"] == "outcome" for line in diary),
+            "rings_that_came_back": sum(line["what"] == "nothing to claim" for line in event_log),
+            "attempts": sum(line["what"] == "claim" for line in event_log),
+            "outcomes": sum(line["what"] == "outcome" for line in event_log),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Promises:
+    """The figures of all checks. Results files have these keys, and those of the checks."""
+
     one_key: dict[str, Any]
     one_photo: dict[str, Any]
     one_long_job: dict[str, Any]
@@ -225,18 +233,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--timeouts", type=int, default=20)
     parser.add_argument("--visibility-timeout", type=float, default=6.5, help="seconds")
-    parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)
-    made = Promises(
+    promises = Promises(
         one_key(posts=given.posts),
         one_photo(edits=given.edits, workers=given.workers),
         one_long_job(timeouts=given.timeouts, visibility_timeout_s=given.visibility_timeout),
     )
-    said = json.dumps({"kept": made.kept, **asdict(made)}, indent=1)
-    print(said)
+    text = json.dumps({"kept": promises.kept, **asdict(promises)}, indent=1)
+    print(text)
     if given.out:
-        given.out.write_text(said + "\n")
-    return 0 if made.kept else 1
+        given.out.write_text(text + "\n")
+    return 0 if promises.kept else 1
 
 
 if __name__ == "__main__":

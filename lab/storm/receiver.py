@@ -1,4 +1,4 @@
-"""The app's own server in a storm: it takes webhooks, checks their signature, and counts them."""
+"""The webhook receiver of a storm: it checks the signature of every webhook and counts them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 
 class Receiver:
-    """`with Receiver() as receiver:` answers at `receiver.url` until the end."""
+    """An HTTP server for webhooks at `receiver.url`, used as `with Receiver() as receiver:`."""
 
     def __init__(self) -> None:
         self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        self.told: Counter[str] = Counter()  # by webhook-id
+        self.received: Counter[str] = Counter()  # by webhook-id
         self.forged = 0
         receiver = self
 
@@ -25,24 +25,24 @@ class Receiver:
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
                 body = self.rfile.read(length)
-                if len(body) < length:  # its sender was killed over it
+                if len(body) < length:  # the sender was killed while sending
                     return
-                self.send_response(204 if receiver.take(body, dict(self.headers)) else 400)
+                self.send_response(204 if receiver.verify(body, dict(self.headers)) else 400)
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
-                """Nothing: a storm says enough."""
+                """Log nothing."""
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
         self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
 
-    def take(self, body: bytes, headers: dict[str, str]) -> bool:
+    def verify(self, body: bytes, headers: dict[str, str]) -> bool:
         try:
             Webhook(self.secret).verify(body, headers)
         except WebhookVerificationError:
             self.forged += 1
             return False
-        self.told[{name.lower(): value for name, value in headers.items()}["webhook-id"]] += 1
+        self.received[{name.lower(): value for name, value in headers.items()}["webhook-id"]] += 1
         return True
 
     def __enter__(self) -> Receiver:

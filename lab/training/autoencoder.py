@@ -1,8 +1,8 @@
-"""Training of the shipped auto-encoder: 128×128 portraits to 16×16 latents and back.
+"""Training of the shipped auto-encoder, which maps 128×128 portraits to 16×16 latents and back.
 
-In phases, since what limits a small run is the number of steps, not of pixels: first crops of 64 pixels (four times the steps
-for the same work), then whole portraits, since the normalisation layers see whole frames when the model is used. A phase
-of the decoder alone leaves the latent space as it is, so that a denoiser may be trained before it has ended.
+Training has phases. The first uses crops of 64 pixels, because a small run is limited by its number of steps and a crop costs a
+quarter of a portrait. The others use whole portraits, because the normalisation layers see whole frames in use. A phase that trains
+only the decoder leaves the latent space unchanged, so the denoiser can be trained at the same time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LATENT_CHANNELS = 8
 
 @dataclass(frozen=True)
 class Phase:
-    """`crop` in pixels; the learning rate falls from `peak` to `floor · peak` along a cosine."""
+    """One phase of the training. `crop` is in pixels. The learning rate falls from `peak` to `floor · peak` along a cosine."""
 
     name: str
     steps: int
@@ -56,7 +56,7 @@ def build() -> AutoencoderKL:
         block_out_channels=(16, 32, 64, 128),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
-        norm_num_groups=1,  # with as many groups as channels the last layer would forget each picture's own colour
+        norm_num_groups=1,  # one group per channel would remove the overall colour of each picture
         sample_size=128,
         mid_block_add_attention=False,
         scaling_factor=1.0,
@@ -64,17 +64,17 @@ def build() -> AutoencoderKL:
     for name, module in vae.named_modules():
         if name.endswith("conv2") and isinstance(module, nn.Conv2d):
             nn.init.zeros_(module.weight)  # every residual block starts as the identity
-    vae.to(memory_format=torch.channels_last)  # half as long again otherwise, on a CPU
+    vae.to(memory_format=torch.channels_last)  # otherwise a step takes half as long again on a CPU
     return vae
 
 
 def to_range(pixels: NDArray[np.uint8]) -> Tensor:
-    """`(n, h, w, 3)` uint8 → `(n, 3, h, w)` in -1..1."""
+    """Convert `(n, h, w, 3)` uint8 to `(n, 3, h, w)` in -1..1."""
     return torch.tensor(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Per image, dB, for values in -1..1."""
+    """Return the PSNR in dB of each image, for values in -1..1."""
     return 10 * torch.log10(4 / (a - b).square().flatten(1).mean(1).clamp_min(1e-10))
 
 
@@ -92,9 +92,10 @@ def _gradients(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loss_of(vae: AutoencoderKL, x: Tensor, noise: torch.Generator, *, frozen_encoder: bool) -> tuple[Tensor, Tensor]:
-    """L1 + 2·MSE + L1 of image gradients + 4·L1 of 16-pixel means + 1e-4·KL, and the reconstruction error (MSE) for the log.
+    """Return the loss, and the reconstruction MSE for the log.
 
-    The means matter: the normalisation layers hide a picture's overall colour, and without them it is learned last.
+    loss = L1 + 2·MSE + L1 of image gradients + 4·L1 of 16-pixel means + 1e-4·KL. The normalisation layers hide a picture's overall
+    colour; without the term of the means the network learns it last.
     """
     with mixed_precision(x.device):
         with torch.set_grad_enabled(not frozen_encoder):
@@ -113,7 +114,7 @@ def loss_of(vae: AutoencoderKL, x: Tensor, noise: torch.Generator, *, frozen_enc
 
 @torch.no_grad()
 def reconstruct(vae: AutoencoderKL, x: Tensor, batch: int = 16) -> Tensor:
-    """Encode (posterior mean) and decode."""
+    """Encode `x` to the posterior mean and decode it again."""
     return torch.cat([vae.decode(vae.encode(part).latent_dist.mode()).sample for part in x.split(batch)])
 
 
@@ -127,7 +128,7 @@ def train(
     seed: int = 11,
     every: int = 250,
 ) -> Run:
-    """Run `phase` to its end, or on from its checkpoint. `vae` ends with the averaged weights."""
+    """Run `phase` to its end, from its checkpoint if there is one. Leaves the averaged weights in `vae`."""
     device = next(vae.parameters()).device
     parts = (vae.decoder, vae.post_quant_conv) if phase.decoder_only else (vae,)
     parameters = [p for part in parts for p in part.parameters()]

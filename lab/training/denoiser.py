@@ -1,4 +1,4 @@
-"""Training of the shipped denoiser and its text encoder, together, on latents cached once."""
+"""Joint training of the shipped denoiser and its text encoder on cached latents."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _WORDS = (
     "surprised the to wavy wearing white with without woman yellow young "
 )
 WORDS = tuple(_WORDS.split())
-"""Words that are one token each. Any other text is spelt in bytes, as in CLIP's own vocabulary."""
+"""Words that are one token each. Any other text falls back to bytes, as in CLIP's vocabulary."""
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """A byte-level BPE in CLIP's format: all bytes, and the merges that make each of `WORDS` one token."""
+    """Return a byte-level BPE tokenizer in CLIP's format: all bytes, and the merges that make each of `WORDS` one token."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     rest = [b for b in range(256) if b not in printable]
     letters = [chr(b) for b in printable] + [chr(256 + i) for i in range(len(rest))]
     vocabulary = {token: i for i, token in enumerate([*letters, *(letter + "</w>" for letter in letters)])}
     merges: list[tuple[str, str]] = []
     for word in WORDS:
-        while len(pieces := _split(word, merges)) > 1:  # a later merge never disturbs the words before it: it ranks lower
+        while len(pieces := _split(word, merges)) > 1:  # a later merge ranks lower, so it can't break an earlier word
             merges.append((pieces[0], pieces[1]))
             vocabulary.setdefault(pieces[0] + pieces[1], len(vocabulary))
     for special in ("<|startoftext|>", "<|endoftext|>"):
@@ -51,7 +51,7 @@ def build_tokenizer() -> CLIPTokenizer:
 
 
 def _split(word: str, merges: list[tuple[str, str]]) -> list[str]:
-    """`word` as byte-pair encoding splits it: of the merges that apply, the first in the list goes first."""
+    """Split `word` by byte-pair encoding: repeatedly apply the merge that comes first in `merges`."""
     pieces = [*word[:-1], word[-1] + "</w>"]
     while len(pieces) > 1:
         ranked = [merges.index(pair) for pair in pairwise(pieces) if pair in merges]
@@ -103,7 +103,7 @@ def build_unet(widths: tuple[int, int, int] = (64, 128, 192)) -> UNet2DCondition
 
 
 def build_scheduler() -> DDIMScheduler:
-    """SD's own schedule: the last step keeps its noise level (`set_alpha_to_one=False`), nothing is clipped."""
+    """Return Stable Diffusion's schedule: the last step keeps its noise level (`set_alpha_to_one=False`), without clipping."""
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -116,7 +116,7 @@ def build_scheduler() -> DDIMScheduler:
 
 @torch.no_grad()
 def encode_all(vae: AutoencoderKL, data: NDArray[np.uint8], path: Path, batch: int = 32) -> tuple[Tensor, Tensor]:
-    """Posterior mean and standard deviation of every portrait, `(n, c, 16, 16)` each; cached in `path` for this very encoder."""
+    """Return posterior mean and standard deviation of every portrait, `(n, c, 16, 16)` each. Caches them in `path` per encoder."""
     weights = sha256(b"".join(p.cpu().contiguous().numpy().tobytes() for p in vae.encoder.parameters())).hexdigest()
     if path.exists():
         cached: dict[str, Any] = torch.load(path, weights_only=True)
@@ -134,7 +134,7 @@ def encode_all(vae: AutoencoderKL, data: NDArray[np.uint8], path: Path, batch: i
 
 
 def captions(people: list[int], step: int, *, dropped: float = 0.1) -> list[str]:
-    """What these people's pictures are called at this step: other words stay unsaid each time, some say nothing."""
+    """Return a caption per person for this step. Each step omits other words; a share `dropped` of the captions is empty."""
     rng = random.Random(f"captions-{step}")
     return ["" if rng.random() < dropped else caption(sample_person(person).attributes, rng) for person in people]
 
@@ -147,7 +147,7 @@ def tokens_of(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
 
 
 def min_snr_weight(alphas_cumprod: Tensor, t: Tensor, gamma: float = 5.0) -> Tensor:
-    """Weight of the ε loss at timestep t (Hang et al., arXiv 2303.09556): min(SNR, γ) / SNR."""
+    """Return the weight of the ε loss at timestep `t`: min(SNR, γ) / SNR (Hang et al., arXiv 2303.09556)."""
     snr = alphas_cumprod[t] / (1 - alphas_cumprod[t])
     return snr.clamp_max(gamma) / snr
 
@@ -164,10 +164,10 @@ def train(
     seed: int = 21,
     every: int = 50,
 ) -> Run:
-    """Train `parts["unet"]` and `parts["text_encoder"]`; both end with the averaged weights. Latents have unit variance here."""
+    """Train `parts["unet"]` and `parts["text_encoder"]` on latents of unit variance. Leaves the averaged weights in both."""
     unet, text_encoder, tokenizer = parts["unet"], parts["text_encoder"], parts["tokenizer"]
     device = next(unet.parameters()).device
-    unet.set_attn_processor(AttnProcessor())  # on a CPU its backward pass is three times as fast as the fused kernel's
+    unet.set_attn_processor(AttnProcessor())  # on a CPU the fused kernel's backward pass takes three times as long
     alphas = parts["scheduler"].alphas_cumprod.to(device)
     parameters = [*unet.parameters(), *text_encoder.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.99), weight_decay=0.01)

@@ -1,13 +1,13 @@
-"""A model of Stable Diffusion 1.4's exact configuration with random weights: its shapes and layers, without the download.
+"""Write a model with Stable Diffusion 1.4's exact configuration and random weights, without a download.
 
     python -m lab.training.random_sd14 FOLDER
 
-UNet (320, 640, 1280, 1280), auto-encoder (128, 256, 512, 512), CLIP ViT-L/14's text half (12 layers of 768, 49 408 tokens of which
-77 fit) and its PNDM scheduler, in diffusers' folder layout, as safetensors in half precision: about 2 GB. It draws noise.
-Its purpose is to show that code and memory fit the real thing.
+The model has Stable Diffusion's UNet (320, 640, 1280, 1280), auto-encoder (128, 256, 512, 512), CLIP ViT-L/14 text encoder (12
+layers of 768, 49 408 tokens, 77 positions) and PNDM scheduler. It is a diffusers folder of safetensors in half precision, about 2
+GB. Its output is noise; it shows that code and memory suffice for the real model.
 
-The tokenizer is this project's own small one with 77 places, since the real vocabulary can't be made without the download: its ids
-lie within the 49 408 of the text encoder, and the begin and end marks in the configuration are its own.
+The tokenizer is this project's small one, extended to 77 positions, because the real vocabulary needs a download. Its ids lie
+within the text encoder's 49 408, and the configuration names its begin and end tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lab.training.denoiser import build_tokenizer
 
-VOCABULARY, PLACES, WIDTH = 49_408, 77, 768
+VOCABULARY, POSITIONS, WIDTH = 49_408, 77, 768
 
 
 def build_unet() -> UNet2DConditionModel:
@@ -59,7 +59,7 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             projection_dim=WIDTH,
             num_hidden_layers=12,
             num_attention_heads=12,
-            max_position_embeddings=PLACES,
+            max_position_embeddings=POSITIONS,
             hidden_act="quick_gelu",
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
@@ -81,9 +81,9 @@ def build_scheduler() -> PNDMScheduler:
 
 
 def save_random_sd14(folder: Path, seed: int = 0) -> None:
-    """Build the parts one after another, in half precision from the start, and save them as one pipeline."""
+    """Build the parts in half precision, to halve the peak memory, and save them as one pipeline."""
     tokenizer = build_tokenizer()
-    tokenizer.model_max_length = PLACES
+    tokenizer.model_max_length = POSITIONS
     torch.manual_seed(seed)
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float16)

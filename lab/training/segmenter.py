@@ -1,8 +1,8 @@
-"""`python -m lab.training.segmenter`: train the small network that finds people for the shipped model.
+"""Train the shipped model's segmenter, the small network that finds people: `python -m lab.training.segmenter`.
 
-It learns from scenes (`lab/world/scenes.py`) with people of the training set alone, mirrored and moved in colour at every step.
-The seed is fixed. Scenes and checkpoints are kept under `--work`: a run that was cut goes on where it was, and ends in the same
-weights."""
+It learns from scenes (`lab/world/scenes.py`) with people of the training set only, mirrored and shifted in colour at random. The
+seed is fixed. Scenes and checkpoints are kept under `--work`; an interrupted run resumes and ends with the same weights.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +24,27 @@ from torch.nn import functional as F
 from lab.measures.results import machine
 from lab.training.train import MODEL
 from lab.training.trainer import MovingAverage, Run, mixed_precision, warm_cosine
-from lab.world import scenes as world
-from lab.world.dataset import WORK, world_digest
+from lab.world.dataset import WORK
 from lab.world.scenes import scene
 from s2edit_core.method.learning import step_generator
 from s2edit_core.vision.person_network import PersonNetwork, save_network
 
 WIDTHS = (16, 24, 40, 64, 96)
 SIDE = 128
-LOOKS = (128, 192)
-"""The sizes at which photos are looked at: measured on 20 people of the bench, of 96 to 256."""
+INPUT_SIDES = (128, 192)
+"""Input sizes in pixels that the segmenter averages over. They were the best of 96 to 256 on 20 people of the bench."""
 SCENES = 10_000
 BATCH = 32
 STEPS = 2000
 RATE = 3e-3
 SEED = 41
 FOLDER = MODEL / "segmenter"
-CODE = hashlib.sha256(Path(world.__file__).read_bytes()).hexdigest()[:8]
+
+
+@cache
+def scenes_digest() -> str:
+    """Return eight hex digits that identify what the scenes show. A changed drawing invalidates cached scenes and checkpoints."""
+    return hashlib.sha256(_scenes_between((0, 16)).tobytes()).hexdigest()[:8]
 
 
 def _scenes_between(bounds: tuple[int, int]) -> NDArray[np.uint8]:
@@ -48,8 +53,11 @@ def _scenes_between(bounds: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def scenes(folder: Path, count: int, *, workers: int) -> NDArray[np.uint8]:
-    """Scenes 0..count-1 as `(count, SIDE, SIDE, 4)` uint8, colours and mask, drawn once per world and memory-mapped."""
-    path = folder / f"scenes-{count}-{world_digest()}-{CODE}.npy"
+    """Return scenes 0 to count − 1 with their masks, `(count, SIDE, SIDE, 4)` uint8.
+
+    Draws them unless `folder` has them already.
+    """
+    path = folder / f"scenes-{count}-{scenes_digest()}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
@@ -65,7 +73,7 @@ def scenes(folder: Path, count: int, *, workers: int) -> NDArray[np.uint8]:
 
 
 def batch_of(data: NDArray[np.uint8], step: int, batch: int) -> tuple[Tensor, Tensor]:
-    """Pictures `(n, 3, SIDE, SIDE)` in -1..1 and masks `(n, SIDE, SIDE)` in 0..1 of one step."""
+    """Return the batch of one step: pictures `(n, 3, SIDE, SIDE)` in -1..1 and masks `(n, SIDE, SIDE)` in 0..1."""
     draw = step_generator(SEED, step)
     chosen = torch.randint(len(data), (batch,), generator=draw).sort().values
     x = torch.from_numpy(data[chosen.numpy()]).permute(0, 3, 1, 2).float()
@@ -78,7 +86,7 @@ def batch_of(data: NDArray[np.uint8], step: int, batch: int) -> tuple[Tensor, Te
 
 
 def loss_of(logits: Tensor, masks: Tensor) -> Tensor:
-    """Cross-entropy by pixel, and one minus the overlap by picture, so that small people count as much as large ones."""
+    """Return cross-entropy per pixel plus 1 − IoU per picture. The second term gives small people the weight of large ones."""
     probable = logits.sigmoid()
     both = (probable * masks).sum(dim=(1, 2))
     either = (probable + masks - probable * masks).sum(dim=(1, 2))
@@ -90,7 +98,7 @@ def train(data: NDArray[np.uint8], folder: Path, *, steps: int, batch: int, widt
     network = PersonNetwork(widths).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = list(network.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
-    recipe = json.dumps([widths, SIDE, len(data), batch, steps, RATE, SEED, world_digest(), CODE])
+    recipe = json.dumps([widths, SIDE, len(data), batch, steps, RATE, SEED, scenes_digest()])
     run = Run(folder, "segmenter", recipe, parameters, optimiser, MovingAverage(parameters, 0.995))
     run.resume()
     while run.step < steps:
@@ -120,7 +128,7 @@ def main() -> None:
     data = scenes(wanted.work, wanted.scenes, workers=wanted.workers)
     network = train(data, wanted.work, steps=wanted.steps, batch=wanted.batch)
     about: dict[str, Any] = {
-        "sides": LOOKS,
+        "sides": INPUT_SIDES,
         "trained": {"scenes": len(data), "steps": wanted.steps, "batch": wanted.batch, "seed": SEED},
     }
     save_network(network, wanted.out, about | {"machine": machine()})

@@ -1,7 +1,7 @@
-"""`python -m lab.training.train`: train the shipped model from nothing to `models/portraits-128`, resumably, on CPU or CUDA.
+"""Train the shipped model, `models/portraits-128`, from scratch on CPU or CUDA: `python -m lab.training.train`.
 
-Stages, each skipped once it is done: portraits → auto-encoder → latents → denoiser and text encoder → export.
-Every stage resumes from its last checkpoint in `--work`. The same seeds give the same data and the same draws on every machine.
+The stages are: portraits → auto-encoder → latents → denoiser and text encoder → export. Each stage resumes from its last checkpoint
+in `--work` and is skipped once it is done. Data and random draws are the same on every machine.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ from lab.world.people import WORD_BANK, caption, sample_person
 MODEL = Path("models/portraits-128")
 GUIDANCE = 3.0
 GAINS: dict[str, float] = {"balanced": 7 / 6, "instant": 4 / 3}
-"""Guidance of each preset as a multiple of `GUIDANCE`, tuned on the shipped model. They are written into its card."""
+"""Guidance of each preset as a multiple of `GUIDANCE`, tuned on the shipped model. The model card contains the products."""
 
 
 def standardise_latents(vae: AutoencoderKL, mean: Tensor) -> None:
-    """Fold zero mean and unit variance per channel into the 1×1 convolutions around the latent; pictures stay the same."""
+    """Give the latents zero mean and unit variance per channel by changing the 1×1 convolutions around them.
+
+    `mean` are posterior means, `(n, c, h, w)`. Reconstructions stay the same.
+    """
     shift, scale = mean.mean(dim=(0, 2, 3)), mean.std(dim=(0, 2, 3))
     channels = len(shift)
     with torch.no_grad():
@@ -49,7 +52,7 @@ def standardise_latents(vae: AutoencoderKL, mean: Tensor) -> None:
 
 
 def train_vae(work: Path, data: Any, unseen: Tensor, device: str) -> tuple[AutoencoderKL, list[Run]]:
-    """The auto-encoder after its phases, with standardised latents."""
+    """Train the auto-encoder through all phases and standardise its latents. Returns it with the runs."""
     vae = train_autoencoder.build().to(device)
     runs = [train_autoencoder.train(vae, phase, data, unseen, work) for phase in PHASES]
     vae.eval()
@@ -61,10 +64,10 @@ def train_vae(work: Path, data: Any, unseen: Tensor, device: str) -> tuple[Autoe
 
 
 def export(parts: dict[str, Any], folder: Path) -> None:
-    """Write a folder that `StableDiffusionPipeline.from_pretrained` loads, in float32: most of it lies there in half precision."""
+    """Write a folder for `StableDiffusionPipeline.from_pretrained`. UNet and auto-encoder are stored in half precision."""
     for part in (parts["unet"], parts["vae"], parts["text_encoder"]):
         part.to("cpu")
-    # The text encoder stays in float32: transformers loads what is on disk in its own precision, diffusers in float32.
+    # The text encoder stays in float32: transformers loads weights in their stored precision, diffusers in float32.
     parts["unet"].half()
     parts["vae"].half()
     StableDiffusionPipeline(
@@ -77,13 +80,13 @@ def export(parts: dict[str, Any], folder: Path) -> None:
         "attribute_words": list(WORD_BANK),
         "guidance_scale": GUIDANCE,
         "guidance_by_preset": {preset: GUIDANCE * gain for preset, gain in GAINS.items()},
-        "segmenter": "card",  # of lab/training/segmenter.py
+        "segmenter": "card",  # lab/training/segmenter.py trains it
     }
     (folder / "s2edit.json").write_text(json.dumps(card, indent=2) + "\n")
 
 
 def sample_grid(folder: Path, count: int = 24, guidance: float = GUIDANCE) -> Image.Image:
-    """What the exported model draws for the captions of unseen people, seeds 0..count-1."""
+    """Sample the exported model with the captions of unseen people and seeds 0 to count − 1."""
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
     prompts = [caption(sample_person(20_000_000 + i).attributes) for i in range(count)]
@@ -98,14 +101,14 @@ def sample_grid(folder: Path, count: int = 24, guidance: float = GUIDANCE) -> Im
 
 
 def reconstruction_grid(unseen: Tensor, rebuilt: Tensor, count: int = 8) -> Image.Image:
-    """Originals above, reconstructions below."""
+    """Return a grid with originals above and reconstructions below."""
     rows = [torch.cat(list(part[:count]), dim=2) for part in (unseen, rebuilt)]
     pixels = ((torch.cat(rows, dim=1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
 
 def write_card(folder: Path, runs: dict[str, Run], facts: dict[str, Any]) -> None:
-    """`training.json`, with every logged loss, and `README.md`, which says the same in words."""
+    """Write `training.json` with the logged losses, and `README.md` with a summary."""
     stages = {
         name: {"steps": run.step, "seconds": round(run.seconds), "log": run.losses[:: max(1, len(run.losses) // 40)]}
         for name, run in runs.items()
@@ -117,11 +120,11 @@ def write_card(folder: Path, runs: dict[str, Run], facts: dict[str, Any]) -> Non
     (folder / "README.md").write_text(
         f"""# portraits-128
 
-A small latent diffusion model of drawn portraits, trained from nothing by `python -m lab.training.train` on pictures that
-`lab/world/portraits.py` renders. It exists so that s2edit can be tried and measured where no large model and no GPU is at hand.
-It knows no real person and no photograph. Licence: Apache-2.0, as the code.
+A small latent diffusion model of drawn portraits, trained from scratch by `python -m lab.training.train` on portraits that
+`lab/world/portraits.py` renders. With it, s2edit can be tried and measured without a large model and without a GPU.
+It has seen no real person and no photograph. Licence: Apache-2.0, like the code.
 
-Data: {facts["portraits"]} rendered portraits, captions drawn anew at every step. Machine: {facts["machine"]}.
+Data: {facts["portraits"]} rendered portraits, with new captions at every step. Machine: {facts["machine"]}.
 Parameters: {facts["parameters"]}.
 Reconstruction of unseen portraits: {facts["reconstruction_psnr_db"]:.2f} dB (mean of {facts["unseen"]}).
 
@@ -129,19 +132,19 @@ Reconstruction of unseen portraits: {facts["reconstruction_psnr_db"]:.2f} dB (me
 |---|---|---|---|
 {table}
 
-`samples.png`: captions of unseen people, guidance {GUIDANCE:g}. `reconstructions.png`: unseen portraits above, what the
-auto-encoder makes of them below. The logged losses are in `training.json`.
+`samples.png`: samples for the captions of unseen people, guidance {GUIDANCE:g}. `reconstructions.png`: unseen portraits above,
+their reconstructions by the auto-encoder below. The logged losses are in `training.json`.
 """
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=WORK, help="checkpoints and cached data")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder of checkpoints and cached data")
     parser.add_argument("--out", type=Path, default=MODEL)
     parser.add_argument("--portraits", type=int, default=PORTRAITS)
-    parser.add_argument("--steps", type=int, default=4000, help="of the denoiser")
-    parser.add_argument("--batch", type=int, default=64, help="of the denoiser")
+    parser.add_argument("--steps", type=int, default=4000, help="training steps of the denoiser")
+    parser.add_argument("--batch", type=int, default=64, help="batch size of the denoiser")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     wanted = parser.parse_args()
     started = time.time()

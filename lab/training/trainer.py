@@ -1,4 +1,4 @@
-"""What the training stages share: precision, a learning-rate schedule, a moving average of the weights, resumable checkpoints."""
+"""Helpers of all training stages: precision, learning-rate schedule, averaged weights and resumable checkpoints."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 
 class StaleCheckpointError(RuntimeError):
-    """A checkpoint was written by another recipe."""
+    """A checkpoint belongs to a run with another recipe."""
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 where the machine multiplies it natively (CUDA; CPUs with AVX-512 BF16 or AMX), else float32 throughout."""
+    """Return an autocast to bfloat16 on devices with native support (CUDA; CPUs with AVX-512 BF16 or AMX), else a disabled one."""
     native = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
 def warm_cosine(step: int, steps: int, *, peak: float, floor: float, warmup: int = 200) -> float:
-    """Learning rate: linear warm-up, then a cosine down to `floor · peak`."""
+    """Return the learning rate: a linear warm-up, then a cosine from `peak` to `floor · peak`."""
     if step < warmup:
         return peak * (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
@@ -32,7 +32,7 @@ def warm_cosine(step: int, steps: int, *, peak: float, floor: float, warmup: int
 
 
 class MovingAverage:
-    """Exponential moving average of parameters; early steps use a shorter memory so that the start is forgotten."""
+    """An exponential moving average of parameters. Early steps use a smaller decay, so that the initial weights are forgotten."""
 
     def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
         self.decay = decay
@@ -50,9 +50,9 @@ class MovingAverage:
 
 @dataclass
 class Run:
-    """One resumable training run: parameters, optimiser, average, step and the seconds spent.
+    """A resumable training run: parameters, optimiser, average, step and seconds spent.
 
-    `recipe` says in words what the run depends on; a checkpoint of another recipe is refused.
+    `recipe` describes everything that the weights depend on. A run never resumes from a checkpoint with another recipe.
     """
 
     folder: Path
@@ -71,13 +71,14 @@ class Run:
         return self.folder / f"{self.name}.ckpt"
 
     def resume(self) -> bool:
-        """Load the last checkpoint, if there is one. Raises `StaleCheckpointError` if it is of another recipe."""
+        """Load the last checkpoint and return whether there is one. Raises `StaleCheckpointError` if its recipe differs."""
         if not self.checkpoint.exists():
             return False
         state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
         if state["recipe"] != self.recipe:
             raise StaleCheckpointError(
-                f"{self.checkpoint} is of another recipe; delete it.\n was: {state['recipe']}\n now: {self.recipe}"
+                f"{self.checkpoint} belongs to another recipe: delete it or choose another folder.\n"
+                f" checkpoint: {state['recipe']}\n this run:   {self.recipe}"
             )
         with torch.no_grad():
             for mine, saved in zip(self.parameters, state["parameters"], strict=True):
@@ -90,7 +91,7 @@ class Run:
         return True
 
     def descend(self, loss: Tensor, rate: float) -> None:
-        """One step down `loss` at learning rate `rate`: gradient norm clipped to 1, average brought along."""
+        """Take one optimiser step at learning rate `rate`, with the gradient norm clipped to 1, and update the average."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)

@@ -1,1 +1,5 @@
-"""The drawn world: portraits, photographs, scenes and phone files, each with its true answer."""
+"""The synthetic world that the lab trains on and measures with.
+
+A person is drawn from a seed as a portrait, a photograph or part of a scene. Because the drawing is parametric, the ground truth of
+every edit and mask is known.
+"""

@@ -1,4 +1,4 @@
-"""Rendered portraits on disk: a memory-mapped array that training reads and never holds whole."""
+"""Rendered portraits on disk, as a memory-mapped array that never has to fit into memory."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lab.world.people import sample_person
 from lab.world.portraits import render
 
 WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit" / "train"
-"""Where renders and checkpoints are kept, unless `--work` says otherwise."""
+"""Default folder of renders and checkpoints; `--work` overrides it."""
 PORTRAITS = 24_000
-"""How many people there are to train on."""
+"""Number of people in the training set: seeds 0 to `PORTRAITS` − 1."""
 HELD_OUT = 10_000_000
-"""Seeds from here on are never trained on: evaluation draws its people there."""
+"""First seed that is never trained on. Evaluation takes its people from here on."""
 
 
 @cache
 def world_digest() -> str:
-    """Return eight hex digits that name the world by what it draws. Renders and checkpoints of another world are not reused."""
+    """Return eight hex digits that identify what the world draws. A changed drawing invalidates cached renders and checkpoints."""
     return hashlib.sha256(_render_range((0, 16)).tobytes()).hexdigest()[:8]
 
 
@@ -34,7 +34,10 @@ def _render_range(bounds: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def portraits(folder: Path, count: int, *, workers: int | None = None) -> NDArray[np.uint8]:
-    """Portraits of the people 0..count-1 as `(count, 128, 128, 3)` uint8, rendered once per world and memory-mapped."""
+    """Return the portraits of people 0 to count − 1, `(count, 128, 128, 3)` uint8.
+
+    Renders them unless `folder` has them already.
+    """
     path = folder / f"portraits-{count}-{world_digest()}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,5 +55,5 @@ def portraits(folder: Path, count: int, *, workers: int | None = None) -> NDArra
 
 
 def held_out(count: int) -> NDArray[np.uint8]:
-    """Portraits of people that no training has seen, `(count, 128, 128, 3)` uint8."""
+    """Return portraits of people outside the training set, `(count, 128, 128, 3)` uint8."""
     return _render_range((HELD_OUT, HELD_OUT + count))

@@ -1,4 +1,4 @@
-"""Shapes in world coordinates, and the layout of a face."""
+"""Shape drawing in world coordinates, and the layout of a face."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.world.people import BACKGROUNDS, HAIR_COLOURS, SKIN_TONES, Colour, Iden
 SIZE = 128
 SUPERSAMPLING = 4
 ZOOM = 1.18
-FOCUS = (64.0, 69.0)  # the point that the zoom leaves in place
+FOCUS = (64.0, 69.0)  # fixed point of the zoom
 
 PARTS = (
     "background",
@@ -36,7 +36,7 @@ PartName = str
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """`a` moved toward `b` by `share` in 0..1."""
+    """Interpolate from `a` to `b` by `share` in 0..1."""
     r, g, bl = (round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
     return r, g, bl
 
@@ -50,7 +50,7 @@ def lighter(colour: Colour, share: float) -> Colour:
 
 
 def _to_pixels(x: float, y: float, scale: int) -> Point:
-    """World coordinates (a head about 50 wide, middle near (64, 63)) to pixels of a drawing `scale` times 128 pixels wide."""
+    """Convert world coordinates to pixels of a drawing `128 · scale` wide. A head is about 50 world units wide, near (64, 63)."""
     return (
         (FOCUS[0] + (x - FOCUS[0]) * ZOOM) * scale,
         (FOCUS[1] + (y - FOCUS[1]) * ZOOM) * scale,
@@ -58,7 +58,7 @@ def _to_pixels(x: float, y: float, scale: int) -> Point:
 
 
 class ShapeCanvas:
-    """Draws shapes in world coordinates, and with `parts` the index of the part each pixel shows."""
+    """A canvas for shapes in world coordinates. With `parts`, it also labels each pixel with the index of the part it shows."""
 
     def __init__(self, background: Image.Image, scale: int, *, parts: bool) -> None:
         self.image = background
@@ -81,7 +81,7 @@ class ShapeCanvas:
             self._label_draw.ellipse(box, fill=PARTS.index(part))
 
     def line(self, points: Sequence[Point], width: float, fill: Colour, part: PartName | None) -> None:
-        """A polyline with round ends."""
+        """Draw a polyline with round ends."""
         scaled = [_to_pixels(x, y, self._scale) for x, y in points]
         pixels = max(1, round(width * ZOOM * self._scale))
         self._draw.line(scaled, fill=(*fill, 255), width=pixels, joint="curve")
@@ -92,14 +92,14 @@ class ShapeCanvas:
 
 
 def ellipse_arc(centre: Point, rx: float, ry: float, start: float, end: float, steps: int = 24) -> list[Point]:
-    """Points on an ellipse from angle `start` to `end`, degrees, clockwise on screen from three o'clock."""
+    """Return points on an ellipse from angle `start` to `end`, in degrees clockwise on screen from three o'clock."""
     angles = (math.radians(start + (end - start) * i / steps) for i in range(steps + 1))
     return [(centre[0] + rx * math.cos(a), centre[1] + ry * math.sin(a)) for a in angles]
 
 
 @dataclass(frozen=True, slots=True)
 class FaceLayout:
-    """Places that several parts need."""
+    """Coordinates and colours that several facial features share, in world units."""
 
     cx: float
     cy: float
@@ -124,7 +124,7 @@ class FaceLayout:
         return cls(cx, cy, who.face_width, who.face_height, eye_y, nose_y, (nose_y + cy + who.face_height) / 2, skin, tinted)
 
     def outline(self, jaw: float, grow: float = 0.0) -> list[Point]:
-        """The face: an ellipse above, a superellipse below whose exponent is the jaw."""
+        """Return the outline: an ellipse above the centre, below it a superellipse whose exponent grows with `jaw`."""
         points = []
         for i in range(72):
             a = 2 * math.pi * i / 72

@@ -1,7 +1,7 @@
-"""The edits of the quality bench: what they change, whom they are news to, and people to try them on.
+"""The edits of the quality bench: the attributes that they change, and the people that they apply to.
 
-An edit is news to a person who has not what it brings, and on whom it can be seen; only such edits are tried. The world draws
-beards on men and lipstick on women (hardly ever otherwise), so these are asked of them alone.
+An edit applies to a person who lacks the new attribute and on whom it is visible. Beards are only tried on men and makeup only on
+women, because the world, and so the model, draws them hardly ever otherwise.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from lab.world.people import Attributes, Person, caption, replace_attributes, sa
 from lab.world.portraits import render
 
 FIRST = HELD_OUT + 5000
-"""The number of the first person of the bench: no training has drawn them, and neither have the measures of the judge."""
+"""Number of the bench's first person. Neither training nor the evaluation of the judge uses people from here on."""
 VISIBLE_PIXELS = 20
-"""An edit whose true answer differs from the source in fewer pixels (dark bangs on dark skin) is not asked for."""
+"""Fewest pixels that an edit must change to be tried. Dark bangs on dark skin, for example, change fewer."""
 
 
 def _other_hair(has: Attributes) -> str:
@@ -41,7 +41,7 @@ _CHANGES: dict[str, Callable[[Attributes], Changes]] = {
     "two": lambda has: {"hair_colour": _other_hair(has), "glasses": True},
     "makeup": lambda _: {"lipstick": True, "blush": True},
 }
-_SUITS: dict[str, Callable[[Attributes], bool]] = {
+_APPLIES_TO: dict[str, Callable[[Attributes], bool]] = {
     "glasses": lambda has: not has.sunglasses,
     "two": lambda has: not has.sunglasses,
     "bangs": lambda has: not has.hat,
@@ -51,7 +51,7 @@ _SUITS: dict[str, Callable[[Attributes], bool]] = {
 }
 KNOWN = tuple(_CHANGES)
 EDITS = tuple(name for name in KNOWN if name != "makeup")
-"""What is tried unless told otherwise. `two` is a hair colour and glasses at once; `makeup` is what composition transfers."""
+"""The default edits. `two` changes hair colour and glasses at once. The composition bench transfers `makeup`, so it is not here."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ class Edit:
 
 
 def edits_of(has: Attributes, names: Sequence[str] = EDITS) -> list[Edit]:
-    """Those of the edits `names` that are news to whoever `has` these attributes. Raises `ValueError` for an unknown name."""
+    """Return the edits among `names` that apply to a person with attributes `has`. Raises `ValueError` for an unknown name."""
     if unknown := [name for name in names if name not in _CHANGES]:
-        raise ValueError(f"unknown edit {unknown[0]!r}; known are {', '.join(KNOWN)}")
-    wanted = [Edit(name, _CHANGES[name](has)) for name in names if name not in _SUITS or _SUITS[name](has)]
+        raise ValueError(f"unknown edit {unknown[0]!r}; choose from {', '.join(KNOWN)}")
+    wanted = [Edit(name, _CHANGES[name](has)) for name in names if name not in _APPLIES_TO or _APPLIES_TO[name](has)]
     return [edit for edit in wanted if all(getattr(has, name) != value for name, value in edit.changes.items())]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A person before the editor: the picture, the edits that are news, and what each should end in."""
+    """A person of the bench, with the edits that apply and their ground truth by edit name."""
 
     number: int
     person: Person
@@ -86,7 +86,7 @@ class Subject:
 
 
 def subject_of(number: int, names: Sequence[str] = EDITS) -> Subject:
-    """The person of that number with those of the edits `names` that are news and can be seen."""
+    """Return person `number` with the edits among `names` that apply and are visible."""
     person = sample_person(number)
     source = render(person)
     edits, answers = [], {}
@@ -99,7 +99,7 @@ def subject_of(number: int, names: Sequence[str] = EDITS) -> Subject:
 
 
 def unseen(count: int, names: Sequence[str] = EDITS) -> list[Subject]:
-    """The first `count` people of the bench to whom at least one of the edits is news."""
+    """Return the first `count` people of the bench to whom at least one of the edits applies."""
     found: list[Subject] = []
     number = FIRST
     while len(found) < count:

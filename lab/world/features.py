@@ -1,4 +1,4 @@
-"""The features of a portrait, each drawn by a function: body, head, eyes, hair, hat."""
+"""Drawing functions for the features of a portrait, one each: body, head, eyes, hair, hat and so on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lab.world.people import CLOTHES, EYE_COLOURS, FRAMES, HATS, Attributes, Col
 
 
 def _curls(canvas: ShapeCanvas, points: Iterable[Point], radius: float, colour: Colour) -> None:
-    """Bumps along a path: what makes hair read as curly at this size."""
+    """Draw bumps along a path. At this size they make hair look curly."""
     for i, point in enumerate(points):
         canvas.ellipse(point, radius, radius, colour if i % 2 else darker(colour, 0.14), "hair")
 
@@ -91,7 +91,7 @@ def draw_head(canvas: ShapeCanvas, face: FaceLayout, person: Person) -> None:
             for grow, alpha in ((1.0, 60), (0.78, 70), (0.55, 80)):
                 canvas.ellipse(centre, 6.6 * grow, 4.6 * grow, (236, 74, 92), None, alpha)
     if who.freckles:
-        dots = random.Random(f"freckles-{who.freckles}")  # the same constellation for everyone: scaled to the face
+        dots = random.Random(f"freckles-{who.freckles}")  # one pattern for everyone, scaled to the face
         for _ in range(5 * who.freckles):
             x = dots.choice((-1, 1)) * dots.uniform(0.16, 0.66) * face.width
             point = (face.cx + x, face.nose_y - 2 + dots.uniform(-3.2, 3.2))

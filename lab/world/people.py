@@ -1,4 +1,4 @@
-"""People of the synthetic world: who somebody is (`Identity`), what a sentence can name (`Attributes`), and the caption."""
+"""People of the synthetic world: their identity, the attributes that a caption can name, and the caption itself."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ FRAMES: tuple[Colour, ...] = ((30, 28, 32), (92, 48, 30), (36, 52, 98))
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a person is. Lengths are in world units (1.18 pixels at 128 × 128) unless a range says otherwise."""
+    """The parameters that edits preserve. Lengths are in world units (1.18 pixels at 128 × 128) unless a range is given."""
 
     skin: float  # 0..5, position along SKIN_TONES
     face_width: float  # half width
@@ -71,7 +71,7 @@ class Identity:
     mole: Point | None  # relative to the face: x in -1..1, y in -1..1
     freckles: int  # 0 none .. 2 many
     background: int
-    backdrop: int  # the colour the background fades to
+    backdrop: int  # index of the colour that the background fades to
     clothes: int
     collar: int  # 0 round, 1 V, 2 shirt
     hair_tint: float  # -1..1, shifts the named hair colour
@@ -79,7 +79,7 @@ class Identity:
     parting: float  # -1..1
     hat: int
     frame: int
-    offset: Point  # of the head from the usual place
+    offset: Point  # of the head from its default position
 
     @classmethod
     def sample(cls, rng: random.Random) -> Identity:
@@ -113,7 +113,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a caption can name."""
+    """The attributes that a caption can name and an edit can change."""
 
     gender: Gender = "woman"
     hair_colour: HairColour = "brown"
@@ -134,11 +134,11 @@ class Attributes:
         if self.glasses and self.sunglasses:
             raise ValueError("a person wears glasses or sunglasses, not both")
         if self.hat and self.bangs:
-            raise ValueError("nobody has bangs under a hat: it would hide them")
+            raise ValueError("a person has a hat or bangs, not both: the hat would hide them")
 
     @classmethod
     def sample(cls, rng: random.Random) -> Attributes:
-        """Draw attributes. Correlated with gender as weakly as reads well, so that edits stay in the world."""
+        """Sample attributes. They correlate with gender only weakly, so that most edited combinations occur in training too."""
         woman = rng.random() < 0.5
         lenses = rng.choices(("none", "glasses", "sunglasses"), (0.66, 0.22, 0.12))[0]
         hair_colour: HairColour = rng.choice(get_args(HairColour))
@@ -175,7 +175,7 @@ EXTRAS: dict[str, str] = {
     "earrings": "earrings",
     "eye_shadow": "eye shadow",
 }
-"""Attributes that a person has or has not, and the words that say so."""
+"""The boolean attributes that get a phrase of their own in the caption, with that phrase."""
 
 WORD_BANK: tuple[str, ...] = (
     *get_args(HairColour),
@@ -206,16 +206,19 @@ class Person:
 
 
 def sample_person(seed: int) -> Person:
-    """The person of that number; the same on every machine and in every run."""
+    """Return the person of that seed. The result is the same on every machine and in every run."""
     rng = random.Random(f"portrait-{seed}")
     return Person(Identity.sample(rng), Attributes.sample(rng))
 
 
 def replace_attributes(person: Person, **changes: Any) -> Person:
-    """The same identity with other attributes: the true answer of an edit."""
+    """Return the same identity with changed attributes, the ground truth of an edit. Raises `ValueError` for an unknown attribute.
+
+    New glasses replace sunglasses and the other way round, and a new hat removes bangs.
+    """
     known = {field.name for field in fields(Attributes)}
     if unknown := set(changes) - known:
-        raise ValueError(f"unknown attributes: {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+        raise ValueError(f"unknown attributes: {', '.join(sorted(unknown))}; choose from {', '.join(sorted(known))}")
     if changes.get("glasses"):
         changes.setdefault("sunglasses", False)
     if changes.get("sunglasses"):
@@ -226,21 +229,21 @@ def replace_attributes(person: Person, **changes: Any) -> Person:
 
 
 def caption(attributes: Attributes, rng: random.Random | None = None) -> str:
-    """The sentence that describes `attributes`.
+    """Return the sentence that describes `attributes`.
 
-    Without `rng` it names every attribute in a fixed order. With `rng` the extras come in random order and some
-    attributes stay unsaid, as in captions that people write.
+    Without `rng` it names every attribute in a fixed order. With `rng` it shuffles the extras and omits some attributes, as
+    captions that people write do.
     """
-    said: Callable[[float], bool] = (lambda _probability: True) if rng is None else (lambda p: rng.random() < p)
+    mentioned: Callable[[float], bool] = (lambda _probability: True) if rng is None else (lambda p: rng.random() < p)
     words = ["a photo of a"]
-    if attributes.expression != "neutral" and said(0.95):
+    if attributes.expression != "neutral" and mentioned(0.95):
         words.append(attributes.expression)
     words.append(attributes.gender)
-    hair: list[str] = [attributes.hair_length] if said(0.6) else []
-    hair += ["curly"] if attributes.curly and said(0.93) else []
-    hair += [attributes.hair_colour] if said(0.93) else []
+    hair: list[str] = [attributes.hair_length] if mentioned(0.6) else []
+    hair += ["curly"] if attributes.curly and mentioned(0.93) else []
+    hair += [attributes.hair_colour] if mentioned(0.93) else []
     phrases = [" ".join([*hair, "hair"])] if hair else []
-    extras = [words for name, words in EXTRAS.items() if getattr(attributes, name) and said(0.94)]
+    extras = [words for name, words in EXTRAS.items() if getattr(attributes, name) and mentioned(0.94)]
     if rng is not None:
         rng.shuffle(extras)
     phrases += extras

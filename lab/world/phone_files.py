@@ -1,6 +1,6 @@
-"""Files as phones write them, made here: HEIC of tiles with a gain map, a depth map and a preview, Ultra HDR, motion photos.
+"""Synthetic files in the formats that phones write: tiled HEIC with auxiliary images, Ultra HDR JPEG and motion photos.
 
-Codecs come from Pillow and pillow-heif; the boxes around them are written by hand, for no library writes them all.
+Pillow and pillow-heif encode the pictures. The boxes around them are written by hand, because no library writes all of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ P3 = {b"rXYZ": (0.51512, 0.2412, -0.00105), b"gXYZ": (0.29198, 0.69225, 0.04189)
 
 
 def scene(size: tuple[int, int], *, seed: int = 1, grain: float = 4.0) -> Image.Image:
-    """An RGB picture with detail at every scale, as photos have it, and the grain of a sensor."""
+    """Return an RGB picture with detail at every scale and sensor grain, like a photo."""
     dice, picture = np.random.default_rng(seed), None
     for octave in OCTAVES:
         coarse = (max(2, size[0] >> octave), max(2, size[1] >> octave))
@@ -49,7 +49,7 @@ def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def taken_by(orientation: int = 1) -> Image.Exif:
-    """Exif as a phone writes it."""
+    """Return Exif data as a phone writes them, GPS position included."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "Apple", "iPhone 17 Pro"
@@ -71,7 +71,7 @@ def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An item of a file that is to be written. References: what kind, and to which items."""
+    """A HEIF item to write. `references` are pairs of a reference type and the ids of its target items."""
 
     kind: bytes
     data: bytes
@@ -81,7 +81,7 @@ class Written:
 
 
 def heif(items: Mapping[int, Written], primary: int, brands: Sequence[bytes] = (b"mif1", b"MiHE", b"miaf", b"heic")) -> bytes:
-    """The file; data lie behind the boxes, in the order of the items."""
+    """Return the file: its boxes, then the data of the items in their order."""
     start = box(b"ftyp", b"heic", bytes(4), *brands)
     at = len(start) + len(_meta(items, primary, 0)) + 8
     return start + _meta(items, primary, at) + box(b"mdat", *(item.data for item in items.values()))
@@ -89,10 +89,10 @@ def heif(items: Mapping[int, Written], primary: int, brands: Sequence[bytes] = (
 
 def _meta(items: Mapping[int, Written], primary: int, at: int) -> bytes:
     known = list(dict.fromkeys(each for item in items.values() for each in item.properties))
-    places, associations, entries, references = [], [], [], []
+    locations, associations, entries, references = [], [], [], []
     for number, item in items.items():
         entries.append(full_box(b"infe", 2, item.hidden, struct.pack(">HH4s", number, 0, item.kind), b"\0"))
-        places.append(struct.pack(">HHHHII", number, 0, 0, 1, at, len(item.data)))
+        locations.append(struct.pack(">HHHHII", number, 0, 0, 1, at, len(item.data)))
         at += len(item.data)
         indices = [known.index(each) + 1 for each in item.properties]
         associations.append(struct.pack(">HB", number, len(indices)) + bytes(indices))
@@ -107,7 +107,7 @@ def _meta(items: Mapping[int, Written], primary: int, at: int) -> bytes:
         full_box(b"iinf", 0, 0, struct.pack(">H", len(entries)), *entries),
         full_box(b"iref", 0, 0, *references),
         box(b"iprp", box(b"ipco", *known), full_box(b"ipma", 0, 0, struct.pack(">I", len(associations)), *associations)),
-        full_box(b"iloc", 1, 0, b"\x44\0", struct.pack(">H", len(places)), *places),
+        full_box(b"iloc", 1, 0, b"\x44\0", struct.pack(">H", len(locations)), *locations),
     )
 
 
@@ -115,17 +115,17 @@ def _meta(items: Mapping[int, Written], primary: int, at: int) -> bytes:
 
 
 def coded(picture: Image.Image, *, quality: int, bits: int = 8, tile_px: int = TILE_PX) -> list[Written]:
-    """The picture's tiles in HEVC, row by row; one alone where it is no larger than a tile."""
+    """Encode the picture in HEVC as tiles, row by row. A picture no larger than a tile gives one item."""
     mode, pixels = picture.mode, picture.tobytes()
     if bits > 8:
         mode, pixels = f"{mode};16", (np.asarray(picture).astype(np.uint16) * 257).tobytes()
     buffer = io.BytesIO()
     pillow_heif.from_bytes(mode, picture.size, pixels).save(buffer, quality=quality, tile_size=tile_px, enc_params=FAST)
     data = buffer.getvalue()
-    return [_taken(data, item) for item in items_of(data).values() if item.kind == b"hvc1"]
+    return [_copied(data, item) for item in items_of(data).values() if item.kind == b"hvc1"]
 
 
-def _taken(data: bytes, item: Item) -> Written:
+def _copied(data: bytes, item: Item) -> Written:
     kept = tuple(data[each.type_at - 4 : each.end] for each in item.properties if each.kind in (b"hvcC", b"ispe", b"pixi"))
     return Written(b"hvc1", data[item.start : item.start + item.length], kept)
 
@@ -140,9 +140,10 @@ def heic(
     profile: bytes | None = None,
     beside: bool = True,
 ) -> bytes:
-    """As an iPhone writes it: tiles of 512 pixels; `beside`: with gain map, depth and preview.
+    """Write a HEIC as an iPhone does, in tiles of 512 pixels. With `beside`, it has a gain map, a depth map and a preview.
 
-    It is to be turned by `turned` quarters counter-clockwise; `orientation` says the same again in Exif, where nobody heeds it.
+    `turned` is the rotation for display, in quarter turns counter-clockwise. `orientation` repeats it in Exif, which readers of
+    HEIC ignore.
     """
     tiles = [replace(tile, hidden=True) for tile in coded(picture, quality=quality, bits=bits)]
     items = dict(enumerate(tiles, 1))
@@ -155,16 +156,16 @@ def heic(
     else:
         rows, columns = (-(-side // TILE_PX) for side in picture.size[::-1])
         ispe = full_box(b"ispe", 0, 0, struct.pack(">II", *picture.size))
-        says = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, *picture.size)
-        items[primary] = Written(b"grid", says, (ispe, *colours, *shown), ((b"dimg", tuple(range(1, primary))),))
+        layout = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, *picture.size)
+        items[primary] = Written(b"grid", layout, (ispe, *colours, *shown), ((b"dimg", tuple(range(1, primary))),))
     if beside:
-        items |= _beside(picture, primary, max(items) + 1, tuple(shown))
-    told = b"\0\0\0\x06Exif\0\0" + taken_by(orientation).tobytes().removeprefix(b"Exif\0\0")
-    items[max(items) + 1] = Written(b"Exif", told, (), ((b"cdsc", (primary,)),), hidden=True)
+        items |= _auxiliary_items(picture, primary, max(items) + 1, tuple(shown))
+    exif = b"\0\0\0\x06Exif\0\0" + taken_by(orientation).tobytes().removeprefix(b"Exif\0\0")
+    items[max(items) + 1] = Written(b"Exif", exif, (), ((b"cdsc", (primary,)),), hidden=True)
     return heif(items, primary)
 
 
-def _beside(picture: Image.Image, primary: int, first: int, shown: tuple[bytes, ...]) -> dict[int, Written]:
+def _auxiliary_items(picture: Image.Image, primary: int, first: int, shown: tuple[bytes, ...]) -> dict[int, Written]:
     small = picture.resize((max(64, picture.width // 8), max(64, picture.height // 8)))
     made: dict[int, Written] = {}
     for source, kind, auxiliary in (
@@ -173,9 +174,9 @@ def _beside(picture: Image.Image, primary: int, first: int, shown: tuple[bytes, 
         (small, b"thmb", b""),
     ):
         (item,) = coded(source, quality=40, tile_px=max(source.size))
-        says = (full_box(b"auxC", 0, 0, auxiliary),) if auxiliary else ()
+        declared = (full_box(b"auxC", 0, 0, auxiliary),) if auxiliary else ()
         made[first + len(made)] = replace(
-            item, hidden=bool(auxiliary), properties=(*item.properties, *says, *shown), references=((kind, (primary,)),)
+            item, hidden=bool(auxiliary), properties=(*item.properties, *declared, *shown), references=((kind, (primary,)),)
         )
     return made
 
@@ -184,18 +185,18 @@ def _beside(picture: Image.Image, primary: int, first: int, shown: tuple[bytes, 
 
 
 def ultra_hdr(picture: Image.Image, *, quality: int = 90, **options: Any) -> bytes:
-    """As Android 14 writes it: a JPEG, and behind it its gain map, by the rules for several pictures in a file (MPF)."""
+    """Write an Ultra HDR file as Android 14 does: a JPEG followed by its gain map, in the Multi-Picture Format."""
     gain = picture.convert("L").resize((picture.width // 4, picture.height // 4))
     return saved(picture, "MPO", save_all=True, append_images=[gain], xmp=HDRGM, quality=quality, **options)
 
 
 def film(length: int = 50_000) -> bytes:
-    """Boxes as of a short MP4."""
+    """Return boxes like those of a short MP4."""
     return box(b"ftyp", b"mp42", bytes(4), b"isommp42") + box(b"mdat", np.random.default_rng(3).bytes(length))
 
 
 def motion_photo(jpeg: bytes, *, maker: str = "google") -> bytes:
-    """With the film behind the picture; Samsung puts a directory of its own behind that."""
+    """Append a film to a JPEG. Samsung's format adds a directory after it."""
     if maker == "google":
         return jpeg + film()
     name = b"MotionPhoto_Data"
@@ -208,7 +209,7 @@ def motion_photo(jpeg: bytes, *, maker: str = "google") -> bytes:
 
 
 def display_p3() -> bytes:
-    """A colour profile with the primaries of Display P3 and a gamma of 2.2."""
+    """Return an ICC profile with the primaries of Display P3 and a gamma of 2.2."""
 
     def xyz(*values: float) -> bytes:
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))

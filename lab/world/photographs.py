@@ -1,7 +1,7 @@
-"""Portraits of the world as photographs: thousands of pixels wide, with hair strands, skin, weave, lens blur and grain.
+"""Portraits rendered as photographs: thousands of pixels wide, with hair strands, skin, weave, lens blur and grain.
 
-What is added depends on the place, the part and the seed, never on the attributes. So a source and its true answer are equal, pixel
-by pixel, wherever the edit changes nothing.
+Textures and grain depend on position, part and seed, never on the attributes. So a source and its ground truth are equal pixel by
+pixel wherever the edit changes nothing.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Floats = NDArray[np.float32]
 HAIR = ("hair", "beard", "brows")
 SKIN = ("face", "neck", "ears", "nose")
 STRANDS, PORES, WEAVE = 0.16, 0.035, 0.06
-"""How far each texture moves the brightness, as a share: standard deviation of the strands and pores, amplitude of the weave."""
+"""Relative change of brightness by each texture: standard deviation for strands and pores, amplitude for the weave."""
 GRAIN = 2.2
-"""Standard deviation of the sensor's noise, in 8-bit levels of middle grey; dark parts have less of it and bright parts more."""
+"""Standard deviation of the sensor noise in 8-bit levels at middle grey. It grows with the square root of the brightness."""
 CROWN = (FOCUS[0], FOCUS[1] - 26.0)
-"""Where the strands of hair start from, in world units."""
+"""The point that the strands of hair start from, in world units."""
 
 
 @dataclass(frozen=True, eq=False)
 class Photograph:
-    """`picture` is RGB, `mask` the identity mask, L; both `size` pixels square. `labels` `(size, size)` index `PARTS`."""
+    """A picture (RGB), its identity mask (L) and the index in `PARTS` of every pixel, all `size` pixels square."""
 
     picture: Image.Image
     mask: Image.Image
@@ -40,7 +40,7 @@ class Photograph:
 
 @dataclass(frozen=True, eq=False)
 class Textures:
-    """What makes a photograph of `size` pixels more than a drawing: changes of brightness, and noise in levels."""
+    """Textures as relative changes of brightness, and grain in 8-bit levels, for photographs of `size` pixels."""
 
     strands: Floats  # (size, size), as are the next two
     pores: Floats
@@ -50,7 +50,7 @@ class Textures:
 
 @lru_cache(maxsize=1)
 def textures(size: int, seed: int) -> Textures:
-    """Those of `seed`: the same for a person and for every edit of that person."""
+    """Return the textures of `seed`. A person and every edit of that person share them."""
     rng = np.random.default_rng(seed)
     strands, pores = _strands(size, rng), _pores(size, rng)
     grain = _smooth(rng.standard_normal((size, size, 3), dtype=np.float32), 0.6)
@@ -58,7 +58,7 @@ def textures(size: int, seed: int) -> Textures:
 
 
 def photograph(person: Person, size: int, seed: int = 0) -> Photograph:
-    """Take a photograph of `person`, `size` pixels square, with the textures and the grain of `seed`."""
+    """Render `person` as a photograph, `size` pixels square, with the textures and the grain of `seed`."""
     drawn, labels = draw(person, math.ceil(size / SIZE))
     picture = np.asarray(drawn.resize((size, size), Image.Resampling.LANCZOS), dtype=np.float32)
     parts = np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
@@ -73,12 +73,12 @@ def photograph(person: Person, size: int, seed: int = 0) -> Photograph:
 
 
 def _share(parts: NDArray[np.uint8], names: tuple[str, ...]) -> Floats:
-    """`(size, size)` in 0..1: which pixels show one of the parts, with an edge as soft as the lens's."""
+    """Return `(size, size)`: 1 where a pixel shows one of the parts, else 0."""
     return np.isin(parts, [PARTS.index(name) for name in names]).astype(np.float32)
 
 
 def _smooth(noise: Floats, sigma: float) -> Floats:
-    """Gaussian blur along the first two axes, by three passes of a box or by the kernel itself where it is short."""
+    """Blur along the first two axes with a Gaussian."""
     reach = max(1, math.ceil(3 * sigma))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1, dtype=np.float32) / sigma) ** 2)
     kernel /= kernel.sum()
@@ -91,7 +91,7 @@ def _smooth(noise: Floats, sigma: float) -> Floats:
 
 
 def _strands(size: int, rng: np.random.Generator) -> Floats:
-    """Brightness of hair strands that run away from the crown: rough across them, smooth along them."""
+    """Return the brightness of hair strands that radiate from the crown, `(size, size)`: rough across them, smooth along them."""
     across, along = 4096, 24
     table = rng.standard_normal((across, along), dtype=np.float32)
     table = np.asarray(Image.fromarray(table).resize((256, across), Image.Resampling.BICUBIC))
@@ -109,7 +109,7 @@ def _strands(size: int, rng: np.random.Generator) -> Floats:
 
 
 def _pores(size: int, rng: np.random.Generator) -> Floats:
-    """Skin: blotches of several sizes, the finest some pixels wide at 12 megapixels."""
+    """Return the brightness of skin, `(size, size)`: blotches of several sizes, the finest a few pixels wide at 12 megapixels."""
     total = np.zeros((size, size), dtype=np.float32)
     for cells, weight in ((90, 0.35), (360, 0.35), (1100, 0.6)):
         count = min(cells, size)
@@ -120,13 +120,13 @@ def _pores(size: int, rng: np.random.Generator) -> Floats:
 
 
 def _weave(size: int) -> Floats:
-    """Cloth: threads both ways, some 300 across the picture."""
+    """Return the brightness of cloth, `(size, size)`: 300 threads across the picture in each direction."""
     phase = np.arange(size, dtype=np.float32) * np.float32(2 * math.pi * 300 / size)
     return np.asarray(WEAVE / 2 * (np.sin(phase)[:, None] * np.sin(phase)[None]), dtype=np.float32)
 
 
 def _blurred_lens(pixels: Floats, size: int) -> Floats:
-    """What the lens does: a Gaussian of 0.9 pixels at 12 megapixels, less where pixels are larger."""
+    """Blur as a lens does: a Gaussian of 0.9 pixels at 12 megapixels, scaled to `size`."""
     sigma = 0.9 * size / 3464
     if sigma < 0.2:
         return pixels

@@ -1,11 +1,11 @@
-"""A synthetic world of portraits in which the true answer of every edit exists.
+"""Synthetic portraits with a known ground truth for every edit.
 
-A `Person` is an `Identity` (who it is: never named in a caption) and `Attributes` (what a sentence can name).
-`render` draws both; so for any edit, the right result is the same identity drawn with other attributes:
+A `Person` has an `Identity`, which captions never name, and `Attributes`, which they do. The ground truth of an edit is the same
+identity with other attributes:
 
     answer = render(replace_attributes(person, hair_colour="red"))
 
-Drawing happens `SUPERSAMPLING` times larger than the 128-pixel square and is scaled down; `draw` draws at any scale.
+`render` draws `SUPERSAMPLING` times larger than 128 pixels and scales down. `draw` draws at any scale.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def _draw(person: Person, scale: int = SUPERSAMPLING, *, parts: bool) -> ShapeCa
 
 
 def render(person: Person, size: int = SIZE) -> Image.Image:
-    """The portrait: RGB, `size` pixels square."""
+    """Return the portrait, RGB, `size` pixels square."""
     return _draw(person, parts=False).image.resize((size, size), Image.Resampling.LANCZOS)
 
 
 def draw(person: Person, scale: int) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """The portrait as drawn, RGB and `128 · scale` pixels square, and the index among `PARTS` that each pixel shows.
+    """Return the portrait as drawn, RGB and `128 · scale` pixels square, and the index in `PARTS` of every pixel.
 
-    Edges are hard: scale down for soft ones.
+    Edges are hard; scale the picture down to soften them.
     """
     canvas = _draw(person, scale, parts=True)
     assert canvas.labels is not None
@@ -71,7 +71,10 @@ def draw(person: Person, scale: int) -> tuple[Image.Image, NDArray[np.uint8]]:
 
 
 def part_masks(person: Person, size: int = SIZE) -> dict[PartName, NDArray[np.float32]]:
-    """How much of each pixel shows each part, `(size, size)` in 0..1; the parts of a pixel add up to one."""
+    """Return the share of each part in each pixel, `(size, size)` in 0..1. The shares of a pixel add up to one.
+
+    Raises `ValueError` unless `size` divides 512.
+    """
     labels = _draw(person, parts=True).labels
     assert labels is not None
     index = np.asarray(labels)
@@ -84,7 +87,7 @@ def part_masks(person: Person, size: int = SIZE) -> dict[PartName, NDArray[np.fl
 
 
 def person_mask(person: Person, size: int = SIZE) -> Image.Image:
-    """The identity mask: head, hair and what is worn on the head (not neck and clothes); 8-bit grey, 255 inside."""
+    """Return the identity mask, 8-bit grey with 255 inside: head, hair, hat and glasses, without neck and clothes."""
     masks = part_masks(person, size)
     covered = 1.0 - masks["background"] - masks["clothes"] - masks["neck"]
     return Image.fromarray(np.rint(covered.clip(0, 1) * 255).astype(np.uint8))

@@ -1,8 +1,8 @@
-"""Scenes with people of the portrait world, and where their heads are: what the segmenter of the shipped model learns from.
+"""Scenes with people of the portrait world and their masks: the training data of the shipped model's segmenter.
 
-A scene has nobody, one person or up to three, of any size, cut by the border or turned a little, before the world's own backdrop or
-another one, sometimes with something in front. Then it is photographed: textures, blur, noise, JPEG. The mask is what
-`lab.world.portraits.person_mask` calls the person: head, hair and what is worn on the head.
+A scene has zero to three people of any size. They may be rotated, cut off by the border or partly hidden, and stand in front of the
+world's own backdrop or another one. Texture, blur, noise and JPEG compression follow. The mask covers what
+`lab.world.portraits.person_mask` covers.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lab.world.people import Colour, Person, sample_person
 from lab.world.portraits import draw
 
 Pixels = NDArray[np.floating[Any]]
-APART = [PARTS.index(name) for name in ("background", "clothes", "neck")]
-"""Parts that are no part of the person's mask."""
+UNMASKED = [PARTS.index(name) for name in ("background", "clothes", "neck")]
+"""Indices of the parts outside the person's mask."""
 
 
 def scene(seed: int, side: int = 128) -> tuple[Image.Image, Image.Image]:
-    """The scene of that number: RGB and mask (L), `side` pixels square; the same on every machine and in every run."""
+    """Return the scene of that seed and its mask, RGB and L, `side` pixels square. Both are the same on every machine."""
     rng = random.Random(f"scene-{seed}")
     noise = np.random.default_rng(rng.randrange(2**32))
     people = rng.choices((0, 1, 2, 3), (0.05, 0.75, 0.14, 0.06))[0]
@@ -44,28 +44,31 @@ def scene(seed: int, side: int = 128) -> tuple[Image.Image, Image.Image]:
     if picture is None:
         picture = backdrop(rng, noise, side)
     if rng.random() < 0.1:
-        picture, mask = _behind_something(rng, picture, mask)
+        picture, mask = _occluded(rng, picture, mask)
     marked = Image.fromarray(np.rint(mask.clip(0, 1) * 255).astype(np.uint8))
     return _photographed(rng, noise, picture), marked
 
 
 def cutout(person: Person) -> tuple[Image.Image, Image.Image]:
-    """Somebody without background (RGBA; the colours behind are still there), and the mask of the head (L), as large as drawn."""
+    """Return a person with a transparent background (RGBA) and the mask of the head (L), at drawing size.
+
+    The transparent pixels keep the colours of the background.
+    """
     drawn, labels = draw(person, SUPERSAMPLING)
     drawn.putalpha(Image.fromarray((labels != PARTS.index("background")).astype(np.uint8) * 255))
-    return drawn, Image.fromarray((~np.isin(labels, APART)).astype(np.uint8) * 255)
+    return drawn, Image.fromarray((~np.isin(labels, UNMASKED)).astype(np.uint8) * 255)
 
 
 def _placed(
     rng: random.Random, person: tuple[Image.Image, Image.Image], side: int, *, alone: bool
 ) -> tuple[Pixels, NDArray[np.uint8]]:
-    """Bring a person into the scene: `(side, side, 4)` and the mask `(side, side)`, both 0..255."""
+    """Scale, rotate and place a person. Returns RGBA `(side, side, 4)` and the mask `(side, side)`, both in 0..255."""
     usual = alone and rng.random() < 0.35
     scale = rng.uniform(0.94, 1.06) if usual else math.exp(rng.uniform(math.log(0.25), math.log(1.9 if alone else 0.8)))
     width = max(24, round(side * scale))
     slack = side - width
     left = round(slack / 2 + (rng.uniform(-4, 4) if usual else rng.uniform(-0.5, 0.5) * max(abs(slack), 0.35 * side)))
-    low = side - width + (0 if usual else rng.choice((0.0, rng.uniform(-0.5, 0.35))) * side)  # busts stand on the border, or float
+    low = side - width + (0 if usual else rng.choice((0.0, rng.uniform(-0.5, 0.35))) * side)  # on the lower border, or floating
     angle = rng.uniform(-18, 18) if rng.random() < 0.35 else 0.0
     out = []
     for layer in person:
@@ -78,7 +81,7 @@ def _placed(
 
 
 def backdrop(rng: random.Random, noise: np.random.Generator, side: int, portrait: Image.Image | None = None) -> Pixels:
-    """What stands behind, `(side, side, 3)` about 0..255: what the left edge of a `portrait` shows, or another."""
+    """Return a backdrop, `(side, side, 3)` around 0..255: the left edge of `portrait` extended, or a random one."""
     kind = rng.choices(("own", "gradient", "clouds", "shapes"), (0.35, 0.2, 0.2, 0.25))[0]
     if kind == "own" and portrait is not None:
         column = portrait.crop((0, 0, 1, portrait.height)).resize((1, side), Image.Resampling.BOX)
@@ -96,7 +99,7 @@ def backdrop(rng: random.Random, noise: np.random.Generator, side: int, portrait
 
 
 def _clouds(noise: np.random.Generator, side: int, channels: int) -> Pixels:
-    """Noise of all sizes, coarse more than fine: `(side, side, channels)` with a standard deviation of 1."""
+    """Return multi-scale noise, mostly coarse, `(side, side, channels)` with a standard deviation of 1."""
     total = np.zeros((side, side, channels), dtype=np.float32)
     for cells in (2, 4, 8, 16, 32, 64):
         layer = noise.standard_normal((channels, cells, cells)).astype(np.float32)
@@ -107,7 +110,7 @@ def _clouds(noise: np.random.Generator, side: int, channels: int) -> Pixels:
 
 
 def _with_shapes(rng: random.Random, plain: Pixels) -> Pixels:
-    """Furniture, pictures, lamps: ellipses, boxes and lines in colours of all kinds, those of skin and hair among them."""
+    """Add clutter: ellipses, rectangles and lines in any colour, including those of skin and hair."""
     side = len(plain)
     picture = Image.fromarray(np.rint(plain.clip(0, 255)).astype(np.uint8))
     pencil = ImageDraw.Draw(picture)
@@ -128,7 +131,7 @@ def _with_shapes(rng: random.Random, plain: Pixels) -> Pixels:
 
 
 def _colour(rng: random.Random) -> Colour:
-    """Any colour; half of them as dull as walls and skin are."""
+    """Return a random colour. Half of them have the low saturation of walls and skin."""
     r, g, b = (rng.randrange(256) for _ in range(3))
     if rng.random() < 0.5:
         grey = rng.randrange(256)
@@ -136,20 +139,20 @@ def _colour(rng: random.Random) -> Colour:
     return r, g, b
 
 
-def _behind_something(rng: random.Random, picture: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
-    """Something in front hides a part."""
+def _occluded(rng: random.Random, picture: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
+    """Cover a part of picture and mask with an ellipse or a rectangle."""
     side = len(mask)
-    thing = Image.new("L", (side, side))
+    shape = Image.new("L", (side, side))
     x, y = (rng.uniform(0, 1) * side for _ in range(2))
     box = (x, y, x + rng.uniform(0.05, 0.4) * side, y + rng.uniform(0.05, 0.4) * side)
-    (ImageDraw.Draw(thing).ellipse if rng.random() < 0.5 else ImageDraw.Draw(thing).rectangle)(box, fill=255)
-    opaque = np.asarray(thing, dtype=np.float32) / 255
+    (ImageDraw.Draw(shape).ellipse if rng.random() < 0.5 else ImageDraw.Draw(shape).rectangle)(box, fill=255)
+    opaque = np.asarray(shape, dtype=np.float32) / 255
     colour = np.array(_colour(rng), dtype=np.float32)
     return picture * (1 - opaque[..., None]) + colour * opaque[..., None], mask * (1 - opaque)
 
 
 def _photographed(rng: random.Random, noise: np.random.Generator, picture: Pixels) -> Image.Image:
-    """Texture, light, blur, grain and JPEG, each sometimes."""
+    """Apply texture, lighting, blur, grain and JPEG compression, each with some probability."""
     side = len(picture)
     if rng.random() < 0.3:
         picture = picture * (1 + rng.uniform(0.03, 0.15) * _clouds(noise, side, 1))

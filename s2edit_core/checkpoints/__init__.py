@@ -1,4 +1,4 @@
-"""A base model as files: what a folder or checkpoint holds, its card, its noise schedule, its fingerprint, and loading it.
+"""The base model as files: the layout of folders and checkpoints, the model card, the noise schedule, the fingerprint, and loading.
 
 This room imports `request` and `errors`.
 """

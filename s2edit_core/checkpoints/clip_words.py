@@ -1,7 +1,7 @@
-"""CLIP's vocabulary, which a Stable Diffusion checkpoint in one file does not hold. No torch.
+"""CLIP's vocabulary, which single-file Stable Diffusion checkpoints lack. Loads no torch.
 
-Only the merges are kept, 208 KB of openai/CLIP's `bpe_simple_vocab_16e6.txt.gz` (MIT licence, in `single_file/CLIP_LICENSE.txt`):
-the tokens follow from them.
+Only the merges are stored, 208 KB of openai/CLIP's `bpe_simple_vocab_16e6.txt.gz` (MIT licence, in `single_file/CLIP_LICENSE.txt`).
+The tokens follow from the merges.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_TOKENS = 77
 
 @cache
 def clip_words() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Tokens with their ids, and the merges in their order, as openai/CLIP's `SimpleTokenizer` numbers them."""
+    """Return the ids of all tokens, and the merges in order, numbered as in openai/CLIP's `SimpleTokenizer`."""
     lines = gzip.decompress(MERGES.read_bytes()).decode().splitlines()
     merges = [(left, right) for left, right in (line.split() for line in lines)]
     letters = [*_letters(), *(f"{letter}</w>" for letter in _letters())]
@@ -26,7 +26,7 @@ def clip_words() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 
 def _letters() -> list[str]:
-    """One printable character per byte: the printable bytes as they are, the others from U+0100 on (as in GPT-2)."""
+    """Return one printable character per byte, as in GPT-2: printable bytes stand for themselves, the others start at U+0100."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     rest = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(rest))]

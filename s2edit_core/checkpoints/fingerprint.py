@@ -1,11 +1,11 @@
-"""Fingerprints: the name of a base model in every concept, inversion and learning state that was made with it.
+"""Fingerprints of base models. Every concept, inversion and learning state carries the fingerprint of the model that made it.
 
-The fingerprint digests what the weights are, not how they are stored: every tensor is rounded to float16, and the digests of a
-part's tensors are sorted. So it is the same for float32 and float16 files of one model (`.half()` rounds likewise), for
-safetensors, `.bin` and single files, for any precision of the UNet, and under tensor names of any library version.
-Files in bfloat16 have lost digits that float16 keeps: they are another model.
+A fingerprint is a digest of the weights' values and not of their storage. Every tensor is rounded to float16, and the digests of a
+part's tensors are sorted. So float32 and float16 files of one model (`.half()` rounds in the same way) have one fingerprint; so do
+safetensors, `.bin` and single files, any precision of the UNet, and the tensor names of any library version. Files in bfloat16 have
+lost digits that float16 keeps, so they count as another model.
 
-Up to version 6 of the plans a fingerprint digested tensor names and bytes. Artifacts from then are still recognised.
+Up to version 6 of the plans, a fingerprint was a digest of tensor names and bytes. Artifacts from that time are still recognised.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from s2edit_core.checkpoints.schedule import Schedule
 
 
 class Fingerprints:
-    """The fingerprints that artifacts of one model may carry: `in` tells whether one is among them.
+    """The fingerprints that artifacts of one model may carry. `fingerprint in fingerprints` tests for one.
 
-    Both are computed when first needed: seconds for a model of Stable Diffusion's size.
+    Each is computed on first use, which takes seconds for a model of Stable Diffusion's size.
     """
 
     def __init__(self, parts: Sequence[nn.Module], schedule: Schedule) -> None:
@@ -32,18 +32,18 @@ class Fingerprints:
 
     @cached_property
     def current(self) -> str:
-        """What new artifacts carry."""
+        """The fingerprint of new artifacts."""
         digest = hashlib.sha256()
         for part in self._parts:
             for each in sorted(_content(tensor) for tensor in part.parameters()):
                 digest.update(each)
             digest.update(b"end of a part")
-        digest.update(self._schedule.described().encode())
+        digest.update(self._schedule.fingerprint_text().encode())
         return digest.hexdigest()[:32]
 
     @cached_property
     def legacy(self) -> str | None:
-        """What artifacts of earlier releases carry; None for a schedule that those releases did not follow."""
+        """The fingerprint of artifacts from earlier releases; None for a schedule that those releases did not support."""
         s = self._schedule
         if not s.known_to_earlier_releases:
             return None
@@ -56,16 +56,19 @@ class Fingerprints:
         return digest.hexdigest()[:32]
 
     def compute(self) -> None:
-        """Compute both now, from the weights as they are: before they are rounded to another precision, say."""
+        """Compute both fingerprints now, for example before the weights are rounded to another precision."""
         _ = self.current, self.legacy
 
     def __contains__(self, fingerprint: object) -> bool:
-        """Whether an artifact with `fingerprint` was made with this model."""
+        """Return whether an artifact with `fingerprint` was made with this model."""
         return fingerprint == self.current or (isinstance(fingerprint, str) and fingerprint == self.legacy)
 
 
 def _content(tensor: Tensor) -> bytes:
-    """Digest of shape and values. Sides of length 1 don't count: a 1×1 convolution is a linear layer in other versions."""
+    """Return a digest of shape and values.
+
+    Sides of length 1 are ignored, since some versions store a 1 × 1 convolution as a linear layer.
+    """
     values = tensor.detach().to("cpu", torch.float16).contiguous()
     digest = hashlib.sha256(repr([side for side in values.shape if side != 1]).encode())
     digest.update(values.view(-1).view(torch.uint8).numpy().data)

@@ -1,4 +1,4 @@
-"""Loading a base model's parts: from a folder, from one file, or from the model hub. Pickled files are read with `weights_only`."""
+"""Loads the parts of a base model from a folder, a single file or the model hub. Pickled files are read with `weights_only`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from s2edit_core.checkpoints.clip_words import MAX_TOKENS, clip_words
 from s2edit_core.checkpoints.model_card import CARD, ModelCard
 from s2edit_core.checkpoints.model_files import (
     CONFIGS,
-    STEMS,
     TOKENIZERS,
+    WEIGHT_STEMS,
     HubModel,
     ModelFile,
     ModelFolder,
@@ -31,7 +31,7 @@ from s2edit_core.errors import ModelUnusable
 
 @dataclass(frozen=True)
 class Parts:
-    """A base model in float32, on the CPU."""
+    """The parts of a base model, in float32 on the CPU."""
 
     unet: nn.Module
     vae: nn.Module
@@ -42,20 +42,20 @@ class Parts:
 
 
 def load_parts(model: str) -> Parts:
-    """Load `model`: a folder, a file or a hub id, see `model_files`. Raises `ModelUnusable` with the reason."""
+    """Load `model`: a folder, a file or a hub id (see `model_files`). Raises `ModelUnusable` with the reason."""
     try:
         found = find_model(model)
         if isinstance(found, HubModel):
-            found = _fetched(found)
+            found = _fetch(found)
         return _from_file(found) if isinstance(found, ModelFile) else _from_folder(found)
     except ModelUnusable:
         raise
-    except Exception as error:  # the libraries raise whatever a file makes them stumble over
-        raise ModelUnusable(f"the model {Path(model).name!r} can't be loaded: {_said(error)}") from error
+    except Exception as error:  # for unexpected files the libraries raise errors of any kind
+        raise ModelUnusable(f"the model {Path(model).name!r} can't be loaded: {_first_line(error)}") from error
 
 
-def _said(error: Exception) -> str:
-    """The first line: the libraries go on with advice for their own callers."""
+def _first_line(error: Exception) -> str:
+    """Return the first line of the message: the libraries continue with advice for their own callers."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     return text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
 
@@ -78,7 +78,7 @@ def _from_folder(found: ModelFolder) -> Parts:
 
 
 def _from_file(found: ModelFile) -> Parts:
-    """By diffusers' single-file loader, with the configurations that come with this package: so it needs no network."""
+    """Load a single file by diffusers' loader, with the configurations of this package, so that it needs no network."""
     from diffusers import StableDiffusionPipeline  # slow to import
 
     layout = found.layout or layout_of(_shapes(found.path), found.path)
@@ -87,11 +87,11 @@ def _from_file(found: ModelFile) -> Parts:
         pipeline = StableDiffusionPipeline.from_single_file(
             str(found.path), config=str(layout.configs), local_files_only=True, **given
         )
-    except NotImplementedError as error:  # a tensor that has no values can't be moved
-        raise ValueError(f"{found.path.name} lacks tensors of its UNet or auto-encoder") from error
+    except NotImplementedError as error:  # torch can't move a meta tensor, which has no values
+        raise ValueError(f"{found.path.name} lacks tensors of the UNet or the auto-encoder") from error
     pipeline.unet.register_to_config(sample_size=layout.sample_size)
     _check_complete(pipeline, found.path)
-    for name in STEMS:
+    for name in WEIGHT_STEMS:
         nn.Module.float(getattr(pipeline, name))
     changed = {"prediction_type": layout.prediction, "rescale_betas_zero_snr": layout.zero_snr}
     return Parts(
@@ -105,13 +105,12 @@ def _from_file(found: ModelFile) -> Parts:
 
 
 def _shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
-    """Of all tensors in a `.ckpt`. Raises `ValueError` for one that holds more than tensors and plain values."""
+    """Return the shapes of all tensors in a `.ckpt`. Raises `ValueError` if it holds more than tensors and plain values."""
     try:
         checkpoint = torch.load(path, map_location="meta", weights_only=True)
     except Exception as error:
         raise ValueError(
-            f"{path.name} holds more than weights, or is damaged: it is read without running what it holds. "
-            "Take the model's .safetensors file"
+            f"{path.name} is damaged, or holds code besides weights, which is never run: use the model's .safetensors file"
         ) from error
     while "state_dict" in checkpoint:
         checkpoint = checkpoint["state_dict"]
@@ -119,42 +118,42 @@ def _shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
 
 
 def _clip_tokenizer(layout: Layout) -> CLIPTokenizer:
-    """CLIP's own, which all of Stable Diffusion 1.x and 2.x use; they pad differently."""
+    """Return CLIP's tokenizer, which all Stable Diffusion 1.x and 2.x models use, with the family's own padding token."""
     vocabulary, merges = clip_words()
     padding = {"pad_token": "!"} if layout.family == "sd2" else {}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS, **padding)
 
 
 def _check_complete(pipeline: Any, path: Path) -> None:
-    """Raises `ValueError` where a tensor was not in the file: diffusers may leave it without values."""
-    for name in STEMS:
-        lacking = [key for key, tensor in getattr(pipeline, name).named_parameters() if tensor.is_meta]
-        if lacking:
-            raise ValueError(f"{path.name} lacks {len(lacking)} tensors of the {name}, {lacking[0]} among them")
+    """Raise `ValueError` if the file lacks tensors: diffusers may leave those without values."""
+    for name in WEIGHT_STEMS:
+        missing = [key for key, tensor in getattr(pipeline, name).named_parameters() if tensor.is_meta]
+        if missing:
+            raise ValueError(f"{path.name} lacks {len(missing)} tensors of the {name}, such as {missing[0]}")
 
 
-def _fetched(hub: HubModel) -> ModelFolder:
-    """The files of a hub model that are needed, from the hub or, where it can't be reached, from its cache on this machine."""
+def _fetch(hub: HubModel) -> ModelFolder:
+    """Download the files of a hub model that are needed, or find them in the hub's cache if the hub can't be reached."""
     from huggingface_hub import HfApi, snapshot_download
 
     name = f"{hub.repo}@{hub.revision}" if hub.revision else hub.repo
     try:
-        wanted = _wanted(HfApi().list_repo_files(hub.repo, revision=hub.revision))
+        wanted = _files_to_fetch(HfApi().list_repo_files(hub.repo, revision=hub.revision))
         folder = snapshot_download(hub.repo, revision=hub.revision, allow_patterns=wanted)
-    except Exception as reason:  # no network, no such repository or revision, no access: errors of three libraries
+    except Exception as reason:  # no network, no such repository or revision, or no access: three libraries raise their own errors
         try:
             folder = snapshot_download(hub.repo, revision=hub.revision, local_files_only=True)
         except OSError:
             raise ModelUnusable(
-                f"the model {name!r} is neither a folder here nor in the hub's cache, and the hub does not give it: {_said(reason)}"
+                f"the model {name!r} is no local folder, is not in the hub's cache and can't be downloaded: {_first_line(reason)}"
             ) from reason
     found = find_model(folder)
     assert isinstance(found, ModelFolder)
     return found
 
 
-def _wanted(names: Collection[str]) -> list[str]:
-    """Of all files of a repository those to fetch: configurations, words, and one variant of each part's weights."""
+def _files_to_fetch(names: Collection[str]) -> list[str]:
+    """Return which of a repository's files to download: configurations, tokenizer files, and one variant of each part's weights."""
     inside: dict[str, set[str]] = {}
     for name in names:
         part, _, rest = name.partition("/")
@@ -163,7 +162,7 @@ def _wanted(names: Collection[str]) -> list[str]:
     wanted += [
         f"tokenizer/{name}" for group in (*TOKENIZERS, ("tokenizer_config.json", "special_tokens_map.json")) for name in group
     ]
-    for part in STEMS:
+    for part in WEIGHT_STEMS:
         weights = choose_weights(part, inside.get(part, ()))
         if weights is not None:
             shards = weights.name.partition(".")[0] if weights.name.endswith(".json") else None

@@ -1,4 +1,4 @@
-"""A model's card: the words and the guidance that suit it. No torch."""
+"""The model card: subject words, attribute words and guidance scales that suit a base model. Loads no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from s2edit_core.request.prompts import DEFAULT_SUBJECTS
 from s2edit_core.request.spec import PRESETS, PresetName
 
 CARD = "s2edit.json"
-_WANTED = (
+_EXPECTED = (
     "it must be an object of subjects and attribute_words (lists of words), guidance_scale (a number), guidance_by_preset "
     "(an object of numbers) and segmenter (a name), each of which may be left out"
 )
@@ -22,10 +22,10 @@ _WANTED = (
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a model's `s2edit.json` says; the defaults suit Stable Diffusion and photos of people.
+    """The entries of a model's `s2edit.json`. The defaults suit Stable Diffusion and photos of people.
 
-    `guidance_scale` is what the model is usually sampled with. A preset takes the scale of `guidance_by_preset` where it was tuned
-    on this model, else `guidance_scale`.
+    `guidance_scale` is the model's usual scale. A preset uses its entry in `guidance_by_preset` if there is one: a scale tuned on
+    this model.
     """
 
     subjects: tuple[str, ...] = DEFAULT_SUBJECTS
@@ -37,17 +37,20 @@ class ModelCard:
     guidance_scale: float = 7.5
     guidance_by_preset: Mapping[PresetName, float] = field(default_factory=dict)
     segmenter: str = ""
-    """Who finds the person where no mask is given: "model", "card" or "mediapipe" (see `segmenters.py`); optional."""
+    """The segmenter that finds the person where no mask is given: "model", "card" or "mediapipe" (see `segmenters`); optional."""
     folder: Path | None = field(default=None, compare=False)
-    """Where the card lies, and what it names."""
+    """The folder that holds the card, and its segmenter."""
 
     def guidance(self, preset: PresetName) -> float:
-        """The guidance scale that suits `preset`."""
+        """Return the guidance scale for `preset`."""
         return self.guidance_by_preset.get(preset, self.guidance_scale)
 
     @classmethod
     def read(cls, model: Path) -> ModelCard:
-        """The card of the model in folder or file `model`, or the defaults. Raises `ModelUnusable` for one that can't be read."""
+        """Read the card of the model in folder or file `model`; without a card, return the defaults.
+
+        Raises `ModelUnusable` for a card that can't be read.
+        """
         path = card_path(model)
         if not path.is_file():
             return cls()
@@ -55,17 +58,17 @@ class ModelCard:
             return cls(**_checked(json.loads(path.read_text(encoding="utf-8"))), folder=path.parent)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ModelUnusable(
-                f"the model {model.name!r} can't be used: its card {path.name} can't be read: {_WANTED} ({error!r})"
+                f"the model {model.name!r} can't be used: its card {path.name} can't be read: {_EXPECTED} ({error!r})"
             ) from error
 
 
 def card_path(model: Path) -> Path:
-    """Where the card of `model` lies: in its folder, or beside a single file as NAME.s2edit.json."""
+    """Return the path of the card of `model`: in its folder, or beside a single file as NAME.s2edit.json."""
     return model.with_suffix(f".{CARD}") if model.is_file() else model / CARD
 
 
 def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The card's entries that are known here, each of the right type."""
+    """Return the known entries of a card. Raises `TypeError` or `ValueError` for an entry that is not as it should be."""
     if not isinstance(values, dict):
         raise TypeError("not an object")
     found: dict[str, Any] = {name: _words(values[name]) for name in ("subjects", "attribute_words") if name in values}

@@ -1,8 +1,8 @@
-"""What a model consists of on disk, and whether it can be loaded, told without loading it. No torch.
+"""The files of a base model, and whether it can be loaded, checked without loading it. Loads no torch.
 
-A model is a folder in diffusers' layout, one `.safetensors` or `.ckpt` file in the original layout of Stable Diffusion 1.x or
-2.x, or the id of a repository on the model hub, `owner/name` or `owner/name@revision`. The worker loads what is found here, and
-`s2edit doctor`, `s2edit up` and `/readyz` look by the same functions.
+A model is a folder in diffusers' layout, one `.safetensors` or `.ckpt` file in the original layout of Stable Diffusion 1.x or 2.x,
+or a repository id on the model hub, `owner/name` or `owner/name@revision`. The worker loads what these functions find; `s2edit
+doctor`, `s2edit up` and `/readyz` check with them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ CONFIGS: Mapping[str, str] = {
     "text_encoder": "config.json",
     "scheduler": "scheduler_config.json",
 }
-STEMS: Mapping[str, Mapping[str, str]] = {
+WEIGHT_STEMS: Mapping[str, Mapping[str, str]] = {
     "unet": {"safetensors": "diffusion_pytorch_model", "bin": "diffusion_pytorch_model"},
     "vae": {"safetensors": "diffusion_pytorch_model", "bin": "diffusion_pytorch_model"},
     "text_encoder": {"safetensors": "model", "bin": "pytorch_model"},
 }
-"""Names of the weights without variant and ending, by part and ending."""
+"""File names of the weights without variant and suffix, by part and suffix."""
 VARIANTS = (None, "fp16", "bf16")
 TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 LFS_POINTER = b"version https://git-lfs"
@@ -40,7 +40,7 @@ LFS_POINTER = b"version https://git-lfs"
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The weights of one part: `name` in its folder, a file or the index of several."""
+    """The weights of one part: `name` is a file in the part's folder, or the index of several."""
 
     name: str
     variant: str | None
@@ -49,7 +49,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A folder in diffusers' layout; `weights` by part, empty where the folder holds none at all."""
+    """A folder in diffusers' layout. `weights` are by part, empty if the folder has none at all."""
 
     path: Path
     weights: Mapping[str, Weights]
@@ -57,7 +57,7 @@ class ModelFolder:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One file in the original layout. `layout` is None for a `.ckpt`, which tells it only when loaded."""
+    """One file in the original layout. `layout` is None for a `.ckpt`, whose layout is known only after loading."""
 
     path: Path
     layout: Layout | None
@@ -65,7 +65,7 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """A repository on the model hub, perhaps pinned to a revision: a branch, a tag or a commit."""
+    """A repository on the model hub, optionally pinned to a revision: a branch, a tag or a commit."""
 
     repo: str
     revision: str | None
@@ -75,15 +75,16 @@ Model = ModelFolder | ModelFile | HubModel
 
 
 def local_path(model: str, root: Path | None = None) -> Path | None:
-    """The folder or file that `model` names, from the working directory and then from `root`; None if there is none."""
+    """Return the folder or file that `model` names, relative to the working directory and then to `root`; None if there is none."""
     path = Path(model).expanduser()
     return next((each for each in (path, *((root / path,) if root else ())) if each.exists()), None)
 
 
 def find_model(model: str, root: Path | None = None, *, weights: bool = True) -> Model:
-    """What `model` names, if it can be loaded as far as can be told without loading it. Raises `ModelUnusable` with the reason.
+    """Find the model that `model` names, and check its files as far as possible without loading it.
 
-    Without `weights`, a folder without any weights is not asked for the other parts either: an API may have the words alone.
+    Without `weights`, a folder that holds no weights at all needs no other parts either: an API needs only the card and the
+    tokenizer. Raises `ModelUnusable` with the reason.
     """
     path = local_path(model, root)
     if path is not None:
@@ -96,15 +97,18 @@ def find_model(model: str, root: Path | None = None, *, weights: bool = True) ->
             raise ModelUnusable(f"the model {name!r} can't be loaded: {error}") from error
     hub = HUB_ID.fullmatch(model)
     if hub is None or model.endswith(SINGLE_FILES):
-        raise ModelUnusable(f"there is no folder or file {model}")
+        raise ModelUnusable(f"there is no folder or file {model}: name a model folder, a .safetensors or .ckpt file, or a hub id")
     return HubModel(hub["repo"], hub["revision"])
 
 
 def choose_weights(part: str, names: Collection[str]) -> Weights | None:
-    """The weights of `part` to load, of the file `names` in its folder: full precision first, and safetensors before pickles."""
+    """Return which weights of `part` to load, given the file `names` in its folder.
+
+    Full precision comes first, and safetensors before pickles.
+    """
     for variant in VARIANTS:
         for ending in ("safetensors", "bin"):
-            stem = STEMS[part][ending]
+            stem = WEIGHT_STEMS[part][ending]
             whole = f"{stem}.{variant}.{ending}" if variant else f"{stem}.{ending}"
             index = f"{stem}.{ending}.index.{variant}.json" if variant else f"{stem}.{ending}.index.json"
             for name in (whole, index):
@@ -114,13 +118,17 @@ def choose_weights(part: str, names: Collection[str]) -> Weights | None:
 
 
 def _folder(folder: Path, *, weights: bool) -> ModelFolder:
-    """Raises `ValueError` that names what is missing or can't be used, of all parts."""
-    found = {part: choose_weights(part, _names(folder / part)) for part in STEMS}
+    """Check a folder. Raises `ValueError` that names everything missing or unusable in all parts."""
+    found = {part: choose_weights(part, _names(folder / part)) for part in WEIGHT_STEMS}
     whole = weights or any(found.values())
     faults = [*_config_faults(folder, whole=whole)]
     if whole:
         for part, chosen in found.items():
-            faults += [f"no weights in {part}/{_others(folder / part)}"] if chosen is None else _damage(folder / part, chosen)
+            faults += (
+                [f"no weights in {part}/{_other_weights(folder / part)}"]
+                if chosen is None
+                else _weight_faults(folder / part, chosen)
+            )
     if not any(all((folder / "tokenizer" / name).is_file() for name in names) for names in TOKENIZERS):
         faults.append("no tokenizer.json, or vocab.json and merges.txt, in tokenizer/")
     if faults:
@@ -132,13 +140,14 @@ def _names(folder: Path) -> frozenset[str]:
     return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
 
 
-def _others(folder: Path) -> str:
-    """What weights of other names there are, for the message."""
+def _other_weights(folder: Path) -> str:
+    """Return, for the message, which weights with unknown names the folder holds."""
     others = sorted(name for name in _names(folder) if name.endswith((".safetensors", ".bin", ".ckpt", ".msgpack", ".onnx")))
-    return f" that are read here, only {others[0]}" if others else ""
+    return f" with a known name, only {others[0]}" if others else ""
 
 
 def _config_faults(folder: Path, *, whole: bool) -> Iterator[str]:
+    """Yield what is wrong with the configurations of a folder."""
     configs: dict[str, Mapping[str, Any]] = {}
     for part, name in CONFIGS.items():
         path = folder / part / name
@@ -179,11 +188,13 @@ def _check_text(text: Mapping[str, Any], unet: Mapping[str, Any]) -> None:
     if text.get("model_type", "clip_text_model") not in ("clip_text_model", "clip"):
         raise ValueError(f"text_encoder/ is a {text['model_type']}: only CLIP's text encoder is supported")
     if "hidden_size" in text and text["hidden_size"] != width:
-        raise ValueError(f"the text encoder is {text['hidden_size']} wide and the UNet takes {width}: parts of two models")
+        raise ValueError(
+            f"the text encoder has width {text['hidden_size']}, but the UNet takes {width}: they are of different models"
+        )
 
 
-def _damage(folder: Path, chosen: Weights) -> Iterator[str]:
-    """What is wrong with the files of `chosen`, as far as their beginnings and lengths tell."""
+def _weight_faults(folder: Path, chosen: Weights) -> Iterator[str]:
+    """Yield what is wrong with the files of `chosen`, as far as their headers and lengths tell."""
     names = [chosen.name]
     if chosen.name.endswith(".json"):
         try:
@@ -212,34 +223,37 @@ def _file(path: Path) -> ModelFile:
 
 
 def header_of(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file. Raises `ValueError` for one that is damaged or cut off, by its name."""
+    """Return the header of a safetensors file. Raises `ValueError`, naming the file, if it is damaged or truncated."""
     with path.open("rb") as file:
         start = file.read(len(LFS_POINTER))
         _check_fetched(path, start)
         size = int.from_bytes(start[:8], "little")
         length = path.stat().st_size
         if not 2 <= size <= min(length - 8, 100_000_000):
-            raise ValueError(f"{path.name} is not a whole safetensors file: fetch it again")
+            raise ValueError(f"{path.name} is not a whole safetensors file: download it again")
         file.seek(8)
         try:
             header: dict[str, Any] = json.loads(file.read(size))
             end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path.name} is not a whole safetensors file: fetch it again") from error
+            raise ValueError(f"{path.name} is not a whole safetensors file: download it again") from error
     if 8 + size + end != length:
-        raise ValueError(f"{path.name} is {length} bytes long and should be {8 + size + end}: fetch it again")
+        raise ValueError(f"{path.name} has {length} bytes instead of {8 + size + end}: download it again")
     return header
 
 
 def _check_pickle(path: Path) -> None:
-    """A zip archive since torch 1.6, a bare pickle before. What is in it, only loading tells (with `weights_only`)."""
+    """Raise `ValueError` unless the file starts as a file of `torch.save`.
+
+    That is a zip archive since torch 1.6, and a bare pickle before. The content is only checked on loading, with `weights_only`.
+    """
     with path.open("rb") as file:
         start = file.read(len(LFS_POINTER))
     _check_fetched(path, start)
     if not start.startswith((b"PK\x03\x04", b"\x80")):
-        raise ValueError(f"{path.name} is not a file of torch.save: fetch it again")
+        raise ValueError(f"{path.name} is not a file of torch.save: download it again")
 
 
 def _check_fetched(path: Path, start: bytes) -> None:
     if start.startswith(LFS_POINTER):
-        raise ValueError(f"{path.name} is only a pointer of Git LFS: run `git lfs pull` where it was cloned")
+        raise ValueError(f"{path.name} is only a Git LFS pointer: run `git lfs pull` in the clone that it came from")

@@ -1,7 +1,7 @@
-"""What of a diffusers scheduler's configuration is followed, and what is refused by name. No torch.
+"""Which scheduler configurations are supported. Loads no torch.
 
-Every model is sampled and inverted by DDIM, whichever sampler its folder names. What its configuration says of the noise levels, of
-the prediction and of the timesteps holds for DDIM too; what would change the arithmetic in a way that can't be inverted is refused.
+Every model is sampled and inverted by DDIM, whichever sampler its folder names. The configuration's noise levels, prediction type
+and timesteps apply to DDIM as well. Entries that would make the arithmetic impossible to invert are refused by name.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ SAMPLERS = frozenset(
         *("KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "UniPCMultistepScheduler"),
     }
 )
-"""Those of models with discrete noise levels: another sampler of the same levels may stand in for them."""
+"""Samplers of models with discrete noise levels, for which DDIM on the same levels can stand in."""
 PREDICTIONS = ("epsilon", "v_prediction")
 REFUSED_SWITCHES: Mapping[str, str] = {
     "clip_sample": "clips the predicted image at every step, which inversion can't undo",
     "thresholding": "rescales the predicted image at every step, which inversion can't undo",
     "use_flow_sigmas": "is for flow-matching models",
 }
+"""Boolean entries that are refused when true, with the reason."""
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 
 def check_scheduler(config: Mapping[str, Any]) -> None:
-    """Raises `ValueError` for a scheduler_config.json that can't be followed, naming the entry."""
+    """Raise `ValueError`, naming the entry, for an unsupported scheduler_config.json."""
     sampler = config.get("_class_name", "DDIMScheduler")
     if sampler not in SAMPLERS:
         raise ValueError(f"the scheduler {sampler!r} is not supported: its model can't be sampled by DDIM")
@@ -51,10 +52,10 @@ def check_scheduler(config: Mapping[str, Any]) -> None:
     if config.get("rescale_betas_zero_snr") and config.get("prediction_type", "epsilon") == "epsilon":
         raise ValueError(
             "rescale_betas_zero_snr of the scheduler is not supported with prediction_type 'epsilon': "
-            "at zero signal the noise says nothing of the image; such models predict v"
+            "at zero SNR the noise does not determine the image, so such models predict v"
         )
 
 
 def _check_choice(config: Mapping[str, Any], name: str, known: tuple[str, ...]) -> None:
     if name in config and config[name] not in known:
-        raise ValueError(f"{name} {config[name]!r} of the scheduler is not supported: known are {', '.join(known)}")
+        raise ValueError(f"{name} {config[name]!r} of the scheduler is not supported: choose one of {', '.join(known)}")

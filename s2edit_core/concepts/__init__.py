@@ -1,4 +1,4 @@
-"""A user as a set of keys and values: what was learned, and how prompts and concepts become what the UNet takes.
+"""Concepts: what was learned about a user, and how prompts with concepts become keys, values and gates for the UNet.
 
-This room imports `unet` and what lies below it.
+This room imports `unet` and everything below it.
 """

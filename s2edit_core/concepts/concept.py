@@ -1,7 +1,7 @@
-"""A concept: what was learned from one photo, as a value. A token vector, and perhaps a change of keys and values.
+"""A concept, learned from one photo, as a value: a token embedding, and optionally changes of the key and value projections.
 
-An identity [I] says who is in the picture; an attribute [A] (a makeup, say) is what may be put on anybody. Both are learned alike
-and kept alike; `conditioning` tells them apart by their placeholder.
+An identity [I] says who is in the picture. An attribute [A], such as a makeup, can be applied to anybody. Both are learned and
+stored in the same way; `conditioning` treats them differently, by their placeholder.
 """
 
 from __future__ import annotations
@@ -21,31 +21,35 @@ from torch import Tensor
 
 from s2edit_core.checkpoints.fingerprint import Fingerprints
 from s2edit_core.errors import ArtifactMismatch, PromptInvalid
+from s2edit_core.request.options import LearningMode
 from s2edit_core.request.prompts import checked_placeholder
-from s2edit_core.request.spec import CONCEPT_FORMAT, PLACEHOLDER, LearningMode
+from s2edit_core.request.spec import CONCEPT_FORMAT, PLACEHOLDER
 from s2edit_core.unet.attention import CrossLayer
 
 FORMAT = CONCEPT_FORMAT
+"""The format entry of concept files."""
 
 
 @dataclass(frozen=True, eq=False)
 class LowRank:
-    """A change ΔW = up·down of one projection: `down` `(rank, in)`, `up` `(out, rank)`."""
+    """A low-rank change ΔW = up·down of one projection: `down` `(rank, in)`, `up` `(out, rank)`."""
 
     down: Tensor
     up: Tensor
 
     def __call__(self, states: Tensor) -> Tensor:
+        """Return ΔW·states for `states` `(…, in)`, computed in the precision of the change."""
         return (states.to(self.down.dtype) @ self.down.T @ self.up.T).to(states.dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class Full:
-    """A change ΔW `(out, in)` of one projection."""
+    """A full-rank change ΔW `(out, in)` of one projection."""
 
     weight: Tensor
 
     def __call__(self, states: Tensor) -> Tensor:
+        """Return ΔW·states for `states` `(…, in)`, computed in the precision of the change."""
         return (states.to(self.weight.dtype) @ self.weight.T).to(states.dtype)
 
 
@@ -54,44 +58,52 @@ Delta = LowRank | Full
 
 @dataclass(frozen=True, eq=False)
 class Concept:
-    """`token` `(d,)` is the embedding of the placeholder; `keys` and `values` are changes per cross-attention layer, or empty.
+    """A learned concept.
 
-    `subject` is the word after the placeholder, whose embedding the token started from; an attribute needs it (see `conditioning`).
+    `token` `(d,)` is the embedding of the placeholder. `keys` and `values` hold one change per cross-attention layer, or nothing.
+    `subject` is the word after the placeholder, from whose embedding the token started; an attribute needs it (see `conditioning`).
+    Raises `ValueError` for parts that do not match.
     """
 
     token: Tensor
     keys: tuple[Delta, ...] = ()
     values: tuple[Delta, ...] = ()
     fingerprint: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)  # subject, prompt, steps, losses: for reports
+    facts: dict[str, Any] = field(default_factory=dict)  # for reports: subject, prompt, steps, losses
     placeholder: str = PLACEHOLDER
     subject: str = ""
 
     def __post_init__(self) -> None:
         if self.kind == "attribute" and not self.subject:
-            raise ValueError("an attribute needs its subject, the word that stands after its placeholder")
+            raise ValueError("an attribute needs a subject, the word after its placeholder")
         if self.token.ndim != 1:
-            raise ValueError(f"a concept's token is one embedding (d,), not {tuple(self.token.shape)}")
+            raise ValueError(f"a concept's token must be one embedding (d,), not {tuple(self.token.shape)}")
         if len(self.keys) != len(self.values):
-            raise ValueError(f"a concept changes keys and values of the same layers, not {len(self.keys)} and {len(self.values)}")
+            raise ValueError(
+                f"a concept must change keys and values of the same layers, not {len(self.keys)} keys and {len(self.values)} values"
+            )
 
     @property
     def kind(self) -> Literal["identity", "attribute"]:
+        """Whether the concept is an identity or an attribute, by its placeholder."""
         return "identity" if self.placeholder == PLACEHOLDER else "attribute"
 
     @property
     def digest(self) -> str:
-        """Of everything in it: what an inversion remembers it by."""
+        """A digest of the whole concept, by which an inversion identifies it."""
         return hashlib.sha256(self.to_bytes()).hexdigest()[:32]
 
     def renamed(self, placeholder: str) -> Concept:
-        """The same attribute under another placeholder, so that two of a library fit into one prompt. Raises `PromptInvalid`."""
+        """Return this attribute under another placeholder, so that one prompt can hold two attributes that were learned as [A].
+
+        Raises `PromptInvalid` for the placeholder of identities, or for a name that is no placeholder.
+        """
         if PLACEHOLDER in (self.placeholder, placeholder):
-            raise PromptInvalid(f"{PLACEHOLDER} names identities alone", field="prompt", reason="placeholder_invalid")
+            raise PromptInvalid(f"{PLACEHOLDER} is reserved for identities", field="prompt", reason="placeholder_invalid")
         return replace(self, placeholder=checked_placeholder(placeholder))
 
     def to_bytes(self) -> bytes:
-        """As a safetensors file."""
+        """Serialise to safetensors."""
         tensors = {"token": self.token}
         for name, deltas in (("keys", self.keys), ("values", self.values)):
             for i, delta in enumerate(deltas):
@@ -108,11 +120,12 @@ class Concept:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Concept:
-        """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model.
+        """Read a concept that `to_bytes` wrote.
 
-        It keeps the fingerprint that it was made with, and with it its digest, which inversions remember.
+        The concept keeps the fingerprint in the file, and so the digest that inversions refer to. Raises `ArtifactMismatch` for a
+        damaged file, or for one made with another model.
         """
-        with refusing_damage(FORMAT):
+        with raising_mismatch(FORMAT):
             tensors, about = read_safetensors(data, FORMAT, fingerprint)
             moved = {name: tensor.to(device) for name, tensor in tensors.items()}
             return cls(
@@ -126,25 +139,27 @@ class Concept:
             )
 
     def save(self, path: str | Path) -> None:
+        """Write the concept to a file."""
         Path(path).write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Concept:
-        """Read a file of `save`. Raises as `from_bytes`, and `OSError` where there is none."""
+        """Read a file that `save` wrote. Raises as `from_bytes`, and `OSError` if there is no such file."""
         return cls.from_bytes(Path(path).read_bytes(), fingerprint=fingerprint, device=device)
 
     def learned_embeds(self) -> dict[str, Tensor]:
-        """The token as diffusers' `load_textual_inversion` takes it: saved, it is a `learned_embeds.safetensors`."""
-        return {self.placeholder: _still(self.token)}
+        """Return the token for diffusers' `load_textual_inversion`: the content of a `learned_embeds.safetensors`."""
+        return {self.placeholder: _contiguous(self.token)}
 
     def lora(self, layers: Sequence[CrossLayer]) -> dict[str, Tensor]:
-        """The changes as diffusers' `load_lora_weights` takes them, scale 1; empty in mode `token`. `layers` are the backbone's.
+        """Return the changes for diffusers' `load_lora_weights` at scale 1; empty in mode `token`. `layers` are the backbone's.
 
-        A LoRA changes the columns of all tokens. That is what an identity does here too; an attribute, which here acts in its own
-        column and region alone, is stronger there. A full change becomes one of full rank. Raises `ValueError` for other layers.
+        A LoRA changes the columns of all tokens. An identity does so here, too. An attribute, which here acts only in its own
+        column and region, has a stronger effect there. A full change becomes a LoRA of full rank. Raises `ValueError` for another
+        number of layers.
         """
         if self.keys and len(self.keys) != len(layers):
-            raise ValueError(f"the concept changes {len(self.keys)} layers, and {len(layers)} are given: pass its own model's")
+            raise ValueError(f"the concept changes {len(self.keys)} layers, not {len(layers)}: pass the layers of its own model")
         tensors = {}
         for name, deltas in (("to_k", self.keys), ("to_v", self.values)):
             for layer, delta in zip(layers, deltas, strict=False):
@@ -152,16 +167,18 @@ class Concept:
                     down, up = torch.eye(delta.weight.shape[1], dtype=delta.weight.dtype), delta.weight
                 else:
                     down, up = delta.down, delta.up
-                tensors[f"unet.{layer.name}.{name}.lora_A.weight"] = _still(down)
-                tensors[f"unet.{layer.name}.{name}.lora_B.weight"] = _still(up)
+                tensors[f"unet.{layer.name}.{name}.lora_A.weight"] = _contiguous(down)
+                tensors[f"unet.{layer.name}.{name}.lora_B.weight"] = _contiguous(up)
         return tensors
 
 
-def _still(tensor: Tensor) -> Tensor:
+def _contiguous(tensor: Tensor) -> Tensor:
+    """Return `tensor` detached, on the CPU and contiguous, as safetensors needs it."""
     return tensor.detach().cpu().contiguous()
 
 
 def _deltas(tensors: dict[str, Tensor], name: str) -> tuple[Delta, ...]:
+    """Read the changes stored under `name`."""
     deltas: list[Delta] = []
     while (prefix := f"{name}.{len(deltas)}.") and any(key.startswith(prefix) for key in tensors):
         if f"{prefix}weight" in tensors:
@@ -172,9 +189,9 @@ def _deltas(tensors: dict[str, Tensor], name: str) -> tuple[Delta, ...]:
 
 
 def export(concept: Concept, layers: Sequence[CrossLayer], folder: str | Path) -> list[Path]:
-    """Write `concept` for diffusers: `load_textual_inversion` and, unless it is a token alone, `load_lora_weights`.
+    """Write `concept` for diffusers: for `load_textual_inversion` and, unless it is only a token, for `load_lora_weights`.
 
-    `layers` are the backbone's; the folder is made if it is missing. The files that were written.
+    `layers` are the backbone's. Creates `folder` if needed, and returns the files that were written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -190,21 +207,25 @@ def export(concept: Concept, layers: Sequence[CrossLayer], folder: str | Path) -
 
 
 def write_safetensors(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
-    """Equal values give equal bytes: `about` is one metadata entry, since safetensors keeps several in no fixed order."""
-    still = {name: _still(tensor) for name, tensor in tensors.items()}
+    """Serialise `tensors` with the metadata `about`. Equal values give equal bytes.
+
+    `about` becomes a single metadata entry, because safetensors writes several entries in no fixed order.
+    """
+    still = {name: _contiguous(tensor) for name, tensor in tensors.items()}
     return save(still, metadata={"s2edit": json.dumps(about, sort_keys=True)})
 
 
 def read_safetensors(data: bytes, kind: str, fingerprint: str | Fingerprints) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and what is said about them. Raises `ArtifactMismatch` for a file of another kind or another model.
+    """Return the tensors and metadata of a file that `write_safetensors` wrote.
 
-    `fingerprint` is the only one that is accepted, or those of a model, with that of earlier releases.
+    `fingerprint` is the accepted fingerprint, or the fingerprints of a model including those of earlier releases. Raises
+    `ArtifactMismatch` for a file of another kind or another model.
     """
     header_size = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
     about: dict[str, Any] = json.loads(metadata.get("s2edit", "{}"))
     if about.get("format") != kind:
-        raise ArtifactMismatch(f"expected a {kind} file, got {about.get('format', 'an unmarked one')!r}")
+        raise ArtifactMismatch(f"expected a {kind} file, got {about.get('format', 'a file without a format')!r}")
     made_by, known = about.get("fingerprint"), (fingerprint,) if isinstance(fingerprint, str) else fingerprint
     if made_by not in known:
         raise ArtifactMismatch("made with another model or schedule: learn or invert again with this one")
@@ -212,20 +233,21 @@ def read_safetensors(data: bytes, kind: str, fingerprint: str | Fingerprints) ->
 
 
 @contextmanager
-def refusing_damage(kind: str) -> Iterator[None]:
-    """Whatever is wrong with a file's bytes becomes `ArtifactMismatch`."""
+def raising_mismatch(kind: str) -> Iterator[None]:
+    """Raise `ArtifactMismatch` in place of any error that damaged bytes cause."""
     try:
         yield
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ArtifactMismatch(f"not a readable {kind} file: {error}") from error
 
 
-def fresh_deltas(
+def new_deltas(
     layers: Sequence[CrossLayer], mode: LearningMode, rank: int, generator: torch.Generator
 ) -> tuple[tuple[Delta, ...], tuple[Delta, ...]]:
-    """Changes that change nothing yet, ready to be learned; none in mode `token`. In float32 at least: small steps must count.
+    """Return key and value changes that are zero and ready to be learned; none in mode `token`.
 
-    Raises `ValueError` for an unknown mode or a rank below 1.
+    They are in float32 or better, because half precision loses small steps. Raises `ValueError` for an unknown mode or a rank below
+    1.
     """
     if mode not in get_args(LearningMode) or rank < 1:
         raise ValueError(f"expected a mode of {', '.join(get_args(LearningMode))} and a rank of 1 or more, not {mode!r} and {rank}")

@@ -1,14 +1,15 @@
-"""Prompts and concepts to what the UNet takes: keys, values and gates per cross-attention layer.
+"""Prompts and concepts to the UNet's inputs: keys, values and gates per cross-attention layer.
 
-What a concept may touch depends on what it is:
+The two kinds of concept affect different columns (tokens) of keys and values:
 
-- An identity [I] *is* the fine-tuned model of the photo (S²Edit, figure 2): its changes ΔW project the columns of all tokens, those
-  of the empty prompt too, and the text encoder carries its embedding on to the words after it. So it was learned and inverted.
-- An attribute [A] comes from a photo of somebody else, of whom nothing else may come along. It acts through its own column alone:
-  W + ΔW_A project that column and no other, and all other columns are made with the subject word's embedding in place of [A]'s, so
-  that neither the words after it nor the end token, which no mask holds, carry the reference. Its gate holds it to its region.
+- An identity [I] is the model fine-tuned to the photo (S²Edit, figure 2). Its changes ΔW project the columns of all tokens, also
+  those of the empty prompt, and the text encoder propagates its embedding to the words after it. Learning and inversion use it in
+  the same way.
+- An attribute [A] comes from a photo of somebody else, of whom nothing else may be transferred. It acts through its own column
+  alone: W + ΔW_A projects only that column. All other columns are computed with the subject word's embedding in place of [A]'s. So
+  neither later words nor the end token, which no mask restricts, carry the reference. Its gate restricts it to its region.
 
-So each column is projected as it was when it was learned, whoever else is in the prompt, and an attribute fits any identity.
+Each column is thus projected as it was in learning, whatever other concepts the prompt holds, and an attribute fits any identity.
 """
 
 from __future__ import annotations
@@ -28,16 +29,19 @@ from s2edit_core.unet.backbone import Backbone
 
 @dataclass(frozen=True)
 class Tokens:
-    """A tokenised prompt: `ids` `(tokens,)`, padded; and where each placeholder of it stands, once or more often."""
+    """A tokenised prompt: padded `ids` `(tokens,)`, and the positions of each placeholder in it."""
 
     ids: Tensor
     positions: Mapping[str, tuple[int, ...]]
 
 
 def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> Tokens:
-    """Tokenise `prompt`; each placeholder is one token. Raises `PromptInvalid` for one that is too long, or no text."""
+    """Tokenise `prompt`, with each placeholder as one token.
+
+    Raises `PromptInvalid` for a prompt that is too long or not text; `field` names it in the message.
+    """
     if not isinstance(prompt, str):
-        raise PromptInvalid(f"the {field} must be text, not {type(prompt).__name__}", field=field, reason="prompt_not_text")
+        raise PromptInvalid(f"the {field} must be a string, not {type(prompt).__name__}", field=field, reason="prompt_not_text")
     tokenizer = backbone.tokenizer
     limit: int = tokenizer.model_max_length
     ids: list[int] = [tokenizer.bos_token_id]
@@ -49,11 +53,11 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, fi
         ids += tokenizer(rest[:at], add_special_tokens=False).input_ids
         if name:
             positions[name] = (*positions.get(name, ()), len(ids))
-            ids.append(tokenizer.eos_token_id)  # any id: its embedding is replaced
+            ids.append(tokenizer.eos_token_id)  # stands in: `text_states` replaces its embedding
         rest = rest[at + len(name) :]
     if len(ids) + 1 > limit:
         raise PromptInvalid(
-            f"the {field} has {len(ids) + 1} tokens with begin and end; at most {limit} fit: shorten it",
+            f"the {field} has {len(ids) + 1} tokens, including begin and end; the limit is {limit}: shorten it",
             field=field,
             reason="prompt_too_long",
         )
@@ -62,14 +66,15 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, fi
 
 
 def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Tensor]) -> Tensor:
-    """The text encoder's output `(tokens, d)`, with each placeholder's embedding `(d,)` in place. Differentiable in `embeddings`.
+    """Return the text encoder's output `(tokens, d)`, with the embedding `(d,)` of each placeholder in place.
 
-    Raises `ValueError` where a placeholder of the prompt has none, or one of another width.
+    Differentiable in `embeddings`. Raises `ValueError` for a placeholder without an embedding, or for an embedding of another
+    width.
     """
     width = backbone.text_encoder.get_input_embeddings().weight.shape[1:]  # type: ignore[operator]
     for name in tokens.positions:
         if name not in embeddings:
-            raise ValueError(f"the prompt holds {name}, and there is no concept of that name")
+            raise ValueError(f"the prompt holds {name}, but there is no concept with that placeholder")
         if embeddings[name].shape != width:
             raise ValueError(f"the embedding of {name} has shape {tuple(embeddings[name].shape)}, the model's have {tuple(width)}")
 
@@ -89,9 +94,10 @@ def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Ten
 
 
 def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] = ()) -> KeysValues:
-    """K = (W + ΣΔW)·states of all columns, per cross-attention layer, and V likewise. Differentiable in states and changes.
+    """Return K = (W + ΣΔW)·states for all columns of each cross-attention layer, and V likewise.
 
-    Raises `ValueError` for states that are not `(tokens, d)`, or a concept with changes of another number of layers.
+    Differentiable in `states` `(tokens, d)` and in the concepts' changes. Raises `ValueError` for states of another shape, or for a
+    concept that changes another number of layers.
     """
     width = backbone.layers[0].to_k.in_features
     if states.ndim != 2 or states.shape[1] != width:
@@ -99,7 +105,7 @@ def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] 
     for concept in concepts:
         if concept.keys and len(concept.keys) != len(backbone.layers):
             changed, has = len(concept.keys), len(backbone.layers)
-            raise ValueError(f"{concept.placeholder} changes {changed} cross-attention layers, and the model has {has}")
+            raise ValueError(f"{concept.placeholder} changes {changed} cross-attention layers, but the model has {has}")
     states = states.to(backbone.dtype)
     keys, values = [], []
     for i, layer in enumerate(backbone.layers):
@@ -115,17 +121,20 @@ def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] 
 
 @dataclass(frozen=True, eq=False)
 class Conditioned:
-    """A prompt with its concepts."""
+    """A prompt with its concepts, as the UNet takes it."""
 
     prompt: KeysValues
     states: Tensor
-    """`(tokens, d)`: what all columns but those of attributes are projected from."""
+    """`(tokens, d)`: the text states that all columns are projected from, except those of attributes."""
     features: Mapping[str, Tensor]
-    """The text feature `(d,)` of each placeholder of the prompt, where it first stands."""
+    """For each placeholder of the prompt, the text feature `(d,)` at its first position."""
 
 
 def conditioned(backbone: Backbone, tokens: Tokens, concepts: Mapping[str, Concept]) -> Conditioned:
-    """`tokens` with `concepts` by placeholder, each in the columns that it may touch. Differentiable in tokens and changes."""
+    """Condition `tokens` on `concepts`, given by placeholder. Each concept affects only the columns of its kind.
+
+    Differentiable in the concepts' tokens and changes.
+    """
     attributes = {name: concept for name, concept in concepts.items() if concept.kind == "attribute" and name in tokens.positions}
     identities = {name: concept for name, concept in concepts.items() if concept.kind == "identity"}
     embeddings = {name: concept.token for name, concept in identities.items()}
@@ -142,7 +151,7 @@ def conditioned(backbone: Backbone, tokens: Tokens, concepts: Mapping[str, Conce
 
 
 def _with_columns(prompt: KeysValues, positions: Sequence[int], columns: KeysValues) -> KeysValues:
-    """`prompt` with the `columns` `(len(positions), inner)` in place of its own."""
+    """Return `prompt` with its columns at `positions` replaced by `columns` `(len(positions), inner)`."""
 
     def put(whole: tuple[Tensor, ...], parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         index = torch.tensor(positions, device=whole[0].device)
@@ -152,7 +161,7 @@ def _with_columns(prompt: KeysValues, positions: Sequence[int], columns: KeysVal
 
 
 def prompt_keys_values(backbone: Backbone, prompt: str, concepts: Mapping[str, Concept], *, field: str = "prompt") -> KeysValues:
-    """A prompt with its concepts, without gradients."""
+    """Return keys and values of `prompt` with its concepts, without gradients. Raises as `tokenize`."""
     with torch.no_grad():
         return conditioned(backbone, tokenize(backbone, prompt, list(concepts), field=field), concepts).prompt
 
@@ -160,7 +169,7 @@ def prompt_keys_values(backbone: Backbone, prompt: str, concepts: Mapping[str, C
 def prompt_gates(
     backbone: Backbone, prompt: str, masks: Mapping[str, Tensor], latent_size: tuple[int, int], *, field: str = "prompt"
 ) -> Gates | None:
-    """The gates of the placeholders of `prompt` that have a mask `(H, W)` in 0..1; None if there are none."""
+    """Return the gates of the placeholders in `prompt` that have a mask `(H, W)` in 0..1; None if none has."""
     tokens = tokenize(backbone, prompt, list(masks), field=field)
     pairs = [(position, masks[name]) for name, positions in tokens.positions.items() for position in positions]
     if not pairs:
@@ -170,9 +179,9 @@ def prompt_gates(
 
 
 def word_embedding(backbone: Backbone, word: str) -> Tensor:
-    """The token embedding `(d,)` of `word`; the mean over its tokens if it has several. Raises `ValueError` for an empty one."""
+    """Return the token embedding `(d,)` of `word`, averaged over its tokens. Raises `ValueError` for an empty word."""
     if not word.strip():
-        raise ValueError("an empty word has no embedding: give the subject, a word of the prompt")
+        raise ValueError("an empty word has no embedding: pass the subject, a word of the prompt")
     ids = torch.tensor(backbone.tokenizer(word, add_special_tokens=False).input_ids, device=backbone.device)
     embedded: Tensor = backbone.text_encoder.get_input_embeddings()(ids)  # type: ignore[operator]
     return embedded.mean(dim=0).detach()

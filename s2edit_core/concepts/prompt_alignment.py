@@ -1,9 +1,11 @@
-"""Which tokens of two prompts belong together, so that one may read the attention maps of the other.
+"""Alignment of the tokens of two prompts, so that the target prompt can read the attention maps of the source prompt.
 
-Prompt-to-Prompt (Hertz et al., arXiv 2208.01626) knows three edits. *Replace* exchanges words one for one. *Refine* lets prompts
-differ in length: what both say reads the source's maps, what only the target says keeps its own. *Reweight* multiplies the maps
-of words. All end as one `TokenMap`. Padding is aligned by its distance from each prompt's end, not by position as published: else a
-shorter prompt's padding would read the maps of words.
+Prompt-to-Prompt (Hertz et al., arXiv 2208.01626) has three edits. *Replace* exchanges words one for one. *Refine* allows prompts of
+different lengths: words of both prompts read the source's maps, and words of the target alone keep their own. *Reweight* multiplies
+the maps of words. Each becomes one `TokenMap`.
+
+Unlike the published code, padding is aligned by its distance from the end of each prompt, not by position. Otherwise the padding of
+a shorter prompt would read the maps of words.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import torch
 
 from s2edit_core.concepts.conditioning import tokenize
 from s2edit_core.errors import PromptInvalid
-from s2edit_core.request.spec import InjectionMode
+from s2edit_core.request.options import InjectionMode
 from s2edit_core.request.words import tidy
 from s2edit_core.unet.attention import TokenMap
 from s2edit_core.unet.backbone import Backbone
@@ -24,10 +26,10 @@ from s2edit_core.unet.backbone import Backbone
 
 @dataclass(frozen=True)
 class PromptTokens:
-    """A prompt with its tokens from begin to end, without padding.
+    """The tokens of a prompt from begin to end token, without padding.
 
-    `symbols` are the tokens, equal where they mean the same (placeholders by name); `spans` the characters `[start, end)` of the
-    prompt that each stands for, empty for begin and end. `length` counts the padding too.
+    `symbols` are token ids, or placeholder names; equal symbols mean the same. `spans` are the characters `[start, end)` of the
+    prompt that each token stands for, empty for begin and end. `length` includes the padding.
     """
 
     prompt: str
@@ -36,17 +38,17 @@ class PromptTokens:
     length: int
     field: str = "prompt"
 
-    def of(self, start: int, end: int) -> tuple[int, ...]:
-        """The positions of the tokens that stand for any of the characters `[start, end)`."""
+    def of_span(self, start: int, end: int) -> tuple[int, ...]:
+        """Return the positions of the tokens that overlap the characters `[start, end)`."""
         return tuple(i for i, (a, b) in enumerate(self.spans) if a < b and a < end and start < b)
 
     def of_word(self, word: str) -> tuple[int, ...]:
-        """The positions of `word`, at each of its occurrences as a whole word; in whatever case, whatever punctuation follows.
+        """Return the token positions of `word` at all its occurrences as a whole word, in any case.
 
-        Raises `PromptInvalid` if the prompt does not have it.
+        Raises `PromptInvalid` if the prompt does not hold it.
         """
         found = re.finditer(rf"(?<!\w){re.escape(tidy(word))}(?!\w)", self.prompt, flags=re.IGNORECASE)
-        positions = tuple(position for match in found for position in self.of(*match.span()))
+        positions = tuple(position for match in found for position in self.of_span(*match.span()))
         if not positions:
             raise PromptInvalid(
                 f"{word!r} is not a word of the {self.field} {self.prompt!r}: name one that is",
@@ -56,12 +58,12 @@ class PromptTokens:
         return positions
 
     def words(self) -> list[tuple[int, ...]]:
-        """The positions of each run of characters between white space."""
-        return [self.of(*match.span()) for match in re.finditer(r"\S+", self.prompt)]
+        """Return the token positions of each run of characters between white space."""
+        return [self.of_span(*match.span()) for match in re.finditer(r"\S+", self.prompt)]
 
 
 def prompt_tokens(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, field: str = "prompt") -> PromptTokens:
-    """The tokens of `prompt`, tidied, where `conditioning.tokenize` puts them, a placeholder as one. Raises what that raises."""
+    """Tokenise `prompt` as `conditioning.tokenize` does, each placeholder as one token. Raises as that function."""
     length = len(tokenize(backbone, prompt, placeholders, field=field).ids)
     prompt = tidy(prompt)
     tokenizer = backbone.tokenizer
@@ -81,32 +83,36 @@ def prompt_tokens(backbone: Backbone, prompt: str, placeholders: Sequence[str], 
 
 
 def align(source: PromptTokens, target: PromptTokens, mode: InjectionMode, factors: Mapping[str, float] | None = None) -> TokenMap:
-    """How the maps of `target`'s tokens are made of those of `source`, times the factor of each word in `factors`.
+    """Return how the maps of `target`'s tokens combine those of `source`, times the factor of each word in `factors`.
 
-    Raises `PromptInvalid` for prompts of different numbers of words in mode `replace`, and for words that `target` does not have.
+    Raises `PromptInvalid` for prompts with different numbers of words in mode `replace`, and for factors of words that `target`
+    lacks.
     """
-    tokens = replaced(source, target) if mode == "replace" else refined(source, target)
+    tokens = align_replace(source, target) if mode == "replace" else align_refine(source, target)
     scale = torch.ones(target.length)
     for word, factor in (factors or {}).items():
         scale[list(target.of_word(word))] = factor
     return TokenMap(tokens.read * scale, tokens.keep * scale)
 
 
-def refined(source: PromptTokens, target: PromptTokens) -> TokenMap:
-    """Tokens on the longest common subsequence of both prompts read their partner's maps; the others keep their own."""
+def align_refine(source: PromptTokens, target: PromptTokens) -> TokenMap:
+    """Align by the longest common subsequence: its tokens read their partner's maps, and all others keep their own."""
     read = torch.zeros(source.length, target.length)
     for i, j in common_subsequence(source.symbols, target.symbols):
         read[i, j] = 1.0
     return _with_padding(read, source, target)
 
 
-def replaced(source: PromptTokens, target: PromptTokens) -> TokenMap:
-    """Each word reads the maps of the word in its place: token by token where they have equally many, else equal shares."""
+def align_replace(source: PromptTokens, target: PromptTokens) -> TokenMap:
+    """Align word by word. A word of as many tokens reads token by token; other words read equal shares.
+
+    Raises `PromptInvalid` for prompts with different numbers of words.
+    """
     words, others = source.words(), target.words()
     if len(words) != len(others):
         raise PromptInvalid(
-            f"to replace words, both prompts must have equally many; the source prompt has {len(words)}, the prompt "
-            f"{len(others)}: word them alike, or choose the mode refine",
+            f"the mode replace needs equally many words in both prompts; the source prompt has {len(words)}, the prompt "
+            f"{len(others)}: rephrase one of them, or choose the mode refine",
             field=target.field,
             reason="word_counts_differ",
         )
@@ -122,6 +128,7 @@ def replaced(source: PromptTokens, target: PromptTokens) -> TokenMap:
 
 
 def _with_padding(read: torch.Tensor, source: PromptTokens, target: PromptTokens) -> TokenMap:
+    """Return the token map with the padding of both prompts aligned; columns that read nothing keep their own maps."""
     first, other = len(source.symbols), len(target.symbols)
     both = source.length - max(first, other)
     read[range(first, first + both), range(other, other + both)] = 1.0
@@ -129,9 +136,10 @@ def _with_padding(read: torch.Tensor, source: PromptTokens, target: PromptTokens
 
 
 def common_subsequence(source: Sequence[Hashable], target: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """Index pairs of a longest common subsequence, in order; what repeats is paired from the end.
+    """Return the index pairs of a longest common subsequence, in order. Repeated symbols are paired from the end.
 
-    This is P2P's alignment: Needleman-Wunsch with 1 for a match, −1 for a mismatch and no cost for a gap never pairs a mismatch.
+    This is Prompt-to-Prompt's alignment: Needleman-Wunsch with 1 for a match, −1 for a mismatch and no cost for a gap never pairs a
+    mismatch.
     """
     longest = [[0] * (len(target) + 1) for _ in range(len(source) + 1)]
     for i, a in enumerate(source, 1):

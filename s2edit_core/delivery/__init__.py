@@ -1,4 +1,4 @@
-"""From the model's frame back to a file: the canvas, the edit as a difference at the photo's resolution, the report, the watermark.
+"""From the model's frame back to a file: canvas, change at the photo's resolution, output formats, reports and watermark.
 
 This room imports `pictures`, `request` and `errors`.
 """

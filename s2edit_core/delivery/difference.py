@@ -8,7 +8,9 @@ that of the photo's own latent and that of the edited one. Their difference is w
 - *replaced*: something new stands there, such as a hat, teeth or glasses. The decode is shown.
 
 A shift ends where the photo has an edge, and the structure inside it goes on. So the share of the outline that the photo does not
-explain, and the structure that came or went, together tell a replacement from a shift.
+explain, and the structure that came or went, together tell a replacement from a shift: by place, and by connected region, so that
+hair does not show through the middle of a hat. A thing that is new somewhere is followed to its thin and pale parts. What differs
+slightly elsewhere was not asked for.
 
 A guided filter (He, Sun and Tang, TPAMI 2013; its fast form, arXiv 1505.00996) finds the edge of a shift at full resolution. It
 fits how far a place has changed as a local linear function of the frame's colours, and applies that function to the photo's pixels.
@@ -19,11 +21,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from s2edit_core.delivery.resampling import Axis, blurred, boxed, peaks
+from s2edit_core.pictures.regions import connected
 
 STRIP_PIXELS = 1 << 18
 """Pixels of the photo that are worked on at a time."""
@@ -36,17 +40,20 @@ MATTE_FROM, MATTE_TO = 0.35, 0.75
 GAINS = (0.2, 2.0)
 """Limits of the factor by which a shift scales the photo's detail. A larger one would lift the noise of black hair."""
 SHIFT_FROM, SHIFT_TO = 0.02, 0.07
-"""A shift begins between these levels (0..1) of the smoothed difference."""
-DRAWN_REACH, DRAWN_RADIUS = 3 / 8, 3 / 4
-"""A new thing shows in the difference smoothed by that deviation, where a thin line, or one of both signs, fades. It is drawn up to
-that radius around. Both in latent cells."""
-DRAWN_FROM, DRAWN_TO = 0.07, 0.14
-"""A new thing begins between these levels of the smoothed difference."""
-SOLID_RADIUS, SOLID_SMOOTHING = 3 / 8, 3 / 16
-"""The decode is shown up to that radius around whatever differs plainly, with an edge of that deviation, in latent cells. So photo
-and decode meet where they agree, and nothing is seen twice."""
-SOLID_FROM, SOLID_TO = 0.12, 0.25
-"""Something differs plainly between these levels of difference."""
+"""A shift begins between these levels (0..1) of the smoothed difference. A region that nowhere reaches the second is left."""
+DRAWN_REACH = 3 / 8
+"""A new thing shows in the difference smoothed by that deviation, in latent cells. A thin line, or one of both signs, fades."""
+DRAWN_FROM, DRAWN_TO = 0.06, 0.1
+"""It begins above the second of these levels, and goes on in what is connected with it above the first."""
+NEAR_RADIUS, NEAR_LEVEL = 1 / 4, 0.08
+"""Up to that radius around it, in latent cells, whatever differs by more than that level is covered."""
+PLAIN_LEVEL = 0.2
+"""What differs by more is covered too where it is connected with that: thin rims of glasses, the corners of a mouth."""
+HOLE_SHARE = 1 / 32
+"""What something new encloses belongs to it, up to that share of the frame: an eye behind a lens."""
+COVER_RADIUS, COVER_SMOOTHING = 1 / 8, 5 / 32
+"""The decode covers that much more around, and its edge has that deviation, in latent cells. So photo and decode meet where they
+agree, and nothing is seen twice."""
 OUTLINE_RADIUS = 5 / 8
 """Radius, in latent cells, of the windows that look for an edge of the photo where the change ends."""
 OUTLINE_REACH, OUTLINE_FRAME = 1.0, 1 / 8
@@ -57,6 +64,8 @@ STRUCTURE_SCALE = 120 / 255
 """Levels of structure that came or went which alone mark something new."""
 NEW_FROM, NEW_TO = 0.5, 0.75
 """A shift becomes a replacement between these values of both measures' sum."""
+REGION_LEVEL, REGION_NEW = 0.1, 0.7
+"""Where frames differ by more than the first, each connected region is also decided on whole: new if its mean is above that."""
 GRAIN_BLOCK, GRAIN_SHARE = 16, 0.2
 """The photo's noise is measured in blocks of that side, in the flattest share of them."""
 
@@ -111,19 +120,21 @@ def change_between(source: Tensor, edited: Tensor, guide: Tensor, cell: int) -> 
     before, after, photo = (((each.detach().float().cpu() + 1) / 2).clamp(0, 1) for each in (source, edited, guide))
     difference = after - before
     strength = difference.square().sum(dim=0)
-    new = _smoothstep(_newness(before, after, strength, cell), NEW_FROM, NEW_TO)
+    newness = _newness(before, after, strength, cell)
+    new = torch.maximum(_smoothstep(newness, NEW_FROM, NEW_TO), _new_region(newness, strength, cell))
     tone, amount = _tone(difference, strength, cell)
     weights, bias = _matte(photo, amount, cell)
     offset, slope = _toning(photo, tone, amount, cell)
-    drawn, covered = _drawing(difference, after, cell)
+    cover, faint = _drawing(difference, cell)
+    covered = new * cover
     return Change(
         weights=weights,
         bias=bias[None],
         offset=offset,
         slope=slope,
         kept=(1 - new)[None],
-        drawn=new * drawn,
-        covered=(new * covered)[None],
+        drawn=covered * after + new * faint * difference,
+        covered=covered[None],
         shifted=(1 - new) * _sharpened((weights * photo).sum(dim=0) + bias),
     )
 
@@ -178,7 +189,8 @@ def _tone(difference: Tensor, strength: Tensor, cell: int) -> tuple[Tensor, Tens
     tone = blurred(difference * weight, TONE_REACH * cell) / blurred(weight, TONE_REACH * cell)
     amount = ((difference * tone).sum(dim=0) / (tone.square().sum(dim=0) + 1e-8)).clamp(0, 1)
     smooth = blurred(difference, 0.1875 * cell).abs().amax(dim=0)  # an outline that moved has both signs, which cancel
-    return tone, amount * _smoothstep(peaks(smooth, _radius(0.25, cell)), SHIFT_FROM, SHIFT_TO)
+    level = peaks(smooth, _radius(0.25, cell))
+    return tone, amount * _smoothstep(level, SHIFT_FROM, SHIFT_TO) * _connected(level > SHIFT_FROM, level > SHIFT_TO)
 
 
 def _matte(photo: Tensor, amount: Tensor, cell: int) -> tuple[Tensor, Tensor]:
@@ -213,19 +225,38 @@ def _toning(photo: Tensor, tone: Tensor, amount: Tensor, cell: int) -> tuple[Ten
     return tone - (gain - 1) * colour, gain - 1
 
 
-def _drawing(difference: Tensor, after: Tensor, cell: int) -> tuple[Tensor, Tensor]:
-    """What a new thing adds to the photo that it covers, `(3, H, W)`, and how far it covers it, `(H, W)` in 0..1.
+def _drawing(difference: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    """How far the decode covers the photo where something new stands, and how far the difference is added instead: `(H, W)`, 0..1.
 
-    Around whatever differs plainly the decode is shown. A soft change adds the difference and keeps the photo's detail. A thin
-    difference away from anything broader is an outline that moved a little, and not part of the edit.
+    The decode covers what differs in and around a new thing, and what that encloses. A thin difference away from anything broader
+    is an outline that moved a little, and what differs slightly elsewhere was not asked for. Blush differs plainly nowhere: there
+    the difference is added, and the pores stay.
     """
-    smoothing = SOLID_SMOOTHING * cell
-    plain = _smoothstep(peaks(difference.abs().amax(dim=0), _radius(SOLID_RADIUS, cell)), SOLID_FROM, SOLID_TO)
-    solid = blurred(plain[None], smoothing)[0]
-    solid = torch.maximum(solid, _smoothstep(blurred(solid[None], 3 / 8 * cell)[0], 0.55, 0.8))  # gaps where old and new agree
-    broad = blurred(difference, DRAWN_REACH * cell).abs().amax(dim=0)
-    near = blurred(_smoothstep(peaks(broad, _radius(DRAWN_RADIUS, cell)), DRAWN_FROM, DRAWN_TO)[None], smoothing)[0]
-    return near * ((1 - solid) * difference + solid * after), near * solid
+    broad, differs = blurred(difference, DRAWN_REACH * cell).abs().amax(dim=0), difference.abs().amax(dim=0)
+    plain = differs > PLAIN_LEVEL
+    thing = _connected(broad > DRAWN_FROM, broad > DRAWN_TO)
+    near = peaks(thing.float(), _radius(NEAR_RADIUS, cell)) > 0
+    part = _connected(_connected((near & (differs > NEAR_LEVEL)) | plain, thing), plain)
+    whole = _without_holes(peaks(part.float(), _radius(COVER_RADIUS, cell)) > 0)
+    cover = blurred(whole[None].float(), COVER_SMOOTHING * cell)[0]
+    faint = ~_connected(broad > DRAWN_FROM, plain)
+    return cover, (1 - cover) * faint * _smoothstep(broad, DRAWN_FROM, DRAWN_TO)
+
+
+def _connected(weak: Tensor, strong: Tensor) -> Tensor:
+    """The connected regions of `weak` `(H, W)` that are `strong` somewhere (hysteresis, as Canny's); bool."""
+    labels = connected(weak.numpy())
+    return weak & torch.from_numpy(np.isin(labels, np.unique(labels[strong.numpy()])))
+
+
+def _without_holes(region: Tensor) -> Tensor:
+    """`region` `(H, W)`, bool, with the small holes that it encloses: a lens, and not the face within hair and beard."""
+    labels = connected(~region.numpy())
+    areas = np.bincount(labels[labels >= 0])
+    holes = areas <= HOLE_SHARE * region.numel()
+    edge = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])
+    holes[edge[edge >= 0]] = False
+    return region | torch.from_numpy(np.append(holes, False)[labels])  # the label -1, the region's own, takes the last value
 
 
 def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:
@@ -237,6 +268,17 @@ def _newness(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tens
     unexplained, outline = torch.stack(pooled).sum(dim=0)
     outlined: Tensor = unexplained / (outline + OUTLINE_FLOOR)
     return outlined + _structure(before, after, strength, cell) / STRUCTURE_SCALE
+
+
+def _new_region(newness: Tensor, strength: Tensor, cell: int) -> Tensor:
+    """Where a connected region of change is something new by mean, `(H, W)` in 0..1: the middle of a hat is as new as its brim."""
+    weight = strength.sqrt()
+    labels = torch.from_numpy(connected((weight > REGION_LEVEL).numpy())) + 1
+    total, mass = (torch.bincount(labels.flatten(), weights=each.flatten()) for each in (weight * newness, weight))
+    decided = total > REGION_NEW * mass
+    decided[0] = False  # outside all regions
+    whole = _without_holes(decided[labels])
+    return blurred(peaks(whole.float(), _radius(0.25, cell))[None], 0.125 * cell)[0]
 
 
 def _structure(before: Tensor, after: Tensor, strength: Tensor, cell: int) -> Tensor:

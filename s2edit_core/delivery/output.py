@@ -1,10 +1,11 @@
-"""From an edited picture to the file that is delivered: in the photo's own colours, with its alpha and its resolution. No torch.
+"""From an edited picture to the delivered file, in the photo's own colours, with its alpha and resolution. Loads no torch.
 
-The model sees sRGB colours laid on white, and `canvas` gives such a picture back. The file holds the photo's own values instead
-wherever the edit changed nothing, so also everywhere outside the edit mask: wide-gamut colours are not clipped, and transparent
-pixels keep their alpha and the colours hidden under it. What the edit did change is brought into the photo's colour profile.
+The model works in sRGB on white, and `canvas` returns such a picture. Where the edit changed nothing, and so everywhere outside the
+edit mask, the file holds the photo's own values instead: wide-gamut colours are not clipped, and transparent pixels keep their
+alpha and the colours hidden under it. Changed pixels are converted to the photo's colour profile.
 
-PNG is the default whatever the photo came as: a JPEG or a lossy WebP changes pixels everywhere, and the report says by how much.
+The default format is PNG whatever the photo's format is. A JPEG or lossy WebP changes pixels everywhere, and the report says by how
+much.
 """
 
 from __future__ import annotations
@@ -21,55 +22,62 @@ from PIL.PngImagePlugin import PngInfo
 
 from s2edit_core.delivery import report
 from s2edit_core.errors import OptionInvalid
-from s2edit_core.pictures.files import Original, from_srgb, to_srgb
+from s2edit_core.pictures.colours import from_srgb, to_srgb
+from s2edit_core.pictures.files import Original
 from s2edit_core.request.spec import LOSSLESS, QUALITY, EditRequest, OutputFormat
 
 MEDIA_TYPES: dict[OutputFormat, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 LONGEST_SIDE: dict[OutputFormat, int] = {"jpeg": 65_500, "webp": 16_383}
-"""In pixels: what the formats, or their encoders, can hold."""
+"""In pixels: the limit of the format or of its encoder."""
 FADED = 32.0
-"""Levels by which an edit has changed a pixel when nothing of what sRGB cannot show of its old colour is left."""
+"""Where an edit moves a pixel by this many levels or more, no part of the old colour that sRGB can't represent is added back."""
 FINE_COLOURS = 90
-"""From this quality on a JPEG keeps its colours at full resolution: hair and lips have fine edges of colour."""
+"""From this quality on, a JPEG stores colours at full resolution, since hair and lips have fine edges of colour."""
 LARGE_PIXELS = 4_000_000
-"""A PNG of more is compressed in a third less time, by a seventh less. A lossy WebP of more is written in half the time: a photo of
-12 megapixels at quality 95 then is 3 % smaller, at quality 80 it is 7 % larger, both with 0.15 dB less."""
+"""A larger PNG is compressed with less effort: in a third less time, with a seventh less compression. A larger lossy WebP is
+written in half the time: at 12 megapixels it is then 3 % smaller at quality 95 and 7 % larger at quality 80, both with 0.15 dB
+less.
+"""
 STRIP_PIXELS = 2_000_000
-"""So many are worked on at a time: numbers with fractions take four times the memory."""
+"""Pixels processed at a time; floating-point values take four times the memory."""
 
 Floats = NDArray[np.float32]
 
 
 SUFFIXES: dict[str, OutputFormat] = {"": "png", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+"""The format of each file name suffix."""
 
 
 def format_of(file: str | Path) -> OutputFormat:
-    """The format that a file's name asks for, by its ending. Raises `OptionInvalid` for one that is not of `SUFFIXES`."""
+    """Return the format that a file's suffix selects. Raises `OptionInvalid` for a suffix that is not in `SUFFIXES`."""
     suffix = Path(file).suffix.lower()
     if suffix not in SUFFIXES:
-        raise OptionInvalid(f"the result is a PNG, JPEG or WebP: name it .png, .jpg or .webp, not {file}", field="output")
+        raise OptionInvalid(f"results are PNG, JPEG or WebP: name the file .png, .jpg or .webp, not {file}", field="output")
     return SUFFIXES[suffix]
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How a result is wanted."""
+    """The requested form of a result."""
 
     format: OutputFormat = "png"
     quality: int = QUALITY  # of JPEG and WebP; a WebP of `LOSSLESS` is lossless
-    keep_alpha: bool | None = None  # None: where the format can
+    keep_alpha: bool | None = None  # None: if the format can
 
     @classmethod
     def of(cls, request: EditRequest) -> Output:
+        """Return the output that `request` asks for."""
         quality = QUALITY if request.output_quality is None else request.output_quality
         return cls(request.output_format, quality, request.keep_alpha)
 
     @property
     def media_type(self) -> str:
+        """The media type of the file."""
         return MEDIA_TYPES[self.format]
 
     @property
     def lossless(self) -> bool:
+        """Whether the file holds exactly the result's pixels."""
         return self.format == "png" or (self.format == "webp" and self.quality == LOSSLESS)
 
     @property
@@ -78,11 +86,11 @@ class Output:
         return self.keep_alpha is not False and self.format != "jpeg"
 
     def check_size(self, size: tuple[int, int]) -> None:
-        """Raise `OptionInvalid` where a picture of that width and height is too long for the format."""
+        """Raise `OptionInvalid` if a picture of that width and height exceeds the format's limit."""
         longest = LONGEST_SIDE.get(self.format, max(size))
         if max(size) > longest:
             raise OptionInvalid(
-                f"the image is {size[0]}×{size[1]}, and a side of a {self.format} has at most {longest} pixels: choose png, or a "
+                f"the image is {size[0]}×{size[1]}, but a {self.format} has at most {longest} pixels per side: choose png, or a "
                 "smaller max_pixels",
                 field="options.output_format",
                 reason="output_too_large",
@@ -90,10 +98,10 @@ class Output:
 
 
 def encode_result(result: Image.Image, original: Original, edit_mask: Image.Image, wanted: Output) -> tuple[bytes, dict[str, Any]]:
-    """The file of `result` (RGB, sRGB, of the photo's size), and what a report says of it as JSON values.
+    """Return the file of `result` (RGB, sRGB, of the photo's size), and its entries in the report as JSON values.
 
-    For a lossy file the report holds what decoding it shows outside `edit_mask` (L), beside the photo in its own colours. Raises
-    `ValueError` for a result of another size or mode, and as `Output.check_size`.
+    For a lossy file, the entries include the change outside `edit_mask` (L) that decoding it shows, compared with the photo in its
+    own colours. Raises `ValueError` for a result of another size or mode, and as `Output.check_size`.
     """
     wanted.check_size(result.size)
     kept = original if wanted.alpha else flattened(original)
@@ -114,7 +122,7 @@ def encode_result(result: Image.Image, original: Original, edit_mask: Image.Imag
 
 
 def _as_seen(kept: Original, decoded: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """The photo and the file, both laid on white where they are transparent: what nobody sees has not changed."""
+    """Return the photo and the file, both laid on white where transparent, because invisible pixels do not count as changed."""
     if kept.alpha is None:
         return kept.colours, decoded.convert("RGB")
     white, layered = Image.new("RGB", decoded.size, "white"), decoded.convert("RGBA")
@@ -126,15 +134,15 @@ def _as_seen(kept: Original, decoded: Image.Image) -> tuple[Image.Image, Image.I
 
 
 def flattened(original: Original) -> Original:
-    """Without its alpha: laid on white, as the model sees it."""
+    """Return the photo without its alpha, laid on white as the model sees it."""
     return original if original.alpha is None else Original(original.photo, original.photo, dpi=original.dpi)
 
 
 def in_own_colours(result: Image.Image, original: Original) -> Image.Image:
-    """`result`, an edit of `original.photo`, as `RGB` or `RGBA` in the photo's own space.
+    """Return `result`, an edit of `original.photo`, as `RGB` or `RGBA` in the photo's own colour space.
 
-    Where it is the photo, its values are the photo's own. Elsewhere they are those of the result, seen through the alpha. Of an old
-    colour that sRGB has no room for, the part that is missing fades as the edit moves away from it: so nothing shows where an edit
+    Unchanged pixels have the photo's own values, and changed pixels those of the result, seen through the alpha. The part of an old
+    colour that sRGB can't represent fades as the edit moves away from that colour. So there is no visible seam where an edit
     begins, and nothing of the old colour remains under a new one. Raises `ValueError` for another size or mode.
     """
     if result.mode != "RGB" or result.size != original.photo.size:
@@ -155,10 +163,11 @@ def in_own_colours(result: Image.Image, original: Original) -> Image.Image:
 
 
 def _own_strip(result: Image.Image, original: Original, box: tuple[int, int, int, int]) -> Image.Image:
+    """Return one strip of the result in the photo's own colour space."""
     photo, own = original.photo.crop(box), original.colours.crop(box)
     before = photo if original.alpha is None else _seen(own, original.profile)
     move = _floats(result) - _floats(photo)
-    if original.alpha is not None:  # on white, colours show by their share
+    if original.alpha is not None:  # on white, a colour shows in proportion to its alpha
         share = _floats(original.alpha.crop(box))[..., None] / 255
         move = np.divide(move, share, out=np.zeros_like(move), where=share > 0)
     changed = _largest(np.abs(move)) > 0
@@ -169,7 +178,7 @@ def _own_strip(result: Image.Image, original: Original, box: tuple[int, int, int
 
 
 def _seen(own: Image.Image, profile: bytes | None) -> Image.Image:
-    """Colours of the photo's own space in sRGB, as they were before they were laid on white."""
+    """Return colours of the photo's own space in sRGB, before they are laid on white."""
     if profile is None:
         return own
     seen = ImageCms.applyTransform(own, to_srgb(profile))
@@ -178,7 +187,10 @@ def _seen(own: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _converted(after: Floats, before: Image.Image, own: Image.Image, profile: bytes) -> Floats:
-    """sRGB colours `after` in the space of `profile`, with what sRGB could not show of `own`, which it saw as `before`."""
+    """Convert sRGB colours `after` to the space of `profile`, and add back what sRGB could not represent of `own`.
+
+    `before` is `own` as sRGB showed it.
+    """
     transform = from_srgb(profile)
     new = ImageCms.applyTransform(Image.fromarray(np.rint(after).astype(np.uint8)), transform)
     old = ImageCms.applyTransform(before, transform)
@@ -190,7 +202,7 @@ def _converted(after: Floats, before: Image.Image, own: Image.Image, profile: by
 
 
 def _largest(x: Floats) -> Floats:
-    """Of the three channels, `(H, W, 1)`: several times as fast as a maximum along the last axis."""
+    """Return the maximum of the three channels, `(H, W, 1)`, several times as fast as a maximum along the last axis."""
     return np.maximum(np.maximum(x[..., :1], x[..., 1:2]), x[..., 2:])
 
 
@@ -208,7 +220,7 @@ def _encoded(picture: Image.Image, original: Original, wanted: Output) -> bytes:
         fine = wanted.quality >= FINE_COLOURS
         options |= {"quality": wanted.quality, "subsampling": 0 if fine else 2} | ({"dpi": dpi} if dpi else {})
     elif wanted.lossless:
-        options |= {"lossless": True, "exact": True, "quality": 20, "method": 2}  # of effort
+        options |= {"lossless": True, "exact": True, "quality": 20, "method": 2}  # quality and method: the effort
     else:
         method = 4 if picture.width * picture.height <= LARGE_PIXELS else 2
         options |= {"quality": wanted.quality, "alpha_quality": 100, "exact": True, "method": method}
@@ -218,7 +230,7 @@ def _encoded(picture: Image.Image, original: Original, wanted: Output) -> bytes:
 
 
 def _srgb_chunk() -> PngInfo:
-    """That the colours are sRGB, to be shown as in a photo (rendering intent 0)."""
+    """Return a chunk that declares sRGB colours, with the rendering intent for photos (0)."""
     chunk = PngInfo()
     chunk.add(b"sRGB", b"\0")
     return chunk

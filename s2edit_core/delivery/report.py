@@ -1,4 +1,4 @@
-"""Measures of a result, so that an app can judge it without looking."""
+"""Measurements of a result, so that an app can judge it automatically."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from PIL import Image
 
 from s2edit_core.pictures.files import inside_of
 
-if TYPE_CHECKING:  # it loads torch, which the engine of test mode does without
+if TYPE_CHECKING:  # loads torch, which the test-mode engine does without
     from s2edit_core.delivery.canvas import Canvas
 
 VISIBLE = 8
-"""A pixel has visibly changed if a channel of it moved by more than this many 8-bit levels."""
+"""A pixel counts as visibly changed if one of its channels differs by more than this many 8-bit levels."""
 STRIP_PIXELS = 1 << 18
 """Pixels that are compared at a time."""
 
 Embedder = Callable[[Image.Image], NDArray[np.floating[Any]]]
-"""A face, RGB, to a vector of which the direction says who it is."""
+"""Maps a face (RGB) to a vector whose direction identifies the person."""
 
 
 def measures(canvas: Canvas, raw: Image.Image, result: Image.Image, *, embed: Embedder | None = None) -> dict[str, Any]:
-    """What an edit did. `raw` is the edited frame as drawn, `result` the photo with it pasted in, both RGB.
+    """Measure an edit. `raw` is the decoded frame, `result` the edited photo, both RGB.
 
-    Identity similarity is the cosine of the embeddings of the crop before and after; there only with an embedder.
+    With an embedder, the report includes the identity similarity: the cosine between embeddings of the crop before and after.
     """
     box, photo = canvas.box, canvas.photo
     unpasted = photo.copy()
@@ -43,7 +43,7 @@ def measures(canvas: Canvas, raw: Image.Image, result: Image.Image, *, embed: Em
 
 
 def changes(photo: Image.Image, raw: Image.Image, result: Image.Image, edit_mask: Image.Image) -> dict[str, Any]:
-    """What an edit did to the pixels. `raw` is the photo with the edited frame pasted in whole."""
+    """Measure the change of pixels. `raw` is the photo with the whole decoded frame pasted in."""
     delivered = _Difference.between(photo, result, edit_mask)
     return {
         "outside_edit_mask": delivered.outside(),
@@ -54,10 +54,10 @@ def changes(photo: Image.Image, raw: Image.Image, result: Image.Image, edit_mask
 
 
 def delivered(measures: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
-    """`measures` with what `encode_result` says of the file.
+    """Add to `measures` what `encode_result` reports of the file.
 
-    There is one figure of what changed outside the edit mask, `outside_edit_mask`. It is the file's: where the format is lossy it
-    stands for what was measured before encoding.
+    There is a single figure of the change outside the edit mask, `outside_edit_mask`. For a lossy format it is the file's, and
+    replaces the one measured before encoding.
     """
     of_file = dict(output)
     outside = of_file.pop("outside_edit_mask", measures["outside_edit_mask"])
@@ -65,7 +65,7 @@ def delivered(measures: Mapping[str, Any], output: Mapping[str, Any]) -> dict[st
 
 
 def cosine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
-    """Of two vectors of one shape; raises `ValueError` where there is none."""
+    """Return the cosine of two vectors of one shape. Raises `ValueError` if it is undefined."""
     x, y = np.asarray(a, dtype=np.float64).ravel(), np.asarray(b, dtype=np.float64).ravel()
     norms = float(np.linalg.norm(x) * np.linalg.norm(y))
     if x.shape != y.shape or not (math.isfinite(norms) and norms > 0):
@@ -74,19 +74,22 @@ def cosine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
 
 
 def _check_alike(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> None:
-    """Raises `ValueError` unless the pictures are RGB, the mask L, and all of one size."""
+    """Raise `ValueError` unless the pictures are RGB, the mask is L, and all have one size."""
     if (photo.mode, result.mode, edit_mask.mode) != ("RGB", "RGB", "L") or not photo.size == result.size == edit_mask.size:
         found = ", ".join(f"{each.mode} {each.size}" for each in (photo, result, edit_mask))
         raise ValueError(f"expected photo and result in RGB and a mask in L, all of one size, got {found}")
 
 
 def picture_digest(picture: Image.Image) -> str:
-    """Names a picture by its pixels, whatever file they came in."""
+    """Return a digest of a picture's pixels, which does not depend on its file."""
     return hashlib.sha256(f"{picture.mode} {picture.size} ".encode() + picture.tobytes()).hexdigest()
 
 
 def psnr_db(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:
-    """Peak signal-to-noise ratio of 8-bit pixels; None if they are equal or there are none. Raises `ValueError` for two shapes."""
+    """Return the peak signal-to-noise ratio of 8-bit pixels in dB; None if they are equal or there are none.
+
+    Raises `ValueError` for different shapes.
+    """
     if a.shape != b.shape:
         raise ValueError(f"expected pixels of one shape, got {a.shape} and {b.shape}")
     if a.size == 0:
@@ -99,26 +102,26 @@ def _psnr(mse: float) -> float | None:
 
 
 def outside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> dict[str, Any]:
-    """How much of what was not to change did: the largest difference of 8-bit levels, and PSNR (None: none at all).
+    """Measure the change outside `edit_mask`: the largest difference in 8-bit levels, and the PSNR (None: no change).
 
-    As the two below, it raises `ValueError` for pictures of different sizes or modes.
+    Like the two functions below, it raises `ValueError` for pictures of different sizes or modes.
     """
     return _Difference.between(photo, result, edit_mask).outside()
 
 
 def inside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:
-    """Mean difference of 8-bit levels inside the edit mask: near zero means that the edit did nothing."""
+    """Return the mean difference in 8-bit levels inside the edit mask. Near zero, the edit had no effect."""
     return _Difference.between(photo, result, edit_mask).mean_inside()
 
 
 def changed_share(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:
-    """The share of the edit mask's pixels that have visibly changed: how much of what was allowed the edit used."""
+    """Return the share of the edit mask's pixels that changed visibly."""
     return _Difference.between(photo, result, edit_mask).share_inside()
 
 
 @dataclass
 class _Difference:
-    """Sums over the pixels of two pictures, outside and inside an edit mask; found strip by strip, so that memory stays small."""
+    """Sums over the pixels of two pictures, outside and inside an edit mask, computed in strips to save memory."""
 
     largest_outside: int = 0
     squares_outside: int = 0
@@ -161,8 +164,9 @@ class _Difference:
         return round(self.visible_inside / self.pixels_inside, 4) if self.pixels_inside else 0.0
 
 
-_version = cache(version)  # it parses the package's metadata each time
+_version = cache(version)  # every call parses the package's metadata
 
 
 def versions() -> dict[str, str]:
+    """Return the versions of this package and of the libraries that results depend on."""
     return {name: _version(name) for name in ("s2edit", "torch", "diffusers", "transformers")}

@@ -1,4 +1,4 @@
-"""The paper: learning [I], inversion, editing, injection and composition (S²Edit, arXiv 2507.04584), as algorithms over rows.
+"""The paper (S²Edit, arXiv 2507.04584) as algorithms over rows: learning [I], inversion, editing, injection and composition.
 
-This room imports everything below it, and nothing in it knows of files or of a device.
+This room imports everything below it. Its algorithms know neither devices nor batches.
 """

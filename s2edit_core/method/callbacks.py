@@ -1,4 +1,4 @@
-"""`callback_on_step_end` as diffusers' pipelines have it, for sampling that knows of no pipeline."""
+"""`callback_on_step_end` as in diffusers' pipelines, adapted to sampling that knows no pipeline."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from s2edit_core.errors import OptionInvalid
 from s2edit_core.method.editing import STEP_TENSORS, AtStepEnd
 
 OnStepEnd = Callable[[Any, int, int, dict[str, Tensor]], Mapping[str, Any] | None]
-"""Pipeline, step, timestep, and the tensors asked for, each with a batch of one in front."""
+"""Called with the pipeline, the step number, the timestep and the requested tensors, each with a leading batch axis of 1."""
 
 
-def step_end(pipeline: object, callback: OnStepEnd, names: Sequence[str]) -> AtStepEnd:
-    """`callback` as sampling calls it, with the tensors `names`; a `PipelineCallback` of diffusers brings its own names.
+def adapt_callback(pipeline: object, callback: OnStepEnd, names: Sequence[str]) -> AtStepEnd:
+    """Return `callback` in the form that sampling calls, with the tensors `names`.
 
-    "latents" that it returns replace those of the step. Raises `OptionInvalid` for tensors that there are not.
+    A diffusers `PipelineCallback` brings its own tensor names. If the callback returns "latents", they replace the latent of the
+    step. Raises `OptionInvalid` for unknown tensor names, and during sampling for returned latents of another shape.
     """
     names = getattr(callback, "tensor_inputs", names)
     if unknown := [name for name in names if name not in STEP_TENSORS]:

@@ -1,6 +1,7 @@
-"""From photo, masks, prompts and concepts to algorithms over rows: what is learned, inverted and sampled, over one base model.
+"""Composition: from photo, masks, prompts and concepts to algorithms over rows.
 
-`S2EditPipeline` drives these in diffusers' idiom; whoever fills passes with rows of several edits drives them together.
+`S2EditPipeline` drives these algorithms in diffusers' idiom. A caller that fills passes with rows of several edits drives them
+together.
 """
 
 from __future__ import annotations
@@ -18,33 +19,34 @@ from s2edit_core.concepts.conditioning import conditioned, prompt_gates, prompt_
 from s2edit_core.delivery.canvas import Canvas, make_canvas
 from s2edit_core.delivery.difference import change_between
 from s2edit_core.errors import ArtifactMismatch, OptionInvalid, PromptInvalid
-from s2edit_core.method.editing import AtStepEnd, edit, varied
+from s2edit_core.method.editing import AtStepEnd, edit, vary_noise
 from s2edit_core.method.injection import SourceGuide, source_guide
-from s2edit_core.method.inputs import Attribute, Reference, Variation, check_delivery, check_placed
+from s2edit_core.method.inputs import Attribute, Reference, Variation, check_attribute_placeholders, check_delivery
 from s2edit_core.method.inversion import Inversion, Source
-from s2edit_core.method.leakage import Watched, leakage
+from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.method.negation import negative_of
+from s2edit_core.method.negation import negative_prompt_guidance
 from s2edit_core.pictures.files import check_mask
+from s2edit_core.request.options import InjectionOptions
 from s2edit_core.request.prompts import check_negative, check_placeholders, known_subject, with_placeholder
-from s2edit_core.request.spec import PLACEHOLDER, Delivery, InjectionOptions, PresetName, check_strength
+from s2edit_core.request.spec import PLACEHOLDER, Delivery, PresetName, check_strength
 from s2edit_core.unet.attention import Gates
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Algorithm
 
 
 class Composer:
-    """Over one base model. Holds no user's data."""
+    """Builds the algorithms over one base model. Holds no user's data."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
 
     def guidance(self, wanted: float | None, preset: PresetName = "paper") -> float:
-        """The guidance scale `wanted`, else what the model's card recommends for `preset`."""
+        """Return the guidance scale `wanted`, or by default the one that the model's card recommends for `preset`."""
         return wanted if wanted is not None else self.backbone.card.guidance(preset)
 
     def canvas(self, photo: Image.Image, mask: Image.Image, edit_mask: Image.Image | None = None) -> Canvas:
-        """How `photo` (RGB) and its masks (L, same size) are laid into the model's frame. Raises `ImageInvalid`, `MaskInvalid`."""
+        """Fit `photo` (RGB) and its masks (L, same size) into the model's frame. Raises `ImageInvalid`, `MaskInvalid`."""
         return make_canvas(photo, mask, edit_mask, frame_size=self.backbone.frame_size, multiple=self.backbone.frame_multiple)
 
     def edit_rows(
@@ -63,17 +65,20 @@ class Composer:
         variation: Variation | None = None,
         at_step_end: AtStepEnd | None = None,
     ) -> Algorithm[Tensor]:
-        """Editing as an algorithm over rows, for whoever drives several in shared passes. Ends with the edited latent.
+        """Return editing as an algorithm over rows, which ends with the edited latent `(c, h, w)`.
 
-        `strength`, above 0 and at most 1: how far back along the inverted path the edit starts; 1 is from the noise. Attributes act
-        in the target alone, held to their regions whether [I] is `masked` or not. Attention `injection` needs the `source_prompt`
-        that the inversion was made with, where the inversion does not name it. A `variation` is another draw from the same
-        inversion, at full strength. The `negative_prompt` says what shall not be seen; it holds no placeholder. `at_step_end` as in
-        `edit`. Raises `ArtifactMismatch` for an inversion of another model, photo or concept.
+        `strength` (above 0, at most 1) is how far back along the inverted path the edit starts; 1 starts from noise. Attributes act
+        in the target prompt only and stay inside their regions, whether [I] is `masked` or not. Attention `injection` needs the
+        `source_prompt` of the inversion, unless the inversion's facts hold it. A `variation` draws a variant from the same
+        inversion, and needs strength 1. The `negative_prompt` says what the result must not show, and holds no placeholder. For
+        `at_step_end` see `edit`.
+
+        Raises `ArtifactMismatch` for an inversion of another model, photo or concept, `OptionInvalid` or `PromptInvalid` for other
+        arguments that can't be used.
         """
         concepts = self._concepts(concept, attributes)
         check_placeholders(prompt, concepts, field="prompt")
-        check_placed(prompt, attributes)
+        check_attribute_placeholders(prompt, attributes)
         self._check_inversion(inversion, canvas, concept)
         check_strength(strength, inversion.steps)
         target = prompt_keys_values(self.backbone, prompt, concepts)
@@ -82,8 +87,8 @@ class Composer:
         start = None
         if variation is not None:
             if first > 0:
-                raise OptionInvalid("a variation starts from the noise: leave strength at 1", field="options.strength")
-            start = varied(inversion.path[-1], self._cells(canvas, canvas.edit_mask), variation.seed, variation.amount)
+                raise OptionInvalid("a variation starts from noise: leave strength at 1", field="options.strength")
+            start = vary_noise(inversion.path[-1], self._cells(canvas, canvas.edit_mask), variation.seed, variation.amount)
         guide = None
         if injection is not None and injection.acts:
             described = source_prompt or inversion.facts.get("prompt")
@@ -92,7 +97,7 @@ class Composer:
         negative = None
         if negative_prompt and negative_prompt.strip():
             check_negative(negative_prompt)
-            negative = negative_of(self.backbone, inversion, negative_prompt, learned)
+            negative = negative_prompt_guidance(self.backbone, inversion, negative_prompt, learned)
         return edit(
             self.backbone,
             inversion,
@@ -109,11 +114,11 @@ class Composer:
     def deliver(
         self, canvas: Canvas, before: Tensor, drawn: Tensor, delivery: Delivery = "difference", *, asked: bool = True
     ) -> tuple[Image.Image, dict[str, Any]]:
-        """Bring the edited frame `drawn` `(3, H, W)` in -1..1 back to the photo; also return what a report says of it.
+        """Return the photo with the edited frame `drawn` `(3, H, W)` in -1..1, and the facts of that for a report.
 
-        "difference" adds to the photo what the edit changed: how `drawn` differs from `before`, the decode of the photo's own
-        latent (`inversion.path[0]`). "paste" shows the frame itself. Where no change was `asked`, what the frames differ by is the
-        inversion's error, and the photo comes back. Raises `OptionInvalid` for another delivery.
+        "difference" adds to the photo the difference between `drawn` and `before`, the decoded latent of the photo itself
+        (`inversion.path[0]`). "paste" shows the frame itself. If no change was `asked` for, the frames differ only by the
+        inversion's error, and the photo is returned unchanged. Raises `OptionInvalid` for another delivery.
         """
         check_delivery(delivery)
         facts: dict[str, Any] = {"box": list(canvas.box), "frame": list(canvas.frame), "stretch": round(canvas.stretch, 4)}
@@ -133,6 +138,7 @@ class Composer:
         masked: bool,
         attributes: Sequence[Attribute],
     ) -> SourceGuide:
+        """Return the source guide of an edit with attention injection."""
         if source_prompt is None:
             raise ValueError("attention injection needs the source_prompt that the inversion was made with")
         regions = [self._cells(canvas, each.region) for each in attributes if each.region is not None]
@@ -143,16 +149,16 @@ class Composer:
             prompt,
             options,
             edit_mask=self._cells(canvas, canvas.edit_mask),
-            worn=torch.stack(regions).amax(dim=0) if regions else None,
+            attribute_mask=torch.stack(regions).amax(dim=0) if regions else None,
             placeholders=tuple(self._concepts(concept, attributes)),
         )
 
     def _cells(self, canvas: Canvas, mask: Image.Image) -> Tensor:
-        """A mask of the photo in cells of the latent `(h, w)`, 0..1."""
+        """Return a mask of the photo in latent cells, `(h, w)` in 0..1."""
         return adaptive_avg_pool2d(canvas.mask(mask)[None], self._latent_size(canvas))[0]
 
     def source(self, canvas: Canvas, prompt: str, concept: Concept | None, *, masked: bool = True) -> Source:
-        """The photo's side of an edit."""
+        """Return the source side of an edit: the conditioned source prompt and its gates."""
         concepts = self._concepts(concept)
         tokens = tokenize(self.backbone, prompt, list(concepts), field="source_prompt")
         with torch.no_grad():
@@ -170,18 +176,18 @@ class Composer:
         masked: bool = True,
         attributes: Sequence[Attribute] = (),
     ) -> Algorithm[dict[str, float]]:
-        """One row: by placeholder of an edit's `prompt`, the share of its attention that falls outside its mask, as measured.
+        """Return, by placeholder of `prompt`, the largest share of its attention in any layer that falls outside its mask, 0..1.
 
-        The largest of all layers at the middle of the inverted path, 0..1: exactly 0 where the placeholder is gated.
+        The algorithm evaluates one row, in the middle of the inverted path. The share is exactly 0 for gated placeholders.
         """
         concepts, masks = self._concepts(concept, attributes), self._masks(canvas, concept, attributes)
         positions = tokenize(self.backbone, prompt, list(concepts)).positions
-        watched = {name: Watched(positions[name], mask) for name, mask in masks.items() if name in positions}
-        if not watched:
+        placeholders = {name: MaskedPlaceholder(positions[name], mask) for name, mask in masks.items() if name in positions}
+        if not placeholders:
             return {}
         gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
         target = prompt_keys_values(self.backbone, prompt, concepts)
-        shares = yield from leakage(self.backbone, inversion.path, target, gates, watched)
+        shares = yield from leakage(self.backbone, inversion.path, target, gates, placeholders)
         return {name: float(share.max()) for name, share in shares.items()}
 
     def _lesson(
@@ -191,7 +197,11 @@ class Composer:
         return Lesson(latent, canvas.mask(mask), prompt, subject, placeholder, tuple(request_words))
 
     def _reference_lesson(self, reference: Reference) -> Lesson:
-        """An identity's frame is cropped around its mask; an attribute's shows the person who wears it, or the whole photo."""
+        """Return the lesson of a reference.
+
+        The frame of an identity is cropped around its mask. The frame of an attribute shows the person who wears it, or the whole
+        photo.
+        """
         image, person = reference.image, reference.person
         check_mask(reference.mask, image.size, "mask")
         if reference.placeholder == PLACEHOLDER:
@@ -199,7 +209,7 @@ class Composer:
         canvas = self.canvas(image, person if person is not None else Image.new("L", image.size, 255))
         if reference.subject is None and reference.placeholder != PLACEHOLDER:
             raise PromptInvalid(
-                "an attribute needs its subject: the word of the prompt for it, such as makeup",
+                "an attribute needs a subject: the word of the prompt that names it, such as makeup",
                 field="subject",
                 reason="subject_unknown",
             )
@@ -208,25 +218,29 @@ class Composer:
         return self._lesson(canvas, reference.mask, prompt, subject, reference.placeholder, reference.request_words)
 
     def _concepts(self, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Concept]:
-        """By placeholder. Raises `ArtifactMismatch` for another model's, `OptionInvalid` where two have one name."""
-        worn = [attribute.concept for attribute in attributes]
-        given = [concept, *worn] if concept is not None else worn
+        """Return all concepts by placeholder.
+
+        Raises `ArtifactMismatch` for a concept of another model, `OptionInvalid` for two with one placeholder or one of the wrong
+        kind.
+        """
+        applied = [attribute.concept for attribute in attributes]
+        given = [concept, *applied] if concept is not None else applied
         for each in given:
             if each.fingerprint not in self.backbone.fingerprints:
                 raise ArtifactMismatch(f"the concept {each.placeholder} was learned with another model or schedule")
         if concept is not None and concept.kind != "identity":
-            raise OptionInvalid(f"{concept.placeholder} is an attribute: give it among the attributes", field="identity")
-        if any(each.kind == "identity" for each in worn):
-            raise OptionInvalid(f"{PLACEHOLDER} is an identity: give it as the identity", field="attributes")
+            raise OptionInvalid(f"{concept.placeholder} is an attribute: pass it as an attribute", field="identity")
+        if any(each.kind == "identity" for each in applied):
+            raise OptionInvalid(f"{PLACEHOLDER} is an identity: pass it as the identity", field="attributes")
         names = [each.placeholder for each in given]
         if len(set(names)) < len(names):
             raise OptionInvalid(
-                f"two attributes have one name among {', '.join(names)}: give one another with `renamed`", field="attributes"
+                f"two attributes share a placeholder among {', '.join(names)}: rename one with `renamed`", field="attributes"
             )
         return {each.placeholder: each for each in given}
 
     def _masks(self, canvas: Canvas, concept: Concept | None, attributes: Sequence[Attribute] = ()) -> dict[str, Tensor]:
-        """Where each placeholder may act, `(H, W)` in the frame."""
+        """Return where each placeholder may act, by name: `(H, W)` in 0..1 over the frame."""
         masks = {} if concept is None else {concept.placeholder: canvas.mask(canvas.identity_mask)}
         for attribute in attributes:
             region = attribute.region if attribute.region is not None else canvas.edit_mask
@@ -238,20 +252,22 @@ class Composer:
         return prompt_gates(self.backbone, prompt, masks, self._latent_size(canvas), field=field)
 
     def _latent_size(self, canvas: Canvas) -> tuple[int, int]:
+        """Return height and width of the frame's latent."""
         scale = self.backbone.latent_scale
         return canvas.frame[1] // scale, canvas.frame[0] // scale
 
     def _check_inversion(self, inversion: Inversion, canvas: Canvas, concept: Concept | None) -> None:
+        """Raise `ArtifactMismatch` unless `inversion` was made from this photo, mask, crop and identity with this model."""
         if inversion.fingerprint not in self.backbone.fingerprints:
             raise ArtifactMismatch("the inversion was made with another model or schedule")
         names = {"canvas": "photo, mask or crop", "concept": "identity"}
-        for key, value in made_from(canvas, concept).items():
+        for key, value in inversion_inputs(canvas, concept).items():
             if inversion.facts.get(key, value) != value:
                 raise ArtifactMismatch(f"the inversion was made with another {names[key]}: invert again with this one")
         if tuple(inversion.path.shape[-2:]) != self._latent_size(canvas):
-            raise ArtifactMismatch("the inversion is of another size than the frame of this photo: invert again with this one")
+            raise ArtifactMismatch("the inversion and the frame of this photo differ in size: invert this photo again")
 
 
-def made_from(canvas: Canvas, concept: Concept | None) -> dict[str, str | None]:
-    """What an inversion remembers, so that it is not used for another photo or identity."""
+def inversion_inputs(canvas: Canvas, concept: Concept | None) -> dict[str, str | None]:
+    """Return digests of the inputs of an inversion, which guard it against use with another photo or identity."""
     return {"canvas": canvas.digest, "concept": None if concept is None else concept.digest}

@@ -1,4 +1,4 @@
-"""From the inverted noise to the edited latent: guided DDIM sampling with the target prompt (S²Edit, figure 2, right)."""
+"""Editing: guided DDIM sampling from the inverted noise with the target prompt (S²Edit, figure 2, right)."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from torch import Tensor
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.concepts.conditioning import keys_values
-from s2edit_core.method.injection import SourceBranch, SourceGuide, risen, where_prompts_differ, widened
+from s2edit_core.method.injection import SourceBranch, SourceGuide, dilate, soft_threshold, where_prompts_differ
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.negation import Negative
-from s2edit_core.request.spec import InjectionOptions, Progress
+from s2edit_core.method.negation import NegativePrompt
+from s2edit_core.request.options import NO_INJECTION
+from s2edit_core.request.spec import Progress
 from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows
 
 STEP_TENSORS = ("latents", "noise_pred")
-"""What can be seen of a step: the latent after it, and the guided prediction that led there, each `(c, h, w)`."""
+"""The tensors of a step, `(c, h, w)` each: the latent after the step, and the guided prediction that led to it."""
 AtStepEnd = Callable[[int, int, Mapping[str, Tensor]], Tensor]
-"""Called with a step's number from 0, its timestep and the `STEP_TENSORS`; sampling goes on from the latent that it returns."""
+"""Called with the step number from 0, its timestep and its `STEP_TENSORS`; returns the latent that sampling continues from."""
 
 
-def varied(noise: Tensor, where: Tensor, seed: int, amount: float) -> Tensor:
-    """The start noise `(c, h, w)`, mixed with fresh noise where `where` `(h, w)` is 1: another draw of the same edit.
+def vary_noise(noise: Tensor, where: Tensor, seed: int, amount: float) -> Tensor:
+    """Return the start noise `(c, h, w)` mixed with fresh noise where `where` `(h, w)` is 1, for a variant of the same edit.
 
-    Sampling at η = 0 draws nothing, so this is where variants differ. `amount` 0..1 is how much is fresh; the variance stays.
-    Raises `ValueError` for another amount or another shape.
+    Sampling at η = 0 is deterministic, so variants can only differ in their start noise. `amount` is the share of fresh noise,
+    0..1; the variance is preserved. Raises `ValueError` for another amount or shape.
     """
     if not 0 <= amount <= 1:
         raise ValueError(f"amount must lie between 0 (the same noise) and 1 (all fresh), not {amount!r}")
@@ -50,33 +51,39 @@ def edit(
     *,
     first: int = 0,
     start: Tensor | None = None,
-    negative: Negative | None = None,
+    negative: NegativePrompt | None = None,
     at_step_end: AtStepEnd | None = None,
 ) -> Generator[Rows | Progress, Answers, Tensor]:
-    """Sample from the inversion's start noise with `target` as the prompt; the edited latent `(c, h, w)`.
+    """Sample with the `target` prompt from the inversion's start noise, and return the edited latent `(c, h, w)`.
 
-    Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings, plus its residuals. With a
-    `guide`, attention is read from the source; where it blends by the difference of the prompts, the residuals fade as that grows,
-    and where attributes act. A `negative` prompt moves ε_u by ε_n − ε_∅ (see `negation`).
-    `first` steps are left out: sampling starts that far back along the path, or at `start` `(c, h, w)` instead of the path's own
-    latent. `at_step_end` sees each step and may change where it led.
-    Raises `OptionInvalid` for an inversion of tier `direct` where nothing is read, `ValueError` where the arguments do not fit.
+    Guidance: ε = ε_u + w·(ε_c − ε_u), where ε_u comes from the inversion's unconditional embeddings, plus the inversion's
+    residuals. A `negative` prompt moves ε_u by ε_n − ε_∅ (see `negation`).
+
+    With a `guide`, the edit reads the attention of the source branch. If the guide blends by the difference of the prompts,
+    residuals fade where that difference is large and where attributes act.
+
+    The first `first` steps are skipped: sampling starts that far back along the path, from the path's own latent or from `start`
+    `(c, h, w)`. `at_step_end` is called after each step and may change its latent.
+
+    Raises `OptionInvalid` for an inversion of tier `direct` without attention injection, `ValueError` where the arguments do not
+    match.
     """
     _check_fit(backbone, inversion, target, first, start)
-    (guide.options if guide else InjectionOptions()).check_tier(inversion.tier)
+    (guide.options if guide else NO_INJECTION).check_tier(inversion.tier)
     schedule, steps = backbone.schedule, inversion.steps
     z = inversion.path[steps - first] if start is None else start
     if guide and guide.options.blend == "difference":
         difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates, negative)
-        guide = replace(guide, edit_mask=guide.stays(risen(widened(difference), guide.options.blend_threshold)))
-        inversion = inversion.fading(guide.stays(risen(difference, 1.0)))
+        changed = soft_threshold(dilate(difference), guide.options.blend_threshold)
+        guide = replace(guide, edit_mask=guide.with_attributes(changed))
+        inversion = inversion.faded(guide.with_attributes(soft_threshold(difference, 1.0)))
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
     for i, t in enumerate(schedule.timesteps(steps)[first:], first):
         with torch.no_grad():
             null = keys_values(backbone, inversion.null_state(i), concepts)
         rows = branch.rows(i, z, t, target, gates, null) if branch else (Row(z, t, target, gates), Row(z, t, null))
-        away = negative.rows(z, t) if negative else ()
-        answers = yield (*rows, *away)
+        negative_rows = negative.rows(z, t) if negative else ()
+        answers = yield (*rows, *negative_rows)
         a, b = schedule.coefficients(t, steps)
         unconditional = answers[1].eps
         if negative:
@@ -92,9 +99,12 @@ def edit(
 
 
 def _check_fit(backbone: Backbone, inversion: Inversion, target: KeysValues, first: int, start: Tensor | None) -> None:
+    """Raise `ValueError` unless the arguments of `edit` match."""
     if not 0 <= first < inversion.steps:
-        raise ValueError(f"first must lie between 0 and {inversion.steps - 1}, a step of the inversion's, not {first}")
+        raise ValueError(f"first must lie between 0 and {inversion.steps - 1}, a step of the inversion, not {first}")
     if start is not None and start.shape != inversion.path.shape[1:]:
-        raise ValueError(f"start must be a latent {tuple(inversion.path.shape[1:])} as those of the path, not {tuple(start.shape)}")
+        raise ValueError(
+            f"start must have the shape {tuple(inversion.path.shape[1:])} of the path's latents, not {tuple(start.shape)}"
+        )
     if len(target.keys) != len(backbone.layers):
         raise ValueError(f"the prompt has keys for {len(target.keys)} cross-attention layers, the model has {len(backbone.layers)}")

@@ -1,4 +1,4 @@
-"""What a caller hands to the façade beside photo and prompt, and the checks of what any caller gives."""
+"""The arguments of the pipeline besides photo and prompt, and checks of arguments."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from s2edit_core.request.prompts import with_placeholder
 from s2edit_core.request.spec import PLACEHOLDER, Delivery
 
 VARIATION = 0.5
-"""Of the start noise: enough that two variants differ to the eye, little enough that they stay the photo's."""
+"""The default share of fresh start noise: variants differ visibly and still resemble the photo."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attribute:
-    """A learned attribute in an edit: `region` is an `L` of the photo's size, white where it acts and may change the photo.
+    """A learned attribute in an edit, and the `region` where it acts: an L mask of the photo's size, white inside.
 
-    None: anywhere that the edit may change the photo; what it does change is then looked for, as for any edit.
+    The edit may change the photo in that region. Without one, the attribute may act anywhere inside the edit mask, and the region
+    that the edit changes is found as for any edit.
     """
 
     concept: Concept
@@ -30,20 +31,23 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """Another draw of an edit: `amount` 0..1 of its start noise is drawn anew by `seed`, where the edit may change the photo."""
+    """A variant of an edit: the share `amount` (0..1) of its start noise is drawn anew from `seed`, where the photo may change.
+
+    Raises `OptionInvalid` for another amount or seed.
+    """
 
     seed: int
     amount: float = VARIATION
 
     def __post_init__(self) -> None:
         if not 0 <= self.amount <= 1:
-            raise OptionInvalid(f"a variation's amount lies between 0 and 1, not {self.amount!r}", field="options.variation")
+            raise OptionInvalid(f"a variation's amount must lie between 0 and 1, not {self.amount!r}", field="options.variation")
         check_seed(self.seed)
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A photo to learn a concept from; see `S2EditPipeline.learn`."""
+    """A photo to learn a concept from; for the fields see `S2EditPipeline.learn`."""
 
     image: Image.Image
     mask: Image.Image
@@ -55,18 +59,20 @@ class Reference:
 
 
 def check_seed(seed: int) -> None:
+    """Raise `OptionInvalid` unless `seed` is an integer in 0..2^63 − 1."""
     if not (isinstance(seed, int) and 0 <= seed < 2**63):
-        raise OptionInvalid(f"a seed is a whole number between 0 and 2^63 − 1, not {seed!r}", field="seed")
+        raise OptionInvalid(f"a seed must be a whole number between 0 and 2^63 − 1, not {seed!r}", field="seed")
 
 
 def with_identity(prompt: str, identity: Concept | None, field: str) -> str:
-    """`prompt` with [I] before the identity's subject, if it is not there yet."""
+    """Return `prompt` with [I] before the identity's subject, unless [I] is already there."""
     if identity is None or not identity.subject:
         return prompt
     return with_placeholder(prompt, identity.subject, field=field)
 
 
-def check_placed(prompt: str, attributes: Sequence[Attribute]) -> None:
+def check_attribute_placeholders(prompt: str, attributes: Sequence[Attribute]) -> None:
+    """Raise `PromptInvalid` unless `prompt` holds the placeholder of each attribute."""
     for concept in (attribute.concept for attribute in attributes):
         if concept.placeholder not in prompt:
             raise PromptInvalid(
@@ -77,11 +83,13 @@ def check_placed(prompt: str, attributes: Sequence[Attribute]) -> None:
 
 
 def check_delivery(delivery: str) -> None:
+    """Raise `OptionInvalid` for an unknown delivery."""
     if delivery not in get_args(Delivery):
         raise OptionInvalid(f"delivery must be one of {', '.join(get_args(Delivery))}", field="options.delivery")
 
 
-def check_same(name: str, wanted: float | None, made: float) -> None:
+def check_matches_inversion(name: str, wanted: float | None, made: float) -> None:
+    """Raise `OptionInvalid` if the option `name` is given and differs from the value that the inversion was made with."""
     if wanted is not None and wanted != made:
         raise OptionInvalid(
             f"{name} is {wanted:g}, but the inversion was made with {made:g}: leave it out, or invert again",

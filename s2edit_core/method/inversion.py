@@ -1,17 +1,18 @@
-"""From the photo's latent to a start noise, and what makes guided sampling return to the photo.
+"""Inversion: from the photo's latent to a start noise from which guided sampling reconstructs the photo.
 
-DDIM inversion runs at guidance 1 with the source prompt and the concept. Guided sampling from its end drifts away.
+DDIM inversion runs at guidance 1 with the source prompt and the concept. Guided sampling from its end drifts away from the photo.
 Four tiers repair that:
 
-- `null_text` (Mokady et al., arXiv 2211.09794): one unconditional embedding per timestep, optimised. With the DDIM step
-  z_prev = A·z + B·(ε_u + w·(ε_c − ε_u)) its loss equals B²(1−w)²·‖ε_u − ε*‖² with ε* in closed form, so each inner step is a row
-  with that target and that weight, and ε_c is computed once per timestep.
-- `negative_prompt` (Miyake et al., arXiv 2305.16807): the source prompt in place of the empty one.
-- `residual`: what the guided prediction lacks on the inverted path, added to it while sampling. Exact, nothing is optimised. For
-  w ≠ 1 it is ε* − ε_u added to the unconditional prediction; this form holds at w = 1 as well.
-- `direct` (Ju et al., arXiv 2310.01506): after each step the source branch is moved by its distance from the inverted path, which
-  puts it back onto the path. So it *is* the path, and nothing is computed or stored. The edit's own branch is left as it is (moved
-  likewise it would be `residual`): only what it reads from the source branch improves, so this tier needs attention injection.
+- `null_text` (Mokady et al., arXiv 2211.09794) optimises one unconditional embedding per timestep. With the DDIM step z_prev = A·z
+  + B·(ε_u + w·(ε_c − ε_u)), its loss equals B²(1−w)²·‖ε_u − ε*‖², with ε* in closed form. Each inner step is therefore one row with
+  that target and weight, and ε_c is computed once per timestep.
+- `negative_prompt` (Miyake et al., arXiv 2305.16807) uses the source prompt in place of the empty prompt.
+- `residual` records the difference between the guided prediction and the prediction that follows the inverted path, and adds it
+  while sampling. It is exact and optimises nothing. For w ≠ 1 it equals (1 − w)·(ε* − ε_u); the difference form also holds at w =
+  1.
+- `direct` (Ju et al., arXiv 2310.01506) moves the source branch back onto the inverted path after each step. The source branch then
+  is the path, and nothing is computed or stored. The edit's own branch is not corrected (corrected in the same way, this tier would
+  be `residual`): it gains only what it reads from the source branch, so this tier needs attention injection.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ import torch
 from torch import Tensor
 
 from s2edit_core.checkpoints.fingerprint import Fingerprints
-from s2edit_core.concepts.concept import Concept, read_safetensors, refusing_damage, write_safetensors
+from s2edit_core.concepts.concept import Concept, raising_mismatch, read_safetensors, write_safetensors
 from s2edit_core.concepts.conditioning import keys_values, text_states, tokenize
-from s2edit_core.request.spec import InversionOptions, InversionTier, Progress
+from s2edit_core.request.options import InversionOptions, InversionTier
+from s2edit_core.request.spec import Progress
 from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows
@@ -38,11 +40,12 @@ FORMAT = "s2edit-inversion-2"
 
 @dataclass(frozen=True, eq=False)
 class Inversion:
-    """`path` `(steps + 1, c, h, w)`: the inverted latents from the photo's own (first) to the start noise (last).
+    """A photo as a path of latents, with the corrections that make guided sampling return along it.
 
-    `null_states` `(steps, tokens, d)` or `(1, tokens, d)`: the unconditional embedding of each sampling step, first the noisiest.
-    `residuals` `(steps, c, h, w)`: what is added to the guided prediction of each step (tier `residual`), else empty.
-    Raises `ValueError` where these do not fit together.
+    `path` `(steps + 1, c, h, w)`: the latents from the photo's own (first) to the start noise (last). `null_states` `(steps,
+    tokens, d)` or `(1, tokens, d)`: the unconditional embedding of each sampling step, the noisiest first. `residuals` `(steps, c,
+    h, w)`: the correction of each step's guided prediction in tier `residual`, otherwise empty. Raises `ValueError` for shapes that
+    do not match.
     """
 
     path: Tensor
@@ -57,45 +60,47 @@ class Inversion:
         if self.tier not in get_args(InversionTier):
             raise ValueError(f"tier must be one of {', '.join(get_args(InversionTier))}, not {self.tier!r}")
         if self.path.ndim != 4 or self.steps < 1:
-            raise ValueError(f"a path is (steps + 1, c, h, w) of one step or more, not {tuple(self.path.shape)}")
+            raise ValueError(f"a path has the shape (steps + 1, c, h, w) with one step or more, not {tuple(self.path.shape)}")
         if self.null_states.ndim != 3 or len(self.null_states) not in (1, self.steps):
             shape = tuple(self.null_states.shape)
-            raise ValueError(f"null_states are (steps, tokens, d) or (1, tokens, d), not {shape} for {self.steps} steps")
+            raise ValueError(f"null_states have the shape (steps, tokens, d) or (1, tokens, d), not {shape} for {self.steps} steps")
         exact = self.tier == "residual"
         if self.residuals.shape != self.path[1:].shape if exact else self.residuals.numel():
-            wanted = str(tuple(self.path[1:].shape)) if exact else "none"
-            raise ValueError(f"residuals of the tier {self.tier} are {wanted}, not {tuple(self.residuals.shape)}")
+            wanted = str(tuple(self.path[1:].shape)) if exact else "(0,)"
+            raise ValueError(f"residuals of the tier {self.tier} have the shape {wanted}, not {tuple(self.residuals.shape)}")
         check_guidance(self.guidance_scale)
 
     @property
     def steps(self) -> int:
+        """The number of sampling steps."""
         return len(self.path) - 1
 
     @property
     def source_is_path(self) -> bool:
-        """Whether sampling the source prompt leads back along `path`."""
+        """Whether sampling the source prompt follows `path` exactly."""
         return self.tier in ("residual", "direct")
 
     def null_state(self, i: int) -> Tensor:
+        """Return the unconditional embedding `(tokens, d)` of sampling step `i`."""
         return self.null_states[min(i, len(self.null_states) - 1)]
 
     def guided(self, i: int, conditional: Tensor, unconditional: Tensor) -> Tensor:
-        """The prediction of sampling step `i`: ε = ε_u + w·(ε_c − ε_u), and the residual."""
+        """Return the guided prediction of sampling step `i`: ε_u + w·(ε_c − ε_u), plus the residual."""
         eps = unconditional + self.guidance_scale * (conditional - unconditional)
         return eps + self.residuals[i] if len(self.residuals) else eps
 
-    def fading(self, where: Tensor) -> Inversion:
-        """The same with residuals that are left out where `where` `(h, w)` is 1, and halved where it is a half.
+    def faded(self, mask: Tensor) -> Inversion:
+        """Return this inversion with its residuals multiplied by 1 − `mask` `(h, w)`.
 
-        A residual is what guidance lacks with the source's prompt. Where a target wants something else it is no repair: there it
-        would draw the photo's mouth over the new one.
+        A residual corrects guidance with the source prompt. Where the target prompt asks for something else, it would restore the
+        photo: it would draw the old mouth over the new one.
         """
-        if where.shape != self.path.shape[2:]:
-            raise ValueError(f"where is (h, w) of the latents, {tuple(self.path.shape[2:])}, not {tuple(where.shape)}")
-        return replace(self, residuals=self.residuals * (1 - where)) if len(self.residuals) else self
+        if mask.shape != self.path.shape[2:]:
+            raise ValueError(f"the mask must have the latents' shape (h, w) {tuple(self.path.shape[2:])}, not {tuple(mask.shape)}")
+        return replace(self, residuals=self.residuals * (1 - mask)) if len(self.residuals) else self
 
     def to_bytes(self) -> bytes:
-        """As a safetensors file."""
+        """Serialise to safetensors."""
         tensors = {"path": self.path, "null_states": self.null_states, "residuals": self.residuals}
         about = {
             "format": FORMAT,
@@ -108,8 +113,11 @@ class Inversion:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Inversion:
-        """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model."""
-        with refusing_damage(FORMAT):
+        """Read an inversion that `to_bytes` wrote.
+
+        Raises `ArtifactMismatch` for a damaged file, or for one made with another model.
+        """
+        with raising_mismatch(FORMAT):
             tensors, about = read_safetensors(data, FORMAT, fingerprint)
             return cls(
                 path=tensors["path"].to(device),
@@ -122,21 +130,22 @@ class Inversion:
             )
 
     def save(self, path: str | Path) -> None:
+        """Write the inversion to a file."""
         Path(path).write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path, *, fingerprint: str | Fingerprints, device: torch.device | str = "cpu") -> Inversion:
-        """Read a file of `save`. Raises as `from_bytes`, and `OSError` where there is none."""
+        """Read a file that `save` wrote. Raises as `from_bytes`, and `OSError` if there is no such file."""
         return cls.from_bytes(Path(path).read_bytes(), fingerprint=fingerprint, device=device)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The photo's side of an edit: its prompt with the concept, and where [I] may act."""
+    """The photo's side of an edit: the source prompt conditioned on the concept, and the gates of [I]."""
 
     prompt: KeysValues
     gates: Gates | None
-    states: Tensor  # (tokens, d), of the source prompt
+    states: Tensor  # (tokens, d), the text states of the source prompt
     concepts: tuple[Concept, ...]
 
 
@@ -151,15 +160,15 @@ def invert(
 ) -> Generator[Rows | Progress, Answers, Inversion]:
     """Invert `latent` `(c, h, w)` for guided sampling in `steps` steps at `guidance_scale`.
 
-    Raises `ValueError` for another shape or numbers that are not finite, for steps that the schedule does not have, and for a
-    guidance scale below 0.
+    Raises `ValueError` for a latent of another shape or with values that are not finite, for more steps than the schedule has, and
+    for a guidance scale below 0.
     """
     if latent.ndim != 3 or not torch.isfinite(latent).all():
         raise ValueError(f"expected a finite latent (c, h, w), got {tuple(latent.shape)}")
     check_guidance(guidance_scale)
     backbone.schedule.timesteps(steps)
     path = yield from ddim_invert(backbone, latent, source, steps)
-    empty = null_states(backbone)
+    empty = empty_prompt_states(backbone)
     if options.tier == "null_text":
         start = source.states if options.warm_start else empty
         nulls, facts = yield from optimise_null_text(backbone, path, source, start, options, guidance_scale)
@@ -174,18 +183,19 @@ def invert(
 
 
 def check_guidance(scale: float) -> None:
+    """Raise `ValueError` unless `scale` is a finite number of 0 or more."""
     if not (math.isfinite(scale) and scale >= 0):
-        raise ValueError(f"a guidance scale is a finite number, 0 or more (1 is the prompt alone), not {scale!r}")
+        raise ValueError(f"a guidance scale must be a finite number of 0 or more, not {scale!r}")
 
 
-def null_states(backbone: Backbone) -> Tensor:
-    """The text states `(tokens, d)` of the empty prompt."""
+def empty_prompt_states(backbone: Backbone) -> Tensor:
+    """Return the text states `(tokens, d)` of the empty prompt."""
     with torch.no_grad():
         return text_states(backbone, tokenize(backbone, "", ()), {})
 
 
 def ddim_invert(backbone: Backbone, latent: Tensor, source: Source, steps: int) -> Generator[Rows | Progress, Answers, Tensor]:
-    """The latents `(steps + 1, c, h, w)` from the photo's to noise, at guidance 1."""
+    """Invert by DDIM at guidance 1, and return the path `(steps + 1, c, h, w)` from the photo's latent to noise."""
     schedule = backbone.schedule
     path = [latent]
     for i, t in enumerate(reversed(schedule.timesteps(steps))):
@@ -197,16 +207,17 @@ def ddim_invert(backbone: Backbone, latent: Tensor, source: Source, steps: int) 
 
 
 def closed_form_target(z: Tensor, z_prev: Tensor, eps_c: Tensor, a: float, b: float, w: float) -> Tensor:
-    """The ε* for which the guided step leads from `z` exactly to `z_prev`: z_prev = a·z + b·(w·ε_c + (1 − w)·ε*)."""
+    """Return the ε* for which the guided step leads from `z` exactly to `z_prev`: z_prev = a·z + b·(w·ε_c + (1 − w)·ε*)."""
     return (z_prev - a * z - b * w * eps_c) / (b * (1 - w))
 
 
 def exact_residuals(
     backbone: Backbone, path: Tensor, source: Source, empty: Tensor, w: float
 ) -> Generator[Rows | Progress, Answers, Tensor]:
-    """What guidance lacks at every level of the path, `(steps, c, h, w)`, first the noisiest.
+    """Return the residual of each sampling step, `(steps, c, h, w)`, the noisiest first.
 
-    A step leads along the path if its prediction is (z_prev − A·z)/B. All rows at once: none waits for another.
+    A step follows the path if its prediction is (z_prev − A·z) / B; the residual is that minus the guided prediction. The rows do
+    not depend on each other and are evaluated together.
     """
     steps = len(path) - 1
     schedule = backbone.schedule
@@ -223,7 +234,7 @@ def exact_residuals(
         a, b = schedule.coefficients(t, steps)
         eps_c, eps_u = answers[i].eps, answers[steps + i].eps
         guided = eps_u + w * (eps_c - eps_u)
-        # where B = 0 (the last step of some schedules) the prediction does not matter
+        # B = 0 in the last step of some schedules: the prediction then has no effect.
         residuals.append((noisy[i + 1] - a * noisy[i]) / b - guided if b != 0 else torch.zeros_like(guided))
     yield Progress("inverting", 2 * steps, 2 * steps)
     return torch.stack(residuals)
@@ -232,7 +243,7 @@ def exact_residuals(
 def optimise_null_text(
     backbone: Backbone, path: Tensor, source: Source, start: Tensor, options: InversionOptions, w: float
 ) -> Generator[Rows | Progress, Answers, tuple[Tensor, dict[str, Any]]]:
-    """Optimise one unconditional embedding per timestep; `(steps, tokens, d)` and what it took."""
+    """Optimise one unconditional embedding per timestep. Return them, `(steps, tokens, d)`, and the facts of the optimisation."""
     steps = len(path) - 1
     schedule = backbone.schedule
     z = path[-1]
@@ -243,7 +254,7 @@ def optimise_null_text(
         wanted = path[steps - 1 - i]
         (conditional,) = yield (Row(z, t, source.prompt, source.gates),)
         scale = (b * (1 - w)) ** 2
-        if scale > 1e-10:  # where B = 0 (the last step of some schedules) nothing can be gained
+        if scale > 1e-10:  # B = 0 in the last step of some schedules: the embedding then has no effect
             target = closed_form_target(z, wanted, conditional.eps, a, b, w)
             rate = options.rate * (1 - i / 100) if i < 100 else options.rate * 0.01
             optimum = _optimise_one(backbone, Row(z, t, source.prompt, target=target, weight=scale), source, null, rate, options, i)
@@ -259,7 +270,10 @@ def optimise_null_text(
 def _optimise_one(
     backbone: Backbone, row: Row, source: Source, start: Tensor, rate: float, options: InversionOptions, i: int
 ) -> Generator[Rows | Progress, Answers, tuple[Tensor, int]]:
-    """Adam on the embedding of timestep number `i`; stops early once the loss is below tolerance + i·2e-5."""
+    """Optimise the embedding of timestep number `i` by Adam, and return it with the number of steps taken.
+
+    Stops early once the loss is below tolerance + i·2e-5, as published.
+    """
     null = start.clone().requires_grad_()
     optimiser = torch.optim.Adam([null], lr=rate)
     used = 0

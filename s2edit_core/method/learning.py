@@ -1,15 +1,16 @@
-"""Learning [I] from one photo: L = L_ldm + λ·L_semantic, with [I] held to its mask (S²Edit, figure 2, left).
+"""Learning [I] from one photo: L = L_ldm + λ·L_semantic, with [I] restricted to its mask (S²Edit, figure 2, left).
 
-First the token is turned away from the attribute words, by L_semantic alone. Then two phases: the token alone, then the token
-together with the changes of the cross-attention keys and values. Every step asks for rows: the one latent at several noise
-levels, all with the prompt as it is now. What comes back, dL/dK and dL/dV, is carried to the token and the changes through the
-text side alone.
+Learning begins on the text side alone: L_semantic turns the token away from the attribute words. Two phases follow. The first
+optimises the token; the second also optimises the changes of the cross-attention keys and values. Each step evaluates rows of the
+photo's latent at several noise levels, all with the current prompt. Their gradients dL/dK and dL/dV are backpropagated through the
+text side to the token and the changes.
 
-An attribute [A] is learned in the same way from a reference photo, but its L_ldm counts the region alone that shows it (as in
-Break-A-Scene, arXiv 2305.16311): most of the photo says nothing of a makeup, and would drown what little does. [I] and [A]
-learned together share their passes, and the squared cosine between them joins L_semantic.
+An attribute [A] is learned in the same way from a reference photo, except that its L_ldm covers only the region that shows the
+attribute (as in Break-A-Scene, arXiv 2305.16311): the rest of the photo says nothing about it and would dominate the loss. If [I]
+and [A] are learned together, they share passes, and the squared cosine between them is added to L_semantic.
 
-A learning can be cut at any step and go on: its state is a value (`learning_state`), and each step's randomness its own.
+Learning can be interrupted at any step and resumed: its state is a value (`learning_state`), and each step has its own random
+generator.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from s2edit_core.concepts.concept import Concept, Delta, fresh_deltas
+from s2edit_core.concepts.concept import Concept, Delta, new_deltas
 from s2edit_core.concepts.conditioning import (
     Conditioned,
     Tokens,
@@ -34,38 +35,43 @@ from s2edit_core.concepts.conditioning import (
     word_embedding,
 )
 from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.method.learning_state import Clock, LearningState, settings_digest
+from s2edit_core.method.learning_state import LearningState, StepCounter, settings_digest
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.method.losses import apart_loss, semantic_loss
+from s2edit_core.method.losses import pairwise_loss, semantic_loss
+from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompts import checked_placeholder
-from s2edit_core.request.spec import PLACEHOLDER, LearningOptions, Progress
+from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.attention import Gates
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows
 
 Learning = Generator[Rows | Progress, Answers, Concept]
-POWER = 8
-"""Of the mean of cosines in L_semantic. With squares one word may stay near as long as all others are far."""
-NEARNESS = 3e-5
-"""Weight of the squared distance to the subject word while the token turns away from the attribute words. Without it the token may
-leave a hundredfold for the last hundredth of a cosine, where no later step moves it."""
+SEMANTIC_POWER = 8
+"""The power p of the mean (mean |cos|^p)^(2/p) in L_semantic. With p = 2, one word may stay near as long as all others are far."""
+SUBJECT_PULL = 3e-5
+"""Weight of the squared distance to the subject word while the token is turned away from the attribute words. Without it, the token
+may move a hundred times as far to reduce the last hundredth of a cosine, to a place that later steps cannot leave.
+"""
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
-    """The randomness of one step: it depends on seed and step alone, so a resumed run draws what an uninterrupted one draws."""
+    """Return the random generator of one step.
+
+    It depends only on seed and step, so a resumed run draws what an uninterrupted one draws.
+    """
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint(Progress):
-    """A progress that also brings the state of the learning, to be kept and resumed from."""
+    """Progress that also carries the state of the learning, to store and resume from."""
 
     state: LearningState | None = None
 
 
 @dataclass
 class _Learner:
-    """What is being learned, and the fixed surroundings of it."""
+    """A concept while it is learned, with its fixed inputs."""
 
     backbone: Backbone
     lesson: Lesson
@@ -74,25 +80,27 @@ class _Learner:
     token: Tensor  # (d,)
     keys: tuple[Delta, ...]
     values: tuple[Delta, ...]
-    where: Tensor | None  # (h, w): what each place counts in L_ldm
-    words: Tensor  # (n, d): the words to be orthogonal to, in text-feature space
+    loss_weights: Tensor | None  # (h, w): weight of each latent cell in L_ldm; None: all equal
+    words: Tensor  # (n, d): the words that the concept is to be orthogonal to, in text-feature space
     seed: int
 
     def deltas(self) -> list[Tensor]:
+        """Return the tensors of the key and value changes."""
         return [tensor for delta in (*self.keys, *self.values) for tensor in vars(delta).values()]
 
     def parameters(self) -> list[Tensor]:
+        """Return everything that learning optimises."""
         return [self.token, *self.deltas()]
 
-    def now(self, *, with_deltas: bool) -> Conditioned:
-        """The prompt as it is now, with its graph."""
+    def condition(self, *, with_deltas: bool) -> Conditioned:
+        """Return the prompt conditioned on the current concept, with its autograd graph."""
         deltas = (self.keys, self.values) if with_deltas else ((), ())
         concept = Concept(self.token, *deltas, placeholder=self.lesson.placeholder, subject=self.lesson.subject)
         return conditioned(self.backbone, self.tokens, {self.lesson.placeholder: concept})
 
 
 def attribute_states(backbone: Backbone, words: Sequence[str]) -> Tensor:
-    """Attribute words in text-feature space `(n, d)`: the encoder's output where "a photo of a <word>" ends."""
+    """Return words in text-feature space, `(n, d)`: the text encoder's output at the last token of "a photo of a <word>"."""
     with torch.no_grad():
         states = []
         for word in words:
@@ -115,7 +123,10 @@ def learn_concept(
     state: LearningState | None = None,
     every: int = 0,
 ) -> Learning:
-    """Learn the identity in `latent` `(c, h, w)`; `mask` `(H, W)` in 0..1 is where it is. `prompt` holds [I] before `subject`."""
+    """Learn the identity that `mask` `(H, W)` in 0..1 marks in the photo with `latent` `(c, h, w)`.
+
+    `prompt` holds [I] before `subject`. For the other arguments and errors see `learn_concepts`.
+    """
     lesson = Lesson(latent, mask, prompt, subject, request_words=request_words)
     (concept,) = yield from learn_concepts(backbone, (lesson,), options, seed=seed, state=state, every=every)
     return concept
@@ -130,36 +141,37 @@ def learn_concepts(
     state: LearningState | None = None,
     every: int = 0,
 ) -> Generator[Rows | Progress, Answers, tuple[Concept, ...]]:
-    """Learn the concepts of `lessons` side by side, one alone or [I] with its attributes.
+    """Learn the concepts of `lessons` side by side: one alone, or [I] together with attributes.
 
-    With `every` k, each k-th step's progress is a `Checkpoint`. With its state as `state`, the learning goes on after it and ends
-    in the bytes that it would have ended in. Raises `ArtifactMismatch` for the state of another learning.
+    With `every` = k, the progress of each k-th step is a `Checkpoint`. If its state is passed as `state`, learning resumes after it
+    and ends with identical bytes. Raises `ArtifactMismatch` for the state of another learning, `OptionInvalid` for repeated
+    placeholders, `PromptInvalid` for a prompt without its placeholder, `MaskInvalid` for an empty mask.
     """
     _check_lessons(lessons)
     learners = [_begin(backbone, lesson, options, seed + i) for i, lesson in enumerate(lessons)]
     about = settings_digest(lessons, options, seed)
     optimisers: list[torch.optim.AdamW] = []
-    clock = Clock()
+    counter = StepCounter()
     if state is not None:
-        clock = state.clock
-        optimisers = [_optimiser(learner, clock.phase, options) for learner in learners]
+        counter = state.counter
+        optimisers = [_optimiser(learner, counter.phase, options) for learner in learners]
         state.restore(about, backbone.fingerprints, [learner.parameters() for learner in learners], optimisers)
-    caps = (options.token_steps, options.steps - options.token_steps)
-    for phase in range(clock.phase, len(caps)):
-        if clock.phase != phase:
-            clock = clock.next_phase()
-        if clock.in_phase == 0:
+    phase_steps = (options.token_steps, options.steps - options.token_steps)
+    for phase in range(counter.phase, len(phase_steps)):
+        if counter.phase != phase:
+            counter = counter.next_phase()
+        if counter.steps_in_phase == 0:
             optimisers = [_optimiser(learner, phase, options) for learner in learners]
-        while clock.in_phase < caps[phase] and not clock.flat(options.patience):
-            loss = yield from _step(learners, optimisers, options, clock.step, with_deltas=phase > 0)
-            clock = clock.after(loss)
-            if every and clock.step % every == 0:
+        while counter.steps_in_phase < phase_steps[phase] and not counter.has_plateaued(options.patience):
+            loss = yield from _step(learners, optimisers, options, counter.step, with_deltas=phase > 0)
+            counter = counter.after(loss)
+            if every and counter.step % every == 0:
                 parameters = [learner.parameters() for learner in learners]
-                kept = LearningState.of(clock, about, backbone.fingerprint, parameters, optimisers)
-                yield Checkpoint("learning", clock.step, options.steps, loss, kept)
+                kept = LearningState.of(counter, about, backbone.fingerprint, parameters, optimisers)
+                yield Checkpoint("learning", counter.step, options.steps, loss, kept)
             else:
-                yield Progress("learning", clock.step, options.steps, loss)
-    return _finished(learners, clock.losses)
+                yield Progress("learning", counter.step, options.steps, loss)
+    return _learned_concepts(learners, counter.losses)
 
 
 def _check_lessons(lessons: Sequence[Lesson]) -> None:
@@ -169,18 +181,18 @@ def _check_lessons(lessons: Sequence[Lesson]) -> None:
     for lesson in lessons:
         if lesson.placeholder not in lesson.prompt:
             raise PromptInvalid(
-                f"the prompt of learning needs {lesson.placeholder} before the subject",
+                f"the prompt to learn from must hold {lesson.placeholder} before the subject",
                 field="source_prompt",
                 reason="placeholder_missing",
             )
         if lesson.placeholder != PLACEHOLDER and not lesson.mask.any():
             raise MaskInvalid(
-                f"the mask shows no {lesson.placeholder}: mark where the photo shows it", field="mask", reason="mask_empty"
+                f"the mask is empty: mark where the photo shows {lesson.placeholder}", field="mask", reason="mask_empty"
             )
 
 
 def _optimiser(learner: _Learner, phase: int, options: LearningOptions) -> torch.optim.AdamW:
-    """A fresh one per phase: the token alone, then the token and the changes, at rates of their own."""
+    """Return a new optimiser for `phase`: phase 0 optimises the token, phase 1 the token and the changes, each at its own rate."""
     groups = [{"params": [learner.token], "lr": options.joint_token_rate if phase else options.token_rate}]
     if phase and learner.deltas():
         groups.append({"params": learner.deltas(), "lr": options.kv_rate})
@@ -195,42 +207,43 @@ def _step(
     *,
     with_deltas: bool,
 ) -> Generator[Rows | Progress, Answers, float]:
-    """One step of all learners; the mean of their L_ldm."""
+    """Run one step of all learners and return the mean of their L_ldm."""
     draws = [step_generator(learner.seed, step) for learner in learners]
     with torch.enable_grad():
-        now = [learner.now(with_deltas=with_deltas) for learner in learners]
+        now = [learner.condition(with_deltas=with_deltas) for learner in learners]
     rows = [_rows(*each, options.batch) for each in zip(learners, now, draws, strict=True)]
     answers = yield tuple(row for part in rows for row in part)
     features = [each.features[learner.lesson.placeholder] for learner, each in zip(learners, now, strict=True)]
     semantic = [_semantic(*each) for each in zip(learners, features, strict=True)]
     with torch.enable_grad():
-        side_loss = options.orthogonality * (torch.stack(semantic).sum() + apart_loss(features))
-    _descend(optimisers, now, answers, side_loss)
+        side_loss = options.orthogonality * (torch.stack(semantic).sum() + pairwise_loss(features))
+    _apply_gradients(optimisers, now, answers, side_loss)
     return sum(answer.loss or 0.0 for answer in answers) / len(learners)
 
 
 def _begin(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
+    """Return a learner whose token is already turned away from the attribute words."""
     with torch.no_grad():
-        learner = _fresh(backbone, lesson, options, seed)
+        learner = _new_learner(backbone, lesson, options, seed)
     if options.orthogonality > 0 and options.start_steps > 0 and len(learner.words):
-        _turn_away(learner, options)
+        _orthogonalise_start(learner, options)
     return learner
 
 
-def _turn_away(learner: _Learner, options: LearningOptions) -> None:
-    """L_semantic alone, over all the words, before the photo is looked at; not further from the subject word than it takes.
+def _orthogonalise_start(learner: _Learner, options: LearningOptions) -> None:
+    """Turn the token away from all attribute words by L_semantic alone, while staying as near to the subject word as that allows.
 
-    A subject word stands near every attribute word. Where both losses pull from there at once, the token may stay in a hollow
-    in which it *is* an attribute word, whatever λ. The text side is small and nothing is drawn, so L-BFGS fits; what it reaches
-    the learning keeps, as it moves the token little.
+    The subject word is near every attribute word. If both losses started from there, the token could remain in a local minimum in
+    which it is an attribute word, whatever λ. This stage is deterministic and only involves the text encoder, so it uses L-BFGS.
+    The later phases preserve its result, because they move the token little.
     """
     subject = learner.token.detach().clone()
     optimiser = torch.optim.LBFGS([learner.token], max_iter=options.start_steps, history_size=20, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimiser.zero_grad(set_to_none=True)
-        feature = learner.now(with_deltas=False).features[learner.lesson.placeholder]
-        loss = _semantic(learner, feature) + NEARNESS * (learner.token - subject).square().sum()
+        feature = learner.condition(with_deltas=False).features[learner.lesson.placeholder]
+        loss = _semantic(learner, feature) + SUBJECT_PULL * (learner.token - subject).square().sum()
         loss.backward()
         return loss
 
@@ -238,8 +251,8 @@ def _turn_away(learner: _Learner, options: LearningOptions) -> None:
         optimiser.step(closure)
 
 
-def _fresh(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
-    keys, values = fresh_deltas(backbone.layers, options.mode, options.rank, step_generator(seed, -1 % 2**31))
+def _new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
+    keys, values = new_deltas(backbone.layers, options.mode, options.rank, step_generator(seed, -1 % 2**31))
     size = (lesson.latent.shape[1], lesson.latent.shape[2])
     name = lesson.placeholder
     return _Learner(
@@ -248,19 +261,19 @@ def _fresh(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: i
         tokens=tokenize(backbone, lesson.prompt, (name,), field="source_prompt"),
         gates=prompt_gates(backbone, lesson.prompt, {name: lesson.mask}, size) if options.masked else None,
         token=word_embedding(backbone, lesson.subject).clone().requires_grad_(),
-        where=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0],
+        loss_weights=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0],
         keys=keys,
         values=values,
-        words=attribute_states(backbone, _words_apart(backbone, lesson)),
+        words=attribute_states(backbone, _orthogonal_words(backbone, lesson)),
         seed=seed,
     )
 
 
-def _words_apart(backbone: Backbone, lesson: Lesson) -> list[str]:
-    """The words that the concept shall be orthogonal to; never one of the subject's own.
+def _orthogonal_words(backbone: Backbone, lesson: Lesson) -> list[str]:
+    """Return the words that the concept is to be orthogonal to, without those of its own subject.
 
-    [I] says who it is and nothing that a prompt may change: the attribute words. [A] says what is worn and not by whom: the words
-    that name people, and whatever attribute words the request adds.
+    [I] says who the person is and nothing that a prompt may change, so its words are the attribute words. [A] says what is added
+    and not to whom, so its words are those that name people, and the attribute words that the request adds.
     """
     card = backbone.card
     bank = card.attribute_words if lesson.placeholder == PLACEHOLDER else card.subjects
@@ -270,16 +283,16 @@ def _words_apart(backbone: Backbone, lesson: Lesson) -> list[str]:
 
 
 def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int) -> Rows:
-    """The latent at `batch` noise levels, one drawn from each equal part of the schedule; the ε that was added is the target.
+    """Return rows of the latent at `batch` noise levels, one drawn from each equal part of the schedule; the added ε is the target.
 
-    The weights make the error of ε that of what the model predicts: a v-prediction model learns v.
+    The weights convert the error of ε to that of the model's own prediction, so that a v-prediction model learns v.
     """
     schedule, latent = learner.backbone.schedule, learner.lesson.latent
     part = schedule.train_timesteps / batch
     t = ((torch.arange(batch) + torch.rand(batch, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
     eps = torch.randn((batch, *latent.shape), generator=draw).to(latent)
     noisy = schedule.add_noise(latent[None].expand_as(eps), eps, t.to(latent.device))
-    where = learner.where
+    weights = learner.loss_weights
     return tuple(
         Row(
             noisy[i],
@@ -288,20 +301,22 @@ def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int
             learner.gates,
             target=eps[i],
             weight=schedule.loss_weight(int(t[i])) / batch,
-            where=where,
+            loss_weights=weights,
         )
         for i in range(batch)
     )
 
 
 def _semantic(learner: _Learner, feature: Tensor) -> Tensor:
-    """L_semantic over all the words: they are read once, so many cost no more than few."""
+    """Return L_semantic over all words."""
     with torch.enable_grad():
-        return semantic_loss(feature, learner.words, power=POWER)
+        return semantic_loss(feature, learner.words, power=SEMANTIC_POWER)
 
 
-def _descend(optimisers: Sequence[torch.optim.AdamW], now: Sequence[Conditioned], answers: Answers, side_loss: Tensor) -> None:
-    """One step: the rows' gradients enter at K and V, the side loss where it is."""
+def _apply_gradients(
+    optimisers: Sequence[torch.optim.AdamW], now: Sequence[Conditioned], answers: Answers, side_loss: Tensor
+) -> None:
+    """Take one optimiser step: the rows' gradients enter at K and V, and the side loss at its own graph."""
     batch = len(answers) // len(now)
     roots, gradients = [side_loss], [torch.ones_like(side_loss)]
     for i, each in enumerate(now):
@@ -322,9 +337,10 @@ def _parameters(optimiser: torch.optim.AdamW) -> Iterator[Tensor]:
         yield from group["params"]
 
 
-def _finished(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Concept, ...]:
+def _learned_concepts(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Concept, ...]:
+    """Return the learned concepts with their facts: losses, and cosines to the words and to each other."""
     with torch.no_grad():
-        features = [learner.now(with_deltas=False).features[learner.lesson.placeholder] for learner in learners]
+        features = [learner.condition(with_deltas=False).features[learner.lesson.placeholder] for learner in learners]
         between = torch.nn.functional.cosine_similarity
         concepts = []
         for i, (learner, feature) in enumerate(zip(learners, features, strict=True)):
@@ -344,8 +360,8 @@ def _finished(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Co
             concepts.append(
                 Concept(
                     token=learner.token.detach(),
-                    keys=_still(learner.keys),
-                    values=_still(learner.values),
+                    keys=_detached(learner.keys),
+                    values=_detached(learner.values),
                     fingerprint=learner.backbone.fingerprint,
                     facts=facts,
                     placeholder=learner.lesson.placeholder,
@@ -355,5 +371,5 @@ def _finished(learners: Sequence[_Learner], losses: Sequence[float]) -> tuple[Co
     return tuple(concepts)
 
 
-def _still(deltas: tuple[Delta, ...]) -> tuple[Delta, ...]:
+def _detached(deltas: tuple[Delta, ...]) -> tuple[Delta, ...]:
     return tuple(type(delta)(**{name: tensor.detach() for name, tensor in vars(delta).items()}) for delta in deltas)

@@ -1,7 +1,7 @@
-"""A learning under way as a value: kept every few steps, it lets another process go on where this one was lost.
+"""The state of an unfinished learning as a value. A stored state lets another process resume where this one stopped.
 
-Bytes in, the same bytes out: parameters, the optimiser's moments, where in the two phases it stands and the losses so far. The
-randomness is not in it, since each step draws from its seed and number alone.
+The state holds the parameters, the optimisers' moments, the step counter and the losses. It round-trips byte for byte. It holds no
+random state, because each step draws from its seed and step number alone.
 """
 
 from __future__ import annotations
@@ -16,71 +16,76 @@ import torch
 from torch import Tensor
 
 from s2edit_core.checkpoints.fingerprint import Fingerprints
-from s2edit_core.concepts.concept import read_safetensors, refusing_damage, write_safetensors
+from s2edit_core.concepts.concept import raising_mismatch, read_safetensors, write_safetensors
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.request.spec import LearningOptions
+from s2edit_core.request.options import LearningOptions
 
 FORMAT = "s2edit-learning-1"
-FLAT = 0.99
-"""A loss that has not come below this share of what it was counts as flat."""
+PLATEAU_RATIO = 0.99
+"""A loss that is above this share of its earlier value counts as a plateau."""
 
 
 @dataclass(frozen=True)
-class Clock:
-    """Where a learning stands: `in_phase` steps done of phase number `phase`, and the loss of every step so far."""
+class StepCounter:
+    """Position in a learning: `steps_in_phase` steps of phase number `phase` are done. `losses` holds the loss of every step."""
 
     phase: int = 0
-    in_phase: int = 0
+    steps_in_phase: int = 0
     losses: tuple[float, ...] = ()
 
     @property
     def step(self) -> int:
+        """The number of steps done in all phases."""
         return len(self.losses)
 
-    def after(self, loss: float) -> Clock:
-        return replace(self, in_phase=self.in_phase + 1, losses=(*self.losses, loss))
+    def after(self, loss: float) -> StepCounter:
+        """Return the counter after one more step."""
+        return replace(self, steps_in_phase=self.steps_in_phase + 1, losses=(*self.losses, loss))
 
-    def next_phase(self) -> Clock:
-        return replace(self, phase=self.phase + 1, in_phase=0)
+    def next_phase(self) -> StepCounter:
+        """Return the counter at the start of the next phase."""
+        return replace(self, phase=self.phase + 1, steps_in_phase=0)
 
-    def flat(self, patience: int) -> bool:
-        """Early stop: the mean loss of this phase's last `patience` steps is not 1 % below that of the `patience` before them.
+    def has_plateaued(self, patience: int) -> bool:
+        """Return whether learning may stop early, because the loss no longer falls.
 
-        Means, since the loss of one step depends on its noise more than on what was learned. Never for a patience of 0.
+        That is so if the mean loss of the phase's last `patience` steps is not at least 1 % below that of the `patience` steps
+        before. Means are compared because the loss of a single step depends more on its noise than on progress. A patience of 0
+        never stops early.
         """
-        if patience == 0 or self.in_phase < 2 * patience:
+        if patience == 0 or self.steps_in_phase < 2 * patience:
             return False
         before, last = self.losses[-2 * patience : -patience], self.losses[-patience:]
-        return sum(last) > FLAT * sum(before)
+        return sum(last) > PLATEAU_RATIO * sum(before)
 
 
 @dataclass(frozen=True, eq=False)
 class LearningState:
-    """`tensors` by name: each learner's parameters and the two moments of each. `settings` names what is learned, and how."""
+    """A learning's parameters and optimiser moments, `tensors` by name, its step `counter`, and a digest of its `settings`."""
 
     tensors: Mapping[str, Tensor]
-    clock: Clock
+    counter: StepCounter
     settings: str
     fingerprint: str
 
     @classmethod
     def of(
         cls,
-        clock: Clock,
+        counter: StepCounter,
         settings: str,
         fingerprint: str,
         parameters: Sequence[Sequence[Tensor]],
         optimisers: Sequence[torch.optim.Optimizer],
     ) -> LearningState:
-        """A copy of what is there now; the learning goes on without changing it."""
+        """Return a copy of the current state."""
         tensors = {}
         for i, (mine, optimiser) in enumerate(zip(parameters, optimisers, strict=True)):
             for j, parameter in enumerate(mine):
                 tensors[f"{i}.{j}"] = parameter.detach().clone()
                 for name, value in optimiser.state.get(parameter, {}).items():
                     tensors[f"{i}.{j}.{name}"] = value.detach().clone()
-        return cls(tensors, clock, settings, fingerprint)
+        return cls(tensors, counter, settings, fingerprint)
 
     @torch.no_grad()
     def restore(
@@ -90,9 +95,9 @@ class LearningState:
         parameters: Sequence[Sequence[Tensor]],
         optimisers: Sequence[torch.optim.Optimizer],
     ) -> None:
-        """Put everything back in place. Raises `ArtifactMismatch` if this is the state of another learning."""
+        """Write this state back into `parameters` and `optimisers`. Raises `ArtifactMismatch` for the state of another learning."""
         if settings != self.settings or self.fingerprint not in fingerprints:
-            raise ArtifactMismatch("the state of another learning: other photo, prompt, settings or model; begin anew")
+            raise ArtifactMismatch("this state belongs to another photo, prompt, setting or model: start the learning again")
         for i, (mine, optimiser) in enumerate(zip(parameters, optimisers, strict=True)):
             for j, parameter in enumerate(mine):
                 parameter.copy_(self.tensors[f"{i}.{j}"])
@@ -104,30 +109,36 @@ class LearningState:
                     }
 
     def to_bytes(self) -> bytes:
-        """As a safetensors file."""
-        about = {"format": FORMAT, "fingerprint": self.fingerprint, "settings": self.settings, "clock": asdict(self.clock)}
+        """Serialise to safetensors."""
+        counter = {"phase": self.counter.phase, "in_phase": self.counter.steps_in_phase, "losses": self.counter.losses}
+        about = {"format": FORMAT, "fingerprint": self.fingerprint, "settings": self.settings, "clock": counter}
         return write_safetensors(self.tensors, about)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fingerprint: str | Fingerprints) -> LearningState:
-        """Read back; raises `ArtifactMismatch` for a damaged file or one that was made with another model."""
-        with refusing_damage(FORMAT):
+        """Read a state that `to_bytes` wrote.
+
+        Raises `ArtifactMismatch` for a damaged file, or for one made with another model.
+        """
+        with raising_mismatch(FORMAT):
             tensors, about = read_safetensors(data, FORMAT, fingerprint)
-            clock = about["clock"]
-            losses = tuple(float(loss) for loss in clock["losses"])
-            return cls(tensors, Clock(int(clock["phase"]), int(clock["in_phase"]), losses), about["settings"], about["fingerprint"])
+            counter = about["clock"]
+            losses = tuple(float(loss) for loss in counter["losses"])
+            counted = StepCounter(int(counter["phase"]), int(counter["in_phase"]), losses)
+            return cls(tensors, counted, about["settings"], about["fingerprint"])
 
     def save(self, path: str | Path) -> None:
+        """Write the state to a file."""
         Path(path).write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path, *, fingerprint: str | Fingerprints) -> LearningState:
-        """Read a file of `save`. Raises as `from_bytes`, and `OSError` where there is none."""
+        """Read a file that `save` wrote. Raises as `from_bytes`, and `OSError` if there is no such file."""
         return cls.from_bytes(Path(path).read_bytes(), fingerprint=fingerprint)
 
 
 def settings_digest(lessons: Sequence[Lesson], options: LearningOptions, seed: int) -> str:
-    """Names everything that a learning depends on, but for the model."""
+    """Return a digest of everything that a learning depends on except the model."""
     digest = hashlib.sha256(json.dumps([asdict(options), seed], sort_keys=True).encode())
     for lesson in lessons:
         words = [lesson.prompt, lesson.subject, lesson.placeholder, list(lesson.request_words)]

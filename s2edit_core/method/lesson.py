@@ -1,4 +1,4 @@
-"""The input of a learning: one photo, its mask and its prompt."""
+"""The input of learning a concept: one photo, its mask and its prompt."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from s2edit_core.request.spec import PLACEHOLDER
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What a concept is learned from: `latent` `(c, h, w)` of the photo, and `mask` `(H, W)` in 0..1, where it is seen there.
+    """What a concept is learned from: `latent` `(c, h, w)` of the photo, and `mask` `(H, W)` in 0..1 that marks it.
 
-    `prompt` holds `placeholder` before `subject`: "a photo of a [I] woman", "a woman with [A] makeup". `request_words` are those
-    that a coming edit is known to bring in.
+    `prompt` holds `placeholder` before `subject`, as in "a photo of a [I] woman" or "a woman with [A] makeup". `request_words` are
+    words that the edit is known to introduce; the concept is learned to be orthogonal to them as well.
     """
 
     latent: Tensor

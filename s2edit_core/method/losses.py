@@ -1,4 +1,4 @@
-"""The two losses of the method: L = L_ldm + λ·L_semantic. L_ldm, the ε error, is a row's own loss (see `rows`)."""
+"""The losses of learning: L = L_ldm + λ·L_semantic. L_ldm, the squared error of ε, is the loss of a row (see `rows`)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 
 def semantic_loss(identity: Tensor, attributes: Tensor, *, power: int = 2) -> Tensor:
-    """L_semantic: the mean squared cosine between [I] `(d,)` and attribute words `(n, d)`, both in text-feature space.
+    """Return L_semantic: the mean squared cosine between [I] `(d,)` and attribute words `(n, d)` in text-feature space.
 
-    Zero where [I] is orthogonal to every attribute, so that the token carries who it is and nothing that a prompt may change.
-    Zero, too, where there are no attributes. A higher `power` p, (mean |cos|^p)^(2/p), weighs the nearest attributes most: a mean
-    of squares is content with one attribute left near as long as all others are far.
+    It is zero where [I] is orthogonal to every attribute word: the token then says who the person is, and nothing that a prompt may
+    change. It is also zero without attribute words. A higher `power` p gives (mean |cos|^p)^(2/p), which emphasises the nearest
+    words; with a plain mean of squares, one word may stay near as long as all others are far. Raises `ValueError` for other shapes.
     """
     if attributes.ndim != 2 or identity.shape != attributes.shape[1:]:
         raise ValueError(f"expected shapes (d,) and (n, d), got {tuple(identity.shape)} and {tuple(attributes.shape)}")
@@ -24,10 +24,11 @@ def semantic_loss(identity: Tensor, attributes: Tensor, *, power: int = 2) -> Te
     return squares.mean() if power == 2 else squares.pow(power / 2).mean().clamp_min(1e-12).pow(2 / power)
 
 
-def apart_loss(features: Sequence[Tensor]) -> Tensor:
-    """What joins L_semantic where concepts are learned together: the squared cosine [I]–[A], summed over the pairs.
+def pairwise_loss(features: Sequence[Tensor]) -> Tensor:
+    """Return the sum of squared cosines between concepts that are learned together, such as [I] and [A]; it is part of L_semantic.
 
-    `features` are at least one `(d,)` in text-feature space; zero for one alone.
+    `features` are one or more `(d,)` in text-feature space; a single one gives zero. Raises `ValueError` for none, or for other
+    shapes.
     """
     if not features or any(each.ndim != 1 or each.shape != features[0].shape for each in features):
         raise ValueError(f"expected features of one shape (d,), got {[tuple(each.shape) for each in features]}")

@@ -1,7 +1,7 @@
-"""Colours that a HEIC or AVIF file names by a code (`nclx`, ITU-T H.273) in place of an ICC profile. No torch, no Pillow.
+"""Colour spaces that a HEIC or AVIF file declares by a code (`nclx`, ITU-T H.273) instead of an ICC profile. No torch, no Pillow.
 
-What is sRGB, or near to it, needs no conversion. Display P3 is given as a profile, so that from there it is a photo with one. All
-other colours, such as those of HDR films, are read as sRGB, and a report says so.
+Codes of sRGB, or close to it, need no conversion. Display P3 becomes an ICC profile, and the photo is treated as one with that
+profile. All other colour spaces, such as those of HDR films, are read as sRGB, and a report says so.
 """
 
 from __future__ import annotations
@@ -12,48 +12,50 @@ from dataclasses import dataclass
 from s2edit_core.pictures.iso_header import colour_codes
 
 USUAL_PRIMARIES = (1, 2, 5, 6)
-"""BT.709, which are sRGB's; unspecified; both of BT.601, which programs show as sRGB."""
+"""Codes read as sRGB: BT.709, which has sRGB's primaries; unspecified; and both of BT.601, which programs show as sRGB."""
 DISPLAY_P3 = 12
+"""The code of Display P3."""
 USUAL_TRANSFERS = (1, 2, 4, 5, 6, 13, 14, 15)
-"""sRGB's tone curve and those of television, which programs take for it; not PQ (16) nor HLG (18)."""
+"""Codes of sRGB's tone curve, and of those of television, which programs treat as such; neither PQ (16) nor HLG (18)."""
 NAMES = {9: "BT.2020", 11: "DCI-P3", 16: "PQ", 18: "HLG", DISPLAY_P3: "Display P3"}
+"""Names of other codes, for reports."""
 
 WHITE = (0.9642, 1.0, 0.8249)
 P3_COLUMNS = {b"rXYZ": (0.51512, 0.2412, -0.00105), b"gXYZ": (0.29198, 0.69225, 0.04189), b"bXYZ": (0.1571, 0.06657, 0.78407)}
-"""The primaries, adapted to D50 as ICC profiles have them."""
+"""The primaries, adapted to D50 as in ICC profiles."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColourCodes:
-    """Colour primaries and transfer characteristics."""
+    """The colour primaries and transfer characteristics that a file declares."""
 
     primaries: int
     transfer: int
 
     @classmethod
     def of(cls, data: bytes) -> ColourCodes | None:
-        """What the file says; None where it says nothing."""
+        """Return the codes of a file; None if it has none."""
         try:
             found = colour_codes(data)
-        except (ValueError, LookupError, struct.error):  # damaged or unusual: whoever decodes it finds more
+        except (ValueError, LookupError, struct.error):  # damaged or unusual: decoding reports it
             return None
         return None if found is None else cls(*found)
 
     @property
     def profile(self) -> bytes | None:
-        """An ICC profile of the same colours, where they are not sRGB's and can be read."""
+        """An ICC profile of this colour space if it is not sRGB and can be converted; otherwise None."""
         return p3_profile() if self.primaries == DISPLAY_P3 and self.transfer in USUAL_TRANSFERS else None
 
     @property
     def unread(self) -> str | None:
-        """What they are, where they are read as sRGB and are another space; None otherwise."""
+        """The name of this colour space if it is read as sRGB without being sRGB; otherwise None."""
         if self.transfer in USUAL_TRANSFERS and self.primaries in (*USUAL_PRIMARIES, DISPLAY_P3):
             return None
         return ", ".join(NAMES.get(code, f"H.273 {code}") for code in (self.primaries, self.transfer))
 
 
 def p3_profile() -> bytes:
-    """Display P3: the primaries above, and sRGB's tone curve."""
+    """Return an ICC profile of Display P3: its primaries, and sRGB's tone curve."""
     curve = b"para\0\0\0\0" + struct.pack(">HH", 3, 0) + _fixed(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
     tags = {b"desc": _text("Display P3"), b"cprt": _text("No copyright"), b"wtpt": _xyz(WHITE)}
     tags |= {name: _xyz(column) for name, column in P3_COLUMNS.items()} | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)

@@ -1,4 +1,4 @@
-"""AVIF and HEIC files, boxes in boxes: what is no picture is overwritten where it lies, so that no offset in the file changes."""
+"""Removes metadata from AVIF and HEIC files (ISO/IEC 14496-12 boxes). Bytes are overwritten in place, so that no offset changes."""
 
 from __future__ import annotations
 
@@ -6,39 +6,45 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-PLAIN = (b"ftyp", b"meta", b"mdat", b"moov")
-"""Boxes of the file that a picture is read from. The others hold films, previews and whatever an app has put there."""
-TOLD = (b"meta", b"udta", b"uuid")
-"""Boxes among tracks, and within one, that only tell."""
+KEPT = (b"ftyp", b"meta", b"mdat", b"moov")
+"""Top-level boxes that decoding a picture needs. The others hold films, previews and data of apps."""
+DESCRIPTIVE = (b"meta", b"udta", b"uuid")
+"""Boxes among and within tracks that hold only metadata."""
 FREE = b"free"
-NOTHING = b"skip"
-"""As the type of an item: one that no decoder looks for."""
+"""The type of a box without content."""
+UNUSED_ITEM = b"skip"
+"""An item type that no decoder reads."""
 METADATA = (b"Exif", b"mime", b"uri ")
-MOST = 2_000
-"""Boxes in one, and pieces of items: far more than any picture has, few enough to cost nothing."""
-MOST_KEPT = 50
-"""Of the boxes that a picture is read from: phones write three."""
+"""Item types that hold metadata."""
+MAX_BOXES = 2_000
+"""Most boxes within one box, and most extents of all items: far more than any picture has, and quick to read."""
+MAX_KEPT_BOXES = 50
+"""Most top-level boxes of a picture; phones write three."""
 IN_FILE, IN_BOX = 0, 1
-"""Where the bytes of an item lie: counted from the beginning of the file, or of the box `idat`."""
+"""Construction methods of an item's extents: offsets from the start of the file, or of the box `idat`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
+    """A box: its type, the offset of that type, and the range of its content."""
+
     kind: bytes
     type_at: int
-    start: int  # of what it holds
+    start: int  # of its content
     end: int
 
 
-def without_items(data: bytes) -> bytes:
-    """`data` with zeros for its metadata and for all that is no part of a picture. Raises `ValueError`, `struct.error` or
-    `IndexError` for a file that is not built as the standard says (ISO/IEC 14496-12)."""
+def without_metadata_items(data: bytes) -> bytes:
+    """Return `data` with zeros in place of its metadata, and of everything else that is no part of a picture.
+
+    Raises `ValueError`, `struct.error` or `IndexError` for a file that does not conform to ISO/IEC 14496-12.
+    """
     bare, top = bytearray(data), list(boxes(data, 0, len(data)))
-    kept = [box for box in top if box.kind in PLAIN]
-    if len(kept) > MOST_KEPT:
-        raise ValueError("a picture in too many boxes")
+    kept = [box for box in top if box.kind in KEPT]
+    if len(kept) > MAX_KEPT_BOXES:
+        raise ValueError("a picture has too many boxes")
     for box in top:
-        if box.kind not in PLAIN:
+        if box.kind not in KEPT:
             _free(bare, box)
         elif box.kind == b"meta":
             _clear_items(bare, {child.kind: child for child in boxes(data, box.start + 4, box.end)}, kept)
@@ -47,65 +53,72 @@ def without_items(data: bytes) -> bytes:
     return bytes(bare)
 
 
-def boxes(data: bytes | bytearray, place: int, end: int) -> Iterator[Box]:
-    for _ in range(MOST):
-        if place >= end:
+def boxes(data: bytes | bytearray, offset: int, end: int) -> Iterator[Box]:
+    """Yield the boxes in `data[offset:end]`. Raises `ValueError` for a box that exceeds this range, or for too many."""
+    for _ in range(MAX_BOXES):
+        if offset >= end:
             return
-        size, kind = struct.unpack_from(">I4s", data, place)
-        start = place + 8
+        size, kind = struct.unpack_from(">I4s", data, offset)
+        start = offset + 8
         if size == 1:
             (size,) = struct.unpack_from(">Q", data, start)
             start += 8
         elif size == 0:
-            size = end - place
-        if not start <= place + size <= end:
-            raise ValueError("a box is larger than what it lies in")
-        yield Box(kind, place + 4, start, place + size)
-        place += size
+            size = end - offset
+        if not start <= offset + size <= end:
+            raise ValueError("a box exceeds its parent")
+        yield Box(kind, offset + 4, start, offset + size)
+        offset += size
     raise ValueError("too many boxes")
 
 
 def _free(bare: bytearray, box: Box) -> None:
+    """Turn a box into free space."""
     bare[box.type_at : box.type_at + 4] = FREE
     _zero(bare, box.start, box.end)
 
 
 def _zero(bare: bytearray, start: int, end: int) -> None:
+    """Overwrite a range of bytes. Raises `ValueError` if it lies outside the file."""
     if not 0 <= start <= end <= len(bare):
         raise ValueError("an item lies outside the file")
     bare[start:end] = bytes(end - start)
 
 
 def _clear_tracks(bare: bytearray, tracks: Box) -> None:
+    """Free the metadata boxes of a film and of its tracks."""
     for track in list(boxes(bare, tracks.start, tracks.end)):
         for box in [track] if track.kind != b"trak" else list(boxes(bare, track.start, track.end)):
-            if box.kind in TOLD:
+            if box.kind in DESCRIPTIVE:
                 _free(bare, box)
 
 
 def _clear_items(bare: bytearray, meta: dict[bytes, Box], kept: Sequence[Box]) -> None:
-    """Of a picture: where its metadata lie, and that they are there. What is no metadata must lie in a box that is `kept`."""
+    """Overwrite the metadata items of a picture, and their entries in the item table.
+
+    All other items must lie in a box that is `kept`. Raises `ValueError` otherwise, and for items that can't be located.
+    """
     if b"iinf" not in meta or b"iloc" not in meta:
         raise ValueError("no items")
-    told = set(_clear_names(bare, meta[b"iinf"]))
+    metadata_items = set(_clear_names(bare, meta[b"iinf"]))
     base = meta[b"idat"].start if b"idat" in meta else None
     cleared = 0
     for item, method, start, end in extents(bytes(bare[meta[b"iloc"].start : meta[b"iloc"].end])):
-        if item not in told:
+        if item not in metadata_items:
             if method == IN_FILE and end > start and not any(box.start <= start and end <= box.end for box in kept):
-                raise ValueError("a picture lies where none may be")
+                raise ValueError("an item lies outside the boxes of a picture")
             continue
         cleared += end - start
         if cleared > len(bare):
-            raise ValueError("items lie over one another")
+            raise ValueError("metadata items overlap")
         if method not in (IN_FILE, IN_BOX) or (method == IN_BOX and base is None):
-            raise ValueError("an item is made of others")
+            raise ValueError("an item is constructed from other items")
         offset = base if method == IN_BOX and base is not None else 0
         _zero(bare, offset + start, offset + end)
 
 
 def _clear_names(bare: bytearray, iinf: Box) -> Iterator[int]:
-    """Ids of the items that hold metadata, which have no type then."""
+    """Yield the ids of the metadata items, and overwrite their type and name."""
     first = iinf.start + (6 if bare[iinf.start] == 0 else 8)
     for box in list(boxes(bare, first, iinf.end)):
         version = bare[box.start]
@@ -114,24 +127,24 @@ def _clear_names(bare: bytearray, iinf: Box) -> Iterator[int]:
         item, _, kind = struct.unpack_from(">HH4s" if version == 2 else ">IH4s", bare, box.start + 4)
         if kind in METADATA:
             name_at = box.start + (12 if version == 2 else 14)
-            bare[name_at - 4 : name_at] = NOTHING
+            bare[name_at - 4 : name_at] = UNUSED_ITEM
             _zero(bare, name_at, box.end)
             yield item
 
 
 def extents(iloc: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Id of the item, how its place is meant, and where it begins and ends; once for each piece."""
+    """Yield one tuple per extent of each item: its id, construction method, start and end."""
     version, sizes, more = iloc[0], iloc[4], iloc[5]
     reader = Reader(iloc, 6)
-    wide, pieces = 2 if version < 2 else 4, 0
+    wide, total = 2 if version < 2 else 4, 0
     for _ in range(reader.number(wide)):
         item = reader.number(wide)
         method = reader.number(2) & 15 if version else IN_FILE
-        reader.number(2)  # the file: this one
+        reader.number(2)  # data reference: this file
         base = reader.number(more >> 4)
-        pieces += (count := reader.number(2))
-        if pieces > MOST:
-            raise ValueError("items of too many pieces")
+        total += (count := reader.number(2))
+        if total > MAX_BOXES:
+            raise ValueError("items have too many extents")
         for _ in range(count):
             reader.number(more & 15 if version else 0)
             start = base + reader.number(sizes >> 4)
@@ -140,14 +153,16 @@ def extents(iloc: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 class Reader:
-    def __init__(self, data: bytes, place: int) -> None:
-        self._data, self._place = data, place
+    """Reads unsigned big-endian integers from a table."""
+
+    def __init__(self, data: bytes, offset: int) -> None:
+        self._data, self._offset = data, offset
 
     def number(self, size: int) -> int:
-        """The next one, of so many bytes."""
-        end = self._place + size
+        """Return the next integer of `size` bytes. Raises `ValueError` at the end of the table."""
+        end = self._offset + size
         if end > len(self._data):
             raise ValueError("a table is cut off")
-        value = int.from_bytes(self._data[self._place : end])
-        self._place = end
+        value = int.from_bytes(self._data[self._offset : end])
+        self._offset = end
         return value

@@ -1,7 +1,7 @@
-"""Mask files to masks: where the drawing is (in the luminance or in the alpha), and what is refused. No torch.
+"""Mask files to masks: the region is drawn in the luminance or in the alpha, and ambiguous files are refused. Loads no torch.
 
-`mask_mode` says how a file is read. `auto` reads a black-and-white picture by its luminance and a drawing on a transparent
-background by its alpha, and refuses what may mean either: it never guesses.
+`mask_mode` is how a file is read. In mode `auto`, a black-and-white picture is read by its luminance, and a drawing on a
+transparent background by its alpha. A file that could mean either is refused: the mode never guesses.
 """
 
 from __future__ import annotations
@@ -15,42 +15,51 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
 from s2edit_core.errors import MaskInvalid
-from s2edit_core.pictures.files import INSIDE, SIDEWAYS, in_8_bits, open_picture, orientation_of, same_frame
+from s2edit_core.pictures.colours import in_8_bits
+from s2edit_core.pictures.files import INSIDE, SIDEWAYS, open_picture, orientation_of, same_frame
 from s2edit_core.pictures.regions import main_side
 from s2edit_core.request.spec import MaskMode
 
 Counts = NDArray[np.int64]
+"""Pixel counts, by level."""
 STRIP_PIXELS = 1_000_000
+"""Pixels processed at a time."""
 MIN_PERSON_SIDE = 32
-"""Of the main region of a mask of a person, in pixels of the photo, along its longer side: with less there is nobody to learn."""
+"""Least length, in pixels of the photo, of the main region in a mask of a person; a smaller person can't be learned."""
 MIN_SIDE = 4
-"""The same of other masks: lips may be small, but less than this is a slip of the pen."""
+"""Least length of the main region in other masks. Lips may be small, but anything smaller is a slip of the pen."""
 
 FLAT = 16
-"""An alpha that varies by no more levels than this says nothing."""
+"""An alpha that varies by at most this many levels carries no drawing."""
 AREA_SHARE, FAINTEST = 0.05, 0.2
-"""A level of alpha was drawn with where its even areas have at least this share of all; and the faintest such level, relative to
-the strongest."""
+"""A level of alpha counts as drawn if its uniform areas are at least this share of all uniform areas, and if it is at least
+`FAINTEST` of the strongest level.
+"""
 EXTREME = 40
-"""How far from black or white a pixel may be to count as such, in levels."""
+"""A pixel within this many levels of black or white counts as black or white."""
 COLOURED = 48
-"""From this difference between its strongest and its weakest channel on a pixel is coloured."""
+"""A pixel counts as coloured from this difference between its largest and smallest channel."""
 COLOURED_SHARE, GREY_SHARE = 0.02, 0.2
-"""How many pixels may be coloured, or grey and no edge, relative to the smaller one of inside and outside."""
+"""Most coloured pixels, and most grey pixels away from edges, of a mask, relative to the smaller of inside and outside."""
 BOTH_SHARE = 0.01
-"""From this share of its pixels on, a drawing on transparent holds black, or white."""
+"""A drawing on transparent contains black, or white, from this share of its pixels."""
 FIT_SIDE, FIT_BLURS = 256, (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
-"""A soft mask is a sharp one, blurred: compared at this size with these blurs (standard deviations in pixels)."""
+"""A feathered mask is a sharp mask, blurred. Size of the comparison, and the blurs tried (standard deviations in pixels)."""
 MAX_MISFIT, MAX_UNEXPLAINED = 0.15, 0.06
-"""How far the two may differ: root mean square over the smaller one of inside and outside, and share of the picture's variance.
-Masks feathered by up to an eighth of their side stay below 0.13 and 0.05, grey photographs above 0.2 and 0.3."""
+"""Limits of the difference between the two: its root mean square relative to the smaller of inside and outside, and its share of
+the picture's variance. Masks feathered by up to an eighth of their side stay below 0.13 and 0.05; grey photographs are above 0.2
+and 0.3.
+"""
 CORNER, MIN_CLEAR_BORDER, CLEAR_BORDER = 0.05, 0.4, 0.75
-"""Size of the corners; and which shares of the border are transparent around a cut-out with clear upper corners, or any other."""
+"""Size of the corners; and the least transparent shares of the border around a cut-out with clear upper corners, and around any
+other.
+"""
 
 WAYS = (
     "say how to read it: {option}=luminance (white marks the region, all else is black), {option}=alpha (what is painted on a "
     "transparent background marks it) or {option}=inverted_alpha (what was made transparent marks it)"
 )
+"""The remedy for an ambiguous mask."""
 
 
 def decode_mask(
@@ -62,12 +71,13 @@ def decode_mask(
     person: bool | None = None,
     sent_pixels: int | None = None,
 ) -> Image.Image:
-    """Return the mask as `L` of `size` (width, height): 128 or more inside, less outside.
+    """Read a mask file as `L` of `size` (width, height): 128 or more inside, less outside.
 
-    A mask of another size is resized (area average) where its aspect agrees with the photo's. `person`: whether it marks a person,
-    who must not be too small; by default the field `mask` does. `sent_pixels` are those of a photo that was scaled down to `size`,
-    for the advice that a message gives. Raises `ImageInvalid`, or `MaskInvalid` for one of another frame,
-    one that `mode` can't read, or one that marks nothing, everything or too little.
+    A mask of another size is resized by area averaging if its aspect ratio agrees with the photo's. `person` tells whether it marks
+    a person, who must not be too small; by default the field `mask` does. `sent_pixels` is the size of the photo before it was
+    scaled down to `size`, which the message about a mask that is too small uses. Raises `ImageInvalid` for a file that can't be
+    decoded, and `MaskInvalid` for a mask with another aspect ratio, one that `mode` can't read, or one that marks nothing,
+    everything or too little.
     """
     return _read(data, size, field, mode, person, sent_pixels)[0]
 
@@ -81,17 +91,18 @@ def check_mask_file(
     person: bool | None = None,
     sent_pixels: int | None = None,
 ) -> int:
-    """Hold a file to what `decode_mask` makes of it, and return its orientation, 1..8. Raises as it does."""
+    """Check a file as `decode_mask` does, and return its orientation, 1..8. Raises as that function."""
     return _read(data, size, field, mode, person, sent_pixels)[1]
 
 
 def _read(
     data: bytes, size: tuple[int, int], field: str, mode: MaskMode, person: bool | None, sent_pixels: int | None
 ) -> tuple[Image.Image, int]:
+    """Return the mask and the file's orientation. For arguments and errors see `decode_mask`."""
     picture, turn = open_picture(data, field)
     _check_frame(picture.size[::-1] if turn in SIDEWAYS else picture.size, size, field)
     chosen, mask = _drawn(picture, field, mode)
-    del picture  # before there is another plane of its size
+    del picture  # frees its memory before another plane of its size is allocated
     if turn is not None:
         mask = mask.transpose(turn)
     if (mode, chosen) == ("auto", "alpha"):
@@ -105,21 +116,25 @@ def _read(
 
 
 def _check_frame(found: tuple[int, int], size: tuple[int, int], field: str) -> None:
+    """Raise `MaskInvalid` unless the mask's aspect ratio is the photo's; both sizes are upright."""
     if same_frame(found, size):
         return
     message = f"the {field} is {found[0]}×{found[1]} and the image {size[0]}×{size[1]}: "
     if same_frame(found[::-1], size):
         message += (
-            "it is turned by 90°. Phones store photos unturned and note the orientation in EXIF; draw the mask on the photo as it "
+            "it is rotated by 90°. Phones store photos unrotated, with the orientation in EXIF. Draw the mask on the photo as it "
             "is shown upright, or give the mask the same EXIF orientation"
         )
     else:
-        message += "the mask must cover the same frame"
+        message += "the mask must have the same aspect ratio"
     raise MaskInvalid(message, field=field, reason="mask_size")
 
 
 def _check_region(mask: Image.Image, field: str, smallest: int, drawn: Image.Image, sent_pixels: int) -> None:
-    """`mask` is `drawn` at the photo's size; `sent_pixels` are the photo's before it was scaled down."""
+    """Raise `MaskInvalid` for a mask that marks nothing, everything or too little.
+
+    `mask` is `drawn` at the photo's size; `sent_pixels` is the size of the photo before it was scaled down.
+    """
     levels = mask.histogram()
     inside = sum(levels[INSIDE:])
     if inside == 0 and any(drawn.histogram()[INSIDE:]):
@@ -135,22 +150,22 @@ def _check_region(mask: Image.Image, field: str, smallest: int, drawn: Image.Ima
 
 
 def _too_small(side: int, drawn: Image.Image, mask: Image.Image, field: str, smallest: int, sent_pixels: int) -> MaskInvalid:
-    """`side` is how long the region of `drawn` is in `mask`; other arguments as of `_check_region`."""
+    """Return the error of a mask with a region of only `side` pixels. For the other arguments see `_check_region`."""
     pixels, advice = mask.width * mask.height, "mark the whole region, or send a larger photo"
     scaled = f", which max_pixels has scaled down to {mask.width}×{mask.height}" if sent_pixels > pixels else ""
     exact = main_side(drawn) * mask.width / drawn.width if scaled else 0.0
     if exact * math.sqrt(sent_pixels / pixels) >= smallest:
-        enough = math.ceil(pixels * ((smallest + 1) / exact) ** 2)  # with a pixel to spare for rounding
+        enough = math.ceil(pixels * ((smallest + 1) / exact) ** 2)  # one extra pixel allows for rounding
         advice = f"set max_pixels to {min(enough, sent_pixels)} or more"
     return MaskInvalid(
-        f"what the {field} marks is {side} pixels long in the photo{scaled}; it needs {smallest} or more: {advice}",
+        f"the region in the {field} is {side} pixels long in the photo{scaled}; it needs {smallest} or more: {advice}",
         field=field,
         reason="mask_too_small",
     )
 
 
 def _drawn(picture: Image.Image, field: str, mode: MaskMode) -> tuple[MaskMode, Image.Image]:
-    """How it is read, and what is drawn, as `L`."""
+    """Return the mode by which the file is read, and the drawing as `L`."""
     alpha = _Alpha.of(picture)
     chosen = _mode_of(picture, alpha, field) if mode == "auto" else mode
     if chosen == "luminance":
@@ -158,7 +173,7 @@ def _drawn(picture: Image.Image, field: str, mode: MaskMode) -> tuple[MaskMode, 
     if alpha is None:
         raise MaskInvalid(
             f"{_option(field)}={mode} needs transparency, and the {field} has none: draw on a transparent background and save "
-            f"it as PNG, or send it black and white with {_option(field)}=luminance",
+            f"it as PNG, or send a black-and-white mask with {_option(field)}=luminance",
             field=field,
             reason="mask_opaque",
         )
@@ -166,21 +181,19 @@ def _drawn(picture: Image.Image, field: str, mode: MaskMode) -> tuple[MaskMode, 
 
 
 def _option(field: str) -> str:
-    """The option that says how the mask of that name is read."""
+    """Return the name of the option that says how this mask is read."""
     return "edit_mask_mode" if field == "edit_mask" else "mask_mode"
 
 
 def _unclear(field: str, found: str) -> MaskInvalid:
+    """Return the error of an ambiguous mask."""
     return MaskInvalid(f"the {field} {found}: {WAYS.format(option=_option(field))}", field=field, reason="mask_unclear")
 
 
-# --- what the file holds ---------------------------------------------------------------------------------------
-
-
 def _strips(picture: Image.Image, margin: int = 0) -> Iterator[tuple[Image.Image, slice, int]]:
-    """`picture` in strips of whole rows, as `L`, `RGB` or `RGBA`: a mask may be as large as a photo.
+    """Yield `picture` in strips of whole rows, as `L`, `RGB` or `RGBA`, since masks may be as large as photos.
 
-    A strip has `margin` rows of each neighbour besides its own; it comes with the slice of its own rows, and the first one's place.
+    Each comes with up to `margin` rows of its neighbours, the slice of its own rows, and the position of the first.
     """
     layered = _has_alpha(picture)
     rows = max(1, STRIP_PIXELS // picture.width)
@@ -192,19 +205,20 @@ def _strips(picture: Image.Image, margin: int = 0) -> Iterator[tuple[Image.Image
 
 
 def _has_alpha(picture: Image.Image) -> bool:
+    """Return whether the picture has an alpha channel or a transparent colour."""
     return picture.mode in ("RGBA", "LA", "PA") or ("transparency" in picture.info and not picture.mode.startswith("I"))
 
 
 @dataclass
 class _Alpha:
-    """How many pixels have each level of alpha, and how many of them have that of their neighbours above and to the left."""
+    """Number of pixels per level of alpha, and how many of them have the same level as their neighbours above and to the left."""
 
     levels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
     even: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
 
     @classmethod
     def of(cls, picture: Image.Image) -> _Alpha | None:
-        """None where it says nothing: all pixels have the same, and are not clear."""
+        """Count the levels of a picture; None if its alpha carries nothing: all pixels have one level, and are not clear."""
         if not _has_alpha(picture):
             return None
         found = cls()
@@ -221,15 +235,15 @@ class _Alpha:
 
     @property
     def draws(self) -> bool:
-        """Whether it varies by more than what programs leave behind."""
+        """Whether the alpha varies by more than programs leave behind by accident."""
         return bool(np.ptp(np.flatnonzero(self.levels)) > FLAT)
 
     @property
     def strengthened(self) -> list[int]:
-        """What each level becomes in the mask: the one that was drawn with becomes 255.
+        """The mask value of each level: the level that was drawn with becomes 255.
 
-        Strokes may be faint, and stronger where they cross. So that is the faintest level of large even areas, or the strongest
-        level where none stands out, as in soft strokes.
+        Strokes may be faint, and stronger where they cross. The drawn level is therefore the faintest level with large uniform
+        areas, or the strongest level if none stands out, as in soft strokes.
         """
         areas = np.where(np.arange(256) >= FAINTEST * self.strongest, self.even, 0)
         near = np.convolve(areas, np.ones(3, np.int64), mode="same")
@@ -239,7 +253,10 @@ class _Alpha:
 
     @property
     def inverted(self) -> list[int]:
-        """The same for what was made transparent. The strongest level is the background: some programs write 1 for opaque."""
+        """The same for regions that were made transparent.
+
+        The strongest level is the background, because some programs write 1 for opaque.
+        """
         strongest = self.strongest
         if strongest == 0:
             return [255] * 256
@@ -249,6 +266,7 @@ class _Alpha:
 
 
 def _alpha(picture: Image.Image, becomes: list[int]) -> Image.Image:
+    """Return the alpha as a mask, with the value in `becomes` for each level."""
     plane = Image.new("L", picture.size)
     for strip, _, top in _strips(picture):
         plane.paste(strip.getchannel("A").point(becomes), (0, top))
@@ -256,7 +274,7 @@ def _alpha(picture: Image.Image, becomes: list[int]) -> Image.Image:
 
 
 def _luminance(picture: Image.Image, alpha: _Alpha | None) -> Image.Image:
-    """The luminance of the picture laid on black."""
+    """Return the luminance of the picture on black."""
     plane, becomes = Image.new("L", picture.size), None if alpha is None else alpha.strengthened
     for strip, _, top in _strips(picture):
         drawn = strip.convert("RGB").convert("L")
@@ -264,18 +282,14 @@ def _luminance(picture: Image.Image, alpha: _Alpha | None) -> Image.Image:
     return plane
 
 
-# --- what it means ---------------------------------------------------------------------------------------------
-
-
 @dataclass
 class _Look:
-    """Counts of pixels; where the alpha says something, of the painted ones alone."""
+    """Pixel counts of a picture; if its alpha carries a drawing, of the painted pixels only."""
 
-    levels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
-    """By luminance."""
+    levels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))  # by luminance
     coloured: int = 0
     grey: int = 0
-    """Neither black nor white, and not between the two at an edge."""
+    """Neither black nor white, and not at an edge between the two."""
 
     @property
     def painted(self) -> int:
@@ -283,47 +297,51 @@ class _Look:
 
     @property
     def smaller(self) -> int:
-        """Pixels of the smaller one of inside and outside."""
+        """Pixels of the smaller of inside and outside."""
         inside = int(self.levels[INSIDE:].sum())
         return min(inside, self.painted - inside)
 
     @property
     def has_both(self) -> bool:
+        """Whether there is both black and white."""
         black, white = self.levels[:EXTREME].sum(), self.levels[-EXTREME:].sum()
         return bool(min(black, white) >= BOTH_SHARE * self.painted)
 
     @property
     def is_coloured(self) -> bool:
+        """Whether too many pixels are coloured for a mask."""
         return self.coloured > COLOURED_SHARE * self.smaller
 
     @property
     def is_grey(self) -> bool:
+        """Whether too many pixels are grey for a mask."""
         return self.grey > GREY_SHARE * self.smaller
 
 
 def _mode_of(picture: Image.Image, alpha: _Alpha | None, field: str) -> MaskMode:
-    """How to read a mask of which nobody says it: `luminance` or `alpha`. Raises `MaskInvalid` where it may mean either."""
+    """Return how to read a mask in mode `auto`: `luminance` or `alpha`. Raises `MaskInvalid` if it could mean either."""
     if alpha is not None and alpha.strongest <= FLAT:
-        return "alpha"  # so faint that its colours are nothing to go by
+        return "alpha"  # too faint for its colours to matter
     draws = alpha is not None and alpha.draws
     found = _look(picture, alpha if draws else None)
     if draws:
         return "luminance" if found.has_both and not found.is_coloured and not found.is_grey else "alpha"
     if found.is_coloured:
-        raise _unclear(field, "is a picture in colours, neither black and white nor on a transparent background")
+        raise _unclear(field, "is a coloured picture, neither black and white nor on a transparent background")
     if found.is_grey and not _is_soft(picture):
         raise _unclear(field, "is a grey picture without a clear black and white, and has no transparent background")
     return "luminance"
 
 
 def _look(picture: Image.Image, alpha: _Alpha | None) -> _Look:
+    """Count the pixels of a picture, except those that its `alpha` leaves transparent."""
     found = _Look()
     painted_from = 0 if alpha is None else int(np.searchsorted(alpha.strengthened, INSIDE))
     for strip, own, _ in _strips(picture, margin=2):
-        alike = strip.convert("RGB") if strip.mode == "RGBA" else strip
-        levels = np.asarray(alike.convert("L"))
+        colours = strip.convert("RGB") if strip.mode == "RGBA" else strip
+        levels = np.asarray(colours.convert("L"))
         painted = (np.asarray(strip.getchannel("A")) >= painted_from) if alpha is not None else np.ones(levels.shape, bool)
-        coloured = _chroma(alike) > COLOURED
+        coloured = _chroma(colours) > COLOURED
         grey = (levels >= EXTREME) & (levels < 256 - EXTREME) & ~coloured & painted
         if grey.any():
             grey &= ~((_around(levels, np.minimum) < EXTREME) & (_around(levels, np.maximum) >= 256 - EXTREME))
@@ -334,7 +352,7 @@ def _look(picture: Image.Image, alpha: _Alpha | None) -> _Look:
 
 
 def _chroma(strip: Image.Image) -> NDArray[np.uint8]:
-    """The difference between each pixel's strongest and weakest channel."""
+    """Return the difference between each pixel's largest and smallest channel."""
     if strip.mode == "L":
         return np.zeros((strip.height, strip.width), np.uint8)
     red, green, blue = strip.split()
@@ -343,7 +361,7 @@ def _chroma(strip: Image.Image) -> NDArray[np.uint8]:
 
 
 def _around(levels: NDArray[np.uint8], extreme: np.ufunc) -> NDArray[np.uint8]:
-    """The smallest or largest value of the 5×5 pixels around each."""
+    """Return the minimum or maximum over the 5 × 5 pixels around each."""
     for axis in (0, 1):
         padded = np.pad(levels, [(2, 2) if each == axis else (0, 0) for each in (0, 1)], mode="edge")
         parts = [np.moveaxis(padded, axis, 0)]
@@ -354,7 +372,7 @@ def _around(levels: NDArray[np.uint8], extreme: np.ufunc) -> NDArray[np.uint8]:
 
 
 def _is_soft(picture: Image.Image) -> bool:
-    """Whether `picture` is its own sharp mask (128 or more), blurred as suits it best: so a feathered mask, and no grey photo."""
+    """Return whether `picture` is close to its own sharp mask, blurred: a feathered mask rather than a grey photo."""
     small = _luminance(picture, None).reduce(max(1, max(picture.size) // FIT_SIDE))
     levels = np.asarray(small, dtype=np.float32) / 255
     inside = levels >= INSIDE / 255
@@ -366,10 +384,10 @@ def _is_soft(picture: Image.Image) -> bool:
 
 
 def _check_background(mask: Image.Image, field: str) -> None:
-    """Raises `MaskInvalid` where it is not clear whether the painted part is the region or its surroundings.
+    """Raise `MaskInvalid` if the painted part may be either the region or its surroundings.
 
-    The background of a cut-out reaches the border nearly everywhere, or at least into the upper corners. Of a photo with a
-    transparent hole the opposite is true.
+    The background of a cut-out reaches nearly all of the border, or at least the upper corners. In a photo with a transparent hole,
+    the opposite holds.
     """
     clear = np.asarray(mask) < INSIDE
     height, width = clear.shape

@@ -1,8 +1,8 @@
-"""Picture files without what they tell beside the picture: no Exif, GPS, XMP, comments, thumbnails, further frames, nothing behind.
+"""Removes metadata from picture files: Exif, GPS, XMP, comments, thumbnails, further frames, and trailing data.
 
-Files are rewritten chunk by chunk and nothing is decoded: the pixels stay what they were, bit for bit. Kept is what decoding
-and a result need, and nothing else: the first frame, its colour profile, its resolution, and how it is turned. `pictures` decodes
-the result as it did the file.
+Files are rewritten chunk by chunk without decoding, so all pixels stay bit for bit. The result keeps the first frame, its colour
+profile, its resolution and its orientation: everything that decoding and a result need. It decodes to the same picture as the
+original.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterator, Mapping
 
 from s2edit_core.errors import ImageInvalid
 from s2edit_core.pictures.files import TURNS, media_type
-from s2edit_core.pictures.iso_media import without_items
+from s2edit_core.pictures.iso_media import without_metadata_items
 
 ORIENTATION = 0x0112
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT")
 PNG_SHORT: Mapping[bytes, int] = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
-"""Kept where they have just this length."""
-MOST_PARTS = 100_000
-"""Of a file: many more would cost time."""
+"""Chunks that are kept if they have exactly this length."""
+MAX_PARTS = 100_000
+"""Most parts of a file; more would take too long."""
 SOI, EOI, SOS, APP0, APP1, APP2, APP14, COM = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 JFIF, ADOBE, ICC, EXIF = b"JFIF\0", b"Adobe", b"ICC_PROFILE\0", b"Exif\0\0"
 JFIF_BYTES, ADOBE_BYTES = 14, 12
 NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""What ends a run of compressed pixels: zeros after 0xFF and restarts are part of it."""
+"""The end of a run of compressed pixels. Stuffed zeros after 0xFF and restart markers belong to the run."""
 WEBP_KEPT = (b"VP8X", b"ICCP", b"ANIM", b"ALPH", b"VP8 ", b"VP8L")
 FRAME = b"ANMF"
 FRAME_HEADER = 16
@@ -35,28 +35,30 @@ WEBP_EXIF, WEBP_XMP = 0x08, 0x04
 
 
 class _Unreadable(Exception):
+    """A file whose parts can't be told apart."""
+
     pass
 
 
 def without_metadata(data: bytes, orientation: int, field: str = "image") -> bytes:
-    """`data`, a file that `pictures` can decode, with nothing but its picture; the very object where it has nothing else.
+    """Return the picture file `data` without metadata; the same object if there are none.
 
-    `orientation` is what its metadata say of how it is turned (1..8 as in Exif, else upright), which stays in it. Raises
-    `ImageInvalid` for a file whose parts can't be told apart, though a decoder may be content with it.
+    `orientation` is the value in the file's metadata (1..8 as in Exif; others count as 1), which the result keeps. Raises
+    `ImageInvalid` for a file whose parts can't be told apart, even if a decoder accepts it.
     """
-    rewrite = WAYS.get(media_type(data))
+    rewrite = REWRITERS.get(media_type(data))
     try:
         if rewrite is None:
             raise _Unreadable
         bare = rewrite(data, orientation if orientation in TURNS else 1)
     except (_Unreadable, ValueError, struct.error, IndexError):
-        message = f"the metadata of the {field} can't be taken off, as its parts are in disorder: save it anew as PNG or JPEG"
+        message = f"the metadata of the {field} can't be removed, because the file is malformed: save it again as PNG or JPEG"
         raise ImageInvalid(message, field=field, reason="image_damaged") from None
     return data if bare == data else bare
 
 
 def _tiff(orientation: int) -> bytes:
-    """Exif of this one entry, a short number."""
+    """Return Exif data with the orientation as its only entry."""
     return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, ORIENTATION, 3, 1, orientation, 0, 0)
 
 
@@ -70,16 +72,16 @@ def _png(data: bytes, orientation: int) -> bytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place, kind = len(PNG_MAGIC), b""
-    for _ in range(MOST_PARTS):
+    offset, kind = len(PNG_MAGIC), b""
+    for _ in range(MAX_PARTS):
         if kind == b"IEND":
             return
-        length, kind = struct.unpack_from(">I4s", data, place)
-        end = place + 12 + length
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        end = offset + 12 + length
         if end > len(data):
             raise _Unreadable
-        yield kind, data[place:end]
-        place = end
+        yield kind, data[offset:end]
+        offset = end
     raise _Unreadable
 
 
@@ -88,7 +90,7 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _jpeg(data: bytes, orientation: int) -> bytes:
-    """As the first picture of the file; what cameras put behind it are previews, depths and films, with metadata of their own."""
+    """Keep the file's first picture. Cameras append previews, depth maps and films, which have metadata of their own."""
     first: list[bytes | memoryview] = [b"\xff\xd8"]
     parts: list[bytes | memoryview] = []
     for marker, body, pixels in _jpeg_segments(data):
@@ -99,20 +101,23 @@ def _jpeg(data: bytes, orientation: int) -> bytes:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
-    """Marker, body and the compressed pixels behind it. The end may be missing: a decoder forgives that."""
-    place = 2
-    for _ in range(MOST_PARTS):
-        marker, place = _jpeg_marker(data, place)
+    """Yield marker, content and following compressed pixels of each segment.
+
+    The end marker may be missing: decoders accept that.
+    """
+    offset = 2
+    for _ in range(MAX_PARTS):
+        marker, offset = _jpeg_marker(data, offset)
         if marker == EOI:
             return
-        end = place + struct.unpack_from(">H", data, place)[0]
-        if end < place + 2 or end > len(data):
+        end = offset + struct.unpack_from(">H", data, offset)[0]
+        if end < offset + 2 or end > len(data):
             raise _Unreadable
         found = NEXT_MARKER.search(data, end) if marker == SOS else None
         behind = found.start() if found else len(data) if marker == SOS else end
-        yield marker, data[place + 2 : end], memoryview(data)[end:behind]
-        place = behind
-        if place == len(data):
+        yield marker, data[offset + 2 : end], memoryview(data)[end:behind]
+        offset = behind
+        if offset == len(data):
             return
     raise _Unreadable
 
@@ -121,22 +126,23 @@ def _jpeg_segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def _jpeg_marker(data: bytes, place: int) -> tuple[int, int]:
-    """The marker, and the place behind it; any number of 0xFF may stand before one."""
-    if data[place] != 0xFF:
+def _jpeg_marker(data: bytes, offset: int) -> tuple[int, int]:
+    """Return the marker and the offset after it; any number of 0xFF may precede one."""
+    if data[offset] != 0xFF:
         raise _Unreadable
-    while data[place] == 0xFF:
-        place += 1
-    marker = data[place]
+    while data[offset] == 0xFF:
+        offset += 1
+    marker = data[offset]
     if marker in (0x00, 0x01, SOI) or 0xD0 <= marker <= 0xD7:
         raise _Unreadable
-    return marker, place + 1
+    return marker, offset + 1
 
 
 def _jpeg_kept(marker: int, body: bytes) -> bytes | None:
-    """What of a segment is needed; None for nothing."""
+    """Return the part of a segment that is kept, None for nothing."""
     if marker == APP0:
-        return body[: JFIF_BYTES - 2] + b"\0\0" if body.startswith(JFIF) and len(body) >= JFIF_BYTES else None  # no thumbnail
+        # The two zeros declare a thumbnail of no size.
+        return body[: JFIF_BYTES - 2] + b"\0\0" if body.startswith(JFIF) and len(body) >= JFIF_BYTES else None
     if marker == APP2:
         return body if body.startswith(ICC) else None
     if marker == APP14:
@@ -165,15 +171,15 @@ def _webp(data: bytes, orientation: int) -> bytes:
 
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 0
-    for _ in range(MOST_PARTS):
-        if place >= len(data):
+    offset = 0
+    for _ in range(MAX_PARTS):
+        if offset >= len(data):
             return
-        kind, length = struct.unpack_from("<4sI", data, place)
-        if place + 8 + length > len(data):
+        kind, length = struct.unpack_from("<4sI", data, offset)
+        if offset + 8 + length > len(data):
             raise _Unreadable
-        yield kind, data[place + 8 : place + 8 + length]
-        place += 8 + length + length % 2
+        yield kind, data[offset + 8 : offset + 8 + length]
+        offset += 8 + length + length % 2
     raise _Unreadable
 
 
@@ -181,14 +187,15 @@ def _webp_chunk(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
 
 
-def _iso_media(data: bytes, orientation: int) -> bytes:  # noqa: ARG001  AVIF and HEIC say it among what decoding needs
-    return without_items(data)
+def _iso_media(data: bytes, orientation: int) -> bytes:  # noqa: ARG001  AVIF and HEIC store the orientation in boxes that are kept
+    return without_metadata_items(data)
 
 
-WAYS: Mapping[str, Callable[[bytes, int], bytes]] = {
+REWRITERS: Mapping[str, Callable[[bytes, int], bytes]] = {
     "image/png": _png,
     "image/jpeg": _jpeg,
     "image/webp": _webp,
     "image/avif": _iso_media,
     "image/heic": _iso_media,
 }
+"""The function that removes metadata, by media type."""

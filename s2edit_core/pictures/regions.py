@@ -1,7 +1,7 @@
-"""Connected regions of a mask: which are specks, and how large the main one is. No torch.
+"""Connected regions of a mask: its specks, and the size of its main region. Loads no torch.
 
-Regions are found on cells of several pixels, so that a mask of 40 megapixels takes a fraction of a second and little memory:
-regions that are nearer than a cell count as one. A mask of up to `CELLS` pixels a side is taken pixel by pixel.
+Regions are found on a grid of cells, so a 40-megapixel mask takes a fraction of a second and little memory. Regions closer than one
+cell are merged. A mask of up to `CELLS` pixels per side has one cell per pixel.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from PIL import Image
 from s2edit_core.pictures.files import INSIDE
 
 CELLS = 512
-"""Cells along the longer side, where specks are looked for."""
+"""Cells along the longer side, for finding specks."""
 COARSE_CELLS = 128
-"""The same for the main region: dots of a spray brush or a dithered edge belong together."""
+"""Cells along the longer side, for finding the main region: the dots of a spray brush or of dithering then belong together."""
 SPECK_SHARE = 1e-3
-"""A region smaller than this share of the largest is a speck."""
+"""A region smaller than this share of the largest region is a speck."""
 SPECK_PIXELS = 8
-"""A region of so few pixels is a speck beside one that is ten times as large."""
+"""A region of at most this many pixels is a speck if the largest region is more than ten times as large."""
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Connected regions (8 neighbours) of the pixels inside a mask."""
+    """Connected regions (8-connectivity) of the pixels inside a mask."""
 
     labels: NDArray[np.intp]
-    """`(h, w)`, one value per cell: -1 outside, else the index of a region."""
+    """`(h, w)`, per cell: the index of its region, -1 outside."""
     areas: NDArray[np.intp]
-    """Pixels inside the mask, by region."""
+    """Pixels inside the mask, per region."""
     cell: int
     """Side of a cell in pixels."""
 
@@ -40,23 +40,23 @@ class Regions:
         """Find the regions of `mask` (L)."""
         cell = -(-max(mask.size) // cells)
         counts = _counts(mask, cell)
-        labels = _labels(counts > 0)
+        labels = connected(counts > 0)
         areas = np.bincount(labels[labels >= 0], weights=counts[labels >= 0]).astype(np.intp)
         return cls(labels, areas, cell)
 
     def pixels(self, chosen: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:
-        """The cells of the `chosen` regions as a mask (L) of `size` (width, height)."""
-        cells = np.append(chosen, False)[self.labels]  # the label -1 takes the last value
+        """Return the cells of the regions marked in `chosen` as a mask (L) of `size` (width, height)."""
+        cells = np.append(chosen, False)[self.labels]  # label -1 indexes the appended value
         wide = Image.fromarray((cells * 255).astype(np.uint8))
         whole = wide.resize((wide.width * self.cell, wide.height * self.cell), Image.Resampling.NEAREST)
         return whole.crop((0, 0, *size))
 
 
 def without_specks(mask: Image.Image) -> Image.Image:
-    """Return `mask` (L) with its specks set to 0; the mask itself where there are none.
+    """Return `mask` (L) with its specks set to 0; the same object if there are none.
 
-    A speck is a connected region smaller than `SPECK_SHARE` of the largest one, or of up to `SPECK_PIXELS` pixels and less than
-    a tenth of it. What is no speck keeps its values.
+    A speck is a connected region smaller than `SPECK_SHARE` of the largest, or of up to `SPECK_PIXELS` pixels and less than a tenth
+    of the largest. All other pixels keep their values.
     """
     found = Regions.of(mask)
     if len(found.areas) < 2:
@@ -72,7 +72,7 @@ def without_specks(mask: Image.Image) -> Image.Image:
 
 
 def main_side(mask: Image.Image) -> int:
-    """Return the longer side, in pixels, of the box around the largest region of `mask` (L); 0 for an empty mask."""
+    """Return the longer side, in pixels, of the bounding box of the largest region in `mask` (L); 0 for an empty mask."""
     found = Regions.of(mask, COARSE_CELLS)
     if not len(found.areas):
         return 0
@@ -84,7 +84,10 @@ def main_side(mask: Image.Image) -> int:
 
 
 def _counts(mask: Image.Image, cell: int) -> NDArray[np.intp]:
-    """How many pixels are inside `mask`, by cell. One row of cells at a time, for a mask may be as large as a photo."""
+    """Return the number of pixels inside `mask` per cell.
+
+    One row of cells is processed at a time, because masks may be as large as photos.
+    """
     starts = range(0, mask.width, cell)
     rows = []
     for top in range(0, mask.height, cell):
@@ -93,12 +96,12 @@ def _counts(mask: Image.Image, cell: int) -> NDArray[np.intp]:
     return np.stack(rows)
 
 
-def _labels(inside: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """The regions of the true cells `(h, w)`, numbered from 0; -1 where false.
+def connected(inside: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Label the connected regions (8 neighbours) of the true cells in `inside` `(h, w)`, from 0; false cells get -1.
 
-    Runs of true cells are joined to the runs that they touch in the next row, by smallest label and pointer jumping.
+    Runs of true cells are joined with the runs that touch them in the next row, by smallest label and pointer jumping.
     """
-    padded = np.pad(inside, ((0, 0), (1, 1)))  # runs end at the border, and neighbours exist
+    padded = np.pad(inside, ((0, 0), (1, 1)))  # runs end at the border, and every cell has neighbours
     begins = padded & ~np.roll(padded, 1, axis=1)
     runs = np.where(padded, np.cumsum(begins).reshape(padded.shape) - 1, -1)
     upper, lower = [], []
@@ -113,7 +116,7 @@ def _labels(inside: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _joined(count: int, a: NDArray[np.intp], b: NDArray[np.intp]) -> NDArray[np.intp]:
-    """For each of `count` nodes the smallest node that the edges `a`-`b` connect it with."""
+    """Return, for each of `count` nodes, the smallest node that is connected to it by the edges `a`-`b`."""
     roots = np.arange(count)
     while (roots[a] != roots[b]).any():
         low = np.minimum(roots[a], roots[b])

@@ -1,4 +1,4 @@
-"""What is asked: options, prompts, presets and the plan of an edit, checked by the same rules in API and worker. No torch.
+"""Requests: options, prompts, presets and the plan of an edit, checked by the same rules in the API and the worker. Loads no torch.
 
 This room imports only `errors`.
 """

@@ -1,9 +1,9 @@
-"""Prompts that say what to do ("make her hair red") in place of what the picture should show. English; no torch.
+"""Prompts that are instructions ("make her hair red") instead of descriptions of the picture. English only; loads no torch.
 
-The method compares two descriptions, so an instruction would be painted word by word. It is told by its leading imperative, or is
-a clause behind a description: `keeping` has those that ask for the rest to stay. Verbs
-that are nouns too ("change", "paint", "show") count where an object follows, so that descriptions stay what they are: "a woman
-making pottery", "change room", "paint-splattered man".
+The method compares two descriptions, so the model would draw an instruction word by word. An instruction is recognised by its
+leading imperative, or as a clause after a description; `keeping` finds the clauses that ask to keep the rest. Verbs that are also
+nouns ("change", "paint", "show") count only before an object, so that descriptions such as "a woman making pottery", "change room"
+and "paint-splattered man" are accepted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VERBS = (
     *("darken", "lighten", "sharpen", "recolor", "recolour", "enhance", "retouch", "whiten", "generate", "create", "put", "apply"),
     *("improve", "straighten", "shorten", "lengthen", "make", "give", "swap", "substitute", "soften", "thicken"),
 )
-"""They begin no description, whatever follows but for `COMPOUNDS`."""
+"""No description begins with these, except for `COMPOUNDS`."""
 NOUNS_TOO = (
     *("age", "blur", "bleach", "braid", "change", "close", "color", "colour", "convert", "cover", "crop", "curl", "cut", "do"),
     *("draw", "dress", "dye", "edit", "extend", "fade", "fix", "flip", "frame", "get", "have", "hide", "imagine", "insert", "keep"),
@@ -29,7 +29,7 @@ NOUNS_TOO = (
     *("set", "shave", "shift", "show", "sketch", "slim", "smooth", "style", "take", "thin", "tint", "transform", "trim", "try"),
     *("turn", "use", "wear", "widen", "zoom"),
 )
-"""They count as verbs where one of `OBJECTS`, or a part of a person, follows."""
+"""These count as verbs if one of `OBJECTS`, or a part of a person, follows."""
 OBJECTS = (
     *("a", "an", "the", "this", "that", "these", "those", "her", "his", "him", "them", "their", "its", "it", "my", "me", "our"),
     *(
@@ -55,36 +55,38 @@ OBJECTS = (
 )
 PARTS = ("hair", "beard", "eyes", "skin", "lips", "nails", "eyebrows", "background", "clothes", "outfit", "glasses", "hat")
 PART_VERBS = ("change", "color", "colour", "dye", "bleach", "turn", "edit", "shave", "get", "hide")
-"""Of `NOUNS_TOO`, those that may do without an article: "dye hair red", where "smooth skin" and "cut glasses" describe."""
+"""Of `NOUNS_TOO`, those that need no article: "dye hair red", whereas "smooth skin" and "cut glasses" are descriptions."""
 COMPOUNDS = re.compile(
     r"make[ -]?up\b(?! (?:her|his|their|the)\b)|make (?:believe|do|love)\b|give (?:way|or take)\b|put (?:option|together)\b"
     r"|swap (?:meet|shop)\b|take (?:away|out)\b(?! (?:her|his|their|the|my|all|any|it|that|this)\b)"
 )
-"""What begins with a verb and is a noun."""
+"""Descriptions that begin with a verb."""
 REQUESTS = re.compile(
     r"(?:please|pls|plz|kindly|help me|let'?s|let us|(?:can|could|would|will) (?:you(?! rather)|we|u)"
     r"|can i (?:have|get|see)|would it be possible to|how about|what about"
     r"|i(?:'d| would) (?:like|love)|(?:i|we) (?:want|need|wish for)|give me|show me|try to|go ahead and"
     r"|your task is to|you should|you must|make sure (?:that )?)\b[,:]?\s*"
 )
-"""Beginnings that ask somebody: what follows is an instruction whatever its first word."""
+"""Beginnings of a request: any words after them are an instruction."""
 FILLERS = re.compile(r"(?:(?:now|only|just|then|and|but|also|ok|okay|hey|hi|hello|simply|so|next|first)\b[,:!]?\s*)+")
 SHOULD = re.compile(r"(?:she|he|they|it|(?:her|his|their|the|my) \w+(?: \w+)?) (?:should|must|needs to|need to|has to|ought to)\b")
 EDITS = re.compile(
     r"(?:(?:change|make|give|turn|dye|colou?r|recolou?r|put|replace|remove|delete|erase|modify|adjust|brighten|darken|lighten|blur)"
     r" (?:her|his|him|their|them|it|its|the|my|everything)\b|(?:add|apply|remove|delete|erase) [a-z])"
 )
-"""What is an instruction behind a description too: "a woman, make her hair red". Fewer, for there verbs may tell what is done."""
+"""Instructions that are recognised after a description, too: "a woman, make her hair red". They are fewer, because there a verb may
+describe what somebody does.
+"""
 
 
 def check_described(text: str, subject: str | None, subjects: Sequence[str], *, field: str) -> None:
-    """Raises `PromptInvalid` if `text` is or holds an instruction; the message says how to describe the result instead.
+    """Raise `PromptInvalid` if `text` is or contains an instruction; the message suggests a description of the result.
 
-    `subject` or one of `subjects` names the person in it.
+    `subject`, or one of `subjects`, names the person in it.
     """
     text = tidy(text)
-    told, plain = instruction_in(text), without_keeping(text)
-    if told is None:
+    instruction, plain = instruction_in(text), without_keeping(text)
+    if instruction is None:
         return
     if plain != text and instruction_in(plain) is None and _names_somebody(plain, subject, subjects):
         kept = wish_to_keep(text)
@@ -94,43 +96,44 @@ def check_described(text: str, subject: str | None, subjects: Sequence[str], *, 
             f"as in “{plain}”"
         )
     else:
-        told = instruction_in(plain) or told
+        instruction = instruction_in(plain) or instruction
         shows = "shows" if field == "source_prompt" else "should show"
-        words = f"is an instruction: say what the picture {shows}, {suggestion(told, text, subject, subjects)}"
+        words = f"is an instruction: say what the picture {shows}, {suggestion(instruction, text, subject, subjects)}"
     raise PromptInvalid(f"the {field} {words}", field=field, reason="prompt_instruction")
 
 
 def _names_somebody(text: str, subject: str | None, subjects: Sequence[str]) -> bool:
+    """Return whether `text` names the subject, or one of `subjects`."""
     return any(find_noun(tidy(noun), text) for noun in ((subject,) if subject else subjects))
 
 
 def instruction_in(text: str) -> str | None:
-    """Return the first words of `text` that tell what to do, without their politeness; None if all of them describe.
+    """Return the first instruction in `text`, without polite phrases; None if `text` only describes.
 
-    They are a sentence, or a clause behind a description ("a woman with red hair, don't change the face").
+    It is a sentence, or a clause after a description ("a woman with red hair, don't change the face").
     """
     text = tidy(text)
     unquoted = QUOTED.sub(lambda quoted: '"' + "_" * (len(quoted[0]) - 2) + '"', text)
     for sentence in re.finditer(r"(?:[^.!?;]|[.!?;](?!\s|$))+", unquoted):
-        told = _told(text[slice(*sentence.span())])
-        if told is not None:
-            return told
+        instruction = _instruction_sentence(text[slice(*sentence.span())])
+        if instruction is not None:
+            return instruction
     if (kept := wish_to_keep(text)) is not None:
         return kept.words
-    return _told_behind(text)
+    return _instruction_clause(text)
 
 
-def _told_behind(text: str) -> str | None:
-    """The first clause of `text` behind a description that tells what to change."""
+def _instruction_clause(text: str) -> str | None:
+    """Return the first clause of `text`, after a description, that instructs; None if there is none."""
     for clause in clauses(text):
-        told = _without_politeness(clause.words)[0]
-        if EDITS.match(told.lower()) and _is_imperative(told.lower()) and not is_doing(text[: clause.begin]):
-            return told.rstrip(" ,")
+        instruction = _without_politeness(clause.words)[0]
+        if EDITS.match(instruction.lower()) and _is_imperative(instruction.lower()) and not is_doing(text[: clause.begin]):
+            return instruction.rstrip(" ,")
     return None
 
 
-def _told(sentence: str) -> str | None:
-    """`sentence` from its verb on, if it begins with one."""
+def _instruction_sentence(sentence: str) -> str | None:
+    """Return `sentence` from its verb on if it begins with an instruction; otherwise None."""
     rest, asked = _without_politeness(re.sub(r"^(?:\d+[.)]\s*|[^\w\[]+)+", "", sentence))
     if asked or SHOULD.match(rest.lower()) or _is_imperative(rest.lower()):
         return rest.rstrip(" ,")
@@ -138,7 +141,7 @@ def _told(sentence: str) -> str | None:
 
 
 def _without_politeness(words: str) -> tuple[str, bool]:
-    """`words` behind their first fillers and requests, and whether a request was among them."""
+    """Return `words` without leading fillers and requests, and whether there was a request."""
     asked = False
     while begin := FILLERS.match(words.lower()) or REQUESTS.match(words.lower()):
         asked = asked or REQUESTS.match(words.lower()) is not None
@@ -147,6 +150,7 @@ def _without_politeness(words: str) -> tuple[str, bool]:
 
 
 def _is_imperative(rest: str) -> bool:
+    """Return whether `rest`, in lower case, begins with an imperative."""
     begin = re.match(r"([a-z]+)(?![\w-])\s*([a-z]*)", rest)
     if begin is None or COMPOUNDS.match(rest):
         return False

@@ -1,7 +1,7 @@
-"""Clauses of a prompt that ask for the rest to stay as it is: "keep everything else unchanged", "don't change the face".
+"""Clauses that ask to keep the rest: "keep everything else unchanged", "don't change the face". English only; loads no torch.
 
-Every edit keeps what it is not asked to change, and a model would paint such words. So they are found and can be dropped. English;
-no torch.
+Every edit keeps what it is not asked to change, and the model would draw such words. So they are found, and can be dropped from a
+prompt.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ START = re.compile(
 )
 """Where a clause may begin."""
 END = re.compile(r"[,;()]|\s[-–—]\s|[.!?](?=\s|$)|$")
+"""Where a clause ends."""
 LEAD = re.compile(r"(?:(?:and|but|while|yet|also|just|then|now|so|please|pls|kindly|with)\b[,:]?\s*)*")
-"""What may stand before the words that count."""
+"""Words that may precede the clause's own."""
 
 ELSE = (
     r"(?:(?:everything|anything|all|nothing|everyone|everybody|any other|all other|the other|other)\b(?: \w+)? ?"
@@ -45,18 +46,19 @@ ALWAYS = re.compile(
     rf"|.* (?:stays?|remains?|(?:should|must|has to|have to) (?:be|stay|remain)) {SAME}$|only .* (?:changes?|changed|edited)$"
     r"|no(?: other| further| more| additional)? (?:changes|edits|modifications|alterations)\b(?! of)|no other (?:change|edit)\b"
 )
-"""Beginnings (of a clause in small letters, behind its `LEAD`) that ask for the rest to stay."""
+"""Clauses (in lower case, without their `LEAD`) that ask to keep the rest."""
 UNLESS_TOLD_OF = re.compile(rf"(?:keep|leave|preserve|retain|maintain) {WHAT}|(?:do not|don't|dont|never) {CHANGE} {WHAT}")
-"""The same, unless the words before say of somebody what they do: "two men who swim and leave the lake"."""
+"""The same, unless the words before describe what somebody does: "two men who swim and leave the lake"."""
 DOING = re.compile(
     r"\b(?:who|that|which|(?:about|wants?|going|trying|ready|used) to|will|people|\w+men|they|children|kids|girls|boys|couple|two"
     r"|three|several|some)\b"
 )
+"""Words after which a verb describes what somebody does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """`words` from `begin` on, with the punctuation before them, up to `end`."""
+    """The `words` of a clause, and its range from `begin`, with the punctuation before it, to `end`."""
 
     words: str
     begin: int
@@ -64,10 +66,10 @@ class Clause:
 
 
 def clauses(text: str) -> Iterator[Clause]:
-    """The places where something may be asked for in `text`, which is tidy; words in quotes say nothing."""
-    silent = QUOTED.sub(lambda quoted: '"' + "_" * (len(quoted[0]) - 2) + '"', text)
-    for start in START.finditer(silent):
-        stop = END.search(silent, start.end())
+    """Yield the clauses of the normalised `text` that may ask for something; words in quotes are ignored."""
+    unquoted = QUOTED.sub(lambda quoted: '"' + "_" * (len(quoted[0]) - 2) + '"', text)
+    for start in START.finditer(unquoted):
+        stop = END.search(unquoted, start.end())
         assert stop is not None
         end = stop.end() if start[0].strip() == "(" and stop[0] == ")" else stop.start()
         if words := text[start.end() : stop.start()].strip():
@@ -75,7 +77,7 @@ def clauses(text: str) -> Iterator[Clause]:
 
 
 def wish_to_keep(text: str) -> Clause | None:
-    """Return the first clause of `text`, which is tidy, that asks for the rest to stay as it is."""
+    """Return the first clause of the normalised `text` that asks to keep the rest; None if there is none."""
     for clause in clauses(text):
         lower = clause.words.lower()
         rest = lower[LEAD.match(lower).end() :]  # type: ignore[union-attr]
@@ -85,12 +87,12 @@ def wish_to_keep(text: str) -> Clause | None:
 
 
 def is_doing(before: str) -> bool:
-    """Whether a verb behind `before` may be what somebody in the picture does, and no instruction."""
+    """Return whether a verb after `before` may describe what somebody in the picture does, rather than instruct."""
     return DOING.search(before.lower()) is not None
 
 
 def without_keeping(text: str) -> str:
-    """`text`, tidied, without the clauses that ask for the rest to stay as it is; empty where it is nothing else."""
+    """Return `text`, normalised, without the clauses that ask to keep the rest; empty if nothing else is left."""
     text = tidy(text)
     while (clause := wish_to_keep(text)) is not None:
         text = f"{text[: clause.begin]}{text[clause.end :]}" if clause.begin else text[clause.end :]

@@ -1,4 +1,7 @@
-"""How large a picture may be, what decoding one may take, and how a large photo is scaled down. No torch, no Pillow."""
+"""Limits: the size of pictures, the resources that decoding one may use, and the size that a large photo is scaled to.
+
+No torch, no Pillow.
+"""
 
 from __future__ import annotations
 
@@ -8,46 +11,49 @@ from collections.abc import Mapping
 from s2edit_core.errors import ImageInvalid
 
 MAX_PIXELS = 50_000_000
-"""Of a photo that is edited: those of phones have 48 or 50 megapixels at most, but for a few that may be scaled down."""
+"""Of a photo that is edited. Most phones take photos of at most 48 or 50 megapixels; photos of the few others may be scaled down.
+"""
 CEILING_PIXELS = 110_000_000
-"""Of a file that is decoded at all: a photo of a 108-megapixel camera, scaled down on the way in, and a mask for it."""
-LEAST_MAX_PIXELS = 65_536
-"""The smallest photo that a caller may ask for: 256 × 256."""
+"""Of a file that is decoded at all: a 108-megapixel photo that is then scaled down, or a mask for one."""
+MIN_MAX_PIXELS = 65_536
+"""The least `max_pixels` of a request: 256 × 256."""
 MIN_SIDE = 32
+"""The least side of a photo, in pixels."""
 
 CPU_S = 1.0
 CPU_S_PER_MEGAPIXEL = 0.1
-"""Processor time that decoding may take. The slowest photos measured, 10-bit HEIC, take 0.07 s per megapixel."""
+"""The CPU time that decoding may take. The slowest photos measured, 10-bit HEIC, take 0.07 s per megapixel."""
 MEMORY_BYTES = 256 * 2**20
-"""Of a process that decodes, whatever it decodes: the libraries, the file and pictures of some megapixels."""
+"""Of a decoding process, independent of the picture: libraries, the file, and pictures of a few megapixels."""
 BYTES_PER_PIXEL: Mapping[str, int] = {"PNG": 10, "JPEG": 14, "HEIF": 16, "AVIF": 16, "WEBP": 26}
-"""What decoding takes at most beside that, by the name of the format in Pillow; `lab/photos/decoding.py` measures it.
+"""Additional memory of decoding per pixel, by Pillow's format name; `lab/photos/decoding.py` measures it.
 
-Pillow's pixels are 4 bytes. A progressive JPEG adds its coefficients, HEIF and AVIF the planes and a copy as RGBA, WebP two more.
+A pixel takes 4 bytes in Pillow. A progressive JPEG adds its coefficients, HEIF and AVIF add planes and an RGBA copy, WebP two more
+copies.
 """
 FILE_COPIES = 3
-"""How often a file lies in memory while it is decoded, at most: as received, as read, and in the hands of its codec."""
-MOST_FILE_BYTES = 400_000_000
-"""Far more than anybody may upload, and than the result of the largest edit."""
+"""Copies of a file in memory while it is decoded, at most: as received, as read, and in the codec."""
+MAX_FILE_BYTES = 400_000_000
+"""Far more than the upload limit, and than the result of the largest edit."""
 MASK_BYTES_PER_PIXEL = 10
-"""Of the photo's pixels: a mask is brought to the photo's size, and looked at there."""
+"""Per pixel of the photo: a mask is resized to the photo's size and checked there."""
 
 
 def check_photo_size(size: tuple[int, int], max_pixels: int | None) -> None:
-    """Raises `ImageInvalid` for a photo of more pixels than can be read, or than are edited unless it may be scaled down."""
+    """Raise `ImageInvalid` for a photo with more pixels than can be read, or, without `max_pixels`, than can be edited."""
     _check_ceiling(size, "image")
     pixels = size[0] * size[1]
     if max_pixels is None and pixels > MAX_PIXELS:
         raise ImageInvalid(
-            f"the image has {_megapixels(pixels)} megapixels; at most {_megapixels(MAX_PIXELS)} are edited: send it smaller, or "
-            "let it be scaled down by max_pixels",
+            f"the image has {_megapixels(pixels)} megapixels; at most {_megapixels(MAX_PIXELS)} can be edited: send a smaller "
+            "one, or set max_pixels to have it scaled down",
             field="image",
             reason="image_too_large",
         )
 
 
 def check_mask_size(size: tuple[int, int], field: str) -> None:
-    """Raises `ImageInvalid` for a mask of more pixels than can be read. One that is larger than its photo is scaled to it."""
+    """Raise `ImageInvalid` for a mask with more pixels than can be read. A mask larger than its photo is scaled to it."""
     _check_ceiling(size, field)
 
 
@@ -55,7 +61,8 @@ def _check_ceiling(size: tuple[int, int], field: str) -> None:
     pixels = size[0] * size[1]
     if pixels > CEILING_PIXELS:
         raise ImageInvalid(
-            f"the {field} has {_megapixels(pixels)} megapixels; at most {_megapixels(CEILING_PIXELS)} can be read: send it smaller",
+            f"the {field} has {_megapixels(pixels)} megapixels; at most {_megapixels(CEILING_PIXELS)} can be read: "
+            "send a smaller one",
             field=field,
             reason="image_too_large",
         )
@@ -66,7 +73,7 @@ def _megapixels(pixels: int) -> str:
 
 
 def scaled_size(size: tuple[int, int], max_pixels: int | None) -> tuple[int, int]:
-    """Width and height of a photo of `size` once it is scaled down to at most `max_pixels`; `size` where it has no more."""
+    """Return width and height of a photo of `size` after scaling it down to at most `max_pixels`; `size` if it has no more."""
     width, height = size
     if max_pixels is None or width * height <= max_pixels:
         return size
@@ -75,20 +82,20 @@ def scaled_size(size: tuple[int, int], max_pixels: int | None) -> tuple[int, int
 
 
 def cpu_s(pixels: int) -> float:
-    """Seconds of processor time that decoding a picture of so many pixels may take."""
+    """Return the seconds of CPU time that decoding a picture of `pixels` may take."""
     return CPU_S + CPU_S_PER_MEGAPIXEL * min(pixels, CEILING_PIXELS) / 1e6
 
 
 def memory_bytes(format: str, pixels: int, file_bytes: int, photo_pixels: int = 0) -> int:
-    """What a process that decodes such a picture may take. `photo_pixels` are those of its photo, if it is a mask."""
+    """Return the memory that a process may use to decode such a picture. `photo_pixels` is the size of a mask's photo."""
     own = BYTES_PER_PIXEL.get(format, max(BYTES_PER_PIXEL.values())) * min(pixels, CEILING_PIXELS)
-    return to_read_bytes(file_bytes) + own + MASK_BYTES_PER_PIXEL * min(photo_pixels, CEILING_PIXELS)
+    return memory_bytes_to_read(file_bytes) + own + MASK_BYTES_PER_PIXEL * min(photo_pixels, CEILING_PIXELS)
 
 
-def to_read_bytes(file_bytes: int) -> int:
-    """What it may take before it knows of any pixels."""
-    return MEMORY_BYTES + FILE_COPIES * min(file_bytes, MOST_FILE_BYTES)
+def memory_bytes_to_read(file_bytes: int) -> int:
+    """Return the memory that a process may use until it knows the picture's size."""
+    return MEMORY_BYTES + FILE_COPIES * min(file_bytes, MAX_FILE_BYTES)
 
 
-MOST_MEMORY_BYTES = max(memory_bytes(format, CEILING_PIXELS, MOST_FILE_BYTES, CEILING_PIXELS) for format in BYTES_PER_PIXEL)
-"""No process that decodes takes more, whatever a file says of itself."""
+MAX_MEMORY_BYTES = max(memory_bytes(format, CEILING_PIXELS, MAX_FILE_BYTES, CEILING_PIXELS) for format in BYTES_PER_PIXEL)
+"""The limit of any decoding process, whatever size its file declares."""

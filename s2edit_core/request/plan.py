@@ -1,8 +1,8 @@
-"""What an edit needs, by name: which concept, which inversion. No torch.
+"""The plan of an edit: the names of the concept and the inversion that it needs. Loads no torch.
 
-A concept or an inversion is named by the digest of everything it depends on. So a second edit of the same identity finds both,
-two requests that need the same learning can see that they do, and nothing stale is ever used. Whoever goes by these names learns
-without a request's own words: a concept that one edit has learned serves any other.
+A name is a digest of everything that the concept or inversion depends on. So a second edit of the same identity finds both, two
+requests that need the same learning can recognise it, and nothing stale is ever used. A concept that is found by its name is
+learned without the words of any one request, because it serves other edits as well.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompts import ResolvedReference
-from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningOptions, LearningRequest, MaskMode
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskMode
 
 VERSION = 7
-"""Of the algorithms: raised when the same inputs lead to another concept or inversion."""
+"""Version of the algorithms. Raise it when the same inputs lead to another concept or inversion."""
 
 
 def digest(data: bytes) -> str:
+    """Return the SHA-256 of `data` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -31,7 +33,7 @@ def _name(values: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EditPlan:
-    """The names of what the edit uses; each is made only where it does not exist yet."""
+    """The names of what an edit uses. Each is made only if it does not exist yet."""
 
     concept_id: str
     inversion_id: str
@@ -53,12 +55,12 @@ def plan_edit(
 ) -> EditPlan:
     """Name the concept and the inversion of `request`.
 
-    `image` and `mask` are the files' bytes, `mask_mode` says how the mask is read, `model` is the fingerprint of the base model.
-    `source_prompt` and `subject` are as resolved, `crop` is the part of the photo (left, top, right, bottom) that is inverted.
-    `guidance_scale` and `attribute_words` are what the model's card says: the first, of the request's preset, counts where the
-    request names none, the others are what [I] is learned to be orthogonal to.
-    `scaled_to` is the size that the photo was scaled down to, None where it was not.
-    The target prompt enters neither name: any edit of the photo shares them.
+    `image` and `mask` are the files' bytes, and `mask_mode` is how the mask is read. `model` is the fingerprint of the base model.
+    `source_prompt` and `subject` are the resolved ones. `crop` is the part of the photo (left, top, right, bottom) that is
+    inverted. `guidance_scale` and `attribute_words` come from the model's card: the scale applies where the request names none, and
+    [I] is learned to be orthogonal to the words. `scaled_to` is the size that the photo was scaled to, None if it was not.
+
+    The target prompt is part of neither name, so all edits of the photo share them.
     """
     preset = request.resolve()
     reference = ResolvedReference(source_prompt, subject, PLACEHOLDER)
@@ -83,7 +85,7 @@ def plan_edit(
         "guidance_scale": preset.guidance(guidance_scale),
         "masked": preset.learning.masked,
         "inversion": asdict(preset.inversion),
-        **_seen_as(scaled_to),
+        **_scale_entry(scaled_to),
     }
     return EditPlan(concept_id=concept_id, inversion_id=f"i_{_name(inversion)}")
 
@@ -100,9 +102,9 @@ def plan_learning(
     subjects: Sequence[str] = (),
     scaled_to: tuple[int, int] | None = None,
 ) -> str:
-    """The id of the concept that `request` asks for; an edit of the same photo finds an identity by that.
+    """Return the id of the concept that `request` asks for. An edit of the same photo finds an identity by that id.
 
-    Arguments as in `plan_edit`; `subjects` are the card's words for people, which an attribute is learned to be orthogonal to.
+    Arguments as in `plan_edit`. `subjects` are the card's words for people; an attribute is learned to be orthogonal to them.
     """
     words = attribute_words if reference.placeholder == PLACEHOLDER else subjects
     learning = request.resolve().learning
@@ -111,7 +113,7 @@ def plan_learning(
 
 
 def _mask_name(mask: bytes, mode: MaskMode) -> str:
-    """Name what is read from the file: another mode may find another region in it."""
+    """Return the name of a mask: the file and the mode, because another mode may find another region in the same file."""
     return digest(mask) if mode == "auto" else f"{mode}:{digest(mask)}"
 
 
@@ -126,7 +128,10 @@ def _concept_id(
     bank: Sequence[str],
     scaled_to: tuple[int, int] | None,
 ) -> str:
-    """`c_` for an identity, `a_` for an attribute. `bank` are the words that it is learned to be orthogonal to."""
+    """Return the id of a concept: `c_…` for an identity, `a_…` for an attribute.
+
+    `bank` are the words that the concept is learned to be orthogonal to.
+    """
     concept = {
         "version": VERSION,
         "image": digest(image),
@@ -138,11 +143,11 @@ def _concept_id(
         "learning": asdict(learning),
         "bank": list(bank),
         "seed": seed,
-        **_seen_as(scaled_to),
+        **_scale_entry(scaled_to),
     }
     return f"{'c' if reference.placeholder == PLACEHOLDER else 'a'}_{_name(concept)}"
 
 
-def _seen_as(scaled_to: tuple[int, int] | None) -> dict[str, Any]:
-    """What a scaled photo adds to a name. Two limits that lead to one size share what is made."""
+def _scale_entry(scaled_to: tuple[int, int] | None) -> dict[str, Any]:
+    """Return the entry for a scaled photo. It holds the size, so that different limits with one resulting size share a name."""
     return {} if scaled_to is None else {"scaled_to": list(scaled_to)}

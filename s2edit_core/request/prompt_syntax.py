@@ -1,6 +1,7 @@
-"""Notations of other programs that prompts here don't have: weights, emphasis, and references to files. No torch.
+"""Prompt notations of other programs that are refused here: weights, emphasis, and references to files. Loads no torch.
 
-The text encoder would read them as words, and the model would paint the digits. So a request that holds one is refused, by name.
+The text encoder would read the notation as words, and the model might draw the digits. So a prompt with one is refused, and the
+message names it.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ DOUBLE = re.compile(r"\(\s*\([^()]*\)\s*\)")
 BEHIND_GROUP = re.compile(r"\([^()]*\)(?:\d*\.\d+|[+-]+(?![\w-]))")
 BRACKETS = re.compile(r"\[[^\[\]]*\]")
 OURS = re.compile(r"\[(?:[A-Z][A-Za-z0-9_]*|test:[^\[\]]*)\]")
-"""Placeholders of what was learned, and the words of test mode."""
+"""Placeholders of learned concepts, and the commands of test mode."""
 TAG = re.compile(r"<[A-Za-z|][^<>]*>|\bembedding:\S+", re.IGNORECASE)
 
 
 def check_syntax(prompt: str | None, *, field: str) -> None:
-    """Raise `PromptInvalid`, with the reason `prompt_syntax`, for a notation of another program; it names the part.
+    """Raise `PromptInvalid` (reason `prompt_syntax`) for a notation of another program; the message names it.
 
-    Parentheses around ordinary words are fine, and so are placeholders.
+    Parentheses around ordinary words are accepted, and so are placeholders.
     """
     for find, meaning in NOTATIONS:
         for part in find(prompt or ""):
@@ -33,7 +34,7 @@ def check_syntax(prompt: str | None, *, field: str) -> None:
 
 
 def _weighted(prompt: str) -> Iterator[str]:
-    """`(red hair:1.3)`, `((red))`, `(red)1.3` and `(red)++`; a time of day or a ratio is none."""
+    """Yield weights such as `(red hair:1.3)`, `((red))`, `(red)1.3` and `(red)++`, but no time of day and no ratio."""
     for found in GROUP.finditer(prompt):
         words, _, number = found[1].rpartition(":")
         if words.strip() and not words.rstrip()[-1].isdigit() and _is_number(number):
@@ -58,7 +59,8 @@ def _tagged(prompt: str) -> Iterator[str]:
 
 
 NOTATIONS: tuple[tuple[Finder, str], ...] = (
-    (_tagged, "files such as LoRAs and embeddings can't be named in a prompt: leave it out, and learn an attribute instead"),
-    (_weighted, "weights are not read: write the plain words, and use guidance_scale for how strongly the prompt pulls"),
-    (_bracketed, "brackets are for what was learned, such as [I] or [A], and not for emphasis: write the plain words"),
+    (_tagged, "a prompt can't refer to files such as LoRAs and embeddings: leave it out, and learn an attribute instead"),
+    (_weighted, "weights are not supported: write plain words, and control the strength of the prompt with guidance_scale"),
+    (_bracketed, "brackets mark learned concepts, such as [I] or [A], and not emphasis: write plain words"),
 )
+"""The functions that find a notation, with the end of the error message."""

@@ -1,4 +1,7 @@
-"""Prompts as words: who the subject is, and where [I] goes. No torch: the API checks prompts with the same rules."""
+"""Prompts as words: the subject of a prompt, and the placement of [I].
+
+Loads no torch; API and worker check prompts by these rules.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,21 @@ from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, 
 from s2edit_core.request.words import article, find_noun, plurals, tidy
 
 DEFAULT_SUBJECTS = ("woman", "man", "girl", "boy", "person", "face", "baby", "cat", "dog", "church")
-"""The subject words of a model that brings no card (`s2edit.json`) of its own."""
+"""The subject words of a model without a card (`s2edit.json`)."""
 PLACEHOLDERS = re.compile(r"\[[A-Z][A-Za-z0-9_]*\]")
-"""How placeholders are written: a capital, then letters and digits, in brackets."""
+"""The form of placeholders: a capital, then letters, digits and underscores, in brackets."""
 SourceOrigin = Literal["given", "captioned", "default"]
-"""Where a source prompt comes from: the request (or its identity or parent), a model that looked at the photo, or the subject."""
+"""Where a source prompt comes from: the request (or its identity or parent edit), a captioner, or only the subject word."""
 PEOPLE = (
     *("woman", "man", "girl", "boy", "person", "child", "kid", "toddler", "baby", "lady", "gentleman", "guy", "teenager"),
     *("adult", "bride", "groom", "model", "face"),
 )
-"""Words by which captions call people: a caption that has one in place of the prompt's subject still describes the photo."""
+"""Words that captions use for people. A caption with one of them in place of the prompt's subject still describes the photo."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPrompts:
-    """The two prompts of an edit, each with the placeholder before the subject, and where the source prompt comes from."""
+    """Both prompts of an edit, each with the placeholder before the subject, and the origin of the source prompt."""
 
     source: str
     target: str
@@ -37,7 +40,7 @@ class ResolvedPrompts:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedReference:
-    """What a concept is learned by: `prompt` holds `placeholder` before `subject`."""
+    """The prompt that a concept is learned with; `prompt` holds `placeholder` before `subject`."""
 
     prompt: str
     subject: str
@@ -45,7 +48,7 @@ class ResolvedReference:
 
 
 def with_placeholder(prompt: str, subject: str, *, field: str, placeholder: str = PLACEHOLDER) -> str:
-    """`prompt`, tidied, with `placeholder` before the first `subject`; where it holds the placeholder already, that stays.
+    """Return `prompt`, normalised, with `placeholder` before the first `subject`, unless it already holds the placeholder.
 
     Raises `PromptInvalid` if the prompt does not name the subject, in singular or plural.
     """
@@ -55,7 +58,7 @@ def with_placeholder(prompt: str, subject: str, *, field: str, placeholder: str 
     match = find_noun(tidy(subject), prompt)
     if match is None:
         raise PromptInvalid(
-            f"the subject {subject!r} is not a word of the {field}: name the person with the same word in both prompts",
+            f"the {field} does not hold the subject {subject!r}: name the person by the same word in both prompts",
             field=field,
             reason="subject_not_in_prompt",
         )
@@ -63,10 +66,10 @@ def with_placeholder(prompt: str, subject: str, *, field: str, placeholder: str 
 
 
 def checked_placeholder(name: str) -> str:
-    """`name` if prompts can hold it as a placeholder. Raises `PromptInvalid`."""
+    """Return `name` if it has the form of a placeholder; otherwise raise `PromptInvalid`."""
     if not PLACEHOLDERS.fullmatch(name):
         raise PromptInvalid(
-            f"{name!r} can't be a placeholder: write a capital, then letters or digits, in brackets, such as [A] or [Makeup]",
+            f"{name!r} is not a placeholder: write a capital, then letters or digits, in brackets, such as [A] or [Makeup]",
             field="prompt",
             reason="placeholder_invalid",
         )
@@ -74,67 +77,67 @@ def checked_placeholder(name: str) -> str:
 
 
 def check_placeholders(prompt: str, known: Collection[str], *, field: str) -> None:
-    """What `prompt` writes as a placeholder must be one of `known`: else it would be read as a word. Raises `PromptInvalid`."""
+    """Raise `PromptInvalid` if `prompt` holds a placeholder that is not `known`: it would be read as a word."""
     unknown = sorted(set(PLACEHOLDERS.findall(prompt)) - set(known))
     if unknown:
         raise PromptInvalid(
-            f"the {field} names {unknown[0]}, but nothing that was learned under that name is given",
+            f"the {field} holds {unknown[0]}, but no concept with this placeholder was given",
             field=field,
             reason="placeholder_unknown",
         )
 
 
 def check_negative(prompt: str) -> None:
-    """A negative prompt is of plain words: what was learned is what the edit is to keep. Raises `PromptInvalid`."""
+    """Raise `PromptInvalid` if a negative prompt holds a placeholder: an edit keeps what was learned."""
     if found := PLACEHOLDERS.search(prompt):
         raise PromptInvalid(
-            f"the negative_prompt names {found[0]}, which was learned to be kept: write plain words for what shall not be seen",
+            f"the negative_prompt holds {found[0]}, but edits keep learned concepts: write plain words for what to avoid",
             field="negative_prompt",
             reason="placeholder_unknown",
         )
 
 
 def known_subject(prompt: str, subjects: Sequence[str], *, field: str = "prompt") -> str:
-    """The one of `subjects` that `prompt`, which is a request's `field`, names first, in singular or plural.
+    """Return the one of `subjects` that `prompt` names first, in singular or plural; `field` is the prompt's name in the request.
 
-    Raises `PromptInvalid` if there is none.
+    Raises `PromptInvalid` if it names none.
     """
     prompt = tidy(prompt)
     found = [(match.start(), -len(word), word) for word in subjects if (match := find_noun(tidy(word), prompt))]
     if not found:
         raise PromptInvalid(
             f"no word of the {field} names the person ({', '.join(subjects)}): write one of these, as in "
-            f"“{photo_of(subjects[0])}”; if the {field} has another word for the person, give it as `subject`",
+            f"“{photo_of(subjects[0])}”; if the {field} uses another word for the person, pass that word as `subject`",
             field="subject",
             reason="subject_unknown",
         )
     return min(found)[2]
 
 
-def settled_subject(given: str, subjects: Sequence[str]) -> str:
-    """`given` in small letters, in the singular if it is the plural of one of `subjects`: so one person has one name."""
+def resolve_subject(given: str, subjects: Sequence[str]) -> str:
+    """Return `given` in lower case, and in the singular if it is the plural of one of `subjects`, so that a person has one name."""
     word = tidy(given).lower()
     return next((known for known in subjects if word == known.lower() or word in plurals(known)), word)
 
 
 def resolve_prompts(
-    request: EditRequest, subjects: Sequence[str], worn: Sequence[tuple[str, str]] = (), *, caption: str | None = None
+    request: EditRequest, subjects: Sequence[str], applied: Sequence[tuple[str, str]] = (), *, caption: str | None = None
 ) -> ResolvedPrompts:
-    """Settle what `request` left open. `subjects` are the words that the model knows people by, most usual first.
+    """Resolve what `request` leaves open. `subjects` are the model's words for people, most usual first.
 
-    `worn` are placeholder and subject of each of its attributes; `caption` is what a model says of the photo, for a request without
-    a source prompt. Raises `PromptInvalid` for an instruction, when there is no subject, or when a prompt lacks it or an attribute;
-    `OptionInvalid` when two attributes have one placeholder.
+    `applied` are placeholder and subject of each attribute. `caption` describes the photo, for a request without a source prompt.
+    Raises `PromptInvalid` for an instruction, for a prompt without a known subject or without an attribute's placeholder, and
+    `OptionInvalid` for two attributes with one placeholder.
     """
     check_sentences(request, subjects)
-    attributes = _placed(request.prompt, worn)
+    attributes = _applied_placeholders(request.prompt, applied)
     described = request.source_prompt or request.prompt
     check_placeholders(request.source_prompt or "", (PLACEHOLDER,), field="source_prompt")
     check_placeholders(request.prompt, (PLACEHOLDER, *attributes), field="prompt")
     check_negative(request.negative_prompt or "")
     given = request.subject
     of = "source_prompt" if request.source_prompt else "prompt"
-    subject = settled_subject(given, subjects) if given is not None else known_subject(described, subjects, field=of)
+    subject = resolve_subject(given, subjects) if given is not None else known_subject(described, subjects, field=of)
     source, origin = _source_prompt(request, subject, caption)
     return ResolvedPrompts(
         source=with_placeholder(source, subject, field="source_prompt"),
@@ -145,7 +148,7 @@ def resolve_prompts(
 
 
 def check_sentences(request: EditRequest | LearningRequest, subjects: Sequence[str]) -> None:
-    """Raises `PromptInvalid` where a prompt of `request` tells what to do in place of what the picture shows."""
+    """Raise `PromptInvalid` if a prompt of `request` is an instruction rather than a description."""
     person = request.subject if isinstance(request, EditRequest) or request.kind == "identity" else None
     for field in ("prompt", "source_prompt"):
         if text := getattr(request, field, None):
@@ -153,6 +156,7 @@ def check_sentences(request: EditRequest | LearningRequest, subjects: Sequence[s
 
 
 def _source_prompt(request: EditRequest, subject: str, caption: str | None) -> tuple[str, SourceOrigin]:
+    """Return the source prompt and its origin."""
     if request.source_prompt:
         return request.source_prompt, "given"
     if caption is not None and (fitting := caption_naming(subject, caption)) is not None:
@@ -163,14 +167,14 @@ def _source_prompt(request: EditRequest, subject: str, caption: str | None) -> t
 
 
 def photo_of(subject: str) -> str:
-    """The source prompt of a photo of which nothing but its subject is known."""
+    """Return the source prompt of a photo of which only the subject is known."""
     return f"a photo of {article(subject)} {subject}"
 
 
 def caption_naming(subject: str, caption: str) -> str | None:
-    """`caption` as a source prompt that names `subject`; None where it is about something else.
+    """Return `caption` as a source prompt that names `subject`; None if it describes something else.
 
-    The prompt's word for a person stands in for the caption's: a captioner may see a lady where the prompt says woman.
+    The subject replaces the caption's word for a person: a captioner may write "lady" where the prompt says "woman".
     """
     text = tidy(PLACEHOLDERS.sub("", caption)).rstrip(" .!,;")
     if find_noun(subject, text):
@@ -184,16 +188,16 @@ def caption_naming(subject: str, caption: str) -> str | None:
     return f"{before}{named}{text[match.end() :]}"
 
 
-def _placed(prompt: str, worn: Sequence[tuple[str, str]]) -> list[str]:
-    """The placeholders of `worn`, each of which `prompt` holds."""
-    names = [placeholder for placeholder, _ in worn]
+def _applied_placeholders(prompt: str, applied: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the placeholders of `applied`. Raises unless they differ and `prompt` holds each."""
+    names = [placeholder for placeholder, _ in applied]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise OptionInvalid(
-            f"two of the attributes are written {twice}: learn one of them under another placeholder, such as [B]",
+            f"two attributes have the placeholder {twice}: learn one of them under another placeholder, such as [B]",
             field="attributes",
             reason="placeholder_repeated",
         )
-    for placeholder, subject in worn:
+    for placeholder, subject in applied:
         if placeholder not in prompt:
             raise PromptInvalid(
                 f"the prompt does not say where the attribute goes: write {placeholder} {subject}",
@@ -204,28 +208,29 @@ def _placed(prompt: str, worn: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def resolve_reference(request: LearningRequest, subjects: Sequence[str]) -> ResolvedReference:
-    """Settle what `request` left open; `subjects` as in `resolve_prompts`. Raises `PromptInvalid`."""
+    """Resolve what `request` leaves open; `subjects` as in `resolve_prompts`. Raises `PromptInvalid`."""
     check_sentences(request, subjects)
     if request.kind == "attribute":
         return _attribute_reference(request.prompt, request.subject)
     check_placeholders(request.prompt, (PLACEHOLDER,), field="prompt")
     given = request.subject
-    subject = settled_subject(given, subjects) if given is not None else known_subject(request.prompt, subjects)
+    subject = resolve_subject(given, subjects) if given is not None else known_subject(request.prompt, subjects)
     return ResolvedReference(with_placeholder(request.prompt, subject, field="prompt"), subject, PLACEHOLDER)
 
 
 def _attribute_reference(prompt: str, subject: str | None) -> ResolvedReference:
+    """Return the reference of an attribute, whose subject is the word after its placeholder."""
     prompt = tidy(prompt)
     found = list(dict.fromkeys(PLACEHOLDERS.findall(prompt)))
     if not found:
         raise PromptInvalid(
-            "the prompt does not say which word is learned: write [A] before it, as in “a woman with [A] makeup”",
+            "the prompt does not mark the word to learn: write [A] before it, as in “a woman with [A] makeup”",
             field="prompt",
             reason="placeholder_missing",
         )
     if len(found) > 1 or found[0] == PLACEHOLDER:
         raise PromptInvalid(
-            f"the prompt of an attribute holds one placeholder, and not {PLACEHOLDER}, which names identities: it has "
+            f"the prompt of an attribute must hold one placeholder other than {PLACEHOLDER}, which is for identities; it holds "
             + ", ".join(found),
             field="prompt",
             reason="placeholder_invalid",
@@ -244,7 +249,7 @@ def _attribute_reference(prompt: str, subject: str | None) -> ResolvedReference:
 
 
 def changed_words(source: str, target: str) -> tuple[str, ...]:
-    """The words of `target` that `source` does not have, in order: what the edit is about."""
+    """Return the words of `target` that `source` lacks, in order and lower case: the subject matter of the edit."""
     have = {word.lower() for word in re.findall(r"\w+", tidy(source))}
     return tuple(dict.fromkeys(word.lower() for word in re.findall(r"\w+", tidy(target)) if word.lower() not in have))
 
@@ -252,10 +257,10 @@ def changed_words(source: str, target: str) -> tuple[str, ...]:
 def described(request: EditRequest | LearningRequest | MaskRequest, subjects: Sequence[str]) -> str:
     """Return what the photo of `request` shows, without placeholders, for a segmenter that reads text.
 
-    Raises `PromptInvalid` when nothing is said of the photo and the prompt has no known subject.
+    Raises `PromptInvalid` if the request has no source prompt and its prompt no known subject.
     """
     if isinstance(request, EditRequest):
-        said = request.source_prompt or photo_of(request.subject or known_subject(request.prompt, subjects))
+        description = request.source_prompt or photo_of(request.subject or known_subject(request.prompt, subjects))
     else:
-        said = request.prompt or photo_of(subjects[0])
-    return " ".join(PLACEHOLDERS.sub("", said).split())
+        description = request.prompt or photo_of(subjects[0])
+    return " ".join(PLACEHOLDERS.sub("", description).split())

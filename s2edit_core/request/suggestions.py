@@ -1,4 +1,7 @@
-"""How an instruction is said as a description: "make her hair red" as "a photo of a woman with red hair". English; no torch."""
+"""Rephrases an instruction as a description: "make her hair red" as "a photo of a woman with red hair".
+
+English only; loads no torch.
+"""
 
 from __future__ import annotations
 
@@ -24,41 +27,41 @@ PLAIN = {
     **{word + "er": word for word in ("long", "short", "dark", "light", "young", "old", "thick", "small", "full", "bright")},
     **{"bigger": "big", "thinner": "thin", "redder": "red", "curlier": "curly", "happier": "happy", "sadder": "sad"},
 }
-"""Comparatives: a description has nothing to compare with."""
+"""Comparatives, and their adjectives: a description has nothing to compare with."""
 BECOMING = {
     **{adjective + "en": adjective for adjective in ("light", "bright", "dark", "straight", "short", "thick", "soft")},
     **{"whiten": "white", "lengthen": "long", "curl": "curly", "bleach": "bleached", "thin": "thin", "smooth": "smooth"},
 }
-"""Verbs that say how a part is to be."""
+"""Verbs that say what a part becomes, and the adjective of that."""
 CHANGING = "change|edit|modify|adjust|enhance|retouch|improve|shave|fix|colou?r|recolou?r|dye|turn|get|hide|sharpen|reduce|increase"
-"""Verbs that say of a part that it changes, and not how."""
+"""Verbs that say that a part changes, but not how."""
 DEGREE = re.compile(r"^(?:(?:a (?:bit|little|lot)|much|more|slightly|very|really|a more) )+")
 ENDING = re.compile(r"(?: (?:please|now|thanks|thank you|instead)|,? (?:in|from|on) (?:the|this) (?:photo|picture|image))+$")
 
 
-def suggestion(told: str, text: str, subject: str | None, subjects: Sequence[str]) -> str:
-    """Return how to describe what `told`, the instruction in `text`, asks for: "as in “a photo of a woman with red hair”"."""
+def suggestion(instruction: str, text: str, subject: str | None, subjects: Sequence[str]) -> str:
+    """Return how to describe what the instruction `instruction` in `text` asks for: "as in “a photo of a woman with red hair”"."""
     noun = _noun(text, subject, subjects)
-    words = _owned(ENDING.sub("", without_keeping(told).rstrip(" .!?,;")), noun)
+    words = _owned(ENDING.sub("", without_keeping(instruction).rstrip(" .!?,;")), noun)
     if gone := _removed(words):
         return f"without {_named(gone)}: as in “{_photo(noun)}”, with the source_prompt “{_photo(noun)} with {_one(gone)}”"
     return f"as in “{_described(words, noun) or f'{_photo(noun)} with red hair'}”"
 
 
 def _owned(words: str, noun: str) -> str:
-    """ "the woman's hair" and "the hair of the woman" as "their hair"."""
+    """Replace "the woman's hair" and "the hair of the woman" by "their hair"."""
     named = rf"(?:(?:the|a|an|this|that|my) )?(?:{_forms(noun)})"
     words = re.sub(rf"\b{named}'s?(?= )", "their", words, flags=re.IGNORECASE)
     return re.sub(rf"\b(?:the )?({PART}(?: colou?r)?) of {named}(?!\w)", r"their \1", words, flags=re.IGNORECASE)
 
 
 def _forms(noun: str) -> str:
-    """What names `noun`, in singular and plural, for a pattern."""
+    """Return a pattern for `noun` in singular and plural."""
     return "|".join(map(re.escape, (*plurals(noun), noun)))
 
 
 def _noun(text: str, subject: str | None, subjects: Sequence[str]) -> str:
-    """Who is meant: the subject that was given or named, else the one that the pronoun fits."""
+    """Return who is meant: the subject that was passed or is named, otherwise the one that fits the pronoun."""
     if subject:
         return tidy(subject).lower()
     for noun in subjects:
@@ -76,7 +79,7 @@ def _photo(noun: str, before: str = "") -> str:
 
 
 def _one(thing: str) -> str:
-    """ "the hat" and "hat" as "a hat"; what is many or cannot be counted has no article."""
+    """Return "the hat" and "hat" as "a hat"; plural and uncountable nouns get no article."""
     bare = re.sub(rf"^{OF}", "", thing, flags=re.IGNORECASE)
     begins = re.match(r"(?:an?|some|two|three|more) ", thing, flags=re.IGNORECASE)
     if begins:
@@ -90,7 +93,7 @@ def _named(thing: str) -> str:
 
 
 def _removed(words: str) -> str | None:
-    """What an instruction wants to be gone."""
+    """Return what an instruction asks to remove; None if it removes nothing."""
     found = re.match(
         rf"(?:remove|delete|erase|take (?:off|away|out)|get rid of|hide|lose) (?:any |all )?(?P<what>{OF}.+?)(?: (?:from|of) .*)?$"
         rf"|take (?P<that>{OF}\S+) (?:off|away|out)$",
@@ -102,6 +105,7 @@ def _removed(words: str) -> str | None:
 
 
 def _described(words: str, noun: str) -> str | None:
+    """Return a description of what `words` ask for; None if no pattern fits."""
     whom = WHOM.format(subject=_forms(noun))
     words = re.sub(r"^(she|he|they|it) (?:should|must|needs to|has to) ", "make them ", words, flags=re.IGNORECASE)
     words = re.sub(r"^(.+?) (?:should|must|needs? to|has to) (?:be |become |look |get )?", r"make \1 ", words, flags=re.IGNORECASE)
@@ -109,25 +113,25 @@ def _described(words: str, noun: str) -> str | None:
         words = "make " + words.replace(" to be ", " ")
     for pattern, describe in _PATTERNS:
         found = re.match(pattern.replace("WHOM", whom), words, flags=re.IGNORECASE)
-        if found and (said := describe(found, noun)):
-            return said
+        if found and (description := describe(found, noun)):
+            return description
     named = find_noun(noun, words)
     return _whole(words, named) if named else None
 
 
 def _whole(words: str, named: re.Match[str]) -> str | None:
-    """ "show a woman with red hair" describes behind its verb."""
+    """Return the description after a verb, as in "show a woman with red hair"; None if there is none."""
     begin = re.match(r"(?:\w+ )??(?:me )?((?:an?|the|two|three|some)\b.*)$", words, flags=re.IGNORECASE)
     if begin is None or begin.start(1) > named.start() or re.search(r"\b(?:to|on|into|for)\b", words[: named.start()]):
         return None
-    said = begin[1]
+    description = begin[1]
     if re.search(r",|\b(?:behind|beside|near|around|from|with|by)\b", words[begin.start(1) : named.start()]):
         return None
-    return said if re.match(r"an? (?:\w+ )?(?:photo|picture|image|portrait)", said) else f"a photo of {said}"
+    return description if re.match(r"an? (?:\w+ )?(?:photo|picture|image|portrait)", description) else f"a photo of {description}"
 
 
 def _part(found: re.Match[str], noun: str) -> str | None:
-    """Hair, and what else has a colour or a form."""
+    """Describe a part of a person, such as hair, by colour or shape."""
     part, how = found["part"].lower(), DEGREE.sub("", found["how"].strip().lower())
     how = " ".join(PLAIN.get(word, word) for word in how.split())
     if re.match(r"an? ", how):
@@ -141,13 +145,13 @@ def _part(found: re.Match[str], noun: str) -> str | None:
 
 
 def _become(found: re.Match[str], noun: str) -> str:
-    """ "whiten her teeth"."""
+    """Describe the result of verbs such as "whiten her teeth"."""
     how, part = BECOMING[found["verb"].lower()], found["part"].lower()
     return f"{_photo(noun)} with {_one(f'{how} {part}')}"
 
 
 def _made(found: re.Match[str], noun: str) -> str | None:
-    """What a person is to be, do or wear."""
+    """Describe what a person should be, do or wear."""
     how = DEGREE.sub("", re.sub(r"^to ", "", found["how"].strip()))
     if wears := re.match(r"(wear|have|hold)(?:ing)? (.+)", how):
         return f"{_photo(noun)} {'with' if wears[1] == 'have' else wears[1] + 'ing'} {_one(wears[2])}"
@@ -164,7 +168,7 @@ def _made(found: re.Match[str], noun: str) -> str | None:
 
 
 def _with(found: re.Match[str], noun: str) -> str | None:
-    """What is to be there; "a hat on her head" needs no second mention of her."""
+    """Describe an added thing; "a hat on her head" needs no second mention of the person."""
     thing = re.sub(
         r" (?:to|on|onto|in|into|around|over|for|from) (?:her|his|him|them|their|it|the|this|my)\b.*$", "", found["what"]
     )
@@ -173,6 +177,7 @@ def _with(found: re.Match[str], noun: str) -> str | None:
 
 
 def _in(found: re.Match[str], noun: str) -> str | None:
+    """Describe clothing or a place."""
     return f"{_photo(noun)} in {found['what']}"
 
 
@@ -191,3 +196,4 @@ _PATTERNS: tuple[tuple[str, Callable[[re.Match[str], str], str | None]], ...] = 
     (rf"(?P<what>(?!WHOM)(?!(?:{CHANGING})\b)(?:an? )?(?:[\w-]+ )?{PART})$", _with),
     (r"(?P<what>an? (?:[\w-]+ ?){1,2})$", _with),
 )
+"""Patterns of instructions, and the function that describes the result."""

@@ -1,4 +1,4 @@
-"""Words of prompts as people type them: cleaned, and found again in singular or plural. English; no torch."""
+"""Words of prompts: normalisation, and nouns in singular and plural. English only; loads no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ UNIFORM = str.maketrans(
         "\x7f": None,
     }
 )
-"""Typographic quotes and hyphens as CLIP's training captions have them, which ftfy had cleaned. Characters that nobody sees go."""
+"""Maps typographic quotes and hyphens to plain ones, as in CLIP's training captions, which ftfy cleaned. Removes invisible
+characters.
+"""
 IRREGULAR = {
     "child": ("children",),
     "person": ("people", "persons"),
@@ -30,19 +32,19 @@ IRREGULAR = {
     "wife": ("wives",),
 }
 NO_MEN = ("human", "german", "roman", "norman", "shaman", "ottoman", "talisman")
-"""Words that end in "man" and have no plural in "men"."""
+"""Words that end in "man" without a plural in "men"."""
 SOUNDED_CONSONANT = re.compile(r"(uni(?!n|m)|use|usu|eu|ewe|one\b|once|ur[aio])", re.IGNORECASE)
-"""Beginnings with a vowel that take "a"."""
+"""Beginnings with a vowel letter that take "a"."""
 SILENT_H = re.compile(r"(hour|heir|honest|honou?r)", re.IGNORECASE)
 
 
 def tidy(text: str) -> str:
-    """Return `text` in NFC, with plain quotes and hyphens, single spaces and none at its ends."""
+    """Return `text` in NFC, with plain quotes and hyphens, single spaces, and no spaces at its ends."""
     return " ".join(unicodedata.normalize("NFC", text.translate(UNIFORM)).split())
 
 
 def plurals(word: str) -> tuple[str, ...]:
-    """Return the plural forms of the noun `word`, in small letters; of several words, the last is inflected."""
+    """Return the plural forms of the noun `word`, in lower case; of several words, the last is inflected."""
     start, last = re.fullmatch(r"(.*?)(\w*)", word.lower(), flags=re.DOTALL).groups()  # type: ignore[union-attr]
     return tuple(start + form for form in _plurals(last))
 
@@ -60,21 +62,21 @@ def _plurals(word: str) -> tuple[str, ...]:
 
 
 def article(noun: str) -> str:
-    """Return "a" or "an", as `noun` is spoken."""
+    """Return "a" or "an", according to the pronunciation of `noun`."""
     vowel = noun[:1].lower() in "aeiou" and not SOUNDED_CONSONANT.match(noun)
     return "an" if noun and (vowel or SILENT_H.match(noun)) else "a"
 
 
 def find_noun(noun: str, text: str) -> re.Match[str] | None:
-    """Return where `text` names `noun`: its first occurrence as a word, in any case, else its first plural.
+    """Find `noun` in `text`: its first occurrence as a word, in any case, otherwise its first plural.
 
-    A hyphenated word that ends in the noun names it too, and is found as a whole: "snow-leopard" is a leopard. One that begins
-    with it does not: "man-made". Nor does the possessive of a plural ("a men's shirt").
+    A hyphenated word that ends in the noun matches as a whole: "snow-leopard" is a leopard. One that begins with it does not
+    ("man-made"), nor does the possessive of a plural ("a men's shirt").
     """
     return _find((noun,), text) or _find(plurals(noun), text, before="'")
 
 
 def _find(forms: tuple[str, ...], text: str, before: str = "") -> re.Match[str] | None:
-    """The first of `forms` in `text` that no letter, hyphenated word or character of `before` follows."""
+    """Return the first of `forms` in `text` that is not followed by a letter, a hyphenated word or a character of `before`."""
     any_of = "|".join(r"\s+".join(map(re.escape, form.split())) for form in forms)
     return re.search(rf"(?<!\w)(?<!\w-)(?:\w+-)*(?:{any_of})(?!\w|-\w{'|' + before if before else ''})", text, flags=re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""The device side: rows, the only interface between algorithms and the UNet, and attention with keys and values per row.
+"""The UNet side: the base model, attention with keys and values per row, and rows, the only interface that algorithms use.
 
 This room imports `checkpoints`, `request` and `errors`.
 """

@@ -1,15 +1,15 @@
-"""Cross-attention whose keys, values and gates come with each row.
+"""Cross-attention with keys, values and gates per row of the batch.
 
-In S²Edit everything that belongs to one user reaches the UNet through the text side: a learned token, and small changes
-to the key and value projections. So a prompt *is* one pair of K and V per cross-attention layer, made outside the UNet, and the
-UNet stays frozen and shared: rows of different users go through it together.
+In S²Edit, everything that belongs to one user enters the UNet through the text side: a learned token, and small changes of the key
+and value projections. A prompt is therefore one pair of K and V per cross-attention layer, computed outside the UNet. The UNet
+stays frozen and shared, and rows of different users go through it in one pass.
 
-The gate is the method's spatial control: after the softmax, the column of a placeholder token is multiplied by the mask of
-its region, so that [I] acts inside it and nowhere else.
+Gates are the method's spatial control (S²Edit, figure 2). After the softmax, the column of a placeholder token is multiplied by the
+mask of its region, so that [I] acts inside its mask and nowhere else.
 
-A row may also read the attention of another row of its pass (Prompt-to-Prompt, Hertz et al., arXiv 2208.01626): the cross-attention
-maps through a token map, and the self-attention of small maps. Maps are formed only for rows that are gated, read or are read, and
-for rows and layers whose maps are asked for; everything else goes through `scaled_dot_product_attention`.
+A row may also read the attention of another row of the same pass (Prompt-to-Prompt, Hertz et al., arXiv 2208.01626): its
+cross-attention maps through a token map, and its self-attention in small feature maps. Attention maps are computed explicitly only
+for rows that have gates, read another row, are read, or ask for their maps. All other rows use `scaled_dot_product_attention`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from torch.nn import functional as F
 
 from s2edit_core.errors import ModelUnusable
 
-SELF_LEVEL = 1
-"""Self-attention is read from maps that have been halved at least so often: P2P's 32 × 32 and below for latents of 64 × 64."""
+MIN_SELF_LEVEL = 1
+"""Rows read self-attention only from feature maps halved at least this often. For latents of 64 × 64 that is Prompt-to-Prompt's
+limit, 32 × 32.
+"""
 
 
 @dataclass(frozen=True)
 class CrossLayer:
-    """One cross-attention layer and where it sits."""
+    """A cross-attention layer and its resolution level."""
 
-    name: str  # "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
-    level: int  # how many times its feature map has been halved
+    name: str  # such as "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
+    level: int  # how many times the latent is halved to reach this layer's feature map
     attention: Any  # diffusers' Attention
 
     @property
@@ -49,7 +51,7 @@ class CrossLayer:
 
 @dataclass(frozen=True)
 class SelfLayer:
-    """One self-attention layer and where it sits."""
+    """A self-attention layer and its resolution level."""
 
     name: str
     level: int
@@ -58,38 +60,43 @@ class SelfLayer:
 
 @dataclass(frozen=True)
 class KeysValues:
-    """A prompt as the UNet sees it: per cross-attention layer a `(tokens, inner)` tensor each."""
+    """A prompt as the UNet takes it: for each cross-attention layer, keys and values of shape `(tokens, inner)`."""
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
 
     def tensors(self) -> tuple[Tensor, ...]:
+        """Return all keys, then all values, each in layer order."""
         return (*self.keys, *self.values)
 
 
 Gates = tuple[Tensor, ...]
-"""Per cross-attention layer `(h·w, tokens)` in 0..1: what each attention weight is multiplied by after the softmax."""
+"""For each cross-attention layer, `(h·w, tokens)` in 0..1: the factors of the attention weights after the softmax."""
 
 
 def cross_layers(unet: nn.Module) -> tuple[CrossLayer, ...]:
-    """The cross-attention layers in the order in which `named_modules` gives them. Raises `ModelUnusable` if there are none."""
-    layers = [CrossLayer(*found) for found in _named(unet, ".attn2")]
+    """Return the cross-attention layers of `unet` in the order of `named_modules`.
+
+    Raises `ModelUnusable` if there are none.
+    """
+    layers = [CrossLayer(*found) for found in _find_layers(unet, ".attn2")]
     if not layers:
         raise ModelUnusable("the UNet has no cross-attention layers (attn2): it is not a text-to-image UNet of the SD family")
     return tuple(layers)
 
 
 def self_layers(unet: nn.Module) -> tuple[SelfLayer, ...]:
-    """The self-attention layers that rows may read from one another: those with maps of `SELF_LEVEL` or smaller."""
-    return tuple(layer for found in _named(unet, ".attn1") if (layer := SelfLayer(*found)).level >= SELF_LEVEL)
+    """Return the self-attention layers that rows may read from each other: those of level `MIN_SELF_LEVEL` or more."""
+    return tuple(layer for found in _find_layers(unet, ".attn1") if (layer := SelfLayer(*found)).level >= MIN_SELF_LEVEL)
 
 
-def _named(unet: nn.Module, ending: str) -> list[tuple[str, int, nn.Module]]:
+def _find_layers(unet: nn.Module, ending: str) -> list[tuple[str, int, nn.Module]]:
     levels = len(cast(Any, unet).config.block_out_channels)
     return [(name, _level(name, levels), module) for name, module in unet.named_modules() if name.endswith(ending)]
 
 
 def _level(name: str, levels: int) -> int:
+    """Return the level of the layer `name` in a UNet of `levels` resolutions; the middle block is at the last."""
     if match := re.match(r"down_blocks\.(\d+)\.", name):
         return int(match[1])
     if match := re.match(r"up_blocks\.(\d+)\.", name):
@@ -98,16 +105,16 @@ def _level(name: str, levels: int) -> int:
 
 
 def word_layers(layers: Sequence[CrossLayer]) -> tuple[int, ...]:
-    """Indices of the layers whose maps tell best where a word is: of the second coarsest level, or of the one there is.
+    """Return the indices of the layers whose attention maps localise words best: those of the second coarsest level.
 
-    For Stable Diffusion these are the five of 16 × 16 that P2P looks at.
+    A UNet with a single level uses that one. For Stable Diffusion these are the five 16 × 16 layers that Prompt-to-Prompt uses.
     """
     levels = sorted({layer.level for layer in layers}, reverse=True)
     return tuple(i for i, layer in enumerate(layers) if layer.level == levels[min(1, len(levels) - 1)])
 
 
 def layer_size(latent_size: tuple[int, int], level: int) -> tuple[int, int]:
-    """Exact height and width of the feature map at `level`: each halving is a convolution of stride 2, which rounds up."""
+    """Return height and width of the feature map at `level`. Each halving is a convolution of stride 2, which rounds up."""
     h, w = latent_size
     for _ in range(level):
         h, w = (h + 1) // 2, (w + 1) // 2
@@ -115,7 +122,7 @@ def layer_size(latent_size: tuple[int, int], level: int) -> tuple[int, int]:
 
 
 def check_mask(mask: Tensor) -> None:
-    """Raises `ValueError` unless `mask` is `(H, W)` in 0..1."""
+    """Raise `ValueError` unless `mask` is `(H, W)` in 0..1."""
     if mask.ndim != 2 or mask.numel() == 0 or not (float(mask.min()) >= 0 and float(mask.max()) <= 1):
         span = f"{float(mask.min()):g}..{float(mask.max()):g}" if mask.numel() else "nothing"
         raise ValueError(f"expected a mask of shape (H, W) in 0..1, got shape {tuple(mask.shape)} in {span}")
@@ -127,9 +134,9 @@ def make_gates(
     tokens: int,
     masks: Sequence[tuple[int, Tensor]],
 ) -> Gates:
-    """Gates from `(token position, mask (H, W) in 0..1)` pairs. Masks are averaged over each layer's exact cells.
+    """Return gates for `(token position, mask)` pairs; each mask is `(H, W)` in 0..1 and is averaged over each layer's cells.
 
-    Raises `ValueError` for a mask of another shape or range, and for a position that is not one of the `tokens`.
+    Raises `ValueError` for a mask of another shape or range, and for a position outside 0..tokens - 1.
     """
     for position, mask in masks:
         if not 0 <= position < tokens:
@@ -147,28 +154,30 @@ def make_gates(
 
 @dataclass(frozen=True, eq=False)
 class TokenMap:
-    """How the map of each token is made of its source row's maps and its own: `A_source · read + A · keep`, per column."""
+    """How a row's cross-attention maps combine its source's maps and its own: `A_source · read + A · keep`, per token column."""
 
-    read: Tensor  # (tokens of the source, tokens)
-    keep: Tensor  # (tokens,)
+    read: Tensor  # (source tokens, tokens): weight of each source column
+    keep: Tensor  # (tokens,): weight of the row's own column
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Row `readers[i]` of a pass reads the attention of row `sources[i]`; `strengths[i]` 1 is all of it, 0 none."""
+    """Which rows of a pass read the attention of which: row `readers[i]` reads row `sources[i]` with weight `strengths[i]`."""
 
     readers: Tensor  # (n,), indices
     sources: Tensor  # (n,), indices
-    strengths: Tensor  # (n,), 0..1
+    strengths: Tensor  # (n,), 0 (its own attention) to 1 (the source's)
 
 
 @dataclass(frozen=True, eq=False)
 class CrossReading(Reading):
-    read: Tensor  # (n, tokens of the source, tokens), as `TokenMap.read`
+    """A reading of cross-attention maps, each through the token map of its reader."""
+
+    read: Tensor  # (n, source tokens, tokens), see `TokenMap`
     keep: Tensor  # (n, tokens)
 
-    def applied(self, maps: Tensor) -> Tensor:
-        """`maps` `(rows, heads, h·w, tokens)` with those of the readers replaced."""
+    def apply(self, maps: Tensor) -> Tensor:
+        """Return `maps` `(rows, heads, h·w, tokens)` with those of the readers replaced."""
         own = maps[self.readers]
         read = maps[self.sources] @ self.read[:, None] + own * self.keep[:, None, None]
         return maps.index_copy(0, self.readers, torch.lerp(own, read, self.strengths[:, None, None, None]))
@@ -176,41 +185,44 @@ class CrossReading(Reading):
 
 @dataclass(frozen=True, eq=False)
 class PassInputs:
-    """What the attention layers use in one pass. The rows whose maps must be formed come first."""
+    """The inputs of the attention layers in one UNet pass. Rows with explicit attention maps come first."""
 
     keys: Sequence[Tensor]  # per cross-attention layer (rows, tokens, inner)
     values: Sequence[Tensor]
-    mapped: Sequence[int]  # per cross-attention layer: for how many rows maps are formed
-    gates: Sequence[Tensor] | None = None  # per cross-attention layer (at least `mapped` rows, h·w, tokens)
-    cross: CrossReading | None = None
-    within: Reading | None = None  # of self-attention
-    captured: frozenset[int] = frozenset()  # cross-attention layers whose maps are kept
+    rows_with_maps: Sequence[int]  # per cross-attention layer: how many rows, from the first, need explicit maps
+    gates: Sequence[Tensor] | None = None  # per cross-attention layer (at least `rows_with_maps` rows, h·w, tokens)
+    cross_attention: CrossReading | None = None
+    self_attention: Reading | None = None
+    captured: frozenset[int] = frozenset()  # indices of the cross-attention layers that record their maps
 
 
 class _CrossProcessor:
-    """A diffusers attention processor that takes keys, values and gates from the pass instead of computing them."""
+    """A diffusers attention processor that uses the keys, values and gates of the pass instead of computing them."""
 
     def __init__(self, index: int, inputs: PassInputs, maps: dict[int, Tensor]) -> None:
         self.index, self.inputs, self.maps = index, inputs, maps
 
     def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         inputs = self.inputs
-        query = _heads(attn.to_q(hidden_states), attn.heads)
-        key, value = (_heads(x[self.index], attn.heads) for x in (inputs.keys, inputs.values))
-        n = inputs.mapped[self.index]
+        query = _split_heads(attn.to_q(hidden_states), attn.heads)
+        key, value = (_split_heads(x[self.index], attn.heads) for x in (inputs.keys, inputs.values))
+        n = inputs.rows_with_maps[self.index]
         parts = []
         if n:
             parts.append(self._maps(query[:n], key[:n], attn.scale) @ value[:n])
         if n < len(query):
             parts.append(F.scaled_dot_product_attention(query[n:], key[n:], value[n:], scale=attn.scale))
-        return _projected(attn, torch.cat(parts) if len(parts) > 1 else parts[0])
+        return _project_out(attn, torch.cat(parts) if len(parts) > 1 else parts[0])
 
     def _maps(self, query: Tensor, key: Tensor, scale: float) -> Tensor:
-        """Softmax, then what is read from other rows, then the gates: so a gated token does nothing outside its mask."""
+        """Return the attention maps `(rows, heads, h·w, tokens)`.
+
+        Gates come last, after maps are read from other rows: a gated token then has no effect outside its mask.
+        """
         inputs = self.inputs
         maps = (query @ key.transpose(-1, -2) * scale).softmax(dim=-1)
-        if inputs.cross is not None:
-            maps = inputs.cross.applied(maps)
+        if inputs.cross_attention is not None:
+            maps = inputs.cross_attention.apply(maps)
         if inputs.gates is not None:
             maps = maps * inputs.gates[self.index][: len(maps), None]
         if self.index in inputs.captured:
@@ -219,51 +231,53 @@ class _CrossProcessor:
 
 
 class _SelfProcessor:
-    """Stock self-attention, but readers take queries and keys, which make up the map, from their source."""
+    """Self-attention in which readers take queries and keys, and so the attention map, from their source row."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
 
     def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         reading = self.reading
-        query, key, value = (_heads(project(hidden_states), attn.heads) for project in (attn.to_q, attn.to_k, attn.to_v))
+        query, key, value = (_split_heads(project(hidden_states), attn.heads) for project in (attn.to_q, attn.to_k, attn.to_v))
         out = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
         read = F.scaled_dot_product_attention(
             query[reading.sources], key[reading.sources], value[reading.readers], scale=attn.scale
         )
         mixed = torch.lerp(out[reading.readers], read, reading.strengths[:, None, None, None])
-        return _projected(attn, out.index_copy(0, reading.readers, mixed))
+        return _project_out(attn, out.index_copy(0, reading.readers, mixed))
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
+def _split_heads(x: Tensor, heads: int) -> Tensor:
+    """Reshape `(rows, n, heads · d)` to `(rows, heads, n, d)`."""
     return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
-def _projected(attn: Any, out: Tensor) -> Tensor:
-    """`(rows, heads, h·w, d)` through the layer's output projection."""
+def _project_out(attn: Any, out: Tensor) -> Tensor:
+    """Return `(rows, heads, h·w, d)` after the layer's output projection."""
     projected: Tensor = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2))) / attn.rescale_output_factor
     return projected
 
 
 class RowAttention:
-    """The attention layers of a UNet. A pass over rows happens inside `using`."""
+    """The attention layers of a UNet, with a context manager that runs a pass over rows."""
 
     def __init__(self, unet: nn.Module) -> None:
         self.layers = cross_layers(unet)
-        self.within = self_layers(unet)
+        self.self_layers = self_layers(unet)
 
     @contextmanager
     def using(self, inputs: PassInputs) -> Iterator[dict[int, Tensor]]:
-        """Put processors for `inputs` in place; the layers' own come back whatever happens.
+        """Install processors for `inputs` on the attention layers, and restore the original ones on exit.
 
-        Gives the captured maps by layer, once a pass has been made: `(mapped rows, h·w, tokens)`, mean over the heads.
+        Yields a dictionary that the pass fills with the captured maps: by layer index, `(rows_with_maps, h·w, tokens)`, averaged
+        over heads.
         """
         maps: dict[int, Tensor] = {}
         processors: list[tuple[Any, Any]] = [
             (layer.attention, _CrossProcessor(i, inputs, maps)) for i, layer in enumerate(self.layers)
         ]
-        if inputs.within is not None:
-            processors += [(layer.attention, _SelfProcessor(inputs.within)) for layer in self.within]
+        if inputs.self_attention is not None:
+            processors += [(layer.attention, _SelfProcessor(inputs.self_attention)) for layer in self.self_layers]
         before = [attention.processor for attention, _ in processors]
         try:
             for attention, processor in processors:

@@ -1,6 +1,6 @@
-"""The base model: UNet, auto-encoder, text encoder, tokenizer and schedule of any Stable Diffusion 1.x or 2.x.
+"""The base model: UNet, auto-encoder, text encoder, tokenizer and schedule of a Stable Diffusion 1.x or 2.x model.
 
-Frozen and shared: nothing here belongs to a user. `evaluate` is the one place where the UNet runs.
+The weights are frozen and shared; nothing here belongs to a user. Only `Backbone.evaluate` runs the UNet.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from s2edit_core.checkpoints.loading import load_parts
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.checkpoints.schedule import Schedule
 from s2edit_core.unet.attention import CrossLayer, PassInputs, RowAttention
-from s2edit_core.unet.rows import Answer, Answers, Row, Rows, check_finite, passes, stacked
+from s2edit_core.unet.rows import Answer, Answers, Row, Rows, check_finite, passes, stack_rows
 
 MAX_ROWS_PER_PASS = 16
+"""The largest batch of one UNet pass, except where one source has more readers."""
 
 
 @dataclass
 class Backbone:
+    """A frozen base model on one device."""
+
     unet: nn.Module
     vae: nn.Module
     text_encoder: nn.Module
@@ -39,13 +42,16 @@ class Backbone:
 
     @classmethod
     def from_pretrained(cls, model: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Backbone:
-        """Load a folder, a file or a hub id (see `model_files`), its UNet in `dtype`. Raises `ModelUnusable` with the reason."""
+        """Load a model folder, a single-file checkpoint or a hub id; see `model_files`.
+
+        The UNet gets `dtype`, all other parts float32. Raises `ModelUnusable` with the reason.
+        """
         parts = load_parts(model)
         fingerprints = Fingerprints((parts.unet, parts.vae, parts.text_encoder), parts.schedule)
         if dtype != torch.float32:
-            fingerprints.compute()  # while all digits are there
+            fingerprints.compute()  # before the weights are rounded to `dtype`
         made = cls(
-            unet=nn.Module.to(parts.unet, device, dtype),  # diffusers' own warns of a change of precision
+            unet=nn.Module.to(parts.unet, device, dtype),  # diffusers' own `to` warns about a change of precision
             vae=parts.vae.to(device),
             text_encoder=parts.text_encoder.to(device),
             tokenizer=parts.tokenizer,
@@ -58,25 +64,28 @@ class Backbone:
 
     @property
     def layers(self) -> tuple[CrossLayer, ...]:
+        """The cross-attention layers, in the order of keys and values in `KeysValues`."""
         return self.attention.layers
 
     @property
     def device(self) -> torch.device:
+        """The device of the UNet."""
         return next(self.unet.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The precision of the UNet."""
         return next(self.unet.parameters()).dtype
 
     @cached_property
     def latent_scale(self) -> int:
-        """Pixels per latent cell, along each side."""
+        """Pixels per latent cell, along each side: 8 for Stable Diffusion."""
         blocks = self.vae.config.block_out_channels  # type: ignore[union-attr]
         return int(2 ** (len(blocks) - 1))  # type: ignore[arg-type]
 
     @cached_property
     def frame_multiple(self) -> int:
-        """What the sides of a frame must be divisible by, so that every halving in the UNet is exact."""
+        """The divisor of a frame's sides, in pixels, for which every halving in the UNet is exact: 64 for Stable Diffusion."""
         blocks = self.unet.config.block_out_channels  # type: ignore[union-attr]
         return int(self.latent_scale * 2 ** (len(blocks) - 1))  # type: ignore[arg-type]
 
@@ -87,15 +96,15 @@ class Backbone:
 
     @property
     def fingerprint(self) -> str:
-        """What a concept or an inversion that is made with this model carries. `fingerprints` tells which it recognises."""
+        """The fingerprint of new artifacts of this model. `fingerprints` also recognises those of earlier releases."""
         return self.fingerprints.current
 
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
-        """`(3, H, W)` in -1..1 → latent `(c, h, w)`: the mean of the posterior, scaled to unit variance.
+        """Encode an image `(3, H, W)` in -1..1 to a latent `(c, h, w)`: the posterior mean, scaled to unit variance.
 
-        In float32 at least, whatever the UNet's precision: a path of many steps is summed up from it. Raises `ValueError` for
-        another shape, or sides that are not whole latent cells.
+        The latent is in float32 or better whatever the UNet's precision, because inversion accumulates many steps from it. Raises
+        `ValueError` for another shape, or for sides that are not divisible by `latent_scale`.
         """
         if image.ndim != 3 or image.shape[0] != 3 or any(side == 0 or side % self.latent_scale for side in image.shape[1:]):
             cell = self.latent_scale
@@ -106,7 +115,7 @@ class Backbone:
 
     @torch.no_grad()
     def decode_latent(self, latent: Tensor) -> Tensor:
-        """Latent `(c, h, w)` → `(3, H, W)` in -1..1. Raises `ValueError` for another shape."""
+        """Decode a latent `(c, h, w)` to an image `(3, H, W)` in -1..1. Raises `ValueError` for another shape."""
         vae: Any = self.vae
         if latent.ndim != 3 or latent.shape[0] != vae.config.latent_channels:
             raise ValueError(f"expected a latent ({vae.config.latent_channels}, h, w), got {tuple(latent.shape)}")
@@ -114,30 +123,34 @@ class Backbone:
         return image.clamp(-1, 1)
 
     def evaluate(self, rows: Rows) -> Answers:
-        """Predict ε for every row, with gradients for those that have a target. Rows of one latent shape share passes."""
+        """Predict ε for every row, and compute gradients for rows with a target. Rows of one latent shape share UNet passes.
+
+        Raises `NumbersNotFinite` if a prediction is not finite, `ValueError` for a row whose source is not among `rows`.
+        """
         answers: dict[int, Answer] = {}
         for indices in passes(rows, MAX_ROWS_PER_PASS):
             answers.update(zip(indices, self._one_pass([rows[i] for i in indices]), strict=True))
         return tuple(answers[i] for i in range(len(rows)))
 
     def _one_pass(self, rows: list[Row]) -> list[Answer]:
-        learns = any(row.target is not None for row in rows)
-        inputs = stacked(rows, self.device, self.dtype)
-        with torch.set_grad_enabled(learns):
+        has_targets = any(row.target is not None for row in rows)
+        inputs = stack_rows(rows, self.device, self.dtype)
+        with torch.set_grad_enabled(has_targets):
             for tensor in (*inputs.keys, *inputs.values):
-                tensor.requires_grad_(learns)
+                tensor.requires_grad_(has_targets)
             eps, maps = self._predict(rows, inputs)
             losses = [
-                row.weight * _mean_squared_error(eps[i], row.target, row.where) if row.target is not None else None
+                row.weight * _mean_squared_error(eps[i], row.target, row.loss_weights) if row.target is not None else None
                 for i, row in enumerate(rows)
             ]
-            if learns:
+            if has_targets:
                 torch.stack([loss for loss in losses if loss is not None]).sum().backward()
         check_finite(eps)
         captured = [tuple(maps[layer][i] for layer in row.capture) for i, row in enumerate(rows)]
         return [_answer(i, eps, losses[i], inputs, captured[i]) for i in range(len(rows))]
 
     def _predict(self, rows: list[Row], inputs: PassInputs) -> tuple[Tensor, dict[int, Tensor]]:
+        """Return ε `(rows, c, h, w)` and the captured attention maps by layer."""
         z = torch.stack([row.latent for row in rows]).to(self.device, torch.promote_types(self.dtype, torch.float32))
         t = torch.tensor([row.timestep for row in rows], device=self.device)
         unet: Any = self.unet
@@ -146,13 +159,13 @@ class Backbone:
         return self.schedule.to_epsilon(output, z, t), maps
 
 
-def _mean_squared_error(eps: Tensor, target: Tensor, where: Tensor | None) -> Tensor:
-    """In float32 at least: half precision loses small squares."""
+def _mean_squared_error(eps: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the weighted mean of (ε − target)², in float32 or better: half precision loses small squares."""
     dtype = torch.promote_types(eps.dtype, torch.float32)
     squares = (eps.to(dtype) - target.to(eps.device, dtype)).square()
-    if where is None:
+    if weights is None:
         return squares.mean()
-    weights = where.to(squares)
+    weights = weights.to(squares)
     return (squares.mean(dim=0) * weights).sum() / weights.sum()
 
 

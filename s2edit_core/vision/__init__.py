@@ -1,4 +1,4 @@
-"""Other models that look at the photo: segmenters find a person, captioners describe it, safety classifiers refuse it.
+"""Other models that look at the photo: segmenters find a person, captioners describe the photo, safety models judge it.
 
-This room imports `checkpoints`, `pictures`, `request` and `errors`; each adapter loads its library when it is first used.
+This room imports `checkpoints`, `pictures`, `request` and `errors`. Each adapter imports its library on first use.
 """

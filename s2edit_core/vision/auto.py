@@ -1,9 +1,9 @@
-"""Masks of real photos, by models of transformers: hooks for those who have the weights. `captions` are their source prompts.
+"""Masks by segmentation models of transformers, for users who have the weights.
 
-Nothing of the method needs them, and none is shipped. Each takes a folder or hub id in transformers' layout, loads it when made,
-and turns an RGB photo into the mask that an edit asks for (L, of the photo's size, white inside). Segmentation of people carries
-the biases and the licences of its weights: look at them before use. The names of weights that stand here as defaults are those that
-their papers or their users go by; no test downloads them.
+The method does not need these models, and no weights are included. Each class takes a folder or hub id in transformers' layout,
+loads it when created, and returns the mask that an edit needs: L, of the photo's size, 255 inside. The default names are the usual
+weights of each architecture; no test downloads them. Segmentation of people has the biases and the licence of its weights: check
+both before use.
 """
 
 from __future__ import annotations
@@ -21,45 +21,51 @@ from torch.nn import functional as F
 from s2edit_core.errors import MaskInvalid, ModelUnusable, OptionInvalid
 
 
-def loaded(model: str, processor: str, network: str, device: str) -> tuple[Any, Any]:
-    """Processor and network, by the names of their classes. Raises `ModelUnusable` if transformers or the weights are missing."""
+def load_pretrained(model: str, processor: str, network: str, device: str) -> tuple[Any, Any]:
+    """Load processor and network by their class names. Raises `ModelUnusable` if transformers or the weights are missing."""
     try:
         import transformers
     except ImportError as error:
-        raise ModelUnusable("masks and captions by a model need transformers: install s2edit[auto]") from error
+        raise ModelUnusable("segmentation models need transformers: install s2edit[auto]") from error
     try:
         chosen = getattr(transformers, processor).from_pretrained(model)
         return chosen, getattr(transformers, network).from_pretrained(model).to(device).eval()
     except (OSError, ValueError) as error:
         raise ModelUnusable(
-            f"the weights of {model!r} can't be loaded as {network}: give a folder that has them or a hub id ({error})"
+            f"the weights of {model!r} can't be loaded as {network}: name a folder that holds them, or a hub id ({error})"
         ) from error
 
 
 def _mask(inside: Tensor, what: str) -> Image.Image:
-    """`(H, W)` bool to a mask. Raises `MaskInvalid` if nothing is inside."""
+    """Convert `(H, W)` bool to a mask. Raises `MaskInvalid` if nothing is inside; `what` names the object in the message."""
     if not inside.any():
         raise MaskInvalid(f"no {what} was found in the photo: give a mask", field="mask", reason="mask_not_found")
     return Image.fromarray(inside.cpu().numpy().astype(np.uint8) * 255)
 
 
 class FaceParser:
-    """SegFormer: every pixel gets one of the model's labels."""
+    """SegFormer, which gives every pixel one of its labels."""
 
     def __init__(self, model: str = "jonathandinu/face-parsing", *, device: str = "cpu") -> None:
-        self.processor, self.network = loaded(model, "SegformerImageProcessorPil", "SegformerForSemanticSegmentation", device)
+        self.processor, self.network = load_pretrained(
+            model, "SegformerImageProcessorPil", "SegformerForSemanticSegmentation", device
+        )
 
     @property
     def parts(self) -> tuple[str, ...]:
+        """The labels of the model."""
         return tuple(self.network.config.id2label.values())
 
     @torch.no_grad()
     def mask(self, photo: Image.Image, parts: Sequence[str] = ()) -> Image.Image:
-        """Where any of `parts` is; without names, whatever is not background. Raises `OptionInvalid` for an unknown part."""
+        """Return the mask of `parts`, or without names of everything but the background.
+
+        Raises `OptionInvalid` for an unknown part, `MaskInvalid` if nothing is found.
+        """
         known = self.parts
         for part in parts:
             if part not in known:
-                raise OptionInvalid(f"the model knows no part {part!r}; known are {', '.join(known)}", field="parts")
+                raise OptionInvalid(f"the model has no part {part!r}: choose among {', '.join(known)}", field="parts")
         wanted = [i for i, name in enumerate(known) if (name in parts if parts else name != "background")]
         pixels = self.processor(images=photo, return_tensors="pt").pixel_values.to(self.network.device)
         logits = self.network(pixel_values=pixels).logits
@@ -68,47 +74,55 @@ class FaceParser:
 
 
 class TextSegmenter:
-    """CLIPSeg: where what a text says is."""
+    """CLIPSeg, which finds the object that a text describes."""
 
     def __init__(self, model: str = "CIDAS/clipseg-rd64-refined", *, device: str = "cpu") -> None:
-        self.processor, self.network = loaded(model, "CLIPSegProcessor", "CLIPSegForImageSegmentation", device)
+        self.processor, self.network = load_pretrained(model, "CLIPSegProcessor", "CLIPSegForImageSegmentation", device)
 
     @torch.no_grad()
     def mask(self, photo: Image.Image, text: str, *, threshold: float = 0.4) -> Image.Image:
-        """Where the probability of `text` is above `threshold`, 0..1. Raises `OptionInvalid` for no text or another threshold."""
+        """Return where the probability of `text` is above `threshold`.
+
+        Raises `OptionInvalid` for an empty text or a threshold outside 0..1, `MaskInvalid` if nothing is found.
+        """
         if not 0 <= threshold <= 1:
-            raise OptionInvalid(f"the threshold is a probability, between 0 and 1, not {threshold!r}", field="threshold")
+            raise OptionInvalid(f"the threshold must be a probability between 0 and 1, not {threshold!r}", field="threshold")
         logits = self._logits(photo, text)
         probable = F.interpolate(logits, size=photo.size[::-1], mode="bilinear", align_corners=False)[0, 0].sigmoid()
         return _mask(probable > threshold, text)
 
     @torch.no_grad()
     def probability(self, photo: Image.Image, text: str) -> NDArray[np.float32]:
-        """How probable `text` is: `(h, w)` in 0..1 at the model's size. Raises `OptionInvalid` for no text."""
+        """Return the probability of `text`: `(h, w)` in 0..1 at the model's size. Raises `OptionInvalid` for an empty text."""
         plane: NDArray[np.float32] = self._logits(photo, text)[0, 0].sigmoid().cpu().numpy()
         return plane
 
     def _logits(self, photo: Image.Image, text: str) -> Tensor:
-        """`(1, 1, h, w)`."""
+        """Return the logits `(1, 1, h, w)`."""
         if not text.strip():
-            raise OptionInvalid("say what to look for, such as hair", field="text")
+            raise OptionInvalid("the text is empty: describe what to find, such as hair", field="text")
         inputs = self.processor(text=[text], images=[photo], truncation=True, return_tensors="pt").to(self.network.device)
         logits: Tensor = self.network(**inputs).logits
-        return logits.view(1, 1, *logits.shape[-2:])  # without the batch of one, which some versions drop
+        return logits.view(1, 1, *logits.shape[-2:])  # some versions drop the batch axis
 
 
 class BoxSegmenter:
-    """Segment Anything: the object that fills a box."""
+    """Segment Anything, which segments the object in a box or at a point."""
 
     def __init__(self, model: str = "facebook/sam-vit-base", *, device: str = "cpu") -> None:
-        self.processor, self.network = loaded(model, "SamProcessor", "SamModel", device)
+        self.processor, self.network = load_pretrained(model, "SamProcessor", "SamModel", device)
 
     @torch.no_grad()
     def mask(self, photo: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-        """What fills `box` (left, top, right, bottom), by the best of the model's proposals. Raises `OptionInvalid` for no box."""
+        """Return the best proposal for the object that fills `box` (left, top, right, bottom), in pixels.
+
+        Raises `OptionInvalid` for a box outside the photo, `MaskInvalid` for an empty proposal.
+        """
         left, top, right, bottom = box
         if not (0 <= left < right <= photo.width and 0 <= top < bottom <= photo.height):
-            raise OptionInvalid(f"the box {box} is not (left, top, right, bottom) within the photo's {photo.size}", field="box")
+            raise OptionInvalid(
+                f"the box must be (left, top, right, bottom) within the photo's {photo.size}, not {box}", field="box"
+            )
         return self.best(photo, box=box)[0]
 
     @torch.no_grad()
@@ -119,7 +133,10 @@ class BoxSegmenter:
         box: tuple[int, int, int, int] | None = None,
         point: tuple[int, int] | None = None,
     ) -> tuple[Image.Image, float]:
-        """The best proposal for what fills `box`, or lies at the pixel `point` (x, y), and the overlap that the model expects."""
+        """Return the best proposal for the object that fills `box`, or lies at the pixel `point` (x, y), and its predicted IoU.
+
+        Raises `MaskInvalid` for an empty proposal.
+        """
         where: dict[str, Any] = {"input_boxes": [[[float(x) for x in box]]]} if box else {}
         if point:
             where["input_points"] = [[[[float(x) for x in point]]]]

@@ -1,7 +1,7 @@
-"""The small network that finds people for a model which names it in its card: a U-Net of some 300,000 weights.
+"""A small U-Net of about 300,000 weights that finds people, for base models whose card names it.
 
-It lies in a folder as `config.json` and `model.safetensors`, in half precision. `lab/training/segmenter.py` trains the one of the
-shipped model.
+A folder holds it as `config.json` and `model.safetensors`, in half precision. `lab/training/segmenter.py` trains the one of the
+included model.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from s2edit_core.errors import ModelUnusable
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 GROUP = 8
+"""Channels per group of the group normalisation."""
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -33,10 +34,10 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class PersonNetwork(nn.Module):
-    """`(n, 3, H, W)` in -1..1, sides divisible by `multiple`, to logits `(n, H, W)`: positive where a person is.
+    """Maps pictures `(n, 3, H, W)` in -1..1, with sides divisible by `multiple`, to logits `(n, H, W)`, positive where a person is.
 
-    Each stage halves the sides; the way back joins what each stage saw. The first stage is at half size: at full size there is the
-    head alone.
+    Each encoder stage halves the sides, and the decoder joins the features of each stage. The first stage is at half resolution;
+    only the head runs at full resolution.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -50,15 +51,16 @@ class PersonNetwork(nn.Module):
 
     @property
     def multiple(self) -> int:
+        """The divisor of the input's sides."""
         return int(2 ** len(self.widths))
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = []
+        features = []
         inner = x
         for stage in self.down:
             inner = stage(inner)
-            seen.append(inner)
-        for join, outer in zip(reversed(self.up), reversed(seen[:-1]), strict=True):
+            features.append(inner)
+        for join, outer in zip(reversed(self.up), reversed(features[:-1]), strict=True):
             inner = join(torch.cat([_doubled(inner), outer], dim=1))
         logits: Tensor = self.head(torch.cat([_doubled(inner), x], dim=1))
         return logits[:, 0]
@@ -68,21 +70,22 @@ def _doubled(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def look(network: PersonNetwork, photo: Image.Image, sides: Sequence[int]) -> NDArray[np.float32]:
-    """How probable a person is in each part of `photo` (RGB): `(h, w)` in 0..1.
+def predict(network: PersonNetwork, photo: Image.Image, sides: Sequence[int]) -> NDArray[np.float32]:
+    """Return the probability of a person in each part of `photo` (RGB): `(h, w)` in 0..1.
 
-    The mean of looks at several sizes, whose longest sides are `sides` in pixels: at a small one it sees large people best,
-    at a large one small people. The answer has the size of the last.
+    The result is the mean over several input sizes, whose longest sides are `sides` in pixels. Small inputs show large people best,
+    and large inputs small people. The result has the size of the last input.
     """
-    seen = [_look_at(network, photo, side) for side in sides]
-    size = seen[-1].shape[::-1]
-    planes = [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR)) for plane in seen]
+    predictions = [_predict_at(network, photo, side) for side in sides]
+    size = predictions[-1].shape[::-1]
+    planes = [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR)) for plane in predictions]
     mean: NDArray[np.float32] = np.mean(planes, axis=0, dtype=np.float32)
     return mean
 
 
 @torch.no_grad()
-def _look_at(network: PersonNetwork, photo: Image.Image, side: int) -> NDArray[np.float32]:
+def _predict_at(network: PersonNetwork, photo: Image.Image, side: int) -> NDArray[np.float32]:
+    """Return the probability map for an input whose longest side is `side`."""
     scale = side / max(photo.size)
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
     pixels = np.asarray(photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
@@ -94,21 +97,21 @@ def _look_at(network: PersonNetwork, photo: Image.Image, side: int) -> NDArray[n
 
 
 def save_network(network: PersonNetwork, folder: Path, about: dict[str, Any]) -> None:
-    """Write weights in half precision, and `about` beside the shape."""
+    """Write the weights in half precision, and `about` beside the widths in `config.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps({"widths": network.widths} | about, indent=2) + "\n")
 
 
 def load_network(folder: Path) -> tuple[PersonNetwork, dict[str, Any]]:
-    """The network in `folder` and its configuration. Raises `ModelUnusable` where there is none, or a damaged one."""
+    """Return the network in `folder` and its configuration. Raises `ModelUnusable` if there is none, or a damaged one."""
     try:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
         network = PersonNetwork(config["widths"])
         config["sides"] = [int(side) for side in config["sides"]]
         if not config["sides"] or min(config["sides"]) < 1:
-            raise ValueError(f"the sides are {config['sides']}")
+            raise ValueError(f"the sides must be positive, not {config['sides']}")
         network.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
-    except Exception as error:  # safetensors raises its own kinds
+    except Exception as error:  # safetensors raises errors of its own
         raise ModelUnusable(f"the model's segmenter in {folder} can't be loaded: {error!r}") from error
     return network.eval(), config

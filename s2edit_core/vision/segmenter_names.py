@@ -1,4 +1,4 @@
-"""What a segmenter may be called, and what a name needs on this machine. No torch: `segmenters.py` opens them."""
+"""The names of segmenters, and what each name needs on this machine. Loads no torch; `segmenters` opens them."""
 
 from __future__ import annotations
 
@@ -9,40 +9,46 @@ from pathlib import Path
 from s2edit_core.errors import ModelUnusable
 
 CARD_CHOICES = ("model", "card", "mediapipe")
-"""What a model's card may name."""
+"""The segmenters that a model's card may name."""
 FETCH = "python -m s2edit_core fetch-segmenter"
+"""The command that downloads MediaPipe's segmenter."""
 
 
 def mediapipe_file() -> Path:
-    """Where MediaPipe's file lies once it is fetched: beside the packages of this Python."""
+    """Return the path of MediaPipe's file once it is downloaded, in this Python environment."""
     return Path(sys.prefix) / "share" / "s2edit" / "selfie_segmentation.tflite"
 
 
 def has_litert() -> bool:
+    """Return whether LiteRT is installed."""
     return find_spec("ai_edge_litert") is not None
 
 
 def check_litert(path: Path) -> None:
-    """Raises `ModelUnusable` where the file, or the package that runs it, is missing."""
+    """Raise `ModelUnusable` if the file, or the package that runs it, is missing."""
     if not path.is_file():
-        raise ModelUnusable(f"the segmenter {path} is not there: name a *.tflite file, or fetch MediaPipe's by `{FETCH}`")
+        raise ModelUnusable(f"there is no segmenter {path}: name a *.tflite file, or download MediaPipe's with `{FETCH}`")
     if not has_litert():
         raise without_litert(path)
 
 
 def without_litert(path: Path) -> ModelUnusable:
-    return ModelUnusable(f"{path.name} is run by LiteRT, which is not installed: install s2edit[segmenter]")
+    """Return the error of a missing LiteRT package."""
+    return ModelUnusable(f"{path.name} needs LiteRT, which is not installed: install s2edit[segmenter]")
 
 
 def checked_card_choice(named: str) -> str:
-    """What the card names; empty for nothing. A card comes with weights from anywhere, so it can't name files, or models that
-    bring code."""
+    """Return the segmenter that a card names, empty for none. Raises `ModelUnusable` for another name.
+
+    A card comes with weights from anywhere, so it must not name files, or models that contain code.
+    """
     if named not in ("", *CARD_CHOICES):
-        raise ModelUnusable(f"the model's card names the segmenter {named!r}: it may say {', '.join(CARD_CHOICES)}")
+        raise ModelUnusable(f"the model's card names the segmenter {named!r}: it may name {', '.join(CARD_CHOICES)}")
     return named
 
 
-def unknown(name: str) -> ModelUnusable:
+def unknown_segmenter(name: str) -> ModelUnusable:
+    """Return the error of an unknown name."""
     return ModelUnusable(
-        f"there is no segmenter {name!r}: say model, card, mediapipe, the path of a *.tflite file, or transformers:FOLDER"
+        f"there is no segmenter {name!r}: use model, card, mediapipe, the path of a *.tflite file, or transformers:FOLDER"
     )

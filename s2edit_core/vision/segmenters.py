@@ -1,12 +1,12 @@
-"""Who finds the person where no mask is given: one port, and the choice among its adapters.
+"""The segmenters that find the person where no mask is given: one protocol, and the choice among its adapters.
 
-    "model"                     the base model's own eye: where the prompt matters (`find_mask`); needs nothing else
-    "card"                      the small network in the folder `segmenter` of the base model (`person_network.py`)
-    "mediapipe", "x.tflite"     a LiteRT file: MediaPipe's selfie segmentation, or another one (`litert.py`)
-    "transformers:x"            a segmentation model of transformers, by folder or hub id (`auto_segmenter.py`)
+    "model"                     the base model itself: where the prompt changes its predictions (`find_mask`)
+    "card"                      the small network in the folder `segmenter` of the base model (`person_network`)
+    "mediapipe", "x.tflite"     a LiteRT file: MediaPipe's selfie segmentation or another (`litert`)
+    "transformers:x"            a segmentation model of transformers, by folder or hub id (`auto_segmenter`)
 
-An adapter answers with a probability per pixel; `people.choose_person` makes the mask of one person of it. This module loads no
-torch: an adapter loads what it needs when it is made.
+Adapters predict a probability per pixel, and `people.choose_person` derives the mask of one person. This module loads no torch;
+adapters load what they need when they are created.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from PIL import Image
 
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.errors import ImageInvalid, ModelUnusable
-from s2edit_core.vision.people import Look, choose_person, find_person
-from s2edit_core.vision.segmenter_names import checked_card_choice, has_litert, mediapipe_file, unknown
+from s2edit_core.vision.people import Predictor, choose_person, find_person
+from s2edit_core.vision.segmenter_names import checked_card_choice, has_litert, mediapipe_file, unknown_segmenter
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,23 +34,25 @@ class FoundMask:
     confidence: float
     """Mean probability inside the mask, 0.5..1."""
     people: int
-    """How many separate people were seen: regions of at least a fifth of the largest. People who touch count as one."""
+    """How many separate people were found: regions of at least a fifth of the largest. People who touch count as one."""
     segmenter: str
-    """Its name, for the report."""
+    """The segmenter's name, for the report."""
 
     def facts(self) -> dict[str, Any]:
-        """What a report says of it."""
+        """Return the facts for a report."""
         return {"segmenter": self.segmenter, "confidence": round(self.confidence, 3), "people": self.people}
 
 
 class Segmenter(Protocol):
+    """Finds a person in a photo."""
+
     name: str
 
     def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:
         """Find a person in `photo` (RGB, upright): the largest, or the one at the pixel `at` (x, y).
 
-        `prompt` describes the person; only adapters that read text use it. Raises `MaskInvalid` with reason `mask_not_found` where
-        nobody is found or nobody is at `at`.
+        `prompt` describes the person; only adapters that read text use it. Raises `MaskInvalid` with reason `mask_not_found` if
+        nobody is found, or nobody at `at`.
         """
         ...
 
@@ -64,7 +66,7 @@ class _Backbone(Protocol):
 
 
 class BaseModel(Protocol):
-    """What a segmenter asks of the base model: `S2EditPipeline` has it."""
+    """The part of the base model that segmenters use. `S2EditPipeline` implements it."""
 
     @property
     def backbone(self) -> _Backbone: ...
@@ -72,8 +74,8 @@ class BaseModel(Protocol):
     def find_probability(self, photo: Image.Image, prompt: str) -> NDArray[np.float32]: ...
 
 
-def found(probability: NDArray[np.float32], photo: Image.Image, at: tuple[int, int] | None, name: str) -> FoundMask:
-    """Make an answer of a probability map `(h, w)` in 0..1 that covers `photo`."""
+def mask_of(probability: NDArray[np.float32], photo: Image.Image, at: tuple[int, int] | None, name: str) -> FoundMask:
+    """Convert a probability map `(h, w)` in 0..1 that covers `photo` to the mask of one person."""
     mask, confidence, people = choose_person(probability, photo.size, at)
     return FoundMask(mask, confidence, people, name)
 
@@ -81,11 +83,11 @@ def found(probability: NDArray[np.float32], photo: Image.Image, at: tuple[int, i
 def check_photo(photo: Image.Image) -> None:
     """Raise `ImageInvalid` for a photo that is not RGB."""
     if photo.mode != "RGB":
-        raise ImageInvalid(f"the image is {photo.mode}: convert it to RGB", field="image", reason="image_mode")
+        raise ImageInvalid(f"the image has the mode {photo.mode}: convert it to RGB", field="image", reason="image_mode")
 
 
-class ModelEye:
-    """The base model itself: the person is where the prompt changes its predictions."""
+class BaseModelSegmenter:
+    """Uses the base model itself: the person is where the prompt changes its predictions."""
 
     name = "model"
 
@@ -93,36 +95,38 @@ class ModelEye:
         self._pipeline = pipeline
 
     def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:
+        """See `Segmenter.find`."""
         check_photo(photo)
-        return found(self._pipeline.find_probability(photo, prompt), photo, at, self.name)
+        return mask_of(self._pipeline.find_probability(photo, prompt), photo, at, self.name)
 
 
 class CardNetwork:
-    """The small network that a model brings along."""
+    """Uses the small network that comes with the base model."""
 
     name = "card"
 
     def __init__(self, folder: Path) -> None:
-        """Raises `ModelUnusable` where the folder has none."""
-        from s2edit_core.vision.person_network import load_network, look
+        """Raises `ModelUnusable` if the folder holds no network."""
+        from s2edit_core.vision.person_network import load_network, predict
 
         network, config = load_network(folder)
-        self._look: Look = lambda picture: look(network, picture, config["sides"])
+        self._predict: Predictor = lambda picture: predict(network, picture, config["sides"])
 
     def find(self, photo: Image.Image, *, prompt: str, at: tuple[int, int] | None = None) -> FoundMask:  # noqa: ARG002 - reads no text
+        """See `Segmenter.find`. The prompt is not used."""
         check_photo(photo)
-        return FoundMask(*find_person(self._look, photo, at), self.name)
+        return FoundMask(*find_person(self._predict, photo, at), self.name)
 
 
 def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
-    """Return the segmenter of that name.
+    """Return the segmenter `name`.
 
-    Without one: what the model's card names; else MediaPipe's where its file and LiteRT are there; else the model's own eye. Raises
-    `ModelUnusable` with the way to mend it.
+    The default is the one that the model's card names, otherwise MediaPipe's if its file and LiteRT are installed, otherwise the
+    base model. Raises `ModelUnusable` with a remedy.
     """
     chosen = name or checked_card_choice(pipeline.backbone.card.segmenter) or ("mediapipe" if _has_mediapipe() else "model")
     if chosen == "model":
-        return ModelEye(pipeline)
+        return BaseModelSegmenter(pipeline)
     if chosen == "card":
         return CardNetwork(_card_folder(pipeline))
     if chosen == "mediapipe" or chosen.endswith(".tflite"):
@@ -134,7 +138,7 @@ def open_segmenter(name: str | None, pipeline: BaseModel) -> Segmenter:
         from s2edit_core.vision.auto_segmenter import open_transformers
 
         return open_transformers(model, str(pipeline.backbone.device))
-    raise unknown(chosen)
+    raise unknown_segmenter(chosen)
 
 
 def _has_mediapipe() -> bool:
@@ -144,5 +148,5 @@ def _has_mediapipe() -> bool:
 def _card_folder(pipeline: BaseModel) -> Path:
     folder = pipeline.backbone.card.folder
     if folder is None:
-        raise ModelUnusable("this model brings no segmenter: it has no folder with s2edit.json; say model or mediapipe")
+        raise ModelUnusable("this model has no segmenter of its own, as it has no s2edit.json: use model or mediapipe")
     return folder / "segmenter"

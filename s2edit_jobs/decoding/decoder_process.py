@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from s2edit_core.errors import ImageInvalid, InvalidInput
-from s2edit_core.pictures.files import announced, check_photo, use_one_thread
+from s2edit_core.pictures.files import check_photo, declared_picture, use_one_thread
 from s2edit_core.pictures.mask_files import check_mask_file
-from s2edit_core.request.limits import CPU_S, MEMORY_BYTES, MOST_MEMORY_BYTES, cpu_s, memory_bytes, to_read_bytes
+from s2edit_core.request.limits import CPU_S, MAX_MEMORY_BYTES, MEMORY_BYTES, cpu_s, memory_bytes, memory_bytes_to_read
 from s2edit_core.request.spec import MaskMode
 
 LARGE_BYTES = 2 * MEMORY_BYTES
@@ -31,7 +31,7 @@ LARGE_BYTES = 2 * MEMORY_BYTES
 def confine() -> None:
     """Apply the resource limits for good: a cap on memory, no file writes, no core dumps."""
     for limit, most in (
-        (resource.RLIMIT_DATA, MOST_MEMORY_BYTES),
+        (resource.RLIMIT_DATA, MAX_MEMORY_BYTES),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
     ):
@@ -69,7 +69,7 @@ def check(request: DecodeRequest, data: bytes, reserve: Callable[[int], None]) -
     `reserve` is called with the bytes of memory that decoding may need, before decoding starts.
     """
     with _limited(request.name):
-        found = announced(data, request.name)
+        found = declared_picture(data, request.name)
         pixels, photo_pixels = found.size[0] * found.size[1], request.size[0] * request.size[1] if request.size else 0
         _allow(cpu_s(max(pixels, photo_pixels)), memory_bytes(found.format, pixels, len(data), photo_pixels), reserve)
         if request.size is None:
@@ -89,7 +89,7 @@ def _allow(seconds: float, memory: int, reserve: Callable[[int], None]) -> None:
 
 
 def _limit_memory(most: int) -> None:
-    resource.setrlimit(resource.RLIMIT_DATA, (most, MOST_MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_DATA, (most, MAX_MEMORY_BYTES))
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def main(connection: Connection) -> None:
     while True:
         try:
             request = DecodeRequest.from_json(connection.recv_bytes())
-            _limit_memory(to_read_bytes(request.file_bytes))
+            _limit_memory(memory_bytes_to_read(request.file_bytes))
             data = connection.recv_bytes()
         except EOFError:
             return

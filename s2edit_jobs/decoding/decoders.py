@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from s2edit_core import errors
 from s2edit_core.errors import ImageInvalid, InvalidInput
-from s2edit_core.request.limits import CEILING_PIXELS, MOST_FILE_BYTES
+from s2edit_core.request.limits import CEILING_PIXELS, MAX_FILE_BYTES
 from s2edit_core.request.spec import MaskMode
 from s2edit_jobs.decoding.decoder_process import too_costly
 
@@ -118,7 +118,7 @@ def _check_file(
     sent_pixels: int | None = None,
 ) -> _CheckedFile:
     """Check one file. Raise `InvalidInput`; afterwards `decoder.usable` may be False."""
-    if len(data) > MOST_FILE_BYTES:
+    if len(data) > MAX_FILE_BYTES:
         raise too_costly(name)
     try:
         answer = decoder.ask(name, data, size=size, mode=mode, max_pixels=max_pixels, person=person, sent_pixels=sent_pixels)
@@ -128,7 +128,9 @@ def _check_file(
     except (OSError, EOFError):
         if decoder.end() in LIMIT_SIGNALS:
             raise too_costly(name) from None
-        raise ImageInvalid(f"the {name} is damaged: save and send it anew", field=name, reason="image_damaged") from None
+        raise ImageInvalid(
+            f"the {name} is damaged: save it again and send the new file", field=name, reason="image_damaged"
+        ) from None
     if "size" in answer:
         return _CheckedFile(**answer)
     kind: type[InvalidInput] = getattr(errors, answer["kind"])

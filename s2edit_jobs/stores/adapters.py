@@ -15,7 +15,14 @@ from typing import Literal
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.checkpoints.model_files import HUB_ID, local_path
 from s2edit_core.errors import ModelUnusable, S2EditError
-from s2edit_core.vision.segmenter_names import CARD_CHOICES, check_litert, checked_card_choice, has_litert, mediapipe_file, unknown
+from s2edit_core.vision.segmenter_names import (
+    CARD_CHOICES,
+    check_litert,
+    checked_card_choice,
+    has_litert,
+    mediapipe_file,
+    unknown_segmenter,
+)
 from s2edit_jobs.records.vocabulary import ROOT
 from s2edit_jobs.settings import Settings
 
@@ -62,7 +69,7 @@ def _segmenter(settings: Settings) -> str:
     elif folder := chosen.partition("transformers:")[2]:
         return _folder_or_hub(folder, "find people")
     elif chosen not in CARD_CHOICES:
-        raise unknown(chosen)
+        raise unknown_segmenter(chosen)
     return chosen if name else f"{chosen}, as the model's card says"
 
 
@@ -92,7 +99,7 @@ def _check_labels(config: Mapping[str, object], wanted: str) -> None:
         return
     known = [str(label).strip().lower() for label in labels.values()]
     if unknown := [label for each in wanted.split(",") if (label := each.strip().lower()) and label not in known]:
-        raise ModelUnusable(f"the safety model knows no label {unknown[0]!r}; known are {', '.join(known)}")
+        raise ModelUnusable(f"the safety model has no label {unknown[0]!r}: choose among {', '.join(known)}")
 
 
 def _folder_or_hub(model: str, purpose: str) -> str:

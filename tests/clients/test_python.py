@@ -50,7 +50,7 @@ PROMPT = "a photo of a woman with long red hair"
 
 @pytest.fixture
 def client(live: Live) -> Iterator[AuthenticatedClient]:
-    """Without a key, as this machine's programs need none; the generated operations ask for the class of one by their types."""
+    """Return a client without a key, which programs on this machine do not need. The types of the operations still ask for one."""
     with Client(base_url=live.url, timeout=httpx.Timeout(60)) as client:
         yield client  # type: ignore[misc]
 
@@ -131,8 +131,11 @@ def test_parts_that_no_edit_has_are_refused_before_anything_is_sent() -> None:
 
 @contextmanager
 def in_between(url: str, answer: Callable[[int, httpx.Response], tuple[int, bytes] | None]) -> Iterator[str]:
-    """A bad proxy before the service at `url`: `answer` gets how many requests there were and what the service has answered, and
-    says what is passed on instead; None cuts the connection."""
+    """Run an unreliable proxy before the service at `url`.
+
+    `answer` gets the number of requests so far and the response of the service. It returns the response to send instead, or None
+    to cut the connection.
+    """
     seen: list[str] = []
 
     class Proxy(http.server.BaseHTTPRequestHandler):
@@ -154,7 +157,7 @@ def in_between(url: str, answer: Callable[[int, httpx.Response], tuple[int, byte
         do_GET = do_POST = handle_one  # noqa: N815
 
         def log_message(self, format: str, *values: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()  # how soon it hears of its end
@@ -168,7 +171,7 @@ def in_between(url: str, answer: Callable[[int, httpx.Response], tuple[int, byte
 def test_answers_that_get_lost_make_no_second_edit(
     live: Live, client: AuthenticatedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first answer is lost with its connection, the second is a proxy's page, the third is a proxy's JSON."""
+    """The first response is lost, the second is the HTML page of a proxy, the third its JSON."""
     monkeypatch.setattr(waiting, "PAUSE_S", 0.01)
     bad = {1: None, 2: (502, b"<html>Bad Gateway</html>"), 3: (503, b'{"message": "busy"}')}
     with in_between(live.url, lambda count, said: bad.get(count, (said.status_code, said.content))) as proxy:
@@ -207,7 +210,7 @@ def test_an_edit_is_followed_from_its_beginning_to_its_end(live: Live, client: A
 def test_a_stream_that_is_cut_goes_on_where_it_was(
     live: Live, client: AuthenticatedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first connection is lost, the second ends in the middle of its second event, the third is a proxy's page."""
+    """The first connection is lost, the second ends within its second event, the third gets the page of a proxy."""
     monkeypatch.setattr(waiting, "PAUSE_S", 0.01)
     edit_id = begun(live, client, "gus")
     whole = list(follow_edit(live.url, edit_id, user="gus"))

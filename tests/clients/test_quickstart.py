@@ -1,6 +1,6 @@
 """The README's quickstart and the example for `fetch`, as printed, against a running service.
 
-Where the printed port is taken, another one replaces it.
+Only the port differs if the printed one is taken.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def test_the_service_is_started_first(live: Live) -> None:
 
 
 def test_by_curl(live: Live) -> None:
-    """The blocks one after the other in one terminal."""
+    """Run the blocks one after another in one shell."""
     picture = live.folder / "red-hair.png"
     answer = json.loads(said("bash", "-euo", "pipefail", "-c", "\n".join(printed("", live)[1:]), live=live))
     further = httpx.get(f"{live.url}/edits/{answer['id']}", headers={"Prefer": "wait=60"}).json()
@@ -63,7 +63,7 @@ def test_by_python(live: Live) -> None:
 
 
 def test_by_fetch(live: Live) -> None:
-    """In Node, whose fetch, FormData and File are the browsers'; what else a page has it is given."""
+    """Run in Node, which has the fetch, FormData and File of browsers. `page.mjs` provides the rest of a page."""
     (code,) = printed("js", live, FETCH.read_text(encoding="utf-8"))
     url = node("--import", Path(__file__).with_name("page.mjs"), "--input-type=module", "--eval", code, cwd=live.folder).strip()
     assert url.startswith(live.url)

@@ -1,4 +1,4 @@
-"""The studio's script, in Node: what it sends of what was painted, and of what was not."""
+"""The studio's script in Node: what it sends with and without painted masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The TypeScript client: it builds from the schema, it type-checks, and it works against a running service."""
+"""The TypeScript client: it builds from the schema, type-checks, and works against a running service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TSC = "node_modules/typescript/bin/tsc"
 
 @pytest.mark.usefixtures("typescript")
 def test_it_edits_and_waits_against_a_running_service(live: Live) -> None:
-    """The script that does it is held to the same strict types."""
+    """The test script is type-checked too."""
     node(TSC, "--noEmit", cwd=TYPESCRIPT)
     env = {"S2EDIT_URL": live.url, "S2EDIT_PHOTO": str(live.photo), "S2EDIT_MASK": str(live.mask)}
     said = node("--test", "--test-reporter=tap", "test/live.test.ts", cwd=TYPESCRIPT, env=env)

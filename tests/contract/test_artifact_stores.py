@@ -1,4 +1,4 @@
-"""What every artifact store promises."""
+"""The contract of every artifact store."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def put(store: ArtifactStore, key: str, data: bytes = b"x", *, only_if_absent: b
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", bytes(range(256)) * 5000])
-def test_what_was_put_is_got(artifacts: ArtifactStore, data: bytes) -> None:
+def test_get_returns_the_stored_bytes(artifacts: ArtifactStore, data: bytes) -> None:
     put(artifacts, KEY, data)
     assert artifacts.get(KEY) == data
     assert artifacts.exists(KEY)
     assert artifacts.size_bytes(KEY) == len(data)
 
 
-def test_a_missing_object_is_missing(artifacts: ArtifactStore) -> None:
+def test_a_missing_object_raises(artifacts: ArtifactStore) -> None:
     assert not artifacts.exists(KEY)
     for call in (artifacts.get, artifacts.size_bytes):
         with pytest.raises(ArtifactMissing):
@@ -45,14 +45,14 @@ def test_an_object_can_be_replaced(artifacts: ArtifactStore) -> None:
     assert artifacts.get(KEY) == b"new"
 
 
-def test_a_write_once_key_is_written_once(artifacts: ArtifactStore) -> None:
+def test_put_if_absent_never_replaces_an_object(artifacts: ArtifactStore) -> None:
     put(artifacts, KEY, b"first", only_if_absent=True)
     with pytest.raises(ArtifactExists):
         put(artifacts, KEY, b"second", only_if_absent=True)
     assert artifacts.get(KEY) == b"first"
 
 
-def test_of_racing_writers_exactly_one_wins(artifacts: ArtifactStore) -> None:
+def test_exactly_one_of_several_concurrent_writers_wins(artifacts: ArtifactStore) -> None:
     def write(number: int) -> int | None:
         try:
             put(artifacts, KEY, str(number).encode(), only_if_absent=True)
@@ -66,7 +66,7 @@ def test_of_racing_writers_exactly_one_wins(artifacts: ArtifactStore) -> None:
     assert artifacts.get(KEY) == str(winners[0]).encode()
 
 
-def test_keys_are_listed_in_order_by_prefix(artifacts: ArtifactStore) -> None:
+def test_keys_with_a_prefix_are_listed_in_order(artifacts: ArtifactStore) -> None:
     keys = ["t/a/u/ann/x", "t/a/u/ann-2/x", "t/a/u/ann/edits/e_1/spec.json", "t/b/u/ann/x", "pending/e_1"]
     for key in keys:
         put(artifacts, key)
@@ -77,7 +77,7 @@ def test_keys_are_listed_in_order_by_prefix(artifacts: ArtifactStore) -> None:
     assert list(artifacts.list("none/")) == []
 
 
-def test_a_prefix_is_deleted_and_nothing_beside_it(artifacts: ArtifactStore) -> None:
+def test_delete_prefix_deletes_nothing_else(artifacts: ArtifactStore) -> None:
     for key in ("t/a/u/ann/x", "t/a/u/ann/edits/e_1/spec.json", "t/a/u/ann2/x"):
         put(artifacts, key)
     assert artifacts.delete_prefix("t/a/u/ann/") == 2
@@ -121,7 +121,7 @@ ODD_KEYS = (
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-def test_a_key_that_could_mean_another_place_is_refused(artifacts: ArtifactStore, key: str) -> None:
+def test_a_key_that_could_escape_its_folder_is_rejected(artifacts: ArtifactStore, key: str) -> None:
     for call in (
         lambda: put(artifacts, key),
         lambda: artifacts.get(key),
@@ -140,7 +140,7 @@ def test_a_presigned_url_names_the_object(artifacts: ArtifactStore) -> None:
     assert KEY in artifacts.presigned_get(KEY, expires_s=60, filename="edit 1.json")
 
 
-def test_folders_are_named_once_and_in_order(artifacts: ArtifactStore) -> None:
+def test_folders_are_listed_once_and_in_order(artifacts: ArtifactStore) -> None:
     for key in ("t/a/u/b/edits/e_2/spec.json", "t/a/u/b/edits/e_1/image.png", "t/a/u/b/edits/e_1/spec.json", "t/a/u/b/edits/stray"):
         put(artifacts, key)
     put(artifacts, "t/a/u/b/edits-of-old/e_3/spec.json")
@@ -150,7 +150,7 @@ def test_folders_are_named_once_and_in_order(artifacts: ArtifactStore) -> None:
     assert list(artifacts.folders("t/a/u/b/concepts/")) == []
 
 
-def test_more_folders_than_one_answer_holds(artifacts: ArtifactStore) -> None:
+def test_more_folders_than_one_page_are_listed(artifacts: ArtifactStore) -> None:
     names = [f"e_{i:03}" for i in range(25)]
     for name in names:
         put(artifacts, f"t/a/u/b/edits/{name}/spec.json")
@@ -159,6 +159,6 @@ def test_more_folders_than_one_answer_holds(artifacts: ArtifactStore) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "t/a", "t//a/", "../", "t/../"])
-def test_what_is_no_folder_is_refused(artifacts: ArtifactStore, prefix: str) -> None:
+def test_a_prefix_that_is_not_a_folder_is_rejected(artifacts: ArtifactStore, prefix: str) -> None:
     with pytest.raises(ValueError, match="not a"):
         list(artifacts.folders(prefix))

@@ -1,4 +1,4 @@
-"""What the key ring promises, over every object store."""
+"""The contract of the key ring, with every object store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def ring(artifacts: ArtifactStore) -> KeyRing:
     return KeyRing(artifacts)
 
 
-def test_a_key_is_for_its_tenant_and_its_scopes(ring: KeyRing) -> None:
+def test_a_key_has_its_tenant_and_scopes(ring: KeyRing) -> None:
     assert not ring.exist()
     made, text = ring.create("acme", ["edits:read"], note="phone team")
     found = authenticate(ring, text)
@@ -26,7 +26,7 @@ def test_a_key_is_for_its_tenant_and_its_scopes(ring: KeyRing) -> None:
     assert ring.any_active()
 
 
-def test_nothing_that_is_kept_holds_the_secret(ring: KeyRing, artifacts: ArtifactStore) -> None:
+def test_the_secret_is_not_stored(ring: KeyRing, artifacts: ArtifactStore) -> None:
     _, text = ring.create("acme")
     secret = text.split("_", 2)[2].encode()
     keys = list(artifacts.list("keys/"))
@@ -44,7 +44,7 @@ def test_two_keys_have_nothing_in_common(ring: KeyRing) -> None:
     assert one.scopes == USUAL_SCOPES < SCOPES
 
 
-def test_another_secret_is_refused(ring: KeyRing) -> None:
+def test_a_wrong_secret_is_rejected(ring: KeyRing) -> None:
     (_, first), (_, second) = ring.create("acme"), ring.create("acme")
     prefix, key_id, secret = first.split("_", 2)
     mixed = f"{prefix}_{key_id}_{second.split('_', 2)[2]}"
@@ -54,7 +54,7 @@ def test_another_secret_is_refused(ring: KeyRing) -> None:
             authenticate(ring, text)
 
 
-def test_a_revoked_key_is_refused_and_stays_on_the_list(ring: KeyRing) -> None:
+def test_a_revoked_key_is_rejected_and_stays_in_the_list(ring: KeyRing) -> None:
     key, text = ring.create("acme")
     ring.revoke(key.id)
     ring.revoke(key.id)
@@ -66,7 +66,7 @@ def test_a_revoked_key_is_refused_and_stays_on_the_list(ring: KeyRing) -> None:
     assert ring.exist()
 
 
-def test_after_a_rotation_both_count_until_the_old_one_ends(ring: KeyRing) -> None:
+def test_after_a_rotation_both_keys_work_until_the_old_one_expires(ring: KeyRing) -> None:
     old, old_text = ring.create("acme", ["edits:read", "admin"], note="backend")
     new, new_text = ring.rotate(old.id, grace_s=60)
     assert authenticate(ring, old_text).id == old.id
@@ -75,13 +75,13 @@ def test_after_a_rotation_both_count_until_the_old_one_ends(ring: KeyRing) -> No
     again = ring.find(old.id)
     assert again is not None
     assert again.ends_at == pytest.approx(time.time() + 60, abs=30)
-    ring.revoke(old.id)  # it leaked: the grace is over
+    ring.revoke(old.id)  # revoking a leaked key ends the grace period
     with pytest.raises(CredentialsInvalid):
         authenticate(ring, old_text)
     assert authenticate(ring, new_text).id == new.id
 
 
-def test_a_rotation_without_grace_ends_the_old_key_at_once(ring: KeyRing) -> None:
+def test_a_rotation_without_a_grace_period_ends_the_old_key_at_once(ring: KeyRing) -> None:
     old, old_text = ring.create("acme")
     ring.rotate(old.id, grace_s=0)
     with pytest.raises(CredentialsInvalid):
@@ -89,7 +89,7 @@ def test_a_rotation_without_grace_ends_the_old_key_at_once(ring: KeyRing) -> Non
 
 
 @pytest.mark.parametrize("end", ["rotated", "revoked"])
-def test_a_key_is_rotated_once(ring: KeyRing, end: str) -> None:
+def test_a_key_can_be_rotated_only_once(ring: KeyRing, end: str) -> None:
     key, _ = ring.create("acme")
     if end == "rotated":
         ring.rotate(key.id, grace_s=60)
@@ -101,18 +101,18 @@ def test_a_key_is_rotated_once(ring: KeyRing, end: str) -> None:
     assert len(list(ring.list())) == before
 
 
-def test_of_two_rotations_at_once_one_gives_a_key(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_of_two_concurrent_rotations_succeeds(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
     key, _ = ring.create("acme")
     seen = ring.find(key.id)
     ring.rotate(key.id, grace_s=60)
-    monkeypatch.setattr(ring, "_existing", lambda _: seen)  # as it was before the first
+    monkeypatch.setattr(ring, "_existing", lambda _: seen)  # the state before the first rotation
     with pytest.raises(KeyEnded):
         ring.rotate(key.id, grace_s=60)
     monkeypatch.undo()
     assert sum(one.ends_at is None for one in ring.list()) == 1
 
 
-def test_a_key_that_is_not_there_can_t_be_ended(ring: KeyRing) -> None:
+def test_an_unknown_key_cannot_be_revoked_or_rotated(ring: KeyRing) -> None:
     for key_id in ("0" * 16, "../../x", ""):
         assert ring.find(key_id) is None
         with pytest.raises(KeyNotFound):
@@ -128,13 +128,13 @@ def test_a_tenant_must_fit_into_an_object_key(ring: KeyRing, tenant: str) -> Non
     assert not ring.exist()
 
 
-def test_a_key_must_be_for_something_that_exists(ring: KeyRing) -> None:
+def test_unknown_or_missing_scopes_are_rejected(ring: KeyRing) -> None:
     for scopes in ([], ["edits:all"]):
         with pytest.raises(ValueError, match="scopes"):
             ring.create("acme", scopes)  # type: ignore[arg-type]
 
 
-def test_a_key_of_test_mode_shows_it_and_acts_for_a_tenant_that_no_live_key_can_have(ring: KeyRing) -> None:
+def test_a_test_key_acts_for_a_tenant_that_no_live_key_can_have(ring: KeyRing) -> None:
     made, text = ring.create("acme", test=True)
     assert text.startswith("test_")
     found = authenticate(ring, text)

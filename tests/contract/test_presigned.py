@@ -1,7 +1,6 @@
-"""Presigned URLs and forms, sent to those who serve them: what was signed works, and nothing else does.
+"""Presigned URLs and forms, sent to the servers that accept them: the signed request works, and every changed one is rejected.
 
-moto takes part in what works alone: it never looks at signatures, dates, signed headers or policies, so a refusal by it proves
-nothing and an acceptance neither.
+moto only takes part in the tests of valid requests, because it ignores signatures, dates, signed headers and policies.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ KEY = "t/app/u/ann/uploads/u_1/image.png"
 ANNOUNCED = "t/app/u/ann/uploads/u_1/upload.json"
 OTHER = "t/app/u/bob/uploads/u_2/image.png"
 PICTURE = b"as good as a picture"
-LIFE_S = 300
+TTL_S = 300
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request that may still be changed in one place."""
+    """A request, of which tests make changed copies."""
 
     method: str
     url: str
@@ -42,7 +41,7 @@ class Request:
 
 
 class Served:
-    """A store, and the way to whoever serves its links."""
+    """A store, and a client of the server that accepts its links."""
 
     def __init__(self, store: ArtifactStore, http: httpx.Client) -> None:
         self.store = store
@@ -55,17 +54,17 @@ class Served:
         return self.http.request(request.method, request.url, headers=dict(request.headers), content=request.body or None)
 
     def download(self) -> Request:
-        return Request("GET", self.store.presigned_get(KEY, expires_s=LIFE_S, filename="edit.png"), {})
+        return Request("GET", self.store.presigned_get(KEY, expires_s=TTL_S, filename="edit.png"), {})
 
     def upload(self) -> Request:
-        """A PUT of `KEY`, which is free for it."""
+        """Return a PUT of `KEY`, after deleting the object."""
         self.store.delete_prefix(KEY)
-        put = self.store.presigned_put(KEY, expires_s=LIFE_S, media_type="image/png", size_bytes=len(PICTURE))
+        put = self.store.presigned_put(KEY, expires_s=TTL_S, media_type="image/png", size_bytes=len(PICTURE))
         return Request("PUT", put.url, put.headers, PICTURE)
 
     def form(self) -> SignedForm:
         self.store.delete_prefix(KEY)
-        form = self.store.presigned_post(KEY, expires_s=LIFE_S, media_type="image/png", min_bytes=10, max_bytes=len(PICTURE))
+        form = self.store.presigned_post(KEY, expires_s=TTL_S, media_type="image/png", min_bytes=10, max_bytes=len(PICTURE))
         assert form is not None
         return form
 
@@ -93,37 +92,37 @@ def strict(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
     yield from serve(request.param, request, tmp_path)
 
 
-class TestWorks:
-    def test_a_link_gives_the_object_as_an_attachment(self, served: Served) -> None:
+class TestValid:
+    def test_a_link_returns_the_object_as_an_attachment(self, served: Served) -> None:
         answer = served.send(served.download())
         assert (answer.status_code, answer.content) == (200, PICTURE)
         disposition = answer.headers["content-disposition"]
         assert disposition.startswith("attachment; filename")
         assert "edit.png" in disposition
 
-    def test_an_upload_is_kept(self, served: Served) -> None:
+    def test_an_upload_is_stored(self, served: Served) -> None:
         assert served.send(served.upload()).status_code == 200
         assert served.store.get(KEY) == PICTURE
 
-    def test_an_upload_works_once(self, served: Served) -> None:
+    def test_an_upload_works_only_once(self, served: Served) -> None:
         upload = served.upload()
         served.send(upload)
         again = replace(upload, body=PICTURE.upper())
         assert served.send(again).status_code == 412
         assert served.store.get(KEY) == PICTURE
 
-    def test_only_stores_that_hold_senders_to_it_give_a_form(self, served: Served, request: pytest.FixtureRequest) -> None:
-        form = served.store.presigned_post(KEY, expires_s=LIFE_S, media_type="image/png", min_bytes=1, max_bytes=99)
+    def test_only_stores_that_enforce_the_policy_return_a_form(self, served: Served, request: pytest.FixtureRequest) -> None:
+        form = served.store.presigned_post(KEY, expires_s=TTL_S, media_type="image/png", min_bytes=1, max_bytes=99)
         assert (form is not None) == ("radosgw" in request.node.name)
 
-    def test_a_form_is_kept(self, radosgw: Settings, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    def test_a_form_upload_is_stored(self, radosgw: Settings, request: pytest.FixtureRequest, tmp_path: Path) -> None:
         for served in serve("radosgw", request, tmp_path):
             assert served.post(served.form()).status_code in (200, 201, 204)
             assert served.store.get(KEY) == PICTURE
 
 
 def changed_value(value: str) -> Iterator[str]:
-    """Other values in the place of this one."""
+    """Yield changed values."""
     yield ""
     yield value + "0"
     yield value[:-1]
@@ -135,10 +134,10 @@ def changed_value(value: str) -> Iterator[str]:
 
 def changed_paths(path: str) -> Iterator[tuple[str, str]]:
     yield "another object", path.replace(KEY, OTHER)
-    yield "an object that is not there", path.replace("image.png", "nothing.png")
+    yield "a missing object", path.replace("image.png", "nothing.png")
     yield "its folder", path.rpartition("/")[0] + "/"
     for text in ("x", "/", "%20", "%00", "/%2e%2e/image.png"):
-        yield f"{text} behind it", path + text
+        yield f"{text} appended", path + text
     yield "a letter's case", path.replace("image", "Image")
 
 
@@ -191,13 +190,13 @@ def changed_headers(request: Request) -> Iterator[tuple[str, Request]]:
 
 
 def accepted(served: Served, changes: Iterator[tuple[str, Request]]) -> list[str]:
-    """Those that were not refused."""
+    """Return the changed requests that were not rejected."""
     tried = [(what, served.send(request).status_code) for what, request in changes]
     assert tried
     return [f"{what}: {status}" for what, status in tried if not 400 <= status < 500]
 
 
-class TestRefused:
+class TestRejected:
     def test_every_changed_link(self, strict: Served) -> None:
         download = strict.download()
         assert accepted(strict, changed_urls(download)) == []
@@ -210,7 +209,7 @@ class TestRefused:
         assert accepted(strict, changed_headers(upload)) == []
         assert list(strict.store.list("")) == [ANNOUNCED, OTHER]
         assert strict.store.get(OTHER) == PICTURE
-        assert strict.send(upload).status_code == 200  # so it was the change that was refused
+        assert strict.send(upload).status_code == 200  # the unchanged request still works
 
     def test_every_changed_form(self, radosgw: Settings, request: pytest.FixtureRequest, tmp_path: Path) -> None:
         for served in serve("radosgw", request, tmp_path):
@@ -223,17 +222,17 @@ class TestRefused:
             assert served.post(form).status_code in (200, 201, 204)
 
     @pytest.mark.parametrize("what", ["download", "upload"])
-    def test_what_has_run_out(self, strict: Served, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tests.contract.test_presigned.LIFE_S", 1)
+    def test_an_expired_request(self, strict: Served, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tests.contract.test_presigned.TTL_S", 1)
         ask: Callable[[], Request] = getattr(strict, what)
         request = ask()
         time.sleep(2.1)
         assert strict.send(request).status_code == 403
 
-    def test_a_form_that_has_run_out(
+    def test_an_expired_form(
         self, radosgw: Settings, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tests.contract.test_presigned.LIFE_S", 1)
+        monkeypatch.setattr("tests.contract.test_presigned.TTL_S", 1)
         for served in serve("radosgw", request, tmp_path):
             form = served.form()
             time.sleep(2.1)

@@ -1,4 +1,4 @@
-"""Where the real S3 server can't be had, the tests that need it fail and say what to do; none is passed over."""
+"""Without the real S3 server, the tests that need it fail with instructions. They are never skipped."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def _missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(radosgw, "_installed", lambda: False)
 
 
-def test_without_root_it_says_what_root_has_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_the_error_names_the_packages_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(radosgw.RadosgwError, match="apt-get install radosgw ceph-mon ceph-osd"), radosgw.running():
         pass
 
 
-def test_an_installation_that_fails_is_told_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_a_failed_installation_quotes_the_error_of_apt(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = []
 
     def fail(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        asked.append(command)
+        commands.append(command)
         return subprocess.CompletedProcess(command, 100, "", "E: Unable to locate package radosgw")
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -35,4 +35,4 @@ def test_an_installation_that_fails_is_told_in_its_own_words(monkeypatch: pytest
     monkeypatch.setattr(subprocess, "run", fail)
     with pytest.raises(radosgw.RadosgwError, match="Unable to locate"):
         radosgw.install()
-    assert [command[-4:] for command in asked][1] == ["--no-install-recommends", *radosgw.PACKAGES]
+    assert [command[-4:] for command in commands][1] == ["--no-install-recommends", *radosgw.PACKAGES]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lab.training.random_sd14 import save_random_sd14
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import InversionOptions, LearningOptions
+from s2edit_core.request.options import InversionOptions, LearningOptions
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

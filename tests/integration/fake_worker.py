@@ -1,4 +1,4 @@
-"""`celery -A tests.integration.fake_worker worker`: the shipped worker process with the fake engine, for tests that kill it."""
+"""The shipped worker process with a fake engine, for tests: `celery -A tests.integration.fake_worker worker`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.process import WorkerProcess
 
 
 class QuotingEngine(FakeEngine):
-    """Fails with words of the request."""
+    """An engine whose error message quotes the request."""
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
         raise RuntimeError(f"can't do {request.prompt}")

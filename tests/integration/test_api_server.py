@@ -1,4 +1,4 @@
-"""The API as it runs: uvicorn in its own process, a private Redis, files in a folder. The worker's part is done by hand."""
+"""The API in a uvicorn process, with an embedded Redis and files in a folder. The tests do the worker's part themselves."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture(scope="module")
 def listener() -> Iterator[socket.socket]:
-    """A port of our own, handed to the server as it is: nobody can take it in between."""
+    """Bind a port and hand the socket to the server, so that no other process can take it in between."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         yield bound
 
 
 @pytest.fixture(scope="module")
 def services(redis: EmbeddedRedis, listener: socket.socket, tmp_path_factory: pytest.TempPathFactory) -> Services:
-    """What the server is started with."""
+    """Return services with the settings of the server."""
     folder = tmp_path_factory.mktemp("api")
     settings = Settings(
         redis_url=redis.url,
@@ -95,7 +95,7 @@ def post_edit(client: httpx.Client) -> httpx.Response:
     return client.post("/edits", data={"prompt": "a photo of a woman smiling"}, files=files)
 
 
-def finish_as_a_worker_does(services: Services, edit_id: str) -> None:
+def finish_like_a_worker(services: Services, edit_id: str) -> None:
     keys = {name: edit_key(OWNER, edit_id, name) for name in ("result.png", "report.json")}
     services.artifacts.put(keys["result.png"], pictures.photo(), media_type="image/png")
     services.artifacts.put(keys["report.json"], json.dumps({"learning_steps": 0}).encode(), media_type="application/json")
@@ -104,39 +104,39 @@ def finish_as_a_worker_does(services: Services, edit_id: str) -> None:
     Jobs(services).finish(OWNER, edit_id, outcome)
 
 
-def test_it_is_ready(client: httpx.Client) -> None:
+def test_the_api_is_ready(client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"status": "ok"}
 
 
-def test_an_edit_is_queued_followed_and_fetched(client: httpx.Client, services: Services) -> None:
-    rings = services.queue.waiting()
+def test_an_edit_is_queued_polled_and_downloaded(client: httpx.Client, services: Services) -> None:
+    notifications = services.queue.waiting()
     answer = post_edit(client)
     assert (answer.status_code, answer.json()["state"]) == (202, "queued"), answer.text
-    assert services.queue.waiting() == rings + 1
-    where, tag = answer.headers["location"], answer.headers["etag"]
-    assert client.get(where, headers={"If-None-Match": tag}).status_code == 304
+    assert services.queue.waiting() == notifications + 1
+    location, tag = answer.headers["location"], answer.headers["etag"]
+    assert client.get(location, headers={"If-None-Match": tag}).status_code == 304
 
-    finish_as_a_worker_does(services, answer.json()["id"])
-    edit = client.get(where, headers={"If-None-Match": tag}).json()
+    finish_like_a_worker(services, answer.json()["id"])
+    edit = client.get(location, headers={"If-None-Match": tag}).json()
     assert edit["state"] == "succeeded"
     assert edit["report"]["values"] == {"learning_steps": 0}
 
     url = edit["result"]["url"]
-    anybody = httpx.get(url)
-    assert (anybody.status_code, anybody.content) == (200, pictures.photo())
-    assert anybody.headers["content-type"] == "image/png"
-    assert anybody.headers["content-disposition"] == f'attachment; filename="{edit["id"]}.png"'
+    without_credentials = httpx.get(url)
+    assert (without_credentials.status_code, without_credentials.content) == (200, pictures.photo())
+    assert without_credentials.headers["content-type"] == "image/png"
+    assert without_credentials.headers["content-disposition"] == f'attachment; filename="{edit["id"]}.png"'
     assert httpx.get(edit["report"]["url"]).json() == {"learning_steps": 0}
 
     other_signature = url[:-1] + ("A" if url[-1] != "A" else "B")
     for forged in (other_signature, url.replace("result.png", "spec.json"), url.replace("expires=", "expires=9")):
-        refused = httpx.get(forged)
-        assert (refused.status_code, refused.json()["code"]) == (403, "link_invalid")
+        rejected = httpx.get(forged)
+        assert (rejected.status_code, rejected.json()["code"]) == (403, "link_invalid")
 
 
-def test_nobody_else_sees_the_edit(client: httpx.Client) -> None:
-    where = post_edit(client).headers["location"]
-    assert client.get(where, headers={"S2Edit-User": "mallory"}).status_code == 404
+def test_another_user_does_not_find_the_edit(client: httpx.Client) -> None:
+    location = post_edit(client).headers["location"]
+    assert client.get(location, headers={"S2Edit-User": "mallory"}).status_code == 404
 
 
 def oversized() -> Iterator[bytes]:
@@ -145,31 +145,31 @@ def oversized() -> Iterator[bytes]:
         yield b"x" * 50_000
 
 
-@pytest.mark.parametrize("stated", [True, False], ids=["of a stated length", "in chunks"])
-def test_a_body_that_is_too_large_is_refused_to_a_client_that_writes_before_it_reads(client: httpx.Client, stated: bool) -> None:
+@pytest.mark.parametrize("with_length", [True, False], ids=["with a Content-Length", "chunked"])
+def test_a_client_that_sends_its_whole_body_first_gets_the_413(client: httpx.Client, with_length: bool) -> None:
     connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port, timeout=30)
-    body = b"".join(oversized()) if stated else oversized()
+    body = b"".join(oversized()) if with_length else oversized()
     connection.request("POST", "/edits", body, {"Content-Type": "multipart/form-data; boundary=x"})
     answer = connection.getresponse()
     assert (answer.status, json.load(answer)["code"]) == (413, "body_too_large")
 
 
-def test_without_redis_it_says_so_and_comes_back_by_itself(client: httpx.Client, redis: EmbeddedRedis) -> None:
-    where = post_edit(client).headers["location"]
+def test_the_api_reports_a_redis_outage_and_recovers(client: httpx.Client, redis: EmbeddedRedis) -> None:
+    location = post_edit(client).headers["location"]
     redis.stop()
     try:
-        ready, edit = client.get("/readyz"), client.get(where)
+        ready, edit = client.get("/readyz"), client.get(location)
         assert (ready.status_code, ready.json()["detail"]) == (503, "the job store does not answer")
         assert (edit.status_code, edit.json()["code"], edit.json()["retryable"]) == (503, "store_unavailable", True)
         assert client.get("/healthz").status_code == 200
     finally:
         redis.start()
     until(lambda: client.get("/readyz").status_code == 200)
-    until(lambda: client.get(where).status_code == 200)
-    assert client.get(where).json()["state"] == "queued"
+    until(lambda: client.get(location).status_code == 200)
+    assert client.get(location).json()["state"] == "queued"
 
 
-def test_many_streams_share_one_subscription_and_all_see_the_end(
+def test_many_streams_share_one_subscription_and_all_get_the_last_event(
     client: httpx.Client, services: Services, redis: EmbeddedRedis
 ) -> None:
     edit_id = post_edit(client).json()["id"]
@@ -182,11 +182,11 @@ def test_many_streams_share_one_subscription_and_all_see_the_end(
         for stream in streams:
             assert b"200 OK" in stream.recv(64)
         with Redis.from_url(redis.url) as server:
-            until(lambda: bool(server.client_list(_type="pubsub")))  # it begins beside the answers, not before them
+            until(lambda: bool(server.client_list(_type="pubsub")))  # the API subscribes concurrently with its answers
             assert len(server.client_list(_type="pubsub")) == 1
         lease = services.store.leases.claim(edit_id, lease_s=30)
         assert lease is not None
-        finish_as_a_worker_does(services, edit_id)
+        finish_like_a_worker(services, edit_id)
         for stream in streams:
             text = b"".join(iter(lambda one=stream: one.recv(65536), b"")).decode()
             assert [line for line in text.splitlines() if line.startswith("id: ")] == ["id: 1", "id: 2", "id: 3"]

@@ -1,4 +1,4 @@
-"""`s2edit up` as people start it: its own process, a real Redis, a real API and worker; only the engine is a double."""
+"""`s2edit up` in a process of its own, with a real Redis, API and worker. Only the engine is a fake."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.waiting import until
 
 START_S = 60.0
 STOP_S = 15.0
-STEPS = 50  # of each phase, 20 ms each
+STEPS = 50  # per phase, 20 ms each
 QUICK = {
     "S2EDIT_LEASE_S": "1.5",
     "S2EDIT_HEARTBEAT_INTERVAL_S": "0.3",
@@ -36,20 +36,19 @@ QUICK = {
 
 @dataclass
 class Up:
-    """A running service, seen from outside."""
+    """A running `s2edit up`."""
 
     process: subprocess.Popen[bytes]
     url: str
     output: Path
 
-    def family(self) -> list[psutil.Process]:
-        """Everything that it has started."""
+    def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def child(self, word: str) -> psutil.Process:
-        return next(child for child in self.family() if word in " ".join(child.cmdline()))
+        return next(child for child in self.descendants() if word in " ".join(child.cmdline()))
 
-    def said(self) -> str:
+    def printed(self) -> str:
         return self.output.read_text()
 
 
@@ -72,12 +71,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
                 env={**os.environ, **QUICK, **environment},
                 stdout=file,
                 stderr=file,
-                preexec_fn=end_with_parent(signal.SIGTERM),  # a test run that is killed leaves nothing either
+                preexec_fn=end_with_parent(signal.SIGTERM),  # a killed test run must not leave the service behind
             )
         up = Up(process, f"http://127.0.0.1:{port}", output)
         started.append(up)
-        until(lambda: "is ready at" in up.said() or process.poll() is not None, START_S)
-        assert process.poll() is None, up.said()
+        until(lambda: "is ready at" in up.printed() or process.poll() is not None, START_S)
+        assert process.poll() is None, up.printed()
         return up
 
     yield run
@@ -97,12 +96,12 @@ def pictures(tmp_path: Path) -> dict[str, Path]:
     return paths
 
 
-def gone(processes: list[psutil.Process]) -> bool:
+def ended(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
-def followed(client: EditClient, location: str, *, at: str, then: Callable[[], None]) -> View:
-    """Follow an edit to its end; when it is first seen in the phase `at`, do `then`."""
+def follow_and(client: EditClient, location: str, *, at: str, then: Callable[[], None]) -> View:
+    """Follow an edit to its end, and call `then` when it first reaches the phase `at`. Returns the last view."""
     view: View = {}
     pending = True
     for view in client.follow(location):
@@ -113,11 +112,9 @@ def followed(client: EditClient, location: str, *, at: str, then: Callable[[], N
     return view
 
 
-def test_up_serves_edits_until_it_is_told_to_stop_and_leaves_nothing_running(
-    start: Callable[[], Up], pictures: dict[str, Path]
-) -> None:
+def test_up_serves_edits_until_it_is_stopped_and_leaves_nothing_running(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
     up = start()
-    banner = up.said()
+    banner = up.printed()
     assert [line.split()[:2] for line in banner.splitlines()[1:3]] == [["redis", "embedded"], ["store", "embedded"]]
     with EditClient(up.url) as client:
         *_, first = client.follow(client.post({"prompt": "a woman smiling"}, pictures))
@@ -127,52 +124,52 @@ def test_up_serves_edits_until_it_is_told_to_stop_and_leaves_nothing_running(
     assert first["report"]["values"]["learning_steps"] == STEPS
     assert second["report"]["values"]["learning_steps"] == 0
 
-    family = up.family()
-    assert len(family) >= 3
+    descendants = up.descendants()
+    assert len(descendants) >= 3
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(STOP_S) == 0
-    until(lambda: gone(family))
+    until(lambda: ended(descendants))
 
 
 def test_an_edit_survives_the_death_of_its_worker(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
     up = start()
     with EditClient(up.url) as client:
         location = client.post({"prompt": "a woman smiling"}, pictures)
-        view = followed(client, location, at="inverting", then=lambda: up.child("celery").kill())
+        view = follow_and(client, location, at="inverting", then=lambda: up.child("celery").kill())
     assert view["state"] == "succeeded", view
-    assert view["report"]["values"]["learning_steps"] == 0, "what was learned before is not learned again"
-    assert "the worker was ended by SIGKILL" in up.said()
+    assert view["report"]["values"]["learning_steps"] == 0, "the second attempt reuses the learned identity"
+    assert "the worker was ended by SIGKILL" in up.printed()
 
 
 def test_an_edit_survives_the_death_of_the_api(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
     up = start()
     with EditClient(up.url) as client:
         location = client.post({"prompt": "a woman smiling"}, pictures)
-        view = followed(client, location, at="learning", then=lambda: up.child("uvicorn").kill())
+        view = follow_and(client, location, at="learning", then=lambda: up.child("uvicorn").kill())
     assert view["state"] == "succeeded", view
-    assert "the API was ended by SIGKILL" in up.said()
+    assert "the API was ended by SIGKILL" in up.printed()
 
 
 def test_an_edit_survives_the_death_of_redis(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
     up = start()
     with EditClient(up.url) as client:
         location = client.post({"prompt": "a woman smiling"}, pictures)
-        view = followed(client, location, at="learning", then=lambda: up.child("redis-server").kill())
+        view = follow_and(client, location, at="learning", then=lambda: up.child("redis-server").kill())
     assert view["state"] == "succeeded", view
-    assert "the private Redis ended and was started again" in up.said()
+    assert "the embedded Redis ended and was restarted" in up.printed()
 
 
-def test_a_killed_service_leaves_no_orphans_and_finishes_its_edits_when_started_again(
+def test_a_killed_service_leaves_no_processes_and_finishes_its_edits_after_a_restart(
     start: Callable[[], Up], pictures: dict[str, Path]
 ) -> None:
     first = start()
     with EditClient(first.url) as client:
         location = client.post({"prompt": "a woman smiling"}, pictures)
         until(lambda: next(client.follow(location))["state"] == "running")
-    family = first.family()
+    descendants = first.descendants()
     first.process.kill()
     first.process.wait()
-    until(lambda: gone(family))
+    until(lambda: ended(descendants))
 
     second = start()
     with EditClient(second.url) as client:
@@ -180,7 +177,7 @@ def test_a_killed_service_leaves_no_orphans_and_finishes_its_edits_when_started_
     assert view["state"] == "succeeded", view
 
 
-def test_a_worker_that_cannot_load_the_model_is_told_everywhere_and_again_when_it_can(
+def test_a_model_that_cannot_be_loaded_is_reported_everywhere_until_it_can(
     start: Callable[..., Up], pictures: dict[str, Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
@@ -194,7 +191,7 @@ def test_a_worker_that_cannot_load_the_model_is_told_everywhere_and_again_when_i
 
     until(lambda: readyz().status_code == 503, START_S)
     assert readyz().json()["errors"] == [{"code": "model_unusable", "detail": "the model 'no-model' can't be loaded: no weights"}]
-    until(lambda: "the worker can't start: the model 'no-model' can't be loaded: no weights" in up.said(), START_S)
+    until(lambda: "the worker can't start: the model 'no-model' can't be loaded: no weights" in up.printed(), START_S)
     with EditClient(up.url) as client, pytest.raises(ServiceError, match="No worker can load the service's model"):
         client.post({"prompt": "a woman smiling"}, pictures)
     argv = [sys.executable, "-m", "cli", "doctor"]
@@ -236,7 +233,7 @@ def test_the_edit_command_saves_the_result(start: Callable[[], Up], pictures: di
     assert mask.read_bytes() == FakeEngine().mask(pictures["image"].read_bytes(), (4, 5))
 
 
-def test_with_the_first_key_the_running_service_closes_and_with_its_revocation_it_stays_closed(
+def test_the_first_key_closes_the_running_service_and_its_revocation_does_not_open_it(
     start: Callable[[], Up], pictures: dict[str, Path], tmp_path: Path
 ) -> None:
     up = start()
@@ -253,7 +250,7 @@ def test_with_the_first_key_the_running_service_closes_and_with_its_revocation_i
     key = keys("create")
     until(lambda: status() == 401)
     assert status(key) == 404
-    # A client that writes its whole body before it reads sees the refusal too.
+    # A client that writes its whole body before it reads also gets the rejection.
     connection = http.client.HTTPConnection(up.url.removeprefix("http://"), timeout=30)
     connection.request("POST", "/edits", b"x" * 5_000_000, {"Content-Type": "multipart/form-data; boundary=x"})
     assert connection.getresponse().status == 401

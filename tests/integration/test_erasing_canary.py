@@ -1,6 +1,7 @@
-"""A user is erased while a worker is at an edit of that user: afterwards no byte of the user is anywhere, and nothing comes back.
+"""Erase a user during an edit: afterwards no data of the user is left anywhere, and none comes back.
 
-Real processes: the API by uvicorn, a worker by Celery, a Redis with its append-only file, files in a folder; and all they log.
+The processes are real: the API in uvicorn, a Celery worker, Redis with its append-only file, and a folder of files. The tests also
+search the logs.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ IN_PHOTO, IN_MASK, IN_PROMPT, IN_KEY = "CanaryPhoto81c2", "CanaryMask77d0", "can
 IN_METADATA = "CanaryPlace33e9"
 CANARIES = [word.encode() for word in (USER, IN_PHOTO, IN_MASK, IN_PROMPT, IN_KEY, IN_METADATA)]
 PATIENCE_S = 60.0
-BAR_S = 60.0
-STEPS = 60  # per phase, of 20 ms: the job is under way when it is erased
+MAX_ERASURE_S = 60.0
+STEPS = 60  # per phase, 20 ms each: long enough to erase the user during the edit
 
 
 def marked(picture: bytes, word: str) -> bytes:
-    """The same picture with a word among its colours, which is kept, and another in its metadata, which is not."""
+    """Return the picture with a word in its palette, which the service keeps, and another in its metadata, which it removes."""
     colours = Image.open(io.BytesIO(picture)).quantize(128)
     palette = bytes(colours.getpalette() or ())[: 3 * 128].ljust(3 * 128, b"\0")
     colours.putpalette(palette + word.encode().ljust(3 * 128, b"\0"))
@@ -51,7 +52,7 @@ def marked(picture: bytes, word: str) -> bytes:
 
 
 @dataclass
-class House:
+class Deployment:
     folder: Path
     url: str
     redis_url: str
@@ -87,7 +88,7 @@ class House:
             time.sleep(0.05)
 
     def holders(self) -> list[str]:
-        """Every place that holds a canary: files (objects, Redis' own, logs, temporary ones), their names, and Redis' memory."""
+        """Return every place with a canary: contents and names of all files (objects, Redis, logs, temporary), and Redis keys."""
         found = []
         for path in self.folder.rglob("*"):
             name = str(path.relative_to(self.folder)).encode()
@@ -101,7 +102,7 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     with ExitStack() as stack:
@@ -121,78 +122,78 @@ def house(tmp_path: Path) -> Iterator[House]:
             "FAKE_ENGINE_STEPS": str(STEPS),
         }
         client = stack.enter_context(httpx.Client(base_url=url, timeout=PATIENCE_S))
-        house = House(tmp_path, url, server.url, client, environment)
+        deployment = Deployment(tmp_path, url, server.url, client, environment)
         try:
             command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--fd", str(listener.fileno())]
-            house.start("api", [*command, "--no-access-log"], pass_fds=[listener.fileno()])
-            yield house
+            deployment.start("api", [*command, "--no-access-log"], pass_fds=[listener.fileno()])
+            yield deployment
         finally:
-            for process in house.processes:
+            for process in deployment.processes:
                 process.kill()
                 process.wait()
 
 
-def test_no_byte_of_an_erased_user_is_left_and_nothing_comes_back(house: House) -> None:
-    worker = house.start_worker()
-    done = house.post(key=1).json()["id"]
-    house.wait_for(done, lambda edit: edit["state"] == "succeeded")
-    found = house.post(key=5, without_mask=True).json()["id"]
-    assert house.wait_for(found, lambda edit: edit["state"] == "succeeded")["mask"]
-    # Another photo, so that the running edit learns anew and has most to write; and one that waits behind it.
-    running, waiting = (house.post(key=number).json()["id"] for number in (2, 3))
-    house.wait_for(running, lambda edit: edit["phase"] is not None)
-    there = "".join(house.holders())
-    assert all(word in there for word in (USER, IN_PHOTO, IN_MASK, IN_PROMPT)), "else nothing would be shown"
-    assert IN_METADATA not in there, "where a photo was taken is kept nowhere, at no time"
+def test_erasing_a_user_during_an_edit_leaves_no_data(deployment: Deployment) -> None:
+    worker = deployment.start_worker()
+    done = deployment.post(key=1).json()["id"]
+    deployment.wait_for(done, lambda edit: edit["state"] == "succeeded")
+    found = deployment.post(key=5, without_mask=True).json()["id"]
+    assert deployment.wait_for(found, lambda edit: edit["state"] == "succeeded")["mask"]
+    # The first of these uses another photo, so it learns and writes a lot. The second waits in the queue.
+    running, waiting = (deployment.post(key=number).json()["id"] for number in (2, 3))
+    deployment.wait_for(running, lambda edit: edit["phase"] is not None)
+    there = "".join(deployment.holders())
+    assert all(word in there for word in (USER, IN_PHOTO, IN_MASK, IN_PROMPT)), "otherwise the test proves nothing"
+    assert IN_METADATA not in there, "the service never stores metadata"
 
     began = time.monotonic()
-    answer = house.client.delete(f"/users/{USER}")
+    answer = deployment.client.delete(f"/users/{USER}")
     assert answer.status_code == 200, answer.text
     assert answer.json()["receipt"].count(".") == 2
     took_s = time.monotonic() - began
-    assert took_s < BAR_S
-    assert house.holders() == []
+    assert took_s < MAX_ERASURE_S
+    assert deployment.holders() == []
     for edit_id in (done, found, running, waiting):
-        assert house.client.get(f"/edits/{edit_id}", headers={"S2Edit-User": USER}).status_code == 404
+        assert deployment.client.get(f"/edits/{edit_id}", headers={"S2Edit-User": USER}).status_code == 404
 
-    time.sleep(3)  # what was under way would have ended by now
-    assert house.holders() == []
+    time.sleep(3)  # the running edit would have ended by now
+    assert deployment.holders() == []
     assert worker.poll() is None
-    other = house.post(user="bob", key=4)
-    house_of_bob = {"S2Edit-User": "bob"}
+    other = deployment.post(user="bob", key=4)
+    headers_of_bob = {"S2Edit-User": "bob"}
     deadline = time.monotonic() + PATIENCE_S
-    while house.client.get(other.headers["location"], headers=house_of_bob).json()["state"] != "succeeded":
-        assert time.monotonic() < deadline, "the worker is of no more use"
+    while deployment.client.get(other.headers["location"], headers=headers_of_bob).json()["state"] != "succeeded":
+        assert time.monotonic() < deadline, "the worker does not go on"
         time.sleep(0.1)
 
 
-def test_nor_if_the_worker_is_killed_or_hangs_meanwhile(house: House) -> None:
-    """It is stopped in the middle of its work, and goes on when everything is erased; another one is killed."""
-    worker = house.start_worker()
-    edit_id = house.post().json()["id"]
-    house.wait_for(edit_id, lambda edit: edit["phase"] is not None)
+def test_erasing_works_while_the_worker_hangs_or_is_killed(deployment: Deployment) -> None:
+    """The worker is paused during its edit and resumed after the erasure. During the next edit it is killed."""
+    worker = deployment.start_worker()
+    edit_id = deployment.post().json()["id"]
+    deployment.wait_for(edit_id, lambda edit: edit["phase"] is not None)
     worker.send_signal(signal.SIGSTOP)
-    assert house.client.delete(f"/users/{USER}").status_code == 200
-    assert house.holders() == []
+    assert deployment.client.delete(f"/users/{USER}").status_code == 200
+    assert deployment.holders() == []
     worker.send_signal(signal.SIGCONT)
     time.sleep(3)
-    assert house.holders() == []
+    assert deployment.holders() == []
 
-    again = house.post()
-    assert again.status_code == 202, "the user is back as new"
+    again = deployment.post()
+    assert again.status_code == 202, "an erased user can start again"
     assert again.json()["id"] != edit_id
-    house.wait_for(again.json()["id"], lambda edit: edit["phase"] is not None)
+    deployment.wait_for(again.json()["id"], lambda edit: edit["phase"] is not None)
     worker.kill()
-    assert house.client.delete(f"/users/{USER}").status_code == 200
-    assert house.holders() == []
+    assert deployment.client.delete(f"/users/{USER}").status_code == 200
+    assert deployment.holders() == []
 
 
-def test_the_logs_of_a_failing_edit_hold_none_of_its_words(house: House) -> None:
-    house.environment["FAKE_ENGINE_QUOTES"] = "yes"
-    house.start_worker()
-    edit = house.wait_for(house.post().json()["id"], lambda edit: edit["state"] == "failed")
+def test_the_logs_of_a_failing_edit_do_not_quote_the_request(deployment: Deployment) -> None:
+    deployment.environment["FAKE_ENGINE_QUOTES"] = "yes"
+    deployment.start_worker()
+    edit = deployment.wait_for(deployment.post().json()["id"], lambda edit: edit["state"] == "failed")
     assert edit["error"]["code"] == "parked"
-    logs = {name: (house.folder / f"{name}.log").read_text() for name in ("api", "worker")}
+    logs = {name: (deployment.folder / f"{name}.log").read_text() for name in ("api", "worker")}
     assert "builtins.RuntimeError" in logs["worker"]
     assert "/edits/{edit_id}" in logs["api"]
     assert [word for word in CANARIES for text in logs.values() if word.decode() in text] == []

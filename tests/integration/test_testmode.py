@@ -1,4 +1,4 @@
-"""Test mode as it runs: an API and a worker, each a process of its own, and an app that is told by a webhook."""
+"""Test mode with the API and a worker in processes of their own, and an app that receives webhooks."""
 
 from __future__ import annotations
 
@@ -34,37 +34,37 @@ from tests.unit.api.model_folder import write_model_folder
 SECRET = "whsec_" + "A" * 32
 PATIENCE_S = 60.0
 STEPS = 3000
-"""Of 20 ms: a live edit that lasts longer than this test."""
+"""Steps of 20 ms: the live edit outlasts the test."""
 
 
 @dataclass
 class App:
-    """An app's own tests: a client by each key, and what its webhook was told."""
+    """An app with a test key and a live key, and the webhooks that it has received."""
 
     test: httpx.Client
     live: httpx.Client
     hook: str
-    told: Queue[tuple[bytes, dict[str, str]]]
+    received: Queue[tuple[bytes, dict[str, str]]]
 
     def edit(self, prompt: str, client: httpx.Client | None = None, **parts: str) -> httpx.Response:
         files = {"image": ("photo.png", pictures.photo()), "mask": ("mask.png", pictures.mask())}
         data = {"prompt": prompt, "webhook_url": self.hook, **parts}
         return (client or self.test).post("/edits", data=data, files=files, headers={"Prefer": f"wait={PATIENCE_S:g}"})
 
-    def hear(self) -> tuple[str, dict[str, Any]]:
-        body, headers = self.told.get(timeout=PATIENCE_S)
+    def next_webhook(self) -> tuple[str, dict[str, Any]]:
+        body, headers = self.received.get(timeout=PATIENCE_S)
         message: dict[str, Any] = Webhook(SECRET).verify(body, headers)
         return headers["webhook-id"], message["data"]
 
 
 @pytest.fixture
-def told() -> Iterator[tuple[str, Queue[tuple[bytes, dict[str, str]]]]]:
-    heard: Queue[tuple[bytes, dict[str, str]]] = Queue()
+def webhooks() -> Iterator[tuple[str, Queue[tuple[bytes, dict[str, str]]]]]:
+    received: Queue[tuple[bytes, dict[str, str]]] = Queue()
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            heard.put((body, {name.lower(): value for name, value in self.headers.items()}))
+            received.put((body, {name.lower(): value for name, value in self.headers.items()}))
             self.send_response(204)
             self.end_headers()
 
@@ -74,13 +74,13 @@ def told() -> Iterator[tuple[str, Queue[tuple[bytes, dict[str, str]]]]]:
     with HTTPServer(("127.0.0.1", 0), Hook) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/hook", heard
+        yield f"http://127.0.0.1:{server.server_port}/hook", received
         server.shutdown()
         thread.join()
 
 
 @pytest.fixture
-def app(tmp_path: Path, told: tuple[str, Queue[tuple[bytes, dict[str, str]]]]) -> Iterator[App]:
+def app(tmp_path: Path, webhooks: tuple[str, Queue[tuple[bytes, dict[str, str]]]]) -> Iterator[App]:
     with EmbeddedRedis(tmp_path / "redis") as redis, socket.create_server(("127.0.0.1", 0)) as bound:
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         chosen = {
@@ -107,14 +107,14 @@ def app(tmp_path: Path, told: tuple[str, Queue[tuple[bytes, dict[str, str]]]]) -
             test, live = (httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=90) for key in keys)
             with test, live:
                 _wait_until_alive(test, started[0], log)
-                yield App(test, live, *told)
+                yield App(test, live, *webhooks)
         finally:
             for process in started:
                 process.kill()
                 process.wait()
 
 
-def test_an_app_can_be_tested_against_it_while_the_worker_is_at_a_live_edit(app: App) -> None:
+def test_test_edits_run_while_the_worker_is_busy_with_a_live_edit(app: App) -> None:
     files = {"image": ("photo.png", pictures.photo()), "mask": ("mask.png", pictures.mask())}
     live = app.live.post("/edits", data={"prompt": "a photo of a woman with red hair"}, files=files).headers["location"]
     deadline = time.monotonic() + PATIENCE_S
@@ -128,7 +128,7 @@ def test_an_app_can_be_tested_against_it_while_the_worker_is_at_a_live_edit(app:
     outside = ~inside_of(grown(decode_mask(pictures.mask(), pictures.SIZE)))
     assert np.array_equal(before[outside], after[outside])
     assert not np.array_equal(before, after)
-    first, second = app.hear(), app.hear()
+    first, second = app.next_webhook(), app.next_webhook()
     assert (
         first
         == second
@@ -141,12 +141,12 @@ def test_an_app_can_be_tested_against_it_while_the_worker_is_at_a_live_edit(app:
     assert small["result"]["media_type"] == fetched.headers["content-type"] == media_type(fetched.content) == "image/jpeg"
     assert f"{small['id']}.jpg" in fetched.headers["content-disposition"]
     assert small["report"]["values"]["outside_edit_mask"]["max_level_difference"] > 0
-    assert app.hear()[1]["state"] == "succeeded"
+    assert app.next_webhook()[1]["state"] == "succeeded"
 
     for code in ("parked", "numbers_not_finite"):
         bad = app.edit(f"a photo of a woman smiling [test:failed {code}]").json()
         assert (bad["state"], bad["error"]["code"]) == ("failed", code)
-        assert app.hear()[1]["error"]["code"] == code
+        assert app.next_webhook()[1]["error"]["code"] == code
     refused = app.edit("a photo of a woman smiling [test:refused]")
     assert (refused.status_code, refused.json()["code"]) == (422, "policy_refused")
 

@@ -1,4 +1,4 @@
-"""Real worker processes, a real Redis, real files: killed, stopped, and robbed of their Redis."""
+"""Real worker processes with a real Redis and files: they are killed, stopped and cut off from Redis."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ FILES = {"image": Upload(b"photo", "image/png"), "mask": Upload(b"mask", "image/
 REQUEST = EditRequest(prompt="a photo of a woman with red hair")
 RESULT = FakeEngine().result(REQUEST, EditInputs(b"photo", b"mask"))
 PATIENCE_S = 40.0
-LONG, SHORT = 100, 2  # steps per phase, of 20 ms
+LONG, SHORT = 100, 2  # steps per phase, 20 ms each
 
 
 @dataclass
-class House:
-    """A Redis, a folder, and the workers that a test starts."""
+class Deployment:
+    """A Redis, a data folder, and the workers that a test starts."""
 
     redis: EmbeddedRedis
     settings: Settings
@@ -74,7 +74,7 @@ class House:
     def wait_for(self, job_id: str, condition: Callable[[JobRecord], bool]) -> JobRecord:
         deadline = time.monotonic() + PATIENCE_S
         while not condition(record := self.get(job_id)):
-            assert time.monotonic() < deadline, f"it stands at {record}; the log ends: {self.log.read_text()[-3000:]}"
+            assert time.monotonic() < deadline, f"the job is {record}; the end of the log: {self.log.read_text()[-3000:]}"
             time.sleep(0.05)
         return record
 
@@ -94,127 +94,128 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
     with EmbeddedRedis(tmp_path / "redis") as server:
         settings = Settings(redis_url=server.url, data_dir=tmp_path, lease_s=1.5, heartbeat_interval_s=0.3, reap_interval_s=0.5)
-        house = House(server, settings, tmp_path / "workers.log")
+        deployment = Deployment(server, settings, tmp_path / "workers.log")
         try:
-            yield house
+            yield deployment
         finally:
-            house.stop()
+            deployment.stop()
 
 
 def learning(record: JobRecord) -> bool:
     return record.phase == "learning" and record.step > 0
 
 
-def under_way(record: JobRecord) -> bool:
-    """In any phase: a short one may pass between two looks."""
+def started(record: JobRecord) -> bool:
+    """Return whether the job is in any phase. A short phase can pass between two polls."""
     return record.phase is not None
 
 
-def test_a_killed_workers_job_is_finished_once_by_another(house: House) -> None:
-    first = house.start_worker(steps=LONG)
-    job_id = house.accept()
-    house.wait_for(job_id, learning)
+def test_another_worker_finishes_the_job_of_a_killed_one(deployment: Deployment) -> None:
+    first = deployment.start_worker(steps=LONG)
+    job_id = deployment.accept()
+    deployment.wait_for(job_id, learning)
     first.kill()
     first.wait()
-    house.start_worker(steps=SHORT)
-    record = house.wait_until_done(job_id)
+    deployment.start_worker(steps=SHORT)
+    record = deployment.wait_until_done(job_id)
     assert record.attempt == 2
-    assert house.names(job_id) == ["image.png", "mask.png", "outcome.json", "report", "result", "spec.json"]
-    second = house.accept()  # the worker is well, and what was learned is used
-    house.wait_until_done(second)
-    assert b'"learning_steps": 0' in house.services.artifacts.get(house.get(second).artifacts["report"])
+    assert deployment.names(job_id) == ["image.png", "mask.png", "outcome.json", "report", "result", "spec.json"]
+    second = deployment.accept()  # the worker goes on, and reuses the learned identity
+    deployment.wait_until_done(second)
+    assert b'"learning_steps": 0' in deployment.services.artifacts.get(deployment.get(second).artifacts["report"])
 
 
-def test_a_stopped_worker_hands_its_job_back_and_ends_soon(house: House) -> None:
-    first = house.start_worker(steps=LONG)
-    job_id = house.accept()
-    house.wait_for(job_id, learning)
+def test_a_stopped_worker_returns_its_job_to_the_queue(deployment: Deployment) -> None:
+    first = deployment.start_worker(steps=LONG)
+    job_id = deployment.accept()
+    deployment.wait_for(job_id, learning)
     first.send_signal(signal.SIGTERM)
     first.wait(timeout=PATIENCE_S)
-    handed_back = house.get(job_id)
+    handed_back = deployment.get(job_id)
     assert (handed_back.state, handed_back.attempt) == (JobState.QUEUED, 0)
-    house.start_worker(steps=SHORT)
-    assert house.wait_until_done(job_id).attempt == 1
+    deployment.start_worker(steps=SHORT)
+    assert deployment.wait_until_done(job_id).attempt == 1
 
 
-def test_a_redis_emptied_while_jobs_run_and_wait_loses_none(house: House) -> None:
-    house.start_worker(steps=20)
-    jobs = [house.accept() for _ in range(3)]
-    house.wait_for(jobs[0], under_way)
-    redis.Redis.from_url(house.redis.url).flushall()
+def test_flushing_redis_loses_no_running_or_queued_job(deployment: Deployment) -> None:
+    deployment.start_worker(steps=20)
+    jobs = [deployment.accept() for _ in range(3)]
+    deployment.wait_for(jobs[0], started)
+    redis.Redis.from_url(deployment.redis.url).flushall()
     for job_id in jobs:
-        house.wait_until_done(job_id)
-        assert house.names(job_id).count("outcome.json") == 1
+        deployment.wait_until_done(job_id)
+        assert deployment.names(job_id).count("outcome.json") == 1
 
 
-def test_a_redis_restarted_while_a_job_runs_is_used_again(house: House) -> None:
-    house.start_worker(steps=50)
-    running = house.accept()
-    house.wait_for(running, under_way)
-    house.redis.stop()
+def test_a_worker_reconnects_to_a_restarted_redis(deployment: Deployment) -> None:
+    deployment.start_worker(steps=50)
+    running = deployment.accept()
+    deployment.wait_for(running, started)
+    deployment.redis.stop()
     time.sleep(0.5)
-    house.redis.start()
-    house.wait_until_done(running)
-    assert house.names(running).count("outcome.json") == 1
-    house.wait_until_done(house.accept())
+    deployment.redis.start()
+    deployment.wait_until_done(running)
+    assert deployment.names(running).count("outcome.json") == 1
+    deployment.wait_until_done(deployment.accept())
 
 
-def test_a_worker_paused_past_its_lease_publishes_nothing_when_it_goes_on(house: House) -> None:
-    paused = house.start_worker(steps=LONG)
-    job_id = house.accept()
-    house.wait_for(job_id, learning)
+def test_a_worker_that_was_paused_past_its_lease_publishes_nothing(deployment: Deployment) -> None:
+    paused = deployment.start_worker(steps=LONG)
+    job_id = deployment.accept()
+    deployment.wait_for(job_id, learning)
     paused.send_signal(signal.SIGSTOP)
-    house.start_worker(steps=SHORT)
-    done = house.wait_until_done(job_id)
+    deployment.start_worker(steps=SHORT)
+    done = deployment.wait_until_done(job_id)
     paused.send_signal(signal.SIGCONT)
     deadline = time.monotonic() + PATIENCE_S
-    while "the lease was lost" not in house.log.read_text():
-        assert time.monotonic() < deadline, house.log.read_text()[-3000:]
+    while "the lease was lost" not in deployment.log.read_text():
+        assert time.monotonic() < deadline, deployment.log.read_text()[-3000:]
         time.sleep(0.05)
-    assert house.get(job_id) == done
-    assert house.names(job_id) == ["image.png", "mask.png", "outcome.json", "report", "result", "spec.json"]
+    assert deployment.get(job_id) == done
+    assert deployment.names(job_id) == ["image.png", "mask.png", "outcome.json", "report", "result", "spec.json"]
 
 
-def test_a_running_job_is_canceled_and_the_worker_goes_on(house: House) -> None:
-    house.start_worker(steps=LONG)
-    job_id = house.accept()
-    house.wait_for(job_id, learning)
-    house.jobs.cancel(ANN, job_id)
-    assert house.wait_for(job_id, lambda record: record.state.over).state is JobState.CANCELED
-    assert house.names(job_id) == ["image.png", "mask.png", "outcome.json", "spec.json"]
-    following = house.accept()
-    house.wait_for(following, learning)
+def test_a_worker_cancels_a_running_job_and_goes_on(deployment: Deployment) -> None:
+    deployment.start_worker(steps=LONG)
+    job_id = deployment.accept()
+    deployment.wait_for(job_id, learning)
+    deployment.jobs.cancel(ANN, job_id)
+    assert deployment.wait_for(job_id, lambda record: record.state.over).state is JobState.CANCELED
+    assert deployment.names(job_id) == ["image.png", "mask.png", "outcome.json", "spec.json"]
+    following = deployment.accept()
+    deployment.wait_for(following, learning)
 
 
-def test_fifty_first_edits_of_one_photo_on_three_workers_learn_once(house: House) -> None:
-    house.settings = house.settings.model_copy(update={"lease_s": 30.0})  # no worker dies: none may lose a job by being slow
+def test_fifty_first_edits_of_one_photo_on_three_workers_learn_once(deployment: Deployment) -> None:
+    deployment.settings = deployment.settings.model_copy(update={"lease_s": 30.0})  # a slow worker must not lose its job
     for _ in range(3):
-        house.start_worker(steps=5)
-    jobs = [house.accept() for _ in range(50)]
+        deployment.start_worker(steps=5)
+    jobs = [deployment.accept() for _ in range(50)]
     for job_id in jobs:
-        house.wait_until_done(job_id)
-    reports = [house.services.artifacts.get(house.get(job_id).artifacts["report"]) for job_id in jobs]
+        deployment.wait_until_done(job_id)
+    reports = [deployment.services.artifacts.get(deployment.get(job_id).artifacts["report"]) for job_id in jobs]
     assert sum(b'"learning_steps": 5' in report for report in reports) == 1
     assert sum(b'"learning_steps": 0' in report for report in reports) == 49
-    assert {house.get(job_id).attempt for job_id in jobs} == {1}
+    assert {deployment.get(job_id).attempt for job_id in jobs} == {1}
 
 
-def test_a_worker_whose_model_cannot_be_loaded_ends_and_says_so(house: House) -> None:
-    worker = house.start_worker(steps=SHORT, broken=True)
+def test_a_worker_that_cannot_load_its_model_logs_the_reason_and_exits(deployment: Deployment) -> None:
+    worker = deployment.start_worker(steps=SHORT, broken=True)
     assert worker.wait(timeout=PATIENCE_S) != 0
-    assert "no such model" in house.log.read_text()
+    assert "no such model" in deployment.log.read_text()
 
 
-def test_a_worker_never_forks_because_a_fork_cannot_share_the_device(house: House) -> None:
-    worker = house.start_worker(steps=SHORT, pool="prefork")  # Celery's default, so it yields to the configuration
-    house.wait_until_done(house.accept())
+def test_a_worker_never_forks(deployment: Deployment) -> None:
+    # A forked process could not use the GPU. Celery's default pool, prefork, yields to the worker's configuration.
+    worker = deployment.start_worker(steps=SHORT, pool="prefork")
+    deployment.wait_until_done(deployment.accept())
     assert psutil.Process(worker.pid).children() == []
 
 
-def test_the_worker_app_loads_no_torch_until_it_starts(house: House) -> None:
+def test_the_worker_app_loads_no_torch_until_it_starts(deployment: Deployment) -> None:
     program = "import sys, worker.app; assert worker.app.app.tasks; sys.exit('torch' in sys.modules)"
-    env = {**os.environ, "S2EDIT_REDIS_URL": house.redis.url}
+    env = {**os.environ, "S2EDIT_REDIS_URL": deployment.redis.url}
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env, check=False).returncode == 0

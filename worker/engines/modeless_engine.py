@@ -169,7 +169,7 @@ class ModelessEngine:
             model=self.facts.fingerprint,
             source_prompt=prompts.source,
             subject=prompts.subject,
-            crop=(0, 0, *scale.seen),
+            crop=(0, 0, *scale.decoded),
             attribute_words=self.facts.attribute_words,
             scaled_to=scale.scaled_to,
         )

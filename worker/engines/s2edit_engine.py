@@ -144,7 +144,7 @@ class S2EditEngine:
         return {
             "concept_id": concept_id,
             "concept": learned.facts,
-            "learning_steps": learned.facts["steps"] - (state.clock.step if state else 0),
+            "learning_steps": learned.facts["steps"] - (state.counter.step if state else 0),
             "seconds": {"learning": round(time.perf_counter() - began, 3)},
             "unet_evaluations": self.pipeline.evaluations - evaluations,
             "inputs": {name: digest(getattr(inputs, name)) for name in ("image", "mask")},
@@ -218,7 +218,7 @@ class S2EditEngine:
         facts = run.facts(inputs, learned, inverted, self._model) | measures[0] | {"variants": measures[1:]}
         facts |= {"leakage": leakage, "learning_steps": steps, "unet_evaluations": self.pipeline.evaluations - evaluations}
         if self.watermark:
-            facts["watermark"] = watermark.told(run.canvas.photo.size)
+            facts["watermark"] = watermark.facts(run.canvas.photo.size)
         return EditResult(made[0], facts, tuple(made[1:]), watermarked, wanted.media_type)
 
     def _draw_variants(self, run: EditRun, learned: Concept, inverted: Inversion) -> Steps[list[torch.Tensor]]:
@@ -333,7 +333,7 @@ class S2EditEngine:
         )
         learned = yield from self._timed(run, "learning", _with_checkpoints(learning, run.plan.concept_id))
         yield Artifact("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
-        return learned, learned.facts["steps"] - (state.clock.step if state else 0)
+        return learned, learned.facts["steps"] - (state.counter.step if state else 0)
 
     def _inversion(self, run: EditRun, concept: Concept, saved: bytes | None) -> Steps[Inversion]:
         backbone = self.pipeline.backbone

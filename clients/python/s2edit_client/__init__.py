@@ -1,4 +1,4 @@
-"""S²Edit from Python: `edit_and_wait` for what most apps do, `follow_edit` for how it goes, `s2edit_client.rest` for the rest."""
+"""The Python client of S²Edit: `edit_and_wait`, `follow_edit`, and every operation of the API in `s2edit_client.rest`."""
 
 from .events import follow_edit, follow_edit_async
 from .rest.client import AuthenticatedClient, Client

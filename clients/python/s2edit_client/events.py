@@ -1,4 +1,4 @@
-"""Follow an edit by its stream of server-sent events, over the ends of connections. Written by hand."""
+"""Follow an edit by server-sent events, and reconnect when a connection ends early."""
 
 from __future__ import annotations
 
@@ -15,58 +15,58 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 
 from . import waiting
 from .rest.models import Edit, JobState, Problem
-from .waiting import LOST, NOT_NOW, EditFailed, new_client, refusal, retry_after
+from .waiting import NO_RESPONSE, RETRYABLE, EditFailed, failure_of, new_client, retry_after
 
-_CUT = (*LOST, SSEError)
+_DISCONNECTED = (*NO_RESPONSE, SSEError)
 
 
 def follow_edit(url: str, edit_id: str, *, token: str | None = None, user: str | None = None, after: int = 0) -> Iterator[Edit]:
-    """How an edit stands, each time that it changes, until it is over: the last one says how it ended.
+    """Yield the edit every time it changes. The last one has the final state.
 
-    `url`, `token` and `user` as of `edit_and_wait`; `after` is a sequence that was seen before. A connection that ends before the
-    edit does is opened again, and goes on behind the last change that came. Raises `EditFailed` for a refusal, and where the
-    service is out of reach for a while.
+    If a connection ends early, the next one continues after the last change. `url`, `token` and `user` are those of
+    `edit_and_wait`. With `after`, the `sequence` of an earlier `Edit`, only later changes are yielded. Raises `EditFailed` for an
+    error response, or if the service is unreachable for too long.
     """
-    following = _Following(edit_id, user, after)
+    progress = _Progress(edit_id, user, after)
     with new_client(url, token) as client:
-        while not following.over:
+        while not progress.over:
             try:
-                with client.get_httpx_client().stream(**following.request) as response:
-                    if following.opened(response):
-                        yield from filter(None, map(following.took, EventSource(response).iter_sse()))
+                with client.get_httpx_client().stream(**progress.request) as response:
+                    if progress.opened(response):
+                        yield from filter(None, map(progress.received, EventSource(response).iter_sse()))
                     else:
                         response.read()
-                        following.refused(response)
-            except _CUT:
+                        progress.rejected(response)
+            except _DISCONNECTED:
                 pass
-            if not following.over:
-                time.sleep(following.pause_s())
+            if not progress.over:
+                time.sleep(progress.pause_s())
 
 
 async def follow_edit_async(
     url: str, edit_id: str, *, token: str | None = None, user: str | None = None, after: int = 0
 ) -> AsyncIterator[Edit]:
-    """`follow_edit` without blocking the event loop."""
-    following = _Following(edit_id, user, after)
+    """Yield what `follow_edit` yields, without blocking the event loop."""
+    progress = _Progress(edit_id, user, after)
     async with new_client(url, token) as client:
-        while not following.over:
+        while not progress.over:
             try:
-                async with client.get_async_httpx_client().stream(**following.request) as response:
-                    if following.opened(response):
+                async with client.get_async_httpx_client().stream(**progress.request) as response:
+                    if progress.opened(response):
                         async for event in EventSource(response).aiter_sse():
-                            if (edit := following.took(event)) is not None:
+                            if (edit := progress.received(event)) is not None:
                                 yield edit
                     else:
                         await response.aread()
-                        following.refused(response)
-            except _CUT:
+                        progress.rejected(response)
+            except _DISCONNECTED:
                 pass
-            if not following.over:
-                await asyncio.sleep(following.pause_s())
+            if not progress.over:
+                await asyncio.sleep(progress.pause_s())
 
 
-class _Following:
-    """What is known so far, over all connections."""
+class _Progress:
+    """The state that outlasts a single connection."""
 
     def __init__(self, edit_id: str, user: str | None, after: int) -> None:
         self.over = False
@@ -85,15 +85,15 @@ class _Following:
         return {"method": "GET", "url": f"/edits/{quote(self._edit_id, safe='')}/events", "headers": headers}
 
     def opened(self, response: httpx.Response) -> bool:
-        """Whether events come."""
+        """Note a response. Return whether it is a stream of events."""
         self._failure, self._pause_s = None, waiting.PAUSE_S
         if response.status_code == HTTPStatus.OK:
             self._lost_since = None
             return True
         return False
 
-    def took(self, event: ServerSentEvent) -> Edit | None:
-        """What the event shows; None for one that shows no edit."""
+    def received(self, event: ServerSentEvent) -> Edit | None:
+        """Return the edit of an event; None for an event without one."""
         if event.event != "edit":
             return None
         edit = Edit.from_dict(json.loads(event.data))
@@ -101,18 +101,18 @@ class _Following:
         self.over = edit.state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED)
         return edit
 
-    def refused(self, response: httpx.Response) -> None:
-        """Raises `EditFailed` where it is no use to ask again."""
+    def rejected(self, response: httpx.Response) -> None:
+        """Note a response without events. Raises `EditFailed` if a retry is of no use."""
         if response.status_code == HTTPStatus.NO_CONTENT:
             self.over = True
             return
         problem = Problem.from_dict(response.json())
-        self._failure, self._pause_s = refusal(problem, self._edit_id), retry_after(response)
-        if not (self._failure.retryable or response.status_code in NOT_NOW):
+        self._failure, self._pause_s = failure_of(problem, self._edit_id), retry_after(response)
+        if not (self._failure.retryable or response.status_code in RETRYABLE):
             raise self._failure
 
     def pause_s(self) -> float:
-        """Seconds until the next connection. Raises `EditFailed` where none has come about for a while."""
+        """Return the seconds until the next connection. Raises `EditFailed` if the service is unreachable for too long."""
         now = time.monotonic()
         self._lost_since = self._lost_since or now
         if now + self._pause_s - self._lost_since > waiting.PATIENCE_S:

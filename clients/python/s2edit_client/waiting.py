@@ -1,4 +1,4 @@
-"""Ask for an edit and wait until it is over. Written by hand; everything under `rest/` is generated."""
+"""Create an edit and wait until it is over."""
 
 from __future__ import annotations
 
@@ -22,26 +22,30 @@ from .rest.models import Edit, EditForm, EditFormPreset, JobState, Problem
 from .rest.types import File, Response
 
 WAIT_S = 30
-"""How long the service is asked to hold an answer back."""
+"""Seconds that the service may hold a response back."""
 ANSWER_S = WAIT_S + 30.0
-"""How long an answer may take at all."""
+"""Seconds until a request times out."""
 PATIENCE_S = 20.0
-"""How long the service may be out of reach at a stretch."""
+"""Seconds that the service may be unreachable without a break."""
 PAUSE_S = 1.0
-"""Until the next try, where the service does not say."""
+"""Seconds until a retry if the response has no `Retry-After`."""
 FILES = ("image", "mask", "edit_mask")
-NOT_NOW = (429, 502, 503, 504)
+RETRYABLE = (429, 502, 503, 504)
 
 Picture = bytes | str | os.PathLike[str]
-"""The bytes of a PNG, JPEG or WebP, or the path of such a file."""
+"""The bytes or the path of an image file, in a format that the service accepts."""
 
 
 class EditFailed(Exception):
-    """There is no picture, and why.
+    """The reason why there is no picture.
 
-    `code` is the stable code of a problem or of an edit's error, or `canceled`, `timeout` or `unreachable`. `status` is the HTTP
-    status of a refusal, None where the edit itself failed. `retryable`: the same may succeed later. `field`: what to change.
-    `edit_id`: once there is an edit.
+    Attributes:
+        code: The stable code of the problem or of the edit's error, or `canceled`, `timeout` or `unreachable`.
+        detail: The explanation for people.
+        status: The HTTP status of an error response; None if the edit itself failed.
+        retryable: Whether the same call may succeed later.
+        field: The argument to change, if one was at fault.
+        edit_id: The id of the edit, if it was created.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class EditFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An edit that succeeded. `url` lives for some minutes; `edit` is all that the service says of it."""
+    """A finished edit. `picture` holds the bytes of the result, `url` its link, which expires after some minutes."""
 
     picture: bytes
     url: str
@@ -86,15 +90,24 @@ def edit_and_wait(
     idempotency_key: str | None = None,
     **options: Any,
 ) -> Done:
-    """Have the service at `url` edit `image` inside `mask` so that it shows what `prompt` says.
+    """Edit a picture and wait for the result.
 
-    Without a mask the person is found: the largest one, or the one at the pixel `at` (x, y). `edit.mask` then links to the mask.
-    `token` is an API key or a device token, `user` whose edit it is; a service on this machine may need neither. `options` are the
-    other parts of `POST /edits`, such as `source_prompt`, `preset`, `identity` (then without pictures), `edit_mask` or `seed`.
-    What got no answer is sent again and counts once, by the `idempotency_key`, which is made here if it is not given.
+    Lost requests are sent again. Their `idempotency_key`, by default a random one, makes sure that they create only one edit.
 
-    Raises `EditFailed`; after `timeout_s` seconds with the code `timeout`, though the edit goes on: the same call with the same
-    `idempotency_key` waits on.
+    Args:
+        url: The address of the service.
+        prompt: A description of the edited picture.
+        image: The photo. Leave it out with `identity` or `parent`.
+        mask: The region of the person. By default the service finds the person, and `edit.mask` links to the mask.
+        at: A pixel (x, y) of the photo on the person to find, by default the largest person.
+        token: An API key or device token. A service on this machine may need none.
+        user: The user that the request acts for, if `token` is an API key.
+        timeout_s: Seconds to wait.
+        idempotency_key: A key for this edit. Another call with the same key and arguments waits for the same edit.
+        options: The other parts of `POST /edits`, such as `source_prompt`, `preset`, `identity`, `edit_mask` or `seed`.
+
+    Raises:
+        EditFailed: If there is no picture. With the code `timeout` the edit still goes on.
     """
     steps = _steps(_form(prompt, image=image, mask=mask, at=at, **options), user, timeout_s, idempotency_key)
     result: Any = None
@@ -102,7 +115,7 @@ def edit_and_wait(
         try:
             while True:
                 step = steps.send(result)
-                result = _done(client, step)
+                result = _run(client, step)
         except StopIteration as end:
             done: Done = end.value
             return done
@@ -121,22 +134,22 @@ async def edit_and_wait_async(
     idempotency_key: str | None = None,
     **options: Any,
 ) -> Done:
-    """`edit_and_wait` without blocking the event loop."""
+    """Do what `edit_and_wait` does, without blocking the event loop."""
     steps = _steps(_form(prompt, image=image, mask=mask, at=at, **options), user, timeout_s, idempotency_key)
     result: Any = None
     async with new_client(url, token) as client:
         try:
             while True:
                 step = steps.send(result)
-                result = await _done_async(client, step)
+                result = await _run_async(client, step)
         except StopIteration as end:
             done: Done = end.value
             return done
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
-    """A call of the generated client, which gives a `Response`."""
+class _Call:
+    """A step that calls an operation of the generated client. Its result is a `Response`."""
 
     operation: ModuleType
     arguments: Mapping[str, Any]
@@ -144,36 +157,41 @@ class _Ask:
 
 @dataclass(frozen=True, slots=True)
 class _Fetch:
-    """The bytes behind a signed URL, without the service's credentials: it may be another host's. Gives an `httpx.Response`."""
+    """A step that downloads a signed URL. Its result is an `httpx.Response`.
+
+    It sends no credentials of the service, because the URL may lead to another host.
+    """
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Pause:
+    """A step that waits."""
+
     seconds: float
 
 
-_Step = _Ask | _Fetch | _Pause
+_Step = _Call | _Fetch | _Pause
 _Steps = Generator[_Step, Any, Any]
-LOST = (httpx.TransportError, ValueError, KeyError, TypeError)
-"""No answer, or one that is not this service's: a proxy's page instead of JSON, or other JSON. The step then gives None."""
+NO_RESPONSE = (httpx.TransportError, ValueError, KeyError, TypeError)
+"""Raised without a response, or for one not from the service, such as the HTML page of a proxy. The result of the step is None."""
 
 
-def _done(client: AuthenticatedClient | Client, step: _Step) -> Any:
+def _run(client: AuthenticatedClient | Client, step: _Step) -> Any:
     try:
         match step:
             case _Pause(seconds):
                 return time.sleep(seconds)
             case _Fetch(url):
                 return httpx.get(url, timeout=ANSWER_S)
-            case _Ask(operation, arguments):
+            case _Call(operation, arguments):
                 return operation.sync_detailed(client=client, **arguments)
-    except LOST:
+    except NO_RESPONSE:
         return None
 
 
-async def _done_async(client: AuthenticatedClient | Client, step: _Step) -> Any:
+async def _run_async(client: AuthenticatedClient | Client, step: _Step) -> Any:
     try:
         match step:
             case _Pause(seconds):
@@ -181,23 +199,23 @@ async def _done_async(client: AuthenticatedClient | Client, step: _Step) -> Any:
             case _Fetch(url):
                 async with httpx.AsyncClient(timeout=ANSWER_S) as http:
                     return await http.get(url)
-            case _Ask(operation, arguments):
+            case _Call(operation, arguments):
                 return await operation.asyncio_detailed(client=client, **arguments)
-    except LOST:
+    except NO_RESPONSE:
         return None
 
 
 def _steps(form: EditForm, user: str | None, timeout_s: float, key: str | None) -> _Steps:
-    """What is to be done, one after the other, whoever does it; returns `Done`."""
+    """Yield the steps of an edit and receive their results, without I/O of its own. Return `Done`."""
     deadline = time.monotonic() + timeout_s
-    asking: dict[str, Any] = {"s2_edit_user": user} if user else {}
-    posting = {**asking, "body": form, "idempotency_key": key or uuid.uuid4().hex}
+    headers: dict[str, Any] = {"s2_edit_user": user} if user else {}
+    posting = {**headers, "body": form, "idempotency_key": key or uuid.uuid4().hex}
     edit: Edit = yield from _answered(create_edit, posting, deadline)
     while edit.state not in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED):
         if time.monotonic() >= deadline:
-            detail = f"the edit {edit.id} is not over after {timeout_s:g} s; it goes on"
+            detail = f"the edit {edit.id} is not over after {timeout_s:g} s, and goes on"
             raise EditFailed("timeout", detail, retryable=True, edit_id=edit.id)
-        edit = yield from _answered(get_edit, {**asking, "edit_id": edit.id}, deadline, edit.id)
+        edit = yield from _answered(get_edit, {**headers, "edit_id": edit.id}, deadline, edit.id)
     if error := edit.error:
         raise EditFailed(error.code, error.message, retryable=error.retryable, field=error.field or None, edit_id=edit.id)
     if edit.result is None:
@@ -208,20 +226,20 @@ def _steps(form: EditForm, user: str | None, timeout_s: float, key: str | None) 
 
 
 def _answered(operation: ModuleType, arguments: Mapping[str, Any], deadline: float, edit_id: str | None = None) -> _Steps:
-    """The `Edit` that is answered, perhaps only at a later try. Raises `EditFailed`."""
+    """Call an operation until it returns an `Edit`, with retries. Raises `EditFailed`."""
     lost_since: float | None = None
     while True:
         now = time.monotonic()
         wait_s = max(0, min(WAIT_S, int(deadline - now)))
-        answer: Response[Any] | None = yield _Ask(operation, {**arguments, "prefer": f"wait={wait_s}"})
+        answer: Response[Any] | None = yield _Call(operation, {**arguments, "prefer": f"wait={wait_s}"})
         if answer and isinstance(answer.parsed, Edit):
             if "preference-applied" not in answer.headers:
                 yield _Pause(retry_after(answer))
             return answer.parsed
         if answer and isinstance(answer.parsed, Problem):
             lost_since = None
-            failure = refusal(answer.parsed, edit_id)
-            again = failure.retryable or answer.status_code in NOT_NOW
+            failure = failure_of(answer.parsed, edit_id)
+            again = failure.retryable or answer.status_code in RETRYABLE
         else:
             lost_since = lost_since or now
             failure = EditFailed("unreachable", "the service does not answer", retryable=True, edit_id=edit_id)
@@ -233,7 +251,7 @@ def _answered(operation: ModuleType, arguments: Mapping[str, Any], deadline: flo
 
 
 def _fetched(url: str, edit_id: str) -> _Steps:
-    """The picture's bytes. Raises `EditFailed`."""
+    """Download the picture, with retries. Raises `EditFailed`."""
     until = time.monotonic() + PATIENCE_S
     while True:
         answer: httpx.Response | None = yield _Fetch(url)
@@ -241,12 +259,13 @@ def _fetched(url: str, edit_id: str) -> _Steps:
             return answer.content
         if time.monotonic() > until:
             status = answer.status_code if answer is not None else None
-            detail = "the edit has succeeded, but its picture can't be fetched"
+            detail = "the edit has succeeded, but its picture can't be downloaded"
             raise EditFailed("unreachable", detail, status=status, retryable=True, edit_id=edit_id)
         yield _Pause(PAUSE_S)
 
 
-def refusal(problem: Problem, edit_id: str | None) -> EditFailed:
+def failure_of(problem: Problem, edit_id: str | None) -> EditFailed:
+    """Return the exception for an error response."""
     return EditFailed(
         problem.code,
         problem.detail,
@@ -258,15 +277,15 @@ def refusal(problem: Problem, edit_id: str | None) -> EditFailed:
 
 
 def retry_after(answer: Response[Any] | httpx.Response | None) -> float:
-    """Seconds until the next try."""
-    asked = answer.headers.get("retry-after", "") if answer else ""
-    return float(asked) if asked.isdigit() else PAUSE_S
+    """Return the seconds until the next try."""
+    header = answer.headers.get("retry-after", "") if answer else ""
+    return float(header) if header.isdigit() else PAUSE_S
 
 
 def _form(prompt: str, **parts: Any) -> EditForm:
-    """Raises `TypeError` for a part that `POST /edits` does not have, and `OSError` for a file that can't be read."""
+    """Build the form. Raises `TypeError` for an unknown option, and `OSError` for a file that can't be read."""
     if "dry_run" in parts:
-        raise TypeError("there is nothing to wait for in a dry run: use s2edit_client.rest.api.edits.create_edit")
+        raise TypeError("a dry run creates no edit to wait for: use s2edit_client.rest.api.edits.create_edit")
     for name in FILES:
         if (picture := parts.pop(name, None)) is not None:
             data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
@@ -279,6 +298,7 @@ def _form(prompt: str, **parts: Any) -> EditForm:
 
 
 def new_client(url: str, token: str | None) -> AuthenticatedClient | Client:
+    """Return a generated client for the service at `url`."""
     timeout = httpx.Timeout(ANSWER_S, connect=10.0)
     if token is None:
         return Client(base_url=url, timeout=timeout)

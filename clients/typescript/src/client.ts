@@ -1,4 +1,4 @@
-/** The service as an openapi-fetch client, and what all that is written by hand needs. */
+/** The openapi-fetch client of the service, and helpers that the other modules share. */
 import createClient, { type Client } from "openapi-fetch";
 import type { components, paths } from "./schema.ts";
 
@@ -7,9 +7,9 @@ export type Edit = components["schemas"]["Edit"];
 export type Problem = components["schemas"]["Problem"];
 
 export interface Caller {
-  /** A device token; in a backend, an API key. A service on one's own machine may need neither. */
+  /** A device token, or in a backend an API key. A service on the same machine may need none. */
   token?: string;
-  /** Whose edits these are, where `token` is an API key. */
+  /** The user that the requests act for, if `token` is an API key. */
   user?: string;
 }
 
@@ -21,18 +21,20 @@ interface Reason {
   cause?: unknown;
 }
 
-/** There is no picture. `code` is a problem's stable code, `canceled`, `timeout` or `unreachable`. */
+/** The reason why there is no picture. */
 export class EditFailed extends Error {
   override readonly name = "EditFailed";
+  /** The stable code of the problem or of the edit's error, or `canceled`, `timeout` or `unreachable`. */
   readonly code: string;
+  /** The explanation for people. */
   readonly detail: string;
-  /** The HTTP status of a refusal; undefined where the edit itself failed. */
+  /** The HTTP status of an error response; undefined if the edit itself failed. */
   readonly status: number | undefined;
-  /** Whether the same may succeed later. */
+  /** Whether the same call may succeed later. */
   readonly retryable: boolean;
-  /** What to change. */
+  /** The part to change, if one was at fault. */
   readonly field: string | undefined;
-  /** Once there is an edit. */
+  /** The id of the edit, if it was created. */
   readonly editId: string | undefined;
 
   constructor(code: string, detail: string, reason: Reason = {}) {
@@ -46,11 +48,11 @@ export class EditFailed extends Error {
   }
 }
 
-export const PATIENCE_MS = 20_000; // how long the service may be out of reach at a stretch
-export const PAUSE_MS = 1000; // until the next try, where the service does not say
-export const NOT_NOW = [429, 502, 503, 504];
+export const PATIENCE_MS = 20_000; // how long the service may be unreachable without a break
+export const PAUSE_MS = 1000; // until a retry if the response has no Retry-After
+export const RETRYABLE = [429, 502, 503, 504];
 
-/** Every operation of the service, with types: see openapi-fetch. */
+/** Return an openapi-fetch client with the types of every operation of the service. */
 export function createS2EditClient(baseUrl: string, { token, user }: Caller = {}): S2EditClient {
   return createClient<paths>({
     baseUrl,
@@ -67,8 +69,8 @@ export async function pause(ms: number, signal: AbortSignal | undefined): Promis
 }
 
 export function retryAfterMs(response: Response | undefined): number {
-  const asked = Number(response?.headers.get("retry-after") ?? NaN);
-  return Number.isFinite(asked) ? asked * 1000 : PAUSE_MS;
+  const seconds = Number(response?.headers.get("retry-after") ?? NaN);
+  return Number.isFinite(seconds) ? seconds * 1000 : PAUSE_MS;
 }
 
 export function isEdit(data: unknown): data is Edit {

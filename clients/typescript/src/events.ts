@@ -1,19 +1,19 @@
-/** Follow an edit by its stream of server-sent events, and over the ends of connections. */
+/** Follow an edit by server-sent events, and reconnect when a connection ends early. */
 import { createParser } from "eventsource-parser";
-import { EditFailed, isEdit, isProblem, NOT_NOW, pause, PATIENCE_MS, PAUSE_MS, retryAfterMs, type Edit, type S2EditClient } from "./client.ts";
+import { EditFailed, isEdit, isProblem, RETRYABLE, pause, PATIENCE_MS, PAUSE_MS, retryAfterMs, type Edit, type S2EditClient } from "./client.ts";
 
 export interface Following {
-  /** A sequence that was seen before: what follows begins behind it. */
+  /** The `sequence` of an earlier edit: only later changes are yielded. */
   after?: number;
-  /** Ends the following, and not the edit. */
+  /** Ends the stream, but not the edit. */
   signal?: AbortSignal;
 }
 
-const SILENCE_MS = 45_000; // three times as long as the service is ever silent
+const SILENCE_MS = 45_000; // the service sends at least a comment every 15 s
 
 /**
- * How the edit stands, each time that it changes, until it is over: the last one says how it ended. A connection that ends before is
- * opened again, and goes on behind the last one that came. Rejects with `EditFailed` for a refusal, and where nobody answers for a while.
+ * Yield the edit every time it changes. The last one has the final state. If a connection ends early, the next one continues after
+ * the last change. Rejects with `EditFailed` for an error response, or if the service is unreachable for too long.
  */
 export async function* followEdit(client: S2EditClient, editId: string, following: Following = {}): AsyncGenerator<Edit, void, void> {
   const { signal } = following;
@@ -43,7 +43,7 @@ export async function* followEdit(client: S2EditClient, editId: string, followin
       } else if (isProblem(error)) {
         pauseMs = retryAfterMs(response);
         failure = new EditFailed(error.code, error.detail, { ...error, editId });
-        if (!failure.retryable && !NOT_NOW.includes(response.status)) lostSince = -Infinity;
+        if (!failure.retryable && !RETRYABLE.includes(response.status)) lostSince = -Infinity;
       }
     } catch (error) {
       signal?.throwIfAborted();
@@ -58,13 +58,13 @@ export async function* followEdit(client: S2EditClient, editId: string, followin
   }
 }
 
-/** Of one connection, which `quiet` ends when nothing comes by it. */
+/** Yield the edits of one connection. Aborts `quiet` when it has been silent for too long. */
 async function* editsIn(bytes: ReadableStream<Uint8Array>, quiet: AbortController): AsyncGenerator<Edit, void, void> {
-  const come: Edit[] = [];
+  const received: Edit[] = [];
   const parser = createParser({
     onEvent({ event, data }) {
       const edit: unknown = event === "edit" ? JSON.parse(data) : undefined;
-      if (isEdit(edit)) come.push(edit);
+      if (isEdit(edit)) received.push(edit);
     },
   });
   const reader = bytes.getReader();
@@ -74,6 +74,6 @@ async function* editsIn(bytes: ReadableStream<Uint8Array>, quiet: AbortControlle
     const { done, value } = await reader.read().finally(() => clearTimeout(timer));
     if (done) return;
     parser.feed(decoder.decode(value, { stream: true }));
-    yield* come.splice(0);
+    yield* received.splice(0);
   }
 }

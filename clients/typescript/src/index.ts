@@ -1,4 +1,4 @@
-/** S²Edit from TypeScript: `editAndWait` for what most apps do, `followEdit` to show how it goes, `createS2EditClient` for all else. */
+/** The TypeScript client of S²Edit: `editAndWait`, `followEdit`, and every operation of the API by `createS2EditClient`. */
 export { createS2EditClient, EditFailed, type Caller, type Edit, type Problem, type S2EditClient } from "./client.ts";
 export { followEdit, type Following } from "./events.ts";
 export type { components, operations, paths } from "./schema.ts";

@@ -1,23 +1,23 @@
-/** Ask for an edit and wait until it is over. */
-import { EditFailed, isEdit, isProblem, NOT_NOW, pause, PATIENCE_MS, PAUSE_MS, retryAfterMs, type Edit, type S2EditClient } from "./client.ts";
+/** Create an edit and wait until it is over. */
+import { EditFailed, isEdit, isProblem, RETRYABLE, pause, PATIENCE_MS, PAUSE_MS, retryAfterMs, type Edit, type S2EditClient } from "./client.ts";
 import type { components } from "./schema.ts";
 
 /**
- * The parts of `POST /edits`; pictures are blobs, so the files of an `<input type="file">` will do. Without `mask` the person is
- * found: the largest one, or the one at the pixel `at` = [x, y].
+ * The parts of `POST /edits`. Pictures are blobs, such as the files of an `<input type="file">`. Without `mask` the service finds the
+ * person: the one at the pixel `at`, [x, y], by default the largest.
  */
 export type EditParts = Omit<components["schemas"]["EditForm"], "dry_run" | "at"> & { at?: readonly [number, number] };
 
 export interface Waiting {
-  /** Milliseconds after which waiting is given up, with the code `timeout`; the edit goes on. Default: ten minutes. */
+  /** Milliseconds to wait, by default ten minutes. Then the call rejects with the code `timeout`, and the edit goes on. */
   timeoutMs?: number;
-  /** Made here if it is not given. The same key with the same parts is the same edit, however often it is asked for. */
+  /** A key for this edit, by default a random one. Another call with the same key and parts waits for the same edit. */
   idempotencyKey?: string;
-  /** Ends the waiting, and not the edit. */
+  /** Ends the wait, but not the edit. */
   signal?: AbortSignal;
 }
 
-/** An edit that succeeded. `url` lives for some minutes; `edit` is all that the service says of it. */
+/** A finished edit. `picture` is the result, `url` its link, which expires after some minutes. */
 export interface Done {
   picture: Blob;
   url: string;
@@ -25,15 +25,15 @@ export interface Done {
   edit: Edit;
 }
 
-const WAIT_S = 30; // how long the service is asked to hold an answer back
-const ANSWER_MS = (WAIT_S + 30) * 1000; // how long an answer may take at all
+const WAIT_S = 30; // how long the service may hold a response back
+const ANSWER_MS = (WAIT_S + 30) * 1000; // until a request times out
 
-/** Ask for an edit and wait until it is over. What got no answer is sent again, and counts once. Rejects with `EditFailed`. */
+/** Edit a picture and wait for the result. Lost requests are sent again and create only one edit. Rejects with `EditFailed`. */
 export async function editAndWait(client: S2EditClient, parts: EditParts, waiting: Waiting = {}): Promise<Done> {
   const { timeoutMs = 600_000, idempotencyKey = crypto.randomUUID(), signal } = waiting;
-  const road = new Road(Date.now() + timeoutMs, signal);
+  const calls = new Retries(Date.now() + timeoutMs, signal);
   const body = bodyOf(parts);
-  let edit = await road.answered((prefer, signal) =>
+  let edit = await calls.edit((prefer, signal) =>
     client.POST("/edits", {
       params: { header: { "idempotency-key": idempotencyKey, prefer } },
       body,
@@ -43,15 +43,15 @@ export async function editAndWait(client: S2EditClient, parts: EditParts, waitin
   );
   const id = edit.id;
   while (edit.state === "queued" || edit.state === "running") {
-    if (road.isOver) throw new EditFailed("timeout", `the edit ${id} is not over yet; it goes on`, { retryable: true, editId: id });
-    edit = await road.answered((prefer, signal) =>
+    if (calls.isOver) throw new EditFailed("timeout", `the edit ${id} is not over yet, and goes on`, { retryable: true, editId: id });
+    edit = await calls.edit((prefer, signal) =>
       client.GET("/edits/{edit_id}", { params: { path: { edit_id: id }, header: { prefer } }, signal }), id,
     );
   }
   if (edit.error) throw new EditFailed(edit.error.code, edit.error.message, { ...edit.error, editId: id });
   if (!edit.result) throw new EditFailed("canceled", "the edit was canceled", { editId: id });
   const { url } = edit.result;
-  return { picture: await road.fetched(url, id), url, report: edit.report?.values ?? {}, edit };
+  return { picture: await calls.download(url, id), url, report: edit.report?.values ?? {}, edit };
 }
 
 type Body = components["schemas"]["EditForm"];
@@ -77,8 +77,8 @@ interface Answer {
   response: Response;
 }
 
-/** The way to the end of one edit, with what may go wrong on it. */
-class Road {
+/** Calls the service until `until`, and repeats what may succeed at a later try. */
+class Retries {
   readonly #until: number;
   readonly #signal: AbortSignal | undefined;
 
@@ -91,12 +91,12 @@ class Road {
     return Date.now() >= this.#until;
   }
 
-  /** The edit that is answered, perhaps only at a later try. */
-  async answered(ask: (prefer: string, signal: AbortSignal) => Promise<Answer>, editId?: string): Promise<Edit> {
+  /** Return the edit in the response of `ask`. */
+  async edit(ask: (prefer: string, signal: AbortSignal) => Promise<Answer>, editId?: string): Promise<Edit> {
     let lostSince: number | undefined;
     for (;;) {
       const waitS = Math.max(0, Math.min(WAIT_S, Math.floor((this.#until - Date.now()) / 1000)));
-      const { data, error, response } = await this.#tried((signal) => ask(`wait=${waitS}`, signal));
+      const { data, error, response } = await this.#attempt((signal) => ask(`wait=${waitS}`, signal));
       const pauseMs = retryAfterMs(response);
       if (isEdit(data)) {
         if (!response?.headers.has("preference-applied")) await pause(pauseMs, this.#signal);
@@ -107,7 +107,7 @@ class Road {
       if (response && isProblem(error)) {
         lostSince = undefined;
         failure = new EditFailed(error.code, error.detail, { ...error, editId });
-        again = failure.retryable || NOT_NOW.includes(response.status);
+        again = failure.retryable || RETRYABLE.includes(response.status);
       } else {
         lostSince ??= Date.now();
         failure = new EditFailed("unreachable", "the service does not answer", { retryable: true, editId, cause: error });
@@ -118,25 +118,25 @@ class Road {
     }
   }
 
-  /** What is behind a signed URL, without the service's credentials: it may be another host's. */
-  async fetched(url: string, editId: string): Promise<Blob> {
+  /** Download a signed URL, without the credentials of the service: it may lead to another host. */
+  async download(url: string, editId: string): Promise<Blob> {
     const patience = Date.now() + PATIENCE_MS;
     for (;;) {
-      const { data, error, response } = await this.#tried(async (signal) => {
+      const { data, error, response } = await this.#attempt(async (signal) => {
         const response = await fetch(url, { signal });
         return { data: await response.blob(), response };
       });
       if (response?.ok && data instanceof Blob) return data;
       if (Date.now() > patience) {
-        const detail = "the edit has succeeded, but its picture can't be fetched";
+        const detail = "the edit has succeeded, but its picture can't be downloaded";
         throw new EditFailed("unreachable", detail, { status: response?.status, retryable: true, editId, cause: error });
       }
       await pause(PAUSE_MS, this.#signal);
     }
   }
 
-  /** Without a response where nothing came, or something that can't be read. Rejects only where whoever waits gives up. */
-  async #tried(ask: (signal: AbortSignal) => Promise<Answer>): Promise<Partial<Answer>> {
+  /** Return an empty answer if the request fails or its response can't be read. Rejects only if the caller aborts. */
+  async #attempt(ask: (signal: AbortSignal) => Promise<Answer>): Promise<Partial<Answer>> {
     this.#signal?.throwIfAborted();
     const late = AbortSignal.timeout(ANSWER_MS);
     try {

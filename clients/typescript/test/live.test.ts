@@ -1,4 +1,4 @@
-// Against a running service at $S2EDIT_URL, with the photo $S2EDIT_PHOTO and its mask $S2EDIT_MASK: `node --test test/`.
+// Run with `node --test test/` against the service at $S2EDIT_URL, with the photo $S2EDIT_PHOTO and its mask $S2EDIT_MASK.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { openAsBlob } from "node:fs";
@@ -8,7 +8,7 @@ import { createS2EditClient, editAndWait, EditFailed, followEdit, type Edit, typ
 const { S2EDIT_URL: url = "", S2EDIT_PHOTO: photo = "", S2EDIT_MASK: mask = "" } = process.env;
 const prompt = "a photo of a woman with long red hair";
 
-function asSomebodyNew(): S2EditClient {
+function newUser(): S2EditClient {
   return createS2EditClient(url, { user: `ts-${randomUUID().slice(0, 8)}` });
 }
 
@@ -28,7 +28,7 @@ async function editsOf(client: S2EditClient): Promise<string[]> {
 }
 
 test("an edit is asked for, waited for and fetched", async () => {
-  const client = asSomebodyNew();
+  const client = newUser();
   const done = await editAndWait(client, await parts({ preset: "instant", seed: 7 }));
   assert.equal(done.edit.state, "succeeded");
   assert.ok(Number(done.report["learning_steps"]) > 0);
@@ -42,7 +42,7 @@ test("an edit is asked for, waited for and fetched", async () => {
 });
 
 test("a photo and a sentence are enough, and a pixel picks one of several", async () => {
-  const client = asSomebodyNew();
+  const client = newUser();
   const image = await openAsBlob(photo);
   const done = await editAndWait(client, { image, prompt, at: [60, 50] });
   assert.deepEqual((done.report["mask"] as { source: string }).source, "found");
@@ -53,18 +53,18 @@ test("a photo and a sentence are enough, and a pixel picks one of several", asyn
 });
 
 test("a refusal is thrown with its code and field", async () => {
-  const refused = await failure(editAndWait(asSomebodyNew(), await parts({ mask: new Blob(["no picture"]) })));
+  const refused = await failure(editAndWait(newUser(), await parts({ mask: new Blob(["no picture"]) })));
   assert.deepEqual([refused.code, refused.status, refused.field, refused.retryable], ["image_format", 422, "mask", false]);
 });
 
 test("an edit that fails is thrown with its code and id", async () => {
-  const failed = await failure(editAndWait(asSomebodyNew(), await parts({ deadline_s: 0.001 })));
+  const failed = await failure(editAndWait(newUser(), await parts({ deadline_s: 0.001 })));
   assert.deepEqual([failed.code, failed.status], ["deadline_exceeded", undefined]);
   assert.match(failed.editId ?? "", /^e_/);
 });
 
 test("an answer that gets lost makes no second edit", async () => {
-  const client = asSomebodyNew();
+  const client = newUser();
   let lost = 0;
   client.use({
     onResponse({ request }) {
@@ -77,7 +77,7 @@ test("an answer that gets lost makes no second edit", async () => {
 });
 
 test("the same key is the same edit", async () => {
-  const client = asSomebodyNew();
+  const client = newUser();
   const [one, other] = await Promise.all([
     editAndWait(client, await parts(), { idempotencyKey: "k1" }),
     editAndWait(client, await parts(), { idempotencyKey: "k1" }),
@@ -86,7 +86,7 @@ test("the same key is the same edit", async () => {
 });
 
 test("waiting can be given up, and the edit canceled", async () => {
-  const client = asSomebodyNew();
+  const client = newUser();
   const giveUp = new AbortController();
   client.use({ onResponse: () => giveUp.abort() });
   await assert.rejects(editAndWait(client, await parts(), { signal: giveUp.signal }), { name: "AbortError" });
@@ -114,7 +114,7 @@ async function all(edits: AsyncIterable<Edit>): Promise<Edit[]> {
 }
 
 test("an edit is followed from its beginning to its end", async () => {
-  const client = asSomebodyNew();
+  const client = newUser();
   const id = await begun(client);
   const seen = await all(followEdit(client, id));
   assert.equal(seen[0]?.state, "queued");
@@ -129,7 +129,7 @@ test("an edit is followed from its beginning to its end", async () => {
 });
 
 test("a stream that is cut goes on where it was", async () => {
-  const client = asSomebodyNew();
+  const client = newUser();
   const id = await begun(client);
   const whole = await all(followEdit(client, id));
   const asked: (string | null)[] = [];
@@ -149,7 +149,7 @@ test("a stream that is cut goes on where it was", async () => {
 });
 
 test("what can't be followed is thrown, and following can be given up", async () => {
-  const client = asSomebodyNew();
+  const client = newUser();
   const unknown = await failure(all(followEdit(client, `e_${"0".repeat(32)}`)));
   assert.deepEqual([unknown.code, unknown.status], ["not_found", 404]);
 
@@ -162,7 +162,7 @@ test("what can't be followed is thrown, and following can be given up", async ()
 });
 
 test("a device token is for its user alone", async () => {
-  const { data: token } = await asSomebodyNew().POST("/tokens", { body: { edits: 1 } });
+  const { data: token } = await newUser().POST("/tokens", { body: { edits: 1 } });
   const device = createS2EditClient(url, { token: token?.token ?? "" });
   const done = await editAndWait(device, await parts());
   assert.deepEqual(await editsOf(device), [done.edit.id]);
@@ -171,7 +171,7 @@ test("a device token is for its user alone", async () => {
 });
 
 test("pictures go straight to the store", async () => {
-  const client = asSomebodyNew();
+  const client = newUser();
   const uploaded = async (path: string): Promise<string> => {
     const data = await openAsBlob(path);
     const { data: upload } = await client.POST("/uploads", { body: { media_type: "image/png", size_bytes: data.size } });

@@ -10,7 +10,7 @@ from s2edit_jobs.stores.redis_store.lua import script
 # Answers how many jobs and slots the owner and all owners have besides this one.
 TAKE_SLOT = script(
     """
-local all, own, open = P .. 'places', P .. 'places:' .. who, P .. 'open:' .. who
+local all, own, open = P .. 'slots', P .. 'slots:' .. who, P .. 'open:' .. who
 for _, slots in ipairs({ all, own }) do redis.call('ZREMRANGEBYSCORE', slots, '-inf', now_ms) end
 local of_owner = redis.call('SCARD', open) + redis.call('ZCARD', own)
 local in_all = redis.call('ZCARD', of_queue('due', who)) + redis.call('ZCARD', all)
@@ -39,6 +39,6 @@ class RedisAdmission:
     def leave_slot(self, owner: Owner, job_id: str) -> None:
         with self._connection.asking():
             both = self._connection.client.pipeline(transaction=True)
-            both.zrem("s2edit:places", job_id)
-            both.zrem(f"s2edit:places:{owner.tenant}/{owner.user}", job_id)
+            both.zrem("s2edit:slots", job_id)
+            both.zrem(f"s2edit:slots:{owner.tenant}/{owner.user}", job_id)
             both.execute()

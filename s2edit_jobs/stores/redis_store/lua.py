@@ -8,14 +8,14 @@ Keys (all under `s2edit:`)
     turns             sorted set: owners with queued jobs, by when they were served last (round-robin)
     turn              counter: the latest of these
     open:<owner>      set: that owner's unfinished jobs
-    places            sorted set: jobs that are being accepted, by the millisecond at which their queue slot ends
-    places:<owner>    the same, of that owner
+    slots             sorted set: jobs that are being accepted, by the millisecond at which their queue slot ends
+    slots:<owner>     the same, of that owner
     deadlines         sorted set: jobs with a deadline, by it
     learner:<concept> string: the job that learns it; it counts until that job is over
     waiters:<concept> set: jobs that wait for it
     outbox            sorted set: jobs whose end is to be sent, by the millisecond at which the next try is due
     tries             hash: how many tries there were
-    turn:<task>       string: the millisecond at which the periodic task is due again
+    task:<name>       string: the millisecond at which the periodic task is due again
     due:test, turns:test  the same for jobs of test mode, which never hold up a worker of live jobs
     pace:<preset>     hash: means of measured seconds, by phase
     spent:<tenant>:<day>  hash: what the tenant used on that day since 1970

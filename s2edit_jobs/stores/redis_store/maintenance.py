@@ -46,7 +46,7 @@ return { running and 1 or 0, holds }
 # The value decides; the expiry only removes it, on the server's own clock.
 TAKE_TASK = script(
     """
-local task = P .. 'turn:' .. name
+local task = P .. 'task:' .. name
 if now_ms < tonumber(redis.call('GET', task) or 0) then return 0 end
 redis.call('SET', task, now_ms + every_ms, 'PX', every_ms + 60000)
 return 1
@@ -71,8 +71,8 @@ class RedisMaintenance:
         )
         running = 0
         with self._connection.asking():
-            if slots := client.zrange(f"s2edit:places:{who}", 0, -1):
-                client.zrem("s2edit:places", *cast("list[str]", slots))
+            if slots := client.zrange(f"s2edit:slots:{who}", 0, -1):
+                client.zrem("s2edit:slots", *cast("list[str]", slots))
             for keys in _in_parts(client.scan_iter(count=SCAN), SCAN):
                 if found := [key for key in keys if names.fullmatch(key)]:
                     client.unlink(*found)

@@ -27,8 +27,8 @@ if redis.call('EXISTS', job(id)) == 0 then
   local deadline = value(id, 'deadline_at')
   if deadline ~= '' then redis.call('ZADD', deadlines, deadline, id) end
 end
-redis.call('ZREM', P .. 'places', id)
-redis.call('ZREM', P .. 'places:' .. owner(id), id)
+redis.call('ZREM', P .. 'slots', id)
+redis.call('ZREM', P .. 'slots:' .. owner(id), id)
 return answer(id)
 """,
     "id",

@@ -1,4 +1,4 @@
-"""Files of identities as an export gives them, and broken ones; made by hand, as the API reads them."""
+"""Exported identity files, valid and broken, written byte by byte."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def full() -> dict[str, np.ndarray[Any, Any]]:
 def concept_file(
     tensors: dict[str, np.ndarray[Any, Any]] | None = None, *, kinds: dict[str, str] | None = None, **about: Any
 ) -> bytes:
-    """A safetensors file; `kinds` lie about the type of a tensor, `about` changes what the file says of itself."""
+    """Return a safetensors file. `kinds` misstate the dtypes of tensors, `about` changes the metadata."""
     tensors = low_rank() if tensors is None else tensors
     header: dict[str, Any] = {"__metadata__": {"s2edit": json.dumps({**ABOUT, **about})}}
     numbers = b""

@@ -29,7 +29,7 @@ PROMPT = "a photo of a woman smiling"
 
 @dataclass
 class Api:
-    """The app over a real Redis, and a look behind it."""
+    """The app over a real Redis, and access to its stores."""
 
     client: TestClient
     services: Services
@@ -39,7 +39,7 @@ class Api:
     queue: MemoryJobQueue
 
     def post(self, path: str, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
-        """POST a form: bytes are files, None leaves the part out, a list repeats it."""
+        """POST a form: bytes are files, None omits the part, a list repeats it."""
         sent = [(name, one) for name, value in parts.items() for one in (value if isinstance(value, list) else [value])]
         files = [
             (name, (f"{name}.png", value) if isinstance(value, bytes) else (None, value))
@@ -49,22 +49,22 @@ class Api:
         return self.client.post(path, files=files, headers={**(headers or {}), **({"S2Edit-User": user} if user else {})})
 
     def edit(self, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
-        """POST a good edit, changed by `parts`."""
+        """POST a valid edit, changed by `parts`."""
         parts = {"image": pictures.photo(), "mask": pictures.mask(), "prompt": PROMPT, **parts}
         return self.post("/edits", user=user, headers=headers, **parts)
 
     def attribute(self, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
-        """POST a good attribute, changed by `parts`."""
+        """POST a valid attribute, changed by `parts`."""
         parts = {"image": pictures.photo(), "mask": pictures.mask(), "prompt": "a woman with [A] hat", "name": "Bowler", **parts}
         return self.post("/attributes", user=user, headers=headers, **parts)
 
     def identity(self, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
-        """POST a good identity, changed by `parts`."""
+        """POST a valid identity, changed by `parts`."""
         parts = {"image": pictures.photo(), "mask": pictures.mask(), "prompt": "a photo of a woman", **parts}
         return self.post("/identities", user=user, headers=headers, **parts)
 
     def work(self, engine: FakeEngine | None = None) -> FakeEngine:
-        """Let a worker answer every ring."""
+        """Run all queued jobs."""
         engine = engine or FakeEngine()
         while self.queue.messages:
             run_job(self.queue.messages.popleft(), self.services, engine)
@@ -77,7 +77,7 @@ class Api:
         return self.client.delete(path, headers={"S2Edit-User": user} if user else {})
 
     def learned(self, answer: Any, *, user: str | None = None) -> str:
-        """The id of the attribute or the identity that `answer` has asked for, once a worker has learned it."""
+        """Run the job of `answer` and return the id of the attribute or identity that it learned."""
         assert answer.status_code == 202, answer.json()
         self.work()
         job = self.get(answer.headers["location"], user=user).json()
@@ -91,11 +91,11 @@ class Api:
         self.services = self.client.app.state.services = Services(self.artifacts, self.store, self.queue, settings)  # type: ignore[attr-defined]
 
     def kept(self) -> tuple[Any, ...]:
-        """Everything that a request could have left behind."""
+        """Return everything that a request could have stored."""
         return dict(self.artifacts.objects), self.store.leases.orphans(), list(self.queue.messages)
 
     def learned_identity(self, *, owner: Owner = OWNER, identity_id: str = f"c_{'7' * 32}") -> str:
-        """An identity as a worker leaves it."""
+        """Store an identity as a worker does."""
         inputs = {}
         for name, data in (("image", pictures.photo()), ("mask", pictures.mask())):
             key = concept_key(owner, identity_id, f"{name}.png")

@@ -1,4 +1,4 @@
-"""A model folder's words, small enough to make in a test: every byte is a token, and a few merges make whole words."""
+"""A tiny model folder with a tokenizer: every byte is a token, and a few merges form whole words."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MAX_TOKENS = 40
 
 
 def merges_of(word: str) -> list[tuple[str, str]]:
-    """The merges that join `word` from left to right into one token."""
+    """Return the merges that join `word` from left to right into one token."""
     pieces = [*word[:-1], f"{word[-1]}</w>"]
     return [("".join(pieces[:i]), pieces[i]) for i in range(1, len(pieces))]
 
 
 def write_model_folder(folder: Path, *, whole: bool = False, max_tokens: int | None = MAX_TOKENS) -> Path:
-    """`s2edit.json` and `tokenizer/` as a real folder has them; with `whole` as one tokenizer.json, too."""
+    """Write `s2edit.json` and `tokenizer/` as in a real folder; with `whole`, the tokenizer as one tokenizer.json."""
     merges = list(dict.fromkeys(merge for word in WORDS for merge in merges_of(word)))
     letters = sorted(ByteLevel.alphabet())
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(merge) for merge in merges)]

@@ -23,7 +23,7 @@ def photo(size: tuple[int, int] = SIZE, format: str = "PNG") -> bytes:
 
 
 def mask(size: tuple[int, int] = SIZE, *, fill: str = "ellipse") -> bytes:
-    """`fill`: "ellipse", "dot", "nothing" or "everything"."""
+    """Draw a mask; `fill` is "ellipse", "dot", "nothing" or "everything"."""
     picture = Image.new("L", size, 255 if fill == "everything" else 0)
     if fill == "ellipse":
         ImageDraw.Draw(picture).ellipse([size[0] // 4, size[1] // 4, 3 * size[0] // 4, 3 * size[1] // 4], fill=255)

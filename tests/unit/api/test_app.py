@@ -97,7 +97,7 @@ def test_the_headers_that_apps_follow_are_described(schema: dict[str, Any]) -> N
 
 
 def test_links_lead_to_operations_that_take_what_they_give(schema: dict[str, Any]) -> None:
-    """Places in answers are tried by fuzzing."""
+    """The fuzz test follows the JSON pointers."""
     operations = {operation["operationId"]: operation for item in schema["paths"].values() for operation in item.values()}
     begun = {(name, status) for name, one in operations.items() for status, answer in one["responses"].items() if "links" in answer}
     assert begun == set(LINKS)
@@ -154,7 +154,7 @@ def test_operation_names_are_one_of_a_kind(schema: dict[str, Any]) -> None:
 
 
 def test_the_form_of_the_examples_is_accepted(api: Api, schema: dict[str, Any]) -> None:
-    """Every part with the first example that it is described with, except addresses that nobody here sends to."""
+    """Send every part with its first example, except webhook URLs, which the test service does not support."""
     for path, model in (("/edits", "EditForm"), ("/identities", "IdentityForm"), ("/attributes", "AttributeForm")):
         properties = schema["components"]["schemas"][model]["properties"]
         shown = {name: str(part["examples"][0]) for name, part in properties.items() if "examples" in part}

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.client import PATIENCE_S, EditClient, EditFailed, ServiceError, result_of
+from cli.client import MAX_OUTAGE_S, EditClient, EditFailed, ServiceError, result_of
 
 URL = "http://service.test"
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -20,38 +20,38 @@ def client_of(handler: Handler, slept: list[float] | None = None) -> EditClient:
 
 
 def answering(*answers: httpx.Response | Exception) -> tuple[Handler, list[httpx.Request]]:
-    """A service that gives these answers in turn, and what it was asked."""
-    asked: list[httpx.Request] = []
-    left = list(answers)
+    """Return a handler that gives these answers in order, and the list of the requests that it gets."""
+    requests: list[httpx.Request] = []
+    remaining = list(answers)
 
     def handle(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        answer = left.pop(0)
+        requests.append(request)
+        answer = remaining.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    return handle, asked
+    return handle, requests
 
 
 def view(state: str, **more: Any) -> dict[str, Any]:
     return {"id": "e_1", "state": state, **more}
 
 
-def shown(state: str, sequence: int, retry_after: str = "1") -> httpx.Response:
+def edit_view(state: str, sequence: int, retry_after: str = "1") -> httpx.Response:
     return httpx.Response(200, json=view(state), headers={"ETag": f'"{sequence}"', "Retry-After": retry_after})
 
 
 def test_a_post_sends_fields_and_files_as_one_multipart_form(tmp_path: Path) -> None:
     photo = tmp_path / "me.jpg"
     photo.write_bytes(b"\xff\xd8photo")
-    handle, asked = answering(httpx.Response(202, headers={"Location": "/edits/e_1"}))
+    handle, requests = answering(httpx.Response(202, headers={"Location": "/edits/e_1"}))
 
     location = client_of(handle).post({"prompt": "a man — smiling"}, {"image": photo})
 
     assert location == f"{URL}/edits/e_1"
-    body = asked[0].read()
-    assert asked[0].headers["Content-Type"].startswith("multipart/form-data")
+    body = requests[0].read()
+    assert requests[0].headers["Content-Type"].startswith("multipart/form-data")
     assert b'name="prompt"\r\n' in body
     assert "a man — smiling".encode() in body
     assert b'name="image"; filename="me.jpg"' in body
@@ -59,12 +59,12 @@ def test_a_post_sends_fields_and_files_as_one_multipart_form(tmp_path: Path) -> 
 
 
 def test_a_post_without_files_is_multipart_too() -> None:
-    handle, asked = answering(httpx.Response(202, headers={"Location": "/edits/e_1"}))
+    handle, requests = answering(httpx.Response(202, headers={"Location": "/edits/e_1"}))
     client_of(handle).post({"prompt": "x", "identity": "c_1"}, {})
-    assert asked[0].headers["Content-Type"].startswith("multipart/form-data")
+    assert requests[0].headers["Content-Type"].startswith("multipart/form-data")
 
 
-def test_a_refusal_is_told_in_the_words_of_the_problem() -> None:
+def test_a_rejection_repeats_the_detail_and_code_of_the_problem() -> None:
     problem = {"detail": "the mask is empty: paint the region white", "code": "mask_empty"}
     content = json.dumps(problem).encode()
     handle, _ = answering(httpx.Response(422, content=content, headers={"Content-Type": "application/problem+json"}))
@@ -72,59 +72,59 @@ def test_a_refusal_is_told_in_the_words_of_the_problem() -> None:
         client_of(handle).post({"prompt": "x"}, {})
 
 
-def test_an_answer_that_is_no_problem_is_told_by_its_status() -> None:
+def test_an_answer_without_a_problem_document_is_named_by_its_status() -> None:
     handle, _ = answering(httpx.Response(502, text="<html>"))
     with pytest.raises(ServiceError, match="502 Bad Gateway"):
         client_of(handle).post({"prompt": "x"}, {})
 
 
-def test_without_a_service_the_error_says_how_to_start_one() -> None:
+def test_without_a_service_the_error_names_the_command_that_starts_one() -> None:
     handle, _ = answering(httpx.ConnectError("refused"))
     with pytest.raises(ServiceError, match="s2edit up"):
         client_of(handle).post({"prompt": "x"}, {})
 
 
-def test_following_shows_each_change_and_ends_with_the_edit() -> None:
-    handle, asked = answering(shown("queued", 1), shown("running", 2), httpx.Response(304), shown("succeeded", 3))
+def test_following_yields_each_change_until_the_edit_ends() -> None:
+    handle, requests = answering(edit_view("queued", 1), edit_view("running", 2), httpx.Response(304), edit_view("succeeded", 3))
     views = list(client_of(handle).follow(f"{URL}/edits/e_1"))
     assert [v["state"] for v in views] == ["queued", "running", "succeeded"]
-    assert [request.headers.get("If-None-Match") for request in asked] == [None, '"1"', '"2"', '"2"']
+    assert [request.headers.get("If-None-Match") for request in requests] == [None, '"1"', '"2"', '"2"']
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "waited_s"), [("3", 3.0), ("0", 0.1), ("3600", 10.0), ("Tue, 24 Nov 2026 00:00:00 GMT", 1.0), ("", 1.0)]
+    ("retry_after", "expected_s"), [("3", 3.0), ("0", 0.1), ("3600", 10.0), ("Tue, 24 Nov 2026 00:00:00 GMT", 1.0), ("", 1.0)]
 )
-def test_between_two_looks_the_client_waits_as_asked_within_bounds(retry_after: str, waited_s: float) -> None:
+def test_the_client_honours_retry_after_within_bounds(retry_after: str, expected_s: float) -> None:
     slept: list[float] = []
-    handle, _ = answering(shown("running", 1, retry_after), shown("succeeded", 2))
+    handle, _ = answering(edit_view("running", 1, retry_after), edit_view("succeeded", 2))
     list(client_of(handle, slept).follow(f"{URL}/edits/e_1"))
-    assert slept == [waited_s]
+    assert slept == [expected_s]
 
 
-def test_a_service_that_comes_back_goes_unnoticed() -> None:
-    away = [httpx.ConnectError("refused"), httpx.Response(503, headers={"Retry-After": "5"}), httpx.ReadTimeout("slow")]
-    handle, _ = answering(shown("running", 1), *away, shown("succeeded", 2))
+def test_following_survives_a_short_outage() -> None:
+    outage = [httpx.ConnectError("refused"), httpx.Response(503, headers={"Retry-After": "5"}), httpx.ReadTimeout("slow")]
+    handle, _ = answering(edit_view("running", 1), *outage, edit_view("succeeded", 2))
     assert [v["state"] for v in client_of(handle).follow(f"{URL}/edits/e_1")] == ["running", "succeeded"]
 
 
-def test_a_service_that_stays_away_is_given_up_and_the_edit_is_named() -> None:
-    def gone(_request: httpx.Request) -> httpx.Response:
+def test_after_a_long_outage_following_gives_up_and_names_the_edit() -> None:
+    def unreachable(_request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
     slept: list[float] = []
     with pytest.raises(ServiceError, match="/edits/e_1"):
-        list(client_of(gone, slept).follow(f"{URL}/edits/e_1"))
-    assert PATIENCE_S - 1 <= sum(slept) <= PATIENCE_S + 1
+        list(client_of(unreachable, slept).follow(f"{URL}/edits/e_1"))
+    assert MAX_OUTAGE_S - 1 <= sum(slept) <= MAX_OUTAGE_S + 1
 
 
-def test_an_unknown_edit_is_not_waited_for() -> None:
-    handle, asked = answering(httpx.Response(404, json={"detail": "No such edit.", "code": "not_found"}))
+def test_an_unknown_edit_fails_at_once() -> None:
+    handle, requests = answering(httpx.Response(404, json={"detail": "No such edit.", "code": "not_found"}))
     with pytest.raises(ServiceError, match="No such edit"):
         list(client_of(handle).follow(f"{URL}/edits/e_1"))
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
-def test_a_download_gives_the_bytes_and_tells_of_a_dead_link() -> None:
+def test_a_download_returns_the_bytes_and_reports_an_expired_link() -> None:
     handle, _ = answering(httpx.Response(200, content=b"png"), httpx.Response(403, json={"detail": "the link has run out"}))
     client = client_of(handle)
     assert client.download(f"{URL}/files/a") == b"png"
@@ -132,19 +132,19 @@ def test_a_download_gives_the_bytes_and_tells_of_a_dead_link() -> None:
         client.download(f"{URL}/files/a")
 
 
-def test_only_a_success_is_a_result() -> None:
+def test_only_a_succeeded_edit_has_a_result() -> None:
     assert result_of(view("succeeded"))["state"] == "succeeded"
-    with pytest.raises(EditFailed, match="canceled"):
+    with pytest.raises(EditFailed, match="the edit was canceled: the service gave no reason"):
         result_of(view("canceled", error=None))
-    with pytest.raises(EditFailed, match="the numbers left the range"):
+    with pytest.raises(EditFailed, match="the edit failed: the numbers left the range"):
         result_of(view("failed", error={"message": "the numbers left the range"}))
 
 
-def test_the_key_goes_to_the_service_and_not_to_the_store_of_results() -> None:
-    handle, asked = answering(
-        httpx.Response(202, headers={"Location": "/edits/e_1"}), shown("succeeded", 1), httpx.Response(200, content=b"picture")
+def test_the_api_key_goes_to_the_service_only_and_not_to_the_object_store() -> None:
+    handle, requests = answering(
+        httpx.Response(202, headers={"Location": "/edits/e_1"}), edit_view("succeeded", 1), httpx.Response(200, content=b"picture")
     )
     client = EditClient(URL, api_key="s2e_secret", http=httpx.Client(transport=httpx.MockTransport(handle)))
     list(client.follow(client.post({"prompt": "x"}, {})))
     client.download("http://store.test/result?signature=1")
-    assert [one.headers.get("Authorization") for one in asked] == ["Bearer s2e_secret", "Bearer s2e_secret", None]
+    assert [one.headers.get("Authorization") for one in requests] == ["Bearer s2e_secret", "Bearer s2e_secret", None]

@@ -17,22 +17,22 @@ from tests.tiny import save_tiny
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "whole")
+def complete_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("models") / "complete_model")
 
 
 @pytest.fixture
-def model(whole: Path, tmp_path: Path) -> Path:
-    """A folder in diffusers' layout that can be loaded, to be damaged."""
-    return Path(shutil.copytree(whole, tmp_path / "model"))
+def model(complete_model: Path, tmp_path: Path) -> Path:
+    """Return a copy of a complete model folder, which the test may damage."""
+    return Path(shutil.copytree(complete_model, tmp_path / "model"))
 
 
-def found(settings: Settings) -> dict[str, Finding]:
+def findings_of(settings: Settings) -> dict[str, Finding]:
     return {finding.part: finding for finding in examine(settings)}
 
 
-def test_a_sound_installation_has_nothing_broken(tmp_path: Path, model: Path) -> None:
-    findings = found(Settings(data_dir=tmp_path / "data", model=str(model)))
+def test_a_working_installation_has_nothing_broken(tmp_path: Path, model: Path) -> None:
+    findings = findings_of(Settings(data_dir=tmp_path / "data", model=str(model)))
     assert {part: finding.verdict for part, finding in findings.items()} == dict.fromkeys(
         ("versions", "torch", "redis", "store", "model", "segmenter", "captioner", "safety"), "ok"
     )
@@ -42,7 +42,7 @@ def test_a_sound_installation_has_nothing_broken(tmp_path: Path, model: Path) ->
 
 def test_a_redis_that_does_not_answer_is_broken_and_its_password_stays_hidden(tmp_path: Path, model: Path) -> None:
     url = f"redis://:hush@127.0.0.1:{free_port()}/0"
-    findings = found(Settings(data_dir=tmp_path, model=str(model), redis_url=url))
+    findings = findings_of(Settings(data_dir=tmp_path, model=str(model), redis_url=url))
     assert findings["redis"].verdict == "broken"
     assert findings["model"].verdict == "ok"
     assert "hush" not in str(findings)
@@ -57,25 +57,25 @@ def test_a_store_that_does_not_answer_is_broken(tmp_path: Path, model: Path) -> 
         s3_access_key_id="id",
         s3_secret_access_key=SecretStr("hush"),
     )
-    findings = found(settings)
+    findings = findings_of(settings)
     assert findings["store"].verdict == "broken"
     assert "hush" not in str(findings)
 
 
-def test_a_data_folder_that_cannot_be_made_is_broken(tmp_path: Path, model: Path) -> None:
+def test_a_data_folder_that_cannot_be_created_is_broken(tmp_path: Path, model: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    findings = found(Settings(data_dir=tmp_path / "file" / "data", model=str(model)))
+    findings = findings_of(Settings(data_dir=tmp_path / "file" / "data", model=str(model)))
     assert findings["store"].verdict == "broken"
 
 
-def test_a_device_that_is_not_there_is_broken(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_broken(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    findings = found(Settings(data_dir=tmp_path, model=str(model), device="cuda"))
+    findings = findings_of(Settings(data_dir=tmp_path, model=str(model), device="cuda"))
     assert findings["torch"].verdict == "broken"
 
 
 @pytest.mark.parametrize("path", ["vae/config.json", "scheduler/scheduler_config.json", "text_encoder/model.safetensors"])
-def test_a_model_that_lacks_something_is_broken_and_what_is_named(model: Path, path: str) -> None:
+def test_an_incomplete_model_is_broken_and_the_missing_file_is_named(model: Path, path: str) -> None:
     part, name = path.split("/")
     (model / path).unlink()
     finding = examine_model(Settings(model=str(model)))
@@ -83,13 +83,13 @@ def test_a_model_that_lacks_something_is_broken_and_what_is_named(model: Path, p
     assert f"no {'weights' if name.endswith('safetensors') else name} in {part}/" in finding.text
 
 
-def test_words_that_cannot_be_read_are_broken(model: Path) -> None:
+def test_a_damaged_tokenizer_is_broken(model: Path) -> None:
     (model / "tokenizer" / "tokenizer.json").write_text("{}")
     finding = examine_model(Settings(model=str(model)))
     assert (finding.verdict, "tokenizer of the model" in finding.text) == ("broken", True)
 
 
-def test_a_folder_that_is_no_model_is_broken(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_broken(tmp_path: Path) -> None:
     assert examine_model(Settings(model=str(tmp_path))).verdict == "broken"
     assert examine_model(Settings(model=str(tmp_path / "nowhere"))).verdict == "broken"
 
@@ -101,7 +101,7 @@ def test_a_hub_id_is_left_to_the_worker() -> None:
     assert (finding.verdict, "revision fp16" in finding.text) == ("note", True)
 
 
-def test_what_the_last_worker_could_not_load_is_broken_until_it_changes(model: Path, tmp_path: Path) -> None:
+def test_a_model_that_the_last_worker_could_not_load_is_broken_until_its_files_change(model: Path, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data", model=str(model))
     assert examine_model(settings).verdict == "ok"
     report_failure(build_artifacts(settings), settings.model, "the UNet has another shape")
@@ -110,4 +110,4 @@ def test_what_the_last_worker_could_not_load_is_broken_until_it_changes(model: P
     later = time.time() + 5
     os.utime(model / "unet" / "config.json", (later, later))
     finding = examine_model(settings)
-    assert (finding.verdict, "changed since" in finding.text) == ("note", True)
+    assert (finding.verdict, "have changed since" in finding.text) == ("note", True)

@@ -23,7 +23,7 @@ from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 runner = CliRunner()
 
 
-def test_the_service_refuses_to_be_reached_from_other_machines() -> None:
+def test_the_service_does_not_listen_beyond_this_machine_without_a_key() -> None:
     result = runner.invoke(app, ["up", "--host", "0.0.0.0"])
     assert result.exit_code == 1
     assert "--allow-unauthenticated" in result.output
@@ -40,7 +40,7 @@ def test_the_service_refuses_to_be_reached_from_other_machines() -> None:
         ([], {"S2EDIT_AUTH": "keys"}, "keys"),
     ],
 )
-def test_beyond_this_machine_the_service_asks_for_keys(
+def test_other_machines_need_a_key(
     arguments: list[str], environment: dict[str, str], auth: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Service] = []
@@ -54,14 +54,14 @@ def test_beyond_this_machine_the_service_asks_for_keys(
     assert service.environment("redis://x")["S2EDIT_AUTH"] == auth
 
 
-def test_a_setting_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S2EDIT_LEASE_S", "soon")
     result = runner.invoke(app, ["up"])
     assert result.exit_code == 1
     assert "S2EDIT_LEASE_S" in result.output
 
 
-def test_an_incomplete_model_is_told_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_model_is_reported_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S2EDIT_MODEL", str(tmp_path))
     result = runner.invoke(app, ["up", "--data-dir", str(tmp_path / "data")])
     assert result.exit_code == 1
@@ -69,7 +69,7 @@ def test_an_incomplete_model_is_told_before_anything_starts(tmp_path: Path, monk
     assert not (tmp_path / "data").exists()
 
 
-def test_an_edit_without_a_service_says_how_to_start_one(tmp_path: Path) -> None:
+def test_an_edit_without_a_service_names_the_command_that_starts_one(tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     Image.new("RGB", (64, 64)).save(photo)
     url = f"http://127.0.0.1:{free_port()}"
@@ -81,24 +81,24 @@ def test_an_edit_without_a_service_says_how_to_start_one(tmp_path: Path) -> None
     assert not (tmp_path / "o").exists()
 
 
-def asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str, output: str) -> tuple[Result, dict[str, str]]:
-    """What `s2edit edit` says, and the fields that it posts."""
+def run_edit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str, output: str) -> tuple[Result, dict[str, str]]:
+    """Run `s2edit edit` up to its request, and return the result of the command and the posted fields."""
     posted: dict[str, str] = {}
 
     def post(_client: EditClient, fields: dict[str, str], _files: object) -> str:
         posted.update(fields)
-        raise ServiceError("as far as this test goes")
+        raise ServiceError("the test ends here")
 
     monkeypatch.setattr(EditClient, "post", post)
     return runner.invoke(app, ["edit", "--prompt", "x", "-o", str(tmp_path / output), *arguments]), posted
 
 
 @pytest.mark.parametrize(("output", "format"), [("o.png", "png"), ("o", "png"), ("o.jpg", "jpeg"), ("o.webp", "webp")])
-def test_the_controls_of_an_edit_are_asked_for_and_the_files_name_says_its_format(
+def test_options_become_fields_and_the_file_name_sets_the_format(
     output: str, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controls = ("--negative-prompt", "hat", "--strength", "0.7", "--no-keep-alpha", "--output-quality", "80")
-    _, posted = asked_for(monkeypatch, tmp_path, *controls, output=output)
+    _, posted = run_edit(monkeypatch, tmp_path, *controls, output=output)
     assert posted == {
         "prompt": "x",
         "negative_prompt": "hat",
@@ -107,23 +107,23 @@ def test_the_controls_of_an_edit_are_asked_for_and_the_files_name_says_its_forma
         "output_quality": "80",
         "keep_alpha": "False",
     }
-    assert asked_for(monkeypatch, tmp_path, output=output)[1] == {"prompt": "x", "output_format": format}
+    assert run_edit(monkeypatch, tmp_path, output=output)[1] == {"prompt": "x", "output_format": format}
 
 
-def test_a_file_of_another_format_is_refused_before_anything_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result, posted = asked_for(monkeypatch, tmp_path, output="o.gif")
+def test_an_unknown_output_format_is_rejected_before_any_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, posted = run_edit(monkeypatch, tmp_path, output="o.gif")
     assert (result.exit_code, posted) == (1, {})
-    assert "name it .png, .jpg or .webp" in result.output.replace("\n", " ")
+    assert "name the file .png, .jpg or .webp" in result.output.replace("\n", " ")
 
 
-def test_doctor_ends_with_one_when_something_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_exits_with_one_if_a_part_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S2EDIT_MODEL", str(tmp_path))
     result = runner.invoke(app, ["doctor"])
     assert result.exit_code == 1
     assert "broken" in result.output
 
 
-def test_a_rebuild_enters_what_redis_has_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rebuild_restores_the_edits_that_redis_has_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedRedis(tmp_path / "redis") as server:
         monkeypatch.setenv("S2EDIT_REDIS_URL", server.url)
         monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
@@ -137,7 +137,7 @@ def test_a_rebuild_enters_what_redis_has_lost(tmp_path: Path, monkeypatch: pytes
         assert services.store.leases.orphans() == [accepted.id]
 
 
-def test_a_rebuild_without_a_redis_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rebuild_without_a_redis_names_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
     result = runner.invoke(app, ["rebuild"])
     assert result.exit_code == 1

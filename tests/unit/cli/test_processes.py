@@ -1,4 +1,4 @@
-"""With real processes, small ones."""
+"""Supervision of child processes, tested with small real processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def python(code: str, name: str = "child", log: Path | None = None) -> Command:
     return Command(name, [sys.executable, "-c", code], log=log)
 
 
-def lives(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -46,16 +46,16 @@ def lives(pid: int) -> bool:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def reports() -> list[str]:
     return []
 
 
 @pytest.fixture
-def supervise(said: list[str]) -> Iterator[Callable[..., Supervisor]]:
+def supervise(reports: list[str]) -> Iterator[Callable[..., Supervisor]]:
     made: list[Supervisor] = []
 
     def make(*commands: Command, grace_s: float = 4.0) -> Supervisor:
-        made.append(Supervisor(commands, say=said.append, grace_s=grace_s))
+        made.append(Supervisor(commands, report=reports.append, grace_s=grace_s))
         made[-1].start()
         return made[-1]
 
@@ -72,8 +72,8 @@ def test_output_goes_to_the_log(tmp_path: Path) -> None:
     assert sorted(log.read_text().split()) == ["err", "out"]
 
 
-def test_a_child_that_died_is_started_again_with_a_growing_delay(
-    supervise: Callable[..., Supervisor], said: list[str], tmp_path: Path
+def test_a_dead_child_is_restarted_with_a_growing_delay(
+    supervise: Callable[..., Supervisor], reports: list[str], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     supervisor = supervise(python("print('started', flush=True); raise SystemExit(3)", "worker", log))
@@ -83,12 +83,12 @@ def test_a_child_that_died_is_started_again_with_a_growing_delay(
         return log.read_text().count("started") if log.exists() else 0
 
     until(lambda: starts() >= 3)
-    assert said[0] == "the worker ended with status 3; starting it again in 0.5 s"
-    assert said[1] == "the worker ended with status 3; starting it again in 1 s"
+    assert reports[0] == "the worker exited with status 3; restarting it in 0.5 s"
+    assert reports[1] == "the worker exited with status 3; restarting it in 1 s"
 
 
-def test_a_killed_child_is_told_by_its_signal_and_the_others_go_on(
-    supervise: Callable[..., Supervisor], said: list[str], tmp_path: Path
+def test_a_killed_child_is_reported_with_its_signal_and_the_others_keep_running(
+    supervise: Callable[..., Supervisor], reports: list[str], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     announce = f"import os; print(os.getpid(), flush=True); {SLEEP}"
@@ -97,11 +97,13 @@ def test_a_killed_child_is_told_by_its_signal_and_the_others_go_on(
     until(lambda: log.exists() and other_log.exists() and bool(log.read_text()) and bool(other_log.read_text()))
     os.kill(int(log.read_text()), signal.SIGKILL)
     until(lambda: (supervisor.restart_dead(), len(log.read_text().split()) == 2)[1])
-    assert said == ["the worker was ended by SIGKILL; starting it again in 0.5 s"]
+    assert reports == ["the worker was ended by SIGKILL; restarting it in 0.5 s"]
     assert len(other_log.read_text().split()) == 1
 
 
-def test_a_child_that_will_not_end_is_killed_after_the_grace(supervise: Callable[..., Supervisor], tmp_path: Path) -> None:
+def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_period(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
     log = tmp_path / "log"
     supervisor = supervise(python(STUBBORN, log=log), grace_s=0.3)
     until(lambda: log.exists() and "ready" in log.read_text())
@@ -111,27 +113,27 @@ def test_a_child_that_will_not_end_is_killed_after_the_grace(supervise: Callable
     assert 0.3 <= time.monotonic() - started < 30
 
 
-def test_what_a_child_started_ends_with_it(supervise: Callable[..., Supervisor], tmp_path: Path) -> None:
+def test_the_descendants_of_a_child_end_with_it(supervise: Callable[..., Supervisor], tmp_path: Path) -> None:
     log = tmp_path / "log"
     supervisor = supervise(python(WITH_GRANDCHILD, log=log))
     until(lambda: log.exists() and log.read_text().endswith("\n"))
     grandchild = int(log.read_text())
-    assert lives(grandchild)
+    assert is_running(grandchild)
     supervisor.stop()
-    until(lambda: not lives(grandchild))
+    until(lambda: not is_running(grandchild))
 
 
 def test_children_end_when_this_process_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", SUPERVISES], stdout=subprocess.PIPE) as supervisor:
         assert supervisor.stdout is not None
         child = int(supervisor.stdout.readline())
-        assert lives(child)
+        assert is_running(child)
         supervisor.kill()
-        until(lambda: not lives(child))
+        until(lambda: not is_running(child))
 
 
-def test_stopping_twice_and_before_the_start_is_harmless() -> None:
-    supervisor = Supervisor([python(SLEEP)], say=print)
+def test_stopping_twice_or_before_the_start_is_harmless() -> None:
+    supervisor = Supervisor([python(SLEEP)], report=print)
     supervisor.stop()
     supervisor.start()
     supervisor.stop()

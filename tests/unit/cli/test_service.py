@@ -29,13 +29,13 @@ def service(tmp_path: Path, *, port: int = 8123, worker_app: str = "worker.app",
         ("example.test", False, "http://example.test:80"),
     ],
 )
-def test_an_address_knows_who_can_reach_it_and_how(host: str, loopback: bool, url: str) -> None:
+def test_an_address_has_a_url_and_is_loopback_or_not(host: str, loopback: bool, url: str) -> None:
     address = Address(host, 80)
     assert address.is_loopback is loopback
     assert address.url == url
 
 
-def test_children_are_told_what_was_settled(tmp_path: Path) -> None:
+def test_children_get_the_resolved_settings(tmp_path: Path) -> None:
     env = service(tmp_path).environment("unix:///run/redis.sock")
     assert env["S2EDIT_REDIS_URL"] == "unix:///run/redis.sock"
     assert env["S2EDIT_DATA_DIR"] == str(tmp_path)
@@ -55,7 +55,7 @@ def test_without_settings_everything_is_embedded(tmp_path: Path) -> None:
     assert [kind for _, kind, _ in parts(Settings(data_dir=tmp_path), environ={})] == ["embedded"] * 3
 
 
-def test_what_is_set_is_external_and_no_secret_is_shown() -> None:
+def test_configured_parts_are_external_and_no_secret_is_shown() -> None:
     settings = Settings(
         redis_url="redis://:hush@redis.test:6379/0",
         s3_endpoint_url="http://store.test",
@@ -69,37 +69,37 @@ def test_what_is_set_is_external_and_no_secret_is_shown() -> None:
     assert "hush" not in str(shown)
 
 
-def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_at_once(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = service(tmp_path, port=other.getsockname()[1])
         with pytest.raises(StartFailed, match="choose another --port"):
-            taken.run(stop=threading.Event(), ready=lambda: None, say=print)
+            taken.run(stop=threading.Event(), ready=lambda: None, report=print)
     assert not (tmp_path / "redis").exists()
 
 
 @pytest.fixture
 def _never_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The API may else be ready before the worker has found out what it lacks, and then all goes on."""
+    """Keep the service starting: otherwise the API could be ready before the worker has failed, and the start would succeed."""
     monkeypatch.setattr("cli.service.answers", lambda *_: False)
 
 
 @pytest.mark.usefixtures("_never_ready")
-def test_a_child_that_ends_while_starting_ends_the_start_and_its_log_is_shown(tmp_path: Path) -> None:
+def test_a_child_that_ends_while_starting_fails_the_start_and_shows_its_log(tmp_path: Path) -> None:
     broken = service(tmp_path, port=free_port(), worker_app="there.is.no.such.module")
     with pytest.raises(StartFailed, match=r"(?s)the worker ended while starting.*No module named 'there'") as caught:
-        broken.run(stop=threading.Event(), ready=lambda: None, say=print)
+        broken.run(stop=threading.Event(), ready=lambda: None, report=print)
     assert "worker.log" in str(caught.value)
 
 
 @pytest.mark.usefixtures("_never_ready")
-def test_the_last_logs_are_kept_once(tmp_path: Path) -> None:
+def test_the_logs_of_the_previous_run_are_kept(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
     (logs / "worker.log").write_text("before")
     broken = service(tmp_path, port=free_port(), worker_app="there.is.no.such.module")
     with pytest.raises(StartFailed):
-        broken.run(stop=threading.Event(), ready=lambda: None, say=print)
+        broken.run(stop=threading.Event(), ready=lambda: None, report=print)
     assert (logs / "worker.log.1").read_text() == "before"
     assert "before" not in (logs / "worker.log").read_text()

@@ -15,11 +15,12 @@ import pytest
 from PIL import Image
 
 from s2edit_core.__main__ import main
-from s2edit_core.commands import _Bars
+from s2edit_core.commands.progress import ProgressBars
 from s2edit_core.errors import ModelUnusable, NumbersNotFinite
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request import spec
-from s2edit_core.request.spec import PRESETS, LearningOptions, Progress
+from s2edit_core.request.options import LearningOptions
+from s2edit_core.request.spec import PRESETS, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.vision.segmenters import FoundMask
 
@@ -152,7 +153,7 @@ def test_the_segmenter_and_the_person_can_be_chosen(monkeypatch: pytest.MonkeyPa
         assert f"leave out --mask or {option}" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run("edit", "photo.png", "--at", "left", *wanted)
-    assert "say X,Y in pixels" in capsys.readouterr().err
+    assert "write X,Y in pixels" in capsys.readouterr().err
 
 
 def test_a_segmenter_that_cannot_be_opened_ends_with_what_mends_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,18 +240,18 @@ def test_learning_goes_on_from_its_checkpoint(folder: Path, backbone32: Backbone
         (("--edit-mask", "photo.txt"), "is not a PNG, JPEG, WebP, AVIF or HEIC image"),
         (("--edit-mask", "empty.png"), "empty.png: the edit_mask is empty"),
         (("--target", "a lighthouse"), "no word of the prompt names the person"),
-        (("--target", COMPOSED), "names [A]"),
+        (("--target", COMPOSED), "the prompt holds [A]"),
         (("--target", "a woman" + " with a red hat" * 9), "tokens"),
         (("--strength", "0"), "above 0 and at most 1"),
         (("--steps", "1"), "steps must be a whole number between 2"),
         (("--guidance-scale", "99"), "guidance_scale must be a number between 1"),
         (("-o", "nowhere/out.png"), "there is no folder nowhere"),
-        (("-o", "out.gif"), "the result is a PNG, JPEG or WebP"),
+        (("-o", "out.gif"), "results are PNG, JPEG or WebP"),
         (("--output-quality", "90"), "a PNG is lossless"),
         (("-o", "out.jpg", "--keep-alpha"), "a JPEG has no alpha"),
-        (("--negative-prompt", "[I] glasses"), "the negative_prompt names [I]"),
+        (("--negative-prompt", "[I] glasses"), "the negative_prompt holds [I]"),
         (("--negative-prompt", "a red hat" * 20), "the negative_prompt has"),
-        (("--target", "a photo of a woman with (red hair:1.3)"), "holds '(red hair:1.3)': weights are not read"),
+        (("--target", "a photo of a woman with (red hair:1.3)"), "holds '(red hair:1.3)': weights are not supported"),
         (("--identity", "photo.txt"), "not a readable s2edit-concept"),
         (("--identity", "nowhere.safetensors"), "nowhere.safetensors: No such file"),
         (("--attribute", "nowhere.safetensors", "lips.png"), "nowhere.safetensors: No such file"),
@@ -274,7 +275,7 @@ def test_bad_input_ends_with_2_and_says_what_would_be_right(
     ("argv", "said"),
     [
         (("--target", "a woman with lipstick"), "does not say where [A] goes"),
-        (("--name", "makeup"), "can't be a placeholder"),
+        (("--name", "makeup"), "is not a placeholder"),
         (("--reference", "nowhere.png"), "the reference nowhere.png can't be read"),
     ],
 )
@@ -318,7 +319,7 @@ def test_a_bar_shows_each_phase(monkeypatch: pytest.MonkeyPatch) -> None:
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with _Bars(quiet=False) as bars:
+    with ProgressBars(quiet=False) as bars:
         for step in (1, 2):
             bars.show(Progress("learning", step, 2, 0.5))
         bars.show(Progress("inverting", 3, 4))

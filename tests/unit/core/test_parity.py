@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 from s2edit_core.checkpoints.schedule import schedule_of
 from s2edit_core.concepts.conditioning import prompt_keys_values
 from s2edit_core.method.editing import edit
-from s2edit_core.method.inversion import Inversion, null_states
+from s2edit_core.method.inversion import Inversion, empty_prompt_states
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
 from tests.tiny import CARD, tiny_parts
@@ -53,7 +53,7 @@ def test_guided_sampling_is_stable_diffusion_sampling(
     picture = theirs(PROMPT, output_type="pt", **call).images[0] * 2 - 1
 
     path = torch.stack([noise] * (STEPS + 1))
-    inversion = Inversion(path, null_states(ours)[None], torch.zeros(0), "negative_prompt", GUIDANCE, ours.fingerprint)
+    inversion = Inversion(path, empty_prompt_states(ours)[None], torch.zeros(0), "negative_prompt", GUIDANCE, ours.fingerprint)
     latent = drive(edit(ours, inversion, prompt_keys_values(ours, PROMPT, {}), None, ()), ours.evaluate)
 
     assert (latent - noise).abs().max() > 0.1  # sampling moved it

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cli.demo import sample
 from s2edit_core import pipeline
-from s2edit_core.request.spec import LearningOptions
+from s2edit_core.request.options import LearningOptions
 from s2edit_jobs.settings import ROOT
 from tests.pages import blocks
 

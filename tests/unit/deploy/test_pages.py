@@ -16,8 +16,8 @@ import typer.main
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from api.wire.concept_schemas import AttributeForm, IdentityForm, MaskForm
-from api.wire.problems import HTTP_CODES, KINDS
-from api.wire.schemas import EditForm
+from api.wire.edit_requests import EditForm
+from api.wire.problem_kinds import HTTP_CODES, KINDS
 from cli.docs import TABLES, filled, reasons_by_code
 from cli.main import app
 from lab.quality.table import put_between, render

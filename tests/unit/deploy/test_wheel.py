@@ -99,7 +99,7 @@ def test_what_is_installed_works_without_the_checkout(installed: Path, tmp_path:
     packages = Path(sysconfig.get_path("purelib"))
     checkout = [file for file in said["files"] if Path(file).is_relative_to(ROOT) and not Path(file).is_relative_to(packages)]
     assert checkout == []
-    assert said["photo"] == [128, 128]
+    assert said["photo"] == [512, 512]
 
 
 def test_the_shipped_model_is_found_in_the_working_directory(installed: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A tiny pipeline, and a jury of networks that were never trained: what is shown here doesn't depend on what they know."""
+"""Fixtures of the lab's tests: a tiny pipeline and untrained judges. The tests do not depend on their weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.judges.judge import NAMES, Judge
 from lab.judges.judge import _Network as JudgeNetwork
 from lab.judges.regressor import PARAMETERS, Regressor
 from lab.judges.regressor import _Network as RegressorNetwork
-from lab.quality.bench import Jury
+from lab.quality.bench import Judges
 from s2edit_core.pipeline import S2EditPipeline
 from tests.tiny import tiny_backbone
 
@@ -30,7 +30,7 @@ def pipe() -> S2EditPipeline:
 
 
 @pytest.fixture(scope="session")
-def jury() -> Jury:
+def judges() -> Judges:
     torch.manual_seed(0)
     judge, regressor = JudgeNetwork().eval(), RegressorNetwork().eval()
-    return Jury(Judge(judge, dict.fromkeys(NAMES, 0.5)), Regressor(regressor, dict.fromkeys(PARAMETERS, 1.0)))
+    return Judges(Judge(judge, dict.fromkeys(NAMES, 0.5)), Regressor(regressor, dict.fromkeys(PARAMETERS, 1.0)))

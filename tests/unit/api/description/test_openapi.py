@@ -1,4 +1,4 @@
-"""The OpenAPI description as a product: said in full, with examples that run, and who may call what."""
+"""The OpenAPI description: complete texts, examples that run, and the credentials of every operation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unit.api.conftest import Api
 from tests.unit.api.routes.test_uploads import App
 
 SCHEMA: dict[str, Any] = json.loads((ROOT / "clients" / "openapi.json").read_text(encoding="utf-8"))
-"""As committed; `tests/clients` hold it to what the app says."""
+"""The committed description; `tests/clients` compares it with the app's."""
 OPERATIONS = [(method, path, SCHEMA["paths"][path][method]) for path in SCHEMA["paths"] for method in SCHEMA["paths"][path]]
 MODELS = SCHEMA["components"]["schemas"]
 
@@ -31,12 +31,12 @@ def named(operation: dict[str, Any]) -> str:
 
 
 def name_of(schema: dict[str, Any]) -> str | None:
-    """Of the model that is referred to."""
+    """Return the name of the model that the schema refers to."""
     return schema["$ref"].rpartition("/")[2] if "$ref" in schema else None
 
 
 def documents() -> Iterator[tuple[str, str]]:
-    """Every JSON document that goes in or out: the operation's name and the model's."""
+    """Yield operation and model of every JSON body that is sent or received."""
     for _, _, operation in OPERATIONS:
         for said in (operation.get("requestBody", {}), *operation["responses"].values()):
             for media_type, content in said.get("content", {}).items():
@@ -85,7 +85,7 @@ def test_the_documents_of_the_examples_are_taken(api: Api, path: str, name: str)
 
 
 def test_the_edits_of_the_examples_are_taken(api: Api, tmp_path: Path) -> None:
-    """With uploads of one's own in the places of theirs."""
+    """The ids of uploads are replaced by real ones."""
     app = App(api, FilesystemArtifactStore(tmp_path / "objects", "http://testserver", "a signing key"))
     api.artifacts = app.store  # type: ignore[assignment]
     api.learned_identity(identity_id=IDENTITY_ID)
@@ -121,7 +121,7 @@ def test_a_device_token_opens_what_is_said_to_take_one_and_nothing_else(api: Api
 
 
 def test_nobody_is_made_to_name_a_user() -> None:
-    """A client that fills in defaults would contradict its device token."""
+    """A client that sends default values would contradict its device token."""
     users = [one for _, _, operation in OPERATIONS for one in operation.get("parameters", []) if one["name"] == "S2Edit-User"]
     assert users
     assert all("default" not in one["schema"] and not one["required"] for one in users)

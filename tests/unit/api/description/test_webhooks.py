@@ -1,4 +1,4 @@
-"""Who may be told of an edit's end, as far as a form can say."""
+"""Webhook URLs in a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Polls, long polls and streams: three ways to follow an edit, one sequence."""
+"""Polls, long polls and event streams: three ways to follow an edit, which show the same sequence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from api import changes
-from api.routes import edits
+from api.following import long_polls
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import StoreUnavailable
@@ -29,7 +29,7 @@ def soon(act: Callable[[], object], after_s: float = 0.15) -> threading.Timer:
 
 
 def stream(api: Api, edit_id: str, last: int | None = None) -> list[dict[str, Any]]:
-    """The events of a stream that ends: their names, ids and data."""
+    """Read a stream to its end. Return the names, ids and data of its events."""
     answer = api.client.get(f"/edits/{edit_id}/events", headers={} if last is None else {"Last-Event-ID": str(last)})
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -115,10 +115,10 @@ class TestLongPolls:
         [("wait=5", 5), ("Wait = 5", 5), ('wait="7"', 7), ("respond-async,wait=9", 9), ("wait=9999", 60), ("await=5", 0), ("", 0)],
     )
     def test_the_preference_is_read_as_rfc_7240_writes_it(self, prefer: str, wait_s: int) -> None:
-        assert edits._wait_s(prefer) == wait_s
+        assert long_polls.wait_s_of(prefer) == wait_s
 
     def test_a_change_whose_message_was_lost_is_seen_soon(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(changes, "LOOK_S", 0.1)
+        monkeypatch.setattr(changes, "RECHECK_S", 0.1)
         monkeypatch.setattr(api.store.events, "changes", lambda stop: iter([None]))
         edit_id = api.edit().json()["id"]
         timer = soon(lambda: succeed(api, edit_id))

@@ -1,4 +1,4 @@
-"""Polls that find nothing new: answered from what was last seen, and only where the route would say the same."""
+"""Polls of an unchanged edit, answered from the cache if the route would give the same response."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def poll(api: Api, edit: dict[str, Any], **headers: str) -> Any:
 
 
 def remembered(api: Api, edit: dict[str, Any], **headers: str) -> None:
-    """Poll until the process remembers the answer: the subscription takes a moment to stand."""
-    soon(lambda: poll(api, edit, **headers).status_code == 304 and known(api).seen(edit["id"]) is not None)
+    """Poll until the record is cached, which needs an established subscription."""
+    soon(lambda: poll(api, edit, **headers).status_code == 304 and known(api).cached(edit["id"]) is not None)
 
 
 def soon(true: Callable[[], bool]) -> None:
@@ -39,7 +39,7 @@ def soon(true: Callable[[], bool]) -> None:
 
 
 def known(api: Api) -> changes.Changes:
-    """What the process remembers."""
+    """Return the cache of the process."""
     found: changes.Changes = api.client.app.state.changes  # type: ignore[attr-defined]
     return found
 
@@ -82,12 +82,12 @@ def test_a_change_that_nobody_tells_of_is_seen_when_the_time_is_up(
     remembered(api, edit)
     claim(api, edit["id"])
     assert poll(api, edit).status_code == 304
-    monkeypatch.setattr(known(api), "_clock", lambda: time.monotonic() + changes.LOOK_S)
+    monkeypatch.setattr(known(api), "_clock", lambda: time.monotonic() + changes.RECHECK_S)
     assert poll(api, edit).json()["state"] == "running"
 
 
 def test_a_change_during_the_look_is_not_overlooked(api: Api, edit: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look has read the old record when the change comes: what it found must not be remembered."""
+    """The job changes after its record was loaded, so that record must not be cached."""
     remembered(api, edit)
     get, heard = Jobs.get, threading.Event()
     wake = known(api)._wake
@@ -103,11 +103,11 @@ def test_a_change_during_the_look_is_not_overlooked(api: Api, edit: dict[str, An
         heard.set()
 
     monkeypatch.setattr(known(api), "_wake", hearing)
-    known(api)._seen.clear()
+    known(api)._cache.clear()
     monkeypatch.setattr(Jobs, "get", late)
     assert poll(api, edit).status_code == 304, "as it stood when it was looked at"
     monkeypatch.setattr(Jobs, "get", get)
-    assert known(api).seen(edit["id"]) is None
+    assert known(api).cached(edit["id"]) is None
     assert poll(api, edit).json()["state"] == "running"
 
 
@@ -174,9 +174,9 @@ def test_such_a_poll_leaves_no_line_in_the_log(api: Api, edit: dict[str, Any]) -
 
 
 def test_only_so_many_are_remembered(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changes, "MAX_SEEN", 2)
+    monkeypatch.setattr(changes, "MAX_CACHED", 2)
     edits = [api.edit().json() for _ in range(3)]
     for one in edits:
         remembered(api, one)
-    assert [known(api).seen(one["id"]) is not None for one in edits] == [False, True, True]
-    assert known(api).seen(edits[2]["id"]).owner == OWNER  # type: ignore[union-attr]
+    assert [known(api).cached(one["id"]) is not None for one in edits] == [False, True, True]
+    assert known(api).cached(edits[2]["id"]).owner == OWNER  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Who gets in, as whom, and for what."""
+"""Authentication and scopes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def bearer(text: str, user: str | None = None) -> dict[str, str]:
 
 
 def with_auth(api: Api, mode: str) -> Api:
-    """The same service, started anew with another setting."""
+    """Restart the service with another setting."""
     api.limit(auth=mode)
     api.client = TestClient(create_app(api.services))
     return api
@@ -55,7 +55,7 @@ def test_without_any_key_other_machines_may_do_nothing(api: Api, peer: str) -> N
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
 def test_without_any_key_what_a_proxy_sends_on_is_refused(api: Api, header: str) -> None:
-    """It seems to come from this machine, for that is where the proxy runs."""
+    """The connection comes from this machine, where the proxy runs."""
     assert_problem(api.client.get(NOBODYS, headers={header: "127.0.0.1"}), 401, "credentials_missing")
 
 
@@ -202,7 +202,7 @@ def test_a_key_that_is_used_often_is_looked_up_seldom(ring: KeyRing, api: Api, m
 
 
 def test_a_key_is_remembered_until_just_before_it_is_looked_up_again(ring: KeyRing) -> None:
-    """So whoever asks first, and then finds the key, never looks it up by surprise."""
+    """A caller that checks `remember` first never causes a lookup afterwards."""
     now = [0.0]
     known = CachedKeys(ring, clock=lambda: now[0])
     key, text = ring.create("acme")
@@ -281,7 +281,7 @@ def test_no_secret_is_shown_in_an_answer(locked: tuple[Api, str]) -> None:
 
 
 def test_a_stream_ends_with_its_key(locked: tuple[Api, str], ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The edit goes on, so without that the stream would go on too."""
+    """The edit is still running, so only the revoked key ends the stream."""
     api, text = locked
     where = api.edit(headers=bearer(text)).headers["location"]
     monkeypatch.setattr("api.following.events.KEEPALIVE_S", 0.1)

@@ -1,4 +1,4 @@
-"""Web pages: which may call, and how those are kept out that nobody has let in."""
+"""Web pages: CORS, and the protection against foreign pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from api.app import create_app
-from api.guard.browsers import METHODS, SENT, SHOWN
+from api.guard.browsers import ALLOWED_HEADERS, EXPOSED_HEADERS, METHODS
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.settings import ROOT, Settings
 from s2edit_jobs.stores.artifacts import put_headers
@@ -28,7 +28,7 @@ HERE = ("127.0.0.1", 5000)
 
 
 def started(api: Api, *, host: str = "127.0.0.1:8000", **settings: Any) -> TestClient:
-    """The same service with other settings, as a program of this machine reaches it."""
+    """Restart the service with other settings, for a client on this machine."""
     api.limit(**settings)
     api.client = TestClient(create_app(api.services), base_url=f"http://{host}", client=HERE, raise_server_exceptions=False)
     return api.client
@@ -52,7 +52,7 @@ def test_an_open_service_answers_by_its_address_and_as_localhost(api: Api, host:
 )
 @pytest.mark.parametrize("auth", ["auto", "open"])
 def test_an_open_service_answers_by_no_name_that_others_may_own(api: Api, host: str, auth: str) -> None:
-    """A page whose name was made to lead here is of the same origin as the service, to the browser."""
+    """After DNS rebinding, the browser considers the page to be of the same origin as the service."""
     started(api, auth=auth)
     kept = api.kept()
     for answer in (api.client.get(NOBODYS, headers={"Host": host}), api.edit(headers={"Host": host, "Origin": f"http://{host}"})):
@@ -61,7 +61,7 @@ def test_an_open_service_answers_by_no_name_that_others_may_own(api: Api, host: 
 
 
 def test_no_page_gets_in_by_the_address_that_it_says_to_come_from(api: Api) -> None:
-    """A server in front of the app may take that for the caller's own."""
+    """A server in front of the app may use the header as the client address."""
     started(api, auth="open")
     client = TestClient(api.client.app, base_url="http://evil.example", client=("anywhere", 0))
     assert_problem(client.get(NOBODYS, headers={"X-Forwarded-For": "anywhere"}), 421, "host_foreign")
@@ -115,7 +115,7 @@ def test_a_preflight_needs_no_key(api: Api) -> None:
     KeyRing(api.artifacts).create("acme")
     client = started(api, auth="keys", cors_origins=f"{APP} http://localhost:3000")
     for method in METHODS:
-        answer = preflight(client, "/edits", method=method, headers=", ".join(SENT).lower())
+        answer = preflight(client, "/edits", method=method, headers=", ".join(ALLOWED_HEADERS).lower())
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, APP)
     assert preflight(client, "/edits", method="POST", origin="https://other.example").status_code == 400
     assert "access-control-allow-credentials" not in answer.headers
@@ -128,7 +128,7 @@ def test_answers_and_errors_may_be_read_by_the_page(api: Api, monkeypatch: pytes
     mine = {**bearer(text, "ann"), **page}
     answers = {
         202: api.edit(headers=mine),
-        401: client.post("/edits", content=b"x", headers=page),  # by the gate
+        401: client.post("/edits", content=b"x", headers=page),  # by the upload guard
         413: client.post("/edits", content=b"x" * 100_001, headers=mine),  # by the limit
         404: client.get(NOBODYS, headers=mine),
         422: api.edit(headers=mine, prompt=""),
@@ -139,7 +139,7 @@ def test_answers_and_errors_may_be_read_by_the_page(api: Api, monkeypatch: pytes
     for status, answer in answers.items():
         assert answer.status_code == status, answer.text
         assert answer.headers["access-control-allow-origin"] == APP
-        assert answer.headers["access-control-expose-headers"] == ", ".join(SHOWN)
+        assert answer.headers["access-control-expose-headers"] == ", ".join(EXPOSED_HEADERS)
 
 
 def test_any_origin_may_be_let_in_with_a_token(api: Api) -> None:

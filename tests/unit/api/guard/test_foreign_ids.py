@@ -1,4 +1,4 @@
-"""Every route × method × foreign id is 404. The routes are read from the app: a new one is covered, or fails here until it is."""
+"""Every route × method × foreign id is a 404. The routes are read from the app, so new ones are covered too."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ OPEN_TO_ALL = {
     "/metrics",
     "/receipts/keys",
 }
-"""Routes that belong to nobody. The files' links are signed, one by one."""
+"""Routes without user data. The URLs of files are signed."""
 NAMES = {"user"}
-"""Path parameters that name something by the caller's own words, within the caller's tenant: nothing to guess."""
+"""Path parameters that are no ids: the caller chooses the names of its own tenant's users."""
 BODIES: Mapping[tuple[str, str], Mapping[str, Any]] = {}
-"""What a route with a path parameter needs besides, as arguments of the client; for those that read a body."""
+"""Client arguments for routes that need a body."""
 
 
 def asks_for_the_caller(dependant: Dependant) -> bool:
@@ -48,7 +48,7 @@ def asks_for_the_caller(dependant: Dependant) -> bool:
 
 
 def routes(app: FastAPI) -> Iterator[tuple[str, str, Dependant | None]]:
-    """Method, path and dependencies of every route."""
+    """Yield method, path and dependencies of every route."""
     for route in iter_route_contexts(app.routes):
         for method in sorted(route.methods or ()):
             yield method, str(route.path), getattr(route, "dependant", None)
@@ -56,7 +56,7 @@ def routes(app: FastAPI) -> Iterator[tuple[str, str, Dependant | None]]:
 
 @dataclass
 class World:
-    """Ann of acme has something of every kind; the others want it."""
+    """Ann of acme owns something of every kind. The strangers try to reach it."""
 
     api: Api
     client: TestClient
@@ -111,7 +111,7 @@ def world(api: Api) -> World:
 
 
 def personal(app: FastAPI) -> list[tuple[str, str]]:
-    """Method and path of the routes whose path holds an id."""
+    """Return method and path of the routes with an id in their path."""
     return [
         (method, path)
         for method, path, dependant in routes(app)
@@ -156,7 +156,7 @@ def _told(answer: Any) -> dict[str, str]:
 
 
 def test_no_list_shows_what_is_another_s(world: World) -> None:
-    """Routes without an id in their path: whatever they answer to a stranger, nothing of Ann's is in it."""
+    """Routes without an id in their path never show anything of Ann's to strangers."""
     app: FastAPI = world.client.app  # type: ignore[assignment]
     for method, path, dependant in routes(app):
         if method == "GET" and dependant is not None and asks_for_the_caller(dependant) and "{" not in path:
@@ -166,7 +166,7 @@ def test_no_list_shows_what_is_another_s(world: World) -> None:
 
 
 def test_the_same_ids_are_there_for_their_user(world: World) -> None:
-    """Else the matrix would pass for ids that nobody has."""
+    """Otherwise the matrix would also pass for ids that do not exist."""
     for headers in world.owners.values():
         for an_id in world.ids:
             kind = "edits" if an_id.startswith("e_") else "identities"
@@ -184,7 +184,7 @@ def test_a_foreign_identity_in_a_form_is_unknown_too(world: World) -> None:
 
 
 def test_a_foreign_idempotency_key_tells_nothing(world: World) -> None:
-    """The same key of another user is another key."""
+    """Idempotency keys of different users are independent."""
     mine = world.api.edit(headers={**world.owners["the user, by a key"], "Idempotency-Key": "k"})
     for headers in world.strangers.values():
         other = world.api.edit(headers={**headers, "Idempotency-Key": "k"}, prompt="a photo of a woman with red hair")

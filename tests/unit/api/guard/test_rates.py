@@ -1,4 +1,4 @@
-"""How often one may ask, and how much one may use in a day."""
+"""Rate limits and daily budgets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from api.guard.rates import LET_ALONE_S, Rates, Standing
+from api.guard.rates import REDIS_RETRY_S, Rates, Standing
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.records.errors import RateExceeded, StoreUnavailable
 from s2edit_jobs.records.record import DailyUsage, Owner
@@ -112,10 +112,10 @@ def test_without_redis_each_process_counts_alone_and_seldom_asks_again(monkeypat
     with pytest.raises(RateExceeded):
         standings(rates)
     assert asked == [0.0]
-    now[0] = LET_ALONE_S
+    now[0] = REDIS_RETRY_S
     with pytest.raises(RateExceeded):
         standings(rates)
-    assert asked == [0.0, LET_ALONE_S]
+    assert asked == [0.0, REDIS_RETRY_S]
 
 
 def test_a_redis_that_hangs_holds_nobody_up_for_long() -> None:
@@ -124,7 +124,7 @@ def test_a_redis_that_hangs_holds_nobody_up_for_long() -> None:
         began = time.monotonic()
         for _ in range(20):
             standings(rates)
-        assert time.monotonic() - began < LET_ALONE_S
+        assert time.monotonic() - began < REDIS_RETRY_S
 
 
 def test_every_answer_tells_how_the_limits_stand(api: Api) -> None:
@@ -212,7 +212,7 @@ def test_a_refusal_for_the_day_costs_a_token_nothing(api: Api) -> None:
 
 
 def test_limits_are_kept_in_the_service_s_own_redis(tmp_path: Path) -> None:
-    """Its address may be a socket's."""
+    """The Redis URL may be that of a socket."""
     with EmbeddedRedis(tmp_path) as server:
         assert standings(Rates(settings(server.url, user_writes_per_minute=5)))[0].left == 4
         with Redis.from_url(server.url) as client:

@@ -1,4 +1,4 @@
-"""Every answer has its request's id, and the log tells of it without a word of what was asked."""
+"""Every response has a request id, and the log contains nothing of the request's content."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_fault_of_ours_is_logged_by_type_and_place_and_answered(
 
 
 def test_nothing_that_was_sent_is_logged_whatever_becomes_of_the_request(api: Api, logged: Logged) -> None:
-    """Prompts, names of files and users, keys, headers, addresses of webhooks; in good requests and in refused ones."""
+    """Neither prompts, file and user names, keys, headers nor webhook URLs, of valid and invalid requests."""
     secret = {"Authorization": f"Bearer {CANARY}", "Idempotency-Key": f"{CANARY}-1", "Cookie": CANARY}
     requests = [
         {"prompt": f"a photo of a woman {CANARY}"},

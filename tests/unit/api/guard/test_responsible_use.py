@@ -1,4 +1,4 @@
-"""Refused words and photos, consent, and identities that expire: over HTTP, up to what is kept."""
+"""Refused prompts and photos, consent, and identities that expire."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONSENT = "Ada agreed in the app"
 
 
 def learn(api: Api, **parts: str) -> str:
-    """An edit, done by a worker with a fake engine; the identity that it has learned."""
+    """Run an edit with a fake engine. Return the identity that it learned."""
     answer = api.edit(**parts)
     assert answer.status_code == 202, answer.text
     run_job(api.queue.messages.popleft(), api.services, FakeEngine(), stop=threading.Event())

@@ -1,4 +1,4 @@
-"""Test keys: what is made with them is apart from live data, says what it is, and costs no budget."""
+"""Test mode: its data is separate from live data, is marked as such, and costs no budget."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANN, TEST = Owner("acme", "ann"), Owner(tenant_of_test_mode("acme"), "ann")
 
 
 class Sides:
-    """One tenant's service, by a live key and by a test key."""
+    """A service with a live key and a test key of one tenant."""
 
     def __init__(self, api: Api) -> None:
         ring = KeyRing(api.artifacts)
@@ -35,13 +35,13 @@ class Sides:
         self.api = with_auth(api, "keys")
 
     def work(self) -> None:
-        """Do what waits in test mode."""
+        """Run the queued jobs of test mode."""
         services = self.api.services
         while (lease := services.store.leases.claim(lease_s=15, test=True)) is not None:
             run_attempt(lease, services, engine_of_test_mode(FakeEngine.facts), stop=threading.Event())
 
     def done(self, answer: Any) -> dict[str, Any]:
-        """The edit, after the work."""
+        """Run the jobs and return the edit."""
         assert answer.status_code == 202, answer.json()
         self.work()
         edit: dict[str, Any] = self.api.client.get(answer.headers["location"], headers=self.test).json()
@@ -192,7 +192,7 @@ def test_an_edit_goes_on_from_a_former_one(sides: Sides) -> None:
 
 
 def test_words_do_not_make_a_prompt_too_long(sides: Sides) -> None:
-    """Not even where it becomes the source prompt of another."""
+    """Not even if it becomes the source prompt of another edit."""
     words = "[test:slow 0.1] [test:failed artifact_mismatch] [test:webhook_twice]"
     assert sides.api.edit(headers=sides.test, prompt=f"{PROMPT} {words}").status_code == 202
     assert sides.api.identity(headers=sides.test, prompt=f"{PROMPT} {words}").status_code == 202

@@ -1,4 +1,4 @@
-"""Bodies of ordinary size come in one piece, larger ones as they are sent."""
+"""Small bodies arrive in one piece, larger ones as they are sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from api.guard.whole_body import IN_MEMORY_BYTES, WholeBody
 
 
 async def seen_by_the_app(length: int | None, sent: list[Message]) -> list[Message]:
-    """What an app behind `WholeBody` receives until the last piece, of a body that is announced with `length` bytes."""
+    """Return what an app behind `WholeBody` receives of a body whose `Content-Length` is `length`."""
     got: list[Message] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

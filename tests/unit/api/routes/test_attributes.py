@@ -1,4 +1,4 @@
-"""Attributes over HTTP: learned as jobs, worn by any identity of their owner, and nobody else's."""
+"""Attributes over HTTP: learned by jobs, and applied to identities of the same owner only."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_an_edit_wears_it_on_any_identity(api: Api) -> None:
         assert pictures_made[0] != pictures_made[1]
 
 
-def test_two_attributes_of_two_placeholders_are_worn_together(api: Api) -> None:
+def test_two_attributes_of_two_placeholders_are_applied_together(api: Api) -> None:
     one = api.learned(api.attribute())
     other = api.learned(api.attribute(prompt="a woman with [Shades] glasses", name=None))
     answer = api.edit(prompt="a woman, [A] hat and [Shades] glasses", attributes=[one, other])

@@ -1,4 +1,4 @@
-"""An edit that goes on from a former one."""
+"""Edits that continue an earlier one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEXT = "a photo of a woman smiling, hat"
 
 @dataclass
 class PicturingEngine(FakeEngine):
-    """Its results and what it finds are pictures, so that edits can go on from them."""
+    """A fake engine whose results and masks are real pictures, so that edits can continue from them."""
 
     def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:
         return pictures.mask()
@@ -156,7 +156,7 @@ def test_variants_are_results_of_one_job(api: Api) -> None:
 
 
 def mask_of(api: Api, edit_id: str) -> dict[str, Any]:
-    """What the report says of the mask."""
+    """Return the report's entry about the mask."""
     found: dict[str, Any] = api.get(f"/edits/{edit_id}").json()["report"]["values"]["mask"]
     return found
 

@@ -1,4 +1,4 @@
-"""Strength, negative prompts, and how the result is wanted, from the request to the answer."""
+"""Strength, negative prompts and output options, from the request to the response."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_how_it_is_wanted_names_neither_concept_nor_inversion() -> None:
 
 
 def test_stored_requests_of_former_releases_load_and_new_ones_say_only_what_they_have_to() -> None:
-    """So a worker of a former release, and an idempotency key from before, still understand a request without the new options."""
+    """So older workers and stored idempotency digests still understand a request without the new options."""
     plain = EditRequest(prompt=PROMPT)
     former = {name: value for name, value in asdict(plain).items() if name not in (*CONTROLS, "max_pixels", "edit_mask_mode")}
     assert EditRequest.from_dict(former) == plain

@@ -1,4 +1,4 @@
-"""A dry run says what would be done and keeps nothing."""
+"""A dry run reports what the edit would do and stores nothing."""
 
 from __future__ import annotations
 

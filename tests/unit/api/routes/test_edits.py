@@ -39,7 +39,7 @@ def succeed(api: Api, edit_id: str) -> None:
     Jobs(api.services).finish(OWNER, edit_id, outcome)
 
 
-class TestAsking:
+class TestCreation:
     def test_an_edit_is_accepted_and_can_be_followed(self, api: Api) -> None:
         answer = api.edit()
         assert answer.status_code == 202
@@ -147,7 +147,7 @@ class TestFollowing:
         assert edit["progress"] == {"phase": "learning", "step": 30, "total": 120, "fraction": 0.25}
 
     def test_the_progress_of_a_success_is_whole(self, api: Api) -> None:
-        """The worker reports its last phase as it begins: a bar would jump back to its start at the end."""
+        """Workers report their last phase when it begins. Without this, a progress bar would jump back at the end."""
         edit_id = api.edit().json()["id"]
         api.store.events.progress(claim(api, edit_id), Progress("finishing", 0, 1))
         assert api.client.get(f"/edits/{edit_id}").json()["progress"]["fraction"] == 0

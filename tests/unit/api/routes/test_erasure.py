@@ -1,4 +1,4 @@
-"""Erasing over HTTP: what is gone, what is left, and what the receipt proves."""
+"""Erasure over HTTP: what is erased, what stays, and what the receipt proves."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_it_says_which_store_does_not_answer(api: Api, monkeypatch: pytest.Monke
 
 
 def fresh(api: Api) -> None:
-    """Nothing is believed of before."""
+    """No earlier result is cached."""
     api.limit()
 
 

@@ -1,4 +1,4 @@
-"""Identities over HTTP: learned ahead, exported, imported, erased."""
+"""Identities over HTTP: learned before any edit, exported, imported and erased."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOURCE = "a photo of a woman"
 
 @pytest.fixture
 def knowing(api: Api) -> Api:
-    """A worker has said which model it has."""
+    """Report a model, as a worker does."""
     report_loaded(api.artifacts, api.services.settings.model, FACTS)
     return api
 
@@ -180,7 +180,7 @@ class TestExportAndImport:
         assert knowing.edit(identity=identity).status_code == 202
 
     def test_what_the_engine_refuses_is_not_learned_in_its_place(self, knowing: Api) -> None:
-        """The fake engine knows no such file: what was imported must stay as it came."""
+        """The fake engine has not written this file, so it must stay unchanged."""
         data = concept_file()
         identity = bring(knowing, data).json()["id"]
         edit, engine = knowing.edit(identity=identity), FakeEngine()
@@ -204,7 +204,7 @@ class TestExportAndImport:
 
 
 def changed(change: Callable[[dict[str, Any]], Any]) -> bytes:
-    """A good file whose header was changed."""
+    """Return a valid file with a changed header."""
     header, numbers = parts(concept_file())
     change(header)
     return with_header(header, numbers)
@@ -276,7 +276,7 @@ def test_a_foreign_or_broken_file_is_refused_and_leaves_nothing(knowing: Api, da
 
 
 def test_any_byte_of_the_header_may_be_another(knowing: Api) -> None:
-    """No change of a byte leads to a server error, whatever else it leads to."""
+    """Changing any byte never leads to a server error."""
     size = 8 + int.from_bytes(GOOD[:8], "little")
     for place in range(0, size, 5):
         data = GOOD[:place] + bytes([GOOD[place] ^ 0x15]) + GOOD[place + 1 :]

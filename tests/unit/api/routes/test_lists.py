@@ -1,4 +1,4 @@
-"""Lists in parts, stable while they grow."""
+"""Pagination that stays stable while a list grows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.api.wire.test_bad_input import assert_problem
 
 
 def pages(api: Api, path: str, *, between: Any = lambda: None, **query: Any) -> list[list[dict[str, Any]]]:
-    """All pages, by the `Link` header alone."""
+    """Return all pages by following the `Link` header."""
     found, url = [], str(api.client.build_request("GET", path, params=query).url.raw_path, "ascii")
     while True:
         answer = api.get(url)

@@ -1,4 +1,4 @@
-"""Photos without a mask over HTTP: edits and identities that find the person, and the search for a mask by itself."""
+"""Photos without a mask: edits and identities that find the person, and `POST /masks`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FOUND = FakeEngine().mask(pictures.photo(), None)
 
 
 def ask(api: Api, *, user: str | None = None, headers: dict[str, str] | None = None, **parts: Any) -> Any:
-    """POST a search for a mask, changed by `parts`."""
+    """POST a valid mask request, changed by `parts`."""
     return api.post("/masks", user=user, headers=headers, **{"image": pictures.photo(), **parts})
 
 
 def done(api: Api, answer: Any, engine: FakeEngine | None = None) -> dict[str, Any]:
-    """The job, after the work."""
+    """Run the jobs and return this one."""
     assert answer.status_code == 202, answer.json()
     api.work(engine)
     job: dict[str, Any] = api.get(answer.headers["location"]).json()
@@ -39,7 +39,7 @@ def done(api: Api, answer: Any, engine: FakeEngine | None = None) -> dict[str, A
 
 
 def fetched(api: Api, link: dict[str, Any]) -> bytes:
-    """What lies behind a link of the memory store, which nobody serves."""
+    """Return the object behind a link of the in-memory store, which has no server."""
     return next(data for key, data in api.artifacts.objects.items() if key in link["url"])
 
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told, and who else is not."""
+"""Metrics for Prometheus, and who may read them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CANARY = "canary-user-77"
 
 
 def told(answer: Any) -> dict[tuple[str, ...], float]:
-    """Values by name and labels."""
+    """Return the values by name and labels."""
     assert answer.status_code == 200, answer.text
     assert answer.headers["cache-control"] == "no-store"
     families = text_string_to_metric_families(answer.text)

@@ -1,4 +1,4 @@
-"""Device tokens: for one user, for minutes, for so many edits."""
+"""Device tokens: limited to one user, a short time and a number of edits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from api.guard.auth import Asked
+from api.guard.auth import Sender
 from api.guard.device_tokens import DEVICE_SCOPES, DeviceTokens
 from s2edit_jobs.access.ended_tokens import MARKER_TTL_S, sweep_ended
 from s2edit_jobs.access.keys import SCOPES, KeyRing
@@ -32,7 +32,7 @@ ANN = Owner("acme", "ann")
 
 @pytest.fixture
 def key(api: Api) -> str:
-    """Of a tenant; the service asks for keys."""
+    """Create an API key; the service requires keys."""
     _, text = KeyRing(api.artifacts).create("acme")
     with_auth(api, "keys")
     return text
@@ -122,7 +122,7 @@ def test_edits_and_uploads_are_counted_apart_and_so_are_tokens() -> None:
 
 
 def test_an_erased_user_s_tokens_end_and_new_ones_count(api: Api, key: str) -> None:
-    """Their spent units are erased: were the token good any longer, it could spend them anew."""
+    """Their spent units are erased, so a token that stayed valid could spend them again."""
     spent, fresh = (bearer(issue(api, key)["token"]) for _ in range(2))
     others = bearer(issue(api, key, "bob")["token"])
     where = api.edit(headers=spent).headers["location"]
@@ -144,7 +144,7 @@ def test_an_erased_user_s_tokens_end_and_new_ones_count(api: Api, key: str) -> N
 def test_a_unit_that_is_spent_while_the_tokens_end_leaves_nothing() -> None:
     maker = tokens([1000.0])
     token, _ = one(maker)
-    maker.end_all(ANN)
+    maker.revoke_all(ANN)
     with pytest.raises(CredentialsInvalid):
         maker.spend(token, "edits")
     assert not list(maker._artifacts.list(ANN.prefix))
@@ -152,7 +152,7 @@ def test_a_unit_that_is_spent_while_the_tokens_end_leaves_nothing() -> None:
 
 def test_the_note_of_ended_tokens_goes_when_none_of_them_can_be_alive() -> None:
     maker = tokens([1000.0])
-    maker.end_all(ANN)
+    maker.revoke_all(ANN)
     assert sweep_ended(maker._artifacts, now=1000.0 + MARKER_TTL_S) == 0
     assert sweep_ended(maker._artifacts, now=1001.0 + MARKER_TTL_S) == 1
     assert list(maker._artifacts.list("")) == []
@@ -160,11 +160,11 @@ def test_the_note_of_ended_tokens_goes_when_none_of_them_can_be_alive() -> None:
 
 def test_an_upload_costs_a_token_one_as_it_comes(api: Api, key: str) -> None:
     auth = api.client.app.state.auth  # type: ignore[attr-defined]
-    device = auth.identify(Asked(issue(api, key, uploads=1)["token"], None, local=False))
+    device = auth.identify(Sender(issue(api, key, uploads=1)["token"], None, local=False))
     auth.admit(device, "POST", "/uploads")
     with pytest.raises(TokenSpent):
         auth.admit(device, "POST", "/uploads")
-    backend = auth.identify(Asked(key, "ann", local=False))
+    backend = auth.identify(Sender(key, "ann", local=False))
     for _ in range(3):
         auth.admit(backend, "POST", "/uploads")
 

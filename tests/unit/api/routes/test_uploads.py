@@ -1,4 +1,4 @@
-"""Uploads: announced, sent by the signed request, named in edits."""
+"""Uploads: announced, sent by a signed request, and named in edits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEVER = f"u_{'0' * 32}"
 
 
 class App:
-    """An app that sends its pictures straight to the store; the store is a folder, so the API serves its links."""
+    """An app that uploads its pictures to a filesystem store, whose signed URLs the API serves."""
 
     def __init__(self, api: Api, store: FilesystemArtifactStore) -> None:
         self.store = store
@@ -46,7 +46,7 @@ class App:
         return self.http.put(put["url"], headers=put["headers"], content=data)
 
     def upload(self, data: bytes, **changes: Any) -> str:
-        """The id of an upload that has come."""
+        """Announce and send an upload. Return its id."""
         upload = self.announce(data, **changes)
         assert self.send(upload, data).status_code == 200
         upload_id: str = upload.json()["id"]
@@ -62,7 +62,7 @@ def app(api: Api, tmp_path: Path) -> App:
 
 
 class TestErasing:
-    """Of the user whose uploads they are."""
+    """The erasure of a user includes uploads."""
 
     def test_an_upload_goes_and_bytes_that_come_by_its_link_are_not_kept(self, app: App) -> None:
         data = pictures.photo()
@@ -118,7 +118,7 @@ class TestSending:
         assert app.send(again, pictures.photo()).status_code == 200
 
     def test_its_link_needs_no_credentials_where_keys_are_asked_for(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whoever sends it holds nothing but the link; and without a good one not a byte of it is read."""
+        """The sender has no credentials but the URL. Without a valid one the service reads no byte."""
         key = KeyRing(app.store).create("acme")[1]
         settings = app.services.settings.model_copy(update={"auth": "keys"})
         app.http = TestClient(create_app(replace(app.services, settings=settings)))
@@ -247,7 +247,7 @@ class TestEditing:
     def test_bytes_that_are_not_what_was_announced_are_refused(
         self, app: App, sent: dict[str, str], kept: bytes, changes: dict[str, Any]
     ) -> None:
-        """As a store would keep them that does not hold senders to what was signed."""
+        """The store of this test does not enforce the signed headers."""
         upload_id = app.announce(pictures.photo(), **changes).json()["id"]
         app.store.put(upload_key(OWNER, upload_id, "file.png"), kept, media_type="image/png")
         assert_problem(app.edit(**{**sent, "image": upload_id}), 422, "upload_mismatch", "image")
@@ -302,7 +302,7 @@ DAY_S = 86_400.0
 
 
 def made_older(app: App, upload_id: str, by_s: float) -> None:
-    """As if it had been announced, and perhaps used, so long before."""
+    """Change the upload's announcement to an earlier time."""
     folder = upload_key(OWNER, upload_id, "")
     said = json.loads(app.store.get(f"{folder}upload.json"))
     said["created_at"] -= by_s

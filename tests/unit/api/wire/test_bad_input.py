@@ -1,4 +1,4 @@
-"""Whatever can't be done is refused with a problem that says what to change, and leaves nothing behind."""
+"""Invalid requests are rejected with a problem that says what to change, and store nothing."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_it_is_refused(api: Api, parts: dict[str, Any], code: str, field: str) -
 @pytest.mark.parametrize("height", [6_000, 12_000, 60_000, 2**31 - 1])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_bomb_is_refused_by_its_header_alone(api: Api, height: int) -> None:
-    """Its pixels can't be decoded: had anybody tried, the answer would be `image_damaged`."""
+    """Its pixels can't be decoded, so decoding would lead to `image_damaged`."""
     problem = assert_problem(api.edit(image=pictures.png_bomb(10_000, height, sound=False)), 422, "image_too_large", "image")
     assert "megapixels" in problem["detail"]
 
@@ -146,7 +146,7 @@ def test_a_body_of_a_stated_length_over_the_limit_is_refused(api: Api) -> None:
 
 
 def test_a_chunked_body_over_the_limit_is_refused_once_it_is_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has been read to its end, so nothing more is waited for: else this test would run into its timeout."""
+    """The body was read completely, so the service must not wait for more, or this test times out."""
     monkeypatch.setattr("api.guard.limits.DRAIN_S", 1000)
     boundary = "frontier"
 
@@ -190,7 +190,7 @@ def test_a_user_that_is_no_name_is_refused(api: Api, user: str) -> None:
 class TestWithAnIdentity:
     @pytest.fixture(autouse=True)
     def _nothing_is_kept(self, api: Api) -> Iterator[None]:
-        """Beside the identity itself."""
+        """Only the identity is stored."""
         self.identity = api.learned_identity()
         before = api.kept()
         yield

@@ -1,4 +1,4 @@
-"""What strangers may send: every file of `tests/hostile.py` is refused, fails for its own reason or is fine; and costs little."""
+"""Hostile files: each of `tests/hostile.py` is rejected, fails with its own reason or is valid, at little cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from s2edit_core.errors import ImageInvalid
-from s2edit_core.pictures.files import announced
+from s2edit_core.pictures.files import declared_picture
 from s2edit_core.request.limits import CPU_S, cpu_s, memory_bytes
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.decoding.decoders import DecoderPool
@@ -44,7 +44,7 @@ def client(services: Services) -> Iterator[TestClient]:
 
 
 def worked(client: TestClient, services: Services, answer: Any) -> Any:
-    """How the edit that was taken on ends, by a single attempt."""
+    """Run the accepted edit once and return how it ends."""
     edit_id = answer.json()["id"]
     run_job(edit_id, services, DecodingEngine(steps=1))
     record = services.store.records.get(OWNER, edit_id)
@@ -58,14 +58,14 @@ def post(client: TestClient, part: str, data: bytes) -> Any:
 
 
 class Watched:
-    """The one process that decodes here, and its successors."""
+    """Measures the decoder process, also after it was replaced."""
 
     def __init__(self) -> None:
         self.decoders = DecoderPool(1)
         self.peak_bytes = 0  # since it was last asked for
 
     def cpu_s(self) -> float:
-        """DailyUsage by the one that idles now."""
+        """Return the processor time of the current process."""
         if not self.decoders._idle:
             return 0.0
         spent = psutil.Process(self.decoders._idle[0]._process.pid).cpu_times()
@@ -80,16 +80,16 @@ class Watched:
             (process / "clear_refs").write_text("5")  # forget the peak
 
     def peak(self) -> int:
-        """The most memory that was touched since this was last asked."""
+        """Return the peak memory since the last call."""
         self.look()
         peak, self.peak_bytes = self.peak_bytes, 0
         return peak
 
 
 def budget(data: bytes) -> tuple[float, int]:
-    """Processor time and memory that a file may take, by what its header announces."""
+    """Return the processor time and memory that a file may cost, by its header."""
     try:
-        found = announced(data)
+        found = declared_picture(data)
     except ImageInvalid:
         return CPU_S, memory_bytes("PNG", 0, len(data))
     pixels = found.size[0] * found.size[1]
@@ -106,7 +106,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
 
 
 def timed_post(client: TestClient, data: bytes) -> tuple[Any, float]:
-    """The answer, and what it took of this process. What else the process is at counts too, so what seems dear is asked again."""
+    """Return the response and its cost. Other work of the process counts too, so an expensive request is repeated."""
     for _ in range(2):
         began = time.process_time()
         answer = post(client, "image", data)
@@ -117,7 +117,7 @@ def timed_post(client: TestClient, data: bytes) -> tuple[Any, float]:
 
 
 def test_every_hostile_file_is_answered_at_little_cost(client: TestClient, services: Services, watched: Watched) -> None:
-    """Costs are processor time: on a busy machine the clock on the wall says nothing of a file."""
+    """Costs are processor time, because wall time depends on the load of the machine."""
     files = corpus()
     assert len(files) >= NO_LESS_THAN
     wrong, fine, late, reasons = [], 0, 0, set()

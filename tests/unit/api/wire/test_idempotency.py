@@ -1,4 +1,4 @@
-"""The same request, sent again with the same key, is one edit."""
+"""A request that is sent again with the same Idempotency-Key is one edit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How masks are read: asked for, refused at once where it is not clear, and remembered with the file."""
+"""Mask modes: explicit, rejected at once if ambiguous, and stored with the file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNCLEAR = [name for name, file in masks.unreadable().items() if file.reason == "
 
 
 def layer(*, hole: bool, size: tuple[int, int] = pictures.SIZE) -> bytes:
-    """A person painted on transparent, or made transparent in black."""
+    """Return a mask that is painted on transparent, or transparent in black."""
     drawn = masks.silhouette(size)
     return masks.saved(masks.painted((0, 0, 0), drawn.point(lambda level: 255 - level) if hole else drawn))
 
@@ -118,7 +118,7 @@ def test_a_mode_that_does_not_fit_or_is_none_is_refused(api: Api) -> None:
 
 
 def test_a_large_mask_that_is_unclear_fails_with_the_same_code(api: Api) -> None:
-    """Its bytes betray nothing; the worker finds it."""
+    """Its header looks ordinary, so only the worker notices."""
     picture = Image.linear_gradient("L").resize(LARGE)
     answer = api.edit(image=pictures.photo(LARGE, "JPEG"), mask=pictures.encoded(picture, "JPEG"))
     assert answer.status_code == 202
@@ -134,7 +134,7 @@ def test_the_mask_of_an_unturned_photo_is_told_so(api: Api) -> None:
     stored = Image.linear_gradient("L").resize((128, 96)).convert("RGB")
     photo = masks.saved(stored, "JPEG", exif=exif)
     problem = assert_problem(api.edit(image=photo, mask=pictures.mask((128, 96))), 422, "mask_size", "mask")
-    assert "turned by 90°" in problem["detail"]
+    assert "rotated by 90°" in problem["detail"]
     assert api.edit(image=photo, mask=pictures.mask((96, 128))).status_code == 202
 
 

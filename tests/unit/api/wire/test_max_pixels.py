@@ -1,4 +1,4 @@
-"""Photos over the limit, and how the limit of pixels goes with an edit, an identity and what follows from them."""
+"""`max_pixels`: photos above the limit, and the option with edits, identities and later edits."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.unit.api.wire.test_bad_input import assert_problem
 
 __all__ = ["app"]  # a fixture
 OVER = pictures.png_bomb(9_000, 6_000)
-"""54 megapixels of one colour; a mask of its frame: `FRAMED`."""
+"""54 megapixels of one colour. `FRAMED` is a mask of the same size."""
 FRAMED = pictures.mask((900, 600))
 
 
 def asked(api: Api, job_id: str) -> Any:
-    """The request as the worker reads it."""
+    """Return the request as the worker reads it."""
     return json.loads(api.artifacts.get(edit_key(OWNER, job_id, "spec.json")))["request"]
 
 
@@ -75,7 +75,7 @@ def test_an_identity_of_a_photo_as_it_was_says_nothing_of_it(api: Api) -> None:
 
 @pytest.mark.parametrize("write", ["plain", "unusual"])
 def test_a_dry_run_names_the_identity_of_the_scaled_photo(api: Api, write: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the header, or where that says nothing, by decoding."""
+    """The size comes from the header, or from decoding if there is none."""
     report_loaded(api.artifacts, api.services.settings.model, FakeEngine.facts)
     photo, mask = pictures.photo((400, 300)), pictures.mask((400, 300))
     if write == "unusual":
@@ -87,7 +87,7 @@ def test_a_dry_run_names_the_identity_of_the_scaled_photo(api: Api, write: str, 
 
 
 def test_a_heic_of_tiles_is_taken_on_by_its_header(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pixels are looked at by the worker."""
+    """The worker decodes its pixels."""
     names: list[str] = []
     ask = module._Decoder.ask
 

@@ -1,4 +1,4 @@
-"""Where a photo was taken, and all else that its file tells, is not kept: by no way in, and not one byte of it."""
+"""No metadata of a picture, such as its location, is stored, however the picture arrives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.stores.artifacts import upload_key
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.model_facts import report_loaded
-from tests.canary_pictures import CANARY, SIZE, chunk, exif, png, saved, told
+from tests.canary_pictures import CANARY, SIZE, canary_files, chunk, exif, png, saved
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
@@ -38,7 +38,7 @@ def app(api: Api, tmp_path: Path) -> App:
 
 
 def upright(name: str) -> tuple[int, int]:
-    return decode_photo(told()[name]).size
+    return decode_photo(canary_files()[name]).size
 
 
 def assert_tells_nothing(objects: dict[str, bytes]) -> None:
@@ -47,10 +47,10 @@ def assert_tells_nothing(objects: dict[str, bytes]) -> None:
     assert telling == []
 
 
-@pytest.mark.parametrize("name", list(told()))
+@pytest.mark.parametrize("name", list(canary_files()))
 def test_an_edit_keeps_the_picture_alone_and_upright(api: Api, name: str) -> None:
     size = upright(name)
-    answer = api.edit(image=told()[name], mask=pictures.mask(size), edit_mask=pictures.mask(size))
+    answer = api.edit(image=canary_files()[name], mask=pictures.mask(size), edit_mask=pictures.mask(size))
     assert answer.status_code == 202, answer.json()
     assert_tells_nothing(api.artifacts.objects)
     api.work()
@@ -59,7 +59,7 @@ def test_an_edit_keeps_the_picture_alone_and_upright(api: Api, name: str) -> Non
     kept = [decode_photo(data) for key, data in api.artifacts.objects.items() if "/image." in key]
     assert len(kept) == 2  # the edit's, and the identity's
     assert {photo.size for photo in kept} == {size}
-    assert {photo.tobytes() for photo in kept} == {decode_photo(told()[name]).tobytes()}
+    assert {photo.tobytes() for photo in kept} == {decode_photo(canary_files()[name]).tobytes()}
 
 
 def test_masks_tell_nothing_either(api: Api) -> None:
@@ -72,7 +72,7 @@ def test_masks_tell_nothing_either(api: Api) -> None:
 @pytest.mark.parametrize("what", ["identity", "attribute"])
 def test_nor_do_the_photos_that_something_is_learned_from(api: Api, what: str) -> None:
     ask = {"identity": api.identity, "attribute": api.attribute}[what]
-    answer = ask(image=told()["jpeg"], mask=pictures.mask(upright("jpeg")))
+    answer = ask(image=canary_files()["jpeg"], mask=pictures.mask(upright("jpeg")))
     assert answer.status_code == 202, answer.json()
     api.work()
     assert api.get(answer.headers["location"]).json()["state"] == "succeeded"
@@ -84,7 +84,7 @@ def test_an_edit_of_an_edit_takes_its_result_byte_for_byte_and_the_mask_that_com
         def draw(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Drawn:
             return [encode_png(decode_photo(inputs.image))[:-12] + CREDENTIALS + b"\0\0\0\0IEND\xaeB`\x82"], [{}]
 
-    first = api.edit(image=told()["jpeg"], mask=pictures.mask(upright("jpeg")))
+    first = api.edit(image=canary_files()["jpeg"], mask=pictures.mask(upright("jpeg")))
     api.work(FakeEngine(painter=Signing()))
     mask = png(Image.open(io.BytesIO(pictures.mask(SIZE))))
     other = api.edit(image=None, mask=mask, parent=first.json()["id"])
@@ -96,7 +96,7 @@ def test_an_edit_of_an_edit_takes_its_result_byte_for_byte_and_the_mask_that_com
 def test_the_same_photo_with_other_metadata_learns_nobody_anew(api: Api) -> None:
     size = upright("jpeg")
     bare, engine = saved("JPEG", exif=exif(6), quality=90), api.work()
-    for image in (told()["jpeg"], bare):
+    for image in (canary_files()["jpeg"], bare):
         assert api.edit(image=image, mask=pictures.mask(size)).status_code == 202
         engine = api.work(engine)
     assert len(api.get("/identities").json()["items"]) == 1
@@ -104,7 +104,7 @@ def test_the_same_photo_with_other_metadata_learns_nobody_anew(api: Api) -> None
 
 def test_a_dry_run_names_the_identity_that_the_edit_will_learn(api: Api) -> None:
     report_loaded(api.artifacts, api.services.settings.model, FakeEngine.facts)
-    parts = {"image": told()["jpeg"], "mask": pictures.mask(upright("jpeg"))}
+    parts = {"image": canary_files()["jpeg"], "mask": pictures.mask(upright("jpeg"))}
     foreseen = api.edit(dry_run="true", **parts)
     assert foreseen.status_code == 200, foreseen.json()
     answer = api.edit(**parts)
@@ -113,7 +113,7 @@ def test_a_dry_run_names_the_identity_that_the_edit_will_learn(api: Api) -> None
 
 
 def test_the_same_key_is_the_same_edit_and_one_of_other_metadata_another_request(api: Api) -> None:
-    parts = {"image": told()["jpeg"], "mask": pictures.mask(upright("jpeg")), "headers": {"Idempotency-Key": "k"}}
+    parts = {"image": canary_files()["jpeg"], "mask": pictures.mask(upright("jpeg")), "headers": {"Idempotency-Key": "k"}}
     first, again = api.edit(**parts), api.edit(**parts)
     assert (first.status_code, again.status_code) == (202, 202)
     assert first.json()["id"] == again.json()["id"]
@@ -126,22 +126,22 @@ def test_a_file_in_disorder_is_refused_though_it_could_be_decoded(api: Api) -> N
     before = api.kept()
     answer = api.edit(image=data[:-8])  # its last chunk has no end
     assert_problem(answer, 422, "image_damaged", "image")
-    assert "save it anew" in answer.json()["detail"]
+    assert "save it again" in answer.json()["detail"]
     assert api.kept() == before
 
 
 class TestUploads:
-    """The bytes come to the store as they are sent; an edit takes the metadata off them there too."""
+    """Uploads reach the store unchanged. The edit that uses one removes the metadata there too."""
 
     def objects(self, app: App) -> dict[str, bytes]:
         return {key: app.store.get(key) for key in app.store.list("")}
 
     def sent(self, app: App, name: str = "jpeg") -> tuple[str, str]:
-        """Ids of a photo and its mask."""
+        """Upload a photo and its mask; return their ids."""
         kind = next(kind for start, kind in KINDS.items() if name.startswith(start))
-        return app.upload(told()[name], media_type=kind), app.upload(pictures.mask(upright(name)))
+        return app.upload(canary_files()[name], media_type=kind), app.upload(pictures.mask(upright(name)))
 
-    @pytest.mark.parametrize("name", list(told()))
+    @pytest.mark.parametrize("name", list(canary_files()))
     def test_nothing_is_left_of_them_once_an_edit_has_named_them(self, app: App, name: str) -> None:
         image, mask = self.sent(app, name)
         assert app.edit(image=image, mask=mask).status_code == 202
@@ -220,7 +220,7 @@ class TestUploads:
         assert_problem(app.edit(image=image, mask=mask), 422, "upload_mismatch", "image")
 
     def test_it_is_held_to_the_digest_of_what_was_sent(self, app: App) -> None:
-        data = told()["jpeg"]
+        data = canary_files()["jpeg"]
         wrong = app.announce(data, media_type="image/jpeg", sha256=hashlib.sha256(b"other").hexdigest())
         app.send(wrong, data)
         mask = app.upload(pictures.mask(upright("jpeg")))

@@ -1,4 +1,4 @@
-"""What a look at the files leaves open: it is decoded at once where that is cheap or was asked for, and else by the worker."""
+"""Faults that headers do not show: found at once where decoding is cheap or requested, else by the worker."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.wire.test_bad_input import assert_problem
 
 BROKEN = png(pictures.SIZE, pixels=zlib.compress(b"no pixels"))
-"""Whole as a file, and no picture."""
+"""A complete file that can't be decoded."""
 LARGE = (1100, 1000)
 
 
 def large(kind: str, *, level: int = 1) -> bytes:
-    """A picture of more pixels than are decoded at once; at that level of compression its size does not betray that it is flat."""
+    """Return a picture too large to be decoded at once, compressed so little that its size does not show that it is flat."""
     picture = Image.new("L", LARGE, 255 if kind == "full" else 0)
     if kind == "drawn":
         ImageDraw.Draw(picture).ellipse([300, 300, 800, 800], fill=255)
@@ -32,7 +32,7 @@ def large(kind: str, *, level: int = 1) -> bytes:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the API has had decoded."""
+    """Return a list that records each call to the decoder."""
     from s2edit_jobs.decoding import decoders as module
 
     names: list[str] = []

@@ -7,7 +7,7 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 from fastapi.testclient import TestClient
 
-from api.wire import problems
+from api.wire import problem_kinds, problems
 from s2edit_core.errors import InvalidInput, S2EditError
 from s2edit_jobs.records.errors import ArtifactsUnavailable, JobsError, StoreUnavailable
 from tests.unit.api.conftest import Api
@@ -16,7 +16,7 @@ from tests.unit.api.wire.test_bad_input import assert_problem
 
 
 def family(cls: type[Exception]) -> Iterator[type[Exception]]:
-    """`cls` and the classes under it, without those that tests define."""
+    """Yield `cls` and its subclasses, except those of tests."""
     if not cls.__module__.startswith("tests."):
         yield cls
     for child in cls.__subclasses__():
@@ -27,7 +27,7 @@ ERRORS = list(dict.fromkeys([*family(S2EditError), *family(JobsError)]))
 
 
 TO_DO = r"(?:^|: |, )(?i:announce|ask|call|get|go on|leave|look|see|send|take|tell|try|use|wait) "
-"""A sentence, or what follows a colon, that begins with what to do."""
+"""Matches a sentence or clause that begins with an imperative."""
 
 
 def raised(cls: type[Exception]) -> Exception:
@@ -36,7 +36,7 @@ def raised(cls: type[Exception]) -> Exception:
 
 @pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
 def test_every_error_class_is_mapped(cls: type[Exception]) -> None:
-    assert cls in problems.KINDS, f"{cls.__name__} has no line in api/wire/problems.py"
+    assert cls in problem_kinds.KINDS, f"{cls.__name__} is missing in api/wire/problem_kinds.py"
     problem = problems.problem_of(raised(cls))
     assert 400 <= problem.status < 600
     assert re.fullmatch(r"urn:s2edit:problem:[a-z0-9_]+", problem.type)
@@ -45,19 +45,19 @@ def test_every_error_class_is_mapped(cls: type[Exception]) -> None:
     assert (problem.status in (503, 429) or passing) == problem.retryable
 
 
-@pytest.mark.parametrize("cls", [cls for cls, kind in problems.KINDS.items() if kind.detail], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [cls for cls, kind in problem_kinds.KINDS.items() if kind.detail], ids=lambda cls: cls.__name__)
 def test_every_message_says_what_to_do(cls: type[Exception]) -> None:
-    """Those in an error's own words are tested where they are raised."""
-    assert re.search(TO_DO, str(problems.KINDS[cls].detail))
+    """Messages of the errors themselves are tested where they are raised."""
+    assert re.search(TO_DO, str(problem_kinds.KINDS[cls].detail))
 
 
-@pytest.mark.parametrize("detail", problems.HTTP_DETAILS.values())
+@pytest.mark.parametrize("detail", problem_kinds.HTTP_DETAILS.values())
 def test_so_does_what_the_framework_refuses(detail: str) -> None:
     assert re.search(TO_DO, detail)
 
 
 def test_no_line_of_the_map_is_left_over() -> None:
-    assert set(problems.KINDS) == set(ERRORS)
+    assert set(problem_kinds.KINDS) == set(ERRORS)
 
 
 @pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
@@ -113,7 +113,7 @@ def test_a_silent_part_is_a_retryable_503_that_names_no_host(
 
     monkeypatch.setattr(api.store.records, "get", silent)
     answer = api.client.get(f"/edits/e_{'0' * 32}")
-    problem = assert_problem(answer, 503, problems.KINDS[error].code)
+    problem = assert_problem(answer, 503, problem_kinds.KINDS[error].code)
     assert problem["retryable"] is True
     assert int(answer.headers["retry-after"]) > 0
     assert "secret" not in answer.text

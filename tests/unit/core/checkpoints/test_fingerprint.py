@@ -17,7 +17,8 @@ from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.learning import Checkpoint, learn_concepts
 from s2edit_core.method.learning_state import LearningState
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.request.spec import InversionOptions, LearningOptions, Progress
+from s2edit_core.request.options import InversionOptions, LearningOptions
+from s2edit_core.request.spec import Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
 from s2edit_jobs.library.concept_files import check_identity_file

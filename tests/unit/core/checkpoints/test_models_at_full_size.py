@@ -19,7 +19,7 @@ from s2edit_core.checkpoints.single_file_layout import CONFIGS, Layout
 from s2edit_core.concepts.conditioning import keys_values, text_states, tokenize
 from s2edit_core.method.editing import edit
 from s2edit_core.method.inversion import Source, invert
-from s2edit_core.request.spec import InversionOptions
+from s2edit_core.request.options import InversionOptions
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
 from tests.single_files import original_tensors, save_single

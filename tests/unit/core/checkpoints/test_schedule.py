@@ -178,7 +178,7 @@ def test_a_number_of_steps_outside_the_schedule_is_refused(steps: int) -> None:
 
 
 def test_steps_that_would_begin_past_the_last_timestep_are_refused() -> None:
-    with pytest.raises(ValueError, match="past the last"):
+    with pytest.raises(ValueError, match="but the last is"):
         Schedule(LEVELS, steps_offset=1).timesteps(1000)
     assert Schedule(LEVELS, steps_offset=0).timesteps(1000)[0] == 999
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from s2edit_core.concepts.concept import Concept, Full, LowRank, fresh_deltas
+from s2edit_core.concepts.concept import Concept, Full, LowRank, new_deltas
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.request.spec import LearningMode
+from s2edit_core.request.options import LearningMode
 from s2edit_core.unet.backbone import Backbone
 
 FINGERPRINT = "a" * 32
@@ -20,7 +20,7 @@ FACTS = {"subject": "woman", "loss_end": 0.25, "prompt": "a photo of a [I] woman
 
 
 def concept(backbone: Backbone, mode: LearningMode = "lora_kv") -> Concept:
-    keys, values = fresh_deltas(backbone.layers, mode, 3, torch.Generator().manual_seed(1))
+    keys, values = new_deltas(backbone.layers, mode, 3, torch.Generator().manual_seed(1))
     return Concept(torch.randn(16), keys, values, FINGERPRINT, FACTS)
 
 

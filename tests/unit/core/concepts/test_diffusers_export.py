@@ -12,7 +12,8 @@ from diffusers import StableDiffusionPipeline
 from s2edit_core.concepts.concept import Concept, Full, LowRank
 from s2edit_core.concepts.conditioning import prompt_keys_values, text_states, tokenize
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import PLACEHOLDER, LearningMode
+from s2edit_core.request.options import LearningMode
+from s2edit_core.request.spec import PLACEHOLDER
 from s2edit_core.unet.backbone import Backbone
 from tests.tiny import tiny_parts
 

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from s2edit_core.concepts.conditioning import tokenize
-from s2edit_core.concepts.prompt_alignment import PromptTokens, align, common_subsequence, prompt_tokens, refined, replaced
+from s2edit_core.concepts.prompt_alignment import (
+    PromptTokens,
+    align,
+    align_refine,
+    align_replace,
+    common_subsequence,
+    prompt_tokens,
+)
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.request.spec import PLACEHOLDER
 from s2edit_core.unet.backbone import Backbone
@@ -81,20 +88,20 @@ def test_a_prompt_that_is_too_long_is_refused(backbone: Backbone) -> None:
 
 def test_refine_worked_by_hand() -> None:
     """< a woman > _ _ _ _ _ _   →   < a smiling woman > _ _ _ _ _ : the new word keeps its own maps."""
-    tokens = refined(by_hand("a woman"), by_hand("a smiling woman"))
+    tokens = align_refine(by_hand("a woman"), by_hand("a smiling woman"))
     assert partners(tokens.read) == {0: 0, 1: 1, 3: 2, 4: 3, 5: 4, 6: 5, 7: 6, 8: 7, 9: 8}
     assert tokens.keep.tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
 
 
 def test_refine_to_a_shorter_prompt_worked_by_hand() -> None:
     """The target's last padding has no partner: it keeps its own map instead of reading a word's."""
-    tokens = refined(by_hand("a red haired woman"), by_hand("a woman"))
+    tokens = align_refine(by_hand("a red haired woman"), by_hand("a woman"))
     assert partners(tokens.read) == {0: 0, 1: 1, 2: 4, 3: 5, 4: 6, 5: 7, 6: 8, 7: 9}
     assert tokens.keep.tolist() == [0] * 8 + [1, 1]
 
 
 def test_an_exchanged_word_keeps_its_own_maps_when_refining() -> None:
-    tokens = refined(by_hand("a man with black hair"), by_hand("a man with red hair"))
+    tokens = align_refine(by_hand("a man with black hair"), by_hand("a man with red hair"))
     assert tokens.keep.nonzero().flatten().tolist() == [4]
 
 
@@ -107,7 +114,7 @@ def test_what_repeats_is_paired_from_the_end() -> None:
 
 def test_replace_worked_by_hand() -> None:
     """ "bob-cut" takes equal shares of "mane": what the one had, the two have together."""
-    tokens = replaced(by_hand("her mane shines"), by_hand("her bob-cut shines"))
+    tokens = align_replace(by_hand("her mane shines"), by_hand("her bob-cut shines"))
     assert tokens.read[2].tolist() == [0, 0, 0.5, 0.5, 0, 0, 0, 0, 0, 0]
     others = {j: i for j, i in partners(tokens.read).items() if j not in (2, 3)}
     assert others == {0: 0, 1: 1, 4: 3, 5: 4, 6: 5, 7: 6, 8: 7, 9: 8}
@@ -115,14 +122,14 @@ def test_replace_worked_by_hand() -> None:
 
 
 def test_replace_with_fewer_tokens_gathers_their_maps() -> None:
-    tokens = replaced(by_hand("her bob-cut shines"), by_hand("her mane shines"))
+    tokens = align_replace(by_hand("her bob-cut shines"), by_hand("her mane shines"))
     assert tokens.read[:, 2].tolist() == [0, 0, 1, 1, 0, 0, 0, 0, 0, 0]
     assert tokens.keep.tolist() == [0] * 9 + [1]
 
 
 def test_replace_refuses_prompts_of_different_numbers_of_words() -> None:
     with pytest.raises(PromptInvalid, match="equally many") as caught:
-        replaced(by_hand("a woman"), by_hand("a smiling woman"))
+        align_replace(by_hand("a woman"), by_hand("a smiling woman"))
     assert caught.value.reason == "word_counts_differ"
     assert "refine" in str(caught.value)
 
@@ -150,7 +157,7 @@ prompts = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 @given(source=prompts, target=prompts)
 def test_refine_gives_each_token_one_origin_and_keeps_the_order(backbone: Backbone, source: str, target: str) -> None:
     here, there = (prompt_tokens(backbone, each, (PLACEHOLDER,)) for each in (source, target))
-    tokens = refined(here, there)
+    tokens = align_refine(here, there)
     assert torch.equal(tokens.read.sum(dim=0) + tokens.keep, torch.ones(TOKENS))
     assert tokens.read.sum(dim=1).max() <= 1
     pairs = partners(tokens.read)
@@ -179,7 +186,7 @@ def test_a_prompt_reads_itself_as_it_is(backbone: Backbone, prompt: str, mode: A
 @given(st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(WORDS)), max_size=5))
 def test_replace_hands_on_all_attention_of_the_words(backbone: Backbone, pairs: list[tuple[str, str]]) -> None:
     here, there = (prompt_tokens(backbone, " ".join(pair[side] for pair in pairs), (PLACEHOLDER,)) for side in (0, 1))
-    tokens = replaced(here, there)
+    tokens = align_replace(here, there)
     assert torch.allclose(tokens.read[: len(here.symbols)].sum(dim=1), torch.ones(len(here.symbols)))
     assert ((tokens.read.sum(dim=0) == 0) == (tokens.keep == 1)).all()
 

@@ -98,6 +98,53 @@ def test_something_new_hides_what_was_there_and_leaves_what_is_beside_it() -> No
     assert np.array_equal(array(result)[beside], array(photo)[beside])
 
 
+def test_nothing_shows_through_the_middle_of_something_large() -> None:
+    """A hat over all of the hair: far from its outline it looks like another tone, and yet it is a hat."""
+    photo = scene(HAIR, strands=0.3)
+    edited = photo.copy()
+    edited.paste((60, 70, 40), (110, 90, 658, 500))
+    result, _ = delivered(photo, edited)
+    middle = array(result)[130:460, 150:618]
+    assert np.abs(middle - (60, 70, 40)).max() < 8
+
+
+def test_a_thin_line_counts_where_it_is_joined_to_something_new_and_is_left_elsewhere() -> None:
+    """The temple of glasses; and an outline that moved."""
+    photo = scene(SKIN)
+    edited = photo.copy()
+    edited.paste((40, 60, 140), (100, 300, 280, 420))
+    edited.paste((130, 90, 60), (280, 354, 600, 366))
+    edited.paste((130, 90, 60), (100, 600, 600, 612))
+    result, _ = delivered(photo, edited)
+    joined, alone = array(result)[360, 300:590], array(result)[560:650]
+    assert np.abs(joined - (130, 90, 60)).mean() < 12
+    assert np.array_equal(alone, array(photo)[560:650])
+
+
+def test_what_something_new_encloses_is_drawn_with_it_unless_it_is_larger() -> None:
+    """An eye behind a lens comes from one picture, not from two. A face within a ring of changes is the photo's."""
+    photo = scene(SKIN)
+    y, x = (np.mgrid[0:PHOTO, 0:PHOTO] + 0.5) - PHOTO / 2
+    for radius, width, enclosed in ((70, 30, True), (300, 20, False)):
+        distance = np.hypot(x, y)
+        ring = np.abs(distance - radius) < width / 2
+        pixels = array(photo) - 4 * (distance < radius)[..., None]
+        edited = Image.fromarray(np.where(ring[..., None], (40, 60, 140), pixels).astype(np.uint8))
+        result, _ = delivered(photo, edited)
+        expected = array(edited if enclosed else photo)
+        assert np.abs(array(result) - expected)[PHOTO // 2 - 20 : PHOTO // 2 + 20, PHOTO // 2 - 20 : PHOTO // 2 + 20].max() < 2
+
+
+def test_a_faint_change_away_from_what_is_new_is_left() -> None:
+    photo = scene(SKIN)
+    edited = photo.copy()
+    edited.paste((40, 60, 140), (100, 100, 500, 300))
+    edited.paste((208, 190, 160), (100, 500, 300, 650))
+    result, _ = delivered(photo, edited)
+    assert np.abs(array(result) - array(edited))[120:280, 120:480].max() < 8
+    assert np.array_equal(array(result)[400:], array(photo)[400:])
+
+
 def test_a_soft_blush_keeps_the_pores() -> None:
     """It fades out without an edge in the photo, and yet it is a shift."""
     rng = np.random.default_rng(3)

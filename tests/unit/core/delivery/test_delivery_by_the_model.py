@@ -12,7 +12,8 @@ from lab.world.people import caption, sample_person
 from lab.world.photographs import photograph
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import PRESETS, InversionOptions
+from s2edit_core.request.options import InversionOptions
+from s2edit_core.request.spec import PRESETS
 
 PERSON = sample_person(10_006_005)
 SHOT = photograph(PERSON, 640, seed=4)

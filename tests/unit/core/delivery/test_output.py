@@ -15,7 +15,8 @@ from PIL import Image, ImageCms
 from s2edit_core.delivery import watermark
 from s2edit_core.delivery.output import Output, encode_result, flattened, format_of, in_own_colours
 from s2edit_core.errors import OptionInvalid
-from s2edit_core.pictures.files import Original, decode_original, decode_photo, from_srgb
+from s2edit_core.pictures.colours import from_srgb
+from s2edit_core.pictures.files import Original, decode_original, decode_photo
 from s2edit_core.request.spec import EditRequest
 from tests.unit.core.delivery.profiles import DISPLAY_P3, GREY, INPUT_ONLY
 
@@ -125,7 +126,7 @@ class TestFormats:
     @pytest.mark.parametrize(("format", "side"), [("webp", 16_384), ("jpeg", 65_501)])
     def test_what_a_format_cannot_hold_is_refused_by_name(self, format: Any, side: int) -> None:
         for size in ((side, 32), (32, side)):
-            with pytest.raises(OptionInvalid, match=f"a side of a {format} has at most") as caught:
+            with pytest.raises(OptionInvalid, match=f"but a {format} has at most") as caught:
                 Output(format).check_size(size)
             assert caught.value.reason == "output_too_large"
         Output(format).check_size((side - 1, 32))
@@ -143,7 +144,7 @@ class TestFormats:
 
     @pytest.mark.parametrize("name", ["out.gif", "out.png.txt"])
     def test_another_name_is_refused(self, name: str) -> None:
-        with pytest.raises(OptionInvalid, match=r"name it \.png, \.jpg or \.webp"):
+        with pytest.raises(OptionInvalid, match=r"name the file \.png, \.jpg or \.webp"):
             format_of(name)
 
     def test_a_request_says_how_it_is_wanted(self) -> None:

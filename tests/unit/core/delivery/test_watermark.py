@@ -121,9 +121,9 @@ def test_small_pictures_carry_none(size: tuple[int, int], enough: bool) -> None:
     assert fits(size) == enough
     if enough:
         assert read(mark(Image.new("RGB", size, "grey"))).right == BITS
-        assert watermark.told(size) == {"scheme": SCHEME, "bits": BITS, "payload": PAYLOAD.hex()}
+        assert watermark.facts(size) == {"scheme": SCHEME, "bits": BITS, "payload": PAYLOAD.hex()}
     else:
-        assert f"{size[0]}×{size[1]} is too small" in watermark.told(size)["reason"]
+        assert f"{size[0]}×{size[1]} is too small" in watermark.facts(size)["reason"]
         for use in (mark, read):
             with pytest.raises(ValueError, match="carries no mark"):
                 use(Image.new("RGB", size))

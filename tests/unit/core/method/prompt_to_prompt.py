@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2edit_core.unet.attention import SELF_LEVEL, TokenMap
+from s2edit_core.unet.attention import MIN_SELF_LEVEL, TokenMap
 from s2edit_core.unet.backbone import Backbone
 
 LEVELS = {64: 0, 16: 1}
@@ -18,8 +18,8 @@ LEVELS = {64: 0, 16: 1}
 class Controller:
     """One processor for cross- and self-attention; the batch is (source, target)."""
 
-    def __init__(self, tokens: TokenMap, cross: float, within: float) -> None:
-        self.tokens, self.cross, self.within = tokens, cross, within
+    def __init__(self, tokens: TokenMap, cross: float, own: float) -> None:
+        self.tokens, self.cross, self.own = tokens, cross, own
         self.maps: list[Tensor] = []  # of the cross-attention layers in the order of their use: (2, h·w, tokens)
 
     def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any) -> Tensor:
@@ -31,8 +31,8 @@ class Controller:
             read = torch.einsum("hps,st->hpt", source, self.tokens.read.double()) + target * self.tokens.keep.double()
             target = self.cross * read + (1 - self.cross) * target
             self.maps.append(torch.stack((source, target)).mean(dim=1))
-        elif LEVELS[query.shape[1]] >= SELF_LEVEL:
-            target = self.within * source + (1 - self.within) * target
+        elif LEVELS[query.shape[1]] >= MIN_SELF_LEVEL:
+            target = self.own * source + (1 - self.own) * target
         out = torch.bmm(torch.stack((source, target)).flatten(0, 1), attn.head_to_batch_dim(value))
         return attn.to_out[1](attn.to_out[0](attn.batch_to_head_dim(out))) / attn.rescale_output_factor  # type: ignore[no-any-return]
 

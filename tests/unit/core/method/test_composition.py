@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from s2edit_core.concepts.concept import Concept, LowRank, fresh_deltas
+from s2edit_core.concepts.concept import Concept, LowRank, new_deltas
 from s2edit_core.concepts.conditioning import (
     conditioned,
     keys_values,
@@ -21,7 +21,8 @@ from s2edit_core.concepts.conditioning import (
 from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.method.learning import learn_concept, learn_concepts
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER, LearningMode, LearningOptions
+from s2edit_core.request.options import LearningMode, LearningOptions
+from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER
 from s2edit_core.unet.attention import KeysValues
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows, drive
@@ -36,7 +37,7 @@ def concept(backbone: Backbone, placeholder: str, seed: int, subject: str = "lip
     """With a random token and changes that change something."""
     draw = torch.Generator().manual_seed(seed)
     changes: list[tuple[LowRank, ...]] = []
-    for fresh in fresh_deltas(backbone.layers, mode, 3, draw):
+    for fresh in new_deltas(backbone.layers, mode, 3, draw):
         low = (delta for delta in fresh if isinstance(delta, LowRank))
         changes.append(tuple(LowRank(d.down.detach(), torch.randn(d.up.shape, generator=draw, dtype=torch.float64)) for d in low))
     token = torch.randn(16, generator=draw, dtype=torch.float64)
@@ -138,8 +139,8 @@ def test_an_attribute_is_learned_through_its_own_column(backbone: Backbone, mode
     assert (learned.token - word_embedding(backbone, "lipstick")).abs().max() > 1e-3
     assert len(learned.keys) == (0 if mode == "token" else len(backbone.layers))
     for row in seen[2:]:
-        assert row.where is not None
-        assert int((row.where > 0).sum()) == 2, "only what the region shows counts"
+        assert row.loss_weights is not None
+        assert int((row.loss_weights > 0).sum()) == 2, "only what the region shows counts"
         assert columns_that_differ(row.prompt, seen[0].prompt) == {4}
         assert row.gates is not None
         assert row.gates[0][:, 4].sum() == 2
@@ -211,11 +212,11 @@ def test_lessons_that_cannot_be_are_refused(backbone: Backbone) -> None:
         with pytest.raises(OptionInvalid, match="placeholder of its own"):
             next(learn_concepts(backbone, wrong, OPTIONS))
     for name in ("A", "[]", "[a]", "[A B]", ""):
-        with pytest.raises(PromptInvalid, match="can't be a placeholder"):
+        with pytest.raises(PromptInvalid, match="is not a placeholder"):
             next(learn_concepts(backbone, (replace(makeup, placeholder=name),), OPTIONS))
-    with pytest.raises(PromptInvalid, match=r"needs \[B\] before the subject"):
+    with pytest.raises(PromptInvalid, match=r"must hold \[B\] before the subject"):
         next(learn_concepts(backbone, (replace(makeup, placeholder="[B]"),), OPTIONS))
-    with pytest.raises(MaskInvalid, match=r"shows no \[A\]"):
+    with pytest.raises(MaskInvalid, match=r"mark where the photo shows \[A\]"):
         next(learn_concepts(backbone, (ann, replace(makeup, mask=torch.zeros(32, 32))), OPTIONS))
 
 
@@ -233,14 +234,14 @@ def test_an_attribute_of_a_library_can_take_another_name(backbone: Backbone) -> 
             makeup.renamed(wrong)
     with pytest.raises(PromptInvalid):
         concept(backbone, PLACEHOLDER, 1).renamed("[B]")
-    with pytest.raises(ValueError, match="needs its subject"):
+    with pytest.raises(ValueError, match="needs a subject"):
         Concept(makeup.token, placeholder=ATTRIBUTE)
 
 
 def test_half_precision_keeps_the_changes_in_full() -> None:
     """A bfloat16 UNet: what is learned stays float32, what the UNet gets is bfloat16."""
     half = tiny_backbone(dtype=torch.bfloat16)
-    changes = fresh_deltas(half.layers, "lora_kv", 2, torch.Generator())
+    changes = new_deltas(half.layers, "lora_kv", 2, torch.Generator())
     assert all(isinstance(each, LowRank) and each.down.dtype == each.up.dtype == torch.float32 for part in changes for each in part)
     made = keys_values(half, torch.randn(TOKENS, 16), (Concept(torch.zeros(16), *changes),))
     assert {tensor.dtype for tensor in made.tensors()} == {torch.bfloat16}

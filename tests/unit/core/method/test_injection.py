@@ -15,10 +15,11 @@ from s2edit_core.concepts.conditioning import prompt_keys_values, text_states, t
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.method import editing
 from s2edit_core.method.editing import edit
-from s2edit_core.method.injection import attended, source_guide
+from s2edit_core.method.injection import attention_mask, source_guide
 from s2edit_core.method.inversion import Inversion, Source, invert
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import PRESETS, InjectionOptions, InversionOptions, InversionTier, Preset
+from s2edit_core.request.options import InjectionOptions, InversionOptions, InversionTier
+from s2edit_core.request.spec import PRESETS, Preset
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows, drive, drive_all
 from tests.unit.core.method.prompt_to_prompt import Controller, predict
@@ -75,8 +76,8 @@ def prompt_to_prompt(backbone: Backbone, inversion: Inversion, options: Injectio
     offsets = [path[i + 1] - stepped(i, path[i].expand(2, -1, -1, -1), None)[0] for i in range(STEPS)]
     z = path[0].repeat(2, 1, 1, 1)
     for i in range(STEPS):
-        cross, within = float(i < options.cross_share * STEPS), float(i < options.self_share * STEPS)
-        z = stepped(i, z, Controller(tokens, cross, within))
+        cross, own = float(i < options.cross_share * STEPS), float(i < options.self_share * STEPS)
+        z = stepped(i, z, Controller(tokens, cross, own))
         if direct:
             z = torch.stack((z[0] + offsets[i], z[1]))
     if direct:
@@ -179,7 +180,7 @@ DIFFERENCE = InjectionOptions(blend="difference", blend_start=0.0, blend_thresho
 
 
 def test_the_difference_of_the_predictions_says_where_the_edit_acts(backbone: Backbone) -> None:
-    """Beside DiffEdit's mask written out, and an edit by that mask with fading residuals; the first pass asks for it at once."""
+    """Beside DiffEdit's mask written out, and an edit by that mask with faded residuals; the first pass asks for it at once."""
     inversion = inverted(backbone, "residual")
     t = backbone.schedule.timesteps(STEPS)[0]
     prompts = [prompt_keys_values(backbone, prompt, {}) for prompt in (TARGET, SOURCE)]
@@ -213,12 +214,12 @@ def test_the_edit_reaches_one_cell_further_than_the_prompts_differ(backbone: Bac
 
 
 def test_where_attributes_act_the_edit_stays_too(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the corner that is worn, and in the middle, where the prompts differ; elsewhere the photo, and there its residuals."""
+    """In the corner that is applied, and in the middle, where the prompts differ; elsewhere the photo, and there its residuals."""
     monkeypatch.setattr(editing, "where_prompts_differ", differing_in_one_cell)
-    worn = torch.zeros(8, 8, dtype=torch.float64)
-    worn[:2, 5:] = 1.0
-    result = drive(edited(backbone, inverted(backbone, "residual"), DIFFERENCE, worn=worn), backbone.evaluate)
-    free = worn > 0
+    applied = torch.zeros(8, 8, dtype=torch.float64)
+    applied[:2, 5:] = 1.0
+    result = drive(edited(backbone, inverted(backbone, "residual"), DIFFERENCE, attribute_mask=applied), backbone.evaluate)
+    free = applied > 0
     free[3:6, 1:4] = True
     assert torch.equal(result[:, ~free], photo_latent()[:, ~free])
     assert (result - photo_latent())[:, free].abs().amin() > 1e-9
@@ -231,20 +232,20 @@ def test_where_the_prompts_agree_nothing_is_edited(backbone: Backbone) -> None:
 
 def test_residuals_fade_only_over_cells_of_the_latents(backbone: Backbone) -> None:
     inversion = inverted(backbone, "residual")
-    half = inversion.fading(torch.full((8, 8), 0.5))
+    half = inversion.faded(torch.full((8, 8), 0.5))
     assert torch.equal(half.residuals, inversion.residuals / 2)
     bare = inverted(backbone, "direct")
-    assert bare.fading(torch.ones(8, 8)) is bare
+    assert bare.faded(torch.ones(8, 8)) is bare
     with pytest.raises(ValueError, match=r"\(8, 8\), not \(4, 4\)"):
-        inversion.fading(torch.ones(4, 4))
+        inversion.faded(torch.ones(4, 4))
 
 
 def test_attention_is_widened_by_a_cell_and_cut_at_the_threshold() -> None:
     heat = torch.tensor([[0.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0.25]])
     expected = torch.tensor([[1.0, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]])
-    assert torch.equal(attended(heat, (4, 4), 0.3), expected)
-    assert torch.equal(attended(heat, (8, 8), 0.3), expected.repeat_interleave(2, 0).repeat_interleave(2, 1))
-    assert torch.equal(attended(torch.zeros(4, 4), (4, 4), 0.3), torch.zeros(4, 4))
+    assert torch.equal(attention_mask(heat, (4, 4), 0.3), expected)
+    assert torch.equal(attention_mask(heat, (8, 8), 0.3), expected.repeat_interleave(2, 0).repeat_interleave(2, 1))
+    assert torch.equal(attention_mask(torch.zeros(4, 4), (4, 4), 0.3), torch.zeros(4, 4))
 
 
 # --- company and cost --------------------------------------------------------------------------------------------
@@ -287,8 +288,8 @@ def test_the_source_costs_rows_only_where_it_is_needed(
     assert [len(rows) for rows in seen] == counts
     crossing = [rows[0].injection is not None and rows[0].injection.tokens is not None for rows in seen]
     assert crossing == [i < options.cross_share * STEPS for i in range(STEPS)]
-    within = [rows[0].injection.within if rows[0].injection else 0.0 for rows in seen]
-    assert within == [float(i < options.self_share * STEPS) for i in range(STEPS)]
+    strengths = [rows[0].injection.self_strength if rows[0].injection else 0.0 for rows in seen]
+    assert strengths == [float(i < options.self_share * STEPS) for i in range(STEPS)]
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------

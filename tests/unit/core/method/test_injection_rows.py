@@ -58,10 +58,10 @@ def written(backbone: Backbone, rows: Rows, controller: Controller) -> Tensor:
     return predict(backbone, torch.stack([row.latent for row in rows]), rows[0].timestep, states, controller)
 
 
-@pytest.mark.parametrize(("cross", "within"), [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.4, 0.7)])
-def test_injection_is_prompt_to_prompt_written_out(backbone: Backbone, cross: float, within: float) -> None:
-    rows = pair(backbone, tokens=token_map() if cross else None, cross=cross, within=within)
-    expected = written(backbone, rows, Controller(token_map(), cross, within))
+@pytest.mark.parametrize(("cross", "own"), [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.4, 0.7)])
+def test_injection_is_prompt_to_prompt_written_out(backbone: Backbone, cross: float, own: float) -> None:
+    rows = pair(backbone, tokens=token_map() if cross else None, cross_strength=cross, self_strength=own)
+    expected = written(backbone, rows, Controller(token_map(), cross, own))
     answers = backbone.evaluate(rows)
     for answer, eps in zip(answers, expected, strict=True):
         torch.testing.assert_close(answer.eps, eps, rtol=1e-11, atol=1e-11)
@@ -70,20 +70,20 @@ def test_injection_is_prompt_to_prompt_written_out(backbone: Backbone, cross: fl
 
 
 def test_strength_zero_is_no_injection(backbone: Backbone) -> None:
-    source, reader = pair(backbone, gated=True, tokens=token_map(), cross=0.0, within=0.0)
+    source, reader = pair(backbone, gated=True, tokens=token_map(), cross_strength=0.0, self_strength=0.0)
     free = Row(reader.latent, reader.timestep, reader.prompt, reader.gates)
     assert (backbone.evaluate((source, reader))[1].eps - backbone.evaluate((free,))[0].eps).abs().max() <= 1e-12
 
 
 def test_rows_with_and_without_injection_get_the_numbers_they_get_alone(backbone: Backbone) -> None:
-    parties = [
-        pair(backbone, tokens=token_map(1), within=1.0),
-        pair(backbone, seed=3, gated=True, tokens=token_map(2), cross=0.5),
-        pair(backbone, seed=5, within=0.8),
+    groups = [
+        pair(backbone, tokens=token_map(1), self_strength=1.0),
+        pair(backbone, seed=3, gated=True, tokens=token_map(2), cross_strength=0.5),
+        pair(backbone, seed=5, self_strength=0.8),
         *((row,) for row in strangers(backbone)),
     ]
-    mixed = (*parties[3], *parties[0], *parties[4], *parties[1][::-1], *parties[5], *parties[2], *parties[6], *parties[7])
-    alone = {row: answer for party in parties for row, answer in zip(party, backbone.evaluate(party), strict=True)}
+    mixed = (*groups[3], *groups[0], *groups[4], *groups[1][::-1], *groups[5], *groups[2], *groups[6], *groups[7])
+    alone = {row: answer for group in groups for row, answer in zip(group, backbone.evaluate(group), strict=True)}
     for row, answer in zip(mixed, backbone.evaluate(mixed), strict=True):
         assert (answer.eps - alone[row].eps).abs().max() <= 1e-12
         assert len(answer.gradients()) == (0 if row.target is None else 2 * len(backbone.layers))
@@ -93,7 +93,7 @@ def test_rows_with_and_without_injection_get_the_numbers_they_get_alone(backbone
 
 def test_readers_travel_with_their_source(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is between them, and though passes be small."""
-    first, second = pair(backbone, tokens=token_map(1)), pair(backbone, seed=7, within=1.0)
+    first, second = pair(backbone, tokens=token_map(1)), pair(backbone, seed=7, self_strength=1.0)
     rows = (first[1], *strangers(backbone), second[0], first[0], second[1])
     expected = backbone.evaluate(rows)
     monkeypatch.setattr(backbone_module, "MAX_ROWS_PER_PASS", 2)
@@ -115,9 +115,9 @@ def test_a_gated_token_stays_inside_its_mask_though_its_map_is_read(backbone: Ba
 
 def test_maps_come_back_where_they_are_asked_for(backbone: Backbone) -> None:
     """As the layers used them, beside the written controller's."""
-    rows = pair(backbone, tokens=token_map(), cross=0.4)
+    rows = pair(backbone, tokens=token_map(), cross_strength=0.4)
     asking = tuple(Row(r.latent, r.timestep, r.prompt, capture=(0, 1, 2)) for r in rows[:1])
-    reader = Row(rows[1].latent, 301, rows[1].prompt, injection=Injection(asking[0], token_map(), cross=0.4), capture=(1,))
+    reader = Row(rows[1].latent, 301, rows[1].prompt, injection=Injection(asking[0], token_map(), cross_strength=0.4), capture=(1,))
     quiet = strangers(backbone)[0]
     source_answer, reader_answer, quiet_answer = backbone.evaluate((*asking, reader, quiet))
     controller = Controller(token_map(), 0.4, 0.0)
@@ -162,11 +162,11 @@ def test_maps_are_formed_only_where_they_are_used(backbone: Backbone, monkeypatc
 
 def test_injections_that_cannot_be_are_refused(backbone: Backbone) -> None:
     source, reader = pair(backbone, tokens=token_map())
-    with pytest.raises(ValueError, match="not evaluated together"):
+    with pytest.raises(ValueError, match="must be evaluated together"):
         backbone.evaluate((reader,))
-    with pytest.raises(ValueError, match="reads from another row itself"):
+    with pytest.raises(ValueError, match="reads another row itself"):
         Row(reader.latent, 301, reader.prompt, injection=Injection(reader))
-    with pytest.raises(ValueError, match="can't read from one of"):
+    with pytest.raises(ValueError, match="can't read a row of"):
         Row(noise(1, (6, 10)), 301, reader.prompt, injection=Injection(source))
     with pytest.raises(ValueError, match="gradients"):
         Row(reader.latent, 301, reader.prompt, target=noise(1), injection=Injection(source))

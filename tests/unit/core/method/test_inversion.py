@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2edit_core.checkpoints.schedule import schedule_of
-from s2edit_core.concepts.concept import Concept, fresh_deltas
+from s2edit_core.concepts.concept import Concept, new_deltas
 from s2edit_core.concepts.conditioning import keys_values, prompt_gates, prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.method.editing import edit
-from s2edit_core.method.inversion import Inversion, Source, closed_form_target, ddim_invert, invert, null_states
-from s2edit_core.request.spec import PLACEHOLDER, InversionOptions, InversionTier, Progress
+from s2edit_core.method.inversion import Inversion, Source, closed_form_target, ddim_invert, empty_prompt_states, invert
+from s2edit_core.request.options import InversionOptions, InversionTier
+from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows, drive
 from tests.tiny import TOKENS, tiny_parts
@@ -33,7 +34,7 @@ def photo_latent(size: tuple[int, int] = (8, 8)) -> Tensor:
 def concept_of(backbone: Backbone) -> Concept:
     """A concept with changes that do something."""
     draw = torch.Generator().manual_seed(5)
-    keys, values = fresh_deltas(backbone.layers, "lora_kv", 2, draw)
+    keys, values = new_deltas(backbone.layers, "lora_kv", 2, draw)
 
     def moved(deltas: Any) -> Any:
         return tuple(type(d)(d.down.detach(), 0.2 * torch.randn(d.up.shape, generator=draw, dtype=torch.float64)) for d in deltas)
@@ -189,7 +190,7 @@ def test_null_text_agrees_step_by_step_with_a_plain_implementation(backbone: Bac
     """As published; warm; and with a tolerance that ends the first timestep early."""
     side = plain_side(backbone)
     inversion = inverted(backbone, side, "null_text", inner_steps=4, tolerance=tolerance, warm_start=warm)
-    start = side.source.states if warm else null_states(backbone)
+    start = side.source.states if warm else empty_prompt_states(backbone)
     reference = plain_null_text(backbone, inversion.path, side.source.states, start, inner=4, tolerance=tolerance)
     assert inversion.null_states.shape == (STEPS, TOKENS, 16)
     for i in range(STEPS):
@@ -258,7 +259,7 @@ def test_the_residual_is_the_closed_forms_optimum_added_to_the_unconditional_pre
     """(1 − w)·(ε* − ε_u): the two ways to write it add the same to the guided prediction."""
     side = side_with_concept(backbone)
     inversion = inverted(backbone, side, "residual", w=w)
-    null = keys_values(backbone, null_states(backbone), side.source.concepts)
+    null = keys_values(backbone, empty_prompt_states(backbone), side.source.concepts)
     for i, t in enumerate(backbone.schedule.timesteps(STEPS)):
         z, z_prev = inversion.path[STEPS - i], inversion.path[STEPS - i - 1]
         conditional, unconditional = backbone.evaluate((Row(z, t, side.source.prompt, side.source.gates), Row(z, t, null)))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2edit_core.concepts.conditioning import prompt_gates, prompt_keys_values, tokenize
-from s2edit_core.method.leakage import Watched, leakage
+from s2edit_core.method.leakage import MaskedPlaceholder, leakage
 from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER
 from s2edit_core.unet.attention import Gates, KeysValues, layer_size
 from s2edit_core.unet.backbone import Backbone
@@ -21,7 +21,7 @@ from tests.unit.core.method.test_composition import AT_A, AT_I, PROMPT, concept,
 STEPS = 6
 PATH = torch.randn(STEPS + 1, 4, 8, 8, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 MASKS = dict(zip((PLACEHOLDER, ATTRIBUTE), masks(), strict=True))
-WATCHED = {PLACEHOLDER: Watched((AT_I,), MASKS[PLACEHOLDER]), ATTRIBUTE: Watched((AT_A,), MASKS[ATTRIBUTE])}
+WATCHED = {PLACEHOLDER: MaskedPlaceholder((AT_I,), MASKS[PLACEHOLDER]), ATTRIBUTE: MaskedPlaceholder((AT_A,), MASKS[ATTRIBUTE])}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,9 @@ def shares(backbone: Backbone, prompt: KeysValues, gates: Gates | None, levels: 
     return drive(leakage(backbone, PATH, prompt, gates, WATCHED, levels=levels), backbone.evaluate)
 
 
-def from_outside(backbone: Backbone, prompt: KeysValues, gates: Gates | None, latent: Tensor, t: int, watched: Watched) -> Tensor:
+def from_outside(
+    backbone: Backbone, prompt: KeysValues, gates: Gates | None, latent: Tensor, t: int, watched: MaskedPlaceholder
+) -> Tensor:
     """`(layers,)`."""
     queries: dict[torch.nn.Module, Tensor] = {}
     hooks = [layer.attention.to_q.register_forward_hook(lambda m, _, out: queries.update({m: out})) for layer in backbone.layers]
@@ -83,7 +85,7 @@ def test_one_cell_of_one_layer_left_ajar_shows(backbone: Backbone, prompt: KeysV
 
 def test_a_mask_of_everything_or_of_nothing(backbone: Backbone, prompt: KeysValues) -> None:
     for mask, share in ((torch.ones(32, 32), 0.0), (torch.zeros(32, 32), 1.0)):
-        watched = {PLACEHOLDER: Watched((AT_I,), mask)}
+        watched = {PLACEHOLDER: MaskedPlaceholder((AT_I,), mask)}
         (open_,) = drive(leakage(backbone, PATH, prompt, None, watched), backbone.evaluate).values()
         assert (open_ == share).all()
         (held,) = drive(leakage(backbone, PATH, prompt, gates(backbone, {PLACEHOLDER: mask}), watched), backbone.evaluate).values()

@@ -20,7 +20,8 @@ from s2edit_core.method import learning
 from s2edit_core.method.learning import attribute_states, learn_concept, step_generator
 from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.losses import semantic_loss
-from s2edit_core.request.spec import PLACEHOLDER, LearningMode, LearningOptions, Progress
+from s2edit_core.request.options import LearningMode, LearningOptions
+from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows, drive
 from tests.tiny import TOKENS, with_card
@@ -113,10 +114,10 @@ def test_a_model_learns_what_it_predicts(backbone: Backbone, prediction: Any, pa
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.double()
     own = replace(backbone, schedule=schedule_of(scheduler))
     lesson = Lesson(photo_latent(), face_mask(), PROMPT, "woman")
-    learner = learning._fresh(own, lesson, LearningOptions(mode="token", masked=False), 0)
+    learner = learning._new_learner(own, lesson, LearningOptions(mode="token", masked=False), 0)
     counts = adaptive_avg_pool2d(face_mask()[None], 8)[0].double() if part else torch.ones(8, 8, dtype=torch.float64)
-    learner.where = counts if part else None
-    now = learner.now(with_deltas=False)
+    learner.loss_weights = counts if part else None
+    now = learner.condition(with_deltas=False)
     rows = learning._rows(learner, now, torch.Generator().manual_seed(4), 6)
     answers = own.evaluate(rows)
     summed = [torch.stack(grads).sum(0) for grads in zip(*(answer.gradients() for answer in answers), strict=True)]

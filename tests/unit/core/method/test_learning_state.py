@@ -13,9 +13,10 @@ import torch
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.learning import Checkpoint, learn_concepts
-from s2edit_core.method.learning_state import Clock, LearningState
+from s2edit_core.method.learning_state import LearningState, StepCounter
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.request.spec import ATTRIBUTE, LearningMode, LearningOptions, Progress
+from s2edit_core.request.options import LearningMode, LearningOptions
+from s2edit_core.request.spec import ATTRIBUTE, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
 
@@ -103,7 +104,7 @@ def test_a_state_comes_back_from_its_file(backbone32: Backbone, tmp_path: Path) 
     state = states(learn(backbone32, every=4)[1])[4]
     state.save(tmp_path / "state.safetensors")
     read = LearningState.load(tmp_path / "state.safetensors", fingerprint=backbone32.fingerprint)
-    assert read.clock == state.clock == Clock(1, 1, state.clock.losses)
+    assert read.counter == state.counter == StepCounter(1, 1, state.counter.losses)
     assert read.to_bytes() == state.to_bytes()
     with pytest.raises(ArtifactMismatch, match="another model"):
         LearningState.load(tmp_path / "state.safetensors", fingerprint="b" * 32)
@@ -127,21 +128,21 @@ def test_a_state_comes_back_from_its_file(backbone32: Backbone, tmp_path: Path) 
 )
 def test_the_state_of_another_learning_is_refused(backbone32: Backbone, other: dict[str, Any]) -> None:
     state = states(learn(backbone32, every=4)[1])[4]
-    with pytest.raises(ArtifactMismatch, match="another learning"):
+    with pytest.raises(ArtifactMismatch, match="belongs to another"):
         learn(backbone32, state=state, **other)
 
 
-def clock(*losses: float) -> Clock:
-    return Clock(0, len(losses), losses)
+def counter(*losses: float) -> StepCounter:
+    return StepCounter(0, len(losses), losses)
 
 
 def test_a_loss_is_flat_when_its_mean_no_longer_falls() -> None:
-    assert clock(1.0, 3.0, 2.0, 2.0).flat(2)
-    assert not clock(1.0, 3.0, 2.0, 1.9).flat(2)  # 2.5 % lower
-    assert clock(1.0, 3.0, 2.0, 1.99).flat(2)  # less than 1 % lower
-    assert not clock(1.0, 1.0, 1.0).flat(2)  # too early to tell
-    assert not clock(1.0, 1.0, 1.0, 1.0).flat(0)
-    assert not Clock(1, 1, (1.0, 1.0, 1.0, 1.0)).flat(2)  # the losses of another phase do not count
+    assert counter(1.0, 3.0, 2.0, 2.0).has_plateaued(2)
+    assert not counter(1.0, 3.0, 2.0, 1.9).has_plateaued(2)  # 2.5 % lower
+    assert counter(1.0, 3.0, 2.0, 1.99).has_plateaued(2)  # less than 1 % lower
+    assert not counter(1.0, 1.0, 1.0).has_plateaued(2)  # too early to tell
+    assert not counter(1.0, 1.0, 1.0, 1.0).has_plateaued(0)
+    assert not StepCounter(1, 1, (1.0, 1.0, 1.0, 1.0)).has_plateaued(2)  # the losses of another phase do not count
 
 
 def test_early_stop_ends_each_phase_for_itself_and_the_steps_stay_the_cap(backbone32: Backbone) -> None:
@@ -150,6 +151,6 @@ def test_early_stop_ends_each_phase_for_itself_and_the_steps_stay_the_cap(backbo
     (concept,), seen = learn(backbone32, options=still, every=1)
     assert 12 <= concept.facts["steps"] == len(seen) < 60
     assert {p.total for p in seen} == {60}
-    assert {state.clock.phase for state in states(seen).values()} == {0, 1}
+    assert {state.counter.phase for state in states(seen).values()} == {0, 1}
     for step in (5, len(seen) - 1):
         assert learn(backbone32, options=still, state=states(seen)[step])[0][0].to_bytes() == concept.to_bytes()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from s2edit_core.method.losses import apart_loss, semantic_loss
+from s2edit_core.method.losses import pairwise_loss, semantic_loss
 
 ALONG, ACROSS, BETWEEN = (2.0, 0.0), (0.0, 5.0), (3.0, 3.0)
 
@@ -63,16 +63,16 @@ def test_other_shapes_are_refused(identity: tuple[int, ...], attributes: tuple[i
     [([ALONG], 0.0), ([ALONG, ACROSS], 0.0), ([ALONG, BETWEEN], 0.5), ([ALONG, (-7.0, 0.0)], 1.0), ([ALONG, ACROSS, BETWEEN], 1.0)],
 )
 def test_concepts_are_held_apart_pair_by_pair(features: list[tuple[float, ...]], expected: float) -> None:
-    assert float(apart_loss([torch.tensor(each) for each in features])) == pytest.approx(expected, abs=1e-6)
+    assert float(pairwise_loss([torch.tensor(each) for each in features])) == pytest.approx(expected, abs=1e-6)
 
 
 def test_both_concepts_of_a_pair_are_turned_away() -> None:
     pair = [torch.tensor(each, requires_grad=True) for each in (ALONG, BETWEEN)]
-    apart_loss(pair).backward()
+    pairwise_loss(pair).backward()
     assert all(each.grad is not None and each.grad.abs().max() > 0.1 for each in pair)
 
 
 @pytest.mark.parametrize("features", [[], [torch.ones(2), torch.ones(3)], [torch.ones(1, 2)]])
 def test_features_of_other_shapes_are_refused(features: list[torch.Tensor]) -> None:
     with pytest.raises(ValueError, match="expected features"):
-        apart_loss(features)
+        pairwise_loss(features)

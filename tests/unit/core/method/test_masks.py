@@ -9,7 +9,7 @@ from torch import Tensor
 
 from s2edit_core.concepts.prompt_alignment import prompt_tokens
 from s2edit_core.errors import MaskInvalid, PromptInvalid
-from s2edit_core.method.masks import correlation, otsu, probability_of, subject_of, word_maps
+from s2edit_core.method.masks import correlation, find_subject_word, otsu, person_probability, word_maps
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.attention import word_layers
 from s2edit_core.unet.backbone import Backbone
@@ -60,9 +60,9 @@ def test_the_subject_is_the_word_that_attends_where_the_mask_is(backbone: Backbo
     mask = torch.zeros(32, 32)
     mask[4:28, 8:24] = 1.0
     seen: list[Progress] = []
-    assert drive(subject_of(backbone, latent(), PROMPT, mask), staged, seen.append) == "woman"
+    assert drive(find_subject_word(backbone, latent(), PROMPT, mask), staged, seen.append) == "woman"
     assert [p.phase for p in seen] == ["preparing"]
-    assert drive(subject_of(backbone, latent(), PROMPT, 1 - mask), staged) == "smiling"
+    assert drive(find_subject_word(backbone, latent(), PROMPT, 1 - mask), staged) == "smiling"
     assert len({row.timestep for row in staged.rows}) == len(staged.rows) == 3
     assert all(row.gates is None and row.target is None and row.capture == word_layers(backbone.layers) for row in staged.rows)
 
@@ -79,7 +79,7 @@ def test_the_mask_is_where_the_prompt_matters(backbone: Backbone, size: tuple[in
             Answer(shift.expand_as(row.latent) if i % 2 == 0 else torch.zeros_like(row.latent)) for i, row in enumerate(rows)
         )
 
-    probability = drive(probability_of(backbone, latent(size), PROMPT, (size[0] * 4, size[1] * 4)), predict)
+    probability = drive(person_probability(backbone, latent(size), PROMPT, (size[0] * 4, size[1] * 4)), predict)
     assert probability.shape == (size[0] * 4, size[1] * 4)
     assert (probability.min(), probability.max()) == (0, 1)
     cells = (probability > 0.5).float().view(size[0], 4, size[1], 4).mean(dim=(1, 3))
@@ -94,12 +94,12 @@ def test_the_mask_is_where_the_prompt_matters(backbone: Backbone, size: tuple[in
 
 def test_a_prompt_that_makes_no_difference_marks_nothing(backbone: Backbone) -> None:
     with pytest.raises(MaskInvalid, match="give a mask"):
-        drive(probability_of(backbone, latent(), "", (32, 32)), backbone.evaluate)
+        drive(person_probability(backbone, latent(), "", (32, 32)), backbone.evaluate)
 
 
 def test_a_mask_is_found_again(backbone: Backbone) -> None:
     first, again, other = (
-        drive(probability_of(backbone, latent(), PROMPT, (32, 32), seed=seed), backbone.evaluate) for seed in (1, 1, 2)
+        drive(person_probability(backbone, latent(), PROMPT, (32, 32), seed=seed), backbone.evaluate) for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -119,10 +119,10 @@ def test_maps_of_a_real_pass_are_normalised_and_repeatable(backbone: Backbone) -
 
 
 def test_what_cannot_be_found_is_refused(backbone: Backbone) -> None:
-    with pytest.raises(MaskInvalid, match="no inside or no outside"):
-        drive(subject_of(backbone, latent(), PROMPT, torch.ones(32, 32)), backbone.evaluate)
+    with pytest.raises(MaskInvalid, match="the mask is the same everywhere"):
+        drive(find_subject_word(backbone, latent(), PROMPT, torch.ones(32, 32)), backbone.evaluate)
     with pytest.raises(PromptInvalid, match="no word"):
-        drive(subject_of(backbone, latent(), "a photo of the", torch.eye(32)), backbone.evaluate)
+        drive(find_subject_word(backbone, latent(), "a photo of the", torch.eye(32)), backbone.evaluate)
 
 
 @pytest.mark.parametrize(("low", "high", "share"), [(0.1, 0.9, 0.5), (0.0, 1.0, 0.1), (-3.0, 5.0, 0.8)])

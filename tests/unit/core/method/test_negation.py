@@ -20,12 +20,13 @@ from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.method.editing import edit
 from s2edit_core.method.injection import SourceGuide, source_guide, where_prompts_differ
-from s2edit_core.method.inversion import Inversion, null_states
-from s2edit_core.method.masks import differing
-from s2edit_core.method.negation import Negative, negative_of
+from s2edit_core.method.inversion import Inversion, empty_prompt_states
+from s2edit_core.method.masks import prediction_difference
+from s2edit_core.method.negation import NegativePrompt, negative_prompt_guidance
 from s2edit_core.pictures.files import grown
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import PRESETS, InjectionOptions, InversionTier
+from s2edit_core.request.options import InjectionOptions, InversionTier
+from s2edit_core.request.spec import PRESETS
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answer, Answers, Row, Rows, drive
 from tests.unit.core.method.test_inversion import (
@@ -43,8 +44,8 @@ NEGATIVE = "a red hat"
 TIERS: tuple[InversionTier, ...] = ("null_text", "negative_prompt", "residual")
 
 
-def away(backbone: Backbone, inversion: Inversion, prompt: str = NEGATIVE) -> Negative:
-    return negative_of(backbone, inversion, prompt, {})
+def away(backbone: Backbone, inversion: Inversion, prompt: str = NEGATIVE) -> NegativePrompt:
+    return negative_prompt_guidance(backbone, inversion, prompt, {})
 
 
 def guide_of(backbone: Backbone, prompt: str, options: InjectionOptions) -> SourceGuide:
@@ -74,7 +75,9 @@ def test_over_the_empty_prompt_it_is_what_diffusers_calls_a_negative_prompt(back
     """ε_n + w·(ε_c − ε_n): the negative prompt in the place of the empty one."""
     side = plain_side(backbone)
     path = inverted(backbone, side, "direct").path
-    inversion = Inversion(path, null_states(backbone)[None], torch.zeros(0), "negative_prompt", W)  # and nothing that repairs
+    inversion = Inversion(
+        path, empty_prompt_states(backbone)[None], torch.zeros(0), "negative_prompt", W
+    )  # and nothing that repairs
     z, negative = inversion.path[-1], prompt_keys_values(backbone, NEGATIVE, {})
     for t in backbone.schedule.timesteps(STEPS):
         c, n = (each.eps for each in backbone.evaluate((Row(z, t, side.source.prompt), Row(z, t, negative))))
@@ -90,7 +93,7 @@ def test_an_empty_one_leaves_the_reconstruction_as_it_is(backbone: Backbone, tie
     side = side_with_concept(backbone)
     inversion = inverted(backbone, side, tier, inner_steps=2)
     concepts = {"[I]": concept_of(backbone)}
-    nothing = negative_of(backbone, inversion, "", concepts)
+    nothing = negative_prompt_guidance(backbone, inversion, "", concepts)
     steps = edit(backbone, inversion, side.source.prompt, side.source.gates, side.source.concepts, negative=nothing)
     found = drive(steps, backbone.evaluate)
     torch.testing.assert_close(found, sampled(backbone, inversion, side), rtol=0, atol=1e-11)
@@ -148,9 +151,9 @@ def test_what_it_takes_away_has_a_place(backbone: Backbone, tier: InversionTier)
     pairs = []
     for i in range(2):  # a quarter of the steps
         t, z = backbone.schedule.timesteps(8)[i], inversion.path[8 - i]
-        prompts = (prompt_keys_values(backbone, NEGATIVE, {}), keys_values(backbone, null_states(backbone)))
+        prompts = (prompt_keys_values(backbone, NEGATIVE, {}), keys_values(backbone, empty_prompt_states(backbone)))
         pairs += [Answer(each.eps) for each in backbone.evaluate(tuple(Row(z, t, prompt) for prompt in prompts))]
-    torch.testing.assert_close(place, differing(tuple(pairs)), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(place, prediction_difference(tuple(pairs)), rtol=1e-9, atol=1e-9)
 
 
 def test_without_guidance_it_is_refused(backbone: Backbone) -> None:

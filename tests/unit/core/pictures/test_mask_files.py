@@ -202,7 +202,7 @@ def test_a_mask_of_another_size_is_resized_when_its_aspect_agrees() -> None:
 
 
 def test_a_mask_of_another_shape_is_refused() -> None:
-    with pytest.raises(MaskInvalid, match="64×64 and the image 64×48: the mask must cover the same frame") as refused:
+    with pytest.raises(MaskInvalid, match="64×64 and the image 64×48: the mask must have the same aspect ratio") as refused:
         decode_mask(saved(square_mask((64, 64))), (64, 48), "edit_mask")
     assert (refused.value.reason, refused.value.field) == ("mask_size", "edit_mask")
 
@@ -210,7 +210,7 @@ def test_a_mask_of_another_shape_is_refused() -> None:
 @pytest.mark.parametrize("size", [(48, 64), (96, 128)])
 def test_a_mask_of_the_unturned_photo_is_told_so(size: tuple[int, int]) -> None:
     """Drawn on the pixels of a file that its EXIF turns, as a library gives them that takes no notice of EXIF."""
-    with pytest.raises(MaskInvalid, match=r"turned by 90°.*EXIF.*draw the mask on the photo as it is shown upright") as refused:
+    with pytest.raises(MaskInvalid, match=r"rotated by 90°.*EXIF.*Draw the mask on the photo as it is shown upright") as refused:
         decode_mask(saved(square_mask(size)), (64, 48))
     assert refused.value.reason == "mask_size"
     exif = Image.Exif()
@@ -267,7 +267,7 @@ def test_a_person_needs_more_pixels_than_lips(side: int, field: str, person: boo
         assert check_mask_file(marked(side), (400, 300), field, person=person) == 1
         return
     for check in (check_mask_file, decode_mask):
-        with pytest.raises(MaskInvalid, match=f"what the {field} marks is {side} pixels long in the photo; it needs") as refused:
+        with pytest.raises(MaskInvalid, match=f"the region in the {field} is {side} pixels long in the photo; it needs") as refused:
             check(marked(side), (400, 300), field, person=person)  # type: ignore[operator]
         assert (refused.value.reason, refused.value.field) == ("mask_too_small", field)
 

@@ -16,7 +16,7 @@ from s2edit_core.errors import ImageInvalid, InvalidInput
 from s2edit_core.pictures.containers import read_header
 from s2edit_core.pictures.files import check_photo, decode_photo
 from s2edit_core.pictures.metadata import without_metadata
-from tests.canary_pictures import CANARY, ORIENTATION, box, chunk, exif, saved, told
+from tests.canary_pictures import CANARY, ORIENTATION, box, canary_files, chunk, exif, saved
 from tests.hostile import corpus
 
 ORIENTATION_BYTES = 44
@@ -41,9 +41,9 @@ SCRAPPY = {
 }
 
 
-@pytest.mark.parametrize("name", list(told()))
+@pytest.mark.parametrize("name", list(canary_files()))
 def test_nothing_but_the_picture_is_left(name: str) -> None:
-    data = told()[name]
+    data = canary_files()[name]
     size, orientation = check_photo(data)
     bare = without_metadata(data, orientation)
     assert len(bare) <= len(data)
@@ -53,9 +53,9 @@ def test_nothing_but_the_picture_is_left(name: str) -> None:
     assert without_metadata(bare, orientation) is bare
 
 
-@pytest.mark.parametrize("name", [name for name in told() if "profile" in name])
+@pytest.mark.parametrize("name", [name for name in canary_files() if "profile" in name])
 def test_its_colour_profile_stays(name: str) -> None:
-    data = told()[name]
+    data = canary_files()[name]
     with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(without_metadata(data, 1))) as after:
         assert before.info["icc_profile"] == after.info["icc_profile"]
 
@@ -89,7 +89,7 @@ def test_a_file_in_disorder_is_refused_with_what_to_do() -> None:
         data[:30],
         b"RIFF\xff\xff\xff\xffWEBPVP8 \xff\xff\xff\x7f",
     ):
-        with pytest.raises(ImageInvalid, match="save it anew") as refused:
+        with pytest.raises(ImageInvalid, match="save it again") as refused:
             without_metadata(broken, 1, "mask")
         assert (refused.value.field, refused.value.reason) == ("mask", "image_damaged")
 
@@ -102,10 +102,10 @@ def test_a_file_of_too_many_parts_is_refused_at_little_cost(name: str) -> None:
     assert time.process_time() - began < 1.0
 
 
-@pytest.mark.parametrize("name", list(told()))
+@pytest.mark.parametrize("name", list(canary_files()))
 def test_whatever_is_wrong_with_a_file_it_is_refused_or_rewritten(name: str) -> None:
     """Nothing else is raised, and nothing is added that was not there."""
-    whole, rng = told()[name], random.Random(name)
+    whole, rng = canary_files()[name], random.Random(name)
     for _ in range(300):
         data = bytearray(whole)
         for _ in range(rng.choice((1, 2, 20))):

@@ -14,7 +14,7 @@ from PIL import Image
 from lab.world.phone_files import display_p3, heic, motion_photo, saved, scene, taken_by, ultra_hdr
 from s2edit_core.errors import ImageInvalid
 from s2edit_core.pictures.containers import read_header
-from s2edit_core.pictures.files import announced, check_photo, decode_photo, media_type
+from s2edit_core.pictures.files import check_photo, declared_picture, decode_photo, media_type
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.pictures.metadata import without_metadata
@@ -199,7 +199,7 @@ def test_masks_follow_the_photo() -> None:
 @pytest.mark.parametrize("size", [(10_000, 6_000), (6_000, 10_000)])
 def test_a_photo_over_the_limit_is_scaled_only_where_that_is_allowed(size: tuple[int, int]) -> None:
     data = png_bomb(*size)
-    with pytest.raises(ImageInvalid, match=r"60 megapixels; at most 50 are edited.*max_pixels") as refused:
+    with pytest.raises(ImageInvalid, match=r"60 megapixels; at most 50 can be edited.*max_pixels") as refused:
         decode_photo(data)
     assert refused.value.reason == "image_too_large"
     assert check_photo(data, MAX_PIXELS)[0] == decode_photo(data, MAX_PIXELS).size
@@ -231,4 +231,4 @@ def test_a_heic_that_is_cropped_or_made_of_other_things_is_decoded_to_be_judged(
 def test_webp_announces_its_canvas() -> None:
     for options in ({"lossless": True}, {"quality": 80}, {"quality": 80, "exif": taken_by()}):
         data = saved(photo().resize((400, 300)), "WEBP", **options)
-        assert (announced(data).format, announced(data).size, media_type(data)) == ("WEBP", (400, 300), "image/webp")
+        assert (declared_picture(data).format, declared_picture(data).size, media_type(data)) == ("WEBP", (400, 300), "image/webp")

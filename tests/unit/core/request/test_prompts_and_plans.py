@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2edit_core.errors import OptionInvalid, PromptInvalid
+from s2edit_core.request.options import InversionOptions, LearningOptions
 from s2edit_core.request.plan import EditPlan, plan_edit
 from s2edit_core.request.prompts import changed_words, resolve_prompts, with_placeholder
-from s2edit_core.request.spec import PRESETS, EditRequest, InversionOptions, LearningOptions
+from s2edit_core.request.spec import PRESETS, EditRequest
 
 SUBJECTS = ("woman", "man")
 REQUEST = EditRequest(prompt="a photo of a woman with red hair", source_prompt="a photo of a woman with brown hair")
@@ -127,7 +128,7 @@ def test_the_ends_of_the_ranges_are_within_them(values: dict[str, Any]) -> None:
 
 
 def test_an_unknown_option_is_named_with_those_that_are_known() -> None:
-    with pytest.raises(OptionInvalid, match=r"unknown option 'stepps'; known are .*prompt, .*steps") as refused:
+    with pytest.raises(OptionInvalid, match=r"unknown option 'stepps': the options are .*prompt, .*steps") as refused:
         EditRequest.from_dict({"prompt": "x", "stepps": 3})
     assert refused.value.reason == "option_unknown"
 

@@ -25,8 +25,9 @@ from s2edit_core.concepts.prompt_alignment import prompt_tokens
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.learning import learn_concepts
 from s2edit_core.method.lesson import Lesson
+from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompts import caption_naming, known_subject, resolve_prompts, resolve_reference, with_placeholder
-from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningOptions, LearningRequest
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest
 from s2edit_core.request.words import article, find_noun, plurals, tidy
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive

@@ -64,7 +64,7 @@ def mixed_rows(backbone: Backbone, users: list[User]) -> Rows:
         latent = torch.randn(4, *size, generator=draw, dtype=torch.float64)
         target = torch.randn(4, *size, generator=draw, dtype=torch.float64) if i in (0, 1, 2, 6) else None
         where = torch.rand(size, generator=draw, dtype=torch.float64) if i in (1, 6) else None
-        rows.append(Row(latent, 1 + 120 * i, who, gates, target, weight=0.25 + i, where=where))
+        rows.append(Row(latent, 1 + 120 * i, who, gates, target, weight=0.25 + i, loss_weights=where))
     return tuple(rows)
 
 
@@ -123,7 +123,7 @@ def test_gradients_at_keys_and_values_are_those_of_autograd_through_everything(
     """One graph from the token and ΔW to the loss, through diffusers' own attention with W + ΔW as its weights."""
     counts = torch.zeros(SQUARE, dtype=torch.float64)
     counts[2:5, 1:7] = torch.tensor([1.0, 0.5, 1.0, 0.25, 0.0, 1.0], dtype=torch.float64)
-    row = replace(mixed_rows(backbone, users)[0], gates=None, where=counts if part else None)
+    row = replace(mixed_rows(backbone, users)[0], gates=None, loss_weights=counts if part else None)
     who, unet = users[0], backbone.unet
     assert row.prompt is who.prompt
     assert row.target is not None
@@ -147,8 +147,8 @@ def test_gradients_at_keys_and_values_are_those_of_autograd_through_everything(
 
 def test_places_that_count_need_a_target_and_its_size(backbone: Backbone, users: list[User]) -> None:
     row = mixed_rows(backbone, users)[1]
-    for wrong in ({"target": None}, {"where": torch.ones(WIDE)}, {"where": torch.ones(4, *SQUARE)}):
-        with pytest.raises(ValueError, match="of a latent with a target"):
+    for wrong in ({"target": None}, {"loss_weights": torch.ones(WIDE)}, {"loss_weights": torch.ones(4, *SQUARE)}):
+        with pytest.raises(ValueError, match="need a target"):
             replace(row, **wrong)
 
 

@@ -54,7 +54,7 @@ def test_a_face_parser_masks_the_parts_it_sees(tmp_path: Path) -> None:
     assert values(parser.mask(PHOTO)) == {255}
     with pytest.raises(MaskInvalid, match="no skin was found"):
         parser.mask(PHOTO, ["skin"])
-    with pytest.raises(OptionInvalid, match="known are background, skin, hair"):
+    with pytest.raises(OptionInvalid, match="choose among background, skin, hair"):
         parser.mask(PHOTO, ["tail"])
 
 

@@ -62,7 +62,7 @@ def test_labels_say_who_is_a_person(tmp_path: Path, labels: tuple[str, ...], fav
 
 
 def test_labels_without_person_and_background_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnusable, match="name no person and no background: wall, lamp, tree"):
+    with pytest.raises(ModelUnusable, match="has no label for a person or the background: wall, lamp, tree"):
         open_transformers(segformer(tmp_path, dict(enumerate(("wall", "lamp", "tree"))), 1))
 
 
@@ -181,13 +181,13 @@ def test_a_folder_with_code_of_its_own_is_run(tmp_path: Path) -> None:
 def test_code_of_a_hub_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"model_type": "seer", "auto_map": {"AutoModelForImageSegmentation": "seer.Seer"}}
     monkeypatch.setattr(transformers.PreTrainedConfig, "get_config_dict", lambda _model: (config, {}))
-    with pytest.raises(ModelUnusable, match="brings code of its own: fetch it into a folder"):
+    with pytest.raises(ModelUnusable, match="contains code: download it into a folder"):
         open_transformers("somebody/seer")
 
 
 def test_what_finds_nobody_is_refused(tmp_path: Path, backbone: Backbone) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertModel"]}))
-    with pytest.raises(ModelUnusable, match=r"is a bert of \['BertModel'\], which finds nobody"):
+    with pytest.raises(ModelUnusable, match=r"is a bert of \['BertModel'\], which is no supported segmenter"):
         S2EditPipeline(backbone).segmenter(f"transformers:{tmp_path}")
     with pytest.raises(ModelUnusable, match="can't be loaded"):
         open_transformers(str(tmp_path / "nowhere"))

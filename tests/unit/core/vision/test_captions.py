@@ -56,7 +56,7 @@ def test_a_model_with_a_chat_template_is_asked_and_the_question_is_no_answer(tmp
 )
 def test_what_a_model_says_becomes_one_sentence(said: str, caption: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captioner = Captioner(tiny_readers.git(tmp_path))
-    monkeypatch.setattr(captioner, "_said", lambda *_: said)
+    monkeypatch.setattr(captioner, "_generate", lambda *_: said)
     assert captioner.caption(PHOTO) == caption
 
 
@@ -66,7 +66,7 @@ def test_a_caption_has_a_word(tmp_path: Path) -> None:
 
 
 def test_missing_weights_are_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnusable, match="can't be used to describe photos: give a folder"):
+    with pytest.raises(ModelUnusable, match="can't be used to describe photos: name a folder"):
         Captioner(str(tmp_path))
 
 

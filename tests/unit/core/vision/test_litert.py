@@ -125,7 +125,7 @@ def test_the_port_opens_it_by_name_by_path_and_for_a_model_without_a_choice(
 def test_what_is_no_segmenter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"no model" * 100)
-    with pytest.raises(ModelUnusable, match="no LiteRT file"):
+    with pytest.raises(ModelUnusable, match="not a LiteRT file"):
         LiteRTSegmenter(broken, "broken")
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(ModelUnusable, match=r"install s2edit\[segmenter\]"):
@@ -156,14 +156,14 @@ class TestFetching:
 
     def test_another_file_than_the_tested_one_is_not_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(litert, "SHA256", "0" * 64)
-        with pytest.raises(ModelUnusable, match="not the file that was tested"):
+        with pytest.raises(ModelUnusable, match="not the tested file"):
             fetch_mediapipe(tmp_path / "file.tflite")
         assert not list(tmp_path.iterdir())
 
     def test_npm_says_why_it_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         failing = [sys.executable, "-c", "import sys; sys.exit('no such network')"]
-        monkeypatch.setattr(litert, "_npm", lambda: failing)
-        with pytest.raises(ModelUnusable, match=r"npm did not get @mediapipe/selfie_segmentation.*: no such network"):
+        monkeypatch.setattr(litert, "_npm_command", lambda: failing)
+        with pytest.raises(ModelUnusable, match=r"npm can't fetch @mediapipe/selfie_segmentation.*: no such network"):
             fetch_mediapipe(tmp_path / "file.tflite")
 
     def test_without_npm_the_way_to_it_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from PIL import Image
 from s2edit_core.errors import ImageInvalid, MaskInvalid, ModelUnusable
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.vision.people import Look, find_person
+from s2edit_core.vision.people import Predictor, find_person
 from s2edit_core.vision.person_network import PersonNetwork, save_network
-from s2edit_core.vision.segmenters import FoundMask, ModelEye, Segmenter, open_segmenter
+from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, Segmenter, open_segmenter
 from tests.tiny import with_card
 
 PHOTO = Image.effect_noise((48, 32), 80).convert("RGB")
@@ -25,7 +25,7 @@ PROMPT = "a photo of a woman with glasses"
 def test_the_models_own_eye_needs_nothing_else(backbone: Backbone) -> None:
     pipe = S2EditPipeline(backbone)
     segmenter: Segmenter = open_segmenter(None, pipe)
-    assert isinstance(segmenter, ModelEye)
+    assert isinstance(segmenter, BaseModelSegmenter)
     found = segmenter.find(PHOTO, prompt=PROMPT)
     assert isinstance(found, FoundMask)
     assert (found.segmenter, found.mask.mode, found.mask.size) == ("model", "L", PHOTO.size)
@@ -50,17 +50,17 @@ def test_the_card_names_the_segmenter_and_the_caller_another(backbone: Backbone,
 
 @pytest.mark.parametrize("named", ["transformers:there", "there.tflite", "seer"])
 def test_a_card_names_nothing_but_what_runs_no_code_of_others(backbone: Backbone, named: str) -> None:
-    with pytest.raises(ModelUnusable, match="it may say model, card, mediapipe"):
+    with pytest.raises(ModelUnusable, match="it may name model, card, mediapipe"):
         open_segmenter(None, S2EditPipeline(with_card(backbone, segmenter=named)))
 
 
 def test_an_unknown_segmenter_is_refused_with_the_known_ones(backbone: Backbone, tmp_path: Path) -> None:
     pipe = S2EditPipeline(backbone)
-    with pytest.raises(ModelUnusable, match=r"no segmenter 'seer': say model, card, mediapipe, .*tflite file, or transformers:"):
+    with pytest.raises(ModelUnusable, match=r"no segmenter 'seer': use model, card, mediapipe, .*tflite file, or transformers:"):
         open_segmenter("seer", pipe)
-    with pytest.raises(ModelUnusable, match=r"nowhere.tflite is not there: .*fetch-segmenter"):
+    with pytest.raises(ModelUnusable, match=r"nowhere.tflite: .*fetch-segmenter"):
         open_segmenter(str(tmp_path / "nowhere.tflite"), pipe)
-    with pytest.raises(ModelUnusable, match="brings no segmenter"):
+    with pytest.raises(ModelUnusable, match="has no segmenter of its own"):
         open_segmenter("card", pipe)
     for broken in (None, b"", b"{}"):
         if broken is not None:
@@ -101,7 +101,7 @@ def test_a_network_has_widths_in_groups() -> None:
             PersonNetwork(widths)
 
 
-def looks(planes: list[Any]) -> tuple[Look, list[tuple[int, int]]]:
+def looks(planes: list[Any]) -> tuple[Predictor, list[tuple[int, int]]]:
     """A network that answers `planes` one after another; and the sizes of what it was shown."""
     shown: list[tuple[int, int]] = []
 

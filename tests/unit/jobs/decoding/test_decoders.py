@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from s2edit_core.errors import ImageInvalid, MaskInvalid
-from s2edit_core.request.limits import MEMORY_BYTES, MOST_MEMORY_BYTES
+from s2edit_core.request.limits import MAX_MEMORY_BYTES, MEMORY_BYTES
 from s2edit_jobs.decoding import decoders as module
 from s2edit_jobs.decoding.decoders import DecoderPool, decoders
 from tests.unit.api import pictures
@@ -90,7 +90,7 @@ class TestDecoders:
         process = self.process(pool)
         assert "canary" not in process.environ().values()
         assert process.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
-        assert process.rlimit(psutil.RLIMIT_DATA) == (MEMORY_BYTES, MOST_MEMORY_BYTES)
+        assert process.rlimit(psutil.RLIMIT_DATA) == (MEMORY_BYTES, MAX_MEMORY_BYTES)
 
     def test_it_ends_with_its_connection(self) -> None:
         pool = DecoderPool(1)

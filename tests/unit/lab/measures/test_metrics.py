@@ -1,4 +1,4 @@
-"""PSNR and SSIM against their formulas, and against numbers of scikit-image 0.26."""
+"""PSNR and SSIM against their formulas and against scikit-image 0.26."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ def flat(level: int) -> NDArray[np.uint8]:
     return np.full((16, 20, 3), level, np.uint8)
 
 
-def test_the_numbers_of_scikit_image() -> None:
-    """`structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=2)`,
-    the mean of its full map, and `peak_signal_noise_ratio(a, b)`."""
+def test_figures_equal_those_of_scikit_image() -> None:
+    """The expected values come from two functions of scikit-image.
+
+    `structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=2)`
+    with the mean of its full map, and `peak_signal_noise_ratio(a, b)`.
+    """
     a, b = pattern(), faded()
     assert ssim(a, b) == pytest.approx(0.7306175930036486, abs=1e-12)
     assert ssim_map(a, b).mean() == pytest.approx(0.670383126338495, abs=1e-12)
@@ -38,7 +41,7 @@ def test_ssim_of_flat_pictures_is_the_luminance_term() -> None:
     assert ssim(flat(100), flat(140)) == pytest.approx(expected, abs=1e-12)
 
 
-def test_ssim_of_one_window_straight_from_the_formula() -> None:
+def test_ssim_of_one_window_equals_the_formula() -> None:
     a, b = pattern().astype(float), faded().astype(float)
     steps = np.arange(-RADIUS, RADIUS + 1)
     window = np.exp(-(steps[:, None] ** 2 + steps[None] ** 2) / (2 * SIGMA**2))
@@ -54,12 +57,12 @@ def test_ssim_of_one_window_straight_from_the_formula() -> None:
     assert ssim_map(pattern(), faded())[y, x] == pytest.approx(np.mean(values), abs=1e-12)
 
 
-def test_equal_pictures_are_as_good_as_it_gets() -> None:
+def test_equal_pictures_have_the_highest_figures() -> None:
     assert ssim(pattern(), pattern()) == pytest.approx(1.0)
     assert psnr(pattern(), pattern()) == pytest.approx(10 * math.log10(255**2 / 1e-3))
 
 
-def test_a_region_counts_its_own_pixels_alone() -> None:
+def test_a_region_counts_only_its_own_pixels() -> None:
     a, b = flat(100), flat(100)
     b[:, :5] = 110
     where = np.zeros((16, 20), bool)
@@ -70,14 +73,14 @@ def test_a_region_counts_its_own_pixels_alone() -> None:
     assert ssim(a, b, where) < ssim(a, b, ~where) <= 1
 
 
-def test_a_pixel_has_changed_if_one_channel_has_by_more_than_eight_levels() -> None:
+def test_a_pixel_has_changed_if_one_channel_differs_by_more_than_eight_levels() -> None:
     a = flat(100)
     b = a.copy()
     b[3, 4, 2], b[5, 6, 0] = 109, 92
     assert np.argwhere(changed_region(a, b)).tolist() == [[3, 4]]
 
 
-def test_what_can_not_be_compared_is_refused() -> None:
+def test_incomparable_pictures_are_rejected() -> None:
     with pytest.raises(ValueError, match="of one shape"):
         psnr(flat(1), pattern())
     with pytest.raises(ValueError, match="uint8"):

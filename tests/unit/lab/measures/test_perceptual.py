@@ -1,4 +1,4 @@
-"""CLIP score and structure distance with tiny random models, against what they should be."""
+"""Properties of CLIP score and structure distance, with tiny random models."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ def structure(tmp_path_factory: pytest.TempPathFactory) -> StructureDistance:
     return StructureDistance(str(folder))
 
 
-def test_a_score_is_a_cosine_in_percent_and_depends_on_both(clip: ClipScore) -> None:
+def test_a_score_is_a_cosine_in_percent_and_depends_on_picture_and_text(clip: ClipScore) -> None:
     scores = {clip(picture(seed), text) for seed in (0, 1) for text in ("a red hat", "a woman smiling with black hair")}
     assert all(0 <= score <= 100 for score in scores)
     assert len(scores - {0.0}) >= 2
     assert clip(picture(0), "a red hat") == clip(picture(0), "a red hat")
 
 
-def test_a_text_that_is_too_long_is_cut(clip: ClipScore) -> None:
+def test_a_text_that_is_too_long_is_truncated(clip: ClipScore) -> None:
     assert clip(picture(0), "hat " * 10) == clip(picture(0), "hat " * 40)
 
 
-def test_the_middle_square_is_what_is_seen(clip: ClipScore) -> None:
+def test_only_the_centre_square_counts(clip: ClipScore) -> None:
     wide = Image.new("RGB", (96, 32))
     wide.paste(picture(3, (32, 32)), (32, 0))
     assert clip(wide, "hat") == pytest.approx(clip(picture(3, (32, 32)), "hat"), abs=1e-4)
 
 
-def test_equal_structure_has_no_distance(structure: StructureDistance) -> None:
+def test_equal_pictures_have_no_structure_distance(structure: StructureDistance) -> None:
     assert structure(picture(0), picture(0)) == 0
     assert structure(picture(0), picture(1)) > 0
     assert structure(picture(0), picture(1)) == pytest.approx(structure(picture(1), picture(0)))

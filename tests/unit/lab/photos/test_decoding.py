@@ -1,11 +1,11 @@
-"""The bench of decoding measures every kind of file, and finds that less is taken than is allowed."""
+"""The decoding bench measures every kind of file, and all stay within the limits."""
 
 from __future__ import annotations
 
 from lab.photos.decoding import KINDS, measure
 
 
-def test_every_kind_is_measured_and_stays_below_what_is_allowed() -> None:
+def test_every_kind_is_measured_and_stays_within_the_limits() -> None:
     rows = measure(KINDS, {1: (1200, 900)})
     assert [row["kind"] for row in rows] == list(KINDS)
     for row in rows:

@@ -1,4 +1,4 @@
-"""The methods on a tiny model: what they return, what they count, and where [I] looks."""
+"""The methods on a tiny model: their results, their costs and the leakage of [I]."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 
 from lab.quality.bench import case_of
 from lab.quality.method import RECONSTRUCTION, Case, Injected, Method, Reference, recipe
-from lab.quality.methods import METHODS, chosen
+from lab.quality.methods import METHODS, select_methods
 from lab.quality.table import ORDER
 from lab.world.edits import FIRST, subject_of
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import InjectionOptions, InversionOptions, InversionTier, LearningOptions
+from s2edit_core.request.options import InjectionOptions, InversionOptions, InversionTier, LearningOptions
 
 STEPS = 3
 LEARNING = LearningOptions(token_steps=1, joint_steps=1, batch=2)
@@ -29,7 +29,7 @@ def edits(cases: list[Case]) -> set[tuple[int, str]]:
     return {(i, name) for i, case in enumerate(cases) for name in case.prompts()}
 
 
-def test_a_method_edits_every_case_and_counts_what_it_took(pipe: S2EditPipeline, cases: list[Case]) -> None:
+def test_a_method_edits_every_case_and_counts_its_cost(pipe: S2EditPipeline, cases: list[Case]) -> None:
     found = SHORT.run(pipe, cases, 3.0)
     assert set(found.latents) == edits(cases)
     wanted = sum(len(case.targets) for case in cases)
@@ -42,7 +42,7 @@ def test_a_method_edits_every_case_and_counts_what_it_took(pipe: S2EditPipeline,
     assert [set(about) for about in found.about] == [{"leakage", "mean_abs_cosine_to_bank", "max_abs_cosine_to_bank"}] * 2
 
 
-def test_without_a_concept_nothing_is_learned(pipe: S2EditPipeline, cases: list[Case]) -> None:
+def test_without_learning_options_nothing_is_learned(pipe: S2EditPipeline, cases: list[Case]) -> None:
     found = Method("ddim", STEPS).run(pipe, cases, 3.0)
     assert set(found.latents) == edits(cases)
     assert found.costs["learn"].evaluations == 0
@@ -50,7 +50,7 @@ def test_without_a_concept_nothing_is_learned(pipe: S2EditPipeline, cases: list[
     assert found.about == [{}, {}]
 
 
-def test_an_exact_inversion_reconstructs_and_ddim_alone_does_not(pipe: S2EditPipeline, cases: list[Case]) -> None:
+def test_an_exact_inversion_reconstructs_the_source_and_plain_ddim_does_not(pipe: S2EditPipeline, cases: list[Case]) -> None:
     source = pipe.backbone.encode_image(cases[0].canvas.source())
     exact = SHORT.run(pipe, cases[:1], 3.0).latents[0, RECONSTRUCTION]
     plain = Method("ddim", STEPS).run(pipe, cases[:1], 3.0).latents[0, RECONSTRUCTION]
@@ -58,7 +58,7 @@ def test_an_exact_inversion_reconstructs_and_ddim_alone_does_not(pipe: S2EditPip
     assert not torch.allclose(plain, source, atol=1e-4)
 
 
-def test_references_show_the_source_or_the_answer(pipe: S2EditPipeline, cases: list[Case]) -> None:
+def test_a_reference_returns_the_source_or_the_ground_truth(pipe: S2EditPipeline, cases: list[Case]) -> None:
     source = pipe.backbone.encode_image(cases[0].canvas.source())
     unedited = Reference("source", shows_answer=False).run(pipe, cases, 3.0)
     answers = Reference("answer", shows_answer=True).run(pipe, cases, 3.0)
@@ -68,19 +68,19 @@ def test_references_show_the_source_or_the_answer(pipe: S2EditPipeline, cases: l
     assert not torch.equal(answers.latents[0, "hair"], source)
 
 
-def test_a_reference_without_the_answer_says_so(pipe: S2EditPipeline, cases: list[Case]) -> None:
-    with pytest.raises(ValueError, match="needs the true answer of 'hair'"):
+def test_a_reference_needs_the_ground_truth(pipe: S2EditPipeline, cases: list[Case]) -> None:
+    with pytest.raises(ValueError, match="needs the ground truth of 'hair'"):
         Reference("answer", shows_answer=True).run(pipe, [replace(cases[0], answers={})], 3.0)
 
 
-def test_what_learns_needs_a_subject(pipe: S2EditPipeline, cases: list[Case]) -> None:
+def test_a_method_that_learns_needs_a_subject(pipe: S2EditPipeline, cases: list[Case]) -> None:
     with pytest.raises(ValueError, match="'short' learns a subject"):
         SHORT.run(pipe, [replace(cases[0], subject=None)], 3.0)
     assert SHORT.needs_subject
     assert not Method("ddim").needs_subject
 
 
-def test_the_words_that_the_edits_bring_in(cases: list[Case]) -> None:
+def test_requested_words_are_those_that_the_edits_add(cases: list[Case]) -> None:
     case = replace(
         cases[0], prompt="a photo of a woman with brown hair", targets={"a": "a smiling woman with red hair", "b": "red hat"}
     )
@@ -94,16 +94,16 @@ def test_recipes_depend_on_options_alone() -> None:
     assert not any(" at 0x" in recipe(method) for method in METHODS.values())
 
 
-def test_the_registry_and_the_table_name_the_same_rows() -> None:
+def test_the_table_has_the_order_of_the_registry() -> None:
     assert [name for name in ORDER if name in METHODS] == list(METHODS)
-    assert chosen("all") == list(METHODS)
-    assert chosen("ddim, paper") == ["ddim", "paper"]
-    with pytest.raises(ValueError, match="unknown method 'magic'; known are unedited,"):
-        chosen("ddim,magic")
+    assert select_methods("all") == list(METHODS)
+    assert select_methods("ddim, paper") == ["ddim", "paper"]
+    with pytest.raises(ValueError, match="unknown method 'magic'; choose from unedited,"):
+        select_methods("ddim,magic")
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_a_mask_stops_the_leak_and_without_one_there_is_one(pipe: S2EditPipeline, cases: list[Case], masked: bool) -> None:
+def test_a_mask_stops_the_leakage_of_the_identity(pipe: S2EditPipeline, cases: list[Case], masked: bool) -> None:
     found = replace(SHORT, learning=replace(LEARNING, masked=masked)).run(pipe, cases[:1], 3.0).about[0]["leakage"]
     assert found == 0.0 if masked else 0.05 < found < 0.95
 
@@ -111,7 +111,7 @@ def test_a_mask_stops_the_leak_and_without_one_there_is_one(pipe: S2EditPipeline
 P2P = Injected(InjectionOptions(cross_share=0.5, self_share=0.5, blend="words"), emphasis=2.0)
 
 
-def test_injection_is_of_the_words_in_which_the_prompts_differ() -> None:
+def test_injection_uses_the_words_in_which_the_prompts_differ() -> None:
     options = P2P._for("a photo of a woman with short brown hair", "a photo of a smiling woman with short red hair and a hat")
     assert options.reweight == (("smiling", 2.0), ("red", 2.0), ("hat", 2.0))
     assert options.blend_words == ("smiling", "red", "hat", "brown")
@@ -127,4 +127,4 @@ def test_methods_with_injection_edit_and_reconstruct(pipe: S2EditPipeline, cases
     found = injected.run(pipe, cases, 3.0)
     assert set(found.latents) == edits(cases)
     assert not torch.allclose(found.latents[0, "hair"], plain.run(pipe, cases, 3.0).latents[0, "hair"])
-    assert found.costs["edit"].evaluations > 2 * STEPS * (len(found.latents) - 2)  # the source's rows come with it
+    assert found.costs["edit"].evaluations > 2 * STEPS * (len(found.latents) - 2)  # injection adds the rows of the source

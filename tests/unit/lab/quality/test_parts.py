@@ -1,4 +1,4 @@
-"""What was made once is not made again, and what is half made counts for nothing."""
+"""The cache of parts: a part is computed once, and an incomplete one is never used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from lab.quality.bench import case_of
 from lab.quality.method import RECONSTRUCTION, Case, Method, Outcome
-from lab.quality.parts import made, name_of
+from lab.quality.parts import load_or_run, name_of
 from lab.world.edits import FIRST, subject_of
 from s2edit_core.pipeline import S2EditPipeline
 
@@ -30,9 +30,9 @@ def cases(pipe: S2EditPipeline) -> list[Case]:
     return [case_of(pipe, subject_of(FIRST, ("hair", "hat")))]
 
 
-def test_a_part_is_made_once(pipe: S2EditPipeline, cases: list[Case], tmp_path: Path) -> None:
+def test_a_part_is_computed_once(pipe: S2EditPipeline, cases: list[Case], tmp_path: Path) -> None:
     method = Counted("m", steps=2)
-    first, second = made(pipe, method, cases, 3.0, tmp_path), made(pipe, method, cases, 3.0, tmp_path)
+    first, second = load_or_run(pipe, method, cases, 3.0, tmp_path), load_or_run(pipe, method, cases, 3.0, tmp_path)
     assert method.runs == [1]
     assert set(first.pictures) == {(0, name) for name in (*cases[0].targets, RECONSTRUCTION)}
     for key, picture in first.pictures.items():
@@ -43,22 +43,22 @@ def test_a_part_is_made_once(pipe: S2EditPipeline, cases: list[Case], tmp_path: 
     assert second.about == first.about == [{}]
 
 
-def test_a_cut_leaves_nothing_that_would_count(
+def test_an_interrupted_save_leaves_no_usable_part(
     pipe: S2EditPipeline, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = Counted("m", steps=2)
     with monkeypatch.context() as patch:
-        patch.setattr("lab.quality.parts.asdict", lambda _: 1 / 0)  # after the pictures, before the facts
+        patch.setattr("lab.quality.parts.asdict", lambda _: 1 / 0)  # fail after the pictures are written, before the facts
         with pytest.raises(ZeroDivisionError):
-            made(pipe, method, cases, 3.0, tmp_path)
-    assert [place.suffix for place in tmp_path.iterdir()] == [".part"]
-    part = made(pipe, method, cases, 3.0, tmp_path)
+            load_or_run(pipe, method, cases, 3.0, tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    part = load_or_run(pipe, method, cases, 3.0, tmp_path)
     assert method.runs == [1, 1]
     assert part.costs["invert"].evaluations == 2
-    assert [place.suffix for place in tmp_path.iterdir()] == [""]
+    assert [path.suffix for path in tmp_path.iterdir()] == [""]
 
 
-def test_a_part_is_named_by_everything_that_it_depends_on(pipe: S2EditPipeline, cases: list[Case]) -> None:
+def test_the_name_of_a_part_depends_on_all_its_inputs(pipe: S2EditPipeline, cases: list[Case]) -> None:
     method = Method("m")
     other = case_of(pipe, subject_of(FIRST + 1, ("hair", "hat")))
     names = {
@@ -72,4 +72,4 @@ def test_a_part_is_named_by_everything_that_it_depends_on(pipe: S2EditPipeline, 
         name_of("model", 3.0, method, [*cases, other]),
     }
     assert len(names) == 8
-    assert name_of("model", 3.0, replace(method, title="the same, said otherwise"), cases) in names
+    assert name_of("model", 3.0, replace(method, title="another title"), cases) in names

@@ -1,4 +1,4 @@
-"""PIE-Bench's layout and protocol on a made-up folder of three records."""
+"""PIE-Bench's layout and protocol, with a synthetic folder of three records."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from PIL import Image
 
 from lab.quality import methods, pie_bench
 from lab.quality.method import Method
-from lab.quality.pie_bench import EDIT, Eyes, case_of, decode_mask, measure, read, run, subject_of
+from lab.quality.pie_bench import EDIT, PerceptualModels, case_of, decode_mask, measure, read, run, subject_of
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.spec import InversionOptions, LearningOptions
+from s2edit_core.request.options import InversionOptions, LearningOptions
 
 SIDE = 32
 
@@ -40,17 +40,17 @@ def folder(tmp_path: Path) -> Path:
         "000000000000": record(0),
         "000000000001": record(1, editing_type_id="0", mask=[0, SIDE * SIDE]),
     }
-    place = tmp_path / "pie"
-    images = place / "annotation_images" / "0_random_140"
+    root = tmp_path / "pie"
+    images = root / "annotation_images" / "0_random_140"
     images.mkdir(parents=True)
-    (place / "mapping_file.json").write_text(json.dumps(records))
+    (root / "mapping_file.json").write_text(json.dumps(records))
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(images / f"{number:012d}.jpg")
-    return place
+    return root
 
 
-def test_a_folder_is_read_in_the_order_of_its_keys(folder: Path) -> None:
+def test_records_are_sorted_by_key(folder: Path) -> None:
     items = read(folder)
     assert [item.key for item in items] == ["000000000000", "000000000001", "000000000002"]
     first = items[0]
@@ -61,27 +61,27 @@ def test_a_folder_is_read_in_the_order_of_its_keys(folder: Path) -> None:
     assert [item.subject for item in items] == ["woman", "woman", None]
 
 
-def test_a_mask_is_runs_over_its_rows_and_its_frame() -> None:
+def test_a_mask_consists_of_its_runs_and_the_border() -> None:
     mask = decode_mask([8, 2, 20, 1], (6, 5))
     expected = np.ones((5, 6), bool)
     expected[1:4, 1:5] = [[0, 1, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
     assert (mask == expected).all()
 
 
-def test_runs_beyond_the_end_are_cut_and_odd_ones_refused() -> None:
+def test_runs_beyond_the_end_are_clipped_and_unpaired_numbers_rejected() -> None:
     assert decode_mask([20, 1000], (6, 5)).shape == (5, 6)
     with pytest.raises(ValueError, match="pairs of start and length, got 3"):
         decode_mask([1, 2, 3], (6, 5))
 
 
-def test_the_subject_stands_in_both_prompts() -> None:
+def test_the_subject_is_a_word_of_both_prompts() -> None:
     assert subject_of("cat dog", "a cat on a chair", "a dog on a chair") is None
     assert subject_of("cat cat", "a cat on a chair", "a white cat on a chair") == "cat"
     assert subject_of("", "a cat", "a dog") is None
     assert subject_of("cat cat", "a catalogue", "a catalogue of cats") is None
 
 
-def test_what_a_folder_lacks_is_said(folder: Path, tmp_path: Path) -> None:
+def test_an_incomplete_or_invalid_folder_is_rejected(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"needs mapping_file\.json and annotation_images/"):
         read(tmp_path)
     image = folder / "annotation_images" / "0_random_140" / "000000000001.jpg"
@@ -93,30 +93,32 @@ def test_what_a_folder_lacks_is_said(folder: Path, tmp_path: Path) -> None:
         read(folder)
 
 
-def test_the_background_is_measured_as_published_and_honestly(folder: Path) -> None:
+def test_the_background_is_measured_as_published_and_by_its_own_pixels(folder: Path) -> None:
     item = read(folder)[0]
     worse = np.asarray(item.image).copy()
     worse[item.mask] = 255 - worse[item.mask]
-    assert measure(item, Image.fromarray(worse), Eyes())["psnr_background"] > 78  # the edit may do what it likes
+    assert measure(item, Image.fromarray(worse), PerceptualModels())["psnr_background"] > 78  # changes inside the mask do not count
     background = ~item.mask
     values = worse.astype(int)
     values[background] += np.where(values[background] < 128, 10, -10)
-    found = measure(item, Image.fromarray(values.astype(np.uint8)), Eyes())
+    found = measure(item, Image.fromarray(values.astype(np.uint8)), PerceptualModels())
     share = background.mean()
     assert found["psnr_background_pixels"] == pytest.approx(20 * math.log10(255 / 10))
     assert found["mse_background"] == pytest.approx(share * (10 / 255) ** 2)
-    assert found["psnr_background"] == pytest.approx(20 * math.log10(255 / 10) - 10 * math.log10(share))  # black pixels count
+    assert found["psnr_background"] == pytest.approx(
+        20 * math.log10(255 / 10) - 10 * math.log10(share)
+    )  # black pixels count as equal
     assert 0 < found["ssim_background"] < 1
     assert set(found) == {"item", "edit", "type", *(name for name in pie_bench.FIGURES if "background" in name)}
 
 
-def test_without_a_background_there_is_nothing_to_keep(folder: Path) -> None:
+def test_without_a_background_its_figures_are_missing(folder: Path) -> None:
     item = read(folder)[1]
     assert item.mask.all()
-    assert set(measure(item, item.image, Eyes())) == {"item", "edit", "type"}
+    assert set(measure(item, item.image, PerceptualModels())) == {"item", "edit", "type"}
 
 
-def test_the_edited_part_is_seen_alone(folder: Path) -> None:
+def test_the_clip_score_of_the_edited_region_sees_nothing_else(folder: Path) -> None:
     item = read(folder)[0]
     seen: list[Any] = []
 
@@ -124,7 +126,7 @@ def test_the_edited_part_is_seen_alone(folder: Path) -> None:
         seen.append((np.asarray(picture), text))
         return 25.0
 
-    found = measure(item, item.image, Eyes(clip=score, structure=lambda a, b: 0.5))  # type: ignore[arg-type]
+    found = measure(item, item.image, PerceptualModels(clip=score, structure=lambda a, b: 0.5))  # type: ignore[arg-type]
     assert (found["clip_whole"], found["clip_edited"], found["structure_distance"]) == (25.0, 25.0, 0.5)
     (whole, text), (part, _) = seen
     assert text == item.target
@@ -158,7 +160,7 @@ def wanted(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> arg
     )
 
 
-def test_the_methods_run_on_the_folder_and_the_next_run_repeats_nothing(
+def test_a_second_run_on_the_folder_repeats_nothing(
     pipe: S2EditPipeline, wanted: argparse.Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "pie-bench.json"
@@ -170,15 +172,15 @@ def test_the_methods_run_on_the_folder_and_the_next_run_repeats_nothing(
     assert results["methods"]["ddim"]["cost"]["edit"]["evaluations"] == 4
     assert "psnr_background" in results["differences"]["minus"]["ddim"]
     assert (tmp_path / "pie-bench-ddim.png").exists()
-    monkeypatch.setattr(pipe.backbone, "evaluate", lambda _rows: pytest.fail("evaluated again"))
+    monkeypatch.setattr(pipe.backbone, "evaluate", lambda _rows: pytest.fail("the second run evaluates the UNet"))
     out.unlink()
     run(pipe, wanted, out)
     assert json.loads(out.read_text()) == results
 
 
-def test_what_can_not_run_here_says_why(pipe: S2EditPipeline, wanted: argparse.Namespace, tmp_path: Path) -> None:
+def test_unusable_methods_are_rejected(pipe: S2EditPipeline, wanted: argparse.Namespace, tmp_path: Path) -> None:
     wanted.methods = "autoencoder"
-    with pytest.raises(ValueError, match="'autoencoder' needs true answers"):
+    with pytest.raises(ValueError, match="'autoencoder' needs ground truths"):
         run(pipe, wanted, tmp_path / "out.json")
     wanted.methods, wanted.items = "balanced", 0
     with pytest.raises(ValueError, match="balanced has no record to run on"):

@@ -1,4 +1,4 @@
-"""The bench over a tiny model: what a measure says, what the file of results holds, and that a cut run goes on."""
+"""The quality bench with a tiny model: its measures, its results file and how it resumes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lab.judges.judge import NAMES
 from lab.measures.results import dumped
 from lab.quality import bench as quality
 from lab.quality import methods
-from lab.quality.bench import FIGURES, OF_A_PERSON, Jury, measure, run_portraits, summary
+from lab.quality.bench import FIGURES, PERSON_FIGURES, Judges, measure, run_portraits, summary
 from lab.quality.method import Method
-from lab.quality.runs import compared
+from lab.quality.runs import compare
 from lab.quality.table import render
 from lab.world.edits import FIRST, Subject, subject_of
 from s2edit_core.pipeline import S2EditPipeline
@@ -32,26 +32,27 @@ def subject() -> Subject:
     return subject_of(FIRST, ("hair", "hat"))
 
 
-class Sees:
-    """A judge who sees these attributes in every picture."""
+class FixedJudge:
+    """A judge that reports the same attributes for every picture."""
 
     accuracy = dict.fromkeys(NAMES, 1.0)
 
     def __init__(self, attributes: Any, **otherwise: Any) -> None:
-        self.seen = {name: getattr(attributes, name) for name in NAMES} | otherwise
+        self.verdict = {name: getattr(attributes, name) for name in NAMES} | otherwise
 
     def __call__(self, pictures: Any) -> list[dict[str, Any]]:
-        return [self.seen] * len(pictures)
+        return [self.verdict] * len(pictures)
 
 
-def seen(subject: Subject, raw: Image.Image, jury: Jury, **otherwise: Any) -> dict[str, Any]:
+def measured_hair(subject: Subject, raw: Image.Image, judges: Judges, **otherwise: Any) -> dict[str, Any]:
+    """Measure `raw` as the hair edit, with a judge that reports the ground truth except for `otherwise`."""
     edit = subject.edits[0]
-    judge = Sees(subject.answer(edit).attributes, **otherwise)
-    return measure(subject, edit, WHOLE, raw, Jury(judge, jury.regressor))  # type: ignore[arg-type]
+    judge = FixedJudge(subject.answer(edit).attributes, **otherwise)
+    return measure(subject, edit, WHOLE, raw, Judges(judge, judges.regressor))  # type: ignore[arg-type]
 
 
-def test_the_true_answer_is_as_good_as_it_gets(subject: Subject, jury: Jury) -> None:
-    found = seen(subject, subject.answers["hair"], jury)
+def test_the_ground_truth_has_the_best_figures(subject: Subject, judges: Judges) -> None:
+    found = measured_hair(subject, subject.answers["hair"], judges)
     assert found["edit"] == "hair"
     assert found["psnr_changed"] == found["psnr_unchanged"] == found["psnr"] > 78
     assert found["ssim_changed"] == pytest.approx(1.0)
@@ -59,41 +60,41 @@ def test_the_true_answer_is_as_good_as_it_gets(subject: Subject, jury: Jury) -> 
     assert found["side_effects"] == 0
 
 
-def test_the_source_itself_is_right_only_outside(subject: Subject, jury: Jury) -> None:
-    found = seen(subject, subject.picture, jury, hair_colour=subject.person.attributes.hair_colour)
+def test_the_unedited_source_is_right_only_outside_the_changed_region(subject: Subject, judges: Judges) -> None:
+    found = measured_hair(subject, subject.picture, judges, hair_colour=subject.person.attributes.hair_colour)
     assert found["psnr_unchanged"] > 40 > 20 > found["psnr_changed"]
     assert found["ssim_unchanged"] > 0.9 > found["ssim_changed"]
     assert found["success"] is False
     assert found["side_effects"] == 0
 
 
-def test_what_changes_unasked_is_counted(subject: Subject, jury: Jury) -> None:
+def test_side_effects_are_counted(subject: Subject, judges: Judges) -> None:
     has = subject.person.attributes
-    found = seen(subject, subject.answers["hair"], jury, hat=not has.hat, beard=not has.beard)
+    found = measured_hair(subject, subject.answers["hair"], judges, hat=not has.hat, beard=not has.beard)
     assert found["success"] is True
     assert found["side_effects"] == 2
 
 
-def test_eye_shadow_behind_sunglasses_is_not_asked_for(jury: Jury) -> None:
+def test_eye_shadow_behind_sunglasses_does_not_count(judges: Judges) -> None:
     number = next(n for n in range(FIRST, FIRST + 200) if subject_of(n, ()).person.attributes.sunglasses)
     subject = subject_of(number, ("hair",))
     has = subject.person.attributes
-    assert seen(subject, subject.answers["hair"], jury, eye_shadow=not has.eye_shadow)["side_effects"] == 0
+    assert measured_hair(subject, subject.answers["hair"], judges, eye_shadow=not has.eye_shadow)["side_effects"] == 0
 
 
-def test_the_identity_error_is_the_mean_of_what_shows(subject: Subject, jury: Jury) -> None:
-    found = seen(subject, subject.picture, jury)
+def test_the_identity_error_is_the_mean_over_visible_parameters(subject: Subject, judges: Judges) -> None:
+    found = measured_hair(subject, subject.picture, judges)
     assert found["identity_error"] == pytest.approx(np.mean(list(found["identity"].values())))
 
 
-def test_a_smaller_frame_is_compared_in_the_part_of_the_picture_that_it_shows(subject: Subject, jury: Jury) -> None:
+def test_a_smaller_frame_is_compared_inside_its_box(subject: Subject, judges: Judges) -> None:
     box = (20, 30, 84, 94)
     edit = subject.edits[0]
     raw = subject.answers["hair"].crop(box)
-    assert measure(subject, edit, box, raw, jury)["psnr"] > 78
+    assert measure(subject, edit, box, raw, judges)["psnr"] > 78
 
 
-def test_a_summary_has_its_fields_per_edit_and_in_all() -> None:
+def test_a_summary_has_its_figures_per_edit_and_overall() -> None:
     numbers = {"psnr_changed": 20.0, "psnr_unchanged": 30.0, "psnr": 25.0, "ssim_changed": 0.5, "ssim_unchanged": 0.9, "ssim": 0.8}
     records = [
         {"edit": edit, **numbers, "psnr": psnr, "success": psnr > 21, "side_effects": 1, "identity_error": 0.5}
@@ -108,11 +109,11 @@ def test_a_summary_has_its_fields_per_edit_and_in_all() -> None:
 
 @pytest.fixture
 def bench(
-    pipe: S2EditPipeline, jury: Jury, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipe: S2EditPipeline, judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[dict[str, Any], int]]:
-    """Runs the bench with methods of two steps; gives the results and how many rows went through the UNet."""
-    monkeypatch.setattr(quality, "load_judge", lambda: jury.judge)
-    monkeypatch.setattr(quality, "load_regressor", lambda: jury.regressor)
+    """Return a function that runs the bench with methods of two steps. It returns the results and the number of UNet rows."""
+    monkeypatch.setattr(quality, "load_judge", lambda: judges.judge)
+    monkeypatch.setattr(quality, "load_regressor", lambda: judges.regressor)
     monkeypatch.setitem(methods.METHODS, "ddim", Method("DDIM", steps=2))
     rows: list[int] = []
     evaluate = pipe.backbone.evaluate
@@ -133,13 +134,13 @@ def bench(
     return run
 
 
-def test_a_run_writes_everything_and_the_next_repeats_nothing(bench: Any, tmp_path: Path) -> None:
+def test_a_second_run_repeats_nothing(bench: Any, tmp_path: Path) -> None:
     first, evaluations = bench("unedited,autoencoder,ddim")
     assert evaluations > 0
     assert set(first["methods"]) == {"unedited", "autoencoder", "ddim"}
     found = first["methods"]["ddim"]
     assert set(found["summary"]["all"]) >= {"psnr_changed", "psnr_unchanged", "psnr", "success", "side_effects"}
-    assert set(found["intervals"]["all"]) == set(FIGURES) | {OF_A_PERSON[0]}
+    assert set(found["intervals"]["all"]) == set(FIGURES) | {PERSON_FIGURES[0]}
     assert [record["person"] for record in found["people"]] == [0, 1]
     assert all(set(FIGURES) <= set(record) for record in found["records"])
     assert found["cost"]["edit"]["evaluations"] == 4
@@ -153,24 +154,24 @@ def test_a_run_writes_everything_and_the_next_repeats_nothing(bench: Any, tmp_pa
     assert again == first
 
 
-def test_more_people_repeat_no_edit_of_the_first_ones(bench: Any) -> None:
+def test_more_people_repeat_no_edit(bench: Any) -> None:
     _, two = bench("ddim", people=2)
     results, one_more = bench("ddim", people=3)
     assert 0 < one_more < two
     assert len(results["methods"]["ddim"]["people"]) == 3
 
 
-def test_a_run_that_was_cut_goes_on_with_the_first_group_that_is_missing(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_resumes_with_the_first_missing_group(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[int] = []
     real = quality.measure_part
 
-    def cut(*arguments: Any) -> list[dict[str, Any]]:
+    def interrupted(*arguments: Any) -> list[dict[str, Any]]:
         measured.append(1)
         if len(measured) == 2:
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(quality, "measure_part", cut)
+    monkeypatch.setattr(quality, "measure_part", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench("ddim", people=3)
     _, rest = bench("ddim", people=3)
@@ -198,11 +199,11 @@ def test_a_method_of_another_recipe_is_run_again(bench: Any, monkeypatch: pytest
     assert results["methods"]["ddim"]["cost"]["invert"]["evaluations"] == 3
 
 
-def test_nothing_is_compared_with_a_method_that_was_not_run() -> None:
-    assert compared({"ddim": {"records": []}}, "balanced", FIGURES) == {}
+def test_there_are_no_differences_without_the_method_to_compare() -> None:
+    assert compare({"ddim": {"records": []}}, "balanced", FIGURES) == {}
 
 
-def test_a_record_is_one_line_of_the_file() -> None:
+def test_a_record_takes_one_line_of_the_file() -> None:
     results = {"title": "no [I], {really}", "records": [{"person": 0, "psnr": 1.5}], "interval": [1, 2, 3]}
     text = dumped(results)
     assert json.loads(text) == results

@@ -54,10 +54,10 @@ RESULTS: dict[str, Any] = {
 }
 
 EXPECTED = """\
-3 edits of 2 unseen portraits, guidance 3 where none is named; mean and 95 % interval (bootstrap over people). *Changed* is where \
-the true answer differs from the source. *Identity error*: 0 is exact, 1 a blind guess; on unseen renders the regressor itself \
-errs by 0.12. *Others changed*: attributes per edit that the judge sees otherwise than in the true answer; it is right on 98.0 % \
-of unseen renders at its worst attribute, on 99.0 % on average. A further edit of the same person needs no learning and no \
+3 edits of 2 unseen portraits, at guidance 3 unless noted, with mean and 95 % interval (bootstrap over people). *Changed* is where \
+the true answer differs from the source. *Identity error*: 0 is exact, 1 is a blind guess; the regressor's own error on unseen \
+renders is 0.12. *Others changed*: attributes per edit that the judge classifies differently from the true answer. Its accuracy on \
+unseen renders is 98.0 % for its worst attribute and 99.0 % on average. A further edit of the same person needs no learning and no \
 inversion.
 
 | method | PSNR changed, dB | attribute there, % | identity error | leakage of [I] | UNet evaluations, first / next edit \
@@ -67,7 +67,7 @@ inversion.
 | S²Edit balanced, guidance 4.5 | 21.3 [20.0, 22.0] | 50 [40, 60] | 0.250 [0.200, 0.300] | 0.000 | 650 / 100 | 11.2 / 0.8 |
 | magic | 19.0 | 50 [40, 60] | 0.250 [0.200, 0.300] | – | – | – |
 
-Differences, edit by edit; bold where the interval leaves zero out:
+Differences, paired by edit; bold if the interval excludes zero:
 
 | S²Edit balanced, guidance 4.5 minus | PSNR changed, dB | attribute there, % |
 | --- | ---: | ---: |
@@ -95,15 +95,15 @@ def test_the_order_of_the_file_makes_no_difference() -> None:
     assert render(turned) == EXPECTED
 
 
-def test_rows_stand_as_in_the_question_and_strangers_last() -> None:
+def test_unknown_methods_come_last() -> None:
     assert in_order(["zeta", "balanced", "alpha", "unedited", "ddim"]) == ["unedited", "ddim", "balanced", "alpha", "zeta"]
 
 
-def test_without_the_chosen_method_there_are_no_differences() -> None:
+def test_without_differences_their_table_is_missing() -> None:
     assert "minus" not in render({**RESULTS, "differences": {}})
 
 
-def test_pie_bench_has_columns_of_its_own() -> None:
+def test_pie_bench_has_its_own_columns() -> None:
     found = {"psnr_background": [27.034, 26.5, 27.5], "mse_background": [0.0035, 0.003, 0.004]}
     results = {
         "setting": {"bench": "PIE-Bench", "items": 700, "guidance_scale": 7.5},

@@ -1,4 +1,4 @@
-"""What Stable Diffusion costs is computed from shapes, and the committed file says the same."""
+"""The cost of Stable Diffusion, computed from shapes, equals the committed file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ RESULTS = ROOT / "lab" / "results"
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_file_is_what_the_shapes_give(name: str) -> None:
+def test_the_committed_file_is_up_to_date(name: str) -> None:
     methods = json.loads((RESULTS / "quality.json").read_text())["methods"]
     found = cost_of(*MODELS[name], {preset: methods[preset]["cost"] for preset in PRESETS})
     assert found == json.loads((RESULTS / "full_size.json").read_text())["models"][name]
 
 
-def test_figures_grow_as_they_must() -> None:
+def test_the_figures_are_consistent() -> None:
     cost = {"edit": {"evaluations": 10.0, "with_gradients": 0.0}, "learn": {"evaluations": 4.0, "with_gradients": 4.0}}
     found = cost_of("sd1", 64, dict.fromkeys(PRESETS, cost))
     assert found["parameters"]["unet"] == 859_520_964

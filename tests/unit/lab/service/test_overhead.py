@@ -1,4 +1,4 @@
-"""What is measured is what is said: the photo's size, milliseconds, and a bare app that reads all it is sent."""
+"""The overhead bench: its photo, its figures and its bare app."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from s2edit_jobs.stores.redis_store import redis_job_store
 from tests.unit.worker.conftest import ANN
 
 
-def test_the_photo_is_as_large_as_was_asked_and_a_photo() -> None:
+def test_the_photo_has_the_requested_size_and_can_be_decoded() -> None:
     data = photo(100_000)
     assert 100_000 <= len(data) < 200_000
     assert min(decode_photo(data).size) >= 128
@@ -40,7 +40,7 @@ def test_figures_are_milliseconds() -> None:
     assert figures([0.001] * 99 + [0.1]) == {"requests": 100, "p50_ms": 1.0, "p99_ms": pytest.approx(1.99)}
 
 
-def test_the_bare_app_reads_everything_and_keeps_nothing() -> None:
+def test_the_bare_app_reads_the_whole_body() -> None:
     body, kind = form_of(photo(20_000))
     with TestClient(bare_app("redis://127.0.0.1:1")) as client:
         assert client.post("/body", content=body, headers={"Content-Type": kind}).json() == {"bytes": len(body)}
@@ -48,7 +48,7 @@ def test_the_bare_app_reads_everything_and_keeps_nothing() -> None:
         assert client.get("/edits/e_1", headers={"If-None-Match": '"3"'}).status_code == 304
 
 
-def test_every_request_is_timed_and_an_unexpected_answer_is_no_figure(tmp_path: Path) -> None:
+def test_every_request_is_timed_and_an_unexpected_answer_is_an_error(tmp_path: Path) -> None:
     settings = Settings(redis_url="redis://127.0.0.1:1", data_dir=tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener, server(settings, listener, tmp_path, bare=True) as address:
         good = Call(address, "GET", "/edits/e_1", None, {}, 304)
@@ -57,7 +57,7 @@ def test_every_request_is_timed_and_an_unexpected_answer_is_no_figure(tmp_path: 
             timed(Call(address, "GET", "/edits/e_1", None, {}, 200), requests=1, at_once=1)
 
 
-def test_a_networked_redis_answers_at_the_addresses_it_was_given(tmp_path: Path) -> None:
+def test_a_networked_redis_listens_on_its_addresses(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with NetworkedRedis(tmp_path / "redis", ["127.0.0.1"], port) as redis:

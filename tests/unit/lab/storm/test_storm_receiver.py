@@ -1,4 +1,4 @@
-"""The receiver of a storm tells a forged webhook from one whose sender was killed over it."""
+"""The receiver of a storm distinguishes forged webhooks from incomplete ones."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def headers(secret: str, name: str) -> dict[str, str]:
     return {"webhook-id": name, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
 
 
-def test_a_signed_webhook_is_counted_and_a_forged_one_is_told_apart() -> None:
+def test_signed_and_forged_webhooks_are_counted_separately() -> None:
     with Receiver() as receiver:
         signed = headers(receiver.secret, "m_1")
         assert [httpx.post(receiver.url, content=BODY, headers=signed).status_code for _ in range(2)] == [204, 204]
         assert httpx.post(receiver.url, content=BODY + " ", headers=signed).status_code == 400
-        assert (dict(receiver.told), receiver.forged) == ({"m_1": 2}, 1)
+        assert (dict(receiver.received), receiver.forged) == ({"m_1": 2}, 1)
 
 
-def test_a_webhook_that_was_cut_off_is_none() -> None:
+def test_an_incomplete_webhook_does_not_count() -> None:
     with Receiver() as receiver:
         port = urlsplit(receiver.url).port
         assert port is not None
@@ -37,4 +37,4 @@ def test_a_webhook_that_was_cut_off_is_none() -> None:
             sender.sendall(b"POST /hook HTTP/1.1\r\nContent-Length: 100\r\n\r\n" + BODY.encode())
         time.sleep(0.1)
         assert httpx.post(receiver.url, content=BODY, headers=headers(receiver.secret, "m_2")).status_code == 204
-        assert (dict(receiver.told), receiver.forged) == ({"m_2": 1}, 0)
+        assert (dict(receiver.received), receiver.forged) == ({"m_2": 1}, 0)

@@ -1,4 +1,4 @@
-"""Scenes, the training of the segmenter on them, and what is measured of segmenters."""
+"""Scenes, the training of the segmenter on them, and the benches of segmenters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from lab.photos import maskless
 from lab.photos.masks import VIEWS, Tally, beside, portrait, small
-from lab.quality.bench import Jury
+from lab.quality.bench import Judges
 from lab.training import segmenter as train_segmenter
 from lab.training.segmenter import batch_of, loss_of, scenes, train
 from lab.training.train import MODEL
@@ -29,10 +29,10 @@ from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.vision.segmenters import CardNetwork, FoundMask
 
 
-class Seer:
-    """Answers with the mask that it was made with, or with nobody."""
+class FixedSegmenter:
+    """A segmenter that always finds the same mask, or nobody."""
 
-    name = "seer"
+    name = "fixed"
 
     def __init__(self, mask: Image.Image | None) -> None:
         self.mask = mask
@@ -43,7 +43,7 @@ class Seer:
         return FoundMask(self.mask, 0.8, 1, self.name)
 
 
-def test_scenes_are_many_and_the_same_again() -> None:
+def test_scenes_differ_and_are_reproducible() -> None:
     made = [scene(seed) for seed in range(12)]
     assert all((picture.mode, mask.mode, picture.size, mask.size) == ("RGB", "L", (128, 128), (128, 128)) for picture, mask in made)
     assert len({picture.tobytes() for picture, _ in made}) == 12
@@ -53,7 +53,7 @@ def test_scenes_are_many_and_the_same_again() -> None:
     assert min(shares) < 0.05 < 0.3 < max(shares)
 
 
-def test_a_cutout_is_the_person_of_the_portrait() -> None:
+def test_a_cutout_shows_the_person_of_the_portrait() -> None:
     person = sample_person(3)
     shown, head = (np.asarray(layer.resize((128, 128), Image.Resampling.BOX)) for layer in cutout(person))
     assert np.abs(head.astype(int) - np.asarray(person_mask(person)).astype(int)).max() <= 1
@@ -67,11 +67,11 @@ def test_backdrops_fill_the_scene(seed: int) -> None:
     assert np.isfinite(made).all()
 
 
-def test_nobody_of_the_bench_is_trained_on() -> None:
+def test_training_and_bench_share_no_person() -> None:
     assert PORTRAITS < FIRST
 
 
-def test_training_starts_from_its_seed_and_brings_the_loss_down(tmp_path: Path) -> None:
+def test_training_is_deterministic_and_the_loss_prefers_the_right_mask(tmp_path: Path) -> None:
     data = scenes(tmp_path, 24, workers=1)
     assert data.shape == (24, 128, 128, 4)
     first, again = (train(data, tmp_path / name, steps=2, batch=2, widths=(8, 8)) for name in ("a", "b"))
@@ -83,10 +83,10 @@ def test_training_starts_from_its_seed_and_brings_the_loss_down(tmp_path: Path) 
     assert loss_of(20 * (masks - 0.5), masks) < 0.3 < loss_of(torch.zeros_like(masks), masks) < loss_of(20 * (0.5 - masks), masks)
 
 
-def test_the_command_writes_what_the_port_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_segmenter_loads_what_the_command_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_segmenter, "WIDTHS", (8, 8))
-    asked = ["--work", str(tmp_path / "work"), "--scenes", "4", "--steps", "1", "--batch", "2", "--workers", "1"]
-    monkeypatch.setattr("sys.argv", ["train_segmenter", *asked, "--out", str(tmp_path / "segmenter")])
+    arguments = ["--work", str(tmp_path / "work"), "--scenes", "4", "--steps", "1", "--batch", "2", "--workers", "1"]
+    monkeypatch.setattr("sys.argv", ["train_segmenter", *arguments, "--out", str(tmp_path / "segmenter")])
     train_segmenter.main()
     assert CardNetwork(tmp_path / "segmenter").name == "card"
     config = json.loads((tmp_path / "segmenter" / "config.json").read_text())
@@ -98,8 +98,8 @@ def shipped() -> CardNetwork:
     return CardNetwork(MODEL / "segmenter")
 
 
-class TestTheShippedOne:
-    """What models/portraits-128 brings along, on people whom no training has drawn."""
+class TestShippedSegmenter:
+    """The segmenter of models/portraits-128, on people outside the training set."""
 
     def test_it_is_small(self) -> None:
         assert sum(file.stat().st_size for file in (MODEL / "segmenter").iterdir()) <= 1_000_000
@@ -107,13 +107,13 @@ class TestTheShippedOne:
     @pytest.mark.parametrize(
         ("view", "least"), [("portrait_128", 0.96), ("photograph_1024", 0.96), ("small", 0.85), ("beside", 0.9)]
     )
-    def test_it_finds_them(self, shipped: CardNetwork, view: str, least: float) -> None:
+    def test_it_finds_people(self, shipped: CardNetwork, view: str, least: float) -> None:
         tally = Tally()
         for number, subject in enumerate(unseen(6)):
             tally.add(shipped, VIEWS[view](subject, number), "")
         assert tally.figures()["mean"] >= least, tally.figures()["each"]
 
-    def test_it_finds_nobody_where_nobody_is(self, shipped: CardNetwork) -> None:
+    def test_it_finds_nobody_in_an_empty_picture(self, shipped: CardNetwork) -> None:
         with pytest.raises(MaskInvalid, match="nobody was found"):
             shipped.find(Image.new("RGB", (200, 150), (120, 160, 90)), prompt="")
 
@@ -122,8 +122,8 @@ def test_a_tally_counts_nobody_as_no_overlap() -> None:
     subject = unseen(1)[0]
     view = portrait(subject, 0)
     tally = Tally()
-    tally.add(Seer(view.mask), view, "")
-    tally.add(Seer(None), view, "")
+    tally.add(FixedSegmenter(view.mask), view, "")
+    tally.add(FixedSegmenter(None), view, "")
     figures = tally.figures()
     assert (figures["mean"], figures["worst"], figures["each"], figures["confidence"]) == (0.5, 0.0, [1.0, 0.0], 0.8)
 
@@ -139,21 +139,21 @@ def test_views_show_the_person_of_the_mask() -> None:
 
 
 def test_edits_with_both_masks_are_compared(
-    pipe: S2EditPipeline, jury: Jury, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipe: S2EditPipeline, judges: Judges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Image.Image] = []
 
     def edited(_pipe: Any, subject: Any, mask: Image.Image, *_: Any) -> dict[str, Any]:
         seen.append(mask)
-        won = len(seen) % 2 == 1  # with the true mask, which comes first
-        return {edit.name: {"success": won, "side_effects": 0 if won else 2} for edit in subject.edits}
+        with_true_mask = len(seen) % 2 == 1  # it comes first
+        return {edit.name: {"success": with_true_mask, "side_effects": 0 if with_true_mask else 2} for edit in subject.edits}
 
     monkeypatch.setattr(maskless, "edits_with", edited)
-    monkeypatch.setattr(S2EditPipeline, "segmenter", lambda _self, name: Seer(Image.new("L", (128, 128), 255)))
-    wanted = Namespace(people=3, minutes=5, preset="instant", segmenter="seer", out=tmp_path / "maskless.json")
-    maskless.run(pipe, wanted, jury.judge)
-    maskless.run(pipe, wanted, jury.judge)
-    assert len(seen) == 6, "what is there is not made again"
+    monkeypatch.setattr(S2EditPipeline, "segmenter", lambda _self, name: FixedSegmenter(Image.new("L", (128, 128), 255)))
+    wanted = Namespace(people=3, minutes=5, preset="instant", segmenter="fixed", out=tmp_path / "maskless.json")
+    maskless.run(pipe, wanted, judges.judge)
+    maskless.run(pipe, wanted, judges.judge)
+    assert len(seen) == 6, "the second run repeats no edit"
     written = json.loads(wanted.out.read_text())
     assert written["summary"]["people"] == 3
     assert written["summary"]["success"] == {"true mask": [1, 1, 1], "found mask": [0, 0, 0]}

@@ -1,4 +1,4 @@
-"""Training that goes on where it was cut, and never where another recipe was."""
+"""Training that resumes from its checkpoints, and never from those of another recipe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def descend(run: Run, parameter: nn.Parameter, steps: int) -> Tensor:
     return parameter.detach().clone()
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = descend(*run_in(tmp_path / "whole"), steps=7)
     first, parameter = run_in(tmp_path / "cut")
     descend(first, parameter, steps=4)
@@ -41,13 +41,13 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(tmp_path: Path) -> N
     assert torch.equal(descend(second, resumed, steps=3), whole)
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_recipe_is_rejected(tmp_path: Path) -> None:
     run_in(tmp_path, "wide")[0].save()
     with pytest.raises(StaleCheckpointError, match="another recipe"):
         run_in(tmp_path, "narrow")[0].resume()
 
 
-def test_cached_latents_are_those_of_this_very_encoder(tmp_path: Path) -> None:
+def test_cached_latents_are_used_for_the_same_encoder_only(tmp_path: Path) -> None:
     data, vae = held_out(2), build().eval()
     cache = tmp_path / "latents.pt"
     mean, _ = train_denoiser.encode_all(vae, data, cache)
@@ -57,7 +57,7 @@ def test_cached_latents_are_those_of_this_very_encoder(tmp_path: Path) -> None:
     assert not torch.allclose(train_denoiser.encode_all(vae, data, cache)[0], mean)
 
 
-def test_latents_of_unit_variance_decode_to_the_same_pictures() -> None:
+def test_standardised_latents_decode_to_the_same_pictures() -> None:
     vae, x = build().eval(), to_range(held_out(4))
     with torch.no_grad():
         before, mean = reconstruct(vae, x), vae.encode(x).latent_dist.mean
@@ -68,7 +68,7 @@ def test_latents_of_unit_variance_decode_to_the_same_pictures() -> None:
     assert torch.allclose(after.std(dim=(0, 2, 3)), torch.ones(8), atol=1e-3)
 
 
-def test_the_judge_sees_in_fresh_portraits_what_their_captions_say() -> None:
+def test_the_judge_recognises_the_attributes_of_unseen_portraits() -> None:
     judge = load_judge()
     assert min(judge.accuracy.values()) >= 0.98
     pictures = held_out(40)

@@ -1,4 +1,4 @@
-"""The synthetic world: the same on every machine, and with true answers that are true."""
+"""The synthetic world: reproducible portraits, and ground truths that change nothing but the edited attribute."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FULL = Attributes(
 )
 
 
-def test_the_same_number_is_the_same_person() -> None:
+def test_a_seed_always_gives_the_same_person() -> None:
     assert sample_person(5) == sample_person(5)
     assert sample_person(5) != sample_person(6)
     assert np.array_equal(np.asarray(render(sample_person(5))), np.asarray(render(sample_person(5))))
@@ -41,7 +41,7 @@ def test_the_parts_of_a_pixel_add_up_to_one(number: int) -> None:
     assert np.allclose(sum(masks.values()), 1.0)
 
 
-def test_an_edit_changes_the_attribute_and_never_the_identity() -> None:
+def test_an_edit_changes_the_attribute_and_keeps_the_identity() -> None:
     person = Person(sample_person(1).identity, Attributes(hair_colour="black"))
     edited = replace_attributes(person, hair_colour="red")
     assert edited.identity == person.identity
@@ -49,7 +49,7 @@ def test_an_edit_changes_the_attribute_and_never_the_identity() -> None:
     masks = part_masks(person)
     untouched = masks["background"] + masks["clothes"] == 1.0
     assert untouched.sum() > 1000
-    assert np.abs(before - after)[untouched].mean() < 0.1  # but for the resampling's ripples beside the hair
+    assert np.abs(before - after)[untouched].mean() < 0.1  # resampling causes ripples beside the hair
     assert (np.abs(before - after)[:, 16:112] == 0)[120:].all()
     assert np.abs(before - after)[masks["hair"] == 1.0].mean() > 30
 
@@ -69,8 +69,8 @@ AS_DRAWN = SIZE * SUPERSAMPLING
         ({}, {"lipstick": True}, {"mouth"}),
     ],
 )
-def test_as_drawn_an_edit_touches_only_its_own_parts(start: dict[str, Any], change: dict[str, Any], parts: set[str]) -> None:
-    """Before scaling down, so to the pixel: whatever differs shows one of these parts before or after."""
+def test_an_edit_draws_only_its_own_parts(start: dict[str, Any], change: dict[str, Any], parts: set[str]) -> None:
+    """Compare at drawing size, without resampling: a pixel that differs shows one of these parts before or after."""
     person = Person(sample_person(4).identity, Attributes(**start))
     edited = replace_attributes(person, **change)
     pictures = [np.asarray(render(each, AS_DRAWN)) for each in (person, edited)]
@@ -82,7 +82,7 @@ def test_as_drawn_an_edit_touches_only_its_own_parts(start: dict[str, Any], chan
 
 
 @pytest.mark.parametrize("size", [64, 128, 512])
-def test_portraits_are_square_rgb_of_the_size_that_was_asked_for(size: int) -> None:
+def test_portraits_are_square_rgb_of_the_requested_size(size: int) -> None:
     picture = render(sample_person(7), size)
     assert (picture.mode, picture.size) == ("RGB", (size, size))
     low, high = np.asarray(picture).min(), np.asarray(picture).max()
@@ -90,14 +90,14 @@ def test_portraits_are_square_rgb_of_the_size_that_was_asked_for(size: int) -> N
     assert high > 200
 
 
-def test_parts_can_only_be_counted_in_whole_pixels() -> None:
+def test_the_size_of_part_masks_must_divide_the_drawing_size() -> None:
     with pytest.raises(ValueError, match="size must divide 512"):
         part_masks(sample_person(0), 100)
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Attributes)])
-def test_every_attribute_shows(name: str) -> None:
-    """At the size that the model sees and on most people: dark bangs on dark skin are a trace only."""
+def test_every_attribute_is_visible(name: str) -> None:
+    """Check the size that the model sees and the median person: dark bangs on dark skin hardly show."""
     other = {"gender": "man", "hair_colour": "blond", "hair_length": "long", "expression": "sad"}.get(name, True)
     changed = []
     for number in range(7):
@@ -114,8 +114,8 @@ def test_glasses_and_sunglasses_exclude_each_other() -> None:
         Attributes(glasses=True, sunglasses=True)
 
 
-def test_a_hat_takes_the_bangs_away() -> None:
-    with pytest.raises(ValueError, match="under a hat"):
+def test_a_hat_removes_bangs() -> None:
+    with pytest.raises(ValueError, match="a hat or bangs"):
         Attributes(hat=True, bangs=True)
     person = Person(sample_person(1).identity, Attributes(bangs=True))
     assert replace_attributes(person, hat=True).attributes == Attributes(hat=True)
@@ -126,7 +126,7 @@ def test_a_hat_takes_the_bangs_away() -> None:
         replace_attributes(person, monocle=True)
 
 
-def test_the_identity_mask_leaves_clothes_and_background_out() -> None:
+def test_the_identity_mask_excludes_clothes_and_background() -> None:
     person = sample_person(3)
     mask = np.asarray(person_mask(person)) / 255
     masks = part_masks(person)
@@ -135,10 +135,10 @@ def test_the_identity_mask_leaves_clothes_and_background_out() -> None:
     assert mask[masks["clothes"] == 1.0].max() == 0.0
 
 
-def test_captions_fit_and_the_fullest_names_everything() -> None:
+def test_captions_fit_and_the_longest_names_every_attribute() -> None:
     tokenizer = build_tokenizer()
     lengths = [len(tokenizer(caption(sample_person(i).attributes)).input_ids) for i in range(500)]
-    assert max(lengths) <= MAX_TOKENS - 1  # the placeholder is one more
+    assert max(lengths) <= MAX_TOKENS - 1  # the placeholder needs one more
     text = caption(FULL)
     for word in ("surprised", "woman", "long", "curly", "sunglasses", "hat", "beard", "lipstick", "blush", "earrings"):
         assert word in text
@@ -150,19 +150,18 @@ def test_every_word_of_the_world_is_one_token() -> None:
     assert not split
 
 
-def test_the_fullest_caption_fits_beside_the_placeholder() -> None:
-    """Begin, end and [I] with it."""
+def test_the_longest_caption_fits_with_begin_end_and_placeholder() -> None:
     tokens = len(build_tokenizer()(caption(FULL)).input_ids)
     assert tokens + 1 <= MAX_TOKENS
 
 
 def test_captions_use_only_words_that_the_tokenizer_knows() -> None:
-    said = {word for i in range(300) for word in caption(sample_person(i).attributes).replace(",", "").split()}
-    assert said <= set(WORDS)
+    used = {word for i in range(300) for word in caption(sample_person(i).attributes).replace(",", "").split()}
+    assert used <= set(WORDS)
 
 
 @pytest.mark.parametrize("text", ["zebra", "Zoë's café 💄", "a woman!?", "hats"])
-def test_any_other_text_is_spelt_in_bytes_and_read_back(text: str) -> None:
+def test_any_other_text_is_encoded_in_bytes_and_decoded_again(text: str) -> None:
     tokenizer = build_tokenizer()
     ids = tokenizer(text, add_special_tokens=False).input_ids
     assert tokenizer.decode(ids).replace(" ", "") == text.lower().replace(" ", "")

@@ -1,4 +1,4 @@
-"""Auxiliary models: doctor, `s2edit up`, readiness and the worker report the same problems in the same words."""
+"""The models beside the model: doctor, up, readiness and the worker agree whether they can be loaded, and say the same."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from worker.process import WorkerProcess
 
 BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
     "an unknown segmenter": ("segmenter", {"segmenter": "mediapip"}, "there is no segmenter 'mediapip'"),
-    "a file that is not there": ("segmenter", {"segmenter": "nowhere.tflite"}, "the segmenter nowhere.tflite is not there"),
+    "a file that is not there": ("segmenter", {"segmenter": "nowhere.tflite"}, "there is no segmenter nowhere.tflite"),
     "a folder that is not there": ("segmenter", {"segmenter": "transformers:/no/where/at/all"}, "there is no such folder"),
     "a model without a segmenter": ("segmenter", {"segmenter": "card"}, "it contains no config.json"),
     "a captioner that is not there": ("captioner", {"captioner": "/no/where/at/all"}, "there is no such folder"),
     "an empty captioner": ("captioner", {"captioner": "{empty}"}, "it contains no config.json"),
     "a safety model that is not there": ("safety", {"safety": "/no/where/at/all"}, "there is no such folder"),
     "a safety model without weights": ("safety", {"safety": "{no weights}"}, "it contains no weights"),
-    "a label that is none": ("safety", {"safety": "{judge}", "safety_labels": "porn"}, "knows no label 'porn'"),
+    "a label that is none": ("safety", {"safety": "{judge}", "safety_labels": "porn"}, "has no label 'porn'"),
 }
 
 
@@ -53,8 +53,8 @@ def settings_of(folders: dict[str, str], tmp_path: Path, **named: str) -> Settin
 
 
 def start_of(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[str, MemoryArtifactStore, list[Any]]:
-    """Return the worker's exit message, the reported failure and the log."""
-    monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:1/0")  # the import creates a Celery app, which does not connect
+    """What the worker's start ends with, what it has told, and its log."""
+    monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:1/0")  # importing makes a Celery app, which connects to nothing
     from worker.app import load_engine
 
     monkeypatch.setattr(process_module, "configure_logs", lambda: None)
@@ -103,12 +103,12 @@ def test_what_only_the_worker_finds_is_told_of_the_part_that_it_is_of(
     check_adapters(settings)
     ended, artifacts, _ = start_of(settings, monkeypatch)
     assert "S2EDIT_SEGMENTER can't be used: " in ended
-    assert "is no LiteRT file" in ended
+    assert "is not a LiteRT file" in ended
     for key, data in artifacts.objects.items():
         build_artifacts(settings).put(key, data, media_type="application/json")
     found = findings(settings)
     assert (found["model"].verdict, found["segmenter"].verdict) == ("ok", "broken")
-    assert "is no LiteRT file" in found["segmenter"].text
+    assert "is not a LiteRT file" in found["segmenter"].text
     assert {found[part].verdict for part in ("captioner", "safety")} == {"ok"}
 
 

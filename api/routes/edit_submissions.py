@@ -1,0 +1,111 @@
+"""Accepting an edit, whether its pictures come in a form or as uploads."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+from api.routes.submissions import JOB_FIELDS, Submission
+from api.wire.edit_answers import DryRun
+from api.wire.edit_requests import EditOptions
+from api.wire.forms import FILES, check_at, check_output, check_pictures, check_webhook, missing_part, parse_pixel
+from s2edit_core.errors import OptionInvalid
+from s2edit_core.request.prompt_syntax import check_syntax
+from s2edit_core.request.prompts import DEFAULT_SUBJECTS, check_sentences
+from s2edit_core.request.spec import EditRequest
+from s2edit_jobs.intake.continuing import continued
+from s2edit_jobs.intake.drafts import with_files
+from s2edit_jobs.intake.forecast import Forecaster
+from s2edit_jobs.library.library import Library
+from s2edit_jobs.records.errors import AttributeNotFound, IdentityNotFound
+from s2edit_jobs.records.files import Upload, check_modes, mask_modes
+from s2edit_jobs.records.record import JobSpec
+from s2edit_jobs.records.testmode import without_directives
+
+OptionsT = TypeVar("OptionsT", bound=EditOptions)
+
+
+class EditSubmission(Submission[OptionsT, EditRequest], Generic[OptionsT]):
+    """A request for an edit. Subclasses know where its pictures come from."""
+
+    @abstractmethod
+    def _files(self) -> dict[str, Upload]:
+        """Return the pictures by part name. Raises `ImageInvalid` or `MaskInvalid`."""
+
+    def dry_run(self) -> DryRun:
+        """Run every check, and estimate what the edit would do. Nothing is stored."""
+        request, files = self._complete(*self._read())
+        spec, files = self._check(request, files, decode_all=True)
+        self.jobs.take_slot(self.owner, spec.id)
+        self.jobs.leave_slot(self.owner, spec.id)
+        forecast = Forecaster(self.services).forecast_edit(spec, files, self._applied_attributes(request))
+        return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=forecast.eta_s)
+
+    def _read(self) -> tuple[EditRequest, dict[str, Upload]]:
+        values = self.form.model_dump(exclude={*FILES, *JOB_FIELDS, "dry_run"}, exclude_none=True)
+        request = EditRequest.from_dict({**values, "at": parse_pixel(values.get("at"))})
+        # Check only what was sent: prompts of an identity or parent were accepted before.
+        for name in ("prompt", "source_prompt", "negative_prompt"):
+            check_syntax(getattr(request, name), field=name)
+        files = self._files()
+        check_modes(files, request)
+        return request, files
+
+    def _complete(self, request: EditRequest, files: dict[str, Upload]) -> tuple[EditRequest, dict[str, Upload]]:
+        if self.form.parent is None:
+            return request, files
+        return continued(self.services, self.owner, self.form.parent, request, files)
+
+    def _check(
+        self, request: EditRequest, files: Mapping[str, Upload], *, decode_all: bool = False
+    ) -> tuple[JobSpec, dict[str, Upload]]:
+        check_webhook(self.form.webhook_url, self.services.settings)
+        spec = self._draft_or_refuse(request, files)
+        check_at(request.at, spec.inputs, lambda: files["image"].data)
+        assert isinstance(spec.request, EditRequest)
+        applied = self._applied_attributes(request)
+        if self._vocabulary is not None:
+            self._vocabulary.check(without_directives(self.owner, spec.request), applied)
+        else:
+            check_sentences(without_directives(self.owner, spec.request), DEFAULT_SUBJECTS)
+
+        def photo() -> bytes:
+            return (files.get("image") or self._identity_photo(spec)).data
+
+        check_output(spec.request, photo)
+        modes = mask_modes(files, spec.request)
+        kept = check_pictures(files, photo, modes, max_pixels=spec.request.max_pixels, decode_all=decode_all)
+        return with_files(spec, kept), kept
+
+    def _draft_or_refuse(self, request: EditRequest, files: Mapping[str, Upload]) -> JobSpec:
+        try:
+            spec = self._draft(request, files)
+        except IdentityNotFound as error:
+            raise OptionInvalid(
+                f"there is no identity {request.identity!r}: see GET /identities", field="identity", reason="identity_unknown"
+            ) from error
+        if "image" not in spec.inputs:  # an imported identity has no photo
+            raise missing_part("image")
+        return spec
+
+    def _learns(self, request: EditRequest) -> bool:
+        return request.identity is None
+
+    def _applied_attributes(self, request: EditRequest) -> list[tuple[str, str]]:
+        """Return placeholder and subject of each attribute that the edit applies."""
+        library, applied = Library(self.services), []
+        for attribute_id in request.attributes:
+            try:
+                attribute = library.attribute(self.owner, attribute_id)
+            except AttributeNotFound as error:
+                raise OptionInvalid(
+                    f"there is no attribute {attribute_id!r}: see GET /attributes", field="attributes", reason="attribute_unknown"
+                ) from error
+            applied.append((attribute.placeholder, attribute.subject))
+        return applied
+
+    def _identity_photo(self, spec: JobSpec) -> Upload:
+        """Return the photo of the identity that the edit uses."""
+        file = spec.inputs["image"]
+        return Upload(self.services.artifacts.get(file.key), file.media_type)

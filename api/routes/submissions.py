@@ -1,0 +1,182 @@
+"""Accepting a job: the steps that `POST /edits`, `/identities`, `/attributes` and `/masks` share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.changes import Changes
+from api.following.edit_state import HEADERS, present
+from api.following.long_polls import APPLIED_HEADER, applied, wait_s_of
+from api.guard.allowance import Allowance
+from api.guard.auth import Principal
+from api.wire.concept_schemas import AttributeForm, IdentityForm, JobForm, MaskForm
+from api.wire.edit_answers import Edit
+from api.wire.edit_requests import EditOptions
+from api.wire.forms import FILES, check_at, check_pictures, check_webhook, parse_pixel, read_parts
+from api.wire.problems import responses
+from s2edit_core.request.prompt_syntax import check_syntax
+from s2edit_core.request.prompts import DEFAULT_SUBJECTS, check_sentences
+from s2edit_core.request.spec import ConceptKind, EditRequest, LearningRequest, MaskRequest
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.jobs.idempotency import Idempotency, accept_once, request_digest
+from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.records.errors import ServiceUnavailable
+from s2edit_jobs.records.files import Upload, check_modes, mask_modes
+from s2edit_jobs.records.record import JobRecord, JobSpec
+from s2edit_jobs.records.testmode import without_directives
+from s2edit_jobs.records.vocabulary import Vocabulary
+
+JOB_FIELDS = ("deadline_s", "webhook_url", "consent", "identity_ttl_s", "parent")
+"""Fields of the forms that belong to the job, not to the request of the core."""
+FORM_LIMITS: Any = {"max_files": 8, "max_fields": 32, "max_part_size": 16_384}  # FastAPI does not export the type
+"""More parts than any form has, so that `check_parts` can name an unknown one."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="Makes retries safe: the same key with the same request never creates a second job.",
+    ),
+]
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "The job was accepted.",
+        "headers": {
+            **HEADERS,
+            **APPLIED_HEADER,
+            "Location": {"description": "The path of the job, to poll or stream.", "schema": {"type": "string"}},
+        },
+    },
+    **responses(400, 409, 413, 415, 429),
+}
+"""The OpenAPI responses of a route that accepts a job."""
+
+FormT = TypeVar("FormT", bound=EditOptions | JobForm)
+RequestT = TypeVar("RequestT", bound=EditRequest | LearningRequest | MaskRequest)
+
+
+class Submission(ABC, Generic[FormT, RequestT]):
+    """One request for a job. Its methods block: call them in a thread."""
+
+    def __init__(self, request: Request, principal: Principal, form: FormT, idempotency_key: str | None) -> None:
+        # Read from the app: as dependencies, each of these would cost the request time.
+        state = request.app.state
+        self.form = form
+        self.owner = principal.owner
+        self.services: Services = state.services
+        self.jobs = Jobs(self.services)
+        self.changes: Changes = state.changes
+        self._key = idempotency_key
+        self._vocabulary: Vocabulary | None = state.vocabulary
+        self._allowance = Allowance(state.auth, principal, self.services)
+
+    def accept(self) -> JobRecord:
+        """Check the request and accept its job. A retry returns the job of the first request with the same key."""
+        request, files = self._read()
+        once = None
+        if self._key is not None:
+            values = {**request.to_dict(), **self.form.model_dump(include={*JOB_FIELDS})}
+            once = Idempotency(self.jobs, self.owner, self._key, request_digest(values, files))
+            if (earlier := once.earlier()) is not None:
+                return earlier
+        request, files = self._complete(request, files)
+        spec, kept = self._check(request, files)
+        self._settle(kept)
+        return accept_once(
+            self.jobs,
+            spec,
+            kept,
+            once,
+            draft=lambda note: self._draft(request, kept, job_id=note.job_id, created_at=note.created_at),
+            charge=lambda: self._allowance.take_edit(learns=self._learns(request)),
+        )
+
+    @abstractmethod
+    def _read(self) -> tuple[RequestT, dict[str, Upload]]:
+        """Return the request and its pictures, as they were sent."""
+
+    def _complete(self, request: RequestT, files: dict[str, Upload]) -> tuple[RequestT, dict[str, Upload]]:
+        """Return request and pictures with what an earlier job contributes."""
+        return request, files
+
+    @abstractmethod
+    def _check(self, request: RequestT, files: Mapping[str, Upload]) -> tuple[JobSpec, dict[str, Upload]]:
+        """Return the draft of the job, and its pictures without metadata."""
+
+    def _settle(self, kept: Mapping[str, Upload]) -> None:
+        """Update what the pictures came from. `kept` are the pictures without metadata."""
+
+    @abstractmethod
+    def _learns(self, request: RequestT) -> bool:
+        """Return whether the job may have to learn a person or attribute."""
+
+    def _draft(self, request: RequestT, files: Mapping[str, Upload], **fixed: Any) -> JobSpec:
+        return draft(self.services, self.owner, request, files, **self.form.model_dump(include={*JOB_FIELDS}), **fixed)
+
+
+class LearningSubmission(Submission[IdentityForm | AttributeForm | MaskForm, LearningRequest | MaskRequest]):
+    """A request for a job without a result: learning an identity or attribute, or finding a mask."""
+
+    @property
+    def _kind(self) -> ConceptKind | None:
+        """The kind of concept to learn; None for a mask."""
+        if isinstance(self.form, MaskForm):
+            return None
+        return "identity" if isinstance(self.form, IdentityForm) else "attribute"
+
+    def _read(self) -> tuple[LearningRequest | MaskRequest, dict[str, Upload]]:
+        values = self.form.model_dump(exclude={*FILES, *JOB_FIELDS}, exclude_none=True)
+        values |= {"at": parse_pixel(values.get("at"))}
+        kind = self._kind
+        request = MaskRequest.from_dict(values) if kind is None else LearningRequest.from_dict({"kind": kind, **values})
+        # The service can find a person, but not an attribute: only the caller knows where that is.
+        needed = ("image", "mask") if kind == "attribute" else ("image",)
+        files = read_parts({name: part for name in FILES if (part := getattr(self.form, name, None)) is not None}, *needed)
+        check_syntax(request.prompt, field="prompt")
+        check_modes(files, request)
+        return request, files
+
+    def _check(self, request: LearningRequest | MaskRequest, files: Mapping[str, Upload]) -> tuple[JobSpec, dict[str, Upload]]:
+        check_webhook(self.form.webhook_url, self.services.settings)
+        check_at(request.at, files, lambda: files["image"].data)
+        self._check_words(request)
+        person, photo = self._kind == "identity", files["image"].data
+        kept = check_pictures(files, lambda: photo, mask_modes(files, request), max_pixels=request.max_pixels, person=person)
+        return self._draft(request, kept), kept
+
+    def _check_words(self, request: LearningRequest | MaskRequest) -> None:
+        if self._vocabulary is not None and isinstance(request, MaskRequest):
+            self._vocabulary.check_description(without_directives(self.owner, request))
+        elif self._vocabulary is not None and isinstance(request, LearningRequest):
+            self._vocabulary.check_learning(without_directives(self.owner, request))
+        elif isinstance(request, LearningRequest):
+            check_sentences(without_directives(self.owner, request), DEFAULT_SUBJECTS)
+
+    def _learns(self, request: LearningRequest | MaskRequest) -> bool:
+        return isinstance(request, LearningRequest)
+
+
+async def respond(submission: Submission[Any, Any], response: Response, prefer: str | None) -> Edit:
+    """Accept the job and return its state: at once, or with `Prefer: wait` when it is over."""
+    services, jobs, owner = submission.services, submission.jobs, submission.owner
+
+    def shown(record: JobRecord) -> Edit:
+        response.headers["Location"] = f"/edits/{record.id}"
+        return present(services, record, response)
+
+    if not (wait_s := wait_s_of(prefer)):
+        return await run_in_threadpool(lambda: shown(submission.accept()))
+    record = await run_in_threadpool(submission.accept)
+    with suppress(ServiceUnavailable):  # the job is accepted, so the app must get its id
+        record = await submission.changes.until(
+            lambda: jobs.get(owner, record.id), lambda record: record.state.over, job_id=record.id, wait_s=wait_s
+        )
+    response.headers.update(applied(wait_s))
+    return await run_in_threadpool(shown, record)

@@ -1,0 +1,164 @@
+"""`edit`: edit a photo. `edit_inputs` and `finish_edit` are shared with `compose`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2edit_core.commands.arguments import add_target_options
+from s2edit_core.commands.inputs import (
+    check_folder,
+    check_target,
+    edit_prompts,
+    find_mask,
+    given_mask,
+    load_pipeline,
+    read_file,
+    read_mask,
+)
+from s2edit_core.commands.learn import learn_references, make_reference
+from s2edit_core.commands.progress import ProgressBars, run_stage, say
+from s2edit_core.delivery import report
+from s2edit_core.delivery.output import Output, encode_result, format_of
+from s2edit_core.pictures.files import Original, decode_original
+from s2edit_core.pictures.input_scale import InputScale
+from s2edit_core.request.prompt_syntax import check_syntax
+from s2edit_core.request.prompts import changed_words, check_negative
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from s2edit_core.concepts.concept import Concept
+    from s2edit_core.pipeline import Attribute, S2EditPipeline
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `edit`."""
+    add_target_options(parser)
+    parser.add_argument("--identity", metavar="FILE", help="an identity that `learn` wrote; nothing is learned then")
+    parser.add_argument("--inversion", metavar="FILE", help="an inversion that `invert` wrote, with the same identity")
+    parser.add_argument(
+        "--attribute",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("FILE", "PNG"),
+        help="an attribute that `learn --attribute` wrote, and the region of the photo it acts in; may be repeated",
+    )
+
+
+def edit(args: argparse.Namespace) -> None:
+    """Edit a photo: learn who is in it and invert it, unless both are given, then sample with the target prompt."""
+    request, original, mask, edit_mask = edit_inputs(args)
+    photo = original.photo
+    regions = [(path, read_mask(args, region, photo, "region")) for path, region in args.attribute]
+    pipe = load_pipeline(args)
+    attributes = [_attribute(pipe, path, region) for path, region in regions]
+    check_target(pipe, request, [each.concept.placeholder for each in attributes])
+    seconds: dict[str, float] = {}
+    if args.identity:
+        identity = pipe.load_concept(args.identity)
+        source, target, _ = edit_prompts(args, pipe, identity.subject)
+        mask = mask or find_mask(args, pipe, photo, source)
+    else:
+        source, target, subject = edit_prompts(args, pipe)
+        mask = mask or find_mask(args, pipe, photo, source)
+        reference = make_reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target))
+        (identity,) = learn_references(args, pipe, [reference], request, seconds)
+    pictures = (original, mask, edit_mask)
+    finish_edit(args, pipe, request, pictures, (source, target), identity, attributes, seconds, args.inversion)
+
+
+def _attribute(pipe: S2EditPipeline, path: str, region: Image.Image) -> Attribute:
+    from s2edit_core.pipeline import Attribute
+
+    return Attribute(pipe.load_concept(path), region)
+
+
+def edit_inputs(args: argparse.Namespace) -> tuple[EditRequest, Original, Image.Image | None, Image.Image | None]:
+    """Return the request, the photo, the mask and the edit mask, all checked. Raises `InvalidInput`."""
+    request = EditRequest(
+        prompt=args.target,
+        source_prompt=args.source,
+        subject=args.subject,
+        preset=args.preset,
+        steps=args.steps,
+        guidance_scale=args.guidance_scale,
+        seed=args.seed,
+        negative_prompt=args.negative_prompt,
+        strength=args.strength,
+        output_format=format_of(args.output),
+        output_quality=args.output_quality,
+        keep_alpha=args.keep_alpha,
+        max_pixels=args.max_pixels,
+    )
+    for name in ("prompt", "source_prompt", "negative_prompt"):
+        check_syntax(getattr(request, name), field=name)
+    check_negative(request.negative_prompt or "")
+    original = decode_original(read_file(args.photo, "photo"), args.max_pixels)
+    Output.of(request).check_size(original.photo.size)
+    mask = given_mask(args, original.photo)
+    edit_mask = read_mask(args, args.edit_mask, original.photo, "edit_mask") if args.edit_mask else None
+    check_folder(args.output)
+    return request, original, mask, edit_mask
+
+
+def finish_edit(
+    args: argparse.Namespace,
+    pipe: S2EditPipeline,
+    request: EditRequest,
+    pictures: tuple[Original, Image.Image, Image.Image | None],
+    prompts: tuple[str, str],
+    identity: Concept,
+    attributes: Sequence[Attribute],
+    seconds: dict[str, float],
+    inversion_file: str | None = None,
+) -> None:
+    """Invert the photo unless an inversion is given, edit it, and write the result and its report."""
+    original, mask, edit_mask = pictures
+    photo, preset = original.photo, request.resolve()
+    if inversion_file:
+        inversion = pipe.load_inversion(inversion_file)
+    else:
+        steps = pipe.inverting(
+            pipe.canvas(photo, mask, edit_mask),
+            prompts[0],
+            identity,
+            preset.inversion,
+            steps=preset.steps,
+            guidance_scale=pipe.guidance(preset.guidance_scale, preset.name),
+        )
+        inversion = run_stage(args, steps, seconds, "inverting")
+    with ProgressBars(quiet=args.quiet) as bars:
+        out = pipe(
+            prompts[1],
+            image=photo,
+            mask=mask,
+            edit_mask=edit_mask,
+            identity=identity,
+            inversion=inversion,
+            attributes=attributes,
+            num_inference_steps=args.steps,
+            guidance_scale=args.guidance_scale,
+            negative_prompt=request.negative_prompt,
+            strength=request.strength,
+            injection=preset.injection,
+            on_progress=bars.show,
+        )
+    (result,), (facts,) = list(out.images), out.reports
+    changeable = pipe.canvas(photo, mask, edit_mask).edit_mask
+    file, delivered = encode_result(result, original, changeable, Output.of(request))
+    Path(args.output).write_bytes(file)
+    spent = {name: round(value, 3) for name, value in seconds.items()} | facts["seconds"]
+    facts |= {"found_mask": args.found} if args.found else {}
+    facts |= InputScale.of(read_file(args.photo, "photo"), photo.size, args.max_pixels).facts
+    facts = report.delivered(facts, delivered)
+    facts |= {"preset": preset.name, "seconds": spent | {"total": round(sum(spent.values()), 3)}}
+    if args.report:
+        Path(args.report).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    outside = facts["outside_edit_mask"]["max_level_difference"]
+    say(f"{args.output}  {spent} s; outside the edit mask {outside} levels changed")

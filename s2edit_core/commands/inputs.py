@@ -1,0 +1,138 @@
+"""The inputs of commands: photos, masks, the model, and prompts."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2edit_core.errors import ImageInvalid, InvalidInput, OptionInvalid, PromptInvalid
+from s2edit_core.pictures.files import declared_picture, decode_photo, encode_png
+from s2edit_core.pictures.mask_files import decode_mask
+from s2edit_core.request.prompts import (
+    check_placeholders,
+    check_sentences,
+    known_subject,
+    photo_of,
+    resolve_subject,
+    with_placeholder,
+)
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from s2edit_core.pipeline import S2EditPipeline
+
+
+def read_file(path: str, what: str) -> bytes:
+    """Return the bytes of a picture file. Raises `ImageInvalid` that says `what` it was."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ImageInvalid(f"the {what} {path} can't be read: {error.strerror}", field=what) from error
+
+
+def read_photo(args: argparse.Namespace) -> Image.Image:
+    """Return the photo as RGB, scaled down to `--max-pixels`."""
+    return decode_photo(read_file(args.photo, "photo"), args.max_pixels)
+
+
+def read_mask(
+    args: argparse.Namespace, path: str, photo: Image.Image, field: str, *, photo_file: str | None = None, person: bool = False
+) -> Image.Image:
+    """Return a mask (L) of the photo's size; `photo_file`, by default the edited photo, is the photo's file.
+
+    `person` tells whether the mask marks a person. Raises `InvalidInput` that names the file, since a command takes several masks.
+    """
+    data = read_file(path, "mask")
+    mode = getattr(args, "edit_mask_mode", None) if field == "edit_mask" else None
+    try:
+        sent = math.prod(declared_picture(read_file(photo_file or args.photo, "photo")).size)
+        return decode_mask(data, photo.size, field, mode or args.mask_mode, person=person, sent_pixels=sent)
+    except InvalidInput as error:
+        raise type(error)(f"{path}: {error}", field=field, reason=error.reason) from error
+
+
+def given_mask(args: argparse.Namespace, photo: Image.Image, *, person: bool = True) -> Image.Image | None:
+    """Return the mask of `--mask`; None if the person is to be found.
+
+    Raises `OptionInvalid` for options that exclude each other.
+    """
+    _check_mask_modes(args)
+    for name in ("keep_mask", "segmenter", "at"):
+        if args.mask and getattr(args, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise OptionInvalid(f"{option} applies when the person is to be found: leave out --mask or {option}", field=name)
+    if args.keep_mask:
+        check_folder(args.keep_mask)
+    return read_mask(args, args.mask, photo, "mask", person=person) if args.mask else None
+
+
+def _check_mask_modes(args: argparse.Namespace) -> None:
+    """Raise `OptionInvalid` for a mask mode without a mask that it could apply to."""
+    edit_mask, edit_mask_mode = getattr(args, "edit_mask", None), getattr(args, "edit_mask_mode", None)
+    if edit_mask_mode is not None and not edit_mask:
+        raise OptionInvalid("--edit-mask-mode says how to read --edit-mask: give both, or neither", field="edit_mask_mode")
+    regions = any(getattr(args, name, None) for name in ("attribute", "region"))
+    if args.mask_mode != "auto" and not (args.mask or regions or (edit_mask and edit_mask_mode is None)):
+        raise OptionInvalid("--mask-mode says how to read a mask: give --mask too, or leave --mask-mode out", field="mask_mode")
+
+
+def find_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image, prompt: str) -> Image.Image:
+    """Find the person by the segmenter. Write the mask to `--keep-mask`, and store its facts for the report."""
+    segmenter = pipe.segmenter(args.segmenter)
+    found = segmenter.find(photo, prompt=prompt.replace(f"{PLACEHOLDER} ", ""), at=args.at)
+    args.found = found.facts()
+    if args.keep_mask:
+        Path(args.keep_mask).write_bytes(encode_png(found.mask))
+    return found.mask
+
+
+def check_folder(path: str) -> None:
+    """Raise `OptionInvalid` if the folder of an output file is missing: before minutes of work, not after them."""
+    if not Path(path).resolve().parent.is_dir():
+        raise OptionInvalid(f"there is no folder {Path(path).parent} to write {Path(path).name} into", field="output")
+
+
+def load_pipeline(args: argparse.Namespace) -> S2EditPipeline:
+    """Load torch and the model, which takes seconds."""
+    import torch
+
+    from s2edit_core.pipeline import S2EditPipeline
+
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
+    return S2EditPipeline.from_pretrained(args.model, device=device)
+
+
+def edit_prompts(args: argparse.Namespace, pipe: S2EditPipeline, known: str = "") -> tuple[str, str, str]:
+    """Return source and target prompt with [I], and the subject; `known` is that of a learned identity."""
+    subjects = pipe.backbone.card.subjects
+    request = EditRequest(prompt=args.target, source_prompt=args.source, subject=args.subject)
+    check_sentences(request, subjects)
+    given = args.subject or known
+    subject = resolve_subject(given, subjects) if given else known_subject(args.source or args.target, subjects)
+    source = with_placeholder(args.source or photo_of(subject), subject, field="source_prompt")
+    return source, with_placeholder(args.target, subject, field="prompt"), subject
+
+
+def check_target(pipe: S2EditPipeline, request: EditRequest, names: Sequence[str]) -> None:
+    """Check the target and the negative prompt before anything is learned.
+
+    Raises `PromptInvalid` unless the target holds the placeholders `names` and no others, and both prompts are short enough.
+    """
+    from s2edit_core.concepts.conditioning import tokenize
+
+    target = request.prompt
+    check_placeholders(target, [PLACEHOLDER, *names], field="prompt")
+    for name in names:
+        if name not in target:
+            raise PromptInvalid(
+                f"the target prompt does not say where {name} goes: write {name} before its word",
+                field="prompt",
+                reason="placeholder_missing",
+            )
+    tokenize(pipe.backbone, target, [PLACEHOLDER, *names])
+    tokenize(pipe.backbone, request.negative_prompt or "", (), field="negative_prompt")

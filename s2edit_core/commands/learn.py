@@ -1,0 +1,125 @@
+"""`learn`: learn a concept from a photo. `learn_references` is shared with the commands that learn and edit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2edit_core.commands.arguments import add_learning_mode
+from s2edit_core.commands.inputs import check_folder, find_mask, given_mask, load_pipeline, read_mask, read_photo
+from s2edit_core.commands.progress import run_stage, say
+from s2edit_core.errors import OptionInvalid
+from s2edit_core.request.prompt_syntax import check_syntax
+from s2edit_core.request.prompts import checked_placeholder
+from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER, EditRequest, Progress
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from s2edit_core.concepts.concept import Concept
+    from s2edit_core.pipeline import Reference, S2EditPipeline
+
+CHECKPOINT_STEPS = 10
+"""Learning steps between two writes of `--checkpoint`."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `learn`."""
+    parser.add_argument("--prompt", required=True, help="what the photo shows")
+    parser.add_argument("--subject", help="the word of the prompt for what is learned")
+    parser.add_argument(
+        "--attribute",
+        nargs="?",
+        const=ATTRIBUTE,
+        metavar="NAME",
+        help=f"learn an attribute with this placeholder; default: {ATTRIBUTE}",
+    )
+    parser.add_argument("--person", metavar="PNG", help="of an attribute: the person who wears it; default: use the whole photo")
+    parser.add_argument("--words", nargs="*", default=[], help="attribute words to be orthogonal to, besides the model's")
+    add_learning_mode(parser)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help=f"written every {CHECKPOINT_STEPS} steps; learning resumes from it if it exists"
+    )
+    parser.add_argument("--export", metavar="FOLDER", help="also write the concept for diffusers, as textual inversion and LoRA")
+
+
+def learn(args: argparse.Namespace) -> None:
+    """Learn who is in a photo, or with --attribute what its masked region shows, and save it."""
+    request = EditRequest(prompt=args.prompt, preset=args.preset, seed=args.seed, max_pixels=args.max_pixels)
+    check_syntax(args.prompt, field="prompt")
+    photo = read_photo(args)
+    mask = given_mask(args, photo, person=not args.attribute)
+    person = read_mask(args, args.person, photo, "person") if args.person else None
+    name = checked_placeholder(args.attribute) if args.attribute else PLACEHOLDER
+    if name != PLACEHOLDER and mask is None:
+        raise OptionInvalid("--attribute needs --mask, which marks what is learned", field="mask")
+    if name != PLACEHOLDER and not args.subject:
+        raise OptionInvalid(
+            "--attribute needs --subject, the word of the prompt for what is learned, such as makeup", field="subject"
+        )
+    check_folder(args.output)
+    pipe = load_pipeline(args)
+    mask = mask or find_mask(args, pipe, photo, args.prompt)
+    reference = make_reference(photo, mask, args.prompt, args.subject, name, person, args.words)
+    (concept,) = learn_references(args, pipe, [reference], request, {}, checkpoint=args.checkpoint)
+    concept.save(args.output)
+    if args.export:
+        pipe.export(concept, args.export)
+    say(f"{args.output}  {json.dumps(concept.facts, ensure_ascii=False)}")
+
+
+def make_reference(
+    image: Image.Image,
+    mask: Image.Image,
+    prompt: str,
+    subject: str | None,
+    placeholder: str,
+    person: Image.Image | None = None,
+    words: Sequence[str] = (),
+) -> Reference:
+    """Return a reference; torch is imported only here."""
+    from s2edit_core.pipeline import Reference
+
+    return Reference(image, mask, prompt, subject, placeholder, person, tuple(words))
+
+
+def learn_references(
+    args: argparse.Namespace,
+    pipe: S2EditPipeline,
+    references: Sequence[Reference],
+    request: EditRequest,
+    seconds: dict[str, float],
+    *,
+    checkpoint: str | None = None,
+) -> tuple[Concept, ...]:
+    """Learn the concepts of `references` together.
+
+    With a `checkpoint` file, learning resumes from it if it exists, and keeps it up to date until learning is done.
+    """
+    from s2edit_core.method.learning import Checkpoint
+    from s2edit_core.method.learning_state import LearningState
+
+    options = request.resolve().learning
+    options = replace(options, mode=args.mode or options.mode)
+    path = Path(checkpoint) if checkpoint else None
+    state = None
+    if path and path.exists():
+        state = LearningState.load(path, fingerprint=pipe.backbone.fingerprints)
+
+    def keep(progress: Progress) -> None:
+        if path and isinstance(progress, Checkpoint) and progress.state is not None:
+            unfinished = path.with_name(path.name + ".part")
+            progress.state.save(unfinished)
+            os.replace(unfinished, path)
+
+    steps = pipe.learning_together(references, options, seed=request.seed, state=state, every=CHECKPOINT_STEPS if path else 0)
+    learned = run_stage(args, steps, seconds, "learning", also=keep)
+    if path:
+        path.unlink(missing_ok=True)
+    return learned

@@ -1,0 +1,38 @@
+"""The real engine over the tiny model, and one edit that learns and inverts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request import spec
+from s2edit_core.request.options import LearningOptions
+from s2edit_core.request.spec import PRESETS
+from s2edit_core.unet.backbone import Backbone
+from tests.tiny import tiny_backbone
+from tests.unit.core.engine.runs import Run
+from worker.engines.s2edit_engine import S2EditEngine
+
+
+@pytest.fixture(scope="package")
+def backbone() -> Backbone:
+    return tiny_backbone(dtype=torch.float32)
+
+
+@pytest.fixture(scope="package")
+def engine(backbone: Backbone) -> Iterator[S2EditEngine]:
+    """With presets of a few steps of learning: what is shown here does not depend on how long it lasts."""
+    learning = LearningOptions(token_steps=2, joint_steps=2, batch=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spec, "PRESETS", {name: replace(preset, learning=learning) for name, preset in PRESETS.items()})
+        patch.setattr(S2EditPipeline, "from_pretrained", lambda _model, device: S2EditPipeline(backbone))
+        yield S2EditEngine("tiny", device="cpu")
+
+
+@pytest.fixture(scope="package")
+def cold(engine: S2EditEngine) -> Run:
+    return Run(engine)
