@@ -22,7 +22,7 @@ from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.settings import Settings
 from tests import tiny_readers
 from tests.unit.core.engine.runs import INPUTS, LEARNING, REQUEST, SIZE, Run, mask_of, photo
-from worker.engines.engine import Engine, Found
+from worker.engines.engine import Engine
 from worker.engines.provenance import Credentials, SigningEngine
 from worker.engines.s2edit_engine import S2EditEngine
 
