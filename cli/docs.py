@@ -179,7 +179,7 @@ def codes_in(package: str) -> set[str]:
 
 
 def _code_places(module: ast.Module) -> Iterator[ast.expr]:
-    """Yield what is given as `code` or `reason`: by keyword, by place to a function of the module, or as a variable or attribute."""
+    """Yield what is given as `code` or `reason`: by keyword, by position to a function of the module, or as a variable."""
     places = {
         function.name: [i for i, argument in enumerate(function.args.args) if argument.arg in ("code", "reason")]
         for function in ast.walk(module)

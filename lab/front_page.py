@@ -86,8 +86,8 @@ def _next_edit(demo: Results, measured: Results) -> str:
     seconds = _link(f"{warm['wall_s']:.1f} s after {cold['wall_s']:.1f} s for the first", "demo")
     passes = _link(f"{further:.0f} UNet evaluations", "quality")
     return (
-        f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; on the quality bench: {passes}, where the "
-        f"first edit took {first:.0f}"
+        f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; on the quality bench: {passes}, "
+        f"where the first edit took {first:.0f}"
     )
 
 
