@@ -53,7 +53,7 @@ INPUTS = (errors.ImageInvalid, errors.MaskInvalid, errors.PromptInvalid, errors.
 HEADINGS = {"image_invalid": "photo", "mask_invalid": "mask", "prompt_invalid": "prompt", "option_invalid": "another part"}
 CODE = re.compile(r"[a-z][a-z0-9_]+")
 WIRE: Mapping[str, tuple[int, str]] = {
-    "body_invalid": (422, "The body is not valid JSON."),
+    "body_invalid": (422, "The body is not a valid JSON object."),
     "digest_mismatch": (400, "The bytes do not match their Content-Digest, or it can't be read: send both again."),
     "header_invalid": (422, "A header can't be read."),
     "not_ready": (503, "`GET /readyz` only: `errors` names the parts that do not answer."),
@@ -193,6 +193,8 @@ def _code_places(module: ast.Module) -> Iterator[ast.expr]:
                 yield from (given[place] for place in known if place < len(given))
             case ast.Assign(targets=[ast.Name(id="code")], value=value):
                 yield value
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(values=values)) if name.endswith("_CODES"):
+                yield from values
 
 
 def _patterns(expression: ast.expr) -> Iterator[str]:
