@@ -52,6 +52,14 @@ SOURCES = ("s2edit_core", "s2edit_jobs", "api", "worker")
 INPUTS = (errors.ImageInvalid, errors.MaskInvalid, errors.PromptInvalid, errors.OptionInvalid)
 HEADINGS = {"image_invalid": "photo", "mask_invalid": "mask", "prompt_invalid": "prompt", "option_invalid": "another part"}
 CODE = re.compile(r"[a-z][a-z0-9_]+")
+WIRE: Mapping[str, tuple[int, str]] = {
+    "body_invalid": (422, "The body is not a valid JSON object."),
+    "digest_mismatch": (400, "The bytes do not match their Content-Digest, or it can't be read: send both again."),
+    "header_invalid": (422, "A header can't be read."),
+    "not_ready": (503, "`GET /readyz` only: `errors` names the parts that do not answer."),
+    "path_invalid": (422, "A part of the path can't be read."),
+}
+"""Codes that `api` answers without an error class of the core or of the jobs."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -118,6 +126,8 @@ def codes() -> str:
     for status, (code, title) in HTTP_CODES.items():
         if code not in said:
             said[code].append((status, title, title))
+    for code, (status, meaning) in WIRE.items():
+        said[code].append((status, meaning, meaning))
     rows = []
     for code, kinds in said.items():
         statuses = ", ".join(str(status) for status in sorted({status for status, _, _ in kinds}))
@@ -146,24 +156,69 @@ def reasons_by_code() -> dict[str, set[str]]:
 
 def _reasons_of(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     """Yield what is given as `reason`, to an error itself or to a function of the module that makes one."""
-    helpers: dict[str, tuple[str, int]] = {}
+    helpers: dict[str, set[tuple[str, int]]] = defaultdict(set)
     for function in (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)):
         names = [argument.arg for argument in function.args.args]
         for code, reason in _direct(function):
             if isinstance(reason, ast.Name) and reason.id in names:
-                helpers[function.name] = (code, names.index(reason.id))
+                helpers[function.name].add((code, names.index(reason.id)))
     yield from _direct(module)
     for call in _calls(module):
-        code, position = helpers.get(call.func.id, ("", 0)) if isinstance(call.func, ast.Name) else ("", 0)
-        if code and len(call.args) > position:
-            yield code, call.args[position]
+        for code, position in sorted(helpers.get(call.func.id, ())) if isinstance(call.func, ast.Name) else ():
+            if len(call.args) > position:
+                yield code, call.args[position]
+
+
+def codes_in(package: str) -> set[str]:
+    """Collect every code that the sources of `package` write out, whatever carries it; a part that varies is a `*`."""
+    found: set[str] = set()
+    for path in sorted((ROOT / package).rglob("*.py")):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        found |= {code for expression in _code_places(module) for code in _patterns(expression)}
+    return found
+
+
+def _code_places(module: ast.Module) -> Iterator[ast.expr]:
+    """Yield what is given as `code` or `reason`: by keyword, by position to a function of the module, or as a variable."""
+    places = {
+        function.name: [i for i, argument in enumerate(function.args.args) if argument.arg in ("code", "reason")]
+        for function in ast.walk(module)
+        if isinstance(function, ast.FunctionDef)
+    }
+    for node in ast.walk(module):
+        match node:
+            case ast.Call(func=function, args=given, keywords=named):
+                yield from (each.value for each in named if each.arg in ("code", "reason"))
+                known = places.get(function.id, []) if isinstance(function, ast.Name) else []
+                yield from (given[place] for place in known if place < len(given))
+            case ast.Assign(targets=[ast.Name(id="code")], value=value):
+                yield value
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(values=values)) if name.endswith("_CODES"):
+                yield from values
+
+
+def _patterns(expression: ast.expr) -> Iterator[str]:
+    """Yield the codes that an expression may be, not those that it compares with."""
+    match expression:
+        case ast.Constant(value=str(code)):
+            yield code
+        case ast.JoinedStr(values=parts):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in parts)
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from (*_patterns(body), *_patterns(orelse))
 
 
 def _direct(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    codes = {cls.__name__: cls.code for cls in INPUTS}
+    """Yield what is given as `reason` to an error, or to a variable that is one error or another."""
+    codes = {cls.__name__: {cls.code} for cls in INPUTS}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.IfExp) and isinstance(node.targets[0], ast.Name):
+            names = {part.id for part in (node.value.body, node.value.orelse) if isinstance(part, ast.Name)}
+            if names and names <= codes.keys():
+                codes[node.targets[0].id] = set().union(*(codes[name] for name in names))
     for call in _calls(tree):
-        code = codes.get(call.func.id) if isinstance(call.func, ast.Name) else None
-        yield from ((code, each.value) for each in call.keywords if code and each.arg == "reason")
+        known = codes.get(call.func.id, set()) if isinstance(call.func, ast.Name) else set()
+        yield from ((code, each.value) for code in sorted(known) for each in call.keywords if each.arg == "reason")
 
 
 def _calls(tree: ast.AST) -> Iterator[ast.Call]:

@@ -36,7 +36,7 @@ def promises(results: Results) -> str:
         ("The same request gives the same picture.", _same_picture(results["storm-model"])),
         ("A repeated request is the same edit.", _one_key(results["promises"])),
         ("The photo keeps its resolution and its detail.", _detail(results["photos"])),
-        ("Each answer is one that the API description lists.", _fuzz(results["fuzz"])),
+        ("The API gives no answer that its description does not list.", _fuzz(results["fuzz"])),
         ("Waiting for an edit costs the server little.", _polls(results["overhead"])),
     ]
     return (
@@ -84,8 +84,11 @@ def _next_edit(demo: Results, measured: Results) -> str:
     cost = measured["methods"]["balanced"]["cost"]
     first, further = sum(phase["evaluations"] for phase in cost.values()), cost["edit"]["evaluations"]
     seconds = _link(f"{warm['wall_s']:.1f} s after {cold['wall_s']:.1f} s for the first", "demo")
-    passes = _link(f"{further:.0f} UNet evaluations after {first:.0f}", "quality")
-    return f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; on the quality bench: {passes}"
+    passes = _link(f"{further:.0f} UNet evaluations", "quality")
+    return (
+        f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; on the quality bench: {passes}, "
+        f"where the first edit took {first:.0f}"
+    )
 
 
 def _storm(storm: Results) -> str:
@@ -124,10 +127,10 @@ def _one_key(found: Results) -> str:
 
 def _detail(photos: Results) -> str:
     kept, pasted = (photos["medians"][f"hair {way} 3464"]["energy_same"] for way in ("difference", "paste"))
-    figures = _link(f"{kept:.0f} % of its detail", "photos")
+    figures = _link(f"keep {kept:.0f} % of their detail", "photos")
     return (
-        "hair recoloured at 12 megapixels: what should not change inside the edit mask keeps "
-        f"{figures} ({pasted:.0f} % if the model's frame is pasted in)"
+        "hair recoloured at 12 megapixels: inside the edit mask, parts that the edit leaves alone "
+        f"{figures}; pasting the model's 128-pixel picture would keep {pasted:.0f} %"
     )
 
 

@@ -193,10 +193,10 @@ def render(results: Result) -> str:
     notes = (
         f"{edits} edits of {setting['people']} unseen portraits, at guidance {setting['guidance_scale']:g} unless noted, with mean "
         "and 95 % interval (bootstrap over people). *Changed* is where the true answer differs from the source. *Identity error*: "
-        f"0 is exact, 1 is a blind guess; the regressor's own error on unseen renders is {regressor['own_error']:.2f}. *Others "
-        "changed*: attributes per edit that the judge classifies differently from the true answer. Its accuracy on unseen renders "
-        f"is {100 * worst:.1f} % for its worst attribute and {100 * average:.1f} % on average. A further edit of the same person "
-        "needs no learning and no inversion."
+        "0 is exact, 1 is what guessing the average person (or the commonest class) gives; the regressor's own error on unseen "
+        f"renders is {regressor['own_error']:.2f}. *Others changed*: attributes per edit that the judge classifies differently "
+        f"from the true answer. Its accuracy on unseen renders is {100 * worst:.1f} % for its worst attribute and "
+        f"{100 * average:.1f} % on average. A further edit of the same person needs no learning and no inversion."
     )
     parts = [notes, main_table(results, MAIN)]
     if results["differences"].get("minus"):

@@ -1,4 +1,5 @@
 """The paper (S²Edit, arXiv 2507.04584) as algorithms over rows: learning [I], inversion, editing, injection and composition.
 
-This room imports everything below it. Its algorithms know neither devices nor batches.
+This room imports `concepts`, `unet`, `checkpoints`, `delivery`, `pictures`, `request` and `errors`.
+Its algorithms know neither devices nor batches.
 """

@@ -41,14 +41,16 @@ def test_the_service_is_started_first(live: Live) -> None:
 
 def test_by_curl(live: Live) -> None:
     """Run the blocks one after another in one shell."""
-    picture = live.folder / "red-hair.png"
-    answer = json.loads(said("bash", "-euo", "pipefail", "-c", "\n".join(printed("", live)[1:]), live=live))
-    further = httpx.get(f"{live.url}/edits/{answer['id']}", headers={"Prefer": "wait=60"}).json()
+    pictures = [live.folder / name for name in ("red-hair.png", "smiling.png")]
+    script = "\n".join([*printed("", live)[1:], 'echo "$edit"'])
+    further = json.loads(said("bash", "-euo", "pipefail", "-c", script, live=live))
     assert further["state"] == "succeeded"
     assert further["report"]["values"]["learning_steps"] == 0
+    assert pictures[1].read_bytes() == httpx.get(further["result"]["url"]).content
     edits = httpx.get(f"{live.url}/edits", params={"identity": further["identity"]}).json()["items"]
-    assert picture.read_bytes() in [httpx.get(edit["result"]["url"]).content for edit in edits[1:]]
-    picture.unlink()
+    assert pictures[0].read_bytes() in [httpx.get(edit["result"]["url"]).content for edit in edits[1:]]
+    for picture in pictures:
+        picture.unlink()
 
 
 @pytest.mark.timeout(600)  # building the package asks a package index for its build backend
@@ -56,7 +58,10 @@ def test_by_python(live: Live) -> None:
     (install,) = re.findall(r"`(\.venv/bin/pip install [^`]*)`", SECTION)
     said("bash", "-c", install, live=live)
     (code,) = printed("python", live)
-    assert said(".venv/bin/python", "-c", code, live=live)
+    identity = said(".venv/bin/python", "-c", code, live=live).strip()
+    by_curl = json.loads(said("bash", "-euo", "pipefail", "-c", f'{printed("", live)[1]}\necho "$edit"', live=live))
+    assert by_curl["identity"] == identity
+    assert by_curl["report"]["values"]["learning_steps"] == 0
     picture = live.folder / "red-hair.png"
     assert picture.read_bytes()
     picture.unlink()

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from api.wire.concept_schemas import AttributeForm, IdentityForm, MaskForm
 from api.wire.edit_requests import EditForm
 from api.wire.problem_kinds import HTTP_CODES, KINDS
-from cli.docs import TABLES, filled, reasons_by_code
+from cli.docs import TABLES, WIRE, codes_in, filled, reasons_by_code
 from cli.main import app
 from lab.quality.table import put_between, render
 from s2edit_core.__main__ import _parser
@@ -35,8 +36,8 @@ NAMED = re.compile(
     r"`((?:api|cli|clients|deploy|docs|lab|models|s2edit_core|s2edit_jobs|tests|worker)/[\w./-]*|[\w.-]+\.(?:yml|md))`"
 )
 CODE_LIKE = re.compile(r"`([a-z]+(?:_[a-z]+)+)`")
-ELSEWHERE = {"deadline_exceeded", "parked", "image_missing", "mask_missing", "prompt_missing", "header_invalid", "path_invalid"}
-"""Codes of failed edits and of validation, which no error class carries."""
+ELSEWHERE = {"deadline_exceeded", "parked", "image_missing", "mask_missing", "prompt_missing"}
+"""Codes of failed edits and of missing parts, which no error class carries."""
 PRINTED = tuple(page for page in PAGES if page != "ARCHITECTURE.md")  # its blocks are diagrams
 COMMANDS = [pytest.param(page, words, id=f"{page}: {' '.join(words)[:60]}") for page in PRINTED for words in commands_of(page)]
 PLAIN = {"base64", "cp", "cut", "do", "done", "echo", "export", "for", "git", "grep", "head", "pre-commit", "tr", "wc", "npm"}
@@ -87,11 +88,20 @@ def test_the_quality_tables_are_those_of_the_results() -> None:
 def test_error_codes_that_are_named_exist() -> None:
     """In the first column of the tables of codes, and in those of test mode."""
     reasons = set().union(*reasons_by_code().values())
-    known = {kind.code for kind in KINDS.values()} | {code for code, _ in HTTP_CODES.values()} | reasons | ELSEWHERE
+    known = {kind.code for kind in KINDS.values()} | {code for code, _ in HTTP_CODES.values()} | reasons | ELSEWHERE | WIRE.keys()
     page = PAGES["docs/troubleshooting.md"].partition("## Requests")[2].partition("## Results")[0]
     named = {code for line in page.splitlines() if line.startswith("|") for code in CODE_LIKE.findall(line.split("|")[1])}
     assert len(named) > 45
     assert named <= known
+
+
+def test_the_guide_names_every_code_that_the_api_answers() -> None:
+    answered = codes_in("api")
+    assert {"upload_unknown", "body_invalid", "digest_mismatch", "*_missing", "*_invalid", "file_missing"} <= answered
+    assert WIRE.keys() - {"header_invalid", "path_invalid"} <= answered, "a code that nothing answers any more"
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]*)*)`", PAGES["docs/api.md"].partition("\n## Errors\n")[2]))
+    for code in answered:
+        assert any(fnmatch(name, code) for name in named), code
 
 
 def test_messages_that_are_quoted_are_said_somewhere() -> None:

@@ -55,7 +55,8 @@ RESULTS: dict[str, Any] = {
 
 EXPECTED = """\
 3 edits of 2 unseen portraits, at guidance 3 unless noted, with mean and 95 % interval (bootstrap over people). *Changed* is where \
-the true answer differs from the source. *Identity error*: 0 is exact, 1 is a blind guess; the regressor's own error on unseen \
+the true answer differs from the source. *Identity error*: 0 is exact, 1 is what guessing the average person (or \
+the commonest class) gives; the regressor's own error on unseen \
 renders is 0.12. *Others changed*: attributes per edit that the judge classifies differently from the true answer. Its accuracy on \
 unseen renders is 98.0 % for its worst attribute and 99.0 % on average. A further edit of the same person needs no learning and no \
 inversion.
