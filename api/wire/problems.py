@@ -121,7 +121,8 @@ def problem_of_http(error: HTTPException) -> Problem:
     code, title = HTTP_CODES.get(error.status_code, (f"http_{error.status_code}", http.HTTPStatus(error.status_code).phrase))
     has_message = error.detail and error.detail != http.HTTPStatus(error.status_code).phrase
     detail = error.detail if has_message else HTTP_DETAILS.get(error.status_code, title)
-    return _problem(error.status_code, getattr(error, "code", code), title, detail)
+    retryable = getattr(error, "retryable", False)
+    return _problem(error.status_code, getattr(error, "code", code), title, detail, retryable=retryable)
 
 
 def problem_of_validation(error: RequestValidationError) -> Problem:
