@@ -186,8 +186,8 @@ class EditForm(EditOptions):
     mask: Annotated[
         UploadFile | None,
         Field(
-            description="The person's region, white on black, as large as the photo. Default: the mask of the `identity` or "
-            "`parent`, else the service finds the person."
+            description="The person's region, white on black, as large as the photo. With an `identity`, it needs `image` too. "
+            "Default: the mask of the `identity` or `parent`, else the service finds the person."
         ),
     ] = None
     at: Pixel = None
@@ -209,8 +209,8 @@ class EditDocument(EditOptions):
     mask: Annotated[
         str | None,
         Field(
-            description="The id of the upload with the person's region, white on black. Default: the mask of the `identity` or "
-            "`parent`, else the service finds the person."
+            description="The id of the upload with the person's region, white on black. With an `identity`, it needs `image` too. "
+            "Default: the mask of the `identity` or `parent`, else the service finds the person."
         ),
     ] = None
     at: Annotated[

@@ -86,8 +86,13 @@ def check_has_photo(files: Collection[str], identity: str | None, parent: str | 
 
     An identity brings its own photo, but not for a new mask: a mask needs the photo that it was drawn on.
     """
-    if "image" not in files and parent is None and (identity is None or "mask" in files):
+    if "image" in files or parent is not None:
+        return
+    if identity is None:
         raise missing_part("image")
+    if "mask" in files:
+        message = "a mask of your own needs the photo: send `image` too, or leave `mask` out to use the identity's"
+        raise ImageInvalid(message, field="image", reason="image_missing")
 
 
 def parse_pixel(at: str | list[int] | None) -> list[int] | str | None:

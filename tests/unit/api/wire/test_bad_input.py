@@ -208,6 +208,10 @@ class TestWithAnIdentity:
     def test_it_is_refused(self, api: Api, parts: dict[str, Any], code: str, field: str) -> None:
         assert_problem(api.edit(identity=self.identity, **parts), 422, code, field)
 
+    def test_a_mask_without_its_photo_is_told_both_ways_out(self, api: Api) -> None:
+        problem = assert_problem(api.edit(identity=self.identity, image=None), 422, "image_missing", "image")
+        assert "send `image` too, or leave `mask` out to use the identity's" in problem["detail"]
+
     def test_a_foreign_identity_is_unknown(self, api: Api) -> None:
         answer = api.edit(user="mallory", image=None, mask=None, identity=self.identity)
         assert_problem(answer, 422, "identity_unknown", "identity")
