@@ -17,10 +17,13 @@ from starlette.exceptions import HTTPException
 from api.wire.fields import IN_WORDS
 from api.wire.known_names import body_names, unknown
 from api.wire.problem_kinds import HTTP_CODES, HTTP_DETAILS, KINDS, kind_of
+from api.wire.query import REPEATED, UNKNOWN
 from s2edit_core import errors as core
 from s2edit_jobs.records import errors as jobs
 
 MEDIA_TYPE = "application/problem+json"
+QUERY_CODES = {UNKNOWN: "option_unknown", REPEATED: "part_repeated"}
+"""The codes of the errors of `check_query`, by type."""
 RETRY_AFTER_S = 5
 """The `Retry-After` of a 503 whose error names no other."""
 
@@ -143,6 +146,8 @@ def _validation_detail(item: Mapping[str, Any], known: Collection[str]) -> Probl
     if not path:
         return ProblemDetail(detail="the body is missing or no object: send a JSON object", code="body_invalid")
     field = str(path[0])
+    if item["type"] in QUERY_CODES:
+        return ProblemDetail(detail=item["msg"], code=QUERY_CODES[item["type"]], field=field)
     if source in ("header", "path", "query"):  # a JSON pointer can only name a part of the body
         code = "option_invalid" if source == "query" else f"{source}_invalid"
         where = "header" if source == "header" else f"{source} parameter"
