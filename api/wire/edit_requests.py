@@ -35,7 +35,7 @@ class EditOptions(BaseModel):
         str | None,
         Field(
             description="The one to four words in both prompts that name the person. Default: the subject of the `identity`, "
-            "else the service looks for it.",
+            "else the service looks for it. The identity itself keeps its subject.",
             examples=["woman"],
         ),
     ] = None
@@ -136,7 +136,7 @@ class EditOptions(BaseModel):
         Field(
             max_length=2000,
             description="Your statement that the person in the photo agrees to being learned and edited. It is stored with the "
-            "identity.",
+            "request and with a newly learned identity.",
             examples=["Ada Example agreed in the app on 24 November 2026"],
         ),
     ] = None

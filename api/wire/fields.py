@@ -45,7 +45,8 @@ IdentityTtl = Annotated[
     Field(
         gt=0,
         le=315_360_000,
-        description="Seconds until the new identity is erased. The service may set a shorter maximum.",
+        description="Seconds until the new identity is erased. The service may set a shorter maximum. An identity that exists "
+        "already keeps its own time.",
         examples=[2_592_000],
     ),
 ]
