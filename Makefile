@@ -36,13 +36,18 @@ up: $(VENV)/.all  ## run the service on this machine until Ctrl-C
 segmenter: $(VENV)/.all  ## download MediaPipe's person segmentation by npm; set-up has already tried
 	@$(FETCH_SEGMENTER)
 
-# Unit tests are independent, so they run in parallel, file by file. The others start servers and depend on timing.
+# Unit tests are independent, so they run in parallel, file by file. The others start servers and wait for them, so they run in two
+# processes, one thread each: torch with more threads than idle cores is many times slower.
 test: $(VENV)/.dev $(REST)  ## the whole suite, without the slow and GPU tests
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n auto --dist loadfile; unit=$$?; \
-	$(BIN)/python -m pytest --ignore=tests/unit && exit $$unit
+	@export OMP_NUM_THREADS=1; log=$$(mktemp); \
+	$(BIN)/python -m pytest tests/unit -n auto --dist loadfile; unit=$$?; \
+	$(BIN)/python -m pytest tests/contract tests/clients tests/acceptance > "$$log" 2>&1 & \
+	$(BIN)/python -m pytest tests/integration; servers=$$?; \
+	wait $$!; contract=$$?; cat "$$log"; rm "$$log"; \
+	exit $$((unit | servers | contract))
 endif
 
 test-slow: $(VENV)/.dev $(REST)  ## the tests that take minutes

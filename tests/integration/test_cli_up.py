@@ -192,7 +192,7 @@ def test_a_model_that_cannot_be_loaded_is_reported_everywhere_until_it_can(
     until(lambda: readyz().status_code == 503, START_S)
     assert readyz().json()["errors"] == [{"code": "model_unusable", "detail": "the model 'no-model' can't be loaded: no weights"}]
     until(lambda: "the worker can't start: the model 'no-model' can't be loaded: no weights" in up.printed(), START_S)
-    with EditClient(up.url) as client, pytest.raises(ServiceError, match="No worker can load the service's model"):
+    with EditClient(up.url) as client, pytest.raises(ServiceError, match="No worker can load the model of the service"):
         client.post({"prompt": "a woman smiling"}, pictures)
     argv = [sys.executable, "-m", "cli", "doctor"]
     environment = {**os.environ, **QUICK, "S2EDIT_DATA_DIR": str(tmp_path / "data")}
