@@ -13,6 +13,7 @@ from api.guard.auth import USER, Authenticator, Principal, Sender
 from api.guard.rates import READ_METHODS, STATE
 from api.guard.testmode import STATE as TEST
 from api.wire.fields import ID_PATTERN
+from api.wire.query import check_query
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.library import Library
@@ -51,14 +52,17 @@ async def get_principal(
         str, Header(alias="S2Edit-User", pattern=ID_PATTERN, description="The user that the request acts for.")
     ] = USER,
 ) -> Principal:
-    """Return the caller, identified by its key or token. Raises `AccessDenied` and `RateExceeded`."""
+    """Return the caller, identified by its key or token. Raises `AccessDenied`, `RateExceeded`, and as `check_query`."""
     user = s2edit_user if "s2edit-user" in request.headers else None
     sender = Sender.with_credentials(request, credentials.credentials if credentials else None, user)
     auth: Authenticator = request.app.state.auth
     principal = auth.identify_cached(sender)
     if principal is not None and (not principal.key_id or request.method in READ_METHODS):  # no I/O, so no thread
-        return admit(request, principal, request.scope["route"].path)
-    return await run_in_threadpool(_identify, request, sender)
+        admit(request, principal, request.scope["route"].path)
+    else:
+        principal = await run_in_threadpool(_identify, request, sender)
+    await check_query(request)
+    return principal
 
 
 def _identify(request: Request, sender: Sender) -> Principal:

@@ -49,7 +49,7 @@ class Polls:
             return None
         headers = Headers(scope=scope)
         tag = headers.get("if-none-match")
-        if tag is None or "prefer" in headers or not matches(tag, record):
+        if tag is None or "prefer" in headers or scope["query_string"] or not matches(tag, record):
             return None
         request = Request(scope)
         principal = self._principal(request)

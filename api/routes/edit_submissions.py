@@ -40,7 +40,8 @@ class EditSubmission(Submission[OptionsT, EditRequest], Generic[OptionsT]):
         self.jobs.take_slot(self.owner, spec.id)
         self.jobs.leave_slot(self.owner, spec.id)
         forecast = Forecaster(self.services).forecast_edit(spec, files, self._applied_attributes(request))
-        return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=forecast.eta_s)
+        eta_s = None if forecast.eta_s is None else round(forecast.eta_s, 1)  # as `Edit.of`
+        return DryRun(learning=forecast.learning, identity=forecast.identity, eta_s=eta_s)
 
     def _read(self) -> tuple[EditRequest, dict[str, Upload]]:
         values = self.form.model_dump(exclude={*FILES, *JOB_FIELDS, "dry_run"}, exclude_none=True)

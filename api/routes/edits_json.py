@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
-from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.routing import Match
 from starlette.types import Scope
@@ -19,6 +18,7 @@ from api.routes.submissions import IdempotencyKey
 from api.wire.edit_answers import Edit
 from api.wire.edit_requests import EditDocument
 from api.wire.forms import FILES, check_has_photo
+from api.wire.strict_json import StrictRoute
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid
 from s2edit_core.pictures.files import media_type
 from s2edit_jobs.library.uploads import Uploads
@@ -26,7 +26,7 @@ from s2edit_jobs.records.errors import UploadMismatch, UploadNotFound, UploadUnf
 from s2edit_jobs.records.files import Upload
 
 
-class JsonRoute(APIRoute):
+class JsonRoute(StrictRoute):
     """A route that matches only JSON bodies. Others fall through to the next route of the same path."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import AuthDep, Caller, ServicesDep, get_principal
 from api.wire.fields import ID_PATTERN, to_datetime
 from api.wire.problems import responses
+from api.wire.query import check_query
 from api.wire.receipts import KeySet, Receipt, Receipts
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.records.record import Owner
@@ -113,7 +114,12 @@ def erase_attribute(attribute_id: str, owner: Caller, erasure: ErasureDep, recei
     return _receipt(receipts, "attribute", owner, attribute_id, erasure.attribute(owner, attribute_id), began_at=began_at)
 
 
-@router.get("/receipts/keys", operation_id="getReceiptKeys", summary="Get the public keys of receipts")
+@router.get(
+    "/receipts/keys",
+    operation_id="getReceiptKeys",
+    summary="Get the public keys of receipts",
+    dependencies=[Depends(check_query)],
+)
 def get_receipt_keys(receipts: ReceiptsDep) -> KeySet:
     """Get the keys that verify receipts, as a JWK Set (RFC 7517)."""
     return KeySet.model_validate(receipts.public_keys)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from api.deps import ServicesDep
 from api.guard.auth import TENANT
 from api.wire import problems
-from api.wire.problems import Problem
+from api.wire.problems import Problem, responses
+from api.wire.query import check_query
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import JobNotFound, ServiceUnavailable
 from s2edit_jobs.records.record import Owner
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[Depends(check_query)], responses=responses(422))
 
 
 class Health(BaseModel):

@@ -18,6 +18,7 @@ from api.guard.auth import Principal
 from api.wire.concept_schemas import AttributeForm, IdentityForm, JobForm, MaskForm
 from api.wire.edit_answers import Edit
 from api.wire.edit_requests import EditOptions
+from api.wire.fields import KEY_PATTERN
 from api.wire.forms import FILES, check_at, check_pictures, check_webhook, parse_pixel, read_parts
 from api.wire.problems import responses
 from s2edit_core.request.prompt_syntax import check_syntax
@@ -41,7 +42,7 @@ FORM_LIMITS: Any = {"max_files": 8, "max_fields": 32, "max_part_size": 16_384}  
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        pattern=r"^[\x21-\x7e]{1,255}$",
+        pattern=KEY_PATTERN,
         description="Makes retries safe: the same key with the same request never creates a second job.",
     ),
 ]

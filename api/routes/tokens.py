@@ -13,9 +13,10 @@ from api.deps import AuthDep, PrincipalDep, ServicesDep
 from api.guard.device_tokens import DEVICE_SCOPES, MAX_BUDGET
 from api.wire.fields import to_datetime
 from api.wire.problems import responses
+from api.wire.strict_json import StrictRoute
 from s2edit_core.errors import OptionInvalid
 
-router = APIRouter(tags=["tokens"], responses=responses(422, 503))
+router = APIRouter(route_class=StrictRoute, tags=["tokens"], responses=responses(422, 503))
 
 
 class TokenRequest(BaseModel):

@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.deps import Caller, ServicesDep
 from api.wire.fields import to_datetime
 from api.wire.problems import responses
+from api.wire.strict_json import StrictRoute
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.library.uploads import AnnouncedUpload, Uploads
 from s2edit_jobs.records.record import Owner
 
-router = APIRouter(tags=["uploads"], responses=responses(422, 503))
+router = APIRouter(route_class=StrictRoute, tags=["uploads"], responses=responses(422, 503))
 
 MediaType = Literal["image/png", "image/jpeg", "image/webp", "image/avif", "image/heic"]
 

@@ -18,12 +18,13 @@ _MEMBER = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/=]*):\s*")
 
 
 class DigestMismatch(HTTPException):
-    """A 400 with the code `digest_mismatch`."""
+    """A 400 with the code `digest_mismatch`. It is `retryable` unless the header itself is malformed."""
 
     code = "digest_mismatch"
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, *, retryable: bool = False) -> None:
         super().__init__(400, detail)
+        self.retryable = retryable
 
 
 def parse(header: str) -> Mapping[str, bytes]:
@@ -44,7 +45,7 @@ def check(header: str | None, data: bytes, what: str) -> None:
     """Raise `DigestMismatch` if `header`, if present, is not the digest of `data`. `what` names the data in the message."""
     for name, wanted in parse(header).items() if header is not None else ():
         if ALGORITHMS[name](data).digest() != wanted:
-            raise DigestMismatch(f"{what} does not match its Content-Digest: send it again")
+            raise DigestMismatch(f"{what} does not match its Content-Digest: send it again", retryable=True)
 
 
 class ContentDigest:
@@ -69,7 +70,7 @@ class ContentDigest:
             for name in wanted:
                 sums[name].update(message.get("body", b""))
             if not message.get("more_body", False) and any(sums[name].digest() != value for name, value in wanted.items()):
-                raise DigestMismatch("the body does not match its Content-Digest: send it again")
+                raise DigestMismatch("the body does not match its Content-Digest: send it again", retryable=True)
             return message
 
         await self._app(scope, receive_checked, send)

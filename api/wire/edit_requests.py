@@ -35,7 +35,7 @@ class EditOptions(BaseModel):
         str | None,
         Field(
             description="The one to four words in both prompts that name the person. Default: the subject of the `identity`, "
-            "else the service looks for it.",
+            "else the service looks for it. The identity itself keeps its subject.",
             examples=["woman"],
         ),
     ] = None
@@ -136,7 +136,7 @@ class EditOptions(BaseModel):
         Field(
             max_length=2000,
             description="Your statement that the person in the photo agrees to being learned and edited. It is stored with the "
-            "identity.",
+            "request and with a newly learned identity.",
             examples=["Ada Example agreed in the app on 24 November 2026"],
         ),
     ] = None
@@ -186,8 +186,8 @@ class EditForm(EditOptions):
     mask: Annotated[
         UploadFile | None,
         Field(
-            description="The person's region, white on black, as large as the photo. Default: the mask of the `identity` or "
-            "`parent`, else the service finds the person."
+            description="The person's region, white on black, as large as the photo. With an `identity`, it needs `image` too. "
+            "Default: the mask of the `identity` or `parent`, else the service finds the person."
         ),
     ] = None
     at: Pixel = None
@@ -209,8 +209,8 @@ class EditDocument(EditOptions):
     mask: Annotated[
         str | None,
         Field(
-            description="The id of the upload with the person's region, white on black. Default: the mask of the `identity` or "
-            "`parent`, else the service finds the person."
+            description="The id of the upload with the person's region, white on black. With an `identity`, it needs `image` too. "
+            "Default: the mask of the `identity` or `parent`, else the service finds the person."
         ),
     ] = None
     at: Annotated[

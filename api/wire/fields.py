@@ -11,6 +11,13 @@ from s2edit_core.request.limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXEL
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """Pattern of every name that becomes part of an object key: users, edits, identities."""
+KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
+"""Pattern of an Idempotency-Key."""
+IN_WORDS = {
+    ID_PATTERN: "1 to 64 letters, digits, hyphens and underscores",
+    KEY_PATTERN: "1 to 255 visible ASCII characters, no spaces",
+}
+"""What a value must be to match the pattern, for messages."""
 PIXEL_PATTERN = r"^[0-9]{1,9}, ?[0-9]{1,9}$"
 """Pattern of a pixel in a form. It is only documentation: `api.wire.forms.parse_pixel` reads the text."""
 PHOTO_FORMATS = (
@@ -38,7 +45,8 @@ IdentityTtl = Annotated[
     Field(
         gt=0,
         le=315_360_000,
-        description="Seconds until the new identity is erased. The service may set a shorter maximum.",
+        description="Seconds until the new identity is erased. The service may set a shorter maximum. An identity that exists "
+        "already keeps its own time.",
         examples=[2_592_000],
     ),
 ]

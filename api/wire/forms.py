@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile as ReceivedFile
 from api.wire.digests import check as check_digest
 from api.wire.edit_requests import EditForm
 from api.wire.fields import PIXEL_PATTERN
+from api.wire.known_names import unknown
 from s2edit_core.delivery.output import LONGEST_SIDE, Output
 from s2edit_core.errors import ImageInvalid, InvalidInput, MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.pictures.containers import Header, read_header
@@ -44,8 +45,7 @@ async def check_parts(request: Request, form: type[BaseModel]) -> None:
     parts = (await request.form()).multi_items()
     for name, count in Counter(name for name, _ in parts).items():
         if name not in form.model_fields:
-            known = ", ".join(form.model_fields)
-            raise OptionInvalid(f"unknown part {name!r}: use {known}", field=name, reason="option_unknown")
+            raise OptionInvalid(unknown("part", name, form.model_fields), field=name, reason="option_unknown")
         if count > 1 and name not in REPEATED:
             raise OptionInvalid(f"the part {name!r} was sent {count} times: send it once", field=name, reason="part_repeated")
     for name, value in parts:
@@ -86,8 +86,13 @@ def check_has_photo(files: Collection[str], identity: str | None, parent: str | 
 
     An identity brings its own photo, but not for a new mask: a mask needs the photo that it was drawn on.
     """
-    if "image" not in files and parent is None and (identity is None or "mask" in files):
+    if "image" in files or parent is not None:
+        return
+    if identity is None:
         raise missing_part("image")
+    if "mask" in files:
+        message = "a mask of your own needs the photo: send `image` too, or leave `mask` out to use the identity's"
+        raise ImageInvalid(message, field="image", reason="image_missing")
 
 
 def parse_pixel(at: str | list[int] | None) -> list[int] | str | None:

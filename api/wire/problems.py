@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import structlog
@@ -14,11 +14,16 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from api.wire.fields import IN_WORDS
+from api.wire.known_names import body_names, unknown
 from api.wire.problem_kinds import HTTP_CODES, HTTP_DETAILS, KINDS, kind_of
+from api.wire.query import REPEATED, UNKNOWN
 from s2edit_core import errors as core
 from s2edit_jobs.records import errors as jobs
 
 MEDIA_TYPE = "application/problem+json"
+QUERY_CODES = {UNKNOWN: "option_unknown", REPEATED: "part_repeated"}
+"""The codes of the errors of `check_query`, by type."""
 RETRY_AFTER_S = 5
 """The `Retry-After` of a 503 whose error names no other."""
 
@@ -121,26 +126,36 @@ def problem_of_http(error: HTTPException) -> Problem:
     code, title = HTTP_CODES.get(error.status_code, (f"http_{error.status_code}", http.HTTPStatus(error.status_code).phrase))
     has_message = error.detail and error.detail != http.HTTPStatus(error.status_code).phrase
     detail = error.detail if has_message else HTTP_DETAILS.get(error.status_code, title)
-    return _problem(error.status_code, getattr(error, "code", code), title, detail)
+    retryable = getattr(error, "retryable", False)
+    return _problem(error.status_code, getattr(error, "code", code), title, detail, retryable=retryable)
 
 
-def problem_of_validation(error: RequestValidationError) -> Problem:
-    """Return the problem for parts, fields, headers and parameters that are missing, unknown or malformed."""
-    details = [_validation_detail(item) for item in error.errors()]
+def problem_of_validation(error: RequestValidationError, known: Collection[str] = ()) -> Problem:
+    """Return the problem for parts, fields, headers and parameters that are missing, unknown or malformed.
+
+    `known` are the fields that the body may have.
+    """
+    details = [_validation_detail(item, known) for item in error.errors()]
     return _problem(422, details[0].code, KINDS[core.InvalidInput].title, details[0].detail, errors=details)
 
 
-def _validation_detail(item: Mapping[str, Any]) -> ProblemDetail:
+def _validation_detail(item: Mapping[str, Any], known: Collection[str]) -> ProblemDetail:
     source, *path = item["loc"]
     if item["type"] == "json_invalid":
         return ProblemDetail(detail=f"the body is not valid JSON: {item['ctx']['error']}", code="body_invalid")
-    field = str(path[0]) if path else source
+    if not path:
+        return ProblemDetail(detail="the body is missing or no object: send a JSON object", code="body_invalid")
+    field = str(path[0])
+    if item["type"] in QUERY_CODES:
+        return ProblemDetail(detail=item["msg"], code=QUERY_CODES[item["type"]], field=field)
     if source in ("header", "path", "query"):  # a JSON pointer can only name a part of the body
         code = "option_invalid" if source == "query" else f"{source}_invalid"
         where = "header" if source == "header" else f"{source} parameter"
-        return ProblemDetail(detail=f"the {where} {field!r} is invalid: {item['msg']}", code=code, field=field)
+        needed = IN_WORDS.get(item.get("ctx", {}).get("pattern", ""))
+        fault = f"must be {needed}" if needed else f"is invalid: {item['msg']}"
+        return ProblemDetail(detail=f"the {where} {field!r} {fault}", code=code, field=field)
     if item["type"] == "extra_forbidden":
-        return _at(field, "option_unknown", f"unknown part {field!r}: leave it out")
+        return _at(field, "option_unknown", unknown("part", field, known))
     if item["type"] == "missing":
         return _at(field, f"{field}_missing", f"the part {field!r} is missing: send it", path[1:])
     return _at(field, "option_invalid", f"the part {field!r} is invalid: {item['msg']}", path[1:])
@@ -195,15 +210,15 @@ def install(app: FastAPI) -> None:
         headers = {"Allow": _allowed_methods(request)} if error.status_code == 405 else error.headers
         return response(problem_of_http(error), headers)
 
-    async def invalid(_: Request, error: Exception) -> JSONResponse:
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return response(problem_of_validation(error))
+        return response(problem_of_validation(error, body_names(request)))
 
-    async def unknown(_: Request, error: Exception) -> JSONResponse:
+    async def unforeseen(_: Request, error: Exception) -> JSONResponse:
         return response(problem_of(error))  # the server logs the traceback
 
     app.add_exception_handler(core.S2EditError, known)
     app.add_exception_handler(jobs.JobsError, known)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(Exception, unknown)
+    app.add_exception_handler(Exception, unforeseen)

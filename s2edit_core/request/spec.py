@@ -328,9 +328,10 @@ LATER_OPTIONS: Mapping[str, Any] = {
 
 def check_strength(strength: float, steps: int) -> None:
     """Raise `OptionInvalid` unless an edit of `steps` sampling steps runs at least one step, as diffusers' pipelines do."""
-    check_number("strength", strength, 0.0, 1.0)
-    if strength == 0:
-        raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength:g}", field="options.strength")
+    try:
+        check_number("strength", strength, math.ulp(0.0), 1.0)  # from the smallest number above 0
+    except OptionInvalid as error:
+        raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength!r}", field="options.strength") from error
     if strength * steps < 1 - 1e-9:
         raise OptionInvalid(
             f"a strength of {strength:g} runs none of {steps} steps: choose {math.ceil(1e4 / steps) / 1e4:g} or more, "

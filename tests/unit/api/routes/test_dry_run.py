@@ -71,6 +71,11 @@ def test_the_estimate_is_made_of_measured_phases_and_of_those_who_wait(knowing: 
     assert try_out(knowing, preset="instant", seed="5")["eta_s"] == 15.5
 
 
+def test_the_estimate_is_rounded_as_an_edits_is(knowing: Api) -> None:
+    knowing.store.estimates.measured("balanced", {**PACE, "learning": 10.9035999, "editing": 2.00000001})
+    assert try_out(knowing)["eta_s"] == 16.4
+
+
 def test_what_is_known_takes_no_learning() -> None:
     assert estimate_s(Outlook(0, 0, PACE), learns=False) == 5.5
     assert estimate_s(Outlook(3, 2, PACE), learns=True) == 18 + 15.5

@@ -63,6 +63,18 @@ class TestLearningAhead:
         identity = api.learned(api.identity(prompt="a photo of a queen", subject="queen"))
         assert api.get(f"/identities/{identity}").json()["subject"] == "queen"
 
+    def test_an_edit_that_names_it_changes_nothing_of_it(self, api: Api) -> None:
+        """As the descriptions of `identity_ttl_s`, `subject` and `consent` say."""
+        identity = api.learned(api.identity())
+        before = api.get(f"/identities/{identity}").json()
+        sent = {"identity_ttl_s": "60", "consent": "yes", "source_prompt": "a photo of a young woman", "subject": "young woman"}
+        edit = api.edit(image=None, mask=None, identity=identity, **{**sent, "prompt": "a photo of a young woman smiling"})
+        assert edit.status_code == 202, edit.json()
+        api.work()
+        assert api.get(edit.headers["location"]).json()["state"] == "succeeded"
+        assert api.get(f"/identities/{identity}").json() == before
+        assert before["expires_at"] is None
+
     @pytest.mark.parametrize(
         ("form", "code", "field"),
         [

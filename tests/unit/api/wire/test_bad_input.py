@@ -135,6 +135,35 @@ def test_an_unknown_option_is_told_the_known_ones(api: Api) -> None:
     assert "guidance_scale" in api.edit(guidance="3").json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("promt", "prompt"), ("guidance", "guidance_scale"), ("Seed", "seed"), ("dryrun", "dry_run")]
+)
+def test_a_misspelt_name_is_told_the_right_one(api: Api, name: str, meant: str) -> None:
+    """As a part of the form and as a field of the JSON body."""
+    for answer in (api.edit(**{name: "1"}), api.client.post("/edits", json={"prompt": "a woman", name: 1})):
+        problem = assert_problem(answer, 422, "option_unknown", name)
+        assert problem["detail"] == f"unknown part {name!r}: did you mean {meant!r}?"
+
+
+def test_a_name_like_no_other_is_told_all(api: Api) -> None:
+    for answer in (api.edit(zzz="1"), api.client.post("/edits", json={"prompt": "a woman", "zzz": 1})):
+        detail = assert_problem(answer, 422, "option_unknown", "zzz")["detail"]
+        assert detail.startswith("unknown part 'zzz': use prompt, source_prompt, ")
+
+
+def test_a_very_long_name_is_refused_at_once(api: Api) -> None:
+    name = "prompt" * 10_000
+    problem = assert_problem(api.client.post("/edits", json={"prompt": "a woman", name: 1}), 422, "option_unknown", name)
+    assert len(problem["detail"]) < 1000
+
+
+@pytest.mark.parametrize("path", ["/edits", "/uploads", "/tokens"])
+@pytest.mark.parametrize("body", [b"[]", b'["prompt"]', b'"prompt"', b"1", b"null", b""])
+def test_a_body_that_is_no_object_is_asked_for_one(api: Api, path: str, body: bytes) -> None:
+    answer = api.client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert assert_problem(answer, 422, "body_invalid")["detail"].endswith("send a JSON object")
+
+
 def test_several_wrong_options_are_all_named(api: Api) -> None:
     problem = api.edit(steps="abc", seed="def").json()
     assert [error["field"] for error in problem["errors"]] == ["steps", "seed"]
@@ -184,7 +213,8 @@ def test_a_huge_text_part_is_refused(api: Api) -> None:
 
 @pytest.mark.parametrize("user", ["a/b", "..", "a" * 65, "a b"])
 def test_a_user_that_is_no_name_is_refused(api: Api, user: str) -> None:
-    assert_problem(api.edit(user=user), 422, "header_invalid", "S2Edit-User")
+    problem = assert_problem(api.edit(user=user), 422, "header_invalid", "S2Edit-User")
+    assert problem["detail"] == "the header 'S2Edit-User' must be 1 to 64 letters, digits, hyphens and underscores"
 
 
 class TestWithAnIdentity:
@@ -207,6 +237,10 @@ class TestWithAnIdentity:
     )
     def test_it_is_refused(self, api: Api, parts: dict[str, Any], code: str, field: str) -> None:
         assert_problem(api.edit(identity=self.identity, **parts), 422, code, field)
+
+    def test_a_mask_without_its_photo_is_told_both_ways_out(self, api: Api) -> None:
+        problem = assert_problem(api.edit(identity=self.identity, image=None), 422, "image_missing", "image")
+        assert "send `image` too, or leave `mask` out to use the identity's" in problem["detail"]
 
     def test_a_foreign_identity_is_unknown(self, api: Api) -> None:
         answer = api.edit(user="mallory", image=None, mask=None, identity=self.identity)

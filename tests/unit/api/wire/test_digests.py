@@ -62,7 +62,13 @@ def test_unknown_algorithms_are_passed_over(api: Api, body: httpx.Request, heade
 def test_another_body_is_refused_and_nothing_is_kept(api: Api, body: httpx.Request, header: str) -> None:
     problem = assert_problem(send(api, body, header), 400, "digest_mismatch")
     assert "Content-Digest" in problem["detail"]
+    assert problem["retryable"] == ("send it again" in problem["detail"])
     assert api.kept() == ({}, [], [])
+
+
+@pytest.mark.parametrize(("header", "retryable"), [(digest(b"damaged on its way"), True), ("sha-256", False)])
+def test_only_damage_is_worth_a_retry(api: Api, body: httpx.Request, header: str, retryable: bool) -> None:
+    assert assert_problem(send(api, body, header), 400, "digest_mismatch")["retryable"] is retryable
 
 
 def test_one_of_two_digests_that_disagrees_is_enough(api: Api, body: httpx.Request) -> None:
@@ -76,7 +82,7 @@ def test_a_part_may_have_its_own(api: Api, data: bytes, status: int) -> None:
     answer = api.client.post("/edits", data={"prompt": PROMPT}, files={"image": image, "mask": ("a.png", pictures.mask())})
     assert answer.status_code == status
     if status == 400:
-        assert_problem(answer, 400, "digest_mismatch")
+        assert assert_problem(answer, 400, "digest_mismatch")["retryable"]
         assert api.kept() == ({}, [], [])
 
 

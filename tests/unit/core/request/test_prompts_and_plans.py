@@ -270,6 +270,13 @@ def test_the_limit_of_pixels_is_kept_where_it_is_set_alone() -> None:
             replace(REQUEST, max_pixels=wrong)
 
 
+@pytest.mark.parametrize("strength", [0, 0.0, -1, 1.5, float("nan"), True])
+def test_every_refused_strength_is_told_the_same_range(strength: float) -> None:
+    with pytest.raises(OptionInvalid, match="strength must be above 0 and at most 1, not ") as refused:
+        EditRequest(prompt="a woman", strength=strength)
+    assert refused.value.field == "options.strength"
+
+
 @given(st.integers(2, 999))
 def test_the_strength_that_the_message_names_runs_one_step(steps: int) -> None:
     with pytest.raises(OptionInvalid, match="runs none of") as refused:

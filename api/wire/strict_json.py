@@ -1,0 +1,40 @@
+"""JSON bodies in which every key stands once. Python's parser would silently take the last of two values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+
+class StrictRequest(Request):
+    """A request whose `json` raises `json.JSONDecodeError` for a repeated key, as it does for any other invalid body."""
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = json.loads(await self.body(), object_pairs_hook=_object)
+        return self._json
+
+
+class StrictRoute(APIRoute):
+    """A route that takes a JSON body. The framework answers its errors with `json_invalid`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return handle_strictly
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise json.JSONDecodeError(f"the key {name[:80]!r} is repeated, send it once", "", 0)
+        found[name] = value
+    return found
