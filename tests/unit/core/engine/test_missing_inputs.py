@@ -22,7 +22,7 @@ from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.settings import Settings
 from tests import tiny_readers
 from tests.unit.core.engine.runs import INPUTS, LEARNING, REQUEST, SIZE, Run, mask_of, photo
-from worker.engines.engine import Engine
+from worker.engines.engine import DetectedMask, Engine
 from worker.engines.provenance import Credentials, SigningEngine
 from worker.engines.s2edit_engine import S2EditEngine
 
@@ -100,7 +100,7 @@ def test_an_edit_by_any_wording_ends_in_a_picture(prompt: str, subject: str | No
     assert run.edited.report["leakage"] == {"[I]": 0.0}
 
 
-def found_by(engine: Engine, request: JobRequest = REQUEST, picture: bytes = INPUTS.image) -> tuple[Found, list[Progress]]:
+def found_by(engine: Engine, request: JobRequest = REQUEST, picture: bytes = INPUTS.image) -> tuple[DetectedMask, list[Progress]]:
     """What is found, and what was shown meanwhile."""
     steps, seen = engine.find_mask(request, picture), []
     while True:
@@ -131,7 +131,7 @@ class TestFindingTheMask:
 
     def test_the_bytes_are_those_of_the_mask_and_always_the_same(self, engine: S2EditEngine, drawn: Drawn) -> None:
         found, seen = found_by(engine)
-        assert found == Found(INPUTS.mask, "drawn", 2, 0.9877, mask_of().getbbox())
+        assert found == DetectedMask(INPUTS.mask, "drawn", 2, 0.9877, mask_of().getbbox())
         assert [(step.phase, step.step, step.total) for step in seen] == [("preparing", 0, 1), ("preparing", 1, 1)]
         assert found_by(engine)[0] == found
 
