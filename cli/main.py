@@ -107,7 +107,7 @@ def doctor() -> None:
     colours = {"ok": "green", "note": "yellow", "broken": "red"}
     broken = False
     for finding in examine(_settings()):
-        console.print(f"[{colours[finding.verdict]}]{finding.verdict:7}[/] {finding.part:9}", end="")
+        console.print(f"[{colours[finding.verdict]}]{finding.verdict:7}[/] {finding.part:9} ", end="")
         console.print(finding.text, markup=False, soft_wrap=True)
         broken |= finding.verdict == "broken"
     raise typer.Exit(1 if broken else 0)

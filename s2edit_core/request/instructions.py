@@ -9,7 +9,7 @@ and "paint-splattered man" are accepted.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.request.keeping import QUOTED, clauses, is_doing, wish_to_keep, without_keeping
@@ -96,9 +96,9 @@ def check_described(text: str, subject: str | None, subjects: Sequence[str], *, 
             f"as in “{plain}”"
         )
     else:
-        instruction = instruction_in(plain) or instruction
+        instruction = ", ".join(_from_first_instruction(plain)) or instruction_in(plain) or instruction
         shows = "shows" if field == "source_prompt" else "should show"
-        words = f"is an instruction: say what the picture {shows}, {suggestion(instruction, text, subject, subjects)}"
+        words = f"is an instruction: {suggestion(instruction, text, subject, subjects, shows=shows)}"
     raise PromptInvalid(f"the {field} {words}", field=field, reason="prompt_instruction")
 
 
@@ -113,14 +113,31 @@ def instruction_in(text: str) -> str | None:
     It is a sentence, or a clause after a description ("a woman with red hair, don't change the face").
     """
     text = tidy(text)
-    unquoted = QUOTED.sub(lambda quoted: '"' + "_" * (len(quoted[0]) - 2) + '"', text)
-    for sentence in re.finditer(r"(?:[^.!?;]|[.!?;](?!\s|$))+", unquoted):
-        instruction = _instruction_sentence(text[slice(*sentence.span())])
+    for sentence in _sentences(text):
+        instruction = _instruction_sentence(sentence)
         if instruction is not None:
             return instruction
     if (kept := wish_to_keep(text)) is not None:
         return kept.words
     return _instruction_clause(text)
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """Yield the sentences of the normalised `text`. Those within quotes count as words."""
+    unquoted = QUOTED.sub(lambda quoted: '"' + "_" * (len(quoted[0]) - 2) + '"', text)
+    for sentence in re.finditer(r"(?:[^.!?;]|[.!?;](?!\s|$))+", unquoted):
+        yield text[slice(*sentence.span())]
+
+
+def _from_first_instruction(text: str) -> Iterator[str]:
+    """Yield the first sentence of `text` that instructs, and those after it, each without polite phrases and without thanks."""
+    begun = False
+    for sentence in _sentences(text):
+        instruction = _instruction_sentence(sentence)
+        begun = begun or instruction is not None
+        words = instruction or _without_politeness(sentence.strip())[0]
+        if begun and words and not re.match(r"(?:many )?thank(?:s| you)\b", words, flags=re.IGNORECASE):
+            yield words
 
 
 def _instruction_clause(text: str) -> str | None:

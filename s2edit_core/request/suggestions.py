@@ -1,24 +1,33 @@
 """Rephrases an instruction as a description: "make her hair red" as "a photo of a woman with red hair".
 
-English only; loads no torch.
+Of several instructions ("make her smile and add a hat") all are rephrased, or none. English only; loads no torch.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from s2edit_core.request.keeping import without_keeping
 from s2edit_core.request.words import article, find_noun, plurals, tidy
 
-WHOM = r"(?:her|him|them|me|(?:(?:the|this|that|my) )?(?:{subject})|everyone)"
+WHOM = r"(?:her|him|them|me|(?:(?:the|this|that|my|an?) )?(?:{subject})|everyone)"
 OF = r"(?:(?:her|his|their|its|the|my|this|that|a|an)\b ?)?"
 PART = (
     r"(?:hair|beard|moustache|eyes|eyebrows|lips|skin|nails|teeth|clothes|glasses|hat|dress|shirt|jacket|coat|scarf|tie|nose|smile)"
 )
-COUNTED = ("beard", "moustache", "hat", "dress", "shirt", "jacket", "coat", "scarf", "tie", "nose", "smile", "cap", "crown", "mask")
+COUNTED = (
+    *("beard", "moustache", "hat", "dress", "shirt", "jacket", "coat", "scarf", "tie", "nose", "smile", "cap", "crown", "mask"),
+    *("necklace", "tiara", "veil", "helmet"),
+)
 """Nouns that take an article."""
-SEVERAL = ("hair", "glasses", "sunglasses", "lipstick", "makeup", "jewelry", "jewellery", "clothes")
+SEVERAL = (
+    *("hair", "glasses", "sunglasses", "earrings", "lipstick", "makeup", "jewelry", "jewellery", "clothes", "eyes", "lips"),
+    *("teeth", "nails", "eyebrows", "freckles", "bangs", "gloves", "trousers", "jeans", "shoes"),
+)
+"""Plural and uncountable nouns, which take none."""
 DOING = {
     **{verb: verb + "ing" for verb in ("laugh", "frown", "wink", "yawn", "sing", "cry", "sleep", "look")},
     **{"smile": "smiling", "dance": "dancing", "sit": "sitting", "run": "running", "wave": "waving"},
@@ -35,17 +44,130 @@ BECOMING = {
 """Verbs that say what a part becomes, and the adjective of that."""
 CHANGING = "change|edit|modify|adjust|enhance|retouch|improve|shave|fix|colou?r|recolou?r|dye|turn|get|hide|sharpen|reduce|increase"
 """Verbs that say that a part changes, but not how."""
+NOTHING_NAMED = ("the", "the everything", "the anything", "the everyone", "the them")
+"""Objects of "remove" that name no thing."""
 DEGREE = re.compile(r"^(?:(?:a (?:bit|little|lot)|much|more|slightly|very|really|a more) )+")
-ENDING = re.compile(r"(?: (?:please|now|thanks|thank you|instead)|,? (?:in|from|on) (?:the|this) (?:photo|picture|image))+$")
+COLOUR = r"(?:red|blue|green|black|white|gold|silver|pink|purple|yellow|orange|brown|blond|grey|gray)"
+UNDIVIDED = re.compile(rf"\b({COLOUR}|salt) and (?=(?:{COLOUR}|pepper)\b)", re.IGNORECASE)
+"""An "and" that does not begin another part of an instruction."""
+DIVIDER = re.compile(
+    r"(?:\s*[,;&+]\s*|\s+(?=(?:and|then|but|plus|also)\b))(?:(?:and|then|but|plus|also|just|please)\b[ ,]*)*", re.IGNORECASE
+)
+"""What separates the parts of an instruction."""
+SHOWING = r"(?:show|generate|create|draw|paint|imagine|render|produce|design|sketch)"
+VERB = re.compile(
+    rf"(?:{SHOWING}|make|turn|dye|bleach|change|set|tint|dress|put|have|let|transform|convert|give|replace|swap|substitute"
+    r"|exchange|add|insert|apply|place|wear|try|use|get|remove|delete|erase|take|hide|lose|keep|edit|modify|adjust|enhance"
+    rf"|retouch|improve|shave|fix|recolou?r|colou?r|sharpen|reduce|increase|blur|{'|'.join(BECOMING)}) ",
+    re.IGNORECASE,
+)
+"""The beginning of a part with a verb of its own. Others share the previous one's: "add glasses and a hat"."""
+NOT_A_LOOK = "on|onto|around|with|in|over|under|like|from|for|at|by|to|or|her|his|their|the"
+"""Words that say more than what a part looks like."""
+MEDIUM = r"(?:painting|drawing|sketch|cartoon|watercolou?r|portrait|illustration|caricature|sculpture|statue|comic)"
+TO_PHOTO = re.compile(
+    r"(?<=\w) (?:to|from|in|on) (?:an?|the|this|that|my) (?:photo|picture|image|portrait|pic)(?:graph)?(?: (?:of|with) [^,;]*?)?"
+    r"(?=$|[,;]| and )",
+    re.IGNORECASE,
+)
+"""The end of "add glasses to a photo of a woman"."""
+ENDING = re.compile(
+    r"(?: (?:please|now|too|as well|thanks|thank you|instead)|,? (?:in|from|on) (?:the|this) (?:photo|picture|image))+$"
+)
 
 
-def suggestion(instruction: str, text: str, subject: str | None, subjects: Sequence[str]) -> str:
-    """Return how to describe what the instruction `instruction` in `text` asks for: "as in “a photo of a woman with red hair”"."""
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """What one part of an instruction asks for: `words`, and how a description says them."""
+
+    how: Literal["medium", "before", "as", "with", "doing", "in", "without"]
+    words: str
+
+
+def suggestion(instruction: str, text: str, subject: str | None, subjects: Sequence[str], *, shows: str) -> str:
+    """Return how to describe what the instruction `instruction` in `text` asks for: "as in “a photo of a woman with red hair”".
+
+    If that is not clear, the example is said to be one. `shows` says which picture is described: "shows" or "should show".
+    """
     noun = _noun(text, subject, subjects)
-    words = _owned(ENDING.sub("", without_keeping(instruction).rstrip(" .!?,;")), noun)
-    if gone := _removed(words):
-        return f"without {_named(gone)}: as in “{_photo(noun)}”, with the source_prompt “{_photo(noun)} with {_one(gone)}”"
-    return f"as in “{_described(words, noun) or f'{_photo(noun)} with red hair'}”"
+    words = ENDING.sub("", without_keeping(instruction).rstrip(" .!?,;"))
+    words = _owned(TO_PHOTO.sub("", words) if VERB.match(words) and not re.match(SHOWING, words, re.IGNORECASE) else words, noun)
+    if (whole := _whole(words, noun)) is not None:
+        return f"say what the picture {shows}, as in “{whole}”"
+    traits = _traits(words, noun)
+    if not traits:
+        picture = "that you want" if shows == "should show" else "that you have"
+        return f"describe the picture {picture}, for example “{_photo(noun)} with red hair”"
+    if gone := [trait.words for trait in traits if trait.how == "without"]:
+        source = f"{_photo(noun)} with {_listed([_one(thing) for thing in gone])}"
+        without = f"without {_listed([_named(thing) for thing in gone])}"
+        return f"say what the picture {shows}, {without}: as in “{_composed(traits, noun)}”, with the source_prompt “{source}”"
+    return f"say what the picture {shows}, as in “{_composed(traits, noun)}”"
+
+
+def _traits(words: str, noun: str) -> list[Trait]:
+    """Return what each part of the instruction `words` asks for. Empty if one of them is not understood."""
+    traits: list[Trait] = []
+    head = ""
+    for part in DIVIDER.split(UNDIVIDED.sub(r"\1 _and_ ", words)):
+        for candidate in _candidates(ENDING.sub("", part.replace("_and_", "and").strip()), head):
+            if (understood := _trait(candidate, noun)) is not None:
+                break
+        else:
+            return []
+        trait, head = understood
+        traits.append(trait)
+    return traits
+
+
+def _candidates(part: str, head: str) -> Iterator[str]:
+    """Yield the ways to read a part of an instruction. `head` is how the part before began, such as "make her "."""
+    if head and not VERB.match(part):
+        if re.match(rf"{OF}{PART} (?!of\b)", part, flags=re.IGNORECASE):  # "(make her hair red and) her eyes blue"
+            yield f"make {part}"
+        yield head + part
+    yield part
+
+
+def _trait(words: str, noun: str) -> tuple[Trait, str] | None:
+    """Return what the instruction `words` asks for, and the words before that; None if no pattern fits."""
+    if (gone := _removed(words)) is not None:
+        return Trait("without", gone), words[: words.index(gone)]
+    whom = WHOM.format(subject=_forms(noun))
+    words = re.sub(r"^(she|he|they|it) (?:should|must|needs to|has to) ", "make them ", words, flags=re.IGNORECASE)
+    words = re.sub(r"^(.+?) (?:should|must|needs? to|has to) (?:be |become |look |get )?", r"make \1 ", words, flags=re.IGNORECASE)
+    if re.match(rf"{whom}\b|{OF}{PART}\b.* to be ", words, flags=re.IGNORECASE):  # "(I want) her to smile"
+        words = "make " + words.replace(" to be ", " ")
+    for pattern, describe in _PATTERNS:
+        found = re.match(pattern.replace("WHOM", whom), words, flags=re.IGNORECASE)
+        if found and (trait := describe(found, noun)):
+            return trait, words[: found.start(found.lastgroup or 0)]
+    return None
+
+
+def _composed(traits: Sequence[Trait], noun: str) -> str:
+    """Return a description of a picture with all `traits`."""
+    said = {trait.how: [other.words for other in traits if other.how == trait.how] for trait in traits}
+    before = ", ".join(dict.fromkeys(said.get("before", ())))
+    text = f"{said.get('medium', ['a photo'])[-1]} of {article(f'{before} {noun}'.strip())} {before} {noun}".replace("  ", " ")
+    for how in ("as", "with", "in"):
+        if how in said:
+            text += f" {how} {_listed(_by_part(said[how]))}"
+    return f"{text} {_listed(said['doing'])}" if "doing" in said else text
+
+
+def _by_part(things: Sequence[str]) -> list[str]:
+    """Join what concerns one part: "red hair" and "curly hair" to "red and curly hair"."""
+    parts: dict[str, list[str]] = {}
+    for thing in dict.fromkeys(things):
+        first, _, last = thing.rpartition(" ")
+        joins = bool(first) and last in SEVERAL and " with " not in thing
+        parts.setdefault(f" {last}" if joins else thing, []).append(first)
+    return [_listed(firsts) + last if last.startswith(" ") else last for last, firsts in parts.items()]
+
+
+def _listed(things: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(things[:-1]), things[-1]) if part)
 
 
 def _owned(words: str, noun: str) -> str:
@@ -73,18 +195,19 @@ def _noun(text: str, subject: str | None, subjects: Sequence[str]) -> str:
     return subjects[0] if subjects else "woman"
 
 
-def _photo(noun: str, before: str = "") -> str:
-    named = f"{before} {noun}".strip()
-    return f"a photo of {article(named)} {named}"
+def _photo(noun: str) -> str:
+    return f"a photo of {article(noun)} {noun}"
 
 
 def _one(thing: str) -> str:
     """Return "the hat" and "hat" as "a hat"; plural and uncountable nouns get no article."""
     bare = re.sub(rf"^{OF}", "", thing, flags=re.IGNORECASE)
+    last = bare.split()[-1].lower() if bare.split() else ""
+    if last in SEVERAL and " of " not in bare:
+        thing = re.sub(r"^an? ", "", thing, flags=re.IGNORECASE)
     begins = re.match(r"(?:an?|some|two|three|more) ", thing, flags=re.IGNORECASE)
     if begins:
         return re.sub(r"^(?:some|more) ", "", thing)
-    last = bare.split()[-1].lower() if bare.split() else ""
     return f"{article(bare)} {bare}" if last in COUNTED else bare
 
 
@@ -101,92 +224,98 @@ def _removed(words: str) -> str | None:
         flags=re.IGNORECASE,
     )
     what = (found["what"] or found["that"]) if found else None
-    return what if what and _named(f"{what} ").strip() != "the" else None
+    return what if what and _named(f"{what} ").strip().lower() not in NOTHING_NAMED else None
 
 
-def _described(words: str, noun: str) -> str | None:
-    """Return a description of what `words` ask for; None if no pattern fits."""
-    whom = WHOM.format(subject=_forms(noun))
-    words = re.sub(r"^(she|he|they|it) (?:should|must|needs to|has to) ", "make them ", words, flags=re.IGNORECASE)
-    words = re.sub(r"^(.+?) (?:should|must|needs? to|has to) (?:be |become |look |get )?", r"make \1 ", words, flags=re.IGNORECASE)
-    if re.match(rf"{whom}\b|{OF}{PART}\b.* to be ", words, flags=re.IGNORECASE):  # "(I want) her to smile"
-        words = "make " + words.replace(" to be ", " ")
-    for pattern, describe in _PATTERNS:
-        found = re.match(pattern.replace("WHOM", whom), words, flags=re.IGNORECASE)
-        if found and (description := describe(found, noun)):
-            return description
-    named = find_noun(noun, words)
-    return _whole(words, named) if named else None
-
-
-def _whole(words: str, named: re.Match[str]) -> str | None:
+def _whole(words: str, noun: str) -> str | None:
     """Return the description after a verb, as in "show a woman with red hair"; None if there is none."""
-    begin = re.match(r"(?:\w+ )??(?:me )?((?:an?|the|two|three|some)\b.*)$", words, flags=re.IGNORECASE)
-    if begin is None or begin.start(1) > named.start() or re.search(r"\b(?:to|on|into|for)\b", words[: named.start()]):
+    named = find_noun(noun, words)
+    begin = re.match(rf"(?:{SHOWING} )?(?:me )?((?:an?|the|two|three|some)\b.*)$", words, flags=re.IGNORECASE)
+    if named is None or begin is None or begin.start(1) > named.start():
+        return None
+    if re.search(r"\b(?:to|on|into|for)\b", words[: named.start()]):
+        return None
+    if any(VERB.match(part) for part in DIVIDER.split(words)[1:]):
         return None
     description = begin[1]
-    if re.search(r",|\b(?:behind|beside|near|around|from|with|by)\b", words[begin.start(1) : named.start()]):
+    if re.search(r",|\b(?:behind|beside|near|around|from|with|by|and)\b", words[begin.start(1) : named.start()]):
         return None
-    return description if re.match(r"an? (?:\w+ )?(?:photo|picture|image|portrait)", description) else f"a photo of {description}"
+    if not re.match(r"$|,| (?:with|in|as|at|on|who|whose|and|without|wearing|holding|\w+ing)\b", words[named.end() :]):
+        return None
+    pictured = rf"an? (?:\w+ )?(?:photo|picture|image|{MEDIUM})"
+    return description if re.match(pictured, description, re.IGNORECASE) else f"a photo of {description}"
 
 
-def _part(found: re.Match[str], noun: str) -> str | None:
+def _part(found: re.Match[str], noun: str) -> Trait | None:
     """Describe a part of a person, such as hair, by colour or shape."""
-    part, how = found["part"].lower(), DEGREE.sub("", found["how"].strip().lower())
+    part, how = found["part"].lower(), DEGREE.sub("", found["how"].strip().lower().removeprefix("in "))
     how = " ".join(PLAIN.get(word, word) for word in how.split())
     if re.match(r"an? ", how):
-        return f"{_photo(noun)} with {how}"
-    if not re.fullmatch(r"[\w' -]*", how):  # another clause follows, or another word for the person
+        return Trait("with", _one(how))
+    if not re.fullmatch(r"[\w' -]*", how) or re.search(rf"\b(?:{_forms(noun)})\b", how):  # another word for the person
         return None
     if how in ("up", "back", "down", "off", "") or len(how.split()) > 3:
         return None
-    thing = how if how.endswith(part) else f"{how} {part}"
-    return f"{_photo(noun)} with {_one(thing)}"
+    if re.search(rf"\b(?:{PART}|{NOT_A_LOOK})\b|\d", how.removesuffix(part)):  # "(make her hair red and) smile"
+        return None
+    return Trait("with", _one(how if how.endswith(part) else f"{how} {part}"))
 
 
-def _become(found: re.Match[str], noun: str) -> str:
+def _become(found: re.Match[str], _: str) -> Trait:
     """Describe the result of verbs such as "whiten her teeth"."""
-    how, part = BECOMING[found["verb"].lower()], found["part"].lower()
-    return f"{_photo(noun)} with {_one(f'{how} {part}')}"
+    return Trait("with", _one(f"{BECOMING[found['verb'].lower()]} {found['part'].lower()}"))
 
 
-def _made(found: re.Match[str], noun: str) -> str | None:
+def _made(found: re.Match[str], noun: str) -> Trait | None:
     """Describe what a person should be, do or wear."""
     how = DEGREE.sub("", re.sub(r"^to ", "", found["how"].strip()))
     if wears := re.match(r"(wear|have|hold)(?:ing)? (.+)", how):
-        return f"{_photo(noun)} {'with' if wears[1] == 'have' else wears[1] + 'ing'} {_one(wears[2])}"
+        return Trait("with", _one(wears[2])) if wears[1] == "have" else Trait("doing", f"{wears[1]}ing {_one(wears[2])}")
     how = DEGREE.sub("", re.sub(r"^(?:be|become|look|appear|seem) ", "", how))
-    if how not in DOING and re.fullmatch(PART, how):
+    if (act := how.lower()) in DOING:
+        return Trait("before", DOING[act])
+    if re.fullmatch(PART, how, flags=re.IGNORECASE):
         return None
-    if how.startswith("like "):
-        how = how.removeprefix("like ")
-    if how in DOING:
-        return _photo(noun, DOING[how])
-    if re.match(r"an? ", how):
-        return f"{_photo(noun)} as {how}" if not how.endswith(f" {noun}") else f"a photo of {how}"
-    return _photo(noun, PLAIN.get(how, how)) if re.fullmatch(r"[\w-]+", how) else None
+    how = how.removeprefix("like ")
+    if begins := re.match(r"an? ", how):
+        if how.endswith(f" {noun}"):
+            return Trait("before", how[begins.end() :].removesuffix(noun).strip())
+        worn = how.split()[-1] in (*COUNTED, *SEVERAL) and " with " not in how
+        return Trait("with", _one(how)) if worn else Trait("as", how)
+    return Trait("before", PLAIN.get(how.lower(), how.lower())) if re.fullmatch(r"[\w-]+", how) else None
 
 
-def _with(found: re.Match[str], noun: str) -> str | None:
+def _drawn(found: re.Match[str], _: str) -> Trait:
+    """Describe another kind of picture, such as a painting."""
+    return Trait("medium", found["what"].lower())
+
+
+def _with(found: re.Match[str], noun: str) -> Trait | None:
     """Describe an added thing; "a hat on her head" needs no second mention of the person."""
-    thing = re.sub(
-        r" (?:to|on|onto|in|into|around|over|for|from) (?:her|his|him|them|their|it|the|this|my)\b.*$", "", found["what"]
-    )
+    whose = r"(?:her|his|him|them|their|it|the|this|my)"
+    thing = re.sub(rf" (?:to|on|onto) {whose}(?: \w+){{0,2}}$|(?<=\w) (?:to|on) (?:an? )?(?:{_forms(noun)})$", "", found["what"])
     thing = re.sub(r"^(?:the|her|his|their|my) ", "", thing)
-    return f"{_photo(noun)} with {_one(thing)}" if thing and not thing.startswith(("to ", "on ")) else None
+    if not thing or thing.startswith(("to ", "on ")) or re.match(rf"(?:an? )?(?:{_forms(noun)})(?:$| )", thing):
+        return None
+    return None if re.search(rf" (?:to|onto) (?:{whose}|an?) ", thing) else Trait("with", _one(thing))
 
 
-def _in(found: re.Match[str], noun: str) -> str | None:
+def _in(found: re.Match[str], _: str) -> Trait:
     """Describe clothing or a place."""
-    return f"{_photo(noun)} in {found['what']}"
+    return Trait("in", found["what"])
 
 
-_PATTERNS: tuple[tuple[str, Callable[[re.Match[str], str], str | None]], ...] = (
+_PATTERNS: tuple[tuple[str, Callable[[re.Match[str], str], Trait | None]], ...] = (
     (rf"(?P<verb>{'|'.join(BECOMING)}) {OF}(?P<part>{PART})(?: of WHOM)?$", _become),
     (
         rf"(?:make|turn|dye|bleach|colou?r|paint|change|recolou?r|set|tint) {OF}(?P<part>{PART})(?: colou?r)? "
         r"(?:from [\w-]+ )?(?:(?:in)?to |be |become |look )?(?P<how>.+)$",
         _part,
+    ),
+    (
+        r"(?:make|turn|transform|convert|change) (?:it|this|(?:(?:the|this|my) )?(?:photo|picture|image)) (?:in)?(?:to )?"
+        rf"(?P<what>an? (?:\w+ )?{MEDIUM})(?: of (?:an? )?WHOM)?$",
+        _drawn,
     ),
     (r"(?:dress|put) WHOM in (?P<what>.+)$", _in),
     (r"(?:make|have|let|turn|transform|convert|change) WHOM (?:in)?(?:to )?(?P<how>.+)$", _made),

@@ -15,8 +15,9 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.library.library import CONCEPT
 from s2edit_jobs.records.errors import ModelUnknown, ServiceUnavailable
+from s2edit_jobs.records.estimates import estimate_s
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobSpec, Outlook, estimate_key
+from s2edit_jobs.records.record import JobSpec, estimate_key
 from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.model_facts import ModelFacts, facts_of
 
@@ -93,18 +94,3 @@ def _scaled_to(photo: bytes, max_pixels: int | None) -> tuple[int, int] | None:
     sent = header.size if header is not None else decoders().sent_size(photo)
     seen = scaled_size(sent, max_pixels)
     return None if seen == sent else seen
-
-
-def estimate_s(outlook: Outlook, *, learns: bool, finds_mask: bool = False) -> float | None:
-    """Return the estimated seconds: the wait for the jobs ahead plus the job's own phases. None if a phase was never measured.
-
-    The inversion is always counted, because only a worker can tell whether a stored one fits the crop. `finds_mask` adds the search
-    for the mask.
-    """
-    mean = outlook.seconds
-    phases = (*(("learning",) if learns else ()), "inverting", "editing")
-    if any(phase not in mean for phase in phases):
-        return None
-    waiting = mean["total"] * outlook.ahead / max(1, outlook.running)
-    finding = mean.get("preparing", 0.0) if finds_mask else 0.0
-    return waiting + finding + sum(mean[phase] for phase in phases) + mean.get("finishing", 0.0)

@@ -18,6 +18,7 @@ from s2edit_jobs.records.errors import (
     ServiceUnavailable,
     TooManyEdits,
 )
+from s2edit_jobs.records.estimates import seconds_left
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import (
     JOB_ID,
@@ -30,7 +31,6 @@ from s2edit_jobs.records.record import (
     final_record,
     first_record,
     recovered_record,
-    seconds_left,
 )
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.markers import OUTBOX, PENDING, check_not_erasing

@@ -327,17 +327,3 @@ def final_record(spec: JobSpec, outcome: Outcome) -> JobRecord:
         identity=outcome.identity,
         failure=outcome.failure,
     )
-
-
-def seconds_left(record: JobRecord, outlook: Outlook) -> float | None:
-    """Return the estimated seconds until an unfinished job ends, or None if no similar job was measured."""
-    mean = outlook.seconds
-    if "total" not in mean:
-        return None
-    if record.state is JobState.QUEUED:
-        return mean["total"] * (1 + outlook.ahead / max(1, outlook.running))
-    if record.phase is None:
-        return mean["total"]
-    done = min(1.0, record.step / record.total) if record.total else 0.0
-    later = PHASES[PHASES.index(record.phase) + 1 :]
-    return (1 - done) * mean.get(record.phase, 0.0) + sum(mean.get(phase, 0.0) for phase in later)

@@ -30,6 +30,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import DEADLINE, Jobs
 from s2edit_jobs.jobs.refusals import record_refusal
 from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, LeaseLost, ServiceUnavailable
+from s2edit_jobs.records.estimates import shared_measurements
 from s2edit_jobs.records.record import DailyUsage, JobSpec, JobState, Lease, Outcome
 from s2edit_jobs.records.trace import trace_id
 from worker.attempts.control import AttemptControl, Canceled, DeadlinePassed, Stopping, WaitsForConcept
@@ -177,7 +178,8 @@ class _Attempt:
             return
         with suppress(ServiceUnavailable):
             if outcome.state is JobState.SUCCEEDED:
-                self._services.store.estimates.measured(record.preset, seconds)
+                for preset, measured in ({record.preset: seconds} | shared_measurements(record.preset, seconds)).items():
+                    self._services.store.estimates.measured(preset, measured)
             if self._lease.owner.test:  # test jobs use no time of the device
                 return
             # Failed and canceled jobs have used the time too.

@@ -9,6 +9,7 @@ from redis import Redis
 from typer.testing import CliRunner
 
 from cli.client import EditClient, ServiceError
+from cli.doctor import Finding
 from cli.main import app
 from cli.service import Service, free_port
 from s2edit_core.request.spec import EditRequest
@@ -121,6 +122,14 @@ def test_doctor_exits_with_one_if_a_part_is_broken(tmp_path: Path, monkeypatch: 
     result = runner.invoke(app, ["doctor"])
     assert result.exit_code == 1
     assert "broken" in result.output
+
+
+def test_doctor_aligns_the_texts_of_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = ("versions", "segmenter", "captioner", "safety_checker", "a_part_with_a_long_name")
+    monkeypatch.setattr("cli.main.examine", lambda _: [Finding(part, "ok", "none") for part in parts])
+    lines = runner.invoke(app, ["doctor"]).output.splitlines()
+    assert [line.split() for line in lines] == [["ok", part, "none"] for part in parts]
+    assert len({line.rindex("none") for line in lines[:3]}) == 1
 
 
 def test_rebuild_restores_the_edits_that_redis_has_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

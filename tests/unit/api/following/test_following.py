@@ -17,6 +17,7 @@ from s2edit_core.request.spec import Progress
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.record import JobState, Outcome
+from tests.doubles import FakeEngine
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.routes.test_edits import NEVER, claim, succeed
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -237,9 +238,20 @@ class TestDeadlinesAndEstimates:
     def test_the_time_left_is_told_once_it_was_measured(self, api: Api) -> None:
         edit_id = api.edit().json()["id"]
         assert api.client.get(f"/edits/{edit_id}").json()["eta_s"] is None
-        api.store.estimates.measured("balanced", {"learning": 30.0, "editing": 10.0, "total": 40.0})
+        api.store.estimates.measured("balanced", {"learning": 30.0, "inverting": 4.0, "editing": 6.0, "total": 25.0})
         assert api.client.get(f"/edits/{edit_id}").json()["eta_s"] == 40.0
         api.store.events.progress(claim(api, edit_id), Progress("learning", 1, 3))
         assert api.client.get(f"/edits/{edit_id}").json()["eta_s"] == 30.0
         Jobs(api.services).finish(OWNER, edit_id, Outcome(JobState.CANCELED, attempt=1, finished_at=1.0))
         assert api.client.get(f"/edits/{edit_id}").json()["eta_s"] is None
+
+    def test_an_edit_of_a_known_person_is_as_long_as_its_dry_run_says(self, api: Api) -> None:
+        known = {"image": None, "mask": None, "identity": api.learned(api.identity())}
+        api.store.estimates.measured("balanced", {"learning": 30.0, "inverting": 1.0, "editing": 2.0, "total": 12.0})
+        assert api.edit(dry_run="true", **known).json()["eta_s"] == 3.0
+        assert api.edit(**known).json()["eta_s"] == 3.0
+
+    def test_edits_measure_what_learning_an_identity_takes(self, api: Api) -> None:
+        assert api.edit().json()["eta_s"] is None
+        api.work(FakeEngine(steps=2, step_s=0.1))
+        assert 0.1 <= api.identity(seed="5").json()["eta_s"] <= 1.0

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from s2edit_jobs.intake.forecast import estimate_s
 from s2edit_jobs.records.errors import StoreUnavailable
+from s2edit_jobs.records.estimates import estimate_s
 from s2edit_jobs.records.record import Outlook
 from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine

@@ -1,4 +1,4 @@
-"""What is delivered: the photo's own values where nothing was edited, in its own colours, as transparent as it was."""
+"""What is delivered: the format and resolution that was asked for, and a photo like the one the model sees."""
 
 from __future__ import annotations
 
@@ -9,61 +9,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 
 from s2edit_core.delivery import watermark
-from s2edit_core.delivery.output import Output, encode_result, flattened, format_of, in_own_colours
+from s2edit_core.delivery.output import Output, encode_result, format_of, in_own_colours
 from s2edit_core.errors import OptionInvalid
-from s2edit_core.pictures.colours import from_srgb
-from s2edit_core.pictures.files import Original, decode_original, decode_photo
+from s2edit_core.pictures.files import decode_original, decode_photo
 from s2edit_core.request.spec import EditRequest
-from tests.unit.core.delivery.profiles import DISPLAY_P3, GREY, INPUT_ONLY
-
-SIZE = (80, 60)
-BOX = (20, 10, 60, 50)
-PNG, JPEG, WEBP, EXACT = Output(), Output("jpeg"), Output("webp"), Output("webp", 100)
-
-
-def colourful(seed: int = 0) -> NDArray[np.uint8]:
-    """Soft colours, also the strongest ones, with grain."""
-    y, x = np.mgrid[0 : SIZE[1], 0 : SIZE[0]]
-    soft = np.stack([x * 255 / SIZE[0], y * 255 / SIZE[1], 255 - x * 255 / SIZE[0]], axis=-1)
-    return (soft + np.random.default_rng(seed).integers(-12, 13, soft.shape)).clip(0, 255).astype(np.uint8)
-
-
-def mask() -> Image.Image:
-    drawn = Image.new("L", SIZE)
-    drawn.paste(255, BOX)
-    return drawn
-
-
-def file_of(pixels: NDArray[np.uint8], format: str = "PNG", **options: Any) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, format, **options)
-    return out.getvalue()
-
-
-def see_through() -> NDArray[np.uint8]:
-    """Clear on the left, with colours hidden there; then half clear, then opaque."""
-    alpha = np.zeros((SIZE[1], SIZE[0], 1), np.uint8)
-    alpha[:, 30:45], alpha[:, 45:] = 128, 255
-    return np.concatenate([colourful(), alpha], axis=-1)
-
-
-def repainted(original: Original, colour: tuple[int, int, int] = (200, 30, 40)) -> Image.Image:
-    result = original.photo.copy()
-    result.paste(colour, BOX)
-    return result
-
-
-def pixels(data: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data)) as picture:
-        assert picture.mode in ("RGB", "RGBA")
-        return np.asarray(picture)
-
-
-OUTSIDE = np.asarray(mask()) == 0
+from tests.unit.core.delivery.outputs import (
+    EXACT,
+    JPEG,
+    OUTSIDE,
+    PNG,
+    SIZE,
+    WEBP,
+    colourful,
+    file_of,
+    mask,
+    pixels,
+    repainted,
+    see_through,
+)
+from tests.unit.core.delivery.profiles import DISPLAY_P3
 
 
 class TestFormats:
@@ -151,190 +118,6 @@ class TestFormats:
         assert Output.of(EditRequest(prompt="a woman")) == PNG
         wanted = EditRequest(prompt="a woman", output_format="webp", output_quality=70, keep_alpha=False)
         assert Output.of(wanted) == Output("webp", 70, keep_alpha=False)
-
-
-class TestAlpha:
-    @pytest.mark.parametrize("wanted", [PNG, EXACT])
-    def test_outside_the_mask_every_value_stays_also_hidden_ones(self, wanted: Output) -> None:
-        original = decode_original(file_of(see_through()))
-        data, told = encode_result(repainted(original), original, mask(), wanted)
-        found = pixels(data)
-        assert found.shape[-1] == 4
-        assert np.array_equal(found[OUTSIDE], see_through()[OUTSIDE])
-        assert np.array_equal(found[..., 3], see_through()[..., 3]), "inside too, the alpha is the photo's"
-        assert told["alpha"] == "kept"
-
-    def test_inside_it_shows_the_edit_where_anything_shows(self) -> None:
-        original = decode_original(file_of(see_through()))
-        data, _ = encode_result(repainted(original), original, mask(), PNG)
-        found, inside = pixels(data), ~OUTSIDE
-        clear = inside & (see_through()[..., 3] == 0)
-        opaque = inside & (see_through()[..., 3] == 255)
-        assert np.array_equal(found[clear], see_through()[clear]), "what nobody sees is the photo's"
-        assert (found[opaque][:, :3] == (200, 30, 40)).all()
-
-    def test_laid_on_white_it_is_the_result(self) -> None:
-        """Half-clear pixels show half of their colour, so an edit of what is seen is twice that of the colour."""
-        original = decode_original(file_of(see_through()))
-        result = original.photo.point(lambda level: level + (255 - level) // 8)
-        data, _ = encode_result(result, original, mask(), PNG)
-        shown, alpha = np.asarray(decode_photo(data)).astype(int), see_through()[..., 3]
-        moved = np.abs(shown - np.asarray(result))
-        assert moved[alpha == 255].max() == 0
-        assert moved[alpha == 128].max() <= 1
-        assert np.array_equal(shown[alpha == 0], np.asarray(original.photo)[alpha == 0])
-
-    def test_an_edit_that_changes_nothing_gives_every_value_back(self) -> None:
-        original = decode_original(file_of(see_through()))
-        assert np.array_equal(pixels(encode_result(original.photo, original, mask(), PNG)[0]), see_through())
-
-    @pytest.mark.parametrize("wanted", [JPEG, Output(keep_alpha=False), Output("webp", 100, keep_alpha=False)])
-    def test_where_it_is_not_kept_it_is_laid_on_white(self, wanted: Output) -> None:
-        original = decode_original(file_of(see_through()))
-        data, told = encode_result(repainted(original), original, mask(), wanted)
-        assert told["alpha"] == "laid on white"
-        moved = np.abs(pixels(data).astype(int) - np.asarray(repainted(original)))
-        assert moved.max() <= (40 if wanted is JPEG else 0)
-        assert flattened(original).alpha is None
-
-    @pytest.mark.parametrize("mode", ["LA", "PA", "P", "RGB", "L"])
-    def test_every_way_a_file_can_be_transparent_is_kept(self, mode: str) -> None:
-        options: dict[str, Any] = {}
-        picture = Image.fromarray(see_through())
-        if mode in ("LA", "PA"):
-            picture = picture.convert("LA") if mode == "LA" else picture.quantize(16).convert("PA")
-        elif mode == "P":
-            picture, options = picture.convert("RGB").quantize(16), {"transparency": 3}
-        else:
-            picture = picture.convert("RGB").convert(mode)
-            shade: Any = picture.getpixel((5, 5))
-            options = {"transparency": shade}
-        if mode == "PA":
-            picture = picture.convert("RGBA")  # no file of this mode can be written
-        out = io.BytesIO()
-        picture.save(out, "PNG", **options)
-        original = decode_original(out.getvalue())
-        with Image.open(io.BytesIO(out.getvalue())) as read:
-            expected = np.asarray(read.convert("RGBA"))
-        assert original.alpha is not None
-        assert (expected[..., 3] < 255).any()
-        found = pixels(encode_result(repainted(original), original, mask(), PNG)[0])
-        assert np.array_equal(found[OUTSIDE], expected[OUTSIDE])
-
-    def test_lossy_webp_keeps_the_alpha_itself_exactly(self) -> None:
-        original = decode_original(file_of(see_through()))
-        data, told = encode_result(repainted(original), original, mask(), WEBP)
-        assert np.array_equal(pixels(data)[..., 3], see_through()[..., 3])
-        assert told["outside_edit_mask"]["max_level_difference"] > 0
-
-    def test_colours_that_nobody_sees_do_not_count_as_changed(self) -> None:
-        """A lossy WebP keeps few of the colours under clear pixels; on any background its difference shows by the alpha."""
-        original = decode_original(file_of(see_through()))
-        data, told = encode_result(repainted(original), original, mask(), WEBP)
-        moved = np.abs(pixels(data)[..., :3].astype(float) - colourful())[OUTSIDE]
-        seen = moved * (see_through()[..., 3:] / 255.0)[OUTSIDE]
-        assert told["outside_edit_mask"]["max_level_difference"] == pytest.approx(seen.max(), abs=1)
-        assert told["outside_edit_mask"]["psnr_db"] == pytest.approx(10 * np.log10(255**2 / np.square(seen).mean()), abs=0.1)
-        clear = np.dstack([np.asarray(see_through())[..., :3], np.zeros(SIZE[::-1], np.uint8)])
-        clear[20:40, 20:40, 3] = 255
-        opaque_inside = Image.new("L", SIZE)
-        opaque_inside.paste(255, (20, 20, 40, 40))
-        hidden = decode_original(file_of(clear))
-        _, told = encode_result(hidden.photo, hidden, opaque_inside, WEBP)
-        assert told["outside_edit_mask"] == {"max_level_difference": 0, "psnr_db": None}
-
-
-class TestProfiles:
-    @pytest.fixture
-    def original(self) -> Original:
-        return decode_original(file_of(colourful(), icc_profile=DISPLAY_P3))
-
-    @pytest.mark.parametrize("wanted", [PNG, EXACT])
-    def test_the_result_is_in_the_photos_own_colours(self, original: Original, wanted: Output) -> None:
-        data, told = encode_result(repainted(original), original, mask(), wanted)
-        assert np.array_equal(pixels(data)[OUTSIDE], colourful()[OUTSIDE]), (
-            "not clipped to sRGB, nor rounded on the way there and back"
-        )
-        with Image.open(io.BytesIO(data)) as picture:
-            assert picture.info["icc_profile"] == DISPLAY_P3
-        assert told["profile"] == "the photo's"
-
-    def test_it_is_wider_than_what_the_model_sees(self, original: Original) -> None:
-        """The case is a case: sRGB has no room for some of its colours."""
-        back = ImageCms.applyTransform(original.photo, from_srgb(DISPLAY_P3))
-        assert back is not None
-        assert np.abs(np.asarray(back).astype(int) - colourful())[OUTSIDE].max() > 10
-
-    def test_what_was_painted_looks_as_it_was_painted(self, original: Original) -> None:
-        data, _ = encode_result(repainted(original, (90, 120, 160)), original, mask(), PNG)
-        shown = np.asarray(decode_photo(data)).astype(int)[~OUTSIDE]
-        assert np.abs(shown - (90, 120, 160)).max() <= 2
-
-    def test_decoded_as_the_photo_was_it_is_the_photo_outside_the_mask(self, original: Original) -> None:
-        data, _ = encode_result(repainted(original), original, mask(), PNG)
-        assert np.array_equal(np.asarray(decode_photo(data))[OUTSIDE], np.asarray(original.photo)[OUTSIDE])
-
-    def test_a_slight_edit_leaves_no_edge_in_colours_that_the_model_could_not_see(self, original: Original) -> None:
-        """One level brighter inside: two neighbours across the mask's edge stay as near as they were."""
-        slight = original.photo.copy()
-        slight.paste(original.photo.point(lambda level: min(255, level + 1)), mask=mask())
-        moved = np.abs(pixels(encode_result(slight, original, mask(), PNG)[0]).astype(int) - colourful())
-        assert 0 < moved[~OUTSIDE].max() <= 4
-
-    def test_a_strong_edit_leaves_nothing_of_the_old_colour(self, original: Original) -> None:
-        painted = pixels(encode_result(repainted(original, (90, 120, 160)), original, mask(), PNG)[0])[~OUTSIDE]
-        far = np.abs(np.asarray(original.photo).astype(int) - (90, 120, 160)).max(axis=-1)[~OUTSIDE] >= 32
-        assert far.mean() > 0.5
-        assert (painted[far] == painted[far][0]).all(), "one colour was painted, and one is there"
-
-    def test_alpha_and_profile_together(self) -> None:
-        original = decode_original(file_of(see_through(), icc_profile=DISPLAY_P3))
-        data, told = encode_result(repainted(original, (90, 120, 160)), original, mask(), PNG)
-        assert np.array_equal(pixels(data)[OUTSIDE], see_through()[OUTSIDE])
-        assert (told["alpha"], told["profile"]) == ("kept", "the photo's")
-        opaque = ~OUTSIDE & (see_through()[..., 3] == 255)
-        assert np.abs(np.asarray(decode_photo(data)).astype(int)[opaque] - (90, 120, 160)).max() <= 2
-
-    def test_laid_on_white_it_is_srgb(self) -> None:
-        original = decode_original(file_of(see_through(), icc_profile=DISPLAY_P3))
-        data, told = encode_result(original.photo, original, mask(), Output(keep_alpha=False))
-        assert told["profile"] == "sRGB"
-        assert np.array_equal(pixels(data), np.asarray(original.photo))
-
-    @pytest.mark.parametrize("wanted", [JPEG, WEBP])
-    def test_lossy_files_carry_it_too(self, original: Original, wanted: Output) -> None:
-        data, told = encode_result(repainted(original), original, mask(), wanted)
-        with Image.open(io.BytesIO(data)) as picture:
-            assert picture.info["icc_profile"] == DISPLAY_P3
-        moved = np.abs(pixels(data).astype(int) - colourful())[OUTSIDE]
-        assert told["outside_edit_mask"]["max_level_difference"] == moved.max(), "it is measured in the photo's own colours"
-
-    @pytest.mark.parametrize("profile", [GREY, INPUT_ONLY, b"no profile at all"])
-    def test_one_that_cannot_hold_the_edit_makes_an_srgb_result(self, profile: bytes) -> None:
-        grey = profile == GREY
-        data = file_of(colourful()[..., 0] if grey else colourful(), icc_profile=profile)
-        original = decode_original(data)
-        made, told = encode_result(repainted(original), original, mask(), PNG)
-        assert told["profile"] == "sRGB"
-        assert np.array_equal(pixels(made)[OUTSIDE], np.asarray(decode_photo(data))[OUTSIDE])
-        with Image.open(io.BytesIO(made)) as picture:
-            assert "icc_profile" not in picture.info
-
-    def test_cmyk_becomes_srgb(self) -> None:
-        from tests.unit.core.pictures.test_pictures import ink_profile
-
-        out = io.BytesIO()
-        Image.fromarray(colourful()).convert("CMYK").save(out, "JPEG", icc_profile=ink_profile())
-        original = decode_original(out.getvalue())
-        made, told = encode_result(repainted(original), original, mask(), PNG)
-        assert told["profile"] == "sRGB"
-        assert np.array_equal(pixels(made)[OUTSIDE], np.asarray(decode_photo(out.getvalue()))[OUTSIDE])
-
-    def test_a_png_without_a_profile_says_that_it_is_srgb(self) -> None:
-        original = decode_original(file_of(colourful()))
-        with Image.open(io.BytesIO(encode_result(original.photo, original, mask(), PNG)[0])) as picture:
-            assert picture.info["srgb"] == 0
-            assert "icc_profile" not in picture.info
 
 
 class TestResolution:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from s2edit_jobs.records.errors import (
     TooManyEdits,
 )
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobRecord, JobState, Outcome, Outlook, Owner, new_job_id, seconds_left
+from s2edit_jobs.records.record import JobRecord, JobState, Outcome, Owner, new_job_id
 from s2edit_jobs.settings import Settings
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 
@@ -287,24 +286,3 @@ def test_the_events_of_a_job_that_redis_lost_are_its_last_word(parts: Parts) -> 
     assert parts.jobs.events(ANN, record.id, after=last.sequence) == ([], True)
     with pytest.raises(JobNotFound):
         parts.jobs.events(BOB, record.id, after=0)
-
-
-MEANS = {"preparing": 1.0, "learning": 40.0, "inverting": 10.0, "editing": 20.0, "total": 71.0}
-
-
-@pytest.mark.parametrize(
-    ("stands", "ahead", "running", "left"),
-    [
-        ({"state": JobState.QUEUED}, 0, 0, 71.0),
-        ({"state": JobState.QUEUED}, 4, 2, 213.0),
-        ({"state": JobState.RUNNING}, 0, 1, 71.0),
-        ({"state": JobState.RUNNING, "phase": "learning", "step": 30, "total": 40}, 0, 1, 40.0),
-        ({"state": JobState.RUNNING, "phase": "editing", "step": 20, "total": 20}, 0, 1, 0.0),
-    ],
-)
-def test_the_time_left_is_told_by_what_others_took(
-    parts: Parts, stands: dict[str, Any], ahead: int, running: int, left: float
-) -> None:
-    record = replace(parts.accept(), **stands)
-    assert seconds_left(record, Outlook(ahead, running, MEANS)) == pytest.approx(left)
-    assert seconds_left(record, Outlook(ahead, running, {})) is None
