@@ -36,7 +36,7 @@ def promises(results: Results) -> str:
         ("The same request gives the same picture.", _same_picture(results["storm-model"])),
         ("A repeated request is the same edit.", _one_key(results["promises"])),
         ("The photo keeps its resolution and its detail.", _detail(results["photos"])),
-        ("The API gives no answer that its description does not list.", _fuzz(results["fuzz"])),
+        ("The API's description lists every answer that it gives.", _fuzz(results["fuzz"])),
         ("Waiting for an edit costs the server little.", _polls(results["overhead"])),
     ]
     return (
@@ -83,11 +83,11 @@ def _next_edit(demo: Results, measured: Results) -> str:
     cold, warm = _demo_edits(demo)[:2]
     cost = measured["methods"]["balanced"]["cost"]
     first, further = sum(phase["evaluations"] for phase in cost.values()), cost["edit"]["evaluations"]
-    seconds = _link(f"{warm['wall_s']:.1f} s after {cold['wall_s']:.1f} s for the first", "demo")
+    seconds = _link(f"{warm['wall_s']:.1f} s; the first took {cold['wall_s']:.1f} s", "demo")
     passes = _link(f"{further:.0f} UNet evaluations", "quality")
     return (
-        f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; on the quality bench: {passes}, "
-        f"where the first edit took {first:.0f}"
+        f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; on the quality bench: {passes}; "
+        f"the first took {first:.0f}"
     )
 
 
@@ -108,7 +108,7 @@ def _control(control: list[Results]) -> str:
 def _restart(storm: Results) -> str:
     restart = storm["restart_s"]
     within = _link(f"within {restart['p99']:.1f} s", "storm")
-    return f"{restart['count']} restarts, 99 % of them {within}"
+    return f"{restart['count']} restarts of edits, 99 % of them {within}"
 
 
 def _same_picture(storm: Results) -> str:
@@ -129,8 +129,8 @@ def _detail(photos: Results) -> str:
     kept, pasted = (photos["medians"][f"hair {way} 3464"]["energy_same"] for way in ("difference", "paste"))
     figures = _link(f"keep {kept:.0f} % of their detail", "photos")
     return (
-        "hair recoloured at 12 megapixels: inside the edit mask, parts that the edit leaves alone "
-        f"{figures}; pasting the model's 128-pixel picture would keep {pasted:.0f} %"
+        f"hair recoloured at 12 megapixels: inside the edit mask, unedited parts {figures}; "
+        f"pasting the model's 128-pixel picture would keep {pasted:.0f} %"
     )
 
 
@@ -145,7 +145,7 @@ def _polls(overhead: Results) -> str:
     one, streams = overhead["polls"]["1"], overhead["streams"]
     figures = _link(f"{one['service']['p50_ms']:.2f} ms", "overhead")
     return (
-        f"a poll without news: {figures} (median; a route that does nothing: {one['bare']['p50_ms']:.2f} ms); "
+        f"a poll without news: {figures} (median; an empty route: {one['bare']['p50_ms']:.2f} ms); "
         f"{streams['streams']:,} event streams share {streams['redis_subscriptions']} Redis subscription"
     )
 

@@ -79,14 +79,14 @@ def test_the_page_names_the_times_of_the_code() -> None:
     said = (
         f"the lease of {defaults['lease_s']:g} s ends",
         f"renew the lease every {defaults['heartbeat_interval_s']:g} s",
-        f"with one job {('no', 'one', 'two', 'three', 'four')[defaults['max_attempts']]} times",
+        f"one job kills {('no', 'one', 'two', 'three', 'four')[defaults['max_attempts']]} workers",
         f"the last checkpoint (every {s2edit_engine.CHECKPOINT_STEPS} steps)",
         f"restarted within {measured['restart_s']['p99']:.1f} s (p99)",
         f"pending jobs every {reaper.PENDING_S:g} s",
-        f"within {model_facts.CACHE_S:g} s, or {model_facts.ALIVE_S:g} s after the last good report",
+        f"within {model_facts.CACHE_S:g} s, once no worker has reported a loaded model for {model_facts.ALIVE_S:g} s",
         f"overwritten every {model_facts.REPORT_S:g} s",
         f"another one, after {messenger.LEASE_S:g} s",
-        f"after its wait and {erasure.TAKEOVER_S:g} s",
+        f"{erasure.TAKEOVER_S:g} s after the wait between the two sweeps",
         f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
     )
     assert [words for words in said if words not in PAGE] == []
