@@ -126,3 +126,47 @@ class Engine(Protocol):
 
         Raise `S2EditError`, in particular `ArtifactMismatch` if a given artifact is damaged or belongs to another model.
         """
+
+
+class EngineWrapper:
+    """An engine that passes every call on to another one. Subclasses override what they add to."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def facts(self) -> ModelFacts:
+        return self._engine.facts
+
+    def find_mask(
+        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+    ) -> Generator[Progress, None, DetectedMask]:
+        return self._engine.find_mask(request, photo, check=check)
+
+    def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
+        return self._engine.plan_learning(request, inputs)
+
+    def learn(
+        self,
+        request: LearningRequest,
+        inputs: EditInputs,
+        *,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
+        return self._engine.learn(request, inputs, checkpoint=checkpoint, check=check)
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        return self._engine.plan(request, inputs)
+
+    def edit(
+        self,
+        request: EditRequest,
+        inputs: EditInputs,
+        *,
+        concept: bytes | None,
+        inversion: bytes | None,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Generator[Progress | Artifact, None, EditResult]:
+        return self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)

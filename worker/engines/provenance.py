@@ -18,14 +18,11 @@ import structlog
 
 from s2edit_core.pictures.files import decode_photo, encode_png, media_type
 from s2edit_core.request.limits import MAX_PIXELS
-from s2edit_core.request.plan import EditPlan
-from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
+from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.bootstrap import NotConfigured, kept_key
-from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.development_certificate import development_certificate
-from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine
+from worker.engines.engine import Artifact, EditInputs, EditResult, Engine, EngineWrapper
 
 log = structlog.get_logger(__name__)
 
@@ -105,37 +102,12 @@ def _trial() -> tuple[bytes, bytes]:
     return png, png
 
 
-class SigningEngine:
+class SigningEngine(EngineWrapper):
     """A wrapper of an engine that signs its results and their variants."""
 
     def __init__(self, engine: Engine, credentials: Credentials) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._credentials = credentials
-
-    @property
-    def facts(self) -> ModelFacts:
-        return self._engine.facts
-
-    def find_mask(
-        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
-    ) -> Generator[Progress, None, DetectedMask]:
-        return self._engine.find_mask(request, photo, check=check)
-
-    def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
-        return self._engine.plan_learning(request, inputs)
-
-    def learn(
-        self,
-        request: LearningRequest,
-        inputs: EditInputs,
-        *,
-        checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
-    ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
-        return self._engine.learn(request, inputs, checkpoint=checkpoint, check=check)
-
-    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
-        return self._engine.plan(request, inputs)
 
     def edit(
         self,
@@ -147,9 +119,9 @@ class SigningEngine:
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
-        steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
+        steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
         made = (edited.picture, *edited.variants)
         signed, *variants = (self._credentials.sign(one, inputs.image, watermarked=edited.watermarked) for one in made)
-        told = {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": self._credentials.trusted}
-        return replace(edited, picture=signed, variants=tuple(variants), report={**edited.report, "provenance": told})
+        facts = {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": self._credentials.trusted}
+        return replace(edited, picture=signed, variants=tuple(variants), report={**edited.report, "provenance": facts})

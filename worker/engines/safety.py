@@ -16,8 +16,7 @@ from s2edit_core.request.plan import EditPlan, digest
 from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_core.vision.safety import SafetyModel
 from s2edit_jobs.records.record import JobRequest
-from s2edit_jobs.stores.model_facts import ModelFacts
-from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine
+from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine, EngineWrapper
 
 MIN_CHANGE = 16
 """Smallest difference of a channel (0..255) that counts as changed by the edit. An invisible watermark changes less."""
@@ -25,30 +24,26 @@ MARGIN = 0.25
 """Margin on each side of the changed region, as a fraction of its size: a classifier needs the surroundings."""
 
 
-class SafeEngine:
+class SafeEngine(EngineWrapper):
     """A wrapper of an engine that checks photos and results with `model`.
 
     Wrappers that alter results, such as signing, must wrap this one.
     """
 
     def __init__(self, engine: Engine, model: SafetyModel) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._model = model
         self._passed: str | None = None  # digest of the photo that passed last, so that `plan` and `edit` check it once
-
-    @property
-    def facts(self) -> ModelFacts:
-        return self._engine.facts
 
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
     ) -> Generator[Progress, None, DetectedMask]:
-        found = yield from self._engine.find_mask(request, photo, check=check)
+        found = yield from super().find_mask(request, photo, check=check)
         self._check_photo(photo, request.max_pixels)
         return found
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
-        concept_id = self._engine.plan_learning(request, inputs)  # first, because it decodes the pictures in the sandbox
+        concept_id = super().plan_learning(request, inputs)  # first, because it decodes the pictures in the sandbox
         self._check_photo(inputs.image, request.max_pixels)
         return concept_id
 
@@ -61,10 +56,10 @@ class SafeEngine:
         check: Callable[[], None] | None = None,
     ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         self._check_photo(inputs.image, request.max_pixels)
-        return (yield from self._engine.learn(request, inputs, checkpoint=checkpoint, check=check))
+        return (yield from super().learn(request, inputs, checkpoint=checkpoint, check=check))
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
-        plan = self._engine.plan(request, inputs)
+        plan = super().plan(request, inputs)
         self._check_photo(inputs.image, request.max_pixels)
         return plan
 
@@ -79,7 +74,7 @@ class SafeEngine:
         check: Callable[[], None] | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
         self._check_photo(inputs.image, request.max_pixels)
-        steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
+        steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
         photo = decode_photo(inputs.image, request.max_pixels)
         for data in (edited.picture, *edited.variants):
