@@ -16,6 +16,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from api.wire.problem_kinds import HTTP_CODES, KINDS
+from cli.markdown import put_between
 from s2edit_core import errors
 from s2edit_jobs.settings import ROOT, Settings
 
@@ -285,12 +286,7 @@ def filled(page: str, text: str) -> str:
     """Return the page's text with its tables written anew. Raises `ValueError` where a table has no place."""
     for name, (home, make) in TABLES.items():
         if home == page:
-            begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-            before, found, rest = text.partition(begin)
-            _, ended, after = rest.partition(end)
-            if not (found and ended):
-                raise ValueError(f"docs/{page} has no place for {name}: write {begin.strip()} and {end}")
-            text = f"{before}{begin}\n{make()}\n{end}{after}"
+            text = put_between(text, f"\n{make()}\n", name)
     return text
 
 

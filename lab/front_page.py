@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.quality.table import put_between, small_table
+from cli.markdown import put_between
+from lab.quality.table import MARK, small_table
 
 RESULTS = Path("lab/results")
-PROMISES_BEGIN, PROMISES_END = "<!-- promises -->", "<!-- /promises -->"
 FILES = ("demo", "fuzz", "overhead", "photos", "promises", "quality", "storm", "storm-control", "storm-model")
 """Results files that the tables use."""
 Results = Mapping[str, Any]
@@ -47,8 +47,8 @@ def promises(results: Results) -> str:
 
 def written(page: str, results: Results) -> str:
     """Return `page` with both tables between their markers. Raises `ValueError` if a marker is missing."""
-    page = put_between(page, promises(results), PROMISES_BEGIN, PROMISES_END)
-    return put_between(page, quality(results["quality"]))
+    page = put_between(page, promises(results), "promises")
+    return put_between(page, quality(results["quality"]), MARK)
 
 
 def quality(results: Results) -> str:

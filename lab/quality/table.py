@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli.markdown import put_between
 from lab.world.edits import KNOWN
 
 ORDER = (
@@ -25,7 +26,8 @@ ORDER = (
 )
 """Order of the rows. Methods that are not listed here follow in alphabetical order."""
 NONE = "–"
-BEGIN, END = "<!-- quality -->", "<!-- /quality -->"
+MARK = "quality"
+"""Name of the place of the tables in a page."""
 Result = Mapping[str, Any]
 
 
@@ -204,14 +206,6 @@ def render(results: Result) -> str:
     return "\n\n".join([*parts, "By edit (number of cases):", edit_table(results)]) + "\n"
 
 
-def put_between(text: str, tables: str, begin: str = BEGIN, end: str = END) -> str:
-    """Return `text` with `tables` between the two marks. Raises `ValueError` unless it has each mark once, in this order."""
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise ValueError(f"the text needs one {begin} and, after it, one {end}")
-    before, rest = text.split(begin)
-    return f"{before}{begin}\n{tables}{end}{rest.split(end)[1]}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("lab/results/quality.json"))
@@ -221,7 +215,7 @@ def main() -> None:
     if wanted.into is None:
         print(tables, end="")
     else:
-        wanted.into.write_text(put_between(wanted.into.read_text(), tables))
+        wanted.into.write_text(put_between(wanted.into.read_text(), tables, MARK))
 
 
 if __name__ == "__main__":

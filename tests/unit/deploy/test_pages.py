@@ -21,7 +21,8 @@ from api.wire.edit_requests import EditForm
 from api.wire.problem_kinds import HTTP_CODES, KINDS
 from cli.docs import TABLES, WIRE, codes_in, filled, reasons_by_code
 from cli.main import app
-from lab.quality.table import put_between, render
+from cli.markdown import put_between
+from lab.quality.table import MARK, render
 from s2edit_core.__main__ import _parser
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.errors import PolicyRefused
@@ -82,7 +83,7 @@ def test_the_generated_tables_are_what_the_code_says(page: str) -> None:
 def test_the_quality_tables_are_those_of_the_results() -> None:
     text = PAGES["docs/evidence.md"]
     tables = render(json.loads((ROOT / "lab" / "results" / "quality.json").read_text(encoding="utf-8")))
-    assert put_between(text, tables) == text, "run `make docs`"
+    assert put_between(text, tables, MARK) == text, "run `make docs`"
 
 
 def test_error_codes_that_are_named_exist() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lab.quality.table import BEGIN, END, in_order, put_between, render
+from cli.markdown import marks, put_between
+from lab.quality.table import MARK, in_order, render
 
 
 def method(
@@ -121,10 +122,11 @@ def test_pie_bench_has_its_own_columns() -> None:
 
 
 def test_tables_go_between_the_marks_again_and_again() -> None:
-    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    once = put_between(text, "new\n")
-    assert once == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
-    assert put_between(once, "new\n") == once
-    for broken in ("nothing", f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"):
+    begin, end = marks(MARK)
+    text = f"before\n{begin}\nold\n{end}\nafter\n"
+    once = put_between(text, "new\n", MARK)
+    assert once == f"before\n{begin}\nnew\n{end}\nafter\n"
+    assert put_between(once, "new\n", MARK) == once
+    for broken in ("nothing", f"{end}{begin}", f"{begin}{begin}{end}"):
         with pytest.raises(ValueError, match="needs one"):
-            put_between(broken, "new\n")
+            put_between(broken, "new\n", MARK)
