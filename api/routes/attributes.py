@@ -11,15 +11,11 @@ from api.following.long_polls import PREFER
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
 from api.wire.concept_schemas import Attribute, AttributeForm, AttributePage
 from api.wire.edit_answers import Edit
-from api.wire.forms import check_parts
+from api.wire.forms import parts_of
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
 
 router = APIRouter(tags=["attributes"], responses=responses(422, 503))
-
-
-async def check_attribute(request: Request) -> None:
-    await check_parts(request, AttributeForm)
 
 
 @router.post(
@@ -28,7 +24,7 @@ async def check_attribute(request: Request) -> None:
     summary="Learn an attribute",
     status_code=202,
     responses=ACCEPTED,
-    dependencies=[Depends(get_principal), Depends(check_attribute)],
+    dependencies=[Depends(get_principal), Depends(parts_of(AttributeForm))],
     form_limits=FORM_LIMITS,
 )
 async def create_attribute(

@@ -16,7 +16,7 @@ from api.routes.edit_submissions import EditSubmission
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, respond
 from api.wire.edit_answers import DryRun, Edit, EditPage
 from api.wire.edit_requests import EditDocument, EditForm
-from api.wire.forms import check_parts, read_files
+from api.wire.forms import parts_of, read_files
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
 from s2edit_jobs.bootstrap import Services
@@ -25,10 +25,6 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobKind, JobRecord, JobState, Owner
 
 router = APIRouter(tags=["edits"], responses=responses(422, 503))
-
-
-async def check_edit(request: Request) -> None:
-    await check_parts(request, EditForm)
 
 
 class FormEdit(EditSubmission[EditForm]):
@@ -45,7 +41,7 @@ class FormEdit(EditSubmission[EditForm]):
     status_code=202,
     response_model=Edit,
     responses={200: {"model": DryRun, "description": "With `dry_run`: what the edit would do."}, **ACCEPTED},
-    dependencies=[Depends(get_principal), Depends(check_edit)],  # before the form is validated, in this order
+    dependencies=[Depends(get_principal), Depends(parts_of(EditForm))],  # before the form is validated, in this order
     openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/EditDocument"}}}}},
     form_limits=FORM_LIMITS,
 )

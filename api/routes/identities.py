@@ -14,20 +14,12 @@ from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, Learni
 from api.wire.concept_schemas import Export, Identity, IdentityForm, IdentityPage, ImportForm
 from api.wire.edit_answers import Edit
 from api.wire.fields import to_datetime
-from api.wire.forms import check_parts
+from api.wire.forms import parts_of
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
 from s2edit_core.errors import OptionInvalid
 
 router = APIRouter(tags=["identities"], responses=responses(422, 503))
-
-
-async def check_identity(request: Request) -> None:
-    await check_parts(request, IdentityForm)
-
-
-async def check_import(request: Request) -> None:
-    await check_parts(request, ImportForm)
 
 
 @router.post(
@@ -36,7 +28,7 @@ async def check_import(request: Request) -> None:
     summary="Learn an identity",
     status_code=202,
     responses=ACCEPTED,
-    dependencies=[Depends(get_principal), Depends(check_identity)],
+    dependencies=[Depends(get_principal), Depends(parts_of(IdentityForm))],
     form_limits=FORM_LIMITS,
 )
 async def create_identity(
@@ -64,7 +56,7 @@ async def create_identity(
         201: {"headers": {"Location": {"description": "The path of the identity.", "schema": {"type": "string"}}}},
         **responses(400, 409, 413, 415),
     },
-    dependencies=[Depends(get_principal), Depends(check_import)],
+    dependencies=[Depends(get_principal), Depends(parts_of(ImportForm))],
     form_limits={"max_files": 2, "max_fields": 8, "max_part_size": 16_384},
 )
 async def import_identity(

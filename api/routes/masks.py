@@ -11,14 +11,10 @@ from api.following.long_polls import PREFER
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
 from api.wire.concept_schemas import MaskForm
 from api.wire.edit_answers import Edit
-from api.wire.forms import check_parts
+from api.wire.forms import parts_of
 from api.wire.problems import responses
 
 router = APIRouter(tags=["masks"], responses=responses(422, 503))
-
-
-async def check_mask(request: Request) -> None:
-    await check_parts(request, MaskForm)
 
 
 @router.post(
@@ -27,7 +23,7 @@ async def check_mask(request: Request) -> None:
     summary="Find the person in a photo",
     status_code=202,
     responses=ACCEPTED,
-    dependencies=[Depends(get_principal), Depends(check_mask)],
+    dependencies=[Depends(get_principal), Depends(parts_of(MaskForm))],
     form_limits=FORM_LIMITS,
 )
 async def create_mask(

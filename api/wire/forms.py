@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import cast
 
 from fastapi import HTTPException, Request, UploadFile
@@ -50,6 +50,15 @@ async def check_parts(request: Request, form: type[BaseModel]) -> None:
             raise OptionInvalid(f"the part {name!r} was sent {count} times: send it once", field=name, reason="part_repeated")
     for name, value in parts:
         _check_kind(name, value)
+
+
+def parts_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
+    """Return the dependency that checks a request's parts against `form`."""
+
+    async def check(request: Request) -> None:
+        await check_parts(request, form)
+
+    return check
 
 
 def _check_kind(name: str, value: str | ReceivedFile) -> None:
