@@ -280,8 +280,8 @@ def _made(found: re.Match[str], noun: str) -> Trait | None:
     if begins := re.match(r"an? ", how):
         if how.endswith(f" {noun}"):
             return Trait("before", how[begins.end() :].removesuffix(noun).strip())
-        worn = how.split()[-1] in (*COUNTED, *SEVERAL) and " with " not in how
-        return Trait("with", _one(how)) if worn else Trait("as", how)
+        wearable = how.split()[-1] in (*COUNTED, *SEVERAL) and " with " not in how
+        return Trait("with", _one(how)) if wearable else Trait("as", how)
     return Trait("before", PLAIN.get(how.lower(), how.lower())) if re.fullmatch(r"[\w-]+", how) else None
 
 
