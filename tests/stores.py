@@ -113,9 +113,9 @@ class MemoryArtifactStore:
     def size_bytes(self, key: str) -> int:
         return len(self.get(key))
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
         with self._lock:
-            keys = sorted(key for key in self.objects if key.startswith(prefix))
+            keys = sorted(key for key in self.objects if key.startswith(prefix) and key > (after or ""))
         return iter(keys)
 
     def folders(self, prefix: str) -> Iterator[str]:

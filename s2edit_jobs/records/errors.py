@@ -10,6 +10,9 @@ JobsError
 ├── LeaseLost               another attempt has the job, or it is over: stop and publish nothing
 ├── ArtifactMissing         the object store has no object with this key
 ├── ArtifactExists          a write-once object already exists
+├── RecordUnusable          a stored record cannot be used by this process
+│   ├── RecordDamaged       it cannot be read: cut short, not JSON, or without what it must have
+│   └── RecordNewer         a newer release has written it: leave it to a process of that release
 ├── KeyReused               an Idempotency-Key was reused for a different request
 ├── AccessDenied            the caller may not do this
 │   ├── CredentialsMissing  the request has no key or token
@@ -75,6 +78,18 @@ class ArtifactMissing(JobsError):
 
 
 class ArtifactExists(JobsError):
+    pass
+
+
+class RecordUnusable(JobsError):
+    pass
+
+
+class RecordDamaged(RecordUnusable):
+    pass
+
+
+class RecordNewer(RecordUnusable):
     pass
 
 

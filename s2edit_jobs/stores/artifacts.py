@@ -23,9 +23,14 @@ def check_key(key: str) -> str:
 
     Rejected are `..`, `//`, a leading `/` or `.`, and characters other than letters, digits, `_`, `-` and `.`.
     """
-    if len(key) > MAX_KEY_LENGTH or not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError(f"not a valid object key: {key[:200]!r}")
     return key
+
+
+def is_key(text: str) -> bool:
+    """Return whether `text` may be a key of ours. A foreign file in the store's folder, such as `.DS_Store` or `a.txt~`, is not."""
+    return len(text) <= MAX_KEY_LENGTH and _KEY.fullmatch(text) is not None
 
 
 def check_folder(prefix: str) -> str:
@@ -89,8 +94,11 @@ class ArtifactStore(Protocol):
     def size_bytes(self, key: str) -> int:
         """Return the object's size in bytes. Raise `ArtifactMissing`."""
 
-    def list(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with `prefix`, sorted."""
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
+        """Yield the keys that begin with `prefix` and sort after `after`, sorted.
+
+        The cost grows with the keys that are taken, not with those that exist: close the iterator, or take a few.
+        """
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Yield the names of the folders directly under `prefix`, which ends with a slash. Sorted, without empty folders."""

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 from itsdangerous import Signer
 
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
-from s2edit_jobs.stores.artifacts import SignedPut, check_folder, check_key, put_headers
+from s2edit_jobs.stores.artifacts import SignedPut, check_folder, check_key, is_key, put_headers
 
 MAX_SYNCED = 10_000
 """Number of folders that a process remembers as already synced. Skipping their `fsync` makes requests faster."""
@@ -87,11 +87,11 @@ class FilesystemArtifactStore:
                 raise ArtifactMissing(key)
             return path.stat().st_size
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
         with _translated():
             if self._clock() - self._cleaned_at > ABANDONED_S:
                 self._drop_abandoned()
-            return iter(sorted(self._keys(prefix)))
+            yield from self._keys(prefix, after or "")
 
     def folders(self, prefix: str) -> Iterator[str]:
         with _translated():
@@ -106,7 +106,7 @@ class FilesystemArtifactStore:
             raise ValueError("an empty prefix would delete everything")
         with _translated():
             self._drop_abandoned()
-            return sum(self._delete(key) for key in sorted(self._keys(prefix)))
+            return sum(self._delete(key) for key in list(self._keys(prefix)))
 
     def delete(self, keys: Iterable[str]) -> None:
         with _translated():
@@ -157,17 +157,22 @@ class FilesystemArtifactStore:
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
-    def _keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with `prefix`, unsorted. The prefix may end within a name."""
+    def _keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """Yield the keys that begin with `prefix` and sort after `after`, sorted. The prefix may end within a name."""
         folder = prefix.rpartition("/")[0]
-        start = self.root / check_key(folder) if folder else self.root
-        for path, folders, names in os.walk(start):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            inside = os.path.relpath(path, self.root).replace(os.sep, "/").removeprefix(".")
-            for name in names:
-                key = f"{inside}/{name}".removeprefix("/")
-                if key.startswith(prefix):
-                    yield key
+        yield from self._keys_in(check_folder(f"{folder}/") if folder else "", prefix, after)
+
+    def _keys_in(self, folder: str, prefix: str, after: str) -> Iterator[str]:
+        """Yield the matching keys in `folder`, which is empty or ends with a slash. Folders are read only when it is their turn."""
+        for name in _sorted_names(self.root / folder):
+            key = folder + name
+            if not (key.startswith(prefix) or prefix.startswith(key)) or not is_key(key.removesuffix("/")):
+                continue
+            if key.endswith("/"):
+                if key > after or after.startswith(key):
+                    yield from self._keys_in(key, prefix, after)
+            elif key > after and key.startswith(prefix):
+                yield key
 
     @contextlib.contextmanager
     def _written(self, data: bytes) -> Iterator[Path]:
@@ -232,6 +237,15 @@ class FilesystemArtifactStore:
             while folder != self.root:
                 folder.rmdir()
                 folder = folder.parent
+
+
+def _sorted_names(folder: Path) -> list[str]:
+    """Return the names in `folder` in the order of keys, those of folders with a slash. A missing folder is empty."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name + "/" if entry.is_dir() else entry.name for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _sync_folder(folder: Path) -> None:

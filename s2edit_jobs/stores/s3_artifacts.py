@@ -92,9 +92,9 @@ class S3ArtifactStore:
         with _translated(check_key(key)):
             return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
         with _translated(prefix):
-            for keys in self._pages(prefix):
+            for keys in self._pages(prefix, after or ""):
                 yield from keys
 
     def folders(self, prefix: str) -> Iterator[str]:
@@ -148,9 +148,10 @@ class S3ArtifactStore:
         )
         return SignedForm(form["url"], form["fields"])
 
-    def _pages(self, prefix: str) -> Iterator[Sequence[str]]:
+    def _pages(self, prefix: str, after: str = "") -> Iterator[Sequence[str]]:
         paginator = self._client.get_paginator("list_objects_v2")
-        for page in paginator.paginate(Bucket=self._bucket, Prefix=prefix, PaginationConfig={"PageSize": self._page_size}):
+        limits = {"PageSize": self._page_size}
+        for page in paginator.paginate(Bucket=self._bucket, Prefix=prefix, StartAfter=after, PaginationConfig=limits):
             if keys := [item["Key"] for item in page.get("Contents", ())]:
                 yield keys
 

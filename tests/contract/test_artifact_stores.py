@@ -77,6 +77,17 @@ def test_keys_with_a_prefix_are_listed_in_order(artifacts: ArtifactStore) -> Non
     assert list(artifacts.list("none/")) == []
 
 
+@pytest.mark.parametrize(
+    "after", ["", "t/a", "t/a/u/ann", "t/a/u/ann-2/x", "t/a/u/ann/edits/e_1/spec.json", "t/a/u/ann/x", "t/b", "u"]
+)
+def test_a_list_goes_on_after_a_key(artifacts: ArtifactStore, after: str) -> None:
+    keys = ["t/a/u/ann-2/x", "t/a/u/ann.3/x", "t/a/u/ann/edits/e_1/spec.json", "t/a/u/ann/x", "t/a/u/ann/y", "t/b/u/ann/x", "t/c"]
+    for key in keys:
+        put(artifacts, key)
+    assert list(artifacts.list("t/", after=after)) == [key for key in sorted(keys) if key > after]
+    assert list(artifacts.list("t/a/u/ann", after=after)) == [key for key in sorted(keys[:5]) if key > after]
+
+
 def test_delete_prefix_deletes_nothing_else(artifacts: ArtifactStore) -> None:
     for key in ("t/a/u/ann/x", "t/a/u/ann/edits/e_1/spec.json", "t/a/u/ann2/x"):
         put(artifacts, key)
