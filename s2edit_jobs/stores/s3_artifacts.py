@@ -150,8 +150,9 @@ class S3ArtifactStore:
 
     def _pages(self, prefix: str, after: str = "") -> Iterator[Sequence[str]]:
         paginator = self._client.get_paginator("list_objects_v2")
-        limits = {"PageSize": self._page_size}
-        for page in paginator.paginate(Bucket=self._bucket, Prefix=prefix, StartAfter=after, PaginationConfig=limits):
+        for page in paginator.paginate(
+            Bucket=self._bucket, Prefix=prefix, StartAfter=after, PaginationConfig={"PageSize": self._page_size}
+        ):
             if keys := [item["Key"] for item in page.get("Contents", ())]:
                 yield keys
 
