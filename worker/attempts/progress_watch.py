@@ -1,8 +1,8 @@
 """Notice that a worker hangs: a computation that runs far longer than any before it.
 
-A device can hang without an error, and the heartbeat runs in a thread of its own. So an attempt marks its progress, and the heartbeat
-renews the lease only while the marks come. A mark is set before every evaluation of the model and around every slow step without
-one. `worker_progress` is the view of the whole process, for its liveness probe.
+A device can hang without an error, and the heartbeat runs in a thread of its own. So an attempt marks its progress, and the
+heartbeat renews the lease only while the marks come. A mark is set before every evaluation of the model and around every slow
+step without one. `worker_progress` is the view of the whole process, for its liveness probe.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 
 FACTOR = 20.0
-"""How many times the longest stretch so far a stretch may take. A device that others share, or that throttles, is a few times slower."""
+"""How many times as long as the longest stretch so far a stretch may take. A shared or hot device is only a few times slower."""
 COLD_FACTOR = 5.0
-"""How many times `timeout_s` the process's first stretches may take: the device compiles and loads its kernels."""
+"""How many times `timeout_s` the first stretches of a process may take, because the device still compiles and loads kernels."""
 COLD_MARKS = 3
 """Marks after which a process counts as warm."""
 
@@ -37,7 +37,7 @@ class ProcessProgress:
         return any(watch.is_hung() for watch in self._running())
 
     def bound_s(self, timeout_s: float) -> float:
-        """Return how many seconds a stretch may take: `timeout_s`, or more on a device that has shown itself to be slow or is cold."""
+        """Return how many seconds a stretch may take: `timeout_s`, or more on a device that was slow so far or is still cold."""
         cold = COLD_FACTOR * timeout_s if self._marks < COLD_MARKS else 0.0
         return max(timeout_s, FACTOR * self.longest_s, cold)
 
@@ -65,7 +65,7 @@ worker_progress = ProcessProgress()
 
 
 class ProgressWatch:
-    """The marks of one attempt. It hangs if none comes for `timeout_s` seconds, or for `FACTOR` times the longest stretch so far."""
+    """The marks of one attempt. It hangs if no mark comes for longer than `ProcessProgress.bound_s` allows."""
 
     def __init__(
         self, timeout_s: float, *, process: ProcessProgress = worker_progress, now: Callable[[], float] = time.monotonic
@@ -83,12 +83,16 @@ class ProgressWatch:
         self._process.add(self)
 
     def advance(self) -> None:
-        """Mark that the attempt advances. Do nothing outside an attempt."""
-        if self._marked_at is None:
-            return
-        now = self._now()
-        self._process.measured(now - self._marked_at)
-        self._marked_at = now
+        """Mark that the attempt advances: the device has worked. Do nothing outside an attempt."""
+        now, marked_at = self._now(), self._marked_at
+        if marked_at is not None:
+            self._process.measured(now - marked_at)
+            self._marked_at = now
+
+    def skip(self) -> None:
+        """Mark that the attempt advances, but do not measure the stretch: it was no work of the device, but a store's, say."""
+        if self._marked_at is not None:
+            self._marked_at = self._now()
 
     def end(self) -> None:
         """The attempt is over. Repeating this is safe."""

@@ -90,3 +90,12 @@ def test_the_process_hangs_if_one_of_its_attempts_does(bench: Bench) -> None:
     first.end()
     assert not bench.process.is_hung()
     assert bench.process.stuck_s() == 0
+
+
+def test_waiting_for_a_store_is_progress_but_says_nothing_of_the_device(bench: Bench) -> None:
+    watch = bench.warm()
+    bench.now += TIMEOUT_S - 1
+    watch.skip()
+    assert (watch.stuck_s(), bench.process.longest_s) == (0, 0)
+    bench.now += TIMEOUT_S + 1
+    assert watch.is_hung()
