@@ -153,11 +153,13 @@ class Backbone:
 
     def _one_pass_or_none(self, rows: Rows) -> list[Answer] | None:
         """Return the answers to `rows`, or None if there is too little memory for all of them at once."""
-        try:
+        if len(passes(rows, 1)) == 1:
             return with_freed_memory(lambda: self._one_pass(rows))
+        try:
+            with raising_device_faults():
+                return self._one_pass(rows)
         except DeviceOutOfMemory:
-            if len(passes(rows, 1)) == 1:
-                raise
+            pass
         free_memory()  # outside the handler: until here, the error's traceback holds the tensors of the failed pass
         return None
 

@@ -100,7 +100,7 @@ def assert_same(found: Answers, expected: Answers) -> None:
 
 
 @pytest.mark.parametrize("learning", [False, True], ids=["sampling", "learning"])
-@pytest.mark.parametrize("most", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("most", [1, 3, 8])
 def test_smaller_passes_give_the_same_answers(backbone: Backbone, most: int, learning: bool) -> None:
     rows = plain_rows(backbone, 9, learning=learning)
     expected = backbone.evaluate(rows)
@@ -110,7 +110,7 @@ def test_smaller_passes_give_the_same_answers(backbone: Backbone, most: int, lea
     assert backbone.pass_limit.reductions >= 1
 
 
-@pytest.mark.parametrize("most", [2, 3, 4])
+@pytest.mark.parametrize("most", [2, 4])
 def test_readers_stay_with_their_source(backbone: Backbone, most: int) -> None:
     rows = reading_rows(backbone, readers=5)
     expected = backbone.evaluate(rows)
@@ -152,19 +152,17 @@ def test_the_bound_is_remembered_for_a_while(backbone: Backbone) -> None:
     assert device.tried[2:] == [8]
 
 
-def test_memory_that_was_only_reserved_is_freed_first(backbone: Backbone) -> None:
-    """The second try of the same pass succeeds, so the bound stays."""
-    tried: list[int] = []
+def test_the_smallest_pass_is_tried_again_once_memory_was_freed(backbone: Backbone) -> None:
+    device = SmallDevice(0)
 
-    def once(_: torch.nn.Module, args: tuple[Any, ...]) -> None:
-        tried.append(len(args[0]))
-        if len(tried) == 1:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+    def free_after_the_first(module: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        device.most = len(device.tried)
+        device(module, args)
 
-    hook = backbone.unet.register_forward_pre_hook(once)
-    backbone.evaluate(plain_rows(backbone, 4))
+    hook = backbone.unet.register_forward_pre_hook(free_after_the_first)
+    backbone.evaluate(plain_rows(backbone, 1))
     hook.remove()
-    assert (tried, backbone.pass_limit.reductions) == ([4, 4], 0)
+    assert (device.tried, backbone.pass_limit.reductions) == ([1, 1], 0)
 
 
 @pytest.mark.parametrize(
