@@ -59,11 +59,9 @@ UNKNOWN_LEASE_MS = 60_000
 """How long a running job whose lease is missing is left to its worker, which would renew it."""
 
 
-
 def _strings(names: tuple[str, ...]) -> str:
     """Return the names as the items of a Lua table."""
     return ", ".join(f"'{name}'" for name in names)
-
 
 
 # `KEYS` is empty: one Redis holds all keys, and the scripts find most names while they run.
@@ -242,8 +240,8 @@ end
 """
 
 
-# Redis refuses a script for a full memory only at its first write, and only if that write needs memory. So scripts that grow the data
-# begin with such a write, and scripts that make room begin with a deletion.
+# For a full memory, Redis refuses a script only at its first write, and only if that write needs memory. So scripts that grow the
+# data begin with such a write, and scripts that make room begin with a deletion.
 
 
 def script(body: str, parameters: str = "") -> str:
