@@ -187,9 +187,10 @@ local function complete(id)  -- put an unfinished job into the indexes where it 
   elseif waits_for ~= '' then
     redis.call('SADD', P .. 'waiters:' .. waits_for, id)
     redis.call('ZADD', due, 'NX', now_ms + LOOK_MS, id)
-  elseif not (redis.call('ZSCORE', due, id) and redis.call('ZSCORE', P .. 'line:' .. who, id)
-      and redis.call('ZSCORE', of_queue('turns', who), who)) then
-    enqueue(id)
+  else
+    local at, turns = tonumber(redis.call('ZSCORE', due, id) or ''), of_queue('turns', who)
+    local placed = redis.call('ZSCORE', P .. 'line:' .. who, id) and redis.call('ZSCORE', turns, who)
+    if not at or at == 0 and not placed then enqueue(id) end  -- above 0: it comes back to the queue by itself, then
   end
 end
 
