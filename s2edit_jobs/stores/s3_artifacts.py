@@ -18,7 +18,8 @@ from botocore.exceptions import ConnectionError as NoConnection
 
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.artifacts import SignedForm, SignedPut, check_folder, check_key, put_headers
+from s2edit_jobs.stores.artifacts import SignedForm, SignedPut, check_key, put_headers
+from s2edit_jobs.stores.presence import ProvenStore, StoreMemory
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -34,11 +35,15 @@ MAX_PAGE = 1000
 """Most keys in one answer to a list request and in one delete request."""
 
 
-class S3ArtifactStore:
+class S3ArtifactStore(ProvenStore):
     """The objects in one existing bucket. `presigner` signs URLs for the address at which apps reach the same store.
 
     Set `post_forms` if the store enforces the policy of presigned POST forms, as Amazon S3 and Ceph do.
     """
+
+    proof_s = 1.0
+    """A bucket is not unmounted. What can go wrong is another bucket, endpoint or disk, and no request of its own per miss finds it
+    sooner: a restarted process, or one that looks a second later, does."""
 
     def __init__(
         self,
@@ -48,7 +53,9 @@ class S3ArtifactStore:
         presigner: S3Client | None = None,
         page_size: int = MAX_PAGE,
         post_forms: bool = False,
+        memory: StoreMemory | None = None,
     ) -> None:
+        super().__init__(memory)
         self._client = client
         self._post_forms = post_forms
         self._page_size = page_size
@@ -56,7 +63,7 @@ class S3ArtifactStore:
         self._bucket = bucket
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, memory: StoreMemory | None = None) -> Self:
         """Return the store for the bucket in the settings."""
         assert settings.s3_bucket is not None
         public = settings.s3_public_endpoint_url
@@ -65,62 +72,56 @@ class S3ArtifactStore:
             settings.s3_bucket,
             presigner=make_client(settings, public) if public else None,
             post_forms=settings.s3_post_forms,
+            memory=memory,
         )
 
-    def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
+    def _create(self) -> None:
+        """Do nothing: the bucket is the operator's to make."""
+
+    def _put(self, key: str, data: bytes, media_type: str, only_if_absent: bool) -> None:
         for race in range(MAX_RACES):
             try:
-                return self._put(check_key(key), data, media_type, only_if_absent)
+                return self._put_once(key, data, media_type, only_if_absent)
             except ClientError as error:
                 if _code(error) not in RACING or race == MAX_RACES - 1:
                     raise
         return None
 
-    def get(self, key: str) -> bytes:
-        with _translated(check_key(key)):
+    def _get(self, key: str) -> bytes:
+        with _translated(key):
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
-    def exists(self, key: str) -> bool:
-        try:
-            with _translated(check_key(key)):
-                self._client.head_object(Bucket=self._bucket, Key=key)
-        except ArtifactMissing:
-            return False
-        return True
-
-    def size_bytes(self, key: str) -> int:
-        with _translated(check_key(key)):
+    def _size_bytes(self, key: str) -> int:
+        with _translated(key):
             return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
 
-    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
+    def _keys(self, prefix: str, after: str) -> Iterator[str]:
         with _translated(prefix):
-            for keys in self._pages(prefix, after or ""):
+            for keys in self._pages(prefix, after):
                 yield from keys
 
-    def folders(self, prefix: str) -> Iterator[str]:
+    def _folders(self, prefix: str) -> Iterator[str]:
         paginator = self._client.get_paginator("list_objects_v2")
-        with _translated(check_folder(prefix)):
+        with _translated(prefix):
             for page in paginator.paginate(
                 Bucket=self._bucket, Prefix=prefix, Delimiter="/", PaginationConfig={"PageSize": self._page_size}
             ):
                 yield from (item["Prefix"].removeprefix(prefix).rstrip("/") for item in page.get("CommonPrefixes", ()))
 
-    def delete_prefix(self, prefix: str) -> int:
-        if not prefix:
-            raise ValueError("an empty prefix would delete everything")
+    def _delete_prefix(self, prefix: str) -> int:
         deleted = 0
         with _translated(prefix):
             for keys in self._pages(prefix):
-                self._delete(keys)
+                self._delete_keys(keys)
                 deleted += len(keys)
             self._delete_versions(prefix)
         return deleted
 
-    def delete(self, keys: Iterable[str]) -> None:
-        chosen = [check_key(key) for key in keys]
+    def _delete(self, keys: Iterable[str]) -> None:
+        chosen = list(keys)
         with _translated(""):
             for start in range(0, len(chosen), MAX_PAGE):
-                self._delete(chosen[start : start + MAX_PAGE])
+                self._delete_keys(chosen[start : start + MAX_PAGE])
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         attachment = {"ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}"} if filename else {}
@@ -156,7 +157,7 @@ class S3ArtifactStore:
             if keys := [item["Key"] for item in page.get("Contents", ())]:
                 yield keys
 
-    def _delete(self, keys: Sequence[str]) -> None:
+    def _delete_keys(self, keys: Sequence[str]) -> None:
         self._delete_objects([{"Key": key} for key in keys])
 
     def _delete_objects(self, objects: Sequence[ObjectIdentifierTypeDef]) -> None:
@@ -183,7 +184,7 @@ class S3ArtifactStore:
                 return
             self._delete_objects([{"Key": one["Key"], "VersionId": one["VersionId"]} for one in versions])
 
-    def _put(self, key: str, data: bytes, media_type: str, only_if_absent: bool) -> None:
+    def _put_once(self, key: str, data: bytes, media_type: str, only_if_absent: bool) -> None:
         with _translated(key):
             if only_if_absent:
                 self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type, IfNoneMatch="*")

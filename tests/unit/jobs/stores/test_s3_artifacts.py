@@ -6,15 +6,18 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 from pydantic import SecretStr
 
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.presence import MARKER
 from s2edit_jobs.stores.s3_artifacts import MAX_RACES, S3ArtifactStore, make_client
 
 KEY = "t/app/u/ann/edits/e_1/outcome.json"
@@ -31,7 +34,11 @@ SETTINGS = Settings(
 def stubbed() -> Iterator[tuple[S3ArtifactStore, Stubber]]:
     client = make_client(SETTINGS, SETTINGS.s3_endpoint_url)
     with Stubber(client) as stubber:
-        yield S3ArtifactStore(client, "s2edit"), stubber
+        store = S3ArtifactStore(client, "s2edit")
+        marker = StreamingBody(BytesIO(b'{"store": "1"}'), 14)
+        stubber.add_response("get_object", {"Body": marker}, {"Bucket": "s2edit", "Key": MARKER})
+        store.prove()
+        yield store, stubber
         stubber.assert_no_pending_responses()
 
 
