@@ -24,7 +24,7 @@ from s2edit_jobs.library.library import CONCEPT, IDENTITY_ID, INVERSIONS, METADA
 from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.stores.artifacts import JSON, concept_key, inversion_key
-from s2edit_jobs.stores.markers import ERASING, EXPIRING, OUTBOX, PENDING, erasing_key, expiring_key, owner_mark
+from s2edit_jobs.stores.markers import ERASING, EXPIRING, OUTBOX, PENDING, erasing_key, expiring_key, markers, owner_mark
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,7 @@ class Erasure:
             objects += self._artifacts.delete_prefix(inversion_key(owner, marker.removeprefix(folder), ""))
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
-        objects += len(rest) + self._artifacts.delete_prefix(concept)
+        objects += len(rest) + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
         return objects
 
@@ -106,7 +106,7 @@ class Erasure:
     def erase_expired(self) -> int:
         """Erase the identities that have expired. Return their number."""
         done = 0
-        for marker in self._artifacts.list(EXPIRING):
+        for marker in markers(self._artifacts, EXPIRING):
             if int(marker.removeprefix(EXPIRING).partition("-")[0]) > self._clock():
                 break  # the markers are sorted by time
             with suppress(ArtifactMissing, IdentityNotFound):  # erased meanwhile
@@ -138,7 +138,7 @@ class Erasure:
     def resume(self) -> int:
         """Complete the erasures whose processes have died. Return their number."""
         done = 0
-        for key in list(self._artifacts.list(ERASING)):
+        for key in list(markers(self._artifacts, ERASING)):
             with suppress(ArtifactMissing):  # completed meanwhile
                 marker = json.loads(self._artifacts.get(key))
                 if marker["began_at"] + marker["wait_s"] + TAKEOVER_S > self._clock():
@@ -157,11 +157,11 @@ class Erasure:
         running = self._services.store.maintenance.erase_owner(owner)
         job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
         for folder in (OUTBOX, PENDING):
-            for marker in list(self._artifacts.list(folder)):
+            for marker in list(markers(self._artifacts, folder)):
                 if marker.removeprefix(folder) in job_ids:
                     self._artifacts.delete_prefix(marker)
         expiring = f"-{owner_mark(owner)}-"
-        for marker in [marker for marker in self._artifacts.list(EXPIRING) if expiring in marker]:
+        for marker in [marker for marker in markers(self._artifacts, EXPIRING) if expiring in marker]:
             self._artifacts.delete_prefix(marker)
         self._artifacts.delete_prefix(owner.prefix)
         identities, attributes = (sum(key.endswith(f"/{METADATA[kind]}") for key in keys) for kind in ("c_", "a_"))
