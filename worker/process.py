@@ -18,6 +18,7 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import TASK, celery_app
 from s2edit_jobs.stores.model_facts import ModelFacts, report_failure
 from worker.attempts.runner import run_job
+from worker.attempts.worker_health import WorkerHealth
 from worker.engines.engine import Engine
 from worker.housekeeping.announcer import Announcer
 from worker.housekeeping.messenger import Messenger
@@ -40,6 +41,7 @@ class WorkerProcess:
         self._load_engine = load_engine
         self._build = build
         self._stop = threading.Event()
+        self._health = WorkerHealth(self._stop)
         self._services: Services | None = None
         self._engine: Engine | None = None
         self._reaper: Reaper | None = None
@@ -62,7 +64,7 @@ class WorkerProcess:
         try:
             if self._announcer is not None and not self._announcer.has_reported:
                 self._announcer.report()
-            run_job(job_id, self._services, self._engine, stop=self._stop)
+            run_job(job_id, self._services, self._engine, stop=self._stop, health=self._health)
         except Exception:  # Celery would log the exception's message; the reaper notifies again
             log.exception("a notification could not be handled", action="ring_unanswered", job_id=job_id)
 
