@@ -28,6 +28,7 @@ from s2edit_core.errors import DeviceFault, DeviceOutOfMemory, InvalidInput, Num
 from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.error_messages import message_of
 from s2edit_jobs.jobs.jobs import DEADLINE, Jobs
 from s2edit_jobs.jobs.refusals import record_refusal
 from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, JobsError, LeaseLost, ServiceUnavailable
@@ -121,7 +122,12 @@ class _Attempt:
         except JobNotFound:
             self._forget()
         except ServiceUnavailable as error:  # the reaper notifies again when the service is back
-            log.warning("a service is down: the job goes back to the queue", action="service_unavailable", error=str(error))
+            log.warning(
+                "a service is down: the job goes back to the queue",
+                action="service_unavailable",
+                error=str(error),
+                cause=message_of(error.__cause__),
+            )
             self._hand_back()
         except Exception as error:
             self._failed(error)
