@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,6 +22,10 @@ from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.model_facts import ModelWatch
 from s2edit_jobs.stores.queue import JobQueue
 from s2edit_jobs.stores.write_probe import WriteProbe
+
+if TYPE_CHECKING:
+    from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+    from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +74,7 @@ def build_services(
     )
 
 
-def build_artifacts(settings: Settings) -> ArtifactStore:
+def build_artifacts(settings: Settings) -> FilesystemArtifactStore | S3ArtifactStore:
     """Return the S3 store if a bucket is set, otherwise the store in the data folder."""
     memory = None
     if settings.redis_url:
