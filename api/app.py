@@ -101,7 +101,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.add_middleware(RequestLog)  # the last one added is the outermost
     add_cors(app, services.settings)
     problems.install(app)
-    describe(app)
+    describe(app, services.settings.public_url)
     describe_webhooks(app)
     for module in (
         edits_json,
