@@ -17,6 +17,7 @@ from api.guard.auth import Authenticator
 from api.guard.browsers import add_cors
 from api.guard.head import HeadAsGet
 from api.guard.limits import BodyLimit
+from api.guard.public_prefix import PublicPrefix
 from api.guard.rates import RateHeaders, Rates
 from api.guard.request_log import RequestLog
 from api.guard.testmode import TestHeader
@@ -99,6 +100,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.add_middleware(Polls, auth=app.state.auth, changes=app.state.changes)
     app.add_middleware(RateHeaders)
     app.add_middleware(TestHeader)
+    app.add_middleware(PublicPrefix, public_url=services.settings.public_url)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog)  # the last one added is the outermost
     add_cors(app, services.settings)
