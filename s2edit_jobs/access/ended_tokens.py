@@ -7,6 +7,7 @@ marker object outside the user's own prefix stores the time of the erasure. The 
 from __future__ import annotations
 
 import json
+import re
 
 from s2edit_core.request.plan import digest
 from s2edit_jobs.records.errors import ArtifactMissing
@@ -15,6 +16,7 @@ from s2edit_jobs.stores.artifacts import ArtifactStore
 
 ENDED = "ended/"
 """Key prefix of the markers. Each holds a time in whole seconds since the epoch."""
+_NAME = re.compile(r"[0-9a-f]{32}")
 MARKER_TTL_S = 2 * 86_400
 """Seconds that a marker is kept: longer than the longest lifetime of a token (`token_max_ttl_s`, at most one day)."""
 
@@ -41,6 +43,8 @@ def sweep_ended(artifacts: ArtifactStore, *, now: float) -> int:
     """Remove the markers older than `MARKER_TTL_S` and return their number. Raise `ArtifactsUnavailable`."""
     gone = 0
     for key in list(artifacts.list(ENDED)):
+        if not _NAME.fullmatch(key, len(ENDED)):
+            continue
         try:
             old = int(json.loads(artifacts.get(key))) + MARKER_TTL_S < now
         except ArtifactMissing:

@@ -135,13 +135,14 @@ class KeyRing:
 
     def list(self) -> Iterator[ApiKey]:
         """Yield every key, active or not, in the order of ids."""
-        for place in self._artifacts.list(KEYS):
-            if place.endswith("/key.json") and (key := self.find(place.split("/")[1])) is not None:
+        for key_id in self._artifacts.folders(KEYS):
+            if (key := self.find(key_id)) is not None:
                 yield key
 
     def exist(self) -> bool:
-        """Whether a key was ever created."""
-        return next(iter(self._artifacts.list(KEYS)), None) is not None
+        """Whether a key was ever created. A damaged key counts: it must not open the service to all."""
+        ids = (key_id for key_id in self._artifacts.folders(KEYS) if _ID.fullmatch(key_id))
+        return any(self._artifacts.exists(_key_path(key_id)) for key_id in ids)
 
     def any_active(self) -> bool:
         """Whether at least one key is active."""

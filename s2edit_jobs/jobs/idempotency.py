@@ -8,6 +8,7 @@ first request would have created, in its own trace. A key is forgotten when the 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,8 +18,9 @@ from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, BeingErased, JobNotFound, KeyReused, RequestInFlight
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobSpec, Owner
-from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
+from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, path_in_user
 
+_MARKER = re.compile(r"requests/[0-9a-f]{32,64}\.json")
 IN_FLIGHT_S = 2.0
 """Seconds after which a marker without a job means that its first request was interrupted, rather than still running."""
 
@@ -39,7 +41,7 @@ def sweep_idempotency_markers(artifacts: ArtifactStore, *, older_than_s: float) 
     """
     before, gone = time.time() - older_than_s, 0
     for key in artifacts.list("t/"):
-        if "/requests/" not in key:
+        if not _MARKER.fullmatch(path_in_user(key)):
             continue
         try:
             created_at = float(json.loads(artifacts.get(key))["created_at"])

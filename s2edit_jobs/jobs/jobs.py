@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,8 +33,8 @@ from s2edit_jobs.records.record import (
     first_record,
     recovered_record,
 )
-from s2edit_jobs.stores.artifacts import JSON, edit_key
-from s2edit_jobs.stores.markers import OUTBOX, PENDING, check_not_erasing
+from s2edit_jobs.stores.artifacts import JSON, edit_key, path_in_user
+from s2edit_jobs.stores.markers import OUTBOX, PENDING, check_not_erasing, markers
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ DEADLINE = "deadline_exceeded"
 """Error code of a job that was unfinished at its deadline."""
 RETRY_AFTER_S = 10
 """Value of Retry-After when a user or the whole service has too many unfinished jobs."""
+_SPEC = re.compile(rf"edits/{JOB_ID.pattern}/spec\.json")
 CHECKPOINTS = "checkpoint-"
 """Prefix of the names of learning checkpoints, in the folder of the concept."""
 
@@ -166,12 +168,16 @@ class Jobs:
             return self._load(owner, job_id)
 
     def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
-        """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing."""
+        """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing.
+
+        If the job is over, return its last record unless `after` is its very sequence.
+        """
         try:
             return self._store.events.since(owner, job_id, after=after)
         except JobNotFound:
             record = self._load(owner, job_id)
-            return [record] if record.sequence > after else [], record.sequence <= after
+            seen = record.sequence == after or (record.sequence < after and not record.state.over)
+            return [] if seen else [record], seen
 
     def seconds_left(self, record: JobRecord) -> float | None:
         """Return the estimated seconds until the job's end, or None if it is over or no estimate exists."""
@@ -242,11 +248,11 @@ class Jobs:
         over: set[str] = set()
         for key in self.artifacts.list("t/"):
             folder, _, name = key.rpartition("/")
-            if name == "spec.json" and "/edits/" in folder:
+            if _SPEC.fullmatch(path_in_user(key)):
                 specs[folder] = key
             elif name == "outcome.json":
                 over.add(folder)
-        for marker in self.artifacts.list(OUTBOX):
+        for marker in markers(self.artifacts, OUTBOX):
             with suppress(ArtifactMissing):  # delivered meanwhile
                 if self.artifacts.get(marker).decode().rpartition("/")[0] in over:
                     self._store.outbox.announce(marker.removeprefix(OUTBOX))
@@ -255,7 +261,7 @@ class Jobs:
     def enter_pending(self) -> int:
         """Enter the jobs that were accepted while the job store was down. Return their number."""
         entered = 0
-        for marker in self.artifacts.list(PENDING):
+        for marker in markers(self.artifacts, PENDING):
             with suppress(ArtifactMissing):  # erased meanwhile
                 entered += self._enter(self.artifacts.get(marker).decode())
             self.artifacts.delete_prefix(marker)

@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from s2edit_jobs.access.ended_tokens import end_tokens
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.library import CONCEPT, IDENTITY_ID, INVERSIONS, METADATA, Library
-from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound
+from s2edit_jobs.records.errors import ArtifactMissing, ArtifactsUnavailable, IdentityNotFound
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.stores.artifacts import JSON, concept_key, inversion_key
-from s2edit_jobs.stores.markers import ERASING, EXPIRING, OUTBOX, PENDING, erasing_key, expiring_key, owner_mark
+from s2edit_jobs.stores.markers import ERASING, EXPIRING, OUTBOX, PENDING, erasing_key, expiring_key, markers, owner_mark
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +88,7 @@ class Erasure:
             objects += self._artifacts.delete_prefix(inversion_key(owner, marker.removeprefix(folder), ""))
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
-        objects += len(rest) + self._artifacts.delete_prefix(concept)
+        objects += len(rest) + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
         return objects
 
@@ -106,7 +107,7 @@ class Erasure:
     def erase_expired(self) -> int:
         """Erase the identities that have expired. Return their number."""
         done = 0
-        for marker in self._artifacts.list(EXPIRING):
+        for marker in markers(self._artifacts, EXPIRING):
             if int(marker.removeprefix(EXPIRING).partition("-")[0]) > self._clock():
                 break  # the markers are sorted by time
             with suppress(ArtifactMissing, IdentityNotFound):  # erased meanwhile
@@ -119,12 +120,23 @@ class Erasure:
 
     def begin(self, owner: Owner) -> tuple[Erased, float]:
         """Run the first sweep. Return its counts and the seconds to wait before `complete`."""
-        began_at = self._clock()
+        began_at, running = self._clock(), 0
         wait_s = min(self._services.settings.lease_s, MAX_WAIT_S)
-        marker = {"tenant": owner.tenant, "user": owner.user, "began_at": began_at, "wait_s": wait_s}
+        erased = Erased(owner, began_at, began_at, 0, 0, 0, 0, disk_rewritten=False)
+        try:
+            self._mark(erased, wait_s)
+        except ArtifactsUnavailable:  # the disk may be full: deleting needs no space, and makes some for the markers
+            erased, running = self._sweep(erased)
+            self._mark(erased, wait_s)
+        erased, still_running = self._sweep(erased)
+        return erased, wait_s if running + still_running else 0.0
+
+    def _mark(self, erased: Erased, wait_s: float) -> None:
+        """Stop the user's requests, then end the user's device tokens: the sweep refills their budgets."""
+        owner = erased.owner
+        marker = {"tenant": owner.tenant, "user": owner.user, "began_at": erased.began_at, "wait_s": wait_s}
         self._artifacts.put(erasing_key(owner), json.dumps(marker).encode(), media_type=JSON)
-        erased, running = self._sweep(Erased(owner, began_at, began_at, 0, 0, 0, 0, disk_rewritten=False))
-        return erased, wait_s if running else 0.0
+        end_tokens(self._artifacts, owner, now=self._clock())
 
     def complete(self, erased: Erased) -> Erased:
         """Run the second sweep and remove the marker. From then on, the API accepts requests of the user again."""
@@ -138,12 +150,13 @@ class Erasure:
     def resume(self) -> int:
         """Complete the erasures whose processes have died. Return their number."""
         done = 0
-        for key in list(self._artifacts.list(ERASING)):
+        for key in list(markers(self._artifacts, ERASING)):
             with suppress(ArtifactMissing):  # completed meanwhile
                 marker = json.loads(self._artifacts.get(key))
                 if marker["began_at"] + marker["wait_s"] + TAKEOVER_S > self._clock():
                     continue
                 owner = Owner(marker["tenant"], marker["user"])
+                end_tokens(self._artifacts, owner, now=self._clock())  # the process may have died before it did so
                 self.complete(Erased(owner, marker["began_at"], 0.0, 0, 0, 0, 0, disk_rewritten=False))
                 done += 1
         return done
@@ -157,11 +170,11 @@ class Erasure:
         running = self._services.store.maintenance.erase_owner(owner)
         job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
         for folder in (OUTBOX, PENDING):
-            for marker in list(self._artifacts.list(folder)):
+            for marker in list(markers(self._artifacts, folder)):
                 if marker.removeprefix(folder) in job_ids:
                     self._artifacts.delete_prefix(marker)
         expiring = f"-{owner_mark(owner)}-"
-        for marker in [marker for marker in self._artifacts.list(EXPIRING) if expiring in marker]:
+        for marker in [marker for marker in markers(self._artifacts, EXPIRING) if expiring in marker]:
             self._artifacts.delete_prefix(marker)
         self._artifacts.delete_prefix(owner.prefix)
         identities, attributes = (sum(key.endswith(f"/{METADATA[kind]}") for key in keys) for kind in ("c_", "a_"))

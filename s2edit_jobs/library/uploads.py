@@ -22,12 +22,14 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ArtifactMissing, BeingErased, UploadMismatch, UploadNotFound, UploadUnfinished
 from s2edit_jobs.records.files import EXTENSIONS, Upload
 from s2edit_jobs.records.record import Owner
-from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, upload_key
+from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, path_in_user, upload_key
 from s2edit_jobs.stores.markers import check_not_erasing
 
 SWEEP_AFTER_S = 3600.0
 """Seconds between the expiry of an upload and its removal. It covers requests that are still reading it, and clock differences."""
 _UPLOAD_ID = re.compile(r"u_[0-9a-f]{32}")
+_FILE = re.compile(rf"uploads/{_UPLOAD_ID.pattern}/[^/]+")
+"""An object of an upload, within its user's prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def sweep_uploads(artifacts: ArtifactStore, *, ttl_s: float) -> int:
     gone, now = 0, time.time() - SWEEP_AFTER_S
     for key in artifacts.list("t/"):
         folder, _, name = key.rpartition("/")
-        if "/uploads/" not in folder or name != "upload.json":
+        if not _FILE.fullmatch(path_in_user(key)) or name != "upload.json":
             continue
         try:
             created_at = float(json.loads(artifacts.get(key))["created_at"])
@@ -195,7 +197,7 @@ def sweep_orphans(artifacts: ArtifactStore) -> int:
     folders: dict[str, set[str]] = {}
     for key in artifacts.list("t/"):
         folder, _, name = key.rpartition("/")
-        if "/uploads/" in folder:
+        if _FILE.fullmatch(path_in_user(key)):
             folders.setdefault(folder, set()).add(name)
     orphans = [folder for folder, names in folders.items() if "upload.json" not in names]
     return sum(artifacts.delete_prefix(f"{folder}/") for folder in orphans if not artifacts.exists(f"{folder}/upload.json"))

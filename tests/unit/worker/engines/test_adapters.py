@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from cli.doctor import Finding, examine
+from cli.doctor import examine
+from cli.findings import Finding
 from cli.main import app as command
 from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services, build_artifacts
@@ -104,8 +105,9 @@ def test_what_only_the_worker_finds_is_told_of_the_part_that_it_is_of(
     ended, artifacts, _ = start_of(settings, monkeypatch)
     assert "S2EDIT_SEGMENTER can't be used: " in ended
     assert "is not a LiteRT file" in ended
+    folder = build_artifacts(settings.model_copy(update={"redis_url": None}))
     for key, data in artifacts.objects.items():
-        build_artifacts(settings).put(key, data, media_type="application/json")
+        folder.put(key, data, media_type="application/json")
     found = findings(settings)
     assert (found["model"].verdict, found["segmenter"].verdict) == ("ok", "broken")
     assert "is not a LiteRT file" in found["segmenter"].text
