@@ -123,7 +123,8 @@ class SigningEngine(EngineWrapper):
         edited = yield from steps
         made = []
         for one in (edited.picture, *edited.variants):
-            yield Progress("finishing", 0, 1)  # the worker must see that it advances: a time-stamping server may be slow
+            if made:
+                yield Progress("finishing", 0, 1)  # the worker must see that it advances: a time-stamping server may be slow
             made.append(self._credentials.sign(one, inputs.image, watermarked=edited.watermarked))
         signed, *variants = made
         facts = {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": self._credentials.trusted}
