@@ -3,6 +3,9 @@
 A device can hang without an error, and the heartbeat runs in a thread of its own. So an attempt marks its progress, and the
 heartbeat renews the lease only while the marks come. A mark is set before every evaluation of the model and around every slow
 step without one. `worker_progress` is the view of the whole process, for its liveness probe.
+
+The longest stretch that needs no device is the planning of a 48-megapixel edit: 6.7 s on one CPU core, the delivery's parts 2.6 to
+6.4 s. A pass takes 0.3 s with the shipped model there. The default of `pass_timeout_s` is 120 s.
 """
 
 from __future__ import annotations
