@@ -90,7 +90,7 @@ class RecordDamaged(RecordUnusable):
 
 
 class RecordNewer(RecordUnusable):
-    pass
+    retryable = True
 
 
 class KeyReused(JobsError):
