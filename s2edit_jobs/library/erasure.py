@@ -51,7 +51,7 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
+class Begun:
     """The content of a marker in `ERASING`."""
 
     tenant: str
@@ -149,7 +149,7 @@ class Erasure:
         """Run the first sweep. Return its counts and the seconds to wait before `complete`."""
         began_at = self._clock()
         wait_s = min(self._services.settings.lease_s, MAX_WAIT_S)
-        marker = _Begun(owner.tenant, owner.user, began_at, wait_s)
+        marker = Begun(owner.tenant, owner.user, began_at, wait_s)
         self._artifacts.put(erasing_key(owner), json.dumps(asdict(marker)).encode(), media_type=JSON)
         erased, running = self._sweep(Erased(owner, began_at, began_at, 0, 0, 0, 0, disk_rewritten=False))
         return erased, wait_s if running else 0.0
@@ -168,7 +168,7 @@ class Erasure:
         done = 0
         for key in list(self._artifacts.list(ERASING)):
             with set_aside("erasure", key), suppress(ArtifactMissing):  # completed meanwhile
-                begun = read_record("erasure", _Begun, self._artifacts.get(key))
+                begun = read_record("erasure", Begun, self._artifacts.get(key))
                 owner = Owner(begun.tenant, begun.user)
                 if key != erasing_key(owner):
                     raise damaged("erasure", "it names another user")
