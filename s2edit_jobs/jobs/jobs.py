@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from s2edit_jobs.records.errors import (
     QueueFull,
     RecordDamaged,
     RecordNewer,
+    RecordUnusable,
     ServiceUnavailable,
     TooManyEdits,
 )
@@ -38,8 +40,8 @@ from s2edit_jobs.records.record import (
 from s2edit_jobs.records.set_aside import count_aside, set_aside
 from s2edit_jobs.records.stored import damaged, read_values
 from s2edit_jobs.records.unreadable import DAMAGED, damaged_outcome, partial_outcome, partial_record
-from s2edit_jobs.stores.artifacts import JSON, edit_key
-from s2edit_jobs.stores.markers import OUTBOX, PENDING, Place, check_not_erasing, place_of, read_marker
+from s2edit_jobs.stores.artifacts import JSON, edit_key, path_in_user
+from s2edit_jobs.stores.markers import OUTBOX, PENDING, Place, check_not_erasing, markers, place_of, read_marker
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +49,7 @@ DEADLINE = "deadline_exceeded"
 """Error code of a job that was unfinished at its deadline."""
 RETRY_AFTER_S = 10
 """Value of Retry-After when a user or the whole service has too many unfinished jobs."""
+_SPEC = re.compile(rf"edits/{JOB_ID.pattern}/spec\.json")
 CHECKPOINTS = "checkpoint-"
 """Prefix of the names of learning checkpoints, in the folder of the concept."""
 
@@ -260,12 +263,13 @@ class Jobs:
         """Return the report of a job. None if it has none, was erased meanwhile or has a report that can't be read."""
         if (key := record.artifacts.get("report")) is None:
             return None
-        with suppress(ArtifactMissing), set_aside("report", key):
-            try:
-                return read_values("report", self.artifacts.get(key))
-            except RecordNewer as error:
-                count_aside("report", key, error)
-        return None
+        try:
+            return read_values("report", self.artifacts.get(key))
+        except ArtifactMissing:
+            return None
+        except RecordUnusable as error:
+            count_aside("report", key, error)
+            return None
 
     def rebuild(self) -> int:
         """Enter every unfinished job and undelivered webhook of the object store into the job store. Return the number of jobs."""
@@ -273,11 +277,11 @@ class Jobs:
         over: set[str] = set()
         for key in self.artifacts.list("t/"):
             folder, _, name = key.rpartition("/")
-            if name == "spec.json" and "/edits/" in folder:
+            if _SPEC.fullmatch(path_in_user(key)):
                 specs[folder] = key
             elif name == "outcome.json":
                 over.add(folder)
-        for marker in self.artifacts.list(OUTBOX):
+        for marker in markers(self.artifacts, OUTBOX):
             with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # delivered meanwhile
                 place = read_marker(self.artifacts, marker)
                 if edit_key(place.owner, place.id, "").rstrip("/") in over:
@@ -292,7 +296,7 @@ class Jobs:
     def enter_pending(self) -> int:
         """Enter the jobs that were accepted while the job store was down. Return their number."""
         entered = 0
-        for marker in self.artifacts.list(PENDING):
+        for marker in markers(self.artifacts, PENDING):
             with set_aside("pending job", marker):
                 with suppress(ArtifactMissing):  # another reaper has entered it
                     entered += self._enter(read_marker(self.artifacts, marker))

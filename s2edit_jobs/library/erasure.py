@@ -26,7 +26,17 @@ from s2edit_jobs.records.record import Owner, Timestamp
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.stored import damaged, read_record
 from s2edit_jobs.stores.artifacts import JSON, concept_key, inversion_key
-from s2edit_jobs.stores.markers import ERASING, EXPIRING, OUTBOX, PENDING, erasing_key, expiring_key, owner_mark, read_marker
+from s2edit_jobs.stores.markers import (
+    ERASING,
+    EXPIRING,
+    OUTBOX,
+    PENDING,
+    erasing_key,
+    expiring_key,
+    markers,
+    owner_mark,
+    read_marker,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +104,7 @@ class Erasure:
             objects += self._artifacts.delete_prefix(inversion_key(owner, marker.removeprefix(folder), ""))
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
-        objects += len(rest) + self._artifacts.delete_prefix(concept)
+        objects += len(rest) + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
         return objects
 
@@ -127,7 +137,7 @@ class Erasure:
     def erase_expired(self) -> int:
         """Erase the identities that have expired. Return their number."""
         done = 0
-        for marker in self._artifacts.list(EXPIRING):
+        for marker in markers(self._artifacts, EXPIRING):
             with set_aside("expiring identity", marker):
                 if int(marker.removeprefix(EXPIRING).partition("-")[0]) > self._clock():
                     break  # the markers are sorted by time
@@ -166,7 +176,7 @@ class Erasure:
     def resume(self) -> int:
         """Complete the erasures whose processes have died. Return their number."""
         done = 0
-        for key in list(self._artifacts.list(ERASING)):
+        for key in list(markers(self._artifacts, ERASING)):
             with set_aside("erasure", key), suppress(ArtifactMissing):  # completed meanwhile
                 begun = read_record("erasure", Begun, self._artifacts.get(key))
                 owner = Owner(begun.tenant, begun.user)
@@ -186,11 +196,11 @@ class Erasure:
         running = self._services.store.maintenance.erase_owner(owner)
         job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
         for folder in (OUTBOX, PENDING):
-            for marker in list(self._artifacts.list(folder)):
+            for marker in list(markers(self._artifacts, folder)):
                 if marker.removeprefix(folder) in job_ids:
                     self._artifacts.delete_prefix(marker)
         expiring = f"-{owner_mark(owner)}-"
-        for marker in [marker for marker in self._artifacts.list(EXPIRING) if expiring in marker]:
+        for marker in [marker for marker in markers(self._artifacts, EXPIRING) if expiring in marker]:
             self._artifacts.delete_prefix(marker)
         self._artifacts.delete_prefix(owner.prefix)
         identities, attributes = (sum(key.endswith(f"/{METADATA[kind]}") for key in keys) for kind in ("c_", "a_"))

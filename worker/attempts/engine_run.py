@@ -6,6 +6,7 @@ model is computed again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import closing, suppress
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from worker.attempts.control import AttemptControl, WaitsForConcept
 from worker.attempts.inputs import identity_erased
 from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine
 
+_CHECKPOINT = re.compile(rf"/{CHECKPOINTS}[0-9]{{6,}}\.safetensors$")
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
@@ -142,7 +144,7 @@ class EngineRun:
 
     def _latest_checkpoint(self, spec: JobSpec, concept_id: str) -> bytes | None:
         """Return the checkpoint with the most steps."""
-        keys = list(self._artifacts.list(concept_key(spec.owner, concept_id, CHECKPOINTS)))
+        keys = [key for key in self._artifacts.list(concept_key(spec.owner, concept_id, CHECKPOINTS)) if _CHECKPOINT.search(key)]
         return self._read(keys[-1]) if keys else None
 
     def _drive(self, spec: JobSpec, steps: Generator[Progress | Artifact, None, Result]) -> Result:
