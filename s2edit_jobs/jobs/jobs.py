@@ -324,8 +324,9 @@ class Jobs:
 
     def _accepted(self, owner: Owner, job_id: str) -> tuple[JobRecord, bool]:
         """Return the job's first record, and whether its spec is damaged. Raise `JobNotFound`."""
-        data = self._spec_bytes(owner, job_id)
+        data = b""
         try:
+            data = self._spec_bytes(owner, job_id)
             return first_record(_spec_in(data, owner, job_id)), False
         except RecordDamaged as error:
             count_aside("spec", job_id, error)

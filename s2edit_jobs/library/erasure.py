@@ -20,8 +20,8 @@ import structlog
 
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.library.library import CONCEPT, IDENTITY_ID, INVERSIONS, METADATA, Library
-from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound, JobNotFound, RecordUnusable
+from s2edit_jobs.library.library import ATTRIBUTE_ID, CONCEPT, IDENTITY_ID, INVERSIONS, METADATA, Library
+from s2edit_jobs.records.errors import ArtifactMissing, AttributeNotFound, IdentityNotFound, JobNotFound, RecordUnusable
 from s2edit_jobs.records.record import Owner, Timestamp
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.stored import damaged, read_record
@@ -126,8 +126,13 @@ class Erasure:
 
         The job that learned it keeps its photo. Finished edits that used it stay; an unfinished edit that names it fails.
         """
-        with suppress(RecordUnusable):  # erase what nobody can read, too
+        try:
             self._library.attribute(owner, attribute_id)
+        except AttributeNotFound:
+            if not ATTRIBUTE_ID.fullmatch(attribute_id) or not self._artifacts.exists(concept_key(owner, attribute_id, CONCEPT)):
+                raise
+        except RecordUnusable:  # erase what nobody can read, too
+            pass
         # Delete the metadata first, so that a worker that is storing the concept now notices.
         objects = self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))
         objects += self._artifacts.delete_prefix(concept_key(owner, attribute_id, ""))
