@@ -20,6 +20,8 @@ return { first, redis.call('HINCRBY', P .. 'tries', first, 1) }
 # `condition`: NX enters a job that is not there yet, XX changes one that is.
 SCHEDULE = script("return redis.call('ZADD', P .. 'outbox', condition, now_ms + wait_ms, id)", "id, condition, wait_ms")
 
+END = script("redis.call('ZREM', P .. 'outbox', id) redis.call('HDEL', P .. 'tries', id)", "id")
+
 
 class RedisOutbox:
     def __init__(self, connection: Connection) -> None:
@@ -39,8 +41,4 @@ class RedisOutbox:
                 self._connection.client.hincrby("s2edit:tries", job_id, -1)
 
     def end(self, job_id: str) -> None:
-        with self._connection.asking():
-            both = self._connection.client.pipeline(transaction=True)
-            both.zrem("s2edit:outbox", job_id)
-            both.hdel("s2edit:tries", job_id)
-            both.execute()
+        self._connection.run(END, job_id)
