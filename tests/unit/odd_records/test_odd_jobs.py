@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import CONCEPT_FORMAT, EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.intake.drafts import draft
@@ -16,6 +17,7 @@ from s2edit_jobs.records.record import JobState
 from s2edit_jobs.records.stored import VERSIONS
 from s2edit_jobs.stores.artifacts import concept_key, edit_key
 from tests.doubles import FakeEngine
+from tests.unit.api.pictures import mask, photo
 from tests.unit.odd_records.world import ANN, FILES, HOOK, World
 from worker.attempts.runner import NEWER_WAIT_S
 from worker.attempts.used_mask import UsedMasks
@@ -181,3 +183,21 @@ def test_a_found_mask_that_is_cut_short_is_found_again(world: World) -> None:
     assert record.artifacts["mask"] == key
     assert world.artifacts.get(key) not in (b"mas", b"mask found before")
     assert "sha256" not in json.loads(world.artifacts.get(record.artifacts["report"]))["mask"]
+
+
+@pytest.mark.parametrize(("content", "status", "code"), [(b"{", 500, "record_damaged"), (b'{"version": 9}', 503, "record_newer")])
+def test_a_concept_that_cannot_be_read_is_answered_by_name(content: bytes, status: int, code: str, world: World) -> None:
+    for path, concept_id, name in (("identities", "c_" + "1" * 32, "identity"), ("attributes", "a_" + "1" * 32, "attribute")):
+        world.put(concept_key(ANN, concept_id, f"{name}.json"), content)
+        if path == "identities":
+            answer = world.client.get(f"/{path}/{concept_id}")
+            assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert world.client.delete(f"/{path}/{concept_id}").status_code == 200
+
+
+def test_a_key_whose_marker_is_damaged_is_not_used_again(world: World) -> None:
+    world.put(f"{ANN.prefix}requests/{digest(b'order')}.json", b"{")
+    form = {"prompt": "a photo of a woman with red hair"}
+    answer = world.client.post("/edits", data=form, files={"image": photo(), "mask": mask()}, headers={"Idempotency-Key": "order"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    assert world.listed("/edits") == set()
