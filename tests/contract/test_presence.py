@@ -15,7 +15,7 @@ import pytest
 
 from s2edit_jobs.access.ended_tokens import ended_at
 from s2edit_jobs.access.keys import KeyRing
-from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.bootstrap import Services, build_artifacts, service_key
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
 from s2edit_jobs.jobs.jobs import Jobs
@@ -261,6 +261,22 @@ class TestWhoMarksAStore:
         other = FilesystemArtifactStore(tmp_path / "b", "http://x", "key", memory=RedisStoreMemory(disk.database.url))
         with pytest.raises(ArtifactsUnavailable):
             put(other)
+
+
+class TestKeysOfTheService:
+    @pytest.mark.parametrize("name", ["signing.key", "token.key", "receipt.key", "audit.key"])
+    def test_none_is_made_where_the_data_folder_is_away(self, tmp_path: Path, name: str) -> None:
+        settings = Settings(data_dir=tmp_path / "data", redis_url=Database().url)
+        build_artifacts(settings).prove()
+        key = service_key(settings, name)
+        settings.data_dir.rename(tmp_path / "elsewhere")
+        settings.data_dir.mkdir()
+        with pytest.raises(ArtifactsUnavailable):
+            service_key(settings, name)
+        assert list(settings.data_dir.iterdir()) == []
+        settings.data_dir.rmdir()
+        (tmp_path / "elsewhere").rename(settings.data_dir)
+        assert service_key(settings, name) == key
 
 
 class TestBuckets:
