@@ -31,7 +31,8 @@ class Records(Protocol):
     def add(self, record: JobRecord) -> JobRecord:
         """Enter a job unless it is known. Return the record that stands.
 
-        A known job regains what it has lost of its places in the queues, so adding every unfinished job repairs them.
+        A known job regains what it has lost of its places in the queues, so adding every unfinished job repairs them. The sequence
+        of a job that was lost (above 1) is lifted to the store's clock in milliseconds.
         """
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:

@@ -246,6 +246,17 @@ def test_an_erasure_removes_what_is_left_of_a_damaged_record(case: StoreCase) ->
     assert left == {}
 
 
+def test_a_lost_job_comes_back_above_all_that_was_seen_though_a_clock_is_slow(case: StoreCase) -> None:
+    record = enter(case, "e_1", sequence=2)
+    lease = take(case)
+    seen = case.store.events.progress(lease, Progress("learning", 1, 2)).sequence
+    case.database.client.delete("s2edit:job:e_1")
+    case.let_pass(1.0)
+    slow = replace(record, sequence=seen - 5000)
+    assert case.store.records.add(slow).sequence > seen
+    assert case.store.events.since(ANN, "e_1", after=seen)[0][-1].state is JobState.QUEUED
+
+
 def test_after_a_great_loss_no_call_takes_long(case: StoreCase) -> None:
     for number in range(2 * PAGE):
         enter(case, f"e_{number:04}")
