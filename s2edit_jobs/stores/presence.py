@@ -79,8 +79,8 @@ class _Proven:
 class ProvenStore(ABC):
     """The part of every object store that distrusts absence. A driver implements the underscored methods.
 
-    A method raises `ArtifactsUnavailable` unless the store has proved to be there, whatever its driver found or did not find. The
-    driver looks once more after the proof, because a folder may come back between its look and the proof.
+    A method raises `ArtifactsUnavailable` unless the store has proved to be there. An absence is a miss, then a proof, then another
+    miss: one miss is not enough, because a folder may come back between the miss and the proof, or go away after a proof.
     """
 
     proof_s = 0.0

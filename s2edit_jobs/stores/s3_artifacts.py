@@ -39,8 +39,8 @@ class S3ArtifactStore(ProvenStore):
     """
 
     proof_s = 1.0
-    """A bucket is not unmounted. What can go wrong is another bucket, endpoint or disk, and no request of its own per miss finds it
-    sooner: a restarted process, or one that looks a second later, does."""
+    """A bucket is not unmounted: it is named wrongly from a process's start on, or somebody empties it. So a proof may stand for a
+    second, instead of doubling the requests of every miss."""
 
     def __init__(
         self,
