@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.jobs.history import History
 from s2edit_jobs.records.errors import (
     ArtifactExists,
     ArtifactMissing,
@@ -32,8 +33,9 @@ from s2edit_jobs.records.record import (
     first_record,
     recovered_record,
 )
+from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.stores.artifacts import JSON, edit_key
-from s2edit_jobs.stores.markers import OUTBOX, PENDING, check_not_erasing
+from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, check_not_erasing, unfinished_key
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +55,7 @@ class Jobs:
         self.artifacts = services.artifacts
         self._store = services.store
         self._audit = services.audit.record
+        self.history = History(services.artifacts)
 
     def take_slot(self, owner: Owner, job_id: str) -> None:
         """Take a queue slot for a job that is about to be accepted.
@@ -88,34 +91,63 @@ class Jobs:
         with suppress(ServiceUnavailable):
             self._store.admission.leave_slot(owner, job_id)
 
-    def accept(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobRecord:
-        """Accept the job. It is safe once its spec is stored: a queue or job store that is down only delays it.
+    def accept(self, spec: JobSpec, files: Mapping[str, Upload], *, repeated: bool = False) -> JobRecord:
+        """Accept the job. Writing its marker in `unfinished/` decides: before, nothing runs the job; afterwards, nothing loses it.
 
-        Raise `ArtifactsUnavailable` or `BeingErased`. The client should then repeat the request.
+        So an exception means that the job is not accepted and never will run. After the marker, a part that is down only delays
+        the job. `repeated` says that another request may be accepting the same job at the same time.
+
+        Raise `BeingErased`, or what the object store raises. The client should then repeat the request.
         """
+        marker = unfinished_key(spec.id)
+        try:
+            self._store_inputs(spec, files)
+            self.artifacts.put(marker, edit_key(spec.owner, spec.id, "spec.json").encode(), media_type="text/plain")
+        except Exception:
+            self._withdraw(spec, marker, repeated=repeated)
+            raise
+        record = first_record(spec)
+        with _delaying_only("entering the job", spec.id):
+            record = self._store.records.add(record)
+        self._check_not_erased(spec)
+        with _delaying_only("the audit log", spec.id):
+            self._audit("edit.accept", spec.owner, spec.id, "accepted")
+        with _delaying_only("the notification", spec.id):
+            self._services.queue.notify(spec.id)
+        return record
+
+    def _store_inputs(self, spec: JobSpec, files: Mapping[str, Upload]) -> None:
         for name, upload in files.items():
             self.artifacts.put(spec.inputs[name].key, upload.data, media_type=upload.media_type)
         spec_key = edit_key(spec.owner, spec.id, "spec.json")
         if spec.webhook_url is not None:
             self.artifacts.put(OUTBOX + spec.id, spec_key.encode(), media_type="text/plain")
         self.artifacts.put(spec_key, spec.to_json(), media_type=JSON)
-        record, pending = first_record(spec), False
-        try:
-            record = self._store.records.add(record)
-        except ServiceUnavailable:
-            log.warning("the job store is down: a reaper will enter the job later", action="job_pending", job_id=spec.id)
-            self.artifacts.put(f"{PENDING}{spec.id}", spec_key.encode(), media_type="text/plain")
-            pending = True
         self._check_complete(spec, files)
-        self._audit("edit.accept", spec.owner, spec.id, "accepted")
-        if not pending:
-            self._notify(spec.id)
-        return record
+
+    def _withdraw(self, spec: JobSpec, marker: str, *, repeated: bool) -> None:
+        """Undo a failed `accept`, whose last write may have had its effect. What cannot be deleted is left to `survey`.
+
+        If another request may have accepted the same job, withdraw only the own marker.
+        """
+        with _delaying_only("cleaning up after a refused request", spec.id):
+            self.artifacts.delete_prefix(marker)
+            if not repeated:
+                self.drop(spec.owner, spec.id)
+
+    def _check_not_erased(self, spec: JobSpec) -> None:
+        """Raise `BeingErased` if an erasure has deleted the spec since `_check_complete`. It may have missed the marker."""
+        erased = False
+        with _delaying_only("the check for an erasure", spec.id):
+            erased = not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json"))
+        if erased:
+            self.drop(spec.owner, spec.id)
+            raise BeingErased("the user's data was erased while the request was being accepted: repeat it", retry_after_s=1)
 
     def _check_complete(self, spec: JobSpec, files: Mapping[str, Upload]) -> None:
-        """Check after all writes that no erasure has begun meanwhile. It may have deleted some objects and missed the others.
+        """Check after these writes that no erasure has begun meanwhile. It may have deleted some objects and missed the others.
 
-        If so, delete the rest and raise `BeingErased`. An erasure that begins after this check finds all objects.
+        If so, delete the rest and raise `BeingErased`. An erasure that begins after this check finds all these objects.
         """
         folder = edit_key(spec.owner, spec.id, "")
         there = set(self.artifacts.list(folder))
@@ -133,13 +165,21 @@ class Jobs:
         `spec.json` is deleted first. A worker checks it after each write, so it notices the erasure and deletes what it wrote.
         """
         folder = edit_key(owner, job_id, "")
+        ended = self._ended(owner, job_id)
         self.artifacts.delete_prefix(f"{folder}spec.json")
         learning = self._store.maintenance.erase(owner, job_id)
         if learning is not None:  # no other job continues from these checkpoints
             self.artifacts.delete_prefix(f"{learning.rpartition('/')[0]}/{CHECKPOINTS}")
-        for marker in (OUTBOX, PENDING):
+        for marker in (OUTBOX, UNFINISHED, PENDING):
             self.artifacts.delete_prefix(marker + job_id)
-        return 1 + self.artifacts.delete_prefix(folder)
+        return 1 + self.history.remove(owner, job_id, ended) + self.artifacts.delete_prefix(folder)
+
+    def _ended(self, owner: Owner, job_id: str) -> JobRecord | None:
+        """Return the record of the job's end, or None if it is not over or its records cannot be read."""
+        with set_aside("job to erase", edit_key(owner, job_id, "")), suppress(JobNotFound):
+            if (outcome := self.outcome(owner, job_id)) is not None:
+                return final_record(self.spec(owner, job_id), outcome)
+        return None
 
     def put_for(self, owner: Owner, job_id: str, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
         """Write an object for a job, then check that the job still exists. If not, delete the object and raise `JobNotFound`.
@@ -192,7 +232,7 @@ class Jobs:
                 self.spec(record.owner, record.id)
                 self.finish(record.owner, record.id, outcome)
             except JobNotFound:  # erased meanwhile
-                self._store.maintenance.erase(record.owner, record.id)
+                self.drop(record.owner, record.id)
         return len(late)
 
     def cancel(self, owner: Owner, job_id: str) -> JobRecord:
@@ -215,10 +255,25 @@ class Jobs:
             self._audit("edit.end", owner, job_id, outcome.failure.code if outcome.failure else outcome.state)
         except ArtifactExists:
             outcome = Outcome.from_json(self.artifacts.get(key))
+        # The entry comes before Redis forgets the job as unfinished, so no list misses it. The marker goes last: until then, the
+        # reconciliation repeats what a crash has left undone.
+        with set_aside("entry of the index", key):
+            self.enter_into_history(owner, job_id, outcome)
         try:
-            return self._store.records.finish(job_id, owner, outcome)
+            record = self._store.records.finish(job_id, owner, outcome)
         except JobNotFound:
-            return final_record(self.spec(owner, job_id), outcome)
+            spec = self.spec(owner, job_id)
+            if spec.webhook_url is not None:
+                self._store.outbox.announce(job_id)
+            record = final_record(spec, outcome)
+        with _delaying_only("removing the marker", job_id):
+            self.artifacts.delete_prefix(UNFINISHED + job_id)
+        return record
+
+    def enter_into_history(self, owner: Owner, job_id: str, outcome: Outcome) -> None:
+        """Enter a finished job into the index from which lists are read. Do nothing if it was erased meanwhile."""
+        with suppress(JobNotFound):
+            self.history.add(final_record(self.spec(owner, job_id), outcome))
 
     def spec(self, owner: Owner, job_id: str) -> JobSpec:
         """Return what was accepted. Raise `JobNotFound` if this owner has no such job."""
@@ -236,46 +291,21 @@ class Jobs:
         except ArtifactMissing:
             return None
 
-    def rebuild(self) -> int:
-        """Enter every unfinished job and undelivered webhook of the object store into the job store. Return the number of jobs."""
-        specs: dict[str, str] = {}
-        over: set[str] = set()
-        for key in self.artifacts.list("t/"):
-            folder, _, name = key.rpartition("/")
-            if name == "spec.json" and "/edits/" in folder:
-                specs[folder] = key
-            elif name == "outcome.json":
-                over.add(folder)
-        for marker in self.artifacts.list(OUTBOX):
-            with suppress(ArtifactMissing):  # delivered meanwhile
-                if self.artifacts.get(marker).decode().rpartition("/")[0] in over:
-                    self._store.outbox.announce(marker.removeprefix(OUTBOX))
-        return sum(self._enter(key) for folder, key in specs.items() if folder not in over)
-
-    def enter_pending(self) -> int:
-        """Enter the jobs that were accepted while the job store was down. Return their number."""
-        entered = 0
-        for marker in self.artifacts.list(PENDING):
-            with suppress(ArtifactMissing):  # erased meanwhile
-                entered += self._enter(self.artifacts.get(marker).decode())
-            self.artifacts.delete_prefix(marker)
-        return entered
-
-    def _notify(self, job_id: str) -> None:
-        try:
-            self._services.queue.notify(job_id)
-        except ServiceUnavailable:
-            log.warning("the queue is down: a reaper will notify the workers later", action="ring_failed", job_id=job_id)
-
     def _load(self, owner: Owner, job_id: str) -> JobRecord:
         """Return the record of a job that the job store does not have. An unfinished job is entered again."""
         spec = self.spec(owner, job_id)
         outcome = self.outcome(owner, job_id)
         if outcome is not None:
             return final_record(spec, outcome)
-        return self._add_again(spec)
+        if not self.is_accepted(spec):
+            raise JobNotFound(job_id)
+        return self.add_again(spec)
 
-    def _add_again(self, spec: JobSpec) -> JobRecord:
+    def is_accepted(self, spec: JobSpec) -> bool:
+        """Whether an unfinished job with this spec was accepted. Otherwise its request has failed, or is still in progress."""
+        return not spec.by_marker or any(self.artifacts.list(UNFINISHED + spec.id, expected=1))
+
+    def add_again(self, spec: JobSpec) -> JobRecord:
         """Enter the job into the job store again. Raise `JobNotFound` if it was erased meanwhile."""
         record = self._store.records.add(recovered_record(spec))
         if not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json")):
@@ -283,9 +313,15 @@ class Jobs:
             raise JobNotFound(spec.id)
         return record
 
-    def _enter(self, spec_key: str) -> bool:
-        try:
-            self._add_again(JobSpec.from_json(self.artifacts.get(spec_key)))
-        except (ArtifactMissing, JobNotFound):  # erased meanwhile
-            return False
-        return True
+
+@contextmanager
+def _delaying_only(what: str, job_id: str) -> Iterator[None]:
+    """Log an error and continue: it cannot change what was decided about the job, and the reaper makes up for it."""
+    try:
+        yield
+    except ServiceUnavailable as error:
+        log.warning(
+            "a service is down: the reaper will make up for it", action="left_to_reaper", what=what, job_id=job_id, error=str(error)
+        )
+    except Exception:
+        log.exception("an error that only delays the job", action="left_to_reaper", what=what, job_id=job_id)

@@ -124,6 +124,7 @@ class JobSpec:
     identity_ttl_s: float | None = None  # seconds from learning until the identity is erased
     traceparent: str | None = None  # of the HTTP request, so that the job's log lines belong to its trace
     parent: str | None = None  # the edit whose result is this one's photo
+    by_marker: bool = False  # whether its marker in `unfinished/` accepts it. Earlier releases accepted a job by its spec alone
 
     @property
     def kind(self) -> JobKind:
@@ -150,6 +151,7 @@ class JobSpec:
             "identity_ttl_s": self.identity_ttl_s,
             "traceparent": self.traceparent,
             "parent": self.parent,
+            "by_marker": self.by_marker,
         }
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
 
@@ -168,6 +170,7 @@ class JobSpec:
             identity_ttl_s=values.get("identity_ttl_s", values.get("identity_life_s")),  # the name before 0.2
             traceparent=values.get("traceparent"),
             parent=values.get("parent"),
+            by_marker=values.get("by_marker", False),
         )
 
 
@@ -278,6 +281,11 @@ def new_job_id(now: float | None = None) -> str:
     fractions = int((time.time() if now is None else now) * 1000 * 4096)
     value = fractions >> 12 << 80 | 0x7 << 76 | (fractions & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
     return f"e_{uuid.UUID(int=value).hex}"
+
+
+def time_of(job_id: str) -> float:
+    """Return when the id was made, in seconds since the epoch."""
+    return (int(job_id.removeprefix("e_"), 16) >> 80) / 1000
 
 
 def estimate_key(spec: JobSpec) -> str:

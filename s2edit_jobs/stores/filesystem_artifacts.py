@@ -87,7 +87,7 @@ class FilesystemArtifactStore:
                 raise ArtifactMissing(key)
             return path.stat().st_size
 
-    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
+    def list(self, prefix: str, *, after: str | None = None, expected: int | None = None) -> Iterator[str]:  # noqa: ARG002  lazy
         with _translated():
             if self._clock() - self._cleaned_at > ABANDONED_S:
                 self._drop_abandoned()

@@ -92,9 +92,9 @@ class S3ArtifactStore:
         with _translated(check_key(key)):
             return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
 
-    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
+    def list(self, prefix: str, *, after: str | None = None, expected: int | None = None) -> Iterator[str]:
         with _translated(prefix):
-            for keys in self._pages(prefix, after or ""):
+            for keys in self._pages(prefix, after or "", min(expected or MAX_PAGE, self._page_size)):
                 yield from keys
 
     def folders(self, prefix: str) -> Iterator[str]:
@@ -148,10 +148,10 @@ class S3ArtifactStore:
         )
         return SignedForm(form["url"], form["fields"])
 
-    def _pages(self, prefix: str, after: str = "") -> Iterator[Sequence[str]]:
+    def _pages(self, prefix: str, after: str = "", page_size: int | None = None) -> Iterator[Sequence[str]]:
         paginator = self._client.get_paginator("list_objects_v2")
         for page in paginator.paginate(
-            Bucket=self._bucket, Prefix=prefix, StartAfter=after, PaginationConfig={"PageSize": self._page_size}
+            Bucket=self._bucket, Prefix=prefix, StartAfter=after, PaginationConfig={"PageSize": page_size or self._page_size}
         ):
             if keys := [item["Key"] for item in page.get("Contents", ())]:
                 yield keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from s2edit_jobs.records.record import JobRecord, Outcome, Owner
@@ -86,6 +87,20 @@ class RedisRecords:
         with self._connection.asking():
             values = cast("dict[str, str]", self._connection.client.hgetall(job_key(job_id)))
         return owned(values, owner, job_id)
+
+    def find(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        asked = self._connection.client.pipeline(transaction=False)
+        for job_id in job_ids:
+            asked.hgetall(job_key(job_id))
+        with self._connection.asking():
+            answers = cast("list[dict[str, str]]", asked.execute())
+        return {job_id: record_of(values) for job_id, values in zip(job_ids, answers, strict=True) if "tenant" in values}
+
+    def unfinished(self, owner: Owner) -> list[JobRecord]:
+        with self._connection.asking():
+            ids = cast("set[str]", self._connection.client.smembers(f"s2edit:open:{owner.tenant}/{owner.user}"))
+        found = self.find(sorted(ids)) if ids else {}
+        return [record for record in found.values() if record.owner == owner and not record.state.over]
 
     def request_cancel(self, owner: Owner, job_id: str) -> JobRecord:
         return owned(mapping(self._connection.run(REQUEST_CANCEL, job_id, owner.tenant, owner.user)), owner, job_id)
