@@ -146,10 +146,15 @@ def rebuild_if_lost(services: Services) -> int | None:
     maintenance = services.store.maintenance
     if (generation := maintenance.lost()) is None:
         return None
-    entered = run_alone(services, f"rebuild:{generation}", LEASE_S, lambda busy: rebuild(services, busy=busy))
-    if entered is not None:
+
+    def work(busy: Callable[[], None]) -> int:
+        for _ in services.store.records.settle(generation):  # what it still has is then held against the object store
+            busy()
+        entered = rebuild(services, busy=busy)
         maintenance.restored(generation)
-    return entered
+        return entered
+
+    return run_alone(services, f"rebuild:{generation}", 0.0, work)
 
 
 def survey_if_outdated(services: Services) -> int | None:

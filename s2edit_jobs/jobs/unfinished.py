@@ -53,15 +53,17 @@ class Unfinished:
 
     def reconcile(self) -> int:
         """Make markers and job store agree. Return the number of jobs that were entered."""
-        entered, marked = 0, set[str]()
+        entered, marked, due = 0, set[str](), set(self._store.maintenance.unfinished())
         for markers in self._pages(itertools.chain(self._artifacts.list(UNFINISHED), self._artifacts.list(PENDING))):
             known = self._store.records.find([job_of(marker) for marker in markers])
             for marker in markers:
                 with set_aside("unfinished job", marker):
-                    entered += self._settle(marker, known.get(job_of(marker)))
+                    record = known.get(job_of(marker))
+                    if record is not None and not record.state.over and record.id not in due:
+                        self._store.records.add(record)  # it regains its lost place in the queue
+                    entered += self._settle(marker, record)
             marked.update(job_of(marker) for marker in markers)
-        unmarked = (job_id for job_id in self._store.maintenance.unfinished() if job_id not in marked)
-        for job_ids in self._pages(unmarked):
+        for job_ids in self._pages(sorted(due - marked)):
             for record in self._store.records.find(job_ids).values():
                 with set_aside("job without a marker", record.id):
                     self._mark(record)
