@@ -85,13 +85,17 @@ class History:
                 self._artifacts.delete_prefix(key)
             raise JobNotFound(record.id)
 
-    def remove(self, owner: Owner, job_id: str, record: JobRecord | None) -> int:
-        """Remove the job's entries and return their number. Without the `record` of its end, look in every folder."""
-        if record is None:
-            folders = [f"{_root(owner, who)}{end}/" for who in self._names(owner) for end in self._ends(owner, who)]
-        else:
-            folders = [_folder(owner, who, record.kind, record.state) for who in _names_of(record)]
-        return sum(self._artifacts.delete_prefix(folder + place_of(job_id)) for folder in folders)
+    def remove(self, places: Iterable[str]) -> int:
+        """Remove the entries at these places and return their number."""
+        return sum(self._artifacts.delete_prefix(place) for place in places)
+
+    def possible_places(self, owner: Owner, job_id: str) -> list[str]:
+        """Return every place where entries of the job may be, for a job whose records cannot be read. Slow."""
+        return [
+            f"{_root(owner, name)}{end}/{place_of(job_id)}"
+            for name in self._artifacts.folders(f"{owner.prefix}index/")
+            for end in self._ends(owner, name)
+        ]
 
     def entries(self, owner: Owner, wanted: Filter, *, after: str | None, expected: int) -> Iterator[Entry]:
         """Yield the entries of the `wanted` jobs that are older than the job `after`, newest first."""
@@ -116,9 +120,6 @@ class History:
         for key in self._artifacts.list(folder, after=start, expected=expected):
             if (entry := entry_of(key)) is not None:
                 yield entry
-
-    def _names(self, owner: Owner) -> Iterator[str]:
-        return self._artifacts.folders(f"{owner.prefix}index/")
 
     def _ends(self, owner: Owner, who: str) -> Iterator[str]:
         return self._artifacts.folders(_root(owner, who))
@@ -165,8 +166,12 @@ def place_of(job_id: str) -> str:
 
 def entry_keys(record: JobRecord) -> list[str]:
     """Return the keys of the entries of a job that is over."""
-    view, place = encoded(record), place_of(record.id)
-    return [_entry_key(_folder(record.owner, who, record.kind, record.state) + place, view) for who in _names_of(record)]
+    return [_entry_key(place, encoded(record)) for place in places_of(record)]
+
+
+def places_of(record: JobRecord) -> list[str]:
+    """Return the beginnings of the keys of the entries of a job that is over."""
+    return [f"{_root(record.owner, name)}{record.kind}-{record.state}/{place_of(record.id)}" for name in _names_of(record)]
 
 
 def entry_of(key: str) -> Entry | None:
@@ -242,10 +247,6 @@ def _names_of(record: JobRecord) -> list[str]:
 
 def _root(owner: Owner, name: str) -> str:
     return f"{owner.prefix}index/{name}/"
-
-
-def _folder(owner: Owner, name: str, kind: JobKind, state: JobState) -> str:
-    return f"{_root(owner, name)}{kind}-{state}/"
 
 
 def _entry_key(place: str, view: str) -> str:

@@ -9,20 +9,20 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.history import History
+from s2edit_jobs.jobs.history import History, places_of
+from s2edit_jobs.jobs.stored_jobs import StoredJobs
 from s2edit_jobs.records.errors import (
     ArtifactExists,
-    ArtifactMissing,
     BeingErased,
     JobNotFound,
     QueueFull,
+    RecordUnusable,
     ServiceUnavailable,
     TooManyEdits,
 )
 from s2edit_jobs.records.estimates import seconds_left
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import (
-    JOB_ID,
     Failure,
     JobRecord,
     JobSpec,
@@ -34,6 +34,7 @@ from s2edit_jobs.records.record import (
     recovered_record,
 )
 from s2edit_jobs.records.set_aside import set_aside
+from s2edit_jobs.records.unreadable import DAMAGED
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, check_not_erasing, unfinished_key
 
@@ -47,12 +48,12 @@ CHECKPOINTS = "checkpoint-"
 """Prefix of the names of learning checkpoints, in the folder of the concept."""
 
 
-class Jobs:
+class Jobs(StoredJobs):
     """All jobs of the service. Every method may raise `ServiceUnavailable`."""
 
     def __init__(self, services: Services) -> None:
+        super().__init__(services.artifacts)
         self._services = services
-        self.artifacts = services.artifacts
         self._store = services.store
         self._audit = services.audit.record
         self.history = History(services.artifacts)
@@ -165,21 +166,22 @@ class Jobs:
         `spec.json` is deleted first. A worker checks it after each write, so it notices the erasure and deletes what it wrote.
         """
         folder = edit_key(owner, job_id, "")
-        ended = self._ended(owner, job_id)
+        places = self._places_in_history(owner, job_id)
         self.artifacts.delete_prefix(f"{folder}spec.json")
         learning = self._store.maintenance.erase(owner, job_id)
         if learning is not None:  # no other job continues from these checkpoints
             self.artifacts.delete_prefix(f"{learning.rpartition('/')[0]}/{CHECKPOINTS}")
         for marker in (OUTBOX, UNFINISHED, PENDING):
             self.artifacts.delete_prefix(marker + job_id)
-        return 1 + self.history.remove(owner, job_id, ended) + self.artifacts.delete_prefix(folder)
+        return 1 + self.history.remove(places) + self.artifacts.delete_prefix(folder)
 
-    def _ended(self, owner: Owner, job_id: str) -> JobRecord | None:
-        """Return the record of the job's end, or None if it is not over or its records cannot be read."""
-        with set_aside("job to erase", edit_key(owner, job_id, "")), suppress(JobNotFound):
-            if (outcome := self.outcome(owner, job_id)) is not None:
-                return final_record(self.spec(owner, job_id), outcome)
-        return None
+    def _places_in_history(self, owner: Owner, job_id: str) -> list[str]:
+        """Return where entries of the job may be: if its records say so only there, otherwise anywhere."""
+        try:
+            outcome = self.stored_outcome(owner, job_id)
+            return [] if outcome is None else places_of(final_record(first_record(self.spec(owner, job_id)), outcome))
+        except (JobNotFound, RecordUnusable):
+            return self.history.possible_places(owner, job_id)
 
     def put_for(self, owner: Owner, job_id: str, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
         """Write an object for a job, then check that the job still exists. If not, delete the object and raise `JobNotFound`.
@@ -203,7 +205,7 @@ class Jobs:
         try:
             return self._store.records.get(owner, job_id)
         except JobNotFound:
-            return self._load(owner, job_id)
+            return self.load(owner, job_id)
 
     def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
         """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing.
@@ -213,7 +215,7 @@ class Jobs:
         try:
             return self._store.events.since(owner, job_id, after=after)
         except JobNotFound:
-            record = self._load(owner, job_id)
+            record = self.load(owner, job_id)
             seen = record.sequence == after or (record.sequence < after and not record.state.over)
             return [] if seen else [record], seen
 
@@ -232,11 +234,11 @@ class Jobs:
         failure = Failure(DEADLINE, "the edit did not finish before its deadline", retryable=True)
         for record in late:
             outcome = Outcome(state=JobState.FAILED, attempt=record.attempt, finished_at=time.time(), failure=failure)
-            try:
-                self.spec(record.owner, record.id)
-                self.finish(record.owner, record.id, outcome)
-            except JobNotFound:  # erased meanwhile
-                self.drop(record.owner, record.id)
+            with set_aside("overdue job", record.id):
+                try:
+                    self.finish(record.owner, record.id, outcome)
+                except JobNotFound:  # erased meanwhile
+                    self.drop(record.owner, record.id)
         return len(late)
 
     def cancel(self, owner: Owner, job_id: str) -> JobRecord:
@@ -245,7 +247,7 @@ class Jobs:
         try:
             record = self._store.records.request_cancel(owner, job_id)
         except JobNotFound:
-            return self._load(owner, job_id)  # over, and no longer in the job store
+            return self.load(owner, job_id)  # over, and no longer in the job store
         self._audit("edit.cancel", owner, job_id, "wished" if record.state is JobState.RUNNING else record.state)
         if record.state is not JobState.QUEUED:
             return record
@@ -258,63 +260,53 @@ class Jobs:
             self.put_for(owner, job_id, key, outcome.to_json(), media_type=JSON, only_if_absent=True)
             self._audit("edit.end", owner, job_id, outcome.failure.code if outcome.failure else outcome.state)
         except ArtifactExists:
-            outcome = Outcome.from_json(self.artifacts.get(key))
+            outcome = self.outcome(owner, job_id) or outcome
         # The entry comes before Redis forgets the job as unfinished, so no list misses it. The marker goes last: until then, the
         # reconciliation repeats what a crash has left undone.
+        entered = False
         with set_aside("entry of the index", key):
-            self.enter_into_history(owner, job_id, outcome)
+            self.enter_into_history(owner, job_id)
+            entered = True
         try:
             record = self._store.records.finish(job_id, owner, outcome)
         except JobNotFound:
-            spec = self.spec(owner, job_id)
-            if spec.webhook_url is not None:
+            first = self.accepted(owner, job_id).first
+            if first.webhook:
                 self._store.outbox.announce(job_id)
-            record = final_record(spec, outcome)
-        with _delaying_only("removing the marker", job_id):
-            self.artifacts.delete_prefix(UNFINISHED + job_id)
+            record = final_record(first, outcome)
+        if entered:
+            with _delaying_only("removing the marker", job_id):
+                self.artifacts.delete_prefix(UNFINISHED + job_id)
         return record
 
-    def enter_into_history(self, owner: Owner, job_id: str, outcome: Outcome) -> None:
+    def enter_into_history(self, owner: Owner, job_id: str) -> None:
         """Enter a finished job into the index from which lists are read. Do nothing if it was erased meanwhile."""
         with suppress(JobNotFound):
-            self.history.add(final_record(self.spec(owner, job_id), outcome))
+            if (record := self.ended(owner, job_id)) is not None:
+                self.history.add(record)
 
-    def spec(self, owner: Owner, job_id: str) -> JobSpec:
-        """Return what was accepted. Raise `JobNotFound` if this owner has no such job."""
-        if not JOB_ID.fullmatch(job_id):
+    def load(self, owner: Owner, job_id: str) -> JobRecord:
+        """Return the record of a job that the job store does not have. An unfinished job is entered again.
+
+        An unfinished job with a damaged spec ends here. Raise `JobNotFound` also for a job that was not accepted: its request has
+        failed, or is still in progress.
+        """
+        accepted = self.accepted(owner, job_id)
+        if (outcome := self.outcome(owner, job_id)) is not None:
+            return final_record(accepted.first, outcome)
+        if accepted.by_marker and not self.is_marked(job_id):
             raise JobNotFound(job_id)
-        try:
-            return JobSpec.from_json(self.artifacts.get(edit_key(owner, job_id, "spec.json")))
-        except ArtifactMissing:
-            raise JobNotFound(job_id) from None
+        record = self._add_again(accepted.first)
+        if not accepted.damaged:
+            return record
+        return self.finish(owner, job_id, Outcome(JobState.FAILED, attempt=0, finished_at=time.time(), failure=DAMAGED))
 
-    def outcome(self, owner: Owner, job_id: str) -> Outcome | None:
-        """Return how the job ended, or None while it is not over."""
-        try:
-            return Outcome.from_json(self.artifacts.get(edit_key(owner, job_id, "outcome.json")))
-        except ArtifactMissing:
-            return None
-
-    def _load(self, owner: Owner, job_id: str) -> JobRecord:
-        """Return the record of a job that the job store does not have. An unfinished job is entered again."""
-        spec = self.spec(owner, job_id)
-        outcome = self.outcome(owner, job_id)
-        if outcome is not None:
-            return final_record(spec, outcome)
-        if not self.is_accepted(spec):
-            raise JobNotFound(job_id)
-        return self.add_again(spec)
-
-    def is_accepted(self, spec: JobSpec) -> bool:
-        """Whether an unfinished job with this spec was accepted. Otherwise its request has failed, or is still in progress."""
-        return not spec.by_marker or any(self.artifacts.list(UNFINISHED + spec.id, expected=1))
-
-    def add_again(self, spec: JobSpec) -> JobRecord:
+    def _add_again(self, first: JobRecord) -> JobRecord:
         """Enter the job into the job store again. Raise `JobNotFound` if it was erased meanwhile."""
-        record = self._store.records.add(recovered_record(spec))
-        if not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json")):
-            self._store.maintenance.erase(spec.owner, spec.id)
-            raise JobNotFound(spec.id)
+        record = self._store.records.add(recovered_record(first))
+        if not self.exists(first.owner, first.id):
+            self._store.maintenance.erase(first.owner, first.id)
+            raise JobNotFound(first.id)
         return record
 
 

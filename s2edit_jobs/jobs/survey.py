@@ -21,8 +21,9 @@ from s2edit_jobs.jobs.history import ALL, entry_of
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.jobs.unfinished import LEASE_S, Unfinished, run_alone
 from s2edit_jobs.records.errors import JobNotFound
-from s2edit_jobs.records.record import JOB_ID, Owner, time_of
+from s2edit_jobs.records.record import JOB_ID, Owner
 from s2edit_jobs.records.set_aside import set_aside
+from s2edit_jobs.records.unreadable import time_of
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.layout import CURRENT, LAYOUT
 from s2edit_jobs.stores.markers import PENDING, UNFINISHED, job_of
@@ -96,31 +97,30 @@ class Survey:
     def _mark(self, owner: Owner, job_ids: Iterable[str]) -> None:
         for job_id in self._each(sorted(set(job_ids) - self._marked)):
             with set_aside("unmarked job", edit_key(owner, job_id, "")), suppress(JobNotFound):
-                spec = self._jobs.spec(owner, job_id)
-                if not spec.by_marker or job_id in self._services.store.records.find([job_id]):
+                by_marker = self._jobs.accepted(owner, job_id).by_marker
+                if not by_marker or job_id in self._services.store.records.find([job_id]):
                     self._unfinished.mark(owner, job_id)
-                elif _is_abandoned(job_id) and not self._jobs.is_accepted(spec):
+                elif _is_abandoned(job_id) and not self._jobs.is_marked(job_id):
                     self._drop(owner, job_id)
 
     def _index(self, owner: Owner, job_ids: Iterable[str]) -> int:
         written = 0
         for job_id in self._each(sorted(job_ids)):
             with set_aside("job without an entry", edit_key(owner, job_id, "")):
-                if (outcome := self._jobs.outcome(owner, job_id)) is not None:
-                    self._jobs.enter_into_history(owner, job_id, outcome)
-                    written += 1
+                self._jobs.enter_into_history(owner, job_id)
+                written += 1
         return written
 
     def _remove_entries(self, owner: Owner, job_ids: Iterable[str]) -> None:
         """Remove the entries of erased jobs. A job may have been accepted and finished since the walk has passed its folder."""
         for job_id in self._each(sorted(job_ids)):
-            if not self._artifacts.exists(edit_key(owner, job_id, "spec.json")):
-                self._jobs.history.remove(owner, job_id, None)
+            if not self._jobs.exists(owner, job_id):
+                self._jobs.history.remove(self._jobs.history.possible_places(owner, job_id))
 
     def _remove_remains(self, owner: Owner, job_ids: Iterable[str]) -> None:
         """Remove what a request wrote before it died, and what an erasure left that died."""
         for job_id in self._each(sorted(job_ids)):
-            if _is_abandoned(job_id) and not self._artifacts.exists(edit_key(owner, job_id, "spec.json")):
+            if _is_abandoned(job_id) and not self._jobs.exists(owner, job_id):
                 self._drop(owner, job_id)
 
     def _drop(self, owner: Owner, job_id: str) -> None:

@@ -18,7 +18,7 @@ from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, ServiceUnav
 from s2edit_jobs.records.record import JobRecord, Owner
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.stores.artifacts import edit_key
-from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, unfinished_key
+from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, read_marker, unfinished_key
 
 PAGE = 500
 """Jobs that are held against the job store in one call."""
@@ -46,8 +46,8 @@ class Unfinished:
         for markers in self._pages(self._artifacts.list(OUTBOX)):
             for marker in markers:
                 with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # delivered meanwhile
-                    folder = self._artifacts.get(marker).decode().rpartition("/")[0]
-                    if self._artifacts.exists(f"{folder}/outcome.json"):
+                    place = read_marker(self._artifacts, marker)
+                    if self._artifacts.exists(edit_key(place.owner, place.id, "outcome.json")):
                         self._store.outbox.announce(marker.removeprefix(OUTBOX))
         return entered
 
@@ -77,27 +77,22 @@ class Unfinished:
                 self._artifacts.delete_prefix(marker)
             return False
         try:
-            owner, job_id = _place(self._artifacts.get(marker).decode())
+            place = read_marker(self._artifacts, marker)
         except ArtifactMissing:  # finished or erased meanwhile
             return False
-        return self._enter_or_finish(owner, job_id, marker)
-
-    def _enter_or_finish(self, owner: Owner, job_id: str, marker: str) -> bool:
         try:
-            spec, outcome = self._jobs.spec(owner, job_id), self._jobs.outcome(owner, job_id)
-            if outcome is not None:
-                self._jobs.finish(owner, job_id, outcome)
+            if (outcome := self._jobs.outcome(place.owner, place.id)) is not None:
+                self._jobs.finish(place.owner, place.id, outcome)
                 return False
-            record = self._jobs.add_again(spec)
+            return not self._jobs.load(place.owner, place.id).state.over
         except JobNotFound:  # erased
             self._artifacts.delete_prefix(marker)
             return False
-        return not record.state.over
 
     def _mark(self, record: JobRecord) -> None:
         """Write the marker of a job that the job store calls unfinished, if it has none."""
         owner, job_id = record.owner, record.id
-        if record.state.over or any(self._artifacts.list(UNFINISHED + job_id, expected=1)):
+        if record.state.over or self._jobs.is_marked(job_id):
             return
         try:
             if (outcome := self._jobs.outcome(owner, job_id)) is not None:
@@ -140,9 +135,3 @@ def run_alone(services: Services, task: str, every_s: float, work: Callable[[Cal
         with suppress(ServiceUnavailable):
             maintenance.hold_task(task, for_s=wait_s)
     return done
-
-
-def _place(spec_key: str) -> tuple[Owner, str]:
-    """Return the owner and the id of the job whose spec has this key."""
-    _, tenant, _, user, _, job_id, _ = spec_key.split("/")
-    return Owner(tenant, user), job_id
