@@ -24,8 +24,6 @@ PAGE = 500
 """Jobs that are held against the job store in one call."""
 LEASE_S = 30.0
 """Seconds after which another process takes over the work of one that has died. A page takes less."""
-RETRY_S = 1.0
-"""Seconds until work that an error has ended is begun again."""
 
 
 class Unfinished:
@@ -120,14 +118,14 @@ def reconcile_if_due(services: Services, *, every_s: float) -> int | None:
 
 
 def run_alone(services: Services, task: str, every_s: float, work: Callable[[Callable[[], None]], int]) -> int | None:
-    """Run the task if it is due. It is due again `every_s` seconds after its end, or `RETRY_S` after an error.
+    """Run the task if it is due. It is due again `every_s` seconds after its end, or at once after an error.
 
     `work` is given a function that renews the lease. If the process dies, another one begins the work after `LEASE_S` seconds.
     """
     maintenance = services.store.maintenance
     if not maintenance.take_task(task, every_s=LEASE_S):
         return None
-    wait_s = RETRY_S
+    wait_s = 0.0
     try:
         done = work(lambda: maintenance.hold_task(task, for_s=LEASE_S))
         wait_s = every_s
