@@ -251,7 +251,12 @@ class Jobs(StoredJobs):
         self._audit("edit.cancel", owner, job_id, "wished" if record.state is JobState.RUNNING else record.state)
         if record.state is not JobState.QUEUED:
             return record
-        return self.finish(owner, job_id, Outcome(state=JobState.CANCELED, attempt=record.attempt, finished_at=time.time()))
+        return self.end_canceled(record)
+
+    def end_canceled(self, record: JobRecord) -> JobRecord:
+        """End a job that no worker runs."""
+        outcome = Outcome(state=JobState.CANCELED, attempt=record.attempt, finished_at=time.time())
+        return self.finish(record.owner, record.id, outcome)
 
     def finish(self, owner: Owner, job_id: str, outcome: Outcome) -> JobRecord:
         """End the job. If the object store already holds an outcome, that one stands. Raise `JobNotFound` if the job was erased."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, ServiceUnavailable
-from s2edit_jobs.records.record import JobRecord, Owner
+from s2edit_jobs.records.record import JobRecord, JobState, Owner
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, read_marker, unfinished_key
@@ -57,9 +57,10 @@ class Unfinished:
             for marker in markers:
                 with set_aside("unfinished job", marker):
                     record = known.get(job_of(marker))
-                    if record is not None and not record.state.over and record.id not in due:
-                        self._store.records.add(record)  # it regains its lost place in the queue
-                    entered += self._settle(marker, record)
+                    if record is None or record.state.over:
+                        entered += self._enter_or_finish(marker)
+                    else:
+                        self._tend(record, marker, has_place=record.id in due)
             marked.update(job_of(marker) for marker in markers)
         for job_ids in self._pages(sorted(due - marked)):
             for record in self._store.records.find(job_ids).values():
@@ -67,13 +68,18 @@ class Unfinished:
                     self._mark(record)
         return entered
 
-    def _settle(self, marker: str, record: JobRecord | None) -> bool:
-        """Do what is left to do for a marked job. Return whether it was entered into the job store."""
-        if record is not None and not record.state.over:
-            if marker.startswith(PENDING):
-                self._mark(record)
-                self._artifacts.delete_prefix(marker)
-            return False
+    def _tend(self, record: JobRecord, marker: str, *, has_place: bool) -> None:
+        """Repair what the job store says of an unfinished job."""
+        if marker.startswith(PENDING):
+            self._mark(record)
+            self._artifacts.delete_prefix(marker)
+        if not has_place:
+            self._store.records.add(record)  # it regains its place in the queue
+        if record.cancel_requested and record.state is JobState.QUEUED:  # the cancellation has died half-way
+            self._jobs.end_canceled(record)
+
+    def _enter_or_finish(self, marker: str) -> bool:
+        """Do what is left to do for a marked job that the job store lacks or calls over. Return whether it was entered."""
         try:
             place = read_marker(self._artifacts, marker)
         except ArtifactMissing:  # finished or erased meanwhile
