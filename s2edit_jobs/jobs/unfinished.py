@@ -85,10 +85,10 @@ class Unfinished:
         except ArtifactMissing:  # finished or erased meanwhile
             return False
         try:
-            if (outcome := self._jobs.outcome(place.owner, place.id)) is not None:
+            record = self._jobs.load(place.owner, place.id, marked=True)
+            if record.state.over and (outcome := self._jobs.outcome(place.owner, place.id)) is not None:
                 self._jobs.finish(place.owner, place.id, outcome)
-                return False
-            return not self._jobs.load(place.owner, place.id).state.over
+            return not record.state.over
         except JobNotFound:  # erased
             self._artifacts.delete_prefix(marker)
             return False
