@@ -18,7 +18,7 @@ from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, ServiceUnav
 from s2edit_jobs.records.record import JobRecord, JobState, Owner
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.stores.artifacts import edit_key
-from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, read_marker, unfinished_key
+from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, markers, read_marker, unfinished_key
 
 PAGE = 500
 """Jobs that are held against the job store in one call."""
@@ -41,8 +41,8 @@ class Unfinished:
     def rebuild(self) -> int:
         """Enter every unfinished job and undelivered webhook into a job store that has lost them. Return the number of jobs."""
         entered = self.reconcile()
-        for markers in self._pages(self._artifacts.list(OUTBOX)):
-            for marker in markers:
+        for page in self._pages(markers(self._artifacts, OUTBOX)):
+            for marker in page:
                 with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # delivered meanwhile
                     place = read_marker(self._artifacts, marker)
                     if self._artifacts.exists(edit_key(place.owner, place.id, "outcome.json")):
@@ -52,16 +52,16 @@ class Unfinished:
     def reconcile(self) -> int:
         """Make markers and job store agree. Return the number of jobs that were entered."""
         entered, marked, due = 0, set[str](), set(self._store.maintenance.unfinished())
-        for markers in self._pages(itertools.chain(self._artifacts.list(UNFINISHED), self._artifacts.list(PENDING))):
-            known = self._store.records.find([job_of(marker) for marker in markers])
-            for marker in markers:
+        for page in self._pages(itertools.chain(markers(self._artifacts, UNFINISHED), markers(self._artifacts, PENDING))):
+            known = self._store.records.find([job_of(marker) for marker in page])
+            for marker in page:
                 with set_aside("unfinished job", marker):
                     record = known.get(job_of(marker))
                     if record is None or record.state.over:
                         entered += self._enter_or_finish(marker)
                     else:
                         self._tend(record, marker, has_place=record.id in due)
-            marked.update(job_of(marker) for marker in markers)
+            marked.update(job_of(marker) for marker in page)
         for job_ids in self._pages(sorted(due - marked)):
             for record in self._store.records.find(job_ids).values():
                 with set_aside("job without a marker", record.id):

@@ -33,13 +33,14 @@ from s2edit_jobs.records.files import EXTENSIONS, Upload
 from s2edit_jobs.records.record import Owner, Timestamp
 from s2edit_jobs.records.set_aside import count_aside, set_aside
 from s2edit_jobs.records.stored import read_number, read_record
-from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, upload_key
+from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, path_in_user, upload_key
 from s2edit_jobs.stores.markers import check_not_erasing
 
 SWEEP_AFTER_S = 3600.0
 """Seconds between the expiry of an upload and its removal. It covers requests that are still reading it, and clock differences."""
 _UPLOAD_ID = re.compile(r"u_[0-9a-f]{32}")
-_FOLDER = re.compile(r"t/[^/]+/u/[^/]+/uploads/u_[0-9a-f]{32}")
+_FILE = re.compile(rf"uploads/{_UPLOAD_ID.pattern}/[^/]+")
+"""An object of an upload, within its user's prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class AnnouncedUpload:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bare:
+class Bare:
     """The content of `bare.json`."""
 
     sent_sha256: str
@@ -169,7 +170,7 @@ class Uploads:
     def _bare(self, owner: Owner, announced: AnnouncedUpload) -> Upload | None:
         """Return the file without metadata, or None if no edit has used the upload yet. Raise `UploadMismatch`."""
         try:
-            marker = read_record("bare upload", _Bare, self._artifacts.get(_bare_marker_key(owner, announced.id)))
+            marker = read_record("bare upload", Bare, self._artifacts.get(_bare_marker_key(owner, announced.id)))
             bare = Upload(self._artifacts.get(_file_key(owner, announced, "bare")), announced.media_type, marker.sent_sha256)
         except ArtifactMissing:
             return None
@@ -196,7 +197,7 @@ def sweep_uploads(artifacts: ArtifactStore, *, ttl_s: float) -> int:
     gone, now = 0, time.time() - SWEEP_AFTER_S
     for key in artifacts.list("t/"):
         folder, _, name = key.rpartition("/")
-        if not _FOLDER.fullmatch(folder) or name != "upload.json":
+        if not _FILE.fullmatch(path_in_user(key)) or name != "upload.json":
             continue
         with set_aside("upload", key), suppress(ArtifactMissing):  # erased meanwhile
             try:
@@ -225,7 +226,7 @@ def sweep_orphans(artifacts: ArtifactStore) -> int:
     folders: dict[str, set[str]] = {}
     for key in artifacts.list("t/"):
         folder, _, name = key.rpartition("/")
-        if _FOLDER.fullmatch(folder):
+        if _FILE.fullmatch(path_in_user(key)):
             folders.setdefault(folder, set()).add(name)
     gone = 0
     for folder in (folder for folder, names in folders.items() if "upload.json" not in names):

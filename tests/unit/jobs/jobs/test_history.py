@@ -73,7 +73,9 @@ class History:
         spec = draft(self.services, owner, REQUESTS[kind], FILES, job_id=new_job_id(time.time() - age_s))
         return self.jobs.accept(spec, FILES).id
 
-    def end(self, job_id: str, state: JobState, *, identity: str | None = None, message: str = "no person", owner: Owner = ANN) -> None:
+    def end(
+        self, job_id: str, state: JobState, *, identity: str | None = None, message: str = "no person", owner: Owner = ANN
+    ) -> None:
         files = {"result": edit_key(owner, job_id, "result-1764147600123.png")} if state is JobState.SUCCEEDED else {}
         failure = Failure("mask_not_found", message, retryable=True, field="image") if state is JobState.FAILED else None
         self.jobs.finish(owner, job_id, Outcome(state, 1, time.time(), files, identity, failure))

@@ -37,7 +37,9 @@ def ended(state: JobState = JobState.CANCELED) -> Outcome:
 def unmarked(service: InProcessService) -> str:
     """Accept a job as the last release does: its spec accepts it, and there is no marker."""
     spec = draft(service.services, ANN, REQUEST, FILES)
-    service.artifacts.put(edit_key(ANN, spec.id, "spec.json"), spec.to_json().replace(b'"by_marker": true, ', b""), media_type="x/y")
+    service.artifacts.put(
+        edit_key(ANN, spec.id, "spec.json"), spec.to_json().replace(b'"by_marker": true, ', b""), media_type="x/y"
+    )
     for name, upload in FILES.items():
         service.artifacts.put(spec.inputs[name].key, upload.data, media_type="x/y")
     assert not service.jobs.spec(ANN, spec.id).by_marker
