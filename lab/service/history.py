@@ -52,6 +52,7 @@ from s2edit_jobs.stores.artifacts import ArtifactStore, edit_key
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.markers import unfinished_key
+from s2edit_jobs.stores.redis_store import redis_job_store
 from worker.housekeeping.reaper import reap
 
 ANN = Owner("default", "default")
@@ -174,7 +175,7 @@ def timed(counted: Counted, call: Callable[[], object]) -> dict[str, Any]:
 def measure(*, jobs: int, page_count: int, unfinished: Sequence[int], seed: int, folder: Path) -> dict[str, Any]:
     with EmbeddedRedis(folder / "redis") as redis, redis_client(redis.url) as client:
         settings = Settings(redis_url=redis.url, data_dir=folder / "data")
-        plain = build_services(settings)
+        plain = build_services(settings, store=redis_job_store(redis.url, timeout_s=5.0))  # the machine may be busy with other work
         counted = Counted(plain.artifacts)
         services = replace(plain, artifacts=cast(ArtifactStore, counted))
         root = settings.artifacts_dir
