@@ -90,7 +90,10 @@ class Idempotency:
         if marker is None:
             return None
         try:
-            return self._jobs.get(self._owner, marker.job_id)
+            record = self._jobs.get(self._owner, marker.job_id)
+            if not record.state.over:  # the first request may still fail, and then withdraws its own marker
+                self._jobs.mark(self._owner, marker.job_id)
+            return record
         except JobNotFound:
             if time.time() - marker.created_at < IN_FLIGHT_S:
                 raise RequestInFlight("the first request with this Idempotency-Key is still in progress", retry_after_s=1) from None
