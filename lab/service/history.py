@@ -183,7 +183,8 @@ def measure(*, jobs: int, page_count: int, unfinished: Sequence[int], seed: int,
         began = time.perf_counter()
         fill(root, jobs, random.Random(seed))
         results["written_s"] = round(time.perf_counter() - began)
-        client.delete(*client.keys("s2edit:task:*"))
+        for task in client.keys("s2edit:task:*"):  # every periodic task is due
+            client.delete(task)
         results["reaper_starts"] = timed(counted, lambda: reap(services))
         with TestClient(create_app(services)) as http:
             results["pages"] = {name: pages(http, counted, query, page_count) for name, query in FILTERS.items()}
@@ -220,9 +221,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pages", type=int, default=50, help="number of pages per filter")
     parser.add_argument("--unfinished", default="0,100,1000", help="numbers of unfinished jobs at a loss of Redis, rising")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="folder for the data; default: the system's temporary one")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)
-    with open(os.devnull, "w") as nowhere, tempfile.TemporaryDirectory(prefix="history-") as folder:
+    with open(os.devnull, "w") as nowhere, tempfile.TemporaryDirectory(prefix="history-", dir=given.folder) as folder:
         configure_logs(nowhere)
         found = measure(
             jobs=given.jobs,
@@ -231,7 +233,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=given.seed,
             folder=Path(folder),
         )
-    about = {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    about = {
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "folder": str(given.folder or "temporary"),
+    }
     text = dumped({"machine": about, "seed": given.seed, "finished_jobs": given.jobs, **found})
     sys.stdout.write(text)
     if given.out:
