@@ -39,8 +39,10 @@ from s2edit_jobs.stores.markers import (
     EXPIRING,
     OUTBOX,
     PENDING,
+    UNFINISHED,
     erasing_key,
     expiring_key,
+    job_of,
     markers,
     owner_mark,
     read_marker,
@@ -220,9 +222,9 @@ class Erasure:
         self._artifacts.delete(specs)
         running = self._services.store.maintenance.erase_owner(owner)
         job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
-        for folder in (OUTBOX, PENDING):
+        for folder in (OUTBOX, UNFINISHED, PENDING):
             for marker in list(markers(self._artifacts, folder)):
-                if marker.removeprefix(folder) in job_ids:
+                if job_of(marker) in job_ids:
                     self._artifacts.delete_prefix(marker)
         expiring = f"-{owner_mark(owner)}-"
         for marker in [marker for marker in markers(self._artifacts, EXPIRING) if expiring in marker]:

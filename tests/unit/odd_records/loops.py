@@ -13,6 +13,8 @@ from cli.main import app as command
 from s2edit_jobs.access.ended_tokens import MARKER_TTL_S, sweep_ended
 from s2edit_jobs.access.keys import KeyRing, authenticate
 from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
+from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
+from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.library import Identity
 from s2edit_jobs.library.uploads import sweep_orphans, sweep_uploads
@@ -44,7 +46,7 @@ def jobs_lost(world: World) -> tuple[str, Any]:
 
 
 def rebuild(world: World, good: tuple[str, ...]) -> None:
-    world.jobs.rebuild()
+    rebuild_job_store(world.services)
     assert {world.services.store.records.get(ANN, job_id).state for job_id in good} == {JobState.QUEUED}
 
 
@@ -84,11 +86,11 @@ def markers_lost(folder: str) -> Callable[[World], tuple[str, Any]]:
 
 
 def rebuild_outbox(world: World, good: tuple[str, ...]) -> None:
-    world.jobs.rebuild()
+    rebuild_job_store(world.services)
     assert sorted(world.deliver()) == sorted(good)
 
 
-def pending(world: World) -> tuple[str, Any]:
+def unfinished(world: World) -> tuple[str, Any]:
     def down(_: JobRecord) -> JobRecord:
         raise StoreUnavailable("down")
 
@@ -96,11 +98,11 @@ def pending(world: World) -> tuple[str, Any]:
     world.services.store.records.add = down  # type: ignore[method-assign]
     first, last = world.accept(), world.accept()
     world.services.store.records.add = add  # type: ignore[method-assign]
-    return f"pending/{new_job_id()}", (first, last)
+    return f"unfinished/{new_job_id()}-00000000", (first, last)
 
 
-def enter_pending(world: World, good: tuple[str, ...]) -> None:
-    world.jobs.enter_pending()
+def reconcile(world: World, good: tuple[str, ...]) -> None:
+    Unfinished(world.services).reconcile()
     assert {world.services.store.records.get(ANN, job_id).state for job_id in good} == {JobState.QUEUED}
 
 
@@ -313,7 +315,7 @@ LOOPS: Mapping[str, Loop] = {
     "restart, a spec": Loop(jobs_lost, restart),
     "attempts, a spec": Loop(claimed, restart),
     "rebuild, a webhook's marker": Loop(markers_lost("outbox/"), rebuild_outbox),
-    "enter_pending": Loop(pending, enter_pending),
+    "reconcile": Loop(unfinished, reconcile),
     "end_overdue": Loop(overdue, end_overdue, is_counted=False),
     "messenger, a marker": Loop(webhooks("marker"), deliver),
     "messenger, a spec": Loop(webhooks("spec.json"), deliver),

@@ -33,12 +33,13 @@ def known(service: InProcessService, key: str) -> bool:
 
 
 def test_old_notes_go_and_nothing_else_does(service: InProcessService) -> None:
+    service.services.layout.begin(service.artifacts)
     old = keyed(service, "old", age_s=LIFE_S + 60)
     young = keyed(service, "young", age_s=LIFE_S - 60)
     kept = [key for key in service.artifacts.objects if "/requests/" not in key]
     assert sweep(service.services) == 1
-    assert (known(service, "old"), known(service, "young")) == (False, True)
     assert [key for key in service.artifacts.objects if "/requests/" not in key] == kept
+    assert (known(service, "old"), known(service, "young")) == (False, True)
     assert {service.get(job_id).state for job_id in (old, young)} == {JobState.QUEUED}
 
 
