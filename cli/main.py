@@ -102,6 +102,20 @@ def _banner(service: Service) -> None:
 
 
 @app.command()
+def housekeeper() -> None:
+    """Recover edits, end overdue ones, send webhooks, complete erasures and run test edits, until Ctrl-C. Needs no GPU.
+
+    `s2edit up` starts one. On several hosts, run at least one; any number may run at a time.
+    """
+    from worker.housekeeper import HousekeeperProcess
+
+    try:
+        HousekeeperProcess(_settings()).run()
+    except NotConfigured as error:
+        _fail(str(error))
+
+
+@app.command()
 def doctor() -> None:
     """Check each part of the installation. Exits with 1 if one is broken."""
     colours = {"ok": "green", "note": "yellow", "broken": "red"}
@@ -115,7 +129,7 @@ def doctor() -> None:
 
 @app.command()
 def rebuild() -> None:
-    """Restore Redis from the object store: every unfinished edit. Workers do this themselves when Redis has lost its data."""
+    """Restore Redis from the object store: every unfinished edit. A housekeeper does this itself when Redis has lost its data."""
     try:
         entered = Jobs(build_services(_settings())).rebuild()
     except (NotConfigured, ServiceUnavailable) as error:

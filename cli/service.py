@@ -1,4 +1,4 @@
-"""The whole service on one machine, as `s2edit up` runs it: an embedded Redis, the API and one Celery worker.
+"""The whole service on one machine, as `s2edit up` runs it: an embedded Redis, the API, one Celery worker and one housekeeper.
 
 `S2EDIT_REDIS_URL` replaces the embedded Redis. Objects are files in the data folder, unless a bucket is set.
 """
@@ -100,7 +100,9 @@ class Service:
         api += ["--timeout-graceful-shutdown", "3"]  # open event streams would delay the shutdown
         worker = [sys.executable, "-m", "celery", "-A", self.worker_app, "worker", "--pool", "solo", "--concurrency", "1"]
         worker += ["--hostname", f"s2edit-{self.address.port}@%h", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
-        return [Command("API", api, env, self._log("api")), Command("worker", worker, env, self._log("worker"))]
+        housekeeper = [sys.executable, "-m", "worker.housekeeper"]
+        named = (("API", api), ("worker", worker), ("housekeeper", housekeeper))
+        return [Command(name, argv, env, self._log(name.lower())) for name, argv in named]
 
     def _log(self, name: str) -> Path | None:
         return self.logs / f"{name}.log" if self.logs else None

@@ -1,4 +1,4 @@
-"""A worker process: its Celery app, its engine, its background threads and its graceful stop."""
+"""A worker process: its Celery app, its engine and its graceful stop. Housekeepers do everything that needs no model."""
 
 from __future__ import annotations
 
@@ -17,13 +17,9 @@ from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import TASK, celery_app
 from s2edit_jobs.stores.model_facts import ModelFacts, report_failure
+from worker.announcer import Announcer
 from worker.attempts.runner import run_job
 from worker.engines.engine import Engine
-from worker.housekeeping.announcer import Announcer
-from worker.housekeeping.messenger import Messenger
-from worker.housekeeping.reaper import Reaper
-from worker.housekeeping.sweeper import Sweeper
-from worker.testmode_runner import ModelessRunner
 
 log = structlog.get_logger(__name__)
 
@@ -42,10 +38,6 @@ class WorkerProcess:
         self._stop = threading.Event()
         self._services: Services | None = None
         self._engine: Engine | None = None
-        self._reaper: Reaper | None = None
-        self._messenger: Messenger | None = None
-        self._sweeper: Sweeper | None = None
-        self._testmode: ModelessRunner | None = None
         self._announcer: Announcer | None = None
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK, shared=False)(self.run)  # not shared with other Celery apps in this process
@@ -57,8 +49,6 @@ class WorkerProcess:
         """Handle one notification. This is the only Celery task."""
         assert self._services is not None
         assert self._engine is not None
-        if self._testmode is not None:
-            self._testmode.notify()
         try:
             if self._announcer is not None and not self._announcer.has_reported:
                 self._announcer.report()
@@ -70,7 +60,7 @@ class WorkerProcess:
         configure_logs()
 
     def start(self, **_: Any) -> None:
-        """Load the engine and start the threads.
+        """Load the engine and report the model.
 
         Exit on failure, because Celery would only log an exception and continue without an engine.
         """
@@ -84,14 +74,6 @@ class WorkerProcess:
             raise SystemExit(f"the worker can't start: {error}") from error
         self._announcer = Announcer(self._services, facts)
         self._announcer.start()
-        self._reaper = Reaper(self._services, interval_s=self._settings.reap_interval_s)
-        self._reaper.start()
-        self._messenger = Messenger(self._services)
-        self._messenger.start()
-        self._sweeper = Sweeper(self._services)
-        self._sweeper.start()
-        self._testmode = ModelessRunner(self._services, facts, self._stop)
-        self._testmode.start()
         log.info("the worker is ready", action="worker_ready")
 
     def _load(self, services: Services) -> tuple[Engine, ModelFacts]:
@@ -113,9 +95,3 @@ class WorkerProcess:
         self._stop.set()
         if self._announcer is not None:
             self._announcer.stop()
-        if self._reaper is not None:
-            self._reaper.stop()
-        if self._messenger is not None:
-            self._messenger.stop()
-        if self._sweeper is not None:
-            self._sweeper.stop()

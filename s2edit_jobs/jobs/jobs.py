@@ -61,7 +61,8 @@ class Jobs:
         down, take no slot and raise nothing: then accepting a job needs only the object store.
         """
         check_not_erasing(self.artifacts, owner)
-        self._services.watch.check(self.artifacts, self._services.settings.model)
+        if not owner.test:  # test mode needs no model
+            self._services.watch.check(self.artifacts, self._services.settings.model)
         of_owner, in_all = self._services.settings.max_unfinished_edits_per_user, self._services.settings.max_unfinished_edits
         try:
             load = self._store.admission.take_slot(owner, job_id, of_owner=of_owner, in_all=in_all)
@@ -108,7 +109,7 @@ class Jobs:
             pending = True
         self._check_complete(spec, files)
         self._audit("edit.accept", spec.owner, spec.id, "accepted")
-        if not pending:
+        if not pending and not spec.owner.test:  # housekeepers, which run test jobs, see every change; no worker takes one
             self._notify(spec.id)
         return record
 

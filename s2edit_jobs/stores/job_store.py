@@ -181,6 +181,12 @@ class Maintenance(Protocol):
     def take_task(self, name: str, *, every_s: float) -> bool:
         """Return True to one caller in `every_s` seconds: for work that one worker does for all."""
 
+    def report_alive(self, name: str) -> None:
+        """Record that the kind of process `name` is alive at this moment."""
+
+    def last_alive_s(self, name: str) -> float | None:
+        """Return the seconds since the last `report_alive` with this name, or None if the store knows of none."""
+
     def lost(self) -> str | None:
         """Return None while the store has all jobs. For a new or emptied store, return its generation, for `restored`."""
 

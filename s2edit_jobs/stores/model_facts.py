@@ -9,12 +9,14 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from s2edit_core.checkpoints.model_files import Model, find_model, local_path
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.plan import digest
+from s2edit_core.request.prompts import DEFAULT_SUBJECTS
 from s2edit_jobs.records.errors import ArtifactMissing, ModelFailed, ModelUnknown
 from s2edit_jobs.records.vocabulary import ROOT, load_vocabulary
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
@@ -23,6 +25,8 @@ REPORT_S = 20.0
 """Seconds between two reports of a worker that has loaded the model."""
 ALIVE_S = 60.0
 """Seconds after its last report for which a worker is assumed to have the model."""
+ASSUMED_WIDTH = 768
+"""Width of Stable Diffusion 1.x, for test mode with a model that is not on this machine and that no worker has reported."""
 CACHE_S = 2.0
 """Seconds for which a process caches the answer of `problem_with`."""
 
@@ -94,15 +98,32 @@ def clear_failure(artifacts: ArtifactStore, model: str) -> None:
 
 
 def facts_of(artifacts: ArtifactStore, model: str, *, test: bool = False) -> ModelFacts:
-    """Return what the latest worker reported, adapted to test mode if `test`. Raise `ModelUnknown` if there is no report."""
+    """Return what the latest worker reported. Raise `ModelUnknown` if there is no report.
+
+    With `test`, return the facts that test mode uses. They need no worker: without a report, `assumed_test_facts` takes its place.
+    """
     values = _read(artifacts, _key(model))
     if values is None:
+        if test:
+            return assumed_test_facts(model)
         raise ModelUnknown("no worker has reported its model yet: wait until a worker has started")
     layers = tuple((int(layer[0]), int(layer[1])) for layer in values["layers"])
     words = {name: tuple(map(str, values[name])) for name in ("subjects", "attribute_words")}
     legacy = values.get("legacy_fingerprint")  # workers of earlier releases report none
     facts = ModelFacts(values["fingerprint"], int(values["width"]), layers, **words, legacy_fingerprint=legacy)
     return of_test_mode(facts) if test else facts
+
+
+def assumed_test_facts(model: str) -> ModelFacts:
+    """Return facts for test mode from the model's files on this machine, as far as there are any. Loads no weights."""
+    words: dict[str, tuple[str, ...]] = {"subjects": tuple(DEFAULT_SUBJECTS)}
+    width = ASSUMED_WIDTH
+    with suppress(ModelUnusable, OSError, ValueError, KeyError, TypeError):
+        if (vocabulary := load_vocabulary(model, ROOT)) is not None:
+            words = {"subjects": tuple(vocabulary.subjects), "attribute_words": tuple(vocabulary.attribute_words)}
+        if (path := local_path(model, ROOT)) is not None and path.is_dir():
+            width = int(json.loads((path / "text_encoder" / "config.json").read_text(encoding="utf-8"))["hidden_size"])
+    return ModelFacts(TEST_FINGERPRINT, width, (), **words)
 
 
 def failure_of(artifacts: ArtifactStore, model: str) -> LoadFailure | None:

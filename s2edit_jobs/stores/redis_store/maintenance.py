@@ -54,6 +54,16 @@ return 1
     "name, every_ms",
 )
 
+# Both times are the server's, so no machine's clock matters.
+REPORT_ALIVE = script("return redis.call('SET', P .. 'alive:' .. name, now_ms)", "name")
+LAST_ALIVE = script(
+    """
+local at = redis.call('GET', P .. 'alive:' .. name)
+return at and now_ms - tonumber(at)
+""",
+    "name",
+)
+
 
 class RedisMaintenance:
     def __init__(self, connection: Connection) -> None:
@@ -101,6 +111,13 @@ class RedisMaintenance:
 
     def take_task(self, name: str, *, every_s: float) -> bool:
         return bool(self._connection.run(TAKE_TASK, name, int(every_s * 1000)))
+
+    def report_alive(self, name: str) -> None:
+        self._connection.run(REPORT_ALIVE, name)
+
+    def last_alive_s(self, name: str) -> float | None:
+        ms = self._connection.run(LAST_ALIVE, name)
+        return None if ms is None else max(0.0, int(ms) / 1000)
 
     def lost(self) -> str | None:
         client = self._connection.client

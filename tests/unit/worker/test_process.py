@@ -16,7 +16,7 @@ from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.waiting import until
 from worker import process as module
-from worker.housekeeping.announcer import Announcer
+from worker.announcer import Announcer
 from worker.process import WorkerProcess
 
 
