@@ -13,7 +13,8 @@ from cli import keys
 from cli.client import EditClient, ServiceError
 from cli.display import console, errors, follow, save
 from cli.doctor import examine
-from cli.service import WORKER_APP, Address, Service, StartFailed, parts
+from cli.processes import StartFailed
+from cli.service import WORKER_APP, Address, Service, parts
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
 from s2edit_core.delivery import watermark as mark

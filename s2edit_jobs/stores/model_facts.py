@@ -88,6 +88,9 @@ def report_stopped(artifacts: ArtifactStore, model: str) -> None:
     If other workers have the model, their next reports show it.
     """
     if (loaded := _read(artifacts, _key(model))) is not None:
+        failed = load_failure(artifacts, model)
+        if failed is not None and failed.at <= float(loaded.get("reported_at", 0.0)):
+            clear_failure(artifacts, model)  # a worker has loaded the model since: the older failure must not count again
         loaded["reported_at"] = min(float(loaded.get("reported_at", 0.0)), time.time() - ALIVE_S)
         artifacts.put(_key(model), json.dumps(loaded).encode(), media_type=JSON)
 
@@ -126,13 +129,23 @@ def assumed_test_facts(model: str) -> ModelFacts:
     return ModelFacts(TEST_FINGERPRINT, width, (), **words)
 
 
+def reported_since(artifacts: ArtifactStore, model: str, since: float) -> bool:
+    """Return whether a worker has reported the loaded model at or after `since`, in seconds since the epoch."""
+    loaded = _read(artifacts, _key(model))
+    return loaded is not None and float(loaded.get("reported_at", 0.0)) >= since
+
+
+def load_failure(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
+    """Return the last reported failure to load `model`, whether or not a worker has loaded it since."""
+    failed = _read(artifacts, _failure_key(model))
+    return None if failed is None else LoadFailure(str(failed["message"]), float(failed["at"]), str(failed.get("part", "model")))
+
+
 def failure_of(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
     """Return why the last worker that tried could not load `model`, or None if a worker has it or has loaded it since."""
-    failed, loaded = _read(artifacts, _failure_key(model)), _read(artifacts, _key(model))
+    failed, loaded = load_failure(artifacts, model), _read(artifacts, _key(model))
     reported_at = float(loaded.get("reported_at", 0.0)) if loaded else 0.0
-    if failed is None or failed["at"] <= reported_at or time.time() - reported_at < ALIVE_S:
-        return None
-    return LoadFailure(str(failed["message"]), float(failed["at"]), str(failed.get("part", "model")))
+    return None if failed is None or failed.at <= reported_at or time.time() - reported_at < ALIVE_S else failed
 
 
 def problem_with(artifacts: ArtifactStore, model: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from s2edit_core.errors import ModelUnusable
@@ -24,6 +25,9 @@ class QuotingEngine(FakeEngine):
 def load_engine(_: Settings) -> Engine:
     if os.environ.get("FAKE_ENGINE_QUOTES"):
         return QuotingEngine()
+    awaited = os.environ.get("FAKE_ENGINE_WAITS_FOR")
+    while awaited is not None and not Path(awaited).exists():
+        time.sleep(0.05)
     broken = os.environ.get("FAKE_ENGINE_BROKEN_WHILE")
     if broken is not None and Path(broken).exists():
         raise ModelUnusable("the model 'no-model' can't be loaded: no weights")
