@@ -17,6 +17,8 @@ from s2edit_jobs.bootstrap import NotConfigured
 
 TIMEOUT_S = 5.0
 """Seconds that one request may take to arrive."""
+FOREIGN = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_ORIGIN")
+"""Headers of requests that come from another machine through a proxy, or from a web page."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -74,6 +76,8 @@ class HealthServer:
 
     def _may_read(self, request: dict[str, Any]) -> bool:
         if self._token is None:
+            if any(name in request for name in FOREIGN):
+                return False
             return ipaddress.ip_address(request["REMOTE_ADDR"]).is_loopback
         sent: str = request.get("HTTP_AUTHORIZATION", "")
         return hmac.compare_digest(sent.encode(), f"Bearer {self._token.get_secret_value()}".encode())

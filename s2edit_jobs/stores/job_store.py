@@ -21,6 +21,9 @@ PAGE = 500
 SLOT_TTL_S = 30.0
 """How long a queue slot is kept for a job that is being accepted. A process that dies meanwhile loses it."""
 
+HOUSEKEEPER = "housekeeper"
+"""Name by which housekeepers report that they are alive (`Maintenance.report_alive`)."""
+
 DAY_S = 24 * 3600
 
 
@@ -186,6 +189,9 @@ class Maintenance(Protocol):
 
     def last_alive_s(self, name: str) -> float | None:
         """Return the seconds since the last `report_alive` with this name, or None if the store knows of none."""
+
+    def clock(self) -> float:
+        """Return the store's time, in seconds since the epoch. Leases, deadlines and the outbox go by it."""
 
     def lost(self) -> str | None:
         """Return None while the store has all jobs. For a new or emptied store, return its generation, for `restored`."""

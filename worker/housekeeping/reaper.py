@@ -10,12 +10,11 @@ import structlog
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.erasure import Erasure
+from s2edit_jobs.stores.job_store import HOUSEKEEPER
 from worker.housekeeping.loop import Loop
 
 log = structlog.get_logger(__name__)
 
-HOUSEKEEPER = "housekeeper"
-"""Name by which the reaper reports that it has completed an iteration (`Maintenance.report_alive`)."""
 STALLED_S = 600.0
 """Seconds without a completed iteration after which the reaper counts as stalled. A rebuild of a large store takes minutes."""
 PENDING_S = 5.0

@@ -63,6 +63,7 @@ return at and now_ms - tonumber(at)
 """,
     "name",
 )
+CLOCK = script("return now_ms")
 
 
 class RedisMaintenance:
@@ -118,6 +119,9 @@ class RedisMaintenance:
     def last_alive_s(self, name: str) -> float | None:
         ms = self._connection.run(LAST_ALIVE, name)
         return None if ms is None else max(0.0, int(ms) / 1000)
+
+    def clock(self) -> float:
+        return int(self._connection.run(CLOCK)) / 1000
 
     def lost(self) -> str | None:
         client = self._connection.client

@@ -198,7 +198,10 @@ JSON_CRASH = '{"level": "critical", "event": "an uncaught exception", "exception
 LOGS = {
     "a reason": (f"{JSON_ERROR}\nbye", "the worker can't start: no weights in unet/"),
     "an exception": (f"hello\n{JSON_CRASH}", "an uncaught exception: builtins.ValueError"),
-    "a traceback": ("Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'there'", "ModuleNotFoundError"),
+    "a traceback": (
+        "Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'there'",
+        "ModuleNotFoundError",
+    ),
     "a class of a package": ("redis.exceptions.ConnectionError: refused", "redis.exceptions.ConnectionError: refused"),
     "a message": ("Error: Invalid value for '-A'", "Error: Invalid value for '-A'"),
     "a native crash": ("Fatal Python error: Segmentation fault\n  File x", "Fatal Python error: Segmentation fault"),
