@@ -25,8 +25,7 @@ from rich.table import Table
 from cli.client import EditClient, View
 from cli.display import console, follow, save
 from cli.doctor import examine_model
-from cli.processes import Child, Command
-from cli.processes import StartFailed
+from cli.processes import Child, Command, StartFailed
 from cli.service import READY_TIMEOUT_S, answers, free_port
 from cli.strip import Column, difference_map, draw_strip, mask_map
 from s2edit_core.pictures.files import grown, inside_of

@@ -153,7 +153,7 @@ class Service:
         return has_loaded
 
     def _reason(self, child: Child) -> str | None:
-        """Return why the child has ended: the failure to load the model that a worker has reported, or the last error in its log."""
+        """Return why the child has ended: what a worker has reported of loading the model, or the last error in the child's log."""
         if child.command.name == "worker":
             with suppress(ServiceUnavailable):
                 failure = load_failure(build_artifacts(self.settings), self.settings.model)

@@ -68,7 +68,7 @@ class HealthServer:
     def _answer(self, request: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = request["PATH_INFO"]
         if path == "/metrics" and self._may_read(request):
-            return self._metrics(request, start)
+            return list(self._metrics(request, start))
         if path != "/livez":
             return _text(start, "404 Not Found", "there are /livez and /metrics")
         problems = self._problems()

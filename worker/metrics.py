@@ -5,7 +5,7 @@ No metric names a user or a tenant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -50,6 +50,18 @@ ITERATIONS = Counter(
 WEBHOOKS = Counter(
     "s2edit_webhook_tries", "Tries to deliver a webhook, by result (delivered, repeated, given_up)", ("result",), registry=REGISTRY
 )
+
+
+def attempt_ended(end: str, code: str = "") -> None:
+    """Count an attempt. `code` says why it ended so: a failure's code, or the reason for handing the job back."""
+    ATTEMPTS.labels(end, code).inc()
+
+
+def phases_measured(preset: str, seconds: Mapping[str, float]) -> None:
+    """Take the phases of a successful attempt into account."""
+    for phase, spent in seconds.items():
+        if phase != "total":
+            PHASE_S.labels(phase, preset).observe(spent)
 
 
 class SetAside(Collector):

@@ -20,6 +20,8 @@ from s2edit_jobs.stores.model_facts import ModelFacts, report_failure
 from worker.announcer import Announcer
 from worker.attempts.runner import run_job
 from worker.engines.engine import Engine
+from worker.health_server import HealthServer
+from worker.metrics import REGISTRY, Gauges
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ class WorkerProcess:
         self._services: Services | None = None
         self._engine: Engine | None = None
         self._announcer: Announcer | None = None
+        self._health: HealthServer | None = None
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK, shared=False)(self.run)  # not shared with other Celery apps in this process
         signals.setup_logging.connect(self._set_up_logging, weak=False)  # otherwise Celery installs its own handlers
@@ -66,15 +69,35 @@ class WorkerProcess:
         """
         configure_logs()
         try:
+            self._serve_health()
             self._services = self._build(self._settings)
             self._engine, facts = self._load(self._services)
         except Exception as error:
-            known = isinstance(error, S2EditError) and isinstance(error.__cause__, S2EditError | None)
+            known = isinstance(error, NotConfigured)
+            known = known or (isinstance(error, S2EditError) and isinstance(error.__cause__, S2EditError | None))
             log.error("the worker can't start", action="start_failed", reason=str(error) if known else None, exc_info=not known)
             raise SystemExit(f"the worker can't start: {error}") from error
         self._announcer = Announcer(self._services, facts)
         self._announcer.start()
         log.info("the worker is ready", action="worker_ready")
+
+    def _serve_health(self) -> None:
+        """Answer `/livez` and `/metrics` if a port is set, from now on: loading a model may take minutes."""
+        if (port := self._settings.worker_metrics_port) is None:
+            return
+        token, setting = self._settings.metrics_token, "S2EDIT_WORKER_METRICS_PORT"
+        self._health = HealthServer(port, self.problems, REGISTRY, token=token, setting=setting)
+        memory = "Most bytes of the device's memory that this process has used at a time"
+        REGISTRY.register(Gauges("s2edit_device_peak_memory_bytes", memory, self._peak_memory))
+
+    def problems(self) -> list[str]:
+        """Return why this worker does its work no longer."""
+        problem = self._announcer.problem if self._announcer is not None else None
+        return [problem] if problem is not None else []
+
+    def _peak_memory(self) -> list[tuple[str, float]]:
+        peak = self._engine.peak_memory_bytes() if self._engine is not None else None
+        return [] if peak is None else [("", float(peak))]
 
     def _load(self, services: Services) -> tuple[Engine, ModelFacts]:
         """Load the engine. Report a failure to the API, which then rejects edits that no worker could run."""

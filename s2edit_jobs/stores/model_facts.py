@@ -119,14 +119,14 @@ def facts_of(artifacts: ArtifactStore, model: str, *, test: bool = False) -> Mod
 
 def assumed_test_facts(model: str) -> ModelFacts:
     """Return facts for test mode from the model's files on this machine, as far as there are any. Loads no weights."""
-    words: dict[str, tuple[str, ...]] = {"subjects": tuple(DEFAULT_SUBJECTS)}
-    width = ASSUMED_WIDTH
+    subjects, width = tuple(DEFAULT_SUBJECTS), ASSUMED_WIDTH
+    attribute_words: tuple[str, ...] = ()
     with suppress(ModelUnusable, OSError, ValueError, KeyError, TypeError):
         if (vocabulary := load_vocabulary(model, ROOT)) is not None:
-            words = {"subjects": tuple(vocabulary.subjects), "attribute_words": tuple(vocabulary.attribute_words)}
+            subjects, attribute_words = tuple(vocabulary.subjects), tuple(vocabulary.attribute_words)
         if (path := local_path(model, ROOT)) is not None and path.is_dir():
             width = int(json.loads((path / "text_encoder" / "config.json").read_text(encoding="utf-8"))["hidden_size"])
-    return ModelFacts(TEST_FINGERPRINT, width, (), **words)
+    return ModelFacts(TEST_FINGERPRINT, width, (), subjects, attribute_words)
 
 
 def reported_since(artifacts: ArtifactStore, model: str, since: float) -> bool:

@@ -15,6 +15,7 @@ is next.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -39,6 +40,7 @@ from worker.attempts.inputs import engine_inputs, read_files
 from worker.attempts.publishing import Publisher, failed_outcome, outcome_of
 from worker.attempts.used_mask import UsedMasks
 from worker.engines.engine import Engine
+from worker.metrics import DEVICE_S, QUEUE_WAIT_S, attempt_ended, phases_measured
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +91,8 @@ class _Attempt:
                 self._try()
             finally:
                 unbind_contextvars("trace_id")
+                if not lease.owner.test:
+                    DEVICE_S.inc(self._control.clock.seconds().get("total", 0.0))
 
     def _try(self) -> None:
         log.info("attempt begins", action="attempt_begins")
@@ -96,16 +100,18 @@ class _Attempt:
             with self._control.heartbeat:
                 self._end(self._settled() or self._work())
         except LeaseLost:
+            attempt_ended("lease_lost")
             log.warning("the lease was lost: nothing is published", action="lease_lost")
         except WaitsForConcept:
+            attempt_ended("waits")
             log.info("another job learns the same concept: waiting for it", action="waits")
         except Stopping:
-            self._hand_back(failed=False, notify=True)
+            self._hand_back("stopping", failed=False, notify=True)
         except JobNotFound:
             self._forget()
         except ServiceUnavailable as error:  # the reaper notifies again when the service is back
             log.warning("a service is down: the job goes back to the queue", action="service_unavailable", error=str(error))
-            self._hand_back(failed=False, notify=False)
+            self._hand_back("service_unavailable", failed=False, notify=False)
         except Exception as error:
             if isinstance(error, ArtifactMissing) and self._is_erased():
                 self._forget()
@@ -129,6 +135,8 @@ class _Attempt:
         lease = self._lease
         spec = self._jobs.spec(lease.owner, lease.job_id)
         self._control.deadline_at = spec.deadline_at
+        if lease.attempt == 1 and not lease.owner.test:
+            QUEUE_WAIT_S.observe(max(0.0, time.time() - spec.created_at))  # the API's clock may be ahead
         if spec.traceparent is not None:
             bind_contextvars(trace_id=trace_id(spec.traceparent))
         try:
@@ -171,11 +179,14 @@ class _Attempt:
     def _end(self, outcome: Outcome) -> None:
         record = self._jobs.finish(self._lease.owner, self._lease.job_id, outcome)
         log.info("the job is over", action="job_over", state=record.state)
+        attempt_ended(outcome.state.value, outcome.failure.code if outcome.failure is not None else "")
         # Jobs that wait for this job's concept fail with it, unless it only missed its own deadline.
         failure = record.failure
         self._engine.release(failure if failure is not None and failure.code != DEADLINE else None)
         if not (seconds := self._control.clock.seconds()):
             return
+        if outcome.state is JobState.SUCCEEDED:
+            phases_measured(record.preset, seconds)
         with suppress(ServiceUnavailable):
             if outcome.state is JobState.SUCCEEDED:
                 for preset, measured in ({record.preset: seconds} | shared_measurements(record.preset, seconds)).items():
@@ -187,13 +198,14 @@ class _Attempt:
 
     def _retry_or_park(self, error: Exception) -> None:
         if self._lease.attempt < self._services.settings.max_attempts:
-            self._hand_back(failed=True, notify=True)
+            self._hand_back("attempt_failed", failed=True, notify=True)
             return
         message = f"the edit was given up after {self._lease.attempt} attempts: {type(error).__name__}"
         with suppress(ServiceUnavailable, LeaseLost):
             self._end(failed_outcome(self._lease, PARKED, message))
 
-    def _hand_back(self, *, failed: bool, notify: bool) -> None:
+    def _hand_back(self, reason: str, *, failed: bool, notify: bool) -> None:
+        attempt_ended("handed_back", reason)
         log.info("the job goes back to the queue", action="handed_back", counted=failed)
         with suppress(ServiceUnavailable):  # otherwise the lease expires, and a reaper notifies
             self._services.store.leases.hand_back(self._lease, failed=failed)
@@ -202,6 +214,7 @@ class _Attempt:
 
     def _forget(self) -> None:
         """Remove the job from the job store, because it was erased from the object store."""
+        attempt_ended("erased")
         log.info("the job was erased", action="job_erased")
         with suppress(ServiceUnavailable):
             self._services.store.maintenance.erase(self._lease.owner, self._lease.job_id)

@@ -59,6 +59,6 @@ def test_it_makes_the_folder_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(StartFailed, match=r"can't write into the data folder .*file.*choose another --data-dir"):
-        with locked(tmp_path / "file" / "data", "http://127.0.0.1:9"):
-            pass
+    said = r"can't write into the data folder .*file.*choose another --data-dir"
+    with pytest.raises(StartFailed, match=said), locked(tmp_path / "file" / "data", "http://127.0.0.1:9"):
+        pass

@@ -91,7 +91,7 @@ def test_a_step_that_never_ends_is_a_problem_unless_it_may_take_any_time(loops: 
     assert patient.problem is None
     assert patient.age_s >= 0.1
     gate.set()
-    until(lambda: stalled.problem is None and stalled.age_s < 0.1 or stalled.count > 1)
+    until(lambda: (stalled.problem is None and stalled.age_s < 0.1) or stalled.count > 1)
 
 
 def test_a_thread_that_is_not_there_is_a_problem_until_it_was_stopped(loops: list[Loop]) -> None:
