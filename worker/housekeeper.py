@@ -27,6 +27,8 @@ from worker.testmode_runner import ModelessRunner
 
 log = structlog.get_logger(__name__)
 
+MESSENGERS = 4
+"""Webhooks that one housekeeper sends at a time, so that a receiver that does not answer holds up no other one."""
 STOP_S = 3.0
 """Seconds that a stopping housekeeper waits for its threads. What it then leaves undone, another one repeats."""
 
@@ -41,7 +43,7 @@ class HousekeeperProcess:
         self._settings = settings
         self._loops: tuple[Loop, ...] = (
             Reaper(services, interval_s=settings.reap_interval_s, stop=self._stop),
-            Messenger(services, stop=self._stop),
+            *(Messenger(services, stop=self._stop, name=f"messenger {number}") for number in range(1, MESSENGERS + 1)),
             Sweeper(services, stop=self._stop),
             ModelessRunner(services, self._stop),
         )

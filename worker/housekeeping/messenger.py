@@ -1,4 +1,4 @@
-"""Deliver webhooks from the outbox, each at least once. Failed deliveries are repeated for more than two days."""
+"""Deliver webhooks from the outbox, each at least once. Any number of messengers may run at a time. Failed deliveries are repeated for more than two days."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ class Messenger(Loop):
         post: Post | None = None,
         rng: random.Random | None = None,
         stop: threading.Event | None = None,
+        name: str = "messenger",
     ) -> None:
-        super().__init__("messenger", pause_s=POLL_S, stalled_s=STALLED_S, stop=stop)
+        super().__init__(name, pause_s=POLL_S, stalled_s=STALLED_S, stop=stop)
         self._services = services
         self._jobs = Jobs(services)
         self._post = post or self._really_post

@@ -12,7 +12,7 @@ from s2edit_jobs.bootstrap import NotConfigured, Services
 from s2edit_jobs.settings import ROOT, Settings
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.waiting import until
-from worker.housekeeper import HousekeeperProcess
+from worker.housekeeper import MESSENGERS, HousekeeperProcess
 
 
 def test_importing_it_loads_no_torch() -> None:
@@ -31,7 +31,8 @@ def test_a_loop_that_has_ended_is_a_problem(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, redis_url=database.url)
     services = Services(MemoryArtifactStore(), database.store(), MemoryJobQueue(), settings)
     process = HousekeeperProcess(settings, lambda _: services)
-    assert process.problems() == [f"the {name} has ended" for name in ("reaper", "messenger", "sweeper", "test queue")]
+    names = ["reaper", *(f"messenger {number}" for number in range(1, MESSENGERS + 1)), "sweeper", "test queue"]
+    assert process.problems() == [f"the {name} has ended" for name in names]
     process.start()
     try:
         assert process.problems() == []
