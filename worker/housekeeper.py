@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 from pydantic import ValidationError
 
-from s2edit_jobs.bootstrap import NotConfigured, Services, build_services
+from s2edit_jobs.bootstrap import NotConfigured, Services, build_services, check_redis
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.settings import Settings, faults
 from worker.health_server import HealthServer
@@ -53,6 +53,7 @@ class HousekeeperProcess:
         configure_logs()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
+        check_redis(self._settings)
         self.start()
         self._stop.wait()
         self.stop()

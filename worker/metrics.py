@@ -68,7 +68,9 @@ class SetAside(Collector):
     """How many stored items this process could not handle."""
 
     def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily("s2edit_items_set_aside", "Stored items that could not be handled, by kind", labels=("kind",))
+        family = CounterMetricFamily(
+            "s2edit_set_aside", "Stored items that this process could not read and set aside, by kind", labels=("kind",)
+        )
         for kind, count in sorted(set_aside_counts().items()):
             family.add_metric((kind,), count)
         yield family

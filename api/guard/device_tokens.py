@@ -7,6 +7,7 @@ can't overspend the budget, and it survives a loss of Redis.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -36,6 +37,8 @@ DEVICE_SCOPES: frozenset[Scope] = frozenset({"edits:read", "edits:write", "ident
 IAT_LEEWAY_S = 2 * CLOCK_SKEW_S + 1
 """Seconds by which a token may claim to be issued in the future. After a revocation, `issue` dates a token `CLOCK_SKEW_S` seconds
 ahead, and the clock of the machine that reads it may be as far behind."""
+_FOLDER = re.compile(r"[0-9]{1,12}-[0-9a-f]{32}")
+"""Name of the folder of a token's spent units."""
 SWEEP_AFTER_S = 300
 """Seconds from the end of a token until its objects are removed, because clocks may differ."""
 
@@ -154,7 +157,8 @@ class DeviceTokens:
         Raises `TokenSpent`, or `CredentialsInvalid` if the token was revoked meanwhile.
         """
         budget = token.edits if unit == "edits" else token.uploads
-        used = sum(1 for _ in self._artifacts.list(f"{token.prefix}{unit}-"))
+        spent = f"{token.prefix}{unit}-"
+        used = sum(key.removeprefix(spent).isdecimal() for key in self._artifacts.list(spent))
         for number in range(used, budget):
             key = f"{token.prefix}{unit}-{number}"
             try:
@@ -172,11 +176,8 @@ class DeviceTokens:
     def _sweep(self, owner: Owner) -> None:
         """Remove the objects of the user's expired tokens."""
         folder = f"{owner.prefix}tokens/"
-        expired = {
-            name for key in self._artifacts.list(folder) if self._is_expired(name := key.removeprefix(folder).partition("/")[0])
-        }
-        for name in expired:
+        for name in [name for name in self._artifacts.folders(folder) if self._is_expired(name)]:
             self._artifacts.delete_prefix(f"{folder}{name}/")
 
     def _is_expired(self, name: str) -> bool:
-        return int(name.partition("-")[0]) + SWEEP_AFTER_S < self._clock()
+        return bool(_FOLDER.fullmatch(name)) and int(name.partition("-")[0]) + SWEEP_AFTER_S < self._clock()

@@ -54,7 +54,12 @@ class _QueueCollector(Collector):
         self._store = services.store
 
     def collect(self) -> Iterator[Metric]:
-        yield self._set_aside()
+        aside = CounterMetricFamily(
+            "s2edit_set_aside", "Stored items that this process could not read and set aside, by kind", labels=("kind",)
+        )
+        for kind, count in sorted(set_aside_counts().items()):
+            aside.add_metric((kind,), count)
+        yield aside
         try:
             # Bounds of 0, so this takes no slot.
             unfinished = self._store.admission.take_slot(PROBE, "metrics", of_owner=0, in_all=0).in_all
@@ -80,12 +85,6 @@ class _QueueCollector(Collector):
         for field, count in sorted(refusals.items()):
             refused.add_metric((field,), count)
         yield refused
-
-    def _set_aside(self) -> Metric:
-        family = CounterMetricFamily("s2edit_items_set_aside", "Stored items that could not be handled, by kind", labels=("kind",))
-        for kind, count in sorted(set_aside_counts().items()):
-            family.add_metric((kind,), count)
-        return family
 
     def describe(self) -> list[Metric]:
         """Return nothing, so that the registry does not read the job store when the app starts."""

@@ -8,17 +8,30 @@ first request would have created, in its own trace. A key is forgotten when the 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from s2edit_core.request.plan import digest
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, BeingErased, JobNotFound, KeyReused, RequestInFlight
+from s2edit_jobs.records.errors import (
+    ArtifactExists,
+    ArtifactMissing,
+    BeingErased,
+    JobNotFound,
+    KeyReused,
+    RecordDamaged,
+    RequestInFlight,
+)
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobRecord, JobSpec, Owner
-from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
+from s2edit_jobs.records.record import JobRecord, JobSpec, Owner, Timestamp
+from s2edit_jobs.records.set_aside import count_aside, set_aside
+from s2edit_jobs.records.stored import read_record
+from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, path_in_user
 
+_MARKER = re.compile(r"requests/[0-9a-f]{32,64}\.json")
 IN_FLIGHT_S = 2.0
 """Seconds after which a marker without a job means that its first request was interrupted, rather than still running."""
 
@@ -28,27 +41,27 @@ class Marker:
     """The content of a marker object."""
 
     job_id: str
-    created_at: float  # seconds since the epoch
+    created_at: Timestamp
     request: str  # digest of the request
 
 
 def sweep_idempotency_markers(artifacts: ArtifactStore, *, older_than_s: float) -> int:
-    """Remove markers older than `older_than_s` seconds, and unreadable ones. Return their number. Raise `ArtifactsUnavailable`.
+    """Remove markers older than `older_than_s` seconds, and damaged ones. Return their number. Raise `ArtifactsUnavailable`.
 
     Run only one sweep at a time. Otherwise one sweep may remove a marker that was written after the other removed its predecessor.
     """
     before, gone = time.time() - older_than_s, 0
     for key in artifacts.list("t/"):
-        if "/requests/" not in key:
+        if not _MARKER.fullmatch(path_in_user(key)):
             continue
-        try:
-            created_at = float(json.loads(artifacts.get(key))["created_at"])
-        except ArtifactMissing:
-            continue
-        except (ValueError, TypeError, KeyError):
-            created_at = 0.0
-        if created_at < before:
-            gone += artifacts.delete_prefix(key)
+        with set_aside("idempotency marker", key), suppress(ArtifactMissing):  # erased meanwhile
+            try:
+                created_at = read_record("idempotency marker", Marker, artifacts.get(key)).created_at
+            except RecordDamaged as error:  # it stands for no job
+                count_aside("idempotency marker", key, error)
+                created_at = 0.0
+            if created_at < before:
+                gone += artifacts.delete_prefix(key)
     return gone
 
 
@@ -100,7 +113,7 @@ class Idempotency:
 
     def _marker(self) -> Marker | None:
         try:
-            marker = Marker(**json.loads(self._jobs.artifacts.get(self._key)))
+            marker = read_record("idempotency marker", Marker, self._jobs.artifacts.get(self._key))
         except ArtifactMissing:
             return None
         if marker.request != self._request:

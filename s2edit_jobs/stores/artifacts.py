@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.record import OBJECT_KEY, Owner
 
-_KEY = re.compile(r"[\w-][\w.-]{0,199}(/[\w-][\w.-]{0,199})*", re.ASCII)
+_KEY = re.compile(OBJECT_KEY)
 JSON = "application/json"
 MAX_KEY_LENGTH = 1000  # S3 allows 1024 bytes
 
@@ -54,6 +54,15 @@ def inversion_key(owner: Owner, inversion_id: str, name: str) -> str:
 
 def upload_key(owner: Owner, upload_id: str, name: str) -> str:
     return f"{owner.prefix}uploads/{upload_id}/{name}"
+
+
+def path_in_user(key: str) -> str:
+    """Return the part of a key after the user's prefix, such as `edits/<id>/spec.json`, or "" if it is under no user.
+
+    A folder must not be searched for in the whole key: users may be named `edits` or `uploads`.
+    """
+    parts = key.split("/", 4)
+    return parts[4] if len(parts) == 5 and (parts[0], parts[2]) == ("t", "u") else ""
 
 
 @dataclass(frozen=True, slots=True)

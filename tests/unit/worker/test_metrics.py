@@ -108,6 +108,6 @@ def test_no_metric_names_a_user_or_quotes_a_request(service: InProcessService) -
     service.accept(EditRequest(prompt=f"{REQUEST.prompt} {CANARY}"))
     service.work()
     shown = generate_latest(REGISTRY).decode()
-    assert 's2edit_items_set_aside_total{kind="a kind of this test"}' in shown
+    assert 's2edit_set_aside_total{kind="a kind of this test"}' in shown
     for secret in (CANARY, ANN.user + '"', ANN.tenant + '"'):
         assert secret not in shown

@@ -74,7 +74,7 @@ def test_it_shows_how_long_ago_a_housekeeper_worked(api: Api) -> None:
 
 
 def test_it_counts_what_this_process_has_set_aside(api: Api) -> None:
-    series = ("s2edit_items_set_aside_total", "a kind of this test")
+    series = ("s2edit_set_aside_total", "a kind of this test")
     assert series not in told(api.client.get("/metrics"))
     for key in ("one", CANARY):
         with set_aside(series[1], key):
