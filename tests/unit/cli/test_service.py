@@ -119,7 +119,7 @@ def test_the_logs_of_the_previous_run_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("redis_url", [None, "redis://127.0.0.1:1/0"], ids=["embedded Redis", "external Redis"])
 def test_a_second_service_on_a_folder_touches_nothing_of_the_first(tmp_path: Path, redis_url: str | None) -> None:
     second = service(tmp_path, port=free_port(), redis_url=redis_url)
-    artifacts = build_artifacts(second.settings)
+    artifacts = build_artifacts(service(tmp_path).settings)  # an external Redis would be asked for the store's id
     report_failure(artifacts, second.settings.model, "no weights")
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "worker.log").write_text("running")
