@@ -103,11 +103,11 @@ def test_test_jobs_use_no_device_and_have_no_wait_for_one(service: InProcessServ
 
 
 def test_no_metric_names_a_user_or_quotes_a_request(service: InProcessService) -> None:
-    with set_aside("a kind of the worker's test", CANARY):
+    with set_aside("a kind of workers", CANARY):
         raise ValueError(CANARY)
     service.accept(EditRequest(prompt=f"{REQUEST.prompt} {CANARY}"))
     service.work()
     shown = generate_latest(REGISTRY).decode()
-    assert 's2edit_set_aside_total{kind="a kind of the worker's test"}' in shown
+    assert 's2edit_set_aside_total{kind="a kind of workers"}' in shown
     for secret in (CANARY, ANN.user + '"', ANN.tenant + '"'):
         assert secret not in shown
