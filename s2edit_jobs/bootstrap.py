@@ -20,6 +20,7 @@ from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.model_facts import ModelWatch
 from s2edit_jobs.stores.queue import JobQueue
+from s2edit_jobs.stores.write_probe import WriteProbe
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,7 @@ class Services:
     policy: Policy = field(default_factory=_shipped_policy)
     audit: AuditLog = field(default_factory=NoAudit)
     watch: ModelWatch = field(default_factory=ModelWatch)
+    write_probe: WriteProbe = field(default_factory=WriteProbe)
 
 
 def build_services(

@@ -18,7 +18,7 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet, OctKey
 
-from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, end_tokens, ended_at
+from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, ended_at
 from s2edit_jobs.access.keys import Scope
 from s2edit_jobs.bootstrap import kept_key
 from s2edit_jobs.records.errors import ArtifactExists, CredentialsInvalid, TokenSpent, TokensUnavailable
@@ -140,10 +140,6 @@ class DeviceTokens:
             )
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise CredentialsInvalid(f"not a token of this service: {type(error).__name__}") from None
-
-    def revoke_all(self, owner: Owner) -> None:
-        """Revoke every token of the user. Call it before erasing spent units, which would refill the budgets."""
-        end_tokens(self._artifacts, owner, now=self._clock())
 
     def check_not_revoked(self, token: DeviceToken) -> None:
         """Raise `CredentialsInvalid` if the token was issued before its user's tokens were revoked."""

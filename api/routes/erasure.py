@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, cast
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import AuthDep, Caller, ServicesDep, get_principal
+from api.deps import Caller, ServicesDep, get_principal
 from api.wire.fields import ID_PATTERN, to_datetime
 from api.wire.problems import responses
 from api.wire.query import check_query
@@ -44,7 +44,7 @@ ErasureDep = Annotated[Erasure, Depends(get_erasure)]
     dependencies=[Depends(get_principal)],
 )
 async def erase_user(
-    user: Annotated[str, Path(pattern=ID_PATTERN)], caller: Caller, auth: AuthDep, erasure: ErasureDep, receipts: ReceiptsDep
+    user: Annotated[str, Path(pattern=ID_PATTERN)], caller: Caller, erasure: ErasureDep, receipts: ReceiptsDep
 ) -> Receipt:
     """Erase all photos, masks, uploads, edits, results, identities, attributes and intermediate data of the user.
 
@@ -53,7 +53,6 @@ async def erase_user(
     the response takes as long as a worker's lease. Safe to repeat.
     """
     owner = Owner(caller.tenant, user)
-    await run_in_threadpool(auth.tokens.revoke_all, owner)
     begun, wait_s = await run_in_threadpool(erasure.begin, owner)
     await asyncio.sleep(wait_s)
     erased = await run_in_threadpool(erasure.complete, begun)

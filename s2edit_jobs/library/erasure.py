@@ -18,10 +18,11 @@ from dataclasses import asdict, dataclass, replace
 
 import structlog
 
+from s2edit_jobs.access.ended_tokens import end_tokens
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.library import CONCEPT, IDENTITY_ID, INVERSIONS, METADATA, Library
-from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound, JobNotFound, RecordUnusable
+from s2edit_jobs.records.errors import ArtifactMissing, ArtifactsUnavailable, IdentityNotFound, JobNotFound, RecordUnusable
 from s2edit_jobs.records.record import Owner, Timestamp
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.stored import damaged, read_record
@@ -157,12 +158,23 @@ class Erasure:
 
     def begin(self, owner: Owner) -> tuple[Erased, float]:
         """Run the first sweep. Return its counts and the seconds to wait before `complete`."""
-        began_at = self._clock()
+        began_at, running = self._clock(), 0
         wait_s = min(self._services.settings.lease_s, MAX_WAIT_S)
-        marker = Begun(owner.tenant, owner.user, began_at, wait_s)
+        erased = Erased(owner, began_at, began_at, 0, 0, 0, 0, disk_rewritten=False)
+        try:
+            self._mark(erased, wait_s)
+        except ArtifactsUnavailable:  # the disk may be full: deleting needs no space, and makes some for the markers
+            erased, running = self._sweep(erased)
+            self._mark(erased, wait_s)
+        erased, still_running = self._sweep(erased)
+        return erased, wait_s if running + still_running else 0.0
+
+    def _mark(self, erased: Erased, wait_s: float) -> None:
+        """Stop the user's requests, then end the user's device tokens: the sweep refills their budgets."""
+        owner = erased.owner
+        marker = Begun(owner.tenant, owner.user, erased.began_at, wait_s)
         self._artifacts.put(erasing_key(owner), json.dumps(asdict(marker)).encode(), media_type=JSON)
-        erased, running = self._sweep(Erased(owner, began_at, began_at, 0, 0, 0, 0, disk_rewritten=False))
-        return erased, wait_s if running else 0.0
+        end_tokens(self._artifacts, owner, now=self._clock())
 
     def complete(self, erased: Erased) -> Erased:
         """Run the second sweep and remove the marker. From then on, the API accepts requests of the user again."""
@@ -183,6 +195,7 @@ class Erasure:
                 if key != erasing_key(owner):
                     raise damaged("erasure", "it names another user")
                 if begun.began_at + begun.wait_s + TAKEOVER_S <= self._clock():
+                    end_tokens(self._artifacts, owner, now=self._clock())  # the process may have died before it did so
                     self.complete(Erased(owner, begun.began_at, 0.0, 0, 0, 0, 0, disk_rewritten=False))
                     done += 1
         return done

@@ -13,6 +13,7 @@ from s2edit_jobs.access.ended_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
 from s2edit_jobs.library.uploads import sweep_orphans, sweep_uploads
+from s2edit_jobs.stores.write_probe import PROBES
 from worker.housekeeping.loop import Loop
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,7 @@ def sweep(services: Services) -> int | None:
         return None
     gone = sweep_idempotency_markers(services.artifacts, older_than_s=services.settings.idempotency_ttl_s)
     gone += sweep_ended(services.artifacts, now=time.time())
+    services.artifacts.delete_prefix(PROBES)
     uploads = sweep_uploads(services.artifacts, ttl_s=services.settings.upload_ttl_s)
     orphans = sweep_orphans(services.artifacts)
     log.info("removed expired objects", action="swept", markers=gone, uploads=uploads, orphans=orphans)

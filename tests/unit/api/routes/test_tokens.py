@@ -15,7 +15,7 @@ from joserfc.jwk import OctKey
 
 from api.guard.auth import Sender
 from api.guard.device_tokens import DEVICE_SCOPES, IAT_LEEWAY_S, DeviceTokens
-from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, MARKER_TTL_S, sweep_ended
+from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, MARKER_TTL_S, end_tokens, sweep_ended
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.records.errors import CredentialsInvalid, TokenSpent
 from s2edit_jobs.records.record import Owner
@@ -142,7 +142,7 @@ def test_an_erased_user_s_tokens_end_and_new_ones_count(api: Api, key: str) -> N
 def test_a_unit_that_is_spent_while_the_tokens_end_leaves_nothing() -> None:
     maker = tokens([1000.0])
     token, _ = one(maker)
-    maker.revoke_all(ANN)
+    end_tokens(maker._artifacts, ANN, now=1000.0)
     with pytest.raises(CredentialsInvalid):
         maker.spend(token, "edits")
     assert not list(maker._artifacts.list(ANN.prefix))
@@ -179,7 +179,7 @@ def test_a_revocation_ends_earlier_tokens_and_no_later_ones_whatever_the_clocks_
     artifacts = MemoryArtifactStore()
     first, second = machine(artifacts, 1000.0 + issuing), machine(artifacts, 1000.0 + revoking)
     before, _ = one(first)
-    second.revoke_all(ANN)
+    end_tokens(artifacts, ANN, now=1000.0 + revoking)
     after, text = one(first)
     for reader in (first, second):
         with pytest.raises(CredentialsInvalid):
@@ -190,7 +190,7 @@ def test_a_revocation_ends_earlier_tokens_and_no_later_ones_whatever_the_clocks_
 
 def test_the_note_of_ended_tokens_goes_when_none_of_them_can_be_alive() -> None:
     maker = tokens([1000.0])
-    maker.revoke_all(ANN)
+    end_tokens(maker._artifacts, ANN, now=1000.0)
     ended = 1000.0 + CLOCK_SKEW_S
     assert sweep_ended(maker._artifacts, now=ended + MARKER_TTL_S) == 0
     assert sweep_ended(maker._artifacts, now=ended + 1.0 + MARKER_TTL_S) == 1
