@@ -18,6 +18,7 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import TASK, celery_app
 from s2edit_jobs.stores.model_facts import ModelFacts, report_failure
 from worker.announcer import Announcer
+from worker.attempts.progress_watch import worker_progress
 from worker.attempts.runner import run_job
 from worker.engines.engine import Engine
 from worker.health_server import HealthServer
@@ -89,12 +90,19 @@ class WorkerProcess:
         token, setting = self._settings.metrics_token, "S2EDIT_WORKER_METRICS_PORT"
         self._health = HealthServer(port, self.problems, REGISTRY, token=token, setting=setting)
         memory = "Most bytes of the device's memory that this process has used at a time"
+        stuck = "Seconds since the running attempt has last advanced"
+        REGISTRY.register(Gauges("s2edit_attempt_stuck_seconds", stuck, self._stuck))
         REGISTRY.register(Gauges("s2edit_device_peak_memory_bytes", memory, self._peak_memory))
 
     def problems(self) -> list[str]:
         """Return why this worker does its work no longer."""
         problem = self._announcer.problem if self._announcer is not None else None
-        return [problem] if problem is not None else []
+        hangs = f"the attempt has not advanced for {worker_progress.stuck_s() or 0.0:.0f} s" if worker_progress.is_hung() else None
+        return [text for text in (problem, hangs) if text is not None]
+
+    def _stuck(self) -> list[tuple[str, float]]:
+        stuck_s = worker_progress.stuck_s()
+        return [] if stuck_s is None else [("", stuck_s)]
 
     def _peak_memory(self) -> list[tuple[str, float]]:
         peak = self._engine.peak_memory_bytes() if self._engine is not None else None

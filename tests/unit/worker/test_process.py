@@ -20,6 +20,7 @@ from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.waiting import until
 from worker import process as module
 from worker.announcer import Announcer
+from worker.attempts.progress_watch import ProcessProgress, ProgressWatch
 from worker.process import WorkerProcess
 
 
@@ -133,6 +134,27 @@ def test_it_answers_while_the_model_is_loading_and_then_shows_its_metrics(
         process.stop()
         assert process._health is not None
         process._health.stop()
+
+
+def test_a_hung_attempt_is_not_alive(process: WorkerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    progress, now = ProcessProgress(), 1000.0
+    monkeypatch.setattr(module, "worker_progress", progress)
+    watch = ProgressWatch(10.0, process=progress, now=lambda: now)
+    process.start()
+    try:
+        assert process.problems() == []
+        watch.begin("e_1")
+        now += 49.0  # the first stretches of a process may take five times as long
+        assert process.problems() == []
+        assert process._stuck() == [("", 49.0)]
+        now += 1e9
+        assert process.problems() == ["the attempt has not advanced for 1000000049 s"]
+        watch.advance()
+        assert process.problems() == []
+    finally:
+        watch.end()
+        process.stop()
+    assert process._stuck() == []
 
 
 def test_a_taken_metrics_port_ends_the_worker_with_the_reason(
