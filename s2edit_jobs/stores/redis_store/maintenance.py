@@ -131,6 +131,7 @@ class RedisMaintenance:
 
     def clock(self) -> float:
         return int(self._connection.run(CLOCK)) / 1000
+
     def hold_task(self, name: str, *, for_s: float) -> None:
         self._connection.run(HOLD_TASK, name, int(for_s * 1000))
 
