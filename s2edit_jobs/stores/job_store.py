@@ -212,6 +212,7 @@ class Maintenance(Protocol):
 
     def clock(self) -> float:
         """Return the store's time, in seconds since the epoch. Leases, deadlines and the outbox go by it."""
+
     def hold_task(self, name: str, *, for_s: float) -> None:
         """Make the task due in `for_s` seconds from now. While it takes long, its worker calls this so that no other begins it."""
 
