@@ -102,6 +102,12 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         default=3, ge=1, le=100, description="Attempts after which a job that kills its workers fails with the code parked"
     )
+    pass_timeout_s: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds without progress after which a running job counts as hung. Its worker then exits, to be started "
+        "again. Until the device has warmed up, five times as long; on a slow device, twenty times as long as its longest pass",
+    )
     reap_interval_s: float = Field(
         default=1.0,
         gt=0,

@@ -77,10 +77,11 @@ class Leases(Protocol):
     def renew(self, lease: Lease) -> JobRecord:
         """Extend the lease. The record shows whether cancellation was requested. Raise `LeaseLost` if another holder has it."""
 
-    def hand_back(self, lease: Lease, *, failed: bool = False, wait_s: float = 0.0) -> None:
-        """Queue an unfinished job again, after `wait_s` seconds outside the queue. Do nothing if the lease is lost.
+    def hand_back(self, lease: Lease, *, failed: bool = False, device_fault: bool = False, delay_s: float = 0.0) -> None:
+        """Queue an unfinished job again, after `delay_s` seconds. Do nothing if the lease is lost.
 
-        Only a `failed` attempt is counted.
+        Only a `failed` attempt is counted. One that ended with a `device_fault` is counted apart, in `Lease.device_faults`. While a
+        job waits, it is in no queue, so it delays no other job of its owner; `orphans` and `claim` let it in again.
         """
 
     def orphans(self) -> list[str]:
