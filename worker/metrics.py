@@ -73,9 +73,10 @@ class Readings(Collector):
         meaning: str,
         read: Callable[[], Iterable[tuple[str, float]]],
         label: str = "",
-        family: type[GaugeMetricFamily] | type[CounterMetricFamily] = GaugeMetricFamily,
+        family: Callable[..., GaugeMetricFamily | CounterMetricFamily] = GaugeMetricFamily,
     ) -> None:
         self._read = read
+        self._make: Callable[[], GaugeMetricFamily | CounterMetricFamily]
         self._make = lambda: family(name, meaning, labels=(label,) if label else ())
         self._is_labelled = bool(label)
 
