@@ -149,7 +149,7 @@ class TestSending:
             ({"size_bytes": 1.5}, "size_bytes"),
             ({"size_bytes": MAX_BODY + 1}, "size_bytes"),
             ({"sha256": "abc"}, "sha256"),
-            ({"sha256": "A" * 64}, "sha256"),
+            ({"sha256": "g" * 64}, "sha256"),
             ({"name": "x"}, "name"),
         ],
     )
@@ -217,7 +217,7 @@ class TestEditing:
         assert answer.status_code == 422
         assert answer.json()["field"].startswith("at")
 
-    @pytest.mark.parametrize("upload_id", [NEVER, "nonsense", "../x", "", "u_" + "0" * 400])
+    @pytest.mark.parametrize("upload_id", [NEVER, "nonsense", "../x", "", "u_" + "0" * 60])
     @pytest.mark.parametrize("name", ["image", "mask", "edit_mask"])
     def test_an_unknown_upload_is_named(self, app: App, sent: dict[str, str], name: str, upload_id: str) -> None:
         problem = assert_problem(app.edit(**{**sent, name: upload_id}), 422, "upload_unknown", name)
@@ -275,7 +275,7 @@ class TestEditing:
     def test_a_wrong_option_is_named(self, app: App, sent: dict[str, str], values: dict[str, Any], code: str, field: str) -> None:
         assert_problem(app.edit(**{**sent, **values}), 422, code, field)
 
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000])
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 60_000])
     def test_a_body_that_is_no_object_is_refused(self, app: App, body: bytes) -> None:
         answer = app.http.post("/edits", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code in (400, 422)
