@@ -122,9 +122,9 @@ class _Watched:
 class Supervisor:
     """A set of commands that is kept running. `report` gets a sentence about every child that ends.
 
-    `has_worked` is asked each time that a child has ended, with its name and the seconds for which it ran: whether it has done its work. By
-    default, `STEADY_S` seconds are enough. A child that has worked once is restarted for ever, others `MAX_FAILED_STARTS` times.
-    `reason` returns why a child has ended, if it is known.
+    `has_worked` is asked each time that a child has ended, with its name and the seconds for which it ran: whether it has done its
+    work. By default, `STEADY_S` seconds are enough. A child that has worked once is restarted for ever, others
+    `MAX_FAILED_STARTS` times. `reason` returns why a child has ended, if it is known.
     """
 
     def __init__(
