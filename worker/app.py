@@ -11,6 +11,7 @@ def load_engine(settings: Settings) -> Engine:
     """Load torch and the models, once per process. Raise what the loading of a model raises."""
     from s2edit_core.vision.safety import open_safety_model
     from s2edit_jobs.stores.adapters import check_adapters, loading
+    from worker.engines.guarded import GuardedEngine
     from worker.engines.provenance import Credentials, SigningEngine
     from worker.engines.s2edit_engine import S2EditEngine
     from worker.engines.safety import SafeEngine
@@ -29,7 +30,7 @@ def load_engine(settings: Settings) -> Engine:
         with loading("safety", settings.safety):
             safety_model = open_safety_model(settings.safety, labels, settings.safety_threshold, device=device)
         engine = SafeEngine(engine, safety_model)
-    return SigningEngine(engine, Credentials.from_settings(settings)) if settings.provenance else engine
+    return GuardedEngine(SigningEngine(engine, Credentials.from_settings(settings)) if settings.provenance else engine)
 
 
 app = WorkerProcess(Settings(), load_engine).app

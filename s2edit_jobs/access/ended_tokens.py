@@ -25,18 +25,25 @@ MARKER_TTL_S = 2 * 86_400
 """Seconds that a marker is kept: longer than the longest lifetime of a token (`token_max_ttl_s`, at most one day)."""
 
 
+CLOCK_SKEW_S = 5
+"""Seconds by which the clocks of two API machines may differ. A machine whose clock is ahead issues tokens from the future."""
+
+
 def _marker_key(owner: Owner) -> str:
     """Return the marker's key, which contains a digest instead of the user's name."""
     return f"{ENDED}{digest(owner.prefix.encode())[:32]}"
 
 
 def end_tokens(artifacts: ArtifactStore, owner: Owner, *, now: float) -> None:
-    """Revoke every token issued to this user up to `now`. Raise `ArtifactsUnavailable`."""
-    artifacts.put(_marker_key(owner), json.dumps(int(now)).encode(), media_type="application/json")
+    """Revoke every token issued to this user up to `now`, also on machines whose clock is ahead. Raise `ArtifactsUnavailable`.
+
+    The marker names the last second in which such a token can claim to be issued.
+    """
+    artifacts.put(_marker_key(owner), json.dumps(int(now) + CLOCK_SKEW_S).encode(), media_type="application/json")
 
 
 def ended_at(artifacts: ArtifactStore, owner: Owner) -> int | None:
-    """Return when this user's tokens were last revoked, in seconds since the epoch, or None. Raise `ArtifactsUnavailable`.
+    """Return the last `iat` of this user's revoked tokens, in seconds since the epoch, or None. Raise `ArtifactsUnavailable`.
 
     A time that can't be read is now: then every token issued so far is revoked.
     """

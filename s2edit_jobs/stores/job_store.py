@@ -22,6 +22,9 @@ PAGE = 500
 SLOT_TTL_S = 30.0
 """How long a queue slot is kept for a job that is being accepted. A process that dies meanwhile loses it."""
 
+HOUSEKEEPER = "housekeeper"
+"""Name by which housekeepers report that they are alive (`Maintenance.report_alive`)."""
+
 DAY_S = 24 * 3600
 
 
@@ -76,10 +79,11 @@ class Leases(Protocol):
     def renew(self, lease: Lease) -> JobRecord:
         """Extend the lease. The record shows whether cancellation was requested. Raise `LeaseLost` if another holder has it."""
 
-    def hand_back(self, lease: Lease, *, failed: bool = False, wait_s: float = 0.0) -> None:
-        """Queue an unfinished job again, after `wait_s` seconds outside the queue. Do nothing if the lease is lost.
+    def hand_back(self, lease: Lease, *, failed: bool = False, device_fault: bool = False, delay_s: float = 0.0) -> None:
+        """Queue an unfinished job again, after `delay_s` seconds. Do nothing if the lease is lost.
 
-        Only a `failed` attempt is counted.
+        Only a `failed` attempt is counted. One that ended with a `device_fault` is counted apart, in `Lease.device_faults`. While a
+        job waits, it is in no queue, so it delays no other job of its owner; `orphans` and `claim` let it in again.
         """
 
     def orphans(self) -> list[str]:
@@ -202,6 +206,15 @@ class Maintenance(Protocol):
 
     def take_task(self, name: str, *, every_s: float) -> bool:
         """Return True to one caller in `every_s` seconds: for work that one worker does for all."""
+
+    def report_alive(self, name: str) -> None:
+        """Record that the kind of process `name` is alive at this moment."""
+
+    def last_alive_s(self, name: str) -> float | None:
+        """Return the seconds since the last `report_alive` with this name, or None if the store knows of none."""
+
+    def clock(self) -> float:
+        """Return the store's time, in seconds since the epoch. Leases, deadlines and the outbox go by it."""
 
     def hold_task(self, name: str, *, for_s: float) -> None:
         """Make the task due in `for_s` seconds from now. While it takes long, its worker calls this so that no other begins it."""

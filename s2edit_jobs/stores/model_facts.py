@@ -9,12 +9,14 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from s2edit_core.checkpoints.model_files import Model, find_model, local_path
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.plan import digest
+from s2edit_core.request.prompts import DEFAULT_SUBJECTS
 from s2edit_jobs.records.errors import ArtifactMissing, ModelFailed, ModelUnknown, RecordUnusable
 from s2edit_jobs.records.record import Timestamp
 from s2edit_jobs.records.set_aside import count_aside
@@ -27,6 +29,8 @@ REPORT_S = 20.0
 """Seconds between two reports of a worker that has loaded the model."""
 ALIVE_S = 60.0
 """Seconds after its last report for which a worker is assumed to have the model."""
+ASSUMED_WIDTH = 768
+"""Width of Stable Diffusion 1.x, for test mode with a model that is not on this machine and that no worker has reported."""
 CACHE_S = 2.0
 """Seconds for which a process caches the answer of `problem_with`."""
 
@@ -103,6 +107,9 @@ def report_stopped(artifacts: ArtifactStore, model: str) -> None:
     If other workers have the model, their next reports show it.
     """
     if (loaded := _read_report(artifacts, model)) is not None:
+        failed = load_failure(artifacts, model)
+        if failed is not None and failed.at <= loaded.reported_at:
+            clear_failure(artifacts, model)  # a worker has loaded the model since: the older failure must not count again
         _put_report(artifacts, model, replace(loaded, reported_at=min(loaded.reported_at, time.time() - ALIVE_S)))
 
 
@@ -112,17 +119,45 @@ def clear_failure(artifacts: ArtifactStore, model: str) -> None:
 
 
 def facts_of(artifacts: ArtifactStore, model: str, *, test: bool = False) -> ModelFacts:
-    """Return what the latest worker reported, adapted to test mode if `test`. Raise `ModelUnknown` if there is no report."""
+    """Return what the latest worker reported. Raise `ModelUnknown` if there is no report.
+
+    With `test`, return the facts that test mode uses. They need no worker: without a report, `assumed_test_facts` takes its place.
+    """
     report = _read_report(artifacts, model)
     if report is None:
+        if test:
+            return assumed_test_facts(model)
         raise ModelUnknown("no worker has reported its model yet: wait until a worker has started")
     facts = ModelFacts(**{field.name: getattr(report, field.name) for field in fields(ModelFacts)})
     return of_test_mode(facts) if test else facts
 
 
+def assumed_test_facts(model: str) -> ModelFacts:
+    """Return facts for test mode from the model's files on this machine, as far as there are any. Loads no weights."""
+    subjects, width = tuple(DEFAULT_SUBJECTS), ASSUMED_WIDTH
+    attribute_words: tuple[str, ...] = ()
+    with suppress(ModelUnusable, OSError, ValueError, KeyError, TypeError):
+        if (vocabulary := load_vocabulary(model, ROOT)) is not None:
+            subjects, attribute_words = tuple(vocabulary.subjects), tuple(vocabulary.attribute_words)
+        if (path := local_path(model, ROOT)) is not None and path.is_dir():
+            width = int(json.loads((path / "text_encoder" / "config.json").read_text(encoding="utf-8"))["hidden_size"])
+    return ModelFacts(TEST_FINGERPRINT, width, (), subjects, attribute_words)
+
+
+def reported_since(artifacts: ArtifactStore, model: str, since: float) -> bool:
+    """Return whether a worker has reported the loaded model at or after `since`, in seconds since the epoch."""
+    loaded = _read_report(artifacts, model)
+    return loaded is not None and loaded.reported_at >= since
+
+
+def load_failure(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
+    """Return the last reported failure to load `model`, whether or not a worker has loaded it since."""
+    return _read("model failure", LoadFailure, artifacts, _failure_key(model))
+
+
 def failure_of(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
     """Return why the last worker that tried could not load `model`, or None if a worker has it or has loaded it since."""
-    failed, loaded = _read("model failure", LoadFailure, artifacts, _failure_key(model)), _read_report(artifacts, model)
+    failed, loaded = load_failure(artifacts, model), _read_report(artifacts, model)
     reported_at = loaded.reported_at if loaded else 0.0
     return None if failed is None or failed.at <= reported_at or time.time() - reported_at < ALIVE_S else failed
 

@@ -158,7 +158,9 @@ class EngineRun:
                     result: Result = end.value
                     return result
                 if isinstance(step, Artifact):
+                    self._control.watch.advance()
                     self._store(spec, step)
+                    self._control.watch.skip()
                 else:
                     self._control.publish(step)
 

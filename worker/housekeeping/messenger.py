@@ -1,4 +1,7 @@
-"""Deliver webhooks from the outbox, each at least once. Failed deliveries are repeated for more than two days."""
+"""Deliver webhooks from the outbox, each at least once. Failed deliveries are repeated for more than two days.
+
+Any number of messengers may run at a time.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ from s2edit_jobs.records.webhooks import delay_s, message, message_id
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.markers import OUTBOX, read_marker
 from worker.housekeeping import outgoing
+from worker.housekeeping.loop import Loop
+from worker.metrics import WEBHOOKS
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +36,8 @@ LEASE_S = 40.0
 """Seconds after which another messenger takes over a message whose sender died: longer than one try."""
 POLL_S = 1.0
 """Seconds between two looks at an empty outbox."""
+STALLED_S = 5 * LEASE_S
+"""Seconds without a completed try after which the messenger counts as stalled."""
 NEWER_WAIT_S = 60.0
 """Seconds until a message is due again whose job only a newer release can read. Then a messenger of that release may take it."""
 GONE = 410
@@ -41,23 +48,26 @@ REPEAT_S = 1.0
 Post = Callable[[str, bytes, dict[str, str]], int]
 
 
-class Messenger:
-    """A thread that delivers messages. `post` replaces the HTTP client in tests."""
+class Messenger(Loop):
+    """Delivers messages from the outbox. `post` replaces the HTTP client in tests."""
 
-    def __init__(self, services: Services, *, post: Post | None = None, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        post: Post | None = None,
+        rng: random.Random | None = None,
+        stop: threading.Event | None = None,
+        name: str = "messenger",
+    ) -> None:
+        super().__init__(name, pause_s=POLL_S, stalled_s=STALLED_S, stop=stop)
         self._services = services
         self._jobs = Jobs(services)
         self._post = post or self._really_post
         self._rng = rng or random.Random()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="messenger", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the current message. Return at once."""
-        self._done.set()
+    def step(self) -> bool:
+        return self.deliver_next()
 
     def deliver_next(self) -> bool:
         """Try the message that is due longest. Return False if none is due. Raise `ServiceUnavailable`."""
@@ -112,6 +122,7 @@ class Messenger:
         if delivered and tries == 1 and _is_sent_twice(spec):
             wait_s = REPEAT_S
         log.info("tried to deliver a webhook", action="webhook_tried", job_id=spec.id, tries=tries, said=answer, again_in_s=wait_s)
+        WEBHOOKS.labels("delivered" if delivered else "given_up" if wait_s is None else "repeated").inc()
         if wait_s is not None:
             self._services.store.outbox.put_off(spec.id, wait_s)
             return
@@ -139,17 +150,6 @@ class Messenger:
 
     def _really_post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
         return outgoing.post(url, body, headers, allow_private=self._services.settings.webhook_allow_private)
-
-    def _run(self) -> None:
-        while not self._done.is_set():
-            try:
-                while not self._done.is_set() and self.deliver_next():
-                    pass
-            except ServiceUnavailable as error:
-                log.warning("the messenger waits for a service", action="messenger_failed", error=str(error))
-            except Exception:
-                log.exception("a webhook could not be handled", action="messenger_failed")
-            self._done.wait(POLL_S)
 
 
 def _is_sent_twice(spec: JobSpec) -> bool:

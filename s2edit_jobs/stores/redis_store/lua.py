@@ -1,7 +1,8 @@
 """What the scripts share: the keys and the functions that several of them call.
 
 Keys (all under `s2edit:`)
-    job:<id>          hash: the record, one field per value; and `fence`, `holds` (the concept it learns), `verdict`
+    job:<id>          hash: the record, one field per value; and `fence`, `holds` (the concept it learns), `verdict`,
+                      `device_faults`
     events:<id>       stream: the record after each change; an entry's id is `<sequence>-0`
     due               sorted set: unfinished jobs, by the millisecond at which their lease ends; 0: queued
     line:<owner>      sorted set: that owner's queued jobs, oldest first

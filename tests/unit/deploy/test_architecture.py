@@ -81,6 +81,7 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"the lease of {defaults['lease_s']:g} s ends",
         f"renew the lease every {defaults['heartbeat_interval_s']:g} s",
         f"one job kills {('no', 'one', 'two', 'three', 'four')[defaults['max_attempts']]} workers",
+        f"after {defaults['pass_timeout_s']:g} s without progress",
         f"the last checkpoint (every {s2edit_engine.CHECKPOINT_STEPS} steps)",
         f"restarted within {measured['restart_s']['p99']:.1f} s (p99)",
         f"missing jobs every {reaper.PENDING_S:g} s",
