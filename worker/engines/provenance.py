@@ -121,7 +121,11 @@ class SigningEngine(EngineWrapper):
     ) -> Generator[Progress | Artifact, None, EditResult]:
         steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
-        made = (edited.picture, *edited.variants)
-        signed, *variants = (self._credentials.sign(one, inputs.image, watermarked=edited.watermarked) for one in made)
+        made = []
+        for one in (edited.picture, *edited.variants):
+            if made:
+                yield Progress("finishing", 0, 1)  # the worker must see that it advances: a time-stamping server may be slow
+            made.append(self._credentials.sign(one, inputs.image, watermarked=edited.watermarked))
+        signed, *variants = made
         facts = {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": self._credentials.trusted}
         return replace(edited, picture=signed, variants=tuple(variants), report={**edited.report, "provenance": facts})
