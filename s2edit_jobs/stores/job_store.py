@@ -1,7 +1,8 @@
 """The job store's ports, one per role, and `JobStore`, which holds them.
 
-Every call is one atomic change and raises `StoreUnavailable` when Redis does not answer. The object store holds the truth: all
-jobs can be entered again from it.
+Every call is one atomic change, except those that go through all keys (`settle`, `erase_owner`), which are repeated until they have
+come through. Every call raises `StoreUnavailable` when Redis does not answer or refuses for now. The object store holds the truth:
+all jobs can be entered again from it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Records(Protocol):
     def add(self, record: JobRecord) -> JobRecord:
         """Enter a job unless it is known. Return the record that stands.
 
-        A known job regains what it has lost of its places in the queues, so adding every unfinished job repairs them.
+        A known job regains what it has lost of its places in the queues, so adding every unfinished job repairs them. The sequence
+        of a job that was lost (above 1) is lifted to the store's clock in milliseconds.
         """
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
