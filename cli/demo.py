@@ -25,8 +25,8 @@ from rich.table import Table
 from cli.client import EditClient, View
 from cli.display import console, follow, save
 from cli.doctor import examine_model
-from cli.processes import Child, Command
-from cli.service import READY_TIMEOUT_S, StartFailed, answers, free_port
+from cli.processes import Child, Command, StartFailed
+from cli.service import READY_TIMEOUT_S, answers, free_port
 from cli.strip import Column, difference_map, draw_strip, mask_map
 from s2edit_core.pictures.files import grown, inside_of
 from s2edit_jobs.settings import Settings

@@ -34,7 +34,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "max_upload_bytes",
     ),
     "How long things are kept": (*("identity_ttl_s", "idempotency_ttl_s", "result_url_ttl_s", "upload_url_ttl_s", "upload_ttl_s"),),
-    "Workers": ("lease_s", "heartbeat_interval_s", "max_attempts", "pass_timeout_s", "reap_interval_s"),
+    "Workers and housekeepers": (
+        *("lease_s", "heartbeat_interval_s", "max_attempts", "pass_timeout_s", "reap_interval_s"),
+        *("worker_metrics_port", "housekeeper_metrics_port"),
+    ),
     "Webhooks": ("webhook_secrets", "webhook_allow_private"),
     "Audit, policy and provenance": (
         *("audit_log", "audit_key", "signing_key", "receipt_key", "policy_block_list", "policy_checker", "require_consent"),

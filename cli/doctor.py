@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -17,6 +18,7 @@ from cli.findings import Finding
 from cli.store_checks import check_rights
 from s2edit_core.checkpoints.model_files import HubModel, ModelFile, ModelFolder
 from s2edit_core.errors import ModelUnusable
+from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S
 from s2edit_jobs.bootstrap import build_artifacts, build_services
 from s2edit_jobs.records.errors import JobNotFound, JobsError, StoreUnavailable
 from s2edit_jobs.records.record import Owner
@@ -24,10 +26,13 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.adapters import CHECKS, Part, describe_adapter
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.job_store import HOUSEKEEPER
 from s2edit_jobs.stores.model_facts import LoadFailure, failure_of, inspect_model
 from s2edit_jobs.stores.redis_store import ServerUnsupported, server_problems
 
 PROBE = "doctor"
+HOUSEKEEPER_LATE_S = 60.0
+"""Seconds since the last sign of a housekeeper from which it is called missing."""
 LOW_DISK = 1_000_000_000
 """Free bytes below which the disk is reported."""
 
@@ -38,6 +43,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("versions", _versions),
         ("torch", _torch),
         ("redis", _external_redis if settings.redis_url else _embedded_redis),
+        *((("clock", _clock), ("housekeeper", _housekeeper)) if settings.redis_url else ()),
         ("store", _external_store if settings.s3_bucket else _embedded_store),
         ("model", examine_model),
         *((part, partial(_adapter, part)) for part in CHECKS),
@@ -101,6 +107,32 @@ def _external_redis(settings: Settings) -> Finding:
     if problems:
         return Finding("redis", "note", f"{where} answers, but {'; '.join(problems)}")
     return Finding("redis", "ok", f"{where} answers")
+
+
+def _clock(settings: Settings) -> Finding:
+    """Compare the clocks of this machine and of Redis. Machines whose clocks differ refuse each other's tokens, for example."""
+    before = time.time()
+    try:
+        redis_s = build_services(settings).store.maintenance.clock()
+    except JobsError as error:
+        return Finding("clock", "note", f"not compared, because Redis does not answer: {error}")
+    ahead_s = max(0.0, before - redis_s) or min(0.0, time.time() - redis_s)  # the call took between 0 and all of that time
+    if abs(ahead_s) <= CLOCK_SKEW_S:
+        return Finding("clock", "ok", f"within {CLOCK_SKEW_S} s of the clock of Redis")
+    direction = "ahead of" if ahead_s > 0 else "behind"
+    return Finding("clock", "note", f"{abs(ahead_s):.0f} s {direction} the clock of Redis: synchronise the hosts' clocks (NTP)")
+
+
+def _housekeeper(settings: Settings) -> Finding:
+    """Ask when a housekeeper last worked. `s2edit up` starts one beside an embedded Redis, so only an external one is asked."""
+    try:
+        age_s = build_services(settings).store.maintenance.last_alive_s(HOUSEKEEPER)
+    except JobsError as error:
+        return Finding("housekeeper", "note", f"unknown, because Redis does not answer: {error}")
+    if age_s is not None and age_s < HOUSEKEEPER_LATE_S:
+        return Finding("housekeeper", "ok", f"one worked {age_s:.0f} s ago")
+    last = "none has worked yet" if age_s is None else f"the last one worked {age_s:.0f} s ago"
+    return Finding("housekeeper", "note", f"{last}: `s2edit up` starts one, and so does `s2edit housekeeper`")
 
 
 def _embedded_store(settings: Settings) -> Iterator[Finding]:

@@ -14,7 +14,8 @@ from cli.client import EditClient, ServiceError
 from cli.display import console, errors, follow, save
 from cli.doctor import adopt as adopt_store
 from cli.doctor import examine
-from cli.service import WORKER_APP, Address, Service, StartFailed, parts
+from cli.processes import StartFailed
+from cli.service import WORKER_APP, Address, Service, parts
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
 from s2edit_core.delivery import watermark as mark
@@ -23,7 +24,7 @@ from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
 from s2edit_core.pictures.files import decode_photo
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.adapters import check_adapters
@@ -103,6 +104,20 @@ def _banner(service: Service) -> None:
 
 
 @app.command()
+def housekeeper() -> None:
+    """Recover edits, end overdue ones, send webhooks, complete erasures and run test edits, until Ctrl-C. Needs no GPU.
+
+    `s2edit up` starts one. On several hosts, run at least one; any number may run at a time.
+    """
+    from worker.housekeeper import HousekeeperProcess
+
+    try:
+        HousekeeperProcess(_settings()).run()
+    except NotConfigured as error:
+        _fail(str(error))
+
+
+@app.command()
 def doctor(
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Before, declare the object store in the settings the right one. See the docs.")
@@ -129,9 +144,9 @@ def _adopt() -> None:
 
 @app.command()
 def rebuild() -> None:
-    """Restore Redis from the object store: every unfinished edit. Workers do this themselves when Redis has lost its data."""
+    """Restore Redis from the object store: every unfinished edit. A housekeeper does this itself when Redis has lost its data."""
     try:
-        entered = Jobs(build_services(_settings())).rebuild()
+        entered = rebuild_job_store(build_services(_settings()))
     except (NotConfigured, ServiceUnavailable) as error:
         _fail(str(error))
     console.print(f"{entered} unfinished edits are in the job store")

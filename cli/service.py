@@ -1,4 +1,4 @@
-"""The whole service on one machine, as `s2edit up` runs it: an embedded Redis, the API and one Celery worker.
+"""The whole service on one machine, as `s2edit up` runs it: an embedded Redis, the API, one Celery worker and one housekeeper.
 
 `S2EDIT_REDIS_URL` replaces the embedded Redis. Objects are files in the data folder, unless a bucket is set.
 """
@@ -18,20 +18,17 @@ from pathlib import Path
 
 import httpx
 
-from cli.processes import Command, Supervisor
+from cli.folder_lock import locked
+from cli.processes import STEADY_S, Child, Command, StartFailed, Supervisor
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
-from s2edit_jobs.stores.model_facts import clear_failure, failure_of, report_stopped
+from s2edit_jobs.stores.model_facts import clear_failure, load_failure, report_stopped, reported_since
 
 READY_TIMEOUT_S = 120.0  # on a busy machine torch and the model may take most of a minute
 TICK_S = 0.2
 WORKER_APP = "worker.app"
-
-
-class StartFailed(Exception):
-    """The service did not start. The message names the part and shows the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,9 @@ class Service:
         api += ["--timeout-graceful-shutdown", "3"]  # open event streams would delay the shutdown
         worker = [sys.executable, "-m", "celery", "-A", self.worker_app, "worker", "--pool", "solo", "--concurrency", "1"]
         worker += ["--hostname", f"s2edit-{self.address.port}@%h", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
-        return [Command("API", api, env, self._log("api")), Command("worker", worker, env, self._log("worker"))]
+        housekeeper = [sys.executable, "-m", "worker.housekeeper"]
+        named = (("API", api), ("worker", worker), ("housekeeper", housekeeper))
+        return [Command(name, argv, env, self._log(name.lower())) for name, argv in named]
 
     def _log(self, name: str) -> Path | None:
         return self.logs / f"{name}.log" if self.logs else None
@@ -111,23 +110,26 @@ class Service:
         Calls `ready` once the API accepts edits. The worker may still be loading the model; edits wait in the queue meanwhile.
         `report` gets a sentence about every later restart or failure. Raises `StartFailed` or `EmbeddedRedisError`.
         """
-        self.address.check_free()
-        self._rotate_logs()
         with ExitStack() as stack:
+            stack.enter_context(locked(self.settings.data_dir, self.address.url))  # before anything of another service is touched
+            self.address.check_free()
+            self._rotate_logs()
             self._forget_failure()
             redis = None if self.settings.redis_url else stack.enter_context(EmbeddedRedis(self.settings.redis_dir))
-            supervisor = Supervisor(self.commands(redis.url if redis else str(self.settings.redis_url)), report=report)
+            began_at = time.time()
+            supervisor = Supervisor(
+                self.commands(redis.url if redis else str(self.settings.redis_url)),
+                report=report,
+                has_worked=lambda name, uptime_s: self._has_worked(name, uptime_s, began_at),
+                reason=self._reason,
+            )
             stack.callback(supervisor.stop)
             supervisor.start()
             if self._wait_until_ready(supervisor, stop):
                 ready()
-            reported: set[str] = set()
             while not stop.wait(TICK_S):
                 if redis and redis.restart_if_dead():
                     report("the embedded Redis ended and was restarted")
-                if (reason := self._load_failure(supervisor)) is not None and reason not in reported:
-                    reported.add(reason)
-                    report(f"no edit can run, because the worker can't start: {reason}")
                 supervisor.restart_dead()
 
     def _forget_failure(self) -> None:
@@ -135,17 +137,30 @@ class Service:
         with suppress(ServiceUnavailable):
             clear_failure(build_artifacts(self.settings), self.settings.model)
 
-    def _load_failure(self, supervisor: Supervisor) -> str | None:
-        """Return the reason if the worker has just ended because it can't load the model."""
-        if not supervisor.has_just_died("worker"):
-            return None
+    def _has_worked(self, name: str, uptime_s: float, began_at: float) -> bool:
+        """Whether a part that has just ended has done its work since the service began, so that it may do so again.
+
+        The API has, since this is asked after the start only. A worker has, once it has loaded the model, however long that takes;
+        report that it no longer runs.
+        """
+        if name != "worker":
+            return name == "API" or uptime_s >= STEADY_S
         try:
             artifacts = build_artifacts(self.settings)
+            has_loaded = reported_since(artifacts, self.settings.model, began_at)
             report_stopped(artifacts, self.settings.model)
-            failure = failure_of(artifacts, self.settings.model)
         except ServiceUnavailable:
-            return None
-        return None if failure is None else failure.message
+            return True  # nobody knows
+        return has_loaded
+
+    def _reason(self, child: Child) -> str | None:
+        """Return why the child has ended: what a worker has reported of loading the model, or the last error in the child's log."""
+        if child.command.name == "worker":
+            with suppress(ServiceUnavailable):
+                failure = load_failure(build_artifacts(self.settings), self.settings.model)
+                if failure is not None and failure.at >= child.started_at:
+                    return failure.message
+        return child.last_error()
 
     def _wait_until_ready(self, supervisor: Supervisor, stop: threading.Event) -> bool:
         """Return True once the API is ready, False if `stop` is set first. Raises `StartFailed` if a child ends or time is up."""

@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from cli.display import errors
-from s2edit_jobs.settings import Settings
+from s2edit_jobs.settings import Settings, faults
 
 
 def fail(message: str) -> NoReturn:
@@ -21,4 +21,4 @@ def settings_with(**given: object) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        fail("; ".join(f"S2EDIT_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+        fail(faults(error))

@@ -19,6 +19,7 @@ from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.job_store import JobStore
+from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.model_facts import ModelWatch
 from s2edit_jobs.stores.presence import NoMemory, StoreMemory
 from s2edit_jobs.stores.queue import JobQueue
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
 
 log = structlog.get_logger(__name__)
+
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 class NotConfigured(RuntimeError):
@@ -50,6 +53,7 @@ class Services:
     policy: Policy = field(default_factory=_shipped_policy)
     audit: AuditLog = field(default_factory=NoAudit)
     watch: ModelWatch = field(default_factory=ModelWatch)
+    layout: LayoutWatch = field(default_factory=LayoutWatch)
     write_probe: WriteProbe = field(default_factory=WriteProbe)
 
 
@@ -95,7 +99,7 @@ def _memory(settings: Settings) -> StoreMemory:
         return NoMemory()
     from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
 
-    return RedisStoreMemory(settings.redis_url)
+    return RedisStoreMemory(_redis_url(settings))
 
 
 def _build_audit(settings: Settings) -> AuditLog:
@@ -122,6 +126,10 @@ def _build_queue(settings: Settings) -> JobQueue:
 def _redis_url(settings: Settings) -> str:
     if not settings.redis_url:
         raise NotConfigured("Redis is not configured: set S2EDIT_REDIS_URL, or start all parts with `s2edit up`")
+    if not settings.redis_url.startswith(REDIS_SCHEMES):
+        raise NotConfigured(
+            "S2EDIT_REDIS_URL must begin with redis://, rediss:// or unix:// and name the primary, not Sentinels or a cluster"
+        )
     return settings.redis_url
 
 
@@ -133,10 +141,9 @@ def check_redis(settings: Settings) -> None:
     from s2edit_jobs.stores.redis_store import ServerUnsupported, server_problems
 
     try:
-        for problem in server_problems(_redis_url(settings)):
-            log.warning("Redis is not set up well", action="redis_problem", problem=problem)
-    except StoreUnavailable as error:
-        log.warning("Redis could not be checked", action="redis_unchecked", error=str(error))
+        with contextlib.suppress(StoreUnavailable):  # whoever uses it will say so
+            for problem in server_problems(_redis_url(settings)):
+                log.warning("Redis is not set up well", action="redis_problem", problem=problem)
     except ServerUnsupported as error:
         raise NotConfigured(str(error)) from error
 

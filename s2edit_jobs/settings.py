@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "s2edit"
+
+
+def faults(error: ValidationError) -> str:
+    """Return which variables have invalid values and why, without the values, which may be secret."""
+    return "; ".join(f"S2EDIT_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors())
 
 
 class Settings(BaseSettings):
@@ -104,7 +109,9 @@ class Settings(BaseSettings):
         "again. Until the device has warmed up, five times as long; on a slow device, twenty times as long as its longest pass",
     )
     reap_interval_s: float = Field(
-        default=1.0, gt=0, description="Seconds between two searches for queued and abandoned jobs that no worker was notified of"
+        default=1.0,
+        gt=0,
+        description="Seconds between two searches of a housekeeper for queued and abandoned jobs that no worker was notified of",
     )
     max_unfinished_edits_per_user: int = Field(
         default=100, ge=1, description="Most unfinished edits per user. Further ones are answered 429"
@@ -261,6 +268,16 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         default=None,
         description="Bearer token that Prometheus must send to read /metrics. If empty, only programs on this machine may read it",
+    )
+
+    worker_metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Port on which a worker answers /livez and, as S2EDIT_METRICS_TOKEN says, /metrics. If empty, none",
+    )
+    housekeeper_metrics_port: int | None = Field(
+        default=None, ge=1, le=65_535, description="Port on which a housekeeper answers /livez and /metrics. If empty, none"
     )
 
     @field_validator("model")

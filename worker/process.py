@@ -1,4 +1,4 @@
-"""A worker process: its Celery app, its engine, its background threads and its graceful stop."""
+"""A worker process: its Celery app, its engine and its graceful stop. Housekeepers do everything that needs no model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals
+from prometheus_client.core import CounterMetricFamily
 
 from s2edit_core.errors import ModelUnusable, S2EditError
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services, check_redis
@@ -17,14 +18,14 @@ from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import TASK, celery_app
 from s2edit_jobs.stores.model_facts import ModelFacts, report_failure
+from worker.announcer import Announcer
+from worker.attempts.progress_watch import worker_progress
 from worker.attempts.runner import run_job
+from worker.attempts.tallies import counts
 from worker.attempts.worker_health import WorkerHealth
 from worker.engines.engine import Engine
-from worker.housekeeping.announcer import Announcer
-from worker.housekeeping.messenger import Messenger
-from worker.housekeeping.reaper import Reaper
-from worker.housekeeping.sweeper import Sweeper
-from worker.testmode_runner import ModelessRunner
+from worker.health_server import HealthServer
+from worker.metrics import REGISTRY, Readings
 
 log = structlog.get_logger(__name__)
 
@@ -44,23 +45,18 @@ class WorkerProcess:
         self._health = WorkerHealth(self._stop)
         self._services: Services | None = None
         self._engine: Engine | None = None
-        self._reaper: Reaper | None = None
-        self._messenger: Messenger | None = None
-        self._sweeper: Sweeper | None = None
-        self._testmode: ModelessRunner | None = None
         self._announcer: Announcer | None = None
+        self._health_server: HealthServer | None = None
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK, shared=False)(self.run)  # not shared with other Celery apps in this process
         signals.setup_logging.connect(self._set_up_logging, weak=False)  # otherwise Celery installs its own handlers
         signals.worker_init.connect(self.start, weak=False)
         signals.worker_shutting_down.connect(self.stop, weak=False)
 
-    def run(self, job_id: str) -> None:
-        """Handle one notification. This is the only Celery task."""
+    def run(self, job_id: str = "", *_: Any, **__: Any) -> None:
+        """Handle one notification. This is the only Celery task. Another release may send other arguments: they don't matter."""
         assert self._services is not None
         assert self._engine is not None
-        if self._testmode is not None:
-            self._testmode.notify()
         try:
             if self._announcer is not None and not self._announcer.has_reported:
                 self._announcer.report()
@@ -72,30 +68,51 @@ class WorkerProcess:
         configure_logs()
 
     def start(self, **_: Any) -> None:
-        """Load the engine and start the threads.
+        """Load the engine and report the model.
 
         Exit on failure, because Celery would only log an exception and continue without an engine.
         """
         configure_logs()
         try:
+            self._serve_health()
             check_redis(self._settings)
             self._services = self._build(self._settings)
             self._engine, facts = self._load(self._services)
         except Exception as error:
-            known = isinstance(error, S2EditError) and isinstance(error.__cause__, S2EditError | None)
+            known = isinstance(error, NotConfigured)
+            known = known or (isinstance(error, S2EditError) and isinstance(error.__cause__, S2EditError | None))
             log.error("the worker can't start", action="start_failed", reason=str(error) if known else None, exc_info=not known)
             raise SystemExit(f"the worker can't start: {error}") from error
         self._announcer = Announcer(self._services, facts)
         self._announcer.start()
-        self._reaper = Reaper(self._services, interval_s=self._settings.reap_interval_s)
-        self._reaper.start()
-        self._messenger = Messenger(self._services)
-        self._messenger.start()
-        self._sweeper = Sweeper(self._services)
-        self._sweeper.start()
-        self._testmode = ModelessRunner(self._services, facts, self._stop)
-        self._testmode.start()
         log.info("the worker is ready", action="worker_ready")
+
+    def _serve_health(self) -> None:
+        """Answer `/livez` and `/metrics` if a port is set, from now on: loading a model may take minutes."""
+        if (port := self._settings.worker_metrics_port) is None:
+            return
+        token, setting = self._settings.metrics_token, "S2EDIT_WORKER_METRICS_PORT"
+        self._health_server = HealthServer(port, self.problems, REGISTRY, token=token, setting=setting)
+        events = "Faults and hangs of the device, passes made smaller for lack of memory, and attempts that failed unexpectedly"
+        REGISTRY.register(Readings("s2edit_device_events", events, lambda: counts().items(), "event", CounterMetricFamily))
+        memory = "Most bytes of the device's memory that this process has used at a time"
+        stuck = "Seconds since the running attempt has last advanced"
+        REGISTRY.register(Readings("s2edit_attempt_stuck_seconds", stuck, self._stuck))
+        REGISTRY.register(Readings("s2edit_device_peak_memory_bytes", memory, self._peak_memory))
+
+    def problems(self) -> list[str]:
+        """Return why this worker does its work no longer."""
+        problem = self._announcer.problem if self._announcer is not None else None
+        hangs = f"the attempt has not advanced for {worker_progress.stuck_s() or 0.0:.0f} s" if worker_progress.is_hung() else None
+        return [text for text in (problem, hangs) if text is not None]
+
+    def _stuck(self) -> list[tuple[str, float]]:
+        stuck_s = worker_progress.stuck_s()
+        return [] if stuck_s is None else [("", stuck_s)]
+
+    def _peak_memory(self) -> list[tuple[str, float]]:
+        peak = self._engine.peak_memory_bytes() if self._engine is not None else None
+        return [] if peak is None else [("", float(peak))]
 
     def _load(self, services: Services) -> tuple[Engine, ModelFacts]:
         """Load the engine. Report a failure to the API, which then rejects edits that no worker could run."""
@@ -116,9 +133,3 @@ class WorkerProcess:
         self._stop.set()
         if self._announcer is not None:
             self._announcer.stop()
-        if self._reaper is not None:
-            self._reaper.stop()
-        if self._messenger is not None:
-            self._messenger.stop()
-        if self._sweeper is not None:
-            self._sweeper.stop()

@@ -1,4 +1,4 @@
-"""Run the jobs of test mode in threads of every worker. They need no model, so they neither wait for live jobs nor delay them.
+"""Run the jobs of test mode in threads of every housekeeper. They need no model, so they neither wait for live jobs nor delay them.
 
 Test jobs have their own queue (`Leases.claim` with `test`). Their attempts are the same as those of live jobs.
 """
@@ -7,47 +7,56 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import structlog
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.record import Lease
-from s2edit_jobs.stores.model_facts import ModelFacts
+from s2edit_jobs.stores.model_facts import ModelFacts, assumed_test_facts, facts_of
 from worker.attempts.runner import run_attempt
-from worker.engines.modeless_engine import engine_of_test_mode
+from worker.engines.modeless_engine import ModelessEngine, engine_of_test_mode
+from worker.housekeeping.loop import Loop
 
 log = structlog.get_logger(__name__)
 
 MAX_CONCURRENT = 8
-"""Test jobs that one worker runs at a time. Slow ones only sleep."""
+"""Test jobs that one housekeeper runs at a time. Slow ones only sleep."""
 POLL_S = 1.0
-"""Seconds between two looks at the test queue without a notification."""
+"""Seconds between two looks at the test queue if Redis reports no change of any job."""
+STALLED_S = 120.0
+"""Seconds without a look at the queue after which test mode counts as stalled."""
 
 
-class ModelessRunner:
-    """Claims and runs test jobs. `facts` are those of the live model. Once `stop` is set, running jobs go back to the queue."""
+class _NoQueue:
+    """A queue without messages: no worker takes a test job, and housekeepers see every change."""
 
-    def __init__(self, services: Services, facts: ModelFacts, stop: threading.Event, *, poll_s: float = POLL_S) -> None:
-        self._services = services
-        self._engine = engine_of_test_mode(facts)
-        self._stop = stop
-        self._poll_s = poll_s
-        self._notified = threading.Event()
+    def notify(self, job_id: str) -> None:
+        """Do nothing."""
+
+    def waiting(self) -> int:
+        return 0
+
+
+class ModelessRunner(Loop):
+    """Claims and runs test jobs. Once `stop` is set, running jobs go back to the queue."""
+
+    def __init__(self, services: Services, stop: threading.Event, *, poll_s: float = POLL_S) -> None:
+        super().__init__("test queue", pause_s=poll_s, stalled_s=STALLED_S, stop=stop)
+        self._services = replace(services, queue=_NoQueue())
+        self._known: ModelFacts | None = None
         self._slots = threading.BoundedSemaphore(MAX_CONCURRENT)
         self._workers = ThreadPoolExecutor(MAX_CONCURRENT, "test mode")  # the process does not exit before its threads
-        self._thread = threading.Thread(target=self._run, name="test queue", daemon=True)
+        self._listener = threading.Thread(target=self._listen, name="test queue changes", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        super().start()
+        self._listener.start()
 
-    def notify(self) -> None:
-        """Look for a job now, rather than within `poll_s` seconds."""
-        self._notified.set()
-
-    def take_next(self) -> bool:
-        """Claim the next job and start it in a thread. Return False if the queue is empty. Raise `ServiceUnavailable`."""
-        self._slots.acquire()
+    def step(self) -> bool:
+        """Claim the next job and start it in a thread. Return False if there is none, or no free thread."""
+        if not self._slots.acquire(timeout=self._pause_s):
+            return False
         lease = None
         try:
             lease = self._services.store.leases.claim(lease_s=self._services.settings.lease_s, test=True)
@@ -60,18 +69,21 @@ class ModelessRunner:
 
     def _run_attempt(self, lease: Lease) -> None:
         try:
-            run_attempt(lease, self._services, self._engine, stop=self._stop)
+            run_attempt(lease, self._services, self._engine(), stop=self._stop)
         finally:
             self._slots.release()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                while not self._stop.is_set() and self.take_next():
-                    pass
-            except ServiceUnavailable as error:
-                log.warning("the test queue waits for a service", action="claim_failed", error=str(error))
-            except Exception:
-                log.exception("a test job could not be claimed", action="claim_failed")
-            self._notified.wait(self._poll_s)
-            self._notified.clear()
+    def _engine(self) -> ModelessEngine:
+        """Return an engine with the facts that the latest worker has reported, or with the last known ones."""
+        model = self._services.settings.model
+        try:
+            self._known = facts_of(self._services.artifacts, model, test=True)
+        except Exception as error:  # the object store is down, which the attempt will notice too; or the report is damaged
+            log.warning("the facts about the model can't be read", action="facts_unread", error=type(error).__name__)
+            self._known = self._known or assumed_test_facts(model)
+        return engine_of_test_mode(self._known)
+
+    def _listen(self) -> None:
+        """Look at the queue whenever a job changes. A new job is a change; polling alone would make it wait."""
+        for _ in self._services.store.events.changes(self._stop):
+            self.wake()

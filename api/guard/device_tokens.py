@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet, OctKey
 
-from s2edit_jobs.access.ended_tokens import ended_at
+from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, ended_at
 from s2edit_jobs.access.keys import Scope
 from s2edit_jobs.bootstrap import service_key
 from s2edit_jobs.records.errors import ArtifactExists, CredentialsInvalid, TokenSpent, TokensUnavailable
@@ -34,6 +34,9 @@ MAX_LENGTH = 4096
 """The longest token that is parsed, in characters."""
 DEVICE_SCOPES: frozenset[Scope] = frozenset({"edits:read", "edits:write", "identities"})
 """The scopes that a token can have. It can't create further tokens."""
+IAT_LEEWAY_S = 2 * CLOCK_SKEW_S + 1
+"""Seconds by which a token may claim to be issued in the future. After a revocation, `issue` dates a token `CLOCK_SKEW_S` seconds
+ahead, and the clock of the machine that reads it may be as far behind."""
 _FOLDER = re.compile(r"[0-9]{1,12}-[0-9a-f]{32}")
 """Name of the folder of a token's spent units."""
 SWEEP_AFTER_S = 300
@@ -69,7 +72,7 @@ class DeviceTokens:
         self._key_set = KeySet([*self._keys])
         self._claims = jwt.JWTClaimsRegistry(
             now=lambda: int(clock()),
-            leeway=0,
+            leeway=IAT_LEEWAY_S,
             iat={"essential": True},
             iss={"essential": True, "value": ISSUER},
             aud={"essential": True, "value": ISSUER},
@@ -96,16 +99,18 @@ class DeviceTokens:
         if not self._keys:
             raise TokensUnavailable("there is no key to sign tokens")
         self._sweep(owner)
-        now = int(self._clock())
-        token = DeviceToken(secrets.token_hex(16), owner, scopes & DEVICE_SCOPES, now + expires_in_s, edits, uploads, key_id, now)
+        now, ended = int(self._clock()), ended_at(self._artifacts, owner)
+        issued_at = now if ended is None else max(now, ended + 1)  # else the revocation would cover the new token too
+        expires_at = now + expires_in_s
+        token = DeviceToken(secrets.token_hex(16), owner, scopes & DEVICE_SCOPES, expires_at, edits, uploads, key_id, issued_at)
         claims = {
             "iss": ISSUER,
             "aud": ISSUER,
             "sub": owner.user,
             "tenant": owner.tenant,
             "jti": token.id,
-            "iat": now,
-            "exp": token.expires_at,
+            "iat": issued_at,
+            "exp": expires_at,
             "scope": " ".join(sorted(token.scopes)),
             "edits": edits,
             "uploads": uploads,
@@ -121,6 +126,8 @@ class DeviceTokens:
         try:
             claims = jwt.decode(text, self._key_set, algorithms=[ALGORITHM]).claims
             self._claims.validate(claims)
+            if claims["exp"] <= self._clock():  # the leeway is for `iat` only
+                raise ExpiredTokenError("exp")
             return DeviceToken(
                 id=claims["jti"],
                 owner=Owner(claims["tenant"], claims["sub"]),
@@ -135,7 +142,7 @@ class DeviceTokens:
             raise CredentialsInvalid(f"not a token of this service: {type(error).__name__}") from None
 
     def check_not_revoked(self, token: DeviceToken) -> None:
-        """Raise `CredentialsInvalid` if the token was issued up to the second in which its user's tokens were revoked."""
+        """Raise `CredentialsInvalid` if the token was issued before its user's tokens were revoked."""
         ended = ended_at(self._artifacts, token.owner)
         if ended is not None and token.issued_at <= ended:
             raise CredentialsInvalid("the user of this token was erased")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Iterator
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -16,6 +17,8 @@ from api.guard.auth import TENANT, Sender
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.set_aside import set_aside_counts
+from s2edit_jobs.stores.job_store import HOUSEKEEPER
 
 BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60)
 """Histogram buckets: polls take milliseconds, long polls up to a minute."""
@@ -45,23 +48,35 @@ class Metrics:
 
 
 class _QueueCollector(Collector):
-    """Reads the job store at every scrape."""
+    """Reads the job store, and what this process has set aside, at every scrape."""
 
     def __init__(self, services: Services) -> None:
         self._store = services.store
 
     def collect(self) -> Iterator[Metric]:
+        aside = CounterMetricFamily(
+            "s2edit_set_aside", "Stored items that this process could not read and set aside, by kind", labels=("kind",)
+        )
+        for kind, count in sorted(set_aside_counts().items()):
+            aside.add_metric((kind,), count)
+        yield aside
         try:
             # Bounds of 0, so this takes no slot.
             unfinished = self._store.admission.take_slot(PROBE, "metrics", of_owner=0, in_all=0).in_all
             running = self._store.estimates.prospect(PROBE, "metrics").running
             refusals = self._store.usage.refusals()
+            alive_s = self._store.maintenance.last_alive_s(HOUSEKEEPER)
         except ServiceUnavailable:
             yield GaugeMetricFamily("s2edit_job_store_up", "Whether the job store answers", 0)
             return
         yield GaugeMetricFamily("s2edit_job_store_up", "Whether the job store answers", 1)
         yield GaugeMetricFamily("s2edit_jobs_unfinished", "Queued and running jobs, without those of test mode", unfinished)
         yield GaugeMetricFamily("s2edit_jobs_running", "Running jobs, without those of test mode", running)
+        yield GaugeMetricFamily(
+            "s2edit_housekeeper_age_seconds",
+            "Seconds since any housekeeper last completed an iteration; +Inf if none has",
+            math.inf if alive_s is None else alive_s,
+        )
         refused = CounterMetricFamily(
             "s2edit_policy_refusals",
             "Requests and results that the policy or the safety model refused, by field",

@@ -29,7 +29,7 @@ from typing import Any
 from lab.storm.app import planned_edit
 from lab.storm.engines import EngineChoice, Reference
 from lab.storm.history import outcomes_won
-from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_worker
+from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
 from lab.storm.promises import SEED, Trial
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.records.record import JobSpec, Outcome
@@ -128,6 +128,7 @@ def partition(*, jobs: int, workers: int, cuts: int, lease_s: float) -> dict[str
         stack.callback(processes.stop)
         trial = Trial(setup, build_services(settings), processes, listener)
         processes.add("api", run_api, setup, listener)
+        processes.add("housekeeper", run_housekeeper, setup)
         for link in links:
             worker_setup = replace(setup, settings=settings.model_copy(update={"redis_url": f"redis://{link.address}:{port}"}))
             processes.add(f"worker-{link.number}", run_cut_off_worker, worker_setup, link.number, link.namespace)

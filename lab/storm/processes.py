@@ -17,7 +17,7 @@ from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.settings import Settings
 
 _PRELOAD = ["lab.storm.processes", "celery.apps.worker", "celery.bin.celery", "celery.worker.consumer", "kombu.transport.redis"]
-_PRELOAD += ["worker.process", "worker.engines.modeless_engine", "lab.storm.points", "api.app", "uvicorn"]
+_PRELOAD += ["worker.process", "worker.housekeeper", "worker.engines.modeless_engine", "lab.storm.points", "api.app", "uvicorn"]
 _PRELOAD += ["lab.storm.app", "lab.storm.history", "lab.storm.receiver"]  # a forked process imports the main module
 _PRELOAD += [
     "s2edit_jobs.stores.redis_store",
@@ -67,6 +67,20 @@ def run_worker(setup: StormSetup, number: int) -> None:
     if setup.visibility_timeout_s is not None:
         app.conf.broker_transport_options |= {"visibility_timeout": setup.visibility_timeout_s}
     app.worker_main(["worker", "--without-mingle", "--without-gossip", "--loglevel", "WARNING", "--hostname", f"w{number}@storm"])
+
+
+def run_housekeeper(setup: StormSetup) -> None:
+    """Run the shipped housekeeper. It logs like a worker, but leaves the crash points to the workers."""
+    from lab.storm.points import CrashPoints, EventLog, with_crash_points
+    from worker.housekeeper import HousekeeperProcess
+
+    _redirect_output(setup, "housekeeper")
+    points = CrashPoints(setup.folder / "never_armed", EventLog(setup.event_logs), "worker")
+
+    def build(settings: Settings) -> Services:
+        return with_crash_points(build_services(settings), points)
+
+    HousekeeperProcess(setup.settings, build).run()
 
 
 def run_api(setup: StormSetup, listener: socket.socket) -> None:

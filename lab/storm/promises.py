@@ -27,7 +27,7 @@ import httpx
 from lab.storm.app import PlannedEdit, planned_edit
 from lab.storm.engines import EngineChoice
 from lab.storm.points import POINTS, read_event_logs
-from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_worker
+from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.records.record import JobSpec
 from s2edit_jobs.settings import Settings
@@ -52,6 +52,7 @@ class Trial:
 
     def start(self, *, workers: int, **worker: Any) -> None:
         self.processes.add("api", run_api, self.setup, self.listener)
+        self.processes.add("housekeeper", run_housekeeper, self.setup)
         for number in range(workers):
             self.processes.add(f"worker-{number}", run_worker, replace(self.setup, **worker), number)
 

@@ -35,7 +35,7 @@ from lab.storm.control import Losses, both_controls
 from lab.storm.engines import EngineChoice, EngineName, Reference
 from lab.storm.history import Findings, History, StoredEdit, check, outcomes_won, restart_seconds
 from lab.storm.points import POINTS, read_event_logs
-from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_worker
+from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
 from lab.storm.receiver import Receiver
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.records.errors import ServiceUnavailable
@@ -190,6 +190,8 @@ class Storm:
         self._began = time.monotonic()
         try:
             self._processes.add("api", run_api, self._setup, self._listener)
+            for number in range(2):
+                self._processes.add(f"housekeeper-{number}", run_housekeeper, self._setup)
             for number in range(self._plan.workers):
                 self._processes.add(f"worker-{number}", run_worker, self._setup, number)
             self._app.start()

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from contextlib import suppress
 
 from s2edit_core.request.plan import digest
-from s2edit_jobs.records.errors import ArtifactMissing
+from s2edit_jobs.records.errors import ArtifactMissing, RecordDamaged, RecordUnusable
 from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.set_aside import count_aside, set_aside
+from s2edit_jobs.records.stored import read_number
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
 ENDED = "ended/"
@@ -21,33 +25,53 @@ MARKER_TTL_S = 2 * 86_400
 """Seconds that a marker is kept: longer than the longest lifetime of a token (`token_max_ttl_s`, at most one day)."""
 
 
+CLOCK_SKEW_S = 5
+"""Seconds by which the clocks of two API machines may differ. A machine whose clock is ahead issues tokens from the future."""
+
+
 def _marker_key(owner: Owner) -> str:
     """Return the marker's key, which contains a digest instead of the user's name."""
     return f"{ENDED}{digest(owner.prefix.encode())[:32]}"
 
 
 def end_tokens(artifacts: ArtifactStore, owner: Owner, *, now: float) -> None:
-    """Revoke every token issued to this user up to `now`. Raise `ArtifactsUnavailable`."""
-    artifacts.put(_marker_key(owner), json.dumps(int(now)).encode(), media_type="application/json")
+    """Revoke every token issued to this user up to `now`, also on machines whose clock is ahead. Raise `ArtifactsUnavailable`.
+
+    The marker names the last second in which such a token can claim to be issued.
+    """
+    artifacts.put(_marker_key(owner), json.dumps(int(now) + CLOCK_SKEW_S).encode(), media_type="application/json")
 
 
 def ended_at(artifacts: ArtifactStore, owner: Owner) -> int | None:
-    """Return when this user's tokens were last revoked, in seconds since the epoch, or None. Raise `ArtifactsUnavailable`."""
+    """Return the last `iat` of this user's revoked tokens, in seconds since the epoch, or None. Raise `ArtifactsUnavailable`.
+
+    A time that can't be read is now: then every token issued so far is revoked.
+    """
+    key = _marker_key(owner)
     try:
-        return int(json.loads(artifacts.get(_marker_key(owner))))
+        return int(read_number(artifacts.get(key), "end of tokens"))
     except ArtifactMissing:
         return None
+    except RecordUnusable as error:
+        count_aside("end of tokens", key, error)
+        return int(time.time())
 
 
 def sweep_ended(artifacts: ArtifactStore, *, now: float) -> int:
-    """Remove the markers older than `MARKER_TTL_S` and return their number. Raise `ArtifactsUnavailable`."""
+    """Remove the markers older than `MARKER_TTL_S` and return their number. Raise `ArtifactsUnavailable`.
+
+    A damaged marker is written anew with the present time, so that the user can get tokens again.
+    """
     gone = 0
     for key in list(artifacts.list(ENDED)):
         if not _NAME.fullmatch(key, len(ENDED)):
             continue
-        try:
-            old = int(json.loads(artifacts.get(key))) + MARKER_TTL_S < now
-        except ArtifactMissing:
-            continue
-        gone += artifacts.delete_prefix(key) if old else 0
+        with set_aside("end of tokens", key), suppress(ArtifactMissing):
+            try:
+                ended = read_number(artifacts.get(key), "end of tokens")
+            except RecordDamaged as error:
+                count_aside("end of tokens", key, error)
+                artifacts.put(key, json.dumps(int(now)).encode(), media_type="application/json")
+                continue
+            gone += artifacts.delete_prefix(key) if ended + MARKER_TTL_S < now else 0
     return gone

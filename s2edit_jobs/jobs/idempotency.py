@@ -11,13 +11,24 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from s2edit_core.request.plan import digest
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, BeingErased, JobNotFound, KeyReused, RequestInFlight
+from s2edit_jobs.records.errors import (
+    ArtifactExists,
+    ArtifactMissing,
+    BeingErased,
+    JobNotFound,
+    KeyReused,
+    RecordDamaged,
+    RequestInFlight,
+)
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobRecord, JobSpec, Owner
+from s2edit_jobs.records.record import JobRecord, JobSpec, Owner, Timestamp
+from s2edit_jobs.records.set_aside import count_aside, set_aside
+from s2edit_jobs.records.stored import read_record
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, path_in_user
 
 _MARKER = re.compile(r"requests/[0-9a-f]{32,64}\.json")
@@ -30,12 +41,12 @@ class Marker:
     """The content of a marker object."""
 
     job_id: str
-    created_at: float  # seconds since the epoch
+    created_at: Timestamp
     request: str  # digest of the request
 
 
 def sweep_idempotency_markers(artifacts: ArtifactStore, *, older_than_s: float) -> int:
-    """Remove markers older than `older_than_s` seconds, and unreadable ones. Return their number. Raise `ArtifactsUnavailable`.
+    """Remove markers older than `older_than_s` seconds, and damaged ones. Return their number. Raise `ArtifactsUnavailable`.
 
     Run only one sweep at a time. Otherwise one sweep may remove a marker that was written after the other removed its predecessor.
     """
@@ -43,14 +54,14 @@ def sweep_idempotency_markers(artifacts: ArtifactStore, *, older_than_s: float) 
     for key in artifacts.list("t/"):
         if not _MARKER.fullmatch(path_in_user(key)):
             continue
-        try:
-            created_at = float(json.loads(artifacts.get(key))["created_at"])
-        except ArtifactMissing:
-            continue
-        except (ValueError, TypeError, KeyError):
-            created_at = 0.0
-        if created_at < before:
-            gone += artifacts.delete_prefix(key)
+        with set_aside("idempotency marker", key), suppress(ArtifactMissing):  # erased meanwhile
+            try:
+                created_at = read_record("idempotency marker", Marker, artifacts.get(key)).created_at
+            except RecordDamaged as error:  # it stands for no job
+                count_aside("idempotency marker", key, error)
+                created_at = 0.0
+            if created_at < before:
+                gone += artifacts.delete_prefix(key)
     return gone
 
 
@@ -72,13 +83,17 @@ class Idempotency:
     def earlier(self) -> JobRecord | None:
         """Return the job that this key already led to, or None if the request is new or was interrupted.
 
-        Raise `KeyReused` if the key came with another request, `RequestInFlight` if the first request is still being accepted.
+        Raise `KeyReused` if the key came with another request or its marker is damaged, `RequestInFlight` if the first request is
+        still being accepted.
         """
         marker = self._marker()
         if marker is None:
             return None
         try:
-            return self._jobs.get(self._owner, marker.job_id)
+            record = self._jobs.get(self._owner, marker.job_id)
+            if not record.state.over:  # the first request may still fail, and then withdraws its own marker
+                self._jobs.mark(self._owner, marker.job_id)
+            return record
         except JobNotFound:
             if time.time() - marker.created_at < IN_FLIGHT_S:
                 raise RequestInFlight("the first request with this Idempotency-Key is still in progress", retry_after_s=1) from None
@@ -102,9 +117,12 @@ class Idempotency:
 
     def _marker(self) -> Marker | None:
         try:
-            marker = Marker(**json.loads(self._jobs.artifacts.get(self._key)))
+            marker = read_record("idempotency marker", Marker, self._jobs.artifacts.get(self._key))
         except ArtifactMissing:
             return None
+        except RecordDamaged as error:
+            count_aside("idempotency marker", self._key, error)
+            raise KeyReused("nobody can tell which request this Idempotency-Key was used for: use a new key") from None
         if marker.request != self._request:
             raise KeyReused("this Idempotency-Key was used for a different request: use a new key for each request")
         return marker
@@ -124,15 +142,14 @@ def accept_once(
     If an earlier request with the same key was interrupted, continue it with the spec that `draft` builds from its marker. The
     marker is written before the slot is taken, so a repeated request takes one slot and is charged once.
     """
-    if once is None:
-        with jobs.queue_slot(spec.owner, spec.id):
-            charge()
-            return jobs.accept(spec, files)
-    marker = once.begin(spec)
-    if marker.job_id != spec.id:
+    marker = None if once is None else once.begin(spec)
+    if marker is not None and marker.job_id != spec.id:
         spec = draft(marker)
     try:
-        return accept_once(jobs, spec, files, None, draft=draft, charge=charge)
+        with jobs.queue_slot(spec.owner, spec.id):
+            charge()
+            return jobs.accept(spec, files, repeated=marker is not None)
     except BeingErased:
-        once.withdraw(marker)
+        if once is not None and marker is not None:
+            once.withdraw(marker)
         raise

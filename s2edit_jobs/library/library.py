@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.plan import digest
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.jobs.history import ANY, MAX_READS, Entry, Filter, Reader
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.concept_files import check_identity_file
 from s2edit_jobs.records.errors import (
@@ -24,9 +27,12 @@ from s2edit_jobs.records.errors import (
     BeingErased,
     IdentityNotFound,
     JobNotFound,
+    RecordDamaged,
 )
 from s2edit_jobs.records.files import EXTENSIONS
-from s2edit_jobs.records.record import InputFile, JobRecord, JobSpec, Owner
+from s2edit_jobs.records.record import JOB_ID, InputFile, JobRecord, JobSpec, Owner, Timestamp
+from s2edit_jobs.records.set_aside import set_aside
+from s2edit_jobs.records.stored import damaged, read_record
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import JSON, concept_key, edit_key, inversion_key
 from s2edit_jobs.stores.markers import check_not_erasing, expiring_key
@@ -42,9 +48,9 @@ METADATA = {"c_": "identity.json", "a_": "attribute.json"}
 """Name of the metadata file beside a concept, by the prefix of its id. The identity or attribute exists while this file does."""
 SAFETENSORS = "application/octet-stream"
 MAX_SCANNED = 500
-"""Most edits that one page of a filtered list reads. It bounds a request's time; rare matches are spread over several pages."""
+"""Most edits that one page of a filtered list reads while the store has no index. Rare matches are spread over several pages."""
 IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
-_ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
+ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
 Item = TypeVar("Item")
 
 
@@ -53,7 +59,7 @@ class Consent:
     """The statement of consent that came with the photo."""
 
     statement: str
-    given_at: float  # seconds since the epoch
+    given_at: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,10 @@ class Identity:
     id: str
     source_prompt: str | None  # with the placeholder, as resolved for learning
     subject: str | None
-    created_at: float  # seconds since the epoch
+    created_at: Timestamp
     inputs: Mapping[str, InputFile]  # "image" and "mask"
     consent: Consent | None = None
-    expires_at: float | None = None  # when it is erased, in seconds since the epoch
+    expires_at: Timestamp | None = None  # when it is erased
     max_pixels: int | None = None  # the photo is scaled down to so many pixels; None: it is not scaled
 
     def to_json(self) -> bytes:
@@ -75,13 +81,6 @@ class Identity:
         if self.max_pixels is None:  # earlier releases reject this key
             del values["max_pixels"]
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Identity:
-        values: dict[str, Any] = json.loads(data)
-        inputs = {name: InputFile.from_dict(file) for name, file in values.pop("inputs").items()}
-        consent = values.pop("consent", None)
-        return cls(**values, inputs=inputs, consent=Consent(**consent) if consent else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class Attribute:
     prompt: str  # as used for learning, such as “a woman with [A] makeup”
     subject: str  # the word after the placeholder
     placeholder: str
-    created_at: float  # seconds since the epoch
+    created_at: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +136,16 @@ class Library:
     # --- attributes --------------------------------------------------------------------------------------------
 
     def attribute(self, owner: Owner, attribute_id: str) -> Attribute:
-        """Return an attribute's metadata. Raise `AttributeNotFound` if this owner has no such attribute."""
-        if not _ATTRIBUTE_ID.fullmatch(attribute_id):
+        """Return an attribute's metadata. Raise `AttributeNotFound` if this owner has none, `RecordDamaged` or `RecordNewer`."""
+        if not ATTRIBUTE_ID.fullmatch(attribute_id):
             raise AttributeNotFound(attribute_id)
         try:
-            return Attribute(**json.loads(self._artifacts.get(concept_key(owner, attribute_id, METADATA["a_"]))))
+            attribute = read_record("attribute", Attribute, self._artifacts.get(concept_key(owner, attribute_id, METADATA["a_"])))
         except ArtifactMissing:
             raise AttributeNotFound(attribute_id) from None
+        if attribute.id != attribute_id:
+            raise damaged("attribute", "it belongs to another folder")
+        return attribute
 
     def keep_attribute(
         self, spec: JobSpec, attribute_id: str, *, name: str | None, prompt: str, subject: str, placeholder: str
@@ -163,13 +165,16 @@ class Library:
     # --- identities --------------------------------------------------------------------------------------------
 
     def identity(self, owner: Owner, concept_id: str) -> Identity:
-        """Return an identity's metadata. Raise `IdentityNotFound` if this owner has no such identity."""
+        """Return an identity's metadata. Raise `IdentityNotFound` if this owner has none, `RecordDamaged` or `RecordNewer`."""
         if not IDENTITY_ID.fullmatch(concept_id):
             raise IdentityNotFound(concept_id)
         try:
-            return Identity.from_json(self._artifacts.get(concept_key(owner, concept_id, METADATA["c_"])))
+            identity = read_record("identity", Identity, self._artifacts.get(concept_key(owner, concept_id, METADATA["c_"])))
         except ArtifactMissing:
             raise IdentityNotFound(concept_id) from None
+        if identity.id != concept_id or not all(file.key.startswith(owner.prefix) for file in identity.inputs.values()):
+            raise damaged("identity", "it belongs to another folder")
+        return identity
 
     def keep_identity(self, spec: JobSpec, concept_id: str, *, source_prompt: str | None, subject: str | None) -> None:
         """Store an identity: copy photo and mask beside its concept, then write `identity.json`, once."""
@@ -269,7 +274,7 @@ class Library:
         try:
             self._artifacts.put(card, identity.to_json(), media_type=JSON, only_if_absent=True)
         except ArtifactExists:
-            identity = self.identity(owner, identity.id)
+            identity = self._imported(owner, card, identity)
         try:
             check_not_erasing(self._artifacts, owner)
             if not self._artifacts.exists(concept):
@@ -281,19 +286,62 @@ class Library:
         self._services.audit.record("identity.import", owner, identity.id, _consent_outcome(identity.consent))
         return identity
 
+    def _imported(self, owner: Owner, card: str, identity: Identity) -> Identity:
+        """Return the identity of an earlier import of the same file. Replace it by `identity` if its record is damaged."""
+        try:
+            return self.identity(owner, identity.id)
+        except RecordDamaged:
+            self._artifacts.put(card, identity.to_json(), media_type=JSON)
+            return identity
+
     # --- edits -------------------------------------------------------------------------------------------------
 
-    def edits(
-        self, owner: Owner, *, after: str | None, limit: int, wanted: Callable[[JobRecord], bool] = lambda _: True
-    ) -> Page[JobRecord]:
-        """Return a page of the edits that are `wanted`, newest first. It may hold fewer than `limit` without being the last."""
+    def edits(self, owner: Owner, *, after: str | None, limit: int, wanted: Filter = ANY) -> Page[JobRecord]:
+        """Return a page of the edits that are `wanted`, newest first. It may hold fewer than `limit` without being the last.
+
+        Unfinished jobs come from the job store, finished ones from the index. A record of the job store is the more exact one.
+        """
+        if not self._services.layout.is_current(self._artifacts):
+            return self._edits_by_folder(owner, after=after, limit=limit, wanted=wanted)
+        if after is not None and not JOB_ID.fullmatch(after):
+            return Page((), None)
+        unfinished = self._services.store.records.unfinished(owner)
+        waiting = (record for record in unfinished if (after is None or record.id < after) and wanted.accepts(record))
+        # A job that ends right now is in both. The index comes first: it is the truth.
+        parts: list[Iterable[Entry | JobRecord]] = [
+            self._jobs.history.entries(owner, wanted, after=after, expected=limit + 2),
+            sorted(waiting, key=_by_id, reverse=True),
+        ]
+        merged = heapq.merge(*parts, key=_by_id, reverse=True)
+        chosen = [next(same) for _, same in itertools.islice(itertools.groupby(merged, key=_by_id), limit + 1)]
+        return self._page(owner, chosen, limit)
+
+    def _page(self, owner: Owner, chosen: Sequence[Entry | JobRecord], limit: int) -> Page[JobRecord]:
+        """Return the page of the first `limit` items. It ends early rather than read too many objects."""
+        known = self._services.store.records.find([item.id for item in chosen[:limit] if isinstance(item, Entry)])
+        reader = Reader(self._artifacts, owner, lambda job_id: self._jobs.get(owner, job_id))
+        found: list[JobRecord] = []
+        for seen, item in enumerate(chosen[:limit], start=1):
+            if isinstance(item, JobRecord):
+                found.append(item)
+            elif (record := known.get(item.id)) is not None and record.owner == owner and record.state is item.state:
+                found.append(record)
+            else:
+                with set_aside("entry of the index", item.key), suppress(JobNotFound):  # erased meanwhile
+                    found.append(reader.record(item))
+            if seen < len(chosen) and (seen == limit or reader.reads >= MAX_READS):
+                return Page(tuple(found), item.id)
+        return Page(tuple(found), None)
+
+    def _edits_by_folder(self, owner: Owner, *, after: str | None, limit: int, wanted: Filter) -> Page[JobRecord]:
+        """Return the same page from a store whose layout is not current: read every job."""
         names = sorted(self._artifacts.folders(edit_key(owner, "", "").rstrip("/") + "/"), reverse=True)
         left = [name for name in names if after is None or name < after]
         found: list[JobRecord] = []
         for seen, name in enumerate(left, start=1):
-            with suppress(JobNotFound):  # still being accepted, or erased meanwhile
+            with set_aside("edit", name), suppress(JobNotFound):  # still being accepted, or erased meanwhile
                 record = self._jobs.get(owner, name)
-                found += [record] if wanted(record) else []
+                found += [record] if wanted.accepts(record) else []
             if seen < len(left) and (len(found) == limit or seen == MAX_SCANNED):
                 return Page(tuple(found), name)
         return Page(tuple(found), None)
@@ -303,11 +351,16 @@ class Library:
         left = [name for name in folders if name.startswith(start) and (after is None or name > after)]
         found: list[Item] = []
         for seen, name in enumerate(left, start=1):
-            with suppress(IdentityNotFound, AttributeNotFound):  # still being learned, or erased meanwhile
+            # Suppressed: still being learned, or erased meanwhile.
+            with set_aside("concept", name), suppress(IdentityNotFound, AttributeNotFound):
                 found.append(read(name))
             if len(found) == limit and seen < len(left):
                 return Page(tuple(found), name)
         return Page(tuple(found), None)
+
+
+def _by_id(item: Entry | JobRecord) -> str:
+    return item.id
 
 
 def _consent_outcome(consent: str | Consent | None) -> str:

@@ -16,12 +16,23 @@ import json
 import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.records.errors import ArtifactMissing, BeingErased, UploadMismatch, UploadNotFound, UploadUnfinished
+from s2edit_jobs.records.errors import (
+    ArtifactMissing,
+    BeingErased,
+    RecordDamaged,
+    RecordNewer,
+    UploadMismatch,
+    UploadNotFound,
+    UploadUnfinished,
+)
 from s2edit_jobs.records.files import EXTENSIONS, Upload
-from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.record import Owner, Timestamp
+from s2edit_jobs.records.set_aside import count_aside, set_aside
+from s2edit_jobs.records.stored import read_number, read_record
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, path_in_user, upload_key
 from s2edit_jobs.stores.markers import check_not_erasing
 
@@ -40,7 +51,15 @@ class AnnouncedUpload:
     media_type: str
     size_bytes: int
     sha256: str | None
-    created_at: float  # seconds since the epoch
+    created_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """The content of `bare.json`."""
+
+    sent_sha256: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +93,22 @@ class Uploads:
         return announced
 
     def get(self, owner: Owner, upload_id: str) -> AnnouncedUpload:
-        """Return what was announced. Raise `UploadNotFound` if this owner has no such upload or it has expired."""
+        """Return what was announced. Raise `UploadNotFound` if this owner has no such upload, it has expired or it is damaged.
+
+        Raise `RecordNewer` if a newer release has announced it.
+        """
         if not _UPLOAD_ID.fullmatch(upload_id):
             raise UploadNotFound(upload_id)
         folder = upload_key(owner, upload_id, "")
         try:
-            announced = AnnouncedUpload(**json.loads(self._artifacts.get(f"{folder}upload.json")))
+            announced = read_record("upload", AnnouncedUpload, self._artifacts.get(f"{folder}upload.json"))
         except ArtifactMissing:
             raise UploadNotFound(upload_id) from None
+        except RecordDamaged as error:
+            count_aside("upload", f"{folder}upload.json", error)
+            raise UploadNotFound(upload_id) from None
+        if announced.media_type not in EXTENSIONS:
+            raise RecordNewer("the stored upload has a media type that this release does not know")
         if _has_expired(self._artifacts, folder, announced.created_at + self._ttl_s, time.time()):
             raise UploadNotFound(upload_id)
         return announced
@@ -143,11 +170,13 @@ class Uploads:
     def _bare(self, owner: Owner, announced: AnnouncedUpload) -> Upload | None:
         """Return the file without metadata, or None if no edit has used the upload yet. Raise `UploadMismatch`."""
         try:
-            marker = json.loads(self._artifacts.get(_bare_marker_key(owner, announced.id)))
-            bare = Upload(self._artifacts.get(_file_key(owner, announced, "bare")), announced.media_type, marker["sent_sha256"])
+            marker = read_record("bare upload", Bare, self._artifacts.get(_bare_marker_key(owner, announced.id)))
+            bare = Upload(self._artifacts.get(_file_key(owner, announced, "bare")), announced.media_type, marker.sent_sha256)
         except ArtifactMissing:
             return None
-        if bare.sha256 != marker["sha256"]:
+        except RecordDamaged:
+            raise UploadMismatch("its bytes cannot be checked any more") from None
+        if bare.sha256 != marker.sha256:
             raise UploadMismatch("its bytes have changed since an edit first used them")
         return bare
 
@@ -170,15 +199,15 @@ def sweep_uploads(artifacts: ArtifactStore, *, ttl_s: float) -> int:
         folder, _, name = key.rpartition("/")
         if not _FILE.fullmatch(path_in_user(key)) or name != "upload.json":
             continue
-        try:
-            created_at = float(json.loads(artifacts.get(key))["created_at"])
-        except ArtifactMissing:  # erased meanwhile
-            continue
-        except (ValueError, TypeError, KeyError):  # not readable: remove it
-            created_at = 0.0
-        if _has_expired(artifacts, f"{folder}/", created_at + ttl_s, now):
-            gone += artifacts.delete_prefix(key)  # first, so that no edit reads a half-deleted upload
-            gone += artifacts.delete_prefix(f"{folder}/")
+        with set_aside("upload", key), suppress(ArtifactMissing):  # erased meanwhile
+            try:
+                created_at = read_record("upload", AnnouncedUpload, artifacts.get(key)).created_at
+            except RecordDamaged as error:  # nobody can use it
+                count_aside("upload", key, error)
+                created_at = 0.0
+            if _has_expired(artifacts, f"{folder}/", created_at + ttl_s, now):
+                gone += artifacts.delete_prefix(key)  # first, so that no edit reads a half-deleted upload
+                gone += artifacts.delete_prefix(f"{folder}/")
     return gone
 
 
@@ -187,8 +216,8 @@ def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: flo
     if now < ends_at:
         return False
     try:
-        return now >= float(json.loads(artifacts.get(f"{folder}kept.json")))
-    except ArtifactMissing:
+        return now >= read_number(artifacts.get(f"{folder}kept.json"), "extension of an upload")
+    except (ArtifactMissing, RecordDamaged):
         return True
 
 
@@ -199,8 +228,11 @@ def sweep_orphans(artifacts: ArtifactStore) -> int:
         folder, _, name = key.rpartition("/")
         if _FILE.fullmatch(path_in_user(key)):
             folders.setdefault(folder, set()).add(name)
-    orphans = [folder for folder, names in folders.items() if "upload.json" not in names]
-    return sum(artifacts.delete_prefix(f"{folder}/") for folder in orphans if not artifacts.exists(f"{folder}/upload.json"))
+    gone = 0
+    for folder in (folder for folder, names in folders.items() if "upload.json" not in names):
+        with set_aside("file of an erased upload", folder):
+            gone += 0 if artifacts.exists(f"{folder}/upload.json") else artifacts.delete_prefix(f"{folder}/")
+    return gone
 
 
 def _file_key(owner: Owner, announced: AnnouncedUpload, name: str = "file") -> str:

@@ -1,6 +1,6 @@
 """The port of the object store, and the keys of its objects. There are adapters for S3, a folder and memory.
 
-All objects of a user have keys in `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits,requests,tokens}/`. Stored objects
+All objects of a user have keys in `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits,index,requests,tokens}/`. Stored objects
 outlive releases, so these keys must not change. ARCHITECTURE.md lists them all.
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.record import OBJECT_KEY, Owner
 
-_KEY = re.compile(r"[\w-][\w.-]{0,199}(/[\w-][\w.-]{0,199})*", re.ASCII)
+_KEY = re.compile(OBJECT_KEY)
 JSON = "application/json"
 MAX_KEY_LENGTH = 1000  # S3 allows 1024 bytes
 
@@ -103,10 +103,11 @@ class ArtifactStore(Protocol):
     def size_bytes(self, key: str) -> int:
         """Return the object's size in bytes. Raise `ArtifactMissing`."""
 
-    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
+    def list(self, prefix: str, *, after: str | None = None, expected: int | None = None) -> Iterator[str]:
         """Yield the keys that begin with `prefix` and sort after `after`, sorted.
 
-        The cost grows with the keys that are taken, not with those that exist: close the iterator, or take a few.
+        The cost grows with the keys that are taken, not with those that exist: close the iterator, or take a few. `expected` is a
+        hint: how many keys the caller will take, so that a store need not send many more.
         """
 
     def folders(self, prefix: str) -> Iterator[str]:

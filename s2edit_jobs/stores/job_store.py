@@ -1,13 +1,14 @@
 """The job store's ports, one per role, and `JobStore`, which holds them.
 
-Every call is one atomic change and raises `StoreUnavailable` when Redis does not answer. The object store holds the truth: all
-jobs can be entered again from it.
+Every call is one atomic change, except those that go through all keys (`settle`, `erase_owner`), which are repeated until they have
+come through. Every call raises `StoreUnavailable` when Redis does not answer or refuses for now. The object store holds the truth:
+all jobs can be entered again from it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,9 @@ PAGE = 500
 SLOT_TTL_S = 30.0
 """How long a queue slot is kept for a job that is being accepted. A process that dies meanwhile loses it."""
 
+HOUSEKEEPER = "housekeeper"
+"""Name by which housekeepers report that they are alive (`Maintenance.report_alive`)."""
+
 DAY_S = 24 * 3600
 
 
@@ -30,11 +34,18 @@ class Records(Protocol):
     def add(self, record: JobRecord) -> JobRecord:
         """Enter a job unless it is known. Return the record that stands.
 
-        A known job regains what it has lost of its places in the queues, so adding every unfinished job repairs them.
+        A known job regains what it has lost of its places in the queues, so adding every unfinished job repairs them. The sequence
+        of a job that was lost (above 1) is lifted to the store's clock in milliseconds.
         """
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
         """Return the job's record. Raise `JobNotFound` if it is unknown or another owner's."""
+
+    def find(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        """Return the records of those jobs that are known, whoever owns them, by id. One call, for at most `PAGE` jobs or so."""
+
+    def unfinished(self, owner: Owner) -> list[JobRecord]:
+        """Return the owner's unfinished jobs. The bound on a user's unfinished jobs bounds their number."""
 
     def request_cancel(self, owner: Owner, job_id: str) -> JobRecord:
         """Set the flag that asks for cancellation, unless the job is over. Raise `JobNotFound` as `get` does."""
@@ -155,8 +166,8 @@ class Outbox(Protocol):
     def take(self, *, lease_s: float) -> tuple[str, int] | None:
         """Return the job that is due longest and the number of this try. Nobody else gets it for `lease_s` seconds."""
 
-    def put_off(self, job_id: str, wait_s: float) -> None:
-        """Make it due again in `wait_s` seconds."""
+    def put_off(self, job_id: str, wait_s: float, *, counted: bool = True) -> None:
+        """Make it due again in `wait_s` seconds. A try that is not `counted` gets the same number again."""
 
     def end(self, job_id: str) -> None:
         """Remove it: the message was delivered or is given up."""
@@ -195,6 +206,21 @@ class Maintenance(Protocol):
 
     def take_task(self, name: str, *, every_s: float) -> bool:
         """Return True to one caller in `every_s` seconds: for work that one worker does for all."""
+
+    def report_alive(self, name: str) -> None:
+        """Record that the kind of process `name` is alive at this moment."""
+
+    def last_alive_s(self, name: str) -> float | None:
+        """Return the seconds since the last `report_alive` with this name, or None if the store knows of none."""
+
+    def clock(self) -> float:
+        """Return the store's time, in seconds since the epoch. Leases, deadlines and the outbox go by it."""
+
+    def hold_task(self, name: str, *, for_s: float) -> None:
+        """Make the task due in `for_s` seconds from now. While it takes long, its worker calls this so that no other begins it."""
+
+    def unfinished(self) -> Iterator[str]:
+        """Yield the ids of all unfinished jobs, in no order. A job that ends meanwhile may be missing, and one may come twice."""
 
     def lost(self) -> str | None:
         """Return None while the store has all jobs. For a new or emptied store, return its generation, for `restored`."""

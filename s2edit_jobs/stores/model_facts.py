@@ -9,20 +9,28 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeVar
 
 from s2edit_core.checkpoints.model_files import Model, find_model, local_path
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.plan import digest
-from s2edit_jobs.records.errors import ArtifactMissing, ModelFailed, ModelUnknown
+from s2edit_core.request.prompts import DEFAULT_SUBJECTS
+from s2edit_jobs.records.errors import ArtifactMissing, ModelFailed, ModelUnknown, RecordUnusable
+from s2edit_jobs.records.record import Timestamp
+from s2edit_jobs.records.set_aside import count_aside
+from s2edit_jobs.records.stored import Kind, read_record
 from s2edit_jobs.records.vocabulary import ROOT, load_vocabulary
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
 
+Report = TypeVar("Report")
 REPORT_S = 20.0
 """Seconds between two reports of a worker that has loaded the model."""
 ALIVE_S = 60.0
 """Seconds after its last report for which a worker is assumed to have the model."""
+ASSUMED_WIDTH = 768
+"""Width of Stable Diffusion 1.x, for test mode with a model that is not on this machine and that no worker has reported."""
 CACHE_S = 2.0
 """Seconds for which a process caches the answer of `problem_with`."""
 
@@ -64,13 +72,28 @@ class LoadFailure:
     """
 
     message: str
-    at: float
+    at: Timestamp
     part: str = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedFacts(ModelFacts):
+    """The facts as they are stored."""
+
+    reported_at: Timestamp = 0.0
 
 
 def report_loaded(artifacts: ArtifactStore, model: str, facts: ModelFacts) -> None:
     """Report that a worker has loaded `model`."""
-    artifacts.put(_key(model), json.dumps(asdict(facts) | {"reported_at": time.time()}).encode(), media_type=JSON)
+    _put_report(artifacts, model, ReportedFacts(**{**_values_of(facts), "reported_at": time.time()}))
+
+
+def _values_of(facts: ModelFacts) -> dict[str, Any]:
+    return {field.name: getattr(facts, field.name) for field in fields(facts)}
+
+
+def _put_report(artifacts: ArtifactStore, model: str, report: ReportedFacts) -> None:
+    artifacts.put(_key(model), json.dumps(asdict(report)).encode(), media_type=JSON)
 
 
 def report_failure(artifacts: ArtifactStore, model: str, message: str, part: str = "model") -> None:
@@ -83,9 +106,11 @@ def report_stopped(artifacts: ArtifactStore, model: str) -> None:
 
     If other workers have the model, their next reports show it.
     """
-    if (loaded := _read(artifacts, _key(model))) is not None:
-        loaded["reported_at"] = min(float(loaded.get("reported_at", 0.0)), time.time() - ALIVE_S)
-        artifacts.put(_key(model), json.dumps(loaded).encode(), media_type=JSON)
+    if (loaded := _read_report(artifacts, model)) is not None:
+        failed = load_failure(artifacts, model)
+        if failed is not None and failed.at <= loaded.reported_at:
+            clear_failure(artifacts, model)  # a worker has loaded the model since: the older failure must not count again
+        _put_report(artifacts, model, replace(loaded, reported_at=min(loaded.reported_at, time.time() - ALIVE_S)))
 
 
 def clear_failure(artifacts: ArtifactStore, model: str) -> None:
@@ -94,24 +119,47 @@ def clear_failure(artifacts: ArtifactStore, model: str) -> None:
 
 
 def facts_of(artifacts: ArtifactStore, model: str, *, test: bool = False) -> ModelFacts:
-    """Return what the latest worker reported, adapted to test mode if `test`. Raise `ModelUnknown` if there is no report."""
-    values = _read(artifacts, _key(model))
-    if values is None:
+    """Return what the latest worker reported. Raise `ModelUnknown` if there is no report.
+
+    With `test`, return the facts that test mode uses. They need no worker: without a report, `assumed_test_facts` takes its place.
+    """
+    report = _read_report(artifacts, model)
+    if report is None:
+        if test:
+            return assumed_test_facts(model)
         raise ModelUnknown("no worker has reported its model yet: wait until a worker has started")
-    layers = tuple((int(layer[0]), int(layer[1])) for layer in values["layers"])
-    words = {name: tuple(map(str, values[name])) for name in ("subjects", "attribute_words")}
-    legacy = values.get("legacy_fingerprint")  # workers of earlier releases report none
-    facts = ModelFacts(values["fingerprint"], int(values["width"]), layers, **words, legacy_fingerprint=legacy)
+    facts = ModelFacts(**{field.name: getattr(report, field.name) for field in fields(ModelFacts)})
     return of_test_mode(facts) if test else facts
+
+
+def assumed_test_facts(model: str) -> ModelFacts:
+    """Return facts for test mode from the model's files on this machine, as far as there are any. Loads no weights."""
+    subjects, width = tuple(DEFAULT_SUBJECTS), ASSUMED_WIDTH
+    attribute_words: tuple[str, ...] = ()
+    with suppress(ModelUnusable, OSError, ValueError, KeyError, TypeError):
+        if (vocabulary := load_vocabulary(model, ROOT)) is not None:
+            subjects, attribute_words = tuple(vocabulary.subjects), tuple(vocabulary.attribute_words)
+        if (path := local_path(model, ROOT)) is not None and path.is_dir():
+            width = int(json.loads((path / "text_encoder" / "config.json").read_text(encoding="utf-8"))["hidden_size"])
+    return ModelFacts(TEST_FINGERPRINT, width, (), subjects, attribute_words)
+
+
+def reported_since(artifacts: ArtifactStore, model: str, since: float) -> bool:
+    """Return whether a worker has reported the loaded model at or after `since`, in seconds since the epoch."""
+    loaded = _read_report(artifacts, model)
+    return loaded is not None and loaded.reported_at >= since
+
+
+def load_failure(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
+    """Return the last reported failure to load `model`, whether or not a worker has loaded it since."""
+    return _read("model failure", LoadFailure, artifacts, _failure_key(model))
 
 
 def failure_of(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
     """Return why the last worker that tried could not load `model`, or None if a worker has it or has loaded it since."""
-    failed, loaded = _read(artifacts, _failure_key(model)), _read(artifacts, _key(model))
-    reported_at = float(loaded.get("reported_at", 0.0)) if loaded else 0.0
-    if failed is None or failed["at"] <= reported_at or time.time() - reported_at < ALIVE_S:
-        return None
-    return LoadFailure(str(failed["message"]), float(failed["at"]), str(failed.get("part", "model")))
+    failed, loaded = load_failure(artifacts, model), _read_report(artifacts, model)
+    reported_at = loaded.reported_at if loaded else 0.0
+    return None if failed is None or failed.at <= reported_at or time.time() - reported_at < ALIVE_S else failed
 
 
 def problem_with(artifacts: ArtifactStore, model: str) -> str | None:
@@ -122,8 +170,8 @@ def problem_with(artifacts: ArtifactStore, model: str) -> str | None:
     """
     if (failure := failure_of(artifacts, model)) is not None:
         return failure.message
-    loaded = _read(artifacts, _key(model))
-    if loaded and time.time() - float(loaded.get("reported_at", 0.0)) < ALIVE_S:
+    loaded = _read_report(artifacts, model)
+    if loaded and time.time() - loaded.reported_at < ALIVE_S:
         return None
     if local_path(model, ROOT) is None:  # a hub id, or a path on the workers' machine
         return None
@@ -165,12 +213,19 @@ class ModelWatch:
             raise ModelFailed(found)
 
 
-def _read(artifacts: ArtifactStore, key: str) -> dict[str, Any] | None:
+def _read_report(artifacts: ArtifactStore, model: str) -> ReportedFacts | None:
+    return _read("model report", ReportedFacts, artifacts, _key(model))
+
+
+def _read(kind: Kind, shape: type[Report], artifacts: ArtifactStore, key: str) -> Report | None:
+    """Return a report, or None if there is none or it can't be read: the workers write a new one within `REPORT_S` seconds."""
     try:
-        values: dict[str, Any] = json.loads(artifacts.get(key))
+        return read_record(kind, shape, artifacts.get(key))
     except ArtifactMissing:
         return None
-    return values
+    except RecordUnusable as error:
+        count_aside(kind, key, error)
+        return None
 
 
 def _key(model: str) -> str:

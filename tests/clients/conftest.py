@@ -21,7 +21,8 @@ import psutil
 import pytest
 
 from cli.demo import sample
-from cli.service import Address, StartFailed, answers, free_port
+from cli.processes import StartFailed
+from cli.service import Address, answers, free_port
 from s2edit_jobs.settings import ROOT
 from s2edit_jobs.stores.embedded_redis import end_with_parent
 

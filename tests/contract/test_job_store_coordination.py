@@ -142,6 +142,21 @@ class TestBoundedWork:
         case.let_pass(LEASE_S * 1.3)
         assert case.store.maintenance.take_task("sweep", every_s=LEASE_S)
 
+    def test_it_knows_how_long_ago_a_kind_of_process_was_alive(self, case: StoreCase) -> None:
+        maintenance = case.store.maintenance
+        assert maintenance.last_alive_s("housekeeper") is None
+        maintenance.report_alive("housekeeper")
+        first = maintenance.last_alive_s("housekeeper")
+        case.let_pass(LEASE_S)
+        second = maintenance.last_alive_s("housekeeper")
+        maintenance.report_alive("housekeeper")
+        third = maintenance.last_alive_s("housekeeper")
+        assert first is not None
+        assert second is not None
+        assert third is not None
+        assert second >= LEASE_S > max(first, third)
+        assert maintenance.last_alive_s("another") is None
+
 
 class TestLearningOnce:
     def waiting(self, case: StoreCase, *, lease_s: float = 60) -> tuple[Lease, Lease]:

@@ -92,6 +92,8 @@ class Populated:
         return {
             "records.add": lambda: s.records.add(new("e_new")),
             "records.get": lambda: s.records.get(ANN, "e_5"),
+            "records.find": lambda: s.records.find(["e_5", "e_none"]),
+            "records.unfinished": lambda: s.records.unfinished(ANN),
             "records.request_cancel": lambda: s.records.request_cancel(ANN, "e_5"),
             "records.finish": lambda: s.records.finish("e_4", ANN, ended()),
             "records.overdue": s.records.overdue,
@@ -119,6 +121,8 @@ class Populated:
             "usage.count_refusal": lambda: s.usage.count_refusal("prompt"),
             "usage.refusals": s.usage.refusals,
             "maintenance.take_task": lambda: s.maintenance.take_task("sweep", every_s=9),
+            "maintenance.hold_task": lambda: s.maintenance.hold_task("sweep", for_s=9),
+            "maintenance.unfinished": lambda: list(s.maintenance.unfinished()),
             "maintenance.lost": s.maintenance.lost,
             "maintenance.restored": lambda: s.maintenance.restored("a life"),
             "maintenance.compact": s.maintenance.compact,

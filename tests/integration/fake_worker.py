@@ -42,6 +42,9 @@ def load_engine(_: Settings) -> Engine:
         return {"sick": SickEngine, "hanging": HangingEngine}[device]()
     if os.environ.get("FAKE_ENGINE_QUOTES"):
         return QuotingEngine()
+    awaited = os.environ.get("FAKE_ENGINE_WAITS_FOR")
+    while awaited is not None and not Path(awaited).exists():
+        time.sleep(0.05)
     broken = os.environ.get("FAKE_ENGINE_BROKEN_WHILE")
     if broken is not None and Path(broken).exists():
         raise ModelUnusable("the model 'no-model' can't be loaded: no weights")

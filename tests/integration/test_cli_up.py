@@ -1,4 +1,4 @@
-"""`s2edit up` in a process of its own, with a real Redis, API and worker. Only the engine is a fake."""
+"""`s2edit up` in a process of its own, with a real Redis, API, worker and housekeeper. Only the engine is a fake."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cli.client import EditClient, ServiceError, View
+from cli.processes import MAX_FAILED_STARTS
 from cli.service import answers, free_port
 from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.doubles import FakeEngine
@@ -125,7 +126,7 @@ def test_up_serves_edits_until_it_is_stopped_and_leaves_nothing_running(start: C
     assert second["report"]["values"]["learning_steps"] == 0
 
     descendants = up.descendants()
-    assert len(descendants) >= 3
+    assert len(descendants) >= 4
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(STOP_S) == 0
     until(lambda: ended(descendants))
@@ -148,6 +149,14 @@ def test_an_edit_survives_the_death_of_the_api(start: Callable[[], Up], pictures
         view = follow_and(client, location, at="learning", then=lambda: up.child("uvicorn").kill())
     assert view["state"] == "succeeded", view
     assert "the API was ended by SIGKILL" in up.printed()
+
+
+def test_a_dead_housekeeper_is_restarted(start: Callable[[], Up]) -> None:
+    up = start()
+    first = up.child("worker.housekeeper").pid
+    up.child("worker.housekeeper").kill()
+    until(lambda: "the housekeeper was ended by SIGKILL" in up.printed())
+    until(lambda: any("worker.housekeeper" in " ".join(child.cmdline()) and child.pid != first for child in up.descendants()))
 
 
 def test_an_edit_survives_the_death_of_redis(start: Callable[[], Up], pictures: dict[str, Path]) -> None:
@@ -191,7 +200,7 @@ def test_a_model_that_cannot_be_loaded_is_reported_everywhere_until_it_can(
 
     until(lambda: readyz().status_code == 503, START_S)
     assert readyz().json()["errors"] == [{"code": "model_unusable", "detail": "the model 'no-model' can't be loaded: no weights"}]
-    until(lambda: "the worker can't start: the model 'no-model' can't be loaded: no weights" in up.printed(), START_S)
+    until(lambda: "(the model 'no-model' can't be loaded: no weights); restarting it" in up.printed(), START_S)
     with EditClient(up.url) as client, pytest.raises(ServiceError, match="No worker can load the model of the service"):
         client.post({"prompt": "a woman smiling"}, pictures)
     argv = [sys.executable, "-m", "cli", "doctor"]
@@ -207,12 +216,32 @@ def test_a_model_that_cannot_be_loaded_is_reported_everywhere_until_it_can(
     assert edit["state"] == "succeeded", edit
 
 
+def test_a_worker_that_never_works_ends_the_service_with_the_reason(start: Callable[..., Up], tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.touch()
+    gate = tmp_path / "gate"  # the API must be ready first: otherwise the start fails at once
+    up = start(FAKE_ENGINE_BROKEN_WHILE=str(broken), FAKE_ENGINE_WAITS_FOR=str(gate))
+    descendants = up.descendants()
+    gate.touch()
+    assert up.process.wait(2 * START_S) == 1
+    said = up.printed()
+    assert said.count("(the model 'no-model' can't be loaded: no weights); restarting it in") == MAX_FAILED_STARTS - 1
+    last = said.splitlines()[-1]
+    assert last.startswith("s2edit: the worker exited with status 1 (the model 'no-model' can't be loaded: no weights), as it did")
+    assert str(tmp_path / "data" / "logs" / "worker.log") in last
+    until(lambda: ended(descendants))
+
+
 def test_two_services_do_not_share_a_data_folder(start: Callable[[], Up], tmp_path: Path) -> None:
-    start()
+    first = start()
+    logs = tmp_path / "data" / "logs"
+    until(lambda: {"api.log", "worker.log", "housekeeper.log"} <= {path.name for path in logs.iterdir()})
+    before = {path: path.stat().st_ino for path in logs.iterdir()}
     argv = [sys.executable, "-m", "cli", "up", "--port", str(free_port()), "--data-dir", str(tmp_path / "data")]
     second = subprocess.run(argv, env={**os.environ, **QUICK}, capture_output=True, text=True, timeout=START_S, check=False)
     assert second.returncode == 1
-    assert "in use" in second.stderr
+    assert f"in use by another `s2edit up` (process {first.process.pid}, {first.url})" in second.stderr
+    assert {path: path.stat().st_ino for path in logs.iterdir()} == before, "no log of the first one was renamed"
 
 
 def test_the_edit_command_saves_the_result(start: Callable[[], Up], pictures: dict[str, Path], tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
         try:
             command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--fd", str(listener.fileno())]
             deployment.start("api", [*command, "--no-access-log"], pass_fds=[listener.fileno()])
+            deployment.start("housekeeper", [sys.executable, "-m", "worker.housekeeper"])
             yield deployment
         finally:
             for process in deployment.processes:

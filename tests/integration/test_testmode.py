@@ -1,4 +1,4 @@
-"""Test mode with the API and a worker in processes of their own, and an app that receives webhooks."""
+"""Test mode with the API, a worker and a housekeeper in processes of their own, and an app that receives webhooks."""
 
 from __future__ import annotations
 
@@ -96,12 +96,13 @@ def app(tmp_path: Path, webhooks: tuple[str, Queue[tuple[bytes, dict[str, str]]]
         environment = {**os.environ, **{f"S2EDIT_{name}": value for name, value in chosen.items()}, "FAKE_ENGINE_STEPS": str(STEPS)}
         api = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--fd", str(bound.fileno())]
         worker = [sys.executable, "-m", "celery", "-A", "tests.integration.fake_worker", "worker", "--without-mingle"]
+        housekeeper = [sys.executable, "-m", "worker.housekeeper"]
         log = tmp_path / "log"
         with log.open("ab") as out:
             fds = [bound.fileno()]
             started = [
                 subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, pass_fds=fds)
-                for command in (api, worker)
+                for command in (api, worker, housekeeper)
             ]
         try:
             test, live = (httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=90) for key in keys)

@@ -38,35 +38,41 @@ LONG, SHORT = 100, 2  # steps per phase, 20 ms each
 
 @dataclass
 class Deployment:
-    """A Redis, a data folder, and the workers that a test starts."""
+    """A Redis, a data folder, and the processes that a test starts: a housekeeper and workers."""
 
     redis: EmbeddedRedis
     settings: Settings
     log: Path
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.services: Services = build_services(self.settings)
         self.jobs = Jobs(self.services)
 
+    def start_housekeeper(self) -> subprocess.Popen[bytes]:
+        return self._start([sys.executable, "-m", "worker.housekeeper"])
+
     def start_worker(
         self, *, steps: int, pool: str = "solo", broken: bool = False, device: str | None = None
     ) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "celery", "-A", "tests.integration.fake_worker", "worker", "--pool", pool]
-        command += ["--without-mingle", "--without-gossip", "--loglevel", "INFO", "--hostname", f"w{len(self.workers)}@test"]
+        command += ["--without-mingle", "--without-gossip", "--loglevel", "INFO", "--hostname", f"w{len(self.processes)}@test"]
+        sick = {"FAKE_DEVICE": device, "S2EDIT_PASS_TIMEOUT_S": "0.5"} if device else {}
+        return self._start(command, FAKE_ENGINE_STEPS=str(steps), FAKE_ENGINE_BROKEN="yes" if broken else "", **sick)
+
+    def _start(self, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
         given = {
             "S2EDIT_REDIS_URL": self.redis.url,
             "S2EDIT_DATA_DIR": str(self.settings.data_dir),
             "S2EDIT_LEASE_S": str(self.settings.lease_s),
             "S2EDIT_HEARTBEAT_INTERVAL_S": str(self.settings.heartbeat_interval_s),
             "S2EDIT_REAP_INTERVAL_S": str(self.settings.reap_interval_s),
-            "FAKE_ENGINE_STEPS": str(steps),
-            "FAKE_ENGINE_BROKEN": "yes" if broken else "",
-        } | ({"FAKE_DEVICE": device, "S2EDIT_PASS_TIMEOUT_S": "0.5"} if device else {})
+            **environment,
+        }
         with self.log.open("ab") as log:
-            worker = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=log)
-        self.workers.append(worker)
-        return worker
+            process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
 
     def accept(self) -> str:
         return self.jobs.accept(draft(self.services, ANN, REQUEST, FILES), FILES).id
@@ -91,9 +97,9 @@ class Deployment:
         return [key.rsplit("/")[-1].split("-")[0] for key in self.services.artifacts.list(f"{ANN.prefix}edits/{job_id}/")]
 
     def stop(self) -> None:
-        for worker in self.workers:
-            worker.kill()
-            worker.wait()
+        for process in self.processes:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture
@@ -101,6 +107,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
     with EmbeddedRedis(tmp_path / "redis") as server:
         settings = Settings(redis_url=server.url, data_dir=tmp_path, lease_s=1.5, heartbeat_interval_s=0.3, reap_interval_s=0.5)
         deployment = Deployment(server, settings, tmp_path / "workers.log")
+        deployment.start_housekeeper()
         try:
             yield deployment
         finally:

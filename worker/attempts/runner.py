@@ -5,6 +5,7 @@
        ▼
     working ──result──▶ succeeded        ──S2EditError──▶ failed        ──cancellation requested──▶ canceled
        │ ──other exception──▶ handed back, counted      ──worker stops, store down──▶ handed back, not counted
+       │ ──needs a newer release──▶ handed back for some seconds, not counted    ──record damaged──▶ failed
        │ ──the device fails──▶ handed back, counted apart; after a sticky fault the worker ends
        │ ──another job learns the same concept──▶ waits for it, not counted      ──deadline──▶ failed
        └──lease lost──▶ nothing is published
@@ -16,6 +17,7 @@ number of times. A Celery message only says that work exists; the job store deci
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -31,10 +33,20 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.error_messages import message_of
 from s2edit_jobs.jobs.jobs import DEADLINE, Jobs
 from s2edit_jobs.jobs.refusals import record_refusal
-from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, JobsError, LeaseLost, ServiceUnavailable
+from s2edit_jobs.records.errors import (
+    ArtifactMissing,
+    JobNotFound,
+    JobsError,
+    LeaseLost,
+    RecordDamaged,
+    RecordNewer,
+    ServiceUnavailable,
+)
 from s2edit_jobs.records.estimates import shared_measurements
 from s2edit_jobs.records.record import DailyUsage, JobSpec, JobState, Lease, Outcome
+from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.trace import trace_id
+from s2edit_jobs.records.unreadable import RECORD_DAMAGED
 from worker.attempts.control import AttemptControl, Canceled, DeadlinePassed, Stopping, WaitsForConcept
 from worker.attempts.engine_run import EngineRun
 from worker.attempts.inputs import engine_inputs, read_files
@@ -43,11 +55,14 @@ from worker.attempts.tallies import count
 from worker.attempts.used_mask import UsedMasks
 from worker.attempts.worker_health import WorkerHealth
 from worker.engines.engine import Engine
+from worker.metrics import DEVICE_S, QUEUE_WAIT_S, attempt_ended, phases_measured
 
 log = structlog.get_logger(__name__)
 
 PARKED = "parked"
 """Error code of a job that was given up after too many attempts."""
+NEWER_WAIT_S = 10.0
+"""Seconds for which a job of a newer release leaves the queue. Then a worker of that release may take it."""
 FIRST_DELAY_S, LONGEST_DELAY_S = 2.0, 300.0
 DELAY_GROWTH = 4
 """A job is free again 2 s after its first failed attempt, 8 s after its second, then 32 s, and so on."""
@@ -105,6 +120,8 @@ class _Attempt:
                 self._try()
             finally:
                 unbind_contextvars("trace_id")
+                if not lease.owner.test:
+                    DEVICE_S.inc(self._control.clock.seconds().get("total", 0.0))
 
     def _try(self) -> None:
         log.info("attempt begins", action="attempt_begins")
@@ -113,12 +130,17 @@ class _Attempt:
                 self._end(outcome := self._settled() or self._work())
             self._judge(outcome)
         except LeaseLost:
+            attempt_ended("lease_lost")
             log.warning("the lease was lost: nothing is published", action="lease_lost")
         except WaitsForConcept:
+            attempt_ended("waits")
             log.info("another job learns the same concept: waiting for it", action="waits")
         except Stopping:
-            self._hand_back()
+            self._hand_back("stopping")
             self._notify()
+        except RecordNewer as error:
+            log.warning("the job needs a worker of a newer release", action="record_newer", error=str(error))
+            self._hand_back("record_newer", delay_s=NEWER_WAIT_S)
         except JobNotFound:
             self._forget()
         except ServiceUnavailable as error:  # the reaper notifies again when the service is back
@@ -128,11 +150,11 @@ class _Attempt:
                 error=str(error),
                 cause=message_of(error.__cause__),
             )
-            self._hand_back()
+            self._hand_back("service_unavailable")
         except Exception as error:
             self._failed(error)
         except BaseException:  # a signal, or a library that exits; if the worker was not told to stop, the job may be the reason
-            self._hand_back(failed=not self._stop.is_set(), delay_s=self._delay_s(self._lease.attempt))
+            self._hand_back("interrupted", failed=not self._stop.is_set(), delay_s=self._delay_s(self._lease.attempt))
             raise
 
     def _judge(self, outcome: Outcome) -> None:
@@ -178,13 +200,18 @@ class _Attempt:
 
     def _work(self) -> Outcome:
         lease = self._lease
-        spec = self._jobs.spec(lease.owner, lease.job_id)
-        self._control.deadline_at = spec.deadline_at
-        if spec.traceparent is not None:
-            bind_contextvars(trace_id=trace_id(spec.traceparent))
         try:
+            spec = self._jobs.spec(lease.owner, lease.job_id)
+            self._control.deadline_at = spec.deadline_at
+            if lease.attempt == 1 and not lease.owner.test:
+                QUEUE_WAIT_S.observe(max(0.0, time.time() - spec.created_at))  # the API's clock may be ahead
+            if spec.traceparent is not None:
+                bind_contextvars(trace_id=trace_id(spec.traceparent))
             self._control.check()
             return self._run_request(spec)
+        except RecordDamaged as error:
+            count_aside("job", lease.job_id, error)
+            return failed_outcome(lease, RECORD_DAMAGED, f"{error}: send the request again")
         except Canceled:
             return outcome_of(lease, JobState.CANCELED)
         except DeadlinePassed:
@@ -225,11 +252,14 @@ class _Attempt:
     def _end(self, outcome: Outcome) -> None:
         record = self._jobs.finish(self._lease.owner, self._lease.job_id, outcome)
         log.info("the job is over", action="job_over", state=record.state)
+        attempt_ended(outcome.state.value, outcome.failure.code if outcome.failure is not None else "")
         # Jobs that wait for this job's concept fail with it, unless it only missed its own deadline.
         failure = record.failure
         self._engine.release(failure if failure is not None and failure.code != DEADLINE else None)
         if not (seconds := self._control.clock.seconds()):
             return
+        if outcome.state is JobState.SUCCEEDED:
+            phases_measured(record.preset, seconds)
         with suppress(ServiceUnavailable):
             if outcome.state is JobState.SUCCEEDED:
                 for preset, measured in ({record.preset: seconds} | shared_measurements(record.preset, seconds)).items():
@@ -242,7 +272,7 @@ class _Attempt:
     def _retry_or_park(self, error: Exception) -> None:
         attempt = self._lease.attempt
         if attempt < self._services.settings.max_attempts:
-            self._hand_back(failed=True, delay_s=self._delay_s(attempt))
+            self._hand_back("attempt_failed", failed=True, delay_s=self._delay_s(attempt))
             return
         self._give_up(PARKED, f"the edit was given up after {attempt} attempts: {type(error).__name__}")
 
@@ -250,7 +280,7 @@ class _Attempt:
         """Hand the job back uncounted, but not for ever: it may be what makes the devices fail."""
         faults = self._lease.device_faults + 1
         if faults < self._services.settings.max_attempts:
-            self._hand_back(device_fault=True, delay_s=self._delay_s(faults))
+            self._hand_back("device_fault" if fault.sticky else "out_of_memory", device_fault=True, delay_s=self._delay_s(faults))
             return
         reason = "the device failed" if fault.sticky else "there was too little memory, even for the smallest pass,"
         self._give_up(fault.code, f"the edit was given up: {reason} in {faults} attempts", retryable=fault.retryable)
@@ -265,7 +295,8 @@ class _Attempt:
             return 0.0
         return float(min(LONGEST_DELAY_S, FIRST_DELAY_S * DELAY_GROWTH ** (failures - 1)))
 
-    def _hand_back(self, *, failed: bool = False, device_fault: bool = False, delay_s: float = 0.0) -> None:
+    def _hand_back(self, reason: str, *, failed: bool = False, device_fault: bool = False, delay_s: float = 0.0) -> None:
+        attempt_ended("handed_back", reason)
         log.info("the job goes back to the queue", action="handed_back", counted=failed, after_s=delay_s)
         with suppress(ServiceUnavailable):  # otherwise the lease expires
             self._services.store.leases.hand_back(self._lease, failed=failed, device_fault=device_fault, delay_s=delay_s)
@@ -279,15 +310,13 @@ class _Attempt:
 
     def _forget(self) -> None:
         """Remove the job from the job store, because it was erased from the object store."""
+        attempt_ended("erased")
         log.info("the job was erased", action="job_erased")
         with suppress(ServiceUnavailable):
             self._services.store.maintenance.erase(self._lease.owner, self._lease.job_id)
 
     def _is_erased(self) -> bool:
         try:
-            self._jobs.spec(self._lease.owner, self._lease.job_id)
-        except JobNotFound:
-            return True
+            return not self._jobs.exists(self._lease.owner, self._lease.job_id)
         except ServiceUnavailable:
             return False
-        return False

@@ -88,6 +88,12 @@ class Engine(Protocol):
     def facts(self) -> ModelFacts:
         """The facts about the model that the worker reports to the API."""
 
+    def peak_memory_bytes(self) -> int | None:
+        """Return the most memory of the device that this process has used at a time, or None without a device of its own.
+
+        Any thread may call this at any time.
+        """
+
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
     ) -> Generator[Progress, None, DetectedMask]:
@@ -137,6 +143,9 @@ class EngineWrapper:
     @property
     def facts(self) -> ModelFacts:
         return self._engine.facts
+
+    def peak_memory_bytes(self) -> int | None:
+        return self._engine.peak_memory_bytes()
 
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None

@@ -70,6 +70,9 @@ class ModelessEngine:
     checkpoint_every: int = 0
     own_photo: bool = False
 
+    def peak_memory_bytes(self) -> None:
+        """Return None: there is no device."""
+
     def find_mask(
         self,
         request: JobRequest,

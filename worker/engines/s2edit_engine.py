@@ -90,6 +90,10 @@ class S2EditEngine:
             attribute_words=tuple(backbone.card.attribute_words),
         )
 
+    def peak_memory_bytes(self) -> int | None:
+        device = self.pipeline.backbone.device
+        return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None
+
     @property
     def _model(self) -> dict[str, str]:
         """The model in reports."""

@@ -1,6 +1,6 @@
-"""Background threads. Every worker runs all of them, and they tolerate any number of copies.
+"""The duties of a housekeeper, each in a thread. Any number of housekeepers may run at a time.
 
 The reaper recovers jobs: it queues jobs whose worker died, sends missing notifications, ends overdue jobs, and enters all jobs
-again after a loss of Redis. The sweeper removes expired objects, the messenger sends webhooks, the announcer reports the loaded
-model.
+again after a loss of Redis. It also completes interrupted erasures and erases expired identities. The sweeper removes expired
+objects, the messenger sends webhooks. None of them loads torch.
 """

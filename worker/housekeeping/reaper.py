@@ -9,15 +9,21 @@ import structlog
 
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.jobs.reconciliation import reconcile
+from s2edit_jobs.jobs.survey import rebuild_if_lost
+from s2edit_jobs.jobs.unfinished import reconcile_if_due
 from s2edit_jobs.library.erasure import Erasure
-from s2edit_jobs.records.errors import ServiceUnavailable
+from s2edit_jobs.stores.job_store import HOUSEKEEPER
+from worker.housekeeping.loop import Loop
 
 log = structlog.get_logger(__name__)
 
-
+STALLED_S = 3600.0
+"""Seconds without a completed iteration after which the reaper counts as stalled. A survey of a large store takes many minutes."""
 PENDING_S = 5.0
-"""Seconds between two searches for pending jobs, interrupted erasures and expired identities, which list folders of the store."""
+"""Seconds between two searches for unfinished jobs that the job store lacks, interrupted erasures and expired identities.
+
+They list folders of the object store, so one process does it for all.
+"""
 
 
 def reap(services: Services, *, pending: bool = True) -> int:
@@ -30,12 +36,12 @@ def reap(services: Services, *, pending: bool = True) -> int:
     do not reach its end before the next iteration.
     """
     jobs = Jobs(services)
-    if (generation := services.store.maintenance.lost()) is not None:
-        corrected = reconcile(services, generation)
-        log.warning("the job store has lost jobs, or may have", action="rebuild", corrected=corrected, entered=jobs.rebuild())
-        services.store.maintenance.restored(generation)
-    if pending:
-        jobs.enter_pending()
+    if (entered := rebuild_if_lost(services)) is not None:
+        log.warning("the job store has lost jobs, or may have", action="rebuild", entered=entered)
+    if pending and (entered := reconcile_if_due(services, every_s=PENDING_S)) is not None:
+        if entered:
+            log.warning("jobs were missing in the job store", action="reconciled", entered=entered)
+        services.layout.begin(services.artifacts)
         erasure = Erasure(services)
         erasure.resume()
         erasure.erase_expired()
@@ -50,31 +56,17 @@ def reap(services: Services, *, pending: bool = True) -> int:
     return missing
 
 
-class Reaper:
-    """A thread that calls `reap` at once and then every `interval_s` seconds."""
+class Reaper(Loop):
+    """Calls `reap` at once and then every `interval_s` seconds, and reports to the job store that a housekeeper is alive."""
 
-    def __init__(self, services: Services, *, interval_s: float) -> None:
+    def __init__(self, services: Services, *, interval_s: float, stop: threading.Event | None = None) -> None:
+        super().__init__("reaper", pause_s=interval_s, stalled_s=STALLED_S, stop=stop)
         self._services = services
-        self._interval_s = interval_s
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+        self._listed_at = float("-inf")
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the current iteration. Return at once."""
-        self._done.set()
-
-    def _run(self) -> None:
-        listed = float("-inf")
-        while not self._done.is_set():
-            try:
-                if pending := time.monotonic() - listed >= PENDING_S:
-                    listed = time.monotonic()
-                reap(self._services, pending=pending)
-            except ServiceUnavailable as error:
-                log.warning("the reaper waits for a service", action="reap_failed", error=str(error))
-            except Exception:
-                log.exception("an iteration of the reaper failed", action="reap_failed")
-            self._done.wait(self._interval_s)
+    def step(self) -> bool:
+        if pending := time.monotonic() - self._listed_at >= PENDING_S:
+            self._listed_at = time.monotonic()
+        reap(self._services, pending=pending)
+        self._services.store.maintenance.report_alive(HOUSEKEEPER)
+        return False

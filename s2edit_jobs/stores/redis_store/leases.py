@@ -17,7 +17,10 @@ local due, turns = of_queue('due', queue), of_queue('turns', queue)
 requeue_lost(due)
 if id == '' then
   local who, checked
+  local looks = 0
   repeat
+    looks = looks + 1
+    if looks > PAGE then return false end  -- after a great loss; the reaper notifies again
     who = redis.call('ZRANGE', turns, 0, 0)[1]
     if not who and (checked or #check_queued(due) == 0) then return false end
     checked = checked or not who

@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from cli import doctor
 from cli.doctor import adopt, examine, examine_model
 from cli.findings import Finding
 from cli.service import free_port
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from s2edit_jobs.stores.job_store import HOUSEKEEPER
 from s2edit_jobs.stores.model_facts import report_failure
 from tests.stores import Database
 from tests.tiny import save_tiny
+from tests.waiting import until
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +118,46 @@ def test_a_model_that_the_last_worker_could_not_load_is_broken_until_its_files_c
     os.utime(model / "unet" / "config.json", (later, later))
     finding = examine_model(settings)
     assert (finding.verdict, "have changed since" in finding.text) == ("note", True)
+
+
+def test_it_says_when_a_housekeeper_last_worked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database()
+    settings = Settings(data_dir=tmp_path, redis_url=database.url)
+    found = doctor._housekeeper(settings)
+    assert (found.verdict, found.text.partition(":")[0]) == ("note", "none has worked yet")
+    assert "`s2edit housekeeper`" in found.text
+    maintenance = database.store().maintenance
+    maintenance.report_alive(HOUSEKEEPER)
+    assert doctor._housekeeper(settings) == Finding("housekeeper", "ok", "one worked 0 s ago")
+    monkeypatch.setattr(doctor, "HOUSEKEEPER_LATE_S", 0.1)
+    until(lambda: doctor._housekeeper(settings).verdict == "note")
+    assert "the last one worked 0 s ago" in doctor._housekeeper(settings).text
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "verdict", "words"),
+    [
+        (0.0, "ok", "within 5 s"),
+        (4.0, "ok", "within 5 s"),
+        (-4.0, "ok", "within 5 s"),
+        (60.0, "note", "60 s ahead of"),
+        (-60.0, "note", "60 s behind"),
+    ],
+)
+def test_it_compares_this_machine_s_clock_with_that_of_redis(
+    ahead_s: float, verdict: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, clock = Settings(data_dir=tmp_path, redis_url=Database().url), time.time
+    monkeypatch.setattr(doctor.time, "time", lambda: clock() + ahead_s)
+    found = doctor._clock(settings)
+    assert found.verdict == verdict
+    assert words in found.text
+
+
+def test_an_external_redis_that_is_down_leaves_clock_and_housekeeper_unknown(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    for check in (doctor._clock, doctor._housekeeper):
+        assert "Redis does not answer" in check(settings).text
 
 
 class TestWhereTheStoreIs:

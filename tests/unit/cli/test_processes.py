@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from cli.processes import Child, Command, Supervisor
+from cli import processes
+from cli.processes import MAX_FAILED_STARTS, STEADY_S, Child, Command, StartFailed, Supervisor
 from tests.waiting import until
 
 SLEEP = "import time; time.sleep(60)"
@@ -54,8 +56,8 @@ def reports() -> list[str]:
 def supervise(reports: list[str]) -> Iterator[Callable[..., Supervisor]]:
     made: list[Supervisor] = []
 
-    def make(*commands: Command, grace_s: float = 4.0) -> Supervisor:
-        made.append(Supervisor(commands, report=reports.append, grace_s=grace_s))
+    def make(*commands: Command, grace_s: float = 4.0, **named: Any) -> Supervisor:
+        made.append(Supervisor(commands, report=reports.append, grace_s=grace_s, **named))
         made[-1].start()
         return made[-1]
 
@@ -139,3 +141,91 @@ def test_stopping_twice_or_before_the_start_is_harmless() -> None:
     supervisor.stop()
     supervisor.stop()
     assert supervisor.dead() is not None
+
+
+@pytest.fixture
+def _quick_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(processes, "MAX_DELAY_S", 0.05)
+
+
+def watch(supervisor: Supervisor, enough: Callable[[], bool]) -> None:
+    until(lambda: (supervisor.restart_dead(), enough())[1])
+
+
+@pytest.mark.usefixtures("_quick_restarts")
+def test_a_child_that_never_works_is_given_up_with_its_reason_and_its_log(
+    supervise: Callable[..., Supervisor], reports: list[str], tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    supervisor = supervise(python("raise MemoryError('no room for the model')", "worker", log))
+    with pytest.raises(StartFailed) as caught:
+        watch(supervisor, lambda: False)
+    assert len(reports) == MAX_FAILED_STARTS - 1
+    assert set(reports) == {
+        f"the worker exited with status 1 (MemoryError: no room for the model); restarting it in {delay} s"
+        for delay in (0.01, 0.02, 0.04, 0.05)
+    }
+    assert str(caught.value) == (
+        "the worker exited with status 1 (MemoryError: no room for the model), as it did each of the 5 times that it was started; "
+        f"its log is {log}"
+    )
+
+
+@pytest.mark.usefixtures("_quick_restarts")
+def test_a_child_that_has_worked_once_is_restarted_for_ever(supervise: Callable[..., Supervisor], reports: list[str]) -> None:
+    asked: list[tuple[str, float]] = []
+
+    def has_worked(name: str, uptime_s: float) -> bool:
+        asked.append((name, uptime_s))
+        return len(asked) == 1
+
+    supervisor = supervise(python("raise SystemExit(3)", "worker"), has_worked=has_worked)
+    watch(supervisor, lambda: len(reports) > 2 * MAX_FAILED_STARTS)
+    assert len(asked) == len(reports), "it is asked after every end, because it also reports that the worker has stopped"
+    assert 0 < asked[0][1] < STEADY_S
+
+
+@pytest.mark.usefixtures("_quick_restarts")
+def test_one_broken_child_among_others_ends_the_wait(supervise: Callable[..., Supervisor], reports: list[str]) -> None:
+    supervisor = supervise(python(SLEEP, "API"), python("raise SystemExit(3)", "housekeeper"))
+    with pytest.raises(StartFailed, match="the housekeeper exited with status 3, as it did each"):
+        watch(supervisor, lambda: False)
+
+
+JSON_ERROR = '{"level": "error", "event": "the worker can\'t start", "reason": "no weights in unet/"}'
+JSON_CRASH = '{"level": "critical", "event": "an uncaught exception", "exception": "  File x\\nbuiltins.ValueError"}'
+LOGS = {
+    "a reason": (f"{JSON_ERROR}\nbye", "the worker can't start: no weights in unet/"),
+    "an exception": (f"hello\n{JSON_CRASH}", "an uncaught exception: builtins.ValueError"),
+    "a traceback": (
+        "Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'there'",
+        "ModuleNotFoundError",
+    ),
+    "a class of a package": ("redis.exceptions.ConnectionError: refused", "redis.exceptions.ConnectionError: refused"),
+    "a message": ("Error: Invalid value for '-A'", "Error: Invalid value for '-A'"),
+    "a native crash": ("Fatal Python error: Segmentation fault\n  File x", "Fatal Python error: Segmentation fault"),
+    "no error": ('{"level": "info", "event": "the worker is ready"}\nstarted', None),
+    "no text": ("\n\n", None),
+    "an error long ago": ("\n".join([JSON_ERROR, *["fine"] * 100]), None),
+    "not text at all": ("[]\n3\nnull\n{", None),
+}
+
+
+@pytest.mark.parametrize("case", LOGS)
+def test_the_last_error_is_found_in_the_log(case: str, tmp_path: Path) -> None:
+    printed, expected = LOGS[case]
+    log = tmp_path / "log"
+    log.write_text("ValueError: of an earlier process\n")
+    child = Child(python(f"print({printed!r})", log=log))
+    child.start()
+    until(lambda: child.returncode == 0)
+    found = child.last_error()
+    assert found == expected or (expected is not None and found is not None and found.startswith(expected))
+
+
+def test_without_a_log_there_is_no_last_error() -> None:
+    child = Child(python("raise SystemExit('an error')"))
+    child.start()
+    until(lambda: child.returncode == 1)
+    assert child.last_error() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 
 from cli.env_example import text as env_example
 from s2edit_jobs.settings import Settings
-from tests.unit.deploy.files import COMPOSE, DOCKERFILES, ROOT, SERVICES
+from tests.unit.deploy.files import COMPOSE, DOCKERFILES, ROOT, SERVICES, instructions
 
-OWN = ("api", "worker", "worker-cpu")
+OWN = ("api", "housekeeper", "worker", "worker-cpu")
 
 
 def environment(service: str) -> dict[str, str]:
@@ -74,11 +75,38 @@ def test_one_profile_has_the_gpu_worker_and_the_other_the_cpu_worker() -> None:
     assert environment("worker-cpu")["S2EDIT_DEVICE"] == "cpu"
 
 
+def test_a_housekeeper_always_runs_from_the_image_without_torch() -> None:
+    housekeeper = SERVICES["housekeeper"]
+    assert "profiles" not in housekeeper
+    assert housekeeper["build"]["dockerfile"] == "deploy/Dockerfile.api"
+    assert housekeeper["command"] == ["python", "-m", "worker.housekeeper"]
+
+
 def test_redis_keeps_its_data_and_never_evicts() -> None:
     command = " ".join(SERVICES["redis"]["command"])
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
     assert "redis:/data" in SERVICES["redis"]["volumes"]
+
+
+@pytest.mark.parametrize(
+    ("service", "variable", "path"),
+    [
+        ("api", None, "/healthz"),
+        ("housekeeper", "S2EDIT_HOUSEKEEPER_METRICS_PORT", "/livez"),
+        ("worker", "S2EDIT_WORKER_METRICS_PORT", "/livez"),
+        ("worker-cpu", "S2EDIT_WORKER_METRICS_PORT", "/livez"),
+    ],
+)
+def test_the_health_of_a_service_is_checked_where_it_answers(service: str, variable: str | None, path: str) -> None:
+    """The check is the compose file's or else the image's."""
+    steps = instructions(SERVICES[service]["build"]["dockerfile"])
+    of_image = next(argument for name, argument in steps if name == "HEALTHCHECK")
+    check = SERVICES[service].get("healthcheck", {}).get("test") or json.loads(of_image.partition("CMD ")[2])
+    set_by_image = dict(re.findall(r"(S2EDIT_\w+)=(\S+)", " ".join(argument for name, argument in steps if name == "ENV")))
+    port = set_by_image[variable] if variable else "8000"
+    assert variable is None or environment(service)[variable] == port, "a value in .env must not move it"
+    assert [word for word in check if word != "CMD"] == ["python", "-m", "s2edit_jobs.health", f"http://127.0.0.1:{port}{path}"]
 
 
 @pytest.mark.parametrize("service", ["redis", "store"])

@@ -17,8 +17,9 @@ from tests.unit.deploy.files import DOCKERFILES, ROOT, instructions, sent_to_the
 
 OURS = {"s2edit_core", "s2edit_jobs", "api", "worker", "cli", "lab"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = {"Dockerfile.gpu": ["worker", "heic"], "deploy/Dockerfile.api": ["api", "heic"]}
+EXTRAS = {"Dockerfile.gpu": ["worker", "heic"], "deploy/Dockerfile.api": ["api", "housekeeper", "heic"]}
 APP = {"Dockerfile.gpu": "worker.app", "deploy/Dockerfile.api": "api.app"}
+HEALTH = "s2edit_jobs.health"
 
 
 def copied(dockerfile: str) -> list[str]:
@@ -82,11 +83,12 @@ def test_what_no_image_runs_is_not_sent_to_the_builder(path: str) -> None:
     assert not sent_to_the_builder(path)
 
 
-@pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_the_packages_that_are_copied_are_enough_for_the_command(dockerfile: str) -> None:
+@pytest.mark.parametrize(
+    ("dockerfile", "module"), [*APP.items(), ("deploy/Dockerfile.api", "worker.housekeeper"), *((d, HEALTH) for d in DOCKERFILES)]
+)
+def test_the_packages_that_are_copied_are_enough_for_the_command(dockerfile: str, module: str) -> None:
     """Everything of ours that importing the command's module loads is in the image."""
     assert any(part.startswith(APP[dockerfile]) for part in command(dockerfile))
-    module = APP[dockerfile]
     show = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run(
         [sys.executable, "-c", show],
@@ -117,7 +119,7 @@ def test_photos_of_iphones_are_read_wherever_everything_is_installed() -> None:
 
 
 def test_the_api_image_cannot_have_torch() -> None:
-    """Not by its extra, nor by what that extra brings with it; and the build looks for it."""
+    """Not by its extras, nor by what they bring with them; and the build looks for it."""
     extras: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 
     def wants(extra: str) -> set[str]:
@@ -126,7 +128,9 @@ def test_the_api_image_cannot_have_torch() -> None:
         return {re.split(r"[\[<>=;~ ]", line)[0] for line in own if not line.startswith("s2edit[")}.union(*map(wants, inner))
 
     assert "fastapi" in wants("api")
-    assert not wants("api") & {"torch", "diffusers", "transformers", "accelerate", "safetensors"}
+    assert "standardwebhooks" in wants("housekeeper")
+    for extra in ("api", "housekeeper"):  # safetensors brings no torch: the housekeeper uses it with numpy
+        assert not wants(extra) & {"torch", "diffusers", "transformers", "accelerate"}
     assert "torch" in wants("worker")
     runs = " ".join(argument for name, argument in instructions("deploy/Dockerfile.api") if name == "RUN")
     assert "import torch" in runs
@@ -137,6 +141,7 @@ def test_the_api_image_checks_its_health_where_the_api_answers() -> None:
 
     check = next(argument for name, argument in instructions("deploy/Dockerfile.api") if name == "HEALTHCHECK")
     port, path = re.findall(r"http://127\.0\.0\.1:(\d+)(/\w+)", check)[0]
+    assert HEALTH in check
     assert port == command("deploy/Dockerfile.api")[-1]
     assert path in json.loads(openapi.text())["paths"]
 
@@ -152,3 +157,12 @@ def test_the_worker_image_has_the_segmenter_and_not_the_npm_that_fetched_it() ->
     assert [argument for name, argument in steps if name == "COPY" and "--from=build" in argument] == [
         "--from=build /opt/s2edit /opt/s2edit"
     ]
+
+
+def test_what_the_housekeeper_imports_is_in_its_extra_or_one_of_jobs() -> None:
+    extras: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
+    names = {re.split(r"[\[<>=;~ ]", line)[0].replace("-", "_") for line in extras["housekeeper"]}
+    show = "import sys, worker.housekeeper; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", show], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert {"httpcore", "prometheus_client", "safetensors", "standardwebhooks"} <= set(loaded) & names
+    assert not {"torch", "diffusers", "transformers", "fastapi", "typer", "c2pa"} & set(loaded)

@@ -30,7 +30,7 @@ from s2edit_jobs.access.policy import build_policy
 from s2edit_jobs.records.testmode import FAILURES
 from s2edit_jobs.settings import Settings
 from tests.pages import DOCS, PAGES, ROOT, blocks, commands_of, shell_of
-from tests.unit.deploy.files import instructions
+from tests.unit.deploy.files import SERVICES, instructions
 
 FORMS = {"edits": EditForm, "identities": IdentityForm, "attributes": AttributeForm, "masks": MaskForm}
 NAMED = re.compile(
@@ -141,6 +141,8 @@ def test_a_printed_command_exists(page: str, words: list[str]) -> None:
         case "celery" | "uvicorn":
             printed = [json.loads(text) for name in ("Dockerfile.gpu", "deploy/Dockerfile.api") for text in commands_in(name)]
             assert words in printed
+        case "python":
+            assert words in [service.get("command") for service in SERVICES.values()]
         case _:
             assert program in PLAIN, (page, words)
     for word in words[1:] if program == "cp" else ():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from cli.service import free_port
 from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ArtifactsUnavailable, ModelUnknown
@@ -16,7 +19,8 @@ from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.waiting import until
 from worker import process as module
-from worker.housekeeping.announcer import Announcer
+from worker.announcer import Announcer
+from worker.attempts.progress_watch import ProcessProgress, ProgressWatch
 from worker.process import WorkerProcess
 
 
@@ -93,6 +97,92 @@ def test_a_model_that_cannot_be_loaded_is_told_and_ends_the_worker(
     process.start()
     process.stop()
     assert failure_of(artifacts, "some/model") is None
+
+
+class EngineOnDevice(FakeEngine):
+    """An engine whose device has used 7 MB."""
+
+    def peak_memory_bytes(self) -> int:
+        return 7_000_000
+
+
+def test_it_answers_while_the_model_is_loading_and_then_shows_its_metrics(
+    artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "configure_logs", lambda: None)
+    port, during = free_port(), []
+    settings = settings.model_copy(update={"worker_metrics_port": port})
+    services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
+
+    def load(_: Settings) -> FakeEngine:
+        during.append(httpx.get(f"http://127.0.0.1:{port}/livez").status_code)
+        return EngineOnDevice()
+
+    process = WorkerProcess(settings, load, lambda _: services)
+    process.start()
+    try:
+        assert during == [200]
+        shown = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        assert "s2edit_device_peak_memory_bytes 7e+06" in shown
+        assert "s2edit_attempts_total{" in shown or "# TYPE s2edit_attempts_total counter" in shown
+        announcer = process._announcer
+        assert announcer is not None
+        monkeypatch.setattr(announcer, "_stalled_s", 0.0)
+        answer = httpx.get(f"http://127.0.0.1:{port}/livez")
+        assert (answer.status_code, answer.text.partition(" for ")[0]) == (503, "the announcer has completed nothing")
+    finally:
+        process.stop()
+        assert process._health_server is not None
+        process._health_server.stop()
+
+
+def test_a_hung_attempt_is_not_alive(process: WorkerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    progress, now = ProcessProgress(), 1000.0
+    monkeypatch.setattr(module, "worker_progress", progress)
+    watch = ProgressWatch(10.0, process=progress, now=lambda: now)
+    process.start()
+    try:
+        assert process.problems() == []
+        watch.begin("e_1")
+        now += 49.0  # the first stretches of a process may take five times as long
+        assert process.problems() == []
+        assert process._stuck() == [("", 49.0)]
+        now += 1e9
+        assert process.problems() == ["the attempt has not advanced for 1000000049 s"]
+        watch.advance()
+        assert process.problems() == []
+    finally:
+        watch.end()
+        process.stop()
+    assert process._stuck() == []
+
+
+def test_a_taken_metrics_port_ends_the_worker_with_the_reason(
+    settings: Settings, process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(process, "_settings", settings.model_copy(update={"worker_metrics_port": port}))
+        with pytest.raises(SystemExit, match=f"port {port} .*give S2EDIT_WORKER_METRICS_PORT a free port"):
+            process.start()
+
+
+def test_a_report_that_fails_for_any_reason_is_tried_again(
+    artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
+    announcer, put, refused = Announcer(services, FakeEngine.facts, interval_s=0.01), artifacts.put, []
+
+    def failing(*given: Any, **named: Any) -> None:
+        if len(refused) < 3:
+            refused.append(1)
+            raise RuntimeError("a fault of our own") if len(refused) > 1 else ArtifactsUnavailable("down")
+        put(*given, **named)
+
+    monkeypatch.setattr(artifacts, "put", failing)
+    announcer.start()
+    until(lambda: facts_of_or_none(artifacts) == FakeEngine.facts)
+    announcer.stop()
 
 
 def test_a_worker_goes_on_telling_that_it_has_the_model(artifacts: MemoryArtifactStore, settings: Settings) -> None:

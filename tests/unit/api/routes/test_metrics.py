@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from pydantic import SecretStr
 from api.app import create_app
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.records.errors import StoreUnavailable
+from s2edit_jobs.records.set_aside import set_aside
+from s2edit_jobs.stores.job_store import HOUSEKEEPER
 from tests.unit.api.conftest import Api
 from tests.unit.api.wire.test_bad_input import assert_problem
 
@@ -61,6 +64,24 @@ def test_it_says_that_the_job_store_is_down(api: Api, monkeypatch: pytest.Monkey
     found = told(api.client.get("/metrics"))
     assert found["s2edit_job_store_up",] == 0
     assert ("s2edit_jobs_unfinished",) not in found
+
+
+def test_it_shows_how_long_ago_a_housekeeper_worked(api: Api) -> None:
+    age = ("s2edit_housekeeper_age_seconds",)
+    assert told(api.client.get("/metrics"))[age] == math.inf
+    api.store.maintenance.report_alive(HOUSEKEEPER)
+    assert 0 <= told(api.client.get("/metrics"))[age] < 60
+
+
+def test_it_counts_what_this_process_has_set_aside(api: Api) -> None:
+    series = ("s2edit_set_aside_total", "a kind of this test")
+    assert series not in told(api.client.get("/metrics"))
+    for key in ("one", CANARY):
+        with set_aside(series[1], key):
+            raise ValueError(CANARY)
+    answer = api.client.get("/metrics")
+    assert told(answer)[series] == 2
+    assert CANARY not in answer.text
 
 
 def test_without_a_token_it_is_for_this_machine_s_programs(api: Api) -> None:

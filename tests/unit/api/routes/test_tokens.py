@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from api.guard.auth import Sender
-from api.guard.device_tokens import DEVICE_SCOPES, DeviceTokens
-from s2edit_jobs.access.ended_tokens import MARKER_TTL_S, end_tokens, sweep_ended
+from api.guard.device_tokens import DEVICE_SCOPES, IAT_LEEWAY_S, DeviceTokens
+from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, MARKER_TTL_S, end_tokens, sweep_ended
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.records.errors import CredentialsInvalid, TokenSpent
 from s2edit_jobs.records.record import Owner
@@ -137,7 +136,6 @@ def test_an_erased_user_s_tokens_end_and_new_ones_count(api: Api, key: str) -> N
         assert_problem(api.client.get("/edits", headers=device), 401, "credentials_invalid")
     assert not list(api.artifacts.list(ANN.prefix))
     assert api.edit(headers=others).status_code == 202
-    time.sleep(1.1)  # moments of tokens are whole seconds
     assert api.edit(headers=bearer(issue(api, key)["token"])).status_code == 202
 
 
@@ -150,11 +148,52 @@ def test_a_unit_that_is_spent_while_the_tokens_end_leaves_nothing() -> None:
     assert not list(maker._artifacts.list(ANN.prefix))
 
 
+SKEWS = (-CLOCK_SKEW_S, -1.0, -0.5, -0.001, 0.0, 0.001, 0.5, 1.0, CLOCK_SKEW_S)
+"""Seconds by which the clock of a second machine is ahead."""
+
+
+def machine(artifacts: MemoryArtifactStore, now: float) -> DeviceTokens:
+    """Return the tokens of an API machine whose clock shows `now`."""
+    return DeviceTokens(artifacts, [KEY], clock=lambda: now)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.25, 0.5, 0.999])
+@pytest.mark.parametrize("skew", SKEWS)
+def test_a_fresh_token_is_accepted_by_a_machine_whose_clock_differs(skew: float, fraction: float) -> None:
+    artifacts = MemoryArtifactStore()
+    token, text = one(machine(artifacts, 1000.0 + fraction))
+    assert machine(artifacts, 1000.0 + fraction + skew).read(text) == token
+
+
+def test_a_token_from_far_in_the_future_is_refused_and_the_leeway_does_not_extend_a_token() -> None:
+    artifacts = MemoryArtifactStore()
+    _, text = one(machine(artifacts, 1000.0), expires_in_s=60)
+    assert machine(artifacts, 1059.0).read(text)
+    for now in (1000.0 - IAT_LEEWAY_S - 1, 1060.0):
+        with pytest.raises(CredentialsInvalid):
+            machine(artifacts, now).read(text)
+
+
+@pytest.mark.parametrize(("issuing", "revoking"), [(a, b) for a in SKEWS for b in SKEWS if abs(a - b) <= CLOCK_SKEW_S])
+def test_a_revocation_ends_earlier_tokens_and_no_later_ones_whatever_the_clocks_show(issuing: float, revoking: float) -> None:
+    artifacts = MemoryArtifactStore()
+    first, second = machine(artifacts, 1000.0 + issuing), machine(artifacts, 1000.0 + revoking)
+    before, _ = one(first)
+    end_tokens(artifacts, ANN, now=1000.0 + revoking)
+    after, text = one(first)
+    for reader in (first, second):
+        with pytest.raises(CredentialsInvalid):
+            reader.check_not_revoked(before)
+        assert reader.read(text) == after
+        reader.check_not_revoked(after)
+
+
 def test_the_note_of_ended_tokens_goes_when_none_of_them_can_be_alive() -> None:
     maker = tokens([1000.0])
     end_tokens(maker._artifacts, ANN, now=1000.0)
-    assert sweep_ended(maker._artifacts, now=1000.0 + MARKER_TTL_S) == 0
-    assert sweep_ended(maker._artifacts, now=1001.0 + MARKER_TTL_S) == 1
+    ended = 1000.0 + CLOCK_SKEW_S
+    assert sweep_ended(maker._artifacts, now=ended + MARKER_TTL_S) == 0
+    assert sweep_ended(maker._artifacts, now=ended + 1.0 + MARKER_TTL_S) == 1
     assert list(maker._artifacts.list("")) == []
 
 

@@ -8,23 +8,30 @@ from typing import Any
 
 import pytest
 
-from s2edit_jobs.records.errors import ModelFailed
+from s2edit_core.request.prompts import DEFAULT_SUBJECTS
+from s2edit_jobs.records.errors import ModelFailed, ModelUnknown
+from s2edit_jobs.records.vocabulary import load_vocabulary
 from s2edit_jobs.stores import model_facts
 from s2edit_jobs.stores.model_facts import (
     ALIVE_S,
+    ASSUMED_WIDTH,
     CACHE_S,
+    TEST_FINGERPRINT,
     ModelFacts,
     ModelWatch,
     clear_failure,
     facts_of,
     failure_of,
+    load_failure,
     of_test_mode,
     problem_with,
     report_failure,
     report_loaded,
     report_stopped,
+    reported_since,
 )
 from tests.stores import MemoryArtifactStore
+from tests.unit.api.model_folder import write_model_folder
 
 MODEL = "owner/name"
 FACTS = ModelFacts("f" * 32, 4, ((8, 4),), ("woman",), ("red",), legacy_fingerprint="0" * 32)
@@ -126,6 +133,68 @@ def test_a_worker_of_an_earlier_release_is_understood(artifacts: MemoryArtifactS
     facts = facts_of(artifacts, MODEL)
     assert (facts.fingerprint, facts.legacy_fingerprint) == (FACTS.fingerprint, None)
     assert problem_with(artifacts, MODEL) is None
+
+
+def test_an_older_failure_does_not_count_again_when_a_worker_stops(artifacts: MemoryArtifactStore, moment: Moment) -> None:
+    report_failure(artifacts, MODEL, "no weights")
+    moment.now += 1
+    report_loaded(artifacts, MODEL, FACTS)
+    moment.now += 1
+    report_stopped(artifacts, MODEL)
+    assert failure_of(artifacts, MODEL) is None
+    assert load_failure(artifacts, MODEL) is None
+    report_failure(artifacts, MODEL, "no weights again")
+    report_stopped(artifacts, MODEL)
+    failure = failure_of(artifacts, MODEL)
+    assert failure is not None
+    assert failure.message == "no weights again"
+
+
+def test_it_knows_whether_a_worker_has_the_model_since_a_moment(artifacts: MemoryArtifactStore, moment: Moment) -> None:
+    assert not reported_since(artifacts, MODEL, 0.0)
+    report_loaded(artifacts, MODEL, FACTS)
+    assert reported_since(artifacts, MODEL, moment.now)
+    assert not reported_since(artifacts, MODEL, moment.now + 0.1)
+
+
+def words_of(folder: Path, config: str | None) -> Path:
+    """Make a model folder with a card and a tokenizer; `config` is that of the text encoder."""
+    write_model_folder(folder)
+    if config is not None:
+        (folder / "text_encoder").mkdir(exist_ok=True)
+        (folder / "text_encoder" / "config.json").write_text(config)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("config", "width"),
+    [(None, ASSUMED_WIDTH), ('{"hidden_size": 128}', 128), ("{}", ASSUMED_WIDTH), ("{", ASSUMED_WIDTH), ("[]", ASSUMED_WIDTH)],
+)
+def test_without_a_report_test_mode_takes_the_model_s_files(
+    artifacts: MemoryArtifactStore, tmp_path: Path, config: str | None, width: int
+) -> None:
+    folder = words_of(tmp_path / "model", config)
+    facts = facts_of(artifacts, str(folder), test=True)
+    vocabulary = load_vocabulary(str(folder))
+    assert vocabulary is not None
+    assert (facts.subjects, facts.attribute_words) == (tuple(vocabulary.subjects), tuple(vocabulary.attribute_words))
+    assert (facts.fingerprint, facts.width) == (TEST_FINGERPRINT, width)
+    with pytest.raises(ModelUnknown):
+        facts_of(artifacts, str(folder))
+
+
+@pytest.mark.parametrize("model", ["owner/name", "nowhere.safetensors", "damaged"])
+def test_without_a_report_and_without_files_test_mode_takes_the_usual_words(
+    artifacts: MemoryArtifactStore, tmp_path: Path, model: str
+) -> None:
+    if model == "damaged":
+        (tmp_path / model / "tokenizer").mkdir(parents=True)
+        (tmp_path / model / "tokenizer" / "tokenizer.json").write_text("{")
+        model = str(tmp_path / model)
+    facts = facts_of(artifacts, model, test=True)
+    assert (facts.subjects, facts.width) == (tuple(DEFAULT_SUBJECTS), ASSUMED_WIDTH)
+    report_loaded(artifacts, model, FACTS)
+    assert facts_of(artifacts, model, test=True) == of_test_mode(FACTS)
 
 
 def test_facts_recognise_both_fingerprints_and_test_mode_its_own_alone() -> None:

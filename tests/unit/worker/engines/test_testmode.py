@@ -42,7 +42,7 @@ def test_a_job_of_test_mode_is_done_and_published_like_any_other(service: InProc
 
 def test_the_live_engine_is_never_asked(service: InProcessService) -> None:
     job_id = accept(service)
-    run_job(service.queue.messages.popleft(), service.services, service.engine)
+    run_job(job_id, service.services, service.engine)
     assert service.engine.events == []
     assert service.jobs.get(TEST, job_id).state is JobState.QUEUED
 

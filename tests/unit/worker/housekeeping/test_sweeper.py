@@ -33,12 +33,13 @@ def known(service: InProcessService, key: str) -> bool:
 
 
 def test_old_notes_go_and_nothing_else_does(service: InProcessService) -> None:
+    service.services.layout.begin(service.artifacts)
     old = keyed(service, "old", age_s=LIFE_S + 60)
     young = keyed(service, "young", age_s=LIFE_S - 60)
     kept = [key for key in service.artifacts.objects if "/requests/" not in key]
     assert sweep(service.services) == 1
-    assert (known(service, "old"), known(service, "young")) == (False, True)
     assert [key for key in service.artifacts.objects if "/requests/" not in key] == kept
+    assert (known(service, "old"), known(service, "young")) == (False, True)
     assert {service.get(job_id).state for job_id in (old, young)} == {JobState.QUEUED}
 
 
@@ -64,9 +65,9 @@ def test_the_life_of_a_key_is_a_setting(service: InProcessService) -> None:
 def test_a_note_that_is_damaged_goes_and_one_that_has_gone_meanwhile_is_no_matter(
     service: InProcessService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = f"{ANN.prefix}requests/{'0' * 32}.json"
+    place = f"{ANN.prefix}requests/{'0' * 64}.json"
     service.artifacts.put(place, b"{", media_type="application/json")
-    gone = f"{ANN.prefix}requests/{'1' * 32}.json"
+    gone = f"{ANN.prefix}requests/{'1' * 64}.json"
     monkeypatch.setattr(service.artifacts, "list", lambda _: iter([place, gone]))
     assert sweep_idempotency_markers(service.artifacts, older_than_s=LIFE_S) == 1
     assert place not in service.artifacts.objects
