@@ -33,7 +33,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("tenant_reads_per_minute", "tenant_writes_per_minute", "tenant_learnings_per_day", "tenant_gpu_s_per_day"),
         "max_upload_bytes",
     ),
-    "How long things are kept": (*("identity_ttl_s", "idempotency_ttl_s", "result_url_ttl_s", "upload_url_ttl_s", "upload_ttl_s"),),
+    "How long things are kept": (
+        *("result_ttl_s", "edit_ttl_s", "identity_ttl_s", "identity_idle_ttl_s", "inversion_ttl_s", "max_inversions_per_identity"),
+        *("checkpoint_ttl_s", "upload_ttl_s", "idempotency_ttl_s", "result_url_ttl_s", "upload_url_ttl_s"),
+    ),
     "Workers": ("lease_s", "heartbeat_interval_s", "max_attempts", "reap_interval_s"),
     "Webhooks": ("webhook_secrets", "webhook_allow_private"),
     "Audit, policy and provenance": (

@@ -196,6 +196,41 @@ class Settings(BaseSettings):
         description="Seconds after which a learned identity is erased. A request may ask for a shorter time. If empty, identities "
         "are kept until they are erased",
     )
+    identity_idle_ttl_s: float | None = Field(
+        default=None,
+        ge=86_400,
+        description="Seconds since its last use after which an identity is erased, with a precision of a day. If empty, unused "
+        "identities are kept",
+    )
+    edit_ttl_s: float | None = Field(
+        default=None,
+        ge=3600,
+        description="Seconds after its end for which an edit is kept. Then everything about it is erased. If empty, edits are kept "
+        "until they are erased",
+    )
+    result_ttl_s: float | None = Field(
+        default=None,
+        ge=3600,
+        description="Seconds after its end for which the pictures of an edit are kept: photo, masks and results. Its state and its "
+        "report remain. If empty, pictures are kept as long as the edit",
+    )
+    inversion_ttl_s: float = Field(
+        default=604_800.0,
+        ge=86_400,
+        description="Seconds since its last use after which an inversion is removed, by default a week, with a precision of a day. "
+        "The next edit with the same photo and settings computes it again",
+    )
+    max_inversions_per_identity: int = Field(
+        default=16,
+        ge=1,
+        description="Most inversions per identity. The least recently used are removed first. An edit needs one for each "
+        "combination of photo, source prompt, preset, steps and guidance",
+    )
+    checkpoint_ttl_s: float = Field(
+        default=604_800.0,
+        ge=86_400,
+        description="Seconds after which the checkpoints of a learning that was never completed are removed, by default a week",
+    )
     provenance: bool = Field(
         default=True,
         description="Sign results with C2PA content credentials, which state that a model edited the picture and from which photo",

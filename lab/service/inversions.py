@@ -59,9 +59,7 @@ def file_bytes(tier: InversionTier, steps: int, side: int, width: int) -> dict[s
 def frames_of(pipe: S2EditPipeline, subject: Subject, concept: Concept, inversion: Inversion, preset: Preset) -> list[Any]:
     mask = person_mask(subject.person)
     prompts = [subject.prompt(edit) for edit in subject.edits]
-    output = pipe(
-        prompts, image=subject.picture, mask=mask, inversion=inversion, identity=concept, injection=preset.injection
-    )
+    output = pipe(prompts, image=subject.picture, mask=mask, inversion=inversion, identity=concept, injection=preset.injection)
     return [np.asarray(frame) for frame in output.frames]
 
 

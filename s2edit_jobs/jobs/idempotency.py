@@ -32,24 +32,18 @@ class Marker:
     request: str  # digest of the request
 
 
-def sweep_idempotency_markers(artifacts: ArtifactStore, *, older_than_s: float) -> int:
-    """Remove markers older than `older_than_s` seconds, and unreadable ones. Return their number. Raise `ArtifactsUnavailable`.
+def sweep_idempotency_marker(artifacts: ArtifactStore, key: str, *, before: float) -> int:
+    """Remove the marker `key` if it is from before `before` (seconds since the epoch) or unreadable. Return the number of objects.
 
     Run only one sweep at a time. Otherwise one sweep may remove a marker that was written after the other removed its predecessor.
     """
-    before, gone = time.time() - older_than_s, 0
-    for key in artifacts.list("t/"):
-        if "/requests/" not in key:
-            continue
-        try:
-            created_at = float(json.loads(artifacts.get(key))["created_at"])
-        except ArtifactMissing:
-            continue
-        except (ValueError, TypeError, KeyError):
-            created_at = 0.0
-        if created_at < before:
-            gone += artifacts.delete_prefix(key)
-    return gone
+    try:
+        created_at = float(json.loads(artifacts.get(key))["created_at"])
+    except ArtifactMissing:
+        return 0
+    except (ValueError, TypeError, KeyError):
+        created_at = 0.0
+    return artifacts.delete_prefix(key) if created_at < before else 0
 
 
 def request_digest(values: Mapping[str, object], files: Mapping[str, Upload]) -> str:

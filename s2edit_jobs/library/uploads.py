@@ -24,6 +24,7 @@ from s2edit_jobs.records.files import EXTENSIONS, Upload
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, upload_key
 from s2edit_jobs.stores.markers import check_not_erasing
+from s2edit_jobs.stores.user_folders import UserFolder
 
 SWEEP_AFTER_S = 3600.0
 """Seconds between the expiry of an upload and its removal. It covers requests that are still reading it, and clock differences."""
@@ -158,26 +159,25 @@ class Uploads:
             raise UploadNotFound(upload_id)
 
 
-def sweep_uploads(artifacts: ArtifactStore, *, ttl_s: float) -> int:
-    """Remove the uploads that expired over `SWEEP_AFTER_S` seconds ago, and unreadable ones. Return the number of objects.
+def sweep_upload(artifacts: ArtifactStore, folder: UserFolder, *, ttl_s: float, now: float) -> int:
+    """Remove an upload that expired over `SWEEP_AFTER_S` seconds ago or is unreadable. Return the number of objects.
 
-    Raise `ArtifactsUnavailable`.
+    A folder without `upload.json` holds a file that was sent by a presigned request after its upload was erased. Raise
+    `ArtifactsUnavailable`.
     """
-    gone, now = 0, time.time() - SWEEP_AFTER_S
-    for key in artifacts.list("t/"):
-        folder, _, name = key.rpartition("/")
-        if "/uploads/" not in folder or name != "upload.json":
-            continue
-        try:
-            created_at = float(json.loads(artifacts.get(key))["created_at"])
-        except ArtifactMissing:  # erased meanwhile
-            continue
-        except (ValueError, TypeError, KeyError):  # not readable: remove it
-            created_at = 0.0
-        if _has_expired(artifacts, f"{folder}/", created_at + ttl_s, now):
-            gone += artifacts.delete_prefix(key)  # first, so that no edit reads a half-deleted upload
-            gone += artifacts.delete_prefix(f"{folder}/")
-    return gone
+    key, now = folder.key("upload.json"), now - SWEEP_AFTER_S
+    if "upload.json" not in folder.names:
+        return 0 if artifacts.exists(key) else artifacts.delete_prefix(f"{folder.path}/")
+    try:
+        created_at = float(json.loads(artifacts.get(key))["created_at"])
+    except ArtifactMissing:  # erased meanwhile
+        return 0
+    except (ValueError, TypeError, KeyError):  # not readable: remove it
+        created_at = 0.0
+    if not _has_expired(artifacts, f"{folder.path}/", created_at + ttl_s, now):
+        return 0
+    gone = artifacts.delete_prefix(key)  # first, so that no edit reads a half-deleted upload
+    return gone + artifacts.delete_prefix(f"{folder.path}/")
 
 
 def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: float) -> bool:
@@ -188,17 +188,6 @@ def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: flo
         return now >= float(json.loads(artifacts.get(f"{folder}kept.json")))
     except ArtifactMissing:
         return True
-
-
-def sweep_orphans(artifacts: ArtifactStore) -> int:
-    """Remove files sent by a presigned request after their upload was erased. Return their number. Raise `ArtifactsUnavailable`."""
-    folders: dict[str, set[str]] = {}
-    for key in artifacts.list("t/"):
-        folder, _, name = key.rpartition("/")
-        if "/uploads/" in folder:
-            folders.setdefault(folder, set()).add(name)
-    orphans = [folder for folder, names in folders.items() if "upload.json" not in names]
-    return sum(artifacts.delete_prefix(f"{folder}/") for folder in orphans if not artifacts.exists(f"{folder}/upload.json"))
 
 
 def _file_key(owner: Owner, announced: AnnouncedUpload, name: str = "file") -> str:

@@ -280,6 +280,11 @@ def new_job_id(now: float | None = None) -> str:
     return f"e_{uuid.UUID(int=value).hex}"
 
 
+def created_at(job_id: str) -> float:
+    """Return when `new_job_id` made the id, in seconds since the epoch. It is 0 for a name that is no such id."""
+    return int(job_id[2:14], 16) / 1000 if JOB_ID.fullmatch(job_id) else 0.0
+
+
 def estimate_key(spec: JobSpec) -> str:
     """Return the name under which the job's durations are measured. Jobs with different durations have different names."""
     request, mode = spec.request, "test:" if spec.owner.test else ""

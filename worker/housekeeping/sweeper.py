@@ -1,6 +1,4 @@
-"""Remove expired objects a few times a day: markers of idempotency keys and of revoked tokens, uploads, and files sent for erased
-uploads.
-"""
+"""Remove what has outlived its time, a few times a day."""
 
 from __future__ import annotations
 
@@ -11,28 +9,25 @@ import structlog
 
 from s2edit_jobs.access.ended_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
-from s2edit_jobs.library.uploads import sweep_orphans, sweep_uploads
+from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.records.errors import ServiceUnavailable
 
 log = structlog.get_logger(__name__)
 
 SWEEP_S = 6 * 3600.0
-"""Seconds between two sweeps of all workers together. Each sweep lists the whole object store."""
+"""Seconds between two sweeps of all workers together. A sweep lists what users have, but for edits that can't have expired yet."""
 POLL_S = 60.0
 """Seconds after which a worker checks again whether a sweep is due."""
 
 
 def sweep(services: Services) -> int | None:
-    """Sweep if a sweep is due. Return the number of removed objects, or None if none is due. Raise `ServiceUnavailable`."""
+    """Sweep if a sweep is due. Return the number of removed things, or None if none is due. Raise `ServiceUnavailable`."""
     if not services.store.maintenance.take_task("sweep", every_s=SWEEP_S):
         return None
-    gone = sweep_idempotency_markers(services.artifacts, older_than_s=services.settings.idempotency_ttl_s)
-    gone += sweep_ended(services.artifacts, now=time.time())
-    uploads = sweep_uploads(services.artifacts, ttl_s=services.settings.upload_ttl_s)
-    orphans = sweep_orphans(services.artifacts)
-    log.info("removed expired objects", action="swept", markers=gone, uploads=uploads, orphans=orphans)
-    return gone + uploads + orphans
+    ended = sweep_ended(services.artifacts, now=time.time())
+    gone = Retention(services).sweep()
+    log.info("removed expired objects", action="swept", ended=ended, **gone)
+    return ended + sum(gone.values())
 
 
 class Sweeper:
