@@ -220,8 +220,9 @@ def read_safetensors(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and metadata of a file that `write_safetensors` wrote.
 
-    `kinds` is the accepted format, or several, the current one first. `fingerprint` is the accepted fingerprint, or the fingerprints
-    of a model including those of earlier releases. Raises `ArtifactMismatch` for a file of another kind or another model.
+    `kinds` is the accepted format, or several, the current one first. `fingerprint` is the accepted fingerprint, or the
+    fingerprints of a model including those of earlier releases. Raises `ArtifactMismatch` for a file of another kind or another
+    model.
     """
     header_size = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})

@@ -69,7 +69,8 @@ def test_a_parent_whose_pictures_have_expired_is_refused_before_they_are_erased(
     parent = done(api)
     api.limit(result_ttl_s=3600.0)
     assert go_on(api, parent).status_code == 202
-    monkeypatch.setattr("s2edit_jobs.jobs.lifetimes.time.time", lambda now=time.time(): now + 3601)
+    later = time.time() + 3601
+    monkeypatch.setattr("time.time", lambda: later)
     problem = assert_problem(go_on(api, parent), 422, "parent_unfit", "parent")
     assert "expired" in problem["detail"]
 

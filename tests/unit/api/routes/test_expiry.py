@@ -25,7 +25,8 @@ def seconds(text: str) -> float:
 
 
 def let_pass(monkeypatch: pytest.MonkeyPatch, by_s: float) -> None:
-    monkeypatch.setattr("time.time", lambda now=time.time(): now + by_s)
+    later = time.time() + by_s
+    monkeypatch.setattr("time.time", lambda: later)
 
 
 def both(api: Api, edit_id: str) -> list[dict[str, Any]]:
