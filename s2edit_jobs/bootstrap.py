@@ -64,13 +64,18 @@ def build_services(
 
 def build_artifacts(settings: Settings) -> ArtifactStore:
     """Return the S3 store if a bucket is set, otherwise the store in the data folder."""
+    memory = None
+    if settings.redis_url:
+        from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
+
+        memory = RedisStoreMemory(settings.redis_url)
     if settings.s3_bucket:
         from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore  # boto3 takes half a second to load
 
-        return S3ArtifactStore.from_settings(settings)
+        return S3ArtifactStore.from_settings(settings, memory)
     from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 
-    return FilesystemArtifactStore(settings.artifacts_dir, base_url=settings.public_url, signing_key=_signing_key(settings))
+    return FilesystemArtifactStore(settings.artifacts_dir, settings.public_url, _signing_key(settings), memory=memory)
 
 
 def _build_audit(settings: Settings) -> AuditLog:

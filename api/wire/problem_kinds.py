@@ -67,6 +67,12 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "Another attempt runs this edit, or the edit is over: get the edit to see its state.",
     ),
     jobs.ArtifactMissing: ProblemKind(404, "not_found", "Not found", "There is no such file: get a fresh link."),
+    jobs.DeletionRefused: ProblemKind(
+        500,
+        "deletion_refused",
+        "The data can't be deleted",
+        "The object store does not permit the service to delete this data: tell the operator. The erasure stays open until then.",
+    ),
     jobs.ArtifactExists: ProblemKind(
         409, "already_exists", "Already exists", "The file exists and can't be overwritten: use it as it is."
     ),

@@ -10,6 +10,7 @@ JobsError
 ├── LeaseLost               another attempt has the job, or it is over: stop and publish nothing
 ├── ArtifactMissing         the object store has no object with this key
 ├── ArtifactExists          a write-once object already exists
+├── DeletionRefused         the object store permits no deletion: a right is missing, or the object is locked
 ├── RecordUnusable          a stored record cannot be used by this process
 │   ├── RecordDamaged       it cannot be read: cut short, not JSON, or without what it must have
 │   └── RecordNewer         a newer release has written it: leave it to a process of that release
@@ -78,6 +79,10 @@ class ArtifactMissing(JobsError):
 
 
 class ArtifactExists(JobsError):
+    pass
+
+
+class DeletionRefused(JobsError):
     pass
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -20,6 +20,7 @@ from itsdangerous import Signer
 
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
 from s2edit_jobs.stores.artifacts import SignedPut, check_folder, check_key, is_key, put_headers
+from s2edit_jobs.stores.presence import ProvenStore, StoreMemory
 
 MAX_SYNCED = 10_000
 """Number of folders that a process remembers as already synced. Skipping their `fsync` makes requests faster."""
@@ -31,13 +32,22 @@ TRIES = 3
 """Tries of a writer whose temporary file was removed although it was alive, because the disk was slow or the machine suspended."""
 
 
-class FilesystemArtifactStore:
-    """Objects in the folder `root`, with presigned URLs under `base_url`/files/. A missing folder is created with mode 0700.
+class FilesystemArtifactStore(ProvenStore):
+    """Objects in the folder `root`, with presigned URLs under `base_url`/files/. The folder of a new store has mode 0700.
 
     Several processes may share the folder. Objects appear atomically and are on disk when `put` returns.
     """
 
-    def __init__(self, root: Path, base_url: str, signing_key: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        root: Path,
+        base_url: str,
+        signing_key: str,
+        *,
+        memory: StoreMemory | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(memory)
         self.root = Path(root).absolute()
         self._base_url = base_url.rstrip("/")
         self._signer = Signer(signing_key, salt="s2edit.files", key_derivation="hmac", digest_method=hashlib.sha256)
@@ -45,7 +55,11 @@ class FilesystemArtifactStore:
         self._cleaned_at = float("-inf")  # when abandoned temporary files were last removed
         self._synced: set[tuple[Path, int]] = set()  # folders, with their inodes, whose names this process has synced to disk
 
-    def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:  # noqa: ARG002  by extension
+    def _create(self) -> None:
+        with _translated():
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def _put(self, key: str, data: bytes, media_type: str, only_if_absent: bool) -> None:  # noqa: ARG002  by extension
         target = self._path(key)
         with _translated():
             for _ in range(TRIES):
@@ -73,45 +87,38 @@ class FilesystemArtifactStore:
             self._sync_folders(target.parent)
             return True
 
-    def get(self, key: str) -> bytes:
+    def _get(self, key: str) -> bytes:
         with _translated(key):
             return self._path(key).read_bytes()
 
-    def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
-
-    def size_bytes(self, key: str) -> int:
+    def _size_bytes(self, key: str) -> int:
         with _translated(key):
             path = self._path(key)
             if not path.is_file():
                 raise ArtifactMissing(key)
             return path.stat().st_size
 
-    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
+    def _keys(self, prefix: str, after: str) -> Iterator[str]:
+        """Yield the keys that begin with `prefix` and sort after `after`, sorted. The prefix may end within a name."""
         with _translated():
             if self._clock() - self._cleaned_at > ABANDONED_S:
                 self._drop_abandoned()
-            yield from self._keys(prefix, after or "")
+            folder = prefix.rpartition("/")[0]
+            yield from self._keys_in(check_folder(f"{folder}/") if folder else "", prefix, after)
 
-    def folders(self, prefix: str) -> Iterator[str]:
+    def _folders(self, prefix: str) -> Iterator[str]:
         with _translated():
-            try:
-                inside = list(os.scandir(self.root / check_folder(prefix)))
-            except FileNotFoundError:
-                return iter(())
-            return iter(sorted(entry.name for entry in inside if entry.is_dir()))
+            return iter([name.rstrip("/") for name in self._names(prefix) if name.endswith("/")])
 
-    def delete_prefix(self, prefix: str) -> int:
-        if not prefix:
-            raise ValueError("an empty prefix would delete everything")
+    def _delete_prefix(self, prefix: str) -> int:
         with _translated():
             self._drop_abandoned()
-            return sum(self._delete(key) for key in list(self._keys(prefix)))
+            return sum(self._delete_file(key) for key in list(self._keys(prefix, "")))
 
-    def delete(self, keys: Iterable[str]) -> None:
+    def _delete(self, keys: Iterable[str]) -> None:
         with _translated():
             for key in keys:
-                self._delete(key)
+                self._delete_file(key)
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         expires = str(int(self._clock()) + expires_s)
@@ -125,10 +132,8 @@ class FilesystemArtifactStore:
         Raise `PermissionError` if the URL is forged or expired, `ArtifactMissing` if the file does not exist.
         """
         self._check(self._sign(key, expires, name), signature, expires)
-        path = self._path(key)
-        if not path.is_file():
-            raise ArtifactMissing(key)
-        return path
+        self.size_bytes(key)
+        return self._path(key)
 
     def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
         expires, headers = str(int(self._clock()) + expires_s), put_headers(media_type, size_bytes)
@@ -157,14 +162,9 @@ class FilesystemArtifactStore:
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
-    def _keys(self, prefix: str, after: str = "") -> Iterator[str]:
-        """Yield the keys that begin with `prefix` and sort after `after`, sorted. The prefix may end within a name."""
-        folder = prefix.rpartition("/")[0]
-        yield from self._keys_in(check_folder(f"{folder}/") if folder else "", prefix, after)
-
     def _keys_in(self, folder: str, prefix: str, after: str) -> Iterator[str]:
         """Yield the matching keys in `folder`, which is empty or ends with a slash. Folders are read only when it is their turn."""
-        for name in _sorted_names(self.root / folder):
+        for name in self._names(folder):
             key = folder + name
             if not (key.startswith(prefix) or prefix.startswith(key)) or not is_key(key.removesuffix("/")):
                 continue
@@ -173,6 +173,17 @@ class FilesystemArtifactStore:
                     yield from self._keys_in(key, prefix, after)
             elif key > after and key.startswith(prefix):
                 yield key
+
+    def _names(self, folder: str) -> Sequence[str]:
+        """Return the names in `folder` in the order of keys, those of folders with a slash. A missing folder is empty.
+
+        A folder inside a list can only be missing because it was deleted meanwhile, or because the whole store is away.
+        """
+        names = _sorted_names(self.root / folder)
+        if names is None and self._proven is not None:
+            self.prove()
+            names = _sorted_names(self.root / folder)
+        return names or ()
 
     @contextlib.contextmanager
     def _written(self, data: bytes) -> Iterator[Path]:
@@ -195,8 +206,9 @@ class FilesystemArtifactStore:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         try:
             return os.open(path, flags, 0o600)
-        except FileNotFoundError:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except FileNotFoundError:  # the store is new, or it is away: then nothing must be written in its place
+            if self._proven is not None:
+                self.prove()
             path.parent.mkdir(exist_ok=True)
             return os.open(path, flags, 0o600)
 
@@ -214,11 +226,12 @@ class FilesystemArtifactStore:
                     self._synced.clear()
                 self._synced.add(name)
 
-    def _delete(self, key: str) -> bool:
+    def _delete_file(self, key: str) -> bool:
         path = self._path(key)
         try:
             path.unlink()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            self.prove()
             return False
         self._remove_empty(path.parent)
         return True
@@ -239,13 +252,13 @@ class FilesystemArtifactStore:
                 folder = folder.parent
 
 
-def _sorted_names(folder: Path) -> list[str]:
-    """Return the names in `folder` in the order of keys, those of folders with a slash. A missing folder is empty."""
+def _sorted_names(folder: Path) -> list[str] | None:
+    """Return the names in `folder` in the order of keys, those of folders with a slash. Return None if there is no such folder."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name + "/" if entry.is_dir() else entry.name for entry in entries)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return None
 
 
 def _sync_folder(folder: Path) -> None:

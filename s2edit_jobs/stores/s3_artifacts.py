@@ -6,39 +6,41 @@ DeleteObjects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
-from botocore.exceptions import ConnectionError as NoConnection
+from botocore.exceptions import ClientError
 
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
+from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable, DeletionRefused
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.artifacts import SignedForm, SignedPut, check_folder, check_key, put_headers
+from s2edit_jobs.stores.artifacts import SignedForm, SignedPut, check_key, put_headers
+from s2edit_jobs.stores.presence import ProvenStore, StoreMemory
+from s2edit_jobs.stores.s3_errors import DENIED, RACING, code_of, deleting, is_unversioned, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
-TAKEN = frozenset({"PreconditionFailed", "412"})
-RACING = frozenset({"ConditionalRequestConflict"})
-"""Amazon's answer while another conditional write of the same key is in progress. A repeated request shows which write won."""
-DOWN = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "500", "502", "503", "504"})
+WRITE = "s2edit-write"
+"""Name of the metadata that tells one write-once request from another. Its value is random."""
 MAX_RACES = 5
 MAX_PAGE = 1000
 """Most keys in one answer to a list request and in one delete request."""
 
 
-class S3ArtifactStore:
+class S3ArtifactStore(ProvenStore):
     """The objects in one existing bucket. `presigner` signs URLs for the address at which apps reach the same store.
 
     Set `post_forms` if the store enforces the policy of presigned POST forms, as Amazon S3 and Ceph do.
     """
+
+    proof_s = 1.0
+    """A bucket is not unmounted. What can go wrong is another bucket, endpoint or disk, and no request of its own per miss finds it
+    sooner: a restarted process, or one that looks a second later, does."""
 
     def __init__(
         self,
@@ -48,7 +50,9 @@ class S3ArtifactStore:
         presigner: S3Client | None = None,
         page_size: int = MAX_PAGE,
         post_forms: bool = False,
+        memory: StoreMemory | None = None,
     ) -> None:
+        super().__init__(memory)
         self._client = client
         self._post_forms = post_forms
         self._page_size = page_size
@@ -56,7 +60,7 @@ class S3ArtifactStore:
         self._bucket = bucket
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, memory: StoreMemory | None = None) -> Self:
         """Return the store for the bucket in the settings."""
         assert settings.s3_bucket is not None
         public = settings.s3_public_endpoint_url
@@ -65,62 +69,92 @@ class S3ArtifactStore:
             settings.s3_bucket,
             presigner=make_client(settings, public) if public else None,
             post_forms=settings.s3_post_forms,
+            memory=memory,
         )
 
-    def put(self, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
+    def _create(self) -> None:
+        """Do nothing: the bucket is the operator's to make."""
+
+    def _put(self, key: str, data: bytes, media_type: str, only_if_absent: bool) -> None:
+        if only_if_absent:
+            self._put_new(key, data, media_type)
+            return
+        with translated(key):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type)
+
+    def _put_new(self, key: str, data: bytes, media_type: str) -> None:
+        """Write an object that must not exist.
+
+        A server may write the object and still answer 500, or its answer may be lost. boto3 or a proxy then repeats the request,
+        which fails because the object exists. So every call has a number of its own, by which it recognizes its object.
+        """
+        number = secrets.token_hex(16)
+        try:
+            with translated(key):
+                self._put_unless_racing(key, data, media_type, number)
+        except (ArtifactExists, ArtifactsUnavailable) as error:
+            writers = self._writers_of(key)
+            if number in writers:
+                return
+            if writers:
+                raise ArtifactExists(key) from error
+            raise
+
+    def _put_unless_racing(self, key: str, data: bytes, media_type: str, number: str) -> None:
         for race in range(MAX_RACES):
             try:
-                return self._put(check_key(key), data, media_type, only_if_absent)
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=data, ContentType=media_type, IfNoneMatch="*", Metadata={WRITE: number}
+                )
             except ClientError as error:
-                if _code(error) not in RACING or race == MAX_RACES - 1:
+                if code_of(error) not in RACING or race == MAX_RACES - 1:
                     raise
-        return None
+            else:
+                return
 
-    def get(self, key: str) -> bytes:
-        with _translated(check_key(key)):
+    def _writers_of(self, key: str) -> Collection[str]:
+        """Return the number of the request that wrote the object, among other metadata, or nothing if there is no object."""
+        try:
+            with translated(key):
+                return ("an object", *self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"].values())
+        except ArtifactMissing:
+            return ()
+
+    def _get(self, key: str) -> bytes:
+        with translated(key):
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
-    def exists(self, key: str) -> bool:
-        try:
-            with _translated(check_key(key)):
-                self._client.head_object(Bucket=self._bucket, Key=key)
-        except ArtifactMissing:
-            return False
-        return True
-
-    def size_bytes(self, key: str) -> int:
-        with _translated(check_key(key)):
+    def _size_bytes(self, key: str) -> int:
+        with translated(key):
             return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
 
-    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
-        with _translated(prefix):
-            for keys in self._pages(prefix, after or ""):
+    def _keys(self, prefix: str, after: str) -> Iterator[str]:
+        with translated(prefix):
+            for keys in self._pages(prefix, after):
                 yield from keys
 
-    def folders(self, prefix: str) -> Iterator[str]:
+    def _folders(self, prefix: str) -> Iterator[str]:
         paginator = self._client.get_paginator("list_objects_v2")
-        with _translated(check_folder(prefix)):
+        with translated(prefix):
             for page in paginator.paginate(
                 Bucket=self._bucket, Prefix=prefix, Delimiter="/", PaginationConfig={"PageSize": self._page_size}
             ):
                 yield from (item["Prefix"].removeprefix(prefix).rstrip("/") for item in page.get("CommonPrefixes", ()))
 
-    def delete_prefix(self, prefix: str) -> int:
-        if not prefix:
-            raise ValueError("an empty prefix would delete everything")
+    def _delete_prefix(self, prefix: str) -> int:
         deleted = 0
-        with _translated(prefix):
+        with translated(prefix), deleting():
             for keys in self._pages(prefix):
-                self._delete(keys)
+                self._delete_keys(keys)
                 deleted += len(keys)
             self._delete_versions(prefix)
         return deleted
 
-    def delete(self, keys: Iterable[str]) -> None:
-        chosen = [check_key(key) for key in keys]
-        with _translated(""):
+    def _delete(self, keys: Iterable[str]) -> None:
+        chosen = list(keys)
+        with translated(""), deleting():
             for start in range(0, len(chosen), MAX_PAGE):
-                self._delete(chosen[start : start + MAX_PAGE])
+                self._delete_keys(chosen[start : start + MAX_PAGE])
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         attachment = {"ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}"} if filename else {}
@@ -156,39 +190,36 @@ class S3ArtifactStore:
             if keys := [item["Key"] for item in page.get("Contents", ())]:
                 yield keys
 
-    def _delete(self, keys: Sequence[str]) -> None:
+    def _delete_keys(self, keys: Sequence[str]) -> None:
         self._delete_objects([{"Key": key} for key in keys])
 
     def _delete_objects(self, objects: Sequence[ObjectIdentifierTypeDef]) -> None:
         answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
         if errors := answer.get("Errors"):
-            raise ArtifactsUnavailable(f"{len(errors)} of {len(objects)} objects could not be deleted: {errors[0].get('Code')}")
+            codes = {str(error.get("Code")) for error in errors}
+            kind = DeletionRefused if codes & DENIED else ArtifactsUnavailable
+            raise kind(f"{len(errors)} of {len(objects)} objects could not be deleted: {', '.join(sorted(codes))}")
 
     def _delete_versions(self, prefix: str) -> None:
-        """Delete all versions and delete markers. In a bucket with versioning, a plain delete only hides an object.
-
-        Servers without versioning report none, or answer the request with an error.
-        """
+        """Delete all versions and delete markers. In a bucket with versioning, a plain delete only hides an object."""
         try:
             if "Status" not in self._client.get_bucket_versioning(Bucket=self._bucket):
                 return
         except ClientError as error:
-            if _code(error) in DOWN:
-                raise
-            return
+            if is_unversioned(error):
+                return
+            raise
+        before: list[ObjectIdentifierTypeDef] = []
         while True:  # read the first page each time: the marker of a next page would be deleted with its page
             page = self._client.list_object_versions(Bucket=self._bucket, Prefix=prefix, MaxKeys=self._page_size)
-            versions = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+            found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+            versions: list[ObjectIdentifierTypeDef] = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
             if not versions:
                 return
-            self._delete_objects([{"Key": one["Key"], "VersionId": one["VersionId"]} for one in versions])
-
-    def _put(self, key: str, data: bytes, media_type: str, only_if_absent: bool) -> None:
-        with _translated(key):
-            if only_if_absent:
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type, IfNoneMatch="*")
-            else:
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type)
+            if versions == before:
+                raise DeletionRefused(f"the object store answers that it has deleted {len(versions)} versions, but still lists them")
+            self._delete_objects(versions)
+            before = versions
 
 
 def make_client(settings: Settings, endpoint_url: str | None) -> S3Client:
@@ -212,25 +243,3 @@ def make_client(settings: Settings, endpoint_url: str | None) -> S3Client:
             response_checksum_validation="when_required",
         ),
     )
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")
-
-
-@contextmanager
-def _translated(key: str) -> Iterator[None]:
-    """Convert boto3's errors into those of the port. Configuration errors (no such bucket, no permission) pass unchanged."""
-    try:
-        yield
-    except ClientError as error:
-        code = _code(error)
-        if code in MISSING:
-            raise ArtifactMissing(key) from None
-        if code in TAKEN:
-            raise ArtifactExists(key) from None
-        if code in DOWN:
-            raise ArtifactsUnavailable(f"the object store does not answer: {code}") from error
-        raise
-    except (NoConnection, HTTPClientError, IncompleteReadError) as error:
-        raise ArtifactsUnavailable(f"the object store does not answer: {type(error).__name__}") from error

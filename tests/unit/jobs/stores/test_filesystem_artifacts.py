@@ -15,6 +15,7 @@ from s2edit_jobs.bootstrap import kept_key
 from s2edit_jobs.records.errors import ArtifactMissing, ArtifactsUnavailable
 from s2edit_jobs.stores import filesystem_artifacts
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.presence import MARKER
 
 KEY = "t/app/u/ann/edits/e_1/result-1.png"
 NOW = 1_800_000_000
@@ -103,7 +104,7 @@ def test_a_signed_url_of_a_deleted_file_says_so(case: Case) -> None:
 
 def test_deleting_leaves_no_empty_folder_and_no_half_written_file(case: Case) -> None:
     case.store.delete_prefix("t/")
-    assert [path for path in case.store.root.rglob("*") if not path.name.startswith(".")] == []
+    assert [path.name for path in case.store.root.rglob("*") if not path.name.startswith(".")] == [MARKER]
     assert list((case.store.root / ".writing").iterdir()) == []
 
 
@@ -170,6 +171,7 @@ def test_a_new_name_is_put_on_the_disk_and_one_that_is_there_is_not_waited_for_a
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FilesystemArtifactStore(tmp_path / "root", "http://localhost", "key")
+    store.prove()
     synced: list[str] = []
     monkeypatch.setattr(filesystem_artifacts, "_sync_folder", lambda folder: synced.append(folder.relative_to(tmp_path).as_posix()))
 

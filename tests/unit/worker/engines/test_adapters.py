@@ -104,8 +104,9 @@ def test_what_only_the_worker_finds_is_told_of_the_part_that_it_is_of(
     ended, artifacts, _ = start_of(settings, monkeypatch)
     assert "S2EDIT_SEGMENTER can't be used: " in ended
     assert "is not a LiteRT file" in ended
+    folder = build_artifacts(settings.model_copy(update={"redis_url": None}))
     for key, data in artifacts.objects.items():
-        build_artifacts(settings).put(key, data, media_type="application/json")
+        folder.put(key, data, media_type="application/json")
     found = findings(settings)
     assert (found["model"].verdict, found["segmenter"].verdict) == ("ok", "broken")
     assert "is not a LiteRT file" in found["segmenter"].text
