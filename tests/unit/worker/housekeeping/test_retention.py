@@ -31,20 +31,15 @@ BOB = Owner("app", "bob")
 
 
 @pytest.fixture(autouse=True)
-def _time(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
-    """Start a clock that only `pass_time` moves on."""
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Stop the clock, and return the function that moves it on."""
     now = [time.time()]
     monkeypatch.setattr("time.time", lambda: now[0])
 
     def move(seconds: float) -> None:
         now[0] += seconds
 
-    yield move
-
-
-@pytest.fixture
-def pass_time(_time: Callable[[float], None]) -> Callable[[float], None]:
-    return _time
+    return move
 
 
 class RecordingAudit:
@@ -102,6 +97,8 @@ def test_nothing_that_users_keep_expires_by_default(service: InProcessService, p
 def test_the_pictures_go_after_their_time_and_the_record_stays(
     service: InProcessService, pass_time: Callable[[float], None]
 ) -> None:
+    audit = RecordingAudit()
+    service.services = replace(service.services, audit=audit)
     job_id = done(service, replace(REQUEST, variants=2))
     assert names_of(service, job_id) == {"spec", "image", "mask", "result", "result_1", "report", "outcome"}
     configured(service, result_ttl_s=30 * DAY_S)
@@ -110,6 +107,7 @@ def test_the_pictures_go_after_their_time_and_the_record_stays(
     pass_time(120)
     assert sweep(service)["pictures"] == 4
     assert names_of(service, job_id) == {"spec", "report", "outcome"}
+    assert audit.entries[-1] == ("edit.erase", job_id, "pictures_expired")
     assert service.get(job_id).state is JobState.SUCCEEDED
     assert "pictures" not in sweep(service)
 
