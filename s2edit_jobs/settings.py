@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         description="Also offer presigned POST forms for uploads. Set it only if the store enforces the policy of such forms, as "
         "Amazon S3 and Ceph do",
     )
+    s3_object_tags: bool = Field(
+        default=False,
+        description="Tag inversions, checkpoints and pictures of edits, so that lifecycle rules of the bucket can select them. It "
+        "needs the right s3:PutObjectTagging, and a store with object tags, such as Amazon S3 or Ceph",
+    )
     data_dir: Path = Field(
         default_factory=default_data_dir,
         description="Folder of the embedded Redis, the generated keys and, without a bucket, all objects. If empty: "
