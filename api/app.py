@@ -29,7 +29,7 @@ from api.wire import problems
 from api.wire.digests import ContentDigest
 from api.wire.receipts import Receipts
 from s2edit_core.errors import ModelUnusable
-from s2edit_jobs.bootstrap import Services, build_services
+from s2edit_jobs.bootstrap import Services, build_services, check_redis
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.records.vocabulary import Vocabulary, load_vocabulary
 
@@ -73,6 +73,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     if services is None:  # the entry point of a process
         configure_logs()
         services = build_services()
+        check_redis(services.settings)
     app = FastAPI(
         title="S²Edit",
         version="0.1.0",

@@ -10,13 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from s2edit_jobs.access.audit import AuditLog, FileAuditLog, NoAudit, StreamAuditLog
 from s2edit_jobs.access.policy import SHIPPED_LIST, BlockList, Policy, build_policy
+from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.model_facts import ModelWatch
 from s2edit_jobs.stores.queue import JobQueue
+
+log = structlog.get_logger(__name__)
 
 
 class NotConfigured(RuntimeError):
@@ -103,6 +108,22 @@ def _redis_url(settings: Settings) -> str:
     if not settings.redis_url:
         raise NotConfigured("Redis is not configured: set S2EDIT_REDIS_URL, or start all parts with `s2edit up`")
     return settings.redis_url
+
+
+def check_redis(settings: Settings) -> None:
+    """Log what may lose queued jobs in the Redis of the settings. Raise `NotConfigured` if the service cannot run on it.
+
+    Call this when a process starts. A Redis that is down is no reason to wait: it is used when it is back.
+    """
+    from s2edit_jobs.stores.redis_store import ServerUnsupported, server_problems
+
+    try:
+        for problem in server_problems(_redis_url(settings)):
+            log.warning("Redis is not set up well", action="redis_problem", problem=problem)
+    except StoreUnavailable as error:
+        log.warning("Redis could not be checked", action="redis_unchecked", error=str(error))
+    except ServerUnsupported as error:
+        raise NotConfigured(str(error)) from error
 
 
 def _signing_key(settings: Settings) -> str:

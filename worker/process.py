@@ -11,7 +11,7 @@ import structlog
 from celery import Celery, signals
 
 from s2edit_core.errors import ModelUnusable, S2EditError
-from s2edit_jobs.bootstrap import NotConfigured, Services, build_services
+from s2edit_jobs.bootstrap import NotConfigured, Services, build_services, check_redis
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
@@ -76,6 +76,7 @@ class WorkerProcess:
         """
         configure_logs()
         try:
+            check_redis(self._settings)
             self._services = self._build(self._settings)
             self._engine, facts = self._load(self._services)
         except Exception as error:

@@ -91,7 +91,7 @@ async def stream_edit(
     """
     after = int(last_event_id or 0)
     record = await run_in_threadpool(jobs.get, owner, edit_id)
-    if record.state.over and record.sequence <= after:
+    if record.state.over and record.sequence == after:
         return Response(status_code=204)
     stream = _Stream(services, jobs, owner, edit_id, lambda: auth.is_valid(principal))
     return EventStream(stream.follow(changes, after), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})

@@ -1,7 +1,7 @@
 """Rate limits per user and tenant, by the `limits` library, and the headers that report them.
 
 Writes are counted in Redis, for all processes together. Reads are counted in each process, so that a poll costs no round trip.
-While Redis is down each process counts everything itself, so an outage rejects nobody.
+While Redis is down or refuses to write, each process counts everything itself, so an outage rejects nobody.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage, Storage
+from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -51,8 +51,8 @@ class Rates:
         self._settings = settings
         self._clock = clock
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
-        storage = _redis_storage(settings.redis_url) if settings.redis_url else None
-        self._shared = SlidingWindowCounterRateLimiter(storage) if storage is not None else None
+        self._redis = _redis_storage(settings.redis_url) if settings.redis_url else None
+        self._shared = SlidingWindowCounterRateLimiter(self._redis) if self._redis is not None else None
         self._silent_until = 0.0
 
     def take(self, owner: Owner, method: str, standings: list[Standing]) -> None:
@@ -80,12 +80,14 @@ class Rates:
                 return _hit(self._shared, policy, item, key)
             except StorageError as error:
                 self._silent_until = self._clock() + REDIS_RETRY_S
+                if self._redis is not None:  # a new connection may reach another server, after a failover
+                    self._redis.storage.connection_pool.disconnect(inuse_connections=False)
                 cause = type(error.storage_error).__name__
                 log.warning("Redis is down: each process counts requests itself", action="rates_alone", error=cause)
         return _hit(self._local, policy, item, key)
 
 
-def _redis_storage(url: str) -> Storage:
+def _redis_storage(url: str) -> RedisStorage:
     url = f"redis+{url}" if url.startswith("unix:") else url
     return RedisStorage(
         url, key_prefix="s2edit:rates", wrap_exceptions=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S

@@ -166,12 +166,16 @@ class Jobs:
             return self._load(owner, job_id)
 
     def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
-        """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing."""
+        """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing.
+
+        If the job is over, return its last record unless `after` is its very sequence.
+        """
         try:
             return self._store.events.since(owner, job_id, after=after)
         except JobNotFound:
             record = self._load(owner, job_id)
-            return [record] if record.sequence > after else [], record.sequence <= after
+            seen = record.sequence == after or (record.sequence < after and not record.state.over)
+            return [] if seen else [record], seen
 
     def seconds_left(self, record: JobRecord) -> float | None:
         """Return the estimated seconds until the job's end, or None if it is over or no estimate exists."""

@@ -28,7 +28,7 @@ class Records(Protocol):
     """The jobs and their states."""
 
     def add(self, record: JobRecord) -> JobRecord:
-        """Enter a job unless it is known. Return the record that stands."""
+        """Enter a job unless it is known. Return the record that stands. A known job regains any place in a queue that it has lost."""
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
         """Return the job's record. Raise `JobNotFound` if it is unknown or another owner's."""
@@ -41,6 +41,13 @@ class Records(Protocol):
 
     def overdue(self) -> list[JobRecord]:
         """Return unfinished jobs past their deadline: the `PAGE` that are due longest."""
+
+    def settle(self, generation: str) -> Iterator[JobRecord]:
+        """Prepare what a new `generation` has kept, which may be older than what readers have seen. Yield the unfinished jobs.
+
+        Their sequences are lifted above the clock. Finished jobs are forgotten, because the object store knows which of them are
+        erased. Yield nothing for a generation that was yielded to the end before.
+        """
 
 
 class Leases(Protocol):
@@ -77,7 +84,8 @@ class Events(Protocol):
     def since(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
         """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing.
 
-        The last one is the present record, even where no event is kept. Raise `JobNotFound` as `Records.get` does.
+        The last one is the present record, even where no event is kept. A job that is over is returned even if its sequence is
+        below `after`, as it may be after Redis was restored from a snapshot. Raise `JobNotFound` as `Records.get` does.
         """
 
     def changes(self, stop: threading.Event) -> Iterator[str | None]:

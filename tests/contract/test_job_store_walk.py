@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.errors import JobNotFound, LeaseLost
 from s2edit_jobs.records.record import TRANSITIONS, JobRecord, JobState, Lease, Outcome, Owner
+from s2edit_jobs.stores.redis_store.lua import UNKNOWN_LEASE_MS
 from tests.contract.conftest import StoreCase
 
 OWNER = Owner("app", "ann")
@@ -147,6 +148,39 @@ class JobStoreWalk(RuleBasedStateMachine):
                 self.models[job_id] = Model(state=model.state)
             else:
                 self.models[job_id] = Model()
+
+    @rule(job_id=jobs)
+    def lose_a_record(self, job_id: str) -> None:
+        """Whoever asks for the job has it entered again, as the reaper does."""
+        self.case.database.client.delete(f"s2edit:job:{job_id}")
+        self.let_pass(1.0)
+        self.losses += 1
+        with pytest.raises(JobNotFound):
+            self.store.records.get(OWNER, job_id)
+        model = self.models[job_id]
+        self.enter(job_id, sequence=self.losses * 1_000_000)
+        if model.state.over:
+            self.store.records.finish(job_id, OWNER, Outcome(state=model.state, attempt=0, finished_at=self.now))
+        self.models[job_id] = Model(state=model.state if model.state.over else JobState.QUEUED)
+
+    @rule(job_id=jobs, place=st.sampled_from(["line:app/ann", "due", "turns", "open:app/ann", "turn", "deadlines"]), whole=st.booleans())
+    def lose_a_place(self, job_id: str, place: str, whole: bool) -> None:
+        """The slow reconciliation adds every unfinished job again."""
+        self.requeue_lost()
+        self.store.leases.orphans()
+        client = self.case.database.client
+        if whole or place == "turn":
+            client.delete(f"s2edit:{place}")
+        elif place == "open:app/ann":
+            client.srem(f"s2edit:{place}", job_id)
+        else:
+            client.zrem(f"s2edit:{place}", OWNER.tenant + "/" + OWNER.user if place == "turns" else job_id)
+        for other, model in self.models.items():
+            lost_lease = place == "due" and model.state is JobState.RUNNING and (whole or other == job_id)
+            if lost_lease:
+                model.until = self.now + UNKNOWN_LEASE_MS / 1000
+            if not model.state.over:
+                assert self.enter(other, sequence=1).state is model.state
 
     def enter(self, job_id: str, *, sequence: int) -> JobRecord:
         return self.store.records.add(

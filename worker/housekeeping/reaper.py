@@ -9,6 +9,7 @@ import structlog
 
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.reconciliation import reconcile
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.records.errors import ServiceUnavailable
 
@@ -30,7 +31,8 @@ def reap(services: Services, *, pending: bool = True) -> int:
     """
     jobs = Jobs(services)
     if (generation := services.store.maintenance.lost()) is not None:
-        log.warning("the job store is new, or was emptied or restarted", action="rebuild", entered=jobs.rebuild())
+        corrected = reconcile(services, generation)
+        log.warning("the job store has lost jobs, or may have", action="rebuild", corrected=corrected, entered=jobs.rebuild())
         services.store.maintenance.restored(generation)
     if pending:
         jobs.enter_pending()

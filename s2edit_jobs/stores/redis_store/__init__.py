@@ -1,13 +1,14 @@
 """The job store on Redis: one module per role, with its Lua beside it.
 
 Every transition is one Lua script, so it happens whole or not at all. `lua` lists the keys. Nothing outside this folder imports
-more than `redis_job_store`.
+more than what is here.
 """
 
 from __future__ import annotations
 
 from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.redis_store.admission import RedisAdmission
+from s2edit_jobs.stores.redis_store.checks import ServerUnsupported, server_problems
 from s2edit_jobs.stores.redis_store.connection import Clock, Connection
 from s2edit_jobs.stores.redis_store.estimates import RedisEstimates
 from s2edit_jobs.stores.redis_store.events import RedisEvents
@@ -17,6 +18,8 @@ from s2edit_jobs.stores.redis_store.outbox import RedisOutbox
 from s2edit_jobs.stores.redis_store.records import RedisRecords
 from s2edit_jobs.stores.redis_store.reservations import RedisReservations
 from s2edit_jobs.stores.redis_store.usage import RedisUsage
+
+__all__ = ["ServerUnsupported", "redis_job_store", "server_problems"]
 
 
 def redis_job_store(url: str, *, timeout_s: float = 0.2, clock: Clock | None = None) -> JobStore:

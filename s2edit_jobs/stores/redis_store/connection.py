@@ -13,6 +13,7 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from s2edit_jobs.records.errors import StoreUnavailable
+from s2edit_jobs.stores.redis_errors import from_a_replica, outage
 
 Clock = Callable[[], float]
 
@@ -52,15 +53,20 @@ class Connection:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Turn redis-py's errors into ours: the only place that does. A loading or full Redis counts as one that does not answer.
+        """Turn redis-py's errors into ours: the only place that does. A Redis that is full, loads or was demoted is unavailable.
 
         A Redis that hangs is not asked again for a moment. Otherwise a request that asks it three times would wait three times.
+        After a failover, connections to the former primary are closed, so that the next call follows its name to the new one.
         """
         if time.monotonic() < self._hangs_until:
             raise StoreUnavailable("Redis did not answer a moment ago")
         try:
             yield
-        except (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, redis.ReadOnlyError) as error:
+        except redis.RedisError as error:
+            if (reason := outage(error)) is None:
+                raise
             if isinstance(error, redis.TimeoutError):
                 self._hangs_until = time.monotonic() + LET_ALONE_S
-            raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+            if from_a_replica(error):
+                self.client.connection_pool.disconnect(inuse_connections=False)
+            raise StoreUnavailable(reason) from error

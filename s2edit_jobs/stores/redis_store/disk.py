@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import redis
 
+from s2edit_jobs.stores.redis_errors import outage
+
 LOOK_S = 0.05
 
 
@@ -21,8 +23,10 @@ def compact(client: redis.Redis, *, timeout_s: float) -> bool:
             _run(client, "BGREWRITEAOF", ends)
         if _takes_snapshots(client):
             _run(client, "BGSAVE", ends)
-    except redis.ResponseError:  # of managed servers, which take such commands from their owners only
-        return False
+    except redis.ResponseError as error:
+        if outage(error) is not None and not isinstance(error, redis.exceptions.NoPermissionError):
+            raise
+        return False  # of managed servers, which take such commands from their owners only
     said = _persistence(client)
     return all(said.get(status, "ok") == "ok" for status in ("aof_last_bgrewrite_status", "rdb_last_bgsave_status"))
 

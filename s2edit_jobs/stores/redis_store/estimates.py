@@ -18,7 +18,7 @@ MEASURED = script(
     """
 local pace = P .. 'pace:' .. preset
 for i = 4, #ARGV, 2 do
-  local before = tonumber(redis.call('HGET', pace, ARGV[i]) or ARGV[i + 1])
+  local before = tonumber(redis.call('HGET', pace, ARGV[i]) or '') or ARGV[i + 1]
   redis.call('HSET', pace, ARGV[i], string.format('%.4f', before + weight * (ARGV[i + 1] - before)))
 end
 """,

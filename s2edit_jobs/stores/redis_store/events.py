@@ -11,7 +11,7 @@ import redis
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.record import JobRecord, Lease, Owner
 from s2edit_jobs.stores.redis_store.connection import Connection
-from s2edit_jobs.stores.redis_store.hashes import job_key, mapping, owned, record_of, still_held
+from s2edit_jobs.stores.redis_store.hashes import mapping, owned, record_of, still_held
 from s2edit_jobs.stores.redis_store.lua import script
 
 CHANGES = "s2edit:changes"
@@ -28,6 +28,9 @@ return answer(id)
     "id, fence, phase, step, total",
 )
 
+# A script and no transaction, because a full Redis refuses transactions that only read.
+SINCE = script("return { answer(id), redis.call('XRANGE', P .. 'events:' .. id, first .. '-0', '+') }", "id, first")
+
 
 class RedisEvents:
     def __init__(self, connection: Connection) -> None:
@@ -38,14 +41,10 @@ class RedisEvents:
         return still_held(lease, mapping(values))
 
     def since(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
-        with self._connection.asking():
-            both = self._connection.client.pipeline(transaction=True)
-            both.hgetall(job_key(job_id))
-            both.xrange(f"s2edit:events:{job_id}", min=f"{after + 1}-0")
-            values, entries = both.execute()
-        record = owned(values, owner, job_id)
-        records = [record_of({**values, **entry, "sequence": name.partition("-")[0]}) for name, entry in entries]
-        if not records and record.sequence > after:
+        flat, entries = self._connection.run(SINCE, job_id, after + 1)
+        record = owned(values := mapping(flat), owner, job_id)
+        records = [record_of({**values, **mapping(entry), "sequence": name.partition("-")[0]}) for name, entry in entries]
+        if not records and (record.sequence > after or (record.state.over and record.sequence != after)):
             records = [record]
         return records, not records or records[0].sequence == after + 1
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from s2edit_jobs.records.errors import JobNotFound, LeaseLost
 from s2edit_jobs.records.record import Failure, JobRecord, JobState, Lease, Owner
+
+
+_FAILURE_FIELDS = tuple(field.name for field in fields(Failure))
 
 
 def job_key(job_id: str) -> str:
@@ -20,8 +23,15 @@ def mapping(flat: list[str] | None) -> dict[str, str]:
 
 
 def owned(values: Mapping[str, str], owner: Owner, job_id: str) -> JobRecord:
-    """Return the record. Raise `JobNotFound` for an unknown job and for another owner's."""
-    if not values or (record := record_of(values)).owner != owner:
+    """Return the record. Raise `JobNotFound` for an unknown job, for another owner's, and for a damaged record.
+
+    The object store knows what a damaged record should say, and `Records.add` replaces it.
+    """
+    try:
+        record = record_of(values)
+    except (KeyError, ValueError, TypeError):
+        raise JobNotFound(job_id) from None
+    if record.owner != owner:
         raise JobNotFound(job_id)
     return record
 
@@ -34,7 +44,9 @@ def still_held(lease: Lease, values: Mapping[str, str]) -> JobRecord:
 
 
 def failure_of(text: str) -> Failure | None:
-    return Failure(**json.loads(text)) if text else None
+    """Return the failure, without the fields that only a newer release knows."""
+    values = json.loads(text) if text else {}
+    return Failure(**{name: values[name] for name in _FAILURE_FIELDS if name in values}) if values else None
 
 
 def failure_json(failure: Failure | None) -> str:

@@ -7,25 +7,36 @@ from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import failure_of, mapping, record_of, still_held
 from s2edit_jobs.stores.redis_store.lua import script
 
+TEND_MS = 2000
+"""How often the queue is searched for lost records and places. That takes Redis about 10 ms for a full page."""
+
 # `id` is '' for the next job; `queue` is '' for live jobs, else the prefix of test tenants.
 CLAIM = script(
     """
-requeue_lost(of_queue('due', queue))
-local turns = of_queue('turns', queue)
+local due, turns = of_queue('due', queue), of_queue('turns', queue)
+requeue_lost(due)
 if id == '' then
-  local who
+  local who, checked
   repeat
     who = redis.call('ZRANGE', turns, 0, 0)[1]
-    if not who then return false end
-    id = redis.call('ZRANGE', P .. 'line:' .. who, 0, 0)[1]
-    if not id then redis.call('ZREM', turns, who) end  -- `erase_owner` has removed the queue and comes to the rest later
-  until id
-  redis.call('ZADD', turns, redis.call('INCR', P .. 'turn'), who)
-elseif value(id, 'state') ~= 'queued' or value(id, 'waits_for') ~= '' then
+    if not who and (checked or #check_queued(due) == 0) then return false end
+    checked = checked or not who
+    id = who and redis.call('ZRANGE', P .. 'line:' .. who, 0, 0)[1] or ''
+    if who and id == '' then redis.call('ZREM', turns, who) end  -- `erase_owner` has removed the queue and comes to the rest later
+    if id ~= '' and not intact(id) then
+      drop(id, who)
+      id = ''
+    elseif id ~= '' and (value(id, 'state') ~= 'queued' or value(id, 'waits_for') ~= '') then
+      leave_line(id, who)
+      id = ''
+    end
+  until id ~= ''
+  redis.call('ZADD', turns, next_turn(turns), who)
+elseif not intact(id) or value(id, 'state') ~= 'queued' or value(id, 'waits_for') ~= '' then
   return false
 end
 leave(id)
-local fence = math.max(tonumber(redis.call('HGET', job(id), 'fence') or 0) + 1, now_ms)
+local fence = math.max((tonumber(value(id, 'fence')) or 0) + 1, now_ms)
 redis.call('HINCRBY', job(id), 'attempt', 1)
 redis.call('HSET', job(id), 'fence', integer(fence))
 change(id, 'state', 'running', 'phase', '', 'step', 0, 'total', 0)
@@ -59,8 +70,18 @@ ORPHANS = script(
     """
 local due = of_queue('due', '')
 requeue_lost(due)
+local tend = P .. 'task:tend'
+if now_ms >= tonumber(redis.call('GET', tend) or 0) then  -- one reaper looks for losses, for all
+  redis.call('SET', tend, integer(now_ms + tonumber(tend_ms)), 'PX', 60000)
+  for _, who in ipairs(redis.call('ZRANGE', of_queue('turns', ''), 0, PAGE - 1)) do
+    local first = redis.call('ZRANGE', P .. 'line:' .. who, 0, 0)[1]
+    if first and not redis.call('ZSCORE', due, first) and intact(first) then complete(first) end
+  end
+  return check_queued(due)
+end
 return redis.call('ZRANGEBYSCORE', due, 0, 0, 'LIMIT', 0, PAGE)
-"""
+""",
+    "tend_ms",
 )
 
 
@@ -89,4 +110,4 @@ class RedisLeases:
         self._connection.run(HAND_BACK, lease.job_id, lease.fence, 0 if failed else -1)
 
     def orphans(self) -> list[str]:
-        return sorted(self._connection.run(ORPHANS))
+        return sorted(self._connection.run(ORPHANS, TEND_MS))

@@ -21,7 +21,12 @@ Keys (all under `s2edit:`)
     spent:<tenant>:<day>  hash: what the tenant used on that day since 1970
     refusals          hash: refusals by field
     life, restored    strings: the generation of this database, and the one that has all jobs
+    settled           string: the generation whose jobs were held against the object store
     rates…            the counts of requests, written by the API's rate limiter
+
+Any of these may be missing: a server may evict keys, and people delete some by hand. A script that meets an id without an intact
+record drops it and deletes `restored`. The reaper then enters all unfinished jobs again from the object store (`Jobs.rebuild`), and
+`Records.add` completes the places of those that are still known. So a loss delays one job and blocks no other.
 """
 
 from __future__ import annotations
@@ -43,15 +48,29 @@ FIELDS = (
     "waits_for",
 )
 """The fields of a record that change. Every event holds them, besides the sequence."""
+WHOLE = ("sequence", "step", "total", "attempt")
+"""The fields that are whole numbers."""
+TIMES = ("created_at", "updated_at")
+REQUIRED = ("id", "tenant", "user", "sequence", "created_at", *FIELDS, "preset", "deadline_at", "webhook")
+"""The fields that a record must have: those of every release so far."""
 LOOK_MS = 2000
 """How often a waiting job's learner is checked: it may have ended without releasing the concept."""
+UNKNOWN_LEASE_MS = 60_000
+"""How long a running job whose lease is missing is left to its worker, which would renew it."""
 
-_FIELD_LIST = ", ".join(f"'{name}'" for name in FIELDS)
+
+
+def _strings(names: tuple[str, ...]) -> str:
+    """Return the names as the items of a Lua table."""
+    return ", ".join(f"'{name}'" for name in names)
+
+
 
 # `KEYS` is empty: one Redis holds all keys, and the scripts find most names while they run.
 _PRELUDE = f"""
 local P = 's2edit:'
 local LOOK_MS = {LOOK_MS}
+local UNKNOWN_LEASE_MS = {UNKNOWN_LEASE_MS}
 local PAGE = {PAGE}
 local deadlines = P .. 'deadlines'
 local now_ms = tonumber(ARGV[1])
@@ -64,15 +83,42 @@ local function job(id) return P .. 'job:' .. id end
 local function value(id, name) return redis.call('HGET', job(id), name) or '' end
 local function owner(id) return value(id, 'tenant') .. '/' .. value(id, 'user') end
 local function answer(id) return redis.call('HGETALL', job(id)) end
-local function owned(id, tenant, user) return value(id, 'tenant') == tenant and value(id, 'user') == user end
-local function held(id, fence) return value(id, 'state') == 'running' and value(id, 'fence') == fence end
+
+local function is_object(text)
+  local read, value = pcall(cjson.decode, text)
+  return read and type(value) == 'table'
+end
+
+local function intact(id)  -- whether the record is there and can be read
+  local names = {{ {_strings(REQUIRED)} }}
+  local got = redis.pcall('HMGET', job(id), unpack(names))
+  if got.err then return false end
+  local record = {{}}
+  for i, name in ipairs(names) do
+    if not got[i] then return false end
+    record[name] = got[i]
+  end
+  if not ({{ queued = 1, running = 1, succeeded = 1, failed = 1, canceled = 1 }})[record.state] then return false end
+  for _, name in ipairs({{ {_strings(WHOLE)} }}) do if not string.match(record[name], '^-?%d+$') then return false end end
+  for _, name in ipairs({{ {_strings(TIMES)} }}) do if not tonumber(record[name]) then return false end end
+  if record.id ~= id then return false end
+  if record.deadline_at ~= '' and not tonumber(record.deadline_at) then return false end
+  return is_object(record.artifacts) and (record.failure == '' or is_object(record.failure))
+end
+
+local function unfinished(id)
+  local state = value(id, 'state')
+  return state == 'queued' or state == 'running'
+end
+local function owned(id, tenant, user) return intact(id) and value(id, 'tenant') == tenant and value(id, 'user') == user end
+local function held(id, fence) return intact(id) and value(id, 'state') == 'running' and value(id, 'fence') == fence end
 local function is_test(who) return string.sub(who, 1, {len(TEST_TENANT_PREFIX)}) == '{TEST_TENANT_PREFIX}' end
 local function of_queue(name, who) return P .. name .. (is_test(who) and ':test' or '') end
 local function due_of(id) return of_queue('due', owner(id)) end
 
 local function log(id)  -- append the present record to its events
   local entry = {{}}
-  local names = {{ {_FIELD_LIST} }}
+  local names = {{ {_strings(FIELDS)} }}
   for i, got in ipairs(redis.call('HMGET', job(id), unpack(names))) do
     entry[#entry + 1] = names[i]
     entry[#entry + 1] = got or ''
@@ -88,6 +134,16 @@ local function change(id, ...)  -- set fields and publish the change
   log(id)
 end
 
+local function next_turn(turns)  -- later than all others, also if the counter was lost
+  local last = tonumber(redis.call('ZREVRANGE', turns, 0, 0, 'WITHSCORES')[2] or 0)
+  local turn = redis.call('INCR', P .. 'turn')
+  if turn <= last then
+    turn = last + 1
+    redis.call('SET', P .. 'turn', integer(turn))
+  end
+  return integer(turn)
+end
+
 local function enqueue(id, first)  -- `first`: the job has had its turn and lost its worker
   local who = owner(id)
   local turns = of_queue('turns', who)
@@ -95,36 +151,85 @@ local function enqueue(id, first)  -- `first`: the job has had its turn and lost
   if first then
     local front = redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')[2]
     redis.call('ZADD', turns, integer(tonumber(front or 0) - 1), who)
-  elseif not redis.call('ZSCORE', turns, who) then redis.call('ZADD', turns, redis.call('INCR', P .. 'turn'), who) end
+  elseif not redis.call('ZSCORE', turns, who) then redis.call('ZADD', turns, next_turn(turns), who) end
   redis.call('ZADD', of_queue('due', who), 0, id)
 end
 
-local function leave(id)  -- the job is no longer in the queue
-  local who = owner(id)
+local function leave_line(id, who)
   redis.call('ZREM', P .. 'line:' .. who, id)
   if redis.call('ZCARD', P .. 'line:' .. who) == 0 then redis.call('ZREM', of_queue('turns', who), who) end
+end
+local function leave(id) leave_line(id, owner(id)) end  -- the job is no longer in the queue
+
+local function remove(id, who)  -- all but its webhook
+  leave_line(id, who)
+  for _, set in ipairs({{ 'due', 'due:test', 'deadlines' }}) do redis.call('ZREM', P .. set, id) end
+  redis.call('SREM', P .. 'open:' .. who, id)
+  redis.call('DEL', job(id), P .. 'events:' .. id)
+  redis.call('PUBLISH', P .. 'changes', id)
+end
+
+local function drop(id, who)  -- its record is missing or damaged: have the job entered again from the object store
+  remove(id, who or (redis.call('TYPE', job(id)).ok == 'hash' and owner(id) or ''))
+  redis.call('DEL', P .. 'restored')
 end
 
 local function learner(concept)  -- the unfinished job that has reserved it; '' if none
   local at = redis.call('GET', P .. 'learner:' .. concept) or ''
-  local state = value(at, 'state')
-  return (state == 'queued' or state == 'running') and value(at, 'holds') == concept and at or ''
+  return unfinished(at) and value(at, 'holds') == concept and at or ''
+end
+
+local function complete(id)  -- put an unfinished job into the indexes where it is missing
+  local who, waits_for, due = owner(id), value(id, 'waits_for'), due_of(id)
+  redis.call('SADD', P .. 'open:' .. who, id)
+  local deadline = value(id, 'deadline_at')
+  if tonumber(deadline) then redis.call('ZADD', deadlines, deadline, id) end
+  if value(id, 'state') == 'running' then
+    redis.call('ZADD', due, 'NX', now_ms + UNKNOWN_LEASE_MS, id)  -- its worker renews the lease, unless it has died
+  elseif waits_for ~= '' then
+    redis.call('SADD', P .. 'waiters:' .. waits_for, id)
+    redis.call('ZADD', due, 'NX', now_ms + LOOK_MS, id)
+  elseif not (redis.call('ZSCORE', due, id) and redis.call('ZSCORE', P .. 'line:' .. who, id)
+      and redis.call('ZSCORE', of_queue('turns', who), who)) then
+    enqueue(id)
+  end
 end
 
 local function requeue_lost(due)  -- jobs that have lost their worker, or the learner that they waited for
   local ids = redis.call('ZRANGEBYSCORE', due, '(0', now_ms, 'LIMIT', 0, PAGE)
   for i = #ids, 1, -1 do  -- so the one that is lost longest comes to the front last
     local id = ids[i]
-    local waits_for, lost = value(id, 'waits_for'), value(id, 'state') == 'running'
-    if waits_for ~= '' and learner(waits_for) ~= '' then
-      redis.call('ZADD', due, now_ms + LOOK_MS, id)
-    elseif lost or value(id, 'state') == 'queued' then
-      change(id, 'state', 'queued', 'phase', '', 'step', 0, 'total', 0, 'waits_for', '')
-      enqueue(id, lost)
-    else
+    if not intact(id) then
+      drop(id)
+    elseif not unfinished(id) then
       redis.call('ZREM', due, id)
+    else
+      local waits_for, lost = value(id, 'waits_for'), value(id, 'state') == 'running'
+      if waits_for ~= '' and learner(waits_for) ~= '' then
+        complete(learner(waits_for))
+        redis.call('ZADD', due, now_ms + LOOK_MS, id)
+      else
+        change(id, 'state', 'queued', 'phase', '', 'step', 0, 'total', 0, 'waits_for', '')
+        enqueue(id, lost)
+      end
     end
   end
+end
+
+local function check_queued(due)  -- a page of the jobs that a worker could claim: drop those without a record, place the others
+  local ids = {{}}
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, 0, 0, 'LIMIT', 0, PAGE)) do
+    if not intact(id) then
+      drop(id)
+    elseif value(id, 'state') == 'queued' and value(id, 'waits_for') == '' then
+      complete(id)
+      ids[#ids + 1] = id
+    else
+      redis.call('ZREM', due, id)
+      if unfinished(id) then complete(id) end
+    end
+  end
+  return ids
 end
 
 local function jobs_ahead(who, rank)  -- of other owners, before this owner's job with `rank` others before it
@@ -135,6 +240,10 @@ local function jobs_ahead(who, rank)  -- of other owners, before this owner's jo
   return ahead
 end
 """
+
+
+# Redis refuses a script for a full memory only at its first write, and only if that write needs memory. So scripts that grow the data
+# begin with such a write, and scripts that make room begin with a deletion.
 
 
 def script(body: str, parameters: str = "") -> str:

@@ -26,22 +26,21 @@ SCAN = 1000
 # Answers whether a worker held the job, and what it was learning.
 ERASE = script(
     """
-if not owned(id, tenant, user) then return { 0, '' } end
-local running, holds, waits_for = value(id, 'state') == 'running', value(id, 'holds'), value(id, 'waits_for')
-leave(id)
-redis.call('ZREM', due_of(id), id)
-redis.call('ZREM', deadlines, id)
-redis.call('ZREM', P .. 'outbox', id)
-redis.call('HDEL', P .. 'tries', id)
-redis.call('SREM', P .. 'open:' .. owner(id), id)
+local who, known = tenant .. '/' .. user, redis.call('TYPE', job(id)).ok == 'hash'
+if known and value(id, 'tenant') ~= '' and value(id, 'user') ~= '' and owner(id) ~= who then return { 0, '' } end
+local running = known and value(id, 'state') == 'running'
+local holds, waits_for = known and value(id, 'holds') or '', known and value(id, 'waits_for') or ''
 if waits_for ~= '' then redis.call('SREM', P .. 'waiters:' .. waits_for, id) end
 if holds ~= '' and redis.call('GET', P .. 'learner:' .. holds) == id then redis.call('DEL', P .. 'learner:' .. holds) end
-redis.call('DEL', job(id), P .. 'events:' .. id)
-redis.call('PUBLISH', P .. 'changes', id)
+redis.call('ZREM', P .. 'outbox', id)
+redis.call('HDEL', P .. 'tries', id)
+remove(id, who)
 return { running and 1 or 0, holds }
 """,
     "id, tenant, user",
 )
+
+DROP = script("if not intact(id) then drop(id) end", "id")
 
 # The value decides; the expiry only removes it, on the server's own clock.
 TAKE_TASK = script(
@@ -82,12 +81,18 @@ class RedisMaintenance:
         return running
 
     def _erase_jobs(self, keys: Sequence[str], owner: Owner) -> int:
-        """Erase those of `keys` that are the owner's. Return how many of them were running."""
+        """Erase those of `keys` that are the owner's, and drop those that don't say whose they are. Return how many were running."""
         asked = self._connection.client.pipeline(transaction=False)
         for key in keys:
             asked.hmget(key, ["tenant", "user"])
-        mine = [key for key, whose in zip(keys, asked.execute(), strict=True) if whose == [owner.tenant, owner.user]]
-        return sum(int(self._connection.run(ERASE, key.removeprefix(job_key("")), owner.tenant, owner.user)[0]) for key in mine)
+        running = 0
+        for key, whose in zip(keys, asked.execute(raise_on_error=False), strict=True):
+            job_id = key.removeprefix(job_key(""))
+            if not isinstance(whose, list) or not all(whose):
+                self._connection.run(DROP, job_id)
+            elif whose == [owner.tenant, owner.user]:
+                running += int(self._connection.run(ERASE, job_id, *whose)[0])
+        return running
 
     def compact(self) -> bool:
         with (

@@ -20,6 +20,8 @@ return { first, redis.call('HINCRBY', P .. 'tries', first, 1) }
 # `condition`: NX enters a job that is not there yet, XX changes one that is.
 SCHEDULE = script("return redis.call('ZADD', P .. 'outbox', condition, now_ms + wait_ms, id)", "id, condition, wait_ms")
 
+END = script("redis.call('ZREM', P .. 'outbox', id) redis.call('HDEL', P .. 'tries', id)", "id")
+
 
 class RedisOutbox:
     def __init__(self, connection: Connection) -> None:
@@ -36,8 +38,4 @@ class RedisOutbox:
         self._connection.run(SCHEDULE, job_id, "XX", int(wait_s * 1000))
 
     def end(self, job_id: str) -> None:
-        with self._connection.asking():
-            both = self._connection.client.pipeline(transaction=True)
-            both.zrem("s2edit:outbox", job_id)
-            both.hdel("s2edit:tries", job_id)
-            both.execute()
+        self._connection.run(END, job_id)

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import cast
 
 from s2edit_jobs.records.record import JobRecord, Outcome, Owner
 from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import failure_json, fields_of, job_key, mapping, owned, record_of
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.settling import settle
 
 KEEP_OVER_S = 7 * 24 * 3600
 """How long Redis answers for a finished job; after that, the object store does."""
 KEEP_EVENTS_S = 3600
 """How long its events are kept; after that, only its end is known."""
 
-# The fields and values of a new record follow the id.
+# The fields and values of a new record follow the id. A damaged record is replaced; a known job keeps its record and its place.
 ADD = script(
     """
-if redis.call('EXISTS', job(id)) == 0 then
+if not intact(id) then
+  if redis.call('EXISTS', job(id)) == 1 then redis.call('DEL', job(id)) end
   redis.call('HSET', job(id), unpack(ARGV, 3))
   redis.call('DEL', P .. 'events:' .. id)
   log(id)
   enqueue(id)
-  redis.call('SADD', P .. 'open:' .. owner(id), id)
-  local deadline = value(id, 'deadline_at')
-  if deadline ~= '' then redis.call('ZADD', deadlines, deadline, id) end
 end
+if unfinished(id) then complete(id) end
 redis.call('ZREM', P .. 'slots', id)
 redis.call('ZREM', P .. 'slots:' .. owner(id), id)
 return answer(id)
@@ -37,8 +38,7 @@ return answer(id)
 REQUEST_CANCEL = script(
     """
 if not owned(id, tenant, user) then return false end
-local state = value(id, 'state')
-if (state == 'queued' or state == 'running') and value(id, 'cancel_requested') ~= '1' then change(id, 'cancel_requested', '1') end
+if unfinished(id) and value(id, 'cancel_requested') ~= '1' then change(id, 'cancel_requested', '1') end
 return answer(id)
 """,
     "id, tenant, user",
@@ -47,8 +47,7 @@ return answer(id)
 FINISH = script(
     """
 if not owned(id, tenant, user) then return false end
-local before = value(id, 'state')
-if before == 'queued' or before == 'running' then
+if unfinished(id) then
   leave(id)
   redis.call('ZREM', due_of(id), id)
   redis.call('ZREM', deadlines, id)
@@ -67,7 +66,7 @@ OVERDUE = script(
     """
 local answers = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now_ms / 1000, 'LIMIT', 0, PAGE)) do
-  if redis.call('EXISTS', job(id)) == 1 then answers[#answers + 1] = answer(id) else redis.call('ZREM', deadlines, id) end
+  if not intact(id) then drop(id) elseif unfinished(id) then answers[#answers + 1] = answer(id) else redis.call('ZREM', deadlines, id) end
 end
 return answers
 """
@@ -107,3 +106,6 @@ class RedisRecords:
 
     def overdue(self) -> list[JobRecord]:
         return [record_of(mapping(flat)) for flat in self._connection.run(OVERDUE)]
+
+    def settle(self, generation: str) -> Iterator[JobRecord]:
+        return settle(self._connection, generation)

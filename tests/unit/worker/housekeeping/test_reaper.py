@@ -110,6 +110,7 @@ def test_only_missing_notifications_are_sent(service: InProcessService) -> None:
 
 
 def test_a_round_rings_for_a_page_of_a_long_queue_and_no_more(service: InProcessService) -> None:
+    reap(service.services)
     for i in range(PAGE + 30):
         service.store.records.add(JobRecord(f"e_{i:04}", ANN, JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0))
     assert [reap(service.services) for _ in range(3)] == [PAGE, 0, 0]

@@ -1,0 +1,451 @@
+"""A Redis that answers but refuses: its memory or disk is full, it was demoted, it starts, it runs a long script.
+
+Each refusal is made with a real server and meets every method of every port. The method works or raises `StoreUnavailable`; what
+was refused has written nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+import redis
+from fastapi.testclient import TestClient
+from redis._parsers.base import BaseParser
+
+from api.app import create_app
+from api.guard.rates import Rates, Standing
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.records.errors import LeaseLost, QueueUnavailable, StoreUnavailable
+from s2edit_jobs.records.record import DailyUsage, JobRecord, JobState, Lease, Outcome, Owner
+from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.celery_queue import CeleryQueue
+from s2edit_jobs.stores.job_store import JobStore
+from s2edit_jobs.stores.redis_errors import NO_CLUSTER, outage
+from s2edit_jobs.stores.redis_store import connection, redis_job_store
+from tests.redis_servers import OwnRedis
+from tests.stores import MemoryArtifactStore
+
+ANN = Owner("app", "ann")
+CONCEPT = "t/app/u/ann/concepts/c_1"
+Refusal = Callable[[OwnRedis], Iterator[None]]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[OwnRedis]:
+    with OwnRedis(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def ask_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LET_ALONE_S", 0.0)
+
+
+def new(job_id: str) -> JobRecord:
+    record = JobRecord(id=job_id, owner=ANN, state=JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0)
+    return record
+
+
+def ended() -> Outcome:
+    return Outcome(JobState.SUCCEEDED, attempt=1, finished_at=2.0)
+
+
+@dataclass
+class Populated:
+    """A store with jobs in all states."""
+
+    store: JobStore
+
+    def __post_init__(self) -> None:
+        for number in range(1, 9):
+            self.store.records.add(new(f"e_{number}"))
+        self.learner, self.waiter, self.running, self.ending = (self.claim(f"e_{number}") for number in range(1, 5))
+        self.store.reservations.reserve(self.learner, CONCEPT)
+        self.store.reservations.reserve(self.waiter, CONCEPT)
+        self.store.outbox.announce("e_9")
+
+    def claim(self, job_id: str) -> Lease:
+        lease = self.store.leases.claim(job_id, lease_s=60)
+        assert lease is not None
+        return lease
+
+    def listen(self) -> object:
+        """It never raises: while Redis refuses, nothing comes."""
+        stop = threading.Event()
+        stop.set()
+        return list(self.store.events.changes(stop))
+
+    def calls(self) -> Mapping[str, Callable[[], object]]:
+        """Every method of every port, each on jobs of its own."""
+        s = self.store
+        return {
+            "records.add": lambda: s.records.add(new("e_new")),
+            "records.get": lambda: s.records.get(ANN, "e_5"),
+            "records.request_cancel": lambda: s.records.request_cancel(ANN, "e_5"),
+            "records.finish": lambda: s.records.finish("e_4", ANN, ended()),
+            "records.overdue": s.records.overdue,
+            "records.settle": lambda: list(s.records.settle("a life")),
+            "leases.claim": lambda: s.leases.claim(lease_s=60),
+            "leases.renew": lambda: s.leases.renew(self.running),
+            "leases.hand_back": lambda: s.leases.hand_back(self.ending),
+            "leases.orphans": s.leases.orphans,
+            "events.progress": lambda: s.events.progress(self.running, Progress("editing", 1, 2)),
+            "events.since": lambda: s.events.since(ANN, "e_3", after=0),
+            "events.changes": self.listen,
+            "reservations.reserve": lambda: s.reservations.reserve(self.running, f"{CONCEPT}2"),
+            "reservations.release": lambda: s.reservations.release(self.learner),
+            "admission.take_slot": lambda: s.admission.take_slot(ANN, "e_x", of_owner=99, in_all=99),
+            "admission.leave_slot": lambda: s.admission.leave_slot(ANN, "e_x"),
+            "estimates.measured": lambda: s.estimates.measured("instant", {"total": 1.0}),
+            "estimates.outlook": lambda: s.estimates.outlook(ANN, "e_6"),
+            "estimates.prospect": lambda: s.estimates.prospect(ANN, "instant"),
+            "outbox.announce": lambda: s.outbox.announce("e_y"),
+            "outbox.take": lambda: s.outbox.take(lease_s=60),
+            "outbox.put_off": lambda: s.outbox.put_off("e_9", 5),
+            "outbox.end": lambda: s.outbox.end("e_9"),
+            "usage.book": lambda: s.usage.book("app", DailyUsage(1, 2.0)),
+            "usage.spent": lambda: s.usage.spent("app"),
+            "usage.count_refusal": lambda: s.usage.count_refusal("prompt"),
+            "usage.refusals": s.usage.refusals,
+            "maintenance.take_task": lambda: s.maintenance.take_task("sweep", every_s=9),
+            "maintenance.lost": s.maintenance.lost,
+            "maintenance.restored": lambda: s.maintenance.restored("a life"),
+            "maintenance.compact": s.maintenance.compact,
+            "maintenance.erase": lambda: s.maintenance.erase(ANN, "e_7"),
+            "maintenance.erase_owner": lambda: s.maintenance.erase_owner(Owner("app", "bob")),
+        }
+
+
+def test_the_table_has_every_method_of_every_port(server: OwnRedis) -> None:
+    ports = get_type_hints(JobStore)
+    methods = {
+        f"{role.name}.{name}"
+        for role in fields(JobStore)
+        for name, _ in inspect.getmembers(ports[role.name], inspect.isfunction)
+        if not name.startswith("_")
+    }
+    assert set(Populated(redis_job_store(server.url)).calls()) == methods
+
+
+@contextmanager
+def full_memory(server: OwnRedis) -> Iterator[None]:
+    with server.client() as admin:
+        admin.config_set("maxmemory", 1)
+        yield
+        admin.config_set("maxmemory", 0)
+
+
+@contextmanager
+def full_disk(server: OwnRedis) -> Iterator[None]:
+    """A snapshot can't be written: a folder stands in its place."""
+    (server.data_dir / "dump.rdb" / "in the way").mkdir(parents=True)
+    with server.client() as admin:
+        admin.config_set("save", "3600 1")
+        admin.bgsave()
+        deadline = time.monotonic() + 30
+        while admin.info("persistence")["rdb_last_bgsave_status"] == "ok":  # type: ignore[index]
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield
+        admin.config_set("save", "")
+
+
+@contextmanager
+def no_replicas(server: OwnRedis) -> Iterator[None]:
+    with server.client() as admin:
+        admin.config_set("min-replicas-to-write", 1)
+        yield
+        admin.config_set("min-replicas-to-write", 0)
+
+
+@contextmanager
+def demoted(server: OwnRedis) -> Iterator[None]:
+    with server.client() as admin:
+        admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+        yield
+        admin.execute_command("REPLICAOF", "NO", "ONE")
+
+
+@contextmanager
+def demoted_and_cut_off(server: OwnRedis) -> Iterator[None]:
+    with server.client() as admin, demoted(server):
+        admin.config_set("replica-serve-stale-data", "no")
+        yield
+        admin.config_set("replica-serve-stale-data", "yes")
+
+
+@contextmanager
+def busy(server: OwnRedis) -> Iterator[None]:
+    def run() -> None:
+        with server.client() as client, suppress(redis.ResponseError):
+            client.eval("while true do end", 0)
+
+    with server.client() as admin:
+        admin.config_set("lua-time-limit", 10)
+        thread = threading.Thread(target=run)
+        thread.start()
+        until_refused(admin)
+        yield
+        admin.script_kill()
+        thread.join()
+
+
+def until_refused(client: redis.Redis) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            client.get("s2edit:life")
+        except redis.RedisError:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def forbidden(server: OwnRedis) -> Iterator[None]:
+    with server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "admin", "on", ">secret", "~*", "&*", "+@all")
+        admin.execute_command("ACL", "SETUSER", "default", "-@all")
+    yield
+    with server.client(username="admin", password="secret") as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
+@contextmanager
+def loading(server: OwnRedis) -> Iterator[None]:
+    """It has restarted and reads its file slowly. It answers clients after every 1,024 commands."""
+    with server.client() as admin, admin.pipeline(transaction=False) as commands:
+        for number in range(24_000):
+            commands.set(f"other:{number}", number)
+        commands.execute()
+    server.stop()
+    server.waits = False
+    server.options = {"key_load_delay": "100"}
+    server.start()
+    deadline = time.monotonic() + 30
+    with server.client() as admin:
+        while True:
+            try:
+                admin.get("s2edit:life")
+            except redis.exceptions.BusyLoadingError:
+                break
+            except redis.ConnectionError:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+    yield
+
+
+READABLE = {"full memory": full_memory, "full disk": full_disk, "no replicas": no_replicas, "demoted": demoted}
+"""Refusals of writes only."""
+SILENT = {"cut off": demoted_and_cut_off, "busy": busy, "forbidden": forbidden}
+"""Refusals of everything."""
+
+
+def held(client: redis.Redis) -> dict[str, object]:
+    """Everything in Redis. A value as `DUMP` shows it, in a client that doesn't decode it."""
+    with redis.Redis(connection_pool=client.connection_pool) as raw:
+        keys = sorted(raw.scan_iter("s2edit:*"))
+        return {str(key): raw.eval("return redis.sha1hex(redis.call('DUMP', KEYS[1]))", 1, key) for key in keys}
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_every_method_works_or_says_that_redis_is_unavailable_and_has_written_nothing(server: OwnRedis, name: str) -> None:
+    populated = Populated(redis_job_store(server.url, timeout_s=2.0))
+    refused = set()
+    with server.client() as admin, READABLE[name](server):
+        for method, call in populated.calls().items():
+            before = held(admin)
+            try:
+                call()
+            except StoreUnavailable as error:
+                assert "refuses for now" in str(error)
+                assert held(admin) == before, f"{method} has written"
+                refused.add(method)
+            except LeaseLost:
+                assert method.startswith(("events.", "reservations.", "leases."))
+    assert refused >= {"records.add", "leases.claim", "leases.renew", "usage.book", "maintenance.take_task", "outbox.take"}
+    assert not refused & {"records.get", "events.since", "estimates.outlook", "usage.refusals", "records.overdue"}
+    if name == "full memory":  # what makes room works
+        assert not refused & {"records.finish", "maintenance.erase", "maintenance.erase_owner", "outbox.end"}
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_a_redis_that_refuses_everything_is_unavailable_to_every_method(server: OwnRedis, name: str) -> None:
+    populated = Populated(redis_job_store(server.url, timeout_s=2.0))
+    with server.client() as admin:
+        before = held(admin)
+    with SILENT[name](server):
+        for method, call in populated.calls().items():
+            if method == "events.changes" or (name, method) == ("forbidden", "maintenance.compact"):
+                assert not call()
+                continue
+            with pytest.raises(StoreUnavailable):
+                call()
+    with server.client() as admin:
+        assert held(admin) == before
+    assert populated.store.records.get(ANN, "e_5").state is JobState.QUEUED, "the same connection works again"
+
+
+def test_a_redis_that_loads_is_unavailable_and_then_works(server: OwnRedis) -> None:
+    populated = Populated(redis_job_store(server.url, timeout_s=2.0))
+    with loading(server):
+        for call in (populated.store.leases.orphans, lambda: populated.store.records.add(new("e_new")), populated.store.maintenance.lost):
+            with pytest.raises(StoreUnavailable):
+                call()
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            assert populated.store.records.get(ANN, "e_5").state is JobState.QUEUED
+            return
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_scripts_that_the_server_has_forgotten_are_sent_again(server: OwnRedis) -> None:
+    populated = Populated(redis_job_store(server.url, timeout_s=2.0))
+    with server.client() as admin:
+        admin.script_flush()
+        populated.store.leases.renew(populated.running)
+        admin.script_flush()
+        assert populated.store.leases.claim(lease_s=60) is not None
+
+
+def test_a_script_that_began_before_the_memory_was_full_ends_whole(server: OwnRedis) -> None:
+    """Redis looks at the memory before a script's first write and never between two."""
+    store = redis_job_store(server.url, timeout_s=2.0)
+    store.records.add(new("e_0"))
+    with server.client() as admin:
+        used = int(admin.info("memory")["used_memory"])  # type: ignore[index]
+        admin.config_set("maxmemory", used + 300_000)
+        entered, refused = set(), set()
+        for number in range(1, 3000):
+            job_id = f"e_{number}"
+            try:
+                store.records.add(new(job_id))
+                entered.add(job_id)
+            except StoreUnavailable:
+                refused.add(job_id)
+        assert entered
+        assert refused
+        for job_id in entered | refused:
+            there = job_id in entered
+            assert admin.exists(f"s2edit:job:{job_id}", f"s2edit:events:{job_id}") == 2 * there
+            assert (admin.zscore("s2edit:due", job_id) is not None) == there
+            assert (admin.zscore("s2edit:line:app/ann", job_id) is not None) == there
+            assert bool(admin.sismember("s2edit:open:app/ann", job_id)) == there
+
+
+@pytest.mark.parametrize("name", [*READABLE, *SILENT])
+def test_the_queue_is_unavailable(server: OwnRedis, name: str) -> None:
+    queue = CeleryQueue(server.url)
+    queue.notify("e_0")
+    with (READABLE | SILENT)[name](server):
+        for call in (lambda: queue.notify("e_1"), queue.waiting):
+            with suppress(QueueUnavailable):
+                call()
+        with pytest.raises(QueueUnavailable):
+            queue.notify("e_1")
+    queue.notify("e_2")
+    assert queue.waiting() == 2
+
+
+@pytest.mark.parametrize("name", [*READABLE, *SILENT])
+def test_rates_are_counted_by_the_process_and_by_redis_again_afterwards(server: OwnRedis, name: str, tmp_path: Path) -> None:
+    now = [0.0]
+    settings = Settings(redis_url=server.url, data_dir=tmp_path, user_writes_per_minute=50)
+    rates, others = Rates(settings, clock=lambda: now[0]), Rates(settings)
+
+    def left(rates: Rates) -> int:
+        standings: list[Standing] = []
+        rates.take(ANN, "POST", standings)
+        return standings[0].left
+
+    assert left(rates) == 49
+    with (READABLE | SILENT)[name](server):
+        assert left(rates) == 49, "counted by this process"
+    now[0] += 3
+    assert left(rates) == 48
+    assert left(others) == 47, "counted by all together"
+
+
+@pytest.mark.parametrize("name", [*READABLE, *SILENT])
+def test_an_api_is_not_ready_and_answers_no_500(server: OwnRedis, name: str, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, redis_url=server.url)
+    services = Services(MemoryArtifactStore(), redis_job_store(server.url, timeout_s=2.0), CeleryQueue(server.url), settings)
+    with ExitStack() as stack:
+        client = stack.enter_context(TestClient(create_app(services), base_url="http://127.0.0.1"))
+        before = client.get("/readyz")
+        assert "job store" not in before.text
+        with (READABLE | SILENT)[name](server):
+            answer = client.get("/readyz")
+            assert answer.status_code == 503
+            assert "the job store does not answer" in answer.text
+        assert client.get("/readyz").json() == before.json()
+        with server.client() as admin:
+            assert [key for key in admin.scan_iter("*") if admin.ttl(key) < 0] == [], "the probe leaves nothing that stays"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("MOVED 866 10.0.0.2:6379", NO_CLUSTER),
+        ("ASK 866 10.0.0.2:6379", NO_CLUSTER),
+        ("CROSSSLOT Keys in request don't hash to the same slot", NO_CLUSTER),
+        ("CLUSTERDOWN Hash slot not served", NO_CLUSTER),
+        ("ERR Error running script (call to f_1): @user_script:9: Script attempted to access a non local key in a cluster node", NO_CLUSTER),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", "TryAgainError"),
+        ("EXECABORT Transaction discarded because of previous errors.", "ExecAbortError"),
+        ("NOSCRIPT No matching script. Please use EVAL.", "NoScriptError"),
+        ("NOAUTH Authentication required.", "AuthenticationError"),
+        ("ERR max number of clients reached", "ConnectionError"),
+        ("ERR Error running script (call to f_1): @user_script: 98: -OOM command not allowed", "OOM"),
+        ("ERR unknown command `FOO`", None),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", None),
+        ("ERR value is not an integer or out of range", None),
+    ],
+)
+def test_the_code_of_an_error_says_whether_it_will_pass(answer: str, why: str | None) -> None:
+    reason = outage(BaseParser.parse_error(answer))
+    assert reason is None if why is None else (reason or "").endswith(why)
+
+
+def test_after_a_failover_all_clients_follow_the_name_to_the_new_primary(tmp_path: Path) -> None:
+    """The name is a link here, as it is a DNS entry elsewhere. The former primary stays up, as a replica."""
+    now = [0.0]
+    with OwnRedis(tmp_path / "a") as former, OwnRedis(tmp_path / "b") as new_one, former.client() as admin:
+        name = tmp_path / "primary.sock"
+        name.symlink_to(former.url.removeprefix("unix://"))
+        store, queue = redis_job_store(f"unix://{name}", timeout_s=2.0), CeleryQueue(f"unix://{name}")
+        settings = Settings(redis_url=f"unix://{name}", data_dir=tmp_path, user_writes_per_minute=50)
+        rates = Rates(settings, clock=lambda: now[0])
+
+        def write() -> None:
+            store.records.add(new("e_1"))
+            queue.notify("e_1")
+            rates.take(ANN, "POST", [])
+
+        write()
+        admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+        name.unlink()
+        name.symlink_to(new_one.url.removeprefix("unix://"))
+        with pytest.raises(StoreUnavailable):
+            store.records.add(new("e_1"))
+        with pytest.raises(QueueUnavailable):
+            queue.notify("e_1")
+        rates.take(ANN, "POST", [])
+        now[0] += 3
+        write()
+        assert queue.waiting() == 1
+        with new_one.client() as client:
+            assert client.exists("s2edit:job:e_1") == 1
+            assert any(str(key).startswith("s2edit:rates") for key in client.scan_iter("*"))
