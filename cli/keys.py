@@ -16,7 +16,7 @@ from cli.display import console, errors
 from cli.terminal import fail, settings_with
 from s2edit_jobs.access.keys import USUAL_SCOPES, ApiKey, KeyEnded, KeyNotFound, KeyRing, Scope
 from s2edit_jobs.bootstrap import build_artifacts
-from s2edit_jobs.records.errors import ServiceUnavailable
+from s2edit_jobs.records.errors import RecordNewer, RecordUnusable, ServiceUnavailable
 
 app = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
 DataDir = Annotated[Path | None, typer.Option(help="The service's data folder. [S2EDIT_DATA_DIR]")]
@@ -42,12 +42,20 @@ def create(
 
 @app.command("list")
 def show(data_dir: DataDir = None) -> None:
-    """List all keys, without their secrets."""
+    """List all keys, without their secrets. A key whose record can't be read is rejected everywhere; create a new one."""
     table = Table("id", "tenant", "scopes", "created", "state", "note", box=None, padding=(0, 2, 0, 0))
     with _ring(data_dir) as ring:
-        for key in sorted(ring.list(), key=lambda key: key.created_at):
+        keys, unreadable = [], {}
+        for key_id in ring.ids():
+            try:
+                keys += [found] if (found := ring.read(key_id)) is not None else []
+            except RecordUnusable as error:
+                unreadable[key_id] = "newer release" if isinstance(error, RecordNewer) else "damaged"
+        for key in sorted(keys, key=lambda key: key.created_at):
             tenant, scopes = f"{key.tenant} (test)" if key.test else key.tenant, " ".join(sorted(key.scopes))
             table.add_row(key.id, tenant, scopes, _timestamp(key.created_at), _state(key), key.note)
+        for key_id, state in unreadable.items():
+            table.add_row(key_id, "", "", "", state, "")
     console.print(table, soft_wrap=True)
 
 
@@ -79,7 +87,7 @@ def _ring(data_dir: Path | None) -> Iterator[KeyRing]:
         fail(f"there is no key {error.args[0]!r}; `s2edit keys list` shows the ids")
     except KeyEnded as error:
         fail(f"the key {error.args[0]} has already been rotated or revoked")
-    except (ValueError, ServiceUnavailable) as error:
+    except (ValueError, RecordUnusable, ServiceUnavailable) as error:
         fail(str(error))
 
 

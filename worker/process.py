@@ -53,8 +53,8 @@ class WorkerProcess:
         signals.worker_init.connect(self.start, weak=False)
         signals.worker_shutting_down.connect(self.stop, weak=False)
 
-    def run(self, job_id: str) -> None:
-        """Handle one notification. This is the only Celery task."""
+    def run(self, job_id: str = "", *_: Any, **__: Any) -> None:
+        """Handle one notification. This is the only Celery task. Another release may send other arguments: they don't matter."""
         assert self._services is not None
         assert self._engine is not None
         if self._testmode is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from pathlib import PurePosixPath
@@ -15,8 +14,7 @@ from api.wire.fields import to_datetime
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.jobs.lifetimes import expires_at, results_expire_at, results_expired
-from s2edit_jobs.records.errors import ArtifactMissing
-from s2edit_jobs.records.files import EXTENSIONS, media_type_of
+from s2edit_jobs.records.files import media_type_of
 from s2edit_jobs.records.record import JobRecord, JobState
 
 POLL_S = 1
@@ -77,7 +75,7 @@ def _pictures(services: Services, record: JobRecord) -> dict[str, Any]:
 
 def _picture(services: Services, key: str, stem: str) -> Picture:
     kind = media_type_of(key)
-    link = _link(services, key, stem + EXTENSIONS[kind])
+    link = _link(services, key, stem + PurePosixPath(key).suffix)
     return Picture(url=link.url, expires_at=link.expires_at, media_type=kind)
 
 
@@ -88,12 +86,8 @@ def _mask(services: Services, record: JobRecord) -> Link | None:
 
 
 def _report(services: Services, record: JobRecord) -> Report | None:
-    key = record.artifacts.get("report")
-    if not key:
+    values = Jobs(services).report(record)
+    if values is None:
         return None
-    try:
-        values = json.loads(services.artifacts.get(key))
-    except ArtifactMissing:  # erased meanwhile
-        return None
-    link = _link(services, key, f"{record.id}.json")
+    link = _link(services, record.artifacts["report"], f"{record.id}.json")
     return Report(url=link.url, expires_at=link.expires_at, values=values)

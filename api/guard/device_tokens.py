@@ -172,4 +172,5 @@ class DeviceTokens:
             self._artifacts.delete_prefix(f"{folder}{name}/")
 
     def _is_expired(self, name: str) -> bool:
-        return int(name.partition("-")[0]) + SWEEP_AFTER_S < self._clock()
+        end = name.partition("-")[0]
+        return end.isdecimal() and int(end) + SWEEP_AFTER_S < self._clock()  # a foreign name never expires

@@ -16,6 +16,7 @@ from api.guard.auth import TENANT, Sender
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.set_aside import set_aside_counts
 
 BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60)
 """Histogram buckets: polls take milliseconds, long polls up to a minute."""
@@ -45,12 +46,18 @@ class Metrics:
 
 
 class _QueueCollector(Collector):
-    """Reads the job store at every scrape."""
+    """Reads the job store, and what this process has set aside, at every scrape."""
 
     def __init__(self, services: Services) -> None:
         self._store = services.store
 
     def collect(self) -> Iterator[Metric]:
+        aside = CounterMetricFamily(
+            "s2edit_set_aside", "Stored items that this process could not read and set aside, by kind", labels=("kind",)
+        )
+        for kind, count in sorted(set_aside_counts().items()):
+            aside.add_metric((kind,), count)
+        yield aside
         try:
             # Bounds of 0, so this takes no slot.
             unfinished = self._store.admission.take_slot(PROBE, "metrics", of_owner=0, in_all=0).in_all

@@ -76,6 +76,19 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     jobs.ArtifactExists: ProblemKind(
         409, "already_exists", "Already exists", "The file exists and can't be overwritten: use it as it is."
     ),
+    jobs.RecordUnusable: INTERNAL,
+    jobs.RecordDamaged: ProblemKind(
+        500,
+        "record_damaged",
+        "A stored record is damaged",
+        "What the service has stored about this is damaged and can only be erased: send it again.",
+    ),
+    jobs.RecordNewer: ProblemKind(
+        503,
+        "record_newer",
+        "Not available now",
+        "A newer release of the service has stored this, and this part of the service still runs an older one: try again later.",
+    ),
     jobs.KeyReused: ProblemKind(
         422,
         "idempotency_key_reused",

@@ -7,10 +7,14 @@ marker object outside the user's own prefix stores the time of the erasure. The 
 from __future__ import annotations
 
 import json
+import time
+from contextlib import suppress
 
 from s2edit_core.request.plan import digest
-from s2edit_jobs.records.errors import ArtifactMissing
+from s2edit_jobs.records.errors import ArtifactMissing, RecordDamaged, RecordUnusable
 from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.set_aside import count_aside, set_aside
+from s2edit_jobs.records.stored import read_number
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
 ENDED = "ended/"
@@ -30,20 +34,33 @@ def end_tokens(artifacts: ArtifactStore, owner: Owner, *, now: float) -> None:
 
 
 def ended_at(artifacts: ArtifactStore, owner: Owner) -> int | None:
-    """Return when this user's tokens were last revoked, in seconds since the epoch, or None. Raise `ArtifactsUnavailable`."""
+    """Return when this user's tokens were last revoked, in seconds since the epoch, or None. Raise `ArtifactsUnavailable`.
+
+    A time that can't be read is now: then every token issued so far is revoked.
+    """
+    key = _marker_key(owner)
     try:
-        return int(json.loads(artifacts.get(_marker_key(owner))))
+        return int(read_number(artifacts.get(key), "end of tokens"))
     except ArtifactMissing:
         return None
+    except RecordUnusable as error:
+        count_aside("end of tokens", key, error)
+        return int(time.time())
 
 
 def sweep_ended(artifacts: ArtifactStore, *, now: float) -> int:
-    """Remove the markers older than `MARKER_TTL_S` and return their number. Raise `ArtifactsUnavailable`."""
+    """Remove the markers older than `MARKER_TTL_S` and return their number. Raise `ArtifactsUnavailable`.
+
+    A damaged marker is written anew with the present time, so that the user can get tokens again.
+    """
     gone = 0
     for key in list(artifacts.list(ENDED)):
-        try:
-            old = int(json.loads(artifacts.get(key))) + MARKER_TTL_S < now
-        except ArtifactMissing:
-            continue
-        gone += artifacts.delete_prefix(key) if old else 0
+        with set_aside("end of tokens", key), suppress(ArtifactMissing):
+            try:
+                ended = read_number(artifacts.get(key), "end of tokens")
+            except RecordDamaged as error:
+                count_aside("end of tokens", key, error)
+                artifacts.put(key, json.dumps(int(now)).encode(), media_type="application/json")
+                continue
+            gone += artifacts.delete_prefix(key) if ended + MARKER_TTL_S < now else 0
     return gone

@@ -16,12 +16,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Final, Literal, Protocol, get_args
 
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid
-from s2edit_jobs.records.record import tenant_of_test_mode
+from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid, RecordUnusable
+from s2edit_jobs.records.record import Timestamp, tenant_of_test_mode
+from s2edit_jobs.records.set_aside import count_aside
+from s2edit_jobs.records.stored import damaged, read_number, read_record
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
 Scope = Literal["edits:read", "edits:write", "identities", "tokens", "admin"]
@@ -57,9 +58,9 @@ class ApiKey:
     tenant: str
     scopes: frozenset[Scope]
     digest: str  # SHA-256 of the whole key, in hexadecimal
-    created_at: float
+    created_at: Timestamp
     note: str = ""
-    ends_at: float | None = None
+    ends_at: float | None = None  # from `ended.json`
     test: bool = False
 
     @property
@@ -86,11 +87,6 @@ class ApiKey:
             "test": self.test,
         }
         return json.dumps(values, sort_keys=True).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> ApiKey:
-        values: dict[str, Any] = json.loads(data)
-        return cls(**{**values, "scopes": frozenset(values["scopes"])})
 
 
 class Keys(Protocol):
@@ -123,32 +119,58 @@ class KeyRing:
         return key, text
 
     def find(self, key_id: str) -> ApiKey | None:
+        """Return the key, or None also for a key that can't be read: nobody gets in by it."""
+        try:
+            return self.read(key_id)
+        except RecordUnusable as error:
+            count_aside("key", key_id, error)
+            return None
+
+    def read(self, key_id: str) -> ApiKey | None:
+        """Return the key, or None if no key has this id. Raise `RecordDamaged` or `RecordNewer`."""
         if not _ID.fullmatch(key_id):
             return None
         try:
-            key = ApiKey.from_json(self._artifacts.get(_key_path(key_id)))
+            key = read_record("key", ApiKey, self._artifacts.get(_key_path(key_id)))
         except ArtifactMissing:
             return None
-        with suppress(ArtifactMissing):
-            key = replace(key, ends_at=float(json.loads(self._artifacts.get(_end_path(key_id)))))
-        return key
+        if key.id != key_id or not _TENANT.fullmatch(key.tenant):
+            raise damaged("key", "it belongs to another id or tenant")
+        return replace(key, ends_at=self._end_of(key_id))
+
+    def _end_of(self, key_id: str) -> float | None:
+        """Return the time from which the key is invalid. A time that can't be read has passed: the key was ended."""
+        try:
+            return read_number(self._artifacts.get(_end_path(key_id)), "end of a key")
+        except ArtifactMissing:
+            return None
+        except RecordUnusable as error:
+            count_aside("end of a key", key_id, error)
+            return 0.0
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every key, in order, also of those that can't be read."""
+        for path in self._artifacts.list(KEYS):
+            folder, _, name = path.removeprefix(KEYS).partition("/")
+            if name == "key.json" and _ID.fullmatch(folder):
+                yield folder
 
     def list(self) -> Iterator[ApiKey]:
-        """Yield every key, active or not, in the order of ids."""
-        for place in self._artifacts.list(KEYS):
-            if place.endswith("/key.json") and (key := self.find(place.split("/")[1])) is not None:
+        """Yield every key that can be read, active or not, in the order of ids."""
+        for key_id in self.ids():
+            if (key := self.find(key_id)) is not None:
                 yield key
 
     def exist(self) -> bool:
         """Whether a key was ever created."""
-        return next(iter(self._artifacts.list(KEYS)), None) is not None
+        return any(_ID.fullmatch(path.split("/")[1]) for path in self._artifacts.list(KEYS))
 
     def any_active(self) -> bool:
         """Whether at least one key is active."""
         return any(key.is_active(self._clock()) for key in self.list())
 
     def revoke(self, key_id: str) -> ApiKey:
-        """Make the key invalid, within `CACHE_S` seconds everywhere. Repeating it is safe. Raise `KeyNotFound`."""
+        """Make the key invalid, within `CACHE_S` seconds everywhere. Repeating it is safe. Raise as `rotate`, but `KeyEnded`."""
         key = self._existing(key_id)
         if not key.is_active(self._clock()):
             return key
@@ -159,7 +181,7 @@ class KeyRing:
     def rotate(self, key_id: str, *, grace_s: float) -> tuple[ApiKey, str]:
         """Replace a key by a new one with the same rights. The old key stays valid for `grace_s` seconds.
 
-        Raise `KeyNotFound` or `KeyEnded`.
+        Raise `KeyNotFound` or `KeyEnded`, or `RecordDamaged` or `RecordNewer` for a key that can't be read.
         """
         old = self._existing(key_id)
         if old.ends_at is not None:
@@ -175,7 +197,7 @@ class KeyRing:
         return key, text
 
     def _existing(self, key_id: str) -> ApiKey:
-        if (key := self.find(key_id)) is None:
+        if (key := self.read(key_id)) is None:
             raise KeyNotFound(key_id)
         return key
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.jobs.lifetimes import results_expired
 from s2edit_jobs.library.library import Library
-from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound, JobNotFound
+from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound, JobNotFound, RecordDamaged
 from s2edit_jobs.records.files import Upload, media_type_of
 from s2edit_jobs.records.record import JobRecord, JobSpec, JobState, Owner
 
@@ -50,13 +49,16 @@ def _parent(services: Services, jobs: Jobs, owner: Owner, parent_id: str) -> tup
         record, spec = jobs.get(owner, parent_id), jobs.spec(owner, parent_id)
     except JobNotFound:
         raise _refused(f"there is no edit {parent_id!r}: take an id from GET /edits", "parent_unknown") from None
+    except RecordDamaged:
+        raise _refused("what is stored about the parent is damaged: name another edit", "parent_unfit") from None
     if record.kind != "edit":
         raise _refused("the parent has no result picture: name an edit, not a learning or mask job", "parent_unfit")
     if record.state is not JobState.SUCCEEDED:
         raise _refused(f"the parent has no result, its state is {record.state}: name an edit that has succeeded", "parent_unfit")
     if results_expired(services.settings, record):
         raise _refused("the parent's pictures have expired: name a later edit, or send a photo instead", "parent_unfit")
-    key = record.artifacts["result"]
+    if (key := record.artifacts.get("result")) is None:
+        raise _refused("the parent's result can't be found: name another edit", "parent_unfit")
     return record, spec, _upload(jobs, key, media_type_of(key))
 
 
@@ -65,16 +67,15 @@ def _mask(jobs: Jobs, record: JobRecord, spec: JobSpec) -> Upload:
     report = _mask_report(jobs, record)
     if (given := spec.inputs.get("mask")) is not None:
         return replace(_upload(jobs, given.key, given.media_type), mask_mode=given.mask_mode, mask_report=report)
-    return replace(_upload(jobs, record.artifacts["mask"], "image/png"), mask_mode="auto", mask_report=report)
+    if (found := record.artifacts.get("mask")) is None:
+        raise _refused("the parent's mask can't be found: send a mask", "parent_unfit")
+    return replace(_upload(jobs, found, "image/png"), mask_mode="auto", mask_report=report)
 
 
 def _mask_report(jobs: Jobs, record: JobRecord) -> dict[str, Any]:
     """Return the report's section on the mask: the parent's, with the parent's id as `edit`, and without the search time."""
-    try:
-        report: dict[str, Any] = json.loads(jobs.artifacts.get(record.artifacts["report"])).get("mask", {})
-    except ArtifactMissing:  # the parent was just erased: reading its mask fails next, with an error for the caller
-        report = {}
-    report.pop("seconds", None)
+    found = (jobs.report(record) or {}).get("mask")  # if the parent was just erased, reading its mask fails next
+    report = {name: value for name, value in found.items() if name != "seconds"} if isinstance(found, dict) else {}
     return {"source": "given", "edit": record.id, **report}
 
 
@@ -82,7 +83,7 @@ def _if_it_exists(library: Library, owner: Owner, identity: str | None) -> str |
     """Return `identity` unless it was erased. Without it, the edit learns from the parent's result like from any photo."""
     try:
         return None if identity is None else library.identity(owner, identity).id
-    except IdentityNotFound:
+    except (IdentityNotFound, RecordDamaged):
         return None
 
 

@@ -8,17 +8,29 @@ first request would have created, in its own trace. A key is forgotten when the 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from s2edit_core.request.plan import digest
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, BeingErased, JobNotFound, KeyReused, RequestInFlight
+from s2edit_jobs.records.errors import (
+    ArtifactExists,
+    ArtifactMissing,
+    BeingErased,
+    JobNotFound,
+    KeyReused,
+    RecordDamaged,
+    RequestInFlight,
+)
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobRecord, JobSpec, Owner
+from s2edit_jobs.records.record import JobRecord, JobSpec, Owner, Timestamp
+from s2edit_jobs.records.set_aside import count_aside
+from s2edit_jobs.records.stored import read_record
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
 
+_KEY = re.compile(r"t/[^/]+/u/[^/]+/requests/[0-9a-f]{64}\.json")
 IN_FLIGHT_S = 2.0
 """Seconds after which a marker without a job means that its first request was interrupted, rather than still running."""
 
@@ -28,20 +40,23 @@ class Marker:
     """The content of a marker object."""
 
     job_id: str
-    created_at: float  # seconds since the epoch
+    created_at: Timestamp
     request: str  # digest of the request
 
 
 def sweep_idempotency_marker(artifacts: ArtifactStore, key: str, *, before: float) -> int:
-    """Remove the marker `key` if it is from before `before` (seconds since the epoch) or unreadable. Return the number of objects.
+    """Remove the marker `key` if it is from before `before` (seconds since the epoch) or damaged. Return the number of objects.
 
     Run only one sweep at a time. Otherwise one sweep may remove a marker that was written after the other removed its predecessor.
     """
-    try:
-        created_at = float(json.loads(artifacts.get(key))["created_at"])
-    except ArtifactMissing:
+    if not _KEY.fullmatch(key):
         return 0
-    except (ValueError, TypeError, KeyError):
+    try:
+        created_at = read_record("idempotency marker", Marker, artifacts.get(key)).created_at
+    except ArtifactMissing:  # erased meanwhile
+        return 0
+    except RecordDamaged as error:  # it stands for no job
+        count_aside("idempotency marker", key, error)
         created_at = 0.0
     return artifacts.delete_prefix(key) if created_at < before else 0
 
@@ -94,7 +109,7 @@ class Idempotency:
 
     def _marker(self) -> Marker | None:
         try:
-            marker = Marker(**json.loads(self._jobs.artifacts.get(self._key)))
+            marker = read_record("idempotency marker", Marker, self._jobs.artifacts.get(self._key))
         except ArtifactMissing:
             return None
         if marker.request != self._request:

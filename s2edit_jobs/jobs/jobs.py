@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import structlog
 
@@ -15,6 +16,8 @@ from s2edit_jobs.records.errors import (
     BeingErased,
     JobNotFound,
     QueueFull,
+    RecordDamaged,
+    RecordNewer,
     ServiceUnavailable,
     TooManyEdits,
 )
@@ -32,8 +35,11 @@ from s2edit_jobs.records.record import (
     first_record,
     recovered_record,
 )
+from s2edit_jobs.records.set_aside import count_aside, set_aside
+from s2edit_jobs.records.stored import damaged, read_values
+from s2edit_jobs.records.unreadable import DAMAGED, damaged_outcome, partial_outcome, partial_record
 from s2edit_jobs.stores.artifacts import JSON, edit_key
-from s2edit_jobs.stores.markers import OUTBOX, PENDING, check_not_erasing
+from s2edit_jobs.stores.markers import OUTBOX, PENDING, Place, check_not_erasing, place_of, read_marker
 
 log = structlog.get_logger(__name__)
 
@@ -192,11 +198,11 @@ class Jobs:
         failure = Failure(DEADLINE, "the edit did not finish before its deadline", retryable=True)
         for record in late:
             outcome = Outcome(state=JobState.FAILED, attempt=record.attempt, finished_at=time.time(), failure=failure)
-            try:
-                self.spec(record.owner, record.id)
-                self.finish(record.owner, record.id, outcome)
-            except JobNotFound:  # erased meanwhile
-                self._store.maintenance.erase(record.owner, record.id)
+            with set_aside("overdue job", record.id):
+                try:
+                    self.finish(record.owner, record.id, outcome)
+                except JobNotFound:  # erased meanwhile
+                    self._store.maintenance.erase(record.owner, record.id)
         return len(late)
 
     def cancel(self, owner: Owner, job_id: str) -> JobRecord:
@@ -218,27 +224,52 @@ class Jobs:
             self.put_for(owner, job_id, key, outcome.to_json(), media_type=JSON, only_if_absent=True)
             self._audit("edit.end", owner, job_id, outcome.failure.code if outcome.failure else outcome.state)
         except ArtifactExists:
-            outcome = Outcome.from_json(self.artifacts.get(key))
+            outcome = self.outcome(owner, job_id) or outcome
         try:
             return self._store.records.finish(job_id, owner, outcome)
         except JobNotFound:
-            return final_record(self.spec(owner, job_id), outcome)
+            first, _ = self._accepted(owner, job_id)
+            return final_record(first, outcome)
+
+    def exists(self, owner: Owner, job_id: str) -> bool:
+        """Whether this owner has such a job, even if nobody can read its spec."""
+        return JOB_ID.fullmatch(job_id) is not None and self.artifacts.exists(edit_key(owner, job_id, "spec.json"))
 
     def spec(self, owner: Owner, job_id: str) -> JobSpec:
-        """Return what was accepted. Raise `JobNotFound` if this owner has no such job."""
-        if not JOB_ID.fullmatch(job_id):
-            raise JobNotFound(job_id)
-        try:
-            return JobSpec.from_json(self.artifacts.get(edit_key(owner, job_id, "spec.json")))
-        except ArtifactMissing:
-            raise JobNotFound(job_id) from None
+        """Return what was accepted. Raise `JobNotFound` if this owner has no such job, `RecordDamaged` or `RecordNewer`."""
+        return _spec_in(self._spec_bytes(owner, job_id), owner, job_id)
 
     def outcome(self, owner: Owner, job_id: str) -> Outcome | None:
-        """Return how the job ended, or None while it is not over."""
+        """Return how the job ended, or None while it is not over. Of an outcome that can't be read, return what is known."""
         try:
-            return Outcome.from_json(self.artifacts.get(edit_key(owner, job_id, "outcome.json")))
+            return self.stored_outcome(owner, job_id)
+        except RecordDamaged as error:
+            count_aside("outcome", job_id, error)
+            return damaged_outcome(job_id)
+        except RecordNewer:
+            return partial_outcome(job_id, self.artifacts.get(edit_key(owner, job_id, "outcome.json")))
+
+    def stored_outcome(self, owner: Owner, job_id: str) -> Outcome | None:
+        """Return how the job ended, or None while it is not over. Raise `RecordDamaged` or `RecordNewer`."""
+        folder = edit_key(owner, job_id, "")
+        try:
+            outcome = Outcome.from_json(self.artifacts.get(f"{folder}outcome.json"))
         except ArtifactMissing:
             return None
+        if not all(key.startswith(folder) for key in outcome.artifacts.values()):
+            raise damaged("outcome", "it names files of another job")
+        return outcome
+
+    def report(self, record: JobRecord) -> dict[str, Any] | None:
+        """Return the report of a job. None if it has none, was erased meanwhile or has a report that can't be read."""
+        if (key := record.artifacts.get("report")) is None:
+            return None
+        with suppress(ArtifactMissing), set_aside("report", key):
+            try:
+                return read_values("report", self.artifacts.get(key))
+            except RecordNewer as error:
+                count_aside("report", key, error)
+        return None
 
     def rebuild(self) -> int:
         """Enter every unfinished job and undelivered webhook of the object store into the job store. Return the number of jobs."""
@@ -251,18 +282,25 @@ class Jobs:
             elif name == "outcome.json":
                 over.add(folder)
         for marker in self.artifacts.list(OUTBOX):
-            with suppress(ArtifactMissing):  # delivered meanwhile
-                if self.artifacts.get(marker).decode().rpartition("/")[0] in over:
+            with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # delivered meanwhile
+                place = read_marker(self.artifacts, marker)
+                if edit_key(place.owner, place.id, "").rstrip("/") in over:
                     self._store.outbox.announce(marker.removeprefix(OUTBOX))
-        return sum(self._enter(key) for folder, key in specs.items() if folder not in over)
+        entered = 0
+        for folder, key in specs.items():
+            if folder not in over:
+                with set_aside("unfinished job", key):
+                    entered += self._enter(place_of(key))
+        return entered
 
     def enter_pending(self) -> int:
         """Enter the jobs that were accepted while the job store was down. Return their number."""
         entered = 0
         for marker in self.artifacts.list(PENDING):
-            with suppress(ArtifactMissing):  # erased meanwhile
-                entered += self._enter(self.artifacts.get(marker).decode())
-            self.artifacts.delete_prefix(marker)
+            with set_aside("pending job", marker):
+                with suppress(ArtifactMissing):  # another reaper has entered it
+                    entered += self._enter(read_marker(self.artifacts, marker))
+                self.artifacts.delete_prefix(marker)
         return entered
 
     def _notify(self, job_id: str) -> None:
@@ -272,24 +310,56 @@ class Jobs:
             log.warning("the queue is down: a reaper will notify the workers later", action="ring_failed", job_id=job_id)
 
     def _load(self, owner: Owner, job_id: str) -> JobRecord:
-        """Return the record of a job that the job store does not have. An unfinished job is entered again."""
-        spec = self.spec(owner, job_id)
-        outcome = self.outcome(owner, job_id)
-        if outcome is not None:
-            return final_record(spec, outcome)
-        return self._add_again(spec)
+        """Return the record of a job that the job store does not have. An unfinished job is entered again.
 
-    def _add_again(self, spec: JobSpec) -> JobRecord:
+        An unfinished job with a damaged spec ends here.
+        """
+        first, is_damaged = self._accepted(owner, job_id)
+        if (outcome := self.outcome(owner, job_id)) is not None:
+            return final_record(first, outcome)
+        record = self._add_again(first)
+        if not is_damaged:
+            return record
+        return self.finish(owner, job_id, Outcome(JobState.FAILED, attempt=0, finished_at=time.time(), failure=DAMAGED))
+
+    def _accepted(self, owner: Owner, job_id: str) -> tuple[JobRecord, bool]:
+        """Return the job's first record, and whether its spec is damaged. Raise `JobNotFound`."""
+        data = self._spec_bytes(owner, job_id)
+        try:
+            return first_record(_spec_in(data, owner, job_id)), False
+        except RecordDamaged as error:
+            count_aside("spec", job_id, error)
+            return partial_record(owner, job_id, data), True
+        except RecordNewer:
+            return partial_record(owner, job_id, data), False
+
+    def _spec_bytes(self, owner: Owner, job_id: str) -> bytes:
+        if not JOB_ID.fullmatch(job_id):
+            raise JobNotFound(job_id)
+        try:
+            return self.artifacts.get(edit_key(owner, job_id, "spec.json"))
+        except ArtifactMissing:
+            raise JobNotFound(job_id) from None
+
+    def _add_again(self, first: JobRecord) -> JobRecord:
         """Enter the job into the job store again. Raise `JobNotFound` if it was erased meanwhile."""
-        record = self._store.records.add(recovered_record(spec))
-        if not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json")):
-            self._store.maintenance.erase(spec.owner, spec.id)
-            raise JobNotFound(spec.id)
+        record = self._store.records.add(recovered_record(first))
+        if not self.exists(first.owner, first.id):
+            self._store.maintenance.erase(first.owner, first.id)
+            raise JobNotFound(first.id)
         return record
 
-    def _enter(self, spec_key: str) -> bool:
+    def _enter(self, place: Place) -> bool:
+        """Enter a job into the job store again. Return whether it is unfinished."""
         try:
-            self._add_again(JobSpec.from_json(self.artifacts.get(spec_key)))
-        except (ArtifactMissing, JobNotFound):  # erased meanwhile
+            return not self._load(place.owner, place.id).state.over
+        except JobNotFound:  # erased meanwhile
             return False
-        return True
+
+
+def _spec_in(data: bytes, owner: Owner, job_id: str) -> JobSpec:
+    """Return the spec in `data`. Raise as `Jobs.spec`: also for the spec of another job, which somebody has copied there."""
+    spec = JobSpec.from_json(data)
+    if (spec.owner, spec.id) != (owner, job_id) or not all(file.key.startswith(owner.prefix) for file in spec.inputs.values()):
+        raise damaged("spec", "it belongs to another job or user")
+    return spec

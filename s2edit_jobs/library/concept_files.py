@@ -12,6 +12,8 @@ import numpy as np
 
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.spec import CONCEPT_FORMAT, PLACEHOLDER
+from s2edit_jobs.records.errors import RecordNewer
+from s2edit_jobs.records.stored import damaged
 from s2edit_jobs.stores.model_facts import ModelFacts
 
 MAX_PROMPT = 1000
@@ -47,6 +49,22 @@ def check_identity_file(data: bytes, model: ModelFacts) -> IdentityPrompt:
         raise _refused("the file was made with a different model: learn the identity on this service", "concept_foreign")
     _check_shapes({name: _checked_shape(name, tensor) for name, tensor in tensors.items()}, model)
     return _identity_prompt(about)
+
+
+def check_stored_concept(data: bytes) -> None:
+    """Raise `RecordDamaged` if a stored concept file was cut short or is none, `RecordNewer` if a newer release has written it.
+
+    Concepts of earlier releases and of other models pass: the engine decides about them.
+    """
+    try:
+        header, numbers = _header(data)
+        _tensors(header, numbers)
+    except OptionInvalid:
+        raise damaged("concept", "it is not a complete safetensors file") from None
+    family, _, version = str(_about(header).get("format")).rpartition("-")
+    known_family, _, known = CONCEPT_FORMAT.rpartition("-")
+    if family == known_family and version.isdecimal() and int(version) > int(known):
+        raise RecordNewer(f"the stored concept has format {version}, and this release knows {known}")
 
 
 def metadata_of(data: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import structlog
 
@@ -22,10 +22,12 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.last_use import INVERSIONS, Uses
 from s2edit_jobs.library.library import CONCEPT, IDENTITY_ID, METADATA, Library
-from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound
-from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound, JobNotFound, RecordUnusable
+from s2edit_jobs.records.record import Owner, Timestamp
+from s2edit_jobs.records.set_aside import set_aside
+from s2edit_jobs.records.stored import damaged, read_record
 from s2edit_jobs.stores.artifacts import JSON, concept_key, inversion_key
-from s2edit_jobs.stores.markers import ERASING, EXPIRING, OUTBOX, PENDING, erasing_key, expiring_key, owner_mark
+from s2edit_jobs.stores.markers import ERASING, EXPIRING, OUTBOX, PENDING, erasing_key, expiring_key, owner_mark, read_marker
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +51,16 @@ class Erased:
     disk_rewritten: bool  # whether Redis rewrote its files at once; if not permitted, it does so on its own schedule
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """The content of a marker in `ERASING`."""
+
+    tenant: str
+    user: str
+    began_at: Timestamp
+    wait_s: float
+
+
 class Erasure:
     """Erases data in both stores. Every method may raise `ServiceUnavailable` and is safe to repeat."""
 
@@ -61,7 +73,8 @@ class Erasure:
 
     def edit(self, owner: Owner, edit_id: str, *, outcome: str = "erased") -> int:
         """Erase one job, but keep what it has learned. Return the number of objects. Raise `JobNotFound`."""
-        self._jobs.spec(owner, edit_id)
+        if not self._jobs.exists(owner, edit_id):
+            raise JobNotFound(edit_id)
         objects = self._jobs.drop(owner, edit_id)
         self._services.audit.record("edit.erase", owner, edit_id, outcome)
         return objects
@@ -73,14 +86,8 @@ class Erasure:
         interrupted call can be repeated.
         """
         concept = concept_key(owner, identity_id, CONCEPT)
-        try:
-            expires_at = self._library.identity(owner, identity_id).expires_at
-        except IdentityNotFound:
-            if not IDENTITY_ID.fullmatch(identity_id) or not self._artifacts.exists(concept):
-                raise
-            expires_at = None
-        if expires_at is not None:
-            self._artifacts.delete_prefix(expiring_key(owner, identity_id, expires_at))
+        for marker in self._expiring_markers(owner, identity_id, concept):
+            self._artifacts.delete_prefix(marker)
         # Delete the metadata first. A worker that stores an inversion now either notices that, or its marker is found below.
         objects = self._artifacts.delete_prefix(concept_key(owner, identity_id, METADATA["c_"]))
         folder = concept_key(owner, identity_id, "")
@@ -92,12 +99,26 @@ class Erasure:
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
         return objects
 
+    def _expiring_markers(self, owner: Owner, identity_id: str, concept: str) -> list[str]:
+        """Return the markers of the identity's expiry. Raise `IdentityNotFound`."""
+        try:
+            expires_at = self._library.identity(owner, identity_id).expires_at
+        except IdentityNotFound:
+            if not IDENTITY_ID.fullmatch(identity_id) or not self._artifacts.exists(concept):
+                raise
+            return []
+        except RecordUnusable:  # erase what nobody can read, too
+            mine = f"-{owner_mark(owner)}-{identity_id}"
+            return [marker for marker in self._artifacts.list(EXPIRING) if marker.endswith(mine)]
+        return [] if expires_at is None else [expiring_key(owner, identity_id, expires_at)]
+
     def attribute(self, owner: Owner, attribute_id: str) -> int:
         """Erase an attribute. Return the number of objects. Raise `AttributeNotFound`.
 
         The job that learned it keeps its photo. Finished edits that used it stay; an unfinished edit that names it fails.
         """
-        self._library.attribute(owner, attribute_id)
+        with suppress(RecordUnusable):  # erase what nobody can read, too
+            self._library.attribute(owner, attribute_id)
         # Delete the metadata first, so that a worker that is storing the concept now notices.
         objects = self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))
         objects += self._artifacts.delete_prefix(concept_key(owner, attribute_id, ""))
@@ -108,22 +129,29 @@ class Erasure:
         """Erase the identities that have expired. Return their number."""
         done = 0
         for marker in self._artifacts.list(EXPIRING):
-            if int(marker.removeprefix(EXPIRING).partition("-")[0]) > self._clock():
-                break  # the markers are sorted by time
-            with suppress(ArtifactMissing, IdentityNotFound):  # erased meanwhile
-                _, tenant, _, user, _, identity_id, _ = self._artifacts.get(marker).decode().split("/")
-                self.identity(Owner(tenant, user), identity_id, outcome="expired")
-                log.info("an expired identity was erased", action="identity_expired", identity=identity_id)
-                done += 1
-            self._artifacts.delete_prefix(marker)
+            with set_aside("expiring identity", marker):
+                if int(marker.removeprefix(EXPIRING).partition("-")[0]) > self._clock():
+                    break  # the markers are sorted by time
+                done += self._erase_expired(marker)
         return done
+
+    def _erase_expired(self, marker: str) -> bool:
+        """Erase the identity of an expired marker. Return False if it was erased meanwhile."""
+        erased = False
+        with suppress(ArtifactMissing, IdentityNotFound):
+            place = read_marker(self._artifacts, marker)
+            self.identity(place.owner, place.id, outcome="expired")
+            log.info("an expired identity was erased", action="identity_expired", identity=place.id)
+            erased = True
+        self._artifacts.delete_prefix(marker)
+        return erased
 
     def begin(self, owner: Owner) -> tuple[Erased, float]:
         """Run the first sweep. Return its counts and the seconds to wait before `complete`."""
         began_at = self._clock()
         wait_s = min(self._services.settings.lease_s, MAX_WAIT_S)
-        marker = {"tenant": owner.tenant, "user": owner.user, "began_at": began_at, "wait_s": wait_s}
-        self._artifacts.put(erasing_key(owner), json.dumps(marker).encode(), media_type=JSON)
+        marker = _Begun(owner.tenant, owner.user, began_at, wait_s)
+        self._artifacts.put(erasing_key(owner), json.dumps(asdict(marker)).encode(), media_type=JSON)
         erased, running = self._sweep(Erased(owner, began_at, began_at, 0, 0, 0, 0, disk_rewritten=False))
         return erased, wait_s if running else 0.0
 
@@ -140,13 +168,14 @@ class Erasure:
         """Complete the erasures whose processes have died. Return their number."""
         done = 0
         for key in list(self._artifacts.list(ERASING)):
-            with suppress(ArtifactMissing):  # completed meanwhile
-                marker = json.loads(self._artifacts.get(key))
-                if marker["began_at"] + marker["wait_s"] + TAKEOVER_S > self._clock():
-                    continue
-                owner = Owner(marker["tenant"], marker["user"])
-                self.complete(Erased(owner, marker["began_at"], 0.0, 0, 0, 0, 0, disk_rewritten=False))
-                done += 1
+            with set_aside("erasure", key), suppress(ArtifactMissing):  # completed meanwhile
+                begun = read_record("erasure", _Begun, self._artifacts.get(key))
+                owner = Owner(begun.tenant, begun.user)
+                if key != erasing_key(owner):
+                    raise damaged("erasure", "it names another user")
+                if begun.began_at + begun.wait_s + TAKEOVER_S <= self._clock():
+                    self.complete(Erased(owner, begun.began_at, 0.0, 0, 0, 0, 0, disk_rewritten=False))
+                    done += 1
         return done
 
     def _sweep(self, erased: Erased) -> tuple[Erased, int]:

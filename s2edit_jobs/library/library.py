@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
@@ -25,9 +25,12 @@ from s2edit_jobs.records.errors import (
     BeingErased,
     IdentityNotFound,
     JobNotFound,
+    RecordDamaged,
 )
 from s2edit_jobs.records.files import EXTENSIONS
-from s2edit_jobs.records.record import InputFile, JobRecord, JobSpec, Owner
+from s2edit_jobs.records.record import InputFile, JobRecord, JobSpec, Owner, Timestamp
+from s2edit_jobs.records.set_aside import set_aside
+from s2edit_jobs.records.stored import damaged, read_record
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import JSON, concept_key, edit_key, inversion_key
 from s2edit_jobs.stores.markers import check_not_erasing, expiring_key
@@ -52,7 +55,7 @@ class Consent:
     """The statement of consent that came with the photo."""
 
     statement: str
-    given_at: float  # seconds since the epoch
+    given_at: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,10 @@ class Identity:
     id: str
     source_prompt: str | None  # with the placeholder, as resolved for learning
     subject: str | None
-    created_at: float  # seconds since the epoch
+    created_at: Timestamp
     inputs: Mapping[str, InputFile]  # "image" and "mask"
     consent: Consent | None = None
-    expires_at: float | None = None  # when it is erased, in seconds since the epoch
+    expires_at: Timestamp | None = None  # when it is erased
     max_pixels: int | None = None  # the photo is scaled down to so many pixels; None: it is not scaled
 
     def to_json(self) -> bytes:
@@ -74,13 +77,6 @@ class Identity:
         if self.max_pixels is None:  # earlier releases reject this key
             del values["max_pixels"]
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Identity:
-        values: dict[str, Any] = json.loads(data)
-        inputs = {name: InputFile.from_dict(file) for name, file in values.pop("inputs").items()}
-        consent = values.pop("consent", None)
-        return cls(**values, inputs=inputs, consent=Consent(**consent) if consent else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ class Attribute:
     prompt: str  # as used for learning, such as “a woman with [A] makeup”
     subject: str  # the word after the placeholder
     placeholder: str
-    created_at: float  # seconds since the epoch
+    created_at: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +132,16 @@ class Library:
     # --- attributes --------------------------------------------------------------------------------------------
 
     def attribute(self, owner: Owner, attribute_id: str) -> Attribute:
-        """Return an attribute's metadata. Raise `AttributeNotFound` if this owner has no such attribute."""
+        """Return an attribute's metadata. Raise `AttributeNotFound` if this owner has none, `RecordDamaged` or `RecordNewer`."""
         if not _ATTRIBUTE_ID.fullmatch(attribute_id):
             raise AttributeNotFound(attribute_id)
         try:
-            return Attribute(**json.loads(self._artifacts.get(concept_key(owner, attribute_id, METADATA["a_"]))))
+            attribute = read_record("attribute", Attribute, self._artifacts.get(concept_key(owner, attribute_id, METADATA["a_"])))
         except ArtifactMissing:
             raise AttributeNotFound(attribute_id) from None
+        if attribute.id != attribute_id:
+            raise damaged("attribute", "it belongs to another folder")
+        return attribute
 
     def keep_attribute(
         self, spec: JobSpec, attribute_id: str, *, name: str | None, prompt: str, subject: str, placeholder: str
@@ -162,13 +161,16 @@ class Library:
     # --- identities --------------------------------------------------------------------------------------------
 
     def identity(self, owner: Owner, concept_id: str) -> Identity:
-        """Return an identity's metadata. Raise `IdentityNotFound` if this owner has no such identity."""
+        """Return an identity's metadata. Raise `IdentityNotFound` if this owner has none, `RecordDamaged` or `RecordNewer`."""
         if not IDENTITY_ID.fullmatch(concept_id):
             raise IdentityNotFound(concept_id)
         try:
-            return Identity.from_json(self._artifacts.get(concept_key(owner, concept_id, METADATA["c_"])))
+            identity = read_record("identity", Identity, self._artifacts.get(concept_key(owner, concept_id, METADATA["c_"])))
         except ArtifactMissing:
             raise IdentityNotFound(concept_id) from None
+        if identity.id != concept_id or not all(file.key.startswith(owner.prefix) for file in identity.inputs.values()):
+            raise damaged("identity", "it belongs to another folder")
+        return identity
 
     def keep_identity(self, spec: JobSpec, concept_id: str, *, source_prompt: str | None, subject: str | None) -> None:
         """Store an identity: copy photo and mask beside its concept, then write `identity.json`, once."""
@@ -289,7 +291,7 @@ class Library:
         try:
             self._artifacts.put(card, identity.to_json(), media_type=JSON, only_if_absent=True)
         except ArtifactExists:
-            identity = self.identity(owner, identity.id)
+            identity = self._imported(owner, card, identity)
         try:
             check_not_erasing(self._artifacts, owner)
             if not self._artifacts.exists(concept):
@@ -301,6 +303,14 @@ class Library:
         self._services.audit.record("identity.import", owner, identity.id, _consent_outcome(identity.consent))
         return identity
 
+    def _imported(self, owner: Owner, card: str, identity: Identity) -> Identity:
+        """Return the identity of an earlier import of the same file. Replace it by `identity` if its record is damaged."""
+        try:
+            return self.identity(owner, identity.id)
+        except RecordDamaged:
+            self._artifacts.put(card, identity.to_json(), media_type=JSON)
+            return identity
+
     # --- edits -------------------------------------------------------------------------------------------------
 
     def edits(
@@ -311,7 +321,7 @@ class Library:
         left = [name for name in names if after is None or name < after]
         found: list[JobRecord] = []
         for seen, name in enumerate(left, start=1):
-            with suppress(JobNotFound):  # still being accepted, or erased meanwhile
+            with set_aside("edit", name), suppress(JobNotFound):  # still being accepted, or erased meanwhile
                 record = self._jobs.get(owner, name)
                 found += [record] if wanted(record) else []
             if seen < len(left) and (len(found) == limit or seen == MAX_SCANNED):
@@ -323,7 +333,8 @@ class Library:
         left = [name for name in folders if name.startswith(start) and (after is None or name > after)]
         found: list[Item] = []
         for seen, name in enumerate(left, start=1):
-            with suppress(IdentityNotFound, AttributeNotFound):  # still being learned, or erased meanwhile
+            # Suppressed: still being learned, or erased meanwhile.
+            with set_aside("concept", name), suppress(IdentityNotFound, AttributeNotFound):
                 found.append(read(name))
             if len(found) == limit and seen < len(left):
                 return Page(tuple(found), name)

@@ -7,6 +7,7 @@ several processes, and beside workers: an inversion that is missing is computed 
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -21,8 +22,9 @@ from s2edit_jobs.library.last_use import USED, Uses, drop_inversions, used_name
 from s2edit_jobs.library.library import CONCEPT, METADATA
 from s2edit_jobs.library.uploads import sweep_upload
 from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound
-from s2edit_jobs.records.record import Owner, created_at
+from s2edit_jobs.records.record import JOB_ID, Owner
 from s2edit_jobs.records.set_aside import set_aside
+from s2edit_jobs.records.unreadable import time_of
 from s2edit_jobs.stores.user_folders import UserFolder, user_folders
 
 log = structlog.get_logger(__name__)
@@ -30,6 +32,8 @@ log = structlog.get_logger(__name__)
 RECORDS = ("spec.json", "outcome.json", "webhook.json")
 """Names in the folder of an edit that remain when its pictures have expired; so does its report."""
 REPORT = "report"
+_INVERSION_ID = re.compile(r"i_[0-9a-f]{32}")
+_CONCEPT_ID = re.compile(r"[ac]_[0-9a-f]{32}")
 
 
 class Retention:
@@ -70,7 +74,7 @@ class Retention:
         if kind != "edits":
             return True
         ttls = [ttl for ttl in (self._settings.edit_ttl_s, self._settings.result_ttl_s) if ttl is not None]
-        return bool(ttls) and self._past(created_at(name), min(ttls))
+        return bool(ttls) and (JOB_ID.fullmatch(name) is None or self._past(time_of(name), min(ttls)))
 
     def _past(self, since: float, ttl_s: float | None) -> bool:
         return ttl_s is not None and since + ttl_s <= self._now
@@ -85,7 +89,9 @@ class Retention:
     def _sweep_edit(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
         """Erase an edit that has expired, or only its pictures."""
         pictures = [name for name in folder.names if name not in RECORDS and not name.startswith(REPORT)]
-        if "outcome.json" not in folder.names or not (pictures or self._past(created_at(folder.id), self._settings.edit_ttl_s)):
+        if JOB_ID.fullmatch(folder.id) is None or "outcome.json" not in folder.names:  # not ours, or not over
+            return
+        if not pictures and not self._past(time_of(folder.id), self._settings.edit_ttl_s):
             return
         outcome = self._jobs.outcome(folder.owner, folder.id)
         if outcome is None:  # erased meanwhile
@@ -103,6 +109,8 @@ class Retention:
 
     def _sweep_concept(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
         """Remove the inversions and checkpoints of a concept that have expired, or erase an unused identity."""
+        if not _CONCEPT_ID.fullmatch(folder.id):
+            return
         uses, idle_ttl_s = Uses.of(folder.names), self._settings.identity_idle_ttl_s
         self._inversions |= uses.inversions
         if all(name.startswith(USED) for name in folder.names):  # nothing is left that it was the time of use of
@@ -155,5 +163,5 @@ class Retention:
 
     def _sweep_inversion(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
         """Remove an inversion that no identity knows of. Folders of identities come before, because `concepts` sorts first."""
-        if folder.id not in self._inversions:
+        if _INVERSION_ID.fullmatch(folder.id) and folder.id not in self._inversions:
             yield "inversions", self._artifacts.delete_prefix(f"{folder.path}/")

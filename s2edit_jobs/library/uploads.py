@@ -19,9 +19,19 @@ import time
 from dataclasses import asdict, dataclass
 
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.records.errors import ArtifactMissing, BeingErased, UploadMismatch, UploadNotFound, UploadUnfinished
+from s2edit_jobs.records.errors import (
+    ArtifactMissing,
+    BeingErased,
+    RecordDamaged,
+    RecordNewer,
+    UploadMismatch,
+    UploadNotFound,
+    UploadUnfinished,
+)
 from s2edit_jobs.records.files import EXTENSIONS, Upload
-from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.record import Owner, Timestamp
+from s2edit_jobs.records.set_aside import count_aside
+from s2edit_jobs.records.stored import read_number, read_record
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, upload_key
 from s2edit_jobs.stores.markers import check_not_erasing
 from s2edit_jobs.stores.user_folders import UserFolder
@@ -39,7 +49,15 @@ class AnnouncedUpload:
     media_type: str
     size_bytes: int
     sha256: str | None
-    created_at: float  # seconds since the epoch
+    created_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class _Bare:
+    """The content of `bare.json`."""
+
+    sent_sha256: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +91,22 @@ class Uploads:
         return announced
 
     def get(self, owner: Owner, upload_id: str) -> AnnouncedUpload:
-        """Return what was announced. Raise `UploadNotFound` if this owner has no such upload or it has expired."""
+        """Return what was announced. Raise `UploadNotFound` if this owner has no such upload, it has expired or it is damaged.
+
+        Raise `RecordNewer` if a newer release has announced it.
+        """
         if not _UPLOAD_ID.fullmatch(upload_id):
             raise UploadNotFound(upload_id)
         folder = upload_key(owner, upload_id, "")
         try:
-            announced = AnnouncedUpload(**json.loads(self._artifacts.get(f"{folder}upload.json")))
+            announced = read_record("upload", AnnouncedUpload, self._artifacts.get(f"{folder}upload.json"))
         except ArtifactMissing:
             raise UploadNotFound(upload_id) from None
+        except RecordDamaged as error:
+            count_aside("upload", f"{folder}upload.json", error)
+            raise UploadNotFound(upload_id) from None
+        if announced.media_type not in EXTENSIONS:
+            raise RecordNewer("the stored upload has a media type that this release does not know")
         if _has_expired(self._artifacts, folder, announced.created_at + self._ttl_s, time.time()):
             raise UploadNotFound(upload_id)
         return announced
@@ -142,11 +168,13 @@ class Uploads:
     def _bare(self, owner: Owner, announced: AnnouncedUpload) -> Upload | None:
         """Return the file without metadata, or None if no edit has used the upload yet. Raise `UploadMismatch`."""
         try:
-            marker = json.loads(self._artifacts.get(_bare_marker_key(owner, announced.id)))
-            bare = Upload(self._artifacts.get(_file_key(owner, announced, "bare")), announced.media_type, marker["sent_sha256"])
+            marker = read_record("bare upload", _Bare, self._artifacts.get(_bare_marker_key(owner, announced.id)))
+            bare = Upload(self._artifacts.get(_file_key(owner, announced, "bare")), announced.media_type, marker.sent_sha256)
         except ArtifactMissing:
             return None
-        if bare.sha256 != marker["sha256"]:
+        except RecordDamaged:
+            raise UploadMismatch("its bytes cannot be checked any more") from None
+        if bare.sha256 != marker.sha256:
             raise UploadMismatch("its bytes have changed since an edit first used them")
         return bare
 
@@ -166,13 +194,16 @@ def sweep_upload(artifacts: ArtifactStore, folder: UserFolder, *, ttl_s: float, 
     `ArtifactsUnavailable`.
     """
     key, now = folder.key("upload.json"), now - SWEEP_AFTER_S
+    if not _UPLOAD_ID.fullmatch(folder.id):
+        return 0
     if "upload.json" not in folder.names:
         return 0 if artifacts.exists(key) else artifacts.delete_prefix(f"{folder.path}/")
     try:
-        created_at = float(json.loads(artifacts.get(key))["created_at"])
+        created_at = read_record("upload", AnnouncedUpload, artifacts.get(key)).created_at
     except ArtifactMissing:  # erased meanwhile
         return 0
-    except (ValueError, TypeError, KeyError):  # not readable: remove it
+    except RecordDamaged as error:  # nobody can use it
+        count_aside("upload", key, error)
         created_at = 0.0
     if not _has_expired(artifacts, f"{folder.path}/", created_at + ttl_s, now):
         return 0
@@ -185,8 +216,8 @@ def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: flo
     if now < ends_at:
         return False
     try:
-        return now >= float(json.loads(artifacts.get(f"{folder}kept.json")))
-    except ArtifactMissing:
+        return now >= read_number(artifacts.get(f"{folder}kept.json"), "extension of an upload")
+    except (ArtifactMissing, RecordDamaged):
         return True
 
 

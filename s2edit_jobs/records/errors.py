@@ -95,7 +95,7 @@ class RecordDamaged(RecordUnusable):
 
 
 class RecordNewer(RecordUnusable):
-    pass
+    retryable = True
 
 
 class KeyReused(JobsError):

@@ -30,8 +30,8 @@ MASKS = ("mask", "edit_mask")
 
 
 def media_type_of(key: str) -> str:
-    """Return the media type of a stored picture, by the extension of its key. Raise `KeyError` for another extension."""
-    return _MEDIA_TYPES[PurePosixPath(key).suffix]
+    """Return the media type of a stored picture, by the extension of its key. A newer release may know other extensions."""
+    return _MEDIA_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
 
 
 _MEDIA_TYPES: Mapping[str, str] = {extension: kind for kind, extension in EXTENSIONS.items()}

@@ -16,18 +16,30 @@ import secrets
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
+
+from pydantic import AliasChoices
+from pydantic import Field as StoredAs
 
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskMode, MaskRequest, Phase
+from s2edit_jobs.records.errors import RecordNewer
+from s2edit_jobs.records.stored import checked_fields, damaged, read_record, read_values
 
 JobRequest = EditRequest | LearningRequest | MaskRequest
 JobKind = Literal["edit", "identity", "attribute", "mask"]
 """What a job produces: a picture, a concept without a picture (an identity or an attribute), or the mask of a person."""
-PHASES = get_args(Phase)
+KINDS: tuple[JobKind, ...] = get_args(JobKind)
+PHASES: tuple[Phase, ...] = get_args(Phase)
 JOB_ID = re.compile(r"e_[0-9a-f]{32}")
-
+OBJECT_KEY = r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}(/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199})*"
+"""What a key of the object store looks like."""
+ObjectKey = Annotated[str, StoredAs(pattern=f"^{OBJECT_KEY}$", max_length=1000)]
+END_OF_TIME = 253_402_300_800
+"""The year 10000, where calendars end, in seconds since the epoch."""
+Timestamp = Annotated[float, StoredAs(ge=0, lt=END_OF_TIME)]
+"""Seconds since the epoch."""
 
 _REQUESTS: Mapping[str, type[EditRequest | MaskRequest]] = {"edit": EditRequest, "mask": MaskRequest}
 """The request class by job kind. The other kinds have a `LearningRequest`."""
@@ -90,23 +102,19 @@ class Owner:
 class InputFile:
     """A stored input file of a job."""
 
-    key: str
+    key: ObjectKey
     sha256: str
     size_bytes: int
     media_type: str
     mask_mode: MaskMode = "auto"  # for masks only
-    mask_report: Mapping[str, Any] | None = None  # of a mask that another edit used: its section in that edit's report
+    # Of a mask that another edit used: its section in that edit's report.
+    mask_report: Annotated[Mapping[str, Any] | None, StoredAs(validation_alias="told")] = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the stored JSON values. `mask_report` is stored as `told`, only if set: earlier releases reject that key."""
         values = asdict(self)
         report = values.pop("mask_report")
         return values if report is None else values | {"told": report}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> InputFile:
-        """Return the file with the values that `to_dict` returned."""
-        return cls(**{name: value for name, value in values.items() if name != "told"}, mask_report=values.get("told"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +123,16 @@ class JobSpec:
 
     id: str
     owner: Owner
-    created_at: float  # seconds since the epoch
+    created_at: Timestamp
     request: JobRequest
     inputs: Mapping[str, InputFile]  # "image", perhaps "mask" and "edit_mask"
-    deadline_at: float | None = None  # seconds since the epoch; an unfinished job then fails
+    deadline_at: Timestamp | None = None  # an unfinished job then fails
     webhook_url: str | None = None  # notified when the job is over
     consent: str | None = None  # the request's statement that the person in the photo consents
-    identity_ttl_s: float | None = None  # seconds from learning until the identity is erased
+    # Seconds from learning until the identity is erased; before 0.2 under another name.
+    identity_ttl_s: Annotated[
+        float | None, StoredAs(ge=0, lt=1e10, validation_alias=AliasChoices("identity_ttl_s", "identity_life_s"))
+    ] = None
     traceparent: str | None = None  # of the HTTP request, so that the job's log lines belong to its trace
     parent: str | None = None  # the edit whose result is this one's photo
 
@@ -155,20 +166,26 @@ class JobSpec:
 
     @classmethod
     def from_json(cls, data: bytes) -> JobSpec:
-        values = json.loads(data)
-        return cls(
-            id=values["id"],
-            owner=Owner(**values["owner"]),
-            created_at=values["created_at"],
-            request=_REQUESTS.get(values.get("kind", "edit"), LearningRequest).from_dict(values["request"]),
-            inputs={name: InputFile.from_dict(file) for name, file in values["inputs"].items()},
-            deadline_at=values.get("deadline_at"),
-            webhook_url=values.get("webhook_url"),
-            consent=values.get("consent"),
-            identity_ttl_s=values.get("identity_ttl_s", values.get("identity_life_s")),  # the name before 0.2
-            traceparent=values.get("traceparent"),
-            parent=values.get("parent"),
-        )
+        """Raise `RecordDamaged` or `RecordNewer`."""
+        values = read_values("spec", data)
+        return cls(**checked_fields("spec", cls, values, without="request"), request=_stored_request(values))
+
+
+def _stored_request(values: Mapping[str, Any]) -> JobRequest:
+    """Return the request of a stored spec. Check only types: it was checked when it was accepted, by the rules of its release."""
+    kind, options = values.get("kind", "edit"), values.get("request")
+    if not isinstance(kind, str) or not isinstance(options, dict):
+        raise damaged("spec", "it has no request")
+    if kind not in KINDS:
+        raise RecordNewer("the stored spec is of a kind of job that this release does not know")
+    shape = _REQUESTS.get(kind, LearningRequest)
+    known = {option.name for option in fields(shape)}
+    if any(value is not None for name, value in options.items() if name not in known):
+        raise RecordNewer("the stored spec has an option that this release does not know")
+    request = cast(JobRequest, object.__new__(shape))  # the constructor would check it by the rules for new requests
+    for name, value in checked_fields("spec", shape, options).items():
+        object.__setattr__(request, name, value)
+    return request
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +204,8 @@ class Outcome:
 
     state: JobState
     attempt: int
-    finished_at: float
-    artifacts: Mapping[str, str] = field(default_factory=dict)  # "result", "report", "mask" → object keys
+    finished_at: Timestamp
+    artifacts: Mapping[str, ObjectKey] = field(default_factory=dict)  # "result", "report", "mask" → object keys
     identity: str | None = None  # id of the concept that was learned or used, an identity or an attribute
     failure: Failure | None = None
 
@@ -197,9 +214,11 @@ class Outcome:
 
     @classmethod
     def from_json(cls, data: bytes) -> Outcome:
-        values: dict[str, Any] = json.loads(data)
-        failure = values.pop("failure")
-        return cls(**{**values, "state": JobState(values["state"])}, failure=Failure(**failure) if failure else None)
+        """Raise `RecordDamaged` or `RecordNewer`."""
+        outcome = read_record("outcome", cls, data)
+        if not outcome.state.over:
+            raise damaged("outcome", "its state is not final")
+        return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,11 +299,6 @@ def new_job_id(now: float | None = None) -> str:
     return f"e_{uuid.UUID(int=value).hex}"
 
 
-def created_at(job_id: str) -> float:
-    """Return when `new_job_id` made the id, in seconds since the epoch. It is 0 for a name that is no such id."""
-    return int(job_id[2:14], 16) / 1000 if JOB_ID.fullmatch(job_id) else 0.0
-
-
 def estimate_key(spec: JobSpec) -> str:
     """Return the name under which the job's durations are measured. Jobs with different durations have different names."""
     request, mode = spec.request, "test:" if spec.owner.test else ""
@@ -313,16 +327,19 @@ def first_record(spec: JobSpec) -> JobRecord:
     )
 
 
-def recovered_record(spec: JobSpec) -> JobRecord:
-    """Return the record of an unfinished job that the job store has lost. Its sequence is above every earlier one."""
+def recovered_record(first: JobRecord) -> JobRecord:
+    """Return the record of an unfinished job that the job store has lost. Its sequence is above every earlier one.
+
+    `first` is its first record.
+    """
     now = time.time()
-    return replace(first_record(spec), sequence=int(now * 1000), updated_at=now)
+    return replace(first, sequence=int(now * 1000), updated_at=now)
 
 
-def final_record(spec: JobSpec, outcome: Outcome) -> JobRecord:
-    """Return the record of a job that is over, from what the object store holds."""
+def final_record(first: JobRecord, outcome: Outcome) -> JobRecord:
+    """Return the record of a job that is over, from what the object store holds. `first` is its first record."""
     return replace(
-        first_record(spec),
+        first,
         state=outcome.state,
         # Above every sequence that a rebuilt record can have reached by then, even with several changes per millisecond.
         sequence=int(outcome.finished_at * 1000) + 1000,

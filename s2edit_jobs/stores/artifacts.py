@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.record import OBJECT_KEY, Owner
 
-_KEY = re.compile(r"[\w-][\w.-]{0,199}(/[\w-][\w.-]{0,199})*", re.ASCII)
+_KEY = re.compile(OBJECT_KEY)
 JSON = "application/json"
 MAX_KEY_LENGTH = 1000  # S3 allows 1024 bytes
 

@@ -65,8 +65,11 @@ class Leases(Protocol):
     def renew(self, lease: Lease) -> JobRecord:
         """Extend the lease. The record shows whether cancellation was requested. Raise `LeaseLost` if another holder has it."""
 
-    def hand_back(self, lease: Lease, *, failed: bool = False) -> None:
-        """Queue an unfinished job again. Do nothing if the lease is lost. Only a `failed` attempt is counted."""
+    def hand_back(self, lease: Lease, *, failed: bool = False, wait_s: float = 0.0) -> None:
+        """Queue an unfinished job again, after `wait_s` seconds outside the queue. Do nothing if the lease is lost.
+
+        Only a `failed` attempt is counted.
+        """
 
     def orphans(self) -> list[str]:
         """Return the jobs that a worker could claim now: the `PAGE` oldest, none of test mode.
@@ -148,8 +151,8 @@ class Outbox(Protocol):
     def take(self, *, lease_s: float) -> tuple[str, int] | None:
         """Return the job that is due longest and the number of this try. Nobody else gets it for `lease_s` seconds."""
 
-    def put_off(self, job_id: str, wait_s: float) -> None:
-        """Make it due again in `wait_s` seconds."""
+    def put_off(self, job_id: str, wait_s: float, *, counted: bool = True) -> None:
+        """Make it due again in `wait_s` seconds. A try that is not `counted` gets the same number again."""
 
     def end(self, job_id: str) -> None:
         """Remove it: the message was delivered or is given up."""

@@ -5,9 +5,13 @@ They are in the object store, so pending tasks survive a loss of Redis.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 from s2edit_core.request.plan import digest
 from s2edit_jobs.records.errors import BeingErased
 from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.stored import damaged
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
 OUTBOX = "outbox/"
@@ -18,8 +22,31 @@ ERASING = "erasing/"
 """Users whose data is being erased."""
 EXPIRING = "expiring/"
 """Identities with an expiry time. Each marker holds the key of the `identity.json`."""
+_PLACE = re.compile(r"t/(?P<tenant>[\w.-]+)/u/(?P<user>[\w.-]+)/(?P<folder>edits|concepts)/(?P<id>\w+)/[\w.-]+", re.ASCII)
 ERASE_S = 5
 """Value of Retry-After for requests of a user whose data is being erased."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of a user: what the key in a marker points into."""
+
+    owner: Owner
+    folder: str  # "edits" or "concepts"
+    id: str
+
+
+def place_of(key: str) -> Place:
+    """Return the folder that an object of a user lies in. Raise `RecordDamaged` for the content of a damaged marker."""
+    found = _PLACE.fullmatch(key)
+    if found is None:
+        raise damaged("marker", "it holds no key")
+    return Place(Owner(found["tenant"], found["user"]), found["folder"], found["id"])
+
+
+def read_marker(artifacts: ArtifactStore, marker: str) -> Place:
+    """Return the folder that a marker points into. Raise `ArtifactMissing` or `RecordDamaged`."""
+    return place_of(artifacts.get(marker).decode(errors="replace"))
 
 
 def owner_mark(owner: Owner) -> str:

@@ -9,16 +9,20 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeVar
 
 from s2edit_core.checkpoints.model_files import Model, find_model, local_path
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.plan import digest
-from s2edit_jobs.records.errors import ArtifactMissing, ModelFailed, ModelUnknown
+from s2edit_jobs.records.errors import ArtifactMissing, ModelFailed, ModelUnknown, RecordUnusable
+from s2edit_jobs.records.record import Timestamp
+from s2edit_jobs.records.set_aside import count_aside
+from s2edit_jobs.records.stored import Kind, read_record
 from s2edit_jobs.records.vocabulary import ROOT, load_vocabulary
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
 
+Report = TypeVar("Report")
 REPORT_S = 20.0
 """Seconds between two reports of a worker that has loaded the model."""
 ALIVE_S = 60.0
@@ -64,13 +68,28 @@ class LoadFailure:
     """
 
     message: str
-    at: float
+    at: Timestamp
     part: str = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class _Report(ModelFacts):
+    """The facts as they are stored."""
+
+    reported_at: Timestamp = 0.0
 
 
 def report_loaded(artifacts: ArtifactStore, model: str, facts: ModelFacts) -> None:
     """Report that a worker has loaded `model`."""
-    artifacts.put(_key(model), json.dumps(asdict(facts) | {"reported_at": time.time()}).encode(), media_type=JSON)
+    _put_report(artifacts, model, _Report(**{**_values_of(facts), "reported_at": time.time()}))
+
+
+def _values_of(facts: ModelFacts) -> dict[str, Any]:
+    return {field.name: getattr(facts, field.name) for field in fields(facts)}
+
+
+def _put_report(artifacts: ArtifactStore, model: str, report: _Report) -> None:
+    artifacts.put(_key(model), json.dumps(asdict(report)).encode(), media_type=JSON)
 
 
 def report_failure(artifacts: ArtifactStore, model: str, message: str, part: str = "model") -> None:
@@ -83,9 +102,8 @@ def report_stopped(artifacts: ArtifactStore, model: str) -> None:
 
     If other workers have the model, their next reports show it.
     """
-    if (loaded := _read(artifacts, _key(model))) is not None:
-        loaded["reported_at"] = min(float(loaded.get("reported_at", 0.0)), time.time() - ALIVE_S)
-        artifacts.put(_key(model), json.dumps(loaded).encode(), media_type=JSON)
+    if (loaded := _read_report(artifacts, model)) is not None:
+        _put_report(artifacts, model, replace(loaded, reported_at=min(loaded.reported_at, time.time() - ALIVE_S)))
 
 
 def clear_failure(artifacts: ArtifactStore, model: str) -> None:
@@ -95,23 +113,18 @@ def clear_failure(artifacts: ArtifactStore, model: str) -> None:
 
 def facts_of(artifacts: ArtifactStore, model: str, *, test: bool = False) -> ModelFacts:
     """Return what the latest worker reported, adapted to test mode if `test`. Raise `ModelUnknown` if there is no report."""
-    values = _read(artifacts, _key(model))
-    if values is None:
+    report = _read_report(artifacts, model)
+    if report is None:
         raise ModelUnknown("no worker has reported its model yet: wait until a worker has started")
-    layers = tuple((int(layer[0]), int(layer[1])) for layer in values["layers"])
-    words = {name: tuple(map(str, values[name])) for name in ("subjects", "attribute_words")}
-    legacy = values.get("legacy_fingerprint")  # workers of earlier releases report none
-    facts = ModelFacts(values["fingerprint"], int(values["width"]), layers, **words, legacy_fingerprint=legacy)
+    facts = ModelFacts(**{field.name: getattr(report, field.name) for field in fields(ModelFacts)})
     return of_test_mode(facts) if test else facts
 
 
 def failure_of(artifacts: ArtifactStore, model: str) -> LoadFailure | None:
     """Return why the last worker that tried could not load `model`, or None if a worker has it or has loaded it since."""
-    failed, loaded = _read(artifacts, _failure_key(model)), _read(artifacts, _key(model))
-    reported_at = float(loaded.get("reported_at", 0.0)) if loaded else 0.0
-    if failed is None or failed["at"] <= reported_at or time.time() - reported_at < ALIVE_S:
-        return None
-    return LoadFailure(str(failed["message"]), float(failed["at"]), str(failed.get("part", "model")))
+    failed, loaded = _read("model failure", LoadFailure, artifacts, _failure_key(model)), _read_report(artifacts, model)
+    reported_at = loaded.reported_at if loaded else 0.0
+    return None if failed is None or failed.at <= reported_at or time.time() - reported_at < ALIVE_S else failed
 
 
 def problem_with(artifacts: ArtifactStore, model: str) -> str | None:
@@ -122,8 +135,8 @@ def problem_with(artifacts: ArtifactStore, model: str) -> str | None:
     """
     if (failure := failure_of(artifacts, model)) is not None:
         return failure.message
-    loaded = _read(artifacts, _key(model))
-    if loaded and time.time() - float(loaded.get("reported_at", 0.0)) < ALIVE_S:
+    loaded = _read_report(artifacts, model)
+    if loaded and time.time() - loaded.reported_at < ALIVE_S:
         return None
     if local_path(model, ROOT) is None:  # a hub id, or a path on the workers' machine
         return None
@@ -165,12 +178,19 @@ class ModelWatch:
             raise ModelFailed(found)
 
 
-def _read(artifacts: ArtifactStore, key: str) -> dict[str, Any] | None:
+def _read_report(artifacts: ArtifactStore, model: str) -> _Report | None:
+    return _read("model report", _Report, artifacts, _key(model))
+
+
+def _read(kind: Kind, shape: type[Report], artifacts: ArtifactStore, key: str) -> Report | None:
+    """Return a report, or None if there is none or it can't be read: the workers write a new one within `REPORT_S` seconds."""
     try:
-        values: dict[str, Any] = json.loads(artifacts.get(key))
+        return read_record(kind, shape, artifacts.get(key))
     except ArtifactMissing:
         return None
-    return values
+    except RecordUnusable as error:
+        count_aside(kind, key, error)
+        return None
 
 
 def _key(model: str) -> str:

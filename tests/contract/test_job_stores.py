@@ -191,6 +191,46 @@ def test_a_job_handed_back_is_free_at_once_and_only_a_failed_attempt_counts(
     assert second.fence > first.fence
 
 
+def test_a_job_handed_back_with_a_delay_holds_up_nobody_and_comes_again(case: StoreCase) -> None:
+    for job_id in ("e_1", "e_2"):
+        case.store.records.add(record(job_id))
+    first = case.store.leases.claim(lease_s=60)
+    assert first is not None
+    case.store.leases.hand_back(first, wait_s=10)
+    assert (case.store.records.get(ANN, "e_1").state, case.store.leases.orphans()) == (JobState.QUEUED, ["e_2"])
+    second = case.store.leases.claim(lease_s=60)
+    assert second is not None
+    assert second.job_id == "e_2"
+    case.let_pass(9.9)
+    assert (case.store.leases.claim(lease_s=60), case.store.leases.orphans()) == (None, [])
+    case.let_pass(0.2)
+    assert case.store.leases.orphans() == ["e_1"]
+    again = case.store.leases.claim(lease_s=60)
+    assert again is not None
+    assert (again.job_id, again.attempt) == ("e_1", 1)
+
+
+def test_a_job_that_waits_is_canceled_and_erased_as_any_other(case: StoreCase) -> None:
+    for job_id in ("e_1", "e_2"):
+        case.store.records.add(record(job_id))
+        lease = case.store.leases.claim(job_id, lease_s=60)
+        assert lease is not None
+        case.store.leases.hand_back(lease, wait_s=10)
+    case.store.records.finish("e_1", ANN, done(JobState.CANCELED))
+    case.store.maintenance.erase(ANN, "e_2")
+    case.let_pass(60)
+    assert (case.store.leases.claim(lease_s=60), case.store.leases.orphans()) == (None, [])
+
+
+def test_a_webhook_that_is_put_off_uncounted_begins_the_same_try_again(case: StoreCase) -> None:
+    case.store.outbox.announce("e_1")
+    assert case.store.outbox.take(lease_s=60) == ("e_1", 1)
+    case.store.outbox.put_off("e_1", 5, counted=False)
+    assert case.store.outbox.take(lease_s=60) is None
+    case.let_pass(6)
+    assert case.store.outbox.take(lease_s=60) == ("e_1", 1)
+
+
 def test_orphans_are_the_queued_and_the_abandoned_oldest_first(case: StoreCase) -> None:
     for job_id in ("e_4", "e_2", "e_3", "e_1", "e_5"):
         case.store.records.add(record(job_id))

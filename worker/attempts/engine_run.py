@@ -17,9 +17,11 @@ from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import CHECKPOINTS, Jobs
+from s2edit_jobs.library.concept_files import check_stored_concept
 from s2edit_jobs.library.library import CONCEPT, INVERSION, SAFETENSORS, Library
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, IdentityNotFound, ServiceUnavailable
+from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, IdentityNotFound, RecordDamaged, ServiceUnavailable
 from s2edit_jobs.records.record import Failure, JobSpec
+from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.stores.artifacts import concept_key, inversion_key
 from worker.attempts.control import AttemptControl, WaitsForConcept
 from worker.attempts.inputs import identity_erased
@@ -53,7 +55,7 @@ class EngineRun:
     def learn(self, spec: JobSpec, request: LearningRequest, inputs: EditInputs) -> tuple[str, dict[str, Any]]:
         """Learn a concept without an edit, unless it is known. Return its id and the report."""
         concept_id = self._engine.plan_learning(request, inputs)
-        known = self._read(concept_key(spec.owner, concept_id, CONCEPT)) or self._reserve(spec, concept_id)
+        known = self._read_concept(concept_key(spec.owner, concept_id, CONCEPT)) or self._reserve(spec, concept_id)
         if known is not None:
             return concept_id, {"concept_id": concept_id, "learning_steps": 0}
         checkpoint = self._latest_checkpoint(spec, concept_id)
@@ -72,10 +74,10 @@ class EngineRun:
         """
         plan = self._engine.plan(request, inputs)
         self._concept_id = plan.concept_id
-        concept = self._read(concept_key(spec.owner, plan.concept_id, CONCEPT))
+        concept = self._read_concept(concept_key(spec.owner, plan.concept_id, CONCEPT))
         can_learn = self._can_learn(spec, request)
         if concept is None and not can_learn:
-            raise ArtifactMismatch("the identity's file is missing: import it again")
+            raise ArtifactMismatch("the identity's file is missing or damaged: import it again")
         concept = concept or self._reserve(spec, plan.concept_id)
         inversion = self._read(inversion_key(spec.owner, plan.inversion_id, INVERSION)) if concept else None
         checkpoint = None if concept else self._latest_checkpoint(spec, plan.concept_id)
@@ -142,7 +144,7 @@ class EngineRun:
         key = concept_key(spec.owner, concept_id, CONCEPT)
         if not self._reservations.reserve(self._control.lease, key):
             raise WaitsForConcept
-        concept = self._read(key)
+        concept = self._read_concept(key)
         if concept is not None:
             self.release()
         return concept
@@ -193,6 +195,17 @@ class EngineRun:
             )
             return
         self._library.keep_identity(spec, artifact.id, source_prompt=artifact.source_prompt, subject=artifact.subject)
+
+    def _read_concept(self, key: str) -> bytes | None:
+        """Return the concept, or None if it is missing or damaged and must be learned again. Raise `RecordNewer`."""
+        concept = self._read(key)
+        try:
+            if concept is not None:
+                check_stored_concept(concept)
+            return concept
+        except RecordDamaged as error:
+            count_aside("concept", key, error)
+            return None
 
     def _read(self, key: str) -> bytes | None:
         try:

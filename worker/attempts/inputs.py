@@ -8,16 +8,14 @@ from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.library.concept_files import check_stored_concept
 from s2edit_jobs.library.library import CONCEPT
-from s2edit_jobs.records.errors import ArtifactMissing
+from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound
 from s2edit_jobs.records.files import MASKS
-from s2edit_jobs.records.record import JobSpec
-from s2edit_jobs.stores.artifacts import concept_key
+from s2edit_jobs.records.record import InputFile, JobSpec
+from s2edit_jobs.records.stored import damaged
+from s2edit_jobs.stores.artifacts import concept_key, edit_key
 from worker.engines.engine import EditInputs
-
-
-class InputDamaged(Exception):
-    """A stored input file differs from the one that was accepted."""
 
 
 def identity_erased() -> OptionInvalid:
@@ -28,21 +26,31 @@ def identity_erased() -> OptionInvalid:
 def read_files(jobs: Jobs, spec: JobSpec) -> dict[str, bytes]:
     """Return the job's input files by name.
 
-    Raise `JobNotFound` if the job was erased. Raise `OptionInvalid` if only its files were: they belonged to an identity.
+    Raise `JobNotFound` if the job was erased, `OptionInvalid` if only its files were, because they belonged to an identity, and
+    `RecordDamaged` if a file is missing or is not the accepted one any more.
     """
+    return {name: _read_file(jobs, spec, name, file) for name, file in spec.inputs.items()}
+
+
+def _read_file(jobs: Jobs, spec: JobSpec, name: str, file: InputFile) -> bytes:
     try:
-        files = {name: jobs.artifacts.get(file.key) for name, file in spec.inputs.items()}
+        data = jobs.artifacts.get(file.key)
     except ArtifactMissing:
-        jobs.spec(spec.owner, spec.id)
-        raise identity_erased() from None
-    for name, data in files.items():
-        if digest(data) != spec.inputs[name].sha256:
-            raise InputDamaged(name)
-    return files
+        if not jobs.exists(spec.owner, spec.id):
+            raise JobNotFound(spec.id) from None
+        if not file.key.startswith(edit_key(spec.owner, spec.id, "")):
+            raise identity_erased() from None
+        raise damaged(name, "it is missing") from None
+    if digest(data) != file.sha256:
+        raise damaged(name, "it is not the one that was accepted")
+    return data
 
 
 def engine_inputs(jobs: Jobs, spec: JobSpec, files: Mapping[str, bytes]) -> EditInputs:
-    """Return the engine's inputs: `files` and the concepts of the attributes. Raise `OptionInvalid` if an attribute was erased."""
+    """Return the engine's inputs: `files` and the concepts of the attributes.
+
+    Raise `OptionInvalid` if an attribute was erased, `RecordDamaged` or `RecordNewer`.
+    """
     attribute_ids = spec.request.attributes if isinstance(spec.request, EditRequest) else ()
     attributes = tuple(_attribute(jobs, spec, attribute_id) for attribute_id in attribute_ids)
     modes = {f"{name}_mode": spec.inputs[name].mask_mode for name in MASKS if name in files}
@@ -51,7 +59,9 @@ def engine_inputs(jobs: Jobs, spec: JobSpec, files: Mapping[str, bytes]) -> Edit
 
 def _attribute(jobs: Jobs, spec: JobSpec, attribute_id: str) -> bytes:
     try:
-        return jobs.artifacts.get(concept_key(spec.owner, attribute_id, CONCEPT))
+        concept = jobs.artifacts.get(concept_key(spec.owner, attribute_id, CONCEPT))
+        check_stored_concept(concept)
+        return concept
     except ArtifactMissing:
         raise OptionInvalid(
             f"the attribute {attribute_id!r} was erased: learn it again", field="attributes", reason="attribute_unknown"

@@ -5,6 +5,7 @@
        ▼
     working ──result──▶ succeeded        ──S2EditError──▶ failed        ──cancellation requested──▶ canceled
        │ ──other exception──▶ handed back, counted      ──worker stops, store down──▶ handed back, not counted
+       │ ──needs a newer release──▶ handed back for some seconds, not counted    ──record damaged──▶ failed
        │ ──another job learns the same concept──▶ waits for it, not counted      ──deadline──▶ failed
        └──lease lost──▶ nothing is published
 
@@ -29,10 +30,12 @@ from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import DEADLINE, Jobs
 from s2edit_jobs.jobs.refusals import record_refusal
-from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, LeaseLost, ServiceUnavailable
+from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, LeaseLost, RecordDamaged, RecordNewer, ServiceUnavailable
 from s2edit_jobs.records.estimates import shared_measurements
 from s2edit_jobs.records.record import DailyUsage, JobSpec, JobState, Lease, Outcome
+from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.trace import trace_id
+from s2edit_jobs.records.unreadable import RECORD_DAMAGED
 from worker.attempts.control import AttemptControl, Canceled, DeadlinePassed, Stopping, WaitsForConcept
 from worker.attempts.engine_run import EngineRun
 from worker.attempts.inputs import engine_inputs, read_files
@@ -44,6 +47,8 @@ log = structlog.get_logger(__name__)
 
 PARKED = "parked"
 """Error code of a job that was given up after too many attempts."""
+NEWER_WAIT_S = 10.0
+"""Seconds for which a job of a newer release leaves the queue. Then a worker of that release may take it."""
 
 
 def run_job(job_id: str, services: Services, engine: Engine, *, stop: threading.Event | None = None) -> None:
@@ -101,6 +106,9 @@ class _Attempt:
             log.info("another job learns the same concept: waiting for it", action="waits")
         except Stopping:
             self._hand_back(failed=False, notify=True)
+        except RecordNewer as error:
+            log.warning("the job needs a worker of a newer release", action="record_newer", error=str(error))
+            self._hand_back(failed=False, notify=False, wait_s=NEWER_WAIT_S)
         except JobNotFound:
             self._forget()
         except ServiceUnavailable as error:  # the reaper notifies again when the service is back
@@ -127,13 +135,16 @@ class _Attempt:
 
     def _work(self) -> Outcome:
         lease = self._lease
-        spec = self._jobs.spec(lease.owner, lease.job_id)
-        self._control.deadline_at = spec.deadline_at
-        if spec.traceparent is not None:
-            bind_contextvars(trace_id=trace_id(spec.traceparent))
         try:
+            spec = self._jobs.spec(lease.owner, lease.job_id)
+            self._control.deadline_at = spec.deadline_at
+            if spec.traceparent is not None:
+                bind_contextvars(trace_id=trace_id(spec.traceparent))
             self._control.check()
             return self._run_request(spec)
+        except RecordDamaged as error:
+            count_aside("job", lease.job_id, error)
+            return failed_outcome(lease, RECORD_DAMAGED, f"{error}: send the request again")
         except Canceled:
             return outcome_of(lease, JobState.CANCELED)
         except DeadlinePassed:
@@ -193,10 +204,10 @@ class _Attempt:
         with suppress(ServiceUnavailable, LeaseLost):
             self._end(failed_outcome(self._lease, PARKED, message))
 
-    def _hand_back(self, *, failed: bool, notify: bool) -> None:
-        log.info("the job goes back to the queue", action="handed_back", counted=failed)
+    def _hand_back(self, *, failed: bool, notify: bool, wait_s: float = 0.0) -> None:
+        log.info("the job goes back to the queue", action="handed_back", counted=failed, wait_s=wait_s)
         with suppress(ServiceUnavailable):  # otherwise the lease expires, and a reaper notifies
-            self._services.store.leases.hand_back(self._lease, failed=failed)
+            self._services.store.leases.hand_back(self._lease, failed=failed, wait_s=wait_s)
             if notify:
                 self._services.queue.notify(self._lease.job_id)
 
@@ -208,9 +219,6 @@ class _Attempt:
 
     def _is_erased(self) -> bool:
         try:
-            self._jobs.spec(self._lease.owner, self._lease.job_id)
-        except JobNotFound:
-            return True
+            return not self._jobs.exists(self._lease.owner, self._lease.job_id)
         except ServiceUnavailable:
             return False
-        return False

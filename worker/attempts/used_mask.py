@@ -12,8 +12,10 @@ from typing import Any
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.request.plan import digest
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing
+from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, RecordDamaged
 from s2edit_jobs.records.record import InputFile, JobSpec
+from s2edit_jobs.records.set_aside import count_aside
+from s2edit_jobs.records.stored import damaged, read_values
 from s2edit_jobs.records.testmode import MASK_NOT_FOUND
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from worker.engines.engine import DetectedMask
@@ -55,12 +57,22 @@ class UsedMasks:
         return self._keep(spec, found, time.perf_counter() - began)
 
     def _kept(self, spec: JobSpec) -> UsedMask | None:
-        """Return the mask that an earlier attempt found, or None. The report is written last, so if it exists, both files do."""
+        """Return the mask that an earlier attempt found, or None, also if it is damaged. Raise `RecordNewer`.
+
+        The report is written last, so if it exists, both files do.
+        """
+        key = edit_key(spec.owner, spec.id, MASK_REPORT)
         try:
-            report = json.loads(self._artifacts.get(edit_key(spec.owner, spec.id, MASK_REPORT)))
-            return _used(spec, self._artifacts.get(edit_key(spec.owner, spec.id, MASK)), report)
+            report = read_values("found mask", self._artifacts.get(key))
+            mask = self._artifacts.get(edit_key(spec.owner, spec.id, MASK))
+            if report.pop("sha256", digest(mask)) != digest(mask):  # earlier releases store no digest
+                raise damaged("found mask", "it is not the one that was found")
         except ArtifactMissing:
             return None
+        except RecordDamaged as error:
+            count_aside("found mask", key, error)
+            return None
+        return _used(spec, mask, report)
 
     def _keep(self, spec: JobSpec, found: DetectedMask, seconds: float) -> UsedMask:
         """Store a mask that was just found. Raise `JobNotFound` if the job was erased meanwhile."""
@@ -72,11 +84,19 @@ class UsedMasks:
             "box": found.box,
             "seconds": round(seconds, 3),
         }
-        for name, data, media_type in ((MASK, found.mask_png, PNG), (MASK_REPORT, json.dumps(report).encode(), JSON)):
-            key = edit_key(spec.owner, spec.id, name)
-            with suppress(ArtifactExists):  # another attempt has stored it first
-                self._jobs.put_for(spec.owner, spec.id, key, data, media_type=media_type, only_if_absent=True)
-        return self._kept(spec) or _used(spec, found.mask_png, report)
+        for first in (True, False):  # the first attempt wins, unless what it stored is damaged
+            self._put(spec, MASK, found.mask_png, media_type=PNG, only_if_absent=first)
+            mask = self._artifacts.get(edit_key(spec.owner, spec.id, MASK))
+            stored = json.dumps({**report, "sha256": digest(mask)}).encode()
+            self._put(spec, MASK_REPORT, stored, media_type=JSON, only_if_absent=first)
+            if (kept := self._kept(spec)) is not None:
+                return kept
+        return _used(spec, found.mask_png, report)
+
+    def _put(self, spec: JobSpec, name: str, data: bytes, *, media_type: str, only_if_absent: bool) -> None:
+        key = edit_key(spec.owner, spec.id, name)
+        with suppress(ArtifactExists):
+            self._jobs.put_for(spec.owner, spec.id, key, data, media_type=media_type, only_if_absent=only_if_absent)
 
 
 def _found(spec: JobSpec, find: Callable[[], DetectedMask]) -> DetectedMask:

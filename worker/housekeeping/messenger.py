@@ -15,12 +15,14 @@ from standardwebhooks import Webhook
 
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, ServiceUnavailable
+from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, RecordDamaged, RecordNewer, ServiceUnavailable
 from s2edit_jobs.records.record import JobSpec, Outcome
+from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.testmode import parse_directives
+from s2edit_jobs.records.unreadable import damaged_outcome
 from s2edit_jobs.records.webhooks import delay_s, message, message_id
 from s2edit_jobs.stores.artifacts import JSON, edit_key
-from s2edit_jobs.stores.markers import OUTBOX
+from s2edit_jobs.stores.markers import OUTBOX, read_marker
 from worker.housekeeping import outgoing
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,8 @@ LEASE_S = 40.0
 """Seconds after which another messenger takes over a message whose sender died: longer than one try."""
 POLL_S = 1.0
 """Seconds between two looks at an empty outbox."""
+NEWER_WAIT_S = 60.0
+"""Seconds until a message is due again whose job only a newer release can read. Then a messenger of that release may take it."""
 GONE = 410
 """Status by which the receiver declines all further tries, according to the specification."""
 REPEAT_S = 1.0
@@ -62,18 +66,44 @@ class Messenger:
             return False
         job_id, tries = taken
         try:
-            spec, outcome = self._of(job_id)
-        except ArtifactMissing:  # already delivered, or erased
-            self._services.artifacts.delete_prefix(OUTBOX + job_id)
-            self._services.store.outbox.end(job_id)
-            return True
-        self._try(spec, outcome, tries)
+            self._try(*self._of(job_id), tries)
+        except (ArtifactMissing, JobNotFound):  # already delivered, or erased
+            self._end(job_id)
+        except RecordNewer as error:
+            log.info("a webhook waits for a newer release", action="webhook_waits", job_id=job_id, error=str(error))
+            self._services.store.outbox.put_off(job_id, NEWER_WAIT_S, counted=False)
+        except RecordDamaged as error:  # nobody knows where to send it
+            count_aside("webhook", job_id, error)
+            self._end(job_id)
+        except ServiceUnavailable:
+            raise
+        except Exception as error:
+            count_aside("webhook", job_id, error)
+            self._try_later(job_id, tries)
         return True
 
     def _of(self, job_id: str) -> tuple[JobSpec, Outcome]:
-        artifacts = self._services.artifacts
-        spec = JobSpec.from_json(artifacts.get(artifacts.get(OUTBOX + job_id).decode()))
-        return spec, Outcome.from_json(artifacts.get(edit_key(spec.owner, job_id, "outcome.json")))
+        """Return what the message is made of. A damaged outcome is sent as a failure."""
+        place = read_marker(self._services.artifacts, OUTBOX + job_id)
+        spec = self._jobs.spec(place.owner, job_id)
+        try:
+            outcome = self._jobs.stored_outcome(place.owner, job_id)
+        except RecordDamaged:
+            outcome = damaged_outcome(job_id)
+        if outcome is None:
+            raise ArtifactMissing("outcome.json")
+        return spec, outcome
+
+    def _try_later(self, job_id: str, tries: int) -> None:
+        """Put off a message that this process fails to handle, or give it up after as many tries as any other."""
+        if (wait_s := delay_s(tries, self._rng)) is None:
+            self._end(job_id)
+        else:
+            self._services.store.outbox.put_off(job_id, wait_s)
+
+    def _end(self, job_id: str) -> None:
+        self._services.artifacts.delete_prefix(OUTBOX + job_id)
+        self._services.store.outbox.end(job_id)
 
     def _try(self, spec: JobSpec, outcome: Outcome, tries: int) -> None:
         answer = self._send(spec, outcome)
@@ -86,12 +116,10 @@ class Messenger:
             self._services.store.outbox.put_off(spec.id, wait_s)
             return
         record = {"delivered_at": time.time() if delivered else None, "tries": tries, "said": answer}
-        artifacts = self._services.artifacts
         with suppress(JobNotFound):  # erased during the delivery
             key = edit_key(spec.owner, spec.id, "webhook.json")
             self._jobs.put_for(spec.owner, spec.id, key, json.dumps(record).encode(), media_type=JSON)
-        artifacts.delete_prefix(OUTBOX + spec.id)
-        self._services.store.outbox.end(spec.id)
+        self._end(spec.id)
 
     def _send(self, spec: JobSpec, outcome: Outcome) -> int | str:
         """Post the message. Return the status of the answer, or the name of the exception."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 
 from s2edit_jobs.records.errors import JobNotFound, LeaseLost
-from s2edit_jobs.records.record import Failure, JobRecord, JobState, Lease, Owner
+from s2edit_jobs.records.record import KINDS, PHASES, Failure, JobRecord, JobState, Lease, Owner
 
 
 _FAILURE_FIELDS = tuple(field.name for field in fields(Failure))
@@ -80,6 +80,8 @@ def fields_of(record: JobRecord) -> dict[str, str]:
 
 
 def record_of(values: Mapping[str, str]) -> JobRecord:
+    """Return the record in a hash or event. A newer release may have written fields, phases and kinds that this one ignores."""
+    phase, kind = values["phase"], values.get("kind")
     return JobRecord(
         id=values["id"],
         owner=Owner(tenant=values["tenant"], user=values["user"]),
@@ -87,7 +89,7 @@ def record_of(values: Mapping[str, str]) -> JobRecord:
         sequence=int(values["sequence"]),
         created_at=float(values["created_at"]),
         updated_at=float(values["updated_at"]),
-        phase=values["phase"] or None,  # type: ignore[arg-type]  # written from a Phase
+        phase=next((known for known in PHASES if known == phase), None),
         step=int(values["step"]),
         total=int(values["total"]),
         attempt=int(values["attempt"]),
@@ -99,6 +101,6 @@ def record_of(values: Mapping[str, str]) -> JobRecord:
         deadline_at=float(values["deadline_at"]) if values["deadline_at"] else None,
         webhook=values["webhook"] == "1",
         waits_for=values["waits_for"] or None,
-        kind=values.get("kind", "edit"),  # type: ignore[arg-type]  # written from a JobKind
+        kind=next((known for known in KINDS if known == kind), "edit"),
         parent=values.get("parent") or None,
     )

@@ -60,10 +60,10 @@ HAND_BACK = script(
 if not held(id, fence) then return false end
 redis.call('HINCRBY', job(id), 'attempt', attempts)
 change(id, 'state', 'queued', 'phase', '', 'step', 0, 'total', 0)
-enqueue(id)
+if tonumber(wait_ms) > 0 then redis.call('ZADD', due_of(id), integer(now_ms + wait_ms), id) else enqueue(id) end
 return answer(id)
 """,
-    "id, fence, attempts",
+    "id, fence, attempts, wait_ms",
 )
 
 ORPHANS = script(
@@ -106,8 +106,8 @@ class RedisLeases:
     def renew(self, lease: Lease) -> JobRecord:
         return still_held(lease, mapping(self._connection.run(RENEW, lease.job_id, lease.fence, int(lease.lease_s * 1000))))
 
-    def hand_back(self, lease: Lease, *, failed: bool = False) -> None:
-        self._connection.run(HAND_BACK, lease.job_id, lease.fence, 0 if failed else -1)
+    def hand_back(self, lease: Lease, *, failed: bool = False, wait_s: float = 0.0) -> None:
+        self._connection.run(HAND_BACK, lease.job_id, lease.fence, 0 if failed else -1, int(wait_s * 1000))
 
     def orphans(self) -> list[str]:
         return sorted(self._connection.run(ORPHANS, TEND_MS))

@@ -34,8 +34,11 @@ class RedisOutbox:
         taken = self._connection.run(TAKE, int(lease_s * 1000))
         return (taken[0], int(taken[1])) if taken else None
 
-    def put_off(self, job_id: str, wait_s: float) -> None:
+    def put_off(self, job_id: str, wait_s: float, *, counted: bool = True) -> None:
         self._connection.run(SCHEDULE, job_id, "XX", int(wait_s * 1000))
+        if not counted:
+            with self._connection.asking():
+                self._connection.client.hincrby("s2edit:tries", job_id, -1)
 
     def end(self, job_id: str) -> None:
         self._connection.run(END, job_id)

@@ -18,7 +18,7 @@ from s2edit_jobs.library.last_use import DAY_S, used_name
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.records.errors import IdentityNotFound, JobNotFound
-from s2edit_jobs.records.record import JobState, Owner, new_job_id
+from s2edit_jobs.records.record import JobState, Outcome, Owner, new_job_id
 from s2edit_jobs.records.set_aside import set_aside_counts
 from s2edit_jobs.stores.artifacts import concept_key, edit_key, inversion_key
 from s2edit_jobs.stores.user_folders import SEEK_AFTER
@@ -388,14 +388,42 @@ def test_one_bad_item_stops_nothing(service: InProcessService, pass_time: Callab
         service.get(first)
 
 
-def test_a_damaged_outcome_is_counted_as_set_aside(service: InProcessService, pass_time: Callable[[float], None]) -> None:
+@pytest.mark.parametrize("name", ["outcome.json", "spec.json"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"version": 99}'])
+def test_an_edit_whose_record_is_damaged_or_newer_expires_like_any_other(
+    service: InProcessService, pass_time: Callable[[float], None], name: str, data: bytes
+) -> None:
     job_id = done(service)
-    service.artifacts.put(edit_key(ANN, job_id, "outcome.json"), b"{", media_type="x/y")
+    service.artifacts.put(edit_key(ANN, job_id, name), data, media_type="x/y")
+    configured(service, edit_ttl_s=2 * DAY_S, result_ttl_s=DAY_S)
+    pass_time(DAY_S + 1)
+    assert sweep(service) == {"pictures": 3}
+    pass_time(DAY_S)
+    assert sweep(service) == {"edits": 1}
+    assert [key for key in service.artifacts.objects if job_id in key] == []
+
+
+def test_an_error_about_one_folder_is_counted_as_set_aside(
+    service: InProcessService, pass_time: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = done(service)
+    pass_time(1)
+    second = done(service)
     configured(service, edit_ttl_s=DAY_S)
     pass_time(DAY_S + 1)
+    drop = service.jobs.drop
+
+    def fail_first(_self: object, owner: Owner, job_id: str) -> int:
+        if job_id == first:
+            raise RuntimeError("a fault of our own")
+        return drop(owner, job_id)
+
+    monkeypatch.setattr("s2edit_jobs.jobs.jobs.Jobs.drop", fail_first)
     before = set_aside_counts().get("expiring edits", 0)
-    sweep(service)
+    assert sweep(service) == {"edits": 1}
     assert set_aside_counts()["expiring edits"] == before + 1
+    with pytest.raises(JobNotFound):
+        service.get(second)
 
 
 def test_several_sweeps_at_a_time_do_no_harm(service: InProcessService, pass_time: Callable[[float], None]) -> None:
@@ -432,7 +460,7 @@ def counted(service: InProcessService) -> Iterator[dict[str, int]]:
 def with_history(service: InProcessService, edits: int, *, ages_s: float) -> None:
     """Store the objects of finished edits of `ANN`, of that age."""
     now = time.time()
-    outcome = service.jobs.artifacts.get(edit_key(ANN, done(service), "outcome.json"))
+    outcome = Outcome(state=JobState.CANCELED, attempt=1, finished_at=now).to_json()
     for number in range(edits):
         job_id = new_job_id(now - ages_s + number / 1000)
         for name in ("image.png", "mask.png", "outcome.json", "report-1.json", "result-1.png", "spec.json"):

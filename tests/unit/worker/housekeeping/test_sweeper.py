@@ -64,9 +64,9 @@ def test_the_life_of_a_key_is_a_setting(service: InProcessService) -> None:
 def test_a_note_that_is_damaged_goes_and_one_that_has_gone_meanwhile_is_no_matter(
     service: InProcessService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = f"{ANN.prefix}requests/{'0' * 32}.json"
+    place = f"{ANN.prefix}requests/{'0' * 64}.json"
     service.artifacts.put(place, b"{", media_type="application/json")
-    gone = f"{ANN.prefix}requests/{'1' * 32}.json"
+    gone = f"{ANN.prefix}requests/{'1' * 64}.json"
     monkeypatch.setattr(service.artifacts, "list", lambda prefix, **_: iter([place, gone] if prefix == "t/" else []))
     assert sweep(service.services) == 1
     assert place not in service.artifacts.objects
