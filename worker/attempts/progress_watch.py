@@ -1,0 +1,110 @@
+"""Notice that a worker hangs: a computation that runs far longer than any before it.
+
+A device can hang without an error, and the heartbeat runs in a thread of its own. So an attempt marks its progress, and the
+heartbeat renews the lease only while the marks come. A mark is set before every evaluation of the model and around every slow
+step without one. `worker_progress` is the view of the whole process, for its liveness probe.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+FACTOR = 20.0
+"""How many times as long as the longest stretch so far a stretch may take. A shared or hot device is only a few times slower."""
+COLD_FACTOR = 5.0
+"""How many times `timeout_s` the first stretches of a process may take, because the device still compiles and loads kernels."""
+COLD_MARKS = 3
+"""Marks after which a process counts as warm."""
+
+
+class ProcessProgress:
+    """The attempts that run in this process, and the longest stretch between two of their marks. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watches: set[ProgressWatch] = set()
+        self._marks = 0
+        self.longest_s = 0.0
+
+    def stuck_s(self) -> float | None:
+        """Return the seconds since the last mark of the attempt that has waited longest; None without an attempt."""
+        return max((stuck for watch in self._running() if (stuck := watch.stuck_s()) is not None), default=None)
+
+    def is_hung(self) -> bool:
+        """Return whether an attempt hangs."""
+        return any(watch.is_hung() for watch in self._running())
+
+    def bound_s(self, timeout_s: float) -> float:
+        """Return how many seconds a stretch may take: `timeout_s`, or more on a device that was slow so far or is still cold."""
+        cold = COLD_FACTOR * timeout_s if self._marks < COLD_MARKS else 0.0
+        return max(timeout_s, FACTOR * self.longest_s, cold)
+
+    def add(self, watch: ProgressWatch) -> None:
+        with self._lock:
+            self._watches.add(watch)
+
+    def remove(self, watch: ProgressWatch) -> None:
+        with self._lock:
+            self._watches.discard(watch)
+
+    def measured(self, seconds: float) -> None:
+        """Take into account a stretch that has ended."""
+        with self._lock:
+            self._marks += 1
+            self.longest_s = max(self.longest_s, seconds)
+
+    def _running(self) -> list[ProgressWatch]:
+        with self._lock:
+            return list(self._watches)
+
+
+worker_progress = ProcessProgress()
+"""The progress of this process."""
+
+
+class ProgressWatch:
+    """The marks of one attempt. It hangs if no mark comes for longer than `ProcessProgress.bound_s` allows."""
+
+    def __init__(
+        self, timeout_s: float, *, process: ProcessProgress = worker_progress, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.job_id: str | None = None
+        self._timeout_s = timeout_s
+        self._process = process
+        self._now = now
+        self._marked_at: float | None = None
+
+    def begin(self, job_id: str) -> None:
+        """Begin to watch the attempt at `job_id`."""
+        self.job_id = job_id
+        self._marked_at = self._now()
+        self._process.add(self)
+
+    def advance(self) -> None:
+        """Mark that the attempt advances: the device has worked. Do nothing outside an attempt."""
+        now, marked_at = self._now(), self._marked_at
+        if marked_at is not None:
+            self._process.measured(now - marked_at)
+            self._marked_at = now
+
+    def skip(self) -> None:
+        """Mark that the attempt advances, but do not measure the stretch: it was no work of the device, but a store's, say."""
+        if self._marked_at is not None:
+            self._marked_at = self._now()
+
+    def end(self) -> None:
+        """The attempt is over. Repeating this is safe."""
+        self._marked_at = None
+        self._process.remove(self)
+
+    def stuck_s(self) -> float | None:
+        """Return the seconds since the last mark; None outside an attempt."""
+        marked_at = self._marked_at
+        return self._now() - marked_at if marked_at is not None else None
+
+    def is_hung(self) -> bool:
+        """Return whether the last mark is too long ago."""
+        stuck = self.stuck_s()
+        return stuck is not None and stuck > self._process.bound_s(self._timeout_s)
