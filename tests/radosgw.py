@@ -187,7 +187,13 @@ class _Cluster:
     def _write_configuration(self) -> None:
         for name in ("mon", "osd", "rgw", "run", "log"):
             (self.root / name).mkdir()
-        ports = {"day_s": DAY_S, "port": self.port, "monitor_port": self.port + 1, "first_port": self.port + 10, "last_port": self.port + PORTS - 1}
+        ports = {
+            "day_s": DAY_S,
+            "port": self.port,
+            "monitor_port": self.port + 1,
+            "first_port": self.port + 10,
+            "last_port": self.port + PORTS - 1,
+        }
         (self.root / "ceph.conf").write_text(CONFIGURATION.format(root=self.root, fsid=self._fsid, **ports))
 
     def _make_keyring(self) -> None:

@@ -1,8 +1,12 @@
-"""JSON bodies in which every key stands once. Python's parser would silently take the last of two values."""
+"""JSON bodies in which every key stands once and every number is finite.
+
+Python's parser would silently take the last of two values, and read `NaN` and `1e999`, which JSON does not have.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -11,11 +15,12 @@ from fastapi.routing import APIRoute
 
 
 class StrictRequest(Request):
-    """A request whose `json` raises `json.JSONDecodeError` for a repeated key, as it does for any other invalid body."""
+    """A request whose `json` raises `json.JSONDecodeError` for a repeated key or an infinite number, as for any invalid body."""
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
-            self._json = json.loads(await self.body(), object_pairs_hook=_object)
+            body = await self.body()
+            self._json = json.loads(body, object_pairs_hook=_object, parse_float=_number, parse_constant=_number)
         return self._json
 
 
@@ -29,6 +34,13 @@ class StrictRoute(APIRoute):
             return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise json.JSONDecodeError(f"{text[:80]} is not a finite number", "", 0)
+    return number
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
