@@ -27,7 +27,18 @@ from s2edit_jobs.records.record import Owner, Timestamp
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.stored import damaged, read_record
 from s2edit_jobs.stores.artifacts import JSON, concept_key, inversion_key
-from s2edit_jobs.stores.markers import ERASING, EXPIRING, OUTBOX, PENDING, erasing_key, expiring_key, owner_mark, read_marker
+from s2edit_jobs.stores.markers import (
+    ERASING,
+    EXPIRING,
+    OUTBOX,
+    PENDING,
+    UNFINISHED,
+    erasing_key,
+    expiring_key,
+    job_of,
+    owner_mark,
+    read_marker,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -186,9 +197,9 @@ class Erasure:
         self._artifacts.delete(specs)
         running = self._services.store.maintenance.erase_owner(owner)
         job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
-        for folder in (OUTBOX, PENDING):
+        for folder in (OUTBOX, UNFINISHED, PENDING):
             for marker in list(self._artifacts.list(folder)):
-                if marker.removeprefix(folder) in job_ids:
+                if job_of(marker) in job_ids:
                     self._artifacts.delete_prefix(marker)
         expiring = f"-{owner_mark(owner)}-"
         for marker in [marker for marker in self._artifacts.list(EXPIRING) if expiring in marker]:

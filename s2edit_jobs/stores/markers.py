@@ -6,6 +6,7 @@ They are in the object store, so pending tasks survive a loss of Redis.
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass
 
 from s2edit_core.request.plan import digest
@@ -16,8 +17,10 @@ from s2edit_jobs.stores.artifacts import ArtifactStore
 
 OUTBOX = "outbox/"
 """Jobs whose webhook is not delivered yet. Each marker holds the key of the job's spec."""
+UNFINISHED = "unfinished/"
+"""Accepted jobs that are not over. Each marker holds the key of the job's spec. Writing it is what accepts a job."""
 PENDING = "pending/"
-"""Accepted jobs that are missing in the job store because it was down. Each marker holds the key of the job's spec."""
+"""Jobs that an earlier release accepted while the job store was down. Each marker holds the key of the job's spec."""
 ERASING = "erasing/"
 """Users whose data is being erased."""
 EXPIRING = "expiring/"
@@ -47,6 +50,19 @@ def place_of(key: str) -> Place:
 def read_marker(artifacts: ArtifactStore, marker: str) -> Place:
     """Return the folder that a marker points into. Raise `ArtifactMissing` or `RecordDamaged`."""
     return place_of(artifacts.get(marker).decode(errors="replace"))
+
+
+def unfinished_key(job_id: str) -> str:
+    """Return a new key for a marker of the job in `UNFINISHED`.
+
+    Each request that accepts the job has a marker of its own, so that one that fails can withdraw only itself.
+    """
+    return f"{UNFINISHED}{job_id}-{secrets.token_hex(4)}"
+
+
+def job_of(marker: str) -> str:
+    """Return the job id in the key of a marker in `UNFINISHED`, `OUTBOX` or `PENDING`."""
+    return marker.rpartition("/")[2].partition("-")[0]
 
 
 def owner_mark(owner: Owner) -> str:

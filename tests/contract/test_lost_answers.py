@@ -16,6 +16,7 @@ import pytest
 from api.guard.device_tokens import DeviceTokens
 from s2edit_jobs.access.keys import KeyEnded, KeyRing
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.uploads import Uploads
 from s2edit_jobs.records.errors import ArtifactExists, TokenSpent
@@ -24,7 +25,6 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore, make_client
 from tests.stores import Database, MemoryJobQueue
 from tests.unit.worker.conftest import ANN, FILES, REQUEST
-from s2edit_jobs.intake.drafts import draft
 
 Fault = Literal["500", "503", "cut"]
 KEY = "t/app/u/ann/edits/e_1/outcome.json"

@@ -9,7 +9,6 @@ from dataclasses import asdict, fields
 from s2edit_jobs.records.errors import JobNotFound, LeaseLost
 from s2edit_jobs.records.record import KINDS, PHASES, Failure, JobRecord, JobState, Lease, Owner
 
-
 _FAILURE_FIELDS = tuple(field.name for field in fields(Failure))
 
 
