@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.stores.artifacts import ArtifactStore
@@ -26,7 +26,7 @@ class UserFolder:
     owner: Owner
     kind: str  # "edits", "concepts", …
     id: str
-    names: tuple[str, ...] = ()  # sorted
+    names: tuple[str, ...]  # sorted
 
     @property
     def path(self) -> str:
@@ -46,21 +46,17 @@ def user_folders(artifacts: ArtifactStore, wanted: Callable[[str, str], bool]) -
     after: str | None = None
     while True:
         unwanted, passed_over = 0, None
-        for folder in _grouped(artifacts.list(USERS, after=after)):
-            if wanted(folder.kind, folder.id):
+        parsed = (found for key in artifacts.list(USERS, after=after) if (found := _KEY.fullmatch(key)) is not None)
+        for (tenant, user, kind, name), group in groupby(parsed, key=lambda found: found.group("tenant", "user", "kind", "id")):
+            owner = Owner(tenant, user)
+            if wanted(kind, name):
                 unwanted = 0
-                yield folder
+                yield UserFolder(owner, kind, name, tuple(found["name"] or "" for found in group))
                 continue
-            unwanted += len(folder.names)
+            unwanted += sum(1 for _ in islice(group, SEEK_AFTER))
             if unwanted >= SEEK_AFTER:
-                passed_over = f"{folder.owner.prefix}{folder.kind}/{_LAST}"
+                passed_over = f"{owner.prefix}{kind}/{_LAST}"
                 break
         if passed_over is None:
             return
         after = passed_over
-
-
-def _grouped(keys: Iterable[str]) -> Iterator[UserFolder]:
-    parsed = (found for key in keys if (found := _KEY.fullmatch(key)) is not None)
-    for (tenant, user, kind, folder_id), group in groupby(parsed, key=lambda found: found.group("tenant", "user", "kind", "id")):
-        yield UserFolder(Owner(tenant, user), kind, folder_id, tuple(found["name"] or "" for found in group))

@@ -123,7 +123,7 @@ def test_an_edit_goes_whole_and_leaves_what_it_has_learned(service: InProcessSer
     assert sweep(service) == {"edits": 1}
     with pytest.raises(JobNotFound):
         service.get(job_id)
-    assert [key for key in service.artifacts.objects if job_id in key] == []
+    assert [key for key in service.artifacts.objects if job_id in key or "/index/" in key] == []
     assert service.database.jobs_of(ANN) == []
     assert Library(service.services).identity(ANN, identity).id == identity
     assert audit.entries[-1] == ("edit.erase", job_id, "expired")
@@ -465,6 +465,7 @@ def with_history(service: InProcessService, edits: int, *, ages_s: float) -> Non
         job_id = new_job_id(now - ages_s + number / 1000)
         for name in ("image.png", "mask.png", "outcome.json", "report-1.json", "result-1.png", "spec.json"):
             service.artifacts.objects[edit_key(ANN, job_id, name)] = outcome
+        service.artifacts.objects[f"{ANN.prefix}index/all/edit-canceled/{number:05}"] = b""
 
 
 @pytest.mark.parametrize("settings", [{}, {"edit_ttl_s": 30 * DAY_S}, {"result_ttl_s": 30 * DAY_S}])
@@ -473,7 +474,7 @@ def test_a_sweep_passes_over_edits_that_cannot_have_expired(service: InProcessSe
     configured(service, **settings)
     with counted(service) as counts:
         assert sweep(service) == {}
-    assert counts["listed"] < SEEK_AFTER + 100
+    assert counts["listed"] < 2 * SEEK_AFTER + 100  # of the edits, and of the index
     assert counts["read"] == 0
 
 
