@@ -30,7 +30,7 @@ from api.wire import problems
 from api.wire.digests import ContentDigest
 from api.wire.receipts import Receipts
 from s2edit_core.errors import ModelUnusable
-from s2edit_jobs.bootstrap import Services, build_services, check_redis
+from s2edit_jobs.bootstrap import NotConfigured, Services, build_services, check_redis
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.records.vocabulary import Vocabulary, load_vocabulary
 
@@ -69,12 +69,21 @@ def _vocabulary(model: str) -> Vocabulary | None:
         return None
 
 
+def _services_of_process() -> Services:
+    """Return the services that the environment describes. Exit with the reason if the API cannot run with them."""
+    try:
+        services = build_services()
+        check_redis(services.settings)
+    except NotConfigured as error:
+        raise SystemExit(f"the API can't start: {error}") from error
+    return services
+
+
 def create_app(services: Services | None = None) -> FastAPI:
     """Return the app over `services`. By default they are built from the settings in the environment."""
     if services is None:  # the entry point of a process
         configure_logs()
-        services = build_services()
-        check_redis(services.settings)
+        services = _services_of_process()
     app = FastAPI(
         title="S²Edit",
         version="0.1.0",

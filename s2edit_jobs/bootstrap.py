@@ -21,6 +21,7 @@ from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.model_facts import ModelWatch
 from s2edit_jobs.stores.queue import JobQueue
+from s2edit_jobs.stores.write_probe import WriteProbe
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,7 @@ class Services:
     audit: AuditLog = field(default_factory=NoAudit)
     watch: ModelWatch = field(default_factory=ModelWatch)
     layout: LayoutWatch = field(default_factory=LayoutWatch)
+    write_probe: WriteProbe = field(default_factory=WriteProbe)
 
 
 def build_services(

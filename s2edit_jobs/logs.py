@@ -10,8 +10,9 @@ import logging
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
@@ -38,9 +39,25 @@ SILENT = ("uvicorn.access", "celery.redirected")
 log = structlog.get_logger(__name__)
 
 
+class _LossyStream:
+    """A stream that drops what cannot be written. A full disk must not end a request."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):  # ValueError: the stream is closed, or its encoding lacks a character
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure_logs(stream: TextIO | None = None) -> None:
     """Set up logging. Every entry point calls this once; repeating it is safe."""
-    out = stream or sys.stderr
+    out = cast(TextIO, _LossyStream(stream or sys.stderr))
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

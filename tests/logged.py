@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -35,14 +35,21 @@ class Logged(io.StringIO):
 @contextmanager
 def logging_to_memory() -> Iterator[Logged]:
     """Configure logging as `configure_logs` does, but into memory, and restore the configuration afterwards."""
+    stream = Logged()
+    with logging_to(stream):
+        yield stream
+
+
+@contextmanager
+def logging_to(stream: TextIO) -> Iterator[None]:
+    """Configure logging to the stream, and restore the configuration afterwards."""
     names = (None, *QUIET, *REPLACED, *SILENT)
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
     hooks, settings = (sys.excepthook, threading.excepthook), structlog.get_config()
-    stream = Logged()
     configure_logs(stream)
     try:
-        yield stream
+        yield
     finally:
         structlog.configure(**settings)
         logging.captureWarnings(False)

@@ -7,6 +7,7 @@ can't overspend the budget, and it survives a loss of Redis.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OctKey
 
-from s2edit_jobs.access.ended_tokens import end_tokens, ended_at
+from s2edit_jobs.access.ended_tokens import ended_at
 from s2edit_jobs.access.keys import Scope
 from s2edit_jobs.bootstrap import kept_key
 from s2edit_jobs.records.errors import ArtifactExists, CredentialsInvalid, TokenSpent, TokensUnavailable
@@ -33,6 +34,8 @@ MAX_LENGTH = 4096
 """The longest token that is parsed, in characters."""
 DEVICE_SCOPES: frozenset[Scope] = frozenset({"edits:read", "edits:write", "identities"})
 """The scopes that a token can have. It can't create further tokens."""
+_FOLDER = re.compile(r"[0-9]{1,12}-[0-9a-f]{32}")
+"""Name of the folder of a token's spent units."""
 SWEEP_AFTER_S = 300
 """Seconds from the end of a token until its objects are removed, because clocks may differ."""
 
@@ -131,10 +134,6 @@ class DeviceTokens:
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise CredentialsInvalid(f"not a token of this service: {type(error).__name__}") from None
 
-    def revoke_all(self, owner: Owner) -> None:
-        """Revoke every token of the user. Call it before erasing spent units, which would refill the budgets."""
-        end_tokens(self._artifacts, owner, now=self._clock())
-
     def check_not_revoked(self, token: DeviceToken) -> None:
         """Raise `CredentialsInvalid` if the token was issued up to the second in which its user's tokens were revoked."""
         ended = ended_at(self._artifacts, token.owner)
@@ -147,7 +146,8 @@ class DeviceTokens:
         Raises `TokenSpent`, or `CredentialsInvalid` if the token was revoked meanwhile.
         """
         budget = token.edits if unit == "edits" else token.uploads
-        used = sum(1 for _ in self._artifacts.list(f"{token.prefix}{unit}-"))
+        spent = f"{token.prefix}{unit}-"
+        used = sum(key.removeprefix(spent).isdecimal() for key in self._artifacts.list(spent))
         for number in range(used, budget):
             key = f"{token.prefix}{unit}-{number}"
             try:
@@ -165,12 +165,8 @@ class DeviceTokens:
     def _sweep(self, owner: Owner) -> None:
         """Remove the objects of the user's expired tokens."""
         folder = f"{owner.prefix}tokens/"
-        expired = {
-            name for key in self._artifacts.list(folder) if self._is_expired(name := key.removeprefix(folder).partition("/")[0])
-        }
-        for name in expired:
+        for name in [name for name in self._artifacts.folders(folder) if self._is_expired(name)]:
             self._artifacts.delete_prefix(f"{folder}{name}/")
 
     def _is_expired(self, name: str) -> bool:
-        end = name.partition("-")[0]
-        return end.isdecimal() and int(end) + SWEEP_AFTER_S < self._clock()  # a foreign name never expires
+        return bool(_FOLDER.fullmatch(name)) and int(name.partition("-")[0]) + SWEEP_AFTER_S < self._clock()

@@ -7,9 +7,8 @@ import time
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Path, Request
-from starlette.concurrency import run_in_threadpool
 
-from api.deps import AuthDep, Caller, ServicesDep, SlowCallsDep, get_principal
+from api.deps import Caller, ServicesDep, SlowCallsDep, get_principal
 from api.wire.fields import ID_PATTERN, to_datetime
 from api.wire.problems import responses
 from api.wire.query import check_query
@@ -46,7 +45,6 @@ ErasureDep = Annotated[Erasure, Depends(get_erasure)]
 async def erase_user(
     user: Annotated[str, Path(pattern=ID_PATTERN)],
     caller: Caller,
-    auth: AuthDep,
     erasure: ErasureDep,
     receipts: ReceiptsDep,
     slow: SlowCallsDep,
@@ -58,7 +56,6 @@ async def erase_user(
     the response takes as long as a worker's lease. Safe to repeat.
     """
     owner = Owner(caller.tenant, user)
-    await run_in_threadpool(auth.tokens.revoke_all, owner)
     begun, wait_s = await slow.run(lambda: erasure.begin(owner))
     await asyncio.sleep(wait_s)
     erased = await slow.run(lambda: erasure.complete(begun))

@@ -62,8 +62,9 @@ def _store_answers(services: Services) -> bool:
 
 
 def _artifacts_answer(services: Services) -> bool:
+    """Return whether the object store answers a read now, and took the last write of the probe."""
     try:
         services.artifacts.exists("readyz")
     except ServiceUnavailable:
         return False
-    return True
+    return services.write_probe.succeeds(services.artifacts)

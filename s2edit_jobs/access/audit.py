@@ -105,8 +105,9 @@ class _ChainedLog:
         ids = (context.get("request_id"), context.get("trace_id"))
         try:
             self._append(asdict(Entry(time.time(), action, owner.tenant, user, what, outcome, *ids)))
-        except OSError as error:
-            log.error("cannot write the audit log", action="audit_failed", error=error.strerror, audited=action, what=what)
+        except (OSError, ValueError) as error:  # ValueError: a stream that is closed, or whose encoding lacks a character
+            reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+            log.error("cannot write the audit log", action="audit_failed", error=reason, audited=action, what=what)
 
     def _append(self, values: dict[str, Any]) -> None:
         raise NotImplementedError
@@ -154,7 +155,7 @@ class FileAuditLog(_ChainedLog):
     def _write_lines(self, entries: Sequence[dict[str, Any]]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "r+b") as file:
+        with os.fdopen(descriptor, "r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL_BYTES))
@@ -165,9 +166,14 @@ class FileAuditLog(_ChainedLog):
             known = len(lines)
             for values in entries:
                 lines.append(_line(values, lines).rstrip(b"\n"))
-            file.write(separator + b"".join(line + b"\n" for line in lines[known:]))
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                rest = memoryview(separator + b"".join(line + b"\n" for line in lines[known:]))
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, size)  # half a line would break the chain
+                raise
 
 
 class StreamAuditLog(_ChainedLog):

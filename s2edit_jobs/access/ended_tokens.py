@@ -7,6 +7,7 @@ marker object outside the user's own prefix stores the time of the erasure. The 
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import suppress
 
@@ -19,6 +20,7 @@ from s2edit_jobs.stores.artifacts import ArtifactStore
 
 ENDED = "ended/"
 """Key prefix of the markers. Each holds a time in whole seconds since the epoch."""
+_NAME = re.compile(r"[0-9a-f]{32}")
 MARKER_TTL_S = 2 * 86_400
 """Seconds that a marker is kept: longer than the longest lifetime of a token (`token_max_ttl_s`, at most one day)."""
 
@@ -55,6 +57,8 @@ def sweep_ended(artifacts: ArtifactStore, *, now: float) -> int:
     """
     gone = 0
     for key in list(artifacts.list(ENDED)):
+        if not _NAME.fullmatch(key, len(ENDED)):
+            continue
         with set_aside("end of tokens", key), suppress(ArtifactMissing):
             try:
                 ended = read_number(artifacts.get(key), "end of tokens")

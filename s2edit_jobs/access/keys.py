@@ -149,11 +149,8 @@ class KeyRing:
             return 0.0
 
     def ids(self) -> Iterator[str]:
-        """Yield the id of every key, in order, also of those that can't be read."""
-        for path in self._artifacts.list(KEYS):
-            folder, _, name = path.removeprefix(KEYS).partition("/")
-            if name == "key.json" and _ID.fullmatch(folder):
-                yield folder
+        """Return the id of every key, in order, also of those that can't be read."""
+        return (key_id for key_id in self._artifacts.folders(KEYS) if _ID.fullmatch(key_id))
 
     def list(self) -> Iterator[ApiKey]:
         """Yield every key that can be read, active or not, in the order of ids."""
@@ -162,8 +159,8 @@ class KeyRing:
                 yield key
 
     def exist(self) -> bool:
-        """Whether a key was ever created."""
-        return any(_ID.fullmatch(path.split("/")[1]) for path in self._artifacts.list(KEYS))
+        """Whether a key was ever created. A damaged key counts: it must not open the service to all."""
+        return any(self._artifacts.exists(_key_path(key_id)) for key_id in self.ids())
 
     def any_active(self) -> bool:
         """Whether at least one key is active."""

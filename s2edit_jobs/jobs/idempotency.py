@@ -28,9 +28,9 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobSpec, Owner, Timestamp
 from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.stored import read_record
-from s2edit_jobs.stores.artifacts import JSON, ArtifactStore
+from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, path_in_user
 
-_KEY = re.compile(r"t/[^/]+/u/[^/]+/requests/[0-9a-f]{64}\.json")
+_MARKER = re.compile(r"requests/[0-9a-f]{32,64}\.json")
 IN_FLIGHT_S = 2.0
 """Seconds after which a marker without a job means that its first request was interrupted, rather than still running."""
 
@@ -49,7 +49,7 @@ def sweep_idempotency_marker(artifacts: ArtifactStore, key: str, *, before: floa
 
     Run only one sweep at a time. Otherwise one sweep may remove a marker that was written after the other removed its predecessor.
     """
-    if not _KEY.fullmatch(key):
+    if not _MARKER.fullmatch(path_in_user(key)):
         return 0
     try:
         created_at = read_record("idempotency marker", Marker, artifacts.get(key)).created_at

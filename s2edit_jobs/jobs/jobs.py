@@ -251,7 +251,12 @@ class Jobs(StoredJobs):
         self._audit("edit.cancel", owner, job_id, "wished" if record.state is JobState.RUNNING else record.state)
         if record.state is not JobState.QUEUED:
             return record
-        return self.finish(owner, job_id, Outcome(state=JobState.CANCELED, attempt=record.attempt, finished_at=time.time()))
+        return self.end_canceled(record)
+
+    def end_canceled(self, record: JobRecord) -> JobRecord:
+        """End a job that no worker runs."""
+        outcome = Outcome(state=JobState.CANCELED, attempt=record.attempt, finished_at=time.time())
+        return self.finish(record.owner, record.id, outcome)
 
     def finish(self, owner: Owner, job_id: str, outcome: Outcome) -> JobRecord:
         """End the job. If the object store already holds an outcome, that one stands. Raise `JobNotFound` if the job was erased."""
@@ -285,16 +290,16 @@ class Jobs(StoredJobs):
             if (record := self.ended(owner, job_id)) is not None:
                 self.history.add(record)
 
-    def load(self, owner: Owner, job_id: str) -> JobRecord:
+    def load(self, owner: Owner, job_id: str, *, marked: bool = False) -> JobRecord:
         """Return the record of a job that the job store does not have. An unfinished job is entered again.
 
         An unfinished job with a damaged spec ends here. Raise `JobNotFound` also for a job that was not accepted: its request has
-        failed, or is still in progress.
+        failed, or is still in progress. `marked` says that the caller has seen the marker that accepts it.
         """
         accepted = self.accepted(owner, job_id)
         if (outcome := self.outcome(owner, job_id)) is not None:
             return final_record(accepted.first, outcome)
-        if accepted.by_marker and not self.is_marked(job_id):
+        if accepted.by_marker and not marked and not self.is_marked(job_id):
             raise JobNotFound(job_id)
         record = self._add_again(accepted.first)
         if not accepted.damaged:

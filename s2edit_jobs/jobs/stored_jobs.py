@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, RecordDamaged, RecordNewer
+from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, RecordDamaged, RecordNewer, RecordUnusable
 from s2edit_jobs.records.record import JOB_ID, JobRecord, JobSpec, Outcome, Owner, final_record, first_record
-from s2edit_jobs.records.set_aside import count_aside, set_aside
+from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.stored import damaged, read_values
 from s2edit_jobs.records.unreadable import damaged_outcome, partial_outcome, partial_record
 from s2edit_jobs.stores.artifacts import ArtifactStore, edit_key
@@ -79,17 +78,19 @@ class StoredJobs:
         """Return the report of a job. None if it has none, was erased meanwhile or has a report that can't be read."""
         if (key := record.artifacts.get("report")) is None:
             return None
-        with suppress(ArtifactMissing), set_aside("report", key):
-            try:
-                return read_values("report", self.artifacts.get(key))
-            except RecordNewer as error:
-                count_aside("report", key, error)
-        return None
+        try:
+            return read_values("report", self.artifacts.get(key))
+        except ArtifactMissing:
+            return None
+        except RecordUnusable as error:
+            count_aside("report", key, error)
+            return None
 
     def accepted(self, owner: Owner, job_id: str) -> Accepted:
         """Return what can be read of the job's spec. Raise `JobNotFound`."""
-        data = self._spec_bytes(owner, job_id)
+        data = b""
         try:
+            data = self._spec_bytes(owner, job_id)
             spec = _spec_in(data, owner, job_id)
             return Accepted(first_record(spec), damaged=False, by_marker=spec.by_marker)
         except RecordDamaged as error:

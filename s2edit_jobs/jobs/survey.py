@@ -26,7 +26,7 @@ from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.unreadable import time_of
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.layout import CURRENT, LAYOUT
-from s2edit_jobs.stores.markers import PENDING, UNFINISHED, job_of
+from s2edit_jobs.stores.markers import PENDING, UNFINISHED, job_of, markers
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ class Survey:
         return written
 
     def _owners(self) -> Iterator[tuple[Owner, _Found]]:
-        self._marked = {job_of(marker) for folder in (UNFINISHED, PENDING) for marker in self._artifacts.list(folder)}
+        self._marked = {job_of(marker) for folder in (UNFINISHED, PENDING) for marker in markers(self._artifacts, folder)}
         split = (key.split("/", 6) for key in self._each(self._artifacts.list("t/")))
         of_users = (parts for parts in split if len(parts) > 5 and parts[2] == "u")
         for (tenant, user), keys in itertools.groupby(of_users, key=lambda parts: (parts[1], parts[3])):

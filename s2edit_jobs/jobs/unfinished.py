@@ -15,17 +15,15 @@ from contextlib import suppress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, ServiceUnavailable
-from s2edit_jobs.records.record import JobRecord, Owner
+from s2edit_jobs.records.record import JobRecord, JobState, Owner
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.stores.artifacts import edit_key
-from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, read_marker, unfinished_key
+from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, markers, read_marker, unfinished_key
 
 PAGE = 500
 """Jobs that are held against the job store in one call."""
 LEASE_S = 30.0
 """Seconds after which another process takes over the work of one that has died. A page takes less."""
-RETRY_S = 1.0
-"""Seconds until work that an error has ended is begun again."""
 
 
 class Unfinished:
@@ -43,8 +41,8 @@ class Unfinished:
     def rebuild(self) -> int:
         """Enter every unfinished job and undelivered webhook into a job store that has lost them. Return the number of jobs."""
         entered = self.reconcile()
-        for markers in self._pages(self._artifacts.list(OUTBOX)):
-            for marker in markers:
+        for page in self._pages(markers(self._artifacts, OUTBOX)):
+            for marker in page:
                 with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # delivered meanwhile
                     place = read_marker(self._artifacts, marker)
                     if self._artifacts.exists(edit_key(place.owner, place.id, "outcome.json")):
@@ -54,37 +52,43 @@ class Unfinished:
     def reconcile(self) -> int:
         """Make markers and job store agree. Return the number of jobs that were entered."""
         entered, marked, due = 0, set[str](), set(self._store.maintenance.unfinished())
-        for markers in self._pages(itertools.chain(self._artifacts.list(UNFINISHED), self._artifacts.list(PENDING))):
-            known = self._store.records.find([job_of(marker) for marker in markers])
-            for marker in markers:
+        for page in self._pages(itertools.chain(markers(self._artifacts, UNFINISHED), markers(self._artifacts, PENDING))):
+            known = self._store.records.find([job_of(marker) for marker in page])
+            for marker in page:
                 with set_aside("unfinished job", marker):
                     record = known.get(job_of(marker))
-                    if record is not None and not record.state.over and record.id not in due:
-                        self._store.records.add(record)  # it regains its lost place in the queue
-                    entered += self._settle(marker, record)
-            marked.update(job_of(marker) for marker in markers)
+                    if record is None or record.state.over:
+                        entered += self._enter_or_finish(marker)
+                    else:
+                        self._tend(record, marker, has_place=record.id in due)
+            marked.update(job_of(marker) for marker in page)
         for job_ids in self._pages(sorted(due - marked)):
             for record in self._store.records.find(job_ids).values():
                 with set_aside("job without a marker", record.id):
                     self._mark(record)
         return entered
 
-    def _settle(self, marker: str, record: JobRecord | None) -> bool:
-        """Do what is left to do for a marked job. Return whether it was entered into the job store."""
-        if record is not None and not record.state.over:
-            if marker.startswith(PENDING):
-                self._mark(record)
-                self._artifacts.delete_prefix(marker)
-            return False
+    def _tend(self, record: JobRecord, marker: str, *, has_place: bool) -> None:
+        """Repair what the job store says of an unfinished job."""
+        if marker.startswith(PENDING):
+            self._mark(record)
+            self._artifacts.delete_prefix(marker)
+        if not has_place:
+            self._store.records.add(record)  # it regains its place in the queue
+        if record.cancel_requested and record.state is JobState.QUEUED:  # the cancellation has died half-way
+            self._jobs.end_canceled(record)
+
+    def _enter_or_finish(self, marker: str) -> bool:
+        """Do what is left to do for a marked job that the job store lacks or calls over. Return whether it was entered."""
         try:
             place = read_marker(self._artifacts, marker)
         except ArtifactMissing:  # finished or erased meanwhile
             return False
         try:
-            if (outcome := self._jobs.outcome(place.owner, place.id)) is not None:
+            record = self._jobs.load(place.owner, place.id, marked=True)
+            if record.state.over and (outcome := self._jobs.outcome(place.owner, place.id)) is not None:
                 self._jobs.finish(place.owner, place.id, outcome)
-                return False
-            return not self._jobs.load(place.owner, place.id).state.over
+            return not record.state.over
         except JobNotFound:  # erased
             self._artifacts.delete_prefix(marker)
             return False
@@ -120,14 +124,14 @@ def reconcile_if_due(services: Services, *, every_s: float) -> int | None:
 
 
 def run_alone(services: Services, task: str, every_s: float, work: Callable[[Callable[[], None]], int]) -> int | None:
-    """Run the task if it is due. It is due again `every_s` seconds after its end, or `RETRY_S` after an error.
+    """Run the task if it is due. It is due again `every_s` seconds after its end, or at once after an error.
 
     `work` is given a function that renews the lease. If the process dies, another one begins the work after `LEASE_S` seconds.
     """
     maintenance = services.store.maintenance
     if not maintenance.take_task(task, every_s=LEASE_S):
         return None
-    wait_s = RETRY_S
+    wait_s = 0.0
     try:
         done = work(lambda: maintenance.hold_task(task, for_s=LEASE_S))
         wait_s = every_s

@@ -18,11 +18,19 @@ from dataclasses import asdict, dataclass, replace
 
 import structlog
 
+from s2edit_jobs.access.ended_tokens import end_tokens
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.last_use import INVERSIONS, Uses
-from s2edit_jobs.library.library import CONCEPT, IDENTITY_ID, METADATA, Library
-from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound, JobNotFound, RecordUnusable
+from s2edit_jobs.library.library import ATTRIBUTE_ID, CONCEPT, IDENTITY_ID, METADATA, Library
+from s2edit_jobs.records.errors import (
+    ArtifactMissing,
+    ArtifactsUnavailable,
+    AttributeNotFound,
+    IdentityNotFound,
+    JobNotFound,
+    RecordUnusable,
+)
 from s2edit_jobs.records.record import Owner, Timestamp
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.stored import damaged, read_record
@@ -36,6 +44,7 @@ from s2edit_jobs.stores.markers import (
     erasing_key,
     expiring_key,
     job_of,
+    markers,
     owner_mark,
     read_marker,
 )
@@ -63,7 +72,7 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
+class Begun:
     """The content of a marker in `ERASING`."""
 
     tenant: str
@@ -106,7 +115,7 @@ class Erasure:
         objects += sum(self._artifacts.delete_prefix(inversion_key(owner, each, "")) for each in sorted(inversions))
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
-        objects += len(rest) + self._artifacts.delete_prefix(concept)
+        objects += len(rest) + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))
         self._services.audit.record("identity.erase", owner, identity_id, outcome)
         return objects
 
@@ -128,8 +137,13 @@ class Erasure:
 
         The job that learned it keeps its photo. Finished edits that used it stay; an unfinished edit that names it fails.
         """
-        with suppress(RecordUnusable):  # erase what nobody can read, too
+        try:
             self._library.attribute(owner, attribute_id)
+        except AttributeNotFound:
+            if not ATTRIBUTE_ID.fullmatch(attribute_id) or not self._artifacts.exists(concept_key(owner, attribute_id, CONCEPT)):
+                raise
+        except RecordUnusable:  # erase what nobody can read, too
+            pass
         # Delete the metadata first, so that a worker that is storing the concept now notices.
         objects = self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))
         objects += self._artifacts.delete_prefix(concept_key(owner, attribute_id, ""))
@@ -139,7 +153,7 @@ class Erasure:
     def erase_expired(self) -> int:
         """Erase the identities that have expired. Return their number."""
         done = 0
-        for marker in self._artifacts.list(EXPIRING):
+        for marker in markers(self._artifacts, EXPIRING):
             with set_aside("expiring identity", marker):
                 if int(marker.removeprefix(EXPIRING).partition("-")[0]) > self._clock():
                     break  # the markers are sorted by time
@@ -159,12 +173,23 @@ class Erasure:
 
     def begin(self, owner: Owner) -> tuple[Erased, float]:
         """Run the first sweep. Return its counts and the seconds to wait before `complete`."""
-        began_at = self._clock()
+        began_at, running = self._clock(), 0
         wait_s = min(self._services.settings.lease_s, MAX_WAIT_S)
-        marker = _Begun(owner.tenant, owner.user, began_at, wait_s)
+        erased = Erased(owner, began_at, began_at, 0, 0, 0, 0, disk_rewritten=False)
+        try:
+            self._mark(erased, wait_s)
+        except ArtifactsUnavailable:  # the disk may be full: deleting needs no space, and makes some for the markers
+            erased, running = self._sweep(erased)
+            self._mark(erased, wait_s)
+        erased, still_running = self._sweep(erased)
+        return erased, wait_s if running + still_running else 0.0
+
+    def _mark(self, erased: Erased, wait_s: float) -> None:
+        """Stop the user's requests, then end the user's device tokens: the sweep refills their budgets."""
+        owner = erased.owner
+        marker = Begun(owner.tenant, owner.user, erased.began_at, wait_s)
         self._artifacts.put(erasing_key(owner), json.dumps(asdict(marker)).encode(), media_type=JSON)
-        erased, running = self._sweep(Erased(owner, began_at, began_at, 0, 0, 0, 0, disk_rewritten=False))
-        return erased, wait_s if running else 0.0
+        end_tokens(self._artifacts, owner, now=self._clock())
 
     def complete(self, erased: Erased) -> Erased:
         """Run the second sweep and remove the marker. From then on, the API accepts requests of the user again."""
@@ -178,13 +203,14 @@ class Erasure:
     def resume(self) -> int:
         """Complete the erasures whose processes have died. Return their number."""
         done = 0
-        for key in list(self._artifacts.list(ERASING)):
+        for key in list(markers(self._artifacts, ERASING)):
             with set_aside("erasure", key), suppress(ArtifactMissing):  # completed meanwhile
-                begun = read_record("erasure", _Begun, self._artifacts.get(key))
+                begun = read_record("erasure", Begun, self._artifacts.get(key))
                 owner = Owner(begun.tenant, begun.user)
                 if key != erasing_key(owner):
                     raise damaged("erasure", "it names another user")
                 if begun.began_at + begun.wait_s + TAKEOVER_S <= self._clock():
+                    end_tokens(self._artifacts, owner, now=self._clock())  # the process may have died before it did so
                     self.complete(Erased(owner, begun.began_at, 0.0, 0, 0, 0, 0, disk_rewritten=False))
                     done += 1
         return done
@@ -198,11 +224,11 @@ class Erasure:
         running = self._services.store.maintenance.erase_owner(owner)
         job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
         for folder in (OUTBOX, UNFINISHED, PENDING):
-            for marker in list(self._artifacts.list(folder)):
+            for marker in list(markers(self._artifacts, folder)):
                 if job_of(marker) in job_ids:
                     self._artifacts.delete_prefix(marker)
         expiring = f"-{owner_mark(owner)}-"
-        for marker in [marker for marker in self._artifacts.list(EXPIRING) if expiring in marker]:
+        for marker in [marker for marker in markers(self._artifacts, EXPIRING) if expiring in marker]:
             self._artifacts.delete_prefix(marker)
         self._artifacts.delete_prefix(owner.prefix)
         identities, attributes = (sum(key.endswith(f"/{METADATA[kind]}") for key in keys) for kind in ("c_", "a_"))

@@ -49,7 +49,7 @@ SAFETENSORS = "application/octet-stream"
 MAX_SCANNED = 500
 """Most edits that one page of a filtered list reads while the store has no index. Rare matches are spread over several pages."""
 IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
-_ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
+ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
 Item = TypeVar("Item")
 
 
@@ -136,7 +136,7 @@ class Library:
 
     def attribute(self, owner: Owner, attribute_id: str) -> Attribute:
         """Return an attribute's metadata. Raise `AttributeNotFound` if this owner has none, `RecordDamaged` or `RecordNewer`."""
-        if not _ATTRIBUTE_ID.fullmatch(attribute_id):
+        if not ATTRIBUTE_ID.fullmatch(attribute_id):
             raise AttributeNotFound(attribute_id)
         try:
             attribute = read_record("attribute", Attribute, self._artifacts.get(concept_key(owner, attribute_id, METADATA["a_"])))

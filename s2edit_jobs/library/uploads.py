@@ -53,7 +53,7 @@ class AnnouncedUpload:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bare:
+class Bare:
     """The content of `bare.json`."""
 
     sent_sha256: str
@@ -168,7 +168,7 @@ class Uploads:
     def _bare(self, owner: Owner, announced: AnnouncedUpload) -> Upload | None:
         """Return the file without metadata, or None if no edit has used the upload yet. Raise `UploadMismatch`."""
         try:
-            marker = read_record("bare upload", _Bare, self._artifacts.get(_bare_marker_key(owner, announced.id)))
+            marker = read_record("bare upload", Bare, self._artifacts.get(_bare_marker_key(owner, announced.id)))
             bare = Upload(self._artifacts.get(_file_key(owner, announced, "bare")), announced.media_type, marker.sent_sha256)
         except ArtifactMissing:
             return None

@@ -72,6 +72,15 @@ def upload_key(owner: Owner, upload_id: str, name: str) -> str:
     return f"{owner.prefix}uploads/{upload_id}/{name}"
 
 
+def path_in_user(key: str) -> str:
+    """Return the part of a key after the user's prefix, such as `edits/<id>/spec.json`, or "" if it is under no user.
+
+    A folder must not be searched for in the whole key: users may be named `edits` or `uploads`.
+    """
+    parts = key.split("/", 4)
+    return parts[4] if len(parts) == 5 and (parts[0], parts[2]) == ("t", "u") else ""
+
+
 @dataclass(frozen=True, slots=True)
 class SignedPut:
     """A presigned PUT that writes one object, once, with exactly these headers. HTTP clients set `Content-Length` themselves."""

@@ -6,6 +6,7 @@ The media type of an object follows from the extension of its key.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import hmac
 import json
@@ -18,7 +19,8 @@ from urllib.parse import quote, urlencode
 
 from itsdangerous import Signer
 
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable
+from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable, DeletionRefused, RecordDamaged
+from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.stores.artifacts import SignedPut, check_folder, check_key, is_key, put_headers
 from s2edit_jobs.stores.presence import ProvenStore, StoreMemory
 
@@ -28,6 +30,8 @@ TEMPORARY = ".writing"
 """Folder of files that are being written. It cannot collide with a key, because no key begins with a dot."""
 ABANDONED_S = 20.0
 """Age in seconds from which a temporary file is assumed to belong to a dead writer. `list` looks for such files this often."""
+OWN_FAULTS = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.EIO})
+"""Errors on reading that can concern a single file: its rights, a loop of links, a bad sector."""
 TRIES = 3
 """Tries of a writer whose temporary file was removed although it was alive, because the disk was slow or the machine suspended."""
 
@@ -78,13 +82,19 @@ class FilesystemArtifactStore(ProvenStore):
             try:
                 place(source, target)
             except FileExistsError:
-                raise ArtifactExists(target.relative_to(self.root).as_posix()) from None
+                if not _is_same_file(source, target):
+                    raise ArtifactExists(target.relative_to(self.root).as_posix()) from None
             except FileNotFoundError:
                 if not source.exists():
                     return False
                 target.parent.mkdir(parents=True, exist_ok=True)  # the folder is new, or `_remove_empty` has removed it
                 continue
-            self._sync_folders(target.parent)
+            try:
+                self._sync_folders(target.parent)
+            except OSError:
+                if only_if_absent:  # otherwise a repetition would find its own object and take it for somebody else's
+                    target.unlink(missing_ok=True)
+                raise
             return True
 
     def _get(self, key: str) -> bytes:
@@ -103,17 +113,23 @@ class FilesystemArtifactStore(ProvenStore):
         with _translated():
             if self._clock() - self._cleaned_at > ABANDONED_S:
                 self._drop_abandoned()
-            folder = prefix.rpartition("/")[0]
-            yield from self._keys_in(check_folder(f"{folder}/") if folder else "", prefix, after)
+            folder = _folder_of(prefix)
+            yield from self._keys_in(folder, self._names(folder), prefix, after)
 
     def _folders(self, prefix: str) -> Iterator[str]:
         with _translated():
             return iter([name.rstrip("/") for name in self._names(prefix) if name.endswith("/")])
 
     def _delete_prefix(self, prefix: str) -> int:
+        """Delete the objects, then everything else in the folder: an editor's copy of a photo is as private as the photo."""
         with _translated():
             self._drop_abandoned()
-            return sum(self._delete_file(key) for key in list(self._keys(prefix, "")))
+            folder = _folder_of(prefix)
+            deleted = sum(self._delete_file(key) for key in list(self._keys_in(folder, self._names(folder), prefix, "")))
+            if prefix == folder:
+                self._delete_foreign_files(folder)
+                self._remove_empty(self.root / folder)
+            return deleted
 
     def _delete(self, keys: Iterable[str]) -> None:
         with _translated():
@@ -162,17 +178,23 @@ class FilesystemArtifactStore(ProvenStore):
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
-    def _keys_in(self, folder: str, prefix: str, after: str) -> Iterator[str]:
-        """Yield the matching keys in `folder`, which is empty or ends with a slash. Folders are read only when it is their turn."""
-        for name in self._names(folder):
+    def _keys_in(self, folder: str, names: Sequence[str], prefix: str, after: str) -> Iterator[str]:
+        """Yield the matching keys among `names` in `folder`, which is empty or ends with a slash, and in the folders among them.
+
+        Folders are read only when it is their turn. One that cannot be read is set aside.
+        """
+        for name in names:
             key = folder + name
             if not (key.startswith(prefix) or prefix.startswith(key)) or not is_key(key.removesuffix("/")):
                 continue
-            if key.endswith("/"):
-                if key > after or after.startswith(key):
-                    yield from self._keys_in(key, prefix, after)
-            elif key > after and key.startswith(prefix):
-                yield key
+            if not key.endswith("/"):
+                if key > after and key.startswith(prefix):
+                    yield key
+            elif key > after or after.startswith(key):
+                inside: Sequence[str] = ()
+                with set_aside("folder", key):
+                    inside = self._names(key)
+                yield from self._keys_in(key, inside, prefix, after)
 
     def _names(self, folder: str) -> Sequence[str]:
         """Return the names in `folder` in the order of keys, those of folders with a slash. A missing folder is empty.
@@ -233,8 +255,28 @@ class FilesystemArtifactStore(ProvenStore):
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             self.prove()
             return False
+        except PermissionError as error:
+            if path.is_dir():  # what macOS answers then
+                return False
+            raise _refused(error) from error
         self._remove_empty(path.parent)
         return True
+
+    def _delete_foreign_files(self, folder: str) -> None:
+        """Delete every file in `folder` that is no object, and every empty folder. Raise `DeletionRefused`.
+
+        Files that NFS keeps for a reader go by themselves.
+        """
+        for path, folders, files in os.walk(self.root / folder, topdown=False, onerror=_raise_unless_missing):
+            inside = Path(path)
+            for name in files + [name for name in folders if (inside / name).is_symlink()]:
+                key = (inside / name).relative_to(self.root).as_posix()
+                is_object = is_key(key) and (inside / name).is_file()
+                if not is_object and not name.startswith(".nfs"):
+                    _delete_foreign_file(inside / name)
+            for name in folders:
+                with contextlib.suppress(OSError):
+                    (inside / name).rmdir()
 
     def _drop_abandoned(self) -> None:
         """Remove the temporary files of killed processes. They may contain user data, so an erasure must not leave them."""
@@ -252,13 +294,58 @@ class FilesystemArtifactStore(ProvenStore):
                 folder = folder.parent
 
 
+def _folder_of(prefix: str) -> str:
+    """Return the part of `prefix` up to its last slash."""
+    folder = prefix[: prefix.rfind("/") + 1]
+    return check_folder(folder) if folder else ""
+
+
 def _sorted_names(folder: Path) -> list[str] | None:
     """Return the names in `folder` in the order of keys, those of folders with a slash. Return None if there is no such folder."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name + "/" if entry.is_dir() else entry.name for entry in entries)
+            return sorted(name for entry in entries if (name := _name_of(entry)) is not None)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def _name_of(entry: os.DirEntry[str]) -> str | None:
+    """Return the entry's name, with a slash for a folder. Return None for what is neither a file nor a folder, such as a pipe.
+
+    Symbolic links are followed, because an operator may keep a part of the store on another disk, but not into their own folder.
+    """
+    try:
+        if entry.is_dir():
+            is_loop = entry.is_symlink() and Path(entry.path).parent.resolve().is_relative_to(Path(entry.path).resolve())
+            return None if is_loop else f"{entry.name}/"
+        return entry.name if entry.is_file() else None
+    except OSError:  # a link to nowhere, or to itself
+        return None
+
+
+def _is_same_file(source: Path, target: Path) -> bool:
+    """Whether an earlier try has linked `source` to `target`: a file server may do so although its answer is an error."""
+    try:
+        return os.path.samefile(source, target)
+    except OSError:
+        return False
+
+
+def _delete_foreign_file(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError as error:
+        raise _refused(error) from error
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    """Raise `DeletionRefused` for a folder that cannot be read."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise _refused(error) from error
+
+
+def _refused(error: OSError) -> DeletionRefused:
+    return DeletionRefused(f"{error.filename} can't be deleted: {error.strerror}")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -272,7 +359,10 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _translated(key: str | None = None) -> Iterator[None]:
-    """Convert the operating system's errors into those of the port."""
+    """Convert the operating system's errors into those of the port.
+
+    With `key`, an error that can be this one file's own is `RecordDamaged`: it must not stop what handles the others.
+    """
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -280,4 +370,6 @@ def _translated(key: str | None = None) -> Iterator[None]:
             raise ArtifactsUnavailable(f"the data folder cannot be used: {error.strerror}") from error
         raise ArtifactMissing(key) from None
     except OSError as error:
+        if key is not None and error.errno in OWN_FAULTS:
+            raise RecordDamaged(f"{key} cannot be read: {error.strerror}") from error
         raise ArtifactsUnavailable(f"the data folder cannot be used: {error.strerror}") from error

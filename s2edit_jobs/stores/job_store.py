@@ -28,7 +28,10 @@ class Records(Protocol):
     """The jobs and their states."""
 
     def add(self, record: JobRecord) -> JobRecord:
-        """Enter a job unless it is known. Return the record that stands. A known job regains any place in a queue that it has lost."""
+        """Enter a job unless it is known. Return the record that stands.
+
+        A known job regains what it has lost of its places in the queues, so adding every unfinished job repairs them.
+        """
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
         """Return the job's record. Raise `JobNotFound` if it is unknown or another owner's."""

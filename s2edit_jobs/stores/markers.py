@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from s2edit_core.request.plan import digest
 from s2edit_jobs.records.errors import BeingErased
-from s2edit_jobs.records.record import Owner
+from s2edit_jobs.records.record import JOB_ID, Owner
 from s2edit_jobs.records.stored import damaged
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
@@ -25,6 +26,14 @@ ERASING = "erasing/"
 """Users whose data is being erased."""
 EXPIRING = "expiring/"
 """Identities with an expiry time. Each marker holds the key of the `identity.json`."""
+NAMES: Mapping[str, re.Pattern[str]] = {
+    OUTBOX: JOB_ID,
+    UNFINISHED: re.compile(rf"{JOB_ID.pattern}-[0-9a-f]{{8}}"),
+    PENDING: JOB_ID,
+    ERASING: re.compile(r"[0-9a-f]{32}"),
+    EXPIRING: re.compile(r"[0-9]{12}-[0-9a-f]{32}-c_[0-9a-f]{32}"),
+}
+"""Shape of the markers' names in each folder."""
 _PLACE = re.compile(r"t/(?P<tenant>[\w.-]+)/u/(?P<user>[\w.-]+)/(?P<folder>edits|concepts)/(?P<id>\w+)/[\w.-]+", re.ASCII)
 ERASE_S = 5
 """Value of Retry-After for requests of a user whose data is being erased."""
@@ -63,6 +72,13 @@ def unfinished_key(job_id: str) -> str:
 def job_of(marker: str) -> str:
     """Return the job id in the key of a marker in `UNFINISHED`, `OUTBOX` or `PENDING`."""
     return marker.rpartition("/")[2].partition("-")[0]
+
+
+def markers(artifacts: ArtifactStore, folder: str) -> Iterator[str]:
+    """Yield the keys of the markers in `folder`, sorted. Files that are none of ours, such as an editor's copy, are no markers."""
+    for key in artifacts.list(folder):
+        if NAMES[folder].fullmatch(key, len(folder)):
+            yield key
 
 
 def owner_mark(owner: Owner) -> str:

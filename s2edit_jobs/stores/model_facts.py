@@ -73,7 +73,7 @@ class LoadFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class _Report(ModelFacts):
+class ReportedFacts(ModelFacts):
     """The facts as they are stored."""
 
     reported_at: Timestamp = 0.0
@@ -81,14 +81,14 @@ class _Report(ModelFacts):
 
 def report_loaded(artifacts: ArtifactStore, model: str, facts: ModelFacts) -> None:
     """Report that a worker has loaded `model`."""
-    _put_report(artifacts, model, _Report(**{**_values_of(facts), "reported_at": time.time()}))
+    _put_report(artifacts, model, ReportedFacts(**{**_values_of(facts), "reported_at": time.time()}))
 
 
 def _values_of(facts: ModelFacts) -> dict[str, Any]:
     return {field.name: getattr(facts, field.name) for field in fields(facts)}
 
 
-def _put_report(artifacts: ArtifactStore, model: str, report: _Report) -> None:
+def _put_report(artifacts: ArtifactStore, model: str, report: ReportedFacts) -> None:
     artifacts.put(_key(model), json.dumps(asdict(report)).encode(), media_type=JSON)
 
 
@@ -178,8 +178,8 @@ class ModelWatch:
             raise ModelFailed(found)
 
 
-def _read_report(artifacts: ArtifactStore, model: str) -> _Report | None:
-    return _read("model report", _Report, artifacts, _key(model))
+def _read_report(artifacts: ArtifactStore, model: str) -> ReportedFacts | None:
+    return _read("model report", ReportedFacts, artifacts, _key(model))
 
 
 def _read(kind: Kind, shape: type[Report], artifacts: ArtifactStore, key: str) -> Report | None:

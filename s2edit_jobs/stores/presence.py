@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable, ServiceUnavailable
+from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable, RecordDamaged, ServiceUnavailable
 from s2edit_jobs.stores.artifacts import JSON, check_folder, check_key, is_key
 
 log = structlog.get_logger(__name__)
@@ -210,6 +210,8 @@ class ProvenStore(ABC):
             return self._get(MARKER)
         except ArtifactMissing:
             return None
+        except RecordDamaged as error:
+            raise ArtifactsUnavailable(str(error)) from error
 
     def _looked_for(self, look: Callable[[], Found]) -> Found:
         """Return what `look` finds. Raise `ArtifactMissing` only in a store that has proved to be there."""
@@ -217,7 +219,7 @@ class ProvenStore(ABC):
             self.prove()
         try:
             return look()
-        except ArtifactMissing:
+        except (ArtifactMissing, RecordDamaged):
             if not self.prove():
                 raise
         return look()

@@ -232,7 +232,9 @@ class S3ArtifactStore(ProvenStore):
             if not versions:
                 return
             if versions == before:
-                raise DeletionRefused(f"the object store answers that it has deleted {len(versions)} versions, but still lists them")
+                raise DeletionRefused(
+                    f"the object store answers that it has deleted {len(versions)} versions, but still lists them"
+                )
             self._delete_objects(versions)
             before = versions
 

@@ -163,7 +163,11 @@ class JobStoreWalk(RuleBasedStateMachine):
             self.store.records.finish(job_id, OWNER, Outcome(state=model.state, attempt=0, finished_at=self.now))
         self.models[job_id] = Model(state=model.state if model.state.over else JobState.QUEUED)
 
-    @rule(job_id=jobs, place=st.sampled_from(["line:app/ann", "due", "turns", "open:app/ann", "turn", "deadlines"]), whole=st.booleans())
+    @rule(
+        job_id=jobs,
+        place=st.sampled_from(["line:app/ann", "due", "turns", "open:app/ann", "turn", "deadlines"]),
+        whole=st.booleans(),
+    )
     def lose_a_place(self, job_id: str, place: str, whole: bool) -> None:
         """The slow reconciliation adds every unfinished job again."""
         self.requeue_lost()

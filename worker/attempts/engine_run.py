@@ -6,7 +6,8 @@ model is computed again.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import re
+from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from worker.attempts.control import AttemptControl, WaitsForConcept
 from worker.attempts.inputs import identity_erased
 from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine
 
+_CHECKPOINT = re.compile(rf"/{CHECKPOINTS}[0-9]{{6,}}\.safetensors$")
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
@@ -151,7 +153,7 @@ class EngineRun:
 
     def _latest_checkpoint(self, spec: JobSpec, concept_id: str) -> bytes | None:
         """Return the checkpoint with the most steps."""
-        keys = list(self._artifacts.list(concept_key(spec.owner, concept_id, CHECKPOINTS)))
+        keys = [key for key in self._artifacts.list(concept_key(spec.owner, concept_id, CHECKPOINTS)) if _CHECKPOINT.search(key)]
         return self._read(keys[-1]) if keys else None
 
     def _drive(self, spec: JobSpec, steps: Generator[Progress | Artifact, None, Result]) -> Result:
@@ -198,17 +200,16 @@ class EngineRun:
 
     def _read_concept(self, key: str) -> bytes | None:
         """Return the concept, or None if it is missing or damaged and must be learned again. Raise `RecordNewer`."""
-        concept = self._read(key)
-        try:
-            if concept is not None:
-                check_stored_concept(concept)
-            return concept
-        except RecordDamaged as error:
-            count_aside("concept", key, error)
-            return None
+        return self._read(key, check_stored_concept)
 
-    def _read(self, key: str) -> bytes | None:
+    def _read(self, key: str, check: Callable[[bytes], None] = lambda _: None) -> bytes | None:
+        """Return the object, or None if it is missing or damaged. `check` raises `RecordDamaged` for damaged bytes."""
         try:
-            return self._artifacts.get(key)
+            data = self._artifacts.get(key)
+            check(data)
+            return data
         except ArtifactMissing:
+            return None
+        except RecordDamaged as error:
+            count_aside("artifact", key, error)
             return None

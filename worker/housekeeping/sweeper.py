@@ -9,8 +9,10 @@ import structlog
 
 from s2edit_jobs.access.ended_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.jobs.survey import Survey, survey_if_outdated
 from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.records.errors import ServiceUnavailable
+from s2edit_jobs.stores.write_probe import PROBES
 
 log = structlog.get_logger(__name__)
 
@@ -22,9 +24,13 @@ POLL_S = 60.0
 
 def sweep(services: Services) -> int | None:
     """Sweep if a sweep is due. Return the number of removed things, or None if none is due. Raise `ServiceUnavailable`."""
+    surveyed = survey_if_outdated(services)
     if not services.store.maintenance.take_task("sweep", every_s=SWEEP_S):
         return None
+    if surveyed is None:
+        Survey(services).complete()
     ended = sweep_ended(services.artifacts, now=time.time())
+    services.artifacts.delete_prefix(PROBES)
     gone = Retention(services).sweep()
     log.info("removed expired objects", action="swept", ended=ended, **gone)
     return ended + sum(gone.values())

@@ -10,6 +10,7 @@ from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.stores.redis_errors import NO_CLUSTER, outage
 
 TIMEOUT_S = 2.0
+WRITES = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
 
 
 class ServerUnsupported(RuntimeError):
@@ -23,9 +24,7 @@ def server_problems(url: str) -> list[str]:
     `INFO`, because managed servers forbid `CONFIG`.
     """
     try:
-        with redis.Redis.from_url(
-            url, decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-        ) as client:
+        with redis.Redis.from_url(url, decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S) as client:
             facts = cast("dict[str, Any]", client.info("everything"))
             saves = _takes_snapshots(client)
     except redis.RedisError as error:
@@ -45,12 +44,10 @@ def _eviction(facts: dict[str, Any]) -> list[str]:
 
 
 def _persistence(facts: dict[str, Any], *, saves: bool | None) -> list[str]:
-    problems = []
+    failing = [name for name in WRITES if facts.get(name, "ok") != "ok"]
+    problems = [f"{name} is {facts[name]}: Redis can't write its files; is its disk full?" for name in failing]
     if not int(facts.get("aof_enabled", 0)) and saves is False:
         problems.append("Redis keeps nothing on its disk: a restart forgets rate limits and budgets; set appendonly to yes")
-    for status in ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"):
-        if facts.get(status, "ok") != "ok":
-            problems.append(f"{status} is {facts[status]}: Redis can't write its files; is its disk full?")
     return problems
 
 

@@ -25,7 +25,7 @@ Keys (all under `s2edit:`)
     rates…            the counts of requests, written by the API's rate limiter
 
 Any of these may be missing: a server may evict keys, and people delete some by hand. A script that meets an id without an intact
-record drops it and deletes `restored`. The reaper then enters all unfinished jobs again from the object store (`Jobs.rebuild`), and
+record drops it and overwrites `restored`. The reaper then enters all unfinished jobs again from the object store (`Jobs.rebuild`), and
 `Records.add` completes the places of those that are still known. So a loss delays one job and blocks no other.
 """
 
@@ -59,11 +59,9 @@ UNKNOWN_LEASE_MS = 60_000
 """How long a running job whose lease is missing is left to its worker, which would renew it."""
 
 
-
 def _strings(names: tuple[str, ...]) -> str:
     """Return the names as the items of a Lua table."""
     return ", ".join(f"'{name}'" for name in names)
-
 
 
 # `KEYS` is empty: one Redis holds all keys, and the scripts find most names while they run.
@@ -171,7 +169,7 @@ end
 
 local function drop(id, who)  -- its record is missing or damaged: have the job entered again from the object store
   remove(id, who or (redis.call('TYPE', job(id)).ok == 'hash' and owner(id) or ''))
-  redis.call('DEL', P .. 'restored')
+  redis.call('SET', P .. 'restored', 'jobs are missing', 'XX')
 end
 
 local function learner(concept)  -- the unfinished job that has reserved it; '' if none
@@ -189,9 +187,10 @@ local function complete(id)  -- put an unfinished job into the indexes where it 
   elseif waits_for ~= '' then
     redis.call('SADD', P .. 'waiters:' .. waits_for, id)
     redis.call('ZADD', due, 'NX', now_ms + LOOK_MS, id)
-  elseif not (redis.call('ZSCORE', due, id) and redis.call('ZSCORE', P .. 'line:' .. who, id)
-      and redis.call('ZSCORE', of_queue('turns', who), who)) then
-    enqueue(id)
+  else
+    local at, turns = tonumber(redis.call('ZSCORE', due, id) or ''), of_queue('turns', who)
+    local placed = redis.call('ZSCORE', P .. 'line:' .. who, id) and redis.call('ZSCORE', turns, who)
+    if not at or at == 0 and not placed then enqueue(id) end  -- above 0: it comes back to the queue by itself, then
   end
 end
 
@@ -242,8 +241,8 @@ end
 """
 
 
-# Redis refuses a script for a full memory only at its first write, and only if that write needs memory. So scripts that grow the data
-# begin with such a write, and scripts that make room begin with a deletion.
+# For a full memory, Redis refuses a script only at its first write, and only if that write needs memory. So scripts that grow the
+# data begin with such a write, and scripts that make room begin with a deletion.
 
 
 def script(body: str, parameters: str = "") -> str:

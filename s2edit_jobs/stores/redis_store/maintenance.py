@@ -85,7 +85,7 @@ class RedisMaintenance:
         return running
 
     def _erase_jobs(self, keys: Sequence[str], owner: Owner) -> int:
-        """Erase those of `keys` that are the owner's, and drop those that don't say whose they are. Return how many were running."""
+        """Erase the owner's jobs among `keys`, and drop those that don't say whose they are. Return how many were running."""
         asked = self._connection.client.pipeline(transaction=False)
         for key in keys:
             asked.hmget(key, ["tenant", "user"])

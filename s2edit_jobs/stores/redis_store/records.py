@@ -67,7 +67,13 @@ OVERDUE = script(
     """
 local answers = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now_ms / 1000, 'LIMIT', 0, PAGE)) do
-  if not intact(id) then drop(id) elseif unfinished(id) then answers[#answers + 1] = answer(id) else redis.call('ZREM', deadlines, id) end
+  if not intact(id) then
+    drop(id)
+  elseif unfinished(id) then
+    answers[#answers + 1] = answer(id)
+  else
+    redis.call('ZREM', deadlines, id)
+  end
 end
 return answers
 """

@@ -16,7 +16,7 @@ from joserfc.jwk import OctKey
 
 from api.guard.auth import Sender
 from api.guard.device_tokens import DEVICE_SCOPES, DeviceTokens
-from s2edit_jobs.access.ended_tokens import MARKER_TTL_S, sweep_ended
+from s2edit_jobs.access.ended_tokens import MARKER_TTL_S, end_tokens, sweep_ended
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.records.errors import CredentialsInvalid, TokenSpent
 from s2edit_jobs.records.record import Owner
@@ -144,7 +144,7 @@ def test_an_erased_user_s_tokens_end_and_new_ones_count(api: Api, key: str) -> N
 def test_a_unit_that_is_spent_while_the_tokens_end_leaves_nothing() -> None:
     maker = tokens([1000.0])
     token, _ = one(maker)
-    maker.revoke_all(ANN)
+    end_tokens(maker._artifacts, ANN, now=1000.0)
     with pytest.raises(CredentialsInvalid):
         maker.spend(token, "edits")
     assert not list(maker._artifacts.list(ANN.prefix))
@@ -152,7 +152,7 @@ def test_a_unit_that_is_spent_while_the_tokens_end_leaves_nothing() -> None:
 
 def test_the_note_of_ended_tokens_goes_when_none_of_them_can_be_alive() -> None:
     maker = tokens([1000.0])
-    maker.revoke_all(ANN)
+    end_tokens(maker._artifacts, ANN, now=1000.0)
     assert sweep_ended(maker._artifacts, now=1000.0 + MARKER_TTL_S) == 0
     assert sweep_ended(maker._artifacts, now=1001.0 + MARKER_TTL_S) == 1
     assert list(maker._artifacts.list("")) == []
