@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,8 +21,13 @@ from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.model_facts import ModelWatch
+from s2edit_jobs.stores.presence import NoMemory, StoreMemory
 from s2edit_jobs.stores.queue import JobQueue
 from s2edit_jobs.stores.write_probe import WriteProbe
+
+if TYPE_CHECKING:
+    from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+    from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
 
 log = structlog.get_logger(__name__)
 
@@ -71,26 +77,33 @@ def build_services(
     )
 
 
-def build_artifacts(settings: Settings) -> ArtifactStore:
+def build_artifacts(settings: Settings) -> FilesystemArtifactStore | S3ArtifactStore:
     """Return the S3 store if a bucket is set, otherwise the store in the data folder."""
-    memory = None
-    if settings.redis_url:
-        from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
-
-        memory = RedisStoreMemory(settings.redis_url)
     if settings.s3_bucket:
         from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore  # boto3 takes half a second to load
 
-        return S3ArtifactStore.from_settings(settings, memory)
+        return S3ArtifactStore.from_settings(settings, _memory(settings))
+    return _data_folder(settings, _signing_key(settings))
+
+
+def _data_folder(settings: Settings, signing_key: str) -> FilesystemArtifactStore:
     from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 
-    return FilesystemArtifactStore(settings.artifacts_dir, settings.public_url, _signing_key(settings), memory=memory)
+    return FilesystemArtifactStore(settings.artifacts_dir, settings.public_url, signing_key, memory=_memory(settings))
+
+
+def _memory(settings: Settings) -> StoreMemory:
+    if not settings.redis_url:
+        return NoMemory()
+    from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
+
+    return RedisStoreMemory(settings.redis_url)
 
 
 def _build_audit(settings: Settings) -> AuditLog:
     if settings.audit_log == "off":
         return NoAudit()
-    key = settings.audit_key.get_secret_value() if settings.audit_key else kept_key(settings.data_dir / "audit.key")
+    key = settings.audit_key.get_secret_value() if settings.audit_key else service_key(settings, "audit.key")
     if settings.audit_log == "-":
         return StreamAuditLog(key)
     return FileAuditLog(Path(settings.audit_log or settings.data_dir / "audit.jsonl"), key)
@@ -133,11 +146,23 @@ def check_redis(settings: Settings) -> None:
 def _signing_key(settings: Settings) -> str:
     if settings.signing_key:
         return settings.signing_key.get_secret_value()
-    return kept_key(settings.data_dir / "signing.key")
+    return service_key(settings, "signing.key")
 
 
 def _random_key() -> str:
     return secrets.token_urlsafe(32)
+
+
+def service_key(settings: Settings, name: str, make: Callable[[], str] = _random_key) -> str:
+    """Return the key that is stored under `name` in the data folder, creating it on first use.
+
+    Raise `ArtifactsUnavailable` if the folder is away. A key that was made in its place would not be the service's.
+    """
+    path = settings.data_dir / name
+    if not path.exists() and not settings.s3_bucket:
+        with contextlib.suppress(StoreUnavailable):
+            _data_folder(settings, "").inspect()
+    return kept_key(path, make)
 
 
 def kept_key(path: Path, make: Callable[[], str] = _random_key) -> str:

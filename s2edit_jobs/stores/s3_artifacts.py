@@ -7,7 +7,7 @@ DeleteObjects.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
@@ -40,8 +40,8 @@ class S3ArtifactStore(ProvenStore):
     """
 
     proof_s = 1.0
-    """A bucket is not unmounted. What can go wrong is another bucket, endpoint or disk, and no request of its own per miss finds it
-    sooner: a restarted process, or one that looks a second later, does."""
+    """A bucket is not unmounted: it is named wrongly from a process's start on, or somebody empties it. So a proof may stand for a
+    second, instead of doubling the requests of every miss."""
 
     def __init__(
         self,
@@ -173,29 +173,30 @@ class S3ArtifactStore(ProvenStore):
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         attachment = {"ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}"} if filename else {}
-        return self._presigner.generate_presigned_url(
-            "get_object", Params={"Bucket": self._bucket, "Key": check_key(key), **attachment}, ExpiresIn=expires_s
-        )
+        return self._presigned("get_object", {"Key": check_key(key), **attachment}, expires_s)
 
     def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
         bound = {"ContentType": media_type, "ContentLength": size_bytes, "IfNoneMatch": "*"}  # these become signed headers
-        url = self._presigner.generate_presigned_url(
-            "put_object", Params={"Bucket": self._bucket, "Key": check_key(key), **bound}, ExpiresIn=expires_s
-        )
+        url = self._presigned("put_object", {"Key": check_key(key), **bound}, expires_s)
         return SignedPut(url, put_headers(media_type, size_bytes))
 
     def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> SignedForm | None:
         check_key(key)
         if not self._post_forms:
             return None
-        form = self._presigner.generate_presigned_post(
-            self._bucket,
-            key,
-            Fields={"Content-Type": media_type},
-            Conditions=[{"Content-Type": media_type}, ["content-length-range", min_bytes, max_bytes]],
-            ExpiresIn=expires_s,
-        )
+        with translated(key):
+            form = self._presigner.generate_presigned_post(
+                self._bucket,
+                key,
+                Fields={"Content-Type": media_type},
+                Conditions=[{"Content-Type": media_type}, ["content-length-range", min_bytes, max_bytes]],
+                ExpiresIn=expires_s,
+            )
         return SignedForm(form["url"], form["fields"])
+
+    def _presigned(self, operation: str, values: Mapping[str, object], expires_s: int) -> str:
+        with translated(""):  # signing needs credentials, which may have to be fetched
+            return self._presigner.generate_presigned_url(operation, Params={"Bucket": self._bucket, **values}, ExpiresIn=expires_s)
 
     def _pages(self, prefix: str, after: str = "", page_size: int | None = None) -> Iterator[Sequence[str]]:
         paginator = self._client.get_paginator("list_objects_v2")

@@ -41,7 +41,7 @@ def test_a_worker_outlives_a_redis_that_refuses(server: OwnRedis, tmp_path: Path
     command = [sys.executable, "-m", "celery", "-A", "worker_of_test", "worker", "--pool", "solo", "--without-mingle"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     with (tmp_path / "log").open("wb") as log:
-        worker = subprocess.Popen(command, env=env, stdout=log, stderr=log)  # noqa: S603
+        worker = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     try:
         queue = CeleryQueue(server.url)
         queue.notify("e_before")

@@ -31,6 +31,7 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.presence import MARKER
+from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore, make_client
 from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryJobQueue
 from tests.unit.worker.conftest import ANN, FILES, REQUEST
@@ -237,6 +238,20 @@ def test_a_key_that_cannot_be_read_does_not_open_the_service(tmp_path: Path) -> 
     key, _ = KeyRing(artifacts).create("app")
     (tmp_path / "keys" / key.id / "key.json").write_bytes(b"{")
     assert KeyRing(artifacts).exist()
+
+
+def test_foreign_objects_in_a_bucket_are_not_listed_and_are_erased_with_their_user(moto: Settings) -> None:
+    """Consoles make objects for folders, and people upload things."""
+    client, bucket = make_client(moto, moto.s3_endpoint_url), f"bucket-{time.time_ns()}"
+    client.create_bucket(Bucket=bucket)
+    artifacts = S3ArtifactStore(client, bucket)
+    artifacts.put(f"{ANN.prefix}edits/e_1/spec.json", b"{}", media_type="application/json")
+    for key in (ANN.prefix, f"{ANN.prefix}.DS_Store", f"{ANN.prefix}edits/a copy/image.png", f"{ANN.prefix}edits/e_1/spec.json~"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"foreign")
+    assert list(artifacts.list("t/")) == [f"{ANN.prefix}edits/e_1/spec.json"]
+    assert list(artifacts.folders(f"{ANN.prefix}edits/")) == ["e_1"]
+    artifacts.delete_prefix(ANN.prefix)
+    assert [one["Key"] for one in client.list_objects_v2(Bucket=bucket)["Contents"]] == [MARKER]
 
 
 def test_a_part_of_the_store_may_be_on_another_disk(tmp_path: Path) -> None:
