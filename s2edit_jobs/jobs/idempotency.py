@@ -79,7 +79,8 @@ class Idempotency:
     def earlier(self) -> JobRecord | None:
         """Return the job that this key already led to, or None if the request is new or was interrupted.
 
-        Raise `KeyReused` if the key came with another request, `RequestInFlight` if the first request is still being accepted.
+        Raise `KeyReused` if the key came with another request or its marker is damaged, `RequestInFlight` if the first request is
+        still being accepted.
         """
         marker = self._marker()
         if marker is None:
@@ -112,6 +113,9 @@ class Idempotency:
             marker = read_record("idempotency marker", Marker, self._jobs.artifacts.get(self._key))
         except ArtifactMissing:
             return None
+        except RecordDamaged as error:
+            count_aside("idempotency marker", self._key, error)
+            raise KeyReused("nobody can tell which request this Idempotency-Key was used for: use a new key") from None
         if marker.request != self._request:
             raise KeyReused("this Idempotency-Key was used for a different request: use a new key for each request")
         return marker
