@@ -239,7 +239,8 @@ class Library:
             self._jobs.put_for(owner, spec.id, written[-1], b"", media_type="text/plain")
             uses.outdated += [used_name(which, uses.last[which])] if which in uses.last else []
             uses.last[which] = now
-        self._artifacts.delete(folder + name for name in uses.outdated)
+        if uses.outdated:
+            self._artifacts.delete(folder + name for name in uses.outdated)
         drop_inversions(self._artifacts, owner, concept_id, uses.beyond(limit))
         self._drop_if_erased(owner, concept_id, *written)
 

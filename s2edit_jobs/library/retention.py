@@ -119,7 +119,8 @@ class Retention:
         if idle_ttl_s is not None and METADATA["c_"] in folder.names and self._past(self._used_at(folder, uses), idle_ttl_s):
             yield "identities", self._erase_unused(folder)
             return
-        self._artifacts.delete(folder.key(name) for name in uses.outdated)
+        if uses.outdated:
+            self._artifacts.delete(folder.key(name) for name in uses.outdated)
         chosen = {*uses.unused_since(self._now - self._settings.inversion_ttl_s)}
         uses.inversions -= chosen
         chosen |= {*uses.beyond(self._settings.max_inversions_per_identity)}
