@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
 
 class NotConfigured(RuntimeError):
     """A setting that this process needs is missing. The message names it."""
@@ -97,7 +99,7 @@ def _memory(settings: Settings) -> StoreMemory:
         return NoMemory()
     from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
 
-    return RedisStoreMemory(settings.redis_url)
+    return RedisStoreMemory(_redis_url(settings))
 
 
 def _build_audit(settings: Settings) -> AuditLog:
@@ -124,6 +126,10 @@ def _build_queue(settings: Settings) -> JobQueue:
 def _redis_url(settings: Settings) -> str:
     if not settings.redis_url:
         raise NotConfigured("Redis is not configured: set S2EDIT_REDIS_URL, or start all parts with `s2edit up`")
+    if not settings.redis_url.startswith(REDIS_SCHEMES):
+        raise NotConfigured(
+            "S2EDIT_REDIS_URL must begin with redis://, rediss:// or unix:// and name the primary, not Sentinels or a cluster"
+        )
     return settings.redis_url
 
 

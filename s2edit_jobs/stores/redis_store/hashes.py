@@ -113,7 +113,7 @@ def record_of(values: Mapping[str, str]) -> JobRecord:
         total=int(values["total"]),
         attempt=int(values["attempt"]),
         cancel_requested=values["cancel_requested"] == "1",
-        artifacts=_object_in(values["artifacts"]),
+        artifacts=dict(json.loads(values["artifacts"])),  # damaged ones are read from the object store instead
         identity=values["identity"] or None,
         failure=failure_of(values["failure"]),
         preset=values["preset"],
