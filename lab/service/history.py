@@ -115,26 +115,32 @@ def spec_of(job_id: str, created_at: float) -> JobSpec:
 
 def fill(root: Path, count: int, rng: random.Random) -> None:
     """Write the objects of finished jobs as the filesystem driver lays them out, without its syncs to disk."""
+    folders: set[str] = set()
     for spec, outcome in finished_jobs(count, rng):
-        write(root, edit_key(ANN, spec.id, "spec.json"), spec.to_json())
-        write(root, edit_key(ANN, spec.id, "outcome.json"), outcome.to_json())
+        write(root, edit_key(ANN, spec.id, "spec.json"), spec.to_json(), folders)
+        write(root, edit_key(ANN, spec.id, "outcome.json"), outcome.to_json(), folders)
         failure = json.dumps({"code": outcome.failure.code, "message": outcome.failure.message}) if outcome.failure else "{}"
         for key in entry_keys(final_record(first_record(spec), outcome)):
-            write(root, key, failure.encode())
+            write(root, key, failure.encode(), folders)
 
 
-def write(root: Path, key: str, data: bytes) -> None:
-    path = root / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+def write(root: Path, key: str, data: bytes, folders: set[str]) -> None:
+    """Write a file. `folders` are those that exist."""
+    folder = key.rpartition("/")[0]
+    if folder not in folders:
+        os.makedirs(f"{root}/{folder}", exist_ok=True)
+        folders.add(folder)
+    descriptor = os.open(f"{root}/{key}", os.O_CREAT | os.O_WRONLY, 0o600)
+    os.write(descriptor, data)
+    os.close(descriptor)
 
 
 def accept(root: Path, count: int) -> None:
     """Write the objects of unfinished jobs."""
     for _ in range(count):
         spec = spec_of(new_job_id(), time.time())
-        write(root, edit_key(ANN, spec.id, "spec.json"), spec.to_json())
-        write(root, unfinished_key(spec.id), edit_key(ANN, spec.id, "spec.json").encode())
+        write(root, edit_key(ANN, spec.id, "spec.json"), spec.to_json(), set())
+        write(root, unfinished_key(spec.id), edit_key(ANN, spec.id, "spec.json").encode(), set())
 
 
 def pages(client: TestClient, counted: Counted, query: dict[str, str], count: int) -> dict[str, Any]:

@@ -25,8 +25,8 @@ Keys (all under `s2edit:`)
     rates…            the counts of requests, written by the API's rate limiter
 
 Any of these may be missing: a server may evict keys, and people delete some by hand. A script that meets an id without an intact
-record drops it and overwrites `restored`. The reaper then enters all unfinished jobs again from the object store (`Jobs.rebuild`),
-and `Records.add` completes the places of those that are still known. So a loss delays one job and blocks no other.
+record drops it and overwrites `restored`. The reaper then enters all unfinished jobs again from the object store, and
+`Records.add` completes the places of those that are still known. So a loss delays one job and blocks no other.
 """
 
 from __future__ import annotations
