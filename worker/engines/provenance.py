@@ -121,7 +121,7 @@ class SigningEngine(EngineWrapper):
     ) -> Generator[Progress | Artifact, None, EditResult]:
         steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
-        made = []
+        made: list[bytes] = []
         for one in (edited.picture, *edited.variants):
             if made:
                 yield Progress("finishing", 0, 1)  # the worker must see that it advances: a time-stamping server may be slow
