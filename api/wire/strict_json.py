@@ -7,6 +7,7 @@ stored.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
@@ -55,7 +56,7 @@ class StrictRoute(APIRoute):
 def parse(body: bytes) -> Any:
     """Return the value of a JSON text. Raise `json.JSONDecodeError`, whose message says what to change."""
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_float=_finite, parse_constant=_no_constant)
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError:
         raise json.JSONDecodeError("the text is not UTF-8", "", 0) from None
@@ -75,5 +76,12 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _finite(text: str) -> float:
+    """Return the number. `1e999` would become infinite."""
+    if math.isinf(number := float(text)):
+        _no_constant(text[:80])
+    return number
+
+
 def _no_constant(name: str) -> NoReturn:
-    raise json.JSONDecodeError(f"{name} is no JSON number", "", 0)
+    raise json.JSONDecodeError(f"{name} is not a finite number", "", 0)

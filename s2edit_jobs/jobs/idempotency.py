@@ -11,7 +11,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from s2edit_core.request.plan import digest
@@ -27,7 +26,7 @@ from s2edit_jobs.records.errors import (
 )
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobSpec, Owner, Timestamp
-from s2edit_jobs.records.set_aside import count_aside, set_aside
+from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.stored import read_record
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, path_in_user
 
@@ -45,24 +44,21 @@ class Marker:
     request: str  # digest of the request
 
 
-def sweep_idempotency_markers(artifacts: ArtifactStore, *, older_than_s: float) -> int:
-    """Remove markers older than `older_than_s` seconds, and damaged ones. Return their number. Raise `ArtifactsUnavailable`.
+def sweep_idempotency_marker(artifacts: ArtifactStore, key: str, *, before: float) -> int:
+    """Remove the marker `key` if it is from before `before` (seconds since the epoch) or damaged. Return the number of objects.
 
     Run only one sweep at a time. Otherwise one sweep may remove a marker that was written after the other removed its predecessor.
     """
-    before, gone = time.time() - older_than_s, 0
-    for key in artifacts.list("t/"):
-        if not _MARKER.fullmatch(path_in_user(key)):
-            continue
-        with set_aside("idempotency marker", key), suppress(ArtifactMissing):  # erased meanwhile
-            try:
-                created_at = read_record("idempotency marker", Marker, artifacts.get(key)).created_at
-            except RecordDamaged as error:  # it stands for no job
-                count_aside("idempotency marker", key, error)
-                created_at = 0.0
-            if created_at < before:
-                gone += artifacts.delete_prefix(key)
-    return gone
+    if not _MARKER.fullmatch(path_in_user(key)):
+        return 0
+    try:
+        created_at = read_record("idempotency marker", Marker, artifacts.get(key)).created_at
+    except ArtifactMissing:  # erased meanwhile
+        return 0
+    except RecordDamaged as error:  # it stands for no job
+        count_aside("idempotency marker", key, error)
+        created_at = 0.0
+    return artifacts.delete_prefix(key) if created_at < before else 0
 
 
 def request_digest(values: Mapping[str, object], files: Mapping[str, Upload]) -> str:

@@ -52,6 +52,22 @@ def inversion_key(owner: Owner, inversion_id: str, name: str) -> str:
     return f"{owner.prefix}inversions/{inversion_id}/{name}"
 
 
+TAG = "s2edit"
+"""Name of the tag of objects that may be removed without harm: a cache is filled again, and an edit does without its pictures."""
+
+
+def tag_of(key: str) -> str | None:
+    """Return the value of the tag `TAG`: `inversion`, `checkpoint` or `picture`. None for all other objects."""
+    match key.split("/"):
+        case ["t", _, "u", _, "inversions", _, _]:
+            return "inversion"
+        case ["t", _, "u", _, "concepts", _, name] if name.startswith("checkpoint-"):
+            return "checkpoint"
+        case ["t", _, "u", _, "edits", _, name] if not name.endswith(".json"):
+            return "picture"
+    return None
+
+
 def upload_key(owner: Owner, upload_id: str, name: str) -> str:
     return f"{owner.prefix}uploads/{upload_id}/{name}"
 

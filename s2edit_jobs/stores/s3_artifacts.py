@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import boto3
@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable, DeletionRefused
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.artifacts import SignedForm, SignedPut, check_key, put_headers
+from s2edit_jobs.stores.artifacts import TAG, SignedForm, SignedPut, check_key, put_headers, tag_of
 from s2edit_jobs.stores.presence import ProvenStore, StoreMemory
 from s2edit_jobs.stores.s3_errors import DENIED, RACING, code_of, deleting, is_unversioned, translated
 
@@ -35,7 +35,8 @@ MAX_PAGE = 1000
 class S3ArtifactStore(ProvenStore):
     """The objects in one existing bucket. `presigner` signs URLs for the address at which apps reach the same store.
 
-    Set `post_forms` if the store enforces the policy of presigned POST forms, as Amazon S3 and Ceph do.
+    Set `post_forms` if the store enforces the policy of presigned POST forms, as Amazon S3 and Ceph do. With `tags`, objects that a
+    lifecycle rule may remove get the tag `TAG`.
     """
 
     proof_s = 1.0
@@ -50,11 +51,13 @@ class S3ArtifactStore(ProvenStore):
         presigner: S3Client | None = None,
         page_size: int = MAX_PAGE,
         post_forms: bool = False,
+        tags: bool = False,
         memory: StoreMemory | None = None,
     ) -> None:
         super().__init__(memory)
         self._client = client
         self._post_forms = post_forms
+        self._tags = tags
         self._page_size = page_size
         self._presigner = presigner or client
         self._bucket = bucket
@@ -69,6 +72,7 @@ class S3ArtifactStore(ProvenStore):
             settings.s3_bucket,
             presigner=make_client(settings, public) if public else None,
             post_forms=settings.s3_post_forms,
+            tags=settings.s3_object_tags,
             memory=memory,
         )
 
@@ -80,7 +84,12 @@ class S3ArtifactStore(ProvenStore):
             self._put_new(key, data, media_type)
             return
         with translated(key):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type)
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type, **self._tagging(key))
+
+    def _tagging(self, key: str) -> dict[str, Any]:
+        """Return the argument that tags an object, so that lifecycle rules of the bucket can select it."""
+        tag = tag_of(key) if self._tags else None
+        return {} if tag is None else {"Tagging": f"{TAG}={tag}"}
 
     def _put_new(self, key: str, data: bytes, media_type: str) -> None:
         """Write an object that must not exist.
@@ -104,7 +113,13 @@ class S3ArtifactStore(ProvenStore):
         for race in range(MAX_RACES):
             try:
                 self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=data, ContentType=media_type, IfNoneMatch="*", Metadata={WRITE: number}
+                    Bucket=self._bucket,
+                    Key=key,
+                    Body=data,
+                    ContentType=media_type,
+                    IfNoneMatch="*",
+                    Metadata={WRITE: number},
+                    **self._tagging(key),
                 )
             except ClientError as error:
                 if code_of(error) not in RACING or race == MAX_RACES - 1:

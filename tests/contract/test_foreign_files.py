@@ -17,13 +17,14 @@ from s2edit_jobs.access.ended_tokens import end_tokens, sweep_ended
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.idempotency import Idempotency, sweep_idempotency_markers
+from s2edit_jobs.jobs.idempotency import Idempotency
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.jobs.survey import rebuild
 from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.library import Library
-from s2edit_jobs.library.uploads import Uploads, sweep_orphans, sweep_uploads
+from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.library.uploads import Uploads
 from s2edit_jobs.records.errors import ArtifactsUnavailable, DeletionRefused, RecordDamaged
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings
@@ -121,9 +122,12 @@ def test_a_foreign_file_in_every_folder_changes_nothing(tmp_path: Path, name: st
     assert service.state(service.open) is JobState.SUCCEEDED
 
     end_tokens(artifacts, Owner("app", "bob"), now=1.0)
-    assert sweep_idempotency_markers(artifacts, older_than_s=-1) == 1
-    assert sweep_uploads(artifacts, ttl_s=-10_000) >= 1
-    assert (sweep_orphans(artifacts), sweep_ended(artifacts, now=time.time())) == (0, 1)
+    week_s = 7 * 86_400
+    gone = Retention(service.services, clock=lambda: time.time() + week_s + 60).sweep()
+    assert gone["requests"] == 1
+    assert gone["uploads"] >= 1
+    assert gone["inversions"] >= 3
+    assert sweep_ended(artifacts, now=time.time()) == 1
     service.tokens.spend(service.token, "edits")
     DeviceTokens(artifacts, ["k" * 32], clock=lambda: time.time() + 1000).issue(
         owner, scopes=frozenset(), expires_in_s=60, edits=1, uploads=0, key_id=""
@@ -143,9 +147,7 @@ def test_a_foreign_file_in_every_folder_changes_nothing(tmp_path: Path, name: st
 def test_a_user_whose_name_is_a_folders_loses_nothing(tmp_path: Path, user: str) -> None:
     service = Service(tmp_path / "artifacts", Owner("app", user))
     before = {key for key in service.artifacts.list("") if "/requests/" + "0" not in key}
-    sweep_orphans(service.artifacts)
-    sweep_uploads(service.artifacts, ttl_s=3600)
-    sweep_idempotency_markers(service.artifacts, older_than_s=3600)
+    assert Retention(service.services).sweep() == {}
     assert set(service.artifacts.list("")) == before
     service.database.empty()
     assert rebuild(service.services) == 1

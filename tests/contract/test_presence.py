@@ -19,13 +19,12 @@ from s2edit_jobs.access.ended_tokens import ended_at
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import Services, build_artifacts, service_key
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.jobs.survey import Survey, rebuild
 from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.library import Library
-from s2edit_jobs.library.uploads import sweep_orphans, sweep_uploads
+from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.records.errors import ArtifactsUnavailable, DeletionRefused, JobNotFound, ServiceUnavailable
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings
@@ -430,9 +429,7 @@ def test_a_sweep_of_a_folder_that_is_away_removes_nothing(service: Service) -> N
     artifacts = service.services.artifacts
     for step in (
         lambda: sweep(service.services),
-        lambda: sweep_uploads(artifacts, ttl_s=0),
-        lambda: sweep_orphans(artifacts),
-        lambda: sweep_idempotency_markers(artifacts, older_than_s=0),
+        lambda: Retention(service.services).sweep(),
     ):
         put(artifacts)  # type: ignore[arg-type]
         with service.disk.unmounted(), pytest.raises(ServiceUnavailable):

@@ -12,12 +12,11 @@ from typer.testing import CliRunner
 from cli.main import app as command
 from s2edit_jobs.access.ended_tokens import MARKER_TTL_S, sweep_ended
 from s2edit_jobs.access.keys import KeyRing, authenticate
-from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
 from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
 from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.library import Identity
-from s2edit_jobs.library.uploads import sweep_orphans, sweep_uploads
+from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.records.errors import CredentialsInvalid, ModelUnknown, StoreUnavailable
 from s2edit_jobs.records.record import JobRecord, JobState, new_job_id
 from s2edit_jobs.stores.artifacts import edit_key
@@ -330,15 +329,17 @@ LOOPS: Mapping[str, Loop] = {
     "sweep of idempotency markers": swept(
         f"{ANN.prefix}requests/{'5' * 64}.json",
         old_requests,
-        lambda world: sweep_idempotency_markers(world.artifacts, older_than_s=9),
+        lambda world: Retention(world.services).sweep().get("requests", 0),
     ),
     "sweep of uploads": swept(
-        f"{ANN.prefix}uploads/{IDS['u'][1]}/upload.json", old_uploads, lambda world: sweep_uploads(world.artifacts, ttl_s=9)
+        f"{ANN.prefix}uploads/{IDS['u'][1]}/upload.json",
+        old_uploads,
+        lambda world: Retention(world.services).sweep().get("uploads", 0),
     ),
     "sweep of files of erased uploads": swept(
         f"{ANN.prefix}uploads/{IDS['u'][1]}/upload.json",
         orphaned_files,
-        lambda world: sweep_orphans(world.artifacts),
+        lambda world: Retention(world.services).sweep().get("uploads", 0),
         is_counted=False,
     ),
     "tokens, whose old ones are swept": Loop(spent_tokens, issue_token, is_counted=False),

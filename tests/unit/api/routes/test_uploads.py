@@ -18,7 +18,8 @@ from api.app import create_app
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.erasure import Erasure
-from s2edit_jobs.library.uploads import SWEEP_AFTER_S, sweep_orphans, sweep_uploads
+from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.library.uploads import SWEEP_AFTER_S
 from s2edit_jobs.stores.artifacts import upload_key
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
@@ -83,7 +84,7 @@ class TestErasing:
     def test_what_a_bucket_took_by_an_old_link_is_swept_up(self, app: App) -> None:
         kept = app.upload(pictures.photo())
         app.store.put(upload_key(OWNER, NEVER, "file.png"), b"late", media_type="image/png")
-        assert sweep_orphans(app.store) == 1
+        assert swept(app) == 1
         assert app.http.get(f"/uploads/{kept}").json()["state"] == "arrived"
 
 
@@ -312,6 +313,11 @@ def made_older(app: App, upload_id: str, by_s: float) -> None:
         app.store.put(f"{folder}kept.json", json.dumps(until).encode(), media_type="application/json")
 
 
+def swept(app: App) -> int:
+    """Return how many objects of uploads a sweep removes."""
+    return Retention(app.services).sweep().get("uploads", 0)
+
+
 def left(app: App, upload_id: str) -> list[str]:
     folder = upload_key(OWNER, upload_id, "")
     return [key.removeprefix(folder) for key in app.store.list(folder)]
@@ -330,7 +336,7 @@ def test_an_upload_ends_after_its_life_and_is_removed_with_its_bytes(app: App) -
         assert_problem(app.http.get(f"/uploads/{upload_id}"), 404, "not_found")
         assert_problem(app.edit(image=upload_id, mask=young), 422, "upload_unknown", "image")
     assert app.http.get(f"/uploads/{young}").status_code == 200
-    assert sweep_uploads(app.store, ttl_s=DAY_S) == 4
+    assert swept(app) == 4
     assert [bool(left(app, upload_id)) for upload_id in (older, waiting, damaged, old, young)] == [False] * 3 + [True] * 2
 
 
@@ -339,7 +345,7 @@ def test_an_edit_that_has_taken_it_does_not_miss_it(app: App) -> None:
     edit = app.edit(image=image, mask=mask).json()
     for upload_id in (image, mask):
         made_older(app, upload_id, 2 * DAY_S)
-    assert sweep_uploads(app.store, ttl_s=DAY_S) == 4
+    assert swept(app) == 4
     spec = Jobs(app.services).spec(OWNER, edit["id"])
     assert app.store.get(spec.inputs["image"].key) == pictures.photo()
 
@@ -351,11 +357,11 @@ def test_a_request_that_may_come_again_finds_its_uploads_as_long_as_its_key_coun
     assert first.status_code == 202
     for upload_id in asked.values():
         made_older(app, upload_id, app.services.settings.idempotency_ttl_s - 60)
-    assert sweep_uploads(app.store, ttl_s=DAY_S) == 0
+    assert swept(app) == 0
     assert app.edit(headers=once, **asked).json()["id"] == first.json()["id"]
     for upload_id in asked.values():
         made_older(app, upload_id, app.services.settings.idempotency_ttl_s + 2 * SWEEP_AFTER_S + 60)
-    assert sweep_uploads(app.store, ttl_s=DAY_S) == 6
+    assert swept(app) == 6
     assert left(app, asked["image"]) == []
 
 

@@ -18,7 +18,7 @@ from s2edit_core.pictures.files import Original, decode_original, decode_photo, 
 from s2edit_core.request import spec
 from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.plan import digest
-from s2edit_core.request.spec import PRESETS, EditRequest, LearningRequest, Progress
+from s2edit_core.request.spec import PRESETS, EditRequest, LearningRequest, PresetName, Progress
 from s2edit_core.unet.backbone import Backbone
 from tests.unit.core.engine.runs import HAT, INPUTS, REQUEST, SIZE, Run, mask_of, photo
 from worker.engines import s2edit_engine
@@ -67,6 +67,13 @@ def test_a_warm_edit_learns_nothing_and_gives_the_same_bytes(engine: S2EditEngin
     editing = 2 + 2 * 4 + 1  # where the prompts differ; a conditional and an unconditional row per step; the leakage
     assert warm.edited.report["unet_evaluations"] == editing
     assert cold.edited.report["unet_evaluations"] == 4 * 2 + 4 + 2 * 4 + editing
+
+
+@pytest.mark.parametrize("preset", ["paper", "balanced"])
+def test_the_edit_that_made_an_inversion_used_what_it_stored(engine: S2EditEngine, preset: PresetName) -> None:
+    request = replace(REQUEST, preset=preset)
+    made = Run(engine, request)
+    assert Run(engine, request, **made.saved()).edited.picture == made.edited.picture
 
 
 def test_a_second_edit_of_the_same_photo_shares_both_and_differs(engine: S2EditEngine, cold: Run) -> None:

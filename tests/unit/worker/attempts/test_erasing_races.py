@@ -23,9 +23,10 @@ from tests.doubles import FakeEngine
 from tests.unit.worker.attempts.erasures import WEBHOOK, Meeting, erase_user, left_of, void
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 
-WRITES = 15
-"""Writes of an edit: photo, mask, identity, three checkpoints, concept, marker, inversion, two results, report, outcome,
-two entries."""
+WRITES = 17
+"""Writes of an edit: photo, mask, identity, three checkpoints, concept, marker, inversion, two times of use, two results, report,
+outcome, two entries of the index.
+"""
 TWO = replace(REQUEST, variants=2)
 HAT = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
 HAT_WRITES = 9
@@ -135,7 +136,7 @@ def test_an_identity_erased_at_any_write_leaves_nothing_of_itself(service: InPro
         left = [
             key
             for key in service.artifacts.objects
-            if "/inversions/" in key or key.endswith(("identity.json", "concept.safetensors"))
+            if "/inversions/" in key or "/used-" in key or key.endswith(("identity.json", "concept.safetensors"))
         ]
         assert left == []
     assert service.get(job_id).state is JobState.SUCCEEDED
