@@ -58,6 +58,10 @@ class InProcessService:
         """Handle the next notification. Without one, first let the time pass for which a failed job waits."""
         if not self.queue.messages:
             self.pass_time(LONGEST_WAIT_S)
+        self.handle(engine)
+
+    def handle(self, engine: FakeEngine | None = None) -> None:
+        """Handle the next notification. Raise `IndexError` without one."""
         run_job(self.queue.messages.popleft(), self.services, engine or self.engine, stop=self.stop, health=self.health)
 
     def pass_time(self, seconds: float) -> None:
