@@ -63,7 +63,7 @@ def start_of(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> tuple[str, 
     services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
     with capture_logs() as logged, pytest.raises(SystemExit) as ended:
         WorkerProcess(settings, load_engine, lambda _: services).start()
-    return str(ended.value), artifacts, logged
+    return str(ended.value), artifacts, [entry for entry in logged if entry["action"] != "redis_unchecked"]
 
 
 def findings(settings: Settings) -> dict[str, Finding]:
