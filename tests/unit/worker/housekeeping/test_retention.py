@@ -365,7 +365,7 @@ def test_checkpoints_of_a_learning_that_was_given_up_go(service: InProcessServic
 @pytest.mark.parametrize(
     "key",
     [
-        f"{ANN.prefix}edits/{new_job_id(1.0)}/outcome.json",
+        f"{ANN.prefix}edits/e_0000000003e87000{'8' * 16}/outcome.json",
         f"{ANN.prefix}edits/not-ours/outcome.json",
         f"{ANN.prefix}concepts/not-ours/used-x",
         f"{ANN.prefix}requests/{'0' * 32}.json",
