@@ -17,7 +17,7 @@ from worker.housekeeping.loop import Loop
 log = structlog.get_logger(__name__)
 
 SWEEP_S = 6 * 3600.0
-"""Seconds between two sweeps of all housekeepers together. A sweep lists what users have, but no edit that is too young to expire."""
+"""Seconds between two sweeps of all housekeepers together. A sweep lists what users have, but no edit too young to expire."""
 POLL_S = 60.0
 """Seconds after which a housekeeper checks again whether a sweep is due."""
 
