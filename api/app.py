@@ -23,6 +23,7 @@ from api.guard.upload_guard import UploadGuard
 from api.guard.whole_body import WholeBody
 from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, tokens, uploads
 from api.routes.metrics import Metrics
+from api.slow_calls import SlowCalls
 from api.studio import docs
 from api.studio import page as studio
 from api.wire import problems
@@ -98,6 +99,7 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.metrics = Metrics(services)
     app.state.rates = Rates(services.settings)
     app.state.changes = Changes(services.store.events)
+    app.state.slow_calls = SlowCalls()
     if services.settings.receipt_key is not None:  # an unusable key fails the start, not an erasure
         app.state.receipts = Receipts.from_settings(services.settings)
     app.state.vocabulary = _vocabulary(services.settings.model)

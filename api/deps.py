@@ -12,6 +12,7 @@ from api.changes import Changes
 from api.guard.auth import USER, Authenticator, Principal, Sender
 from api.guard.rates import READ_METHODS, STATE
 from api.guard.testmode import STATE as TEST
+from api.slow_calls import SlowCalls
 from api.wire.fields import ID_PATTERN
 from api.wire.query import check_query
 from s2edit_jobs.bootstrap import Services
@@ -39,6 +40,10 @@ async def get_library(request: Request) -> Library:
 
 async def get_changes(request: Request) -> Changes:
     return cast(Changes, request.app.state.changes)
+
+
+async def get_slow_calls(request: Request) -> SlowCalls:
+    return cast(SlowCalls, request.app.state.slow_calls)
 
 
 async def get_auth(request: Request) -> Authenticator:
@@ -91,6 +96,7 @@ async def get_owner(principal: Annotated[Principal, Depends(get_principal)]) -> 
 ServicesDep = Annotated[Services, Depends(get_services)]
 ChangesDep = Annotated[Changes, Depends(get_changes)]
 JobsDep = Annotated[Jobs, Depends(get_jobs)]
+SlowCallsDep = Annotated[SlowCalls, Depends(get_slow_calls)]
 LibraryDep = Annotated[Library, Depends(get_library)]
 AuthDep = Annotated[Authenticator, Depends(get_auth)]
 PrincipalDep = Annotated[Principal, Depends(get_principal)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from cli.display import console, errors
 from cli.terminal import fail, settings_with
@@ -43,7 +43,7 @@ def create(
 @app.command("list")
 def show(data_dir: DataDir = None) -> None:
     """List all keys, without their secrets. A key whose record can't be read is rejected everywhere; create a new one."""
-    table = Table("id", "tenant", "scopes", "created", "state", "note", box=None, padding=(0, 2, 0, 0))
+    table = Table(Column("id", no_wrap=True), "tenant", "scopes", "created", "state", "note", box=None, padding=(0, 2, 0, 0))
     with _ring(data_dir) as ring:
         keys, unreadable = [], {}
         for key_id in ring.ids():

@@ -23,7 +23,7 @@ from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
 from s2edit_core.pictures.files import decode_photo
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
-from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.adapters import check_adapters
@@ -132,7 +132,7 @@ def doctor() -> None:
 def rebuild() -> None:
     """Restore Redis from the object store: every unfinished edit. A housekeeper does this itself when Redis has lost its data."""
     try:
-        entered = Jobs(build_services(_settings())).rebuild()
+        entered = rebuild_job_store(build_services(_settings()))
     except (NotConfigured, ServiceUnavailable) as error:
         _fail(str(error))
     console.print(f"{entered} unfinished edits are in the job store")

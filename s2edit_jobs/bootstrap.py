@@ -18,6 +18,7 @@ from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.job_store import JobStore
+from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.model_facts import ModelWatch
 from s2edit_jobs.stores.queue import JobQueue
 from s2edit_jobs.stores.write_probe import WriteProbe
@@ -44,6 +45,7 @@ class Services:
     policy: Policy = field(default_factory=_shipped_policy)
     audit: AuditLog = field(default_factory=NoAudit)
     watch: ModelWatch = field(default_factory=ModelWatch)
+    layout: LayoutWatch = field(default_factory=LayoutWatch)
     write_probe: WriteProbe = field(default_factory=WriteProbe)
 
 

@@ -113,7 +113,7 @@ class MemoryArtifactStore:
     def size_bytes(self, key: str) -> int:
         return len(self.get(key))
 
-    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
+    def list(self, prefix: str, *, after: str | None = None, expected: int | None = None) -> Iterator[str]:
         with self._lock:
             keys = sorted(key for key in self.objects if key.startswith(prefix) and key > (after or ""))
         return iter(keys)

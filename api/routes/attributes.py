@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 
-from api.deps import Caller, LibraryDep, PrincipalDep, get_principal
+from api.deps import Caller, LibraryDep, PrincipalDep, SlowCallsDep, get_principal
 from api.following.long_polls import PREFER
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
 from api.wire.concept_schemas import Attribute, AttributeForm, AttributePage
@@ -48,11 +48,11 @@ async def create_attribute(
     summary="List attributes",
     responses={200: {"headers": LINK_HEADER}},
 )
-def list_attributes(
-    owner: Caller, library: LibraryDep, response: Response, limit: Limit = 20, cursor: Cursor = None
+async def list_attributes(
+    owner: Caller, library: LibraryDep, slow: SlowCallsDep, response: Response, limit: Limit = 20, cursor: Cursor = None
 ) -> AttributePage:
     """Attributes come in the order of their ids."""
-    page = library.attributes(owner, after=position_of(cursor, "a_"), limit=limit)
+    page = await slow.run(lambda: library.attributes(owner, after=position_of(cursor, "a_"), limit=limit))
     next_cursor = cursor_of(page.last)
     response.headers.update(next_link("/attributes", next_cursor, limit=limit))
     return AttributePage(items=[Attribute.of(attribute) for attribute in page.items], next_cursor=next_cursor)

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.changes import Changes
-from api.deps import Caller, JobsDep, LibraryDep, PrincipalDep, ServicesDep, get_principal
+from api.deps import Caller, JobsDep, LibraryDep, PrincipalDep, ServicesDep, SlowCallsDep, get_principal
 from api.following.edit_state import HEADERS, mask_of, matches, present, results_of, tag_headers
 from api.following.long_polls import APPLIED_HEADER, PREFER, applied, wait_s_of
 from api.routes.edit_submissions import EditSubmission
@@ -20,6 +20,7 @@ from api.wire.forms import parts_of, read_files
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.jobs.history import Filter
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobKind, JobRecord, JobState, Owner
@@ -71,10 +72,11 @@ async def create(
 
 
 @router.get("/edits", operation_id="listEdits", summary="List edits, newest first", responses={200: {"headers": LINK_HEADER}})
-def list_edits(
+async def list_edits(
     owner: Caller,
     services: ServicesDep,
     library: LibraryDep,
+    slow: SlowCallsDep,
     response: Response,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
     identity: Annotated[str | None, Query(max_length=64, description="Only jobs that learned or used this identity.")] = None,
@@ -86,19 +88,16 @@ def list_edits(
 
     Lists omit reports and time estimates: get the single edit for these.
     """
+    wanted = Filter(state=state, kind=kind, identity=identity)
 
-    def wanted(record: JobRecord) -> bool:
-        return (
-            (state is None or record.state is state)
-            and (kind is None or record.kind == kind)
-            and (identity is None or record.identity == identity)
-        )
+    def read() -> EditPage:
+        page = library.edits(owner, after=position_of(cursor, "e_"), limit=limit, wanted=wanted)
+        items = [Edit.of(record, results=results_of(services, record), mask=mask_of(services, record)) for record in page.items]
+        return EditPage(items=items, next_cursor=cursor_of(page.last))
 
-    page = library.edits(owner, after=position_of(cursor, "e_"), limit=limit, wanted=wanted)
-    items = [Edit.of(record, results=results_of(services, record), mask=mask_of(services, record)) for record in page.items]
-    following = cursor_of(page.last)
-    response.headers.update(next_link("/edits", following, state=state, identity=identity, kind=kind, limit=limit))
-    return EditPage(items=items, next_cursor=following)
+    page = await slow.run(read)
+    response.headers.update(next_link("/edits", page.next_cursor, state=state, identity=identity, kind=kind, limit=limit))
+    return page
 
 
 @router.get(

@@ -7,9 +7,8 @@ import time
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Path, Request
-from starlette.concurrency import run_in_threadpool
 
-from api.deps import Caller, ServicesDep, get_principal
+from api.deps import Caller, ServicesDep, SlowCallsDep, get_principal
 from api.wire.fields import ID_PATTERN, to_datetime
 from api.wire.problems import responses
 from api.wire.query import check_query
@@ -44,7 +43,11 @@ ErasureDep = Annotated[Erasure, Depends(get_erasure)]
     dependencies=[Depends(get_principal)],
 )
 async def erase_user(
-    user: Annotated[str, Path(pattern=ID_PATTERN)], caller: Caller, erasure: ErasureDep, receipts: ReceiptsDep
+    user: Annotated[str, Path(pattern=ID_PATTERN)],
+    caller: Caller,
+    erasure: ErasureDep,
+    receipts: ReceiptsDep,
+    slow: SlowCallsDep,
 ) -> Receipt:
     """Erase all photos, masks, uploads, edits, results, identities, attributes and intermediate data of the user.
 
@@ -53,9 +56,9 @@ async def erase_user(
     the response takes as long as a worker's lease. Safe to repeat.
     """
     owner = Owner(caller.tenant, user)
-    begun, wait_s = await run_in_threadpool(erasure.begin, owner)
+    begun, wait_s = await slow.run(lambda: erasure.begin(owner))
     await asyncio.sleep(wait_s)
-    erased = await run_in_threadpool(erasure.complete, begun)
+    erased = await slow.run(lambda: erasure.complete(begun))
     facts = {
         "edits": erased.edits,
         "identities": erased.identities,
@@ -72,13 +75,14 @@ async def erase_user(
     responses=responses(404),
     dependencies=[Depends(get_principal)],
 )
-def erase_edit(edit_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep) -> Receipt:
+async def erase_edit(edit_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep, slow: SlowCallsDep) -> Receipt:
     """Erase the photo, masks, prompts, results and report of an edit or other job. A learned identity or attribute stays.
 
     Erase that by its own id.
     """
     began_at = time.time()
-    return _receipt(receipts, "edit", owner, edit_id, erasure.edit(owner, edit_id), began_at=began_at)
+    objects = await slow.run(lambda: erasure.edit(owner, edit_id))
+    return _receipt(receipts, "edit", owner, edit_id, objects, began_at=began_at)
 
 
 @router.delete(
@@ -88,13 +92,16 @@ def erase_edit(edit_id: str, owner: Caller, erasure: ErasureDep, receipts: Recei
     responses=responses(404),
     dependencies=[Depends(get_principal)],
 )
-def erase_identity(identity_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep) -> Receipt:
+async def erase_identity(
+    identity_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep, slow: SlowCallsDep
+) -> Receipt:
     """Erase what was learned, the copies of photo and mask, and the inversions made with it.
 
     Queued edits that use the identity fail with `identity_unknown`. Finished ones stay.
     """
     began_at = time.time()
-    return _receipt(receipts, "identity", owner, identity_id, erasure.identity(owner, identity_id), began_at=began_at)
+    objects = await slow.run(lambda: erasure.identity(owner, identity_id))
+    return _receipt(receipts, "identity", owner, identity_id, objects, began_at=began_at)
 
 
 @router.delete(
@@ -104,13 +111,16 @@ def erase_identity(identity_id: str, owner: Caller, erasure: ErasureDep, receipt
     responses=responses(404),
     dependencies=[Depends(get_principal)],
 )
-def erase_attribute(attribute_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep) -> Receipt:
+async def erase_attribute(
+    attribute_id: str, owner: Caller, erasure: ErasureDep, receipts: ReceiptsDep, slow: SlowCallsDep
+) -> Receipt:
     """Erase what was learned. The photo stays with the job that learned the attribute.
 
     Queued edits that use the attribute fail with `attribute_unknown`.
     """
     began_at = time.time()
-    return _receipt(receipts, "attribute", owner, attribute_id, erasure.attribute(owner, attribute_id), began_at=began_at)
+    objects = await slow.run(lambda: erasure.attribute(owner, attribute_id))
+    return _receipt(receipts, "attribute", owner, attribute_id, objects, began_at=began_at)
 
 
 @router.get(

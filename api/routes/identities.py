@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import Caller, LibraryDep, PrincipalDep, ServicesDep, get_principal
+from api.deps import Caller, LibraryDep, PrincipalDep, ServicesDep, SlowCallsDep, get_principal
 from api.following.long_polls import PREFER
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
 from api.wire.concept_schemas import Export, Identity, IdentityForm, IdentityPage, ImportForm
@@ -80,11 +80,11 @@ async def import_identity(
     summary="List identities",
     responses={200: {"headers": LINK_HEADER}},
 )
-def list_identities(
-    owner: Caller, library: LibraryDep, response: Response, limit: Limit = 20, cursor: Cursor = None
+async def list_identities(
+    owner: Caller, library: LibraryDep, slow: SlowCallsDep, response: Response, limit: Limit = 20, cursor: Cursor = None
 ) -> IdentityPage:
     """Identities come in the order of their ids."""
-    page = library.identities(owner, after=position_of(cursor, "c_"), limit=limit)
+    page = await slow.run(lambda: library.identities(owner, after=position_of(cursor, "c_"), limit=limit))
     next_cursor = cursor_of(page.last)
     response.headers.update(next_link("/identities", next_cursor, limit=limit))
     return IdentityPage(items=[Identity.of(identity) for identity in page.items], next_cursor=next_cursor)

@@ -170,12 +170,15 @@ async def respond(submission: Submission[Any, Any], response: Response, prefer: 
 
     def shown(record: JobRecord) -> Edit:
         response.headers["Location"] = f"/edits/{record.id}"
-        return present(services, record, response)
+        try:
+            return present(services, record, response)
+        except ServiceUnavailable:  # the job is accepted, so the app must get its id
+            return Edit.of(record)
 
     if not (wait_s := wait_s_of(prefer)):
         return await run_in_threadpool(lambda: shown(submission.accept()))
     record = await run_in_threadpool(submission.accept)
-    with suppress(ServiceUnavailable):  # the job is accepted, so the app must get its id
+    with suppress(ServiceUnavailable):  # as above
         record = await submission.changes.until(
             lambda: jobs.get(owner, record.id), lambda record: record.state.over, job_id=record.id, wait_s=wait_s
         )

@@ -73,6 +73,7 @@ def draft(
         identity_ttl_s=ttl_of(services.settings, identity_ttl_s),
         traceparent=trace.current(),
         parent=parent,
+        by_marker=True,
     )
 
 

@@ -135,15 +135,14 @@ def accept_once(
     If an earlier request with the same key was interrupted, continue it with the spec that `draft` builds from its marker. The
     marker is written before the slot is taken, so a repeated request takes one slot and is charged once.
     """
-    if once is None:
-        with jobs.queue_slot(spec.owner, spec.id):
-            charge()
-            return jobs.accept(spec, files)
-    marker = once.begin(spec)
-    if marker.job_id != spec.id:
+    marker = None if once is None else once.begin(spec)
+    if marker is not None and marker.job_id != spec.id:
         spec = draft(marker)
     try:
-        return accept_once(jobs, spec, files, None, draft=draft, charge=charge)
+        with jobs.queue_slot(spec.owner, spec.id):
+            charge()
+            return jobs.accept(spec, files, repeated=marker is not None)
     except BeingErased:
-        once.withdraw(marker)
+        if once is not None and marker is not None:
+            once.withdraw(marker)
         raise

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import structlog
 
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.jobs.history import History, places_of
+from s2edit_jobs.jobs.stored_jobs import StoredJobs
 from s2edit_jobs.records.errors import (
     ArtifactExists,
-    ArtifactMissing,
     BeingErased,
     JobNotFound,
     QueueFull,
-    RecordDamaged,
-    RecordNewer,
     RecordUnusable,
     ServiceUnavailable,
     TooManyEdits,
@@ -26,7 +23,6 @@ from s2edit_jobs.records.errors import (
 from s2edit_jobs.records.estimates import seconds_left
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import (
-    JOB_ID,
     Failure,
     JobRecord,
     JobSpec,
@@ -37,11 +33,10 @@ from s2edit_jobs.records.record import (
     first_record,
     recovered_record,
 )
-from s2edit_jobs.records.set_aside import count_aside, set_aside
-from s2edit_jobs.records.stored import damaged, read_values
-from s2edit_jobs.records.unreadable import DAMAGED, damaged_outcome, partial_outcome, partial_record
-from s2edit_jobs.stores.artifacts import JSON, edit_key, path_in_user
-from s2edit_jobs.stores.markers import OUTBOX, PENDING, Place, check_not_erasing, markers, place_of, read_marker
+from s2edit_jobs.records.set_aside import set_aside
+from s2edit_jobs.records.unreadable import DAMAGED
+from s2edit_jobs.stores.artifacts import JSON, edit_key
+from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, check_not_erasing, unfinished_key
 
 log = structlog.get_logger(__name__)
 
@@ -49,19 +44,19 @@ DEADLINE = "deadline_exceeded"
 """Error code of a job that was unfinished at its deadline."""
 RETRY_AFTER_S = 10
 """Value of Retry-After when a user or the whole service has too many unfinished jobs."""
-_SPEC = re.compile(rf"edits/{JOB_ID.pattern}/spec\.json")
 CHECKPOINTS = "checkpoint-"
 """Prefix of the names of learning checkpoints, in the folder of the concept."""
 
 
-class Jobs:
+class Jobs(StoredJobs):
     """All jobs of the service. Every method may raise `ServiceUnavailable`."""
 
     def __init__(self, services: Services) -> None:
+        super().__init__(services.artifacts)
         self._services = services
-        self.artifacts = services.artifacts
         self._store = services.store
         self._audit = services.audit.record
+        self.history = History(services.artifacts)
 
     def take_slot(self, owner: Owner, job_id: str) -> None:
         """Take a queue slot for a job that is about to be accepted.
@@ -98,34 +93,64 @@ class Jobs:
         with suppress(ServiceUnavailable):
             self._store.admission.leave_slot(owner, job_id)
 
-    def accept(self, spec: JobSpec, files: Mapping[str, Upload]) -> JobRecord:
-        """Accept the job. It is safe once its spec is stored: a queue or job store that is down only delays it.
+    def accept(self, spec: JobSpec, files: Mapping[str, Upload], *, repeated: bool = False) -> JobRecord:
+        """Accept the job. Writing its marker in `unfinished/` decides: before, nothing runs the job; afterwards, nothing loses it.
 
-        Raise `ArtifactsUnavailable` or `BeingErased`. The client should then repeat the request.
+        So an exception means that the job is not accepted and never will run. After the marker, a part that is down only delays
+        the job. `repeated` says that another request may be accepting the same job at the same time.
+
+        Raise `BeingErased`, or what the object store raises. The client should then repeat the request.
         """
+        marker = unfinished_key(spec.id)
+        try:
+            self._store_inputs(spec, files)
+            self.artifacts.put(marker, edit_key(spec.owner, spec.id, "spec.json").encode(), media_type="text/plain")
+        except Exception:
+            self._withdraw(spec, marker, repeated=repeated)
+            raise
+        record = first_record(spec)
+        with _delaying_only("entering the job", spec.id):
+            record = self._store.records.add(record)
+        self._check_not_erased(spec)
+        with _delaying_only("the audit log", spec.id):
+            self._audit("edit.accept", spec.owner, spec.id, "accepted")
+        if not spec.owner.test:  # housekeepers, which run test jobs, see every change; no worker takes one
+            with _delaying_only("the notification", spec.id):
+                self._services.queue.notify(spec.id)
+        return record
+
+    def _store_inputs(self, spec: JobSpec, files: Mapping[str, Upload]) -> None:
         for name, upload in files.items():
             self.artifacts.put(spec.inputs[name].key, upload.data, media_type=upload.media_type)
         spec_key = edit_key(spec.owner, spec.id, "spec.json")
         if spec.webhook_url is not None:
             self.artifacts.put(OUTBOX + spec.id, spec_key.encode(), media_type="text/plain")
         self.artifacts.put(spec_key, spec.to_json(), media_type=JSON)
-        record, pending = first_record(spec), False
-        try:
-            record = self._store.records.add(record)
-        except ServiceUnavailable:
-            log.warning("the job store is down: a reaper will enter the job later", action="job_pending", job_id=spec.id)
-            self.artifacts.put(f"{PENDING}{spec.id}", spec_key.encode(), media_type="text/plain")
-            pending = True
         self._check_complete(spec, files)
-        self._audit("edit.accept", spec.owner, spec.id, "accepted")
-        if not pending and not spec.owner.test:  # housekeepers, which run test jobs, see every change; no worker takes one
-            self._notify(spec.id)
-        return record
+
+    def _withdraw(self, spec: JobSpec, marker: str, *, repeated: bool) -> None:
+        """Undo a failed `accept`, whose last write may have had its effect. What cannot be deleted is left to `survey`.
+
+        If another request may have accepted the same job, withdraw only the own marker.
+        """
+        with _delaying_only("cleaning up after a refused request", spec.id):
+            self.artifacts.delete_prefix(marker)
+            if not repeated:
+                self.drop(spec.owner, spec.id)
+
+    def _check_not_erased(self, spec: JobSpec) -> None:
+        """Raise `BeingErased` if an erasure has deleted the spec since `_check_complete`. It may have missed the marker."""
+        erased = False
+        with _delaying_only("the check for an erasure", spec.id):
+            erased = not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json"))
+        if erased:
+            self.drop(spec.owner, spec.id)
+            raise BeingErased("the user's data was erased while the request was being accepted: repeat it", retry_after_s=1)
 
     def _check_complete(self, spec: JobSpec, files: Mapping[str, Upload]) -> None:
-        """Check after all writes that no erasure has begun meanwhile. It may have deleted some objects and missed the others.
+        """Check after these writes that no erasure has begun meanwhile. It may have deleted some objects and missed the others.
 
-        If so, delete the rest and raise `BeingErased`. An erasure that begins after this check finds all objects.
+        If so, delete the rest and raise `BeingErased`. An erasure that begins after this check finds all these objects.
         """
         folder = edit_key(spec.owner, spec.id, "")
         there = set(self.artifacts.list(folder))
@@ -143,13 +168,22 @@ class Jobs:
         `spec.json` is deleted first. A worker checks it after each write, so it notices the erasure and deletes what it wrote.
         """
         folder = edit_key(owner, job_id, "")
+        places = self._places_in_history(owner, job_id)
         self.artifacts.delete_prefix(f"{folder}spec.json")
         learning = self._store.maintenance.erase(owner, job_id)
         if learning is not None:  # no other job continues from these checkpoints
             self.artifacts.delete_prefix(f"{learning.rpartition('/')[0]}/{CHECKPOINTS}")
-        for marker in (OUTBOX, PENDING):
+        for marker in (OUTBOX, UNFINISHED, PENDING):
             self.artifacts.delete_prefix(marker + job_id)
-        return 1 + self.artifacts.delete_prefix(folder)
+        return 1 + self.history.remove(places) + self.artifacts.delete_prefix(folder)
+
+    def _places_in_history(self, owner: Owner, job_id: str) -> list[str]:
+        """Return where entries of the job may be: if its records say so only there, otherwise anywhere."""
+        try:
+            outcome = self.stored_outcome(owner, job_id)
+            return [] if outcome is None else places_of(final_record(first_record(self.spec(owner, job_id)), outcome))
+        except (JobNotFound, RecordUnusable):
+            return self.history.possible_places(owner, job_id)
 
     def put_for(self, owner: Owner, job_id: str, key: str, data: bytes, *, media_type: str, only_if_absent: bool = False) -> None:
         """Write an object for a job, then check that the job still exists. If not, delete the object and raise `JobNotFound`.
@@ -173,7 +207,7 @@ class Jobs:
         try:
             return self._store.records.get(owner, job_id)
         except JobNotFound:
-            return self._load(owner, job_id)
+            return self.load(owner, job_id)
 
     def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
         """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing.
@@ -183,7 +217,7 @@ class Jobs:
         try:
             return self._store.events.since(owner, job_id, after=after)
         except JobNotFound:
-            record = self._load(owner, job_id)
+            record = self.load(owner, job_id)
             seen = record.sequence == after or (record.sequence < after and not record.state.over)
             return [] if seen else [record], seen
 
@@ -206,7 +240,7 @@ class Jobs:
                 try:
                     self.finish(record.owner, record.id, outcome)
                 except JobNotFound:  # erased meanwhile
-                    self._store.maintenance.erase(record.owner, record.id)
+                    self.drop(record.owner, record.id)
         return len(late)
 
     def cancel(self, owner: Owner, job_id: str) -> JobRecord:
@@ -215,11 +249,16 @@ class Jobs:
         try:
             record = self._store.records.request_cancel(owner, job_id)
         except JobNotFound:
-            return self._load(owner, job_id)  # over, and no longer in the job store
+            return self.load(owner, job_id)  # over, and no longer in the job store
         self._audit("edit.cancel", owner, job_id, "wished" if record.state is JobState.RUNNING else record.state)
         if record.state is not JobState.QUEUED:
             return record
-        return self.finish(owner, job_id, Outcome(state=JobState.CANCELED, attempt=record.attempt, finished_at=time.time()))
+        return self.end_canceled(record)
+
+    def end_canceled(self, record: JobRecord) -> JobRecord:
+        """End a job that no worker runs."""
+        outcome = Outcome(state=JobState.CANCELED, attempt=record.attempt, finished_at=time.time())
+        return self.finish(record.owner, record.id, outcome)
 
     def finish(self, owner: Owner, job_id: str, outcome: Outcome) -> JobRecord:
         """End the job. If the object store already holds an outcome, that one stands. Raise `JobNotFound` if the job was erased."""
@@ -229,122 +268,45 @@ class Jobs:
             self._audit("edit.end", owner, job_id, outcome.failure.code if outcome.failure else outcome.state)
         except ArtifactExists:
             outcome = self.outcome(owner, job_id) or outcome
+        # The entry comes before Redis forgets the job as unfinished, so no list misses it. The marker goes last: until then, the
+        # reconciliation repeats what a crash has left undone.
+        entered = False
+        with set_aside("entry of the index", key):
+            self.enter_into_history(owner, job_id)
+            entered = True
         try:
-            return self._store.records.finish(job_id, owner, outcome)
+            record = self._store.records.finish(job_id, owner, outcome)
         except JobNotFound:
-            first, _ = self._accepted(owner, job_id)
-            return final_record(first, outcome)
+            first = self.accepted(owner, job_id).first
+            if first.webhook:
+                self._store.outbox.announce(job_id)
+            record = final_record(first, outcome)
+        if entered:
+            with _delaying_only("removing the marker", job_id):
+                self.artifacts.delete_prefix(UNFINISHED + job_id)
+        return record
 
-    def exists(self, owner: Owner, job_id: str) -> bool:
-        """Whether this owner has such a job, even if nobody can read its spec."""
-        return JOB_ID.fullmatch(job_id) is not None and self.artifacts.exists(edit_key(owner, job_id, "spec.json"))
+    def enter_into_history(self, owner: Owner, job_id: str) -> None:
+        """Enter a finished job into the index from which lists are read. Do nothing if it was erased meanwhile."""
+        with suppress(JobNotFound):
+            if (record := self.ended(owner, job_id)) is not None:
+                self.history.add(record)
 
-    def spec(self, owner: Owner, job_id: str) -> JobSpec:
-        """Return what was accepted. Raise `JobNotFound` if this owner has no such job, `RecordDamaged` or `RecordNewer`."""
-        return _spec_in(self._spec_bytes(owner, job_id), owner, job_id)
-
-    def outcome(self, owner: Owner, job_id: str) -> Outcome | None:
-        """Return how the job ended, or None while it is not over. Of an outcome that can't be read, return what is known."""
-        try:
-            return self.stored_outcome(owner, job_id)
-        except RecordDamaged as error:
-            count_aside("outcome", job_id, error)
-            return damaged_outcome(job_id)
-        except RecordNewer:
-            return partial_outcome(job_id, self.artifacts.get(edit_key(owner, job_id, "outcome.json")))
-
-    def stored_outcome(self, owner: Owner, job_id: str) -> Outcome | None:
-        """Return how the job ended, or None while it is not over. Raise `RecordDamaged` or `RecordNewer`."""
-        folder = edit_key(owner, job_id, "")
-        try:
-            outcome = Outcome.from_json(self.artifacts.get(f"{folder}outcome.json"))
-        except ArtifactMissing:
-            return None
-        if not all(key.startswith(folder) for key in outcome.artifacts.values()):
-            raise damaged("outcome", "it names files of another job")
-        return outcome
-
-    def report(self, record: JobRecord) -> dict[str, Any] | None:
-        """Return the report of a job. None if it has none, was erased meanwhile or has a report that can't be read."""
-        if (key := record.artifacts.get("report")) is None:
-            return None
-        try:
-            return read_values("report", self.artifacts.get(key))
-        except ArtifactMissing:
-            return None
-        except RecordUnusable as error:
-            count_aside("report", key, error)
-            return None
-
-    def rebuild(self) -> int:
-        """Enter every unfinished job and undelivered webhook of the object store into the job store. Return the number of jobs."""
-        specs: dict[str, str] = {}
-        over: set[str] = set()
-        for key in self.artifacts.list("t/"):
-            folder, _, name = key.rpartition("/")
-            if _SPEC.fullmatch(path_in_user(key)):
-                specs[folder] = key
-            elif name == "outcome.json":
-                over.add(folder)
-        for marker in markers(self.artifacts, OUTBOX):
-            with set_aside("webhook marker", marker), suppress(ArtifactMissing):  # delivered meanwhile
-                place = read_marker(self.artifacts, marker)
-                if edit_key(place.owner, place.id, "").rstrip("/") in over:
-                    self._store.outbox.announce(marker.removeprefix(OUTBOX))
-        entered = 0
-        for folder, key in specs.items():
-            if folder not in over:
-                with set_aside("unfinished job", key):
-                    entered += self._enter(place_of(key))
-        return entered
-
-    def enter_pending(self) -> int:
-        """Enter the jobs that were accepted while the job store was down. Return their number."""
-        entered = 0
-        for marker in markers(self.artifacts, PENDING):
-            with set_aside("pending job", marker):
-                with suppress(ArtifactMissing):  # another reaper has entered it
-                    entered += self._enter(read_marker(self.artifacts, marker))
-                self.artifacts.delete_prefix(marker)
-        return entered
-
-    def _notify(self, job_id: str) -> None:
-        try:
-            self._services.queue.notify(job_id)
-        except ServiceUnavailable:
-            log.warning("the queue is down: a reaper will notify the workers later", action="ring_failed", job_id=job_id)
-
-    def _load(self, owner: Owner, job_id: str) -> JobRecord:
+    def load(self, owner: Owner, job_id: str, *, marked: bool = False) -> JobRecord:
         """Return the record of a job that the job store does not have. An unfinished job is entered again.
 
-        An unfinished job with a damaged spec ends here.
+        An unfinished job with a damaged spec ends here. Raise `JobNotFound` also for a job that was not accepted: its request has
+        failed, or is still in progress. `marked` says that the caller has seen the marker that accepts it.
         """
-        first, is_damaged = self._accepted(owner, job_id)
+        accepted = self.accepted(owner, job_id)
         if (outcome := self.outcome(owner, job_id)) is not None:
-            return final_record(first, outcome)
-        record = self._add_again(first)
-        if not is_damaged:
+            return final_record(accepted.first, outcome)
+        if accepted.by_marker and not marked and not self.is_marked(job_id):
+            raise JobNotFound(job_id)
+        record = self._add_again(accepted.first)
+        if not accepted.damaged:
             return record
         return self.finish(owner, job_id, Outcome(JobState.FAILED, attempt=0, finished_at=time.time(), failure=DAMAGED))
-
-    def _accepted(self, owner: Owner, job_id: str) -> tuple[JobRecord, bool]:
-        """Return the job's first record, and whether its spec is damaged. Raise `JobNotFound`."""
-        data = self._spec_bytes(owner, job_id)
-        try:
-            return first_record(_spec_in(data, owner, job_id)), False
-        except RecordDamaged as error:
-            count_aside("spec", job_id, error)
-            return partial_record(owner, job_id, data), True
-        except RecordNewer:
-            return partial_record(owner, job_id, data), False
-
-    def _spec_bytes(self, owner: Owner, job_id: str) -> bytes:
-        if not JOB_ID.fullmatch(job_id):
-            raise JobNotFound(job_id)
-        try:
-            return self.artifacts.get(edit_key(owner, job_id, "spec.json"))
-        except ArtifactMissing:
-            raise JobNotFound(job_id) from None
 
     def _add_again(self, first: JobRecord) -> JobRecord:
         """Enter the job into the job store again. Raise `JobNotFound` if it was erased meanwhile."""
@@ -354,17 +316,15 @@ class Jobs:
             raise JobNotFound(first.id)
         return record
 
-    def _enter(self, place: Place) -> bool:
-        """Enter a job into the job store again. Return whether it is unfinished."""
-        try:
-            return not self._load(place.owner, place.id).state.over
-        except JobNotFound:  # erased meanwhile
-            return False
 
-
-def _spec_in(data: bytes, owner: Owner, job_id: str) -> JobSpec:
-    """Return the spec in `data`. Raise as `Jobs.spec`: also for the spec of another job, which somebody has copied there."""
-    spec = JobSpec.from_json(data)
-    if (spec.owner, spec.id) != (owner, job_id) or not all(file.key.startswith(owner.prefix) for file in spec.inputs.values()):
-        raise damaged("spec", "it belongs to another job or user")
-    return spec
+@contextmanager
+def _delaying_only(what: str, job_id: str) -> Iterator[None]:
+    """Log an error and continue: it cannot change what was decided about the job, and the reaper makes up for it."""
+    try:
+        yield
+    except ServiceUnavailable as error:
+        log.warning(
+            "a service is down: the reaper will make up for it", action="left_to_reaper", what=what, job_id=job_id, error=str(error)
+        )
+    except Exception:
+        log.exception("an error that only delays the job", action="left_to_reaper", what=what, job_id=job_id)

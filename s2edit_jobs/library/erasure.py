@@ -21,8 +21,15 @@ import structlog
 from s2edit_jobs.access.ended_tokens import end_tokens
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.library.library import CONCEPT, IDENTITY_ID, INVERSIONS, METADATA, Library
-from s2edit_jobs.records.errors import ArtifactMissing, ArtifactsUnavailable, IdentityNotFound, JobNotFound, RecordUnusable
+from s2edit_jobs.library.library import ATTRIBUTE_ID, CONCEPT, IDENTITY_ID, INVERSIONS, METADATA, Library
+from s2edit_jobs.records.errors import (
+    ArtifactMissing,
+    ArtifactsUnavailable,
+    AttributeNotFound,
+    IdentityNotFound,
+    JobNotFound,
+    RecordUnusable,
+)
 from s2edit_jobs.records.record import Owner, Timestamp
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.stored import damaged, read_record
@@ -32,8 +39,10 @@ from s2edit_jobs.stores.markers import (
     EXPIRING,
     OUTBOX,
     PENDING,
+    UNFINISHED,
     erasing_key,
     expiring_key,
+    job_of,
     markers,
     owner_mark,
     read_marker,
@@ -127,8 +136,13 @@ class Erasure:
 
         The job that learned it keeps its photo. Finished edits that used it stay; an unfinished edit that names it fails.
         """
-        with suppress(RecordUnusable):  # erase what nobody can read, too
+        try:
             self._library.attribute(owner, attribute_id)
+        except AttributeNotFound:
+            if not ATTRIBUTE_ID.fullmatch(attribute_id) or not self._artifacts.exists(concept_key(owner, attribute_id, CONCEPT)):
+                raise
+        except RecordUnusable:  # erase what nobody can read, too
+            pass
         # Delete the metadata first, so that a worker that is storing the concept now notices.
         objects = self._artifacts.delete_prefix(concept_key(owner, attribute_id, METADATA["a_"]))
         objects += self._artifacts.delete_prefix(concept_key(owner, attribute_id, ""))
@@ -208,9 +222,9 @@ class Erasure:
         self._artifacts.delete(specs)
         running = self._services.store.maintenance.erase_owner(owner)
         job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
-        for folder in (OUTBOX, PENDING):
+        for folder in (OUTBOX, UNFINISHED, PENDING):
             for marker in list(markers(self._artifacts, folder)):
-                if marker.removeprefix(folder) in job_ids:
+                if job_of(marker) in job_ids:
                     self._artifacts.delete_prefix(marker)
         expiring = f"-{owner_mark(owner)}-"
         for marker in [marker for marker in markers(self._artifacts, EXPIRING) if expiring in marker]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Generic, TypeVar
@@ -15,6 +17,7 @@ import structlog
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.plan import digest
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.jobs.history import ANY, MAX_READS, Entry, Filter, Reader
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.concept_files import check_identity_file
 from s2edit_jobs.records.errors import (
@@ -27,7 +30,7 @@ from s2edit_jobs.records.errors import (
     RecordDamaged,
 )
 from s2edit_jobs.records.files import EXTENSIONS
-from s2edit_jobs.records.record import InputFile, JobRecord, JobSpec, Owner, Timestamp
+from s2edit_jobs.records.record import JOB_ID, InputFile, JobRecord, JobSpec, Owner, Timestamp
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.stored import damaged, read_record
 from s2edit_jobs.settings import Settings
@@ -45,9 +48,9 @@ METADATA = {"c_": "identity.json", "a_": "attribute.json"}
 """Name of the metadata file beside a concept, by the prefix of its id. The identity or attribute exists while this file does."""
 SAFETENSORS = "application/octet-stream"
 MAX_SCANNED = 500
-"""Most edits that one page of a filtered list reads. It bounds a request's time; rare matches are spread over several pages."""
+"""Most edits that one page of a filtered list reads while the store has no index. Rare matches are spread over several pages."""
 IDENTITY_ID = re.compile(r"c_[0-9a-f]{32}")
-_ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
+ATTRIBUTE_ID = re.compile(r"a_[0-9a-f]{32}")
 Item = TypeVar("Item")
 
 
@@ -134,7 +137,7 @@ class Library:
 
     def attribute(self, owner: Owner, attribute_id: str) -> Attribute:
         """Return an attribute's metadata. Raise `AttributeNotFound` if this owner has none, `RecordDamaged` or `RecordNewer`."""
-        if not _ATTRIBUTE_ID.fullmatch(attribute_id):
+        if not ATTRIBUTE_ID.fullmatch(attribute_id):
             raise AttributeNotFound(attribute_id)
         try:
             attribute = read_record("attribute", Attribute, self._artifacts.get(concept_key(owner, attribute_id, METADATA["a_"])))
@@ -293,17 +296,52 @@ class Library:
 
     # --- edits -------------------------------------------------------------------------------------------------
 
-    def edits(
-        self, owner: Owner, *, after: str | None, limit: int, wanted: Callable[[JobRecord], bool] = lambda _: True
-    ) -> Page[JobRecord]:
-        """Return a page of the edits that are `wanted`, newest first. It may hold fewer than `limit` without being the last."""
+    def edits(self, owner: Owner, *, after: str | None, limit: int, wanted: Filter = ANY) -> Page[JobRecord]:
+        """Return a page of the edits that are `wanted`, newest first. It may hold fewer than `limit` without being the last.
+
+        Unfinished jobs come from the job store, finished ones from the index. A record of the job store is the more exact one.
+        """
+        if not self._services.layout.is_current(self._artifacts):
+            return self._edits_by_folder(owner, after=after, limit=limit, wanted=wanted)
+        if after is not None and not JOB_ID.fullmatch(after):
+            return Page((), None)
+        unfinished = self._services.store.records.unfinished(owner)
+        waiting = (record for record in unfinished if (after is None or record.id < after) and wanted.accepts(record))
+        # A job that ends right now is in both. The index comes first: it is the truth.
+        parts: list[Iterable[Entry | JobRecord]] = [
+            self._jobs.history.entries(owner, wanted, after=after, expected=limit + 2),
+            sorted(waiting, key=_by_id, reverse=True),
+        ]
+        merged = heapq.merge(*parts, key=_by_id, reverse=True)
+        chosen = [next(same) for _, same in itertools.islice(itertools.groupby(merged, key=_by_id), limit + 1)]
+        return self._page(owner, chosen, limit)
+
+    def _page(self, owner: Owner, chosen: Sequence[Entry | JobRecord], limit: int) -> Page[JobRecord]:
+        """Return the page of the first `limit` items. It ends early rather than read too many objects."""
+        known = self._services.store.records.find([item.id for item in chosen[:limit] if isinstance(item, Entry)])
+        reader = Reader(self._artifacts, owner, lambda job_id: self._jobs.get(owner, job_id))
+        found: list[JobRecord] = []
+        for seen, item in enumerate(chosen[:limit], start=1):
+            if isinstance(item, JobRecord):
+                found.append(item)
+            elif (record := known.get(item.id)) is not None and record.owner == owner and record.state is item.state:
+                found.append(record)
+            else:
+                with set_aside("entry of the index", item.key), suppress(JobNotFound):  # erased meanwhile
+                    found.append(reader.record(item))
+            if seen < len(chosen) and (seen == limit or reader.reads >= MAX_READS):
+                return Page(tuple(found), item.id)
+        return Page(tuple(found), None)
+
+    def _edits_by_folder(self, owner: Owner, *, after: str | None, limit: int, wanted: Filter) -> Page[JobRecord]:
+        """Return the same page from a store whose layout is not current: read every job."""
         names = sorted(self._artifacts.folders(edit_key(owner, "", "").rstrip("/") + "/"), reverse=True)
         left = [name for name in names if after is None or name < after]
         found: list[JobRecord] = []
         for seen, name in enumerate(left, start=1):
             with set_aside("edit", name), suppress(JobNotFound):  # still being accepted, or erased meanwhile
                 record = self._jobs.get(owner, name)
-                found += [record] if wanted(record) else []
+                found += [record] if wanted.accepts(record) else []
             if seen < len(left) and (len(found) == limit or seen == MAX_SCANNED):
                 return Page(tuple(found), name)
         return Page(tuple(found), None)
@@ -319,6 +357,10 @@ class Library:
             if len(found) == limit and seen < len(left):
                 return Page(tuple(found), name)
         return Page(tuple(found), None)
+
+
+def _by_id(item: Entry | JobRecord) -> str:
+    return item.id
 
 
 def _consent_outcome(consent: str | Consent | None) -> str:

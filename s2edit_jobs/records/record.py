@@ -135,6 +135,7 @@ class JobSpec:
     ] = None
     traceparent: str | None = None  # of the HTTP request, so that the job's log lines belong to its trace
     parent: str | None = None  # the edit whose result is this one's photo
+    by_marker: bool = False  # whether its marker in `unfinished/` accepts it. Earlier releases accepted a job by its spec alone
 
     @property
     def kind(self) -> JobKind:
@@ -161,6 +162,7 @@ class JobSpec:
             "identity_ttl_s": self.identity_ttl_s,
             "traceparent": self.traceparent,
             "parent": self.parent,
+            "by_marker": self.by_marker,
         }
         return json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
 

@@ -103,10 +103,11 @@ class ArtifactStore(Protocol):
     def size_bytes(self, key: str) -> int:
         """Return the object's size in bytes. Raise `ArtifactMissing`."""
 
-    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
+    def list(self, prefix: str, *, after: str | None = None, expected: int | None = None) -> Iterator[str]:
         """Yield the keys that begin with `prefix` and sort after `after`, sorted.
 
-        The cost grows with the keys that are taken, not with those that exist: close the iterator, or take a few.
+        The cost grows with the keys that are taken, not with those that exist: close the iterator, or take a few. `expected` is a
+        hint: how many keys the caller will take, so that a store need not send many more.
         """
 
     def folders(self, prefix: str) -> Iterator[str]:

@@ -41,6 +41,7 @@ def celery_app(redis_url: str, *, timeout_s: float | None = None) -> Celery:
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,  # a Redis that refuses to write (full disk, demoted) must end no worker
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "deadletter_queue": QUEUE,  # kombu's routing table is in Redis: without this, messages are dropped after FLUSHALL

@@ -108,7 +108,7 @@ class FilesystemArtifactStore(ProvenStore):
                 raise ArtifactMissing(key)
             return path.stat().st_size
 
-    def _keys(self, prefix: str, after: str) -> Iterator[str]:
+    def _keys(self, prefix: str, after: str, expected: int | None = None) -> Iterator[str]:  # noqa: ARG002  it is lazy anyway
         """Yield the keys that begin with `prefix` and sort after `after`, sorted. The prefix may end within a name."""
         with _translated():
             if self._clock() - self._cleaned_at > ABANDONED_S:

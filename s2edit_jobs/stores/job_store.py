@@ -7,7 +7,7 @@ jobs can be entered again from it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,12 @@ class Records(Protocol):
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
         """Return the job's record. Raise `JobNotFound` if it is unknown or another owner's."""
+
+    def find(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        """Return the records of those jobs that are known, whoever owns them, by id. One call, for at most `PAGE` jobs or so."""
+
+    def unfinished(self, owner: Owner) -> list[JobRecord]:
+        """Return the owner's unfinished jobs. The bound on a user's unfinished jobs bounds their number."""
 
     def request_cancel(self, owner: Owner, job_id: str) -> JobRecord:
         """Set the flag that asks for cancellation, unless the job is over. Raise `JobNotFound` as `get` does."""
@@ -206,6 +212,12 @@ class Maintenance(Protocol):
 
     def clock(self) -> float:
         """Return the store's time, in seconds since the epoch. Leases, deadlines and the outbox go by it."""
+
+    def hold_task(self, name: str, *, for_s: float) -> None:
+        """Make the task due in `for_s` seconds from now. While it takes long, its worker calls this so that no other begins it."""
+
+    def unfinished(self) -> Iterator[str]:
+        """Yield the ids of all unfinished jobs, in no order. A job that ends meanwhile may be missing, and one may come twice."""
 
     def lost(self) -> str | None:
         """Return None while the store has all jobs. For a new or emptied store, return its generation, for `restored`."""

@@ -6,6 +6,7 @@ They are in the object store, so pending tasks survive a loss of Redis.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,14 +18,17 @@ from s2edit_jobs.stores.artifacts import ArtifactStore
 
 OUTBOX = "outbox/"
 """Jobs whose webhook is not delivered yet. Each marker holds the key of the job's spec."""
+UNFINISHED = "unfinished/"
+"""Accepted jobs that are not over. Each marker holds the key of the job's spec. Writing it is what accepts a job."""
 PENDING = "pending/"
-"""Accepted jobs that are missing in the job store because it was down. Each marker holds the key of the job's spec."""
+"""Jobs that an earlier release accepted while the job store was down. Each marker holds the key of the job's spec."""
 ERASING = "erasing/"
 """Users whose data is being erased."""
 EXPIRING = "expiring/"
 """Identities with an expiry time. Each marker holds the key of the `identity.json`."""
 NAMES: Mapping[str, re.Pattern[str]] = {
     OUTBOX: JOB_ID,
+    UNFINISHED: re.compile(rf"{JOB_ID.pattern}-[0-9a-f]{{8}}"),
     PENDING: JOB_ID,
     ERASING: re.compile(r"[0-9a-f]{32}"),
     EXPIRING: re.compile(r"[0-9]{12}-[0-9a-f]{32}-c_[0-9a-f]{32}"),
@@ -55,6 +59,19 @@ def place_of(key: str) -> Place:
 def read_marker(artifacts: ArtifactStore, marker: str) -> Place:
     """Return the folder that a marker points into. Raise `ArtifactMissing` or `RecordDamaged`."""
     return place_of(artifacts.get(marker).decode(errors="replace"))
+
+
+def unfinished_key(job_id: str) -> str:
+    """Return a new key for a marker of the job in `UNFINISHED`.
+
+    Each request that accepts the job has a marker of its own, so that one that fails can withdraw only itself.
+    """
+    return f"{UNFINISHED}{job_id}-{secrets.token_hex(4)}"
+
+
+def job_of(marker: str) -> str:
+    """Return the job id in the key of a marker in `UNFINISHED`, `OUTBOX` or `PENDING`."""
+    return marker.rpartition("/")[2].partition("-")[0]
 
 
 def markers(artifacts: ArtifactStore, folder: str) -> Iterator[str]:

@@ -114,8 +114,8 @@ class ProvenStore(ABC):
             return False
         return True
 
-    def list(self, prefix: str, *, after: str | None = None) -> Iterator[str]:
-        return self._proved(lambda: (key for key in self._keys(prefix, after or "") if is_key(key) and key != MARKER))
+    def list(self, prefix: str, *, after: str | None = None, expected: int | None = None) -> Iterator[str]:
+        return self._proved(lambda: (key for key in self._keys(prefix, after or "", expected) if is_key(key) and key != MARKER))
 
     def folders(self, prefix: str) -> Iterator[str]:
         check_folder(prefix)
@@ -250,7 +250,7 @@ class ProvenStore(ABC):
     def _size_bytes(self, key: str) -> int: ...
 
     @abstractmethod
-    def _keys(self, prefix: str, after: str) -> Iterator[str]: ...
+    def _keys(self, prefix: str, after: str, expected: int | None = None) -> Iterator[str]: ...
 
     @abstractmethod
     def _folders(self, prefix: str) -> Iterator[str]: ...

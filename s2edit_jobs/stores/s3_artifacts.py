@@ -128,9 +128,9 @@ class S3ArtifactStore(ProvenStore):
         with translated(key):
             return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
 
-    def _keys(self, prefix: str, after: str) -> Iterator[str]:
+    def _keys(self, prefix: str, after: str, expected: int | None = None) -> Iterator[str]:
         with translated(prefix):
-            for keys in self._pages(prefix, after):
+            for keys in self._pages(prefix, after, min(expected or MAX_PAGE, self._page_size)):
                 yield from keys
 
     def _folders(self, prefix: str) -> Iterator[str]:
@@ -182,10 +182,10 @@ class S3ArtifactStore(ProvenStore):
         )
         return SignedForm(form["url"], form["fields"])
 
-    def _pages(self, prefix: str, after: str = "") -> Iterator[Sequence[str]]:
+    def _pages(self, prefix: str, after: str = "", page_size: int | None = None) -> Iterator[Sequence[str]]:
         paginator = self._client.get_paginator("list_objects_v2")
         for page in paginator.paginate(
-            Bucket=self._bucket, Prefix=prefix, StartAfter=after, PaginationConfig={"PageSize": self._page_size}
+            Bucket=self._bucket, Prefix=prefix, StartAfter=after, PaginationConfig={"PageSize": page_size or self._page_size}
         ):
             if keys := [item["Key"] for item in page.get("Contents", ())]:
                 yield keys

@@ -19,6 +19,8 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.idempotency import Idempotency, sweep_idempotency_markers
 from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.survey import rebuild
+from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.library.uploads import Uploads, sweep_orphans, sweep_uploads
@@ -107,9 +109,9 @@ def test_a_foreign_file_in_every_folder_changes_nothing(tmp_path: Path, name: st
     assert not KeyRing(artifacts).exist(), "the service has no key, so it stays open"
     assert (list(KeyRing(artifacts).list()), KeyRing(artifacts).any_active()) == ([], False)
     service.database.empty()
-    assert service.jobs.rebuild() == 1
+    assert rebuild(service.services) == 1
     reap(service.services)
-    assert service.jobs.enter_pending() == 0
+    assert Unfinished(service.services).reconcile() == 0
     assert [item.id for item in library.edits(owner, after=None, limit=9).items] == sorted(
         (service.open, service.done), reverse=True
     )
@@ -145,7 +147,7 @@ def test_a_user_whose_name_is_a_folders_loses_nothing(tmp_path: Path, user: str)
     sweep_idempotency_markers(service.artifacts, older_than_s=3600)
     assert set(service.artifacts.list("")) == before
     service.database.empty()
-    assert service.jobs.rebuild() == 1
+    assert rebuild(service.services) == 1
 
 
 class Unreadable:

@@ -106,9 +106,7 @@ class TestErasing:
             assert (answer.status_code, answer.json()["objects"] > 0) == (200, True)
         assert not list(services.artifacts.list(owner.prefix))
 
-    def test_where_nothing_can_be_deleted_either_it_fails(
-        self, services: Services, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_where_nothing_can_be_deleted_either_it_fails(self, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
         accept(services)
         for name in ("put", "delete", "delete_prefix"):
             monkeypatch.setattr(services.artifacts, name, _down)

@@ -19,6 +19,8 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
 from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.survey import Survey, rebuild
+from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.library.uploads import sweep_orphans, sweep_uploads
@@ -347,7 +349,7 @@ def test_no_accepted_edit_is_forgotten_while_the_folder_is_away(service: Service
         for _ in range(3):
             service.work()
             with pytest.raises(ServiceUnavailable):
-                service.jobs.rebuild()
+                rebuild(service.services)
     for _ in range(40):
         service.work()
     assert {owner.user for owner, job_id in ids.items() if service.jobs.get(owner, job_id).state is JobState.SUCCEEDED} == {
@@ -397,8 +399,9 @@ def test_nothing_is_erased_by_mistake_nor_reported_as_erased(service: Service) -
             lambda: erasure.identity(ANN, f"c_{'0' * 32}"),
             lambda: erasure.attribute(ANN, f"a_{'0' * 32}"),
             lambda: library.identity(ANN, f"c_{'0' * 32}"),
-            service.jobs.enter_pending,
-            service.jobs.rebuild,
+            Unfinished(service.services).reconcile,
+            lambda: rebuild(service.services),
+            Survey(service.services).complete,
         ):
             with pytest.raises(ServiceUnavailable):
                 step()

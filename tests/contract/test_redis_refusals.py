@@ -10,7 +10,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
@@ -34,6 +34,9 @@ from s2edit_jobs.stores.redis_store import connection, redis_job_store
 from tests.contract.refusals import READABLE, SILENT, loading
 from tests.redis_servers import OwnRedis
 from tests.stores import MemoryArtifactStore
+from tests.unit.api.model_folder import write_model_folder
+from tests.unit.api.pictures import mask, photo
+from worker.housekeeping.reaper import reap
 
 ANN = Owner("app", "ann")
 CONCEPT = "t/app/u/ann/concepts/c_1"
@@ -89,6 +92,8 @@ class Populated:
         return {
             "records.add": lambda: s.records.add(new("e_new")),
             "records.get": lambda: s.records.get(ANN, "e_5"),
+            "records.find": lambda: s.records.find(["e_5", "e_none"]),
+            "records.unfinished": lambda: s.records.unfinished(ANN),
             "records.request_cancel": lambda: s.records.request_cancel(ANN, "e_5"),
             "records.finish": lambda: s.records.finish("e_4", ANN, ended()),
             "records.overdue": s.records.overdue,
@@ -116,6 +121,8 @@ class Populated:
             "usage.count_refusal": lambda: s.usage.count_refusal("prompt"),
             "usage.refusals": s.usage.refusals,
             "maintenance.take_task": lambda: s.maintenance.take_task("sweep", every_s=9),
+            "maintenance.hold_task": lambda: s.maintenance.hold_task("sweep", for_s=9),
+            "maintenance.unfinished": lambda: list(s.maintenance.unfinished()),
             "maintenance.lost": s.maintenance.lost,
             "maintenance.restored": lambda: s.maintenance.restored("a life"),
             "maintenance.compact": s.maintenance.compact,
@@ -277,20 +284,32 @@ def test_rates_are_counted_by_the_process_and_by_redis_again_afterwards(server: 
 
 
 @pytest.mark.parametrize("name", [*READABLE, *SILENT])
-def test_an_api_is_not_ready_and_answers_no_500(server: OwnRedis, name: str, tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, redis_url=server.url)
+def test_an_api_is_not_ready_loses_nothing_and_answers_no_500(server: OwnRedis, name: str, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, redis_url=server.url, model=str(write_model_folder(tmp_path / "model")))
     services = Services(MemoryArtifactStore(), redis_job_store(server.url, timeout_s=2.0), CeleryQueue(server.url), settings)
-    with ExitStack() as stack:
-        client = stack.enter_context(TestClient(create_app(services), base_url="http://127.0.0.1"))
-        before = client.get("/readyz")
-        assert "job store" not in before.text
+    form = {"image": photo(), "mask": mask()}
+    with TestClient(create_app(services), base_url="http://127.0.0.1") as client:
+
+        def post() -> str:
+            answer = client.post("/edits", files=form, data={"prompt": "a photo of a woman smiling"})
+            assert answer.status_code == 202, answer.text
+            location: str = answer.headers["location"]
+            return location
+
+        before = post()
+        assert client.get("/readyz").status_code == 200
         with (READABLE | SILENT)[name](server):
             answer = client.get("/readyz")
-            assert answer.status_code == 503
-            assert "the job store does not answer" in answer.text
-        assert client.get("/readyz").json() == before.json()
+            assert (answer.status_code, "the job store does not answer" in answer.text) == (503, True)
+            meanwhile = post()
+            assert client.get(before).status_code == (200 if name in READABLE else 503)
+            assert client.get(meanwhile).status_code in (200, 503)
+            assert client.post(f"{before}/cancel").status_code == 503
+        assert client.get("/readyz").status_code == 200
+        reap(services)
+        assert [client.get(edit).json()["state"] for edit in (before, meanwhile)] == ["queued", "queued"]
         with server.client() as admin:
-            assert [key for key in admin.scan_iter("*") if admin.ttl(key) < 0] == [], "the probe leaves nothing that stays"
+            assert admin.ttl("s2edit:task:readyz") > 0, "what the check writes goes by itself"
 
 
 @pytest.mark.parametrize(

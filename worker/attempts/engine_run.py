@@ -7,7 +7,7 @@ model is computed again.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from typing import Any, TypeVar
 
@@ -191,17 +191,16 @@ class EngineRun:
 
     def _read_concept(self, key: str) -> bytes | None:
         """Return the concept, or None if it is missing or damaged and must be learned again. Raise `RecordNewer`."""
-        concept = self._read(key)
-        try:
-            if concept is not None:
-                check_stored_concept(concept)
-            return concept
-        except RecordDamaged as error:
-            count_aside("concept", key, error)
-            return None
+        return self._read(key, check_stored_concept)
 
-    def _read(self, key: str) -> bytes | None:
+    def _read(self, key: str, check: Callable[[bytes], None] = lambda _: None) -> bytes | None:
+        """Return the object, or None if it is missing or damaged. `check` raises `RecordDamaged` for damaged bytes."""
         try:
-            return self._artifacts.get(key)
+            data = self._artifacts.get(key)
+            check(data)
+            return data
         except ArtifactMissing:
+            return None
+        except RecordDamaged as error:
+            count_aside("artifact", key, error)
             return None

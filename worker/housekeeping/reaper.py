@@ -9,7 +9,8 @@ import structlog
 
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.jobs.reconciliation import reconcile
+from s2edit_jobs.jobs.survey import rebuild_if_lost
+from s2edit_jobs.jobs.unfinished import reconcile_if_due
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.stores.job_store import HOUSEKEEPER
 from worker.housekeeping.loop import Loop
@@ -19,7 +20,10 @@ log = structlog.get_logger(__name__)
 STALLED_S = 600.0
 """Seconds without a completed iteration after which the reaper counts as stalled. A rebuild of a large store takes minutes."""
 PENDING_S = 5.0
-"""Seconds between two searches for pending jobs, interrupted erasures and expired identities, which list folders of the store."""
+"""Seconds between two searches for unfinished jobs that the job store lacks, interrupted erasures and expired identities.
+
+They list folders of the object store, so one process does it for all.
+"""
 
 
 def reap(services: Services, *, pending: bool = True) -> int:
@@ -32,12 +36,12 @@ def reap(services: Services, *, pending: bool = True) -> int:
     do not reach its end before the next iteration.
     """
     jobs = Jobs(services)
-    if (generation := services.store.maintenance.lost()) is not None:
-        corrected = reconcile(services, generation)
-        log.warning("the job store has lost jobs, or may have", action="rebuild", corrected=corrected, entered=jobs.rebuild())
-        services.store.maintenance.restored(generation)
-    if pending:
-        jobs.enter_pending()
+    if (entered := rebuild_if_lost(services)) is not None:
+        log.warning("the job store has lost jobs, or may have", action="rebuild", entered=entered)
+    if pending and (entered := reconcile_if_due(services, every_s=PENDING_S)) is not None:
+        if entered:
+            log.warning("jobs were missing in the job store", action="reconciled", entered=entered)
+        services.layout.begin(services.artifacts)
         erasure = Erasure(services)
         erasure.resume()
         erasure.erase_expired()

@@ -12,6 +12,7 @@ import structlog
 from s2edit_jobs.access.ended_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
+from s2edit_jobs.jobs.survey import Survey, survey_if_outdated
 from s2edit_jobs.library.uploads import sweep_orphans, sweep_uploads
 from s2edit_jobs.stores.write_probe import PROBES
 from worker.housekeeping.loop import Loop
@@ -26,8 +27,11 @@ POLL_S = 60.0
 
 def sweep(services: Services) -> int | None:
     """Sweep if a sweep is due. Return the number of removed objects, or None if none is due. Raise `ServiceUnavailable`."""
+    surveyed = survey_if_outdated(services)
     if not services.store.maintenance.take_task("sweep", every_s=SWEEP_S):
         return None
+    if surveyed is None:
+        Survey(services).complete()
     gone = sweep_idempotency_markers(services.artifacts, older_than_s=services.settings.idempotency_ttl_s)
     gone += sweep_ended(services.artifacts, now=time.time())
     services.artifacts.delete_prefix(PROBES)

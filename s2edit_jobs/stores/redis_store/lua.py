@@ -25,7 +25,7 @@ Keys (all under `s2edit:`)
     rates…            the counts of requests, written by the API's rate limiter
 
 Any of these may be missing: a server may evict keys, and people delete some by hand. A script that meets an id without an intact
-record drops it and deletes `restored`. The reaper then enters all unfinished jobs again from the object store (`Jobs.rebuild`), and
+record drops it and overwrites `restored`. The reaper then enters all unfinished jobs again from the object store (`Jobs.rebuild`), and
 `Records.add` completes the places of those that are still known. So a loss delays one job and blocks no other.
 """
 
@@ -169,7 +169,7 @@ end
 
 local function drop(id, who)  -- its record is missing or damaged: have the job entered again from the object store
   remove(id, who or (redis.call('TYPE', job(id)).ok == 'hash' and owner(id) or ''))
-  redis.call('DEL', P .. 'restored')
+  redis.call('SET', P .. 'restored', 'jobs are missing', 'XX')
 end
 
 local function learner(concept)  -- the unfinished job that has reserved it; '' if none

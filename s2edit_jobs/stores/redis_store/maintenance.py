@@ -65,6 +65,10 @@ return at and now_ms - tonumber(at)
 CLOCK = script("return now_ms")
 
 
+# The task stays known for a minute after it is due, as in `TAKE_TASK`.
+HOLD_TASK = script("redis.call('SET', P .. 'task:' .. name, now_ms + for_ms, 'PX', for_ms + 60000)", "name, for_ms")
+
+
 class RedisMaintenance:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -127,6 +131,15 @@ class RedisMaintenance:
 
     def clock(self) -> float:
         return int(self._connection.run(CLOCK)) / 1000
+
+    def hold_task(self, name: str, *, for_s: float) -> None:
+        self._connection.run(HOLD_TASK, name, int(for_s * 1000))
+
+    def unfinished(self) -> Iterator[str]:
+        for due in ("s2edit:due", "s2edit:due:test"):
+            with self._connection.asking():
+                for job_id, _ in self._connection.client.zscan_iter(due, count=SCAN):
+                    yield job_id
 
     def lost(self) -> str | None:
         client = self._connection.client

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import cast
 
 from s2edit_jobs.records.record import JobRecord, Outcome, Owner
@@ -91,6 +92,24 @@ class RedisRecords:
         with self._connection.asking():
             values = cast("dict[str, str]", self._connection.client.hgetall(job_key(job_id)))
         return owned(values, owner, job_id)
+
+    def find(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        asked = self._connection.client.pipeline(transaction=False)
+        for job_id in job_ids:
+            asked.hgetall(job_key(job_id))
+        with self._connection.asking():
+            answers = cast("list[dict[str, str]]", asked.execute())
+        found = {}
+        for job_id, values in zip(job_ids, answers, strict=True):
+            with suppress(KeyError, ValueError, TypeError):  # missing or damaged: `add` replaces it
+                found[job_id] = record_of(values)
+        return found
+
+    def unfinished(self, owner: Owner) -> list[JobRecord]:
+        with self._connection.asking():
+            ids = cast("set[str]", self._connection.client.smembers(f"s2edit:open:{owner.tenant}/{owner.user}"))
+        found = self.find(sorted(ids)) if ids else {}
+        return [record for record in found.values() if record.owner == owner and not record.state.over]
 
     def request_cancel(self, owner: Owner, job_id: str) -> JobRecord:
         return owned(mapping(self._connection.run(REQUEST_CANCEL, job_id, owner.tenant, owner.user)), owner, job_id)

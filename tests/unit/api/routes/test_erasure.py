@@ -40,7 +40,7 @@ def test_everything_of_a_user_is_erased_and_of_others_nothing(api: Api) -> None:
     for key in ("one", "two"):
         api.edit(user="ada", headers={"Idempotency-Key": key})
     api.learned_identity(owner=Owner("default", "ada"))
-    there = len(api.artifacts.objects) - len(before)
+    there = len(list(api.artifacts.list("t/default/u/ada/")))
     answer = api.client.delete("/users/ada")
     assert answer.status_code == 200
     assert answer.json()["objects"] == there
@@ -68,7 +68,7 @@ def test_an_erased_attribute_is_gone_with_a_receipt(api: Api) -> None:
     assert (answer.status_code, answer.json()["objects"]) == (200, 2)
     said = claims(api, answer.json()["receipt"])
     assert (said["erased"], said["id"]) == ("attribute", attribute)
-    assert not any(attribute in key for key in api.artifacts.objects)
+    assert not any(attribute in key for key in api.artifacts.objects if "/index/" not in key)  # the job that learned it stays
     assert_problem(api.client.delete(f"/attributes/{attribute}"), 404, "not_found")
 
 

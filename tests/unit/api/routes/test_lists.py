@@ -13,6 +13,14 @@ from tests.unit.api.conftest import Api
 from tests.unit.api.wire.test_bad_input import assert_problem
 
 
+@pytest.fixture(params=["index", "no index"])
+def api(api: Api, request: pytest.FixtureRequest) -> Api:
+    """The store has the index of finished jobs, or it comes from an earlier release and its survey isn't complete."""
+    if request.param == "index":
+        api.services.layout.begin(api.artifacts)
+    return api
+
+
 def pages(api: Api, path: str, *, between: Any = lambda: None, **query: Any) -> list[list[dict[str, Any]]]:
     """Return all pages by following the `Link` header."""
     found, url = [], str(api.client.build_request("GET", path, params=query).url.raw_path, "ascii")
@@ -75,14 +83,16 @@ def test_a_waiting_edit_is_found_by_the_identity_that_it_names(api: Api) -> None
     assert ids(pages(api, "/edits", identity=edit["identity"])) == [edit["id"]]
 
 
-def test_what_is_rare_is_found_over_several_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_rare_is_found_over_several_pages_without_an_index_and_at_once_with_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(library, "MAX_SCANNED", 3)
     done = api.edit().json()["id"]
     api.work()
     for _ in range(7):
         api.edit()
     found = pages(api, "/edits", state="succeeded", limit=2)
-    assert [len(page) for page in found] == [0, 0, 1]
+    assert [len(page) for page in found] == ([1] if api.services.layout.is_current(api.artifacts) else [0, 0, 1])
     assert ids(found) == [done]
 
 

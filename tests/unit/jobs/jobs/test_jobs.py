@@ -12,6 +12,8 @@ from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.survey import rebuild
+from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.errors import (
     ArtifactsUnavailable,
@@ -25,6 +27,7 @@ from s2edit_jobs.records.errors import (
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobState, Outcome, Owner, new_job_id
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.markers import job_of
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")
@@ -77,7 +80,9 @@ def test_ids_are_in_the_order_of_their_time_and_all_different() -> None:
 def test_an_accepted_job_has_all_it_needs_in_the_object_store(parts: Parts) -> None:
     record = parts.accept()
     folder = f"t/app/u/ann/edits/{record.id}/"
-    assert sorted(parts.artifacts.objects) == [f"{folder}image.png", f"{folder}mask.webp", f"{folder}spec.json"]
+    *accepted, marker = sorted(parts.artifacts.objects)
+    assert accepted == [f"{folder}image.png", f"{folder}mask.webp", f"{folder}spec.json"]
+    assert (job_of(marker), parts.artifacts.get(marker).decode()) == (record.id, f"{folder}spec.json")
     spec = parts.jobs.spec(ANN, record.id)
     assert spec.request == REQUEST
     assert {name: parts.artifacts.get(file.key) for name, file in spec.inputs.items()} == {"image": b"photo", "mask": b"mask"}
@@ -85,14 +90,15 @@ def test_an_accepted_job_has_all_it_needs_in_the_object_store(parts: Parts) -> N
     assert parts.jobs.get(ANN, record.id) == record
 
 
-def test_the_spec_is_written_after_the_files_and_before_the_record(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_marker_is_written_after_all_else_and_before_the_record(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     put, add = parts.artifacts.put, parts.store.records.add
     monkeypatch.setattr(parts.artifacts, "put", lambda key, data, **kw: (order.append(key.rsplit("/")[-1]), put(key, data, **kw)))
     monkeypatch.setattr(parts.store.records, "add", lambda record: (order.append("record"), add(record))[1])
     monkeypatch.setattr(parts.queue, "notify", lambda _: order.append("notification"))
     parts.accept()
-    assert order == ["image.png", "mask.webp", "spec.json", "record", "notification"]
+    assert order == ["image.png", "mask.webp", "spec.json", order[3], "record", "notification"]
+    assert job_of(order[3]).startswith("e_")
 
 
 def test_nothing_is_accepted_while_the_object_store_is_down(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,9 +121,9 @@ def test_a_job_store_that_is_down_loses_no_job(parts: Parts) -> None:
         record = parts.accept()
     assert record.state is JobState.QUEUED
     assert parts.store.leases.orphans() == []
-    assert parts.jobs.enter_pending() == 1
+    assert Unfinished(parts.services).reconcile() == 1
     assert parts.store.leases.orphans() == [record.id]
-    assert parts.jobs.enter_pending() == 0
+    assert Unfinished(parts.services).reconcile() == 0
 
 
 def test_a_job_of_somebody_else_is_not_found(parts: Parts) -> None:
@@ -201,7 +207,7 @@ def test_a_rebuild_enters_what_is_unfinished_and_only_that(parts: Parts) -> None
     parts.jobs.cancel(ANN, canceled.id)
     parts.artifacts.put(f"t/app/u/ann/concepts/{CONCEPT}/concept.safetensors", b"x", media_type="x/y")
     parts.database.empty()
-    assert parts.jobs.rebuild() == 1
+    assert rebuild(parts.services) == 1
     assert parts.store.leases.orphans() == [waiting.id]
 
 

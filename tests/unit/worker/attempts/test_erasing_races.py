@@ -10,6 +10,7 @@ import pytest
 
 from s2edit_core.request.spec import LearningRequest, MaskRequest
 from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.jobs.survey import rebuild
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.records.errors import (
     AttributeNotFound,
@@ -22,17 +23,20 @@ from tests.doubles import FakeEngine
 from tests.unit.worker.attempts.erasures import WEBHOOK, Meeting, erase_user, left_of, void
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 
-WRITES = 13
-"""Writes of an edit: photo, mask, identity, three checkpoints, concept, marker, inversion, two results, report, outcome."""
+WRITES = 15
+"""Writes of an edit: photo, mask, identity, three checkpoints, concept, marker, inversion, two results, report, outcome,
+two entries."""
 TWO = replace(REQUEST, variants=2)
 HAT = LearningRequest(kind="attribute", prompt="a woman with [A] hat")
-HAT_WRITES = 7
-"""Writes of a learning: three checkpoints, attribute, concept, report, outcome."""
+HAT_WRITES = 9
+"""Writes of a learning: three checkpoints, attribute, concept, report, outcome, two entries of the index."""
 PHOTO = {"image": FILES["image"]}
 FOUND_WRITES = WRITES + 2
 """Writes of an edit without a mask: first the mask that was found, and its report."""
-MASK_WRITES = 4
-"""Writes of a mask job: these two, report, outcome."""
+MASK_WRITES = 5
+"""Writes of a mask job: these two, report, outcome, an entry of the index."""
+ACCEPT_WRITES = 5
+"""Writes of a request: photo, mask, outbox marker, spec, marker."""
 WITHOUT_MASK = [*((TWO, number) for number in range(FOUND_WRITES)), *((MaskRequest(), number) for number in range(MASK_WRITES))]
 
 
@@ -168,7 +172,7 @@ def test_an_attribute_erased_at_any_write_leaves_nothing_of_itself(service: InPr
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(ACCEPT_WRITES))
 def test_a_request_that_meets_an_erasure_is_taken_on_whole_or_refused(service: InProcessService, number: int, after: bool) -> None:
     """It never leaves part of a request, nor a job without its photo."""
     meeting = Meeting(service, number, lambda: erase_user(service), after=after)
@@ -183,7 +187,7 @@ def test_a_request_that_meets_an_erasure_is_taken_on_whole_or_refused(service: I
         assert service.get(job_id).state is JobState.SUCCEEDED
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(ACCEPT_WRITES))
 def test_a_request_between_the_two_sweeps_is_refused_and_leaves_nothing(service: InProcessService, number: int) -> None:
     erasure = Erasure(service.services)
     begun: list[Any] = []
@@ -192,6 +196,12 @@ def test_a_request_between_the_two_sweeps_is_refused_and_leaves_nothing(service:
         service.accept(webhook_url=WEBHOOK)
     erasure.complete(begun[0])
     assert left_of(service) == []
+
+
+def test_a_request_has_no_more_writes_than_are_tried(service: InProcessService) -> None:
+    meeting = Meeting(service, -1, lambda: None, after=False)
+    service.accept(webhook_url=WEBHOOK)
+    assert len(meeting.keys) == ACCEPT_WRITES, meeting.keys
 
 
 def test_a_rebuild_that_meets_an_erasure_brings_nothing_back(service: InProcessService) -> None:
@@ -204,7 +214,7 @@ def test_a_rebuild_that_meets_an_erasure_brings_nothing_back(service: InProcessS
         return add(record)
 
     service.store.records.add = erased_meanwhile  # type: ignore[method-assign]
-    assert service.jobs.rebuild() == 0
+    assert rebuild(service.services) == 0
     assert left_of(service) == []
 
 

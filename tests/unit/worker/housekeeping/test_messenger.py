@@ -16,6 +16,7 @@ from api.description.webhooks import WebhookMessage
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.survey import rebuild
 from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.records.record import Owner, tenant_of_test_mode
 from s2edit_jobs.records.webhooks import DELAYS_S, JITTER, delay_s
@@ -172,7 +173,7 @@ def test_a_message_outlives_the_loss_of_the_job_store(service: InProcessService)
     over, waiting = service.accept(webhook_url=URL), service.accept(webhook_url=URL)
     service.work()
     service.database.empty()
-    assert service.jobs.rebuild() == 1
+    assert rebuild(service.services) == 1
     assert messenger(service, receiver).deliver_next()
     assert not messenger(service, receiver).deliver_next()
     service.work()

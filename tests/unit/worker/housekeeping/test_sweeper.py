@@ -33,6 +33,7 @@ def known(service: InProcessService, key: str) -> bool:
 
 
 def test_old_notes_go_and_nothing_else_does(service: InProcessService) -> None:
+    service.services.layout.begin(service.artifacts)
     old = keyed(service, "old", age_s=LIFE_S + 60)
     young = keyed(service, "young", age_s=LIFE_S - 60)
     kept = [key for key in service.artifacts.objects if "/requests/" not in key]
