@@ -9,7 +9,9 @@
     │   └── PolicyRefused       a request that the service refuses to everybody
     ├── ArtifactMismatch        a concept or inversion made with another model, schedule or settings
     ├── ModelUnusable           the model lacks a part or is of an unsupported kind
-    └── NumbersNotFinite        a computation produced NaN or infinity: half precision, or a learning rate too high
+    ├── NumbersNotFinite        a computation produced NaN or infinity: half precision, or a learning rate too high
+    └── DeviceFault             the device has failed; the request may be fine
+        └── DeviceOutOfMemory   the device or the host has too little memory even for the smallest pass
 
 Messages address the person who made the request: they say what was wrong and what would be right.
 """
@@ -93,3 +95,21 @@ class NumbersNotFinite(S2EditError):
     """A computation that produced NaN or infinity."""
 
     code = "numbers_not_finite"
+
+
+class DeviceFault(S2EditError):
+    """The device has failed, whatever was asked of it. Its cause is the library's error.
+
+    After a `sticky` fault, every further computation of the process fails. `code` is that of a job whose attempts all end so.
+    """
+
+    code = "parked"
+    retryable = True
+    sticky: ClassVar[bool] = True
+
+
+class DeviceOutOfMemory(DeviceFault):
+    """The device, or the host, has too little memory even for the smallest pass. The process can go on with other work."""
+
+    code = "out_of_memory"
+    sticky = False

@@ -10,7 +10,8 @@ attribute (as in Break-A-Scene, arXiv 2305.16311): the rest of the photo says no
 and [A] are learned together, they share passes, and the squared cosine between them is added to L_semantic.
 
 Learning can be interrupted at any step and resumed: its state is a value (`learning_state`), and each step has its own random
-generator.
+generator. Before the first step it yields no rows at all (`PAUSE`) after each piece of its work, so that it can be interrupted
+there too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -35,6 +36,7 @@ from s2edit_core.concepts.conditioning import (
     word_embedding,
 )
 from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.method.lbfgs import minimising
 from s2edit_core.method.learning_state import LearningState, StepCounter, settings_digest
 from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.losses import pairwise_loss, semantic_loss
@@ -46,6 +48,10 @@ from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows
 
 Learning = Generator[Rows | Progress, Answers, Concept]
+Result = TypeVar("Result")
+Preparation = Generator[Rows, Answers, Result]
+PAUSE: Rows = ()
+"""No rows: yielded so that whoever drives the learning can interrupt it."""
 SEMANTIC_POWER = 8
 """The power p of the mean (mean |cos|^p)^(2/p) in L_semantic. With p = 2, one word may stay near as long as all others are far."""
 SUBJECT_PULL = 3e-5
@@ -99,15 +105,21 @@ class _Learner:
         return conditioned(self.backbone, self.tokens, {self.lesson.placeholder: concept})
 
 
-def attribute_states(backbone: Backbone, words: Sequence[str]) -> Tensor:
-    """Return words in text-feature space, `(n, d)`: the text encoder's output at the last token of "a photo of a <word>"."""
-    with torch.no_grad():
-        states = []
-        for word in words:
-            tokens = tokenize(backbone, f"a photo of a {word}", ())
-            last = int((tokens.ids == backbone.tokenizer.eos_token_id).nonzero()[0]) - 1
-            states.append(text_states(backbone, tokens, {})[last])
-        return torch.stack(states) if states else torch.zeros(0, backbone.layers[0].to_k.in_features, device=backbone.device)
+@torch.no_grad()
+def attribute_state(backbone: Backbone, word: str) -> Tensor:
+    """Return a word in text-feature space, `(d,)`: the text encoder's output at the last token of "a photo of a <word>"."""
+    tokens = tokenize(backbone, f"a photo of a {word}", ())
+    last = int((tokens.ids == backbone.tokenizer.eos_token_id).nonzero()[0]) - 1
+    return text_states(backbone, tokens, {})[last]
+
+
+def _attribute_states(backbone: Backbone, words: Sequence[str]) -> Preparation[Tensor]:
+    """Return the words in text-feature space, `(n, d)`."""
+    states = [torch.zeros(0, backbone.layers[0].to_k.in_features, device=backbone.device)]
+    for word in words:
+        states.append(attribute_state(backbone, word)[None])
+        yield PAUSE
+    return torch.cat(states)
 
 
 def learn_concept(
@@ -148,7 +160,9 @@ def learn_concepts(
     placeholders, `PromptInvalid` for a prompt without its placeholder, `MaskInvalid` for an empty mask.
     """
     _check_lessons(lessons)
-    learners = [_begin(backbone, lesson, options, seed + i) for i, lesson in enumerate(lessons)]
+    learners = [_new_learner(backbone, lesson, options, seed + i) for i, lesson in enumerate(lessons)]
+    for learner in learners:
+        learner.words = yield from _attribute_states(backbone, _orthogonal_words(backbone, learner.lesson))
     about = settings_digest(lessons, options, seed)
     optimisers: list[torch.optim.AdamW] = []
     counter = StepCounter()
@@ -156,6 +170,9 @@ def learn_concepts(
         counter = state.counter
         optimisers = [_optimiser(learner, counter.phase, options) for learner in learners]
         state.restore(about, backbone.fingerprints, [learner.parameters() for learner in learners], optimisers)
+    else:
+        for learner in learners:
+            yield from _orthogonalise_start(learner, options)
     phase_steps = (options.token_steps, options.steps - options.token_steps)
     for phase in range(counter.phase, len(phase_steps)):
         if counter.phase != phase:
@@ -221,37 +238,28 @@ def _step(
     return sum(answer.loss or 0.0 for answer in answers) / len(learners)
 
 
-def _begin(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
-    """Return a learner whose token is already turned away from the attribute words."""
-    with torch.no_grad():
-        learner = _new_learner(backbone, lesson, options, seed)
-    if options.orthogonality > 0 and options.start_steps > 0 and len(learner.words):
-        _orthogonalise_start(learner, options)
-    return learner
-
-
-def _orthogonalise_start(learner: _Learner, options: LearningOptions) -> None:
+def _orthogonalise_start(learner: _Learner, options: LearningOptions) -> Preparation[None]:
     """Turn the token away from all attribute words by L_semantic alone, while staying as near to the subject word as that allows.
 
     The subject word is near every attribute word. If both losses started from there, the token could remain in a local minimum in
     which it is an attribute word, whatever λ. This stage is deterministic and only involves the text encoder, so it uses L-BFGS.
     The later phases preserve its result, because they move the token little.
     """
+    if options.orthogonality == 0 or options.start_steps == 0 or not len(learner.words):
+        return
     subject = learner.token.detach().clone()
-    optimiser = torch.optim.LBFGS([learner.token], max_iter=options.start_steps, history_size=20, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
-        optimiser.zero_grad(set_to_none=True)
+    def loss() -> Tensor:
         feature = learner.condition(with_deltas=False).features[learner.lesson.placeholder]
-        loss = _semantic(learner, feature) + SUBJECT_PULL * (learner.token - subject).square().sum()
-        loss.backward()
-        return loss
+        return _semantic(learner, feature) + SUBJECT_PULL * (learner.token - subject).square().sum()
 
-    with torch.enable_grad():
-        optimiser.step(closure)
+    for _ in minimising(learner.token, loss, max_iter=options.start_steps, history_size=20):
+        yield PAUSE
 
 
+@torch.no_grad()
 def _new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> _Learner:
+    """Return a learner that does not know its words yet."""
     keys, values = new_deltas(backbone.layers, options.mode, options.rank, step_generator(seed, -1 % 2**31))
     size = (lesson.latent.shape[1], lesson.latent.shape[2])
     name = lesson.placeholder
@@ -264,7 +272,7 @@ def _new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, s
         loss_weights=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0],
         keys=keys,
         values=values,
-        words=attribute_states(backbone, _orthogonal_words(backbone, lesson)),
+        words=torch.zeros(0, backbone.layers[0].to_k.in_features, device=backbone.device),
         seed=seed,
     )
 

@@ -16,11 +16,14 @@ from s2edit_core.checkpoints.fingerprint import Fingerprints
 from s2edit_core.checkpoints.loading import load_parts
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.checkpoints.schedule import Schedule
+from s2edit_core.device_faults import free_memory, raising_device_faults, with_freed_memory
+from s2edit_core.errors import DeviceOutOfMemory
 from s2edit_core.unet.attention import CrossLayer, PassInputs, RowAttention
-from s2edit_core.unet.rows import Answer, Answers, Row, Rows, check_finite, passes, stack_rows
+from s2edit_core.unet.pass_limit import PassLimit
+from s2edit_core.unet.rows import Answer, Answers, Rows, check_finite, passes, stack_rows
 
 MAX_ROWS_PER_PASS = 16
-"""The largest batch of one UNet pass, except where one source has more readers."""
+"""The largest batch of one UNet pass."""
 
 
 @dataclass
@@ -38,6 +41,7 @@ class Backbone:
         for part in (self.unet, self.vae, self.text_encoder):
             part.requires_grad_(False).eval()
         self.attention = RowAttention(self.unet)
+        self.pass_limit = PassLimit()
         self.fingerprints = Fingerprints((self.unet, self.vae, self.text_encoder), self.schedule)
 
     @classmethod
@@ -99,6 +103,7 @@ class Backbone:
         """The fingerprint of new artifacts of this model. `fingerprints` also recognises those of earlier releases."""
         return self.fingerprints.current
 
+    @raising_device_faults()
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
         """Encode an image `(3, H, W)` in -1..1 to a latent `(c, h, w)`: the posterior mean, scaled to unit variance.
@@ -110,29 +115,55 @@ class Backbone:
             cell = self.latent_scale
             raise ValueError(f"expected an image (3, H, W) with sides divisible by {cell}, got {tuple(image.shape)}")
         vae: Any = self.vae
-        latent: Tensor = vae.encode(image[None].to(self.device)).latent_dist.mode()[0] * vae.config.scaling_factor
+        posterior = with_freed_memory(lambda: vae.encode(image[None].to(self.device)).latent_dist)
+        latent: Tensor = posterior.mode()[0] * vae.config.scaling_factor
         return latent.to(torch.promote_types(self.dtype, torch.float32))
 
+    @raising_device_faults()
     @torch.no_grad()
     def decode_latent(self, latent: Tensor) -> Tensor:
         """Decode a latent `(c, h, w)` to an image `(3, H, W)` in -1..1. Raises `ValueError` for another shape."""
         vae: Any = self.vae
         if latent.ndim != 3 or latent.shape[0] != vae.config.latent_channels:
             raise ValueError(f"expected a latent ({vae.config.latent_channels}, h, w), got {tuple(latent.shape)}")
-        image: Tensor = vae.decode(latent[None].to(torch.float32) / vae.config.scaling_factor).sample[0]
+        image: Tensor = with_freed_memory(lambda: vae.decode(latent[None].to(torch.float32) / vae.config.scaling_factor).sample[0])
         return image.clamp(-1, 1)
 
+    @raising_device_faults()
     def evaluate(self, rows: Rows) -> Answers:
         """Predict ε for every row, and compute gradients for rows with a target. Rows of one latent shape share UNet passes.
 
-        Raises `NumbersNotFinite` if a prediction is not finite, `ValueError` for a row whose source is not among `rows`.
+        If there is too little memory for a pass, smaller ones take its place. Raises `DeviceOutOfMemory` if even the smallest
+        fails, `NumbersNotFinite` if a prediction is not finite, `ValueError` for a row whose source is not among `rows`.
         """
         answers: dict[int, Answer] = {}
-        for indices in passes(rows, MAX_ROWS_PER_PASS):
-            answers.update(zip(indices, self._one_pass([rows[i] for i in indices]), strict=True))
+        pending = passes(rows, self.pass_limit.rows(MAX_ROWS_PER_PASS))
+        while pending:
+            indices = pending.pop(0)
+            part = tuple(rows[i] for i in indices)
+            smaller = passes(part, self.pass_limit.rows(MAX_ROWS_PER_PASS))
+            if len(smaller) > 1:
+                pending[:0] = [[indices[i] for i in each] for each in smaller]
+            elif (found := self._one_pass_or_none(part)) is not None:
+                answers.update(zip(indices, found, strict=True))
+            else:
+                self.pass_limit.reduce(len(part))
+                pending.insert(0, indices)
         return tuple(answers[i] for i in range(len(rows)))
 
-    def _one_pass(self, rows: list[Row]) -> list[Answer]:
+    def _one_pass_or_none(self, rows: Rows) -> list[Answer] | None:
+        """Return the answers to `rows`, or None if there is too little memory for all of them at once."""
+        if len(passes(rows, 1)) == 1:
+            return with_freed_memory(lambda: self._one_pass(rows))
+        try:
+            with raising_device_faults():
+                return self._one_pass(rows)
+        except DeviceOutOfMemory:
+            pass
+        free_memory()  # outside the handler: until here, the error's traceback holds the tensors of the failed pass
+        return None
+
+    def _one_pass(self, rows: Rows) -> list[Answer]:
         has_targets = any(row.target is not None for row in rows)
         inputs = stack_rows(rows, self.device, self.dtype)
         with torch.set_grad_enabled(has_targets):
@@ -149,7 +180,7 @@ class Backbone:
         captured = [tuple(maps[layer][i] for layer in row.capture) for i, row in enumerate(rows)]
         return [_answer(i, eps, losses[i], inputs, captured[i]) for i in range(len(rows))]
 
-    def _predict(self, rows: list[Row], inputs: PassInputs) -> tuple[Tensor, dict[int, Tensor]]:
+    def _predict(self, rows: Rows, inputs: PassInputs) -> tuple[Tensor, dict[int, Tensor]]:
         """Return ε `(rows, c, h, w)` and the captured attention maps by layer."""
         z = torch.stack([row.latent for row in rows]).to(self.device, torch.promote_types(self.dtype, torch.float32))
         t = torch.tensor([row.timestep for row in rows], device=self.device)

@@ -134,9 +134,9 @@ def finish(steps: Generator[Progress, None, Result], on_progress: Callable[[Prog
 def passes(rows: Rows, limit: int) -> list[list[int]]:
     """Split `rows` into UNet passes, and return the row indices of each.
 
-    A pass holds latents of one shape, at most `limit` rows, and every reader together with its source; a source with more readers
-    than `limit` makes a larger pass. Within a pass, rows that need explicit attention maps come first. Raises `ValueError` for a
-    row whose source is not among `rows`.
+    A pass holds latents of one shape and every reader together with its source. It has at most `limit` rows, but with readers two
+    or more; a source with more readers is in several passes. Within a pass, rows that need explicit attention maps come first.
+    Raises `ValueError` for a row whose source is not among `rows`.
     """
     at = {row: i for i, row in enumerate(rows)}
     groups: dict[int, list[int]] = defaultdict(list)
@@ -147,14 +147,24 @@ def passes(rows: Rows, limit: int) -> list[list[int]]:
         groups[at[source]].append(i)
     open_passes: dict[torch.Size, list[int]] = {}  # the pass of each latent shape that still has room
     done: list[list[int]] = []
-    for source_index, members in groups.items():
+    for source_index, group in groups.items():
         shape = rows[source_index].latent.shape
-        if shape not in open_passes or len(open_passes[shape]) + len(members) > limit:
-            open_passes[shape] = []
-            done.append(open_passes[shape])
-        open_passes[shape] += members
+        for members in _in_parts(source_index, group, limit):
+            if shape not in open_passes or len(open_passes[shape]) + len(members) > limit:
+                open_passes[shape] = []
+                done.append(open_passes[shape])
+            open_passes[shape] += members
     sources = _cross_sources(rows)
     return [sorted(indices, key=lambda i: _rank(rows[i], sources)) for indices in done]
+
+
+def _in_parts(source: int, group: list[int], limit: int) -> list[list[int]]:
+    """Split `group`, a source and its readers, into parts of at most `limit` rows, each with the source."""
+    if len(group) <= limit:
+        return [group]
+    readers = [i for i in group if i != source]
+    size = max(1, limit - 1)
+    return [[source, *readers[i : i + size]] for i in range(0, len(readers), size)] or [group]
 
 
 def _cross_sources(rows: Sequence[Row]) -> set[Row]:

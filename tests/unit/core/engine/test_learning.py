@@ -87,6 +87,26 @@ def test_a_learning_goes_on_from_a_checkpoint(engine: S2EditEngine, hat: Learned
         Learned(engine, replace(HAT, seed=1), checkpoint=kept.data)
 
 
+@pytest.mark.parametrize("passes", [1, 3, 10])
+def test_a_cancellation_is_noticed_before_the_first_step(engine: S2EditEngine, passes: int) -> None:
+    """The preparation of a learning asks too: it is a hundred passes of the text encoder."""
+
+    class Canceled(Exception):
+        pass
+
+    asked: list[int] = []
+
+    def check() -> None:
+        asked.append(1)
+        if len(asked) == passes:
+            raise Canceled
+
+    shown: list[object] = []
+    with pytest.raises(Canceled):
+        shown.extend(engine.learn(HAT, INPUTS, check=check))
+    assert (len(asked), shown) == (passes, [])
+
+
 def test_an_attribute_acts_inside_the_edit_mask_alone(engine: S2EditEngine, cold: Run, hat: Learned) -> None:
     worn = Run(engine, WEARING, replace(INPUTS, attributes=(hat.concept.data,)), **cold.saved())
     plain = Run(engine, replace(WEARING, prompt="a photo of a woman with hat", attributes=()), **cold.saved())

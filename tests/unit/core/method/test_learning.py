@@ -17,7 +17,7 @@ from s2edit_core.concepts.concept import Concept, Full, LowRank
 from s2edit_core.concepts.conditioning import prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method import learning
-from s2edit_core.method.learning import attribute_states, learn_concept, step_generator
+from s2edit_core.method.learning import attribute_state, learn_concept, step_generator
 from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.losses import semantic_loss
 from s2edit_core.request.options import LearningMode, LearningOptions
@@ -53,7 +53,8 @@ def learn(
     algorithm = learn_concept(
         backbone, photo_latent(), face_mask(), PROMPT, "woman", chosen, request_words=request_words, seed=seed
     )
-    return drive(algorithm, evaluate or backbone.evaluate, on_progress)
+    evaluate = evaluate or backbone.evaluate
+    return drive(algorithm, lambda rows: evaluate(rows) if rows else (), on_progress)
 
 
 def changes(concept: Concept) -> list[Tensor]:
@@ -246,7 +247,7 @@ def test_the_identity_mask_gates_the_placeholder_while_learning(backbone: Backbo
 
 
 def mean_squared_cosine(backbone: Backbone, concept: Concept) -> float:
-    words = attribute_states(backbone, backbone.card.attribute_words)
+    words = torch.stack([attribute_state(backbone, word) for word in backbone.card.attribute_words])
     return float(semantic_loss(feature(backbone, concept.token), words))
 
 
@@ -270,7 +271,7 @@ def test_the_token_turns_away_from_the_words_before_any_row_is_wanted(backbone: 
 
 def test_the_report_of_a_concept_names_its_cosines(backbone: Backbone) -> None:
     learned = learn(backbone)
-    words = attribute_states(backbone, backbone.card.attribute_words)
+    words = torch.stack([attribute_state(backbone, word) for word in backbone.card.attribute_words])
     cosines = torch.nn.functional.cosine_similarity(feature(backbone, learned.token)[None], words, dim=-1)
     assert learned.facts["max_abs_cosine_to_bank"] == pytest.approx(float(cosines.abs().max()))
     assert learned.facts["mean_abs_cosine_to_bank"] == pytest.approx(float(cosines.abs().mean()))
@@ -311,12 +312,11 @@ def test_a_model_without_attribute_words_can_be_learned_with(backbone: Backbone)
 
 
 def test_attribute_words_are_read_where_their_prompt_ends(backbone: Backbone) -> None:
-    states = attribute_states(backbone, ("red", "zebra"))
     with torch.no_grad():
-        for i, word in enumerate(("red", "zebra")):
+        for word in ("red", "zebra"):
             length = len(backbone.tokenizer(f"a photo of a {word}").input_ids)
             whole = text_states(backbone, tokenize(backbone, f"a photo of a {word}", ()), {})
-            assert torch.equal(states[i], whole[length - 2])  # before the end mark
+            assert torch.equal(attribute_state(backbone, word), whole[length - 2])  # before the end mark
 
 
 def test_a_prompt_that_is_too_long_is_refused_before_any_row_is_wanted(backbone: Backbone) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import ArtifactMismatch
-from s2edit_core.method.learning import Checkpoint, learn_concepts
+from s2edit_core.method.learning import PAUSE, Checkpoint, learn_concepts
 from s2edit_core.method.learning_state import LearningState, StepCounter
 from s2edit_core.method.lesson import Lesson
 from s2edit_core.request.options import LearningMode, LearningOptions
@@ -130,6 +130,44 @@ def test_the_state_of_another_learning_is_refused(backbone32: Backbone, other: d
     state = states(learn(backbone32, every=4)[1])[4]
     with pytest.raises(ArtifactMismatch, match="belongs to another"):
         learn(backbone32, state=state, **other)
+
+
+@pytest.fixture
+def text_passes(backbone32: Backbone) -> Iterator[list[int]]:
+    """Grows by one with every pass of the text encoder."""
+    seen: list[int] = []
+    hook = backbone32.text_encoder.register_forward_pre_hook(lambda *_: seen.append(1))
+    yield seen
+    hook.remove()
+
+
+@pytest.mark.parametrize("lessons", [(lesson(),), (lesson(), attribute_lesson())], ids=["one concept", "two"])
+def test_it_can_be_interrupted_long_before_its_first_step(
+    backbone32: Backbone, lessons: tuple[Lesson, ...], text_passes: list[int]
+) -> None:
+    """Each pause comes after one word, or after one evaluation of L_semantic, which takes two passes for an attribute."""
+    options = replace(OPTIONS, start_steps=100)
+    algorithm = learn_concepts(backbone32, lessons, options)
+    between: list[int] = []
+    pause = next(algorithm)
+    while pause == PAUSE:
+        between.append(len(text_passes))
+        text_passes.clear()
+        pause = algorithm.send(())
+    algorithm.close()
+    assert sum(between) > 30
+    assert max(between) <= 2
+
+
+def test_what_comes_before_the_first_step_is_not_repeated_when_it_resumes(backbone32: Backbone, text_passes: list[int]) -> None:
+    options = replace(OPTIONS, start_steps=100)
+    whole, seen = learn(backbone32, options=options, every=3)
+    state = states(seen)[3]
+    text_passes.clear()
+    resumed, rest = learn(backbone32, options=options, state=state)
+    assert to_bytes(resumed) == to_bytes(whole)
+    words = len(backbone32.card.attribute_words)
+    assert len(text_passes) == words + len(rest) + 1, "each word, each step, and the report's cosines"
 
 
 def counter(*losses: float) -> StepCounter:

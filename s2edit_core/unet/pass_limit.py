@@ -1,0 +1,36 @@
+"""How many rows a UNet pass may have on a device that has too little memory for the usual number."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+RECOVERY_S = 600.0
+"""Seconds after which larger passes are tried again: what took the memory may be gone."""
+
+log = logging.getLogger(__name__)
+
+
+class PassLimit:
+    """A bound that a lack of memory lowers for a while. `reductions` counts how often it did."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.reductions = 0
+        self._now = now
+        self._rows: int | None = None  # None: as many as asked for
+        self._until = 0.0
+
+    def rows(self, largest: int) -> int:
+        """Return how many rows a pass may have: `largest` or fewer."""
+        if self._rows is None or self._now() >= self._until:
+            self._rows = None
+            return largest
+        return min(self._rows, largest)
+
+    def reduce(self, rows: int) -> None:
+        """Halve the bound, because there was too little memory for `rows`."""
+        self.reductions += 1
+        self._rows = max(1, rows // 2)
+        self._until = self._now() + RECOVERY_S
+        log.warning("too little memory for a pass of %d rows: %d from now on", rows, self._rows)
