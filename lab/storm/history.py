@@ -23,6 +23,7 @@ class AcceptedEdit:
     job: str
     canceled: bool = False  # the client has canceled it
     result: str = ""  # digest of the expected picture
+    looked_at: bool = True  # by the client, before all was calm
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,20 @@ class StoredEdit:
     job: str
     user: str
     state: str | None  # None: no outcome
-    result: str = ""  # digest of the picture that the outcome names
+    result: str = ""  # digest of the picture that the outcome names, without the signature of its attempt
     outcomes_won: int = 1  # conditional writes of an outcome that succeeded
+    outcome_key: str = ""
+    objects: Mapping[str, str] = field(default_factory=dict)  # digests of result and report, by the keys that the outcome names
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One try to deliver a webhook with a valid signature."""
+
+    job: str
+    message: str  # its webhook-id
+    state: str
+    accepted: bool  # answered with 2xx
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,7 @@ class History:
     polls: Sequence[Poll]
     stored: Sequence[StoredEdit]
     events: Sequence[StreamEvent] = ()
+    deliveries: Sequence[Delivery] | None = None  # None: no webhooks were asked for
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -81,6 +95,9 @@ class Findings:
     @property
     def clean(self) -> bool:
         return not (self.lost or self.duplicated or self.wrong_owner or self.out_of_order)
+
+    def __add__(self, other: Findings) -> Findings:
+        return Findings(**{name: found + getattr(other, name) for name, found in vars(self).items()})
 
     def counts(self) -> dict[str, int]:
         return {name: len(found) for name, found in asdict(self).items()}
@@ -102,6 +119,8 @@ def check(history: History) -> Findings:
     for event in history.events:
         _check_event(last.get(event.job), event, findings)
         last[event.job] = event
+    if history.deliveries is not None:
+        _check_deliveries(accepted, stored, history.deliveries, findings)
     return findings
 
 
@@ -116,6 +135,22 @@ def _check_event(before: StreamEvent | None, event: StreamEvent, findings: Findi
         )
 
 
+def _check_deliveries(
+    accepted: Mapping[str, AcceptedEdit], stored: Mapping[str, StoredEdit], deliveries: Iterable[Delivery], findings: Findings
+) -> None:
+    messages: dict[str, set[str]] = defaultdict(set)
+    reported = set()
+    for one in deliveries:
+        messages[one.job].add(one.message)
+        if one.accepted:
+            reported.add(one.job)
+        if (edit := stored.get(one.job)) is not None and one.state != edit.state:
+            findings.out_of_order.append(f"{one.job}: a webhook reported {one.state}, but the store has {edit.state}")
+    findings.lost += [f"{job}: no webhook that was answered with 2xx reported its end" for job in accepted if job not in reported]
+    findings.duplicated += [f"{job}: {len(ids)} messages reported its end" for job, ids in messages.items() if len(ids) > 1]
+    findings.duplicated += [f"{job}: a webhook reported an edit that nobody asked for" for job in messages if job not in accepted]
+
+
 def _check_keys(accepted: Iterable[AcceptedEdit], stored: Mapping[str, StoredEdit], findings: Findings) -> None:
     jobs_of: dict[str, set[str]] = defaultdict(set)
     for one in accepted:
@@ -127,7 +162,8 @@ def _check_keys(accepted: Iterable[AcceptedEdit], stored: Mapping[str, StoredEdi
 
 def _check_end(accepted: AcceptedEdit, stored: StoredEdit | None, findings: Findings) -> None:
     if stored is None or stored.state is None:
-        findings.lost.append(f"{accepted.job}: accepted and never ended")
+        unseen = "" if accepted.looked_at else ", while nobody looked at it"
+        findings.lost.append(f"{accepted.job}: accepted and never ended{unseen}")
         return
     if stored.state == "failed" or (stored.state == "canceled" and not accepted.canceled):
         findings.lost.append(f"{accepted.job}: ended {stored.state} without a reason")

@@ -6,7 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from lab.storm.history import AcceptedEdit, History, Poll, StoredEdit, StreamEvent, check, outcomes_won, restart_seconds
+from lab.storm.history import (
+    AcceptedEdit,
+    Delivery,
+    Findings,
+    History,
+    Poll,
+    StoredEdit,
+    StreamEvent,
+    check,
+    outcomes_won,
+    restart_seconds,
+)
 
 ACCEPTED = AcceptedEdit("key-1", "ann", "e_1", result="red")
 POLLS = [
@@ -114,6 +125,40 @@ def test_a_stream_without_gaps_or_with_declared_ones_is_clean() -> None:
 )
 def test_a_stream_is_checked_against_the_model(events: list[StreamEvent], found: dict[str, int]) -> None:
     assert counts(replace(GOOD, events=events)) == found
+
+
+DELIVERED = [Delivery("e_1", "m_1", "succeeded", accepted=accepted) for accepted in (False, True, True)]
+
+
+def test_a_webhook_that_is_refused_and_sent_again_is_clean() -> None:
+    assert check(replace(GOOD, deliveries=DELIVERED)).clean
+    assert check(replace(GOOD, deliveries=None)).clean
+
+
+@pytest.mark.parametrize(
+    ("deliveries", "found"),
+    [
+        ([], {"lost": 1}),
+        (DELIVERED[:1], {"lost": 1}),
+        ([*DELIVERED, replace(DELIVERED[1], message="m_2")], {"duplicated": 1}),
+        ([*DELIVERED, replace(DELIVERED[1], job="e_2", message="m_2")], {"duplicated": 1}),
+        ([replace(DELIVERED[1], state="canceled")], {"out_of_order": 1}),
+    ],
+    ids=["none", "only refused ones", "two messages", "of an unknown edit", "another end"],
+)
+def test_webhooks_are_checked_against_the_model(deliveries: list[Delivery], found: dict[str, int]) -> None:
+    assert counts(replace(GOOD, deliveries=deliveries)) == found
+
+
+def test_an_edit_that_ends_only_when_somebody_looks_is_lost() -> None:
+    unlooked = replace(ACCEPTED, looked_at=False)
+    (words,) = check(History([unlooked], [], [replace(STORED, state=None)])).lost
+    assert "nobody looked at it" in words
+
+
+def test_findings_add_up() -> None:
+    both = Findings(lost=["a"]) + Findings(lost=["b"], duplicated=["c"])
+    assert both == Findings(lost=["a", "b"], duplicated=["c"])
 
 
 def test_successful_writes_of_an_outcome_are_counted_by_key() -> None:
