@@ -323,11 +323,11 @@ class ClientApp:
         if answer is None or answer.status_code not in (200, 404):
             return None
         if answer.status_code == 404:
-            poll = Poll(accepted.job, accepted.user, 0, "", found=False)
+            poll = Poll(accepted.job, accepted.user, 0, "", found=False, at=time.time())
         else:
             edit = answer.json()
             picture = (edit["result"] or {}).get("url", "").partition("?")[0]
-            poll = Poll(accepted.job, accepted.user, edit["sequence"], edit["state"], artifacts=picture)
+            poll = Poll(accepted.job, accepted.user, edit["sequence"], edit["state"], artifacts=picture, at=time.time())
         self.polls.append(poll)
         if poll.found and accepted.job in self._open:
             self._last[accepted.job] = poll

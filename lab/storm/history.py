@@ -2,6 +2,7 @@
 
 The model, as a client sees it: An idempotency key leads to one edit, which belongs to one user. The edit is queued or running
 until it succeeds or is canceled, the latter only on request. Its sequence grows with every change. After its end nothing changes.
+A poll may show an older state only while Redis is in one: from a restart until a housekeeper has held it against the object store.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Poll:
     state: str
     artifacts: str = ""
     found: bool = True
+    at: float = 0.0  # when it was answered, in seconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class History:
     stored: Sequence[StoredEdit]
     events: Sequence[StreamEvent] = ()
     deliveries: Sequence[Delivery] | None = None  # None: no webhooks were asked for
+    older: Sequence[tuple[float, float]] = ()  # when Redis had come back older, and no housekeeper had settled it yet
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -114,7 +117,9 @@ def check(history: History) -> Findings:
     for poll in history.polls:
         polls[poll.job].append(poll)
     for job, its_polls in polls.items():
-        _check_polls(accepted[job].user, its_polls, stored.get(job), findings)
+        _check_access(accepted[job].user, its_polls, findings)
+        now = [poll for poll in its_polls if not any(since <= poll.at <= until for since, until in history.older)]
+        _check_polls(accepted[job].user, now, stored.get(job), findings)
     last: dict[str, StreamEvent] = {}
     for event in history.events:
         _check_event(last.get(event.job), event, findings)
@@ -173,15 +178,18 @@ def _check_end(accepted: AcceptedEdit, stored: StoredEdit | None, findings: Find
         findings.wrong_owner.append(f"{accepted.job}: has the wrong owner or the wrong picture")
 
 
-def _check_polls(owner: str, polls: Sequence[Poll], stored: StoredEdit | None, findings: Findings) -> None:
+def _check_access(owner: str, polls: Iterable[Poll], findings: Findings) -> None:
+    for poll in polls:
+        if poll.user != owner and poll.found:
+            findings.wrong_owner.append(f"{poll.job}: {poll.user} can read it")
+        if poll.user == owner and not poll.found:
+            findings.lost.append(f"{poll.job}: a poll by its user was answered 404")
+
+
+def _check_polls(owner: str, polls: Iterable[Poll], stored: StoredEdit | None, findings: Findings) -> None:
     last: Poll | None = None
     for poll in polls:
-        if poll.user != owner:
-            if poll.found:
-                findings.wrong_owner.append(f"{poll.job}: {poll.user} can read it")
-            continue
-        if not poll.found:
-            findings.lost.append(f"{poll.job}: a poll by its user was answered 404")
+        if poll.user != owner or not poll.found:
             continue
         if last is not None:
             _check_step(last, poll, findings)
@@ -199,6 +207,19 @@ def _check_step(before: Poll, after: Poll, findings: Findings) -> None:
         findings.out_of_order.append(f"{after.job}: {after.state} after {before.state}")
     if before.state in OVER and after.artifacts != before.artifacts:
         findings.duplicated.append(f"{after.job}: its result changed after its end")
+
+
+def older_times(event_log: Iterable[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Return when Redis was in an older state: from each restoration until a housekeeper has settled it."""
+    times: list[tuple[float, float]] = []
+    begun: float | None = None
+    for line in sorted(event_log, key=lambda line: line["at"]):
+        if line["what"] == "redis restored":
+            begun = begun or line["at"]
+        elif line["what"] == "redis settled" and begun is not None and line["began"] > begun:
+            times.append((begun, line["at"]))
+            begun = None
+    return times if begun is None else [*times, (begun, float("inf"))]
 
 
 def outcomes_won(event_log: Iterable[Mapping[str, Any]]) -> Counter[str]:

@@ -95,6 +95,7 @@ _AFTER: Mapping[str, Callable[[EventLog, _Call], None]] = {
     "store.reserve": _log_reserve,
     "store.finish": lambda log, call: log.write("left", job=call.values[0], over=True),
     "store.hand_back": lambda log, call: log.write("left", job=call.values[0].job_id, over=False),
+    "store.restored": lambda log, call: log.write("redis settled", began=call.began),
     "put.result": _log_put,
     "put.report": _log_put,
     "put.checkpoint": _log_put,

@@ -33,7 +33,7 @@ from lab.storm.census import Census
 from lab.storm.control import Losses, both_controls
 from lab.storm.engines import EngineChoice, EngineName, Reference, unsigned
 from lab.storm.faults import Faults
-from lab.storm.history import Findings, History, StoredEdit, check, outcomes_won, restart_seconds
+from lab.storm.history import Findings, History, StoredEdit, check, older_times, outcomes_won, restart_seconds
 from lab.storm.plan import HORIZON, Plan
 from lab.storm.points import POINTS, read_event_logs
 from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
@@ -242,7 +242,9 @@ class Storm:
     def _result(self) -> Result:
         event_log = read_event_logs(self._setup.event_logs)
         stored = list(stored_edits(self._artifacts, event_log, apart=self._faults.newer))
-        history = History(self._app.accepted, self._app.polls, stored, self._app.events, self._receiver.deliveries)
+        history = History(
+            self._app.accepted, self._app.polls, stored, self._app.events, self._receiver.deliveries, older_times(event_log)
+        )
         findings = check(history) + check_attempts(event_log, stored)
         findings.lost += self._app.unexpected
         for key in self._faults.newer:

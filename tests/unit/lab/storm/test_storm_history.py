@@ -15,6 +15,7 @@ from lab.storm.history import (
     StoredEdit,
     StreamEvent,
     check,
+    older_times,
     outcomes_won,
     restart_seconds,
 )
@@ -100,6 +101,23 @@ def test_one_key_with_two_edits_is_a_duplicate() -> None:
 def test_polls_are_checked_against_the_model(polls: list[Poll], found: dict[str, int]) -> None:
     assert {name for name in counts(History([ACCEPTED], polls, [STORED]))} >= set(found)
     assert counts(History([ACCEPTED], polls, [STORED])).items() >= found.items()
+
+
+def test_a_poll_may_show_an_older_state_only_until_a_housekeeper_has_settled_redis() -> None:
+    polls = [replace(POLLS[2], at=1.0), replace(POLLS[0], at=4.0), replace(POLLS[4], at=6.0)]
+    backwards = History([ACCEPTED], polls, [STORED])
+    assert counts(backwards) == {"out_of_order": 1}
+    assert check(replace(backwards, older=[(3.0, 5.0)])).clean
+    assert counts(replace(backwards, older=[(4.5, 5.0)])) == {"out_of_order": 1}
+    stranger = replace(polls[1], user="eve")
+    assert counts(History([ACCEPTED], [stranger], [STORED], older=[(3.0, 5.0)])) == {"wrong_owner": 1}
+
+
+def test_redis_is_older_from_its_restoration_until_a_rebuild_that_has_begun_later() -> None:
+    settled = [{"what": "redis settled", "at": at, "began": at - 0.5} for at in (1.0, 3.2, 4.0, 9.0)]
+    restored = [{"what": "redis restored", "at": at} for at in (3.0, 8.0, 8.2)]
+    assert older_times([*settled, *restored]) == [(3.0, 4.0), (8.0, 9.0)]
+    assert older_times([*settled, {"what": "redis restored", "at": 10.0}]) == [(10.0, float("inf"))]
 
 
 EVENTS = [
