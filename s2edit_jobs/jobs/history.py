@@ -85,6 +85,11 @@ class History:
                 self._artifacts.delete_prefix(key)
             raise JobNotFound(record.id)
 
+    def holds(self, owner: Owner, job_id: str) -> bool:
+        """Whether the job has an entry."""
+        places = (f"{_root(owner, ALL)}{end}/{place_of(job_id)}" for end in self._ends(owner, ALL))
+        return any(True for place in places for _ in self._artifacts.list(place, expected=1))
+
     def remove(self, places: Iterable[str]) -> int:
         """Remove the entries at these places and return their number."""
         return sum(self._artifacts.delete_prefix(place) for place in places)

@@ -301,12 +301,16 @@ class Jobs(StoredJobs):
         accepted = self.accepted(owner, job_id)
         if (outcome := self.outcome(owner, job_id)) is not None:
             return final_record(accepted.first, outcome)
-        if accepted.by_marker and not marked and not self.is_marked(job_id):
+        if accepted.by_marker and not marked and not self._was_marked(owner, job_id):
             raise JobNotFound(job_id)
         record = self._add_again(accepted.first)
         if not accepted.damaged:
             return record
         return self.finish(owner, job_id, Outcome(JobState.FAILED, attempt=0, finished_at=time.time(), failure=DAMAGED))
+
+    def _was_marked(self, owner: Owner, job_id: str) -> bool:
+        """Whether the job has a marker, or has ended once: its outcome may be lost."""
+        return self.is_marked(job_id) or self.history.holds(owner, job_id)
 
     def _add_again(self, first: JobRecord) -> JobRecord:
         """Enter the job into the job store again. Raise `JobNotFound` if it was erased meanwhile."""

@@ -77,7 +77,7 @@ class Survey:
         """Write and remove all that is needed. Return the number of entries written. Then the layout is current."""
         written = 0
         for owner, found in self._owners():
-            self._mark(owner, found.specs - found.over)
+            self._mark(owner, found.specs - found.over - found.indexed)
             written += self._index(owner, (found.specs & found.over) - found.indexed)
             self._remove_entries(owner, found.indexed - found.specs)
             self._remove_remains(owner, found.jobs - found.specs)

@@ -55,21 +55,23 @@ class Unfinished:
         for page in self._pages(itertools.chain(markers(self._artifacts, UNFINISHED), markers(self._artifacts, PENDING))):
             known = self._store.records.find([job_of(marker) for marker in page])
             for marker in page:
+                job_id = job_of(marker)
                 with set_aside("unfinished job", marker):
-                    record = known.get(job_of(marker))
-                    if record is None or record.state.over:
-                        entered += self._enter_or_finish(marker)
-                    else:
-                        self._tend(record, marker, has_place=record.id in due)
-            marked.update(job_of(marker) for marker in page)
+                    if job_id in marked and marker.startswith(PENDING):
+                        self._artifacts.delete_prefix(marker)
+                    elif job_id not in marked:
+                        entered += self._look_at(marker, known.get(job_id), has_place=job_id in due)
+                marked.add(job_id)
         for job_ids in self._pages(sorted(due - marked)):
             for record in self._store.records.find(job_ids).values():
                 with set_aside("job without a marker", record.id):
                     self._mark(record)
         return entered
 
-    def _tend(self, record: JobRecord, marker: str, *, has_place: bool) -> None:
-        """Repair what the job store says of an unfinished job."""
+    def _look_at(self, marker: str, record: JobRecord | None, *, has_place: bool) -> bool:
+        """Do what is left to do for a marked job. Return whether it was entered into the job store."""
+        if record is None or record.state.over:
+            return self._enter_or_finish(marker)
         if marker.startswith(PENDING):
             self._mark(record)
             self._artifacts.delete_prefix(marker)
@@ -77,9 +79,9 @@ class Unfinished:
             self._store.records.add(record)  # it regains its place in the queue
         if record.cancel_requested and record.state is JobState.QUEUED:  # the cancellation has died half-way
             self._jobs.end_canceled(record)
+        return False
 
     def _enter_or_finish(self, marker: str) -> bool:
-        """Do what is left to do for a marked job that the job store lacks or calls over. Return whether it was entered."""
         try:
             place = read_marker(self._artifacts, marker)
         except ArtifactMissing:  # finished or erased meanwhile

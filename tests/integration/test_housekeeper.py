@@ -30,7 +30,7 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobState, Owner, tenant_of_test_mode
 from s2edit_jobs.settings import ROOT, Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
-from s2edit_jobs.stores.markers import PENDING, erasing_key
+from s2edit_jobs.stores.markers import erasing_key
 from tests.unit.api import pictures
 from tests.waiting import until
 
@@ -133,7 +133,6 @@ def test_with_zero_workers_everything_but_live_edits_goes_on(deployment: Deploym
     late, patient = deployment.accept(deadline_s=1), deployment.accept()
     pending = deployment.accept()
     services.store.maintenance.erase(ANN, pending)  # as after an outage of Redis: only the object store knows the job
-    services.artifacts.put(PENDING + pending, f"{ANN.prefix}edits/{pending}/spec.json".encode(), media_type="text/plain")
     deployment.accept(BOB)
     Erasure(services, clock=lambda: time.time() - 3600).begin(BOB)  # and its process dies
     assert services.artifacts.exists(erasing_key(BOB))
@@ -146,8 +145,8 @@ def test_with_zero_workers_everything_but_live_edits_goes_on(deployment: Deploym
     assert ended.failure is not None
     assert ended.failure.code == DEADLINE
     until(lambda: not services.artifacts.exists(erasing_key(BOB)), PATIENCE_S)
-    until(lambda: not services.artifacts.exists(PENDING + pending), PATIENCE_S)
-    assert deployment.jobs.get(ANN, pending).state is JobState.QUEUED
+    until(lambda: set(services.store.maintenance.unfinished()) == {pending, patient}, PATIENCE_S)
+    assert services.store.records.get(ANN, pending).state is JobState.QUEUED
     assert deployment.jobs.get(ANN, patient).state is JobState.QUEUED
     until(lambda: set(deployment.received) == {late, tested.id}, PATIENCE_S)
     time.sleep(2.0)  # both housekeepers look at the outbox each second

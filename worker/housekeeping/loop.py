@@ -12,7 +12,7 @@ from worker.metrics import ITERATIONS
 
 log = structlog.get_logger(__name__)
 
-WAKE_GAP_S = 0.02
+WAKE_GAP_S = 0.005
 """Seconds between a call of `wake` and the iteration that it asks for. However many calls come meanwhile, they cause one."""
 
 

@@ -17,8 +17,8 @@ from worker.housekeeping.loop import Loop
 
 log = structlog.get_logger(__name__)
 
-STALLED_S = 600.0
-"""Seconds without a completed iteration after which the reaper counts as stalled. A rebuild of a large store takes minutes."""
+STALLED_S = 3600.0
+"""Seconds without a completed iteration after which the reaper counts as stalled. A survey of a large store takes many minutes."""
 PENDING_S = 5.0
 """Seconds between two searches for unfinished jobs that the job store lacks, interrupted erasures and expired identities.
 

@@ -105,6 +105,7 @@ def test_the_health_of_a_service_is_checked_where_it_answers(service: str, varia
     check = SERVICES[service].get("healthcheck", {}).get("test") or json.loads(of_image.partition("CMD ")[2])
     set_by_image = dict(re.findall(r"(S2EDIT_\w+)=(\S+)", " ".join(argument for name, argument in steps if name == "ENV")))
     port = set_by_image[variable] if variable else "8000"
+    assert variable is None or environment(service)[variable] == port, "a value in .env must not move it"
     assert [word for word in check if word != "CMD"] == ["python", "-m", "s2edit_jobs.health", f"http://127.0.0.1:{port}{path}"]
 
 

@@ -61,7 +61,7 @@ def test_wake_ends_the_pause_and_a_flood_of_wakes_causes_few_iterations(loops: l
     while time.monotonic() < ends_at:
         loop.wake()
         time.sleep(0.0005)
-    assert 5 < loop.count < 40
+    assert 5 < loop.count < 120, "about a thousand wakes"
 
 
 @pytest.mark.parametrize(("error", "result"), [(StoreUnavailable("down"), "unavailable"), (RuntimeError("ours"), "failed")])
