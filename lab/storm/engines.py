@@ -30,6 +30,8 @@ SLOW_LEARNING, SLOW_EDITING = "curly", "long"
 """Words of a prompt that make learning or editing slow, so that faults meet it half-way."""
 SLOW_LEASES = {"learning": 1.6, "editing": 2.4}
 """How long a slow phase lasts, in leases."""
+EVALUATION_S = 0.1
+"""How long an evaluation of a slow phase lasts."""
 SICK, HUNG = "sick engine", "hung engine"
 """Files that arm a device fault that stays until the process ends, and an evaluation that never returns."""
 _MARK = b"|attempt "
@@ -126,10 +128,12 @@ class FaultyEngine(EngineWrapper):
         steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         words = {"learning": SLOW_LEARNING, "editing": SLOW_EDITING}
         slow = {phase for phase, word in words.items() if word in (request.prompt or "")}
-        result = yield from self._with_faults(steps, slow)
+        result = yield from self._with_faults(steps, slow, check or (lambda: None))
         return replace(result, picture=signed(result.picture, f"{os.getpid()}-{next(self._count)}"))
 
-    def _with_faults(self, steps: Generator[Any, None, Result], slow: set[str]) -> Generator[Any, None, Result]:
+    def _with_faults(
+        self, steps: Generator[Any, None, Result], slow: set[str], check: Callable[[], None]
+    ) -> Generator[Any, None, Result]:
         phase = ""
         while True:
             self._evaluate(phase)
@@ -141,7 +145,7 @@ class FaultyEngine(EngineWrapper):
             yield step
             phase = step.phase if isinstance(step, Progress) and step.phase in slow else ""
             if phase:
-                time.sleep(SLOW_LEASES[phase] * self._lease_s / step.total)
+                _sleep(SLOW_LEASES[phase] * self._lease_s / step.total, check)
 
     def _evaluate(self, phase: str) -> None:
         """Have the faults of an evaluation. `phase` is set if it is slow."""
@@ -156,6 +160,13 @@ class FaultyEngine(EngineWrapper):
             if points.take(HUNG):
                 points.event_log.write("hung")
                 time.sleep(3600)
+
+
+def _sleep(seconds: float, check: Callable[[], None]) -> None:
+    """Sleep as long as a slow step takes, and call `check` as before each evaluation of the model."""
+    for _ in range(max(1, round(seconds / EVALUATION_S))):
+        check()
+        time.sleep(EVALUATION_S)
 
 
 def device_fault() -> DeviceFault:
