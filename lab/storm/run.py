@@ -1,10 +1,16 @@
 """Inject faults into the running service: `python -m lab.storm --jobs 1000 --kills 100 --seed 1`.
 
-The storm starts real processes on this machine: the API, workers with a fake engine, an embedded Redis and a folder of files.
-While a client posts edits, processes are killed at random times and at every named crash point. Redis is killed and flushed.
-Workers are paused for longer than their lease, or stopped. Celery messages are sent twice or lost. At the end, `lab.storm.history`
-checks the answers to the client and the content of the store against a model. All random choices follow from the seed; process
-scheduling does not.
+The storm starts real processes on this machine: the API, housekeepers, workers with a fake engine, an embedded Redis and a folder
+of files. While a client posts edits, processes are killed at random times and at every named crash point. Workers are paused for
+longer than their lease, or stopped. Redis is killed, emptied, cut off and restored to an older state; it loses messages and
+records. The store is full or away, answers 500 after it has written, and holds foreign files and a job of a newer release. The
+receiver of webhooks refuses first tries, or does not answer.
+
+A GET enters an edit again that Redis has lost, so the client never looks at a third of the edits before all is calm. At the end,
+`lab.storm.history` checks the answers to the client, the webhooks and the content of the store against a model of an edit, and
+`lab.storm.attempts` checks what the workers did. All random choices follow from the seed; process scheduling does not.
+
+A storm does not see what a power cut loses, a real device, clocks that differ, or S3.
 """
 
 from __future__ import annotations
