@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections import Counter, deque
+from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
@@ -18,15 +19,25 @@ from lab.storm.ports import LATE_500
 from lab.storm.processes import ProcessGroup, StormSetup
 from lab.storm.redis_faults import RedisFaults
 from lab.storm.store_faults import StoreFaults
+from lab.storm.takeovers import Takeovers
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
-PAUSE_LEASES = 1.5
-"""How long a paused worker stays away."""
+PAUSE_LEASES = 8.0
+"""A paused worker stays away until another one has taken over its job, but at most for so long."""
+TAKEN_S = 0.5
+"""How much longer it stays away, so that the other one has begun."""
 MUST_HAPPEN = ("empty redis", "cut redis")
 """Disturbances that are not given up when the edits come to their end."""
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGTERM}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    point: str
+    ends: float  # on the monotonic clock
+    taken: bool = False
 
 
 class Faults:
@@ -49,7 +60,8 @@ class Faults:
         self._log = EventLog(setup.event_logs)
         self._redis = RedisFaults(setup, redis, app, census, services.queue, self._rng)
         self._store = StoreFaults(setup, services.artifacts, self._rng)
-        self._resume_at: dict[int, float] = {}
+        self._takeovers = Takeovers(setup.event_logs)
+        self._paused: dict[int, _Pause] = {}
         self._waiting: deque[str] = deque()
         self.done: Counter[str] = Counter()
         self.killed: dict[int, float] = {}
@@ -62,7 +74,7 @@ class Faults:
     @property
     def idle(self) -> bool:
         """Whether no fault waits or lasts."""
-        return not (self._waiting or self._resume_at) and self._redis.idle and self._store.idle
+        return not (self._waiting or self._paused) and self._redis.idle and self._store.idle
 
     def cause(self, disturbance: str) -> None:
         """Cause the disturbance now, or keep it for `tick` if its moment has not come."""
@@ -104,7 +116,7 @@ class Faults:
         if disturbance not in self._redis.causes:
             return self._signal(what, _SIGNALS[kind])
         # Not while Redis is cut off. Nor is it emptied while a worker is paused: nothing would show whether another takes over.
-        if self._redis.is_cut or (disturbance == "empty redis" and self._resume_at):
+        if self._redis.is_cut or (disturbance == "empty redis" and self._paused):
             return False
         return self._redis.causes[disturbance]()
 
@@ -128,13 +140,18 @@ class Faults:
         return self._processes.signal(pid, number)
 
     def _resume(self) -> None:
-        """Resume paused processes after their leases are over."""
+        """Resume paused workers whose jobs others have taken over: in the middle of slow work, or after the other has published."""
+        now = time.monotonic()
         for path in self._setup.paused.iterdir():
-            pid = int(path.name)
-            path.unlink()
-            self._processes.note_pause(pid)
-            self._resume_at[pid] = time.monotonic() + PAUSE_LEASES * self._plan.lease_s
-        for pid, at in list(self._resume_at.items()):
-            if time.monotonic() > at:
+            if point := path.read_text():
+                path.unlink()
+                self._processes.note_pause(int(path.name))
+                self._paused[int(path.name)] = _Pause(point, now + PAUSE_LEASES * self._plan.lease_s)
+        if self._paused:
+            self._takeovers.read()
+        for pid, pause in list(self._paused.items()):
+            if now > pause.ends:
                 self._processes.signal(pid, signal.SIGCONT)
-                del self._resume_at[pid]
+                del self._paused[pid]
+            elif not pause.taken and self._takeovers.is_taken_over(pid, over=pause.point.startswith("put.")):
+                self._paused[pid] = _Pause(pause.point, min(pause.ends, now + TAKEN_S), taken=True)

@@ -86,7 +86,7 @@ class FaultPoints:
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.take(f"pause {name}"):
                 self.event_log.write("pause", point=name)
-                (self.armed.parent / "paused" / str(os.getpid())).touch()
+                (self.armed.parent / "paused" / str(os.getpid())).write_text(point)
                 os.kill(os.getpid(), signal.SIGSTOP)
 
     def take(self, name: str) -> bool:
