@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from s2edit_core.errors import ArtifactMismatch, MaskInvalid, ModelUnusable, NumbersNotFinite, OptionInvalid, PromptInvalid
+from s2edit_core.errors import (
+    ArtifactMismatch,
+    DeviceOutOfMemory,
+    MaskInvalid,
+    ModelUnusable,
+    NumbersNotFinite,
+    OptionInvalid,
+    PromptInvalid,
+)
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.records.record import Owner
 
@@ -29,6 +37,7 @@ class AttemptLost(Exception):
 FAILURES: Mapping[str, Callable[[str], Exception]] = {
     "parked": AttemptLost,
     OVERDUE: AttemptLost,  # the job's deadline passes first
+    "out_of_memory": DeviceOutOfMemory,
     "numbers_not_finite": NumbersNotFinite,
     "artifact_mismatch": ArtifactMismatch,
     "model_unusable": ModelUnusable,
