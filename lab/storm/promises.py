@@ -2,7 +2,7 @@
 
 - Many posts with one Idempotency-Key, while the API is killed at its crash points, create one edit.
 - Many simultaneous first edits of one photo, on several workers, cause one learning run.
-- A job that outlasts many visibility timeouts, so that Celery redelivers its message repeatedly, has one attempt.
+- A job that outlasts many visibility timeouts, so that Celery redelivers its message, has one attempt.
 """
 
 from __future__ import annotations
