@@ -132,6 +132,13 @@ MUTANTS = (
         "if false then",
     ),
     Mutant(
+        "a worker learns without a reservation",
+        "learn once",
+        "worker/attempts/engine_run.py",
+        "if not self._reservations.reserve(self._control.lease, key):",
+        "if False:",
+    ),
+    Mutant(
         "learning does not resume at checkpoints",
         "learn once",
         "worker/attempts/engine_run.py",
@@ -186,6 +193,13 @@ MUTANTS = (
         "worker/housekeeping/messenger.py",
         "delivered = isinstance(answer, int) and 200 <= answer < 300",
         "delivered = isinstance(answer, int)",
+    ),
+    Mutant(
+        "the end of a job enters no webhook",
+        "delivery",
+        f"{REDIS}records.py",
+        "if value(id, 'webhook') == '1' then redis.call('ZADD', P .. 'outbox', 'NX', now_ms, id) end",
+        "",
     ),
     Mutant(
         "each try of a webhook has another id",
