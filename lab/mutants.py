@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -22,9 +21,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
+
+from lab.storm.measured import measured_with
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "lab/results/mutants.json"
@@ -297,17 +297,6 @@ def summary(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def measured_with(seed: int) -> dict[str, Any]:
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S607
-    return {
-        "commit": commit,
-        "seed": seed,
-        "storm": " ".join(STORM),
-        "machine": {"cores": len(os.sched_getaffinity(0)), "system": f"{platform.system()} {platform.machine()}"},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("redis", "celery", "kombu")}},
-    }
-
-
 def measure(wanted: Mapping[str, Mutant | None], kept: dict[str, Any], given: argparse.Namespace) -> dict[str, Any]:
     """Return the rows that are `kept` and, as far as the budget allows, those that are missing. Write them after each one."""
     began, lock = time.monotonic(), threading.Lock()
@@ -321,7 +310,8 @@ def measure(wanted: Mapping[str, Mutant | None], kept: dict[str, Any], given: ar
         with lock:
             rows[name] = found
             ordered = {one: rows[one] for one in wanted if one in rows}
-            report = {**measured_with(given.seed), "summary": summary(ordered), "rows": ordered}
+            about = {**measured_with(), "seed": given.seed, "storm": " ".join(STORM)}
+            report = {**about, "summary": summary(ordered), "rows": ordered}
             given.out.write_text(json.dumps(report, indent=1) + "\n")
             print(name, json.dumps(found), flush=True)
 

@@ -109,6 +109,8 @@ class Faults:
         kind, _, what = disturbance.partition(" ")
         if kind == "point":
             return self._arm(what, otherwise="kill worker")
+        if kind == "pause" and (self._paused or any(self._setup.armed.glob("pause *"))):
+            return False  # one at a time: the others must take over
         if kind == "pause" or disturbance.startswith(LATE_500) or disturbance in (SICK, HUNG):
             return self._arm(disturbance)
         if disturbance in self._store.causes:

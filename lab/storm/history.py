@@ -209,12 +209,12 @@ def _check_step(before: Poll, after: Poll, findings: Findings) -> None:
         findings.duplicated.append(f"{after.job}: its result changed after its end")
 
 
-def older_times(event_log: Iterable[Mapping[str, Any]]) -> list[tuple[float, float]]:
-    """Return when Redis was in an older state: from each restoration until a housekeeper has settled it."""
+def older_times(event_log: Iterable[Mapping[str, Any]], *causes: str) -> list[tuple[float, float]]:
+    """Return when Redis was in an older state: from each restoration, or other cause, until a housekeeper has settled it."""
     times: list[tuple[float, float]] = []
     begun: float | None = None
     for line in sorted(event_log, key=lambda line: line["at"]):
-        if line["what"] == "redis restored":
+        if line["what"] in (causes or ("redis restored",)):
             begun = begun or line["at"]
         elif line["what"] == "redis settled" and begun is not None and line["began"] > begun:
             times.append((begun, line["at"]))
@@ -222,15 +222,29 @@ def older_times(event_log: Iterable[Mapping[str, Any]]) -> list[tuple[float, flo
     return times if begun is None else [*times, (begun, float("inf"))]
 
 
+def lost_times(event_log: Iterable[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Return when Redis had lost something or could not be reached."""
+    lines = sorted(event_log, key=lambda line: line["at"])
+    times, cut_at = older_times(lines, "redis restored", "redis emptied"), 0.0
+    for line in lines:
+        if line["what"] == "fault" and line["name"] == "cut redis":
+            cut_at = line["at"]
+        elif line["what"] == "redis reachable":
+            times.append((cut_at, line["at"]))
+    return times
+
+
 def outcomes_won(event_log: Iterable[Mapping[str, Any]]) -> Counter[str]:
     """Count the successful writes of an outcome by its key."""
     return Counter(str(line["key"]) for line in event_log if line["what"] == "outcome" and line["won"])
 
 
-def restart_seconds(event_log: Sequence[Mapping[str, Any]], kills: Mapping[int, float]) -> list[float]:
+def restart_seconds(
+    event_log: Sequence[Mapping[str, Any]], kills: Mapping[int, float], *, without: Sequence[tuple[float, float]] = ()
+) -> list[float]:
     """Return the seconds between a kill and the next claim of the killed process's job. `kills` maps process ids to times.
 
-    Processes without a job at that moment do not count.
+    Processes without a job at that moment do not count, nor do waits that overlap with one of the times `without`.
     """
     of_pid: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     of_job: dict[str, list[float]] = defaultdict(list)  # its claims
@@ -244,6 +258,6 @@ def restart_seconds(event_log: Sequence[Mapping[str, Any]], kills: Mapping[int, 
         if last is None or last["what"] == "left":
             continue
         again = next((at for at in of_job[last["job"]] if at > killed_at), None)
-        if again is not None:
+        if again is not None and not any(since <= again and killed_at <= until for since, until in without):
             waits.append(again - killed_at)
     return waits

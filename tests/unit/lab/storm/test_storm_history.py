@@ -15,6 +15,7 @@ from lab.storm.history import (
     StoredEdit,
     StreamEvent,
     check,
+    lost_times,
     older_times,
     outcomes_won,
     restart_seconds,
@@ -193,3 +194,16 @@ def test_restart_times_run_from_the_kill_to_the_next_claim_of_the_job() -> None:
         {"what": "claim", "pid": 3, "job": "e_2", "at": 15.0},
     ]
     assert restart_seconds(event_log, {1: 12.0, 2: 12.0}) == [2.0]
+    assert restart_seconds(event_log, {1: 12.0}, without=[(14.5, 15.0), (1.0, 11.0)]) == [2.0]
+    assert restart_seconds(event_log, {1: 12.0}, without=[(13.0, 13.5)]) == []
+
+
+def test_redis_is_lost_from_an_emptying_until_it_is_settled_and_while_it_is_cut_off() -> None:
+    event_log = [
+        {"what": "fault", "name": "cut redis", "at": 1.0},
+        {"what": "redis reachable", "at": 2.0},
+        {"what": "redis emptied", "at": 3.0},
+        {"what": "redis settled", "at": 5.0, "began": 4.0},
+        {"what": "fault", "name": "full disk", "at": 6.0},
+    ]
+    assert sorted(lost_times(event_log)) == [(1.0, 2.0), (3.0, 5.0)]
