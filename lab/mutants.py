@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "lab/results/mutants.json"
 LINKED = ("models", ".venv")
 """Folders that the copies share with the project."""
-STORM = ("--jobs", "72", "--kills", "18", "--workers", "3", "--lease", "1.0", "--patience", "18")
+STORM = ("--jobs", "72", "--kills", "18", "--workers", "3", "--lease", "1.0", "--patience", "18", "--limit", "120")
 STORM_TIMEOUT_S = 240
 UNFINISHED = 75
 """Exit status if rows are missing (EX_TEMPFAIL)."""

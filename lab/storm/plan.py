@@ -47,6 +47,7 @@ class Plan:
     lease_s: float = 6.0
     engine_choice: EngineChoice = field(default_factory=EngineChoice)
     patience_s: float = 120.0  # the storm ends when nothing has happened for so long
+    limit_s: float = 3600.0  # and at the latest after so long
 
     @property
     def rounds(self) -> int:

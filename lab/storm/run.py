@@ -207,7 +207,7 @@ class Storm:
         """Cause the planned disturbances as the edits end."""
         left = deque(self._plan.disturbances())
         to_look_at = self._plan.jobs - self._plan.jobs // 3
-        since = Patience(self._plan.patience_s)
+        since = Patience(self._plan.patience_s, ends=self._began + self._plan.limit_s)
         while (left or not self._faults.idle) and since.lasts(self._app.over, self._census.over, len(left)):
             share = self._app.over / to_look_at
             if left and share >= left[0][0]:
@@ -217,7 +217,7 @@ class Storm:
 
     def _calm_down(self) -> None:
         """Cut Redis off once more, then wait until everything is over. No Redis is lost after that: only the reaper can help."""
-        since = Patience(self._plan.patience_s)
+        since = Patience(self._plan.patience_s, ends=self._began + self._plan.limit_s)
         self._faults.disarm()
         self._faults.cause("cut redis")
         while not self._over and since.lasts(self._app.over, self._census.over, len(self._receiver.deliveries)):
@@ -291,10 +291,11 @@ class Storm:
 
 
 class Patience:
-    """A wait that ends when nothing has changed for `seconds`."""
+    """A wait that ends when nothing has changed for `seconds`, or at the time `ends` of the monotonic clock."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, ends: float) -> None:
         self._seconds = seconds
+        self._ends = ends
         self._since = time.monotonic()
         self._before: tuple[object, ...] = ()
 
@@ -302,7 +303,7 @@ class Patience:
         """Return whether one of the values has changed within the time."""
         if now != self._before:
             self._before, self._since = now, time.monotonic()
-        return time.monotonic() - self._since < self._seconds
+        return time.monotonic() < min(self._since + self._seconds, self._ends)
 
 
 def stored_edits(
@@ -356,6 +357,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--engine", choices=get_args(EngineName), default="fake", help="fake engine, or the shipped model with few steps"
     )
     parser.add_argument("--patience", type=float, default=120.0, help="seconds without any news after which the storm ends")
+    parser.add_argument("--limit", type=float, default=3600.0, help="seconds after which the storm ends at the latest")
     parser.add_argument("--lease", type=float, default=6.0, help="lease in seconds; the service's default is 6")
     parser.add_argument(
         "--control", action="store_true", help="then repeat the kills on plain Celery tasks, without and with a flushed Redis"
@@ -374,6 +376,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lease_s=given.lease,
         engine_choice=EngineChoice(given.engine),
         patience_s=given.patience,
+        limit_s=given.limit,
     )
     result = storm(plan, folder=given.folder, progress=given.progress, logs=given.logs)
     print(result.line(), flush=True)
