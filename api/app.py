@@ -15,7 +15,9 @@ from api.following import events
 from api.following.polls import Polls
 from api.guard.auth import Authenticator
 from api.guard.browsers import add_cors
+from api.guard.head import HeadAsGet
 from api.guard.limits import BodyLimit
+from api.guard.public_prefix import PublicPrefix
 from api.guard.rates import RateHeaders, Rates
 from api.guard.request_log import RequestLog
 from api.guard.testmode import TestHeader
@@ -110,10 +112,12 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.add_middleware(Polls, auth=app.state.auth, changes=app.state.changes)
     app.add_middleware(RateHeaders)
     app.add_middleware(TestHeader)
+    app.add_middleware(PublicPrefix, public_url=services.settings.public_url)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog)  # the last one added is the outermost
     add_cors(app, services.settings)
     problems.install(app)
-    describe(app)
+    describe(app, services.settings.public_url)
     describe_webhooks(app)
     for module in (
         edits_json,

@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Redis and the object store": (
         *("redis_url", "s3_endpoint_url", "s3_public_endpoint_url", "s3_bucket", "s3_access_key_id", "s3_secret_access_key"),
-        *("s3_region", "s3_post_forms", "data_dir", "public_url"),
+        *("s3_region", "s3_post_forms", "s3_object_tags", "data_dir", "public_url"),
     ),
     "Models": ("model", "device", "segmenter", "captioner", "safety", "safety_labels", "safety_threshold"),
     "Who may call": ("auth", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
@@ -33,9 +33,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("tenant_reads_per_minute", "tenant_writes_per_minute", "tenant_learnings_per_day", "tenant_gpu_s_per_day"),
         "max_upload_bytes",
     ),
-    "How long things are kept": (*("identity_ttl_s", "idempotency_ttl_s", "result_url_ttl_s", "upload_url_ttl_s", "upload_ttl_s"),),
+    "How long things are kept": (
+        *("result_ttl_s", "edit_ttl_s", "identity_ttl_s", "identity_idle_ttl_s", "inversion_ttl_s", "max_inversions_per_identity"),
+        *("checkpoint_ttl_s", "upload_ttl_s", "idempotency_ttl_s", "result_url_ttl_s", "upload_url_ttl_s"),
+    ),
     "Workers and housekeepers": (
-        *("lease_s", "heartbeat_interval_s", "max_attempts", "reap_interval_s", "worker_metrics_port", "housekeeper_metrics_port"),
+        *("lease_s", "heartbeat_interval_s", "max_attempts", "pass_timeout_s", "reap_interval_s"),
+        *("worker_metrics_port", "housekeeper_metrics_port"),
     ),
     "Webhooks": ("webhook_secrets", "webhook_allow_private"),
     "Audit, policy and provenance": (

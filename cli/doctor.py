@@ -4,46 +4,42 @@ from __future__ import annotations
 
 import importlib
 import platform
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
+from cli.findings import Finding
+from cli.store_checks import check_rights
 from s2edit_core.checkpoints.model_files import HubModel, ModelFile, ModelFolder
 from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S
 from s2edit_jobs.bootstrap import build_artifacts, build_services
-from s2edit_jobs.records.errors import JobNotFound, JobsError
+from s2edit_jobs.records.errors import JobNotFound, JobsError, StoreUnavailable
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.adapters import CHECKS, Part, describe_adapter
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
+from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.job_store import HOUSEKEEPER
 from s2edit_jobs.stores.model_facts import LoadFailure, failure_of, inspect_model
+from s2edit_jobs.stores.redis_store import ServerUnsupported, server_problems
 
-Verdict = Literal["ok", "note", "broken"]
 PROBE = "doctor"
 HOUSEKEEPER_LATE_S = 60.0
 """Seconds since the last sign of a housekeeper from which it is called missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check. `broken`: edits can't work. `note`: edits work, with a caveat."""
-
-    part: str
-    verdict: Verdict
-    text: str
+LOW_DISK = 1_000_000_000
+"""Free bytes below which the disk is reported."""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Yield a finding per part. A check that raises yields a broken part, and the next check still runs."""
-    checks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
+    checks: tuple[tuple[str, Callable[[Settings], Finding | Iterator[Finding]]], ...] = (
         ("versions", _versions),
         ("torch", _torch),
         ("redis", _external_redis if settings.redis_url else _embedded_redis),
@@ -54,7 +50,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     )
     for part, check in checks:
         try:
-            yield check(settings)
+            found = check(settings)
+            yield from [found] if isinstance(found, Finding) else found
         except Exception as error:  # a broken installation can raise anything: report it instead of a traceback
             yield Finding(part, "broken", f"{type(error).__name__}: {error}")
 
@@ -99,11 +96,16 @@ def _embedded_redis(_settings: Settings) -> Finding:
 def _external_redis(settings: Settings) -> Finding:
     where = f"external: {settings.masked()['redis_url']}"
     try:
+        problems = server_problems(str(settings.redis_url))
         build_services(settings).store.records.get(Owner(PROBE, PROBE), PROBE)
     except JobNotFound:
         pass
+    except ServerUnsupported as error:
+        return Finding("redis", "broken", f"{where}: {error}")
     except JobsError as error:
         return Finding("redis", "broken", f"{where} does not answer: {error}")
+    if problems:
+        return Finding("redis", "note", f"{where} answers, but {'; '.join(problems)}")
     return Finding("redis", "ok", f"{where} answers")
 
 
@@ -133,23 +135,63 @@ def _housekeeper(settings: Settings) -> Finding:
     return Finding("housekeeper", "note", f"{last}: `s2edit up` starts one, and so does `s2edit housekeeper`")
 
 
-def _embedded_store(settings: Settings) -> Finding:
+def _embedded_store(settings: Settings) -> Iterator[Finding]:
+    """Check the disk with a store of its own in a temporary folder, so that nothing is left."""
     folder = next(path for path in (settings.artifacts_dir, *settings.artifacts_dir.parents) if path.exists())
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            return Finding("store", "ok", f"embedded: files in {settings.artifacts_dir}")
+        with tempfile.TemporaryDirectory(prefix=".s2edit-doctor-", dir=folder) as inside:
+            store = FilesystemArtifactStore(Path(inside), settings.public_url, PROBE).trusting()
+            denied = [finding for finding in check_rights(store, links=False) if finding.verdict != "ok"]
     except OSError as error:
-        return Finding("store", "broken", f"embedded: {folder} can't be written: {error.strerror}")
+        yield Finding("store", "broken", f"embedded: {folder} can't be written: {error.strerror}")
+        return
+    if settings.artifacts_dir.is_dir() and (away := _whereabouts(settings)):
+        yield Finding("store", "broken", f"embedded: {away}")
+    elif (free := shutil.disk_usage(folder).free) < LOW_DISK:
+        yield Finding("store", "note", f"embedded: files in {settings.artifacts_dir}; only {free / 1e6:.0f} MB are free")
+    else:
+        yield Finding("store", "ok", f"embedded: files in {settings.artifacts_dir}")
+    yield from denied
 
 
-def _external_store(settings: Settings) -> Finding:
-    """Ask for an object that does not exist. This checks the endpoint, the credentials and the bucket without writing."""
+def _external_store(settings: Settings) -> Iterator[Finding]:
+    """Use every right that the service needs on objects under `probes/`, which are deleted again."""
     where = f"external: {settings.s3_endpoint_url or 'Amazon S3'}, bucket {settings.s3_bucket}"
+    store = build_artifacts(settings)
     try:
-        build_artifacts(settings).exists(PROBE)
+        store.trusting().exists(PROBE)
     except JobsError as error:
-        return Finding("store", "broken", f"{where} does not answer: {error}")
-    return Finding("store", "ok", f"{where} answers")
+        yield Finding(
+            "store", "broken", f"{where} does not answer: {error}; the right to list tells a missing object from a refusal"
+        )
+    else:
+        away = _whereabouts(settings)
+        yield Finding("store", "broken" if away else "ok", f"{where}: {away}" if away else f"{where} answers")
+    yield from check_rights(store.trusting())
+
+
+def _whereabouts(settings: Settings) -> str | None:
+    """Return why the store is not the service's, or None if it is."""
+    try:
+        build_artifacts(settings).inspect()
+    except StoreUnavailable:
+        return None  # the check of Redis reports this
+    except JobsError as error:
+        return str(error)
+    return None
+
+
+def adopt(settings: Settings) -> str:
+    """Make the object store in the settings the service's, and return its id.
+
+    Without a Redis in the settings, this starts the embedded one, so the service must be stopped. Raise `ServiceUnavailable` or
+    `EmbeddedRedisError`.
+    """
+    with ExitStack() as stack:
+        if not settings.redis_url:
+            redis = stack.enter_context(EmbeddedRedis(settings.redis_dir))
+            settings = settings.model_copy(update={"redis_url": redis.url})
+        return build_artifacts(settings).adopt()
 
 
 def examine_model(settings: Settings) -> Finding:

@@ -12,6 +12,7 @@ import typer
 from cli import keys
 from cli.client import EditClient, ServiceError
 from cli.display import console, errors, follow, save
+from cli.doctor import adopt as adopt_store
 from cli.doctor import examine
 from cli.processes import StartFailed
 from cli.service import WORKER_APP, Address, Service, parts
@@ -117,15 +118,28 @@ def housekeeper() -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Before, declare the object store in the settings the right one. See the docs.")
+    ] = False,
+) -> None:
     """Check each part of the installation. Exits with 1 if one is broken."""
+    if adopt:
+        _adopt()
     colours = {"ok": "green", "note": "yellow", "broken": "red"}
     broken = False
     for finding in examine(_settings()):
-        console.print(f"[{colours[finding.verdict]}]{finding.verdict:7}[/] {finding.part:9} ", end="")
+        console.print(f"[{colours[finding.verdict]}]{finding.verdict:7}[/] {finding.part:18} ", end="")
         console.print(finding.text, markup=False, soft_wrap=True)
         broken |= finding.verdict == "broken"
     raise typer.Exit(1 if broken else 0)
+
+
+def _adopt() -> None:
+    try:
+        console.print(f"the service's object store is now {adopt_store(_settings())}", markup=False)
+    except (ServiceUnavailable, EmbeddedRedisError) as error:
+        _fail(str(error))
 
 
 @app.command()

@@ -122,9 +122,9 @@ class _Watched:
 class Supervisor:
     """A set of commands that is kept running. `report` gets a sentence about every child that ends.
 
-    `has_worked` is asked when a child has ended, with its name and the seconds for which it ran: whether it has done its work. By
-    default, `STEADY_S` seconds are enough. A child that has worked once is restarted for ever, others `MAX_FAILED_STARTS` times.
-    `reason` returns why a child has ended, if it is known.
+    `has_worked` is asked each time that a child has ended, with its name and the seconds for which it ran: whether it has done its
+    work. By default, `STEADY_S` seconds are enough. A child that has worked once is restarted for ever, others
+    `MAX_FAILED_STARTS` times. `reason` returns why a child has ended, if it is known.
     """
 
     def __init__(
@@ -179,9 +179,9 @@ class Supervisor:
 
     def _schedule(self, watched: _Watched, code: int, now: float) -> None:
         command, uptime_s = watched.child.command, now - watched.started_at
+        watched.has_worked |= self._has_worked(command.name, uptime_s)
         reason = self._reason(watched.child)
         ended = f"the {command.name} {_exit_text(code)}" + (f" ({reason})" if reason else "")
-        watched.has_worked = watched.has_worked or self._has_worked(command.name, uptime_s)
         watched.failed_starts = 0 if watched.has_worked else watched.failed_starts + 1
         if watched.failed_starts >= MAX_FAILED_STARTS:
             where = f"; its log is {command.log}" if command.log else ""

@@ -140,7 +140,8 @@ class Service:
     def _has_worked(self, name: str, uptime_s: float, began_at: float) -> bool:
         """Whether a part that has just ended has done its work since the service began, so that it may do so again.
 
-        The API has, since this is asked after the start only. A worker has, once it has loaded the model, however long that takes.
+        The API has, since this is asked after the start only. A worker has, once it has loaded the model, however long that takes;
+        report that it no longer runs.
         """
         if name != "worker":
             return name == "API" or uptime_s >= STEADY_S

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,10 +21,17 @@ from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.model_facts import ModelWatch
+from s2edit_jobs.stores.presence import NoMemory, StoreMemory
 from s2edit_jobs.stores.queue import JobQueue
 from s2edit_jobs.stores.write_probe import WriteProbe
 
+if TYPE_CHECKING:
+    from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+    from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
+
 log = structlog.get_logger(__name__)
+
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 class NotConfigured(RuntimeError):
@@ -71,26 +79,33 @@ def build_services(
     )
 
 
-def build_artifacts(settings: Settings) -> ArtifactStore:
+def build_artifacts(settings: Settings) -> FilesystemArtifactStore | S3ArtifactStore:
     """Return the S3 store if a bucket is set, otherwise the store in the data folder."""
-    memory = None
-    if settings.redis_url:
-        from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
-
-        memory = RedisStoreMemory(settings.redis_url)
     if settings.s3_bucket:
         from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore  # boto3 takes half a second to load
 
-        return S3ArtifactStore.from_settings(settings, memory)
+        return S3ArtifactStore.from_settings(settings, _memory(settings))
+    return _data_folder(settings, _signing_key(settings))
+
+
+def _data_folder(settings: Settings, signing_key: str) -> FilesystemArtifactStore:
     from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 
-    return FilesystemArtifactStore(settings.artifacts_dir, settings.public_url, _signing_key(settings), memory=memory)
+    return FilesystemArtifactStore(settings.artifacts_dir, settings.public_url, signing_key, memory=_memory(settings))
+
+
+def _memory(settings: Settings) -> StoreMemory:
+    if not settings.redis_url:
+        return NoMemory()
+    from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
+
+    return RedisStoreMemory(_redis_url(settings))
 
 
 def _build_audit(settings: Settings) -> AuditLog:
     if settings.audit_log == "off":
         return NoAudit()
-    key = settings.audit_key.get_secret_value() if settings.audit_key else kept_key(settings.data_dir / "audit.key")
+    key = settings.audit_key.get_secret_value() if settings.audit_key else service_key(settings, "audit.key")
     if settings.audit_log == "-":
         return StreamAuditLog(key)
     return FileAuditLog(Path(settings.audit_log or settings.data_dir / "audit.jsonl"), key)
@@ -111,6 +126,10 @@ def _build_queue(settings: Settings) -> JobQueue:
 def _redis_url(settings: Settings) -> str:
     if not settings.redis_url:
         raise NotConfigured("Redis is not configured: set S2EDIT_REDIS_URL, or start all parts with `s2edit up`")
+    if not settings.redis_url.startswith(REDIS_SCHEMES):
+        raise NotConfigured(
+            "S2EDIT_REDIS_URL must begin with redis://, rediss:// or unix:// and name the primary, not Sentinels or a cluster"
+        )
     return settings.redis_url
 
 
@@ -122,10 +141,9 @@ def check_redis(settings: Settings) -> None:
     from s2edit_jobs.stores.redis_store import ServerUnsupported, server_problems
 
     try:
-        for problem in server_problems(_redis_url(settings)):
-            log.warning("Redis is not set up well", action="redis_problem", problem=problem)
-    except StoreUnavailable as error:
-        log.warning("Redis could not be checked", action="redis_unchecked", error=str(error))
+        with contextlib.suppress(StoreUnavailable):  # whoever uses it will say so
+            for problem in server_problems(_redis_url(settings)):
+                log.warning("Redis is not set up well", action="redis_problem", problem=problem)
     except ServerUnsupported as error:
         raise NotConfigured(str(error)) from error
 
@@ -133,11 +151,23 @@ def check_redis(settings: Settings) -> None:
 def _signing_key(settings: Settings) -> str:
     if settings.signing_key:
         return settings.signing_key.get_secret_value()
-    return kept_key(settings.data_dir / "signing.key")
+    return service_key(settings, "signing.key")
 
 
 def _random_key() -> str:
     return secrets.token_urlsafe(32)
+
+
+def service_key(settings: Settings, name: str, make: Callable[[], str] = _random_key) -> str:
+    """Return the key that is stored under `name` in the data folder, creating it on first use.
+
+    Raise `ArtifactsUnavailable` if the folder is away. A key that was made in its place would not be the service's.
+    """
+    path = settings.data_dir / name
+    if not path.exists() and not settings.s3_bucket:
+        with contextlib.suppress(StoreUnavailable):
+            _data_folder(settings, "").inspect()
+    return kept_key(path, make)
 
 
 def kept_key(path: Path, make: Callable[[], str] = _random_key) -> str:

@@ -1,7 +1,7 @@
 """Logging of every process: one JSON object per line on standard error, for the messages of libraries too.
 
-Photos, prompts and keys stay out of the log. An exception is logged with its type and stack, but without its message, which may
-quote user input. Local variables are never logged.
+Photos, prompts and keys stay out of the log. An exception is logged with its type and stack. Its message is kept only if it comes
+from a library that quotes no user, such as torch or boto3, and is scrubbed (`error_messages`). Local variables are never logged.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
+
+from s2edit_jobs.error_messages import message_of
 
 QUIET = (
     "botocore",
@@ -78,7 +80,7 @@ def configure_logs(stream: TextIO | None = None) -> None:
 
 
 def wordless_exceptions(_: object, __: str, event: EventDict) -> EventDict:
-    """Processor for structlog: replace `exc_info` by the exception's types and stack, without messages."""
+    """Processor for structlog: replace `exc_info` by the exception's types and stack, without messages that may quote a user."""
     info = event.pop("exc_info", None)
     if info is None or info is False:
         return event
@@ -89,7 +91,7 @@ def wordless_exceptions(_: object, __: str, event: EventDict) -> EventDict:
 
 
 def describe(error: BaseException) -> str:
-    """Return the tracebacks of an error and its causes, the first cause first, without messages.
+    """Return the tracebacks of an error and its causes, the first cause first, without messages that may quote a user.
 
     The quoted source lines are code, so they contain no user input.
     """
@@ -99,7 +101,8 @@ def describe(error: BaseException) -> str:
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         places = "".join(traceback.format_tb(current.__traceback__))
-        parts.append(f"{places}{type(current).__module__}.{type(current).__qualname__}")
+        message = message_of(current)
+        parts.append(f"{places}{type(current).__module__}.{type(current).__qualname__}{f': {message}' if message else ''}")
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return "\nwhich led to\n".join(reversed(parts))
 

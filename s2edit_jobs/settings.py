@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         description="Also offer presigned POST forms for uploads. Set it only if the store enforces the policy of such forms, as "
         "Amazon S3 and Ceph do",
     )
+    s3_object_tags: bool = Field(
+        default=False,
+        description="Tag inversions, checkpoints and pictures of edits, so that lifecycle rules of the bucket can select them. It "
+        "needs the right s3:PutObjectTagging, and a store with object tags, such as Amazon S3 or Ceph",
+    )
     data_dir: Path = Field(
         default_factory=default_data_dir,
         description="Folder of the embedded Redis, the generated keys and, without a bucket, all objects. If empty: "
@@ -101,6 +106,12 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(
         default=3, ge=1, le=100, description="Attempts after which a job that kills its workers fails with the code parked"
+    )
+    pass_timeout_s: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds without progress after which a running job counts as hung. Its worker then exits, to be started "
+        "again. Until the device has warmed up, five times as long; on a slow device, twenty times as long as its longest pass",
     )
     reap_interval_s: float = Field(
         default=1.0,
@@ -202,6 +213,41 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds after which a learned identity is erased. A request may ask for a shorter time. If empty, identities "
         "are kept until they are erased",
+    )
+    identity_idle_ttl_s: float | None = Field(
+        default=None,
+        ge=86_400,
+        description="Seconds since its last use after which an identity is erased, with a precision of a day. If empty, unused "
+        "identities are kept",
+    )
+    edit_ttl_s: float | None = Field(
+        default=None,
+        ge=3600,
+        description="Seconds after its end for which an edit is kept. Then everything about it is erased. If empty, edits are kept "
+        "until they are erased",
+    )
+    result_ttl_s: float | None = Field(
+        default=None,
+        ge=3600,
+        description="Seconds after its end for which the pictures of an edit are kept: photo, masks and results. Its state and its "
+        "report remain. If empty, pictures are kept as long as the edit",
+    )
+    inversion_ttl_s: float = Field(
+        default=604_800.0,
+        ge=86_400,
+        description="Seconds since its last use after which an inversion is removed, by default a week, with a precision of a day. "
+        "The next edit with the same photo and settings computes it again",
+    )
+    max_inversions_per_identity: int = Field(
+        default=16,
+        ge=1,
+        description="Most inversions per identity. The least recently used are removed first. An edit needs one for each "
+        "combination of photo, source prompt, preset, steps and guidance",
+    )
+    checkpoint_ttl_s: float = Field(
+        default=604_800.0,
+        ge=86_400,
+        description="Seconds after which the checkpoints of a learning that was never completed are removed, by default a week",
     )
     provenance: bool = Field(
         default=True,

@@ -78,7 +78,10 @@ rgw_data = {root}/rgw
 rgw_frontends = beast endpoint=127.0.0.1:{port}
 rgw_thread_pool_size = 32
 rgw_dns_name = 127.0.0.1
+rgw_lc_debug_interval = {day_s}
 """
+DAY_S = 2
+"""Seconds that the server's lifecycle rules take for a day."""
 KEYS: tuple[tuple[str, dict[str, str]], ...] = (
     ("mon.", {"mon": "allow *"}),
     ("client.admin", {"mon": "allow *", "osd": "allow *", "mgr": "allow *"}),
@@ -184,7 +187,13 @@ class _Cluster:
     def _write_configuration(self) -> None:
         for name in ("mon", "osd", "rgw", "run", "log"):
             (self.root / name).mkdir()
-        ports = {"port": self.port, "monitor_port": self.port + 1, "first_port": self.port + 10, "last_port": self.port + PORTS - 1}
+        ports = {
+            "day_s": DAY_S,
+            "port": self.port,
+            "monitor_port": self.port + 1,
+            "first_port": self.port + 10,
+            "last_port": self.port + PORTS - 1,
+        }
         (self.root / "ceph.conf").write_text(CONFIGURATION.format(root=self.root, fsid=self._fsid, **ports))
 
     def _make_keyring(self) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from s2edit_jobs.settings import Settings
+from worker.attempts.tallies import count
 from worker.engines.engine import Engine
 from worker.process import WorkerProcess
 
 
 def load_engine(settings: Settings) -> Engine:
     """Load torch and the models, once per process. Raise what the loading of a model raises."""
+    from s2edit_core.unet import pass_limit
     from s2edit_core.vision.safety import open_safety_model
     from s2edit_jobs.stores.adapters import check_adapters, loading
+    from worker.engines.guarded import GuardedEngine
     from worker.engines.provenance import Credentials, SigningEngine
     from worker.engines.s2edit_engine import S2EditEngine
     from worker.engines.safety import SafeEngine
 
+    pass_limit.listeners.add(_count_reduced_pass)
     check_adapters(settings)  # report a bad setting before the slow loading of the model
     s2edit = S2EditEngine(
         settings.model,
@@ -29,7 +33,11 @@ def load_engine(settings: Settings) -> Engine:
         with loading("safety", settings.safety):
             safety_model = open_safety_model(settings.safety, labels, settings.safety_threshold, device=device)
         engine = SafeEngine(engine, safety_model)
-    return SigningEngine(engine, Credentials.from_settings(settings)) if settings.provenance else engine
+    return GuardedEngine(SigningEngine(engine, Credentials.from_settings(settings)) if settings.provenance else engine)
+
+
+def _count_reduced_pass() -> None:
+    count("reduced_passes")
 
 
 app = WorkerProcess(Settings(), load_engine).app

@@ -22,7 +22,7 @@ from worker.housekeeping.loop import Loop
 from worker.housekeeping.messenger import Messenger
 from worker.housekeeping.reaper import Reaper
 from worker.housekeeping.sweeper import Sweeper
-from worker.metrics import REGISTRY, Gauges
+from worker.metrics import REGISTRY, Readings
 from worker.testmode_runner import ModelessRunner
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ class HousekeeperProcess:
             token = self._settings.metrics_token
             HealthServer(port, self.problems, REGISTRY, token=token, setting="S2EDIT_HOUSEKEEPER_METRICS_PORT")
             meaning = "Seconds since a housekeeping thread last completed an iteration"
-            REGISTRY.register(Gauges("s2edit_housekeeping_iteration_age_seconds", meaning, self._ages, "loop"))
+            REGISTRY.register(Readings("s2edit_housekeeping_iteration_age_seconds", meaning, self._ages, "loop"))
         for loop in self._loops:
             loop.start()
         log.info("the housekeeper is ready", action="housekeeper_ready")

@@ -64,34 +64,39 @@ def phases_measured(preset: str, seconds: Mapping[str, float]) -> None:
             PHASE_S.labels(phase, preset).observe(spent)
 
 
-class SetAside(Collector):
-    """How many stored items this process could not handle."""
+class Readings(Collector):
+    """A metric whose values are read at every scrape. `read` returns them by the value of `label`; none if it shows nothing."""
 
-    def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(
-            "s2edit_set_aside", "Stored items that this process could not read and set aside, by kind", labels=("kind",)
-        )
-        for kind, count in sorted(set_aside_counts().items()):
-            family.add_metric((kind,), count)
-        yield family
-
-
-class Gauges(Collector):
-    """Gauges that are read at every scrape. `read` returns the values by label, or None where there is none to show."""
-
-    def __init__(self, name: str, meaning: str, read: Callable[[], Iterable[tuple[str, float]] | None], label: str = "") -> None:
-        self._name, self._meaning, self._label = name, meaning, label
+    def __init__(
+        self,
+        name: str,
+        meaning: str,
+        read: Callable[[], Iterable[tuple[str, float]]],
+        label: str = "",
+        family: Callable[..., GaugeMetricFamily | CounterMetricFamily] = GaugeMetricFamily,
+    ) -> None:
         self._read = read
+        self._make: Callable[[], GaugeMetricFamily | CounterMetricFamily]
+        self._make = lambda: family(name, meaning, labels=(label,) if label else ())
+        self._is_labelled = bool(label)
 
     def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(self._name, self._meaning, labels=(self._label,) if self._label else ())
-        for label, value in self._read() or ():
-            family.add_metric((label,) if self._label else (), value)
-        yield family
+        made = self._make()
+        for value_of_label, value in self._read():
+            made.add_metric((value_of_label,) if self._is_labelled else (), value)
+        yield made
 
     def describe(self) -> list[Metric]:
         """Return nothing, so that registering reads nothing."""
         return []
 
 
-REGISTRY.register(SetAside())
+REGISTRY.register(
+    Readings(
+        "s2edit_set_aside",
+        "Stored items that this process could not read and set aside, by kind",
+        lambda: sorted(set_aside_counts().items()),
+        "kind",
+        CounterMetricFamily,
+    )
+)

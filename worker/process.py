@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals
+from prometheus_client.core import CounterMetricFamily
 
 from s2edit_core.errors import ModelUnusable, S2EditError
 from s2edit_jobs.bootstrap import NotConfigured, Services, build_services, check_redis
@@ -20,9 +21,11 @@ from s2edit_jobs.stores.model_facts import ModelFacts, report_failure
 from worker.announcer import Announcer
 from worker.attempts.progress_watch import worker_progress
 from worker.attempts.runner import run_job
+from worker.attempts.tallies import counts
+from worker.attempts.worker_health import WorkerHealth
 from worker.engines.engine import Engine
 from worker.health_server import HealthServer
-from worker.metrics import REGISTRY, Gauges
+from worker.metrics import REGISTRY, Readings
 
 log = structlog.get_logger(__name__)
 
@@ -39,10 +42,11 @@ class WorkerProcess:
         self._load_engine = load_engine
         self._build = build
         self._stop = threading.Event()
+        self._health = WorkerHealth(self._stop)
         self._services: Services | None = None
         self._engine: Engine | None = None
         self._announcer: Announcer | None = None
-        self._health: HealthServer | None = None
+        self._health_server: HealthServer | None = None
         self.app: Celery = celery_app(settings.redis_url)
         self.app.task(name=TASK, shared=False)(self.run)  # not shared with other Celery apps in this process
         signals.setup_logging.connect(self._set_up_logging, weak=False)  # otherwise Celery installs its own handlers
@@ -56,7 +60,7 @@ class WorkerProcess:
         try:
             if self._announcer is not None and not self._announcer.has_reported:
                 self._announcer.report()
-            run_job(job_id, self._services, self._engine, stop=self._stop)
+            run_job(job_id, self._services, self._engine, stop=self._stop, health=self._health)
         except Exception:  # Celery would log the exception's message; the reaper notifies again
             log.exception("a notification could not be handled", action="ring_unanswered", job_id=job_id)
 
@@ -88,11 +92,13 @@ class WorkerProcess:
         if (port := self._settings.worker_metrics_port) is None:
             return
         token, setting = self._settings.metrics_token, "S2EDIT_WORKER_METRICS_PORT"
-        self._health = HealthServer(port, self.problems, REGISTRY, token=token, setting=setting)
+        self._health_server = HealthServer(port, self.problems, REGISTRY, token=token, setting=setting)
+        events = "Faults and hangs of the device, passes made smaller for lack of memory, and attempts that failed unexpectedly"
+        REGISTRY.register(Readings("s2edit_device_events", events, lambda: counts().items(), "event", CounterMetricFamily))
         memory = "Most bytes of the device's memory that this process has used at a time"
         stuck = "Seconds since the running attempt has last advanced"
-        REGISTRY.register(Gauges("s2edit_attempt_stuck_seconds", stuck, self._stuck))
-        REGISTRY.register(Gauges("s2edit_device_peak_memory_bytes", memory, self._peak_memory))
+        REGISTRY.register(Readings("s2edit_attempt_stuck_seconds", stuck, self._stuck))
+        REGISTRY.register(Readings("s2edit_device_peak_memory_bytes", memory, self._peak_memory))
 
     def problems(self) -> list[str]:
         """Return why this worker does its work no longer."""

@@ -55,7 +55,7 @@ LINKS: Mapping[tuple[str, str], Mapping[str, Link]] = {
 
 def add_headers(operation: dict[str, Any]) -> None:
     """Add the headers of `HEADERS` that each response of `operation` may have."""
-    guarded = "security" in operation
+    guarded = bool(operation["security"])
     for status, answer in operation["responses"].items():
         names = ["X-Request-Id"]
         if guarded and status != "401":

@@ -27,6 +27,8 @@ RUNNING: Mapping[str, Any] = {
     "updated_at": "2026-11-23T22:10:09.480000Z",
     "sequence": 34,
     "cancel_requested": False,
+    "expires_at": None,
+    "results_expire_at": None,
     "deadline_at": None,
     "eta_s": 41.5,
     "identity": None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -24,8 +25,10 @@ BODY_ERRORS = {str(status): HTTP_CODES[status][1] for status in (400, 413)}
 """The errors of every operation that reads a body, by status."""
 
 
-def describe(app: FastAPI) -> None:
-    """Make `app.openapi()` return the complete description."""
+def describe(app: FastAPI, public_url: str) -> None:
+    """Make `app.openapi()` return the complete description of a service that apps reach at `public_url`."""
+    # Without the host, because a page may have been reached by another of the service's addresses.
+    server = {"url": urlsplit(public_url).path.rstrip("/") or "/", "description": "This service"}
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -35,9 +38,12 @@ def describe(app: FastAPI) -> None:
                 description=app.description,
                 routes=app.routes,
                 webhooks=app.webhooks.routes,
+                servers=[server],
             )
             add_texts(schema)
             schema["components"]["headers"] = HEADERS
+            for webhook in schema["webhooks"].values():
+                webhook["post"]["security"] = []
             for operations in schema["paths"].values():
                 for operation in operations.values():
                     _add_errors(operation)
@@ -51,7 +57,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _add_errors(operation: dict[str, Any]) -> None:
-    errors = (CALLER_ERRORS if "security" in operation else {}) | (BODY_ERRORS if "requestBody" in operation else {})
+    errors = (CALLER_ERRORS if operation["security"] else {}) | (BODY_ERRORS if "requestBody" in operation else {})
     for status, description in errors.items():
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
         operation["responses"].setdefault(status, {"description": description, "content": content})

@@ -56,6 +56,7 @@ PARAMETERS = {
 
 def add_texts(schema: dict[str, Any]) -> None:
     """Add texts, examples and security schemes to `schema`, FastAPI's description."""
+    schema["info"]["contact"] = {"name": "The operator of this service"}
     schema["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
     schema["tags"] = [{"name": name, "description": meaning} for name, meaning in TAGS.items()]
     components = schema["components"]
@@ -74,10 +75,17 @@ def add_texts(schema: dict[str, Any]) -> None:
 
 
 def _add_security(operation: dict[str, Any], scope: Scope) -> None:
-    """Name the schemes that authenticate an operation. Device tokens can have only some scopes."""
-    if "security" in operation:
-        schemes = ["apiKey", "deviceToken"] if scope in DEVICE_SCOPES else ["apiKey"]
-        operation["security"] = [{scheme: [scope]} for scheme in schemes]
+    """Name the schemes that authenticate an operation, and the scope. Device tokens can have only some scopes.
+
+    An open operation says so by an empty list. Only OAuth schemes can declare scopes, so ours are in an extension and in the text.
+    """
+    if "security" not in operation:
+        operation["security"] = []
+        return
+    schemes = ["apiKey", "deviceToken"] if scope in DEVICE_SCOPES else ["apiKey"]
+    operation["security"] = [{scheme: []} for scheme in schemes]
+    operation["x-scope"] = scope
+    operation["description"] = f"{operation.get('description', '')}\n\nScope: `{scope}`.".lstrip()
 
 
 def _describe(parameters: list[dict[str, Any]]) -> None:

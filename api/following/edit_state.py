@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import PurePosixPath
+from typing import Any
 
 from fastapi import Response
 
@@ -12,6 +13,7 @@ from api.wire.edit_answers import Edit, Link, Picture, Report
 from api.wire.fields import to_datetime
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.lifetimes import expires_at, results_expire_at, results_expired
 from s2edit_jobs.records.files import media_type_of
 from s2edit_jobs.records.record import JobRecord, JobState
 
@@ -30,9 +32,13 @@ def present(services: Services, record: JobRecord, response: Response) -> Edit:
     """Return the response body for `record` with fresh links, and set the headers of `response`."""
     response.headers.update(tag_headers(record))
     if record.state is not JobState.SUCCEEDED:
-        return Edit.of(record, eta_s=Jobs(services).seconds_left(record))
-    results, mask, report = results_of(services, record), mask_of(services, record), _report(services, record)
-    return Edit.of(record, results=results, mask=mask, report=report)
+        return Edit.of(record, eta_s=Jobs(services).seconds_left(record), **_expiry(services, record))
+    return Edit.of(record, report=_report(services, record), **_pictures(services, record), **_expiry(services, record))
+
+
+def listed(services: Services, record: JobRecord) -> Edit:
+    """Return the item for `record` in a list: without the report, which would have to be read."""
+    return Edit.of(record, **_pictures(services, record), **_expiry(services, record))
 
 
 def tag_headers(record: JobRecord) -> dict[str, str]:
@@ -53,10 +59,18 @@ def _link(services: Services, key: str, filename: str) -> Link:
     return Link(url=services.artifacts.presigned_get(key, expires_s=expires_s, filename=filename), expires_at=expires_at)
 
 
-def results_of(services: Services, record: JobRecord) -> list[Picture]:
-    """Return links to the result and its variants, in order."""
+def _expiry(services: Services, record: JobRecord) -> dict[str, Any]:
+    settings = services.settings
+    return {"expires_at": expires_at(settings, record), "results_expire_at": results_expire_at(settings, record)}
+
+
+def _pictures(services: Services, record: JobRecord) -> dict[str, Any]:
+    """Return links to the result, its variants and the mask, as far as the job has them and they have not expired."""
+    if results_expired(services.settings, record):
+        return {}
     names = sorted(name for name in record.artifacts if name.startswith("result"))
-    return [_picture(services, record.artifacts[name], record.id + name.removeprefix("result")) for name in names]
+    results = [_picture(services, record.artifacts[name], record.id + name.removeprefix("result")) for name in names]
+    return {"results": results, "mask": _mask(services, record)}
 
 
 def _picture(services: Services, key: str, stem: str) -> Picture:
@@ -65,7 +79,7 @@ def _picture(services: Services, key: str, stem: str) -> Picture:
     return Picture(url=link.url, expires_at=link.expires_at, media_type=kind)
 
 
-def mask_of(services: Services, record: JobRecord) -> Link | None:
+def _mask(services: Services, record: JobRecord) -> Link | None:
     """Return a link to the mask. None until the job succeeds, and for old jobs that did not store it."""
     key = record.artifacts.get("mask")
     return _link(services, key, f"{record.id}_mask{PurePosixPath(key).suffix}") if key else None

@@ -20,7 +20,7 @@ from joserfc.jwk import KeySet, OctKey
 
 from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, ended_at
 from s2edit_jobs.access.keys import Scope
-from s2edit_jobs.bootstrap import kept_key
+from s2edit_jobs.bootstrap import service_key
 from s2edit_jobs.records.errors import ArtifactExists, CredentialsInvalid, TokenSpent, TokensUnavailable
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
@@ -89,7 +89,7 @@ class DeviceTokens:
         if settings.token_keys is not None:
             keys = settings.token_keys.get_secret_value().split()
         else:
-            keys = [] if settings.s3_bucket else [kept_key(settings.data_dir / "token.key")]
+            keys = [] if settings.s3_bucket else [service_key(settings, "token.key")]
         return cls(artifacts, keys)
 
     def issue(

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.changes import Changes
 from api.deps import Caller, JobsDep, LibraryDep, PrincipalDep, ServicesDep, SlowCallsDep, get_principal
-from api.following.edit_state import HEADERS, mask_of, matches, present, results_of, tag_headers
+from api.following.edit_state import HEADERS, listed, matches, present, tag_headers
 from api.following.long_polls import APPLIED_HEADER, PREFER, applied, wait_s_of
 from api.routes.edit_submissions import EditSubmission
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, respond
@@ -92,7 +92,7 @@ async def list_edits(
 
     def read() -> EditPage:
         page = library.edits(owner, after=position_of(cursor, "e_"), limit=limit, wanted=wanted)
-        items = [Edit.of(record, results=results_of(services, record), mask=mask_of(services, record)) for record in page.items]
+        items = [listed(services, record) for record in page.items]
         return EditPage(items=items, next_cursor=cursor_of(page.last))
 
     page = await slow.run(read)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import AuthDep, PrincipalDep, ServicesDep
 from api.guard.device_tokens import DEVICE_SCOPES, MAX_BUDGET
-from api.wire.fields import to_datetime
+from api.wire.fields import WHOLE, to_datetime
 from api.wire.problems import responses
 from api.wire.strict_json import StrictRoute
 from s2edit_core.errors import OptionInvalid
@@ -25,14 +25,15 @@ class TokenRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     expires_in_s: Annotated[
-        int,
-        Field(ge=1, le=86_400, description="Seconds until the token expires. The service may set a shorter maximum."),
+        int, Field(ge=1, le=86_400, description="Seconds until the token expires. The service may set a shorter maximum."), WHOLE
     ] = 600
-    edits: Annotated[int, Field(ge=0, le=MAX_BUDGET, description="The number of edits and other jobs that it may create.")] = 1
-    uploads: Annotated[int, Field(ge=0, le=MAX_BUDGET, description="The number of uploads that it may announce.")] = 3
+    edits: Annotated[
+        int, Field(ge=0, le=MAX_BUDGET, description="The number of edits and other jobs that it may create."), WHOLE
+    ] = 1
+    uploads: Annotated[int, Field(ge=0, le=MAX_BUDGET, description="The number of uploads that it may announce."), WHOLE] = 3
     scopes: Annotated[
         list[Literal["edits:read", "edits:write", "identities"]] | None,
-        Field(min_length=1, description="The scopes of the token. Default: all of these that the key has."),
+        Field(min_length=1, max_length=16, description="The scopes of the token. Default: all of these that the key has."),
     ] = None
 
 

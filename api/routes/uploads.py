@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Caller, ServicesDep
-from api.wire.fields import to_datetime
+from api.wire.fields import WHOLE, HexDigest, to_datetime
 from api.wire.problems import responses
 from api.wire.strict_json import StrictRoute
 from s2edit_core.errors import OptionInvalid
@@ -28,11 +28,10 @@ class UploadRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     media_type: Annotated[MediaType, Field(description="The media type. The first bytes of the file must match it.")]
-    size_bytes: Annotated[int, Field(ge=1, strict=True, description="The exact size of the file.", examples=[1_834_221])]
+    size_bytes: Annotated[int, Field(ge=1, strict=True, description="The exact size of the file.", examples=[1_834_221]), WHOLE]
     sha256: Annotated[
-        str | None,
+        HexDigest | None,
         Field(
-            pattern=r"^[0-9a-f]{64}$",
             description="The SHA-256 digest of the file, in hexadecimal. If present, a request that uses other bytes is rejected.",
             examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
         ),

@@ -9,7 +9,7 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.wire.edit_answers import Link
-from api.wire.fields import PHOTO_FORMATS, IdentityTtl, MaxPixels, Pixel, drop_null_types, to_datetime
+from api.wire.fields import PHOTO_FORMATS, WHOLE, IdentityTtl, MaxPixels, Pixel, Statement, drop_null_types, to_datetime
 from s2edit_core.request.spec import MaskMode, PresetName
 from s2edit_jobs.library import library
 
@@ -33,9 +33,8 @@ class JobForm(BaseModel):
         ),
     ] = None
     webhook_url: Annotated[
-        str | None,
+        Statement | None,
         Field(
-            max_length=2000,
             description="An https:// URL that receives a webhook when the job is over, at least once. The format is that of "
             "Standard Webhooks.",
             examples=["https://app.example.com/hooks/s2edit"],
@@ -66,7 +65,7 @@ class LearningForm(JobForm):
             examples=["balanced"],
         ),
     ] = None
-    seed: Annotated[int | None, Field(description="The random seed, 0 to 2⁶³ − 1; default 0.", examples=[0])] = None
+    seed: Annotated[int | None, Field(description="The random seed, 0 to 2⁶³ − 1; default 0.", examples=[0]), WHOLE] = None
     mask_mode: Annotated[
         MaskMode | None,
         Field(
@@ -76,9 +75,8 @@ class LearningForm(JobForm):
         ),
     ] = None
     consent: Annotated[
-        str | None,
+        Statement | None,
         Field(
-            max_length=2000,
             description="Your statement that the person in the photo agrees to its use. It is stored with the request and with a "
             "learned identity.",
             examples=["Ada Example agreed in the app on 24 November 2026"],
@@ -149,9 +147,8 @@ class ImportForm(BaseModel):
         UploadFile | None, Field(description="A safetensors file from `GET /identities/{identity_id}/export` (required).")
     ] = None
     consent: Annotated[
-        str | None,
+        Statement | None,
         Field(
-            max_length=2000,
             description="Your statement that the person agrees to this use of the identity. It is stored with the identity.",
             examples=["Ada Example agreed in the app on 24 November 2026"],
         ),

@@ -88,6 +88,16 @@ class Edit(BaseModel):
     updated_at: Annotated[datetime, Field(description="When the job last changed.")]
     sequence: Annotated[int, Field(description="A number that grows with every change of the job. In quotes it is the `ETag`.")]
     cancel_requested: Annotated[bool, Field(description="Whether cancellation was requested. A running job stops within a step.")]
+    expires_at: Annotated[
+        datetime | None, Field(description="When the service erases the job; null while it is not over, and if it is kept.")
+    ]
+    results_expire_at: Annotated[
+        datetime | None,
+        Field(
+            description="When the service erases the photo, the masks and the results; null as for `expires_at`. From then on, "
+            "`result` and `mask` are null; state and report remain."
+        ),
+    ]
     deadline_at: Annotated[datetime | None, Field(description="When the job fails unless it is done; null without a deadline.")]
     eta_s: Annotated[
         float | None,
@@ -97,10 +107,8 @@ class Edit(BaseModel):
     attribute: Annotated[str | None, Field(description="The id of the attribute that was learned. Later edits can name it.")]
     parent: Annotated[str | None, Field(description="The id of the edit that this one continues.")]
     test: Annotated[bool, Field(description="Whether the job was created in test mode, where no model draws the result.")]
-    result: Annotated[Picture | None, Field(description="The edited photo, once the state is `succeeded`.")]
-    results: Annotated[
-        list[Picture], Field(description="`result` and its variants, in order. Empty until the state is `succeeded`.")
-    ]
+    result: Annotated[Picture | None, Field(description="The edited photo, once the state is `succeeded` and until it expires.")]
+    results: Annotated[list[Picture], Field(description="`result` and its variants, in order. Empty unless there is a `result`.")]
     mask: Annotated[
         Link | None,
         Field(
@@ -120,6 +128,8 @@ class Edit(BaseModel):
         mask: Link | None = None,
         report: Report | None = None,
         eta_s: float | None = None,
+        expires_at: float | None = None,
+        results_expire_at: float | None = None,
     ) -> Edit:
         """Build the response for `record`."""
         failure = record.failure
@@ -133,6 +143,8 @@ class Edit(BaseModel):
             updated_at=to_datetime(record.updated_at),
             sequence=record.sequence,
             cancel_requested=record.cancel_requested,
+            expires_at=to_datetime(expires_at) if expires_at is not None else None,
+            results_expire_at=to_datetime(results_expire_at) if results_expire_at is not None else None,
             deadline_at=to_datetime(record.deadline_at) if record.deadline_at is not None else None,
             eta_s=None if eta_s is None else round(eta_s, 1),
             identity=record.identity if record.kind != "attribute" else None,

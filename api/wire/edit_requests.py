@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.wire.fields import PHOTO_FORMATS, IdentityTtl, MaxPixels, Pixel, drop_null_types
+from api.wire.fields import PHOTO_FORMATS, WHOLE, Id, IdentityTtl, Ids, MaxPixels, Pixel, Statement, drop_null_types
 from s2edit_core.request.spec import MaskMode, OutputFormat, PresetName
 
 
@@ -40,18 +40,18 @@ class EditOptions(BaseModel):
         ),
     ] = None
     identity: Annotated[
-        str | None,
+        Id | None,
         Field(description="The id of a learned identity, from an earlier edit's `identity` or from `POST /identities`."),
     ] = None
     attributes: Annotated[
-        list[str] | None,
+        Ids,
         Field(
             description="The ids of up to 4 learned attributes; a form repeats the part. The prompt must contain the placeholder "
             "of each, as in “a woman with [A] makeup”, and each acts inside the edit mask."
         ),
     ] = None
     parent: Annotated[
-        str | None,
+        Id | None,
         Field(
             description="The id of an earlier edit to continue from, sent instead of `image`. Its result becomes the photo, its "
             "prompt the source prompt, and its identity and mask are reused, unless this request overrides them.",
@@ -65,7 +65,7 @@ class EditOptions(BaseModel):
         ),
     ] = None
     steps: Annotated[
-        int | None, Field(description="The number of denoising steps, 2 to 999. Default: the preset's.", examples=[50])
+        int | None, Field(description="The number of denoising steps, 2 to 999. Default: the preset's.", examples=[50]), WHOLE
     ] = None
     guidance_scale: Annotated[
         float | None,
@@ -106,6 +106,7 @@ class EditOptions(BaseModel):
             "quality.",
             examples=[95],
         ),
+        WHOLE,
     ] = None
     keep_alpha: Annotated[
         bool | None,
@@ -117,6 +118,7 @@ class EditOptions(BaseModel):
     seed: Annotated[
         int | None,
         Field(description="The random seed, 0 to 2⁶³ − 1; default 0. Equal inputs and seeds give equal pictures.", examples=[0]),
+        WHOLE,
     ] = None
     mask_mode: Annotated[
         MaskMode | None,
@@ -132,9 +134,8 @@ class EditOptions(BaseModel):
         Field(description="How `edit_mask` marks its region. Default: as `mask_mode`; allowed only with an `edit_mask`."),
     ] = None
     consent: Annotated[
-        str | None,
+        Statement | None,
         Field(
-            max_length=2000,
             description="Your statement that the person in the photo agrees to being learned and edited. It is stored with the "
             "request and with a newly learned identity.",
             examples=["Ada Example agreed in the app on 24 November 2026"],
@@ -148,6 +149,7 @@ class EditOptions(BaseModel):
             "inversion with partly redrawn noise, by the seeds that follow `seed`.",
             examples=[3],
         ),
+        WHOLE,
     ] = None
     max_pixels: MaxPixels = None
     deadline_s: Annotated[
@@ -160,9 +162,8 @@ class EditOptions(BaseModel):
         ),
     ] = None
     webhook_url: Annotated[
-        str | None,
+        Statement | None,
         Field(
-            max_length=2000,
             description="An https:// URL that receives a webhook when the edit is over, at least once. The format is that of "
             "Standard Webhooks.",
             examples=["https://app.example.com/hooks/s2edit"],
@@ -203,18 +204,18 @@ class EditDocument(EditOptions):
     model_config = ConfigDict(extra="forbid", strict=True)  # a form has only text, JSON has numbers
 
     image: Annotated[
-        str | None,
+        Id | None,
         Field(description="The id of the photo's upload. Optional with an `identity` or a `parent`."),
     ] = None
     mask: Annotated[
-        str | None,
+        Id | None,
         Field(
             description="The id of the upload with the person's region, white on black. With an `identity`, it needs `image` too. "
             "Default: the mask of the `identity` or `parent`, else the service finds the person."
         ),
     ] = None
     at: Annotated[
-        list[Annotated[int, Field(ge=0, le=999_999_999)]] | None,
+        list[Annotated[int, Field(ge=0, le=999_999_999), WHOLE]] | None,
         Field(
             min_length=2,
             max_length=2,
@@ -223,7 +224,7 @@ class EditDocument(EditOptions):
         ),
     ] = None
     edit_mask: Annotated[
-        str | None,
+        Id | None,
         Field(
             description="The id of the upload with the region that may change, drawn like `mask`. Default: the mask, slightly "
             "enlarged."

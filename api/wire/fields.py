@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from s2edit_core.request.limits import CEILING_PIXELS, MAX_PIXELS, MIN_MAX_PIXELS
+from s2edit_core.request.texts import unfit_character
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """Pattern of every name that becomes part of an object key: users, edits, identities."""
@@ -18,12 +21,48 @@ IN_WORDS = {
     KEY_PATTERN: "1 to 255 visible ASCII characters, no spaces",
 }
 """What a value must be to match the pattern, for messages."""
+MAX_ID_CHARS = 64
+MAX_STATEMENT_CHARS = 2000
+"""Of a statement of consent, or a URL."""
 PIXEL_PATTERN = r"^[0-9]{1,9}, ?[0-9]{1,9}$"
 """Pattern of a pixel in a form. It is only documentation: `api.wire.forms.parse_pixel` reads the text."""
 PHOTO_FORMATS = (
     f"PNG, JPEG, WebP, AVIF or HEIC, at most {MAX_PIXELS / 1e6:.0f} megapixels, or {CEILING_PIXELS / 1e6:.0f} with `max_pixels`"
 )
 
+
+def _whole(value: object) -> object:
+    """Return a whole number sent as `20.0` as the integer. Some languages write every number so."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,20}\.0{1,20}\s*", value):
+        return value.partition(".")[0]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _fit(text: object) -> object:
+    """Return a text without spaces at its ends. Raise for characters that no text may hold."""
+    if not isinstance(text, str):
+        return text
+    if (found := unfit_character(text)) is not None:
+        raise PydanticCustomError("text_invalid", "it contains {found}: remove it", {"found": found})
+    return text.strip()
+
+
+def _without_blanks(ids: object) -> object:
+    return [one for one in ids if not (isinstance(one, str) and not one.strip())] or None if isinstance(ids, list) else ids
+
+
+WHOLE = BeforeValidator(_whole)
+"""Accepts a whole number written as `20.0`. It comes last in `Annotated`, so that the limits are those of the integer."""
+Id = Annotated[str, Field(max_length=MAX_ID_CHARS), BeforeValidator(_fit)]
+"""The id of something that exists."""
+HexDigest = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{64}$"), BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value)
+]
+"""A SHA-256 digest in hexadecimal. Capitals are accepted."""
+Ids = Annotated[list[Id] | None, Field(max_length=16), BeforeValidator(_without_blanks)]
+"""Some ids. Blank ones are left out, because forms send empty fields."""
+Statement = Annotated[str, Field(max_length=MAX_STATEMENT_CHARS), BeforeValidator(_fit)]
+"""A text that is stored as it is, such as a statement of consent."""
 Pixel = Annotated[
     str | None,
     Field(
@@ -39,6 +78,7 @@ MaxPixels = Annotated[
         f"Default: nothing is scaled, and a photo above {MAX_PIXELS / 1e6:.0f} megapixels is rejected.",
         examples=[12_000_000],
     ),
+    WHOLE,
 ]
 IdentityTtl = Annotated[
     float | None,

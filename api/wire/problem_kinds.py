@@ -44,6 +44,12 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     core.NumbersNotFinite: ProblemKind(
         500, "numbers_not_finite", "The computation failed", "The computation overflowed: try another seed."
     ),
+    core.DeviceFault: ProblemKind(
+        503, "parked", "The device has failed", "The device of every worker that tried has failed: try again later."
+    ),
+    core.DeviceOutOfMemory: ProblemKind(
+        503, "out_of_memory", "Too little memory", "The workers have too little memory for this request: try again later."
+    ),
     jobs.JobsError: INTERNAL,
     jobs.JobNotFound: ProblemKind(404, "not_found", "Not found", "This user has no such edit: see GET /edits."),
     jobs.IdentityNotFound: ProblemKind(404, "not_found", "Not found", "This user has no such identity: see GET /identities."),

@@ -24,6 +24,8 @@ from s2edit_jobs.records import errors as jobs
 MEDIA_TYPE = "application/problem+json"
 QUERY_CODES = {UNKNOWN: "option_unknown", REPEATED: "part_repeated"}
 """The codes of the errors of `check_query`, by type."""
+MAX_DETAILS = 16
+"""The most faults that a problem lists. A wrong list of thousands would make an answer larger than the request."""
 RETRY_AFTER_S = 5
 """The `Retry-After` of a 503 whose error names no other."""
 
@@ -75,7 +77,9 @@ class Problem(BaseModel):
     code: Annotated[str, Field(description="A stable error code for programs.")]
     retryable: Annotated[bool, Field(description="Whether the same request may succeed later.")] = False
     field: Annotated[str | None, Field(description="The first form part, JSON field, header or parameter at fault.")] = None
-    errors: Annotated[list[ProblemDetail], Field(description="Each fault by itself. Empty where the request is not at fault.")] = []
+    errors: Annotated[
+        list[ProblemDetail], Field(description="Each fault by itself, at most 16. Empty where the request is not at fault.")
+    ] = []
 
 
 def problem_of(error: Exception) -> Problem:
@@ -135,7 +139,7 @@ def problem_of_validation(error: RequestValidationError, known: Collection[str] 
 
     `known` are the fields that the body may have.
     """
-    details = [_validation_detail(item, known) for item in error.errors()]
+    details = [_validation_detail(item, known) for item in error.errors()[:MAX_DETAILS]]
     return _problem(422, details[0].code, KINDS[core.InvalidInput].title, details[0].detail, errors=details)
 
 
@@ -189,11 +193,8 @@ def headers_of(error: Exception) -> dict[str, str]:
 def _allowed_methods(request: Request) -> str:
     """Return all methods of the request's path. The framework lists only those of the first matching route."""
     path = request.scope["route"].path
-    return ", ".join(
-        sorted(
-            {method for route in iter_route_contexts(request.app.routes) if route.path == path for method in route.methods or ()}
-        )
-    )
+    methods = {method for route in iter_route_contexts(request.app.routes) if route.path == path for method in route.methods or ()}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 def install(app: FastAPI) -> None:

@@ -12,7 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from pydantic import BaseModel, Field
 
-from s2edit_jobs.bootstrap import NotConfigured, kept_key
+from s2edit_jobs.bootstrap import NotConfigured, service_key
 from s2edit_jobs.settings import Settings
 
 ALGORITHM = "ES256"
@@ -53,7 +53,7 @@ class Receipts:
     def from_settings(cls, settings: Settings) -> Receipts:
         """Read the key from the settings or the data folder, where it is created if missing. Raises `NotConfigured`."""
         given = settings.receipt_key.get_secret_value() if settings.receipt_key else None
-        text = given or kept_key(settings.data_dir / "receipt.key", _new_key)
+        text = given or service_key(settings, "receipt.key", _new_key)
         try:
             key = ECKey.import_key(text)
             key.check_key_op("sign")

@@ -1,21 +1,43 @@
-"""JSON bodies in which every key stands once. Python's parser would silently take the last of two values."""
+"""JSON bodies, read strictly: small, in UTF-8, every key once, and nothing that JSON does not allow.
+
+Python's parser would silently take the last of two values, accept `NaN`, and return halves of surrogate pairs, which cannot be
+stored.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+MAX_JSON_BYTES = 64 * 1024
+"""Many times the largest valid document. Checking a large wrong one would cost more than its caller pays for sending it."""
 
 
 class StrictRequest(Request):
-    """A request whose `json` raises `json.JSONDecodeError` for a repeated key, as it does for any other invalid body."""
+    """A request with a small JSON body."""
+
+    async def body(self) -> bytes:
+        """Return the body. Raise `HTTPException` 413 as soon as it is too large."""
+        if not hasattr(self, "_body"):
+            pieces, size = [], 0
+            async for piece in self.stream():
+                pieces.append(piece)
+                size += len(piece)
+                if size > MAX_JSON_BYTES:
+                    raise HTTPException(413, f"the JSON body is too large: send at most {MAX_JSON_BYTES} bytes")
+            self._body = b"".join(pieces)
+        return self._body
 
     async def json(self) -> Any:
+        """Return the value. Raise `json.JSONDecodeError` for any invalid body."""
         if not hasattr(self, "_json"):
-            self._json = json.loads(await self.body(), object_pairs_hook=_object)
+            self._json = parse(await self.body())
         return self._json
 
 
@@ -31,6 +53,20 @@ class StrictRoute(APIRoute):
         return handle_strictly
 
 
+def parse(body: bytes) -> Any:
+    """Return the value of a JSON text. Raise `json.JSONDecodeError`, whose message says what to change."""
+    try:
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_float=_finite, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError:
+        raise json.JSONDecodeError("the text is not UTF-8", "", 0) from None
+    except UnicodeEncodeError:
+        raise json.JSONDecodeError("a text contains half of a surrogate pair, send both halves", "", 0) from None
+    except RecursionError:
+        raise json.JSONDecodeError("the values are nested too deeply", "", 0) from None
+    return value
+
+
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
@@ -38,3 +74,14 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
             raise json.JSONDecodeError(f"the key {name[:80]!r} is repeated, send it once", "", 0)
         found[name] = value
     return found
+
+
+def _finite(text: str) -> float:
+    """Return the number. `1e999` would become infinite."""
+    if math.isinf(number := float(text)):
+        _no_constant(text[:80])
+    return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{name} is not a finite number", "", 0)

@@ -59,7 +59,7 @@ class ValidRequests:
     def apply(self, case: Case[Any]) -> None:
         """Change the case. In a request that must be rejected, change only the ids."""
         valid = case.meta is None or case.meta.generation.mode.is_positive
-        if "security" in case.operation.definition.raw and not _is_negative(case, ParameterLocation.HEADER):
+        if case.operation.definition.raw.get("security") and not _is_negative(case, ParameterLocation.HEADER):
             case.headers["S2Edit-User"] = USER
         if self._rng.random() > CHANGED:
             return

@@ -52,6 +52,7 @@ from s2edit_jobs.stores.artifacts import ArtifactStore, edit_key
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.markers import unfinished_key
+from s2edit_jobs.stores.redis_store import redis_job_store
 from worker.housekeeping.reaper import reap
 
 ANN = Owner("default", "default")
@@ -115,26 +116,32 @@ def spec_of(job_id: str, created_at: float) -> JobSpec:
 
 def fill(root: Path, count: int, rng: random.Random) -> None:
     """Write the objects of finished jobs as the filesystem driver lays them out, without its syncs to disk."""
+    folders: set[str] = set()
     for spec, outcome in finished_jobs(count, rng):
-        write(root, edit_key(ANN, spec.id, "spec.json"), spec.to_json())
-        write(root, edit_key(ANN, spec.id, "outcome.json"), outcome.to_json())
+        write(root, edit_key(ANN, spec.id, "spec.json"), spec.to_json(), folders)
+        write(root, edit_key(ANN, spec.id, "outcome.json"), outcome.to_json(), folders)
         failure = json.dumps({"code": outcome.failure.code, "message": outcome.failure.message}) if outcome.failure else "{}"
         for key in entry_keys(final_record(first_record(spec), outcome)):
-            write(root, key, failure.encode())
+            write(root, key, failure.encode(), folders)
 
 
-def write(root: Path, key: str, data: bytes) -> None:
-    path = root / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+def write(root: Path, key: str, data: bytes, folders: set[str]) -> None:
+    """Write a file. `folders` are those that exist."""
+    folder = key.rpartition("/")[0]
+    if folder not in folders:
+        os.makedirs(f"{root}/{folder}", exist_ok=True)
+        folders.add(folder)
+    descriptor = os.open(f"{root}/{key}", os.O_CREAT | os.O_WRONLY, 0o600)
+    os.write(descriptor, data)
+    os.close(descriptor)
 
 
 def accept(root: Path, count: int) -> None:
     """Write the objects of unfinished jobs."""
     for _ in range(count):
         spec = spec_of(new_job_id(), time.time())
-        write(root, edit_key(ANN, spec.id, "spec.json"), spec.to_json())
-        write(root, unfinished_key(spec.id), edit_key(ANN, spec.id, "spec.json").encode())
+        write(root, edit_key(ANN, spec.id, "spec.json"), spec.to_json(), set())
+        write(root, unfinished_key(spec.id), edit_key(ANN, spec.id, "spec.json").encode(), set())
 
 
 def pages(client: TestClient, counted: Counted, query: dict[str, str], count: int) -> dict[str, Any]:
@@ -168,7 +175,7 @@ def timed(counted: Counted, call: Callable[[], object]) -> dict[str, Any]:
 def measure(*, jobs: int, page_count: int, unfinished: Sequence[int], seed: int, folder: Path) -> dict[str, Any]:
     with EmbeddedRedis(folder / "redis") as redis, redis_client(redis.url) as client:
         settings = Settings(redis_url=redis.url, data_dir=folder / "data")
-        plain = build_services(settings)
+        plain = build_services(settings, store=redis_job_store(redis.url, timeout_s=5.0))  # the machine may be busy with other work
         counted = Counted(plain.artifacts)
         services = replace(plain, artifacts=cast(ArtifactStore, counted))
         root = settings.artifacts_dir
@@ -176,7 +183,8 @@ def measure(*, jobs: int, page_count: int, unfinished: Sequence[int], seed: int,
         began = time.perf_counter()
         fill(root, jobs, random.Random(seed))
         results["written_s"] = round(time.perf_counter() - began)
-        client.delete(*client.keys("s2edit:task:*"))
+        for task in client.keys("s2edit:task:*"):  # every periodic task is due
+            client.delete(task)
         results["reaper_starts"] = timed(counted, lambda: reap(services))
         with TestClient(create_app(services)) as http:
             results["pages"] = {name: pages(http, counted, query, page_count) for name, query in FILTERS.items()}
@@ -213,9 +221,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pages", type=int, default=50, help="number of pages per filter")
     parser.add_argument("--unfinished", default="0,100,1000", help="numbers of unfinished jobs at a loss of Redis, rising")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="folder for the data; default: the system's temporary one")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)
-    with open(os.devnull, "w") as nowhere, tempfile.TemporaryDirectory(prefix="history-") as folder:
+    with open(os.devnull, "w") as nowhere, tempfile.TemporaryDirectory(prefix="history-", dir=given.folder) as folder:
         configure_logs(nowhere)
         found = measure(
             jobs=given.jobs,
@@ -224,7 +233,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=given.seed,
             folder=Path(folder),
         )
-    about = {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    about = {
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "folder": str(given.folder or "temporary"),
+    }
     text = dumped({"machine": about, "seed": given.seed, "finished_jobs": given.jobs, **found})
     sys.stdout.write(text)
     if given.out:

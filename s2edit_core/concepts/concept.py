@@ -215,17 +215,21 @@ def write_safetensors(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -
     return save(still, metadata={"s2edit": json.dumps(about, sort_keys=True)})
 
 
-def read_safetensors(data: bytes, kind: str, fingerprint: str | Fingerprints) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_safetensors(
+    data: bytes, kinds: str | Sequence[str], fingerprint: str | Fingerprints
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and metadata of a file that `write_safetensors` wrote.
 
-    `fingerprint` is the accepted fingerprint, or the fingerprints of a model including those of earlier releases. Raises
-    `ArtifactMismatch` for a file of another kind or another model.
+    `kinds` is the accepted format, or several, the current one first. `fingerprint` is the accepted fingerprint, or the
+    fingerprints of a model including those of earlier releases. Raises `ArtifactMismatch` for a file of another kind or another
+    model.
     """
     header_size = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
     about: dict[str, Any] = json.loads(metadata.get("s2edit", "{}"))
-    if about.get("format") != kind:
-        raise ArtifactMismatch(f"expected a {kind} file, got {about.get('format', 'a file without a format')!r}")
+    formats = (kinds,) if isinstance(kinds, str) else kinds
+    if about.get("format") not in formats:
+        raise ArtifactMismatch(f"expected a {formats[0]} file, got {about.get('format', 'a file without a format')!r}")
     made_by, known = about.get("fingerprint"), (fingerprint,) if isinstance(fingerprint, str) else fingerprint
     if made_by not in known:
         raise ArtifactMismatch("made with another model or schedule: learn or invert again with this one")

@@ -13,6 +13,9 @@ Four tiers repair that:
 - `direct` (Ju et al., arXiv 2310.01506) moves the source branch back onto the inverted path after each step. The source branch then
   is the path, and nothing is computed or stored. The edit's own branch is not corrected (corrected in the same way, this tier would
   be `residual`): it gains only what it reads from the source branch, so this tier needs attention injection.
+
+Every number of an inversion is rounded to half precision as soon as it is computed, so that the file is half as large and an edit
+with the stored inversion equals the edit that made it. Later numbers are computed from the rounded path.
 """
 
 from __future__ import annotations
@@ -35,7 +38,9 @@ from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows
 
-FORMAT = "s2edit-inversion-2"
+FORMAT = "s2edit-inversion-3"
+EARLIER_FORMAT = "s2edit-inversion-2"
+"""The format of earlier releases, which stored every number in single precision. It can still be read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +105,9 @@ class Inversion:
         return replace(self, residuals=self.residuals * (1 - mask)) if len(self.residuals) else self
 
     def to_bytes(self) -> bytes:
-        """Serialise to safetensors."""
+        """Serialise to safetensors. A tensor of numbers that half precision can hold is stored in it, the others as they are."""
         tensors = {"path": self.path, "null_states": self.null_states, "residuals": self.residuals}
+        tensors = {name: _shortened(tensor) for name, tensor in tensors.items()}
         about = {
             "format": FORMAT,
             "fingerprint": self.fingerprint,
@@ -118,11 +124,12 @@ class Inversion:
         Raises `ArtifactMismatch` for a damaged file, or for one made with another model.
         """
         with raising_mismatch(FORMAT):
-            tensors, about = read_safetensors(data, FORMAT, fingerprint)
+            tensors, about = read_safetensors(data, (FORMAT, EARLIER_FORMAT), fingerprint)
+            path, null_states, residuals = (_restored(tensors[name], device) for name in ("path", "null_states", "residuals"))
             return cls(
-                path=tensors["path"].to(device),
-                null_states=tensors["null_states"].to(device),
-                residuals=tensors["residuals"].to(device),
+                path=path,
+                null_states=null_states,
+                residuals=residuals,
                 tier=about["tier"],
                 guidance_scale=float(about["guidance_scale"]),
                 fingerprint=about["fingerprint"],
@@ -167,19 +174,40 @@ def invert(
         raise ValueError(f"expected a finite latent (c, h, w), got {tuple(latent.shape)}")
     check_guidance(guidance_scale)
     backbone.schedule.timesteps(steps)
-    path = yield from ddim_invert(backbone, latent, source, steps)
-    empty = empty_prompt_states(backbone)
+    path = rounded((yield from ddim_invert(backbone, latent, source, steps)))
+    empty = rounded(empty_prompt_states(backbone))
     if options.tier == "null_text":
         start = source.states if options.warm_start else empty
         nulls, facts = yield from optimise_null_text(backbone, path, source, start, options, guidance_scale)
         residuals = torch.zeros(0)
     elif options.tier == "residual":
         nulls, facts = empty[None], {}
-        residuals = yield from exact_residuals(backbone, path, source, empty, guidance_scale)
+        residuals = rounded((yield from exact_residuals(backbone, path, source, empty, guidance_scale)))
     else:
-        nulls, facts, residuals = (empty if options.tier == "direct" else source.states)[None], {}, torch.zeros(0)
+        nulls, facts = (empty if options.tier == "direct" else rounded(source.states))[None], {}
+        residuals = torch.zeros(0)
         yield Progress("inverting", 2 * steps, 2 * steps)
     return Inversion(path, nulls, residuals, options.tier, guidance_scale, backbone.fingerprint, facts)
+
+
+def rounded(tensor: Tensor) -> Tensor:
+    """Return `tensor`, in its own precision, with each number rounded to the nearest one of half precision.
+
+    Double precision, which tests compare in, stays as it is. So does a tensor with a number that half precision cannot hold.
+    """
+    if tensor.dtype != torch.float32 or not torch.isfinite(half := tensor.half()).all():
+        return tensor
+    return half.to(tensor.dtype)
+
+
+def _shortened(tensor: Tensor) -> Tensor:
+    """Return `tensor` in half precision if that loses nothing."""
+    half = tensor.half()
+    return half if tensor.dtype == torch.float32 and torch.equal(half.to(tensor.dtype), tensor) else tensor
+
+
+def _restored(tensor: Tensor, device: torch.device | str) -> Tensor:
+    return tensor.to(device, torch.promote_types(tensor.dtype, torch.float32))
 
 
 def check_guidance(scale: float) -> None:
@@ -247,7 +275,7 @@ def optimise_null_text(
     steps = len(path) - 1
     schedule = backbone.schedule
     z = path[-1]
-    null = start.detach().clone()
+    null = rounded(start.detach().clone())
     nulls, iterations = [], 0
     for i, t in enumerate(schedule.timesteps(steps)):
         a, b = schedule.coefficients(t, steps)
@@ -259,6 +287,7 @@ def optimise_null_text(
             rate = options.rate * (1 - i / 100) if i < 100 else options.rate * 0.01
             optimum = _optimise_one(backbone, Row(z, t, source.prompt, target=target, weight=scale), source, null, rate, options, i)
             null, used = yield from optimum
+            null = rounded(null)
             iterations += used
         (unconditional,) = yield (Row(z, t, _null_prompt(backbone, null, source)),)
         z = a * z + b * (unconditional.eps + w * (conditional.eps - unconditional.eps))

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.request.limits import MAX_PIXELS, MIN_MAX_PIXELS
 from s2edit_core.request.options import NO_INJECTION, InjectionOptions, InversionOptions, LearningOptions, check_number
+from s2edit_core.request.texts import MAX_NAME_CHARS, MAX_PROMPT_CHARS, check_text
 from s2edit_core.request.words import tidy
 
 OutputFormat = Literal["png", "jpeg", "webp"]
@@ -144,6 +145,7 @@ class EditRequest:
     def __post_init__(self) -> None:
         for name in ("prompt", "source_prompt"):
             _check_prompt(name, getattr(self, name))
+        check_text("negative_prompt", self.negative_prompt, MAX_PROMPT_CHARS)
         if isinstance(self.negative_prompt, str) and not self.negative_prompt.strip():  # forms send empty fields
             object.__setattr__(self, "negative_prompt", None)
         _check_prompt("negative_prompt", self.negative_prompt)
@@ -242,6 +244,7 @@ class LearningRequest:
         if self.kind not in get_args(ConceptKind):
             raise OptionInvalid(f"kind must be one of {', '.join(get_args(ConceptKind))}", field="kind")
         _check_prompt("prompt", self.prompt)
+        check_text("name", self.name, MAX_NAME_CHARS)
         check_max_pixels(self.max_pixels)
         _check_common(self.subject, self.preset, self.seed, self.mask_mode)
         _check_at(self.at)
@@ -353,11 +356,13 @@ def _without_unset(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_prompt(name: str, text: object) -> None:
+    check_text(name, text, MAX_PROMPT_CHARS)
     if text is not None and not (isinstance(text, str) and tidy(text)):
         raise PromptInvalid(f"the {name} is empty: say what the picture should show", field=name, reason="prompt_empty")
 
 
 def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -> None:
+    check_text("subject", subject, MAX_NAME_CHARS)
     words = tidy(subject).split() if subject is not None else ["as the prompts say it"]
     if not 1 <= len(words) <= MAX_SUBJECT_WORDS or any(mark in word for word in words for mark in "[]"):
         raise PromptInvalid(

@@ -10,6 +10,8 @@ RECOVERY_S = 600.0
 """Seconds after which larger passes are tried again: what took the memory may be gone."""
 
 log = logging.getLogger(__name__)
+listeners: set[Callable[[], None]] = set()
+"""Called whenever passes become smaller: a service counts that."""
 
 
 class PassLimit:
@@ -33,4 +35,6 @@ class PassLimit:
         self.reductions += 1
         self._rows = max(1, rows // 2)
         self._until = self._now() + RECOVERY_S
+        for listener in listeners:
+            listener()
         log.warning("too little memory for a pass of %d rows: %d from now on", rows, self._rows)

@@ -11,6 +11,7 @@ from s2edit_core.request.prompts import PLACEHOLDERS
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.lifetimes import results_expired
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.errors import ArtifactMissing, IdentityNotFound, JobNotFound, RecordDamaged
 from s2edit_jobs.records.files import Upload, media_type_of
@@ -29,7 +30,7 @@ def continued(
     if "image" in files:
         raise _refused("the parent's result is the photo: leave out `image` or `parent`", "parent_and_image")
     jobs = Jobs(services)
-    record, spec, result = _parent(jobs, owner, parent_id)
+    record, spec, result = _parent(services, jobs, owner, parent_id)
     parent_request = spec.request
     assert isinstance(parent_request, EditRequest)
     mask = {} if "mask" in files or request.at is not None else {"mask": _mask(jobs, record, spec)}
@@ -43,7 +44,7 @@ def continued(
     return continuing, {**mask, **files, "image": result}
 
 
-def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpec, Upload]:
+def _parent(services: Services, jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpec, Upload]:
     try:
         record, spec = jobs.get(owner, parent_id), jobs.spec(owner, parent_id)
     except JobNotFound:
@@ -54,6 +55,8 @@ def _parent(jobs: Jobs, owner: Owner, parent_id: str) -> tuple[JobRecord, JobSpe
         raise _refused("the parent has no result picture: name an edit, not a learning or mask job", "parent_unfit")
     if record.state is not JobState.SUCCEEDED:
         raise _refused(f"the parent has no result, its state is {record.state}: name an edit that has succeeded", "parent_unfit")
+    if results_expired(services.settings, record):
+        raise _refused("the parent's pictures have expired: name a later edit, or send a photo instead", "parent_unfit")
     if (key := record.artifacts.get("result")) is None:
         raise _refused("the parent's result can't be found: name another edit", "parent_unfit")
     return record, spec, _upload(jobs, key, media_type_of(key))

@@ -17,16 +17,15 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any, get_args
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from s2edit_core.request.plan import digest
 from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound
-from s2edit_jobs.records.record import JOB_ID, Failure, JobKind, JobRecord, JobState, Owner
+from s2edit_jobs.records.record import JOB_ID, KINDS, Failure, JobKind, JobRecord, JobState, Outcome, Owner, final_record
 from s2edit_jobs.stores.artifacts import JSON, MAX_KEY_LENGTH, ArtifactStore, edit_key
 
 ALL = "all"
-KINDS: tuple[JobKind, ...] = get_args(JobKind)
 ENDS = tuple(state for state in JobState if state.over)
 MAX_READS = 7
 """Most objects that a page reads besides its listings. A page that needs more ends early."""
@@ -114,11 +113,6 @@ class History:
         listings = [self._listed(folder, after, expected) for folder in folders]
         return heapq.merge(*listings, key=lambda entry: entry.id, reverse=True)
 
-    def indexed(self, owner: Owner, keys: Iterable[str]) -> set[str]:
-        """Return the ids of the jobs with an entry for all identities among `keys`, which are keys of the owner."""
-        root = _root(owner, ALL)
-        return {entry.id for key in keys if key.startswith(root) and (entry := entry_of(key)) is not None}
-
     def _listed(self, folder: str, after: str | None, expected: int) -> Iterator[Entry]:
         # "~" comes after all characters that follow an entry's digits.
         start = None if after is None else f"{folder}{place_of(after)}~"
@@ -156,7 +150,7 @@ class Reader:
                 self._failures[mark] = Failure(**json.loads(self._artifacts.get(entry.key)))
             except (ArtifactMissing, ValueError, TypeError):
                 return self._whole(entry)
-        return replace(_record_of(self._owner, entry, values), failure=self._failures[mark])
+        return _record_of(self._owner, entry, values, self._failures[mark])
 
     def _whole(self, entry: Entry) -> JobRecord:
         self.reads += 2
@@ -198,7 +192,6 @@ def encoded(record: JobRecord) -> str:
     values: dict[str, Any] = {
         "created": record.created_at,
         "ended": record.updated_at,
-        "sequence": record.sequence,
         "attempt": record.attempt,
         # A key within the job's folder without the folder, any other with a slash before it.
         "files": {name: f"/{key}".removeprefix(f"/{folder}") for name, key in record.artifacts.items()},
@@ -217,28 +210,27 @@ def _decoded(view: str) -> dict[str, Any] | None:
         values = json.loads(zlib.decompress(base64.urlsafe_b64decode(view + "=" * (-len(view) % 4))))
     except (ValueError, zlib.error):
         return None
-    needed = {"created", "ended", "sequence", "attempt"}
-    return values if isinstance(values, dict) and needed <= values.keys() else None
+    return values if isinstance(values, dict) and {"created", "ended", "attempt"} <= values.keys() else None
 
 
-def _record_of(owner: Owner, entry: Entry, values: dict[str, Any]) -> JobRecord:
-    return JobRecord(
+def _record_of(owner: Owner, entry: Entry, values: dict[str, Any], failure: Failure | None = None) -> JobRecord:
+    created_at = values["created"]
+    first = JobRecord(
         id=entry.id,
         owner=owner,
-        state=entry.state,
-        sequence=values["sequence"],
-        created_at=values["created"],
-        updated_at=values["ended"],
-        attempt=values["attempt"],
-        artifacts={
-            name: key[1:] if key.startswith("/") else edit_key(owner, entry.id, key)
-            for name, key in values.get("files", {}).items()
-        },
-        identity=values.get("identity"),
+        state=JobState.QUEUED,
+        sequence=1,
+        created_at=created_at,
+        updated_at=created_at,
         deadline_at=values.get("deadline"),
         kind=entry.kind,
         parent=values.get("parent"),
     )
+    files = values.get("files", {}).items()
+    folder = edit_key(owner, entry.id, "")
+    artifacts = {name: key[1:] if key.startswith("/") else folder + key for name, key in files}
+    outcome = Outcome(entry.state, values["attempt"], values["ended"], artifacts, values.get("identity"), failure)
+    return final_record(first, outcome)
 
 
 def _failure_json(failure: Failure) -> bytes:

@@ -11,7 +11,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from s2edit_core.request.plan import digest
@@ -27,7 +26,7 @@ from s2edit_jobs.records.errors import (
 )
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobRecord, JobSpec, Owner, Timestamp
-from s2edit_jobs.records.set_aside import count_aside, set_aside
+from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.stored import read_record
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, path_in_user
 
@@ -45,24 +44,21 @@ class Marker:
     request: str  # digest of the request
 
 
-def sweep_idempotency_markers(artifacts: ArtifactStore, *, older_than_s: float) -> int:
-    """Remove markers older than `older_than_s` seconds, and damaged ones. Return their number. Raise `ArtifactsUnavailable`.
+def sweep_idempotency_marker(artifacts: ArtifactStore, key: str, *, before: float) -> int:
+    """Remove the marker `key` if it is from before `before` (seconds since the epoch) or damaged. Return the number of objects.
 
     Run only one sweep at a time. Otherwise one sweep may remove a marker that was written after the other removed its predecessor.
     """
-    before, gone = time.time() - older_than_s, 0
-    for key in artifacts.list("t/"):
-        if not _MARKER.fullmatch(path_in_user(key)):
-            continue
-        with set_aside("idempotency marker", key), suppress(ArtifactMissing):  # erased meanwhile
-            try:
-                created_at = read_record("idempotency marker", Marker, artifacts.get(key)).created_at
-            except RecordDamaged as error:  # it stands for no job
-                count_aside("idempotency marker", key, error)
-                created_at = 0.0
-            if created_at < before:
-                gone += artifacts.delete_prefix(key)
-    return gone
+    if not _MARKER.fullmatch(path_in_user(key)):
+        return 0
+    try:
+        created_at = read_record("idempotency marker", Marker, artifacts.get(key)).created_at
+    except ArtifactMissing:  # erased meanwhile
+        return 0
+    except RecordDamaged as error:  # it stands for no job
+        count_aside("idempotency marker", key, error)
+        created_at = 0.0
+    return artifacts.delete_prefix(key) if created_at < before else 0
 
 
 def request_digest(values: Mapping[str, object], files: Mapping[str, Upload]) -> str:
@@ -83,13 +79,17 @@ class Idempotency:
     def earlier(self) -> JobRecord | None:
         """Return the job that this key already led to, or None if the request is new or was interrupted.
 
-        Raise `KeyReused` if the key came with another request, `RequestInFlight` if the first request is still being accepted.
+        Raise `KeyReused` if the key came with another request or its marker is damaged, `RequestInFlight` if the first request is
+        still being accepted.
         """
         marker = self._marker()
         if marker is None:
             return None
         try:
-            return self._jobs.get(self._owner, marker.job_id)
+            record = self._jobs.get(self._owner, marker.job_id)
+            if not record.state.over:  # the first request may still fail, and then withdraws its own marker
+                self._jobs.mark(self._owner, marker.job_id)
+            return record
         except JobNotFound:
             if time.time() - marker.created_at < IN_FLIGHT_S:
                 raise RequestInFlight("the first request with this Idempotency-Key is still in progress", retry_after_s=1) from None
@@ -116,6 +116,9 @@ class Idempotency:
             marker = read_record("idempotency marker", Marker, self._jobs.artifacts.get(self._key))
         except ArtifactMissing:
             return None
+        except RecordDamaged as error:
+            count_aside("idempotency marker", self._key, error)
+            raise KeyReused("nobody can tell which request this Idempotency-Key was used for: use a new key") from None
         if marker.request != self._request:
             raise KeyReused("this Idempotency-Key was used for a different request: use a new key for each request")
         return marker

@@ -129,14 +129,22 @@ class Jobs(StoredJobs):
         self._check_complete(spec, files)
 
     def _withdraw(self, spec: JobSpec, marker: str, *, repeated: bool) -> None:
-        """Undo a failed `accept`, whose last write may have had its effect. What cannot be deleted is left to `survey`.
+        """Undo a failed `accept`. Its last write may have had its effect, and the reaper may have entered the job since.
 
-        If another request may have accepted the same job, withdraw only the own marker.
+        If another request may have accepted the same job, withdraw only the own marker. What is left then, and what cannot be
+        deleted, is left to `survey`.
         """
         with _delaying_only("cleaning up after a refused request", spec.id):
             self.artifacts.delete_prefix(marker)
             if not repeated:
                 self.drop(spec.owner, spec.id)
+            elif not self.is_marked(spec.id):
+                self._store.maintenance.erase(spec.owner, spec.id)
+
+    def mark(self, owner: Owner, job_id: str) -> None:
+        """Write one more marker for an unfinished job. Raise `JobNotFound` if it was erased."""
+        spec_key = edit_key(owner, job_id, "spec.json")
+        self.put_for(owner, job_id, unfinished_key(job_id), spec_key.encode(), media_type="text/plain")
 
     def _check_not_erased(self, spec: JobSpec) -> None:
         """Raise `BeingErased` if an erasure has deleted the spec since `_check_complete`. It may have missed the marker."""

@@ -64,7 +64,6 @@ class Survey:
         self._services = services
         self._artifacts = services.artifacts
         self._jobs = Jobs(services)
-        self._unfinished = Unfinished(services)
         self._busy = busy
         self._marked: set[str] = set()
 
@@ -99,7 +98,7 @@ class Survey:
             with set_aside("unmarked job", edit_key(owner, job_id, "")), suppress(JobNotFound):
                 by_marker = self._jobs.accepted(owner, job_id).by_marker
                 if not by_marker or job_id in self._services.store.records.find([job_id]):
-                    self._unfinished.mark(owner, job_id)
+                    self._jobs.mark(owner, job_id)
                 elif _is_abandoned(job_id) and not self._jobs.is_marked(job_id):
                     self._drop(owner, job_id)
 

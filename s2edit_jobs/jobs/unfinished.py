@@ -15,10 +15,10 @@ from contextlib import suppress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, ServiceUnavailable
-from s2edit_jobs.records.record import JobRecord, JobState, Owner
+from s2edit_jobs.records.record import JobRecord, JobState
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.stores.artifacts import edit_key
-from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, markers, read_marker, unfinished_key
+from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, markers, read_marker
 
 PAGE = 500
 """Jobs that are held against the job store in one call."""
@@ -104,14 +104,9 @@ class Unfinished:
             if (outcome := self._jobs.outcome(owner, job_id)) is not None:
                 self._jobs.finish(owner, job_id, outcome)
             else:
-                self.mark(owner, job_id)
+                self._jobs.mark(owner, job_id)
         except JobNotFound:  # erased
             self._store.maintenance.erase(owner, job_id)
-
-    def mark(self, owner: Owner, job_id: str) -> None:
-        """Write a marker for an unfinished job. Raise `JobNotFound` if it was erased."""
-        spec_key = edit_key(owner, job_id, "spec.json")
-        self._jobs.put_for(owner, job_id, unfinished_key(job_id), spec_key.encode(), media_type="text/plain")
 
     def _pages(self, items: Iterable[str]) -> Iterator[Sequence[str]]:
         rest = iter(items)

@@ -12,11 +12,11 @@ import numpy as np
 
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.spec import CONCEPT_FORMAT, PLACEHOLDER
+from s2edit_core.request.texts import MAX_PROMPT_CHARS, unfit_character
 from s2edit_jobs.records.errors import RecordNewer
 from s2edit_jobs.records.stored import damaged
 from s2edit_jobs.stores.model_facts import ModelFacts
 
-MAX_PROMPT = 1000
 MAX_RANK = 128
 FLOATS: Mapping[str, type[np.floating[Any]]] = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 SIZES: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -139,7 +139,8 @@ def _checked_shape(name: str, tensor: _Tensor) -> Sequence[int]:
     if kind == "BF16":
         finite = bool(((np.frombuffer(raw, np.uint16) & BF16_EXPONENT) != BF16_EXPONENT).all())
     else:
-        finite = bool(np.isfinite(np.frombuffer(raw, FLOATS[kind])).all())
+        with np.errstate(over="ignore"):  # the engine computes in float32, where a large float64 is infinite
+            finite = bool(np.isfinite(np.frombuffer(raw, FLOATS[kind]).astype(np.float32)).all())
     if not finite:
         raise _refused(f"the tensor {name[:80]!r} contains infinite numbers or NaN: export the identity again", "concept_damaged")
     return tensor.shape
@@ -169,8 +170,10 @@ def _identity_prompt(about: Mapping[str, Any]) -> IdentityPrompt:
     subject = about.get("subject")
     if not (isinstance(prompt, str) and isinstance(subject, str) and len(subject.split()) == 1):
         raise _refused("the file lacks the prompt and the subject that it was learned with", "concept_damaged")
-    if PLACEHOLDER not in prompt or len(prompt) > MAX_PROMPT or len(subject) > MAX_PROMPT:
+    if PLACEHOLDER not in prompt or max(len(prompt), len(subject)) > MAX_PROMPT_CHARS:
         raise _refused(f"the file's prompt is too long or lacks {PLACEHOLDER}", "concept_damaged")
+    if (found := unfit_character(prompt + subject)) is not None:
+        raise _refused(f"the file's prompt or subject contains {found}", "concept_damaged")
     return IdentityPrompt(prompt, subject)
 
 

@@ -21,7 +21,8 @@ import structlog
 from s2edit_jobs.access.ended_tokens import end_tokens
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.library.library import ATTRIBUTE_ID, CONCEPT, IDENTITY_ID, INVERSIONS, METADATA, Library
+from s2edit_jobs.library.last_use import INVERSIONS, Uses
+from s2edit_jobs.library.library import ATTRIBUTE_ID, CONCEPT, IDENTITY_ID, METADATA, Library
 from s2edit_jobs.records.errors import (
     ArtifactMissing,
     ArtifactsUnavailable,
@@ -90,12 +91,12 @@ class Erasure:
         self._library = Library(services)
         self._clock = clock
 
-    def edit(self, owner: Owner, edit_id: str) -> int:
+    def edit(self, owner: Owner, edit_id: str, *, outcome: str = "erased") -> int:
         """Erase one job, but keep what it has learned. Return the number of objects. Raise `JobNotFound`."""
         if not self._jobs.exists(owner, edit_id):
             raise JobNotFound(edit_id)
         objects = self._jobs.drop(owner, edit_id)
-        self._services.audit.record("edit.erase", owner, edit_id, "erased")
+        self._services.audit.record("edit.erase", owner, edit_id, outcome)
         return objects
 
     def identity(self, owner: Owner, identity_id: str, *, outcome: str = "erased") -> int:
@@ -109,9 +110,9 @@ class Erasure:
             self._artifacts.delete_prefix(marker)
         # Delete the metadata first. A worker that stores an inversion now either notices that, or its marker is found below.
         objects = self._artifacts.delete_prefix(concept_key(owner, identity_id, METADATA["c_"]))
-        folder = concept_key(owner, identity_id, INVERSIONS)
-        for marker in list(self._artifacts.list(folder)):
-            objects += self._artifacts.delete_prefix(inversion_key(owner, marker.removeprefix(folder), ""))
+        folder = concept_key(owner, identity_id, "")
+        inversions = Uses.of(key.removeprefix(folder) for key in self._artifacts.list(folder + INVERSIONS)).inversions
+        objects += sum(self._artifacts.delete_prefix(inversion_key(owner, each, "")) for each in sorted(inversions))
         rest = [key for key in self._artifacts.list(concept_key(owner, identity_id, "")) if key != concept]
         self._artifacts.delete(rest)
         objects += len(rest) + self._artifacts.delete_prefix(concept_key(owner, identity_id, ""))

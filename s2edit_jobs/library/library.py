@@ -20,6 +20,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.history import ANY, MAX_READS, Entry, Filter, Reader
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.concept_files import check_identity_file
+from s2edit_jobs.library.last_use import DAY_S, INVERSIONS, Uses, drop_inversions, used_name
 from s2edit_jobs.records.errors import (
     ArtifactExists,
     ArtifactMissing,
@@ -42,8 +43,6 @@ log = structlog.get_logger(__name__)
 
 CONCEPT = "concept.safetensors"
 INVERSION = "inversion.safetensors"
-INVERSIONS = "inversions/"
-"""Folder beside an identity with one marker per inversion that was made with it, named by the inversion's id."""
 METADATA = {"c_": "identity.json", "a_": "attribute.json"}
 """Name of the metadata file beside a concept, by the prefix of its id. The identity or attribute exists while this file does."""
 SAFETENSORS = "application/octet-stream"
@@ -222,6 +221,28 @@ class Library:
         self._jobs.put_for(spec.owner, spec.id, marker, b"", media_type="text/plain")
         self._jobs.put_for(spec.owner, spec.id, key, data, media_type=SAFETENSORS)
         self._drop_if_erased(spec.owner, concept_id, key, marker)
+        if not self._artifacts.exists(marker):  # removed meanwhile, as one inversion too many: nothing would find it any more
+            self._artifacts.delete_prefix(key)
+
+    def record_use(self, spec: JobSpec, concept_id: str, inversion_id: str, *, limit: int) -> None:
+        """Record that an edit has used an identity and an inversion. Then remove the identity's inversions beyond the `limit`.
+
+        Raise `JobNotFound` if the edit was erased meanwhile. If the identity was, nothing is recorded.
+        """
+        owner, now = spec.owner, time.time()
+        folder = concept_key(owner, concept_id, "")
+        names = {key.removeprefix(folder) for key in self._artifacts.list(folder)}
+        uses, written = Uses.of(names), list[str]()
+        there = {None: METADATA[concept_id[:2]] in names, inversion_id: INVERSIONS + inversion_id in names}
+        for which in [each for each in there if there[each] and now - uses.last.get(each, 0.0) > DAY_S]:
+            written.append(folder + used_name(which, now))
+            self._jobs.put_for(owner, spec.id, written[-1], b"", media_type="text/plain")
+            uses.outdated += [used_name(which, uses.last[which])] if which in uses.last else []
+            uses.last[which] = now
+        if uses.outdated:
+            self._artifacts.delete(folder + name for name in uses.outdated)
+        drop_inversions(self._artifacts, owner, concept_id, uses.beyond(limit))
+        self._drop_if_erased(owner, concept_id, *written)
 
     def keep_concept(self, spec: JobSpec, concept_id: str, data: bytes) -> None:
         """Store a learned concept. Its metadata must have been written before, so that readers of the concept always find both."""

@@ -16,7 +16,6 @@ import json
 import re
 import secrets
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from s2edit_jobs.bootstrap import Services
@@ -31,16 +30,15 @@ from s2edit_jobs.records.errors import (
 )
 from s2edit_jobs.records.files import EXTENSIONS, Upload
 from s2edit_jobs.records.record import Owner, Timestamp
-from s2edit_jobs.records.set_aside import count_aside, set_aside
+from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.stored import read_number, read_record
-from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, path_in_user, upload_key
+from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, upload_key
 from s2edit_jobs.stores.markers import check_not_erasing
+from s2edit_jobs.stores.user_folders import UserFolder
 
 SWEEP_AFTER_S = 3600.0
 """Seconds between the expiry of an upload and its removal. It covers requests that are still reading it, and clock differences."""
 _UPLOAD_ID = re.compile(r"u_[0-9a-f]{32}")
-_FILE = re.compile(rf"uploads/{_UPLOAD_ID.pattern}/[^/]+")
-"""An object of an upload, within its user's prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,26 +187,28 @@ class Uploads:
             raise UploadNotFound(upload_id)
 
 
-def sweep_uploads(artifacts: ArtifactStore, *, ttl_s: float) -> int:
-    """Remove the uploads that expired over `SWEEP_AFTER_S` seconds ago, and unreadable ones. Return the number of objects.
+def sweep_upload(artifacts: ArtifactStore, folder: UserFolder, *, ttl_s: float, now: float) -> int:
+    """Remove an upload that expired over `SWEEP_AFTER_S` seconds ago or is unreadable. Return the number of objects.
 
-    Raise `ArtifactsUnavailable`.
+    A folder without `upload.json` holds a file that was sent by a presigned request after its upload was erased. Raise
+    `ArtifactsUnavailable`.
     """
-    gone, now = 0, time.time() - SWEEP_AFTER_S
-    for key in artifacts.list("t/"):
-        folder, _, name = key.rpartition("/")
-        if not _FILE.fullmatch(path_in_user(key)) or name != "upload.json":
-            continue
-        with set_aside("upload", key), suppress(ArtifactMissing):  # erased meanwhile
-            try:
-                created_at = read_record("upload", AnnouncedUpload, artifacts.get(key)).created_at
-            except RecordDamaged as error:  # nobody can use it
-                count_aside("upload", key, error)
-                created_at = 0.0
-            if _has_expired(artifacts, f"{folder}/", created_at + ttl_s, now):
-                gone += artifacts.delete_prefix(key)  # first, so that no edit reads a half-deleted upload
-                gone += artifacts.delete_prefix(f"{folder}/")
-    return gone
+    key, now = folder.key("upload.json"), now - SWEEP_AFTER_S
+    if not _UPLOAD_ID.fullmatch(folder.id):
+        return 0
+    if "upload.json" not in folder.names:
+        return 0 if artifacts.exists(key) else artifacts.delete_prefix(f"{folder.path}/")
+    try:
+        created_at = read_record("upload", AnnouncedUpload, artifacts.get(key)).created_at
+    except ArtifactMissing:  # erased meanwhile
+        return 0
+    except RecordDamaged as error:  # nobody can use it
+        count_aside("upload", key, error)
+        created_at = 0.0
+    if not _has_expired(artifacts, f"{folder.path}/", created_at + ttl_s, now):
+        return 0
+    gone = artifacts.delete_prefix(key)  # first, so that no edit reads a half-deleted upload
+    return gone + artifacts.delete_prefix(f"{folder.path}/")
 
 
 def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: float) -> bool:
@@ -219,20 +219,6 @@ def _has_expired(artifacts: ArtifactStore, folder: str, ends_at: float, now: flo
         return now >= read_number(artifacts.get(f"{folder}kept.json"), "extension of an upload")
     except (ArtifactMissing, RecordDamaged):
         return True
-
-
-def sweep_orphans(artifacts: ArtifactStore) -> int:
-    """Remove files sent by a presigned request after their upload was erased. Return their number. Raise `ArtifactsUnavailable`."""
-    folders: dict[str, set[str]] = {}
-    for key in artifacts.list("t/"):
-        folder, _, name = key.rpartition("/")
-        if _FILE.fullmatch(path_in_user(key)):
-            folders.setdefault(folder, set()).add(name)
-    gone = 0
-    for folder in (folder for folder, names in folders.items() if "upload.json" not in names):
-        with set_aside("file of an erased upload", folder):
-            gone += 0 if artifacts.exists(f"{folder}/upload.json") else artifacts.delete_prefix(f"{folder}/")
-    return gone
 
 
 def _file_key(owner: Owner, announced: AnnouncedUpload, name: str = "file") -> str:

@@ -264,6 +264,7 @@ class Lease:
     fence: int
     attempt: int  # from 1; a graceful stop is not counted
     lease_s: float
+    device_faults: int = 0  # earlier attempts that ended with a fault of their worker's device; they are not counted in `attempt`
     learning_failure: Failure | None = None  # why the learning that this job waited for has failed; this job fails too
 
 

@@ -25,8 +25,10 @@ What is stored, by kind ("t/…/" stands for the prefix of a user):
 | model report, failure | `models/<digest>.json` …                  | `model_facts`                        |
 | erasure               | `erasing/<digest>`                        | `Erasure.resume`                     |
 | (a number)            | `keys/<id>/ended.json`, `ended/<digest>`, `t/…/uploads/<id>/kept.json` | `read_number`   |
-| (a key)               | `outbox/…`, `pending/…`, `expiring/…`     | `stores.markers`                     |
+| (a key)               | `unfinished/…`, `outbox/…`, `pending/…`, `expiring/…` | `stores.markers`         |
+| (by its name)         | `t/…/index/…`; for failures the content   | `jobs.history`                       |
 | (by its name)         | `t/…/tokens/<end>-<id>/…`, `t/…/concepts/<id>/inversions/<id>` | their folders   |
+| (by its name)         | `t/…/concepts/<id>/used-<time>` …         | `library.last_use`                   |
 | (safetensors)         | concepts, inversions, checkpoints         | the engine; `library.concept_files`  |
 
 Redis holds job hashes and events (`redis_store.hashes` reads them field by field) and Celery's messages, whose content does not

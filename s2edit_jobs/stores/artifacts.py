@@ -1,6 +1,6 @@
 """The port of the object store, and the keys of its objects. There are adapters for S3, a folder and memory.
 
-All objects of a user have keys in `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits,requests,tokens}/`. Stored objects
+All objects of a user have keys in `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits,index,requests,tokens}/`. Stored objects
 outlive releases, so these keys must not change. ARCHITECTURE.md lists them all.
 """
 
@@ -50,6 +50,22 @@ def concept_key(owner: Owner, concept_id: str, name: str) -> str:
 
 def inversion_key(owner: Owner, inversion_id: str, name: str) -> str:
     return f"{owner.prefix}inversions/{inversion_id}/{name}"
+
+
+TAG = "s2edit"
+"""Name of the tag of objects that may be removed without harm: a cache is filled again, and an edit does without its pictures."""
+
+
+def tag_of(key: str) -> str | None:
+    """Return the value of the tag `TAG`: `inversion`, `checkpoint` or `picture`. None for all other objects."""
+    match key.split("/"):
+        case ["t", _, "u", _, "inversions", _, _]:
+            return "inversion"
+        case ["t", _, "u", _, "concepts", _, name] if name.startswith("checkpoint-"):
+            return "checkpoint"
+        case ["t", _, "u", _, "edits", _, name] if not name.endswith(".json"):
+            return "picture"
+    return None
 
 
 def upload_key(owner: Owner, upload_id: str, name: str) -> str:

@@ -1,7 +1,8 @@
 """The job store's ports, one per role, and `JobStore`, which holds them.
 
-Every call is one atomic change and raises `StoreUnavailable` when Redis does not answer. The object store holds the truth: all
-jobs can be entered again from it.
+Every call is one atomic change, except those that go through all keys (`settle`, `erase_owner`), which are repeated until they have
+come through. Every call raises `StoreUnavailable` when Redis does not answer or refuses for now. The object store holds the truth:
+all jobs can be entered again from it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Records(Protocol):
     def add(self, record: JobRecord) -> JobRecord:
         """Enter a job unless it is known. Return the record that stands.
 
-        A known job regains what it has lost of its places in the queues, so adding every unfinished job repairs them.
+        A known job regains what it has lost of its places in the queues, so adding every unfinished job repairs them. The sequence
+        of a job that was lost (above 1) is lifted to the store's clock in milliseconds.
         """
 
     def get(self, owner: Owner, job_id: str) -> JobRecord:
@@ -77,10 +79,11 @@ class Leases(Protocol):
     def renew(self, lease: Lease) -> JobRecord:
         """Extend the lease. The record shows whether cancellation was requested. Raise `LeaseLost` if another holder has it."""
 
-    def hand_back(self, lease: Lease, *, failed: bool = False, wait_s: float = 0.0) -> None:
-        """Queue an unfinished job again, after `wait_s` seconds outside the queue. Do nothing if the lease is lost.
+    def hand_back(self, lease: Lease, *, failed: bool = False, device_fault: bool = False, delay_s: float = 0.0) -> None:
+        """Queue an unfinished job again, after `delay_s` seconds. Do nothing if the lease is lost.
 
-        Only a `failed` attempt is counted.
+        Only a `failed` attempt is counted. One that ended with a `device_fault` is counted apart, in `Lease.device_faults`. While a
+        job waits, it is in no queue, so it delays no other job of its owner; `orphans` and `claim` let it in again.
         """
 
     def orphans(self) -> list[str]:

@@ -14,8 +14,9 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import structlog
 
@@ -78,8 +79,8 @@ class _Proven:
 class ProvenStore(ABC):
     """The part of every object store that distrusts absence. A driver implements the underscored methods.
 
-    A method raises `ArtifactsUnavailable` unless the store has proved to be there, whatever its driver found or did not find. The
-    driver looks once more after the proof, because a folder may come back between its look and the proof.
+    A method raises `ArtifactsUnavailable` unless the store has proved to be there. An absence is a miss, then a proof, then another
+    miss: one miss is not enough, because a folder may come back between the miss and the proof, or go away after a proof.
     """
 
     proof_s = 0.0
@@ -157,6 +158,25 @@ class ProvenStore(ABC):
         self._away, self._proof_ends = False, now + self.proof_s
         return True
 
+    def inspect(self) -> str | None:
+        """Return the id of the store, or None if it is new. Write nothing. For operators.
+
+        Raise `ServiceUnavailable`: if the store is away, if it is another one, or if Redis does not answer.
+        """
+        remembered, marker = self._memory.recall(), self._marker()
+        if marker is None:
+            self._check_new(remembered)
+            return None
+        if remembered not in (None, _id_of(marker)):
+            raise _foreign(_id_of(marker), remembered)
+        return _id_of(marker)
+
+    def trusting(self) -> Self:
+        """Return this store without its proofs, to check a store that cannot give one. It takes absence at face value."""
+        other = copy(self)
+        other.prove = lambda: False  # type: ignore[method-assign]
+        return other
+
     def adopt(self) -> str:
         """Make this the service's store, whatever the memory says, and return its id. For operators. Raise `ServiceUnavailable`."""
         self._proven = None
@@ -177,23 +197,23 @@ class ProvenStore(ABC):
         marker = self._marker()
         expected = remembered or (seen.store_id if seen else None)
         if marker is None:
-            if expected is not None:
-                raise ArtifactsUnavailable(f"the object store {expected} is not there: {MARKER} is missing; {ADOPT}")
-            if not reachable:
+            if expected is None and not reachable:
                 raise ArtifactsUnavailable(f"{MARKER} is missing, and Redis, which knows whether the store is new, does not answer")
-            marker = self._begin()
+            self._check_new(expected)
+            marker = self._mark()
         found = _id_of(marker)
         if reachable and remembered is None and expected in (None, found):
             expected = self._memory.remember(found)
         if expected not in (None, found):
-            raise ArtifactsUnavailable(f"this is the object store {found}, but the service uses {expected}; {ADOPT}")
+            raise _foreign(found, expected)
         self._proven = _Proven(found, marker, now + (RECALL_S if reachable else RETRY_S))
 
-    def _begin(self) -> bytes:
-        """Mark a store that nobody knows. It is new, or an earlier release, which wrote no markers, has filled it."""
+    def _check_new(self, expected: str | None) -> None:
+        """Raise `ArtifactsUnavailable` unless a store without a marker is new, or was filled by a release that wrote no markers."""
+        if expected is not None:
+            raise ArtifactsUnavailable(f"the object store {expected} is not there: {MARKER} is missing; {ADOPT}")
         if self._memory.has_served() and not any(True for folder in ("t/", "keys/", "models/") for _ in self._keys(folder, "")):
             raise ArtifactsUnavailable(f"the object store is empty, but Redis has served workers before; {ADOPT}")
-        return self._mark()
 
     def _mark(self) -> bytes:
         """Write the marker, and return the one that stands if several processes do."""
@@ -260,6 +280,10 @@ class ProvenStore(ABC):
 
     @abstractmethod
     def _delete(self, keys: Iterable[str]) -> None: ...
+
+
+def _foreign(found: str, expected: str | None) -> ArtifactsUnavailable:
+    return ArtifactsUnavailable(f"this is the object store {found}, but the service uses {expected}; {ADOPT}")
 
 
 def _id_of(marker: bytes) -> str:

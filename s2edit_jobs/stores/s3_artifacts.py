@@ -7,8 +7,8 @@ DeleteObjects.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import boto3
@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, ArtifactsUnavailable, DeletionRefused
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.artifacts import SignedForm, SignedPut, check_key, put_headers
+from s2edit_jobs.stores.artifacts import TAG, SignedForm, SignedPut, check_key, put_headers, tag_of
 from s2edit_jobs.stores.presence import ProvenStore, StoreMemory
 from s2edit_jobs.stores.s3_errors import DENIED, RACING, code_of, deleting, is_unversioned, translated
 
@@ -35,12 +35,13 @@ MAX_PAGE = 1000
 class S3ArtifactStore(ProvenStore):
     """The objects in one existing bucket. `presigner` signs URLs for the address at which apps reach the same store.
 
-    Set `post_forms` if the store enforces the policy of presigned POST forms, as Amazon S3 and Ceph do.
+    Set `post_forms` if the store enforces the policy of presigned POST forms, as Amazon S3 and Ceph do. With `tags`, objects that a
+    lifecycle rule may remove get the tag `TAG`.
     """
 
     proof_s = 1.0
-    """A bucket is not unmounted. What can go wrong is another bucket, endpoint or disk, and no request of its own per miss finds it
-    sooner: a restarted process, or one that looks a second later, does."""
+    """A bucket is not unmounted: it is named wrongly from a process's start on, or somebody empties it. So a proof may stand for a
+    second, instead of doubling the requests of every miss."""
 
     def __init__(
         self,
@@ -50,11 +51,13 @@ class S3ArtifactStore(ProvenStore):
         presigner: S3Client | None = None,
         page_size: int = MAX_PAGE,
         post_forms: bool = False,
+        tags: bool = False,
         memory: StoreMemory | None = None,
     ) -> None:
         super().__init__(memory)
         self._client = client
         self._post_forms = post_forms
+        self._tags = tags
         self._page_size = page_size
         self._presigner = presigner or client
         self._bucket = bucket
@@ -69,6 +72,7 @@ class S3ArtifactStore(ProvenStore):
             settings.s3_bucket,
             presigner=make_client(settings, public) if public else None,
             post_forms=settings.s3_post_forms,
+            tags=settings.s3_object_tags,
             memory=memory,
         )
 
@@ -80,7 +84,12 @@ class S3ArtifactStore(ProvenStore):
             self._put_new(key, data, media_type)
             return
         with translated(key):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type)
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type, **self._tagging(key))
+
+    def _tagging(self, key: str) -> dict[str, Any]:
+        """Return the argument that tags an object, so that lifecycle rules of the bucket can select it."""
+        tag = tag_of(key) if self._tags else None
+        return {} if tag is None else {"Tagging": f"{TAG}={tag}"}
 
     def _put_new(self, key: str, data: bytes, media_type: str) -> None:
         """Write an object that must not exist.
@@ -104,7 +113,13 @@ class S3ArtifactStore(ProvenStore):
         for race in range(MAX_RACES):
             try:
                 self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=data, ContentType=media_type, IfNoneMatch="*", Metadata={WRITE: number}
+                    Bucket=self._bucket,
+                    Key=key,
+                    Body=data,
+                    ContentType=media_type,
+                    IfNoneMatch="*",
+                    Metadata={WRITE: number},
+                    **self._tagging(key),
                 )
             except ClientError as error:
                 if code_of(error) not in RACING or race == MAX_RACES - 1:
@@ -158,29 +173,30 @@ class S3ArtifactStore(ProvenStore):
 
     def presigned_get(self, key: str, *, expires_s: int, filename: str | None = None) -> str:
         attachment = {"ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}"} if filename else {}
-        return self._presigner.generate_presigned_url(
-            "get_object", Params={"Bucket": self._bucket, "Key": check_key(key), **attachment}, ExpiresIn=expires_s
-        )
+        return self._presigned("get_object", {"Key": check_key(key), **attachment}, expires_s)
 
     def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
         bound = {"ContentType": media_type, "ContentLength": size_bytes, "IfNoneMatch": "*"}  # these become signed headers
-        url = self._presigner.generate_presigned_url(
-            "put_object", Params={"Bucket": self._bucket, "Key": check_key(key), **bound}, ExpiresIn=expires_s
-        )
+        url = self._presigned("put_object", {"Key": check_key(key), **bound}, expires_s)
         return SignedPut(url, put_headers(media_type, size_bytes))
 
     def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> SignedForm | None:
         check_key(key)
         if not self._post_forms:
             return None
-        form = self._presigner.generate_presigned_post(
-            self._bucket,
-            key,
-            Fields={"Content-Type": media_type},
-            Conditions=[{"Content-Type": media_type}, ["content-length-range", min_bytes, max_bytes]],
-            ExpiresIn=expires_s,
-        )
+        with translated(key):
+            form = self._presigner.generate_presigned_post(
+                self._bucket,
+                key,
+                Fields={"Content-Type": media_type},
+                Conditions=[{"Content-Type": media_type}, ["content-length-range", min_bytes, max_bytes]],
+                ExpiresIn=expires_s,
+            )
         return SignedForm(form["url"], form["fields"])
+
+    def _presigned(self, operation: str, values: Mapping[str, object], expires_s: int) -> str:
+        with translated(""):  # signing needs credentials, which may have to be fetched
+            return self._presigner.generate_presigned_url(operation, Params={"Bucket": self._bucket, **values}, ExpiresIn=expires_s)
 
     def _pages(self, prefix: str, after: str = "", page_size: int | None = None) -> Iterator[Sequence[str]]:
         paginator = self._client.get_paginator("list_objects_v2")

@@ -45,7 +45,7 @@ def started_worker(server: OwnRedis, folder: Path, *, busy_s: float = 0.0) -> It
     command = [sys.executable, "-m", "celery", "-A", "worker_of_test", "worker", "--pool", "solo", "--without-mingle"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
     with (folder / "log").open("wb") as log:
-        worker = subprocess.Popen(command, env=env, stdout=log, stderr=log)  # noqa: S603
+        worker = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     try:
         CeleryQueue(server.url).notify("e_before")
         until((folder / "e_before").exists)

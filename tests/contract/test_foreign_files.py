@@ -17,19 +17,21 @@ from s2edit_jobs.access.ended_tokens import end_tokens, sweep_ended
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.idempotency import Idempotency, sweep_idempotency_markers
+from s2edit_jobs.jobs.idempotency import Idempotency
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.jobs.survey import rebuild
 from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.library import Library
-from s2edit_jobs.library.uploads import Uploads, sweep_orphans, sweep_uploads
+from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.library.uploads import Uploads
 from s2edit_jobs.records.errors import ArtifactsUnavailable, DeletionRefused, RecordDamaged
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.presence import MARKER
+from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore, make_client
 from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryJobQueue
 from tests.unit.worker.conftest import ANN, FILES, REQUEST
@@ -120,9 +122,12 @@ def test_a_foreign_file_in_every_folder_changes_nothing(tmp_path: Path, name: st
     assert service.state(service.open) is JobState.SUCCEEDED
 
     end_tokens(artifacts, Owner("app", "bob"), now=1.0)
-    assert sweep_idempotency_markers(artifacts, older_than_s=-1) == 1
-    assert sweep_uploads(artifacts, ttl_s=-10_000) >= 1
-    assert (sweep_orphans(artifacts), sweep_ended(artifacts, now=time.time())) == (0, 1)
+    week_s = 7 * 86_400
+    gone = Retention(service.services, clock=lambda: time.time() + week_s + 60).sweep()
+    assert gone["requests"] == 1
+    assert gone["uploads"] >= 1
+    assert gone["inversions"] >= 3
+    assert sweep_ended(artifacts, now=time.time()) == 1
     service.tokens.spend(service.token, "edits")
     DeviceTokens(artifacts, ["k" * 32], clock=lambda: time.time() + 1000).issue(
         owner, scopes=frozenset(), expires_in_s=60, edits=1, uploads=0, key_id=""
@@ -142,9 +147,7 @@ def test_a_foreign_file_in_every_folder_changes_nothing(tmp_path: Path, name: st
 def test_a_user_whose_name_is_a_folders_loses_nothing(tmp_path: Path, user: str) -> None:
     service = Service(tmp_path / "artifacts", Owner("app", user))
     before = {key for key in service.artifacts.list("") if "/requests/" + "0" not in key}
-    sweep_orphans(service.artifacts)
-    sweep_uploads(service.artifacts, ttl_s=3600)
-    sweep_idempotency_markers(service.artifacts, older_than_s=3600)
+    assert Retention(service.services).sweep() == {}
     assert set(service.artifacts.list("")) == before
     service.database.empty()
     assert rebuild(service.services) == 1
@@ -235,6 +238,20 @@ def test_a_key_that_cannot_be_read_does_not_open_the_service(tmp_path: Path) -> 
     key, _ = KeyRing(artifacts).create("app")
     (tmp_path / "keys" / key.id / "key.json").write_bytes(b"{")
     assert KeyRing(artifacts).exist()
+
+
+def test_foreign_objects_in_a_bucket_are_not_listed_and_are_erased_with_their_user(moto: Settings) -> None:
+    """Consoles make objects for folders, and people upload things."""
+    client, bucket = make_client(moto, moto.s3_endpoint_url), f"bucket-{time.time_ns()}"
+    client.create_bucket(Bucket=bucket)
+    artifacts = S3ArtifactStore(client, bucket)
+    artifacts.put(f"{ANN.prefix}edits/e_1/spec.json", b"{}", media_type="application/json")
+    for key in (ANN.prefix, f"{ANN.prefix}.DS_Store", f"{ANN.prefix}edits/a copy/image.png", f"{ANN.prefix}edits/e_1/spec.json~"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"foreign")
+    assert list(artifacts.list("t/")) == [f"{ANN.prefix}edits/e_1/spec.json"]
+    assert list(artifacts.folders(f"{ANN.prefix}edits/")) == ["e_1"]
+    artifacts.delete_prefix(ANN.prefix)
+    assert [one["Key"] for one in client.list_objects_v2(Bucket=bucket)["Contents"]] == [MARKER]
 
 
 def test_a_part_of_the_store_may_be_on_another_disk(tmp_path: Path) -> None:

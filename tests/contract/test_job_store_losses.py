@@ -11,7 +11,7 @@ import redis
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.errors import JobNotFound, LeaseLost
 from s2edit_jobs.records.record import DailyUsage, JobRecord, JobState, Lease, Load, Outcome, Owner, tenant_of_test_mode
-from s2edit_jobs.stores.job_store import SLOT_TTL_S, JobStore
+from s2edit_jobs.stores.job_store import PAGE, SLOT_TTL_S, JobStore
 from s2edit_jobs.stores.redis_store.leases import TEND_MS
 from s2edit_jobs.stores.redis_store.lua import UNKNOWN_LEASE_MS
 from tests.contract.conftest import StoreCase
@@ -244,3 +244,27 @@ def test_an_erasure_removes_what_is_left_of_a_damaged_record(case: StoreCase) ->
     case.store.maintenance.erase_owner(ANN)
     left = {key: case.database.client.type(key) for key in case.database.client.scan_iter("*") if "turn" not in str(key)}
     assert left == {}
+
+
+def test_a_lost_job_comes_back_above_all_that_was_seen_though_a_clock_is_slow(case: StoreCase) -> None:
+    record = enter(case, "e_1", sequence=2)
+    lease = take(case)
+    seen = case.store.events.progress(lease, Progress("learning", 1, 2)).sequence
+    case.database.client.delete("s2edit:job:e_1")
+    case.let_pass(1.0)
+    slow = replace(record, sequence=seen - 5000)
+    assert case.store.records.add(slow).sequence > seen
+    assert case.store.events.since(ANN, "e_1", after=seen)[0][-1].state is JobState.QUEUED
+
+
+def test_after_a_great_loss_no_call_takes_long(case: StoreCase) -> None:
+    for number in range(2 * PAGE):
+        enter(case, f"e_{number:04}")
+    client = case.database.client
+    client.delete(*[f"s2edit:job:e_{number:04}" for number in range(2 * PAGE - 1)])
+    assert case.store.leases.claim(lease_s=60) is None
+    assert client.zcard("s2edit:line:app/ann") >= PAGE - 1, "one call drops a page"
+    for _ in range(4):
+        case.let_pass(TEND_MS / 1000)
+        case.store.leases.orphans()
+    assert take(case).job_id == f"e_{2 * PAGE - 1:04}"

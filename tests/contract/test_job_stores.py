@@ -196,7 +196,7 @@ def test_a_job_handed_back_with_a_delay_holds_up_nobody_and_comes_again(case: St
         case.store.records.add(record(job_id))
     first = case.store.leases.claim(lease_s=60)
     assert first is not None
-    case.store.leases.hand_back(first, wait_s=10)
+    case.store.leases.hand_back(first, delay_s=10)
     assert (case.store.records.get(ANN, "e_1").state, case.store.leases.orphans()) == (JobState.QUEUED, ["e_2"])
     second = case.store.leases.claim(lease_s=60)
     assert second is not None
@@ -215,7 +215,7 @@ def test_a_job_that_waits_is_canceled_and_erased_as_any_other(case: StoreCase) -
         case.store.records.add(record(job_id))
         lease = case.store.leases.claim(job_id, lease_s=60)
         assert lease is not None
-        case.store.leases.hand_back(lease, wait_s=10)
+        case.store.leases.hand_back(lease, delay_s=10)
     case.store.records.finish("e_1", ANN, done(JobState.CANCELED))
     case.store.maintenance.erase(ANN, "e_2")
     case.let_pass(60)

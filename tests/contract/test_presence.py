@@ -12,19 +12,20 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from fastapi.testclient import TestClient
 
+from api.app import create_app
 from s2edit_jobs.access.ended_tokens import ended_at
 from s2edit_jobs.access.keys import KeyRing
-from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.bootstrap import Services, build_artifacts, service_key
 from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.jobs.survey import Survey, rebuild
 from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.library import Library
-from s2edit_jobs.library.uploads import sweep_orphans, sweep_uploads
-from s2edit_jobs.records.errors import ArtifactsUnavailable, JobNotFound, ServiceUnavailable
+from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.records.errors import ArtifactsUnavailable, DeletionRefused, JobNotFound, ServiceUnavailable
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
@@ -265,6 +266,22 @@ class TestWhoMarksAStore:
             put(other)
 
 
+class TestKeysOfTheService:
+    @pytest.mark.parametrize("name", ["signing.key", "token.key", "receipt.key", "audit.key"])
+    def test_none_is_made_where_the_data_folder_is_away(self, tmp_path: Path, name: str) -> None:
+        settings = Settings(data_dir=tmp_path / "data", redis_url=Database().url)
+        build_artifacts(settings).prove()
+        key = service_key(settings, name)
+        settings.data_dir.rename(tmp_path / "elsewhere")
+        settings.data_dir.mkdir()
+        with pytest.raises(ArtifactsUnavailable):
+            service_key(settings, name)
+        assert list(settings.data_dir.iterdir()) == []
+        settings.data_dir.rmdir()
+        (tmp_path / "elsewhere").rename(settings.data_dir)
+        assert service_key(settings, name) == key
+
+
 class TestBuckets:
     def bucket(self, moto: Settings, name: str, database: Database) -> S3ArtifactStore:
         client = make_client(moto, moto.s3_endpoint_url)
@@ -412,9 +429,7 @@ def test_a_sweep_of_a_folder_that_is_away_removes_nothing(service: Service) -> N
     artifacts = service.services.artifacts
     for step in (
         lambda: sweep(service.services),
-        lambda: sweep_uploads(artifacts, ttl_s=0),
-        lambda: sweep_orphans(artifacts),
-        lambda: sweep_idempotency_markers(artifacts, older_than_s=0),
+        lambda: Retention(service.services).sweep(),
     ):
         put(artifacts)  # type: ignore[arg-type]
         with service.disk.unmounted(), pytest.raises(ServiceUnavailable):
@@ -451,3 +466,40 @@ def test_no_memory_remembers_nothing() -> None:
     memory = NoMemory()
     memory.replace("1")
     assert (memory.recall(), memory.has_served(), memory.remember("2")) == (None, False, "2")
+
+
+def test_over_http_a_store_that_is_away_is_503_for_everybody(disk: Disk, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", auth="keys", public_url="http://testserver")
+    services = Services(disk.process(), disk.database.store(), MemoryJobQueue(), settings)
+    put(disk.process(), "t/app/u/ann/edits/e_1/result-1.png")
+    _, text = KeyRing(services.artifacts).create("app", scopes=["edits:read", "admin"])
+    headers = {"Authorization": f"Bearer {text}", "S2Edit-User": "ann"}
+    with TestClient(create_app(services), headers=headers) as client:
+        link = services.artifacts.presigned_get("t/app/u/ann/edits/e_1/result-1.png", expires_s=60)
+        requests = [("GET", "/edits"), ("GET", f"/edits/e_{'0' * 32}"), ("DELETE", "/users/ann"), ("GET", link), ("GET", "/readyz")]
+        with disk.unmounted():
+            answers = {path: client.request(method, path) for method, path in requests}
+        assert {path: answer.status_code for path, answer in answers.items()} == {path: 503 for _, path in requests}
+        assert answers["/edits"].json()["code"] == "artifacts_unavailable"
+        assert [client.request(method, path).status_code for method, path in requests] == [200, 404, 200, 404, 200]
+
+
+def test_over_http_an_erasure_that_the_store_refuses_has_no_receipt_and_stays_open(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services(disk.process(), disk.database.store(), MemoryJobQueue(), Settings(data_dir=tmp_path / "data"))
+    owner = Owner("default", "ann")
+    Jobs(services).accept(draft(services, owner, REQUEST, FILES), FILES)
+
+    def refused(*_: Any) -> int:
+        raise DeletionRefused("the object store refuses GetBucketVersioning: AccessDenied")
+
+    with TestClient(create_app(services)) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(services.artifacts, "_delete_prefix", refused)
+            answer = client.delete("/users/ann")
+            assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (500, "deletion_refused", False)
+            assert "receipt" not in answer.json()
+        assert list(services.artifacts.list("erasing/"))
+        answer = client.delete("/users/ann")
+        assert (answer.status_code, "receipt" in answer.json()) == (200, True)

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from s2edit_core.errors import ModelUnusable
+from s2edit_core.errors import DeviceFault, ModelUnusable
 from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.settings import Settings
@@ -22,7 +22,24 @@ class QuotingEngine(FakeEngine):
         raise RuntimeError(f"can't do {request.prompt}")
 
 
+class SickEngine(FakeEngine):
+    """An engine on a device that is lost."""
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        raise DeviceFault("the device has failed")
+
+
+class HangingEngine(FakeEngine):
+    """An engine on a device that never answers."""
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        time.sleep(3600)
+        raise AssertionError
+
+
 def load_engine(_: Settings) -> Engine:
+    if (device := os.environ.get("FAKE_DEVICE")) is not None:
+        return {"sick": SickEngine, "hanging": HangingEngine}[device]()
     if os.environ.get("FAKE_ENGINE_QUOTES"):
         return QuotingEngine()
     awaited = os.environ.get("FAKE_ENGINE_WAITS_FOR")

@@ -24,6 +24,7 @@ from s2edit_jobs.records.record import JobRecord, JobState, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from tests.doubles import FakeEngine
+from worker.attempts.worker_health import EXIT_DEVICE_FAULT, EXIT_HUNG
 from worker.engines.engine import EditInputs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,10 +52,13 @@ class Deployment:
     def start_housekeeper(self) -> subprocess.Popen[bytes]:
         return self._start([sys.executable, "-m", "worker.housekeeper"])
 
-    def start_worker(self, *, steps: int, pool: str = "solo", broken: bool = False) -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, *, steps: int, pool: str = "solo", broken: bool = False, device: str | None = None
+    ) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "celery", "-A", "tests.integration.fake_worker", "worker", "--pool", pool]
         command += ["--without-mingle", "--without-gossip", "--loglevel", "INFO", "--hostname", f"w{len(self.processes)}@test"]
-        return self._start(command, FAKE_ENGINE_STEPS=str(steps), FAKE_ENGINE_BROKEN="yes" if broken else "")
+        sick = {"FAKE_DEVICE": device, "S2EDIT_PASS_TIMEOUT_S": "0.5"} if device else {}
+        return self._start(command, FAKE_ENGINE_STEPS=str(steps), FAKE_ENGINE_BROKEN="yes" if broken else "", **sick)
 
     def _start(self, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
         given = {
@@ -225,3 +229,17 @@ def test_the_worker_app_loads_no_torch_until_it_starts(deployment: Deployment) -
     program = "import sys, worker.app; assert worker.app.app.tasks; sys.exit('torch' in sys.modules)"
     env = {**os.environ, "S2EDIT_REDIS_URL": deployment.redis.url}
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("device", "status", "attempts"), [("sick", EXIT_DEVICE_FAULT, 1), ("hanging", EXIT_HUNG, 2)])
+def test_a_worker_whose_device_fails_or_hangs_exits_and_another_does_its_jobs(
+    deployment: Deployment, device: str, status: int, attempts: int
+) -> None:
+    job_ids = [deployment.accept() for _ in range(3)]
+    failing = deployment.start_worker(steps=SHORT, device=device)
+    assert failing.wait(PATIENCE_S) == status
+    assert [deployment.get(job_id).state.over for job_id in job_ids] == [False] * 3
+    assert '"action": "worker_ends"' in deployment.log.read_text()
+    deployment.start_worker(steps=SHORT)
+    records = [deployment.wait_until_done(job_id) for job_id in job_ids]
+    assert sorted(record.attempt for record in records) == [1, 1, attempts]

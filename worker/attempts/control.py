@@ -12,6 +12,8 @@ from s2edit_jobs.records.errors import LeaseLost, ServiceUnavailable
 from s2edit_jobs.records.record import Lease
 from worker.attempts.heartbeat import Heartbeat
 from worker.attempts.phase_clock import PhaseClock
+from worker.attempts.progress_watch import ProgressWatch
+from worker.attempts.worker_health import WorkerHealth
 
 PROGRESS_INTERVAL_S = 0.2
 """Shortest time between two progress updates within a phase, and between two polls for cancellation."""
@@ -36,13 +38,20 @@ class WaitsForConcept(Exception):
 class AttemptControl:
     """Interrupts an attempt and publishes its progress.
 
-    Use `heartbeat` as a context manager around the attempt. `clock` measures the phases. `deadline_at`, in seconds since the
-    epoch, is set once the job's spec is known.
+    Use `heartbeat` as a context manager around the attempt. `clock` measures the phases, `watch` notices a hang. `deadline_at`, in
+    seconds since the epoch, is set once the job's spec is known. `health` is that of the worker, if attempts may end its process.
     """
 
-    def __init__(self, lease: Lease, services: Services, stop: threading.Event) -> None:
+    def __init__(self, lease: Lease, services: Services, stop: threading.Event, health: WorkerHealth | None = None) -> None:
         self.lease = lease
-        self.heartbeat = Heartbeat(services.store.leases, lease, interval_s=services.settings.heartbeat_interval_s)
+        self.watch = ProgressWatch(services.settings.pass_timeout_s)
+        self.heartbeat = Heartbeat(
+            services.store.leases,
+            lease,
+            interval_s=services.settings.heartbeat_interval_s,
+            watch=self.watch,
+            health=health,
+        )
         self.clock = PhaseClock()
         self.deadline_at: float | None = None
         self._store = services.store
@@ -66,6 +75,7 @@ class AttemptControl:
 
         The engine calls this before each evaluation of the model. One step may need many evaluations.
         """
+        self.watch.advance()
         self.check()
         if time.monotonic() - self._polled_at < PROGRESS_INTERVAL_S:
             return
@@ -76,6 +86,7 @@ class AttemptControl:
 
     def publish(self, progress: Progress) -> None:
         """Publish the progress, unless the last update of the same phase is too recent. Raise `Canceled` and `LeaseLost`."""
+        self.watch.advance()
         self.clock.enter(progress.phase)
         phase, published_at = self._published
         now = time.monotonic()

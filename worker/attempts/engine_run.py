@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import structlog
 
 from s2edit_core.errors import ArtifactMismatch
+from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import CHECKPOINTS, Jobs
@@ -44,6 +45,7 @@ class EngineRun:
         self._reservations = services.store.reservations
         self._jobs = jobs
         self._library = Library(services)
+        self._inversions = services.settings.max_inversions_per_identity
         self._engine = engine
         self._control = control
         self._concept_id = ""  # the concept of the current edit, with which its inversion is erased
@@ -87,7 +89,9 @@ class EngineRun:
             if concept is not None and stored[0] is None:
                 self._reserve(spec, plan.concept_id)
             try:
-                return plan.concept_id, self._edit_with(spec, request, inputs, *stored)
+                result = self._edit_with(spec, request, inputs, *stored)
+                self._record_use(spec, plan)
+                return plan.concept_id, result
             except ArtifactMismatch as error:
                 if stored == choices[-1]:
                     raise
@@ -116,6 +120,11 @@ class EngineRun:
             request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=self._control.poll
         )
         return self._drive(spec, steps)
+
+    def _record_use(self, spec: JobSpec, plan: EditPlan) -> None:
+        """Record the use of the identity and the inversion. A store that is down costs a date, and not the edit."""
+        with suppress(ServiceUnavailable):
+            self._library.record_use(spec, plan.concept_id, plan.inversion_id, limit=self._inversions)
 
     def _can_learn(self, spec: JobSpec, request: EditRequest) -> bool:
         """Whether this job has the photo to learn the concept from. It has none for an imported identity.
@@ -158,7 +167,9 @@ class EngineRun:
                     result: Result = end.value
                     return result
                 if isinstance(step, Artifact):
+                    self._control.watch.advance()
                     self._store(spec, step)
+                    self._control.watch.skip()
                 else:
                     self._control.publish(step)
 

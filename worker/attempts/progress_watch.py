@@ -104,7 +104,12 @@ class ProgressWatch:
         marked_at = self._marked_at
         return self._now() - marked_at if marked_at is not None else None
 
+    @property
+    def bound_s(self) -> float:
+        """How many seconds may pass without a mark."""
+        return self._process.bound_s(self._timeout_s)
+
     def is_hung(self) -> bool:
         """Return whether the last mark is too long ago."""
         stuck = self.stuck_s()
-        return stuck is not None and stuck > self._process.bound_s(self._timeout_s)
+        return stuck is not None and stuck > self.bound_s

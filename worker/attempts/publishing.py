@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,10 +20,12 @@ from worker.attempts.used_mask import UsedMask
 class Publisher:
     """Stores results under keys that contain the lease's fence, so no other attempt writes them. The outcome makes them visible."""
 
-    def __init__(self, lease: Lease, services: Services, jobs: Jobs) -> None:
+    def __init__(self, lease: Lease, services: Services, jobs: Jobs, stored: Callable[[], None] = lambda: None) -> None:
+        """`stored` is called after each write, which may take a while."""
         self._lease = lease
         self._leases = services.store.leases
         self._jobs = jobs
+        self._stored = stored
 
     def publish(
         self,
@@ -62,6 +64,7 @@ class Publisher:
 
     def _put(self, key: str, data: bytes, *, media_type: str) -> None:
         self._jobs.put_for(self._lease.owner, self._lease.job_id, key, data, media_type=media_type)
+        self._stored()
 
 
 def outcome_of(

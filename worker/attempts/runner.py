@@ -6,11 +6,12 @@
     working ──result──▶ succeeded        ──S2EditError──▶ failed        ──cancellation requested──▶ canceled
        │ ──other exception──▶ handed back, counted      ──worker stops, store down──▶ handed back, not counted
        │ ──needs a newer release──▶ handed back for some seconds, not counted    ──record damaged──▶ failed
+       │ ──the device fails──▶ handed back, counted apart; after a sticky fault the worker ends
        │ ──another job learns the same concept──▶ waits for it, not counted      ──deadline──▶ failed
        └──lease lost──▶ nothing is published
 
-Attempts may run at any time and any number of times. A Celery message only says that work exists; the job store decides which job
-is next.
+A job that is handed back after a failure waits before the next attempt, longer each time. Attempts may run at any time and any
+number of times. A Celery message only says that work exists; the job store decides which job is next.
 """
 
 from __future__ import annotations
@@ -25,13 +26,22 @@ from typing import Any
 import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars, unbind_contextvars
 
-from s2edit_core.errors import InvalidInput, PolicyRefused, S2EditError
+from s2edit_core.errors import DeviceFault, DeviceOutOfMemory, InvalidInput, NumbersNotFinite, PolicyRefused, S2EditError
 from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.error_messages import message_of
 from s2edit_jobs.jobs.jobs import DEADLINE, Jobs
 from s2edit_jobs.jobs.refusals import record_refusal
-from s2edit_jobs.records.errors import ArtifactMissing, JobNotFound, LeaseLost, RecordDamaged, RecordNewer, ServiceUnavailable
+from s2edit_jobs.records.errors import (
+    ArtifactMissing,
+    JobNotFound,
+    JobsError,
+    LeaseLost,
+    RecordDamaged,
+    RecordNewer,
+    ServiceUnavailable,
+)
 from s2edit_jobs.records.estimates import shared_measurements
 from s2edit_jobs.records.record import DailyUsage, JobSpec, JobState, Lease, Outcome
 from s2edit_jobs.records.set_aside import count_aside
@@ -41,7 +51,9 @@ from worker.attempts.control import AttemptControl, Canceled, DeadlinePassed, St
 from worker.attempts.engine_run import EngineRun
 from worker.attempts.inputs import engine_inputs, read_files
 from worker.attempts.publishing import Publisher, failed_outcome, outcome_of
+from worker.attempts.tallies import count
 from worker.attempts.used_mask import UsedMasks
+from worker.attempts.worker_health import WorkerHealth
 from worker.engines.engine import Engine
 from worker.metrics import DEVICE_S, QUEUE_WAIT_S, attempt_ended, phases_measured
 
@@ -51,12 +63,18 @@ PARKED = "parked"
 """Error code of a job that was given up after too many attempts."""
 NEWER_WAIT_S = 10.0
 """Seconds for which a job of a newer release leaves the queue. Then a worker of that release may take it."""
+FIRST_DELAY_S, LONGEST_DELAY_S = 2.0, 300.0
+DELAY_GROWTH = 4
+"""A job is free again 2 s after its first failed attempt, 8 s after its second, then 32 s, and so on."""
 
 
-def run_job(job_id: str, services: Services, engine: Engine, *, stop: threading.Event | None = None) -> None:
+def run_job(
+    job_id: str, services: Services, engine: Engine, *, stop: threading.Event | None = None, health: WorkerHealth | None = None
+) -> None:
     """Run an attempt at the next job, if there is one. `job_id` is the job that the notification names, for the log.
 
-    `stop` is set when the worker is about to exit. The job then goes back to the queue unfinished.
+    `stop` is set when the worker is about to exit. The job then goes back to the queue unfinished. `health` ends a process that can
+    do no job any more.
     """
     stop = stop or threading.Event()
     try:
@@ -70,23 +88,29 @@ def run_job(job_id: str, services: Services, engine: Engine, *, stop: threading.
     if lease is None:
         log.info("no job is queued", action="not_claimed", job_id=job_id)
         return
-    run_attempt(lease, services, engine, stop=stop)
+    run_attempt(lease, services, engine, stop=stop, health=health)
 
 
-def run_attempt(lease: Lease, services: Services, engine: Engine, *, stop: threading.Event) -> None:
-    """Run one attempt at a claimed job. Never raise: publish an outcome or hand the job back."""
-    _Attempt(lease, services, engine, stop).run()
+def run_attempt(
+    lease: Lease, services: Services, engine: Engine, *, stop: threading.Event, health: WorkerHealth | None = None
+) -> None:
+    """Run one attempt at a claimed job: publish an outcome or hand the job back. Raise only what ends the process."""
+    _Attempt(lease, services, engine, stop, health).run()
 
 
 class _Attempt:
-    def __init__(self, lease: Lease, services: Services, engine: Engine, stop: threading.Event) -> None:
+    def __init__(
+        self, lease: Lease, services: Services, engine: Engine, stop: threading.Event, health: WorkerHealth | None
+    ) -> None:
         self._lease = lease
+        self._stop = stop
+        self._health = health
         self._services = services
         self._jobs = Jobs(services)
         self._masks = UsedMasks(self._jobs)
-        self._control = AttemptControl(lease, services, stop)
+        self._control = AttemptControl(lease, services, stop, health)
         self._engine = EngineRun(services, self._jobs, engine, self._control)
-        self._publisher = Publisher(lease, services, self._jobs)
+        self._publisher = Publisher(lease, services, self._jobs, stored=self._control.watch.skip)
 
     def run(self) -> None:
         """Run the attempt. Every log line names the job and, in test mode, says so."""
@@ -103,7 +127,8 @@ class _Attempt:
         log.info("attempt begins", action="attempt_begins")
         try:
             with self._control.heartbeat:
-                self._end(self._settled() or self._work())
+                self._end(outcome := self._settled() or self._work())
+            self._judge(outcome)
         except LeaseLost:
             attempt_ended("lease_lost")
             log.warning("the lease was lost: nothing is published", action="lease_lost")
@@ -111,21 +136,55 @@ class _Attempt:
             attempt_ended("waits")
             log.info("another job learns the same concept: waiting for it", action="waits")
         except Stopping:
-            self._hand_back("stopping", failed=False, notify=True)
+            self._hand_back("stopping")
+            self._notify()
         except RecordNewer as error:
             log.warning("the job needs a worker of a newer release", action="record_newer", error=str(error))
-            self._hand_back("record_newer", failed=False, notify=False, wait_s=NEWER_WAIT_S)
+            self._hand_back("record_newer", delay_s=NEWER_WAIT_S)
         except JobNotFound:
             self._forget()
         except ServiceUnavailable as error:  # the reaper notifies again when the service is back
-            log.warning("a service is down: the job goes back to the queue", action="service_unavailable", error=str(error))
-            self._hand_back("service_unavailable", failed=False, notify=False)
+            log.warning(
+                "a service is down: the job goes back to the queue",
+                action="service_unavailable",
+                error=str(error),
+                cause=message_of(error.__cause__),
+            )
+            self._hand_back("service_unavailable")
         except Exception as error:
-            if isinstance(error, ArtifactMissing) and self._is_erased():
-                self._forget()
-                return
-            log.exception("the attempt failed", action="attempt_failed")
-            self._retry_or_park(error)
+            self._failed(error)
+        except BaseException:  # a signal, or a library that exits; if the worker was not told to stop, the job may be the reason
+            self._hand_back("interrupted", failed=not self._stop.is_set(), delay_s=self._delay_s(self._lease.attempt))
+            raise
+
+    def _judge(self, outcome: Outcome) -> None:
+        """Let the outcome count for or against the worker. A device that fails may compute wrong numbers without an error."""
+        if self._health is None:
+            return
+        if outcome.state is JobState.SUCCEEDED:
+            self._health.succeeded()
+        elif outcome.failure is not None and outcome.failure.code == NumbersNotFinite.code:
+            self._health.failed(self._lease.job_id)
+
+    def _failed(self, error: Exception) -> None:
+        """End an attempt for which nobody has foreseen the error, or whose device has failed."""
+        if isinstance(error, ArtifactMissing) and self._is_erased():
+            self._forget()
+            return
+        if isinstance(error, MemoryError):
+            error = DeviceOutOfMemory("this machine has too little memory")
+        if isinstance(error, DeviceFault):
+            log.exception("the device has failed", action="device_fault", sticky=error.sticky)
+            count("device_faults" if error.sticky else "out_of_memory")
+            self._retry_after_fault(error)
+            if self._health is not None:
+                self._health.device_failed(self._lease.job_id, error)
+            return
+        log.exception("the attempt failed", action="attempt_failed")
+        count("failed_attempts")
+        self._retry_or_park(error)
+        if self._health is not None and not isinstance(error, JobsError):  # whose reason lies in what is stored
+            self._health.failed(self._lease.job_id)
 
     def _settled(self) -> Outcome | None:
         """Return an outcome that needs no work, or None.
@@ -163,10 +222,13 @@ class _Attempt:
             field = error.field.removeprefix("options.")
             return failed_outcome(lease, error.reason, str(error), retryable=error.retryable, field=field)
         except S2EditError as error:
+            if isinstance(error, DeviceFault) and not lease.owner.test:  # test mode has no device
+                raise
             return failed_outcome(lease, error.code, str(error), retryable=error.retryable)
 
     def _run_request(self, spec: JobSpec) -> Outcome:
         files = read_files(self._jobs, spec)
+        self._control.watch.skip()
         mask = self._masks.of(spec, files, lambda: self._engine.find_mask(spec, files["image"]))
         files_with_mask = {**files, "mask": mask.data}
         if isinstance(spec.request, MaskRequest):
@@ -208,20 +270,43 @@ class _Attempt:
             self._services.store.usage.book(self._lease.owner.tenant, DailyUsage(int("learning" in seconds), seconds["total"]))
 
     def _retry_or_park(self, error: Exception) -> None:
-        if self._lease.attempt < self._services.settings.max_attempts:
-            self._hand_back("attempt_failed", failed=True, notify=True)
+        attempt = self._lease.attempt
+        if attempt < self._services.settings.max_attempts:
+            self._hand_back("attempt_failed", failed=True, delay_s=self._delay_s(attempt))
             return
-        message = f"the edit was given up after {self._lease.attempt} attempts: {type(error).__name__}"
-        with suppress(ServiceUnavailable, LeaseLost):
-            self._end(failed_outcome(self._lease, PARKED, message))
+        self._give_up(PARKED, f"the edit was given up after {attempt} attempts: {type(error).__name__}")
 
-    def _hand_back(self, reason: str, *, failed: bool, notify: bool, wait_s: float = 0.0) -> None:
+    def _retry_after_fault(self, fault: DeviceFault) -> None:
+        """Hand the job back uncounted, but not for ever: it may be what makes the devices fail."""
+        faults = self._lease.device_faults + 1
+        if faults < self._services.settings.max_attempts:
+            self._hand_back("device_fault" if fault.sticky else "out_of_memory", device_fault=True, delay_s=self._delay_s(faults))
+            return
+        reason = "the device failed" if fault.sticky else "there was too little memory, even for the smallest pass,"
+        self._give_up(fault.code, f"the edit was given up: {reason} in {faults} attempts", retryable=fault.retryable)
+
+    def _give_up(self, code: str, message: str, *, retryable: bool = False) -> None:
+        with suppress(ServiceUnavailable, LeaseLost):
+            self._end(failed_outcome(self._lease, code, message, retryable=retryable))
+
+    def _delay_s(self, failures: int) -> float:
+        """Return how long the job waits after so many failures. Jobs of test mode fail because they are asked to."""
+        if self._lease.owner.test:
+            return 0.0
+        return float(min(LONGEST_DELAY_S, FIRST_DELAY_S * DELAY_GROWTH ** (failures - 1)))
+
+    def _hand_back(self, reason: str, *, failed: bool = False, device_fault: bool = False, delay_s: float = 0.0) -> None:
         attempt_ended("handed_back", reason)
-        log.info("the job goes back to the queue", action="handed_back", counted=failed, wait_s=wait_s)
-        with suppress(ServiceUnavailable):  # otherwise the lease expires, and a reaper notifies
-            self._services.store.leases.hand_back(self._lease, failed=failed, wait_s=wait_s)
-            if notify:
-                self._services.queue.notify(self._lease.job_id)
+        log.info("the job goes back to the queue", action="handed_back", counted=failed, after_s=delay_s)
+        with suppress(ServiceUnavailable):  # otherwise the lease expires
+            self._services.store.leases.hand_back(self._lease, failed=failed, device_fault=device_fault, delay_s=delay_s)
+            if failed and not delay_s:
+                self._notify()
+
+    def _notify(self) -> None:
+        """Notify the workers of the job. Without this, a reaper does so within a second."""
+        with suppress(ServiceUnavailable):
+            self._services.queue.notify(self._lease.job_id)
 
     def _forget(self) -> None:
         """Remove the job from the job store, because it was erased from the object store."""

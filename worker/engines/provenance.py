@@ -19,7 +19,7 @@ import structlog
 from s2edit_core.pictures.files import decode_photo, encode_png, media_type
 from s2edit_core.request.limits import MAX_PIXELS
 from s2edit_core.request.spec import EditRequest, Progress
-from s2edit_jobs.bootstrap import NotConfigured, kept_key
+from s2edit_jobs.bootstrap import NotConfigured, service_key
 from s2edit_jobs.settings import Settings
 from worker.engines.development_certificate import development_certificate
 from worker.engines.engine import Artifact, EditInputs, EditResult, Engine, EngineWrapper
@@ -48,7 +48,7 @@ class Credentials:
     def from_settings(cls, settings: Settings) -> Credentials:
         """Return the configured credentials, or generated ones from the data folder. Raise `NotConfigured` if they cannot sign."""
         if settings.provenance_certificate is None or settings.provenance_private_key is None:
-            kept = kept_key(settings.data_dir / "provenance-development.pem", development_certificate)
+            kept = service_key(settings, "provenance-development.pem", development_certificate)
             private, begin, public = kept.partition("-----BEGIN CERTIFICATE")
             return cls(f"{begin}{public}\n".encode(), private.encode(), settings.provenance_timestamp_url, trusted=False)
         try:
@@ -121,7 +121,11 @@ class SigningEngine(EngineWrapper):
     ) -> Generator[Progress | Artifact, None, EditResult]:
         steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps
-        made = (edited.picture, *edited.variants)
-        signed, *variants = (self._credentials.sign(one, inputs.image, watermarked=edited.watermarked) for one in made)
+        made: list[bytes] = []
+        for one in (edited.picture, *edited.variants):
+            if made:
+                yield Progress("finishing", 0, 1)  # the worker must see that it advances: a time-stamping server may be slow
+            made.append(self._credentials.sign(one, inputs.image, watermarked=edited.watermarked))
+        signed, *variants = made
         facts = {"standard": "C2PA", "digital_source_type": SOURCE_TYPE, "trusted": self._credentials.trusted}
         return replace(edited, picture=signed, variants=tuple(variants), report={**edited.report, "provenance": facts})

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import torch
 
 from s2edit_core.concepts.concept import Concept
-from s2edit_core.concepts.conditioning import tokenize
+from s2edit_core.concepts.conditioning import prompt_keys_values, tokenize
 from s2edit_core.delivery import report, watermark
 from s2edit_core.delivery.canvas import to_image
 from s2edit_core.delivery.output import Output, encode_result
+from s2edit_core.device_faults import raising_device_faults
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.learning import Checkpoint
@@ -27,6 +28,8 @@ from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
+from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.rows import Row
 from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
@@ -47,7 +50,7 @@ class S2EditEngine:
 
     With `watermark`, every result that is large enough has a watermark, also outside the edit mask. `segmenter` finds people if
     no mask is sent; None selects the one that the model's card names. `captioner` (a folder or hub id) writes the source prompt
-    of edits that have none. Raise `ModelUnusable`.
+    of edits that have none. Raise `ModelUnusable`, or `DeviceFault` and `NumbersNotFinite` if the device can't be used.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class S2EditEngine:
             self.segmenter = open_segmenter(segmenter, self.pipeline)
         with loading("captioner", captioner):
             self.captioner = Captioner(captioner, device=chosen) if captioner else None
+        if self.pipeline.backbone.device.type != "cpu":
+            prove_device(self.pipeline.backbone)
         # Both avoid decoding a photo twice: the photo of the last `find_mask`, for `plan`; and the last plan, for `edit`.
         self._decoded: tuple[bytes, int | None, Original] | None = None
         self._planned: tuple[EditRequest, EditInputs, EditRun] | None = None
@@ -202,18 +207,23 @@ class S2EditEngine:
         learned, steps = yield from self._concept(run, concept, checkpoint)
         inverted = yield from self._inversion(run, learned, inversion)
         latents = yield from self._timed(run, "editing", self._draw_variants(run, learned, inverted))
-        yield Progress("finishing", 0, 1)
-        started = time.perf_counter()
+        started, finishing = time.perf_counter(), Progress("finishing", 0, 1)
+        yield finishing
         made, measures, wanted = [], [], Output.of(request)
         watermarked = self.watermark and watermark.fits(run.canvas.photo.size)
         before = self.pipeline.backbone.decode_latent(inverted.path[0])
         for i, latent in enumerate(latents):
+            yield finishing  # again after each slow piece of work: the worker must see that it advances
             raw = self.pipeline.backbone.decode_latent(latent)
+            yield finishing
             asked = bool(i or request.negative_prompt) or run.prompts.target != inverted.facts.get("prompt")
             result, brought_back = self.pipeline.deliver(run.canvas, before, raw, asked=asked)
+            yield finishing
             if watermarked:
                 result = watermark.mark(result)
+                yield finishing
             file, output = encode_result(result, run.original, run.canvas.edit_mask, wanted)
+            yield finishing
             made.append(file)
             measures.append(report.delivered(report.measures(run.canvas, to_image(raw), result), output) | brought_back)
         options = {"masked": run.preset.learning.masked, "attributes": run.attributes}
@@ -356,6 +366,18 @@ class S2EditEngine:
         inverted = yield from self._timed(run, "inverting", inverting)
         yield Artifact("inversion", run.plan.inversion_id, inverted.to_bytes())
         return inverted
+
+
+def prove_device(backbone: Backbone) -> None:
+    """Evaluate one row, so that a device that is lost, full or computes no numbers fails before a job is claimed for it.
+
+    Raise `DeviceFault` or `NumbersNotFinite`.
+    """
+    side = backbone.frame_size // backbone.latent_scale
+    channels: int = backbone.unet.config.in_channels  # type: ignore[union-attr, assignment]
+    with raising_device_faults():
+        latent = torch.zeros(channels, side, side, device=backbone.device)
+        backbone.evaluate((Row(latent, 1, prompt_keys_values(backbone, "", {})),))
 
 
 def _with_checkpoints(learning: Generator[Progress, None, Result], concept_id: str) -> Steps[Result]:

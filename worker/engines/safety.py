@@ -78,6 +78,7 @@ class SafeEngine(EngineWrapper):
         edited = yield from steps
         photo = decode_photo(inputs.image, request.max_pixels)
         for data in (edited.picture, *edited.variants):
+            yield Progress("finishing", 0, 1)  # the worker must see that it advances
             if any(self._model.is_unsafe(view) for view in _views(photo, decode_photo(data))):
                 raise PolicyRefused("the safety model rejected the result: change the prompt, or try another seed", field="result")
         return edited

@@ -1,6 +1,4 @@
-"""Remove expired objects a few times a day: markers of idempotency keys and of revoked tokens, uploads, and files sent for erased
-uploads.
-"""
+"""Remove what has outlived its time, a few times a day."""
 
 from __future__ import annotations
 
@@ -11,34 +9,31 @@ import structlog
 
 from s2edit_jobs.access.ended_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
 from s2edit_jobs.jobs.survey import Survey, survey_if_outdated
-from s2edit_jobs.library.uploads import sweep_orphans, sweep_uploads
+from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.stores.write_probe import PROBES
 from worker.housekeeping.loop import Loop
 
 log = structlog.get_logger(__name__)
 
 SWEEP_S = 6 * 3600.0
-"""Seconds between two sweeps of all housekeepers together. Each sweep lists the whole object store."""
+"""Seconds between two sweeps of all housekeepers together. A sweep lists what users have, except edits that are too young to expire."""
 POLL_S = 60.0
 """Seconds after which a housekeeper checks again whether a sweep is due."""
 
 
 def sweep(services: Services) -> int | None:
-    """Sweep if a sweep is due. Return the number of removed objects, or None if none is due. Raise `ServiceUnavailable`."""
+    """Sweep if a sweep is due. Return the number of removed things, or None if none is due. Raise `ServiceUnavailable`."""
     surveyed = survey_if_outdated(services)
     if not services.store.maintenance.take_task("sweep", every_s=SWEEP_S):
         return None
     if surveyed is None:
         Survey(services).complete()
-    gone = sweep_idempotency_markers(services.artifacts, older_than_s=services.settings.idempotency_ttl_s)
-    gone += sweep_ended(services.artifacts, now=time.time())
+    ended = sweep_ended(services.artifacts, now=time.time())
     services.artifacts.delete_prefix(PROBES)
-    uploads = sweep_uploads(services.artifacts, ttl_s=services.settings.upload_ttl_s)
-    orphans = sweep_orphans(services.artifacts)
-    log.info("removed expired objects", action="swept", markers=gone, uploads=uploads, orphans=orphans)
-    return gone + uploads + orphans
+    gone = Retention(services).sweep()
+    log.info("removed expired objects", action="swept", ended=ended, **gone)
+    return ended + sum(gone.values())
 
 
 class Sweeper(Loop):

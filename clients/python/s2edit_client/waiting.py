@@ -218,6 +218,8 @@ def _steps(form: EditForm, user: str | None, timeout_s: float, key: str | None) 
         edit = yield from _answered(get_edit, {**headers, "edit_id": edit.id}, deadline, edit.id)
     if error := edit.error:
         raise EditFailed(error.code, error.message, retryable=error.retryable, field=error.field or None, edit_id=edit.id)
+    if edit.result is None and edit.state is JobState.SUCCEEDED:  # the answer to an earlier request with the same key
+        raise EditFailed("expired", "the results of the edit have expired: send a new request", edit_id=edit.id)
     if edit.result is None:
         raise EditFailed("canceled", "the edit was canceled", edit_id=edit.id)
     picture = yield from _fetched(edit.result.url, edit.id)

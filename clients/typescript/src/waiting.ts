@@ -49,6 +49,8 @@ export async function editAndWait(client: S2EditClient, parts: EditParts, waitin
     );
   }
   if (edit.error) throw new EditFailed(edit.error.code, edit.error.message, { ...edit.error, editId: id });
+  if (!edit.result && edit.state === "succeeded") // the answer to an earlier request with the same key
+    throw new EditFailed("expired", "the results of the edit have expired: send a new request", { editId: id });
   if (!edit.result) throw new EditFailed("canceled", "the edit was canceled", { editId: id });
   const { url } = edit.result;
   return { picture: await calls.download(url, id), url, report: edit.report?.values ?? {}, edit };

@@ -11,7 +11,7 @@ import redis
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.record import JobRecord, Lease, Owner
 from s2edit_jobs.stores.redis_store.connection import Connection
-from s2edit_jobs.stores.redis_store.hashes import mapping, owned, record_of, still_held
+from s2edit_jobs.stores.redis_store.hashes import event_records, mapping, owned, still_held
 from s2edit_jobs.stores.redis_store.lua import script
 
 CHANGES = "s2edit:changes"
@@ -43,7 +43,7 @@ class RedisEvents:
     def since(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
         flat, entries = self._connection.run(SINCE, job_id, after + 1)
         record = owned(values := mapping(flat), owner, job_id)
-        records = [record_of({**values, **mapping(entry), "sequence": name.partition("-")[0]}) for name, entry in entries]
+        records = event_records(values, entries)
         if not records and (record.sequence > after or (record.state.over and record.sequence != after)):
             records = [record]
         return records, not records or records[0].sequence == after + 1

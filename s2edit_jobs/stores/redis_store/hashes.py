@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, fields
+from typing import Any
 
 from s2edit_jobs.records.errors import JobNotFound, LeaseLost
 from s2edit_jobs.records.record import KINDS, PHASES, Failure, JobRecord, JobState, Lease, Owner
@@ -43,9 +45,18 @@ def still_held(lease: Lease, values: Mapping[str, str]) -> JobRecord:
 
 
 def failure_of(text: str) -> Failure | None:
-    """Return the failure, without the fields that only a newer release knows."""
-    values = json.loads(text) if text else {}
-    return Failure(**{name: values[name] for name in _FAILURE_FIELDS if name in values}) if values else None
+    """Return the failure, without the fields that only a newer release knows. None for a text that holds none."""
+    values = {name: value for name, value in _object_in(text).items() if name in _FAILURE_FIELDS}
+    return Failure(**{"code": "internal", "message": "", **values}) if values else None
+
+
+def _object_in(text: str) -> dict[str, Any]:
+    """Return the JSON object in `text`; an empty one if there is none."""
+    try:
+        values = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def failure_json(failure: Failure | None) -> str:
@@ -78,6 +89,15 @@ def fields_of(record: JobRecord) -> dict[str, str]:
     }
 
 
+def event_records(values: Mapping[str, str], events: Iterable[tuple[str, list[str]]]) -> list[JobRecord]:
+    """Return the record after each event. An event that only another release can read is left out, as if it were lost."""
+    records = []
+    for name, entry in events:
+        with suppress(KeyError, ValueError, TypeError):
+            records.append(record_of({**values, **mapping(entry), "sequence": name.partition("-")[0]}))
+    return records
+
+
 def record_of(values: Mapping[str, str]) -> JobRecord:
     """Return the record in a hash or event. A newer release may have written fields, phases and kinds that this one ignores."""
     phase, kind = values["phase"], values.get("kind")
@@ -93,7 +113,7 @@ def record_of(values: Mapping[str, str]) -> JobRecord:
         total=int(values["total"]),
         attempt=int(values["attempt"]),
         cancel_requested=values["cancel_requested"] == "1",
-        artifacts=json.loads(values["artifacts"]),
+        artifacts=dict(json.loads(values["artifacts"])),  # damaged ones are read from the object store instead
         identity=values["identity"] or None,
         failure=failure_of(values["failure"]),
         preset=values["preset"],

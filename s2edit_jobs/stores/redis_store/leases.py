@@ -17,7 +17,10 @@ local due, turns = of_queue('due', queue), of_queue('turns', queue)
 requeue_lost(due)
 if id == '' then
   local who, checked
+  local looks = 0
   repeat
+    looks = looks + 1
+    if looks > PAGE then return false end  -- after a great loss; the reaper notifies again
     who = redis.call('ZRANGE', turns, 0, 0)[1]
     if not who and (checked or #check_queued(due) == 0) then return false end
     checked = checked or not who
@@ -59,11 +62,16 @@ HAND_BACK = script(
     """
 if not held(id, fence) then return false end
 redis.call('HINCRBY', job(id), 'attempt', attempts)
+redis.call('HSET', job(id), 'device_faults', integer((tonumber(value(id, 'device_faults')) or 0) + tonumber(faults)))
 change(id, 'state', 'queued', 'phase', '', 'step', 0, 'total', 0)
-if tonumber(wait_ms) > 0 then redis.call('ZADD', due_of(id), integer(now_ms + wait_ms), id) else enqueue(id) end
+if tonumber(delay_ms) > 0 then  -- outside the queue until `requeue_lost` finds it
+  redis.call('ZADD', due_of(id), integer(now_ms + tonumber(delay_ms)), id)
+else
+  enqueue(id)
+end
 return answer(id)
 """,
-    "id, fence, attempts, wait_ms",
+    "id, fence, attempts, faults, delay_ms",
 )
 
 ORPHANS = script(
@@ -100,14 +108,16 @@ class RedisLeases:
             fence=int(values["fence"]),
             attempt=record.attempt,
             lease_s=lease_s,
+            device_faults=int(values.get("device_faults", "0")),
             learning_failure=failure_of(values.get("verdict", "")),
         )
 
     def renew(self, lease: Lease) -> JobRecord:
         return still_held(lease, mapping(self._connection.run(RENEW, lease.job_id, lease.fence, int(lease.lease_s * 1000))))
 
-    def hand_back(self, lease: Lease, *, failed: bool = False, wait_s: float = 0.0) -> None:
-        self._connection.run(HAND_BACK, lease.job_id, lease.fence, 0 if failed else -1, int(wait_s * 1000))
+    def hand_back(self, lease: Lease, *, failed: bool = False, device_fault: bool = False, delay_s: float = 0.0) -> None:
+        attempts, faults = 0 if failed else -1, int(device_fault)
+        self._connection.run(HAND_BACK, lease.job_id, lease.fence, attempts, faults, int(delay_s * 1000))
 
     def orphans(self) -> list[str]:
         return sorted(self._connection.run(ORPHANS, TEND_MS))

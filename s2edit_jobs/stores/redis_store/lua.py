@@ -1,7 +1,8 @@
 """What the scripts share: the keys and the functions that several of them call.
 
 Keys (all under `s2edit:`)
-    job:<id>          hash: the record, one field per value; and `fence`, `holds` (the concept it learns), `verdict`
+    job:<id>          hash: the record, one field per value; and `fence`, `holds` (the concept it learns), `verdict`,
+                      `device_faults`
     events:<id>       stream: the record after each change; an entry's id is `<sequence>-0`
     due               sorted set: unfinished jobs, by the millisecond at which their lease ends; 0: queued
     line:<owner>      sorted set: that owner's queued jobs, oldest first
@@ -25,7 +26,7 @@ Keys (all under `s2edit:`)
     rates…            the counts of requests, written by the API's rate limiter
 
 Any of these may be missing: a server may evict keys, and people delete some by hand. A script that meets an id without an intact
-record drops it and overwrites `restored`. The reaper then enters all unfinished jobs again from the object store (`Jobs.rebuild`), and
+record drops it and overwrites `restored`. The reaper then enters all unfinished jobs again from the object store, and
 `Records.add` completes the places of those that are still known. So a loss delays one job and blocks no other.
 """
 
@@ -53,6 +54,8 @@ WHOLE = ("sequence", "step", "total", "attempt")
 TIMES = ("created_at", "updated_at")
 REQUIRED = ("id", "tenant", "user", "sequence", "created_at", *FIELDS, "preset", "deadline_at", "webhook")
 """The fields that a record must have: those of every release so far."""
+RESERVED_S = 7 * 24 * 3600
+"""How long a reservation is kept that nobody ends. It counts for nothing once its job is over."""
 LOOK_MS = 2000
 """How often a waiting job's learner is checked: it may have ended without releasing the concept."""
 UNKNOWN_LEASE_MS = 60_000
@@ -186,6 +189,7 @@ local function complete(id)  -- put an unfinished job into the indexes where it 
     redis.call('ZADD', due, 'NX', now_ms + UNKNOWN_LEASE_MS, id)  -- its worker renews the lease, unless it has died
   elseif waits_for ~= '' then
     redis.call('SADD', P .. 'waiters:' .. waits_for, id)
+    redis.call('EXPIRE', P .. 'waiters:' .. waits_for, {RESERVED_S})
     redis.call('ZADD', due, 'NX', now_ms + LOOK_MS, id)
   else
     local at, turns = tonumber(redis.call('ZSCORE', due, id) or ''), of_queue('turns', who)
@@ -204,8 +208,9 @@ local function requeue_lost(due)  -- jobs that have lost their worker, or the le
       redis.call('ZREM', due, id)
     else
       local waits_for, lost = value(id, 'waits_for'), value(id, 'state') == 'running'
-      if waits_for ~= '' and learner(waits_for) ~= '' then
-        complete(learner(waits_for))
+      local learns = waits_for ~= '' and learner(waits_for) or ''
+      if learns ~= '' and intact(learns) then
+        complete(learns)
         redis.call('ZADD', due, now_ms + LOOK_MS, id)
       else
         change(id, 'state', 'queued', 'phase', '', 'step', 0, 'total', 0, 'waits_for', '')

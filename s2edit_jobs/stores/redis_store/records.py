@@ -24,6 +24,8 @@ ADD = script(
 if not intact(id) then
   if redis.call('EXISTS', job(id)) == 1 then redis.call('DEL', job(id)) end
   redis.call('HSET', job(id), unpack(ARGV, 3))
+  local sequence = tonumber(value(id, 'sequence'))  -- 1, or that of a lost job by a clock that may be slower than this one
+  if sequence > 1 then redis.call('HSET', job(id), 'sequence', integer(math.max(sequence, now_ms))) end
   redis.call('DEL', P .. 'events:' .. id)
   log(id)
   enqueue(id)

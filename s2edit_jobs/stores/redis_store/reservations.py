@@ -6,10 +6,7 @@ from s2edit_jobs.records.errors import LeaseLost
 from s2edit_jobs.records.record import Failure, Lease
 from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import failure_json
-from s2edit_jobs.stores.redis_store.lua import script
-
-KEEP_S = 7 * 24 * 3600
-"""How long a reservation is kept that nobody ends. It counts for nothing once its job is over."""
+from s2edit_jobs.stores.redis_store.lua import RESERVED_S, script
 
 # Answers 'lost', 'waits' or 'learns'.
 RESERVE = script(
@@ -61,7 +58,7 @@ class RedisReservations:
         self._connection = connection
 
     def reserve(self, lease: Lease, concept: str) -> bool:
-        answer = self._connection.run(RESERVE, lease.job_id, lease.fence, concept, KEEP_S)
+        answer = self._connection.run(RESERVE, lease.job_id, lease.fence, concept, RESERVED_S)
         if answer == "lost":
             raise LeaseLost(lease.job_id)
         return bool(answer == "learns")

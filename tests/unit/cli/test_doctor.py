@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -9,10 +10,12 @@ import pytest
 from pydantic import SecretStr
 
 from cli import doctor
-from cli.doctor import Finding, examine, examine_model
+from cli.doctor import adopt, examine, examine_model
+from cli.findings import Finding
 from cli.service import free_port
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.job_store import HOUSEKEEPER
 from s2edit_jobs.stores.model_facts import report_failure
 from tests.stores import Database
@@ -155,3 +158,52 @@ def test_an_external_redis_that_is_down_leaves_clock_and_housekeeper_unknown(tmp
     settings = Settings(data_dir=tmp_path, redis_url=f"redis://127.0.0.1:{free_port()}/0")
     for check in (doctor._clock, doctor._housekeeper):
         assert "Redis does not answer" in check(settings).text
+
+
+class TestWhereTheStoreIs:
+    def test_a_folder_that_is_away_is_named_and_nothing_is_written(self, tmp_path: Path, model: Path) -> None:
+        database = Database()
+        settings = Settings(data_dir=tmp_path / "data", model=str(model), redis_url=database.url)
+        build_artifacts(settings).prove()
+        assert findings_of(settings)["store"].verdict == "ok"
+        settings.artifacts_dir.rename(tmp_path / "elsewhere")
+        settings.artifacts_dir.mkdir()
+        finding = findings_of(settings)["store"]
+        assert (finding.verdict, "doctor --adopt" in finding.text) == ("broken", True)
+        assert list(settings.artifacts_dir.iterdir()) == []
+
+    def test_an_operator_may_adopt_another_one(self, tmp_path: Path, model: Path) -> None:
+        settings = Settings(data_dir=tmp_path / "data", model=str(model), redis_url=Database().url)
+        build_artifacts(settings).prove()
+        settings.artifacts_dir.rename(tmp_path / "elsewhere")
+        settings.artifacts_dir.mkdir()
+        assert adopt(settings) == build_artifacts(settings).inspect()
+        assert findings_of(settings)["store"].verdict == "ok"
+
+    def test_the_embedded_redis_forgets_it_too(self, tmp_path: Path, model: Path) -> None:
+        settings = Settings(data_dir=tmp_path / "data", model=str(model))
+        with EmbeddedRedis(settings.redis_dir) as redis:
+            build_artifacts(settings.model_copy(update={"redis_url": redis.url})).prove()
+        shutil.rmtree(settings.artifacts_dir)
+        adopted = adopt(settings)
+        with EmbeddedRedis(settings.redis_dir) as redis:
+            assert build_artifacts(settings.model_copy(update={"redis_url": redis.url})).inspect() == adopted
+
+    def test_a_disk_that_is_nearly_full_is_a_note(self, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("cli.doctor.LOW_DISK", 1 << 60)
+        finding = findings_of(Settings(data_dir=tmp_path, model=str(model)))["store"]
+        assert (finding.verdict, "are free" in finding.text) == ("note", True)
+
+    def test_a_disk_without_hard_links_is_broken(self, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unsupported(*_: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", unsupported)
+        finding = findings_of(Settings(data_dir=tmp_path, model=str(model)))["store: write once"]
+        assert (finding.verdict, "hard links" in finding.text) == ("broken", True)
+
+
+def test_what_is_unsafe_in_a_redis_is_a_note(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.doctor.server_problems", lambda _: ["maxmemory-policy is allkeys-lru"])
+    finding = findings_of(Settings(data_dir=tmp_path, model=str(model), redis_url=Database().url))["redis"]
+    assert (finding.verdict, "allkeys-lru" in finding.text) == ("note", True)

@@ -86,3 +86,18 @@ def test_a_test_mode_key_starts_with_test(ring: KeyRing) -> None:
     assert "in test mode" in made.stderr
     assert authenticate(ring, made.stdout.strip()).test
     assert "acme (test)" in keys("list").stdout
+
+
+def test_a_key_that_cannot_be_read_is_listed_so_and_changed_by_no_command(ring: KeyRing) -> None:
+    artifacts = build_artifacts(Settings())
+    for key_id, content in (("0" * 16, b"{"), ("1" * 16, b'{"version": 9}')):
+        artifacts.put(f"keys/{key_id}/key.json", content, media_type="application/json")
+    good, _ = ring.create("acme")
+    lines = [" ".join(line.split()) for line in keys("list").output.splitlines()]
+    assert f"{'0' * 16} damaged" in lines
+    assert f"{'1' * 16} newer release" in lines
+    assert any(line.startswith(good.id) for line in lines)
+    for words in (("revoke", "0" * 16), ("rotate", "1" * 16)):
+        failed = keys(*words)
+        assert failed.exit_code == 1
+        assert "the stored key" in failed.stderr

@@ -9,7 +9,7 @@ from redis import Redis
 from typer.testing import CliRunner
 
 from cli.client import EditClient, ServiceError
-from cli.doctor import Finding
+from cli.findings import Finding
 from cli.main import app
 from cli.service import Service, free_port
 from s2edit_core.request.spec import EditRequest

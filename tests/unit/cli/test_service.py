@@ -15,7 +15,7 @@ from cli.processes import Child, Command, StartFailed
 from cli.service import Address, Service, free_port, parts
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.model_facts import ModelFacts, report_failure, report_loaded
+from s2edit_jobs.stores.model_facts import ModelFacts, problem_with, report_failure, report_loaded
 from tests.waiting import until
 
 
@@ -157,6 +157,16 @@ def test_when_a_part_has_worked(name: str, uptime_s: float, loaded: bool, expect
     if loaded:
         report_loaded(artifacts, MODEL, FACTS)
     assert running._has_worked(name, uptime_s, began_at) is expected
+
+
+def test_the_end_of_a_worker_is_reported_so_that_a_failure_of_the_next_one_counts_at_once(tmp_path: Path) -> None:
+    running = service(tmp_path, model=MODEL)
+    artifacts = build_artifacts(running.settings)
+    for _ in range(2):
+        report_loaded(artifacts, MODEL, FACTS)
+        running._has_worked("worker", 5.0, 0.0)
+        report_failure(artifacts, MODEL, "no weights")
+        assert problem_with(artifacts, MODEL) == "no weights"
 
 
 def test_a_worker_s_end_has_the_reason_that_it_reported_or_the_last_error_of_its_log(tmp_path: Path) -> None:

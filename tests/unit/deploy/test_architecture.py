@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from s2edit_jobs.jobs import unfinished
 from s2edit_jobs.library import erasure
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import model_facts
@@ -80,9 +81,12 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"the lease of {defaults['lease_s']:g} s ends",
         f"renew the lease every {defaults['heartbeat_interval_s']:g} s",
         f"one job kills {('no', 'one', 'two', 'three', 'four')[defaults['max_attempts']]} workers",
+        f"after {defaults['pass_timeout_s']:g} s without progress",
         f"the last checkpoint (every {s2edit_engine.CHECKPOINT_STEPS} steps)",
         f"restarted within {measured['restart_s']['p99']:.1f} s (p99)",
-        f"pending jobs every {reaper.PENDING_S:g} s",
+        f"missing jobs every {reaper.PENDING_S:g} s",
+        f"walks `unfinished/` every {reaper.PENDING_S:g} s",
+        f"another one after {unfinished.LEASE_S:g} s",
         f"within {model_facts.CACHE_S:g} s, once no worker has reported a loaded model for {model_facts.ALIVE_S:g} s",
         f"overwritten every {model_facts.REPORT_S:g} s",
         f"another one, after {messenger.LEASE_S:g} s",

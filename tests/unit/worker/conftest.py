@@ -18,10 +18,13 @@ from s2edit_jobs.settings import Settings
 from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from worker.attempts.runner import run_job
+from worker.attempts.worker_health import WorkerHealth
 from worker.engines.engine import EditInputs
 
 ANN = Owner("app", "ann")
 FILES = {"image": Upload(b"photo", "image/png"), "mask": Upload(b"mask", "image/png")}
+LONGEST_WAIT_S = 8.0
+"""The wait after the second of three attempts."""
 REQUEST = EditRequest(prompt="a photo of a woman with red hair")
 
 
@@ -41,6 +44,8 @@ class InProcessService:
         settings = Settings(data_dir=Path("/dev/null/nowhere"), lease_s=15, heartbeat_interval_s=0.01, max_attempts=3)
         self.services = Services(self.artifacts, self.store, self.queue, settings)
         self.jobs = Jobs(self.services)
+        self.exits: list[int] = []
+        self.health = WorkerHealth(self.stop, self.exits.append)
 
     @property
     def inputs(self) -> EditInputs:
@@ -50,8 +55,16 @@ class InProcessService:
         return self.jobs.accept(draft(self.services, ANN, request, files, **named), files).id
 
     def work(self, engine: FakeEngine | None = None) -> None:
-        """Handle the next notification."""
-        run_job(self.queue.messages.popleft(), self.services, engine or self.engine, stop=self.stop)
+        """Handle the next notification. Without one, first let the time pass for which a failed job waits."""
+        if not self.queue.messages:
+            self.pass_time(LONGEST_WAIT_S)
+        run_job(self.queue.messages.popleft(), self.services, engine or self.engine, stop=self.stop, health=self.health)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and notify the workers of claimable jobs, as a reaper does."""
+        self.now += seconds
+        for job_id in self.store.leases.orphans():
+            self.queue.notify(job_id)
 
     def get(self, job_id: str) -> JobRecord:
         return self.jobs.get(ANN, job_id)

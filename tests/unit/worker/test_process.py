@@ -132,8 +132,8 @@ def test_it_answers_while_the_model_is_loading_and_then_shows_its_metrics(
         assert (answer.status_code, answer.text.partition(" for ")[0]) == (503, "the announcer has completed nothing")
     finally:
         process.stop()
-        assert process._health is not None
-        process._health.stop()
+        assert process._health_server is not None
+        process._health_server.stop()
 
 
 def test_a_hung_attempt_is_not_alive(process: WorkerProcess, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
+import torch
+from botocore.exceptions import ClientError
 
 from s2edit_core.errors import InvalidInput, NumbersNotFinite
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.records import trace
-from s2edit_jobs.records.errors import StoreUnavailable
+from s2edit_jobs.records.errors import ArtifactsUnavailable, StoreUnavailable
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import TASK
@@ -19,6 +21,7 @@ from tests.logged import Logged, logging_to_memory
 from tests.unit.worker.conftest import FILES, InProcessService
 from worker import process
 from worker.engines.engine import Artifact, EditInputs
+from worker.engines.guarded import GuardedEngine
 from worker.process import WorkerProcess
 
 CANARY = "canaryword9e4a"
@@ -60,9 +63,8 @@ def test_no_word_of_the_request_is_logged_however_the_job_ends(service: InProces
     engine.error = ENDS[end]()
     files = {**FILES, "image": Upload(CANARY.encode(), "image/png")}
     job_id = service.accept(REQUEST, files, webhook_url=f"https://example.com/{CANARY}")
-    while service.queue.messages:
+    while not service.get(job_id).state.over:
         service.work()
-    assert service.get(job_id).state.over
     assert logged.of("job_over")
     assert CANARY not in logged.text
     assert "app/ann" not in logged.text
@@ -123,3 +125,38 @@ class TestCelery:
         with logging_to_memory() as inner, pytest.raises(SystemExit):
             worker.start()
         assert "canary-password-11" not in inner.text + logged.text
+
+
+DEVICE_ERRORS: dict[str, tuple[Callable[[], Exception], str]] = {
+    "CUDA": (lambda: torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), "illegal memory access"),
+    "memory": (lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "Tried to allocate 2.00 GiB"),
+    "cuDNN": (lambda: RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "CUDNN_STATUS_EXECUTION_FAILED"),
+}
+
+
+@pytest.mark.parametrize("kind", DEVICE_ERRORS)
+def test_what_the_device_reports_is_logged_and_no_word_of_the_request(service: InProcessService, logged: Logged, kind: str) -> None:
+    """Not only "RuntimeError at backbone.py"."""
+    make, expected = DEVICE_ERRORS[kind]
+    engine = Quoting()
+    engine.error = make()
+    service.accept(REQUEST, webhook_url=f"https://example.com/{CANARY}")
+    service.engine = engine
+    service.work(GuardedEngine(engine))  # type: ignore[arg-type]
+    (line,) = logged.of("device_fault")
+    assert expected in line["exception"]
+    assert line["sticky"] == (kind != "memory")
+    assert CANARY not in logged.text
+    assert "app/ann" not in logged.text
+
+
+def test_why_a_service_is_down_is_logged(service: InProcessService, logged: Logged) -> None:
+    def refuse(key: str) -> bytes:
+        error = {"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate"}}
+        raise ArtifactsUnavailable("the object store does not answer") from ClientError(error, "GetObject")  # type: ignore[arg-type]
+
+    service.accept(REQUEST)
+    service.artifacts.get = refuse  # type: ignore[method-assign]
+    service.work()
+    (line,) = logged.of("service_unavailable")
+    assert "Please reduce your request rate" in line["cause"]

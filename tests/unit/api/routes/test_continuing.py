@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +63,16 @@ def test_the_result_is_the_photo_and_nothing_is_learned_again(api: Api) -> None:
     api.work(engine)
     assert record(api, child.id).state == "succeeded"
     assert (engine.learned, engine.inverted) == (0, 1)
+
+
+def test_a_parent_whose_pictures_have_expired_is_refused_before_they_are_erased(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = done(api)
+    api.limit(result_ttl_s=3600.0)
+    assert go_on(api, parent).status_code == 202
+    later = time.time() + 3601
+    monkeypatch.setattr("time.time", lambda: later)
+    problem = assert_problem(go_on(api, parent), 422, "parent_unfit", "parent")
+    assert "expired" in problem["detail"]
 
 
 def test_its_files_are_its_own(api: Api) -> None:

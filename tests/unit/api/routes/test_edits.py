@@ -12,11 +12,13 @@ import pytest
 from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.records.errors import ArtifactsUnavailable
 from s2edit_jobs.records.record import Failure, JobSpec, JobState, Lease, Outcome
 from s2edit_jobs.stores.artifacts import edit_key
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, PROMPT, Api
 from tests.unit.api.wire.test_bad_input import assert_problem
+from worker.housekeeping.reaper import reap
 
 NEVER = f"e_{'0' * 32}"
 
@@ -40,6 +42,45 @@ def succeed(api: Api, edit_id: str) -> None:
 
 
 class TestCreation:
+    @pytest.mark.parametrize("prefer", [None, "wait=5"])
+    def test_an_accepted_edit_is_answered_202_even_if_it_cannot_be_shown(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch, prefer: str | None
+    ) -> None:
+        def down(*_: Any) -> Any:
+            raise ArtifactsUnavailable("down")
+
+        monkeypatch.setattr("api.routes.submissions.present", down)
+        if prefer:
+            monkeypatch.setattr(Jobs, "get", down)
+        answer = api.edit(headers={"Prefer": prefer} if prefer else {})
+        assert (answer.status_code, answer.json()["state"]) == (202, "queued")
+        assert answer.headers["location"] == f"/edits/{answer.json()['id']}"
+
+    @pytest.mark.parametrize("name", ["put", "exists", "list"])
+    def test_a_request_that_is_answered_503_leaves_no_edit(self, api: Api, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        """Each call of the object store fails in its turn; the ports have their own table in `test_no_ghosts`."""
+        method, statuses = getattr(api.artifacts, name), []
+        for number in range(8):
+            calls = []
+
+            def failing(*values: Any, number: int = number, calls: list[int] = calls, **options: Any) -> Any:
+                calls.append(1)
+                if len(calls) == number + 1:
+                    raise ArtifactsUnavailable("down")
+                return method(*values, **options)
+
+            before = {item["id"] for item in api.get("/edits").json()["items"]}
+            with monkeypatch.context() as patch:
+                patch.setattr(api.artifacts, name, failing)
+                answer = api.edit()
+            statuses.append(answer.status_code)
+            api.database.empty()
+            reap(api.services)
+            after = {item["id"] for item in api.get("/edits").json()["items"]}
+            assert after - before == ({answer.json()["id"]} if answer.status_code == 202 else set())
+        assert {202, 503} >= set(statuses)
+        assert 503 in statuses
+
     def test_an_edit_is_accepted_and_can_be_followed(self, api: Api) -> None:
         answer = api.edit()
         assert answer.status_code == 202

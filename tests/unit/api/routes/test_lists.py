@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -145,3 +147,24 @@ def test_a_cursor_that_is_none_is_refused(api: Api, path: str, cursor: str) -> N
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "state=done", "kind=picture"])
 def test_filters_that_are_none_are_refused(api: Api, query: str) -> None:
     assert_problem(api.get(f"/edits?{query}"), 422, "option_invalid", query.partition("=")[0])
+
+
+def test_slow_lists_do_not_hold_up_other_requests(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit_id = api.edit().json()["id"]
+    proceed, begun = threading.Event(), threading.Semaphore(0)
+
+    def slow(*_: Any, **__: Any) -> Any:
+        begun.release()
+        assert proceed.wait(60)
+        return library.Page((), None)
+
+    monkeypatch.setattr(library.Library, "edits", slow)
+    with ThreadPoolExecutor(61) as pool:
+        lists = [pool.submit(api.get, "/edits") for _ in range(60)]
+        assert begun.acquire(timeout=30)
+        other = pool.submit(api.get, f"/edits/{edit_id}")
+        try:
+            assert other.result(timeout=20).status_code == 200
+        finally:
+            proceed.set()
+        assert {answer.result().status_code for answer in lists} == {200}

@@ -186,7 +186,7 @@ class TestMasks:
         assert api.client.post(f"/edits/{job['id']}/cancel").json()["state"] == "canceled"
         answer = ask(api, user="ann")
         api.work()
-        assert api.delete(answer.headers["location"], user="ann").json()["objects"] == 6
+        assert api.delete(answer.headers["location"], user="ann").json()["objects"] == 7
         assert not [key for key in api.artifacts.objects if "/u/ann/" in key]
 
     def test_the_same_key_is_the_same_search(self, api: Api) -> None:

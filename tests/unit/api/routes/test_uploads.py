@@ -18,7 +18,8 @@ from api.app import create_app
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.library.erasure import Erasure
-from s2edit_jobs.library.uploads import SWEEP_AFTER_S, sweep_orphans, sweep_uploads
+from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.library.uploads import SWEEP_AFTER_S
 from s2edit_jobs.stores.artifacts import upload_key
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
@@ -83,7 +84,7 @@ class TestErasing:
     def test_what_a_bucket_took_by_an_old_link_is_swept_up(self, app: App) -> None:
         kept = app.upload(pictures.photo())
         app.store.put(upload_key(OWNER, NEVER, "file.png"), b"late", media_type="image/png")
-        assert sweep_orphans(app.store) == 1
+        assert swept(app) == 1
         assert app.http.get(f"/uploads/{kept}").json()["state"] == "arrived"
 
 
@@ -149,7 +150,7 @@ class TestSending:
             ({"size_bytes": 1.5}, "size_bytes"),
             ({"size_bytes": MAX_BODY + 1}, "size_bytes"),
             ({"sha256": "abc"}, "sha256"),
-            ({"sha256": "A" * 64}, "sha256"),
+            ({"sha256": "g" * 64}, "sha256"),
             ({"name": "x"}, "name"),
         ],
     )
@@ -217,7 +218,7 @@ class TestEditing:
         assert answer.status_code == 422
         assert answer.json()["field"].startswith("at")
 
-    @pytest.mark.parametrize("upload_id", [NEVER, "nonsense", "../x", "", "u_" + "0" * 400])
+    @pytest.mark.parametrize("upload_id", [NEVER, "nonsense", "../x", "", "u_" + "0" * 60])
     @pytest.mark.parametrize("name", ["image", "mask", "edit_mask"])
     def test_an_unknown_upload_is_named(self, app: App, sent: dict[str, str], name: str, upload_id: str) -> None:
         problem = assert_problem(app.edit(**{**sent, name: upload_id}), 422, "upload_unknown", name)
@@ -275,7 +276,7 @@ class TestEditing:
     def test_a_wrong_option_is_named(self, app: App, sent: dict[str, str], values: dict[str, Any], code: str, field: str) -> None:
         assert_problem(app.edit(**{**sent, **values}), 422, code, field)
 
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000])
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 60_000])
     def test_a_body_that_is_no_object_is_refused(self, app: App, body: bytes) -> None:
         answer = app.http.post("/edits", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code in (400, 422)
@@ -312,6 +313,11 @@ def made_older(app: App, upload_id: str, by_s: float) -> None:
         app.store.put(f"{folder}kept.json", json.dumps(until).encode(), media_type="application/json")
 
 
+def swept(app: App) -> int:
+    """Return how many objects of uploads a sweep removes."""
+    return Retention(app.services).sweep().get("uploads", 0)
+
+
 def left(app: App, upload_id: str) -> list[str]:
     folder = upload_key(OWNER, upload_id, "")
     return [key.removeprefix(folder) for key in app.store.list(folder)]
@@ -330,7 +336,7 @@ def test_an_upload_ends_after_its_life_and_is_removed_with_its_bytes(app: App) -
         assert_problem(app.http.get(f"/uploads/{upload_id}"), 404, "not_found")
         assert_problem(app.edit(image=upload_id, mask=young), 422, "upload_unknown", "image")
     assert app.http.get(f"/uploads/{young}").status_code == 200
-    assert sweep_uploads(app.store, ttl_s=DAY_S) == 4
+    assert swept(app) == 4
     assert [bool(left(app, upload_id)) for upload_id in (older, waiting, damaged, old, young)] == [False] * 3 + [True] * 2
 
 
@@ -339,7 +345,7 @@ def test_an_edit_that_has_taken_it_does_not_miss_it(app: App) -> None:
     edit = app.edit(image=image, mask=mask).json()
     for upload_id in (image, mask):
         made_older(app, upload_id, 2 * DAY_S)
-    assert sweep_uploads(app.store, ttl_s=DAY_S) == 4
+    assert swept(app) == 4
     spec = Jobs(app.services).spec(OWNER, edit["id"])
     assert app.store.get(spec.inputs["image"].key) == pictures.photo()
 
@@ -351,11 +357,11 @@ def test_a_request_that_may_come_again_finds_its_uploads_as_long_as_its_key_coun
     assert first.status_code == 202
     for upload_id in asked.values():
         made_older(app, upload_id, app.services.settings.idempotency_ttl_s - 60)
-    assert sweep_uploads(app.store, ttl_s=DAY_S) == 0
+    assert swept(app) == 0
     assert app.edit(headers=once, **asked).json()["id"] == first.json()["id"]
     for upload_id in asked.values():
         made_older(app, upload_id, app.services.settings.idempotency_ttl_s + 2 * SWEEP_AFTER_S + 60)
-    assert sweep_uploads(app.store, ttl_s=DAY_S) == 6
+    assert swept(app) == 6
     assert left(app, asked["image"]) == []
 
 

@@ -136,10 +136,10 @@ def test_an_unknown_path_is_a_404_problem(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/edits", "GET, POST"),
-        ("PATCH", NOBODYS, "DELETE, GET"),
-        ("POST", "/files/x", "GET, PUT"),
-        ("PUT", "/docs", "GET"),
+        ("DELETE", "/edits", "GET, HEAD, POST"),
+        ("PATCH", NOBODYS, "DELETE, GET, HEAD"),
+        ("POST", "/files/x", "GET, HEAD, PUT"),
+        ("PUT", "/docs", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_is_a_405_problem_that_names_the_right_ones(api: Api, method: str, path: str, allowed: str) -> None:

@@ -43,3 +43,10 @@ def test_the_same_key_in_two_objects_is_no_repetition(api: Api) -> None:
     body = '{"image": {"id": 1}, "mask": {"id": 1}, "prompt": "a woman"}'
     answer = api.client.post("/edits", content=body, headers={"Content-Type": "application/json"})
     assert_problem(answer, 422, "option_invalid", "image")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "[NaN]", '{"deeper": NaN}'])
+@pytest.mark.parametrize("path", PATHS)
+def test_numbers_that_json_does_not_have_are_refused(api: Api, path: str, number: str) -> None:
+    answer = api.client.post(path, content=f'{{"guidance_scale": {number}}}', headers={"Content-Type": "application/json"})
+    assert "not a finite number" in assert_problem(answer, 422, "body_invalid")["detail"]

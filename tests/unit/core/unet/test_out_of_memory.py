@@ -13,6 +13,7 @@ from torch import Tensor
 
 from s2edit_core.concepts.conditioning import prompt_keys_values
 from s2edit_core.errors import DeviceFault, DeviceOutOfMemory
+from s2edit_core.unet import pass_limit
 from s2edit_core.unet.attention import TokenMap
 from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS, Backbone
 from s2edit_core.unet.pass_limit import RECOVERY_S, PassLimit
@@ -97,6 +98,14 @@ def assert_same(found: Answers, expected: Answers) -> None:
         assert mine.loss is None or mine.loss == pytest.approx(theirs.loss, rel=1e-12)
         for a, b in zip(mine.gradients(), theirs.gradients(), strict=True):
             assert (a - b).abs().max() <= 1e-12 * max(1.0, float(b.abs().max()))
+
+
+def test_a_service_can_count_how_often_passes_become_smaller(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(pass_limit, "listeners", {lambda: counted.append(1)})
+    with on(SmallDevice(4), backbone):
+        backbone.evaluate(plain_rows(backbone, 16))
+    assert len(counted) == backbone.pass_limit.reductions == 2
 
 
 @pytest.mark.parametrize("learning", [False, True], ids=["sampling", "learning"])

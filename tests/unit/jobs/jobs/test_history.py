@@ -17,12 +17,12 @@ from s2edit_core.request.spec import EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs import history
-from s2edit_jobs.jobs.history import ENDS, KINDS, MAX_READS, Filter, encoded, entry_keys, entry_of, place_of
+from s2edit_jobs.jobs.history import ENDS, MAX_READS, Filter, encoded, entry_keys, entry_of, place_of
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.jobs.survey import Survey
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import Failure, JobRecord, JobState, Outcome, Owner, new_job_id
+from s2edit_jobs.records.record import KINDS, Failure, JobRecord, JobState, Outcome, Owner, new_job_id
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import MAX_KEY_LENGTH, ArtifactStore, edit_key, is_key
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore

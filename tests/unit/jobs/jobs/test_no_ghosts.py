@@ -12,8 +12,10 @@ import redis
 
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.jobs import idempotency
 from s2edit_jobs.jobs.idempotency import Idempotency, accept_once
 from s2edit_jobs.jobs.jobs import Jobs
+from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.errors import (
     ArtifactsUnavailable,
@@ -169,3 +171,48 @@ def test_whatever_call_fails_a_refused_request_runs_never_and_an_accepted_one_do
     assert not deployment.faults.met, "not every call was tried"
     assert accepted > 1, "a fault after the commit must not refuse the request"
     assert refused > 3
+
+
+@pytest.mark.parametrize("key", [None, "order-1"], ids=["", "with a key"])
+def test_a_marker_that_is_withdrawn_takes_along_what_the_reaper_has_entered(artifacts: ArtifactStore, key: str | None) -> None:
+    """The store writes the marker, but answers only after the reaper has come by."""
+    deployment = Deployment(artifacts, Faults(MOST_CALLS, after=False, errors=ERRORS["unavailable"]))
+    put, entered = artifacts.put, []
+
+    def slow(name: str, data: bytes, **options: Any) -> None:
+        put(name, data, **options)
+        if name.startswith("unfinished/"):
+            entered.append(Unfinished(deployment.services).reconcile())
+            raise ArtifactsUnavailable("no answer")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artifacts, "put", slow)
+        with pytest.raises(ArtifactsUnavailable):
+            deployment.request(key)
+    assert entered == [1]
+    deployment.settle(lose_redis=False)
+    assert deployment.services.store.leases.orphans() == []
+    assert deployment.listed == []
+
+
+def test_a_request_that_fails_takes_nothing_from_its_repetition(artifacts: ArtifactStore) -> None:
+    """The first request hangs in its last write. Its repetition is accepted meanwhile, and then the first one fails."""
+    deployment = Deployment(artifacts, Faults(MOST_CALLS, after=False, errors=ERRORS["unavailable"]))
+    put, accepted = artifacts.put, []
+
+    def hangs(name: str, data: bytes, **options: Any) -> None:
+        put(name, data, **options)
+        if name.startswith("unfinished/") and not accepted:
+            accepted.append("")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(idempotency, "IN_FLIGHT_S", 0.0)
+                accepted[0] = deployment.request("order-1").id
+            raise ArtifactsUnavailable("no answer")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artifacts, "put", hangs)
+        with pytest.raises(ArtifactsUnavailable):
+            deployment.request("order-1")
+    deployment.settle(lose_redis=True)
+    assert deployment.services.store.leases.orphans() == accepted
+    assert deployment.listed == accepted

@@ -145,7 +145,7 @@ def test_a_waiting_edit_whose_identity_was_erased_fails_and_says_why(service: In
     assert identity is not None
     waiting = service.accept(EditRequest(prompt="a [I] woman, smiling", identity=identity), {})
     objects = Erasure(service.services).identity(ANN, identity)
-    assert objects == 6  # photo, mask, identity, concept, marker, inversion
+    assert objects == 8  # photo, mask, identity, concept, marker, inversion, two times of use
     service.work()
     failure = service.get(waiting).failure
     assert failure is not None

@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from cli.doctor import Finding, examine
+from cli.doctor import examine
+from cli.findings import Finding
 from cli.main import app as command
 from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services, build_artifacts

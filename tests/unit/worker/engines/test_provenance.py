@@ -251,8 +251,11 @@ class TestEngine:
         monkeypatch.setenv("S2EDIT_REDIS_URL", "redis://127.0.0.1:9")
         monkeypatch.setattr(real, "S2EditEngine", lambda *_, **__: PictureEngine())
         from worker.app import load_engine
+        from worker.engines.guarded import GuardedEngine
 
         engine = load_engine(Settings(data_dir=tmp_path, provenance=on))
+        assert isinstance(engine, GuardedEngine), "faults of the device get one type"
+        engine = engine._engine
         assert isinstance(engine, SigningEngine if on else PictureEngine)
 
     @pytest.mark.parametrize(

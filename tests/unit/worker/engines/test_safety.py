@@ -244,7 +244,9 @@ def load(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Any:
     from worker.engines import s2edit_engine
 
     monkeypatch.setattr(s2edit_engine, "S2EditEngine", StubS2EditEngine)
-    return app.load_engine(Settings(**{"data_dir": Path("/dev/null/nowhere"), "provenance": False, **settings}))
+    return app.load_engine(
+        Settings(**{"data_dir": Path("/dev/null/nowhere"), "provenance": False, **settings})
+    )._engine  # unguarded
 
 
 def test_the_worker_looks_where_the_settings_name_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,35 @@ def test_an_emptied_store_is_rebuilt_and_workers_are_notified(service: InProcess
     assert service.store.maintenance.lost() is None
 
 
+@pytest.mark.parametrize("loss", ["record", "field"])
+def test_a_job_whose_record_is_lost_is_finished_and_holds_up_no_other(service: InProcessService, loss: str) -> None:
+    reap(service.services)
+    lost, *others = [service.accept() for _ in range(4)]
+    key = f"s2edit:job:{lost}"
+    if loss == "record":
+        service.database.client.delete(key)
+    else:
+        service.database.client.hdel(key, "attempt")
+    while service.queue.messages:
+        service.work()
+    assert {service.get(job_id).state for job_id in others} == {JobState.SUCCEEDED}
+    assert reap(service.services) == 1
+    service.work()
+    assert service.get(lost).state is JobState.SUCCEEDED
+    assert reap(service.services) == 0
+    assert service.store.maintenance.lost() is None
+
+
+def test_a_finished_job_whose_record_is_damaged_is_read_from_the_object_store(service: InProcessService) -> None:
+    job_id = service.accept()
+    service.work()
+    before = service.get(job_id)
+    service.database.client.hset(f"s2edit:job:{job_id}", "artifacts", '{"result":')
+    after = service.get(job_id)
+    assert (after.state, after.artifacts) == (JobState.SUCCEEDED, before.artifacts)
+    assert service.jobs.events(ANN, job_id, after=before.sequence)[0][-1].state is JobState.SUCCEEDED
+
+
 def test_a_job_accepted_while_the_store_was_down_is_entered_and_workers_are_notified(
     service: InProcessService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

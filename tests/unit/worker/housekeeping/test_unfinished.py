@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -246,11 +246,11 @@ class TestUpgrade:
     """A store of the last release: no markers, no index."""
 
     @pytest.fixture
-    def old(self, service: InProcessService) -> Iterator[tuple[InProcessService, str, str]]:
+    def old(self, service: InProcessService) -> tuple[InProcessService, str, str]:
         """The service, an unfinished job and a finished one."""
         waiting, over = unmarked(service), unmarked(service)
         service.artifacts.put(edit_key(ANN, over, "outcome.json"), ended().to_json(), media_type="x/y")
-        yield service, waiting, over
+        return service, waiting, over
 
     def test_it_is_rebuilt_before_its_survey(self, old: tuple[InProcessService, str, str]) -> None:
         service, waiting, _ = old

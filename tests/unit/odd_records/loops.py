@@ -1,140 +1,29 @@
-"""Every loop over stored items × one bad item among them: the others are handled, the bad one is counted, nothing raises."""
+"""Every loop over stored items."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from api.app import create_app
 from cli.main import app as command
-from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.access.ended_tokens import MARKER_TTL_S, sweep_ended
 from s2edit_jobs.access.keys import KeyRing, authenticate
-from s2edit_jobs.bootstrap import build_services
-from s2edit_jobs.intake.drafts import draft
-from s2edit_jobs.jobs.idempotency import sweep_idempotency_markers
-from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
 from s2edit_jobs.jobs.unfinished import Unfinished
 from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.library import Identity
-from s2edit_jobs.library.uploads import sweep_uploads
+from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.records.errors import CredentialsInvalid, ModelUnknown, StoreUnavailable
-from s2edit_jobs.records.files import Upload
-from s2edit_jobs.records.record import JobRecord, JobState, Outcome, Owner, new_job_id
-from s2edit_jobs.records.set_aside import set_aside_counts
-from s2edit_jobs.records.stored import VERSIONS
-from s2edit_jobs.settings import Settings
+from s2edit_jobs.records.record import JobRecord, JobState, new_job_id
 from s2edit_jobs.stores.artifacts import edit_key
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.markers import erasing_key, expiring_key
 from s2edit_jobs.stores.model_facts import facts_of, problem_with, report_loaded
-from tests.doubles import FACTS, FakeEngine
-from tests.stores import Database, MemoryJobQueue
-from worker.attempts.runner import NEWER_WAIT_S, run_job
-from worker.housekeeping.messenger import Messenger
-from worker.housekeeping.reaper import reap
-
-ANN, BOB = Owner("default", "ann"), Owner("default", "bob")
-FILES = {"image": Upload(b"photo", "image/png"), "mask": Upload(b"mask", "image/png")}
-HOOK = "https://app.example.com/hook"
-KEYS = SecretStr("whsec_" + "A" * 32)
-MODEL = "the/model"
-OLD = 1_000_000_000.0
-IDS = {kind: [f"{kind}_{digit * 32}" for digit in "159"] for kind in ("c", "a", "u")}
-
-CONTENTS: Mapping[str, bytes] = {
-    "cut short": b'{"id": "e_01',
-    "empty": b"",
-    "zeros": b"\0" * 512,
-    "a list": b"[1, 2]",
-    "a word": b'"t/nobody"',
-    "an empty object": b"{}",
-    "values of wrong types": b'{"id": 5, "owner": [], "created_at": "yesterday", "tenant": {}, "state": 3}',
-    "bytes": b"\xff\xd8\xff\xe0\0\x10JFIF",
-    "a newer version": b'{"version": 99, "id": "x", "created_at": 1.0}',
-    "a key that points nowhere": b"t/default/u/nobody/edits/e_00000000000000000000000000000000/spec.json",
-}
-NAMES = (
-    ".DS_Store",
-    "._spec.json",
-    "spec.json~",
-    ".nfs00000001",
-    "Thumbs.db",
-    "notes.txt",
-    "copy of spec.json",
-    "#key.json#",
-    "é.json",
-)
-
-
-class World:
-    """The service on a folder, two good items and one bad for each loop."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "artifacts"
-        self.artifacts = FilesystemArtifactStore(self.root, "http://testserver", "key")
-        self.database, self.queue = Database(), MemoryJobQueue()
-        settings = Settings(
-            model=MODEL,
-            data_dir=folder,
-            auth="open",
-            webhook_secrets=KEYS,
-            webhook_allow_private=True,
-            metrics_token=SecretStr("m"),
-        )
-        self.services = build_services(settings, artifacts=self.artifacts, store=self.database.store(), queue=self.queue)
-        self.jobs = Jobs(self.services)
-        self.client = TestClient(create_app(self.services), headers={"S2Edit-User": ANN.user})
-        self.sent: list[str] = []
-
-    def accept(self, owner: Owner = ANN, **named: Any) -> str:
-        request = EditRequest(prompt="a photo of a woman with red hair")
-        return self.jobs.accept(draft(self.services, owner, request, FILES, **named), FILES).id
-
-    def ended(self, owner: Owner = ANN, **named: Any) -> str:
-        job_id = self.accept(owner, **named)
-        self.jobs.finish(owner, job_id, Outcome(JobState.CANCELED, 1, time.time()))
-        return job_id
-
-    def work(self) -> None:
-        reap(self.services)
-        while self.queue.messages:
-            run_job(self.queue.messages.popleft(), self.services, FakeEngine())
-            reap(self.services)
-
-    def put(self, key: str, value: Any) -> None:
-        data = value if isinstance(value, bytes) else json.dumps(value).encode()
-        self.artifacts.put(key, data, media_type="application/json")
-
-    def deliver(self) -> list[str]:
-        """Send what is due. Return the states and ids that the receiver has got."""
-
-        def post(_: str, body: bytes, __: dict[str, str]) -> int:
-            message = json.loads(body)["data"]
-            self.sent.append(message["id"])
-            return 200
-
-        messenger = Messenger(self.services, post=post)
-        for _ in range(20):
-            if not messenger.deliver_next():
-                return self.sent
-        raise AssertionError("the outbox does not become empty")
-
-    def listed(self, path: str) -> set[str]:
-        answer = self.client.get(path, params={"limit": 100})
-        assert answer.status_code == 200, answer.json()
-        return {item["id"] for item in answer.json()["items"]}
+from tests.doubles import FACTS
+from tests.unit.odd_records.world import ANN, BOB, HOOK, IDS, MODEL, OLD, World
 
 
 @dataclass(frozen=True)
@@ -243,7 +132,7 @@ def deliver(world: World, good: tuple[str, ...]) -> None:
     assert world.services.store.outbox.take(lease_s=1) is None, "no message is tried for ever"
 
 
-def swept(key: str, good: Callable[[World], list[str]], sweep: Callable[[World], object]) -> Loop:
+def swept(key: str, good: Callable[[World], list[str]], sweep: Callable[[World], object], *, is_counted: bool = True) -> Loop:
     """Return the loop of a sweep, which removes the `good` items."""
 
     def prepare(world: World) -> tuple[str, Any]:
@@ -253,7 +142,7 @@ def swept(key: str, good: Callable[[World], list[str]], sweep: Callable[[World],
         sweep(world)
         assert [key for key in keys if world.artifacts.exists(key)] == []
 
-    return Loop(prepare, run)
+    return Loop(prepare, run, is_counted)
 
 
 def old_requests(world: World) -> list[str]:
@@ -282,6 +171,18 @@ def orphaned_files(world: World) -> list[str]:
     for key in keys:
         world.put(key, b"photo")
     return keys
+
+
+def spent_tokens(world: World) -> tuple[str, Any]:
+    keys = [f"{ANN.prefix}tokens/{int(OLD)}-{digit * 32}/edits-0" for digit in "19"]
+    for key in keys:
+        world.put(key, b"")
+    return f"{ANN.prefix}tokens/{int(OLD)}-{'5' * 32}/edits-0", keys
+
+
+def issue_token(world: World, keys: list[str]) -> None:
+    assert world.client.post("/tokens", json={"edits": 1}).status_code == 201
+    assert [key for key in keys if world.artifacts.exists(key)] == []
 
 
 def erasures(world: World) -> list[str]:
@@ -428,11 +329,20 @@ LOOPS: Mapping[str, Loop] = {
     "sweep of idempotency markers": swept(
         f"{ANN.prefix}requests/{'5' * 64}.json",
         old_requests,
-        lambda world: sweep_idempotency_markers(world.artifacts, older_than_s=9),
+        lambda world: Retention(world.services).sweep().get("requests", 0),
     ),
     "sweep of uploads": swept(
-        f"{ANN.prefix}uploads/{IDS['u'][1]}/upload.json", old_uploads, lambda world: sweep_uploads(world.artifacts, ttl_s=9)
+        f"{ANN.prefix}uploads/{IDS['u'][1]}/upload.json",
+        old_uploads,
+        lambda world: Retention(world.services).sweep().get("uploads", 0),
     ),
+    "sweep of files of erased uploads": swept(
+        f"{ANN.prefix}uploads/{IDS['u'][1]}/upload.json",
+        orphaned_files,
+        lambda world: Retention(world.services).sweep().get("uploads", 0),
+        is_counted=False,
+    ),
+    "tokens, whose old ones are swept": Loop(spent_tokens, issue_token, is_counted=False),
     "sweep of ended tokens": swept(
         f"ended/{'5' * 32}", old_ends, lambda world: sweep_ended(world.artifacts, now=OLD + MARKER_TTL_S + 5)
     ),
@@ -444,139 +354,3 @@ LOOPS: Mapping[str, Loop] = {
     "model reports": Loop(model_report, read_model),
     "erasure of a user": Loop(jobs_lost, erase_user, is_counted=False),
 }
-EACH = pytest.mark.parametrize("name", LOOPS)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    with world.client:
-        yield world
-
-
-@EACH
-@pytest.mark.parametrize("content", CONTENTS)
-def test_one_bad_item_stops_none_of_the_others(name: str, content: str, world: World) -> None:
-    loop = LOOPS[name]
-    key, good = loop.prepare(world)
-    world.put(key, CONTENTS[content])
-    before = sum(set_aside_counts().values())
-    loop.run(world, good)
-    names_nothing = content in ("a newer version", "a key that points nowhere")  # left alone; a marker of something erased
-    if loop.is_counted and not names_nothing:
-        assert sum(set_aside_counts().values()) > before
-
-
-@EACH
-def test_foreign_files_are_left_alone(name: str, world: World) -> None:
-    loop = LOOPS[name]
-    key, good = loop.prepare(world)
-    folder = world.root / Path(key).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    for level in (folder, folder.parent):
-        for foreign in NAMES:
-            (level / foreign).write_bytes(b"{")
-        (level / "link to nowhere").symlink_to(folder / "nothing")
-        (level / "an empty folder").mkdir()
-        os.mkfifo(level / "pipe")
-    if name not in ("end_overdue", "ends of keys"):  # there, a missing record means something else
-        (world.root / key).unlink(missing_ok=True)
-    if not (world.root / key).exists() and name != "model reports":  # which are written anew
-        (world.root / key / "inside").mkdir(parents=True)
-    loop.run(world, good)
-
-
-def test_what_is_set_aside_is_a_metric(world: World) -> None:
-    key, good = jobs_lost(world)
-    world.put(key, b"")
-    rebuild(world, good)
-    shown = world.client.get("/metrics", headers={"Authorization": "Bearer m"}).text
-    assert 's2edit_set_aside_total{kind="spec"}' in shown
-
-
-@pytest.mark.parametrize("redis_lost", [False, True])
-def test_a_job_of_a_newer_release_waits_and_is_finished_by_a_worker_that_knows_it(
-    redis_lost: bool, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    newer, other = world.accept(webhook_url=HOOK), world.accept()
-    key = edit_key(ANN, newer, "spec.json")
-    world.put(key, json.loads(world.artifacts.get(key)) | {"version": 2})
-    if redis_lost:
-        world.database.empty()
-    for _ in range(3):
-        world.work()
-    assert world.jobs.get(ANN, other).state is JobState.SUCCEEDED
-    shown = world.client.get(f"/edits/{newer}").json()
-    assert (shown["state"], shown["phase"], shown["error"], shown["kind"]) == ("queued", None, None, "edit")
-    assert world.services.store.records.get(ANN, newer).attempt == 0, "no attempt was counted"
-    assert world.services.store.leases.orphans() == [], "and it is not claimed again and again"
-    monkeypatch.setitem(VERSIONS, "spec", 2)
-    later = world.database.store(clock=lambda: time.time() + NEWER_WAIT_S + 1)
-    world.services = build_services(world.services.settings, artifacts=world.artifacts, store=later, queue=world.queue)
-    world.work()
-    assert Jobs(world.services).get(ANN, newer).state is JobState.SUCCEEDED
-    assert world.deliver() == [newer]
-
-
-def test_a_job_of_a_newer_release_is_canceled_erased_and_ended_by_its_deadline(world: World) -> None:
-    ids = [world.accept(deadline_s=deadline) for deadline in (None, None, -1.0)]
-    for job_id in ids:
-        key = edit_key(ANN, job_id, "spec.json")
-        world.put(key, json.loads(world.artifacts.get(key)) | {"kind": "video"})
-    world.work()
-    assert world.client.post(f"/edits/{ids[0]}/cancel").json()["state"] == "canceled"
-    assert world.client.delete(f"/edits/{ids[1]}").status_code == 200
-    assert world.client.get(f"/edits/{ids[2]}").json()["error"]["code"] == "deadline_exceeded"
-
-
-def test_a_webhook_of_a_newer_release_waits_uncounted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    job_id = world.ended(webhook_url=HOOK)
-    key = edit_key(ANN, job_id, "outcome.json")
-    world.put(key, json.loads(world.artifacts.get(key)) | {"version": 2})
-    assert world.deliver() == []
-    assert world.database.client.hget("s2edit:tries", job_id) == "0"
-    monkeypatch.setitem(VERSIONS, "outcome", 2)
-    world.database.client.zadd("s2edit:outbox", {job_id: 0})
-    assert world.deliver() == [job_id]
-
-
-@pytest.mark.parametrize("name", ["spec.json", "outcome.json"])
-def test_a_damaged_job_fails_by_name_and_its_webhook_is_sent_once_or_given_up(name: str, world: World) -> None:
-    job_id = world.ended(webhook_url=HOOK) if name == "outcome.json" else world.accept(webhook_url=HOOK)
-    world.put(edit_key(ANN, job_id, name), b'{"id": "e_')
-    world.database.empty()
-    shown = world.client.get(f"/edits/{job_id}").json()
-    assert (shown["state"], shown["error"]["code"]) == ("failed", "record_damaged")
-    assert world.client.get("/edits").json()["items"][0]["error"]["code"] == "record_damaged"
-    world.work()
-    assert world.deliver() == ([job_id] if name == "outcome.json" else [])
-    assert list(world.artifacts.list("outbox/")) == []
-
-
-@pytest.mark.parametrize("kind", ["image", "mask"])
-@pytest.mark.parametrize("fault", ["missing", "cut short", "another"])
-def test_an_input_that_is_not_the_accepted_one_fails_the_job_at_once(kind: str, fault: str, world: World) -> None:
-    job_id = world.accept()
-    path = world.root / edit_key(ANN, job_id, f"{kind}.png")
-    if fault == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(path.read_bytes()[:2] if fault == "cut short" else b"x")
-    world.work()
-    record = world.jobs.get(ANN, job_id)
-    assert record.failure is not None
-    assert (record.failure.code, record.attempt) == ("record_damaged", 1)
-
-
-@pytest.mark.parametrize("name", ["concept.safetensors", "inversion.safetensors"])
-@pytest.mark.parametrize("length", [0, 7, 100, -1])
-def test_what_was_learned_and_is_cut_short_is_made_again(name: str, length: int, world: World) -> None:
-    world.accept()
-    world.work()
-    [key] = [key for key in world.artifacts.list(ANN.prefix) if key.endswith(name)]
-    whole = world.artifacts.get(key)
-    world.put(key, whole[:length])
-    job_id = world.accept()
-    world.work()
-    assert world.jobs.get(ANN, job_id).state is JobState.SUCCEEDED
-    assert len(world.artifacts.get(key)) == len(whole)

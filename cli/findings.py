@@ -1,0 +1,17 @@
+"""What `s2edit doctor` finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["ok", "note", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check. `broken`: edits can't work. `note`: edits work, with a caveat."""
+
+    part: str
+    verdict: Verdict
+    text: str

@@ -1,0 +1,190 @@
+"""Every text, list and number of every body, in the forms that real and hostile clients send."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from s2edit_jobs.settings import ROOT
+from tests.unit.api import pictures
+from tests.unit.api.conftest import Api
+
+SCHEMA = json.loads((ROOT / "clients" / "openapi.json").read_text(encoding="utf-8"))
+HALF = "\ud800"
+LONG = "word " * 100_000
+REFUSED_TEXTS = {"a control character": "a\x07b", "NUL": "a\x00b", "long": LONG}
+ACCEPTED_TEXTS = {"decomposed": "cafe\u0301", "spaces": "  a woman  ", "line ends": "a woman\r\n", "invisible": "\u200ba woman"}
+VALID = {
+    "/edits": {"prompt": "a photo of a woman smiling", "image": "u_1"},
+    "/uploads": {"media_type": "image/png", "size_bytes": 9},
+}
+FORMS: dict[str, dict[str, Any]] = {
+    "/edits": {"image": pictures.photo(), "mask": pictures.mask(), "prompt": "a photo of a woman smiling"},
+    "/identities": {"image": pictures.photo(), "mask": pictures.mask(), "prompt": "a photo of a woman"},
+    "/attributes": {"image": pictures.photo(), "mask": pictures.mask(), "prompt": "a woman with [A] hat"},
+    "/masks": {"image": pictures.photo()},
+}
+
+
+def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = SCHEMA
+    for step in schema["$ref"].removeprefix("#/").split("/") if "$ref" in schema else ():
+        found = found[step]
+    return found if "$ref" in schema else schema
+
+
+def _kinds(schema: dict[str, Any]) -> set[str]:
+    """The types that a value may have."""
+    one = _resolved(schema)
+    kinds = {one["type"]} if isinstance(one.get("type"), str) else {*one.get("type", ())}
+    return kinds.union(*(_kinds(other) for other in one.get("anyOf", [])))
+
+
+def _fields(media_type: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, operations in SCHEMA["paths"].items():
+        content = operations.get("post", {}).get("requestBody", {}).get("content", {})
+        if media_type in content and "{" not in path:
+            for name, schema in _resolved(content[media_type]["schema"])["properties"].items():
+                yield path, name, schema
+
+
+JSON_FIELDS = list(_fields("application/json"))
+TEXTS = [(path, name) for path, name, schema in JSON_FIELDS if "string" in _kinds(schema)]
+WHOLE = [(path, name) for path, name, schema in JSON_FIELDS if "integer" in _kinds(schema)]
+FORM_TEXTS = [
+    (path, name)
+    for path, name, schema in _fields("multipart/form-data")
+    if path in FORMS and "string" in _kinds(schema) and "contentMediaType" not in schema and schema.get("format") != "binary"
+]
+
+
+def send(api: Api, path: str, name: str, value: Any) -> Any:
+    body = json.dumps({**VALID.get(path, {}), name: value})
+    return api.client.post(path, content=body, headers={"Content-Type": "application/json"})
+
+
+def test_the_tables_hold_every_field() -> None:
+    assert {("/edits", "prompt"), ("/edits", "consent"), ("/edits", "identity"), ("/uploads", "sha256")} <= {*TEXTS}
+    assert {("/edits", "seed"), ("/uploads", "size_bytes"), ("/tokens", "expires_in_s")} <= {*WHOLE}
+    assert {("/edits", "prompt"), ("/identities", "subject"), ("/attributes", "name"), ("/masks", "prompt")} <= {*FORM_TEXTS}
+
+
+@pytest.mark.parametrize(("path", "name"), TEXTS)
+def test_half_a_surrogate_pair_is_no_text(api: Api, path: str, name: str) -> None:
+    before = api.kept()
+    answer = send(api, path, name, f"a woman {HALF}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "body_invalid")
+    assert "surrogate" in answer.json()["detail"]
+    assert api.kept() == before
+
+
+@pytest.mark.parametrize("kind", REFUSED_TEXTS)
+@pytest.mark.parametrize(("path", "name"), TEXTS)
+def test_no_field_of_a_document_holds_such_a_text(api: Api, path: str, name: str, kind: str) -> None:
+    before, began = api.kept(), time.monotonic()
+    answer = send(api, path, name, REFUSED_TEXTS[kind])
+    assert answer.status_code in (413, 422), answer.text[:500]
+    assert len(answer.content) < 20_000
+    assert time.monotonic() - began < 1.0
+    assert api.kept() == before
+
+
+@pytest.mark.parametrize("kind", REFUSED_TEXTS)
+@pytest.mark.parametrize(("path", "name"), FORM_TEXTS)
+def test_no_part_of_a_form_holds_such_a_text(api: Api, path: str, name: str, kind: str) -> None:
+    api.limit(max_upload_bytes=2_000_000)
+    before, began = api.kept(), time.monotonic()
+    answer = api.post(path, **{**FORMS[path], name: REFUSED_TEXTS[kind]})
+    assert answer.status_code in (413, 422), answer.text[:500]
+    assert len(answer.content) < 20_000
+    assert time.monotonic() - began < 1.0
+    assert api.kept() == before
+
+
+@pytest.mark.parametrize("kind", ACCEPTED_TEXTS)
+@pytest.mark.parametrize("path", ["/edits", "/identities"])
+def test_a_prompt_may_be_written_in_any_of_these_ways(api: Api, path: str, kind: str) -> None:
+    prompt = ACCEPTED_TEXTS[kind].replace("cafe\u0301", "a woman in a cafe\u0301")
+    answer = api.post(path, **{**FORMS[path], "prompt": prompt})
+    assert answer.status_code == 202, answer.text
+
+
+@pytest.mark.parametrize("path", ["/edits", "/tokens", "/uploads"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 30_000,
+        b'{"a":' * 10_000,
+        b'{"prompt": NaN}',
+        b'{"prompt": -Infinity}',
+        b'{"prompt": "\xff"}',
+        b'{"x": "\xed\xa0\x80"}',
+    ],
+)
+def test_what_is_no_json_is_refused(api: Api, path: str, body: bytes) -> None:
+    answer = api.client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "body_invalid")
+
+
+@pytest.mark.parametrize("path", ["/edits", "/tokens", "/uploads"])
+def test_a_large_document_is_refused_before_it_is_parsed(api: Api, path: str) -> None:
+    body = json.dumps({"attributes": [1] * 30_000, "scopes": [1] * 30_000})
+    answer = api.client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(("path", "name", "schema"), JSON_FIELDS)
+def test_a_long_list_of_the_wrong_type_is_one_short_answer(api: Api, path: str, name: str, schema: dict[str, Any]) -> None:
+    began = time.monotonic()
+    answer = send(api, path, name, [{"x": 1}] * 6000)
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) <= 16
+    assert len(answer.content) < 20_000
+    assert time.monotonic() - began < 1.0
+
+
+def test_many_wrong_fields_are_one_short_answer(api: Api) -> None:
+    body = json.dumps({f"field_{number}": number for number in range(3000)})
+    answer = api.client.post("/edits", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == 16
+    assert len(answer.content) < 20_000
+
+
+@pytest.mark.parametrize(("path", "name"), WHOLE)
+def test_a_whole_number_may_be_written_with_a_fraction_of_zero(api: Api, path: str, name: str) -> None:
+    plain, written = send(api, path, name, 20), send(api, path, name, 20.0)
+    assert (written.status_code, written.json().get("errors")) == (plain.status_code, plain.json().get("errors"))
+    assert send(api, path, name, 20.5).json()["field"] == name
+
+
+@pytest.mark.parametrize("value", ["20.0", " 20 ", "20"])
+def test_a_form_may_write_a_whole_number_so(api: Api, value: str) -> None:
+    assert api.edit(steps=value).status_code == 202
+
+
+@pytest.mark.parametrize("value", ["20.5", "2e1", "0x14", "20.", "NaN"])
+def test_and_not_so(api: Api, value: str) -> None:
+    answer = api.edit(steps=value)
+    assert (answer.status_code, answer.json()["field"]) == (422, "steps")
+
+
+@pytest.mark.parametrize("value", ["", " ", ["", ""]])
+def test_blank_attributes_are_none(api: Api, value: str | list[str]) -> None:
+    assert api.edit(attributes=value).status_code == 202
+
+
+def test_an_id_may_have_spaces_and_a_line_end_around_it(api: Api) -> None:
+    identity = api.learned_identity()
+    answer = api.post("/edits", prompt="a photo of a woman smiling", identity=f" {identity}\r\n")
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["identity"] == identity
+
+
+def test_a_digest_may_have_capitals(api: Api) -> None:
+    answer = send(api, "/uploads", "sha256", "AB" * 32)
+    assert (answer.status_code, answer.json()["sha256"]) == (201, "ab" * 32)

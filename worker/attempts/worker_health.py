@@ -1,0 +1,91 @@
+"""When a worker ends its own process, so that its supervisor starts a new one.
+
+A process whose device has failed fails every job within milliseconds, and so would claim and fail all that is queued, faster than
+any healthy worker. One that hangs does nothing for ever. Neither can be mended from within: a CUDA context that is lost stays lost
+until the process ends.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from s2edit_core.errors import DeviceFault
+from worker.attempts.tallies import count
+
+log = structlog.get_logger(__name__)
+
+EXIT_DEVICE_FAULT: Final = 75
+"""Exit status after a sticky fault of the device: EX_TEMPFAIL, another try may succeed."""
+EXIT_FAILING: Final = 76
+"""Exit status after `FAILED_JOBS` jobs in a row have failed for no reason of their own."""
+EXIT_HUNG: Final = 77
+"""Exit status of a worker that hung."""
+FAILED_JOBS: Final = 3
+"""How many different jobs may fail unexpectedly in a row. One may be the job's own fault; so many are the worker's."""
+
+
+def end_process(status: int) -> None:
+    """End this process at once.
+
+    A regular exit would run the destructors of CUDA and wait for other threads. Both hang or crash when the device has failed. What
+    is lost by this is lost by a power cut too: the lease ends or was handed back, and the log is written line by line.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+class WorkerHealth:
+    """Judges a worker by its attempts. When it is past mending, sets `stop`, so that it claims no more, and calls `end`."""
+
+    def __init__(self, stop: threading.Event, end: Callable[[int], None] = end_process) -> None:
+        self._stop = stop
+        self._end = end
+        self._failed: set[str] = set()
+
+    def succeeded(self) -> None:
+        """A job has succeeded: the worker can do its work."""
+        self._failed.clear()
+
+    def failed(self, job_id: str) -> None:
+        """An attempt has failed for a reason that nobody has foreseen, or for lack of memory. Call this after the hand-back."""
+        self._failed.add(job_id)
+        if len(self._failed) >= FAILED_JOBS:
+            self._give_up(EXIT_FAILING, f"{len(self._failed)} jobs in a row have failed")
+
+    def device_failed(self, job_id: str, fault: DeviceFault) -> None:
+        """The device has failed in an attempt. Call this after the hand-back."""
+        if fault.sticky:
+            self._give_up(EXIT_DEVICE_FAULT, "the device has failed, and this process can't use it any more")
+        else:
+            self.failed(job_id)
+
+    def hung(self, job_id: str, stuck_s: float) -> None:
+        """An attempt hangs. Call this from another thread."""
+        count("hangs")
+        self._give_up(EXIT_HUNG, f"the attempt at {job_id} has not advanced for {stuck_s:.0f} s")
+
+    def guard(self, timeout_s: float) -> None:
+        """End the process if this is not called again within `timeout_s` seconds: something holds the interpreter's lock."""
+        if self._end is end_process:
+            with suppress(OSError, ValueError, RuntimeError):  # standard error is closed, or is no file
+                faulthandler.dump_traceback_later(timeout_s, exit=True)
+
+    def relax(self) -> None:
+        """End what `guard` began."""
+        if self._end is end_process:
+            faulthandler.cancel_dump_traceback_later()
+
+    def _give_up(self, status: int, reason: str) -> None:
+        log.critical("the worker ends, and is to be started again", action="worker_ends", reason=reason, status=status)
+        self._stop.set()
+        self._end(status)
