@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from lab.storm.engines import EngineChoice
+from lab.storm.engines import HUNG, SICK, EngineChoice
 from lab.storm.points import PAUSE_POINTS, POINTS
 from lab.storm.ports import LATE_500_KINDS
 
@@ -32,10 +32,8 @@ OTHERS = (
     "restore redis",
 )
 PAUSES = tuple(f"pause {point}" for point in PAUSE_POINTS)
-OTHERS_EARLY = (*PAUSES, *(f"500 after {kind}" for kind in LATE_500_KINDS))
-"""Happen once per fifty kills, and at least once."""
-AWAITED = ("sick engine", "hung engine")
-"""Disturbances that the workers do not survive yet. Move them to `OTHERS_EARLY` once they do."""
+OTHERS_EARLY = (*PAUSES, *(f"500 after {kind}" for kind in LATE_500_KINDS), SICK, HUNG)
+"""Both happen once per fifty kills, and at least once."""
 
 
 @dataclass(frozen=True, slots=True)

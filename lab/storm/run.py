@@ -52,6 +52,8 @@ from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
 TICK_S = 0.02
+HANG_LEASES = 3.0
+"""After how many leases without progress a worker counts as hung: a paused worker must come back before."""
 MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made in it
 """Default folder of a storm, if it exists. SIGKILL loses no written data, so a file system in memory is as good as a disk."""
 
@@ -167,6 +169,7 @@ class Storm:
             heartbeat_interval_s=plan.lease_s / 4,
             reap_interval_s=min(1.0, plan.lease_s / 4),
             max_attempts=100,  # kills must not park an edit
+            pass_timeout_s=HANG_LEASES * plan.lease_s,
             max_unfinished_edits_per_user=1000,
             webhook_secrets=SecretStr(receiver.secret),
             webhook_allow_private=True,
