@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import httpx
 import numpy as np
@@ -29,7 +30,7 @@ POLL_INTERVAL_S = 0.3
 """Pause between two rounds of polls over all open edits. Most requests of a storm are polls."""
 MIN_SLOW_EVERY, MAX_SLOW, MAX_SLOW_PHOTOS = 10, 40, 10
 """One edit in so many is slow, but at most so many per storm; and so many photos are learned slowly."""
-LAST_TRIES = 50
+LAST_LOOKS_S = 60.0
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -189,15 +190,16 @@ class ClientApp:
 
     def look_at_all(self) -> None:
         """Poll every edit once, after everything is over. Call it after `stop`."""
-        with httpx.Client(base_url=self.url, timeout=20) as http:
-            for job, one in {one.job: one for one in self.accepted}.items():
-                for _ in range(LAST_TRIES):
-                    answer = _try(lambda: http.get(f"/edits/{job}", headers={"S2Edit-User": one.user}))  # noqa: B023  called at once
-                    if self._record(one, answer) is not None:
-                        break
-                    time.sleep(0.1)
+        left, ends = {one.job: one for one in self.accepted}, time.monotonic() + LAST_LOOKS_S
+        with httpx.Client(base_url=self.url, timeout=5) as http:
+            while left and time.monotonic() < ends:
+                job, one = next(iter(left.items()))
+                answer = _try(partial(http.get, f"/edits/{job}", headers={"S2Edit-User": one.user}))
+                if self._record(one, answer) is not None:
+                    del left[job]
                 else:
-                    self.unexpected.append(f"{job}: the last look at it had no answer")
+                    time.sleep(0.1)
+        self.unexpected += [f"{job}: the last look at it had no answer" for job in left]
 
     def _planned(self, number: int) -> PlannedEdit:
         one_prompt = self.engine_choice.one_prompt

@@ -7,7 +7,7 @@ from lab.storm.run import storm
 
 
 def test_a_short_storm_violates_no_guarantee() -> None:
-    plan = Plan(jobs=60, kills=14, seed=3, workers=3, lease_s=1.0, patience_s=60)
+    plan = Plan(jobs=60, kills=14, seed=3, workers=3, lease_s=1.0, patience_s=45, limit_s=110)
     result = storm(plan)
     assert result.findings.clean, f"{result.line()}: {result.findings}"
     assert result.unlooked == plan.jobs // 3
