@@ -90,7 +90,7 @@ class Faults:
 
     def tick(self, *, last: bool = False) -> None:
         """Restart what is dead, end what lasts too long, and try again what had to wait; `last` gives up on most of it."""
-        self._redis.tick()
+        self._redis.tick(may_restore=not self._store.is_away)
         self._store.tick()
         self._processes.restart_dead()
         self._resume()
@@ -113,6 +113,11 @@ class Faults:
             return False  # one at a time: the others must take over
         if kind == "pause" or disturbance.startswith(LATE_500) or disturbance in (SICK, HUNG):
             return self._arm(disturbance)
+        # Redis and the store are not lost together: then nothing knows which store is the service's, and an operator must say it.
+        if disturbance == "store away" and not self._redis.remembers_store():
+            return False
+        if disturbance == "empty redis" and self._store.is_away:
+            return False
         if disturbance in self._store.causes:
             return self._store.causes[disturbance]()
         if disturbance not in self._redis.causes:

@@ -22,6 +22,7 @@ from lab.storm.processes import StormSetup
 from s2edit_jobs.stores.celery_queue import QUEUE
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 from s2edit_jobs.stores.queue import JobQueue
+from s2edit_jobs.stores.redis_store.store_memory import STORE
 
 CUT_S = (0.5, 5.0)
 """Redis is cut off until the late edits are accepted, but for at least and at most so long."""
@@ -80,11 +81,17 @@ class RedisFaults:
     def idle(self) -> bool:
         return self._cut_at is None and self._snapshot is None
 
-    def tick(self) -> None:
+    def remembers_store(self) -> bool:
+        """Whether Redis knows the object store. Without both, a starting process takes an empty folder for a new store."""
+        with self._client() as client:
+            return bool(client.exists(STORE))
+
+    def tick(self, *, may_restore: bool) -> None:
         """Start a dead Redis, and end what has lasted long enough."""
         self._redis.restart_if_dead()
         self._end_cut()
-        self._restore()
+        if may_restore:
+            self._restore()
 
     def _client(self, path: Path | None = None) -> Redis:
         return Redis.from_url(f"unix://{path or self._socket}", socket_timeout=2)
@@ -134,7 +141,7 @@ class RedisFaults:
 
     def _take_snapshot(self) -> bool:
         """Copy the files of Redis. After a while, `_restore` starts Redis with them."""
-        if self._snapshot is not None:
+        if self._snapshot is not None or not self.remembers_store():
             return False
         copy, copied_at = self._setup.folder / f"redis-{time.time_ns()}", time.time()
         copy.mkdir()

@@ -42,6 +42,10 @@ class StoreFaults:
         }
 
     @property
+    def is_away(self) -> bool:
+        return self._back_at is not None
+
+    @property
     def idle(self) -> bool:
         return self._full_until is None and self._back_at is None
 
