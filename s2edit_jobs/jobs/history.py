@@ -6,8 +6,8 @@ Each finished job has an entry below `t/<tenant>/u/<user>/index/all/`, and one m
 
 The digits are those of the job's id, each subtracted from 15. Ids begin with the time, so the newest job comes first. Two levels of
 folders keep any folder of a data folder small. `<view>` holds what lists show, so a page needs no other request than its listings.
-It contains nothing that a person wrote; the message of a failure is the content of the entry. Whoever writes the outcome of a job adds
-its entries, a survey those that are missing. They stay when pictures expire.
+It contains nothing that a person wrote; the message of a failure is the content of the entry. Whoever writes the outcome of a job
+adds its entries, a survey those that are missing. They stay when pictures expire.
 """
 
 from __future__ import annotations

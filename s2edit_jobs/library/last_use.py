@@ -7,8 +7,8 @@ most once a day; the sweeper writes one where there is none. The folder of a con
     inversions/<inversion id>              the marker that ties an inversion to the identity
     inversions/<inversion id>.used-<seconds>   when the inversion was used
 
-One listing of the folder reads all of it. The markers are removed with the inversion or the identity. An edit that adds an inversion
-beyond `max_inversions_per_identity` removes the least recently used one.
+One listing of the folder reads all of it. The markers are removed with the inversion or the identity. After each
+use, a worker removes the least recently used inversions beyond `max_inversions_per_identity`.
 """
 
 from __future__ import annotations

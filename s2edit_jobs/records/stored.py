@@ -9,8 +9,8 @@ The rules:
   option of a request, that this release does not know: ignoring it would make another picture than the one asked for.
 - Everything else that cannot be read is `RecordDamaged`: cut short, empty, not JSON, of the wrong types, or a foreign file.
 
-What is stored, by kind ("t/…/" stands for the prefix of a user). ARCHITECTURE.md says of the main kinds who writes them and when they
-are removed, and the module in the last column of the others:
+What is stored, by kind ("t/…/" stands for the prefix of a user). ARCHITECTURE.md says of the main kinds who writes them and when
+they are removed, and the module in the last column of the others:
 
 | kind                  | object                                    | read by                              |
 |-----------------------|-------------------------------------------|--------------------------------------|
@@ -28,7 +28,8 @@ are removed, and the module in the last column of the others:
 | (a number)            | `keys/<id>/ended.json`, `ended/<digest>`, `t/…/uploads/<id>/kept.json` | `read_number`   |
 | (a key)               | `unfinished/…`, `outbox/…`, `pending/…`, `expiring/…` | `stores.markers`         |
 | (by its name)         | `t/…/index/…`; for failures the content   | `jobs.history`                       |
-| (by its name)         | `t/…/tokens/<end>-<id>/…`, `t/…/concepts/<id>/inversions/<id>` | `api.guard.device_tokens`; `library.last_use` |
+| (by its name)         | `t/…/tokens/<end>-<id>/…`                 | `api.guard.device_tokens`            |
+| (by its name)         | `t/…/concepts/<id>/inversions/<id>`       | `library.last_use`                   |
 | (by its name)         | `t/…/concepts/<id>/used-<time>` …         | `library.last_use`                   |
 | (safetensors)         | concepts, inversions, checkpoints         | the engine; `library.concept_files`  |
 | store marker          | `s2edit-store.json`                       | `stores.presence`                    |

@@ -1,7 +1,7 @@
 """Whether the object store has what this release reads: markers of unfinished jobs, and the index of finished ones.
 
-A store of an earlier release gets them from a survey, which the reaper or the sweeper runs. Its last step writes `layout.json`, which
-stays. Until then, lists and rebuilds read all jobs, as earlier releases did.
+A store of an earlier release gets them from a survey, which the reaper or the sweeper runs. Its last step writes `layout.json`,
+which stays. Until then, lists and rebuilds read all jobs, as earlier releases did.
 """
 
 from __future__ import annotations

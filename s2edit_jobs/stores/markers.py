@@ -21,8 +21,8 @@ OUTBOX = "outbox/"
 UNFINISHED = "unfinished/"
 """Accepted jobs that are not over. Each marker holds the key of the job's spec. Writing it is what accepts a job."""
 PENDING = "pending/"
-"""Jobs that an earlier release accepted while the job store was down. Each marker holds the key of the job's spec. The reaper removes it
-once the job has a marker in `UNFINISHED`."""
+"""Jobs that an earlier release accepted while the job store was down. Each marker holds the key of the job's spec. The reaper
+removes it once the job has a marker in `UNFINISHED`."""
 ERASING = "erasing/"
 """Users whose data is being erased."""
 EXPIRING = "expiring/"

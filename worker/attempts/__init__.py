@@ -14,8 +14,8 @@ What ARCHITECTURE.md leaves out of its table of failures:
   queue and the attempt is not counted. After `max_attempts` such attempts the job fails with `out_of_memory`.
 - A job in whose attempts a device failed `max_attempts` times, or that failed in as many attempts for other reasons, fails with
   `parked`. Between attempts it waits 2 s, then 8 s, outside its owner's queue.
-- If three different jobs in a row fail unexpectedly, run out of memory or compute numbers that are not finite, their worker exits with
-  status 76 (`worker_health.py`).
+- If three different jobs in a row fail unexpectedly, run out of memory or compute numbers that are not finite, their worker exits
+  with status 76 (`worker_health.py`).
 - If the job that learns a shared concept disappears, one of the waiting jobs learns the concept, about 2 s later.
 
 `runner.py` begins and ends an attempt, `engine_run.py` drives the engine, `control.py` interrupts it, `publishing.py` stores the
