@@ -40,7 +40,7 @@ _DIGITS = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs a list shows; None: any."""
+    """Which jobs a list shows. None means any."""
 
     state: JobState | None = None
     kind: JobKind | None = None
@@ -59,7 +59,7 @@ ANY = Filter()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of the index, as its key says it."""
+    """An entry of the index, read from its key."""
 
     key: str
     id: str
@@ -126,7 +126,7 @@ class History:
 
 
 class Reader:
-    """Makes the records of one page from its entries. `load` reads a whole job, for an entry that does not suffice.
+    """Builds the records of one page from its entries. `load` reads the whole job for an entry that lacks something.
 
     It remembers failures, because many jobs fail for the same reason. `reads` counts the objects that it has read.
     """
@@ -206,7 +206,7 @@ def encoded(record: JobRecord) -> str:
 
 
 def _decoded(view: str) -> dict[str, Any] | None:
-    """Return the values that `encoded` was given. None if there are none, or if another release has written them otherwise."""
+    """Return the values that `encoded` was given, or None if there are none or another release wrote them in another format."""
     try:
         values = json.loads(zlib.decompress(base64.urlsafe_b64decode(view + "=" * (-len(view) % 4))))
     except (ValueError, zlib.error):

@@ -331,12 +331,16 @@ class Jobs(StoredJobs):
 
 @contextmanager
 def _delaying_only(what: str, job_id: str) -> Iterator[None]:
-    """Log an error and continue: it cannot change what was decided about the job, and the reaper makes up for it."""
+    """Log an error and continue: it cannot change what was decided about the job, and the reaper repeats the step."""
     try:
         yield
     except ServiceUnavailable as error:
         log.warning(
-            "a service is down: the reaper will make up for it", action="left_to_reaper", what=what, job_id=job_id, error=str(error)
+            "a service is down: the reaper will repeat this step",
+            action="left_to_reaper",
+            what=what,
+            job_id=job_id,
+            error=str(error),
         )
     except Exception:
-        log.exception("an error that only delays the job", action="left_to_reaper", what=what, job_id=job_id)
+        log.exception("a step of the job failed: the reaper will repeat it", action="left_to_reaper", what=what, job_id=job_id)

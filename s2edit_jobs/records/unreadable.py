@@ -1,4 +1,4 @@
-"""What can be shown of a job whose spec or outcome cannot be read, so that it is listed, ended and erased like any other."""
+"""Replace the spec or outcome of a job that cannot be read, so that the job is listed, ended and erased like any other."""
 
 from __future__ import annotations
 

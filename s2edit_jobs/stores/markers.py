@@ -76,7 +76,7 @@ def job_of(marker: str) -> str:
 
 
 def markers(artifacts: ArtifactStore, folder: str) -> Iterator[str]:
-    """Yield the keys of the markers in `folder`, sorted. Files that are none of ours, such as an editor's copy, are no markers."""
+    """Yield the keys of the markers in `folder`, sorted. Foreign files, such as an editor's copy, are skipped."""
     for key in artifacts.list(folder):
         if NAMES[folder].fullmatch(key, len(folder)):
             yield key
