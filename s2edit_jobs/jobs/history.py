@@ -175,7 +175,7 @@ def places_of(record: JobRecord) -> list[str]:
 
 
 def entry_of(key: str) -> Entry | None:
-    """Return the entry with this key, or None if the key is none of an entry."""
+    """Return the entry with this key, or None if it is not the key of an entry."""
     parts = key.split("/", 10)  # t, tenant, u, user, index, name, end, and the three of the place
     if len(parts) < 10:
         return None

@@ -186,7 +186,7 @@ class Jobs(StoredJobs):
         return 1 + self.history.remove(places) + self.artifacts.delete_prefix(folder)
 
     def _places_in_history(self, owner: Owner, job_id: str) -> list[str]:
-        """Return where entries of the job may be: if its records say so only there, otherwise anywhere."""
+        """Return where entries of the job may be: by its records, or every possible place if these can't be read."""
         try:
             outcome = self.stored_outcome(owner, job_id)
             return [] if outcome is None else places_of(final_record(first_record(self.spec(owner, job_id)), outcome))
