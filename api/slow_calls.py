@@ -1,7 +1,7 @@
-"""Threads for slow calls: lists and erasures. They have a bound of their own.
+"""A separate set of threads for slow calls, which are lists and erasures.
 
-Starlette runs all calls that block in 40 threads of a process. A few slow calls would take them all, and every other request would
-wait.
+Starlette runs all blocking calls of a process in 40 threads. A few slow calls would occupy all of them, and every other request
+would wait.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `s2edit doctor` finds."""
+"""The results of the checks of `s2edit doctor`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Verdict = Literal["ok", "note", "broken"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check. `broken`: edits can't work. `note`: edits work, with a caveat."""
+    """The result of one check. `broken`: edits can't work. `note`: they work, with a limitation."""
 
     part: str
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""Checks of the rights that the service needs in its object store. Each is used once, on objects that are deleted again."""
+"""Check the rights that the service needs in its object store, with objects that are deleted afterwards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One right: what the service does with it, and what to grant or change where it is missing."""
+    """One right: a check that uses it, and what to grant or change if the check fails."""
 
     name: str
     check: Callable[[Probe], None]
@@ -34,7 +34,7 @@ class Right:
 
 
 class Probe:
-    """A store, and a folder of it for probes."""
+    """The store under test, and the folder in it for the objects of this run."""
 
     def __init__(self, store: ArtifactStore) -> None:
         self.store = store
@@ -78,7 +78,7 @@ def _write_once(probe: Probe) -> None:
 def _read(probe: Probe) -> None:
     key = probe.put("read")
     if probe.store.get(key) != BODY or probe.store.size_bytes(key) != len(BODY):
-        raise Unfit("an object is not what was written")
+        raise Unfit("an object has other bytes than were written")
 
 
 def _missing(probe: Probe) -> None:
@@ -91,7 +91,7 @@ def _list(probe: Probe) -> None:
     if (found := list(probe.store.list(f"{probe.folder}list/"))) != keys:
         raise Unfit(f"a list shows {len(found)} of 2 objects right after they were written")
     if list(probe.store.list(f"{probe.folder}list/", after=keys[0])) != keys[1:]:
-        raise Unfit("a list does not begin after a given key (StartAfter)")
+        raise Unfit("a list ignores the key after which it should begin (StartAfter)")
 
 
 def _folders(probe: Probe) -> None:

@@ -32,9 +32,9 @@ def promises(results: Results) -> str:
         ("A person is learned once.", _learned_once(results["promises"])),
         ("A person's next edit is quick.", _next_edit(results["demo"], results["quality"])),
         ("An accepted edit ends exactly once.", f"{_storm(results['storm'])}; {_control(results['storm-control'])}"),
-        ("A dead worker's edit goes on elsewhere.", _restart(results["storm"])),
+        ("An edit whose worker dies continues on another one.", _restart(results["storm"])),
         ("The same request gives the same picture.", _same_picture(results["storm-model"])),
-        ("A repeated request is the same edit.", _one_key(results["promises"])),
+        ("A repeated request returns the same edit.", _one_key(results["promises"])),
         ("The photo keeps its resolution and its detail.", _detail(results["photos"])),
         ("The API's description lists every answer that it gives.", _fuzz(results["fuzz"])),
         ("Waiting for an edit costs the server little.", _polls(results["overhead"])),
@@ -83,11 +83,11 @@ def _next_edit(demo: Results, measured: Results) -> str:
     cold, warm = _demo_edits(demo)[:2]
     cost = measured["methods"]["balanced"]["cost"]
     first, further = sum(phase["evaluations"] for phase in cost.values()), cost["edit"]["evaluations"]
-    seconds = _link(f"{warm['wall_s']:.1f} s; the first took {cold['wall_s']:.1f} s", "demo")
+    seconds = _link(f"{warm['wall_s']:.1f} s, the first one {cold['wall_s']:.1f} s", "demo")
     passes = _link(f"{further:.0f} UNet evaluations", "quality")
     return (
-        f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; on the quality bench: {passes}; "
-        f"the first took {first:.0f}"
+        f"demo on {demo['machine']['cores']} CPU cores, preset `{demo['preset']}`: {seconds}; in the quality benchmark: {passes}, "
+        f"the first one {first:.0f}"
     )
 
 

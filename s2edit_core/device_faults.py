@@ -1,8 +1,8 @@
-"""Which exceptions mean that the device has failed, or has no memory left, whatever was asked of it.
+"""Recognise exceptions which mean that the device has failed or is out of memory, whatever was computed.
 
-torch raises `OutOfMemoryError` and `AcceleratorError`, both of them `RuntimeError`s; what cuBLAS, cuDNN and their like report are
-plain `RuntimeError`s, known by their messages. A CUDA error comes asynchronously: it is raised wherever the device is waited for
-next. After most of them the CUDA context is lost, and every further call of the process fails.
+torch raises `OutOfMemoryError` and `AcceleratorError`, which are `RuntimeError`s. For errors of cuBLAS, cuDNN and similar libraries
+it raises plain `RuntimeError`s, which only their messages identify. CUDA reports an error asynchronously, at the next
+synchronisation with the device. After most errors the CUDA context is lost, and every further call of the process fails.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 
 def fault_of(error: BaseException) -> DeviceFault | None:
-    """Return the fault of the device or of the host's memory that `error` reports; None for every other error."""
+    """Return the failure of the device or of the host's memory that `error` reports, or None for every other error."""
     if isinstance(error, DeviceFault):
         return error
     if _is_out_of_memory(error):
@@ -59,7 +59,7 @@ def raising_device_faults() -> Iterator[None]:
 
 
 def with_freed_memory(compute: Callable[[], Result]) -> Result:
-    """Return `compute()`. If there is no memory for it, free what nothing uses and try once more. Raise `DeviceOutOfMemory`."""
+    """Return `compute()`. If it runs out of memory, free unused memory and try once more. Raise `DeviceOutOfMemory`."""
     with raising_device_faults():
         try:
             return compute()
@@ -71,7 +71,7 @@ def with_freed_memory(compute: Callable[[], Result]) -> Result:
 
 
 def free_memory() -> None:
-    """Return memory that nothing uses to the device."""
+    """Return unused memory to the device."""
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.memory.empty_cache()

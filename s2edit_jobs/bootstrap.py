@@ -143,7 +143,7 @@ def check_redis(settings: Settings) -> None:
     try:
         with contextlib.suppress(StoreUnavailable):  # whoever uses it will say so
             for problem in server_problems(_redis_url(settings)):
-                log.warning("Redis is not set up well", action="redis_problem", problem=problem)
+                log.warning("a setting of Redis may lose or delay jobs", action="redis_problem", problem=problem)
     except ServerUnsupported as error:
         raise NotConfigured(str(error)) from error
 

@@ -1,7 +1,7 @@
-"""Messages of exceptions for the log: those of libraries that quote no user, without what could name one.
+"""Choose the exception messages that may be logged, and remove from them whatever could identify a user.
 
-An exception of our own, of json or of PIL may quote a prompt or a file. What torch, CUDA, boto3 or redis-py says is about devices,
-servers and shapes, and without it an operator can't tell a full disk from a lost GPU.
+The message of an exception of this project, of json or of PIL may quote a prompt or a file, so it is not logged. Messages of torch,
+CUDA, boto3 and redis-py are about devices, servers and shapes. Without them, an operator can't tell a full disk from a lost GPU.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 
 class _LossyStream:
-    """A stream that drops what cannot be written. A full disk must not end a request."""
+    """A stream that drops what cannot be written. A full disk must not fail a request."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

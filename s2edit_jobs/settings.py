@@ -110,8 +110,8 @@ class Settings(BaseSettings):
     pass_timeout_s: float = Field(
         default=120.0,
         gt=0,
-        description="Seconds without progress after which a running job counts as hung. Its worker then exits, to be started "
-        "again. Until the device has warmed up, five times as long; on a slow device, twenty times as long as its longest pass",
+        description="Seconds without progress after which a running job counts as hung. Its worker then exits, and its supervisor "
+        "restarts it. Until the device has warmed up, five times as long; on a slow device, twenty times its longest pass",
     )
     reap_interval_s: float = Field(
         default=1.0,
@@ -241,8 +241,8 @@ class Settings(BaseSettings):
     max_inversions_per_identity: int = Field(
         default=16,
         ge=1,
-        description="Most inversions per identity. The least recently used are removed first. An edit needs one for each "
-        "combination of photo, source prompt, preset, steps and guidance",
+        description="Most inversions per identity. The least recently used are removed first. Each combination of photo, source "
+        "prompt, preset, steps and guidance needs its own",
     )
     checkpoint_ttl_s: float = Field(
         default=604_800.0,
@@ -314,7 +314,7 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         le=65_535,
-        description="Port on which a worker answers /livez and, as S2EDIT_METRICS_TOKEN says, /metrics. If empty, none",
+        description="Port on which a worker answers /livez and /metrics. S2EDIT_METRICS_TOKEN applies to /metrics. If empty, none",
     )
     housekeeper_metrics_port: int | None = Field(
         default=None, ge=1, le=65_535, description="Port on which a housekeeper answers /livez and /metrics. If empty, none"

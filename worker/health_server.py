@@ -33,7 +33,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class HealthServer:
-    """Listens on `port` of all interfaces. `problems` returns why this process does its work no longer.
+    """Listens on `port` of all interfaces. `problems` returns the reasons why this process no longer works.
 
     `/livez` answers everybody: 200, or 503 with the problems. `/metrics` shows `registry` to requests with `token` or, if there is
     none, to programs on this machine. Raise `NotConfigured` if the port is taken; `setting` names it.

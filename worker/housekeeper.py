@@ -1,4 +1,4 @@
-"""A housekeeper process: all work beside the GPU. It loads no torch, and any number of them may run at a time.
+"""A housekeeper process: all background work that needs no GPU. It loads no torch, and any number of them may run at a time.
 
 `s2edit housekeeper` runs it; the API's image, which lacks that command, runs `python -m worker.housekeeper`.
 """

@@ -1,7 +1,8 @@
 """Device tokens: credentials for a phone or browser, limited to one user, a short time and a number of edits and uploads.
 
 A token is a JWT (HS256). Each edit or upload that it pays for is a write-once object in the object store. So concurrent requests
-can't overspend the budget, and it survives a loss of Redis.
+can't overspend the budget, and it survives a loss of Redis. These objects are removed when the user gets another token, from 5
+minutes after the expiry of the old one.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """Middleware that answers HEAD as GET without the body. The app sees a disconnect then, so an event stream ends at once."""
+    """Middleware that answers HEAD as GET without the body. To the app the client looks disconnected, so an event stream ends."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

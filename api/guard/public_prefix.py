@@ -41,6 +41,6 @@ class PublicPrefix:
 
 
 def _path_of(location: str) -> str:
-    """Return path and query of a URL. All that the service names is its own."""
+    """Return path and query of a URL. The service names only URLs of its own."""
     parts = urlsplit(location)
     return parts.path + (f"?{parts.query}" if parts.query else "")

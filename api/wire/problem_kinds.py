@@ -87,7 +87,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         500,
         "record_damaged",
         "A stored record is damaged",
-        "What the service has stored about this is damaged and can only be erased: send it again.",
+        "The stored data of this resource is damaged and can only be erased: send the request again.",
     ),
     jobs.RecordNewer: ProblemKind(
         503,

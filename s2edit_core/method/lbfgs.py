@@ -1,7 +1,8 @@
-"""L-BFGS with a pause after each evaluation of the loss. torch's optimiser makes all of them within one call.
+"""L-BFGS as a generator that yields after each evaluation of the loss. torch's optimiser makes all evaluations within one call.
 
-The pauses come from replaying. An iteration that asks for the loss at a new point is cut off there, the loss is computed, and the
-iteration begins again with the values known so far. Its own arithmetic is small beside one evaluation.
+The generator runs an iteration of torch's optimiser until it needs the loss at a new point, and aborts it there. It computes that
+loss, yields, and runs the iteration again with all losses known so far. The optimiser's own arithmetic is cheap compared with one
+evaluation.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class _Iteration:
 def minimising(parameter: Tensor, compute: Callable[[], Tensor], *, max_iter: int, history_size: int) -> Iterator[None]:
     """Minimise `compute()` over the leaf `parameter` in place, and yield after each evaluation.
 
-    In the end, `parameter` has the bytes that one call of `torch.optim.LBFGS(…, line_search_fn="strong_wolfe").step` gives it,
-    after as many evaluations.
+    The result has the same bytes as after one call of `torch.optim.LBFGS(…, line_search_fn="strong_wolfe").step`, with the same
+    number of evaluations.
     """
     optimiser = torch.optim.LBFGS([parameter], max_iter=1, history_size=history_size, line_search_fn="strong_wolfe")
     left = max_iter * 5 // 4  # evaluations, by torch's default

@@ -1,4 +1,4 @@
-"""Bounds of the texts in a request, checked before any work. Loads no torch."""
+"""Limits of the texts in a request, checked before any work. Loads no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check_text(name: str, text: object, longest: int) -> None:
     """Raise `InvalidInput` unless `text` is a string of at most `longest` characters that can be stored and shown.
 
     Lone surrogates, which no encoding of text can hold, and control characters other than tabs and line ends are rejected. None
-    passes. `name` is the field of the error; for prompts and subjects it is a `PromptInvalid`.
+    is accepted. `name` becomes the field of the error, which is a `PromptInvalid` for prompts and subjects.
     """
     if text is None:
         return

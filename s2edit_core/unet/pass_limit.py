@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable
 
 RECOVERY_S = 600.0
-"""Seconds after which larger passes are tried again: what took the memory may be gone."""
+"""Seconds after which larger passes are tried again, because the memory may be free by then."""
 
 log = logging.getLogger(__name__)
 listeners: set[Callable[[], None]] = set()
-"""Called whenever passes become smaller: a service counts that."""
+"""Called whenever the limit is lowered, so that a service can count it."""
 
 
 class PassLimit:
-    """A bound that a lack of memory lowers for a while. `reductions` counts how often it did."""
+    """The limit of rows per pass. A lack of memory lowers it for a while; `reductions` counts how often."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.reductions = 0
@@ -31,7 +31,7 @@ class PassLimit:
         return min(self._rows, largest)
 
     def reduce(self, rows: int) -> None:
-        """Halve the bound, because there was too little memory for `rows`."""
+        """Halve the limit, because there was too little memory for `rows` rows."""
         self.reductions += 1
         self._rows = max(1, rows // 2)
         self._until = self._now() + RECOVERY_S

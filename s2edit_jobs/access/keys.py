@@ -119,7 +119,7 @@ class KeyRing:
         return key, text
 
     def find(self, key_id: str) -> ApiKey | None:
-        """Return the key, or None also for a key that can't be read: nobody gets in by it."""
+        """Return the key, or None also for a key that can't be read: it gives no access."""
         try:
             return self.read(key_id)
         except RecordUnusable as error:

@@ -50,7 +50,7 @@ def _parent(services: Services, jobs: Jobs, owner: Owner, parent_id: str) -> tup
     except JobNotFound:
         raise _refused(f"there is no edit {parent_id!r}: take an id from GET /edits", "parent_unknown") from None
     except RecordDamaged:
-        raise _refused("what is stored about the parent is damaged: name another edit", "parent_unfit") from None
+        raise _refused("the stored parent is damaged: name another edit", "parent_unfit") from None
     if record.kind != "edit":
         raise _refused("the parent has no result picture: name an edit, not a learning or mask job", "parent_unfit")
     if record.state is not JobState.SUCCEEDED:

@@ -6,7 +6,8 @@ Each finished job has an entry below `t/<tenant>/u/<user>/index/all/`, and one m
 
 The digits are those of the job's id, each subtracted from 15. Ids begin with the time, so the newest job comes first. Two levels of
 folders keep any folder of a data folder small. `<view>` holds what lists show, so a page needs no other request than its listings.
-It contains nothing that a person wrote; the message of a failure is the content of the entry.
+It contains nothing that a person wrote; the message of a failure is the content of the entry. Whoever writes the outcome of a job
+adds its entries, a survey those that are missing. They stay when pictures expire.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _DIGITS = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs a list shows; None: any."""
+    """Which jobs a list shows. None means any."""
 
     state: JobState | None = None
     kind: JobKind | None = None
@@ -58,7 +59,7 @@ ANY = Filter()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of the index, as its key says it."""
+    """An entry of the index, read from its key."""
 
     key: str
     id: str
@@ -125,7 +126,7 @@ class History:
 
 
 class Reader:
-    """Makes the records of one page from its entries. `load` reads a whole job, for an entry that does not suffice.
+    """Builds the records of one page from its entries. `load` reads the whole job for an entry that lacks something.
 
     It remembers failures, because many jobs fail for the same reason. `reads` counts the objects that it has read.
     """
@@ -174,7 +175,7 @@ def places_of(record: JobRecord) -> list[str]:
 
 
 def entry_of(key: str) -> Entry | None:
-    """Return the entry with this key, or None if the key is none of an entry."""
+    """Return the entry with this key, or None if it is not the key of an entry."""
     parts = key.split("/", 10)  # t, tenant, u, user, index, name, end, and the three of the place
     if len(parts) < 10:
         return None
@@ -205,7 +206,7 @@ def encoded(record: JobRecord) -> str:
 
 
 def _decoded(view: str) -> dict[str, Any] | None:
-    """Return the values that `encoded` was given. None if there are none, or if another release has written them otherwise."""
+    """Return the values that `encoded` was given, or None if there are none or another release wrote them in another format."""
     try:
         values = json.loads(zlib.decompress(base64.urlsafe_b64decode(view + "=" * (-len(view) % 4))))
     except (ValueError, zlib.error):

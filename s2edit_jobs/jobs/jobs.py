@@ -186,7 +186,7 @@ class Jobs(StoredJobs):
         return 1 + self.history.remove(places) + self.artifacts.delete_prefix(folder)
 
     def _places_in_history(self, owner: Owner, job_id: str) -> list[str]:
-        """Return where entries of the job may be: if its records say so only there, otherwise anywhere."""
+        """Return where entries of the job may be: by its records, or every possible place if these can't be read."""
         try:
             outcome = self.stored_outcome(owner, job_id)
             return [] if outcome is None else places_of(final_record(first_record(self.spec(owner, job_id)), outcome))
@@ -331,12 +331,16 @@ class Jobs(StoredJobs):
 
 @contextmanager
 def _delaying_only(what: str, job_id: str) -> Iterator[None]:
-    """Log an error and continue: it cannot change what was decided about the job, and the reaper makes up for it."""
+    """Log an error and continue: it cannot change what was decided about the job, and the reaper repeats the step."""
     try:
         yield
     except ServiceUnavailable as error:
         log.warning(
-            "a service is down: the reaper will make up for it", action="left_to_reaper", what=what, job_id=job_id, error=str(error)
+            "a service is down: the reaper will repeat this step",
+            action="left_to_reaper",
+            what=what,
+            job_id=job_id,
+            error=str(error),
         )
     except Exception:
-        log.exception("an error that only delays the job", action="left_to_reaper", what=what, job_id=job_id)
+        log.exception("a step of the job failed: the reaper will repeat it", action="left_to_reaper", what=what, job_id=job_id)

@@ -1,4 +1,4 @@
-"""What the object store says about a job: its spec, its outcome, its report, and whether it was accepted."""
+"""Read a job from the object store: its spec, its outcome, its report, and whether it was accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from s2edit_jobs.stores.markers import UNFINISHED
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What a spec says about a job, as far as it can be read."""
+    """The fields of a spec, as far as they can be read."""
 
     first: JobRecord
     damaged: bool
@@ -61,7 +61,7 @@ class StoredJobs:
     def ended(self, owner: Owner, job_id: str) -> JobRecord | None:
         """Return the record of the job's end, or None while it is not over. A damaged job has failed.
 
-        Raise `JobNotFound`, or `RecordNewer`: only a process of that release knows what to say.
+        Raise `JobNotFound`, or `RecordNewer`: only a process of the newer release can read the end.
         """
         try:
             outcome = self.stored_outcome(owner, job_id)
@@ -113,7 +113,7 @@ class StoredJobs:
 
 
 def _spec_in(data: bytes, owner: Owner, job_id: str) -> JobSpec:
-    """Return the spec in `data`. Raise as `StoredJobs.spec`: also for the spec of another job, which somebody has copied there."""
+    """Return the spec in `data`. Raise as `StoredJobs.spec`: also for the spec of another job that somebody has copied here."""
     spec = JobSpec.from_json(data)
     if (spec.owner, spec.id) != (owner, job_id) or not all(file.key.startswith(owner.prefix) for file in spec.inputs.values()):
         raise damaged("spec", "it belongs to another job or user")

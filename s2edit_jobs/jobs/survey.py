@@ -1,8 +1,8 @@
 """Walk the whole object store once and write what it lacks: markers of unfinished jobs, entries of finished ones.
 
 It runs after an upgrade from a release that wrote neither, and a few times a day, because processes of such a release may still
-run. It also removes what is left of requests that were never accepted, and of erasures that died. Its cost grows with history, so
-nothing waits for it.
+run. It also removes the remains of requests that were never accepted, and of erasures whose process died. Its cost grows with the
+number of all jobs, so nothing waits for it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Survey:
             self._mark(owner, found.specs - found.over)
 
     def complete(self) -> int:
-        """Write and remove all that is needed. Return the number of entries written. Then the layout is current."""
+        """Write missing markers and entries, remove remains, and mark the layout as current. Return the number of new entries."""
         written = 0
         for owner, found in self._owners():
             self._mark(owner, found.specs - found.over - found.indexed)
@@ -117,7 +117,7 @@ class Survey:
                 self._jobs.history.remove(self._jobs.history.possible_places(owner, job_id))
 
     def _remove_remains(self, owner: Owner, job_ids: Iterable[str]) -> None:
-        """Remove what a request wrote before it died, and what an erasure left that died."""
+        """Remove what remains of requests and erasures whose process died."""
         for job_id in self._each(sorted(job_ids)):
             if _is_abandoned(job_id) and not self._jobs.exists(owner, job_id):
                 self._drop(owner, job_id)
@@ -147,7 +147,7 @@ def rebuild_if_lost(services: Services) -> int | None:
         return None
 
     def work(busy: Callable[[], None]) -> int:
-        for _ in services.store.records.settle(generation):  # what it still has is then held against the object store
+        for _ in services.store.records.settle(generation):  # what it still has is then compared with the object store
             busy()
         entered = rebuild(services, busy=busy)
         maintenance.restored(generation)

@@ -1,7 +1,8 @@
-"""Hold the markers of unfinished jobs and the job store against each other, so that nothing that fell between is lost.
+"""Compare the markers of unfinished jobs with the job store and repair the differences, so that no job is lost.
 
-A job that only the object store knows is entered; one that is over is finished to the last step; one that was erased is forgotten.
-A job without a marker, which an earlier release has accepted, gets one. The cost grows with the unfinished jobs, not with history.
+A job that only the object store knows is entered into the job store. A job that is over gets its missing last steps. A job that was
+erased is removed. A job without a marker, which an earlier release accepted, gets one. The cost grows with the number of unfinished
+jobs, not with that of all jobs.
 
 One process does this for all. It may die at any point, and a second one at the same time does no harm.
 """
@@ -21,7 +22,7 @@ from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, job_of, markers, read_marker
 
 PAGE = 500
-"""Jobs that are held against the job store in one call."""
+"""Jobs that are compared with the job store in one call."""
 LEASE_S = 30.0
 """Seconds after which another process takes over the work of one that has died. A page takes less."""
 
@@ -69,7 +70,7 @@ class Unfinished:
         return entered
 
     def _look_at(self, marker: str, record: JobRecord | None, *, has_place: bool) -> bool:
-        """Do what is left to do for a marked job. Return whether it was entered into the job store."""
+        """Do the remaining steps for a marked job. Return whether it was entered into the job store."""
         if record is None or record.state.over:
             return self._enter_or_finish(marker)
         if marker.startswith(PENDING):
@@ -123,7 +124,7 @@ def reconcile_if_due(services: Services, *, every_s: float) -> int | None:
 def run_alone(services: Services, task: str, every_s: float, work: Callable[[Callable[[], None]], int]) -> int | None:
     """Run the task if it is due. It is due again `every_s` seconds after its end, or at once after an error.
 
-    `work` is given a function that renews the lease. If the process dies, another one begins the work after `LEASE_S` seconds.
+    `work` receives a function that renews the lease. If the process dies, another one begins the work after `LEASE_S` seconds.
     """
     maintenance = services.store.maintenance
     if not maintenance.take_task(task, every_s=LEASE_S):

@@ -52,7 +52,7 @@ def check_identity_file(data: bytes, model: ModelFacts) -> IdentityPrompt:
 
 
 def check_stored_concept(data: bytes) -> None:
-    """Raise `RecordDamaged` if a stored concept file was cut short or is none, `RecordNewer` if a newer release has written it.
+    """Raise `RecordDamaged` if a stored file is truncated or no concept, `RecordNewer` if a newer release has written it.
 
     Concepts of earlier releases and of other models pass: the engine decides about them.
     """

@@ -1,13 +1,14 @@
 """When an identity and its inversions were last used, and the limit of inversions per identity.
 
-Object stores keep no times of reading. So an empty marker object holds the time of use in its name. An edit replaces it at most
-once a day. The folder of a concept, `concepts/<id>/`, holds:
+Object stores keep no times of reading. So the name of an empty marker object holds the time of use. A worker replaces the marker at
+most once a day; the sweeper writes one where there is none. The folder of a concept, `concepts/<id>/`, holds:
 
     used-<seconds>                         when the identity was used
     inversions/<inversion id>              the marker that ties an inversion to the identity
     inversions/<inversion id>.used-<seconds>   when the inversion was used
 
-All of it is read by one listing of the folder. It goes with the identity.
+One listing of the folder reads all of it. The markers are removed with the inversion or the identity. After each
+use, a worker removes the least recently used inversions beyond `max_inversions_per_identity`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Remove what has outlived its time. The settings say how long each kind of thing is kept.
+"""Remove what has expired. The settings say how long each kind of object is kept, also for objects that were stored earlier.
 
-One listing of the objects of all users shows what may have to go, by names alone: ids of edits and markers of use hold times. Only
-such an object is read. The settings also apply to what was stored before they were set. Everything here may run at the same time in
-several processes, and beside workers: an inversion that is missing is computed again.
+The sweep lists the objects of all users once. Names alone show which objects may have expired, because ids of edits and markers of
+use contain times. Only those objects are read. Everything here may run at the same time in several processes, and while workers
+run: a worker computes a missing inversion again.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Retention:
         return {kind: number for kind, number in gone.items() if number}
 
     def _may_expire(self, kind: str, name: str) -> bool:
-        """Return whether a folder must be looked at. Ids of edits are sorted by time, so that all later ones are as young."""
+        """Return whether a folder must be looked at. Ids of edits are sorted by time, so all later ones are younger."""
         if kind != "edits":
             return True
         ttls = [ttl for ttl in (self._settings.edit_ttl_s, self._settings.result_ttl_s) if ttl is not None]
@@ -163,6 +163,6 @@ class Retention:
             yield "checkpoints", self._artifacts.delete_prefix(folder.key(CHECKPOINTS))
 
     def _sweep_inversion(self, folder: UserFolder) -> Iterator[tuple[str, int]]:
-        """Remove an inversion that no identity knows of. Folders of identities come before, because `concepts` sorts first."""
+        """Remove an inversion that belongs to no identity. The identities are known by then, because `concepts` sorts first."""
         if _INVERSION_ID.fullmatch(folder.id) and folder.id not in self._inversions:
             yield "inversions", self._artifacts.delete_prefix(f"{folder.path}/")

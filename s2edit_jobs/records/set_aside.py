@@ -4,7 +4,7 @@
         with set_aside("expiring identity", key):
             ...
 
-What is stored outlives releases, disks and editors, so one item may be damaged, of a newer release, or not ours at all.
+Stored items outlive releases, so one may be damaged, written by a newer release, or foreign.
 """
 
 from __future__ import annotations

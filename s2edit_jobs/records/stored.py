@@ -9,7 +9,8 @@ The rules:
   option of a request, that this release does not know: ignoring it would make another picture than the one asked for.
 - Everything else that cannot be read is `RecordDamaged`: cut short, empty, not JSON, of the wrong types, or a foreign file.
 
-What is stored, by kind ("t/…/" stands for the prefix of a user):
+What is stored, by kind ("t/…/" stands for the prefix of a user). ARCHITECTURE.md says of the main kinds who writes them and when
+they are removed, and the module in the last column of the others:
 
 | kind                  | object                                    | read by                              |
 |-----------------------|-------------------------------------------|--------------------------------------|
@@ -17,7 +18,7 @@ What is stored, by kind ("t/…/" stands for the prefix of a user):
 | outcome               | `t/…/edits/<id>/outcome.json`             | `Outcome.from_json`                  |
 | found mask            | `t/…/edits/<id>/mask-found.json`          | `worker.attempts.used_mask`          |
 | report                | `t/…/edits/<id>/report-<fence>.json`      | `Jobs.report`                        |
-| (nobody reads it)     | `t/…/edits/<id>/webhook.json`             |                                      |
+| (for people)          | `t/…/edits/<id>/webhook.json`             | `worker.housekeeping.messenger` writes it |
 | identity, attribute   | `t/…/concepts/<id>/identity.json` …       | `Library`                            |
 | upload, bare upload   | `t/…/uploads/<id>/upload.json` …          | `Uploads`                            |
 | idempotency marker    | `t/…/requests/<digest>.json`              | `Idempotency`                        |
@@ -27,9 +28,13 @@ What is stored, by kind ("t/…/" stands for the prefix of a user):
 | (a number)            | `keys/<id>/ended.json`, `ended/<digest>`, `t/…/uploads/<id>/kept.json` | `read_number`   |
 | (a key)               | `unfinished/…`, `outbox/…`, `pending/…`, `expiring/…` | `stores.markers`         |
 | (by its name)         | `t/…/index/…`; for failures the content   | `jobs.history`                       |
-| (by its name)         | `t/…/tokens/<end>-<id>/…`, `t/…/concepts/<id>/inversions/<id>` | their folders   |
+| (by its name)         | `t/…/tokens/<end>-<id>/…`                 | `api.guard.device_tokens`            |
+| (by its name)         | `t/…/concepts/<id>/inversions/<id>`       | `library.last_use`                   |
 | (by its name)         | `t/…/concepts/<id>/used-<time>` …         | `library.last_use`                   |
 | (safetensors)         | concepts, inversions, checkpoints         | the engine; `library.concept_files`  |
+| store marker          | `s2edit-store.json`                       | `stores.presence`                    |
+| layout                | `layout.json`                             | `stores.layout`                      |
+| (only written)        | `probes/…`                                | `stores.write_probe`, `cli.store_checks` |
 
 Redis holds job hashes and events (`redis_store.hashes` reads them field by field) and Celery's messages, whose content does not
 matter: a message only says that work exists.

@@ -1,4 +1,4 @@
-"""What can be shown of a job whose spec or outcome cannot be read, so that it is listed, ended and erased like any other."""
+"""Replace the spec or outcome of a job that cannot be read, so that the job is listed, ended and erased like any other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from s2edit_jobs.records.stored import readable_fields
 RECORD_DAMAGED = "record_damaged"
 """Error code of a job whose spec, outcome or input files are damaged."""
 RECORD_NEWER = "record_newer"
-"""Error code of a job that a newer release has ended in a way for which this one has no word."""
+"""Error code of a job that a newer release has ended in a way that this release does not know."""
 DAMAGED = Failure(RECORD_DAMAGED, "what the service has stored about this edit is damaged: send the request again")
 _NEWER = Failure(RECORD_NEWER, "a newer release of the service has ended this edit: this one cannot show how")
 

@@ -1,7 +1,7 @@
 """The port of the object store, and the keys of its objects. There are adapters for S3, a folder and memory.
 
 All objects of a user have keys in `t/<tenant>/u/<user>/{uploads,concepts,inversions,edits,index,requests,tokens}/`. Stored objects
-outlive releases, so these keys must not change. ARCHITECTURE.md lists them all.
+outlive releases, so these keys must not change. `s2edit_jobs.records.stored` lists them all.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Records(Protocol):
     def settle(self, generation: str) -> Iterator[JobRecord]:
         """Prepare what a new `generation` has kept, which may be older than what readers have seen. Yield the unfinished jobs.
 
-        Their sequences are lifted above the clock. Finished jobs are forgotten, because the object store knows which of them are
+        Their sequences are lifted above the clock. Finished jobs are dropped, because only the object store knows which of them are
         erased. Yield nothing for a generation that was yielded to the end before.
         """
 

@@ -1,6 +1,7 @@
-"""Whether the object store has what this release reads: markers of unfinished jobs, and the index of finished ones.
+"""Know whether the object store has what this release reads: markers of unfinished jobs, and the index of finished ones.
 
-A store of an earlier release gets them from a survey. Until it is complete, lists and rebuilds look at all jobs, as before.
+A store of an earlier release gets them from a survey, which a housekeeper runs. Its last step writes `layout.json`,
+which stays. Until then, lists and rebuilds read all jobs, as earlier releases did.
 """
 
 from __future__ import annotations
@@ -26,6 +27,6 @@ class LayoutWatch:
         return self._current
 
     def begin(self, artifacts: ArtifactStore) -> None:
-        """Call the layout of a store without any user data current: it lacks nothing."""
+        """Mark the layout of a store without user data as current, because it lacks nothing."""
         if not self.is_current(artifacts) and not any(artifacts.list("t/", expected=1)):
             artifacts.put(LAYOUT, json.dumps({"version": CURRENT}).encode(), media_type=JSON)

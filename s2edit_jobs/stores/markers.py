@@ -21,7 +21,8 @@ OUTBOX = "outbox/"
 UNFINISHED = "unfinished/"
 """Accepted jobs that are not over. Each marker holds the key of the job's spec. Writing it is what accepts a job."""
 PENDING = "pending/"
-"""Jobs that an earlier release accepted while the job store was down. Each marker holds the key of the job's spec."""
+"""Jobs that an earlier release accepted while the job store was down. Each marker holds the key of the job's spec. The reaper
+removes it once the job has a marker in `UNFINISHED`."""
 ERASING = "erasing/"
 """Users whose data is being erased."""
 EXPIRING = "expiring/"
@@ -75,7 +76,7 @@ def job_of(marker: str) -> str:
 
 
 def markers(artifacts: ArtifactStore, folder: str) -> Iterator[str]:
-    """Yield the keys of the markers in `folder`, sorted. Files that are none of ours, such as an editor's copy, are no markers."""
+    """Yield the keys of the markers in `folder`, sorted. Foreign files, such as an editor's copy, are skipped."""
     for key in artifacts.list(folder):
         if NAMES[folder].fullmatch(key, len(folder)):
             yield key

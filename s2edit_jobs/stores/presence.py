@@ -1,9 +1,10 @@
-"""Proof that the object store is there. Only then does a missing object mean that there is none.
+"""Prove that the object store is the service's own before a missing object counts as absent.
 
-A folder that is not mounted, and a bucket named by mistake, look like an empty store: every job would count as erased, every key as
-unknown. So the first process that uses a store writes a marker object with a random id into it, and absence counts only beside this
-marker. Three places know the id: the marker, the process once it has seen it, and Redis, for processes that start later. The marker
-is written only if none of them knows a store. Otherwise a store without it is away.
+A folder that is not mounted looks like an empty store, and so does a bucket named by mistake: every job would count as erased,
+every key as unknown. So the first process that uses a store writes a marker object with a random id into it. A missing object
+counts as absent only while the marker is there. Three places hold the id: the marker, each process that has read it, and Redis, for
+processes that start later. A process writes the marker only if it and Redis hold no id. Otherwise a store without the marker is
+unavailable.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Found = TypeVar("Found")
 
 
 class StoreMemory(Protocol):
-    """What outlives the processes and does not depend on the object store. Every method may raise `ServiceUnavailable`."""
+    """Remembers the id of the store, outside the store and longer than a process. Every method may raise `ServiceUnavailable`."""
 
     def recall(self) -> str | None:
         """Return the id of the service's store, or None if none is remembered."""
@@ -77,10 +78,11 @@ class _Proven:
 
 
 class ProvenStore(ABC):
-    """The part of every object store that distrusts absence. A driver implements the underscored methods.
+    """The base of every object store: it verifies that a missing object is absent. A driver implements the underscored methods.
 
-    A method raises `ArtifactsUnavailable` unless the store has proved to be there. An absence is a miss, then a proof, then another
-    miss: one miss is not enough, because a folder may come back between the miss and the proof, or go away after a proof.
+    A method raises `ArtifactsUnavailable` unless the store's marker is there. An object is absent after a miss, a proof of the
+    store, and another miss. One miss is not enough, because a folder may come back between the miss and the proof, or go away after
+    it.
     """
 
     proof_s = 0.0
@@ -150,7 +152,7 @@ class ProvenStore(ABC):
                     self._identify(now)
         except ArtifactsUnavailable as error:
             if not self._away:
-                log.error("the object store is away or not ours", action="store_away", reason=str(error))
+                log.error("the object store is unavailable, or is not the service's", action="store_away", reason=str(error))
             self._away = True
             raise
         if self._away:
@@ -172,7 +174,7 @@ class ProvenStore(ABC):
         return _id_of(marker)
 
     def trusting(self) -> Self:
-        """Return this store without its proofs, to check a store that cannot give one. It takes absence at face value."""
+        """Return this store without its proofs, to check a store that cannot give one. A miss counts as absence there."""
         other = copy(self)
         other.prove = lambda: False  # type: ignore[method-assign]
         return other

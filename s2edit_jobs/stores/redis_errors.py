@@ -1,4 +1,4 @@
-"""Which errors of Redis mean "not now", as opposed to a mistake of ours."""
+"""Recognise the errors of Redis that mean a temporary outage, as opposed to an error of the program."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from s2edit_jobs.stores.artifacts import ArtifactStore
 USERS = "t/"
 """Key prefix of everything that belongs to users."""
 SEEK_AFTER = 1000
-"""Keys in a row that nobody wants, after which the rest of their kind is passed over by a new listing. It is one page of S3."""
+"""Unwanted keys in a row after which a new listing skips the rest of their kind. It is one page of S3."""
 _LAST = "~"
 """Sorts after every character of a key."""
 _KEY = re.compile(r"t/(?P<tenant>[^/]+)/u/(?P<user>[^/]+)/(?P<kind>[^/]+)/(?P<id>[^/]+)(?:/(?P<name>.+))?")
@@ -21,7 +21,7 @@ _KEY = re.compile(r"t/(?P<tenant>[^/]+)/u/(?P<user>[^/]+)/(?P<kind>[^/]+)/(?P<id
 
 @dataclass(frozen=True, slots=True)
 class UserFolder:
-    """A folder of a user, such as that of one edit, or a single object, which has the name "" in itself."""
+    """A folder of a user, such as that of one edit; or a single object, whose only name is ""."""
 
     owner: Owner
     kind: str  # "edits", "concepts", …

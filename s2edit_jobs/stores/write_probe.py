@@ -1,4 +1,4 @@
-"""Whether the object store takes writes. A full disk or a missing right shows in no read."""
+"""Check that the object store accepts writes. Reads do not reveal a full disk or a missing right."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WriteProbe:
         self._ok = False
 
     def succeeds(self, artifacts: ArtifactStore) -> bool:
-        """Return whether the store takes writes, as of the last probe."""
+        """Return whether the store accepted the last probe."""
         with self._lock:
             if self._clock() < self._until:
                 return self._ok

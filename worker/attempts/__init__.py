@@ -8,6 +8,16 @@ A concept is learned once. The first attempt that needs it reserves it for its j
 the worker dies, the job keeps the reservation for its next attempt. So a photo that crashes workers crashes at most
 `max_attempts` of them, however many edits wait for it.
 
+What ARCHITECTURE.md leaves out of its table of failures:
+
+- With too little memory, the UNet runs smaller passes, with the same result. If even one row is too much, the job goes back to the
+  queue and the attempt is not counted. After `max_attempts` such attempts the job fails with `out_of_memory`.
+- A job in whose attempts a device failed `max_attempts` times, or that failed in as many attempts for other reasons, fails with
+  `parked`. Between attempts it waits 2 s, then 8 s, outside its owner's queue.
+- If three different jobs in a row fail unexpectedly, run out of memory or compute numbers that are not finite, their worker exits
+  with status 76 (`worker_health.py`).
+- If the job that learns a shared concept disappears, one of the waiting jobs learns the concept, about 2 s later.
+
 `runner.py` begins and ends an attempt, `engine_run.py` drives the engine, `control.py` interrupts it, `publishing.py` stores the
 results.
 """

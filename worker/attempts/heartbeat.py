@@ -1,4 +1,4 @@
-"""Renew a lease from a background thread, so that it does not expire during a long computation, unless that hangs."""
+"""Renew a lease from a background thread, so that it does not expire during a long computation. Let it expire if that hangs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Heartbeat:
     """A context manager that renews the lease at once and then every `interval_s` seconds, while `watch` sees the attempt advance.
 
     The attempt reads `lost` and `cancel_requested`. It continues while the job store is down: nobody else can claim the job
-    meanwhile, and only one outcome can be written. If the attempt hangs, the lease is left to expire, and `health` is told.
+    meanwhile, and only one outcome can be written. If the attempt hangs, the lease expires, and `health` is notified.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Notice that a worker hangs: a computation that runs far longer than any before it.
+"""Detect a hung worker: a computation that runs far longer than any before it.
 
-A device can hang without an error, and the heartbeat runs in a thread of its own. So an attempt marks its progress, and the
-heartbeat renews the lease only while the marks come. A mark is set before every evaluation of the model and around every slow
-step without one. `worker_progress` is the view of the whole process, for its liveness probe.
+A device can hang without an error, while the heartbeat runs in another thread. So an attempt marks its progress, and the heartbeat
+renews the lease only while it finds new marks. An attempt sets a mark before every evaluation of the model and around every slow
+step without one. The time between two marks is a *stretch*. `worker_progress` shows the whole process, for its liveness probe.
 
 The longest stretch that needs no device is the planning of a 48-megapixel edit: 6.7 s on one CPU core, the delivery's parts 2.6 to
 6.4 s. A pass takes 0.3 s with the shipped model there. The default of `pass_timeout_s` is 120 s.
@@ -53,7 +53,7 @@ class ProcessProgress:
             self._watches.discard(watch)
 
     def measured(self, seconds: float) -> None:
-        """Take into account a stretch that has ended."""
+        """Record the duration of a stretch that has ended."""
         with self._lock:
             self._marks += 1
             self.longest_s = max(self.longest_s, seconds)
@@ -93,7 +93,7 @@ class ProgressWatch:
             self._marked_at = now
 
     def skip(self) -> None:
-        """Mark that the attempt advances, but do not measure the stretch: it was no work of the device, but a store's, say."""
+        """Mark that the attempt advances, but do not measure the stretch, in which the attempt waited for a store, for example."""
         if self._marked_at is not None:
             self._marked_at = self._now()
 

@@ -167,7 +167,7 @@ class _Attempt:
             self._health.failed(self._lease.job_id)
 
     def _failed(self, error: Exception) -> None:
-        """End an attempt for which nobody has foreseen the error, or whose device has failed."""
+        """End an attempt after an unexpected error or a failure of its device."""
         if isinstance(error, ArtifactMissing) and self._is_erased():
             self._forget()
             return

@@ -1,4 +1,4 @@
-"""What went wrong with this process's device, counted for its metrics."""
+"""Counts of problems with this process's device, for its metrics."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 Tally = Literal["device_faults", "out_of_memory", "reduced_passes", "hangs", "failed_attempts"]
-"""Sticky faults; passes that even the smallest size had no memory for; passes made smaller; hung attempts; attempts that failed
-for a reason that nobody has foreseen."""
+"""Sticky faults; passes without memory even at the smallest size; passes made smaller; hung attempts; unexpected failures."""
 
 _lock = threading.Lock()
 _counts: Counter[str] = Counter()

@@ -1,8 +1,8 @@
-"""When a worker ends its own process, so that its supervisor starts a new one.
+"""Decide when a worker ends its own process, so that its supervisor starts a new one.
 
-A process whose device has failed fails every job within milliseconds, and so would claim and fail all that is queued, faster than
-any healthy worker. One that hangs does nothing for ever. Neither can be mended from within: a CUDA context that is lost stays lost
-until the process ends.
+A process whose device has failed fails every job within milliseconds. It would claim and fail all queued jobs, faster than any
+healthy worker completes them. A process that hangs does nothing for ever. Neither can recover by itself: a lost CUDA context stays
+lost until the process ends.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ log = structlog.get_logger(__name__)
 EXIT_DEVICE_FAULT: Final = 75
 """Exit status after a sticky fault of the device: EX_TEMPFAIL, another try may succeed."""
 EXIT_FAILING: Final = 76
-"""Exit status after `FAILED_JOBS` jobs in a row have failed for no reason of their own."""
+"""Exit status after `FAILED_JOBS` jobs in a row have failed unexpectedly."""
 EXIT_HUNG: Final = 77
 """Exit status of a worker that hung."""
 FAILED_JOBS: Final = 3
-"""How many different jobs may fail unexpectedly in a row. One may be the job's own fault; so many are the worker's."""
+"""How many different jobs may fail unexpectedly in a row. One may fail by its own fault; so many mean a fault of the worker."""
 
 
 def end_process(status: int) -> None:
@@ -45,7 +45,8 @@ def end_process(status: int) -> None:
 
 
 class WorkerHealth:
-    """Judges a worker by its attempts. When it is past mending, sets `stop`, so that it claims no more, and calls `end`."""
+    """Decides from a worker's attempts whether its process must end. Then sets `stop`, so that it claims no jobs, and calls
+    `end`."""
 
     def __init__(self, stop: threading.Event, end: Callable[[int], None] = end_process) -> None:
         self._stop = stop
@@ -57,7 +58,7 @@ class WorkerHealth:
         self._failed.clear()
 
     def failed(self, job_id: str) -> None:
-        """An attempt has failed for a reason that nobody has foreseen, or for lack of memory. Call this after the hand-back."""
+        """An attempt has failed unexpectedly, or for lack of memory. Call this after the hand-back."""
         self._failed.add(job_id)
         if len(self._failed) >= FAILED_JOBS:
             self._give_up(EXIT_FAILING, f"{len(self._failed)} jobs in a row have failed")
@@ -81,11 +82,11 @@ class WorkerHealth:
                 faulthandler.dump_traceback_later(timeout_s, exit=True)
 
     def relax(self) -> None:
-        """End what `guard` began."""
+        """Cancel `guard`."""
         if self._end is end_process:
             faulthandler.cancel_dump_traceback_later()
 
     def _give_up(self, status: int, reason: str) -> None:
-        log.critical("the worker ends, and is to be started again", action="worker_ends", reason=reason, status=status)
+        log.critical("the worker exits, so that its supervisor restarts it", action="worker_ends", reason=reason, status=status)
         self._stop.set()
         self._end(status)

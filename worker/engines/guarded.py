@@ -1,4 +1,4 @@
-"""Give the faults of the device one type, whatever in the engine meets them: model, segmenter, captioner or safety model."""
+"""Convert failures of the device to one exception type, in all parts of the engine: model, segmenter, captioner, safety model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult
 class GuardedEngine(EngineWrapper):
     """A wrapper of an engine that raises `DeviceFault` in place of what torch raises. It wraps all others.
 
-    CUDA reports errors late, wherever the device is waited for next. So this guards whole calls, not single computations.
+    CUDA reports errors late, at the next synchronisation with the device. So this guards whole calls, not single computations.
     """
 
     def find_mask(

@@ -1,4 +1,4 @@
-"""A thread that repeats one duty of a housekeeper, and says when it last did so."""
+"""A thread that repeats one task of a housekeeper, and reports when it last completed it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Loop:
 
     @property
     def problem(self) -> str | None:
-        """Why this loop does its duty no longer, or None."""
+        """Why this loop no longer works, or None."""
         if self._stop.is_set():
             return None
         if not self._thread.is_alive():

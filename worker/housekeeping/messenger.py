@@ -1,6 +1,7 @@
 """Deliver webhooks from the outbox, each at least once. Failed deliveries are repeated for more than two days.
 
-Any number of messengers may run at a time.
+Any number of messengers may run at a time. When a webhook is delivered or given up, `webhook.json` in the job's folder says how,
+for people who look there.
 """
 
 from __future__ import annotations

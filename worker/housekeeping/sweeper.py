@@ -1,4 +1,4 @@
-"""Remove what has outlived its time, a few times a day."""
+"""Remove what has expired, a few times a day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look at a Redis server before it is used: what it is, and whether it keeps what it is given."""
+"""Check a Redis server at startup: its kind, and settings that could lose data."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _role(facts: dict[str, Any]) -> list[str]:
 
 
 def _takes_snapshots(client: redis.Redis) -> bool | None:
-    """Return whether snapshots are configured; None where nobody may know."""
+    """Return whether snapshots are configured; None if the server does not show it."""
     try:
         return bool(cast("dict[str, str]", client.config_get("save")).get("save"))
     except redis.ResponseError:

@@ -16,14 +16,18 @@ Keys (all under `s2edit:`)
     waiters:<concept> set: jobs that wait for it
     outbox            sorted set: jobs whose end is to be sent, by the millisecond at which the next try is due
     tries             hash: how many tries there were
-    task:<name>       string: the millisecond at which the periodic task is due again
+    task:<name>       string: the millisecond at which the periodic task is due again; kept for a minute longer. `/readyz` of the
+                      API writes `task:readyz`, to see whether Redis takes writes
     due:test, turns:test  the same for jobs of test mode, which never hold up a worker of live jobs
-    pace:<preset>     hash: means of measured seconds, by phase
-    spent:<tenant>:<day>  hash: what the tenant used on that day since 1970
-    refusals          hash: refusals by field
-    life, restored    strings: the generation of this database, and the one that has all jobs
-    settled           string: the generation whose jobs were held against the object store
-    rates…            the counts of requests, written by the API's rate limiter
+    pace:<preset>     hash: means of measured seconds, by phase; workers write them, the API estimates `eta_s` from them; kept
+    spent:<tenant>:<day>  hash: what the tenant used on that day since 1970; kept for 2 days
+    refusals          hash: refusals by field; kept
+    life              string: the generation of this database, a new id after each loss
+    restored          string: the generation that has all jobs
+    settled           string: the generation whose jobs were compared with the object store
+    alive:housekeeper  string: when a reaper last completed an iteration, for `/metrics` of the API and `s2edit doctor`
+    store             string: the id of the object store, for processes that start while it is away (`store_memory`)
+    rates…            the counts of requests per user and tenant, written by the API's rate limiter; kept for minutes
 
 Any of these may be missing: a server may evict keys, and people delete some by hand. A script that meets an id without an intact
 record drops it and overwrites `restored`. The reaper then enters all unfinished jobs again from the object store, and

@@ -96,7 +96,7 @@ class RedisMaintenance:
         return running
 
     def _erase_jobs(self, keys: Sequence[str], owner: Owner) -> int:
-        """Erase the owner's jobs among `keys`, and drop those that don't say whose they are. Return how many were running."""
+        """Erase the owner's jobs among `keys`, and drop those without an owner. Return how many were running."""
         asked = self._connection.client.pipeline(transaction=False)
         for key in keys:
             asked.hmget(key, ["tenant", "user"])

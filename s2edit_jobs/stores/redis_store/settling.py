@@ -1,4 +1,8 @@
-"""Prepare what a Redis that has restarted still holds: it may have lost its last second, or come from an old snapshot."""
+"""Prepare what a Redis that has restarted still holds: it may have lost its last second, or come from an old snapshot.
+
+The sequence numbers of unfinished jobs are raised above the time in milliseconds, so that polls and streams notice each change.
+Finished jobs are dropped. The caller then ends or removes those unfinished jobs that are over or erased in the object store.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which object store the service uses, remembered apart from that store."""
+"""Remember in Redis which object store the service uses."""
 
 from __future__ import annotations
 
