@@ -113,7 +113,7 @@ def _clock(settings: Settings) -> Finding:
     """Compare the clocks of this machine and of Redis. Machines whose clocks differ refuse each other's tokens, for example."""
     before = time.time()
     try:
-        redis_s = build_services(settings).store.maintenance.clock()
+        redis_s = build_services(settings).store.tasks.clock()
     except JobsError as error:
         return Finding("clock", "note", f"not compared, because Redis does not answer: {error}")
     ahead_s = max(0.0, before - redis_s) or min(0.0, time.time() - redis_s)  # the call took between 0 and all of that time
@@ -126,7 +126,7 @@ def _clock(settings: Settings) -> Finding:
 def _housekeeper(settings: Settings) -> Finding:
     """Ask when a housekeeper last worked. `s2edit up` starts one beside an embedded Redis, so only an external one is asked."""
     try:
-        age_s = build_services(settings).store.maintenance.last_alive_s(HOUSEKEEPER)
+        age_s = build_services(settings).store.tasks.last_alive_s(HOUSEKEEPER)
     except JobsError as error:
         return Finding("housekeeper", "note", f"unknown, because Redis does not answer: {error}")
     if age_s is not None and age_s < HOUSEKEEPER_LATE_S:

@@ -55,7 +55,7 @@ def _model_failure(services: Services) -> str | None:
 def _store_answers(services: Services) -> bool:
     """Write, because a full Redis or a replica still answers reads. The value expires by itself."""
     try:
-        services.store.maintenance.take_task("readyz", every_s=0)
+        services.store.tasks.take_task("readyz", every_s=0)
     except ServiceUnavailable:
         return False
     return True

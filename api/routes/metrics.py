@@ -65,7 +65,7 @@ class _QueueCollector(Collector):
             unfinished = self._store.admission.take_slot(PROBE, "metrics", of_owner=0, in_all=0).in_all
             running = self._store.estimates.prospect(PROBE, "metrics").running
             refusals = self._store.usage.refusals()
-            alive_s = self._store.maintenance.last_alive_s(HOUSEKEEPER)
+            alive_s = self._store.tasks.last_alive_s(HOUSEKEEPER)
         except ServiceUnavailable:
             yield GaugeMetricFamily("s2edit_job_store_up", "Whether the job store answers", 0)
             return

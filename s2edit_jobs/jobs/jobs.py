@@ -139,7 +139,7 @@ class Jobs(StoredJobs):
             if not repeated:
                 self.drop(spec.owner, spec.id)
             elif not self.is_marked(spec.id):
-                self._store.maintenance.erase(spec.owner, spec.id)
+                self._store.erasure.erase(spec.owner, spec.id)
 
     def mark(self, owner: Owner, job_id: str) -> None:
         """Write one more marker for an unfinished job. Raise `JobNotFound` if it was erased."""
@@ -178,7 +178,7 @@ class Jobs(StoredJobs):
         folder = edit_key(owner, job_id, "")
         places = self._places_in_history(owner, job_id)
         self.artifacts.delete_prefix(f"{folder}spec.json")
-        learning = self._store.maintenance.erase(owner, job_id)
+        learning = self._store.erasure.erase(owner, job_id)
         if learning is not None:  # no other job continues from these checkpoints
             self.artifacts.delete_prefix(f"{learning.rpartition('/')[0]}/{CHECKPOINTS}")
         for marker in (OUTBOX, UNFINISHED, PENDING):
@@ -324,7 +324,7 @@ class Jobs(StoredJobs):
         """Enter the job into the job store again. Raise `JobNotFound` if it was erased meanwhile."""
         record = self._store.records.add(recovered_record(first))
         if not self.exists(first.owner, first.id):
-            self._store.maintenance.erase(first.owner, first.id)
+            self._store.erasure.erase(first.owner, first.id)
             raise JobNotFound(first.id)
         return record
 

@@ -142,15 +142,15 @@ def rebuild(services: Services, *, busy: Callable[[], None] = lambda: None) -> i
 
 def rebuild_if_lost(services: Services) -> int | None:
     """Rebuild the job store if it has lost its jobs, in one process. Return the number of entered jobs, or None."""
-    maintenance = services.store.maintenance
-    if (generation := maintenance.lost()) is None:
+    recovery = services.store.recovery
+    if (generation := recovery.lost()) is None:
         return None
 
     def work(busy: Callable[[], None]) -> int:
-        for _ in services.store.records.settle(generation):  # what it still has is then compared with the object store
+        for _ in recovery.settle(generation):  # what it still has is then compared with the object store
             busy()
         entered = rebuild(services, busy=busy)
-        maintenance.restored(generation)
+        recovery.restored(generation)
         return entered
 
     return run_alone(services, f"rebuild:{generation}", 0.0, work)

@@ -52,7 +52,7 @@ class Unfinished:
 
     def reconcile(self) -> int:
         """Make markers and job store agree. Return the number of jobs that were entered."""
-        entered, marked, due = 0, set[str](), set(self._store.maintenance.unfinished())
+        entered, marked, due = 0, set[str](), set(self._store.recovery.unfinished())
         for page in self._pages(itertools.chain(markers(self._artifacts, UNFINISHED), markers(self._artifacts, PENDING))):
             known = self._store.records.find([job_of(marker) for marker in page])
             for marker in page:
@@ -107,7 +107,7 @@ class Unfinished:
             else:
                 self._jobs.mark(owner, job_id)
         except JobNotFound:  # erased
-            self._store.maintenance.erase(owner, job_id)
+            self._store.erasure.erase(owner, job_id)
 
     def _pages(self, items: Iterable[str]) -> Iterator[Sequence[str]]:
         rest = iter(items)
@@ -126,14 +126,14 @@ def run_alone(services: Services, task: str, every_s: float, work: Callable[[Cal
 
     `work` receives a function that renews the lease. If the process dies, another one begins the work after `LEASE_S` seconds.
     """
-    maintenance = services.store.maintenance
-    if not maintenance.take_task(task, every_s=LEASE_S):
+    tasks = services.store.tasks
+    if not tasks.take_task(task, every_s=LEASE_S):
         return None
     wait_s = 0.0
     try:
-        done = work(lambda: maintenance.hold_task(task, for_s=LEASE_S))
+        done = work(lambda: tasks.hold_task(task, for_s=LEASE_S))
         wait_s = every_s
     finally:
         with suppress(ServiceUnavailable):
-            maintenance.hold_task(task, for_s=wait_s)
+            tasks.hold_task(task, for_s=wait_s)
     return done

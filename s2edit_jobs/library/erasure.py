@@ -198,7 +198,7 @@ class Erasure:
     def complete(self, erased: Erased) -> Erased:
         """Run the second sweep and remove the marker. From then on, the API accepts requests of the user again."""
         erased, _ = self._sweep(erased)
-        disk_rewritten = self._services.store.maintenance.compact()
+        disk_rewritten = self._services.store.erasure.compact()
         self._artifacts.delete_prefix(erasing_key(erased.owner))
         self._services.audit.record("user.erase", erased.owner, None, "erased")
         log.info("everything of a user was erased", action="user_erased", objects=erased.objects, disk_rewritten=disk_rewritten)
@@ -225,7 +225,7 @@ class Erasure:
         keys = list(self._artifacts.list(owner.prefix))
         specs = [key for key in keys if key.endswith("/spec.json")]
         self._artifacts.delete(specs)
-        running = self._services.store.maintenance.erase_owner(owner)
+        running = self._services.store.erasure.erase_owner(owner)
         job_ids = {key.split("/")[5] for key in keys if key.startswith(f"{owner.prefix}edits/")}
         for folder in (OUTBOX, UNFINISHED, PENDING):
             for marker in list(markers(self._artifacts, folder)):

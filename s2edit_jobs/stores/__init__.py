@@ -6,7 +6,7 @@ What ARCHITECTURE.md leaves out of its table of failures:
 
 - Redis loses a key (eviction, expiry, a person): the script that meets the gap, or the reaper within 2 seconds, repairs it. The job
   is late, and no other job waits (`redis_store.lua`).
-- Redis comes back with older data (its last second is lost, or it was restored from a snapshot): `redis_store.settling` prepares
+- Redis comes back with older data (its last second is lost, or it was restored from a snapshot): `redis_store.recovery` prepares
   what it holds.
 - S3 writes an object, but its answer is 500 or lost: the same call finds the object by the number of its write, and succeeds
   (`s3_artifacts`).

@@ -23,7 +23,7 @@ SLOT_TTL_S = 30.0
 """How long a queue slot is kept for a job that is being accepted. A process that dies meanwhile loses it."""
 
 HOUSEKEEPER = "housekeeper"
-"""Name by which housekeepers report that they are alive (`Maintenance.report_alive`)."""
+"""Name by which housekeepers report that they are alive (`Tasks.report_alive`)."""
 
 DAY_S = 24 * 3600
 
@@ -55,13 +55,6 @@ class Records(Protocol):
 
     def overdue(self) -> list[JobRecord]:
         """Return unfinished jobs past their deadline: the `PAGE` that are due longest."""
-
-    def settle(self, generation: str) -> Iterator[JobRecord]:
-        """Prepare what a new `generation` has kept, which may be older than what readers have seen. Yield the unfinished jobs.
-
-        Their sequences are lifted above the clock. Finished jobs are dropped, because only the object store knows which of them are
-        erased. Yield nothing for a generation that was yielded to the end before.
-        """
 
 
 class Leases(Protocol):
@@ -189,8 +182,8 @@ class Usage(Protocol):
         """Return the number of refusals by field, since the store began or lost everything."""
 
 
-class Maintenance(Protocol):
-    """Erasure, periodic tasks, and recovery after a loss."""
+class Erasure(Protocol):
+    """Removing what belongs to a job or an owner."""
 
     def erase(self, owner: Owner, job_id: str) -> str | None:
         """Remove every trace of the job; its lease is lost. Return the concept that it had reserved and not released, if any.
@@ -204,8 +197,15 @@ class Maintenance(Protocol):
     def compact(self) -> bool:
         """Rewrite the files of Redis so that no erased value is left in them. Return False if the server forbids it."""
 
+
+class Tasks(Protocol):
+    """Work that one process does for all, and signs of life. All of it goes by the store's own clock."""
+
     def take_task(self, name: str, *, every_s: float) -> bool:
         """Return True to one caller in `every_s` seconds: for work that one worker does for all."""
+
+    def hold_task(self, name: str, *, for_s: float) -> None:
+        """Make the task due in `for_s` seconds from now. While it takes long, its worker calls this so that no other begins it."""
 
     def report_alive(self, name: str) -> None:
         """Record that the kind of process `name` is alive at this moment."""
@@ -216,17 +216,25 @@ class Maintenance(Protocol):
     def clock(self) -> float:
         """Return the store's time, in seconds since the epoch. Leases, deadlines and the outbox go by it."""
 
-    def hold_task(self, name: str, *, for_s: float) -> None:
-        """Make the task due in `for_s` seconds from now. While it takes long, its worker calls this so that no other begins it."""
 
-    def unfinished(self) -> Iterator[str]:
-        """Yield the ids of all unfinished jobs, in no order. A job that ends meanwhile may be missing, and one may come twice."""
+class Recovery(Protocol):
+    """What is needed after Redis was emptied, restarted or restored."""
 
     def lost(self) -> str | None:
         """Return None while the store has all jobs. For a new or emptied store, return its generation, for `restored`."""
 
     def restored(self, generation: str) -> None:
         """Declare that all jobs were entered again. No effect if the store was emptied after `generation` began."""
+
+    def settle(self, generation: str) -> Iterator[JobRecord]:
+        """Prepare what a new `generation` has kept, which may be older than what readers have seen. Yield the unfinished jobs.
+
+        Their sequences are lifted above the clock. Finished jobs are dropped, because only the object store knows which of them are
+        erased. Yield nothing for a generation that was yielded to the end before.
+        """
+
+    def unfinished(self) -> Iterator[str]:
+        """Yield the ids of all unfinished jobs, in no order. A job that ends meanwhile may be missing, and one may come twice."""
 
 
 @dataclass(frozen=True)
@@ -241,4 +249,6 @@ class JobStore:
     estimates: Estimates
     outbox: Outbox
     usage: Usage
-    maintenance: Maintenance
+    erasure: Erasure
+    tasks: Tasks
+    recovery: Recovery

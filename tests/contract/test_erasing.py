@@ -98,7 +98,7 @@ class TestJobs:
         case.store.records.add(queued("e_1"))
         lease = case.store.leases.claim(lease_s=30)
         assert lease is not None
-        assert case.store.maintenance.erase(ANN, "e_1") is None
+        assert case.store.erasure.erase(ANN, "e_1") is None
         for asked in (
             lambda: case.store.records.get(ANN, "e_1"),
             lambda: case.store.events.since(ANN, "e_1", after=0),
@@ -116,18 +116,18 @@ class TestJobs:
         assert case.store.leases.claim(lease_s=30) is None
         assert (case.store.leases.orphans(), case.store.records.overdue(), case.store.outbox.take(lease_s=1)) == ([], [], None)
         assert case.store.admission.take_slot(ANN, "e_2", of_owner=0, in_all=0).in_all == 0
-        case.store.maintenance.erase(ANN, "e_1")
+        case.store.erasure.erase(ANN, "e_1")
 
     def test_an_erased_owners_places_are_free(self, case: StoreCase) -> None:
         case.store.admission.take_slot(ANN, "e_1", of_owner=9, in_all=9)
         case.store.admission.take_slot(BOB, "e_2", of_owner=9, in_all=9)
-        case.store.maintenance.erase_owner(ANN)
+        case.store.erasure.erase_owner(ANN)
         load = case.store.admission.take_slot(ANN, "e_3", of_owner=9, in_all=9)
         assert (load.of_owner, load.in_all) == (0, 1)
 
     def test_another_owners_job_is_not_erased(self, case: StoreCase) -> None:
         case.store.records.add(queued("e_1"))
-        case.store.maintenance.erase(BOB, "e_1")
+        case.store.erasure.erase(BOB, "e_1")
         assert case.store.records.get(ANN, "e_1").state is JobState.QUEUED
 
     def test_what_it_was_learning_is_told_and_those_who_wait_for_it_go_on(self, case: StoreCase) -> None:
@@ -138,7 +138,7 @@ class TestJobs:
         assert second is not None
         assert case.store.reservations.reserve(first, CONCEPT)
         assert not case.store.reservations.reserve(second, CONCEPT)
-        assert case.store.maintenance.erase(ANN, "e_1") == CONCEPT
+        assert case.store.erasure.erase(ANN, "e_1") == CONCEPT
         case.let_pass(2.2)
         assert case.store.leases.orphans() == ["e_2"]
 
@@ -155,7 +155,7 @@ class TestJobs:
         case.store.records.finish("e_0", ANN, Outcome(JobState.SUCCEEDED, 1, 1.0))
         case.store.reservations.reserve(learner, CONCEPT)
         case.store.reservations.reserve(waiter, CONCEPT)
-        assert case.store.maintenance.erase_owner(ANN) == 1
+        assert case.store.erasure.erase_owner(ANN) == 1
         for number in range(4):
             with pytest.raises(JobNotFound):
                 case.store.records.get(ANN, f"e_{number}")
@@ -177,7 +177,7 @@ class TestJobs:
         assert lease.job_id == "e_2"
         lost = case.store.leases.claim(lease_s=30)  # a job whose queue was lost is queued again: the erasure has not come to it
         assert lost is None or lost.job_id == "e_1"
-        case.store.maintenance.erase_owner(ANN)
+        case.store.erasure.erase_owner(ANN)
         case.let_pass(40)
         again = case.store.leases.claim(lease_s=30)
         assert again is not None
@@ -187,7 +187,7 @@ class TestJobs:
 
     def test_an_erased_owner_comes_back_as_new(self, case: StoreCase) -> None:
         case.store.records.add(queued("e_1"))
-        case.store.maintenance.erase_owner(ANN)
+        case.store.erasure.erase_owner(ANN)
         case.store.records.add(queued("e_2"))
         lease = case.store.leases.claim(lease_s=30)
         assert lease is not None
@@ -209,7 +209,7 @@ def test_the_counts_of_an_erased_users_requests_go_too(tmp_path: Path) -> None:
             rates.take(owner, "POST", [])
         client = redis.Redis.from_url(server.url)
         assert [key for key in client.keys("*") if b"app/ann/" in key]
-        redis_job_store(server.url, timeout_s=5.0).maintenance.erase_owner(ANN)
+        redis_job_store(server.url, timeout_s=5.0).erasure.erase_owner(ANN)
         assert not [key for key in client.keys("*") if b"app/ann/" in key]
         assert [key for key in client.keys("*") if b"app/bob/" in key]
 
@@ -227,9 +227,9 @@ def test_nothing_erased_is_left_in_the_files_of_redis(tmp_path: Path, snapshots:
             client.config_set("save", "3600 1")
             client.save()
         until(lambda: bool(_holders(tmp_path, b"canary-7f3a")))  # Redis may write its file later while an fsync is under way
-        store.maintenance.erase_owner(owner)
+        store.erasure.erase_owner(owner)
         assert _holders(tmp_path, b"canary-7f3a"), "the files still hold it before they are written anew"
-        assert store.maintenance.compact()
+        assert store.erasure.compact()
         assert _holders(tmp_path, b"canary-7f3a") == []
         assert store.records.get(BOB, "e_b").state is JobState.QUEUED
 
@@ -255,13 +255,13 @@ def test_a_redis_that_forbids_it_says_so(monkeypatch: pytest.MonkeyPatch, on_dis
         return execute(client, *command, **options)
 
     monkeypatch.setattr(redis.Redis, "execute_command", forbidden)
-    assert store.maintenance.compact() is False
+    assert store.erasure.compact() is False
 
 
 def test_many_may_ask_for_it_at_once(on_disk: str) -> None:
     stores = [redis_job_store(on_disk, timeout_s=5.0) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(lambda store: store.maintenance.compact(), stores)) == [True] * 6
+        assert list(pool.map(lambda store: store.erasure.compact(), stores)) == [True] * 6
 
 
 def test_a_missing_object_stays_missing(artifacts: ArtifactStore) -> None:

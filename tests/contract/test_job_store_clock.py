@@ -61,14 +61,14 @@ def test_slots_tasks_and_deliveries_are_free_again_after_their_time(store: JobSt
     monkeypatch.setattr(admission, "SLOT_TTL_S", SHORT_S)
     store.admission.take_slot(ANN, "e_1", of_owner=9, in_all=9)
     store.outbox.announce("e_2")
-    assert store.maintenance.take_task("sweep", every_s=SHORT_S)
+    assert store.tasks.take_task("sweep", every_s=SHORT_S)
     assert store.outbox.take(lease_s=SHORT_S) == ("e_2", 1)
     assert store.admission.take_slot(ANN, "e_9", of_owner=0, in_all=0).of_owner == 1
-    assert not store.maintenance.take_task("sweep", every_s=SHORT_S)
+    assert not store.tasks.take_task("sweep", every_s=SHORT_S)
     assert store.outbox.take(lease_s=SHORT_S) is None
     wait()
     assert store.admission.take_slot(ANN, "e_9", of_owner=0, in_all=0).of_owner == 0
-    assert store.maintenance.take_task("sweep", every_s=SHORT_S)
+    assert store.tasks.take_task("sweep", every_s=SHORT_S)
     assert store.outbox.take(lease_s=SHORT_S) == ("e_2", 2)
 
 

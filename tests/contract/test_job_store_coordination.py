@@ -137,25 +137,25 @@ class TestBoundedWork:
         assert len(case.store.records.overdue()) == len(case.store.leases.orphans()) == 7
 
     def test_an_errand_is_one_callers_until_it_is_due_again(self, case: StoreCase) -> None:
-        assert [case.store.maintenance.take_task("sweep", every_s=LEASE_S) for _ in range(3)] == [True, False, False]
-        assert case.store.maintenance.take_task("dust", every_s=LEASE_S)
+        assert [case.store.tasks.take_task("sweep", every_s=LEASE_S) for _ in range(3)] == [True, False, False]
+        assert case.store.tasks.take_task("dust", every_s=LEASE_S)
         case.let_pass(LEASE_S * 1.3)
-        assert case.store.maintenance.take_task("sweep", every_s=LEASE_S)
+        assert case.store.tasks.take_task("sweep", every_s=LEASE_S)
 
     def test_it_knows_how_long_ago_a_kind_of_process_was_alive(self, case: StoreCase) -> None:
-        maintenance = case.store.maintenance
-        assert maintenance.last_alive_s("housekeeper") is None
-        maintenance.report_alive("housekeeper")
-        first = maintenance.last_alive_s("housekeeper")
+        tasks = case.store.tasks
+        assert tasks.last_alive_s("housekeeper") is None
+        tasks.report_alive("housekeeper")
+        first = tasks.last_alive_s("housekeeper")
         case.let_pass(LEASE_S)
-        second = maintenance.last_alive_s("housekeeper")
-        maintenance.report_alive("housekeeper")
-        third = maintenance.last_alive_s("housekeeper")
+        second = tasks.last_alive_s("housekeeper")
+        tasks.report_alive("housekeeper")
+        third = tasks.last_alive_s("housekeeper")
         assert first is not None
         assert second is not None
         assert third is not None
         assert second >= LEASE_S > max(first, third)
-        assert maintenance.last_alive_s("another") is None
+        assert tasks.last_alive_s("another") is None
 
 
 class TestLearningOnce:

@@ -47,12 +47,12 @@ class Truth:
             return  # the object store has the outcome
 
     def reap(self) -> None:
-        generation = self.store.maintenance.lost()
+        generation = self.store.recovery.lost()
         if generation is not None:
             for job_id, record in self.accepted.items():
                 if job_id not in self.over:
                     self.store.records.add(replace(record, sequence=int(self.case.now[0] * 1000)))
-            self.store.maintenance.restored(generation)
+            self.store.recovery.restored(generation)
         self.store.records.overdue()
         self.store.leases.orphans()
 
@@ -88,9 +88,9 @@ def populate(case: StoreCase) -> Truth:
     case.store.usage.book("app", DailyUsage(1, 2.0))
     case.store.usage.count_refusal("prompt")
     case.store.outbox.take(lease_s=0.001)
-    generation = case.store.maintenance.lost()
+    generation = case.store.recovery.lost()
     assert generation is not None
-    case.store.maintenance.restored(generation)
+    case.store.recovery.restored(generation)
     return truth
 
 
@@ -138,7 +138,7 @@ def meet_every_method(truth: Truth) -> None:
     store.records.overdue()
     store.usage.spent("app")
     store.usage.refusals()
-    store.maintenance.take_task("sweep", every_s=0)
+    store.tasks.take_task("sweep", every_s=0)
     store.outbox.announce("e_x")
     store.outbox.put_off("e_x", 1)
     store.outbox.end("e_x")
@@ -178,7 +178,7 @@ def test_a_lost_record_does_not_block_the_other_jobs_of_its_owner(case: StoreCas
     case.database.client.delete("s2edit:job:e_2")
     assert take(case).owner in (BOB, EVE, ANN)
     truth.work()
-    assert case.store.maintenance.lost() is not None, "so the reaper enters all jobs again"
+    assert case.store.recovery.lost() is not None, "so the reaper enters all jobs again"
     truth.reap()
     lease = take(case)
     assert lease.job_id == "e_2"
@@ -240,8 +240,8 @@ def test_an_erasure_removes_what_is_left_of_a_damaged_record(case: StoreCase) ->
     for number, name in enumerate(("user", "tenant", "artifacts")):
         enter(case, f"e_{number}", deadline_at=9e9)
         case.database.client.hdel(f"s2edit:job:e_{number}", name)
-    case.store.maintenance.erase(ANN, "e_2")
-    case.store.maintenance.erase_owner(ANN)
+    case.store.erasure.erase(ANN, "e_2")
+    case.store.erasure.erase_owner(ANN)
     left = {key: case.database.client.type(key) for key in case.database.client.scan_iter("*") if "turn" not in str(key)}
     assert left == {}
 

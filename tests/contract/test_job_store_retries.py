@@ -53,7 +53,7 @@ def test_a_job_that_waits_can_be_canceled_ended_and_erased(case: StoreCase) -> N
         case.store.leases.hand_back(take(case, job_id), failed=True, delay_s=DELAY_S)
     lease = take(case, "e_1")
     end(case, lease)
-    case.store.maintenance.erase(ANN, "e_2")
+    case.store.erasure.erase(ANN, "e_2")
     assert case.store.records.request_cancel(ANN, "e_3").cancel_requested
     case.let_pass(DELAY_S + 0.1)
     assert case.store.leases.orphans() == ["e_3"]

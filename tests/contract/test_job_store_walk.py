@@ -136,7 +136,7 @@ class JobStoreWalk(RuleBasedStateMachine):
     @rule()
     def lose_everything(self) -> None:
         self.forget()
-        assert self.store.maintenance.lost() is not None
+        assert self.store.recovery.lost() is not None
         self.let_pass(1.0)
         self.losses += 1
         for job_id, model in self.models.items():

@@ -217,7 +217,7 @@ def test_a_job_that_waits_is_canceled_and_erased_as_any_other(case: StoreCase) -
         assert lease is not None
         case.store.leases.hand_back(lease, delay_s=10)
     case.store.records.finish("e_1", ANN, done(JobState.CANCELED))
-    case.store.maintenance.erase(ANN, "e_2")
+    case.store.erasure.erase(ANN, "e_2")
     case.let_pass(60)
     assert (case.store.leases.claim(lease_s=60), case.store.leases.orphans()) == (None, [])
 
@@ -243,19 +243,19 @@ def test_orphans_are_the_queued_and_the_abandoned_oldest_first(case: StoreCase) 
 
 
 def test_a_new_store_says_so_until_it_was_restored(case: StoreCase) -> None:
-    life = case.store.maintenance.lost()
+    life = case.store.recovery.lost()
     assert life is not None
-    assert case.store.maintenance.lost() == life
-    case.store.maintenance.restored(life)
-    assert case.store.maintenance.lost() is None
+    assert case.store.recovery.lost() == life
+    case.store.recovery.restored(life)
+    assert case.store.recovery.lost() is None
 
 
 def test_a_store_emptied_while_it_is_restored_says_so_again(case: StoreCase) -> None:
-    life = case.store.maintenance.lost()
+    life = case.store.recovery.lost()
     assert life is not None
     case.forget()
-    case.store.maintenance.restored(life)
-    assert case.store.maintenance.lost() not in (None, life)
+    case.store.recovery.restored(life)
+    assert case.store.recovery.lost() not in (None, life)
 
 
 def test_a_fence_from_before_a_loss_is_not_valid_after_it(case: StoreCase) -> None:

@@ -38,7 +38,7 @@ def calls(url: str) -> list[tuple[Call, type[Exception]]]:
         (lambda: store.records.get(ANN, "e_1"), StoreUnavailable),
         (lambda: store.leases.claim("e_1", lease_s=9), StoreUnavailable),
         (store.leases.orphans, StoreUnavailable),
-        (store.maintenance.lost, StoreUnavailable),
+        (store.recovery.lost, StoreUnavailable),
         (lambda: queue.notify("e_1"), QueueUnavailable),
         (queue.waiting, QueueUnavailable),
     ]
@@ -99,7 +99,7 @@ def test_whoever_asks_a_redis_that_hangs_three_times_waits_once(server: Embedded
     store = redis_job_store(server.url)
 
     def thrice() -> None:
-        for call in (store.maintenance.lost, store.leases.orphans, store.records.overdue):
+        for call in (store.recovery.lost, store.leases.orphans, store.records.overdue):
             with pytest.raises(StoreUnavailable):
                 call()
         raise StoreUnavailable
@@ -122,13 +122,13 @@ def test_a_redis_that_is_gone_is_noticed_soon_and_served_again_when_it_is_back(s
 
 def test_a_restarted_redis_counts_as_one_to_restore(server: EmbeddedRedis) -> None:
     store = redis_job_store(server.url)
-    life = store.maintenance.lost()
+    life = store.recovery.lost()
     assert life is not None
-    store.maintenance.restored(life)
-    assert store.maintenance.lost() is None
+    store.recovery.restored(life)
+    assert store.recovery.lost() is None
     server.stop()
     server.start()
-    assert store.maintenance.lost() is not None
+    assert store.recovery.lost() is not None
 
 
 def test_rings_reach_the_queue_also_after_redis_was_emptied(server: EmbeddedRedis) -> None:

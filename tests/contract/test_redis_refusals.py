@@ -97,7 +97,7 @@ class Populated:
             "records.request_cancel": lambda: s.records.request_cancel(ANN, "e_5"),
             "records.finish": lambda: s.records.finish("e_4", ANN, ended()),
             "records.overdue": s.records.overdue,
-            "records.settle": lambda: list(s.records.settle("a life")),
+            "recovery.settle": lambda: list(s.recovery.settle("a life")),
             "leases.claim": lambda: s.leases.claim(lease_s=60),
             "leases.renew": lambda: s.leases.renew(self.running),
             "leases.hand_back": lambda: s.leases.hand_back(self.ending),
@@ -120,17 +120,17 @@ class Populated:
             "usage.spent": lambda: s.usage.spent("app"),
             "usage.count_refusal": lambda: s.usage.count_refusal("prompt"),
             "usage.refusals": s.usage.refusals,
-            "maintenance.take_task": lambda: s.maintenance.take_task("sweep", every_s=9),
-            "maintenance.hold_task": lambda: s.maintenance.hold_task("sweep", for_s=9),
-            "maintenance.unfinished": lambda: list(s.maintenance.unfinished()),
-            "maintenance.clock": s.maintenance.clock,
-            "maintenance.report_alive": lambda: s.maintenance.report_alive("housekeeper"),
-            "maintenance.last_alive_s": lambda: s.maintenance.last_alive_s("housekeeper"),
-            "maintenance.lost": s.maintenance.lost,
-            "maintenance.restored": lambda: s.maintenance.restored("a life"),
-            "maintenance.compact": s.maintenance.compact,
-            "maintenance.erase": lambda: s.maintenance.erase(ANN, "e_7"),
-            "maintenance.erase_owner": lambda: s.maintenance.erase_owner(Owner("app", "bob")),
+            "tasks.take_task": lambda: s.tasks.take_task("sweep", every_s=9),
+            "tasks.hold_task": lambda: s.tasks.hold_task("sweep", for_s=9),
+            "recovery.unfinished": lambda: list(s.recovery.unfinished()),
+            "tasks.clock": s.tasks.clock,
+            "tasks.report_alive": lambda: s.tasks.report_alive("housekeeper"),
+            "tasks.last_alive_s": lambda: s.tasks.last_alive_s("housekeeper"),
+            "recovery.lost": s.recovery.lost,
+            "recovery.restored": lambda: s.recovery.restored("a life"),
+            "erasure.compact": s.erasure.compact,
+            "erasure.erase": lambda: s.erasure.erase(ANN, "e_7"),
+            "erasure.erase_owner": lambda: s.erasure.erase_owner(Owner("app", "bob")),
         }
 
 
@@ -145,7 +145,7 @@ def test_the_table_has_every_method_of_every_port(server: OwnRedis) -> None:
     assert set(Populated(redis_job_store(server.url)).calls()) == methods
 
 
-IN_STEPS = ("records.settle", "maintenance.erase_owner")
+IN_STEPS = ("recovery.settle", "erasure.erase_owner")
 """Methods that go through all keys. Each step is whole, and they are repeated until they have come through."""
 
 
@@ -176,10 +176,10 @@ def test_every_method_works_or_says_that_redis_is_unavailable_and_has_written_no
                 refused.add(method)
             except LeaseLost:
                 assert method.startswith(("events.", "reservations.", "leases."))
-    assert refused >= {"records.add", "leases.claim", "leases.renew", "usage.book", "maintenance.take_task", "outbox.take"}
+    assert refused >= {"records.add", "leases.claim", "leases.renew", "usage.book", "tasks.take_task", "outbox.take"}
     assert not refused & {"records.get", "events.since", "estimates.outlook", "usage.refusals", "records.overdue"}
     if name == "full memory":  # what makes room works
-        assert not refused & {"records.finish", "maintenance.erase", "maintenance.erase_owner", "outbox.end"}
+        assert not refused & {"records.finish", "erasure.erase", "erasure.erase_owner", "outbox.end"}
 
 
 @pytest.mark.parametrize("name", SILENT)
@@ -189,7 +189,7 @@ def test_a_redis_that_refuses_everything_is_unavailable_to_every_method(server: 
         before = held(admin)
     with SILENT[name](server):
         for method, call in populated.calls().items():
-            if method == "events.changes" or (name, method) == ("forbidden", "maintenance.compact"):
+            if method == "events.changes" or (name, method) == ("forbidden", "erasure.compact"):
                 assert not call()
                 continue
             with pytest.raises(StoreUnavailable):
@@ -205,7 +205,7 @@ def test_a_redis_that_loads_is_unavailable_and_then_works(server: OwnRedis) -> N
         for call in (
             populated.store.leases.orphans,
             lambda: populated.store.records.add(new("e_new")),
-            populated.store.maintenance.lost,
+            populated.store.recovery.lost,
         ):
             with pytest.raises(StoreUnavailable):
                 call()

@@ -74,11 +74,11 @@ def test_it_is_over_canceled_handed_back_and_erased_like_any_job(case: StoreCase
     case.store.leases.hand_back(lease)
     assert case.store.records.request_cancel(TEST, "e_2").cancel_requested
     assert case.store.records.finish("e_1", TEST, done()).state is JobState.SUCCEEDED
-    case.store.maintenance.erase(TEST, "e_2")
+    case.store.erasure.erase(TEST, "e_2")
     left = case.store.leases.claim(lease_s=60, test=True)
     assert left is not None
     assert left.job_id == "e_3"
-    case.store.maintenance.erase_owner(TEST)
+    case.store.erasure.erase_owner(TEST)
     case.let_pass(LEASE_S)
     assert case.store.leases.claim(lease_s=60, test=True) is None
     assert [key for key in case.database.client.scan_iter("*") if "test." in key or key.endswith(":test")] == []

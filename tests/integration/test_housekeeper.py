@@ -132,7 +132,7 @@ def test_with_zero_workers_everything_but_live_edits_goes_on(deployment: Deploym
     services = deployment.services
     late, patient = deployment.accept(deadline_s=1), deployment.accept()
     pending = deployment.accept()
-    services.store.maintenance.erase(ANN, pending)  # as after an outage of Redis: only the object store knows the job
+    services.store.erasure.erase(ANN, pending)  # as after an outage of Redis: only the object store knows the job
     deployment.accept(BOB)
     Erasure(services, clock=lambda: time.time() - 3600).begin(BOB)  # and its process dies
     assert services.artifacts.exists(erasing_key(BOB))
@@ -145,7 +145,7 @@ def test_with_zero_workers_everything_but_live_edits_goes_on(deployment: Deploym
     assert ended.failure is not None
     assert ended.failure.code == DEADLINE
     until(lambda: not services.artifacts.exists(erasing_key(BOB)), PATIENCE_S)
-    until(lambda: set(services.store.maintenance.unfinished()) == {pending, patient}, PATIENCE_S)
+    until(lambda: set(services.store.recovery.unfinished()) == {pending, patient}, PATIENCE_S)
     assert services.store.records.get(ANN, pending).state is JobState.QUEUED
     assert deployment.jobs.get(ANN, patient).state is JobState.QUEUED
     until(lambda: set(deployment.received) == {late, tested.id}, PATIENCE_S)
@@ -199,11 +199,11 @@ def test_the_job_of_a_killed_housekeeper_is_finished_by_another_one(deployment: 
 
 
 def test_it_waits_for_a_redis_that_is_down_and_shows_when_it_last_worked(deployment: Deployment) -> None:
-    maintenance = deployment.services.store.maintenance
-    assert maintenance.last_alive_s("housekeeper") is None
+    tasks = deployment.services.store.tasks
+    assert tasks.last_alive_s("housekeeper") is None
     port = free_port()
     process = deployment.start(S2EDIT_HOUSEKEEPER_METRICS_PORT=str(port))
-    until(lambda: maintenance.last_alive_s("housekeeper") is not None, PATIENCE_S)
+    until(lambda: tasks.last_alive_s("housekeeper") is not None, PATIENCE_S)
     assert httpx.get(f"http://127.0.0.1:{port}/livez").text == "ok\n"
     shown = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     for loop in ("reaper", "messenger 1", "messenger 4", "sweeper", "test queue"):
@@ -211,11 +211,11 @@ def test_it_waits_for_a_redis_that_is_down_and_shows_when_it_last_worked(deploym
     assert 's2edit_housekeeping_iterations_total{loop="reaper",result="ok"}' in shown
     process.send_signal(signal.SIGSTOP)
     time.sleep(2.0)
-    age = maintenance.last_alive_s("housekeeper")
+    age = tasks.last_alive_s("housekeeper")
     assert age is not None
     assert age > 1.0
     process.send_signal(signal.SIGCONT)
-    until(lambda: (maintenance.last_alive_s("housekeeper") or 9) < 1.0, PATIENCE_S)
+    until(lambda: (tasks.last_alive_s("housekeeper") or 9) < 1.0, PATIENCE_S)
 
 
 def test_it_maps_no_torch(deployment: Deployment) -> None:

@@ -313,7 +313,7 @@ class _Attempt:
         attempt_ended("erased")
         log.info("the job was erased", action="job_erased")
         with suppress(ServiceUnavailable):
-            self._services.store.maintenance.erase(self._lease.owner, self._lease.job_id)
+            self._services.store.erasure.erase(self._lease.owner, self._lease.job_id)
 
     def _is_erased(self) -> bool:
         try:

@@ -68,5 +68,5 @@ class Reaper(Loop):
         if pending := time.monotonic() - self._listed_at >= PENDING_S:
             self._listed_at = time.monotonic()
         reap(self._services, pending=pending)
-        self._services.store.maintenance.report_alive(HOUSEKEEPER)
+        self._services.store.tasks.report_alive(HOUSEKEEPER)
         return False

@@ -25,7 +25,7 @@ POLL_S = 60.0
 def sweep(services: Services) -> int | None:
     """Sweep if a sweep is due. Return the number of removed things, or None if none is due. Raise `ServiceUnavailable`."""
     surveyed = survey_if_outdated(services)
-    if not services.store.maintenance.take_task("sweep", every_s=SWEEP_S):
+    if not services.store.tasks.take_task("sweep", every_s=SWEEP_S):
         return None
     if surveyed is None:
         Survey(services).complete()

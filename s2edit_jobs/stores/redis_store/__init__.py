@@ -10,13 +10,15 @@ from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.redis_store.admission import RedisAdmission
 from s2edit_jobs.stores.redis_store.checks import ServerUnsupported, server_problems
 from s2edit_jobs.stores.redis_store.connection import Clock, Connection
+from s2edit_jobs.stores.redis_store.erasure import RedisErasure
 from s2edit_jobs.stores.redis_store.estimates import RedisEstimates
 from s2edit_jobs.stores.redis_store.events import RedisEvents
 from s2edit_jobs.stores.redis_store.leases import RedisLeases
-from s2edit_jobs.stores.redis_store.maintenance import RedisMaintenance
 from s2edit_jobs.stores.redis_store.outbox import RedisOutbox
 from s2edit_jobs.stores.redis_store.records import RedisRecords
+from s2edit_jobs.stores.redis_store.recovery import RedisRecovery
 from s2edit_jobs.stores.redis_store.reservations import RedisReservations
+from s2edit_jobs.stores.redis_store.tasks import RedisTasks
 from s2edit_jobs.stores.redis_store.usage import RedisUsage
 
 __all__ = ["ServerUnsupported", "redis_job_store", "server_problems"]
@@ -37,5 +39,7 @@ def redis_job_store(url: str, *, timeout_s: float = 0.2, clock: Clock | None = N
         estimates=RedisEstimates(connection),
         outbox=RedisOutbox(connection),
         usage=RedisUsage(connection),
-        maintenance=RedisMaintenance(connection),
+        erasure=RedisErasure(connection),
+        tasks=RedisTasks(connection),
+        recovery=RedisRecovery(connection),
     )

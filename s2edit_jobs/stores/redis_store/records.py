@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import cast
 
@@ -11,7 +11,6 @@ from s2edit_jobs.records.record import JobRecord, Outcome, Owner
 from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import failure_json, fields_of, job_key, mapping, owned, record_of
 from s2edit_jobs.stores.redis_store.lua import script
-from s2edit_jobs.stores.redis_store.settling import settle
 
 KEEP_OVER_S = 7 * 24 * 3600
 """How long Redis answers for a finished job; after that, the object store does."""
@@ -133,6 +132,3 @@ class RedisRecords:
 
     def overdue(self) -> list[JobRecord]:
         return [record_of(mapping(flat)) for flat in self._connection.run(OVERDUE)]
-
-    def settle(self, generation: str) -> Iterator[JobRecord]:
-        return settle(self._connection, generation)

@@ -126,8 +126,8 @@ def test_it_says_when_a_housekeeper_last_worked(tmp_path: Path, monkeypatch: pyt
     found = doctor._housekeeper(settings)
     assert (found.verdict, found.text.partition(":")[0]) == ("note", "none has worked yet")
     assert "`s2edit housekeeper`" in found.text
-    maintenance = database.store().maintenance
-    maintenance.report_alive(HOUSEKEEPER)
+    tasks = database.store().tasks
+    tasks.report_alive(HOUSEKEEPER)
     assert doctor._housekeeper(settings) == Finding("housekeeper", "ok", "one worked 0 s ago")
     monkeypatch.setattr(doctor, "HOUSEKEEPER_LATE_S", 0.1)
     until(lambda: doctor._housekeeper(settings).verdict == "note")

@@ -36,7 +36,7 @@ def test_a_loop_that_has_ended_is_a_problem(tmp_path: Path) -> None:
     process.start()
     try:
         assert process.problems() == []
-        until(lambda: services.store.maintenance.last_alive_s("housekeeper") is not None)
+        until(lambda: services.store.tasks.last_alive_s("housekeeper") is not None)
     finally:
         process.stop()
     assert process.problems() == []

@@ -169,7 +169,7 @@ class TestStreams:
     @pytest.mark.parametrize("last", [None, 1])
     def test_a_jump_between_stored_events_is_told(self, api: Api, last: int | None) -> None:
         edit_id = api.edit().json()["id"]
-        (record,) = api.store.records.settle("a Redis that was restored")
+        (record,) = api.store.recovery.settle("a Redis that was restored")
         done(api, edit_id)
         events = stream(api, edit_id, last=last)
         gap = events.index({"event": "gap", "data": {"after": 1, "next": record.sequence}})

@@ -33,7 +33,7 @@ def test_it_says_which_store_does_not_answer(api: Api, monkeypatch: pytest.Monke
         raise error
 
     if "job store" in silent:
-        monkeypatch.setattr(api.store.maintenance, "take_task", lambda *_, **__: fail(StoreUnavailable("redis://:secret@h")))
+        monkeypatch.setattr(api.store.tasks, "take_task", lambda *_, **__: fail(StoreUnavailable("redis://:secret@h")))
     if "object store" in silent:
         monkeypatch.setattr(api.artifacts, "exists", lambda *_: fail(ArtifactsUnavailable("http://s3")))
     problem = assert_problem(api.client.get("/readyz"), 503, "not_ready")

@@ -69,7 +69,7 @@ def test_it_says_that_the_job_store_is_down(api: Api, monkeypatch: pytest.Monkey
 def test_it_shows_how_long_ago_a_housekeeper_worked(api: Api) -> None:
     age = ("s2edit_housekeeper_age_seconds",)
     assert told(api.client.get("/metrics"))[age] == math.inf
-    api.store.maintenance.report_alive(HOUSEKEEPER)
+    api.store.tasks.report_alive(HOUSEKEEPER)
     assert 0 <= told(api.client.get("/metrics"))[age] < 60
 
 

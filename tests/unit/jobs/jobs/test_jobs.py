@@ -298,7 +298,7 @@ def test_the_sequence_of_an_end_does_not_go_back_although_redis_came_back_older_
     """The outcome was written before Redis was restored to a state in which the job ran."""
     job = parts.accept()
     outcome = Outcome(state=JobState.SUCCEEDED, attempt=1, finished_at=time.time() - 30)
-    list(parts.store.records.settle("a Redis that was restored"))
+    list(parts.store.recovery.settle("a Redis that was restored"))
     before = parts.jobs.finish(ANN, job.id, outcome)
     parts.database.empty()
     assert parts.jobs.get(ANN, job.id).sequence > before.sequence

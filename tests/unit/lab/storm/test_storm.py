@@ -122,7 +122,7 @@ def test_an_edit_passes_every_crash_point(tmp_path: Path, monkeypatch: pytest.Mo
     worker.queue.notify(spec.id)
     housekeeper = with_fault_points(plain, points_in(tmp_path, "housekeeper"))
     lost = jobs.accept(draft(api, ANN, REQUEST, FILES), FILES)
-    plain.store.maintenance.erase(ANN, lost.id)
+    plain.store.erasure.erase(ANN, lost.id)
     queue.messages.clear()
     reap(housekeeper)
     assert Messenger(housekeeper, post=lambda *_: 204).deliver_next()

@@ -128,7 +128,7 @@ def test_an_erasure_while_the_job_store_is_down_is_completed_when_it_is_back(
         raise StoreUnavailable("down")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service.store.maintenance, "erase_owner", down)
+        patch.setattr(service.store.erasure, "erase_owner", down)
         with pytest.raises(StoreUnavailable):
             Erasure(service.services, clock=lambda: 1000.0).begin(ANN)
         with pytest.raises(BeingErased):

@@ -63,7 +63,7 @@ def test_an_emptied_store_is_rebuilt_and_workers_are_notified(service: InProcess
     assert reap(service.services) == 1
     assert list(service.queue.messages) == [waiting]
     assert service.get(over).state is JobState.SUCCEEDED
-    assert service.store.maintenance.lost() is None
+    assert service.store.recovery.lost() is None
 
 
 @pytest.mark.parametrize("loss", ["record", "field"])
@@ -82,7 +82,7 @@ def test_a_job_whose_record_is_lost_is_finished_and_holds_up_no_other(service: I
     service.work()
     assert service.get(lost).state is JobState.SUCCEEDED
     assert reap(service.services) == 0
-    assert service.store.maintenance.lost() is None
+    assert service.store.recovery.lost() is None
 
 
 def test_a_finished_job_whose_record_is_damaged_is_read_from_the_object_store(service: InProcessService) -> None:

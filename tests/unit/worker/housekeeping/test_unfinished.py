@@ -89,7 +89,7 @@ def test_a_job_that_the_job_store_lost_alone_comes_back_without_a_loss_of_redis(
     reap(current.services)
     lost, kept = current.accept(), current.accept()
     before = current.get(lost).sequence
-    current.store.maintenance.erase(ANN, lost)
+    current.store.erasure.erase(ANN, lost)
     current.queue.messages.clear()
     current.now += PENDING_S
     reap(current.services)
@@ -222,13 +222,13 @@ def test_of_many_reapers_one_rebuilds_and_another_takes_over_if_it_dies(
         return find(job_ids)
 
     monkeypatch.setattr(current.store.records, "find", dies)
-    monkeypatch.setattr(current.store.maintenance, "hold_task", lambda *_, **__: None)  # a killed process releases nothing
+    monkeypatch.setattr(current.store.tasks, "hold_task", lambda *_, **__: None)  # a killed process releases nothing
     with pytest.raises(KeyboardInterrupt):
         rebuild_if_lost(current.services)
     assert rebuild_if_lost(current.services) is None
     current.now += LEASE_S + 1
     assert rebuild_if_lost(current.services) == 1
-    assert current.store.maintenance.lost() is None
+    assert current.store.recovery.lost() is None
 
 
 def test_a_rebuild_that_an_error_ends_is_begun_again_at_once(current: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:

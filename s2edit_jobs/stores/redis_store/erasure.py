@@ -1,10 +1,9 @@
-"""Erasure, periodic tasks, and recovery after a loss."""
+"""Removing what belongs to a job or an owner."""
 
 from __future__ import annotations
 
 import itertools
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
@@ -16,9 +15,6 @@ from s2edit_jobs.stores.redis_store.disk import compact
 from s2edit_jobs.stores.redis_store.hashes import job_key
 from s2edit_jobs.stores.redis_store.lua import script
 
-GENERATION = "s2edit:life"
-"""The name of this database until it is emptied."""
-RESTORED = "s2edit:restored"
 COMPACT_S = 30.0
 SCAN = 1000
 """Keys that are looked at in one step."""
@@ -42,34 +38,8 @@ return { running and 1 or 0, holds }
 
 DROP = script("if not intact(id) then drop(id) end", "id")
 
-# The value decides; the expiry only removes it, on the server's own clock.
-TAKE_TASK = script(
-    """
-local task = P .. 'task:' .. name
-if now_ms < tonumber(redis.call('GET', task) or 0) then return 0 end
-redis.call('SET', task, now_ms + every_ms, 'PX', every_ms + 60000)
-return 1
-""",
-    "name, every_ms",
-)
 
-# Both times are the server's, so no machine's clock matters.
-REPORT_ALIVE = script("return redis.call('SET', P .. 'alive:' .. name, now_ms)", "name")
-LAST_ALIVE = script(
-    """
-local at = redis.call('GET', P .. 'alive:' .. name)
-return at and now_ms - tonumber(at)
-""",
-    "name",
-)
-CLOCK = script("return now_ms")
-
-
-# The task stays known for a minute after it is due, as in `TAKE_TASK`.
-HOLD_TASK = script("redis.call('SET', P .. 'task:' .. name, now_ms + for_ms, 'PX', for_ms + 60000)", "name, for_ms")
-
-
-class RedisMaintenance:
+class RedisErasure:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
@@ -118,41 +88,6 @@ class RedisMaintenance:
             ) as client,
         ):
             return compact(client, timeout_s=COMPACT_S)
-
-    def take_task(self, name: str, *, every_s: float) -> bool:
-        return bool(self._connection.run(TAKE_TASK, name, int(every_s * 1000)))
-
-    def report_alive(self, name: str) -> None:
-        self._connection.run(REPORT_ALIVE, name)
-
-    def last_alive_s(self, name: str) -> float | None:
-        ms = self._connection.run(LAST_ALIVE, name)
-        return None if ms is None else max(0.0, int(ms) / 1000)
-
-    def clock(self) -> float:
-        return int(self._connection.run(CLOCK)) / 1000
-
-    def hold_task(self, name: str, *, for_s: float) -> None:
-        self._connection.run(HOLD_TASK, name, int(for_s * 1000))
-
-    def unfinished(self) -> Iterator[str]:
-        for due in ("s2edit:due", "s2edit:due:test"):
-            with self._connection.asking():
-                for job_id, _ in self._connection.client.zscan_iter(due, count=SCAN):
-                    yield job_id
-
-    def lost(self) -> str | None:
-        client = self._connection.client
-        with self._connection.asking():
-            client.set(GENERATION, secrets.token_hex(8), nx=True)
-            # A restarted Redis begins a new generation: after a power cut the last second of its file may be missing.
-            server = cast("dict[str, str]", client.info("server"))
-            generation = f"{client.get(GENERATION)}:{server['run_id']}"
-            return None if client.get(RESTORED) == generation else generation
-
-    def restored(self, generation: str) -> None:
-        with self._connection.asking():
-            self._connection.client.set(RESTORED, generation)
 
 
 def _in_parts(keys: Iterable[str], size: int) -> Iterator[Sequence[str]]:
