@@ -145,7 +145,7 @@ def _embedded_store(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("store", "broken", f"embedded: {folder} can't be written: {error.strerror}")
         return
-    if settings.artifacts_dir.is_dir() and (away := _whereabouts(settings)):
+    if (settings.artifacts_dir.is_dir() or settings.redis_dir.is_dir()) and (away := _whereabouts(settings)):
         yield Finding("store", "broken", f"embedded: {away}")
     elif (free := shutil.disk_usage(folder).free) < LOW_DISK:
         yield Finding("store", "note", f"embedded: files in {settings.artifacts_dir}; only {free / 1e6:.0f} MB are free")
@@ -246,6 +246,6 @@ def _reported_failure(settings: Settings) -> LoadFailure | None:
     if not settings.s3_bucket and not settings.artifacts_dir.is_dir():
         return None
     try:
-        return failure_of(build_artifacts(settings), settings.model)
+        return failure_of(build_artifacts(settings).trusting(), settings.model)  # a proof would mark a new store
     except JobsError:
         return None  # the check of the store reports this
