@@ -216,6 +216,17 @@ class TestWhereTheStoreIs:
         finding = findings_of(Settings(data_dir=tmp_path, model=str(model)))["store"]
         assert (finding.verdict, "are free" in finding.text) == ("note", True)
 
+    def test_a_full_disk_is_to_be_freed(self, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "write", full)
+        findings = findings_of(Settings(data_dir=tmp_path, model=str(model)))
+        found = {part: finding for part, finding in findings.items() if part.startswith("store: ")}
+        assert {finding.verdict for finding in found.values()} == {"broken"}
+        assert all("space" in finding.text for finding in found.values())
+        assert not any("s3:" in finding.text or "If-None-Match" in finding.text for finding in found.values())
+
     def test_a_disk_without_hard_links_is_broken(self, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def unsupported(*_: object) -> None:
             raise OSError(errno.EPERM, "Operation not permitted")
