@@ -172,10 +172,13 @@ def _external_store(settings: Settings) -> Iterator[Finding]:
 
 def _whereabouts(settings: Settings) -> str | None:
     """Return why the store is not the service's, or None if it is."""
+    store = build_artifacts(settings)
     try:
-        build_artifacts(settings).inspect()
-    except StoreUnavailable:
-        return None  # the check of Redis reports this
+        try:
+            store.inspect()
+        except StoreUnavailable:
+            if not settings.redis_url:  # the embedded Redis is stopped; of an external one the check of Redis reports this
+                store.prove()
     except JobsError as error:
         return str(error)
     return None

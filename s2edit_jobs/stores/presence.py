@@ -163,13 +163,7 @@ class ProvenStore(ABC):
 
         Raise `ServiceUnavailable`: if the store is away, if it is another one, or if Redis does not answer.
         """
-        try:
-            remembered = self._memory.recall()
-        except ServiceUnavailable as error:
-            if self._marker() is None:
-                raise _unknown() from error
-            raise
-        marker = self._marker()
+        remembered, marker = self._memory.recall(), self._marker()
         if marker is None:
             self._check_new(remembered)
             return None
