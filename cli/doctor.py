@@ -145,7 +145,7 @@ def _embedded_store(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("store", "broken", f"embedded: {folder} can't be written: {error.strerror}")
         return
-    if settings.artifacts_dir.is_dir() and (away := _whereabouts(settings)):
+    if (settings.artifacts_dir.is_dir() or settings.redis_dir.is_dir()) and (away := _whereabouts(settings)):
         yield Finding("store", "broken", f"embedded: {away}")
     elif (free := shutil.disk_usage(folder).free) < LOW_DISK:
         yield Finding("store", "note", f"embedded: files in {settings.artifacts_dir}; only {free / 1e6:.0f} MB are free")
@@ -172,10 +172,13 @@ def _external_store(settings: Settings) -> Iterator[Finding]:
 
 def _whereabouts(settings: Settings) -> str | None:
     """Return why the store is not the service's, or None if it is."""
+    store = build_artifacts(settings)
     try:
-        build_artifacts(settings).inspect()
-    except StoreUnavailable:
-        return None  # the check of Redis reports this
+        try:
+            store.inspect()
+        except StoreUnavailable:
+            if not settings.redis_url:  # the embedded Redis is stopped; of an external one the check of Redis reports this
+                store.prove()
     except JobsError as error:
         return str(error)
     return None
@@ -246,6 +249,6 @@ def _reported_failure(settings: Settings) -> LoadFailure | None:
     if not settings.s3_bucket and not settings.artifacts_dir.is_dir():
         return None
     try:
-        return failure_of(build_artifacts(settings), settings.model)
+        return failure_of(build_artifacts(settings).trusting(), settings.model)  # a proof would mark a new store
     except JobsError:
         return None  # the check of the store reports this

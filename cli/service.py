@@ -172,7 +172,8 @@ class Service:
                 if answers(http, f"{self.address.url}/readyz"):
                     return True
                 if time.monotonic() > deadline:
-                    raise StartFailed(f"{self.address.url}/readyz did not answer 200 within {READY_TIMEOUT_S:.0f} s")
+                    reason = _problem(http, f"{self.address.url}/readyz")
+                    raise StartFailed(f"the API was not ready within {READY_TIMEOUT_S:.0f} s: {reason}; see `s2edit doctor`")
                 stop.wait(TICK_S)
         return False
 
@@ -188,6 +189,17 @@ def answers(http: httpx.Client, url: str) -> bool:
         return http.get(url).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
+
+
+def _problem(http: httpx.Client, url: str) -> str:
+    """Return the detail of the problem that `url` answers, or why it answers none."""
+    try:
+        answer = http.get(url)
+        return str(answer.json()["detail"])
+    except httpx.TransportError:
+        return f"{url} does not answer"
+    except (ValueError, KeyError, TypeError):
+        return f"{url} answers {answer.status_code}"
 
 
 def parts(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[tuple[str, str, str]]:

@@ -26,11 +26,12 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One right: a check that uses it, and what to grant or change if the check fails."""
+    """One right: a check that uses it, and what to grant in a bucket, or to change in a folder, if the check fails."""
 
     name: str
     check: Callable[[Probe], None]
     grant: str
+    in_folder: str = "free space on the disk, and let the user of the service write there"
 
 
 class Probe:
@@ -46,7 +47,10 @@ class Probe:
 
 
 def check_rights(store: ArtifactStore, *, links: bool = True) -> Iterator[Finding]:
-    """Yield a finding for each right that the service uses. `links` includes those of apps, which use signed URLs."""
+    """Yield a finding for each right that the service uses.
+
+    `links` includes those of apps, which use the signed URLs of a bucket. Without it, the store is a folder.
+    """
     probe = Probe(store)
     try:
         for right in RIGHTS + (LINKS if links else ()):
@@ -54,7 +58,7 @@ def check_rights(store: ArtifactStore, *, links: bool = True) -> Iterator[Findin
             try:
                 right.check(probe)
             except (JobsError, Unfit, httpx.HTTPError, LookupError) as error:
-                yield Finding(part, "broken", f"{error or type(error).__name__}: {right.grant}")
+                yield Finding(part, "broken", f"{error or type(error).__name__}: {right.grant if links else right.in_folder}")
             else:
                 yield Finding(part, "ok", "works")
     finally:
@@ -141,7 +145,12 @@ def _signed_post(probe: Probe) -> None:
 PUBLIC = "apps must reach the bucket at S2EDIT_S3_PUBLIC_ENDPOINT_URL (or S2EDIT_S3_ENDPOINT_URL)"
 RIGHTS = (
     Right("write", _write, "grant s3:PutObject"),
-    Right("write once", _write_once, "the store must support If-None-Match: * on PutObject (a folder: hard links)"),
+    Right(
+        "write once",
+        _write_once,
+        "the store must support If-None-Match: * on PutObject",
+        "the disk must have space and support hard links",
+    ),
     Right("read", _read, "grant s3:GetObject"),
     Right("missing", _missing, "grant s3:ListBucket: without it, the store answers 403 for a missing object"),
     Right("list", _list, "grant s3:ListBucket"),

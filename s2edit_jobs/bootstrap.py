@@ -91,7 +91,8 @@ def build_artifacts(settings: Settings) -> FilesystemArtifactStore | S3ArtifactS
 def _data_folder(settings: Settings, signing_key: str) -> FilesystemArtifactStore:
     from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 
-    return FilesystemArtifactStore(settings.artifacts_dir, settings.public_url, signing_key, memory=_memory(settings))
+    memory = _memory(settings) if settings.redis_url else _embedded_memory(settings)
+    return FilesystemArtifactStore(settings.artifacts_dir, settings.public_url, signing_key, memory=memory)
 
 
 def _memory(settings: Settings) -> StoreMemory:
@@ -100,6 +101,19 @@ def _memory(settings: Settings) -> StoreMemory:
     from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
 
     return RedisStoreMemory(_redis_url(settings))
+
+
+def _embedded_memory(settings: Settings) -> StoreMemory:
+    """Return the memory of the embedded Redis, for commands beside `s2edit up`.
+
+    Even while it is stopped, its folder shows that the store is not new.
+    """
+    if not settings.redis_dir.exists():
+        return NoMemory()
+    from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+    from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
+
+    return RedisStoreMemory(EmbeddedRedis(settings.redis_dir).url)
 
 
 def _build_audit(settings: Settings) -> AuditLog:

@@ -53,10 +53,13 @@ def matches(if_none_match: str, record: JobRecord) -> bool:
     return if_none_match.strip() == "*" or str(record.sequence) in re.findall(r'"([^"]*)"', if_none_match)
 
 
-def _link(services: Services, key: str, filename: str) -> Link:
-    expires_s = services.settings.result_url_ttl_s
-    expires_at = to_datetime(time.time() // 1 + expires_s)
-    return Link(url=services.artifacts.presigned_get(key, expires_s=expires_s, filename=filename), expires_at=expires_at)
+def _link(services: Services, key: str, filename: str, *, kept_until: float | None) -> Link:
+    """Return a link that ends with the file: nobody may fetch it later, even if the next sweep has yet to erase it."""
+    now, expires_s = time.time() // 1, services.settings.result_url_ttl_s
+    if kept_until is not None:
+        expires_s = max(1, min(expires_s, int(kept_until - now)))  # an erasure that is late answers with a link of a second
+    url = services.artifacts.presigned_get(key, expires_s=expires_s, filename=filename)
+    return Link(url=url, expires_at=to_datetime(now + expires_s))
 
 
 def _expiry(services: Services, record: JobRecord) -> dict[str, Any]:
@@ -69,25 +72,30 @@ def _pictures(services: Services, record: JobRecord) -> dict[str, Any]:
     if results_expired(services.settings, record):
         return {}
     names = sorted(name for name in record.artifacts if name.startswith("result"))
-    results = [_picture(services, record.artifacts[name], record.id + name.removeprefix("result")) for name in names]
+    until = results_expire_at(services.settings, record)
+    results = [_picture(services, record.artifacts[name], record.id + name.removeprefix("result"), until) for name in names]
     return {"results": results, "mask": _mask(services, record)}
 
 
-def _picture(services: Services, key: str, stem: str) -> Picture:
+def _picture(services: Services, key: str, stem: str, until: float | None) -> Picture:
     kind = media_type_of(key)
-    link = _link(services, key, stem + PurePosixPath(key).suffix)
+    link = _link(services, key, stem + PurePosixPath(key).suffix, kept_until=until)
     return Picture(url=link.url, expires_at=link.expires_at, media_type=kind)
 
 
 def _mask(services: Services, record: JobRecord) -> Link | None:
     """Return a link to the mask. None until the job succeeds, and for old jobs that did not store it."""
     key = record.artifacts.get("mask")
-    return _link(services, key, f"{record.id}_mask{PurePosixPath(key).suffix}") if key else None
+    if not key:
+        return None
+    until = results_expire_at(services.settings, record)
+    return _link(services, key, f"{record.id}_mask{PurePosixPath(key).suffix}", kept_until=until)
 
 
 def _report(services: Services, record: JobRecord) -> Report | None:
     values = Jobs(services).report(record)
     if values is None:
         return None
-    link = _link(services, record.artifacts["report"], f"{record.id}.json")
+    until = expires_at(services.settings, record)
+    link = _link(services, record.artifacts["report"], f"{record.id}.json", kept_until=until)
     return Report(url=link.url, expires_at=link.expires_at, values=values)

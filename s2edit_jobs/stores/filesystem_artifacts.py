@@ -279,11 +279,14 @@ class FilesystemArtifactStore(ProvenStore):
                     (inside / name).rmdir()
 
     def _drop_abandoned(self) -> None:
-        """Remove the temporary files of killed processes. They may contain user data, so an erasure must not leave them."""
+        """Remove the temporary files of killed processes. They may contain user data, so an erasure must not leave them.
+
+        A folder among them is another program's, such as a file server's `@eaDir`.
+        """
         self._cleaned_at = self._clock()
         for path in (self.root / TEMPORARY).glob("*"):
             with contextlib.suppress(FileNotFoundError):
-                if self._clock() - path.stat().st_mtime > ABANDONED_S:
+                if path.is_file() and self._clock() - path.stat().st_mtime > ABANDONED_S:
                     path.unlink()
 
     def _remove_empty(self, folder: Path) -> None:

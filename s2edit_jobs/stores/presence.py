@@ -200,7 +200,7 @@ class ProvenStore(ABC):
         expected = remembered or (seen.store_id if seen else None)
         if marker is None:
             if expected is None and not reachable:
-                raise ArtifactsUnavailable(f"{MARKER} is missing, and Redis, which knows whether the store is new, does not answer")
+                raise _unknown()
             self._check_new(expected)
             marker = self._mark()
         found = _id_of(marker)
@@ -286,6 +286,10 @@ class ProvenStore(ABC):
 
 def _foreign(found: str, expected: str | None) -> ArtifactsUnavailable:
     return ArtifactsUnavailable(f"this is the object store {found}, but the service uses {expected}; {ADOPT}")
+
+
+def _unknown() -> ArtifactsUnavailable:
+    return ArtifactsUnavailable(f"{MARKER} is missing, and Redis, which knows whether the store is new, does not answer; {ADOPT}")
 
 
 def _id_of(marker: bytes) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from s2edit_jobs.records.errors import ArtifactsUnavailable, DeletionRefused, Re
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import edit_key
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.filesystem_artifacts import TEMPORARY, FilesystemArtifactStore
 from s2edit_jobs.stores.presence import MARKER
 from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore, make_client
 from tests.doubles import FakeEngine
@@ -92,12 +93,14 @@ class Service:
 
     def litter(self, name: str, make: Callable[[Path], Any]) -> int:
         """Put the foreign file into every folder of the store, and into those that are listed but do not exist yet."""
-        places = [path for path in (self.root, *self.root.rglob("*")) if path.is_dir() and ".writing" not in path.parts]
+        places = [path for path in (self.root, *self.root.rglob("*")) if path.is_dir()]
         listed = [self.root / folder for folder in ("keys", "outbox", "pending", "erasing", "expiring", "ended", "models")]
         for path in {*places, *listed}:
             path.mkdir(exist_ok=True)
             if not (path / name).exists():
                 make(path / name)
+        with suppress(OSError):  # a link to nowhere
+            os.utime(self.root / TEMPORARY / name, (1, 1))  # too old for a file that is being written
         return len(places)
 
 

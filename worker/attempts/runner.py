@@ -4,7 +4,8 @@
        │ ──too many attempts──▶ failed, parked
        ▼
     working ──result──▶ succeeded        ──S2EditError──▶ failed        ──cancellation requested──▶ canceled
-       │ ──other exception──▶ handed back, counted      ──worker stops, store down──▶ handed back, not counted
+       │ ──other exception──▶ handed back, counted      ──worker stops──▶ handed back, not counted
+       │ ──store down──▶ handed back for a second, not counted
        │ ──needs a newer release──▶ handed back for some seconds, not counted    ──record damaged──▶ failed
        │ ──the device fails──▶ handed back, counted apart; after a sticky fault the worker ends
        │ ──another job learns the same concept──▶ waits for it, not counted      ──deadline──▶ failed
@@ -63,6 +64,9 @@ PARKED = "parked"
 """Error code of a job that was given up after too many attempts."""
 NEWER_WAIT_S = 10.0
 """Seconds for which a job of a newer release leaves the queue. Then a worker of that release may take it."""
+DOWN_WAIT_S = 1.0
+"""Seconds for which a job leaves the queue if Redis or the object store is down. Without a pause, idle threads would claim it and
+hand it back hundreds of times a second, because the job store itself may be up."""
 FIRST_DELAY_S, LONGEST_DELAY_S = 2.0, 300.0
 DELAY_GROWTH = 4
 """A job is free again 2 s after its first failed attempt, 8 s after its second, then 32 s, and so on."""
@@ -150,7 +154,7 @@ class _Attempt:
                 error=str(error),
                 cause=message_of(error.__cause__),
             )
-            self._hand_back("service_unavailable")
+            self._hand_back("service_unavailable", delay_s=DOWN_WAIT_S)
         except Exception as error:
             self._failed(error)
         except BaseException:  # a signal, or a library that exits; if the worker was not told to stop, the job may be the reason

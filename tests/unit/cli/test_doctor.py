@@ -172,6 +172,28 @@ class TestWhereTheStoreIs:
         assert (finding.verdict, "doctor --adopt" in finding.text) == ("broken", True)
         assert list(settings.artifacts_dir.iterdir()) == []
 
+    @pytest.mark.parametrize("is_running", [True, False])
+    def test_an_embedded_redis_knows_it_too(self, tmp_path: Path, model: Path, is_running: bool) -> None:
+        settings = Settings(data_dir=tmp_path / "data", model=str(model))
+        with EmbeddedRedis(settings.redis_dir) as redis:
+            build_artifacts(settings.model_copy(update={"redis_url": redis.url})).prove()
+            assert findings_of(settings)["store"].verdict == "ok"
+            if not is_running:
+                redis.stop()
+                assert findings_of(settings)["store"].verdict == "ok"
+            settings.artifacts_dir.rename(tmp_path / "elsewhere")
+            assert findings_of(settings)["store"].verdict == "broken"
+            settings.artifacts_dir.mkdir()
+            finding = findings_of(settings)["store"]
+            assert (finding.verdict, "doctor --adopt" in finding.text) == ("broken", True)
+            assert list(settings.artifacts_dir.iterdir()) == []
+
+    def test_a_new_store_is_left_as_it_was(self, tmp_path: Path, model: Path) -> None:
+        settings = Settings(data_dir=tmp_path / "data", model=str(model))
+        settings.artifacts_dir.mkdir(parents=True)
+        assert findings_of(settings)["store"].verdict == "ok"
+        assert list(settings.artifacts_dir.iterdir()) == []
+
     def test_an_operator_may_adopt_another_one(self, tmp_path: Path, model: Path) -> None:
         settings = Settings(data_dir=tmp_path / "data", model=str(model), redis_url=Database().url)
         build_artifacts(settings).prove()
@@ -193,6 +215,17 @@ class TestWhereTheStoreIs:
         monkeypatch.setattr("cli.doctor.LOW_DISK", 1 << 60)
         finding = findings_of(Settings(data_dir=tmp_path, model=str(model)))["store"]
         assert (finding.verdict, "are free" in finding.text) == ("note", True)
+
+    def test_a_full_disk_is_to_be_freed(self, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "write", full)
+        findings = findings_of(Settings(data_dir=tmp_path, model=str(model)))
+        found = {part: finding for part, finding in findings.items() if part.startswith("store: ")}
+        assert {finding.verdict for finding in found.values()} == {"broken"}
+        assert all("space" in finding.text for finding in found.values())
+        assert not any("s3:" in finding.text or "If-None-Match" in finding.text for finding in found.values())
 
     def test_a_disk_without_hard_links_is_broken(self, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def unsupported(*_: object) -> None:

@@ -10,6 +10,7 @@ from s2edit_jobs.access.keys import USUAL_SCOPES, KeyRing, authenticate
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.records.errors import CredentialsInvalid
 from s2edit_jobs.settings import Settings
+from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
 runner = CliRunner()
 
@@ -101,3 +102,15 @@ def test_a_key_that_cannot_be_read_is_listed_so_and_changed_by_no_command(ring: 
         failed = keys(*words)
         assert failed.exit_code == 1
         assert "the stored key" in failed.stderr
+
+
+def test_no_key_is_created_or_missed_in_a_folder_that_is_not_mounted(ring: KeyRing, tmp_path: Path) -> None:
+    with EmbeddedRedis(Settings().redis_dir):
+        assert keys("create").exit_code == 0
+    folder = Settings().artifacts_dir
+    folder.rename(tmp_path / "elsewhere")
+    folder.mkdir()
+    for command in ("create", "list"):
+        refused = keys(command)
+        assert (refused.exit_code, "s2edit-store.json is missing" in refused.stderr) == (1, True)
+    assert list(folder.iterdir()) == []

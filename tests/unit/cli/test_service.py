@@ -7,11 +7,12 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from cli.folder_lock import locked
-from cli.processes import Child, Command, StartFailed
+from cli.processes import Child, Command, StartFailed, Supervisor
 from cli.service import Address, Service, free_port, parts
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import Settings
@@ -105,6 +106,24 @@ def test_a_child_that_ends_while_starting_fails_the_start_and_shows_its_log(tmp_
 
 
 @pytest.mark.usefixtures("_never_ready")
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (httpx.Response(503, json={"detail": "the object store does not answer"}), "the object store does not answer"),
+        (httpx.Response(502, text="<html>"), "answers 502"),
+    ],
+)
+def test_a_start_that_takes_too_long_says_what_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: httpx.Response, reason: str
+) -> None:
+    monkeypatch.setattr("cli.service.READY_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(httpx.Client, "get", lambda *_: answer)
+    service = Service(Settings(data_dir=tmp_path), Address("127.0.0.1", free_port()))
+    nothing = Supervisor([], report=print, has_worked=lambda *_: True, reason=lambda _: None)
+    with pytest.raises(StartFailed, match=reason):
+        service._wait_until_ready(nothing, threading.Event())
+
+
 def test_the_logs_of_the_previous_run_are_kept(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()

@@ -87,6 +87,17 @@ def test_expired_results_have_no_links_and_the_edit_stays(
     assert alone["report"]["values"]["learning_steps"] > 0
 
 
+def test_no_link_outlives_its_picture(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.limit(result_ttl_s=DAY_S, result_url_ttl_s=900)
+    edit_id = done(api, variants="2")
+    let_pass(monkeypatch, DAY_S - 60)
+    alone, listed = both(api, edit_id)
+    for edit in (alone, listed):
+        for link in (edit["mask"], edit["result"], *edit["results"]):
+            assert time.time() < seconds(link["expires_at"]) <= seconds(edit["results_expire_at"])
+    assert seconds(alone["report"]["expires_at"]) == pytest.approx(time.time() + 900, abs=2)
+
+
 def test_an_expired_edit_is_not_found(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     api.limit(edit_ttl_s=DAY_S)
     edit_id = done(api)

@@ -14,7 +14,7 @@ from tests.doubles import FakeEngine
 from tests.unit.worker.attempts.faults import at, down
 from tests.unit.worker.conftest import ANN, REQUEST, InProcessService
 from tests.waiting import until
-from worker.attempts.runner import run_job
+from worker.attempts.runner import DOWN_WAIT_S, run_job
 from worker.engines.engine import EditInputs
 from worker.housekeeping.reaper import reap
 
@@ -152,6 +152,9 @@ def test_an_object_store_that_is_down_costs_no_attempt(service: InProcessService
     record = service.get(job_id)
     assert (record.state, record.attempt) == (JobState.QUEUED, 0)
     assert not service.queue.messages, "the reaper notifies later; notifying at once would be a busy loop"
+    assert service.store.leases.claim(lease_s=15) is None, "housekeepers need no notification of test jobs: they would be as busy"
+    service.now += DOWN_WAIT_S
+    assert service.store.leases.claim(lease_s=15) is not None
 
 
 def test_an_erased_job_is_let_go_and_nothing_is_written_for_it(service: InProcessService) -> None:
