@@ -57,6 +57,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Log start and stop. Connections are made on first use, so a part that is down needs no restart of the API."""
     services: Services = app.state.services
     log.info("the API is up", action="api_started", model=services.settings.model, checks_prompts=app.state.vocabulary is not None)
+    app.state.auth.warn_if_open()
     yield
     app.state.changes.stop()
     log.info("the API has stopped", action="api_stopped")

@@ -19,6 +19,7 @@ from cli.store_checks import check_rights
 from s2edit_core.checkpoints.model_files import HubModel, ModelFile, ModelFolder
 from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S
+from s2edit_jobs.access.keys import OPEN_TO, KeyRing, open_to
 from s2edit_jobs.bootstrap import build_artifacts, build_services
 from s2edit_jobs.records.errors import JobNotFound, JobsError, StoreUnavailable
 from s2edit_jobs.records.record import Owner
@@ -45,6 +46,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("redis", _external_redis if settings.redis_url else _embedded_redis),
         *((("clock", _clock), ("housekeeper", _housekeeper)) if settings.redis_url else ()),
         ("store", _external_store if settings.s3_bucket else _embedded_store),
+        ("access", _access),
         ("model", examine_model),
         *((part, partial(_adapter, part)) for part in CHECKS),
     )
@@ -168,6 +170,30 @@ def _external_store(settings: Settings) -> Iterator[Finding]:
         away = _whereabouts(settings)
         yield Finding("store", "broken" if away else "ok", f"{where}: {away}" if away else f"{where} answers")
     yield from check_rights(store.trusting())
+
+
+def _access(settings: Settings) -> Finding:
+    """Say who may call. Without `S2EDIT_AUTH`, that depends on how the API is started."""
+    stored = settings.s3_bucket or settings.artifacts_dir.is_dir()  # a check never creates the data folder
+    try:
+        ring = KeyRing(build_artifacts(settings)) if stored else None
+        people = OPEN_TO.get(settings.auth) if ring is None else open_to(settings.auth, ring)
+        has_keys = ring is not None and ring.any_active()
+    except JobsError as error:
+        return Finding("access", "note", f"unknown, because the store does not answer: {error}")
+    if people:
+        return Finding(
+            "access", "note", f"S2EDIT_AUTH={settings.auth} is open to {people}; the scope admin needs a key all the same"
+        )
+    if has_keys:
+        return Finding("access", "ok", "only callers with a key or a device token")
+    if "auth" in settings.model_fields_set:
+        return Finding("access", "broken", "no key is active: create one with `s2edit keys create`")
+    return Finding(
+        "access",
+        "note",
+        f"no key is active: on a loopback address, `s2edit up` is then open to {OPEN_TO['auto']}; otherwise the API does not start",
+    )
 
 
 def _whereabouts(settings: Settings) -> str | None:

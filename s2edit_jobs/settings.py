@@ -277,9 +277,11 @@ class Settings(BaseSettings):
         "folder",
     )
     auth: Literal["auto", "keys", "open"] = Field(
-        default="auto",
-        description="Who may call the API. auto: programs on this machine without a key, or, once an API key exists, only callers "
-        "with a key. keys: only callers with a key; the API does not start without one. open: everybody who can reach the port",
+        default="keys",
+        description="Who may call the API. keys: only callers with a key; the API does not start without one. auto: programs on "
+        "this machine without a key, and whatever a proxy on it forwards; once an API key exists, only callers with a key. open: "
+        "everybody who can reach the port. Without a key nobody has the scope admin. On a loopback address, `s2edit up` takes "
+        "auto if this is empty",
     )
     token_keys: SecretStr | None = Field(
         default=None,

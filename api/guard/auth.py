@@ -5,18 +5,22 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
+import structlog
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import Request
 
 from api.guard.browsers import OriginGuard, is_address
 from api.guard.device_tokens import DeviceToken, DeviceTokens, Unit
-from s2edit_jobs.access.keys import CACHE_S, PREFIX, SCOPES, TEST_PREFIX, CachedKeys, KeyRing, Scope, authenticate
+from s2edit_jobs.access.keys import CACHE_S, PREFIX, TEST_PREFIX, USUAL_SCOPES, CachedKeys, KeyRing, Scope, authenticate, open_to
 from s2edit_jobs.bootstrap import NotConfigured, Services
 from s2edit_jobs.records.errors import CredentialsInvalid, CredentialsMissing, ScopeMissing, ServiceUnavailable, UserForeign
 from s2edit_jobs.records.record import Owner
+
+log = structlog.get_logger(__name__)
 
 TENANT = "default"
 """The tenant of requests without a key."""
@@ -103,6 +107,12 @@ class Authenticator:
         except ServiceUnavailable:  # start anyway: requests are checked when the store is back
             return
 
+    def warn_if_open(self) -> None:
+        """Log whom the service answers without a key."""
+        with suppress(ServiceUnavailable):
+            if (people := open_to(self._mode, self._ring)) is not None:
+                log.warning("the API asks for no key", action="api_open", auth=self._mode, open_to=people)
+
     def identify_cached(self, sender: Sender) -> Principal | None:
         """Return the caller if that needs no I/O, else None: then call `identify` in a thread. Raises `AccessDenied`."""
         if sender.bearer is not None:
@@ -117,7 +127,7 @@ class Authenticator:
                 raise CredentialsMissing("the request has no key and no token")
             if sender.host is not None:
                 self._origins.check(sender.host, sender.origin)
-            return Principal(Owner(TENANT, sender.user or USER), SCOPES)
+            return Principal(Owner(TENANT, sender.user or USER), USUAL_SCOPES)  # a proxy makes anybody look local: never `admin`
         if sender.bearer.startswith((PREFIX, TEST_PREFIX)):
             key = authenticate(self._keys, sender.bearer)
             return Principal(Owner(key.effective_tenant, sender.user or USER), key.scopes, key.id, key.ends_at)
@@ -135,8 +145,13 @@ class Authenticator:
         return Principal(token.owner, scopes, token.key_id, token.expires_at, token)
 
     def admit(self, principal: Principal, method: str, path: str) -> None:
-        """Raise `ScopeMissing` or `TokenSpent` if the caller may not do this. `path` is the path template of the route."""
+        """Raise `CredentialsMissing`, `ScopeMissing` or `TokenSpent` if the caller may not do this.
+
+        `path` is the path template of the route.
+        """
         if (scope := scope_of(method, path)) not in principal.scopes:
+            if not principal.key_id and principal.token is None:
+                raise CredentialsMissing(f"{method} {path} needs a key with {scope}")
             raise ScopeMissing(f"{method} {path} needs {scope}", scope=scope)
         if principal.token is not None and (unit := SPENT_BY.get((method, path))) is not None:
             self.tokens.spend(principal.token, unit)

@@ -161,6 +161,7 @@ class Storm:
         self._redis = redis
         self._rng = random.Random(plan.seed)
         self._settings = Settings(
+            auth="open",
             redis_url=redis.url,
             data_dir=folder / "data",
             public_url=f"http://127.0.0.1:{listener.getsockname()[1]}",

@@ -199,6 +199,18 @@ class KeyRing:
         return key
 
 
+OPEN_TO: Final = {
+    "auto": "every program on this machine, and everybody whose requests a proxy on it forwards",
+    "open": "everybody who reaches the port",
+}
+"""Whom the service answers without a key, by `auth`. With `auto`, only until the first key exists."""
+
+
+def open_to(auth: str, ring: KeyRing) -> str | None:
+    """Return whom a service with this setting answers without a key, or None if nobody. Raise `ArtifactsUnavailable`."""
+    return OPEN_TO["open"] if auth == "open" else OPEN_TO["auto"] if auth == "auto" and not ring.exist() else None
+
+
 class CachedKeys:
     """A cache in front of `keys` with a TTL of `CACHE_S` seconds. Thread-safe. `clock` is monotonic, in seconds."""
 

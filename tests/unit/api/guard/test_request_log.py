@@ -28,7 +28,7 @@ def logged(api: Api) -> Iterator[Logged]:
 def test_a_request_is_one_line_with_its_route_and_no_address(api: Api, logged: Logged) -> None:
     edit_id = api.edit(user=USER).json()["id"]
     api.client.get(f"/edits/{edit_id}", headers={"S2Edit-User": USER})
-    api.client.delete(f"/users/{USER}")
+    api.erase_user(USER)
     api.client.get(f"/{CANARY}?x={CANARY}")
     told = [(line["method"], line["route"], line["status"]) for line in logged.of("request")]
     assert told == [
