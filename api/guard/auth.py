@@ -114,14 +114,24 @@ class Authenticator:
                 log.warning("the API asks for no key", action="api_open", auth=self._mode, open_to=people)
 
     def identify_cached(self, sender: Sender) -> Principal | None:
-        """Return the caller if that needs no I/O, else None: then call `identify` in a thread. Raises `AccessDenied`."""
-        if sender.bearer is not None:
-            return self.identify(sender) if self._keys.is_cached(sender.bearer) else None
-        fresh = self._mode == "open" or (not self._has_keys and self._clock() < self._no_key_until)
-        return self.identify(sender) if fresh and self._is_open(sender.local) else None
+        """Return the caller of a request that only reads, if that needs no I/O. Raises `AccessDenied`.
 
-    def identify(self, sender: Sender) -> Principal:
-        """Return the caller. Raises `AccessDenied` or `ServiceUnavailable`."""
+        If it returns None, call `identify` in a thread.
+        """
+        if sender.bearer is None:
+            needs_no_io = self._knows_if_open() and self._is_open(sender.local)
+        elif (token := self.tokens.recall(sender.bearer)) is not None:
+            knows_key = self._keys.has_cached(token.key_id) if token.key_id else self._knows_if_open()
+            needs_no_io = knows_key and self.tokens.is_cached(token)
+        else:
+            needs_no_io = self._keys.is_cached(sender.bearer)
+        return self.identify(sender, reads=True) if needs_no_io else None
+
+    def identify(self, sender: Sender, *, reads: bool = False) -> Principal:
+        """Return the caller. Raises `AccessDenied` or `ServiceUnavailable`.
+
+        Only a request that `reads` may come by a device token that was revoked within the last `CACHE_S` seconds.
+        """
         if sender.bearer is None:
             if not self._is_open(sender.local):
                 raise CredentialsMissing("the request has no key and no token")
@@ -131,16 +141,16 @@ class Authenticator:
         if sender.bearer.startswith((PREFIX, TEST_PREFIX)):
             key = authenticate(self._keys, sender.bearer)
             return Principal(Owner(key.effective_tenant, sender.user or USER), key.scopes, key.id, key.ends_at)
-        return self._by_token(sender, self.tokens.read(sender.bearer))
+        return self._by_token(sender, self.tokens.read(sender.bearer), reads=reads)
 
-    def _by_token(self, sender: Sender, token: DeviceToken) -> Principal:
+    def _by_token(self, sender: Sender, token: DeviceToken, *, reads: bool) -> Principal:
         """Return the caller with a device token, which ends with the API key that created it."""
         key = self._keys.find(token.key_id) if token.key_id else None
         if not (key.is_active(time.time()) if key is not None else not token.key_id and self._is_open(sender.local)):
             raise CredentialsInvalid("the key of this token has ended")
         if sender.user not in (None, token.owner.user):
             raise UserForeign("the token belongs to another user")
-        self.tokens.check_not_revoked(token)
+        self.tokens.check_not_revoked(token, cached=reads)
         scopes = token.scopes & key.scopes if key is not None else token.scopes
         return Principal(token.owner, scopes, token.key_id, token.expires_at, token)
 
@@ -162,13 +172,17 @@ class Authenticator:
             if principal.token.expires_at <= time.time():
                 return False
             try:
-                self.tokens.check_not_revoked(principal.token)
+                self.tokens.check_not_revoked(principal.token, cached=True)
             except CredentialsInvalid:
                 return False
         if not principal.key_id:
             return True
         key = self._keys.find(principal.key_id)
         return key is not None and key.is_active(time.time())
+
+    def _knows_if_open(self) -> bool:
+        """Whether `_is_open` needs no I/O."""
+        return self._mode != "auto" or self._has_keys or self._clock() < self._no_key_until
 
     def _is_open(self, local: bool) -> bool:
         """Return whether no key is needed. Once there has been a key, one is needed for good."""

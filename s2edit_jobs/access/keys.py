@@ -223,8 +223,12 @@ class CachedKeys:
     def is_cached(self, text: str) -> bool:
         """Whether `find` can answer for the key `text` from the cache, now and for the next `LOOKUP_MARGIN_S` seconds."""
         shape = _KEY.fullmatch(text)
+        return shape is not None and self.has_cached(shape[1])
+
+    def has_cached(self, key_id: str) -> bool:
+        """Whether `find` can answer for the key with this id from the cache, as `is_cached` says."""
         with self._lock:
-            until, _ = self._cached.get(shape[1] if shape else "", (0.0, None))
+            until, _ = self._cached.get(key_id, (0.0, None))
         return self._clock() + LOOKUP_MARGIN_S < until
 
     def find(self, key_id: str) -> ApiKey | None:

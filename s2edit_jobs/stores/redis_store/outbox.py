@@ -1,7 +1,7 @@
 """Jobs whose end is still to be sent to a webhook, and how many a tenant may send at a time.
 
-A message that is due while its tenant sends as many as it may is parked: it stays in `outbox`, due only after a lease, and is brought
-forward when one of the tenant's messages leaves. If no sender lives to do that, the lease ends.
+A message that is due while its tenant sends as many as it may is parked: it stays in `outbox`, due only after a lease, and is
+brought forward when one of the tenant's messages leaves. If no sender lives to do that, the lease ends.
 """
 
 from __future__ import annotations
