@@ -180,7 +180,7 @@ class Settings(BaseSettings):
     audit_key: SecretStr | None = Field(
         default=None,
         description="Secret key of the pseudonyms that stand for users in the audit log. If empty, a key is generated in the data "
-        "folder",
+        "folder; with a bucket, it is required",
     )
     policy_block_list: Path | None = Field(
         default=None,
@@ -273,8 +273,8 @@ class Settings(BaseSettings):
     )
     receipt_key: SecretStr | None = Field(
         default=None,
-        description="Private key (EC P-256, PEM) that signs the receipts of erasures. If empty, a key is generated in the data "
-        "folder",
+        description="Private key (EC P-256, PEM; its line ends may be written \\n) that signs the receipts of erasures. If empty, "
+        "a key is generated in the data folder; with a bucket, it is required",
     )
     auth: Literal["auto", "keys", "open"] = Field(
         default="keys",

@@ -13,8 +13,9 @@ import structlog
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import Request
 
-from api.guard.browsers import OriginGuard, is_address
+from api.guard.browsers import OriginGuard
 from api.guard.device_tokens import DeviceToken, DeviceTokens, Unit
+from s2edit_jobs.access.host_names import is_address
 from s2edit_jobs.access.keys import CACHE_S, PREFIX, TEST_PREFIX, USUAL_SCOPES, CachedKeys, KeyRing, Scope, authenticate, open_to
 from s2edit_jobs.bootstrap import NotConfigured, Services
 from s2edit_jobs.records.errors import CredentialsInvalid, CredentialsMissing, ScopeMissing, ServiceUnavailable, UserForeign
@@ -94,7 +95,7 @@ class Authenticator:
         self._ring = KeyRing(services.artifacts)
         self._keys = CachedKeys(self._ring)
         self._clock = clock
-        self._origins = OriginGuard(services.settings)
+        self.origins = OriginGuard(services.settings)
         self._no_key_until = 0.0
         self._has_keys = False
         self.tokens = DeviceTokens.from_settings(services.settings, services.artifacts)
@@ -136,7 +137,7 @@ class Authenticator:
             if not self._is_open(sender.local):
                 raise CredentialsMissing("the request has no key and no token")
             if sender.host is not None:
-                self._origins.check(sender.host, sender.origin)
+                self.origins.check(sender.host, sender.origin)
             return Principal(Owner(TENANT, sender.user or USER), USUAL_SCOPES)  # a proxy makes anybody look local: never `admin`
         if sender.bearer.startswith((PREFIX, TEST_PREFIX)):
             key = authenticate(self._keys, sender.bearer)

@@ -124,3 +124,9 @@ def test_nothing_that_was_sent_is_logged_whatever_becomes_of_the_request(api: Ap
     assert len(logged.of("request")) == 2 * len(requests) + 3
     assert CANARY not in logged.text
     assert USER not in logged.text
+
+
+@pytest.mark.parametrize("path", ["/edits", "/nowhere", "/healthz", "/openapi.json", "/docs", "/", "/metrics", "/receipts/keys"])
+def test_no_browser_guesses_the_type_of_an_answer(api: Api, path: str) -> None:
+    assert api.client.get(path).headers.get_list("x-content-type-options") == ["nosniff"]
+    assert api.client.post(path).headers.get_list("x-content-type-options") == ["nosniff"]
