@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from api.app import create_app
 from api.wire.receipts import Receipts
 from cli.doctor import examine
 from s2edit_jobs.bootstrap import NotConfigured, build_services
-from s2edit_jobs.settings import Settings
+from s2edit_jobs.settings import ROOT, Settings
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api.model_folder import write_model_folder
 
@@ -61,6 +63,14 @@ def test_the_key_of_receipts_may_be_one_line(tmp_path: Path) -> None:
         Receipts.from_settings(Settings(data_dir=tmp_path, receipt_key=SecretStr(text))) for text in (PEM, PEM.replace("\n", "\\n"))
     ]
     assert keys[0].public_keys == keys[1].public_keys
+
+
+@pytest.mark.parametrize("page", ["deploy/env.example", "docs/self-hosting.md"])
+def test_the_printed_command_makes_such_a_key(page: str, tmp_path: Path) -> None:
+    [command] = re.findall(r"openssl ecparam.*", (ROOT / page).read_text(encoding="utf-8"))
+    text = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True).stdout
+    assert "\n" not in text
+    Receipts.from_settings(Settings(data_dir=tmp_path, receipt_key=SecretStr(text)))
 
 
 @pytest.mark.parametrize(
