@@ -94,8 +94,9 @@ def _next_edit(demo: Results, measured: Results) -> str:
 def _storm(storm: Results) -> str:
     lost, twice = (len(storm["findings"][name]) for name in ("lost", "duplicated"))
     return (
-        f"{storm['plan']['jobs']:,} edits with a stand-in for the model, {storm['plan']['kills']:,} killed processes, Redis "
-        f"emptied {storm['blows']['empty redis']} times: {_link(f'{lost} lost, {twice} repeated', 'storm')}"
+        f"{storm['plan']['jobs']:,} edits with a stand-in for the model, of which a client looked at {storm['looked_at']:,}; "
+        f"{storm['kills']:,} killed processes, Redis emptied {storm['blows']['empty redis']} times: "
+        f"{_link(f'{lost} lost, {twice} repeated', 'storm')}"
     )
 
 

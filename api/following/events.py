@@ -130,14 +130,20 @@ class _Stream:
                 yield KEEPALIVE_COMMENT
 
     def _events_after(self, after: int) -> tuple[list[bytes], JobRecord | None]:
-        """Return the events after sequence `after` and the last of their records. Raises `AccessDenied`."""
+        """Return the events after sequence `after` and the last of their records. Raises `AccessDenied`.
+
+        A `gap` comes before each event that does not follow the one before it: a Redis that comes back older jumps in between.
+        """
         if not self._allowed():
             raise AccessDenied("the key or token of this stream is no longer valid")
-        records, whole = self._jobs.events(self._owner, self._edit_id, after=after)
-        events = [self._event(record) for record in records]
-        if records and not whole and after:
-            gap = {"after": after, "next": records[0].sequence}
-            events.insert(0, format_sse_event(event="gap", data_str=json.dumps(gap)))
+        records, _ = self._jobs.events(self._owner, self._edit_id, after=after)
+        events: list[bytes] = []
+        for record in records:
+            if after and record.sequence != after + 1:
+                gap = {"after": after, "next": record.sequence}
+                events.append(format_sse_event(event="gap", data_str=json.dumps(gap)))
+            events.append(self._event(record))
+            after = record.sequence
         return events, records[-1] if records else None
 
     def _event(self, record: JobRecord) -> bytes:

@@ -145,7 +145,7 @@ def _kill_and_wait(
             if killed % 20 == 10:
                 os.kill(redis.pid, signal.SIGKILL)
             else:
-                processes.kill(rng.choice(processes.names("worker")))
+                processes.signal(rng.choice(processes.living("worker")), signal.SIGKILL)
         if empty and effects >= jobs // 2:
             with suppress(RedisError), Redis.from_url(redis.url) as client:
                 client.flushall()

@@ -1,22 +1,42 @@
-"""The engines of a storm: the engine without a model, which allows many edits, and the shipped model with few steps."""
+"""The engines of a storm: the engine without a model, which allows many edits, and the shipped model with few steps.
+
+`FaultyEngine` wraps either: it signs pictures with its attempt, makes some edits slow, and can be sick or hang.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import itertools
+import os
+import time
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
+from lab.storm.points import FaultPoints
+from s2edit_core.errors import DeviceFault
 from s2edit_core.request import spec
-from s2edit_core.request.spec import EditRequest
+from s2edit_core.request.plan import EditPlan
+from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.model_facts import ModelFacts
-from worker.engines.engine import EditInputs, Engine
+from worker.engines.engine import Artifact, EditInputs, EditResult, Engine, EngineWrapper
 from worker.engines.modeless_engine import ModelessEngine
 from worker.engines.painters import DigestPainter
 
 EngineName = Literal["fake", "model"]
 CHECKPOINT_STEPS = 2
+SLOW_LEARNING, SLOW_EDITING = "curly", "long"
+"""Words of a prompt that make learning or editing slow, so that faults meet it half-way."""
+SLOW_LEASES = {"learning": 1.6, "editing": 2.4}
+"""How long a slow phase lasts, in leases."""
+EVALUATION_S = 0.1
+"""How long an evaluation of a slow phase lasts."""
+SICK, HUNG = "sick engine", "hung engine"
+"""Files that arm a device fault that stays until the process ends, and an evaluation that never returns."""
+_MARK = b"|attempt "
+"""Before the signature of the attempt, at the end of a picture."""
+Result = TypeVar("Result")
 FACTS = ModelFacts(fingerprint="fake", width=4, layers=((6, 4), (8, 4)), subjects=("woman", "man"))
 """Of the model that the deterministic engine stands for."""
 
@@ -69,6 +89,91 @@ class EngineChoice:
         learning = replace(instant.learning, token_steps=3, joint_steps=3, batch=2)
         spec.PRESETS = {**spec.PRESETS, "instant": replace(instant, learning=learning)}
         return s2edit_engine.S2EditEngine(settings.model, "cpu")
+
+
+def signed(picture: bytes, attempt: str) -> bytes:
+    """Return the picture with the signature of its attempt: otherwise a late writer would write the same bytes."""
+    return picture + _MARK + attempt.encode()
+
+
+def unsigned(picture: bytes) -> bytes:
+    """Return the picture as the engine made it."""
+    return picture.rpartition(_MARK)[0]
+
+
+class FaultyEngine(EngineWrapper):
+    """An engine with the faults that `points` arms. Its pictures are signed, and its slow edits last some leases."""
+
+    def __init__(self, engine: Engine, points: FaultPoints, lease_s: float) -> None:
+        super().__init__(engine)
+        self._points = points
+        self._lease_s = lease_s
+        self._sick = False
+        self._count = itertools.count()
+
+    def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
+        self._evaluate("")
+        return super().plan(request, inputs)
+
+    def edit(
+        self,
+        request: EditRequest,
+        inputs: EditInputs,
+        *,
+        concept: bytes | None,
+        inversion: bytes | None,
+        checkpoint: bytes | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Generator[Progress | Artifact, None, EditResult]:
+        steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
+        words = {"learning": SLOW_LEARNING, "editing": SLOW_EDITING}
+        slow = {phase for phase, word in words.items() if word in (request.prompt or "")}
+        result = yield from self._with_faults(steps, slow, check or (lambda: None))
+        return replace(result, picture=signed(result.picture, f"{os.getpid()}-{next(self._count)}"))
+
+    def _with_faults(
+        self, steps: Generator[Any, None, Result], slow: set[str], check: Callable[[], None]
+    ) -> Generator[Any, None, Result]:
+        phase = ""
+        while True:
+            self._evaluate(phase)
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            yield step
+            phase = step.phase if isinstance(step, Progress) and step.phase in slow else ""
+            if phase:
+                _sleep(SLOW_LEASES[phase] * self._lease_s / step.total, check)
+
+    def _evaluate(self, phase: str) -> None:
+        """Have the faults of an evaluation. `phase` is set if it is slow."""
+        points = self._points
+        if not self._sick and points.take(SICK):
+            points.event_log.write("sick")
+            self._sick = True
+        if self._sick:
+            raise device_fault()
+        if phase:
+            points.reach(f"engine.{phase}")
+            if points.take(HUNG):
+                points.event_log.write("hung")
+                time.sleep(3600)
+
+
+def _sleep(seconds: float, check: Callable[[], None]) -> None:
+    """Sleep as long as a slow step takes, and call `check` as before each evaluation of the model."""
+    for _ in range(max(1, round(seconds / EVALUATION_S))):
+        check()
+        time.sleep(EVALUATION_S)
+
+
+def device_fault() -> DeviceFault:
+    """Return the error that a broken device raises on every call, as the real engine's guard names it."""
+    fault = DeviceFault("the device has failed")
+    fault.__cause__ = RuntimeError("CUDA error: an illegal memory access was encountered")
+    return fault
 
 
 @dataclass

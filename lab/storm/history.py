@@ -2,6 +2,7 @@
 
 The model, as a client sees it: An idempotency key leads to one edit, which belongs to one user. The edit is queued or running
 until it succeeds or is canceled, the latter only on request. Its sequence grows with every change. After its end nothing changes.
+A poll may show an older state only while Redis is in one: from a restart until a housekeeper has held it against the object store.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class AcceptedEdit:
     job: str
     canceled: bool = False  # the client has canceled it
     result: str = ""  # digest of the expected picture
+    looked_at: bool = True  # by the client, before all was calm
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Poll:
     state: str
     artifacts: str = ""
     found: bool = True
+    at: float = 0.0  # when it was answered, in seconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,20 @@ class StoredEdit:
     job: str
     user: str
     state: str | None  # None: no outcome
-    result: str = ""  # digest of the picture that the outcome names
+    result: str = ""  # digest of the picture that the outcome names, without the signature of its attempt
     outcomes_won: int = 1  # conditional writes of an outcome that succeeded
+    outcome_key: str = ""
+    objects: Mapping[str, str] = field(default_factory=dict)  # digests of result and report, by the keys that the outcome names
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One try to deliver a webhook with a valid signature."""
+
+    job: str
+    message: str  # its webhook-id
+    state: str
+    accepted: bool  # answered with 2xx
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,8 @@ class History:
     polls: Sequence[Poll]
     stored: Sequence[StoredEdit]
     events: Sequence[StreamEvent] = ()
+    deliveries: Sequence[Delivery] | None = None  # None: no webhooks were asked for
+    older: Sequence[tuple[float, float]] = ()  # when Redis had come back older, and no housekeeper had settled it yet
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -82,6 +99,9 @@ class Findings:
     def clean(self) -> bool:
         return not (self.lost or self.duplicated or self.wrong_owner or self.out_of_order)
 
+    def __add__(self, other: Findings) -> Findings:
+        return Findings(**{name: found + getattr(other, name) for name, found in vars(self).items()})
+
     def counts(self) -> dict[str, int]:
         return {name: len(found) for name, found in asdict(self).items()}
 
@@ -97,11 +117,15 @@ def check(history: History) -> Findings:
     for poll in history.polls:
         polls[poll.job].append(poll)
     for job, its_polls in polls.items():
-        _check_polls(accepted[job].user, its_polls, stored.get(job), findings)
+        _check_access(accepted[job].user, its_polls, findings)
+        now = [poll for poll in its_polls if not any(since <= poll.at <= until for since, until in history.older)]
+        _check_polls(accepted[job].user, now, stored.get(job), findings)
     last: dict[str, StreamEvent] = {}
     for event in history.events:
         _check_event(last.get(event.job), event, findings)
         last[event.job] = event
+    if history.deliveries is not None:
+        _check_deliveries(accepted, stored, history.deliveries, findings)
     return findings
 
 
@@ -116,6 +140,22 @@ def _check_event(before: StreamEvent | None, event: StreamEvent, findings: Findi
         )
 
 
+def _check_deliveries(
+    accepted: Mapping[str, AcceptedEdit], stored: Mapping[str, StoredEdit], deliveries: Iterable[Delivery], findings: Findings
+) -> None:
+    messages: dict[str, set[str]] = defaultdict(set)
+    reported = set()
+    for one in deliveries:
+        messages[one.job].add(one.message)
+        if one.accepted:
+            reported.add(one.job)
+        if (edit := stored.get(one.job)) is not None and one.state != edit.state:
+            findings.out_of_order.append(f"{one.job}: a webhook reported {one.state}, but the store has {edit.state}")
+    findings.lost += [f"{job}: no webhook that was answered with 2xx reported its end" for job in accepted if job not in reported]
+    findings.duplicated += [f"{job}: {len(ids)} messages reported its end" for job, ids in messages.items() if len(ids) > 1]
+    findings.duplicated += [f"{job}: a webhook reported an edit that nobody asked for" for job in messages if job not in accepted]
+
+
 def _check_keys(accepted: Iterable[AcceptedEdit], stored: Mapping[str, StoredEdit], findings: Findings) -> None:
     jobs_of: dict[str, set[str]] = defaultdict(set)
     for one in accepted:
@@ -127,7 +167,8 @@ def _check_keys(accepted: Iterable[AcceptedEdit], stored: Mapping[str, StoredEdi
 
 def _check_end(accepted: AcceptedEdit, stored: StoredEdit | None, findings: Findings) -> None:
     if stored is None or stored.state is None:
-        findings.lost.append(f"{accepted.job}: accepted and never ended")
+        unseen = "" if accepted.looked_at else ", while nobody looked at it"
+        findings.lost.append(f"{accepted.job}: accepted and never ended{unseen}")
         return
     if stored.state == "failed" or (stored.state == "canceled" and not accepted.canceled):
         findings.lost.append(f"{accepted.job}: ended {stored.state} without a reason")
@@ -137,15 +178,18 @@ def _check_end(accepted: AcceptedEdit, stored: StoredEdit | None, findings: Find
         findings.wrong_owner.append(f"{accepted.job}: has the wrong owner or the wrong picture")
 
 
-def _check_polls(owner: str, polls: Sequence[Poll], stored: StoredEdit | None, findings: Findings) -> None:
+def _check_access(owner: str, polls: Iterable[Poll], findings: Findings) -> None:
+    for poll in polls:
+        if poll.user != owner and poll.found:
+            findings.wrong_owner.append(f"{poll.job}: {poll.user} can read it")
+        if poll.user == owner and not poll.found:
+            findings.lost.append(f"{poll.job}: a poll by its user was answered 404")
+
+
+def _check_polls(owner: str, polls: Iterable[Poll], stored: StoredEdit | None, findings: Findings) -> None:
     last: Poll | None = None
     for poll in polls:
-        if poll.user != owner:
-            if poll.found:
-                findings.wrong_owner.append(f"{poll.job}: {poll.user} can read it")
-            continue
-        if not poll.found:
-            findings.lost.append(f"{poll.job}: a poll by its user was answered 404")
+        if poll.user != owner or not poll.found:
             continue
         if last is not None:
             _check_step(last, poll, findings)
@@ -165,15 +209,42 @@ def _check_step(before: Poll, after: Poll, findings: Findings) -> None:
         findings.duplicated.append(f"{after.job}: its result changed after its end")
 
 
+def older_times(event_log: Iterable[Mapping[str, Any]], *causes: str) -> list[tuple[float, float]]:
+    """Return when Redis was in an older state: from each restoration, or other cause, until a housekeeper has settled it."""
+    times: list[tuple[float, float]] = []
+    begun: float | None = None
+    for line in sorted(event_log, key=lambda line: line["at"]):
+        if line["what"] in (causes or ("redis restored",)):
+            begun = begun or line["at"]
+        elif line["what"] == "redis settled" and begun is not None and line["began"] > begun:
+            times.append((begun, line["at"]))
+            begun = None
+    return times if begun is None else [*times, (begun, float("inf"))]
+
+
+def lost_times(event_log: Iterable[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Return when Redis had lost something or could not be reached."""
+    lines = sorted(event_log, key=lambda line: line["at"])
+    times, cut_at = older_times(lines, "redis restored", "redis emptied"), 0.0
+    for line in lines:
+        if line["what"] == "fault" and line["name"] == "cut redis":
+            cut_at = line["at"]
+        elif line["what"] == "redis reachable":
+            times.append((cut_at, line["at"]))
+    return times
+
+
 def outcomes_won(event_log: Iterable[Mapping[str, Any]]) -> Counter[str]:
     """Count the successful writes of an outcome by its key."""
     return Counter(str(line["key"]) for line in event_log if line["what"] == "outcome" and line["won"])
 
 
-def restart_seconds(event_log: Sequence[Mapping[str, Any]], kills: Mapping[int, float]) -> list[float]:
+def restart_seconds(
+    event_log: Sequence[Mapping[str, Any]], kills: Mapping[int, float], *, without: Sequence[tuple[float, float]] = ()
+) -> list[float]:
     """Return the seconds between a kill and the next claim of the killed process's job. `kills` maps process ids to times.
 
-    Processes without a job at that moment do not count.
+    Processes without a job at that moment do not count, nor do waits that overlap with one of the times `without`.
     """
     of_pid: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     of_job: dict[str, list[float]] = defaultdict(list)  # its claims
@@ -187,6 +258,6 @@ def restart_seconds(event_log: Sequence[Mapping[str, Any]], kills: Mapping[int, 
         if last is None or last["what"] == "left":
             continue
         again = next((at for at in of_job[last["job"]] if at > killed_at), None)
-        if again is not None:
+        if again is not None and not any(since <= again and killed_at <= until for since, until in without):
             waits.append(again - killed_at)
     return waits

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.storm.app import planned_edit
-from lab.storm.engines import EngineChoice, Reference
+from lab.storm.engines import EngineChoice, Reference, unsigned
 from lab.storm.history import outcomes_won
 from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
 from lab.storm.promises import SEED, Trial
@@ -123,8 +123,7 @@ def partition(*, jobs: int, workers: int, cuts: int, lease_s: float) -> dict[str
             max_unfinished_edits_per_user=jobs,
         )
         setup = StormSetup(settings, folder, EngineChoice(step_s=0.1))
-        setup.armed.mkdir()
-        setup.event_logs.mkdir()
+        setup.make_folders()
         processes = ProcessGroup()
         stack.callback(processes.stop)
         trial = Trial(setup, build_services(settings), processes, listener)
@@ -165,7 +164,7 @@ def _verdict(trial: Trial) -> dict[str, Any]:
             continue
         inputs, prompt = trial.inputs(spec), spec.request.prompt
         assert prompt is not None
-        if hashlib.sha256(artifacts.get(outcome.artifacts["result"])).hexdigest() != reference.result(prompt, inputs):
+        if hashlib.sha256(unsigned(artifacts.get(outcome.artifacts["result"]))).hexdigest() != reference.result(prompt, inputs):
             wrong.append(spec.id)
     claims = Counter(line["job"] for line in event_log if line["what"] == "claim")
     return {

@@ -1,30 +1,22 @@
-"""Named crash points: immediately before and after every call of a port that changes state.
+"""Named fault points, and the log of what a process did.
 
-Between calls of ports an attempt only computes, so these points cover all states that a crash can leave. A file with the point's
-name arms it. The process that removes the file kills itself there by SIGKILL.
+Crash points lie immediately before and after every call of a port that changes state (`lab.storm.ports`). Between calls of ports an
+attempt only computes, so these points cover all states that a crash can leave. A file arms a point; the process that removes the
+file has the fault: `<point>` kills it by SIGKILL, `pause <point>` stops it until the storm resumes it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.records.errors import ArtifactExists
-from s2edit_jobs.records.record import Lease
-from s2edit_jobs.stores.artifacts import ArtifactStore
-from s2edit_jobs.stores.job_store import JobStore
-from s2edit_jobs.stores.queue import JobQueue
-
-Role = Literal["worker", "api"]
+Role = Literal["worker", "api", "housekeeper"]
 
 _CALLS: dict[Role, tuple[str, ...]] = {
     "worker": (
@@ -42,12 +34,22 @@ _CALLS: dict[Role, tuple[str, ...]] = {
         ),
     ),
     "api": ("put.note", "put.image", "put.mask", "put.spec", "store.add", "queue.notify"),
+    "housekeeper": ("store.add", "store.restored", "queue.notify", "store.take", "put.webhook", "store.end"),
 }
 POINTS = tuple(f"{role}.{call}.{side}" for role, calls in _CALLS.items() for call in calls for side in ("before", "after"))
+PAUSE_POINTS = (
+    "worker.engine.learning",
+    "worker.engine.editing",
+    "worker.put.concept.before",
+    "worker.put.result.before",
+    "worker.put.outcome.before",
+)
+"""Points at which a worker is paused for longer than its lease: in the middle of slow learning or editing, and before the writes
+that only one attempt may make visible."""
 
 
-_crash_lock = threading.Lock()
-"""Held while a process crashes. Otherwise another thread could kill the process before this crash is logged."""
+_fault_lock = threading.Lock()
+"""Held while a process has a fault. Otherwise another thread could kill the process before this fault is logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,82 +70,33 @@ def read_event_logs(folder: Path) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class CrashPoints:
+class FaultPoints:
+    """The fault points of a process. `armed` is the folder of the files that arm them."""
+
     armed: Path
     event_log: EventLog
     role: Role
 
-    def reach(self, call: str, side: str) -> None:
-        point = f"{self.role}.{call}.{side}"
-        with _crash_lock:
-            try:
-                (self.armed / point).unlink()
-            except FileNotFoundError:
-                return
-            self.event_log.write("crash", point=point)
-            os.kill(os.getpid(), signal.SIGKILL)
+    def reach(self, point: str) -> None:
+        """Have the fault that is armed at `point`, if any. The name is without the role."""
+        name = f"{self.role}.{point}"
+        with _fault_lock:
+            if self.take(name):
+                self.event_log.write("crash", point=name)
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.take(f"pause {name}"):
+                self.event_log.write("pause", point=name)
+                (self.armed.parent / "paused" / str(os.getpid())).write_text(point)
+                os.kill(os.getpid(), signal.SIGSTOP)
 
-
-class _CrashingPort:
-    """A proxy of a port: every call passes its crash points, and relevant calls are logged."""
-
-    def __init__(self, port: object, name: str, points: CrashPoints) -> None:
-        self._port = port
-        self._name = name
-        self._points = points
-
-    def __getattr__(self, call: str) -> Any:
-        method: Callable[..., Any] = getattr(self._port, call)
-
-        def proxied(*values: Any, **names: Any) -> Any:
-            name = _call_name(self._name, call, values)
-            self._points.reach(name, "before")
-            result = self._called(method, name, values, names)
-            self._points.reach(name, "after")
-            return result
-
-        return proxied
-
-    def _called(self, method: Callable[..., Any], name: str, values: Any, names: Any) -> Any:
-        event_log = self._points.event_log
+    def take(self, name: str) -> bool:
+        """Disarm the fault of that name. Return whether it was armed. Only one process gets it."""
         try:
-            result = method(*values, **names)
-        except ArtifactExists:
-            if name == "put.outcome":
-                event_log.write("outcome", key=values[0], won=False)
-            raise
-        if isinstance(result, Lease):
-            event_log.write("claim", job=result.job_id, fence=result.fence, attempt=result.attempt)
-        elif name == "put.outcome":
-            event_log.write("outcome", key=values[0], won=True)
-        elif name == "put.concept":
-            event_log.write("learned", key=values[0])
-        elif name == "store.finish":
-            event_log.write("left", job=values[0], over=True)
-        elif name in ("store.reserve", "store.hand_back") and not result:  # the edit waits, or returns to the queue
-            event_log.write("left", job=values[0].job_id, over=False)
-        elif name == "store.claim":
-            event_log.write("nothing to claim")
-        return result
+            (self.armed / name).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
-
-def _call_name(port: str, call: str, values: Any) -> str:
-    if call != "put":
-        return f"{port}.{call}"
-    key = str(values[0])
-    # Only the marker objects of idempotency keys are below `requests/`.
-    return "put.note" if "/requests/" in key else "put." + re.split(r"[-.]", key.rpartition("/")[2])[0]
-
-
-def with_crash_points(services: Services, points: CrashPoints) -> Services:
-    return replace(
-        services,
-        artifacts=cast(ArtifactStore, _CrashingPort(services.artifacts, "artifacts", points)),
-        store=JobStore(
-            **{
-                role.name: cast(Any, _CrashingPort(getattr(services.store, role.name), "store", points))
-                for role in fields(JobStore)
-            }
-        ),
-        queue=cast(JobQueue, _CrashingPort(services.queue, "queue", points)),
-    )
+    def is_on(self, name: str) -> bool:
+        """Return whether a fault that lasts, such as a full disk, is on."""
+        return (self.armed / name).exists()

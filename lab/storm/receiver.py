@@ -1,15 +1,24 @@
-"""The webhook receiver of a storm: it checks the signature of every webhook and counts them."""
+"""The webhook receiver of a storm: it checks every signature, refuses or ignores the first tries of some messages, and counts."""
 
 from __future__ import annotations
 
 import base64
 import http.server
+import json
 import secrets
 import threading
-from collections import Counter
+import time
 from types import TracebackType
 
 from standardwebhooks import Webhook, WebhookVerificationError
+
+from lab.storm.history import Delivery
+
+ANSWERS = ((), (500,), (), (503, 500), (), (404,), (), (302, None), (), (None,))
+"""How the first tries of a message are answered, in turns over the messages; None: not at all. All further tries are accepted."""
+ACCEPTED = 204
+SILENCE_S = 2.0
+"""How long a try without an answer is held: longer than the sender waits."""
 
 
 class Receiver:
@@ -17,8 +26,10 @@ class Receiver:
 
     def __init__(self) -> None:
         self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        self.received: Counter[str] = Counter()  # by webhook-id
+        self.deliveries: list[Delivery] = []
         self.forged = 0
+        self._tries: dict[str, list[int | None]] = {}  # answers that are still to come, by webhook-id
+        self._lock = threading.Lock()
         receiver = self
 
         class Hook(http.server.BaseHTTPRequestHandler):
@@ -27,7 +38,12 @@ class Receiver:
                 body = self.rfile.read(length)
                 if len(body) < length:  # the sender was killed while sending
                     return
-                self.send_response(204 if receiver.verify(body, dict(self.headers)) else 400)
+                answer = receiver.answer(body, dict(self.headers))
+                if answer is None:
+                    time.sleep(SILENCE_S)
+                    self.close_connection = True
+                    return
+                self.send_response(answer)
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
@@ -36,14 +52,24 @@ class Receiver:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
         self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
 
-    def verify(self, body: bytes, headers: dict[str, str]) -> bool:
+    @property
+    def reported(self) -> set[str]:
+        """The jobs whose end was reported by a message that was accepted."""
+        return {one.job for one in self.deliveries if one.accepted}
+
+    def answer(self, body: bytes, headers: dict[str, str]) -> int | None:
+        """Return the status to answer with, or None for no answer."""
         try:
             Webhook(self.secret).verify(body, headers)
         except WebhookVerificationError:
             self.forged += 1
-            return False
-        self.received[{name.lower(): value for name, value in headers.items()}["webhook-id"]] += 1
-        return True
+            return 400
+        message, data = {name.lower(): value for name, value in headers.items()}["webhook-id"], json.loads(body)["data"]
+        with self._lock:
+            left = self._tries.setdefault(message, list(ANSWERS[len(self._tries) % len(ANSWERS)]))
+            answer = left.pop(0) if left else ACCEPTED
+            self.deliveries.append(Delivery(data["id"], message, data["state"], accepted=answer == ACCEPTED))
+        return answer
 
     def __enter__(self) -> Receiver:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

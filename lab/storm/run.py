@@ -1,10 +1,16 @@
 """Inject faults into the running service: `python -m lab.storm --jobs 1000 --kills 100 --seed 1`.
 
-The storm starts real processes on this machine: the API, workers with a fake engine, an embedded Redis and a folder of files.
-While a client posts edits, processes are killed at random times and at every named crash point. Redis is killed and flushed.
-Workers are paused for longer than their lease, or stopped. Celery messages are sent twice or lost. At the end, `lab.storm.history`
-checks the answers to the client and the content of the store against a model. All random choices follow from the seed; process
-scheduling does not.
+The storm starts real processes on this machine: the API, housekeepers, workers with a fake engine, an embedded Redis and a folder
+of files. While a client posts edits, processes are killed at random times and at every named crash point. Workers are paused for
+longer than their lease, or stopped. Redis is killed, emptied, cut off and restored to an older state; it loses messages and
+records. The store is full or away, answers 500 after it has written, and holds foreign files and a job of a newer release. The
+receiver of webhooks refuses first tries, or does not answer.
+
+A GET enters an edit again that Redis has lost, so the client never looks at a third of the edits before all is calm. At the end,
+`lab.storm.history` checks the answers to the client, the webhooks and the content of the store against a model of an edit, and
+`lab.storm.attempts` checks what the workers did. All random choices follow from the seed; process scheduling does not.
+
+A storm does not see what a power cut loses, a real device, clocks that differ, or S3.
 """
 
 from __future__ import annotations
@@ -13,71 +19,43 @@ import argparse
 import hashlib
 import json
 import os
-import random
-import signal
+import shutil
 import socket
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import SecretStr
-from redis import Redis
-from redis.exceptions import RedisError
 
 from lab.storm.app import ClientApp, planned_edit
+from lab.storm.attempts import check_attempts
+from lab.storm.census import Census
 from lab.storm.control import Losses, both_controls
-from lab.storm.engines import EngineChoice, EngineName, Reference
-from lab.storm.history import Findings, History, StoredEdit, check, outcomes_won, restart_seconds
+from lab.storm.engines import EngineChoice, EngineName, Reference, unsigned
+from lab.storm.faults import Faults
+from lab.storm.history import Findings, History, StoredEdit, check, lost_times, older_times, outcomes_won, restart_seconds
+from lab.storm.measured import measured_with
+from lab.storm.plan import HORIZON, Plan
 from lab.storm.points import POINTS, read_event_logs
 from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
 from lab.storm.receiver import Receiver
-from s2edit_jobs.bootstrap import Services, build_services
-from s2edit_jobs.records.errors import ServiceUnavailable
+from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.records.record import JobSpec, Outcome
-from s2edit_jobs.records.webhooks import message_id
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.celery_queue import QUEUE
+from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
 TICK_S = 0.02
-HORIZON = 0.9
-"""Share of the edits during which disturbances happen. The rest runs undisturbed, so that all edits can end."""
-POINTS_HORIZON = 0.7
-"""The same for crash points. They are armed earlier, so that a process still reaches them."""
+HANG_LEASES = 3.0
+"""After how many leases without progress a worker counts as hung: a paused worker must come back before."""
 MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made in it
 """Default folder of a storm, if it exists. SIGKILL loses no written data, so a file system in memory is as good as a disk."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    jobs: int
-    kills: int
-    seed: int
-    workers: int = 4
-    lease_s: float = 6.0
-    engine_choice: EngineChoice = field(default_factory=EngineChoice)
-    patience_s: float = 120.0  # the storm ends when nothing has happened for so long
-
-    def disturbances(self) -> list[tuple[float, str]]:
-        """Return all disturbances, sorted by the share of ended edits after which they happen.
-
-        Half of the kills, but at least one per crash point, are at crash points. Each of the other disturbances happens once per
-        fifty kills, and at least once. Results files contain the names, so they stay.
-        """
-        rng = random.Random(self.seed)
-        named = [f"point {point}" for point in rng.sample(POINTS, len(POINTS))]
-        count = min(self.kills, max(len(named), self.kills // 2))
-        at_points = [named[i % len(named)] for i in range(count)]
-        others = rng.choices(["kill worker", "kill api", "kill redis"], weights=[85, 10, 5], k=self.kills - count)
-        others += ["empty redis", "pause worker", "stop worker", "ring twice", "lose rings"] * max(1, self.kills // 50)
-        early = [(POINTS_HORIZON * rng.random(), disturbance) for disturbance in at_points]
-        return sorted(early + [(HORIZON * rng.random(), disturbance) for disturbance in others])
 
 
 @dataclass
@@ -88,7 +66,6 @@ class Result:
     event_log: list[dict[str, Any]]
     killed: dict[int, float]  # time of the kill by process id
     disturbances: Counter[str]
-    webhooks: int  # received, including repeated ones
     took_s: float
     answers_s: Sequence[float] = field(default_factory=list)
 
@@ -105,17 +82,38 @@ class Result:
     def _crashes(self) -> list[str]:
         return [str(line["point"]) for line in self.event_log if line["what"] == "crash"]
 
+    @property
+    def deliveries(self) -> dict[str, int]:
+        """The tries to deliver webhooks, and those that were refused or not answered."""
+        tries = self.history.deliveries or ()
+        return {"tries": len(tries), "refused": sum(not one.accepted for one in tries)}
+
+    @property
+    def unlooked(self) -> int:
+        """The number of edits that nobody looked at."""
+        return sum(not one.looked_at for one in self.history.accepted)
+
+    @property
+    def emptied(self) -> int:
+        return self.disturbances["empty redis"]
+
+    @property
+    def restarts(self) -> list[float]:
+        """The seconds until the jobs of killed processes were claimed again, while Redis was there and had lost nothing."""
+        return restart_seconds(self.event_log, self.killed, without=lost_times(self.event_log))
+
     def line(self) -> str:
         counts = self.findings.counts()
-        waits = restart_seconds(self.event_log, self.killed)
+        waits = self.restarts
         p99 = f"{_quantiles(waits)['p99']:.1f} s" if len(waits) > 1 else "unknown"
         of_model = " of the shipped model" if self.plan.engine_choice.name == "model" else ""
         learned = Counter(line["key"] for line in self.event_log if line["what"] == "learned")
         return (
-            f"storm, seed {self.plan.seed}: {self.plan.jobs} edits{of_model}, {self.kills} kills "
-            f"({len(self.points)} of {len(POINTS)} crash points): {counts['lost']} lost, {counts['duplicated']} duplicated, "
+            f"storm, seed {self.plan.seed}: {self.plan.jobs} edits{of_model}, {self.unlooked} of them never looked at, "
+            f"{self.kills} kills ({len(self.points)} of {len(POINTS)} crash points), Redis emptied {self.emptied} times: "
+            f"{counts['lost']} lost, {counts['duplicated']} duplicated, "
             f"{counts['wrong_owner']} with a wrong owner, {counts['out_of_order']} out of order; "
-            f"{self.webhooks} webhooks reported their ends; "
+            f"{self.deliveries['tries']} tries of webhooks, {self.deliveries['refused']} refused; "
             f"{len(learned)} identities learned {sum(learned.values())} times; "
             f"orphans restarted within {p99} (p99 of {len(waits)}); {self.took_s:.0f} s"
         )
@@ -124,16 +122,21 @@ class Result:
         """Return the content of a results file. Existing files and tables rely on the keys `blows` and `cast`."""
         plan = asdict(self.plan)
         plan["cast"] = plan.pop("engine_choice")
+        what = Counter(str(line["what"]) for line in self.event_log)
         return {
             "line": self.line(),
             "findings": vars(self.findings),
             "points": sorted(self.points),
             "points_missed": sorted(set(POINTS) - self.points),
             "blows": dict(self.disturbances),
+            "faults": {name: what[name] for name in ("crash", "pause", "500", "sick", "hung")},  # that processes had
+            "kills": self.kills,
+            "looked_at": self.plan.jobs - self.unlooked,
             "plan": plan,
-            "restart_s": _quantiles(restart_seconds(self.event_log, self.killed)),
+            "restart_s": _quantiles(self.restarts),  # while Redis was there and had lost nothing
+            "restart_in_all_s": _quantiles(restart_seconds(self.event_log, self.killed)),
             "answered_s": _quantiles(self.answers_s),  # from the first try of a post to its 202
-            "webhooks": self.webhooks,
+            "webhooks": self.deliveries,
             "took_s": round(self.took_s, 1),
         }
 
@@ -158,8 +161,6 @@ class Storm:
         self._plan = plan
         self._progress = progress
         self._receiver = receiver
-        self._redis = redis
-        self._rng = random.Random(plan.seed)
         self._settings = Settings(
             auth="open",
             redis_url=redis.url,
@@ -169,23 +170,25 @@ class Storm:
             heartbeat_interval_s=plan.lease_s / 4,
             reap_interval_s=min(1.0, plan.lease_s / 4),
             max_attempts=100,  # kills must not park an edit
+            pass_timeout_s=HANG_LEASES * plan.lease_s,
             max_unfinished_edits_per_user=1000,
             webhook_secrets=SecretStr(receiver.secret),
             webhook_allow_private=True,
         )
         self._setup = StormSetup(self._settings, folder, plan.engine_choice)
-        self._setup.armed.mkdir()
-        self._setup.event_logs.mkdir()
+        self._setup.make_folders()
         self._listener = listener
-        self._services: Services = build_services(self._settings)
+        services = build_services(self._settings)
+        self._artifacts = services.artifacts
         self._processes = ProcessGroup(plan.engine_choice)
-        self._app = ClientApp(self._settings.public_url, plan.seed, plan.jobs, receiver.url, plan.engine_choice, self._reference())
+        self._app = ClientApp(
+            self._settings.public_url, plan.seed, plan.jobs, receiver.url, plan.engine_choice, self._reference(), late=plan.late
+        )
         # With fewer open edits, posting takes longer: otherwise all edits of a short storm would be posted before the first fault.
         self._app.max_open = min(self._app.max_open, 8 + plan.jobs // 10)
-        self._paused: dict[str, float] = {}
-        self._killed: dict[int, float] = {}
-        self._done: Counter[str] = Counter()
-        self._postponed: deque[str] = deque()  # kills to repeat: no process was there, or the point was still armed
+        self._census = Census(self._artifacts, self._app)
+        self._faults = Faults(plan, self._setup, redis, self._processes, self._app, services, self._census)
+        self._shown = 0.0
 
     def run(self) -> Result:
         self._began = time.monotonic()
@@ -196,157 +199,143 @@ class Storm:
             for number in range(self._plan.workers):
                 self._processes.add(f"worker-{number}", run_worker, self._setup, number)
             self._app.start()
-            self._disturb_until_done()
+            self._disturb()
+            self._calm_down()
             self._app.stop()
+            self._app.look_at_all()
         finally:
             self._processes.stop()
+        return self._result()
+
+    def _disturb(self) -> None:
+        """Cause the planned disturbances as the edits end."""
+        left = deque(self._plan.disturbances())
+        to_look_at = self._plan.jobs - self._plan.jobs // 3
+        since = Patience(self._plan.patience_s, ends=self._began + self._plan.limit_s)
+        while (left or not self._faults.idle) and since.lasts(self._app.over, self._census.over, len(left)):
+            share = self._app.over / to_look_at
+            if left and share >= left[0][0]:
+                self._faults.cause(left.popleft()[1])
+            self._faults.tick(last=share >= HORIZON)
+            self._tick()
+
+    def _calm_down(self) -> None:
+        """Cut Redis off once more, then wait until everything is over. No Redis is lost after that: only the reaper can help."""
+        since = Patience(self._plan.patience_s, ends=self._began + self._plan.limit_s)
+        self._faults.disarm()
+        self._faults.cause("cut redis")
+        while not self._over and since.lasts(self._app.over, self._census.over, len(self._receiver.deliveries)):
+            if self._faults.idle:
+                self._app.post_late(self._plan.jobs)
+            self._faults.tick(last=True)
+            self._tick()
+
+    @property
+    def _over(self) -> bool:
+        """Whether all edits are over, looked at or not, and all webhooks were accepted."""
+        return (
+            self._app.finished
+            and self._faults.idle
+            and not self._census.unfinished()
+            and {one.job for one in self._app.accepted} <= self._receiver.reported
+        )
+
+    def _tick(self) -> None:
+        """Wait a moment, and write the progress of the storm to the file that `--progress` names."""
+        if self._progress is not None and time.monotonic() - self._shown > 1.0:
+            self._shown = time.monotonic()
+            progress = {
+                "accepted": len(self._app.accepted),
+                "over": self._app.over,
+                "unlooked_over": self._census.over,
+                "webhooks": len(self._receiver.reported),
+                "done": dict(self._faults.done),
+                "armed": sorted(path.name for path in self._setup.armed.iterdir()),
+                "seconds": round(time.monotonic() - self._began),
+            }
+            self._progress.write_text(json.dumps(progress) + "\n")
+        time.sleep(TICK_S)
+
+    def _result(self) -> Result:
         event_log = read_event_logs(self._setup.event_logs)
-        history = History(self._app.accepted, self._app.polls, self._stored_edits(event_log), self._app.events)
-        findings = check(history)
+        stored = list(stored_edits(self._artifacts, event_log, apart=self._faults.newer))
+        history = History(
+            self._app.accepted, self._app.polls, stored, self._app.events, self._receiver.deliveries, older_times(event_log)
+        )
+        findings = check(history) + check_attempts(event_log, stored)
         findings.lost += self._app.unexpected
-        findings.lost += [f"{job}: no webhook reported its end" for job in self._without_webhook()]
+        for key in self._faults.newer:
+            if not self._artifacts.exists(key):
+                findings.lost.append(f"{key}: was removed, although only a newer release can read it")
+            elif self._artifacts.exists(key.replace("spec.json", "outcome.json")):
+                findings.duplicated.append(f"{key}: was ended, although only a newer release can read it")
         if self._receiver.forged:
             findings.wrong_owner.append(f"{self._receiver.forged} webhooks had a wrong signature")
-        if len(self._app.accepted) < self._plan.jobs:
-            findings.lost.append(f"only {len(self._app.accepted)} of {self._plan.jobs} edits were accepted in time")
+        if not self._app.all_accepted:
+            accepted = len({one.key for one in self._app.accepted})
+            findings.lost.append(f"only {accepted} of {self._plan.jobs} edits were accepted in time")
         crashes = {line["pid"]: line["at"] for line in event_log if line["what"] == "crash"}
         return Result(
             plan=self._plan,
             history=history,
             findings=findings,
             event_log=event_log,
-            killed={**self._killed, **crashes},
-            disturbances=self._done,
-            webhooks=sum(self._receiver.received.values()),
+            killed={**self._faults.killed, **crashes},
+            disturbances=self._faults.done,
             took_s=time.monotonic() - self._began,
             answers_s=self._app.answers,
         )
 
     def _reference(self) -> dict[int, str]:
         """Return the digests of the expected pictures, from a run without faults, by number of the edit."""
-        reference = Reference(self._plan.engine_choice, self._settings)
-        one_prompt = self._plan.engine_choice.one_prompt
-        edits = [planned_edit(self._plan.seed, number, one_prompt=one_prompt) for number in range(self._plan.jobs)]
+        choice, jobs = self._plan.engine_choice, self._plan.jobs
+        reference = Reference(choice, self._settings)
+        edits = [planned_edit(self._plan.seed, number, one_prompt=choice.one_prompt, jobs=jobs) for number in range(jobs)]
         return {one.number: reference.result(one.prompt, one.inputs) for one in edits}
 
-    def _disturb_until_done(self) -> None:
-        """Cause the planned disturbances, then wait until all edits and webhooks are done, or nothing happens for `patience_s`."""
-        disturbances = self._plan.disturbances()
-        next_disturbance, over, reported, since, shown = 0, -1, -1, time.monotonic(), 0.0
-        while (
-            not (self._app.finished and next_disturbance == len(disturbances) and not self._without_webhook())
-            and time.monotonic() - since < self._plan.patience_s
-        ):
-            if (self._app.over, len(self._receiver.received)) != (over, reported):
-                over, reported, since = self._app.over, len(self._receiver.received), time.monotonic()
-            if next_disturbance < len(disturbances) and over >= disturbances[next_disturbance][0] * self._plan.jobs:
-                self._disturb(disturbances[next_disturbance][1])
-                next_disturbance += 1
-            elif self._postponed and over < HORIZON * self._plan.jobs:
-                self._disturb(self._postponed.popleft())
-            if time.monotonic() - shown > 1.0:
-                shown = time.monotonic()
-                self._write_progress()
-            self._restart_and_resume()
-            time.sleep(TICK_S)
 
-    def _write_progress(self) -> None:
-        """Write the progress of the storm to the file that `--progress` names."""
-        if self._progress is not None:
-            kills = sum(count for disturbance, count in self._done.items() if disturbance.startswith("kill"))
-            progress = {
-                "accepted": len(self._app.accepted),
-                "over": self._app.over,
-                "webhooks": len(self._receiver.received),
-                "kills": kills,  # besides those at crash points
-                "armed": len(list(self._setup.armed.iterdir())),
-                "seconds": round(time.monotonic() - self._began),
-            }
-            self._progress.write_text(json.dumps(progress) + "\n")
+class Patience:
+    """A wait that ends when nothing has changed for `seconds`, or at the time `ends` of the monotonic clock."""
 
-    def _without_webhook(self) -> list[str]:
-        """Return the ids of the accepted edits whose end no webhook has reported."""
-        return [edit.job for edit in self._app.accepted if message_id(edit.job) not in self._receiver.received]
+    def __init__(self, seconds: float, *, ends: float) -> None:
+        self._seconds = seconds
+        self._ends = ends
+        self._since = time.monotonic()
+        self._before: tuple[object, ...] = ()
 
-    def _restart_and_resume(self) -> None:
-        self._redis.restart_if_dead()
-        self._processes.restart_dead()
-        for name, until in list(self._paused.items()):
-            if time.monotonic() > until:
-                self._processes.kill(name, signal.SIGCONT)
-                del self._paused[name]
+    def lasts(self, *now: object) -> bool:
+        """Return whether one of the values has changed within the time."""
+        if now != self._before:
+            self._before, self._since = now, time.monotonic()
+        return time.monotonic() < min(self._since + self._seconds, self._ends)
 
-    def _disturb(self, disturbance: str) -> None:
-        kind, _, what = disturbance.partition(" ")
-        if kind == "point":
-            armed = self._setup.armed / what
-            if armed.exists():
-                self._postponed.append("kill worker")
-            armed.touch()
-            return
-        if disturbance == "kill redis":
-            os.kill(self._redis.pid, signal.SIGKILL)
-        elif kind in ("kill", "stop", "pause"):
-            if not self._signal_process(kind, what):
-                if kind == "kill":
-                    self._postponed.append(disturbance)
-                return
-        else:
-            try:
-                self._disturb_redis(disturbance)
-            except (RedisError, ServiceUnavailable):  # Redis is down at this moment
-                return
-        self._done[disturbance] += 1
 
-    def _signal_process(self, kind: str, what: str) -> bool:
-        """Kill, stop or pause a random process whose name starts with `what`. Return whether there was one."""
-        names = self._processes.names(what)
-        if not names:
-            return False
-        name = self._rng.choice(names)
-        number = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "pause": signal.SIGSTOP}[kind]
-        pid = self._processes.kill(name, number)
-        if kind == "pause":
-            self._paused[name] = time.monotonic() + 1.5 * self._plan.lease_s
-        elif kind == "kill" and pid is not None:
-            self._killed[pid] = time.time()
-        return pid is not None
-
-    def _disturb_redis(self, disturbance: str) -> None:
-        with Redis.from_url(self._redis.url, socket_timeout=2) as client:
-            if disturbance == "empty redis":
-                client.flushall()
-            elif disturbance == "lose rings":
-                client.delete(QUEUE)
-            else:
-                for job in self._app.open_jobs():
-                    self._services.queue.notify(job)
-
-    def _stored_edits(self, event_log: Sequence[dict[str, Any]]) -> list[StoredEdit]:
-        artifacts, won = self._services.artifacts, outcomes_won(event_log)
-        stored = []
-        for key in artifacts.list("t/"):
-            if not key.endswith("/spec.json"):
-                continue
-            spec = JobSpec.from_json(artifacts.get(key))
-            end = key.replace("spec.json", "outcome.json")
-            outcome = Outcome.from_json(artifacts.get(end)) if artifacts.exists(end) else None
-            picture = outcome.artifacts.get("result") if outcome else None
+def stored_edits(
+    artifacts: ArtifactStore, event_log: Sequence[dict[str, Any]], *, apart: Sequence[str] = ()
+) -> Iterator[StoredEdit]:
+    """Yield the state of every edit in the object store, without those whose specs are `apart`."""
+    won = outcomes_won(event_log)
+    for key in artifacts.list("t/"):
+        if not key.endswith("/spec.json") or key in apart:
+            continue
+        spec, end = JobSpec.from_json(artifacts.get(key)), key.replace("spec.json", "outcome.json")
+        outcome = Outcome.from_json(artifacts.get(end)) if artifacts.exists(end) else None
+        named = {name: outcome.artifacts[name] for name in ("result", "report") if name in outcome.artifacts} if outcome else {}
+        data = {name: artifacts.get(named[name]) for name in named}
+        yield StoredEdit(
+            spec.id,
+            user=key.split("/")[3],
+            state=outcome.state if outcome else None,
+            result=hashlib.sha256(unsigned(data["result"])).hexdigest() if "result" in data else "",
             # A worker that is killed between writing its outcome and its log line leaves no line, so no line counts as one write.
-            stored.append(
-                StoredEdit(
-                    spec.id,
-                    user=key.split("/")[3],
-                    state=outcome.state if outcome else None,
-                    result=hashlib.sha256(artifacts.get(picture)).hexdigest() if picture else "",
-                    outcomes_won=max(1, won[end]),
-                )
-            )
-        return stored
+            outcomes_won=max(1, won[end]),
+            outcome_key=end,
+            objects={named[name]: hashlib.sha256(data[name]).hexdigest() for name in named},
+        )
 
 
-def storm(plan: Plan, *, folder: Path | None = None, progress: Path | None = None) -> Result:
-    """Run a storm in a new folder below `folder`, and write its progress to the file `progress`."""
+def storm(plan: Plan, *, folder: Path | None = None, progress: Path | None = None, logs: Path | None = None) -> Result:
+    """Run a storm in a new folder below `folder`. Write its progress to the file `progress`, copy its logs to the folder `logs`."""
     folder = folder or (MEMORY if os.access(MEMORY, os.W_OK) else None)
     with (
         tempfile.TemporaryDirectory(prefix="storm-", dir=folder) as name,
@@ -354,7 +343,12 @@ def storm(plan: Plan, *, folder: Path | None = None, progress: Path | None = Non
         socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
         Receiver() as receiver,
     ):
-        return Storm(plan, Path(name), redis, listener, receiver, progress).run()
+        result = Storm(plan, Path(name), redis, listener, receiver, progress).run()
+        if logs is not None:
+            logs.mkdir(parents=True, exist_ok=True)
+            for path in Path(name).glob("*.log"):
+                shutil.copy(path, logs)
+        return result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -366,6 +360,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--engine", choices=get_args(EngineName), default="fake", help="fake engine, or the shipped model with few steps"
     )
+    parser.add_argument("--patience", type=float, default=120.0, help="seconds without any news after which the storm ends")
+    parser.add_argument("--limit", type=float, default=3600.0, help="seconds after which the storm ends at the latest")
     parser.add_argument("--lease", type=float, default=6.0, help="lease in seconds; the service's default is 6")
     parser.add_argument(
         "--control", action="store_true", help="then repeat the kills on plain Celery tasks, without and with a flushed Redis"
@@ -374,11 +370,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--history", type=Path, help="JSON file for the full history and event log")
     parser.add_argument("--folder", type=Path, help="parent of the storm's temporary folder; by default in memory")
     parser.add_argument("--progress", type=Path, help="JSON file for the progress, updated every second")
+    parser.add_argument("--logs", type=Path, help="folder for the logs of the processes")
     given = parser.parse_args(arguments)
     plan = Plan(
-        given.jobs, given.kills, given.seed, workers=given.workers, lease_s=given.lease, engine_choice=EngineChoice(given.engine)
+        given.jobs,
+        given.kills,
+        given.seed,
+        workers=given.workers,
+        lease_s=given.lease,
+        engine_choice=EngineChoice(given.engine),
+        patience_s=given.patience,
+        limit_s=given.limit,
     )
-    result = storm(plan, folder=given.folder, progress=given.progress)
+    result = storm(plan, folder=given.folder, progress=given.progress, logs=given.logs)
     print(result.line(), flush=True)
     losses: list[Losses] = []
     if given.control:
@@ -386,7 +390,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             jobs=plan.jobs, kills=plan.kills, seed=plan.seed, workers=plan.workers, step_s=plan.engine_choice.step_s
         )
     if given.out:
-        given.out.write_text(json.dumps({**result.to_dict(), "control": [one.line() for one in losses]}, indent=1) + "\n")
+        report = {**measured_with(), **result.to_dict(), "control": [one.line() for one in losses]}
+        given.out.write_text(json.dumps(report, indent=1) + "\n")
     if given.history:
         given.history.write_text(json.dumps({"history": result.history.to_dict(), "event_log": result.event_log}))
     for found in (*result.findings.lost, *result.findings.duplicated, *result.findings.wrong_owner, *result.findings.out_of_order):

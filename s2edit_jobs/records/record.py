@@ -68,6 +68,8 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 }
 
 
+SETTLED_S = 24 * 3600
+"""Seconds after its outcome was written by which every job is over in Redis too."""
 TEST_TENANT_PREFIX = "test."
 """Prefix of the names of test tenants. Its dot keeps them apart from tenants with keys, whose names cannot contain one."""
 
@@ -344,8 +346,9 @@ def final_record(first: JobRecord, outcome: Outcome) -> JobRecord:
     return replace(
         first,
         state=outcome.state,
-        # Above every sequence that a rebuilt record can have reached by then, even with several changes per millisecond.
-        sequence=int(outcome.finished_at * 1000) + 1000,
+        # Above every sequence that a rebuilt record can have reached by then, even with several changes per millisecond, and if
+        # Redis came back older after the outcome was written: the record's sequence is then lifted to that moment.
+        sequence=int((outcome.finished_at + SETTLED_S) * 1000),
         updated_at=outcome.finished_at,
         attempt=outcome.attempt,
         artifacts=outcome.artifacts,

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 MARKER = "s2edit-store.json"
 """Key of the marker. Lists omit it. A backup of the store must contain it."""
-RECALL_S = 60.0
+RECALL_S = 5.0
 """Seconds after which a process asks again which store Redis remembers. So Redis learns it again after it was emptied."""
 RETRY_S = 1.0
 """Seconds after which it asks again a Redis that did not answer."""

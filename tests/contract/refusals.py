@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import redis
 
@@ -33,6 +34,17 @@ def full_disk(server: OwnRedis) -> Iterator[None]:
             time.sleep(0.01)
         yield
         admin.config_set("save", "")
+
+
+@contextmanager
+def away(server: OwnRedis) -> Iterator[None]:
+    """Nobody reaches the server, which goes on: its socket has another name, and all connections are closed."""
+    path = Path(server.url.removeprefix("unix://"))
+    hidden = path.rename(path.with_name("away.sock"))
+    with redis.Redis.from_url(f"unix://{hidden}") as admin:
+        admin.client_kill_filter(_type="normal", skipme=True)
+    yield
+    hidden.rename(path)
 
 
 @contextmanager

@@ -199,7 +199,9 @@ def accepted(served: Served, changes: Iterator[tuple[str, Request]]) -> list[str
 class TestRejected:
     def test_every_changed_link(self, strict: Served) -> None:
         download = strict.download()
-        assert accepted(strict, changed_urls(download)) == []
+        # The API serves HEAD wherever it serves GET; S3 signs the method.
+        may = ["method HEAD: 200"] if isinstance(strict.store, FilesystemArtifactStore) else []
+        assert accepted(strict, changed_urls(download)) == may
         assert strict.store.get(KEY) == strict.store.get(OTHER) == PICTURE
         assert strict.send(download).status_code == 200
 

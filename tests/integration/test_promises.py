@@ -7,7 +7,7 @@ from lab.storm.promises import one_key, one_photo
 
 def test_many_posts_with_one_key_create_one_edit_although_the_api_crashes() -> None:
     figures = one_key(posts=60)
-    assert (figures["edits"], figures["ids_told"]) == (1, 1)
+    assert (figures["edits"], figures["ids_returned"]) == (1, 1)
     assert {"api.put.note.after", "api.put.image.after", "api.put.spec.after"} <= set(figures["points"]), (
         "the API must crash between the writes"
     )

@@ -1,15 +1,19 @@
-"""A short storm: real processes are killed, and no edit is lost, repeated or mixed up."""
+"""A short storm: real processes are killed, Redis is emptied, and no edit is lost, repeated or mixed up."""
 
 from __future__ import annotations
 
-from lab.storm.run import Plan, storm
+from lab.storm.plan import MIN_EMPTYINGS, Plan
+from lab.storm.run import storm
 
 
 def test_a_short_storm_violates_no_guarantee() -> None:
-    plan = Plan(jobs=80, kills=20, seed=3, workers=2, lease_s=1.5, patience_s=60)
+    plan = Plan(jobs=60, kills=14, seed=3, workers=3, lease_s=1.0, patience_s=45, limit_s=110)
     result = storm(plan)
     assert result.findings.clean, f"{result.line()}: {result.findings}"
-    assert len(result.history.accepted) == plan.jobs
-    assert result.kills >= 12, result.disturbances
+    assert result.unlooked == plan.jobs // 3
+    assert result.emptied >= MIN_EMPTYINGS
+    assert result.kills >= 8, result.disturbances
+    assert result.disturbances["cut redis"] >= 1
+    assert result.deliveries["refused"] >= plan.jobs // 2
     assert len(result.history.polls) > plan.jobs
     assert len(result.history.events) > 10

@@ -219,8 +219,9 @@ def test_learning_goes_on_from_its_checkpoint(folder: Path, backbone32: Backbone
     evaluate, calls = backbone32.evaluate, []
 
     def failing(rows: Any) -> Any:
-        calls.append(len(rows))
-        if len(calls) == 12:
+        if rows:  # what comes before the first step only pauses
+            calls.append(len(rows))
+        if rows and len(calls) == 12:
             raise KeyboardInterrupt
         return evaluate(rows)
 

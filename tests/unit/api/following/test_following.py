@@ -166,6 +166,16 @@ class TestStreams:
         assert last["data"]["state"] == "succeeded"
         assert "id" not in gap, "a client that comes back must not go on behind the gap"
 
+    @pytest.mark.parametrize("last", [None, 1])
+    def test_a_jump_between_stored_events_is_told(self, api: Api, last: int | None) -> None:
+        edit_id = api.edit().json()["id"]
+        (record,) = api.store.records.settle("a Redis that was restored")
+        done(api, edit_id)
+        events = stream(api, edit_id, last=last)
+        gap = events.index({"event": "gap", "data": {"after": 1, "next": record.sequence}})
+        assert [int(event["id"]) for event in events[:gap]] == ([] if last else [1])
+        assert [int(event["id"]) for event in events[gap + 1 :]] == [record.sequence + i for i in range(6)]
+
     def test_a_store_that_is_down_for_a_while_ends_no_stream(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         edit_id = api.edit().json()["id"]
         read, calls = api.store.events.since, []

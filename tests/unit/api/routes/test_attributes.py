@@ -14,6 +14,7 @@ from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.model_folder import MAX_TOKENS
 from tests.unit.api.wire.test_bad_input import assert_problem
+from worker.attempts import runner
 from worker.attempts.runner import run_job
 from worker.engines.engine import EditInputs
 
@@ -119,7 +120,9 @@ def test_learners_of_one_attribute_at_once_wait_for_each_other(api: Api) -> None
     assert engine.learned + other.learned == 1
 
 
-def test_a_worker_that_takes_over_goes_on_at_the_checkpoint(api: Api) -> None:
+def test_a_worker_that_takes_over_goes_on_at_the_checkpoint(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "FIRST_DELAY_S", 0.0)
+
     def die(progress: Progress) -> None:
         if progress.step == 5:
             raise RuntimeError("the worker died")

@@ -292,3 +292,13 @@ def test_the_events_of_a_job_that_redis_lost_are_its_last_word(parts: Parts) -> 
     assert parts.jobs.events(ANN, record.id, after=last.sequence) == ([], True)
     with pytest.raises(JobNotFound):
         parts.jobs.events(BOB, record.id, after=0)
+
+
+def test_the_sequence_of_an_end_does_not_go_back_although_redis_came_back_older_and_was_emptied(parts: Parts) -> None:
+    """The outcome was written before Redis was restored to a state in which the job ran."""
+    job = parts.accept()
+    outcome = Outcome(state=JobState.SUCCEEDED, attempt=1, finished_at=time.time() - 30)
+    list(parts.store.records.settle("a Redis that was restored"))
+    before = parts.jobs.finish(ANN, job.id, outcome)
+    parts.database.empty()
+    assert parts.jobs.get(ANN, job.id).sequence > before.sequence

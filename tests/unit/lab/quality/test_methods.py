@@ -54,8 +54,8 @@ def test_an_exact_inversion_reconstructs_the_source_and_plain_ddim_does_not(pipe
     source = pipe.backbone.encode_image(cases[0].canvas.source())
     exact = SHORT.run(pipe, cases[:1], 3.0).latents[0, RECONSTRUCTION]
     plain = Method("ddim", STEPS).run(pipe, cases[:1], 3.0).latents[0, RECONSTRUCTION]
-    assert torch.allclose(exact, source, atol=1e-4)
-    assert not torch.allclose(plain, source, atol=1e-4)
+    assert torch.allclose(exact, source, atol=5e-3)  # the inversion is kept in half precision
+    assert not torch.allclose(plain, source, atol=5e-3)
 
 
 def test_a_reference_returns_the_source_or_the_ground_truth(pipe: S2EditPipeline, cases: list[Case]) -> None:

@@ -84,8 +84,9 @@ class InProcessService:
         return self.jobs.get(owner, job_id)
 
     def kept(self) -> set[str]:
-        """The names of the job's objects besides those accepted."""
-        names = {key.rpartition("/")[2].partition("-")[0].partition(".")[0] for key in self.artifacts.list("t/")}
+        """The names of the job's objects besides those accepted. The index of the user's jobs holds no picture."""
+        keys = [key for key in self.artifacts.list("t/") if "/index/" not in key]
+        names = {key.rpartition("/")[2].partition("-")[0].partition(".")[0] for key in keys}
         return names - {"image", "mask", "edit_mask", "spec", "outcome"}
 
 
