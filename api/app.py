@@ -57,6 +57,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Log start and stop. Connections are made on first use, so a part that is down needs no restart of the API."""
     services: Services = app.state.services
     log.info("the API is up", action="api_started", model=services.settings.model, checks_prompts=app.state.vocabulary is not None)
+    app.state.auth.warn_if_open()
     yield
     app.state.changes.stop()
     log.info("the API has stopped", action="api_stopped")
@@ -72,20 +73,24 @@ def _vocabulary(model: str) -> Vocabulary | None:
 
 
 def _services_of_process() -> Services:
-    """Return the services that the environment describes. Exit with the reason if the API cannot run with them."""
-    try:
-        services = build_services()
-        check_redis(services.settings)
-    except NotConfigured as error:
-        raise SystemExit(f"the API can't start: {error}") from error
+    """Return the services that the environment describes. Raise `NotConfigured` if the API cannot run with them."""
+    services = build_services()
+    check_redis(services.settings)
     return services
 
 
 def create_app(services: Services | None = None) -> FastAPI:
     """Return the app over `services`. By default they are built from the settings in the environment."""
-    if services is None:  # the entry point of a process
-        configure_logs()
-        services = _services_of_process()
+    if services is not None:
+        return _build_app(services)
+    configure_logs()  # this is the entry point of a process
+    try:
+        return _build_app(_services_of_process())
+    except NotConfigured as error:
+        raise SystemExit(f"the API can't start: {error}") from error
+
+
+def _build_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="S²Edit",
         version="0.1.0",
@@ -102,7 +107,8 @@ def create_app(services: Services | None = None) -> FastAPI:
     app.state.rates = Rates(services.settings)
     app.state.changes = Changes(services.store.events)
     app.state.slow_calls = SlowCalls()
-    if services.settings.receipt_key is not None:  # an unusable key fails the start, not an erasure
+    # An unusable or missing key fails the start, not an erasure.
+    if services.settings.receipt_key is not None or services.settings.s3_bucket is not None:
         app.state.receipts = Receipts.from_settings(services.settings)
     app.state.vocabulary = _vocabulary(services.settings.model)
     app.add_middleware(WholeBody)

@@ -62,7 +62,8 @@ async def get_principal(
     sender = Sender.with_credentials(request, credentials.credentials if credentials else None, user)
     auth: Authenticator = request.app.state.auth
     principal = auth.identify_cached(sender)
-    if principal is not None and (not principal.key_id or request.method in READ_METHODS):  # no I/O, so no thread
+    has_credentials = principal is not None and (principal.key_id or principal.token is not None)
+    if principal is not None and (not has_credentials or request.method in READ_METHODS):  # no I/O, so no thread
         admit(request, principal, request.scope["route"].path)
     else:
         principal = await run_in_threadpool(_identify, request, sender)
@@ -72,7 +73,7 @@ async def get_principal(
 
 def _identify(request: Request, sender: Sender) -> Principal:
     auth: Authenticator = request.app.state.auth
-    return admit(request, auth.identify(sender), request.scope["route"].path)
+    return admit(request, auth.identify(sender, reads=request.method in READ_METHODS), request.scope["route"].path)
 
 
 def admit(request: Request, principal: Principal, path: str) -> Principal:

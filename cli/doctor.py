@@ -19,7 +19,8 @@ from cli.store_checks import check_rights
 from s2edit_core.checkpoints.model_files import HubModel, ModelFile, ModelFolder
 from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S
-from s2edit_jobs.bootstrap import build_artifacts, build_services
+from s2edit_jobs.access.keys import OPEN_TO, KeyRing, open_to
+from s2edit_jobs.bootstrap import SHARED_KEYS, Services, build_artifacts, build_services
 from s2edit_jobs.records.errors import JobNotFound, JobsError, StoreUnavailable
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
@@ -45,6 +46,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("redis", _external_redis if settings.redis_url else _embedded_redis),
         *((("clock", _clock), ("housekeeper", _housekeeper)) if settings.redis_url else ()),
         ("store", _external_store if settings.s3_bucket else _embedded_store),
+        *((("keys", _keys),) if settings.s3_bucket else ()),
+        ("access", _access),
         ("model", examine_model),
         *((part, partial(_adapter, part)) for part in CHECKS),
     )
@@ -97,7 +100,7 @@ def _external_redis(settings: Settings) -> Finding:
     where = f"external: {settings.masked()['redis_url']}"
     try:
         problems = server_problems(str(settings.redis_url))
-        build_services(settings).store.records.get(Owner(PROBE, PROBE), PROBE)
+        _services(settings).store.records.get(Owner(PROBE, PROBE), PROBE)
     except JobNotFound:
         pass
     except ServerUnsupported as error:
@@ -113,7 +116,7 @@ def _clock(settings: Settings) -> Finding:
     """Compare the clocks of this machine and of Redis. Machines whose clocks differ refuse each other's tokens, for example."""
     before = time.time()
     try:
-        redis_s = build_services(settings).store.tasks.clock()
+        redis_s = _services(settings).store.tasks.clock()
     except JobsError as error:
         return Finding("clock", "note", f"not compared, because Redis does not answer: {error}")
     ahead_s = max(0.0, before - redis_s) or min(0.0, time.time() - redis_s)  # the call took between 0 and all of that time
@@ -126,7 +129,7 @@ def _clock(settings: Settings) -> Finding:
 def _housekeeper(settings: Settings) -> Finding:
     """Ask when a housekeeper last worked. `s2edit up` starts one beside an embedded Redis, so only an external one is asked."""
     try:
-        age_s = build_services(settings).store.tasks.last_alive_s(HOUSEKEEPER)
+        age_s = _services(settings).store.tasks.last_alive_s(HOUSEKEEPER)
     except JobsError as error:
         return Finding("housekeeper", "note", f"unknown, because Redis does not answer: {error}")
     if age_s is not None and age_s < HOUSEKEEPER_LATE_S:
@@ -168,6 +171,44 @@ def _external_store(settings: Settings) -> Iterator[Finding]:
         away = _whereabouts(settings)
         yield Finding("store", "broken" if away else "ok", f"{where}: {away}" if away else f"{where} answers")
     yield from check_rights(store.trusting())
+
+
+def _services(settings: Settings) -> Services:
+    """Build the services without an audit log, whose key may be missing."""
+    return build_services(settings.model_copy(update={"audit_log": "off"}))
+
+
+def _keys(settings: Settings) -> Finding:
+    """Check that the keys are set that all processes share."""
+    wanted = {"audit.key": settings.audit_key or settings.audit_log == "off", "receipt.key": settings.receipt_key}
+    missing = [SHARED_KEYS[name] for name, given in wanted.items() if not given and not (settings.data_dir / name).exists()]
+    if missing:
+        return Finding("keys", "broken", f"set {' and '.join(missing)}: with a bucket, no key is made for you")
+    return Finding("keys", "ok", "those of the audit log and of receipts are set")
+
+
+def _access(settings: Settings) -> Finding:
+    """Say who may call. Without `S2EDIT_AUTH`, that depends on how the API is started."""
+    stored = settings.s3_bucket or settings.artifacts_dir.is_dir()  # a check never creates the data folder
+    try:
+        ring = KeyRing(build_artifacts(settings)) if stored else None
+        people = OPEN_TO.get(settings.auth) if ring is None else open_to(settings.auth, ring)
+        has_keys = ring is not None and ring.any_active()
+    except JobsError as error:
+        return Finding("access", "note", f"unknown, because the store does not answer: {error}")
+    if people:
+        return Finding(
+            "access", "note", f"S2EDIT_AUTH={settings.auth} is open to {people}; the scope admin needs a key all the same"
+        )
+    if has_keys:
+        return Finding("access", "ok", "only callers with a key or a device token")
+    if "auth" in settings.model_fields_set:
+        return Finding("access", "broken", "no key is active: create one with `s2edit keys create`")
+    return Finding(
+        "access",
+        "note",
+        f"no key is active: on a loopback address, `s2edit up` is then open to {OPEN_TO['auto']}; otherwise the API does not start",
+    )
 
 
 def _whereabouts(settings: Settings) -> str | None:

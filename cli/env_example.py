@@ -16,7 +16,10 @@ HEAD = """\
 COMPOSE = """\
 # --- docker compose only ---
 # `docker compose` reads these from .env. It sets S2EDIT_REDIS_URL, S2EDIT_DATA_DIR and the store's addresses itself.
-# Set S2EDIT_S3_ACCESS_KEY_ID and S2EDIT_S3_SECRET_ACCESS_KEY above: the bundled store starts with them.
+# Set these four above. The bundled store starts with the first two. All parts share the others, and keep them after a restart.
+#   S2EDIT_S3_ACCESS_KEY_ID, S2EDIT_S3_SECRET_ACCESS_KEY
+#   S2EDIT_AUDIT_KEY    for example from: openssl rand -base64 32
+#   S2EDIT_RECEIPT_KEY  for example from: openssl ecparam -name prime256v1 -genkey -noout | awk '{printf "%s\\\\n", $0}'
 
 # The worker to start: `gpu`, or `cpu` on a machine without an NVIDIA GPU.
 COMPOSE_PROFILES=gpu

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from s2edit_core.delivery import watermark as mark
 from s2edit_core.delivery.output import format_of
 from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
 from s2edit_core.pictures.files import decode_photo
-from s2edit_jobs.access.keys import KeyRing
+from s2edit_jobs.access.keys import KeyRing, open_to
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
 from s2edit_jobs.records.errors import ServiceUnavailable
@@ -77,17 +78,22 @@ def _report(text: str) -> None:
 
 
 def _who_may_call(address: Address, anybody: bool) -> str | None:
-    """Return the `auth` that overrides the setting. Other machines need keys unless the setting or the option says otherwise."""
+    """Return the `auth` that overrides the setting, or None. By default, this machine needs no key and other machines do."""
     if anybody:
         return "open"
-    return None if address.is_loopback or _settings().auth != "auto" else "keys"
+    settings = _settings()
+    is_chosen = "auth" in settings.model_fields_set
+    if address.is_loopback:
+        return None if is_chosen else "auto"
+    return "keys" if settings.auth == "auto" else None
 
 
 def _check_keys(settings: Settings, address: Address) -> None:
     try:
         if settings.auth == "keys" and not KeyRing(build_artifacts(settings)).any_active():
+            reason = "S2EDIT_AUTH is keys" if address.is_loopback else f"other machines can reach {address.host}"
             _fail(
-                f"other machines can reach {address.host}, and there is no API key: create one with `s2edit keys create`, "
+                f"{reason}, and there is no API key: create one with `s2edit keys create`, "
                 "or start without keys by --allow-unauthenticated"
             )
     except ServiceUnavailable as error:
@@ -98,9 +104,16 @@ def _banner(service: Service) -> None:
     url = service.address.url
     lines = [f"s2edit is ready at {url} (open it in a browser, or read {url}/docs)"]
     lines += [f"  {name:6} {kind:9} {where}" for name, kind, where in parts(service.settings)]
+    lines += [f"  {'access':6} {'open':9} {people}"] if (people := _open_to(service.settings)) else []
     lines += [f"  {'logs':6} {'':9} {service.logs}"] if service.logs else []
     lines += ["  Ctrl-C stops it."]
     console.print("\n".join(lines), soft_wrap=True, markup=False)
+
+
+def _open_to(settings: Settings) -> str | None:
+    with suppress(ServiceUnavailable):
+        return open_to(settings.auth, KeyRing(build_artifacts(settings)))
+    return None
 
 
 @app.command()

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -168,6 +168,10 @@ def _signing_key(settings: Settings) -> str:
     return service_key(settings, "signing.key")
 
 
+SHARED_KEYS: Final = {"audit.key": "S2EDIT_AUDIT_KEY", "receipt.key": "S2EDIT_RECEIPT_KEY"}
+"""Keys that must be the same in every process and after every start, by file, and their settings."""
+
+
 def _random_key() -> str:
     return secrets.token_urlsafe(32)
 
@@ -175,9 +179,12 @@ def _random_key() -> str:
 def service_key(settings: Settings, name: str, make: Callable[[], str] = _random_key) -> str:
     """Return the key that is stored under `name` in the data folder, creating it on first use.
 
-    Raise `ArtifactsUnavailable` if the folder is away. A key that was made in its place would not be the service's.
+    Raise `ArtifactsUnavailable` if the folder is away. A key that was made in its place would not be the service's. Raise
+    `NotConfigured` if all processes must share the key and a bucket is set: then they need not share a folder.
     """
     path = settings.data_dir / name
+    if settings.s3_bucket and name in SHARED_KEYS and not path.exists():
+        raise NotConfigured(f"set {SHARED_KEYS[name]}: with a bucket, each process would otherwise make a key of its own")
     if not path.exists() and not settings.s3_bucket:
         with contextlib.suppress(StoreUnavailable):
             _data_folder(settings, "").inspect()

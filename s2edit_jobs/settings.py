@@ -180,7 +180,7 @@ class Settings(BaseSettings):
     audit_key: SecretStr | None = Field(
         default=None,
         description="Secret key of the pseudonyms that stand for users in the audit log. If empty, a key is generated in the data "
-        "folder",
+        "folder; with a bucket, it is required",
     )
     policy_block_list: Path | None = Field(
         default=None,
@@ -273,13 +273,15 @@ class Settings(BaseSettings):
     )
     receipt_key: SecretStr | None = Field(
         default=None,
-        description="Private key (EC P-256, PEM) that signs the receipts of erasures. If empty, a key is generated in the data "
-        "folder",
+        description="Private key (EC P-256, PEM; its line ends may be written \\n) that signs the receipts of erasures. If empty, "
+        "a key is generated in the data folder; with a bucket, it is required",
     )
     auth: Literal["auto", "keys", "open"] = Field(
-        default="auto",
-        description="Who may call the API. auto: programs on this machine without a key, or, once an API key exists, only callers "
-        "with a key. keys: only callers with a key; the API does not start without one. open: everybody who can reach the port",
+        default="keys",
+        description="Who may call the API. keys: only callers with a key; the API does not start without one. auto: programs on "
+        "this machine without a key, and whatever a proxy on it forwards; once an API key exists, only callers with a key. open: "
+        "everybody who can reach the port. Without a key nobody has the scope admin. On a loopback address, `s2edit up` takes "
+        "auto if this is empty",
     )
     token_keys: SecretStr | None = Field(
         default=None,

@@ -26,6 +26,7 @@ def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
         "AWS_SHARED_CREDENTIALS_FILE": str(nowhere / "credentials"),
         "AWS_CONFIG_FILE": str(nowhere / "config"),
         "HF_HUB_OFFLINE": "1",
+        "S2EDIT_AUTH": "open",  # most tests are not about keys; those that are choose a mode, or delete this
         "XDG_DATA_HOME": str(nowhere),
     }
 

@@ -13,11 +13,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from pydantic import SecretStr
 
+from s2edit_jobs.access.host_names import host_name, is_unowned
 from s2edit_jobs.bootstrap import NotConfigured
 
 TIMEOUT_S = 5.0
 """Seconds that one request may take to arrive."""
-FOREIGN = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_ORIGIN")
+FOREIGN = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_ORIGIN")
 """Headers of requests that come from another machine through a proxy, or from a web page."""
 
 
@@ -76,7 +77,7 @@ class HealthServer:
 
     def _may_read(self, request: dict[str, Any]) -> bool:
         if self._token is None:
-            if any(name in request for name in FOREIGN):
+            if any(name in request for name in FOREIGN) or not is_unowned(host_name(request.get("HTTP_HOST", ""))):
                 return False
             return ipaddress.ip_address(request["REMOTE_ADDR"]).is_loopback
         sent: str = request.get("HTTP_AUTHORIZATION", "")
@@ -84,5 +85,8 @@ class HealthServer:
 
 
 def _text(start: Callable[..., Any], status: str, text: str) -> list[bytes]:
-    start(status, [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")])
+    start(
+        status,
+        [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")],
+    )
     return [f"{text}\n".encode()]

@@ -18,6 +18,7 @@ from s2edit_jobs.bootstrap import NotConfigured, Services, build_services, check
 from s2edit_jobs.logs import configure_logs
 from s2edit_jobs.settings import Settings, faults
 from worker.health_server import HealthServer
+from worker.housekeeping.breaker import Breaker
 from worker.housekeeping.loop import Loop
 from worker.housekeeping.messenger import Messenger
 from worker.housekeeping.reaper import Reaper
@@ -27,8 +28,8 @@ from worker.testmode_runner import ModelessRunner
 
 log = structlog.get_logger(__name__)
 
-MESSENGERS = 4
-"""Webhooks that one housekeeper sends at a time, so that a receiver that does not answer holds up no other one."""
+MESSENGERS = 24
+"""Webhooks that one housekeeper sends at a time. `messenger.AT_ONCE` of them serve one tenant at most."""
 STOP_S = 3.0
 """Seconds that a stopping housekeeper waits for its threads. What it then leaves undone, another one repeats."""
 
@@ -43,10 +44,16 @@ class HousekeeperProcess:
         self._settings = settings
         self._loops: tuple[Loop, ...] = (
             Reaper(services, interval_s=settings.reap_interval_s, stop=self._stop),
-            *(Messenger(services, stop=self._stop, name=f"messenger {number}") for number in range(1, MESSENGERS + 1)),
+            *self._messengers(services),
             Sweeper(services, stop=self._stop),
             ModelessRunner(services, self._stop),
         )
+
+    def _messengers(self, services: Services) -> list[Messenger]:
+        breaker = Breaker()
+        return [
+            Messenger(services, breaker=breaker, stop=self._stop, name=f"messenger {number}") for number in range(1, MESSENGERS + 1)
+        ]
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then stop gracefully. Call it from the main thread. Raise `NotConfigured`."""

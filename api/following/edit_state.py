@@ -20,7 +20,7 @@ from s2edit_jobs.records.record import JobRecord, JobState
 POLL_S = 1
 """Seconds until the next poll, sent as `Retry-After`."""
 HEADERS = {
-    "ETag": {"description": "The `sequence` of the edit, in quotes.", "schema": {"type": "string"}},
+    "ETag": {"description": 'The `sequence` of the edit as a weak tag, such as `W/"12"`.', "schema": {"type": "string"}},
     "Retry-After": {
         "description": "Seconds until the next poll; absent once the edit is over.",
         "schema": {"type": "integer"},
@@ -44,7 +44,8 @@ def listed(services: Services, record: JobRecord) -> Edit:
 def tag_headers(record: JobRecord) -> dict[str, str]:
     """Return the headers that a 304 has too."""
     # no-store: a browser that revalidates its cache by itself would keep using expired links.
-    headers = {"ETag": f'"{record.sequence}"', "Cache-Control": "no-store"}
+    # The tag is weak, because two answers of the same state have other links.
+    headers = {"ETag": f'W/"{record.sequence}"', "Cache-Control": "no-store"}
     return headers if record.state.over else {**headers, "Retry-After": str(POLL_S)}
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
+import structlog
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import Request
 
-from api.guard.browsers import OriginGuard, is_address
+from api.guard.browsers import OriginGuard
 from api.guard.device_tokens import DeviceToken, DeviceTokens, Unit
-from s2edit_jobs.access.keys import CACHE_S, PREFIX, SCOPES, TEST_PREFIX, CachedKeys, KeyRing, Scope, authenticate
+from s2edit_jobs.access.host_names import is_address
+from s2edit_jobs.access.keys import CACHE_S, PREFIX, TEST_PREFIX, USUAL_SCOPES, CachedKeys, KeyRing, Scope, authenticate, open_to
 from s2edit_jobs.bootstrap import NotConfigured, Services
 from s2edit_jobs.records.errors import CredentialsInvalid, CredentialsMissing, ScopeMissing, ServiceUnavailable, UserForeign
 from s2edit_jobs.records.record import Owner
+
+log = structlog.get_logger(__name__)
 
 TENANT = "default"
 """The tenant of requests without a key."""
@@ -90,7 +95,7 @@ class Authenticator:
         self._ring = KeyRing(services.artifacts)
         self._keys = CachedKeys(self._ring)
         self._clock = clock
-        self._origins = OriginGuard(services.settings)
+        self.origins = OriginGuard(services.settings)
         self._no_key_until = 0.0
         self._has_keys = False
         self.tokens = DeviceTokens.from_settings(services.settings, services.artifacts)
@@ -103,40 +108,61 @@ class Authenticator:
         except ServiceUnavailable:  # start anyway: requests are checked when the store is back
             return
 
-    def identify_cached(self, sender: Sender) -> Principal | None:
-        """Return the caller if that needs no I/O, else None: then call `identify` in a thread. Raises `AccessDenied`."""
-        if sender.bearer is not None:
-            return self.identify(sender) if self._keys.is_cached(sender.bearer) else None
-        fresh = self._mode == "open" or (not self._has_keys and self._clock() < self._no_key_until)
-        return self.identify(sender) if fresh and self._is_open(sender.local) else None
+    def warn_if_open(self) -> None:
+        """Log whom the service answers without a key."""
+        with suppress(ServiceUnavailable):
+            if (people := open_to(self._mode, self._ring)) is not None:
+                log.warning("the API asks for no key", action="api_open", auth=self._mode, open_to=people)
 
-    def identify(self, sender: Sender) -> Principal:
-        """Return the caller. Raises `AccessDenied` or `ServiceUnavailable`."""
+    def identify_cached(self, sender: Sender) -> Principal | None:
+        """Return the caller of a request that only reads, if that needs no I/O. Raises `AccessDenied`.
+
+        If it returns None, call `identify` in a thread.
+        """
+        if sender.bearer is None:
+            needs_no_io = self._knows_if_open() and self._is_open(sender.local)
+        elif (token := self.tokens.recall(sender.bearer)) is not None:
+            knows_key = self._keys.has_cached(token.key_id) if token.key_id else self._knows_if_open()
+            needs_no_io = knows_key and self.tokens.is_cached(token)
+        else:
+            needs_no_io = self._keys.is_cached(sender.bearer)
+        return self.identify(sender, reads=True) if needs_no_io else None
+
+    def identify(self, sender: Sender, *, reads: bool = False) -> Principal:
+        """Return the caller. Raises `AccessDenied` or `ServiceUnavailable`.
+
+        Only a request that `reads` may come by a device token that was revoked within the last `CACHE_S` seconds.
+        """
         if sender.bearer is None:
             if not self._is_open(sender.local):
                 raise CredentialsMissing("the request has no key and no token")
             if sender.host is not None:
-                self._origins.check(sender.host, sender.origin)
-            return Principal(Owner(TENANT, sender.user or USER), SCOPES)
+                self.origins.check(sender.host, sender.origin)
+            return Principal(Owner(TENANT, sender.user or USER), USUAL_SCOPES)  # a proxy makes anybody look local: never `admin`
         if sender.bearer.startswith((PREFIX, TEST_PREFIX)):
             key = authenticate(self._keys, sender.bearer)
             return Principal(Owner(key.effective_tenant, sender.user or USER), key.scopes, key.id, key.ends_at)
-        return self._by_token(sender, self.tokens.read(sender.bearer))
+        return self._by_token(sender, self.tokens.read(sender.bearer), reads=reads)
 
-    def _by_token(self, sender: Sender, token: DeviceToken) -> Principal:
+    def _by_token(self, sender: Sender, token: DeviceToken, *, reads: bool) -> Principal:
         """Return the caller with a device token, which ends with the API key that created it."""
         key = self._keys.find(token.key_id) if token.key_id else None
         if not (key.is_active(time.time()) if key is not None else not token.key_id and self._is_open(sender.local)):
             raise CredentialsInvalid("the key of this token has ended")
         if sender.user not in (None, token.owner.user):
             raise UserForeign("the token belongs to another user")
-        self.tokens.check_not_revoked(token)
+        self.tokens.check_not_revoked(token, cached=reads)
         scopes = token.scopes & key.scopes if key is not None else token.scopes
         return Principal(token.owner, scopes, token.key_id, token.expires_at, token)
 
     def admit(self, principal: Principal, method: str, path: str) -> None:
-        """Raise `ScopeMissing` or `TokenSpent` if the caller may not do this. `path` is the path template of the route."""
+        """Raise `CredentialsMissing`, `ScopeMissing` or `TokenSpent` if the caller may not do this.
+
+        `path` is the path template of the route.
+        """
         if (scope := scope_of(method, path)) not in principal.scopes:
+            if not principal.key_id and principal.token is None:
+                raise CredentialsMissing(f"{method} {path} needs a key with {scope}")
             raise ScopeMissing(f"{method} {path} needs {scope}", scope=scope)
         if principal.token is not None and (unit := SPENT_BY.get((method, path))) is not None:
             self.tokens.spend(principal.token, unit)
@@ -147,13 +173,17 @@ class Authenticator:
             if principal.token.expires_at <= time.time():
                 return False
             try:
-                self.tokens.check_not_revoked(principal.token)
+                self.tokens.check_not_revoked(principal.token, cached=True)
             except CredentialsInvalid:
                 return False
         if not principal.key_id:
             return True
         key = self._keys.find(principal.key_id)
         return key is not None and key.is_active(time.time())
+
+    def _knows_if_open(self) -> bool:
+        """Whether `_is_open` needs no I/O."""
+        return self._mode != "auto" or self._has_keys or self._clock() < self._no_key_until
 
     def _is_open(self, local: bool) -> bool:
         """Return whether no key is needed. Once there has been a key, one is needed for good."""

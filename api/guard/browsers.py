@@ -7,13 +7,12 @@ this machine, which the `Host` header shows.
 
 from __future__ import annotations
 
-import ipaddress
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from s2edit_jobs.access.host_names import host_name, is_unowned
 from s2edit_jobs.records.errors import HostForeign, OriginForeign
 from s2edit_jobs.settings import Settings
 
@@ -69,30 +68,17 @@ class OriginGuard:
         self._name = public.hostname or ""
         self._origins = {f"{public.scheme}://{public.netloc}".lower(), *settings.allowed_origins} - {"*"}
 
+    def knows(self, host: str) -> bool:
+        """Whether the `Host` header names this service, rather than a name that others may have led here."""
+        name = host_name(host)
+        return is_unowned(name) or name == self._name
+
     def check(self, host: str, origin: str | None) -> None:
         """Check the headers of a request. Raises `HostForeign` or `OriginForeign`.
 
         An attacker can point a domain name to this machine, but neither an IP address nor `localhost`.
         """
-        name = _host_name(host)
-        if not (is_address(name) or name == "localhost" or name.endswith(".localhost") or name == self._name):
-            raise HostForeign(f"the request was sent to {name!r}")
+        if not self.knows(host):
+            raise HostForeign(f"the request was sent to {host_name(host)!r}")
         if origin is not None and origin.lower() not in self._origins and origin.lower().partition("://")[2] != host.lower():
             raise OriginForeign(f"the request was sent by a page of {origin!r}")
-
-
-def _host_name(host: str) -> str:
-    """Return the name in a `Host` header, without the port."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
-    except ValueError:
-        return ""
-
-
-@lru_cache(maxsize=1024)  # called for every request, with few different names
-def is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -19,8 +21,8 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet, OctKey
 
-from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, ended_at
-from s2edit_jobs.access.keys import Scope
+from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S, CachedEnds, ended_at
+from s2edit_jobs.access.keys import MAX_CACHED, Scope
 from s2edit_jobs.bootstrap import service_key
 from s2edit_jobs.records.errors import ArtifactExists, CredentialsInvalid, TokenSpent, TokensUnavailable
 from s2edit_jobs.records.record import Owner
@@ -69,6 +71,9 @@ class DeviceTokens:
     def __init__(self, artifacts: ArtifactStore, keys: list[str], *, clock: Callable[[], float] = time.time) -> None:
         self._artifacts = artifacts
         self._clock = clock
+        self._ends = CachedEnds(artifacts)
+        self._lock = threading.Lock()
+        self._read: OrderedDict[str, DeviceToken] = OrderedDict()
         self._keys = [OctKey.import_key(key, {"kid": hashlib.sha256(key.encode()).hexdigest()[:8]}) for key in keys]
         self._key_set = KeySet([*self._keys])
         self._claims = jwt.JWTClaimsRegistry(
@@ -122,6 +127,22 @@ class DeviceTokens:
 
     def read(self, text: str) -> DeviceToken:
         """Verify and parse a token. Raises `CredentialsInvalid` if it was not issued here or has expired."""
+        if (known := self.recall(text)) is not None:
+            return known
+        token = self._parse(text)
+        with self._lock:
+            self._read[text] = token
+            if len(self._read) > MAX_CACHED:
+                self._read.popitem(last=False)
+        return token
+
+    def recall(self, text: str) -> DeviceToken | None:
+        """Return a token that this process has verified and that has not expired, or None."""
+        with self._lock:
+            token = self._read.get(text)
+        return token if token is not None and self._clock() < token.expires_at else None
+
+    def _parse(self, text: str) -> DeviceToken:
         if not self._keys or len(text) > MAX_LENGTH:
             raise CredentialsInvalid("not a token of this service")
         try:
@@ -142,9 +163,20 @@ class DeviceTokens:
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise CredentialsInvalid(f"not a token of this service: {type(error).__name__}") from None
 
-    def check_not_revoked(self, token: DeviceToken) -> None:
-        """Raise `CredentialsInvalid` if the token was issued before its user's tokens were revoked."""
-        ended = ended_at(self._artifacts, token.owner)
+    def forget(self) -> None:
+        """See a revocation by this process at once."""
+        self._ends.forget()
+
+    def is_cached(self, token: DeviceToken) -> bool:
+        """Whether `check_not_revoked` with `cached` needs no I/O."""
+        return self._ends.is_cached(token.owner)
+
+    def check_not_revoked(self, token: DeviceToken, *, cached: bool = False) -> None:
+        """Raise `CredentialsInvalid` if the token was issued before its user's tokens were revoked.
+
+        With `cached`, a revocation of the last `CACHE_S` seconds may be overlooked. That is for requests that only read.
+        """
+        ended = self._ends.find(token.owner) if cached else ended_at(self._artifacts, token.owner)
         if ended is not None and token.issued_at <= ended:
             raise CredentialsInvalid("the user of this token was erased")
 

@@ -54,7 +54,9 @@ class _Exchange:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = self._request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = self._request_id
+                headers["X-Content-Type-Options"] = "nosniff"  # an answer holds texts of callers: no browser may guess its type
             await send(message)
 
         began = time.perf_counter()

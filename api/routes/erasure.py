@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Path, Request
 
-from api.deps import Caller, ServicesDep, SlowCallsDep, get_principal
+from api.deps import AuthDep, Caller, ServicesDep, SlowCallsDep, get_principal
 from api.wire.fields import ID_PATTERN, to_datetime
 from api.wire.problems import responses
 from api.wire.query import check_query
@@ -48,6 +48,7 @@ async def erase_user(
     erasure: ErasureDep,
     receipts: ReceiptsDep,
     slow: SlowCallsDep,
+    auth: AuthDep,
 ) -> Receipt:
     """Erase all photos, masks, uploads, edits, results, identities, attributes and intermediate data of the user.
 
@@ -57,6 +58,7 @@ async def erase_user(
     """
     owner = Owner(caller.tenant, user)
     begun, wait_s = await slow.run(lambda: erasure.begin(owner))
+    auth.tokens.forget()
     await asyncio.sleep(wait_s)
     erased = await slow.run(lambda: erasure.complete(begun))
     facts = {

@@ -100,7 +100,8 @@ def get_metrics(request: Request, services: ServicesDep) -> Response:
         allowed = hmac.compare_digest(sent.encode(), f"Bearer {token.get_secret_value()}".encode())
     else:
         sender = Sender.with_credentials(request, None, None)
-        allowed = sender.local and sender.origin is None
+        known = sender.host is None or request.app.state.auth.origins.knows(sender.host)  # else a page came by DNS rebinding
+        allowed = sender.local and sender.origin is None and known
     if not allowed:
         raise HTTPException(404)
     metrics: Metrics = request.app.state.metrics

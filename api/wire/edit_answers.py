@@ -86,7 +86,7 @@ class Edit(BaseModel):
     progress: Annotated[ProgressView | None, Field(description="The progress of `phase`; null while none is known.")]
     created_at: Annotated[datetime, Field(description="When the job was accepted.")]
     updated_at: Annotated[datetime, Field(description="When the job last changed.")]
-    sequence: Annotated[int, Field(description="A number that grows with every change of the job. In quotes it is the `ETag`.")]
+    sequence: Annotated[int, Field(description="A number that grows with every change of the job. It is also the `ETag`.")]
     cancel_requested: Annotated[bool, Field(description="Whether cancellation was requested. A running job stops within a step.")]
     expires_at: Annotated[
         datetime | None, Field(description="When the service erases the job; null while it is not over, and if it is kept.")

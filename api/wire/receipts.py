@@ -52,7 +52,7 @@ class Receipts:
     @classmethod
     def from_settings(cls, settings: Settings) -> Receipts:
         """Read the key from the settings or the data folder, where it is created if missing. Raises `NotConfigured`."""
-        given = settings.receipt_key.get_secret_value() if settings.receipt_key else None
+        given = settings.receipt_key.get_secret_value().replace("\\n", "\n") if settings.receipt_key else None
         text = given or service_key(settings, "receipt.key", _new_key)
         try:
             key = ECKey.import_key(text)

@@ -174,7 +174,7 @@ def timed(counted: Counted, call: Callable[[], object]) -> dict[str, Any]:
 
 def measure(*, jobs: int, page_count: int, unfinished: Sequence[int], seed: int, folder: Path) -> dict[str, Any]:
     with EmbeddedRedis(folder / "redis") as redis, redis_client(redis.url) as client:
-        settings = Settings(redis_url=redis.url, data_dir=folder / "data")
+        settings = Settings(redis_url=redis.url, data_dir=folder / "data", auth="open")
         plain = build_services(settings, store=redis_job_store(redis.url, timeout_s=5.0))  # the machine may be busy with other work
         counted = Counted(plain.artifacts)
         services = replace(plain, artifacts=cast(ArtifactStore, counted))

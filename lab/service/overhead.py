@@ -329,7 +329,11 @@ def measure(*, requests: int, at_once: int, polled: int, opened: int) -> dict[st
         redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096)) for _ in range(2)]
         settings = Settings(
-            redis_url=redis.url, data_dir=folder / "data", max_unfinished_edits_per_user=1_000_000, max_unfinished_edits=1_000_000
+            auth="open",
+            redis_url=redis.url,
+            data_dir=folder / "data",
+            max_unfinished_edits_per_user=1_000_000,
+            max_unfinished_edits=1_000_000,
         )
         service = stack.enter_context(server(settings, sockets[0], folder))
         bare = stack.enter_context(server(settings, sockets[1], folder, bare=True))

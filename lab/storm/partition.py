@@ -113,6 +113,7 @@ def partition(*, jobs: int, workers: int, cuts: int, lease_s: float) -> dict[str
         port = 20_000 + os.getpid() % 20_000
         redis = stack.enter_context(NetworkedRedis(folder / "redis", [link.address for link in links], port))
         settings = Settings(
+            auth="open",
             redis_url=redis.url,
             data_dir=folder / "data",
             public_url=f"http://127.0.0.1:{listener.getsockname()[1]}",

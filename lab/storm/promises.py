@@ -112,7 +112,10 @@ def start_trial(*, step_s: float = 0.01) -> Iterator[Trial]:
         socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
     ):
         settings = Settings(
-            redis_url=redis.url, data_dir=Path(name) / "data", public_url=f"http://127.0.0.1:{listener.getsockname()[1]}"
+            auth="open",
+            redis_url=redis.url,
+            data_dir=Path(name) / "data",
+            public_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
         )
         setup = StormSetup(settings, Path(name), EngineChoice(step_s=step_s))
         setup.make_folders()

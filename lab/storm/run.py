@@ -162,6 +162,7 @@ class Storm:
         self._progress = progress
         self._receiver = receiver
         self._settings = Settings(
+            auth="open",
             redis_url=redis.url,
             data_dir=folder / "data",
             public_url=f"http://127.0.0.1:{listener.getsockname()[1]}",

@@ -199,6 +199,18 @@ class KeyRing:
         return key
 
 
+OPEN_TO: Final = {
+    "auto": "every program on this machine, and everybody whose requests a proxy on it forwards",
+    "open": "everybody who reaches the port",
+}
+"""Whom the service answers without a key, by `auth`. With `auto`, only until the first key exists."""
+
+
+def open_to(auth: str, ring: KeyRing) -> str | None:
+    """Return whom a service with this setting answers without a key, or None if nobody. Raise `ArtifactsUnavailable`."""
+    return OPEN_TO["open"] if auth == "open" else OPEN_TO["auto"] if auth == "auto" and not ring.exist() else None
+
+
 class CachedKeys:
     """A cache in front of `keys` with a TTL of `CACHE_S` seconds. Thread-safe. `clock` is monotonic, in seconds."""
 
@@ -211,8 +223,12 @@ class CachedKeys:
     def is_cached(self, text: str) -> bool:
         """Whether `find` can answer for the key `text` from the cache, now and for the next `LOOKUP_MARGIN_S` seconds."""
         shape = _KEY.fullmatch(text)
+        return shape is not None and self.has_cached(shape[1])
+
+    def has_cached(self, key_id: str) -> bool:
+        """Whether `find` can answer for the key with this id from the cache, as `is_cached` says."""
         with self._lock:
-            until, _ = self._cached.get(shape[1] if shape else "", (0.0, None))
+            until, _ = self._cached.get(key_id, (0.0, None))
         return self._clock() + LOOKUP_MARGIN_S < until
 
     def find(self, key_id: str) -> ApiKey | None:

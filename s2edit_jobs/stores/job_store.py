@@ -156,8 +156,11 @@ class Outbox(Protocol):
     def announce(self, job_id: str) -> None:
         """Enter a job that is over. `Records.finish` does this for records with `webhook`. Repeating it is safe."""
 
-    def take(self, *, lease_s: float) -> tuple[str, int] | None:
-        """Return the job that is due longest and the number of this try. Nobody else gets it for `lease_s` seconds."""
+    def take(self, *, lease_s: float, at_once: int) -> tuple[str, int] | None:
+        """Return the job that is due longest and the number of this try. Nobody else gets it for `lease_s` seconds.
+
+        Jobs of a tenant are left out while `at_once` others of it are taken and neither put off nor ended.
+        """
 
     def put_off(self, job_id: str, wait_s: float, *, counted: bool = True) -> None:
         """Make it due again in `wait_s` seconds. A try that is not `counted` gets the same number again."""

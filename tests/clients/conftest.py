@@ -76,7 +76,7 @@ def running(folder: Path, worker_app: str = "tests.integration.fake_worker", **s
     """Run a service of its own in `folder`, with `settings` in its environment."""
     port = _port()
     argv = [sys.executable, "-m", "cli", "up", "--port", str(port), "--data-dir", str(folder / "data")]
-    env = {**os.environ, "FAKE_ENGINE_STEPS": "2", **settings}
+    env = {name: value for name, value in os.environ.items() if name != "S2EDIT_AUTH"} | {"FAKE_ENGINE_STEPS": "2", **settings}
     with (folder / "up.txt").open("wb") as log:
         process = psutil.Popen(
             [*argv, "--worker-app", worker_app],

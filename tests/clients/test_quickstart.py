@@ -29,7 +29,7 @@ def printed(language: str, live: Live, text: str = SECTION) -> list[str]:
 
 
 def said(*command: str, live: Live) -> str:
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "S2EDIT_AUTH")}
     done = subprocess.run(command, cwd=live.folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -114,7 +114,11 @@ class TestJobs:
         case.store.leases.hand_back(lease)
         assert case.store.reservations.release(lease) == []
         assert case.store.leases.claim(lease_s=30) is None
-        assert (case.store.leases.orphans(), case.store.records.overdue(), case.store.outbox.take(lease_s=1)) == ([], [], None)
+        assert (case.store.leases.orphans(), case.store.records.overdue(), case.store.outbox.take(lease_s=1, at_once=9)) == (
+            [],
+            [],
+            None,
+        )
         assert case.store.admission.take_slot(ANN, "e_2", of_owner=0, in_all=0).in_all == 0
         case.store.erasure.erase(ANN, "e_1")
 

@@ -25,6 +25,7 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import filesystem_artifacts
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.write_probe import CACHE_S, RETRY_S, WriteProbe
+from tests.admin import admin_headers
 from tests.logged import logging_to
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.worker.conftest import ANN, FILES, REQUEST
@@ -101,8 +102,9 @@ class TestErasing:
         owner = Owner("default", "ann")
         accept(services, owner)
         with TestClient(create_app(services)) as client:
+            admin = admin_headers(services.artifacts)
             disk.fill()
-            answer = client.delete("/users/ann")
+            answer = client.delete("/users/ann", headers=admin)
             assert (answer.status_code, answer.json()["objects"] > 0) == (200, True)
         assert not list(services.artifacts.list(owner.prefix))
 

@@ -62,14 +62,14 @@ def test_slots_tasks_and_deliveries_are_free_again_after_their_time(store: JobSt
     store.admission.take_slot(ANN, "e_1", of_owner=9, in_all=9)
     store.outbox.announce("e_2")
     assert store.tasks.take_task("sweep", every_s=SHORT_S)
-    assert store.outbox.take(lease_s=SHORT_S) == ("e_2", 1)
+    assert store.outbox.take(lease_s=SHORT_S, at_once=9) == ("e_2", 1)
     assert store.admission.take_slot(ANN, "e_9", of_owner=0, in_all=0).of_owner == 1
     assert not store.tasks.take_task("sweep", every_s=SHORT_S)
-    assert store.outbox.take(lease_s=SHORT_S) is None
+    assert store.outbox.take(lease_s=SHORT_S, at_once=9) is None
     wait()
     assert store.admission.take_slot(ANN, "e_9", of_owner=0, in_all=0).of_owner == 0
     assert store.tasks.take_task("sweep", every_s=SHORT_S)
-    assert store.outbox.take(lease_s=SHORT_S) == ("e_2", 2)
+    assert store.outbox.take(lease_s=SHORT_S, at_once=9) == ("e_2", 2)
 
 
 def test_fences_and_changes_carry_the_servers_time_and_a_clock_takes_its_place(store: JobStore) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.errors import JobNotFound
-from s2edit_jobs.records.record import JobState, Outcome
-from s2edit_jobs.stores.job_store import KEEP_EVENTS
+from s2edit_jobs.records.record import JobState, Outcome, Owner
+from s2edit_jobs.stores.job_store import KEEP_EVENTS, PAGE
 from tests.contract.conftest import StoreCase
 from tests.contract.jobs import ANN, BOB, EVE, LEASE_S, end, enter, take
 
@@ -88,41 +88,77 @@ class TestDeliveries:
 
     def test_a_job_that_somebody_is_to_be_told_of_is_due_once_it_is_over(self, case: StoreCase) -> None:
         enter(case, "e_1", webhook=True)
-        assert case.store.outbox.take(lease_s=60) is None
+        assert case.store.outbox.take(lease_s=60, at_once=9) is None
         end(case, take(case))
-        assert case.store.outbox.take(lease_s=60) == ("e_1", 1)
-        assert case.store.outbox.take(lease_s=60) is None
+        assert case.store.outbox.take(lease_s=60, at_once=9) == ("e_1", 1)
+        assert case.store.outbox.take(lease_s=60, at_once=9) is None
 
     def test_a_job_that_nobody_is_to_be_told_of_never_is(self, case: StoreCase) -> None:
         self.over(case, webhook=False)
-        assert case.store.outbox.take(lease_s=60) is None
+        assert case.store.outbox.take(lease_s=60, at_once=9) is None
 
     def test_a_delivery_whose_sender_died_is_due_again(self, case: StoreCase) -> None:
         self.over(case)
-        assert case.store.outbox.take(lease_s=LEASE_S) == ("e_1", 1)
+        assert case.store.outbox.take(lease_s=LEASE_S, at_once=9) == ("e_1", 1)
         case.let_pass(LEASE_S * 1.3)
-        assert case.store.outbox.take(lease_s=60) == ("e_1", 2)
+        assert case.store.outbox.take(lease_s=60, at_once=9) == ("e_1", 2)
 
     def test_one_that_was_put_off_is_due_later_and_one_that_ended_never(self, case: StoreCase) -> None:
         self.over(case)
-        case.store.outbox.take(lease_s=60)
+        case.store.outbox.take(lease_s=60, at_once=9)
         case.store.outbox.put_off("e_1", LEASE_S)
-        assert case.store.outbox.take(lease_s=60) is None
+        assert case.store.outbox.take(lease_s=60, at_once=9) is None
         case.let_pass(LEASE_S * 1.3)
-        assert case.store.outbox.take(lease_s=0.01) == ("e_1", 2)
+        assert case.store.outbox.take(lease_s=0.01, at_once=9) == ("e_1", 2)
         case.store.outbox.end("e_1")
         case.store.outbox.put_off("e_1", 0.001)
         case.let_pass(0.05)
-        assert case.store.outbox.take(lease_s=60) is None
+        assert case.store.outbox.take(lease_s=60, at_once=9) is None
+
+    def test_a_tenant_has_so_many_sent_at_once_and_holds_up_no_other(self, case: StoreCase) -> None:
+        jobs = [f"e_{number}" for number in range(7)]
+        for job_id in jobs:
+            self.over(case, job_id)
+        enter(case, "e_other", Owner("umbrella", "ann"), webhook=True)
+        end(case, take(case, "e_other"))
+
+        def taken() -> str | None:
+            got = case.store.outbox.take(lease_s=60, at_once=2)
+            return got[0] if got else None
+
+        assert [taken() for _ in range(4)] == ["e_0", "e_1", "e_other", None]
+        case.store.outbox.end("e_0")
+        assert [taken(), taken()] == ["e_2", None], "the next one of the tenant is due at once"
+        case.store.outbox.put_off("e_1", 60)
+        case.store.outbox.end("e_2")
+        assert [taken() for _ in range(3)] == ["e_3", "e_4", None]
+        case.store.erasure.erase(ANN, "e_5")
+        case.store.outbox.end("e_3")
+        assert [taken() for _ in range(2)] == ["e_6", None]
+
+    def test_more_due_messages_than_a_page_of_one_tenant_hold_up_no_other(self, case: StoreCase) -> None:
+        for number in range(PAGE + 20):
+            case.store.outbox.announce(f"e_{number}")  # nothing else is known of them: they count as one tenant's
+        self.over(case, "e_late")
+        assert case.store.outbox.take(lease_s=60, at_once=1) is not None
+        assert case.store.outbox.take(lease_s=60, at_once=1) == ("e_late", 1)
+
+    def test_what_waits_for_a_sender_that_died_is_due_again(self, case: StoreCase) -> None:
+        for job_id in ("e_1", "e_2"):
+            self.over(case, job_id)
+        assert case.store.outbox.take(lease_s=LEASE_S, at_once=1) == ("e_1", 1)
+        assert case.store.outbox.take(lease_s=LEASE_S, at_once=1) is None
+        case.let_pass(LEASE_S * 1.3)
+        assert {case.store.outbox.take(lease_s=60, at_once=2) for _ in range(2)} == {("e_1", 2), ("e_2", 1)}
 
     def test_announcing_again_brings_nothing_forward(self, case: StoreCase) -> None:
         self.over(case)
-        case.store.outbox.take(lease_s=60)
+        case.store.outbox.take(lease_s=60, at_once=9)
         case.store.outbox.announce("e_1")
-        assert case.store.outbox.take(lease_s=60) is None
+        assert case.store.outbox.take(lease_s=60, at_once=9) is None
         case.forget()
         case.store.outbox.announce("e_1")
-        assert case.store.outbox.take(lease_s=60) == ("e_1", 1)
+        assert case.store.outbox.take(lease_s=60, at_once=9) == ("e_1", 1)
 
 
 class TestDeadlinesAndEstimates:

@@ -87,7 +87,7 @@ def populate(case: StoreCase) -> Truth:
     case.store.estimates.measured("", {"total": 3.0})
     case.store.usage.book("app", DailyUsage(1, 2.0))
     case.store.usage.count_refusal("prompt")
-    case.store.outbox.take(lease_s=0.001)
+    case.store.outbox.take(lease_s=0.001, at_once=9)
     generation = case.store.recovery.lost()
     assert generation is not None
     case.store.recovery.restored(generation)

@@ -32,6 +32,7 @@ from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.presence import MARKER, NoMemory, ProvenStore
 from s2edit_jobs.stores.redis_store.store_memory import RedisStoreMemory
 from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore, make_client
+from tests.admin import admin_headers
 from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryJobQueue
 from tests.unit.worker.conftest import ANN, FILES, REQUEST
@@ -498,12 +499,13 @@ def test_over_http_an_erasure_that_the_store_refuses_has_no_receipt_and_stays_op
     def refused(*_: Any) -> int:
         raise DeletionRefused("the object store refuses GetBucketVersioning: AccessDenied")
 
+    admin = admin_headers(services.artifacts)
     with TestClient(create_app(services)) as client:
         with monkeypatch.context() as patch:
             patch.setattr(services.artifacts, "_delete_prefix", refused)
-            answer = client.delete("/users/ann")
+            answer = client.delete("/users/ann", headers=admin)
             assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (500, "deletion_refused", False)
             assert "receipt" not in answer.json()
         assert list(services.artifacts.list("erasing/"))
-        answer = client.delete("/users/ann")
+        answer = client.delete("/users/ann", headers=admin)
         assert (answer.status_code, "receipt" in answer.json()) == (200, True)

@@ -113,7 +113,7 @@ class Populated:
             "estimates.outlook": lambda: s.estimates.outlook(ANN, "e_6"),
             "estimates.prospect": lambda: s.estimates.prospect(ANN, "instant"),
             "outbox.announce": lambda: s.outbox.announce("e_y"),
-            "outbox.take": lambda: s.outbox.take(lease_s=60),
+            "outbox.take": lambda: s.outbox.take(lease_s=60, at_once=9),
             "outbox.put_off": lambda: s.outbox.put_off("e_9", 5),
             "outbox.end": lambda: s.outbox.end("e_9"),
             "usage.book": lambda: s.usage.book("app", DailyUsage(1, 2.0)),

@@ -25,8 +25,10 @@ import redis
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from s2edit_jobs.settings import ROOT
+from s2edit_jobs.bootstrap import build_artifacts
+from s2edit_jobs.settings import ROOT, Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from tests.admin import admin_headers
 from tests.unit.api import pictures
 from tests.unit.api.model_folder import write_model_folder
 
@@ -86,6 +88,10 @@ class Deployment:
                 return edit
             assert time.monotonic() < deadline, f"{edit}\n{(self.folder / 'worker.log').read_text()[-3000:]}"
             time.sleep(0.05)
+
+    def erase(self) -> httpx.Response:
+        admin = admin_headers(build_artifacts(Settings(data_dir=self.folder, redis_url=self.redis_url)))
+        return self.client.delete(f"/users/{USER}", headers=admin)
 
     def holders(self) -> list[str]:
         """Return every place with a canary: contents and names of all files (objects, Redis, logs, temporary), and Redis keys."""
@@ -148,7 +154,7 @@ def test_erasing_a_user_during_an_edit_leaves_no_data(deployment: Deployment) ->
     assert IN_METADATA not in there, "the service never stores metadata"
 
     began = time.monotonic()
-    answer = deployment.client.delete(f"/users/{USER}")
+    answer = deployment.erase()
     assert answer.status_code == 200, answer.text
     assert answer.json()["receipt"].count(".") == 2
     took_s = time.monotonic() - began
@@ -174,7 +180,7 @@ def test_erasing_works_while_the_worker_hangs_or_is_killed(deployment: Deploymen
     edit_id = deployment.post().json()["id"]
     deployment.wait_for(edit_id, lambda edit: edit["phase"] is not None)
     worker.send_signal(signal.SIGSTOP)
-    assert deployment.client.delete(f"/users/{USER}").status_code == 200
+    assert deployment.erase().status_code == 200
     assert deployment.holders() == []
     worker.send_signal(signal.SIGCONT)
     time.sleep(3)
@@ -185,7 +191,7 @@ def test_erasing_works_while_the_worker_hangs_or_is_killed(deployment: Deploymen
     assert again.json()["id"] != edit_id
     deployment.wait_for(again.json()["id"], lambda edit: edit["phase"] is not None)
     worker.kill()
-    assert deployment.client.delete(f"/users/{USER}").status_code == 200
+    assert deployment.erase().status_code == 200
     assert deployment.holders() == []
 
 

@@ -1,6 +1,7 @@
 """Deliver webhooks from the outbox, each at least once. Failed deliveries are repeated for more than two days.
 
-Any number of messengers may run at a time. When a webhook is delivered or given up, `webhook.json` in the job's folder says how,
+Any number of messengers may run at a time. The host of a receiver that repeatedly does not answer rests for a while, and a tenant's
+messages occupy only some of the messengers. When a webhook is delivered or given up, `webhook.json` in the job's folder says how,
 for people who look there.
 """
 
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import structlog
 from standardwebhooks import Webhook
@@ -28,6 +30,7 @@ from s2edit_jobs.records.webhooks import delay_s, message, message_id
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.markers import OUTBOX, read_marker
 from worker.housekeeping import outgoing
+from worker.housekeeping.breaker import Breaker
 from worker.housekeeping.loop import Loop
 from worker.metrics import WEBHOOKS
 
@@ -35,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 LEASE_S = 40.0
 """Seconds after which another messenger takes over a message whose sender died: longer than one try."""
+AT_ONCE = 6
+"""Most messages of one tenant that all housekeepers together send at a time, so that its receivers hold up no other tenant."""
 POLL_S = 1.0
 """Seconds between two looks at an empty outbox."""
 STALLED_S = 5 * LEASE_S
@@ -50,12 +55,13 @@ Post = Callable[[str, bytes, dict[str, str]], int]
 
 
 class Messenger(Loop):
-    """Delivers messages from the outbox. `post` replaces the HTTP client in tests."""
+    """Delivers messages from the outbox. Messengers of a process share a `breaker`. `post` replaces the HTTP client in tests."""
 
     def __init__(
         self,
         services: Services,
         *,
+        breaker: Breaker | None = None,
         post: Post | None = None,
         rng: random.Random | None = None,
         stop: threading.Event | None = None,
@@ -64,6 +70,7 @@ class Messenger(Loop):
         super().__init__(name, pause_s=POLL_S, stalled_s=STALLED_S, stop=stop)
         self._services = services
         self._jobs = Jobs(services)
+        self._breaker = breaker or Breaker()
         self._post = post or self._really_post
         self._rng = rng or random.Random()
 
@@ -72,7 +79,7 @@ class Messenger(Loop):
 
     def deliver_next(self) -> bool:
         """Try the message that is due longest. Return False if none is due. Raise `ServiceUnavailable`."""
-        taken = self._services.store.outbox.take(lease_s=LEASE_S)
+        taken = self._services.store.outbox.take(lease_s=LEASE_S, at_once=AT_ONCE)
         if taken is None:
             return False
         job_id, tries = taken
@@ -117,7 +124,12 @@ class Messenger(Loop):
         self._services.store.outbox.end(job_id)
 
     def _try(self, spec: JobSpec, outcome: Outcome, tries: int) -> None:
+        host = urlsplit(spec.webhook_url or "").netloc
+        if (rests_s := self._breaker.wait_s(host)) > 0:
+            self._services.store.outbox.put_off(spec.id, rests_s * self._rng.uniform(1, 1.2), counted=False)
+            return
         answer = self._send(spec, outcome)
+        self._breaker.record(host, answered=isinstance(answer, int))
         delivered = isinstance(answer, int) and 200 <= answer < 300
         wait_s = None if delivered or answer == GONE else delay_s(tries, self._rng)
         if delivered and tries == 1 and _is_sent_twice(spec):

@@ -1,26 +1,75 @@
-"""Jobs whose end is still to be sent to a webhook."""
+"""Jobs whose end is still to be sent to a webhook, and how many a tenant may send at a time.
+
+A message that is due while its tenant sends as many as it may is parked: it stays in `outbox`, due only after a lease, and is
+brought forward when one of the tenant's messages leaves. If no sender lives to do that, the lease ends.
+"""
 
 from __future__ import annotations
 
 from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.lua import script
 
+PAGES = 10
+"""Pages of due messages that one call looks through for a tenant that may send."""
+
+# The tenant of a message. Those whose records are gone count as one tenant.
+_SHARED = """
+local outbox = P .. 'outbox'
+local function names(id)
+  local tenant = redis.pcall('HGET', job(id), 'tenant')
+  tenant = type(tenant) == 'string' and tenant or ''
+  return P .. 'sending:' .. tenant, P .. 'parked:' .. tenant
+end
+local function leave(id)  -- let the tenant's next message be sent
+  local sending, parked = names(id)
+  redis.call('ZREM', parked, id)
+  if redis.call('ZREM', sending, id) == 0 then return end
+  repeat
+    local following = redis.call('ZPOPMIN', parked)[1]
+    if following and redis.call('ZSCORE', outbox, following) then return redis.call('ZADD', outbox, 'XX', now_ms, following) end
+  until not following
+end
+"""
+
 # Answers the job and the number of this try.
 TAKE = script(
-    """
-local outbox = P .. 'outbox'
-local first = redis.call('ZRANGEBYSCORE', outbox, '-inf', now_ms, 'LIMIT', 0, 1)[1]
-if not first then return false end
-redis.call('ZADD', outbox, now_ms + lease_ms, first)
-return { first, redis.call('HINCRBY', P .. 'tries', first, 1) }
+    _SHARED
+    + f"""
+for _ = 1, {PAGES} do
+  local due = redis.call('ZRANGEBYSCORE', outbox, '-inf', now_ms, 'LIMIT', 0, PAGE)
+  for _, id in ipairs(due) do
+    local sending, parked = names(id)
+    redis.call('ZADD', outbox, now_ms + lease_ms, id)  -- first, because a full Redis refuses only the first write of a script
+    redis.call('ZREMRANGEBYSCORE', sending, '-inf', now_ms)  -- of senders that died
+    if redis.call('ZCARD', sending) < tonumber(at_once) then
+      redis.call('ZREM', parked, id)
+      redis.call('ZADD', sending, now_ms + lease_ms, id)
+      redis.call('PEXPIRE', sending, lease_ms)
+      return {{ id, redis.call('HINCRBY', P .. 'tries', id, 1) }}
+    end
+    redis.call('ZADD', parked, 'NX', now_ms, id)
+    redis.call('PEXPIRE', parked, 2 * lease_ms)
+  end
+  if #due < PAGE then return false end
+end
+return false
 """,
-    "lease_ms",
+    "lease_ms, at_once",
 )
 
-# `condition`: NX enters a job that is not there yet, XX changes one that is.
-SCHEDULE = script("return redis.call('ZADD', P .. 'outbox', condition, now_ms + wait_ms, id)", "id, condition, wait_ms")
+ANNOUNCE = script("return redis.call('ZADD', P .. 'outbox', 'NX', now_ms, id)", "id")
 
-END = script("redis.call('ZREM', P .. 'outbox', id) redis.call('HDEL', P .. 'tries', id)", "id")
+PUT_OFF = script(
+    _SHARED
+    + """
+leave(id)
+if uncounted == '1' then redis.call('HINCRBY', P .. 'tries', id, -1) end
+return redis.call('ZADD', outbox, 'XX', now_ms + wait_ms, id)
+""",
+    "id, wait_ms, uncounted",
+)
+
+END = script(_SHARED + "redis.call('ZREM', outbox, id) redis.call('HDEL', P .. 'tries', id) leave(id)", "id")
 
 
 class RedisOutbox:
@@ -28,17 +77,14 @@ class RedisOutbox:
         self._connection = connection
 
     def announce(self, job_id: str) -> None:
-        self._connection.run(SCHEDULE, job_id, "NX", 0)
+        self._connection.run(ANNOUNCE, job_id)
 
-    def take(self, *, lease_s: float) -> tuple[str, int] | None:
-        taken = self._connection.run(TAKE, int(lease_s * 1000))
+    def take(self, *, lease_s: float, at_once: int) -> tuple[str, int] | None:
+        taken = self._connection.run(TAKE, int(lease_s * 1000), at_once)
         return (taken[0], int(taken[1])) if taken else None
 
     def put_off(self, job_id: str, wait_s: float, *, counted: bool = True) -> None:
-        self._connection.run(SCHEDULE, job_id, "XX", int(wait_s * 1000))
-        if not counted:
-            with self._connection.asking():
-                self._connection.client.hincrby("s2edit:tries", job_id, -1)
+        self._connection.run(PUT_OFF, job_id, int(wait_s * 1000), "" if counted else "1")
 
     def end(self, job_id: str) -> None:
         self._connection.run(END, job_id)

@@ -16,6 +16,7 @@ from s2edit_jobs.records.record import InputFile, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import concept_key
 from s2edit_jobs.stores.job_store import JobStore
+from tests.admin import admin_headers
 from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api import pictures
@@ -75,6 +76,10 @@ class Api:
 
     def delete(self, path: str, *, user: str | None = None) -> Any:
         return self.client.delete(path, headers={"S2Edit-User": user} if user else {})
+
+    def erase_user(self, user: str) -> Any:
+        """Erase a user with a key of the scope `admin`."""
+        return self.client.delete(f"/users/{user}", headers=admin_headers(self.artifacts))
 
     def learned(self, answer: Any, *, user: str | None = None) -> str:
         """Run the job of `answer` and return the id of the attribute or identity that it learned."""

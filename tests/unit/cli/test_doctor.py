@@ -13,6 +13,7 @@ from cli import doctor
 from cli.doctor import adopt, examine, examine_model
 from cli.findings import Finding
 from cli.service import free_port
+from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
@@ -40,6 +41,7 @@ def findings_of(settings: Settings) -> dict[str, Finding]:
 
 def test_a_working_installation_has_nothing_broken(tmp_path: Path, model: Path) -> None:
     findings = findings_of(Settings(data_dir=tmp_path / "data", model=str(model)))
+    assert findings.pop("access").verdict == "note", "nobody has made a key yet"
     assert {part: finding.verdict for part, finding in findings.items()} == dict.fromkeys(
         ("versions", "torch", "redis", "store", "model", "segmenter", "captioner", "safety"), "ok"
     )
@@ -240,3 +242,27 @@ def test_what_is_unsafe_in_a_redis_is_a_note(tmp_path: Path, model: Path, monkey
     monkeypatch.setattr("cli.doctor.server_problems", lambda _: ["maxmemory-policy is allkeys-lru"])
     finding = findings_of(Settings(data_dir=tmp_path, model=str(model), redis_url=Database().url))["redis"]
     assert (finding.verdict, "allkeys-lru" in finding.text) == ("note", True)
+
+
+@pytest.mark.parametrize(
+    ("auth", "has_key", "verdict", "words"),
+    [
+        ("open", True, "note", "S2EDIT_AUTH=open is open to everybody who reaches the port"),
+        ("auto", False, "note", "S2EDIT_AUTH=auto is open to every program on this machine"),
+        ("auto", True, "ok", "only callers with a key"),
+        ("keys", False, "broken", "s2edit keys create"),
+        ("keys", True, "ok", "only callers with a key"),
+        (None, False, "note", "`s2edit up` is then open to every program on this machine"),
+        (None, True, "ok", "only callers with a key"),
+    ],
+)
+def test_it_says_who_may_call(
+    auth: str | None, has_key: bool, verdict: str, words: str, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("S2EDIT_AUTH")
+    settings = Settings(data_dir=tmp_path / "data", model=str(model), **({"auth": auth} if auth else {}))  # type: ignore[arg-type]
+    if has_key:
+        KeyRing(build_artifacts(settings)).create("acme")
+    finding = findings_of(settings)["access"]
+    assert (finding.verdict, words in finding.text) == (verdict, True), finding.text
+    assert has_key or not settings.data_dir.exists(), "the check creates nothing"

@@ -24,6 +24,35 @@ from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 runner = CliRunner()
 
 
+@pytest.fixture
+def _no_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("S2EDIT_AUTH")
+
+
+@pytest.mark.usefixtures("_no_mode")
+@pytest.mark.parametrize(("has_key", "line"), [(False, "access open      every program on this machine"), (True, None)])
+def test_it_says_when_it_asks_for_no_key(has_key: bool, line: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Service, "run", lambda self, ready, **_: ready())
+    monkeypatch.setenv("S2EDIT_DATA_DIR", str(tmp_path))
+    if has_key:
+        runner.invoke(app, ["keys", "create"])
+    result = runner.invoke(app, ["up"])
+    assert result.exit_code == 0, result.output
+    assert ("  access" in result.output) is (line is not None)
+    assert (line or "") in result.output
+
+
+@pytest.mark.usefixtures("_no_mode")
+def test_where_keys_are_asked_for_on_this_machine_the_reason_is_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S2EDIT_AUTH", "keys")
+    result = runner.invoke(app, ["up", "--data-dir", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "S2EDIT_AUTH is keys, and there is no API key" in " ".join(result.output.split())
+
+
+@pytest.mark.usefixtures("_no_mode")
 def test_the_service_does_not_listen_beyond_this_machine_without_a_key() -> None:
     result = runner.invoke(app, ["up", "--host", "0.0.0.0"])
     assert result.exit_code == 1
@@ -31,10 +60,13 @@ def test_the_service_does_not_listen_beyond_this_machine_without_a_key() -> None
     assert "s2edit keys create" in result.output
 
 
+@pytest.mark.usefixtures("_no_mode")
 @pytest.mark.parametrize(
     ("arguments", "environment", "auth"),
     [
         ([], {}, "auto"),
+        (["--host", "::1"], {}, "auto"),
+        (["--host", "0.0.0.0"], {"S2EDIT_AUTH": "auto"}, "keys"),
         (["--host", "0.0.0.0"], {}, "keys"),
         (["--host", "0.0.0.0", "--allow-unauthenticated"], {}, "open"),
         (["--host", "0.0.0.0"], {"S2EDIT_AUTH": "open"}, "open"),

@@ -16,7 +16,7 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import model_facts
 from tests.unit.deploy.files import ROOT
 from worker.engines import s2edit_engine
-from worker.housekeeping import messenger, reaper, sweeper
+from worker.housekeeping import breaker, messenger, outgoing, reaper, sweeper
 
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 ROOMS = PAGE.partition("\n## Rooms\n")[2].partition("\n## ")[0]
@@ -90,6 +90,10 @@ def test_the_page_names_the_times_of_the_code() -> None:
         f"within {model_facts.CACHE_S:g} s, once no worker has reported a loaded model for {model_facts.ALIVE_S:g} s",
         f"overwritten every {model_facts.REPORT_S:g} s",
         f"another one, after {messenger.LEASE_S:g} s",
+        f"the messenger, after {outgoing.TIMEOUT_S:g} s at most",
+        f"rests for {breaker.REST_S:g} s",
+        f"{('no', 'one', 'two', 'three')[breaker.FAILURES]} times in a row rests",
+        f"has {('no', 'one', 'two', 'three', 'four', 'five', 'six')[messenger.AT_ONCE]} messages sent at a time",
         f"{erasure.TAKEOVER_S:g} s after the wait between the two sweeps",
         f"every {('none', 'hour', 'two', 'three', 'four', 'five', 'six')[int(sweeper.SWEEP_S // 3600)]} hours",
     )

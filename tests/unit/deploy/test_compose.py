@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cli.env_example import text as env_example
+from s2edit_jobs.bootstrap import SHARED_KEYS
 from s2edit_jobs.settings import Settings
 from tests.unit.deploy.files import COMPOSE, DOCKERFILES, ROOT, SERVICES, instructions
 
@@ -38,11 +39,23 @@ def test_what_a_service_is_told_are_settings(service: str, monkeypatch: pytest.M
     names = environment(service)
     assert {name.removeprefix("S2EDIT_").lower() for name in names} <= set(Settings.model_fields)
     for name, value in names.items():
-        monkeypatch.setenv(name, re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value))
+        monkeypatch.setenv(name, re.sub(r"\$\{\w+:[-?](.*?)\}", r"\1", value))
     settings = Settings()
     assert settings.redis_url
     assert settings.s3_bucket
     assert settings.s3_endpoint_url != settings.s3_public_endpoint_url
+
+
+@pytest.mark.parametrize("service", OWN)
+@pytest.mark.parametrize("key", SHARED_KEYS.values())
+def test_keys_that_all_parts_share_are_required(service: str, key: str) -> None:
+    assert environment(service)[key].startswith(f"${{{key}:?")
+    assert key in env_example().partition("--- docker compose only ---")[2]
+
+
+def test_the_api_asks_for_keys_unless_env_says_otherwise() -> None:
+    assert "S2EDIT_AUTH" not in environment("api")
+    assert Settings.model_fields["auth"].default == "keys"
 
 
 @pytest.mark.parametrize("service", OWN)

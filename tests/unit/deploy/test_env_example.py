@@ -23,6 +23,7 @@ def test_every_setting_is_in_the_example_once_and_nothing_else_is() -> None:
 
 def test_an_untouched_example_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Uncommented as it stands, every line gives what leaving it out gives."""
+    monkeypatch.delenv("S2EDIT_AUTH")
     before = Settings()
     for name, value in SETTING.findall(EXAMPLE):
         monkeypatch.setenv(f"S2EDIT_{name}", value)

@@ -41,7 +41,25 @@ ELSEWHERE = {"deadline_exceeded", "parked", "image_missing", "mask_missing", "pr
 """Codes of failed edits and of missing parts, which no error class carries."""
 PRINTED = tuple(page for page in PAGES if page != "ARCHITECTURE.md")  # its blocks are diagrams
 COMMANDS = [pytest.param(page, words, id=f"{page}: {' '.join(words)[:60]}") for page in PRINTED for words in commands_of(page)]
-PLAIN = {"base64", "cp", "cut", "do", "done", "echo", "export", "for", "git", "grep", "head", "pre-commit", "tr", "wc", "npm"}
+PLAIN = {
+    "awk",
+    "openssl",
+    "base64",
+    "cp",
+    "cut",
+    "do",
+    "done",
+    "echo",
+    "export",
+    "for",
+    "git",
+    "grep",
+    "head",
+    "pre-commit",
+    "tr",
+    "wc",
+    "npm",
+}
 """What a shell or the system brings; the API guide's are run as they stand by `tests/clients/test_docs.py`."""
 
 

@@ -22,6 +22,7 @@ from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import QUEUE
 from s2edit_jobs.stores.model_facts import facts_of, failure_of
+from tests.admin import admin_headers
 from tests.doubles import FACTS, FakeEngine
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api.model_folder import write_model_folder
@@ -141,7 +142,7 @@ def test_what_was_learned_is_listed_used_and_erased(upgraded: Upgraded, client: 
     assert client.delete(f"/identities/{identity['id']}").status_code == 200
     for job_id in JOBS.values():
         assert client.delete(f"/edits/{job_id}").status_code == 200
-    assert client.delete(f"/users/{ANN.user}").status_code == 200
+    assert client.delete(f"/users/{ANN.user}", headers=admin_headers(upgraded.artifacts, ANN.tenant)).status_code == 200
     assert not [key for key in upgraded.artifacts.objects if key.startswith((ANN.prefix, "outbox/", "pending/", "expiring/"))]
 
 

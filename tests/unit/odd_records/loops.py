@@ -22,6 +22,7 @@ from s2edit_jobs.records.record import JobRecord, JobState, new_job_id
 from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.markers import erasing_key, expiring_key
 from s2edit_jobs.stores.model_facts import facts_of, problem_with, report_loaded
+from tests.admin import admin_headers
 from tests.doubles import FACTS
 from tests.unit.odd_records.world import ANN, BOB, HOOK, IDS, MODEL, OLD, World
 
@@ -129,7 +130,7 @@ def webhooks(name: str) -> Callable[[World], tuple[str, Any]]:
 
 def deliver(world: World, good: tuple[str, ...]) -> None:
     assert {*world.deliver()} >= {*good}
-    assert world.services.store.outbox.take(lease_s=1) is None, "no message is tried for ever"
+    assert world.services.store.outbox.take(lease_s=1, at_once=9) is None, "no message is tried for ever"
 
 
 def swept(key: str, good: Callable[[World], list[str]], sweep: Callable[[World], object], *, is_counted: bool = True) -> Loop:
@@ -300,7 +301,7 @@ def read_model(world: World, _: None) -> None:
 
 
 def erase_user(world: World, _: Any) -> None:
-    assert world.client.delete(f"/users/{ANN.user}").status_code == 200
+    assert world.client.delete(f"/users/{ANN.user}", headers=admin_headers(world.artifacts, ANN.tenant)).status_code == 200
     assert list(world.artifacts.list(ANN.prefix)) == []
 
 

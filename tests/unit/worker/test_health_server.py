@@ -59,11 +59,16 @@ def test_a_connection_that_sends_nothing_holds_nobody_up(server: HealthServer) -
         assert httpx.get(url(server, "/livez"), timeout=3).status_code == 200
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Origin"])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Origin"])
 def test_without_a_token_metrics_are_for_this_machine_s_programs(server: HealthServer, header: str) -> None:
     assert "s2edit_things_total 1.0" in httpx.get(url(server, "/metrics")).text
     assert httpx.get(url(server, "/metrics"), headers={header: "192.0.2.7"}).status_code == 404
     assert httpx.get(url(server, "/livez"), headers={header: "192.0.2.7"}).status_code == 200
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("[::1]:9101", 200), ("rebound.example:9101", 404), ("", 404)])
+def test_a_rebound_page_reads_no_metrics(server: HealthServer, host: str, status: int) -> None:
+    assert httpx.get(url(server, "/metrics"), headers={"Host": host}).status_code == status
 
 
 def test_with_a_token_metrics_are_for_whoever_shows_it(registry: CollectorRegistry) -> None:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from api import changes
 from api.app import create_app
 from s2edit_core.request.spec import Progress
+from s2edit_jobs.access.ended_tokens import end_tokens
 from s2edit_jobs.access.keys import CACHE_S, KeyRing
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, Owner
@@ -180,3 +181,50 @@ def test_only_so_many_are_remembered(api: Api, monkeypatch: pytest.MonkeyPatch) 
         remembered(api, one)
     assert [known(api).cached(one["id"]) is not None for one in edits] == [False, True, True]
     assert known(api).cached(edits[2]["id"]).owner == OWNER  # type: ignore[union-attr]
+
+
+def test_polls_with_a_device_token_ask_neither_redis_nor_the_object_store(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of ten phones belongs to another user, as in life."""
+    ring = KeyRing(api.artifacts)
+    key, text = ring.create("acme")
+    api.limit(auth="keys")
+    with TestClient(create_app(api.services)) as api.client:
+        auth = api.client.app.state.auth  # type: ignore[attr-defined]
+        now = [time.monotonic()]
+        for cache in (auth._keys, auth.tokens._ends):
+            monkeypatch.setattr(cache, "_clock", lambda: now[0])
+        phones = []
+        for number in range(10):
+            token = api.client.post("/tokens", json={}, headers=bearer(text, f"u{number}")).json()["token"]
+            edit = api.edit(headers=bearer(token)).json()
+            phones.append((edit, bearer(token)))
+        now[0] += CACHE_S
+        for edit, headers in phones:
+            remembered(api, edit, **headers)
+        asked: list[str] = []
+        with monkeypatch.context() as counted:
+            for name in ("get", "list", "exists"):
+                real = getattr(api.artifacts, name)
+                counted.setattr(api.artifacts, name, lambda key, *, real=real, **more: asked.append(key) or real(key, **more))
+            counted.setattr(Jobs, "get", None)
+            for edit, headers in phones:
+                assert [poll(api, edit, **headers).status_code for _ in range(5)] == [304] * 5
+                assert poll(api, edit, **{**headers, "S2Edit-User": "another"}).status_code == 403
+        assert asked == []
+        edit, headers = phones[0]
+        ring.revoke(key.id)
+        now[0] += CACHE_S
+        assert poll(api, edit, **headers).status_code == 401
+
+
+def test_a_revoked_token_writes_nothing_however_recently_it_was_seen(api: Api) -> None:
+    _, text = KeyRing(api.artifacts).create("acme")
+    api.limit(auth="keys")
+    with TestClient(create_app(api.services)) as api.client:
+        token = api.client.post("/tokens", json={"edits": 5}, headers=bearer(text, "ann")).json()["token"]
+        edit = api.edit(headers=bearer(token)).json()
+        assert poll(api, edit, **bearer(token)).status_code == 304
+        end_tokens(api.artifacts, Owner("acme", "ann"), now=time.time())  # by another process
+        assert_problem(api.edit(headers=bearer(token)), 401, "credentials_invalid")
+        assert_problem(api.client.delete(f"/edits/{edit['id']}", headers=bearer(token)), 401, "credentials_invalid")
+        until(lambda: poll(api, edit, **bearer(token)).status_code == 401, 3 * CACHE_S)

@@ -15,6 +15,8 @@ from api.guard.auth import READ_SCOPES, SCOPES_OF, is_local, scope_of
 from s2edit_jobs.access.keys import CACHE_S, LOOKUP_MARGIN_S, SCOPES, CachedKeys, KeyRing, Scope
 from s2edit_jobs.bootstrap import NotConfigured
 from s2edit_jobs.records.errors import ArtifactsUnavailable
+from s2edit_jobs.settings import Settings
+from tests.logged import logging_to_memory
 from tests.unit.api.conftest import Api
 from tests.unit.api.wire.test_bad_input import assert_problem
 
@@ -43,20 +45,61 @@ def locked(api: Api, ring: KeyRing) -> tuple[Api, str]:
     return with_auth(api, "keys"), text
 
 
-def test_without_any_key_this_machine_may_do_everything(api: Api) -> None:
-    assert api.edit().status_code == 202
+@pytest.fixture
+def auto(api: Api) -> Api:
+    """The service as `s2edit up` starts it on a loopback address."""
+    return with_auth(api, "auto")
+
+
+def test_without_any_key_this_machine_may_edit(auto: Api) -> None:
+    assert auto.edit().status_code == 202
+
+
+@pytest.mark.parametrize("mode", ["auto", "open"])
+def test_nobody_is_an_administrator_without_a_key(api: Api, mode: str) -> None:
+    with_auth(api, mode)
+    assert api.edit(user="ann").status_code == 202
+    before = api.kept()
+    answer = api.delete("/users/ann")
+    assert_problem(answer, 401, "credentials_missing")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="s2edit"'
+    assert api.kept() == before
+    assert api.erase_user("ann").status_code == 200
+
+
+def test_a_device_token_of_an_open_service_makes_no_administrator(auto: Api) -> None:
+    token = auto.client.post("/tokens", json={}).json()
+    assert_problem(auto.client.delete("/users/default", headers=bearer(token["token"])), 403, "scope_missing")
+
+
+def test_keys_are_asked_for_by_default(api: Api, ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("S2EDIT_AUTH")
+    assert Settings().auth == "keys"
+    ring.create("acme")
+    assert_problem(with_auth(api, Settings().auth).client.get(NOBODYS), 401, "credentials_missing")
+
+
+@pytest.mark.parametrize(
+    ("mode", "keys", "is_open"), [("auto", 0, True), ("auto", 1, False), ("open", 1, True), ("keys", 1, False)]
+)
+def test_the_log_says_when_no_key_is_asked_for(api: Api, ring: KeyRing, mode: str, keys: int, is_open: bool) -> None:
+    for _ in range(keys):
+        ring.create("acme")
+    with logging_to_memory() as logged, with_auth(api, mode).client:
+        lines = logged.of("api_open")
+    assert [(line["auth"], line["level"]) for line in lines] == [(mode, "warning")] * is_open
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7"])
-def test_without_any_key_other_machines_may_do_nothing(api: Api, peer: str) -> None:
-    remote = TestClient(api.client.app, client=(peer, 5000))
+def test_without_any_key_other_machines_may_do_nothing(auto: Api, peer: str) -> None:
+    remote = TestClient(auto.client.app, client=(peer, 5000))
     assert_problem(remote.get(NOBODYS), 401, "credentials_missing")
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
-def test_without_any_key_what_a_proxy_sends_on_is_refused(api: Api, header: str) -> None:
+def test_without_any_key_what_a_proxy_declares_is_refused(auto: Api, header: str) -> None:
     """The connection comes from this machine, where the proxy runs."""
-    assert_problem(api.client.get(NOBODYS, headers={header: "127.0.0.1"}), 401, "credentials_missing")
+    assert_problem(auto.client.get(NOBODYS, headers={header: "127.0.0.1"}), 401, "credentials_missing")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +120,8 @@ def test_what_counts_as_this_machine(client: str | None, forwarded: bool, local:
     assert is_local(client, forwarded=forwarded) is local
 
 
-def test_the_first_key_closes_the_door_for_good(api: Api, ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_key_closes_the_door_for_good(auto: Api, ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = auto
     auth = api.client.app.state.auth  # type: ignore[attr-defined]
     now = [0.0]
     monkeypatch.setattr(auth, "_clock", lambda: now[0])

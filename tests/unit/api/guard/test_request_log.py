@@ -28,7 +28,7 @@ def logged(api: Api) -> Iterator[Logged]:
 def test_a_request_is_one_line_with_its_route_and_no_address(api: Api, logged: Logged) -> None:
     edit_id = api.edit(user=USER).json()["id"]
     api.client.get(f"/edits/{edit_id}", headers={"S2Edit-User": USER})
-    api.client.delete(f"/users/{USER}")
+    api.erase_user(USER)
     api.client.get(f"/{CANARY}?x={CANARY}")
     told = [(line["method"], line["route"], line["status"]) for line in logged.of("request")]
     assert told == [
@@ -124,3 +124,9 @@ def test_nothing_that_was_sent_is_logged_whatever_becomes_of_the_request(api: Ap
     assert len(logged.of("request")) == 2 * len(requests) + 3
     assert CANARY not in logged.text
     assert USER not in logged.text
+
+
+@pytest.mark.parametrize("path", ["/edits", "/nowhere", "/healthz", "/openapi.json", "/docs", "/", "/metrics", "/receipts/keys"])
+def test_no_browser_guesses_the_type_of_an_answer(api: Api, path: str) -> None:
+    assert api.client.get(path).headers.get_list("x-content-type-options") == ["nosniff"]
+    assert api.client.post(path).headers.get_list("x-content-type-options") == ["nosniff"]

@@ -211,10 +211,10 @@ class TestExpiry:
         assert_problem(api.edit(identity_ttl_s=asked), 422, "option_invalid", "identity_ttl_s")
 
     def test_what_is_erased_before_leaves_no_note(self, api: Api) -> None:
-        for erase in (lambda one: f"/identities/{one}", lambda _: "/users/default"):
+        for erase in (lambda one: api.delete(f"/identities/{one}"), lambda _: api.erase_user("default")):
             identity = learn(api, identity_ttl_s="100")
             assert len(list(api.artifacts.list(EXPIRING))) == 1
-            assert api.client.delete(erase(identity)).status_code == 200
+            assert erase(identity).status_code == 200
             assert list(api.artifacts.list(EXPIRING)) == []
 
     def test_a_note_without_an_identity_is_dropped(self, api: Api) -> None:

@@ -209,11 +209,11 @@ class TestFollowing:
     def test_the_etag_is_the_sequence_and_grows(self, api: Api) -> None:
         answer = api.edit()
         first = answer.json()["sequence"]
-        assert answer.headers["etag"] == f'"{first}"'
+        assert answer.headers["etag"] == f'W/"{first}"'
         claim(api, answer.json()["id"])
         later = api.client.get(answer.headers["location"])
         assert later.json()["sequence"] > first
-        assert later.headers["etag"] == f'"{later.json()["sequence"]}"'
+        assert later.headers["etag"] == f'W/"{later.json()["sequence"]}"'
 
     @pytest.mark.parametrize("known", ['"{}"', 'W/"{}"', '"77", "{}"', "*"])
     def test_nothing_new_is_304(self, api: Api, known: str) -> None:

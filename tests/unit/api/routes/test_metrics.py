@@ -89,8 +89,12 @@ def test_without_a_token_it_is_for_this_machine_s_programs(api: Api) -> None:
         TestClient(create_app(api.services), client=("192.0.2.7", 1)).get("/metrics"),
         api.client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}),
         api.client.get("/metrics", headers={"Origin": "https://evil.example"}),
+        TestClient(api.client.app, base_url="http://rebound.example", client=("127.0.0.1", 1)).get("/metrics"),
     ):
         assert_problem(stranger, 404, "not_found")
+    for host in ("127.0.0.1:8000", "localhost", "[::1]:8000"):
+        here = TestClient(api.client.app, base_url=f"http://{host}", client=("127.0.0.1", 1))
+        assert here.get("/metrics").status_code == 200
 
 
 def test_with_a_token_it_is_for_whoever_shows_it_and_a_tenant_s_key_opens_nothing(api: Api) -> None:

@@ -22,6 +22,7 @@ from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.library.uploads import SWEEP_AFTER_S
 from s2edit_jobs.stores.artifacts import upload_key
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from tests.admin import admin_headers
 from tests.unit.api import pictures
 from tests.unit.api.conftest import MAX_BODY, OWNER, PROMPT, Api
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -68,7 +69,7 @@ class TestErasing:
     def test_an_upload_goes_and_bytes_that_come_by_its_link_are_not_kept(self, app: App) -> None:
         data = pictures.photo()
         arrived, waiting = app.upload(data), app.announce(data)
-        assert app.http.delete("/users/default").status_code == 200
+        assert app.http.delete("/users/default", headers=admin_headers(app.store)).status_code == 200
         assert app.http.get(f"/uploads/{arrived}").status_code == 404
         assert_problem(app.send(waiting, data), 404, "not_found")
         assert list(app.store.list("t/")) == []

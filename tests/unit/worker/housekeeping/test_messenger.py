@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,9 @@ from s2edit_jobs.stores.markers import OUTBOX
 from tests.unit.worker.attempts.faults import down
 from tests.unit.worker.conftest import ANN, FILES, InProcessService
 from tests.waiting import until
-from worker.housekeeping.messenger import LEASE_S, REPEAT_S, Messenger
+from worker.housekeeper import MESSENGERS
+from worker.housekeeping.breaker import FAILURES
+from worker.housekeeping.messenger import AT_ONCE, LEASE_S, REPEAT_S, Messenger
 
 KEYS = ["whsec_" + "A" * 32, "whsec_" + "B" * 32]
 URL = "https://app.example.com/hook"
@@ -237,3 +241,50 @@ def test_a_message_is_sent_twice_by_one_id_where_test_mode_was_asked_to(
     messages = [WebhookMessage.model_validate_json(body) for _, body, _ in receiver.got]
     assert [message.data.test for message in messages] == [owner.test] * times
     assert list(service.artifacts.list(OUTBOX)) == []
+
+
+def test_messages_to_a_host_that_does_not_answer_wait_without_a_try(service: InProcessService) -> None:
+    receiver = Receiver(TimeoutError())
+    sender = messenger(service, receiver)
+    jobs = [service.accept(webhook_url=URL) for _ in range(FAILURES + 3)]
+    for _ in jobs:
+        service.work()
+    while sender.deliver_next():
+        pass
+    assert len(receiver.got) == FAILURES, "the others are put off"
+    tries = {job_id: service.database.client.hget("s2edit:tries", job_id) for job_id in jobs}
+    assert sorted(int(number or 0) for number in tries.values()) == [0] * 3 + [1] * FAILURES
+
+
+def test_dead_receivers_of_one_tenant_hold_up_no_other(service: InProcessService) -> None:
+    """The tenant has as many dead receivers as there are messages, so that no breaker helps."""
+    release, arrived = threading.Event(), threading.Event()
+    waiting: list[str] = []
+
+    def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        if "dead" in url:
+            waiting.append(url)
+            release.wait(30)
+            raise TimeoutError
+        arrived.set()
+        return 204
+
+    for number in range(3 * AT_ONCE):
+        service.accept(webhook_url=f"https://dead-{number}.example/")
+    other = draft(service.services, Owner("umbrella", "eve"), EditRequest(prompt="a woman"), FILES, webhook_url=URL)
+    service.jobs.accept(other, FILES)
+    for _ in range(3 * AT_ONCE + 1):
+        service.work()
+    stop = threading.Event()
+    senders = [Messenger(service.services, post=post, stop=stop, name=f"{number}") for number in range(MESSENGERS)]
+    for sender in senders:
+        sender.start()
+    assert arrived.wait(10)
+    until(lambda: len(waiting) >= AT_ONCE)
+    time.sleep(0.3)
+    assert len(waiting) == AT_ONCE
+    stop.set()
+    release.set()
+    for sender in senders:
+        sender.stop()
+        sender.join(10)

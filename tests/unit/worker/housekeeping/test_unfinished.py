@@ -154,7 +154,7 @@ def test_a_process_that_dies_between_two_steps_of_the_end_leaves_them_to_the_rec
         current.work()
     assert markers(current) == []
     assert listed(current) == {job_id: JobState.CANCELED}
-    assert current.store.outbox.take(lease_s=9) == (job_id, 1)
+    assert current.store.outbox.take(lease_s=9, at_once=9) == (job_id, 1)
 
 
 def test_a_cancellation_that_dies_half_way_is_completed_without_a_worker(current: InProcessService) -> None:
@@ -172,7 +172,7 @@ def test_a_job_that_ends_while_redis_is_empty_is_announced_all_the_same(current:
     job_id = current.accept(webhook_url="https://app.example.com/hook")
     current.database.empty()
     current.jobs.finish(ANN, job_id, ended())
-    assert current.store.outbox.take(lease_s=9) == (job_id, 1)
+    assert current.store.outbox.take(lease_s=9, at_once=9) == (job_id, 1)
 
 
 def test_one_odd_marker_stops_nothing(current: InProcessService) -> None:

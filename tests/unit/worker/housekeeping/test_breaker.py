@@ -1,0 +1,37 @@
+"""Receivers that do not answer rest for a while."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.housekeeping import breaker as rules
+from worker.housekeeping.breaker import FAILURES, REST_S, Breaker
+
+
+def test_a_host_rests_after_some_failures_in_a_row_and_no_other_does() -> None:
+    now = [0.0]
+    breaker = Breaker(clock=lambda: now[0])
+    for _ in range(FAILURES):
+        assert breaker.wait_s("dead") == 0
+        breaker.record("dead", answered=False)
+    assert (breaker.wait_s("dead"), breaker.wait_s("alive")) == (REST_S, 0)
+    now[0] = REST_S
+    assert [breaker.wait_s("dead") for _ in range(3)] == [0, REST_S, REST_S], "one message tries it"
+    breaker.record("dead", answered=True)
+    assert breaker.wait_s("dead") == 0
+
+
+def test_an_answer_in_between_counts_from_the_start() -> None:
+    breaker = Breaker()
+    for _ in range(3 * FAILURES):
+        breaker.record("flaky", answered=False)
+        breaker.record("flaky", answered=True)
+    assert breaker.wait_s("flaky") == 0
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "MAX_HOSTS", 10)
+    breaker = Breaker()
+    for number in range(100):
+        breaker.record(str(number), answered=False)
+    assert len(breaker._hosts) == 10
