@@ -189,7 +189,8 @@ def _keys(settings: Settings) -> Finding:
 
 def _access(settings: Settings) -> Finding:
     """Say who may call. Without `S2EDIT_AUTH`, that depends on how the API is started."""
-    stored = settings.s3_bucket or settings.artifacts_dir.is_dir()  # a check never creates the data folder
+    # A check never creates the data folder, nor marks a new store.
+    stored = settings.s3_bucket or (settings.artifacts_dir.is_dir() and any(settings.artifacts_dir.iterdir()))
     try:
         ring = KeyRing(build_artifacts(settings)) if stored else None
         people = OPEN_TO.get(settings.auth) if ring is None else open_to(settings.auth, ring)

@@ -89,6 +89,7 @@ class TestCelery:
         made = WorkerProcess(settings, lambda _: FakeEngine())
         monkeypatch.setattr(made, "_services", object())
         monkeypatch.setattr(made, "_engine", FakeEngine())
+        monkeypatch.setattr(process, "configure_logs", lambda: None)  # it would cache loggers that no later test could capture
         return made
 
     def test_a_ring_that_fails_is_told_without_words_and_celery_hears_of_no_failure(
@@ -118,12 +119,15 @@ class TestCelery:
     def test_passwords_of_services_stay_out(self, worker: WorkerProcess, logged: Logged) -> None:
         """A worker that cannot start because Redis refuses connections."""
 
+        message = "redis://:canary-password-11@127.0.0.1 refused"  # not in the line that raises, which a traceback shows
+
         def refused(_: Settings) -> Any:
-            raise StoreUnavailable("redis://:canary-password-11@127.0.0.1 refused")
+            raise StoreUnavailable(message)
 
         worker._build = refused
         with logging_to_memory() as inner, pytest.raises(SystemExit):
             worker.start()
+        assert inner.of("start_failed")
         assert "canary-password-11" not in inner.text + logged.text
 
 
