@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from dataclasses import replace
 from typing import get_args
 
@@ -53,3 +54,13 @@ def test_the_bar_needs_a_clean_service_and_ten_of_twelve_bugs_found_by_the_storm
     assert not summary({NO_BUG: {"storm": caught, "tests": missed}} | rows)["reached"]
     assert not summary(clean | rows | {MUTANTS[-1].name: {"storm": missed, "tests": caught}})["reached"]
     assert not summary(clean | rows | {MUTANTS[0].name: {"storm": missed, "tests": missed}})["reached"]
+
+
+def test_the_documentation_says_what_was_measured() -> None:
+    measured = json.loads((ROOT / "lab/results/mutants.json").read_text(encoding="utf-8"))
+    found = measured["summary"]
+    assert found == summary(measured["rows"])
+    assert found["reached"]
+    said = f"{found['planted']} bugs in fencing, publishing, recovery, learning once, order, ownership, idempotency and webhooks: "
+    said += f"the storm notices {found['storm']}, the tests {found['tests']}, together all"
+    assert said in (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
