@@ -52,10 +52,3 @@ def _fast_io() -> Iterator[None]:
         patch.setattr("redis.utils.get_lib_version", cache(get_lib_version))
         yield
     structlog.configure(**before)
-
-
-@pytest.fixture(autouse=True)
-def _logs_of_tests() -> Iterator[None]:
-    """Refuse a test that leaves behind the logging of a process: its loggers are cached, and later tests could not capture them."""
-    yield
-    assert not structlog.get_config()["cache_logger_on_first_use"], "patch `configure_logs` where the test starts a process's code"
