@@ -153,7 +153,7 @@ class Jobs(StoredJobs):
             erased = not self.artifacts.exists(edit_key(spec.owner, spec.id, "spec.json"))
         if erased:
             self.drop(spec.owner, spec.id)
-            raise BeingErased("the user's data was erased while the request was being accepted: repeat it", retry_after_s=1)
+            raise _erased_meanwhile()
 
     def _check_complete(self, spec: JobSpec, files: Mapping[str, Upload]) -> None:
         """Check after these writes that no erasure has begun meanwhile. It may have deleted some objects and missed the others.
@@ -165,7 +165,7 @@ class Jobs(StoredJobs):
         try:
             check_not_erasing(self.artifacts, spec.owner)
             if not there >= {f"{folder}spec.json", *(spec.inputs[name].key for name in files)}:
-                raise BeingErased("the user's data was erased while the request was being accepted: repeat it", retry_after_s=1)
+                raise _erased_meanwhile()
         except BeingErased:
             self.drop(spec.owner, spec.id)
             raise
@@ -327,6 +327,10 @@ class Jobs(StoredJobs):
             self._store.erasure.erase(first.owner, first.id)
             raise JobNotFound(first.id)
         return record
+
+
+def _erased_meanwhile() -> BeingErased:
+    return BeingErased("the user's data was erased while the request was being accepted: repeat it", retry_after_s=1)
 
 
 @contextmanager

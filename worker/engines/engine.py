@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -140,6 +141,10 @@ class EngineWrapper:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def _around(self) -> AbstractContextManager[None]:
+        """Return what encloses every use of the model by the other engine."""
+        return nullcontext()
+
     @property
     def facts(self) -> ModelFacts:
         return self._engine.facts
@@ -150,10 +155,12 @@ class EngineWrapper:
     def find_mask(
         self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
     ) -> Generator[Progress, None, DetectedMask]:
-        return self._engine.find_mask(request, photo, check=check)
+        with self._around():
+            return (yield from self._engine.find_mask(request, photo, check=check))
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
-        return self._engine.plan_learning(request, inputs)
+        with self._around():
+            return self._engine.plan_learning(request, inputs)
 
     def learn(
         self,
@@ -163,10 +170,12 @@ class EngineWrapper:
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
     ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
-        return self._engine.learn(request, inputs, checkpoint=checkpoint, check=check)
+        with self._around():
+            return (yield from self._engine.learn(request, inputs, checkpoint=checkpoint, check=check))
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
-        return self._engine.plan(request, inputs)
+        with self._around():
+            return self._engine.plan(request, inputs)
 
     def edit(
         self,
@@ -178,4 +187,6 @@ class EngineWrapper:
         checkpoint: bytes | None = None,
         check: Callable[[], None] | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
-        return self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
+        with self._around():
+            steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
+            return (yield from steps)
