@@ -1,0 +1,65 @@
+"""What every domain of the synthetic world offers: people, cats and churches, each with the true answer of every edit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a picture shows.
+
+    Captions never name the identity. They may name the attributes, which edits change. The setting (light, backdrop, clothes, film
+    grain) is neither: it differs between two photos of one identity, and an edit keeps it.
+    """
+
+    identity: Any
+    attributes: Any
+    setting: Any
+
+
+class Domain(Protocol):
+    """A kind of subject. Everything is a function of its arguments alone, and the same on every machine."""
+
+    name: str
+    subjects: tuple[str, ...]
+    """The subject words of its captions, such as "woman", "man", "person"."""
+    word_bank: tuple[str, ...]
+    """The attribute words to which L_semantic holds [I] orthogonal (S²Edit, arXiv 2507.04584). Never a subject word."""
+    words: frozenset[str]
+    """Every word that a caption can contain."""
+    labels: Mapping[str, tuple[str, ...]]
+    """The classes of each attribute, by attribute name, for a judge."""
+    identity_names: tuple[str, ...]
+    """The names of the numbers of `identity_vector`."""
+
+    def sample(self, seed: int) -> Subject:
+        """Return the subject of that seed."""
+
+    def another_photo(self, subject: Subject, seed: int) -> Subject:
+        """Return the same identity in another photo: other setting, pose and passing attributes."""
+
+    def change(self, subject: Subject, **changes: Any) -> Subject:
+        """Return the true answer of an edit. Raises `ValueError` for an unknown attribute or value."""
+
+    def caption(self, attributes: Any, rng: random.Random | None = None) -> str:
+        """Return the sentence for `attributes`. Without `rng` it names all of them; with `rng` it omits some, in any order."""
+
+    def render(self, subject: Subject, size: int = 128) -> Image.Image:
+        """Return the picture, RGB, `size` pixels square. It shows the same at every size."""
+
+    def mask(self, subject: Subject, size: int = 128) -> Image.Image:
+        """Return the identity mask, 8-bit grey with 255 inside."""
+
+    def label(self, attributes: Any) -> dict[str, int]:
+        """Return the class of each attribute, as an index into `labels`."""
+
+    def identity_vector(self, identity: Any) -> NDArray[np.float32]:
+        """Return the identity as numbers of about zero mean and unit variance, for a regressor."""
