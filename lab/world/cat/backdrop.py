@@ -83,7 +83,7 @@ def _window(picture: Picture, setting: Setting, rng: random.Random) -> None:
     at = picture.frame
     x = 0.55 * setting.light_side / abs(setting.light_side) + rng.uniform(-0.1, 0.1)
     half = rng.uniform(0.42, 0.55)
-    outside = _graded(at.y, (0.93, 0.97, 1.0), (0.70, 0.82, 0.68))
+    outside = _graded(at.y, (0.80, 0.87, 0.93), (0.58, 0.70, 0.54))
     picture.paint(box(at.x, at.y, (x, -0.4), (half, 0.72), 0.02), outside, soft=0.10)
     for bar in ((x, -0.4, 0.022, 0.72), (x, -0.45, half, 0.022)):
         picture.paint(box(at.x, at.y, bar[:2], bar[2:]), (0.88, 0.86, 0.84), opacity=0.8, soft=0.07)

@@ -6,34 +6,23 @@ import numpy as np
 
 from lab.world.cat.build import Build
 from lab.world.cat.coat import body_coat, head_coat, step
-from lab.world.cat.form import Ball, surface
+from lab.world.cat.form import surface
 from lab.world.cat.fur import lit, ragged, rim, strands
 from lab.world.painting.fields import Field, coverage
 from lab.world.painting.picture import Picture, Pixels
-
-TORSO = (
-    Ball((0.0, 0.34, -0.10), (0.30, 0.36, 0.28)),
-    Ball((0.0, 0.86, 0.02), (0.36, 0.52, 0.34)),
-    Ball((-0.24, 1.05, -0.05), (0.30, 0.48, 0.30)),
-    Ball((0.24, 1.05, -0.05), (0.30, 0.48, 0.30)),
-)
-RUFF = (
-    Ball((0.0, 0.40, -0.04), (0.46, 0.34, 0.30)),
-    Ball((0.0, 0.72, 0.06), (0.36, 0.38, 0.32)),
-)
 
 
 def draw_body(picture: Picture, build: Build) -> None:
     """Draw neck, chest and shoulders. They stay as they are when the head turns."""
     view = picture.window((-0.78, 0.0), (0.78, 1.4))
     fluffy, seed = build.has.fluffy, build.who.seed
-    form = surface(view.frame, build.upright, TORSO + (RUFF if fluffy else ()), join=0.16, sharp=0.07)
+    form = surface(view.frame, build.upright, build.torso, join=0.16, sharp=0.07)
     x, y = view.frame.x, view.frame.y
     across = x / (np.float32(0.55) + np.float32(0.55) * np.clip(y, 0, 1))
     fur = strands(across, y + 0.4 * np.abs(x), seed + 40, 1.5 if fluffy else 1.0)
-    length = 0.085 if fluffy else 0.022
-    outline = ragged(form.outline, y * 0.9 + np.sign(x) * 3, length, seed + 50, 2.0 if fluffy else 1.1)
-    share = coverage(outline, view.frame.pixel, 0.045 if fluffy else 0.025)
+    length = 0.10 if fluffy else 0.03
+    outline = ragged(form.outline, y + np.where(x < 0, 0, 7), length, seed + 50, 1.6 if fluffy else 1.0)
+    share = coverage(outline, view.frame.pixel, 0.03 if fluffy else 0.022)
     colours = body_coat(build, x, y, fur)
     colours = _furry(colours, fur, lit(form.normal, build.setting, 0.5 * fur), rim(form.normal, build.setting), fluffy)
     colours *= _shadow_of_head(build, x, y)[..., None]
@@ -71,7 +60,7 @@ def draw_head(picture: Picture, build: Build) -> None:
     fur = strands(angle * 0.42, reach, seed, 1.25 if fluffy else 0.9)
     fur *= step(0.05, 0.22, reach) * np.float32(0.8) + np.float32(0.2)
     outline = _outline(build, form.outline, angle, x, y)
-    share = coverage(outline, view.frame.pixel, 0.04 if fluffy else 0.022)
+    share = coverage(outline, view.frame.pixel, 0.03 if fluffy else 0.02)
     coat = head_coat(build, (x, y, z), fur)
     colours = _furry(coat, fur, lit(form.normal, build.setting, 0.45 * fur), rim(form.normal, build.setting), fluffy)
     view.cover(share, colours, part="head")
@@ -81,6 +70,6 @@ def _outline(build: Build, outline: Field, angle: Field, x: Field, y: Field) -> 
     """Return the ragged outline of the head: tufts at the cheeks, short hairs on top."""
     fluffy = build.has.fluffy
     cheeks = step(0.15, 0.42, np.abs(x)) * step(-0.10, 0.12, y) * step(0.50, 0.26, y)
-    length = (0.028 + 0.10 * cheeks) if fluffy else (0.012 + 0.028 * cheeks)
-    wide = outline - np.float32(0.055 if fluffy else 0.018) * cheeks
-    return ragged(wide, angle * 0.45, length, build.who.seed + 70, 1.7 if fluffy else 1.0)
+    length = (0.035 + 0.10 * cheeks) if fluffy else (0.018 + 0.03 * cheeks)
+    wide = outline - np.float32(0.05 if fluffy else 0.01) * cheeks
+    return ragged(wide, np.abs(angle) * 0.45 + np.where(x < 0, 0, 5), length, build.who.seed + 70, 1.4 if fluffy else 0.9)

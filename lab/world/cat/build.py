@@ -17,6 +17,16 @@ YAW = {"front": 0.0, "left": -0.54, "right": 0.54, "up": 0.0}
 """Turn of the head by pose, in radians: about 31 degrees."""
 PITCH = {"front": -0.03, "left": 0.0, "right": 0.0, "up": 0.46}
 NECK: Point = (0.0, -0.02)
+TORSO = (
+    Ball((0.0, 0.34, -0.10), (0.30, 0.36, 0.28)),
+    Ball((0.0, 0.86, 0.02), (0.36, 0.52, 0.34)),
+    Ball((-0.24, 1.05, -0.05), (0.30, 0.48, 0.30)),
+    Ball((0.24, 1.05, -0.05), (0.30, 0.48, 0.30)),
+)
+RUFF = (
+    Ball((0.0, 0.40, -0.04), (0.46, 0.34, 0.30)),
+    Ball((0.0, 0.72, 0.06), (0.36, 0.38, 0.32)),
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,13 @@ class Build:
         return Placement((0.0, 0.0), np.eye(3))
 
     @property
+    def torso(self) -> tuple[Ball, ...]:
+        """Neck, chest and shoulders, narrower on young cats, and the ruff of a fluffy one."""
+        narrow = 0.84 if self.has.young else 1.0
+        balls = TORSO + (RUFF if self.has.fluffy else ())
+        return tuple(Ball((x * narrow, y, z), (rx * narrow, ry, rz)) for ((x, y, z), (rx, ry, rz)) in ((b.centre, b.radii) for b in balls))
+
+    @property
     def width(self) -> float:
         return self.who.face_width * (1.0 if not self.has.young else 0.97)
 
@@ -47,7 +64,7 @@ class Build:
 
     @property
     def eye_size(self) -> float:
-        return 0.123 * self.who.eye_size * (1.17 if self.has.young else 1.0)
+        return 0.123 * self.who.eye_size * (1.2 if self.has.young else 1.0)
 
     @property
     def eye_height(self) -> float:
@@ -59,15 +76,15 @@ class Build:
         w, m, young = self.width, self.muzzle, self.has.young
         drop = 0.085 * m if self.has.meowing else 0.0
         full = 0.03 if self.has.fluffy else 0.0
-        cheek = (0.30 + full, 0.235 + full, 0.28)
+        cheek = (0.285 + full, 0.225 + full, 0.28)
         return (
             Ball((0.0, -0.08, -0.02), (0.445 * w, 0.385 + 0.02 * young, 0.40)),
-            Ball((-0.19 * w, 0.12, 0.06), cheek),
-            Ball((0.19 * w, 0.12, 0.06), cheek),
+            Ball((-0.185 * w, 0.09, 0.06), cheek),
+            Ball((0.185 * w, 0.09, 0.06), cheek),
             Ball((0.0, 0.02, 0.30), (0.085, 0.22, 0.12 - 0.03 * young)),
             Ball((-0.078 * m, 0.215, 0.34), (0.118 * m, 0.092 * m, 0.12 * m)),
             Ball((0.078 * m, 0.215, 0.34), (0.118 * m, 0.092 * m, 0.12 * m)),
-            Ball((0.0, 0.295 + drop, 0.30), (0.095 * m, 0.075, 0.11)),
+            Ball((0.0, 0.30 + drop, 0.29), (0.105 * m, 0.085, 0.12)),
         )
 
     def eye(self, side: int) -> Plane:

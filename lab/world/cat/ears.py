@@ -29,9 +29,9 @@ def _corners(build: Build, side: int) -> tuple[Point3, Point3, Point3]:
     size, wide = who.ear_size * (1.04 if build.has.young else 1.0), who.ear_width
     w = build.width
     spread = 0.035 * who.ear_spread
-    inner = (side * (0.235 - 0.135 * wide) * w, -0.40, 0.06)
-    outer = (side * 0.435 * w, -0.12, -0.06)
-    tip = (side * (0.355 + spread + 0.02 * wide) * w, -0.36 - 0.40 * size + 0.5 * abs(spread), 0.02)
+    inner = (side * (0.225 - 0.14 * wide) * w, -0.39, 0.06)
+    outer = (side * 0.445 * w, -0.09, -0.06)
+    tip = (side * (0.365 + spread + 0.02 * wide) * w, -0.36 - 0.345 * size + 0.5 * abs(spread), 0.02)
     return inner, tip, outer
 
 
@@ -60,7 +60,7 @@ def _draw_ear(picture: Picture, build: Build, side: int) -> None:
         edge = points[8]
         shape = subtract(shape, ellipse(at.x, at.y, edge, (0.05, 0.045)))
     fluffy = build.has.fluffy
-    furry = ragged(shape, (at.x - at.y * side) * 0.6, 0.03 if fluffy else 0.010, who.seed + 80 + side, 1.3)
+    furry = ragged(shape, at.y + np.where(at.x * side < tip[0] * side, 0, 5), 0.035 if fluffy else 0.014, who.seed + 80 + side, 0.9)
     coat = np.asarray(ear_coat(build, side), np.float32)
     facing = np.float32(0.92 + 0.16 * side * setting.light_side)
     height = np.clip((at.y - np.float32(tip[1])) / np.float32(0.45), 0, 1)
@@ -84,12 +84,11 @@ def _hairs(picture: Picture, build: Build, side: int, corners: tuple[Point, Poin
     inner, tip, outer = corners
     colour = mixed(mixed(ear_coat(build, side), (1.0, 0.97, 0.92), 0.72), (1, 1, 1), 0.1)
     fluffy = build.has.fluffy
-    for i in range(14 if fluffy else 9):
-        t, far = rng.uniform(0.0, 0.62), rng.uniform(0.35, 0.75)
-        root = _mix(_mix(inner, outer, 0.12), tip, t * 0.9)
-        end = _mix(_mix(outer, tip, min(t + 0.25, 0.95)), root, 1 - far)
-        opacity = rng.uniform(0.45, 0.8) * (1.0 if i % 3 else 0.6)
-        stroke(picture, root, end, colour, bow=0.03 * side, radius=0.010, opacity=opacity)
+    for i in range(14 if fluffy else 10):
+        t, far = rng.uniform(0.0, 0.6), rng.uniform(0.4, 0.7)
+        root = _mix(_mix(inner, outer, 0.16 + 0.25 * rng.random() * (1 - t)), tip, t)
+        end = _mix(root, _mix(tip, outer, rng.uniform(0.25, 0.6)), far)
+        stroke(picture, root, end, colour, bow=0.02 * side, radius=0.011, opacity=rng.uniform(0.35, 0.75))
     if fluffy:
         for i in range(5):
             root = _mix(tip, outer, 0.04 * i)

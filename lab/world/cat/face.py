@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.world.cat.build import Build
 from lab.world.cat.coat import bump, step
-from lab.world.cat.fur import along, stroke
+from lab.world.cat.fur import stroke
 from lab.world.cat.identity import WHITE, Rgb
 from lab.world.painting.fields import Field, coverage, ellipse, overlap, polygon
 from lab.world.painting.picture import Picture, mixed
@@ -48,7 +48,7 @@ def _liner(build: Build) -> Rgb:
 
 
 def _open(view: Picture, build: Build, u: Field, v: Field, side: int) -> None:
-    at, half = view.frame, build.eye_size
+    half = build.eye_size
     young = build.has.young
     top, bottom = half * (0.82 if young else 0.72), half * (0.74 if young else 0.66)
     shape = _lens(u, v, half, top, bottom) - np.float32(0.006)
@@ -64,7 +64,6 @@ def _open(view: Picture, build: Build, u: Field, v: Field, side: int) -> None:
     view.paint(
         ellipse(u, v, (-spot[0] * 0.9, half * 0.34), (half * 0.22, half * 0.10)), (1, 1, 1), opacity=0.28, part="eyes", soft=0.03
     )
-    assert at.pixel > 0
 
 
 def _iris(view: Picture, build: Build, u: Field, v: Field, shape: Field, side: int) -> None:
@@ -98,7 +97,9 @@ def _closed(view: Picture, build: Build, u: Field, v: Field) -> None:
     sag = half * 0.42 * (1 - np.square(np.clip(u / half, -1, 1))) + half * 0.10
     line = np.abs(v - sag) - np.float32(0.011) * (1.1 - 0.6 * np.square(np.clip(u / half, -1, 1)))
     line = np.maximum(line, np.abs(u) - np.float32(half * 1.02))
-    view.cover(share * np.float32(0.0), DARK, part="eyes")
+    view.cover(share, view.pixels.copy(), part="eyes")
+    if sum(build.who.base) < 1.2:
+        view.paint(np.abs(v - sag - 0.026) - np.float32(0.010) + np.square(u / half) * 0.012, mixed(build.who.base, WHITE, 0.35), opacity=0.8, soft=0.02)
     view.cover(
         np.exp(-np.square((v - sag) / np.float32(0.03))) * step(half * 1.1, half * 0.8, np.abs(u)) * np.float32(0.38), _liner(build)
     )
@@ -177,8 +178,6 @@ def draw_whiskers(picture: Picture, build: Build) -> None:
             stroke(picture, root, end, WHITE, bow=bow, radius=0.0065, end=0.0015, opacity=rng.uniform(0.65, 0.9))
         for _ in range(3):
             root = build.head.project((side * rng.uniform(0.15, 0.20), -0.15, 0.37))
-            end = build.head.project((side * rng.uniform(0.26, 0.36), rng.uniform(-0.42, -0.30), 0.36))
-            stroke(picture, root, end, WHITE, bow=side * 0.02, radius=0.005, end=0.001, opacity=0.55)
+            end = build.head.project((side * rng.uniform(0.24, 0.32), rng.uniform(-0.36, -0.27), 0.42))
+            stroke(picture, root, end, WHITE, bow=side * 0.02, radius=0.004, end=0.001, opacity=0.4)
 
-
-__all__ = ["along", "draw_eyes", "draw_mouth", "draw_nose", "draw_whiskers"]

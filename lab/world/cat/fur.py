@@ -22,12 +22,21 @@ def strands(across: Field, along: Field, seed: int, coarse: float = 1.0) -> Fiel
 
 
 def ragged(outline: Field, across: Field, length: Field | float, seed: int, coarse: float = 1.0) -> Field:
-    """Return `outline` with hairs that stick out by up to about `length`. `across` runs along the outline, in frame units."""
-    c = np.float32(1 / coarse)
-    slant = across + np.float32(0.3) * outline
-    tufts = noise(slant * 11 * c, outline * 3, seed + 11)
-    hairs = noise(slant * 30 * c, outline * 5, seed + 12)
-    field: Field = outline - length * (np.float32(0.15) + np.float32(0.5) * tufts + np.float32(0.55) * hairs)
+    """Return `outline` with pointed tufts that stick out by up to `length` and lean towards larger `across`.
+
+    `across` runs along the outline, in frame units. `coarse` widens the tufts.
+    """
+    slant = (across - np.float32(0.6) * np.clip(outline, -0.1, 0.2)) / np.float32(coarse)
+    field: Field = outline - length * (np.float32(0.6) * _tufts(slant * 10, seed) + np.float32(0.4) * _tufts(slant * 27, seed + 1))
+    return field
+
+
+def _tufts(u: Field, seed: int) -> Field:
+    """Return one pointed tuft of random height in 0..1 per unit of `u`."""
+    cell = np.floor(u)
+    t = u - cell
+    height = np.float32(0.5) + np.float32(0.5) * noise(cell, np.zeros_like(cell), seed)
+    field: Field = np.minimum(t / np.float32(0.65), (1 - t) / np.float32(0.35)) * (np.float32(0.3) + np.float32(0.7) * height)
     return field
 
 

@@ -15,14 +15,17 @@ from lab.world.painting.fields import Frame
 from lab.world.painting.picture import Picture
 
 PARTS = ("background", "body", "collar", "ears", "head", "mouth", "eyes", "lenses", "hat")
-GRAIN = 0.022
+GRAIN = 0.012
+CLOSE = 1.17
+"""Enlargement of the whole cat, so that the head fills about as much of the frame as a portrait's."""
 
 
 def paint(who: Identity, has: Attributes, setting: Setting, size: int) -> Picture:
     """Return the finished picture with the shares of its parts."""
     picture = backdrop(setting, size, PARTS)
     whole = picture.frame
-    (dx, dy), scale = setting.offset, setting.scale * (0.95 if has.young else 1.0)
+    (dx, dy), scale = setting.offset, CLOSE * setting.scale * (0.94 if has.young else 1.0)
+    dy += 0.09
     picture.frame = Frame((whole.x - dx) / scale, (whole.y - dy) / scale, whole.pixel / scale)
     build = Build(who, has, setting)
     draw_body(picture, build)

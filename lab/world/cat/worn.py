@@ -131,15 +131,15 @@ def _party(view: Picture, build: Build, u: Field, v: Field) -> None:
     colour = build.who.hat_colour
     _seat(view, u, v, 0.14, 0.05)
     cone = polygon(
-        u, v, [(-0.185, 0.03), (-0.09, 0.062), (0.0, 0.072), (0.09, 0.062), (0.185, 0.03), (0.012, -0.44), (-0.012, -0.44)]
+        u, v, [(-0.185, 0.03), (-0.09, 0.062), (0.0, 0.072), (0.09, 0.062), (0.185, 0.03), (0.012, -0.38), (-0.012, -0.38)]
     )
-    across = u / np.maximum((v + 0.46) * 0.39, 0.02)
+    across = u / np.maximum((v + 0.40) * 0.45, 0.02)
     pixels = _cloth(build, colour, across, v)
     dots = np.hypot(np.sin((u + 0.35 * v) * 24), np.sin((v - 0.35 * u) * 24))
     light = _cloth(build, mixed(colour, (1.0, 0.98, 0.9), 0.85), across, v)
     pixels += (light - pixels) * step(0.62, 0.42, dots)[..., None]
     view.paint(cone, pixels, part="hat", soft=0.018)
-    _pompom(view, u, v, (0.0, -0.44), 0.062, (1.0, 0.86, 0.40), build.who.seed)
+    _pompom(view, u, v, (0.0, -0.38), 0.058, (1.0, 0.86, 0.40), build.who.seed)
 
 
 def _top_hat(view: Picture, build: Build, u: Field, v: Field) -> None:
