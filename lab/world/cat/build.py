@@ -50,9 +50,11 @@ class Build:
     @property
     def torso(self) -> tuple[Ball, ...]:
         """Neck, chest and shoulders, narrower on young cats, and the ruff of a fluffy one."""
-        narrow = 0.84 if self.has.young else 1.0
+        narrow = 0.74 if self.has.young else 1.0
         balls = TORSO + (RUFF if self.has.fluffy else ())
-        return tuple(Ball((x * narrow, y, z), (rx * narrow, ry, rz)) for ((x, y, z), (rx, ry, rz)) in ((b.centre, b.radii) for b in balls))
+        return tuple(
+            Ball((x * narrow, y, z), (rx * narrow, ry, rz)) for ((x, y, z), (rx, ry, rz)) in ((b.centre, b.radii) for b in balls)
+        )
 
     @property
     def width(self) -> float:
@@ -60,15 +62,15 @@ class Build:
 
     @property
     def muzzle(self) -> float:
-        return self.who.muzzle_size * (0.86 if self.has.young else 1.0)
+        return self.who.muzzle_size * (0.80 if self.has.young else 1.0)
 
     @property
     def eye_size(self) -> float:
-        return 0.123 * self.who.eye_size * (1.2 if self.has.young else 1.0)
+        return 0.123 * self.who.eye_size * (1.26 if self.has.young else 1.0)
 
     @property
     def eye_height(self) -> float:
-        return 0.045 if self.has.young else 0.0
+        return 0.05 if self.has.young else 0.0
 
     @cached_property
     def balls(self) -> tuple[Ball, ...]:
@@ -78,7 +80,7 @@ class Build:
         full = 0.03 if self.has.fluffy else 0.0
         cheek = (0.285 + full, 0.225 + full, 0.28)
         return (
-            Ball((0.0, -0.08, -0.02), (0.445 * w, 0.385 + 0.02 * young, 0.40)),
+            Ball((0.0, -0.08, -0.02), (0.445 * w, 0.385 + 0.025 * young, 0.40)),
             Ball((-0.185 * w, 0.09, 0.06), cheek),
             Ball((0.185 * w, 0.09, 0.06), cheek),
             Ball((0.0, 0.02, 0.30), (0.085, 0.22, 0.12 - 0.03 * young)),

@@ -97,9 +97,9 @@ def _white_face(build: Build, x: Field, y: Field) -> Field:
 def _mark(colours: Pixels, build: Build, x: Field, y: Field) -> None:
     """Paint the mark on the forehead: white on most coats, of the second colour on white ones."""
     who = build.who
-    if who.mark == "none" or who.pattern == "points":
+    if who.mark == "none" or who.pattern in ("points", "calico"):
         return
-    colour = (who.third if who.pattern == "calico" else mixed(who.base, GREYISH, 0.45)) if min(who.base) > 0.75 else WHITE
+    colour = mixed(who.base, GREYISH, 0.45) if min(who.base) > 0.75 else WHITE
     if who.mark == "star":
         share = step(0.012, -0.012, np.hypot(x, (y + 0.235) * 0.9) - np.float32(0.062))
     else:

@@ -26,7 +26,7 @@ def draw_ears(picture: Picture, build: Build) -> None:
 def _corners(build: Build, side: int) -> tuple[Point3, Point3, Point3]:
     """Return the inner base, the tip and the outer base of an ear on the head."""
     who = build.who
-    size, wide = who.ear_size * (1.04 if build.has.young else 1.0), who.ear_width
+    size, wide = who.ear_size * (1.1 if build.has.young else 1.0), who.ear_width
     w = build.width
     spread = 0.035 * who.ear_spread
     inner = (side * (0.225 - 0.14 * wide) * w, -0.39, 0.06)
@@ -64,7 +64,8 @@ def _draw_ear(picture: Picture, build: Build, side: int) -> None:
     coat = np.asarray(ear_coat(build, side), np.float32)
     facing = np.float32(0.92 + 0.16 * side * setting.light_side)
     height = np.clip((at.y - np.float32(tip[1])) / np.float32(0.45), 0, 1)
-    light = np.asarray(setting.key_colour, np.float32) * (facing * (1.08 - 0.25 * height))[..., None] * setting.brightness
+    tint = mixed(setting.key_colour, setting.ambient_colour, 0.45)
+    light = np.asarray(tint, np.float32) * (facing * (1.08 - 0.25 * height))[..., None] * setting.brightness
     view.cover(coverage(furry, at.pixel, 0.02), coat * light, part="ears")
     rim_share = coverage(np.abs(shape + 0.012) - 0.010, at.pixel, 0.02) * np.float32(0.35 * setting.rim)
     view.cover(rim_share, mixed((1.0, 0.96, 0.9), ear_coat(build, side), 0.3))
@@ -84,11 +85,11 @@ def _hairs(picture: Picture, build: Build, side: int, corners: tuple[Point, Poin
     inner, tip, outer = corners
     colour = mixed(mixed(ear_coat(build, side), (1.0, 0.97, 0.92), 0.72), (1, 1, 1), 0.1)
     fluffy = build.has.fluffy
-    for i in range(14 if fluffy else 10):
+    for i in range(12 if fluffy else 8):
         t, far = rng.uniform(0.0, 0.6), rng.uniform(0.4, 0.7)
         root = _mix(_mix(inner, outer, 0.16 + 0.25 * rng.random() * (1 - t)), tip, t)
         end = _mix(root, _mix(tip, outer, rng.uniform(0.25, 0.6)), far)
-        stroke(picture, root, end, colour, bow=0.02 * side, radius=0.011, opacity=rng.uniform(0.35, 0.75))
+        stroke(picture, root, end, colour, bow=0.02 * side, radius=0.012, opacity=rng.uniform(0.3, 0.6))
     if fluffy:
         for i in range(5):
             root = _mix(tip, outer, 0.04 * i)

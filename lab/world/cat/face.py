@@ -98,8 +98,9 @@ def _closed(view: Picture, build: Build, u: Field, v: Field) -> None:
     line = np.abs(v - sag) - np.float32(0.011) * (1.1 - 0.6 * np.square(np.clip(u / half, -1, 1)))
     line = np.maximum(line, np.abs(u) - np.float32(half * 1.02))
     view.cover(share, view.pixels.copy(), part="eyes")
-    if sum(build.who.base) < 1.2:
-        view.paint(np.abs(v - sag - 0.026) - np.float32(0.010) + np.square(u / half) * 0.012, mixed(build.who.base, WHITE, 0.35), opacity=0.8, soft=0.02)
+    dark = sum(build.who.base) < 1.2
+    if dark:
+        view.cover(share * np.float32(0.30), mixed(build.who.base, WHITE, 0.45))
     view.cover(
         np.exp(-np.square((v - sag) / np.float32(0.03))) * step(half * 1.1, half * 0.8, np.abs(u)) * np.float32(0.38), _liner(build)
     )
@@ -180,4 +181,3 @@ def draw_whiskers(picture: Picture, build: Build) -> None:
             root = build.head.project((side * rng.uniform(0.15, 0.20), -0.15, 0.37))
             end = build.head.project((side * rng.uniform(0.24, 0.32), rng.uniform(-0.36, -0.27), 0.42))
             stroke(picture, root, end, WHITE, bow=side * 0.02, radius=0.004, end=0.001, opacity=0.4)
-

@@ -47,11 +47,11 @@ CLOTH: tuple[Rgb, ...] = (
     (0.14, 0.52, 0.40),
     (0.56, 0.26, 0.60),
     (0.92, 0.62, 0.16),
-    (0.16, 0.16, 0.20),
+    (0.60, 0.74, 0.22),
     (0.90, 0.46, 0.58),
 )
 HATS = ("party", "top", "beanie", "straw", "santa")
-FRAMES: tuple[Rgb, ...] = ((0.08, 0.08, 0.09), (0.42, 0.24, 0.13), (0.70, 0.13, 0.16), (0.80, 0.64, 0.30))
+FRAMES: tuple[Rgb, ...] = ((0.08, 0.08, 0.09), (0.16, 0.26, 0.50), (0.72, 0.13, 0.16), (0.84, 0.68, 0.34), (0.90, 0.89, 0.87))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Identity:
             tag=rng.randrange(3),
             hat=rng.randrange(len(HATS)),
             hat_colour=_jittered(rng.choice(CLOTH), rng),
-            frame=rng.choice(FRAMES),
+            frame=rng.choice(FRAMES[1:] if sum(base) < 1.2 else FRAMES[:4]),
             frame_shape=rng.randrange(2),
         )
 

@@ -24,7 +24,7 @@ def paint(who: Identity, has: Attributes, setting: Setting, size: int) -> Pictur
     """Return the finished picture with the shares of its parts."""
     picture = backdrop(setting, size, PARTS)
     whole = picture.frame
-    (dx, dy), scale = setting.offset, CLOSE * setting.scale * (0.94 if has.young else 1.0)
+    (dx, dy), scale = setting.offset, CLOSE * setting.scale * (0.97 if has.young else 1.0)
     dy += 0.09
     picture.frame = Frame((whole.x - dx) / scale, (whole.y - dy) / scale, whole.pixel / scale)
     build = Build(who, has, setting)

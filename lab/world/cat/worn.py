@@ -74,17 +74,19 @@ def _bow(view: Picture, build: Build, y0: float) -> None:
 
 def draw_glasses(picture: Picture, build: Build) -> None:
     """Draw frame, bridge and temples, and clear lenses with a reflection."""
-    plane = build.head.plane((0.0, 0.0 + build.eye_height, 0.43))
+    plane = build.head.plane((0.0, 0.022 + build.eye_height, 0.43))
     x, y = plane.centre
     view = picture.window((x - 0.52, y - 0.30), (x + 0.52, y + 0.30))
     u, v = plane.of(view.frame)
     side, apart = np.abs(u), 0.20 * build.who.eye_distance * build.width
-    r = max(build.eye_size * 1.32, 0.155)
+    r = min(max(build.eye_size * 1.25, 0.155), 0.175)
+    apart = max(apart, r + 0.012)
     if build.who.frame_shape == 0:
         glass = np.hypot(side - np.float32(apart), v) - np.float32(r)
     else:
-        glass = box(side, v, (apart, 0.0), (r * 1.02, r * 0.88), 0.05)
-    view.paint(glass, (0.92, 0.96, 1.0), opacity=0.10, part=None)
+        glass = box(side, v, (apart, 0.0), (r * 1.02, r * 0.92), 0.05)
+    tinted = view.pixels + (np.asarray((0.86, 0.93, 1.0), np.float32) - view.pixels) * np.float32(0.10)
+    view.paint(glass, tinted, part="lenses", soft=0.014)
     streak = np.abs(side - apart + 0.75 * v * np.sign(u) * np.sign(build.setting.light_side) + 0.03) - np.float32(0.022)
     view.paint(overlap(streak, glass + 0.02), (1, 1, 1), opacity=0.24, soft=0.02)
     rim = np.abs(glass) - np.float32(0.0145)
@@ -94,6 +96,7 @@ def draw_glasses(picture: Picture, build: Build) -> None:
     view.cover(coverage(metal - np.float32(0.012), view.frame.pixel, 0.05) * np.float32(0.25), (0.05, 0.04, 0.04))
     tone = np.clip(1.0 - 1.2 * v, 0.7, 1.4)
     view.paint(metal, np.asarray(build.who.frame, np.float32) * tone[..., None], part="lenses", soft=0.017)
+    view.paint(overlap(np.abs(metal + 0.008) - 0.003, v + 0.02), (1, 1, 1), opacity=0.30, soft=0.012)
 
 
 def draw_hat(picture: Picture, build: Build) -> None:
