@@ -7,7 +7,7 @@ import numpy as np
 from lab.world.cat.build import Build
 from lab.world.cat.coat import body_coat, head_coat, step
 from lab.world.cat.form import surface
-from lab.world.cat.fur import lit, ragged, rim, strands
+from lab.world.cat.fur import apart, lit, ragged, rim, strands
 from lab.world.painting.fields import Field, coverage
 from lab.world.painting.picture import Picture, Pixels
 
@@ -19,9 +19,10 @@ def draw_body(picture: Picture, build: Build) -> None:
     form = surface(view.frame, build.upright, build.torso, join=0.16, sharp=0.07)
     x, y = view.frame.x, view.frame.y
     across = x / (np.float32(0.55) + np.float32(0.55) * np.clip(y, 0, 1))
-    fur = strands(across, y + 0.4 * np.abs(x), seed + 40, 1.5 if fluffy else 1.0)
+    aside: Field = np.abs(x)
+    fur = strands(across, y + np.float32(0.4) * aside, seed + 40, 1.5 if fluffy else 1.0)
     length = 0.10 if fluffy else 0.03
-    outline = ragged(form.outline, y + np.where(x < 0, 0, 7), length, seed + 50, 1.6 if fluffy else 1.0)
+    outline = ragged(form.outline, apart(y, x > 0), length, seed + 50, 1.6 if fluffy else 1.0)
     share = coverage(outline, view.frame.pixel, 0.03 if fluffy else 0.022)
     colours = body_coat(build, x, y, fur)
     colours = _furry(colours, fur, lit(form.normal, build.setting, 0.5 * fur), rim(form.normal, build.setting), fluffy)
@@ -72,4 +73,4 @@ def _outline(build: Build, outline: Field, angle: Field, x: Field, y: Field) -> 
     cheeks = step(0.15, 0.42, np.abs(x)) * step(-0.10, 0.12, y) * step(0.50, 0.26, y)
     length = (0.035 + 0.10 * cheeks) if fluffy else (0.018 + 0.03 * cheeks)
     wide = outline - np.float32(0.05 if fluffy else 0.01) * cheeks
-    return ragged(wide, np.abs(angle) * 0.45 + np.where(x < 0, 0, 5), length, build.who.seed + 70, 1.4 if fluffy else 0.9)
+    return ragged(wide, apart(np.abs(angle) * np.float32(0.45), x > 0), length, build.who.seed + 70, 1.4 if fluffy else 0.9)

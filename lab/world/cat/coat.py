@@ -38,7 +38,7 @@ def head_coat(build: Build, place: tuple[Field, Field, Field], fur: Field) -> Pi
     if who.pattern == "tabby":
         _tabby_head(colours, build, x, y)
     elif who.pattern == "calico":
-        _calico(colours, build, x * 2.1 + 0.9 * z, y * 2.1)
+        _calico(colours, build, x * np.float32(2.1) + z * np.float32(0.9), y * np.float32(2.1))
     elif who.pattern == "points":
         mask = step(0.50, 0.14, np.hypot(x / 0.95, (y - 0.12) * 0.95) + 0.03 * noise(x * 6, y * 6, who.seed))
         _over(colours, mask * 0.93, who.second)
@@ -60,8 +60,9 @@ def _tabby_head(colours: Pixels, build: Build, x: Field, y: Field) -> None:
     waver = np.float32(0.022) * noise(x * 5, y * 5, who.seed + 5)
     spread = np.float32(1.0) + np.clip(-y - 0.1, 0, 1) * np.float32(0.5)
     forehead = (x + waver) / spread
+    aside: Field = np.abs(x)
     lines = bump(np.abs(forehead) - 0.045, 0.021) + bump(np.abs(forehead) - 0.135, 0.024) + bump(np.abs(forehead) - 0.225, 0.022)
-    lines = lines * step(-0.13, -0.20, y + 0.25 * np.abs(x))
+    lines = lines * step(-0.13, -0.20, y + np.float32(0.25) * aside)
     arch = bump(y + 0.155 + 0.5 * np.abs(np.abs(x) - 0.09) + waver, 0.028) * step(0.22, 0.16, np.abs(x))
     sweep = y + waver - np.float32(0.28) * np.abs(x)
     cheeks = bump(sweep - 0.0, 0.024) + bump(sweep - 0.085, 0.022) + bump(sweep - 0.165, 0.022) + bump(sweep + 0.09, 0.022)

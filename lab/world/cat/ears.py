@@ -9,7 +9,7 @@ import numpy as np
 from lab.world.cat.build import Build
 from lab.world.cat.coat import ear_coat
 from lab.world.cat.form import Point3
-from lab.world.cat.fur import ragged, stroke
+from lab.world.cat.fur import apart, ragged, stroke
 from lab.world.painting.fields import Point, coverage, curve, ellipse, polygon, subtract
 from lab.world.painting.picture import Picture, mixed
 
@@ -60,7 +60,7 @@ def _draw_ear(picture: Picture, build: Build, side: int) -> None:
         edge = points[8]
         shape = subtract(shape, ellipse(at.x, at.y, edge, (0.05, 0.045)))
     fluffy = build.has.fluffy
-    furry = ragged(shape, at.y + np.where(at.x * side < tip[0] * side, 0, 5), 0.035 if fluffy else 0.014, who.seed + 80 + side, 0.9)
+    furry = ragged(shape, apart(at.y, at.x * side > tip[0] * side), 0.035 if fluffy else 0.014, who.seed + 80 + side, 0.9)
     coat = np.asarray(ear_coat(build, side), np.float32)
     facing = np.float32(0.92 + 0.16 * side * setting.light_side)
     height = np.clip((at.y - np.float32(tip[1])) / np.float32(0.45), 0, 1)
@@ -85,7 +85,7 @@ def _hairs(picture: Picture, build: Build, side: int, corners: tuple[Point, Poin
     inner, tip, outer = corners
     colour = mixed(mixed(ear_coat(build, side), (1.0, 0.97, 0.92), 0.72), (1, 1, 1), 0.1)
     fluffy = build.has.fluffy
-    for i in range(12 if fluffy else 8):
+    for _ in range(12 if fluffy else 8):
         t, far = rng.uniform(0.0, 0.6), rng.uniform(0.4, 0.7)
         root = _mix(_mix(inner, outer, 0.16 + 0.25 * rng.random() * (1 - t)), tip, t)
         end = _mix(root, _mix(tip, outer, rng.uniform(0.25, 0.6)), far)

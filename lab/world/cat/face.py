@@ -135,7 +135,7 @@ def draw_mouth(picture: Picture, build: Build) -> None:
     u, v = plane.of(view.frame)
     ink = mixed(DARK, build.who.nose, 0.2)
     if build.has.meowing:
-        _cavity(view, m, u, v)
+        _cavity(view, build.who.base, m, u, v)
     view.paint(np.maximum(np.abs(u) - 0.006, np.abs(v + 0.022) - 0.026), ink, opacity=0.7, part="mouth", soft=0.016)
     side = np.abs(u)
     reach = 0.118 * m
@@ -151,14 +151,19 @@ def draw_mouth(picture: Picture, build: Build) -> None:
             view.paint(spot, mixed(build.who.base, DARK, 0.6), opacity=0.45, soft=0.012)
 
 
-def _cavity(view: Picture, m: float, u: Field, v: Field) -> None:
+def _cavity(view: Picture, base: Rgb, m: float, u: Field, v: Field) -> None:
     """Draw the open mouth with tongue and fangs."""
     deep = 0.135 * m
     shape = _lens(v - np.float32(deep * 0.5), u, deep * 0.80, 0.088 * m, 0.088 * m)
     shape = np.maximum(shape, np.float32(0.028 * m) * np.cos(np.clip(u / (0.1 * m), -1, 1) * 3.0) * -1 - v + np.float32(0.0))
-    view.paint(shape - np.float32(0.014), (0.20, 0.07, 0.08), part="mouth", soft=0.020)
-    view.paint(shape, (0.36, 0.10, 0.12), part="mouth", soft=0.03)
-    tongue = overlap(ellipse(u, v, (0.0, deep * 0.98), (0.052 * m, 0.062 * m)), shape + np.float32(0.006))
+    view.paint(
+        shape - np.float32(0.014),
+        mixed((0.20, 0.07, 0.08), (0.62, 0.34, 0.34), 0.8 if sum(base) < 1.2 else 0.0),
+        part="mouth",
+        soft=0.020,
+    )
+    view.paint(shape, (0.46, 0.12, 0.15), part="mouth", soft=0.03)
+    tongue = overlap(ellipse(u, v, (0.0, deep * 0.98), (0.060 * m, 0.074 * m)), shape + np.float32(0.006))
     tone = np.clip(1.0 - np.exp(-np.square(u / np.float32(0.008))) * 0.2 + 1.2 * (v - deep * 0.8), 0.7, 1.1)
     view.paint(tongue, np.asarray((0.90, 0.50, 0.52), np.float32) * tone[..., None], part="mouth", soft=0.016)
     side = np.abs(u)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,8 @@ class Placement:
     def plane(self, centre: Point3, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Plane:
         """Return the patch around `centre` that faces the direction of `yaw` and `pitch` in the body's own coordinates."""
         basis = (self.matrix @ rotation(yaw, pitch) @ rotation(roll=roll))[:2, :2]
-        return Plane(self.project(centre), np.linalg.inv(basis))
+        inverse: Any = np.linalg.inv(basis)
+        return Plane(self.project(centre), inverse)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from lab.world.cat.setting import Setting
 from lab.world.painting.fields import Field, Frame, Point
@@ -26,9 +29,15 @@ def ragged(outline: Field, across: Field, length: Field | float, seed: int, coar
 
     `across` runs along the outline, in frame units. `coarse` widens the tufts.
     """
-    slant = (across - np.float32(0.6) * np.clip(outline, -0.1, 0.2)) / np.float32(coarse)
-    field: Field = outline - length * (np.float32(0.6) * _tufts(slant * 10, seed) + np.float32(0.4) * _tufts(slant * 27, seed + 1))
+    slant: Any = (across - np.clip(outline, -0.1, 0.2) * np.float32(0.6)) / np.float32(coarse)
+    sticking: Any = _tufts(slant * 10, seed) * np.float32(0.6) + _tufts(slant * 27, seed + 1) * np.float32(0.4)
+    field: Field = outline - length * sticking
     return field
+
+
+def apart(across: Field, right: NDArray[np.bool_]) -> Field:
+    """Return `across` with the pixels in `right` moved away, so that both sides of a body have hairs of their own."""
+    return across + right.astype(np.float32) * 7
 
 
 def _tufts(u: Field, seed: int) -> Field:
@@ -86,9 +95,9 @@ def along(frame: Frame, a: Point, b: Point, bow: float) -> tuple[Field, Field]:
     length = max(float(np.hypot(dx, dy)), 1e-6)
     ux, uy = np.float32(dx / length), np.float32(dy / length)
     px, py = frame.x - np.float32(a[0]), frame.y - np.float32(a[1])
-    t = (px * ux + py * uy) / np.float32(length)
+    t: Any = (px * ux + py * uy) / np.float32(length)
     inside = np.clip(t, 0, 1)
-    v = py * ux - px * uy - np.float32(4 * bow) * inside * (1 - inside)
-    steep = np.float32(4 * bow / length) * (1 - 2 * inside)
-    field: Field = v / np.sqrt(1 + steep * steep)
-    return field, t
+    v = py * ux - px * uy - inside * (1 - inside) * np.float32(4 * bow)
+    steep: Any = (1 - inside * 2) * np.float32(4 * bow / length)
+    distance: Field = v / np.hypot(steep, np.ones_like(steep))
+    return distance, t

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from lab.world.cat.attributes import Attributes
-from lab.world.cat.backdrop import backdrop
 from lab.world.cat.body import draw_body, draw_head
 from lab.world.cat.build import Build
 from lab.world.cat.ears import draw_ears
 from lab.world.cat.face import draw_eyes, draw_mouth, draw_nose, draw_whiskers
 from lab.world.cat.identity import Identity
-from lab.world.cat.setting import Setting
+from lab.world.cat.setting import Setting, backdrop
 from lab.world.cat.worn import draw_collar, draw_glasses, draw_hat
 from lab.world.painting.fields import Frame
 from lab.world.painting.picture import Picture

@@ -69,7 +69,12 @@ def _bow(view: Picture, build: Build, y0: float) -> None:
     view.paint(wing - np.float32(0.012), (0.08, 0.06, 0.06), opacity=0.4, part="collar", soft=0.03)
     view.paint(wing, colour * folds[..., None], part="collar", soft=0.018)
     knot = box(x, y, (0.0, centre), (0.034, 0.042), 0.02)
-    view.paint(knot, np.asarray(build.who.collar, np.float32) * (1.1 - 4 * np.abs(x))[..., None], part="collar", soft=0.018)
+    view.paint(
+        knot,
+        np.asarray(build.who.collar, np.float32) * (np.float32(1.1) - np.float32(4) * np.abs(x))[..., None],
+        part="collar",
+        soft=0.018,
+    )
 
 
 def draw_glasses(picture: Picture, build: Build) -> None:
@@ -163,11 +168,11 @@ def _beanie(view: Picture, build: Build, u: Field, v: Field) -> None:
     colour = build.who.hat_colour
     _seat(view, u, v, 0.24, 0.09)
     dome = overlap(ellipse(u, v, (0.0, 0.03), (0.265, 0.30)), v - np.float32(0.06))
-    knit = 1 + 0.10 * np.sin(u * 75 / np.maximum(1.0, 0.7 + np.abs(v))) * np.cos(v * 60)
+    knit = np.float32(1) + np.float32(0.10) * np.sin(u * 75) * np.cos(v * 60)
     view.paint(dome, _cloth(build, colour, u / np.float32(0.28), v) * knit[..., None], part="hat", soft=0.022)
-    bend = 0.25 * np.square(u)
+    bend = np.float32(0.25) * np.square(u)
     cuff = box(u, v + bend, (0.0, 0.035), (0.275, 0.055), 0.03)
-    ribs = 1 + 0.16 * np.sin(u * 95)
+    ribs = np.float32(1) + np.float32(0.16) * np.sin(u * 95)
     view.paint(
         cuff, _cloth(build, mixed(colour, (1, 1, 1), 0.22), u / np.float32(0.29), v) * ribs[..., None], part="hat", soft=0.020
     )
@@ -177,12 +182,13 @@ def _beanie(view: Picture, build: Build, u: Field, v: Field) -> None:
 def _straw(view: Picture, build: Build, u: Field, v: Field) -> None:
     straw: Rgb = (0.90, 0.76, 0.48)
     _seat(view, u, v, 0.36, 0.075)
-    weave = 1 + 0.07 * np.sin(u * 60) * np.sin(v * 120)
+    weave = np.float32(1) + np.float32(0.07) * np.sin(u * 60) * np.sin(v * 120)
+    edge = np.float32(0.6) * (np.float32(0.05) - np.square(u))
     brim = ellipse(u, v, (0.0, 0.02), (0.44, 0.085))
     view.paint(brim, _cloth(build, straw, u / np.float32(0.5), v + 0.1) * weave[..., None], part="hat", soft=0.018)
-    crown = overlap(ellipse(u, v, (0.0, 0.0), (0.215, 0.25)), v - 0.6 * (0.05 - np.square(u)))
+    crown = overlap(ellipse(u, v, (0.0, 0.0), (0.215, 0.25)), v - edge)
     view.paint(crown, _cloth(build, straw, u / np.float32(0.24), v) * weave[..., None], part="hat", soft=0.018)
-    ribbon = overlap(np.abs(v + 0.03 - 0.6 * (0.05 - np.square(u))) - 0.034, crown)
+    ribbon = overlap(np.abs(v + 0.03 - edge) - np.float32(0.034), crown)
     view.paint(ribbon, _cloth(build, build.who.hat_colour, u / np.float32(0.24), v), part="hat", soft=0.018)
 
 
