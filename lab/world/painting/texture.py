@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,8 +29,9 @@ def noise(u: Field, v: Field, seed: int) -> Field:
     tu, tv = _eased(tu), _eased(tv)
     top = _hash(iu, iv, seed) * (1 - tu) + _hash(iu + 1, iv, seed) * tu
     bottom = _hash(iu, iv + 1, seed) * (1 - tu) + _hash(iu + 1, iv + 1, seed) * tu
-    between: Field = top * (1 - tv) + bottom * tv
-    return between * 2 - 1
+    between: Any = top * (1 - tv) + bottom * tv
+    field: Field = between * 2 - 1
+    return field
 
 
 def fractal(u: Field, v: Field, seed: int, octaves: int = 3) -> Field:
