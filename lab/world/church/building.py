@@ -200,7 +200,7 @@ def paint_shadow(scene: Scene) -> None:
     # The ground close by is dark too, wherever the sun stands.
     share = coverage(union(*shadows), area.frame.pixel, 0.025) * (y > np.float32(scene.camera.horizon))
     ratio = scene.light.ambient / np.maximum(scene.light.ground, 1e-3)
-    area.cover(share * np.float32(0.85), area.pixels * ratio)
+    area.cover(share, area.pixels * ratio * np.float32(0.92))
 
 
 def _ridge(block: Block) -> Sequence[Place]:

@@ -41,7 +41,7 @@ def paint_sky(picture: Picture, light: Light, setting: Setting) -> None:
         _glow(picture, moon, 0.4, (0.55, 0.62, 0.85), 0.35)
         disc = ellipse(x, y, moon, (0.085, 0.085))
         picture.paint(disc, np.array((0.93, 0.93, 0.86), np.float32) * (1 + np.float32(0.12) * noise(x * 30, y * 30, 3))[..., None])
-    elif light.sky[0][0] < light.sky[2][0] * 0.3:  # day: the sun is behind the camera
+    elif light.haze[2] > light.haze[0]:  # day: the sun is behind the camera
         sun = (1.2 * setting.sun_side, -1.1)
         _glow(picture, sun, 0.9, (1, 1, 0.92), 0.25)
     else:
@@ -117,7 +117,7 @@ def paint_hills(picture: Picture, light: Light, attributes: Attributes, setting:
         shine = (
             light.ground * np.float32(1 - haze) + np.float32(haze) if not light.night else light.ground + np.float32(0.25 * haze)
         )
-        area.paint(y - profile, np.array(colour, np.float32) * shine * tone[..., None], part="hills")
+        area.paint(profile - y, np.array(colour, np.float32) * shine * tone[..., None], part="hills")
 
 
 def paint_ground(picture: Picture, light: Light, attributes: Attributes, setting: Setting) -> None:

@@ -40,7 +40,7 @@ def light(attributes: Attributes, setting: Setting) -> Light:
     """Return the light of a photo."""
     time, foggy = attributes.time, attributes.weather == "fog"
     height = {"day": 0.55 + 0.5 * setting.sun_height, "sunset": 0.24 + 0.1 * setting.sun_height, "night": 0.7}[time]
-    x, y, z = setting.sun_side * 0.86, height, -0.5
+    x, y, z = setting.sun_side * 0.86, height, -0.36
     length = math.hypot(x, y, z)
     sun, ambient, sky, cloud, haze = _COLOURS[time]
     sun_light, ambient_light = np.array(sun, np.float32), np.array(ambient, np.float32)
@@ -58,15 +58,15 @@ _COLOURS: dict[str, tuple[Rgb, Rgb, tuple[Rgb, Rgb, Rgb], tuple[Rgb, Rgb], Rgb]]
         (0.76, 0.85, 0.92),
     ),
     "sunset": (
-        (0.95, 0.48, 0.18),
-        (0.42, 0.34, 0.46),
-        ((0.26, 0.26, 0.50), (0.86, 0.44, 0.44), (1.0, 0.76, 0.38)),
-        ((1.0, 0.66, 0.44), (0.56, 0.32, 0.48)),
-        (0.90, 0.54, 0.44),
+        (0.92, 0.56, 0.28),
+        (0.44, 0.39, 0.50),
+        ((0.30, 0.34, 0.60), (0.86, 0.52, 0.50), (1.0, 0.80, 0.46)),
+        ((1.0, 0.74, 0.55), (0.60, 0.38, 0.52)),
+        (0.93, 0.62, 0.46),
     ),
     "night": (
-        (0.13, 0.16, 0.24),
-        (0.11, 0.14, 0.27),
+        (0.17, 0.20, 0.28),
+        (0.15, 0.18, 0.32),
         ((0.015, 0.03, 0.10), (0.04, 0.07, 0.19), (0.12, 0.16, 0.32)),
         ((0.18, 0.22, 0.36), (0.07, 0.09, 0.20)),
         (0.10, 0.14, 0.28),

@@ -34,7 +34,7 @@ def camera(who: Identity, has: Attributes, setting: Setting) -> Camera:
     pivot = 0.35 * who.nave_length
     height = max(place[1] for place in extent(who))
     width = max(high - low for low, high in (_span(who, turn, pivot) for turn in TURNS.values()))
-    focal = min(1.5 * DISTANCE / height, 1.6 / width) * setting.scale
+    focal = min(1.46 * DISTANCE / height, 1.72 / width) * setting.scale
     turn = TURNS[has.view] + (setting.turn if has.view == "front" else 0.5 * setting.turn)
     low, high = _span(who, turn, pivot)
     x, y = setting.offset
@@ -65,7 +65,7 @@ def photo(subject: Subject, size: int) -> Picture:
         _bloom(picture)
     if has.weather == "fog":
         add_haze(picture, _fog(shine), 0.42, setting)
-    picture.grain(0.014, setting.grain_seed)
+    picture.grain(0.008, setting.grain_seed)
     return picture
 
 

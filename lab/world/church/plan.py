@@ -88,7 +88,7 @@ def extent(who: Identity) -> tuple[Place, ...]:
             (x, y, z) for x in (block.low[0], block.high[0]) for y in (0.0, block.high[1]) for z in (block.low[2], block.high[2])
         ]
         if top := block.steeple:
-            places.append((top.x, tip(who, top) + 0.2, top.z))
+            places.append((top.x, tip(who, top) + 0.3, top.z))
     return tuple(places)
 
 

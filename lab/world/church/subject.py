@@ -193,9 +193,9 @@ class Setting:
 
     @classmethod
     def sample(cls, rng: random.Random) -> Setting:
-        horizon = rng.uniform(0.24, 0.36)
+        horizon = rng.uniform(0.06, 0.26)
         trees = [
-            Tree(x=side * rng.uniform(0.42, 1.0), base=horizon + rng.uniform(0.04, 0.3), height=rng.uniform(0.45, 0.85),
+            Tree(x=side * rng.uniform(0.42, 1.0), base=horizon + rng.uniform(0.06, 0.4), height=rng.uniform(0.45, 0.85),
                  conifer=rng.random() < 0.3, seed=rng.randrange(1000))
             for side in (-1, 1) for _ in range(rng.choice((1, 2, 2)))
         ]  # fmt: skip
