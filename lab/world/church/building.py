@@ -17,7 +17,7 @@ from lab.world.church.subject import Attributes, Identity, Rgb
 from lab.world.church.trees import SNOW
 from lab.world.painting.fields import Field, Point, coverage, segment, union
 from lab.world.painting.picture import Picture
-from lab.world.painting.texture import fractal, noise
+from lab.world.painting.texture import fractal
 
 IVY: dict[str, tuple[Rgb, Rgb]] = {
     "summer": ((0.13, 0.33, 0.11), (0.32, 0.50, 0.18)),
@@ -68,19 +68,29 @@ def _wall(scene: Scene, block: Block, face: Face) -> None:
     if len(face.outline) == 4:
         tone = tone * (1 - np.float32(0.3) * np.exp(-np.maximum(height - v, 0) / np.float32(0.07)))
     sight.area.cover(sight.share, np.array(who.wall, np.float32) * shine * tone[..., None], part="wall")
+    _mouldings(scene, block, sight, shine * tone[..., None], (width, height))
+    if scene.has.ivy and block.name != "turret":
+        _ivy(scene, face, sight, shine, height)
+    paint_openings(sight, face.openings, who, shine, scene.light.night)
+    if scene.has.season == "snow" and block.low[1] == 0:
+        drift = np.float32(0.05) + np.float32(0.045) * fractal(u * 2.6, v * 0, seed, 2)
+        sight.paint(v - drift, np.array(SNOW, np.float32) * scene.light.ground * np.float32(0.94), part="ground", soft=0.02)
+
+
+def _mouldings(scene: Scene, block: Block, sight: Sight, shine: Light3, size: Point) -> None:
+    """Paint the plinth, the trimmed corners, and the bands of a tower."""
+    who, u, v, (width, height) = scene.who, sight.u, sight.v, size
     trim = np.array(who.trim, np.float32) * shine
     if who.quoins and who.material != "wood":
         long = ((v / np.float32(0.13)) % 1 > 0.5).astype(np.float32)
         edge = np.minimum(u, np.float32(width) - u) - (np.float32(0.06) + np.float32(0.04) * long)
-        sight.paint(np.maximum(edge, v - np.float32(height)), trim * np.float32(0.96))
-    sight.paint(v - np.float32(0.07), np.array((0.55, 0.53, 0.50), np.float32) * shine * tone[..., None])
-    if block.name in ("tower", "turret"):
-        sight.paint(np.float32(height - 0.05) - v, trim)
-        if block.name == "tower":
-            sight.paint(np.abs(v - np.float32(height - 0.62)) - np.float32(0.018), trim * np.float32(0.95))
-    if scene.has.ivy and block.name != "turret":
-        _ivy(scene, face, sight, shine, height)
-    paint_openings(sight, face.openings, who, shine, scene.light.night)
+        sight.paint(np.maximum(edge, v - np.float32(height)), trim)
+    if block.low[1] == 0:
+        sight.paint(v - np.float32(0.07), np.array((0.55, 0.53, 0.50), np.float32) * shine)
+    if block.steeple:
+        sight.paint(np.float32(height - 0.05) - v, trim * np.float32(1.2))
+    if block.name == "tower":
+        sight.paint(np.abs(v - np.float32(height - 0.62)) - np.float32(0.018), trim)
 
 
 def _shine(scene: Scene, block: Block, face: Face, sight: Sight) -> Light3:
@@ -134,10 +144,12 @@ def _ivy(scene: Scene, face: Face, sight: Sight, shine: Light3, height: float) -
     near_left = (who.ivy_side < 0) == (face.name != "left") if face.name != "right" else who.ivy_side > 0
     away = u if near_left else np.float32(width) - u
     reach = 0.85 + 0.9 * abs(who.ivy_side)
-    ragged = fractal(u * 4.5, v * 4.5, who.ivy_seed, 3)
+    ragged = fractal(u * 4 + v * 2, v * 4 - u * 2, who.ivy_seed, 3)
     climbs = np.float32(0.95 * min(height, 1.3)) * np.clip(1 - away / np.float32(reach), 0.12, 1)
     field = v - climbs - np.float32(0.30) * ragged
-    leaves = np.clip(np.float32(0.5) + np.float32(0.65) * noise(u * 17, v * 17, who.ivy_seed + 1), 0, 1)[..., None]
+    leaves = np.clip(np.float32(0.45) + np.float32(0.95) * fractal(u * 13 + v * 4, v * 13 - u * 4, who.ivy_seed + 1, 2), 0, 1)[
+        ..., None
+    ]
     dark, bright = (np.array(colour, np.float32) for colour in IVY[scene.has.season])
     sight.paint(field + np.float32(0.012), (dark + (bright - dark) * leaves) * shine, part="ivy", soft=0.05)
     if scene.has.season == "snow":
@@ -158,11 +170,14 @@ def _roof(scene: Scene, block: Block, face: Face) -> None:
     sight.area.cover(sight.share, colour, part="roof")
     if scene.has.season == "snow":
         thick = np.clip(
-            np.float32(1.25) + np.float32(0.9) * fractal(sight.u * 3, sight.v * 3, 43, 2) - np.float32(0.15) * (sight.v < 0.08),
+            np.float32(1.35) + np.float32(0.8) * fractal(sight.u * 3, sight.v * 3, 43, 2) - np.float32(0.15) * (sight.v < 0.08),
             0,
             0.97,
         )
-        sight.area.cover(sight.share * thick, np.array(SNOW, np.float32) * np.minimum(shine * np.float32(1.05), 1.1))
+        sight.area.cover(
+            sight.share * thick,
+            np.array(SNOW, np.float32) * np.minimum(shine * (np.float32(0.94) + np.float32(0.08) * tone[..., None]), 1.0),
+        )
     else:
         sight.paint(sight.v - np.float32(0.025), colour * np.float32(0.6))
 

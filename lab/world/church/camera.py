@@ -148,8 +148,9 @@ def look(picture: Picture, camera: Camera, plane: Plane, outline: Sequence[Point
         return None
     u, v = _flat(camera, plane, window.frame.x, window.frame.y)
     inside = abs(0.5 * sum(_turn((0, 0), outline[i - 1], outline[i]) for i in range(len(outline))))
-    # Grown by a third of a pixel, so that nothing shows through between two faces.
-    field = convex(window.frame.x, window.frame.y, corners) - np.float32(0.35 * window.frame.pixel)
+    # Grown by a third of a pixel, so that nothing shows through between two faces. The sharp corners of narrow faces stay in place.
+    grown, x, y = 0.35 * window.frame.pixel, window.frame.x, window.frame.y
+    field = np.maximum(convex(x, y, corners), np.maximum(y - np.float32(high[1]), np.float32(low[1]) - y)) - np.float32(grown)
     return Sight(window, u, v, coverage(field, window.frame.pixel), window.frame.pixel * math.sqrt(inside / -area))
 
 

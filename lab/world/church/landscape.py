@@ -70,8 +70,9 @@ def _glow(picture: Picture, centre: Point, radius: float, colour: Rgb, strength:
 def _clouds(picture: Picture, light: Light, setting: Setting) -> None:
     rows = slice(0, int(np.searchsorted(picture.frame.y[:, 0], setting.horizon)))
     x, y = picture.frame.x[rows], picture.frame.y[rows]
-    flat = 1 + np.clip(y - np.float32(setting.horizon) + 1, 0, 2)  # clouds lie flatter towards the horizon
-    u, v = x * 1.5, y * 1.9 * flat
+    # A ceiling of clouds in perspective: they lie flatter and smaller towards the horizon.
+    depth = np.float32(1.9) / (np.float32(setting.horizon + 0.75) - y)
+    u, v = x * (np.float32(0.7) + np.float32(0.55) * depth), depth * np.float32(3.2)
     found = fractal(u, v, setting.sky_seed, 5) * np.float32(1.5)
     edge = np.float32(0.34 - 0.42 * setting.clouds)
     share = np.clip((found - edge) / np.float32(0.5), 0, 1)

@@ -13,7 +13,7 @@ from lab.world.church.light import Light, light
 from lab.world.church.openings import GLOW
 from lab.world.church.plan import extent, plan
 from lab.world.church.subject import Attributes, Identity, Setting, View
-from lab.world.church.trees import paint_tree
+from lab.world.church.trees import paint_bush, paint_tree
 from lab.world.domain import Subject
 from lab.world.painting.fields import Point
 from lab.world.painting.picture import Picture
@@ -61,6 +61,8 @@ def photo(subject: Subject, size: int) -> Picture:
         paint_scaffolding(scene)
     if has.flags:
         paint_flags(scene, setting.sun_side)
+    for bush in setting.bushes:
+        paint_bush(picture, bush, shine, has)
     if shine.night:
         _bloom(picture)
     if has.weather == "fog":

@@ -149,7 +149,7 @@ GOLD: Rgb = (0.86, 0.68, 0.26)
 def _top(picture: Picture, camera: Camera, steeple: Steeple, who: Identity, light: Light) -> None:
     """Paint the cross, ball or weathercock. It always faces the viewer: a cross seen from its edge would be a stick."""
     flat = who.spire == "battlements" and not steeple.small
-    place = (steeple.x, steeple.base + (0.06 if flat else tip(who, steeple) - steeple.base - 0.03), steeple.z)
+    place = (steeple.x, steeple.base + (0.12 if flat else tip(who, steeple) - steeple.base - 0.03), steeple.z)
     cx, cy = camera.project(place)
     size = camera.scale(place) * (0.26 if not steeple.small else 0.2)
     area = picture.window((cx - size, cy - 1.4 * size), (cx + size, cy + 0.1))

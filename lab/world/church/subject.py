@@ -189,6 +189,7 @@ class Setting:
     meadow: float  # -1 yellowish .. 1 bluish green
     path: tuple[float, float]  # x of its bend and of its near end
     trees: tuple[Tree, ...]
+    bushes: tuple[Tree, ...]  # in front of the church, beside the path
     grain_seed: int
 
     @classmethod
@@ -198,6 +199,11 @@ class Setting:
             Tree(x=side * rng.uniform(0.42, 1.0), base=horizon + rng.uniform(0.06, 0.4), height=rng.uniform(0.45, 0.85),
                  conifer=rng.random() < 0.3, seed=rng.randrange(1000))
             for side in (-1, 1) for _ in range(rng.choice((1, 2, 2)))
+        ]  # fmt: skip
+        bushes = [
+            Tree(x=side * rng.uniform(0.35, 1.0), base=rng.uniform(0.66, 0.86), height=rng.uniform(0.09, 0.17), conifer=False,
+                 seed=rng.randrange(1000))
+            for side in (-1, 1) for _ in range(rng.choice((0, 1, 1, 2)))
         ]  # fmt: skip
         return cls(
             sun_side=rng.choice((-1, 1)),
@@ -213,6 +219,7 @@ class Setting:
             meadow=rng.uniform(-1, 1),
             path=(rng.uniform(-0.3, 0.3), rng.uniform(-0.6, 0.6)),
             trees=tuple(sorted(trees, key=lambda tree: tree.base)),
+            bushes=tuple(sorted(bushes, key=lambda bush: bush.base)),
             grain_seed=rng.randrange(1 << 30),
         )
 

@@ -19,6 +19,12 @@ LEAVES: dict[Season, tuple[Rgb, ...]] = {
     "autumn": ((0.90, 0.46, 0.10), (0.78, 0.26, 0.10), (0.93, 0.66, 0.15)),
     "snow": ((0.30, 0.24, 0.22),) * 3,
 }
+BUSHES: dict[Season, tuple[Rgb, Rgb]] = {
+    "summer": ((0.22, 0.40, 0.18), (0.28, 0.46, 0.22)),
+    "spring": ((0.36, 0.58, 0.24), (0.90, 0.80, 0.28)),
+    "autumn": ((0.68, 0.22, 0.12), (0.80, 0.50, 0.14)),
+    "snow": ((0.22, 0.28, 0.22), (0.30, 0.26, 0.22)),
+}
 BARK: Rgb = (0.34, 0.25, 0.19)
 SNOW: Rgb = (0.95, 0.97, 1.0)
 
@@ -40,6 +46,7 @@ def paint_tree(picture: Picture, tree: Tree, light: Light, attributes: Attribute
 def _leafy(area: Picture, tree: Tree, light: Light, season: Season) -> None:
     x, y, h = area.frame.x, area.frame.y, tree.height
     rng = random.Random(f"tree-{tree.seed}")
+    _ground_shadow(area, tree, light)
     trunk = segment(x, y, (tree.x, tree.base), (tree.x, tree.base - 0.5 * h), 0.035 * h, 0.018 * h)
     area.paint(trunk, np.array(BARK, np.float32) * light.on((0, 0, -1)), part="trees")
     clumps = [(tree.x, tree.base - 0.62 * h, 0.30 * h)]
@@ -47,7 +54,29 @@ def _leafy(area: Picture, tree: Tree, light: Light, season: Season) -> None:
         (tree.x + rng.uniform(-0.24, 0.24) * h, tree.base - rng.uniform(0.42, 0.84) * h, rng.uniform(0.13, 0.2) * h)
         for _ in range(6)
     ]
-    detail = fractal(x * 13, y * 13, tree.seed, 3)
+    _foliage(area, clumps, LEAVES[season][tree.seed % 3], light, 13, tree.seed)
+
+
+def paint_bush(picture: Picture, bush: Tree, light: Light, attributes: Attributes) -> None:
+    """Paint a bush, twice as wide as it is high."""
+    h, season = bush.height, attributes.season
+    area = picture.window((bush.x - 1.3 * h, bush.base - 1.2 * h), (bush.x + 1.3 * h, bush.base + 0.05))
+    if not area.frame.x.size:
+        return
+    rng = random.Random(f"bush-{bush.seed}")
+    _ground_shadow(area, bush, light)
+    clumps = [(bush.x + shift * h, bush.base - rng.uniform(0.3, 0.45) * h, rng.uniform(0.36, 0.5) * h) for shift in (-0.5, 0, 0.5)]
+    leaf = BUSHES[season][bush.seed % 2]
+    _foliage(area, clumps, leaf, light, 26, bush.seed)
+    if season == "snow":
+        caps = [(cx, cy - 0.3 * r, 0.85 * r) for cx, cy, r in clumps]
+        _foliage(area, caps, SNOW, light, 26, bush.seed)
+
+
+def _foliage(area: Picture, clumps: list[tuple[float, float, float]], leaf: Rgb, light: Light, grain: float, seed: int) -> None:
+    """Paint round clumps of leaves, `(x, y, radius)` each. `grain` is the number of leaves across a unit of the frame."""
+    x, y = area.frame.x, area.frame.y
+    detail = fractal(x * grain, y * grain, seed, 3)
     crown: Field = np.full(x.shape, 9, np.float32)
     lit: Field = np.zeros_like(x)
     for cx, cy, r in clumps:
@@ -56,11 +85,19 @@ def _leafy(area: Picture, tree: Tree, light: Light, season: Season) -> None:
         facing = ((x - np.float32(cx)) * np.float32(light.to_sun[0]) - (y - np.float32(cy)) * np.float32(0.9)) / np.float32(r)
         lit = np.where(field < 0, np.maximum(facing, lit - np.float32(0.25)), lit)
         crown = np.minimum(crown, field)
-    crown = crown + np.float32(0.06 * h) * detail
+    crown = crown + np.float32(0.2 * clumps[0][2]) * detail
     tone = np.clip(np.float32(0.42) + np.float32(0.38) * lit + np.float32(0.42) * detail, 0, 1.1)[..., None]
-    leaf = np.array(LEAVES[season][tree.seed % 3], np.float32)
     shade = light.ambient * np.float32(0.75)
-    area.paint(crown, leaf * (shade + (light.sun + light.ambient * np.float32(0.35)) * tone), part="trees", soft=0.012)
+    colour = np.array(leaf, np.float32) * (shade + (light.sun + light.ambient * np.float32(0.35)) * tone)
+    area.paint(crown, colour, part="trees", soft=0.012)
+
+
+def _ground_shadow(area: Picture, tree: Tree, light: Light) -> None:
+    """Darken the ground under a tree, towards the side away from the sun."""
+    h = tree.height
+    shadow = ellipse(area.frame.x, area.frame.y, (tree.x - 0.1 * h * light.to_sun[0], tree.base), (0.36 * h, 0.05 * h))
+    share = coverage(shadow, area.frame.pixel, 0.05)
+    area.cover(share * np.float32(0.8), area.pixels * (light.ambient / np.maximum(light.ground, 1e-3)))
 
 
 def _bare(area: Picture, tree: Tree, light: Light) -> None:
