@@ -50,7 +50,7 @@ def base(skin: Skin, subject: Subject, face: Face) -> Pixels:
     rough = {"young": 0.6, "adult": 1.0, "old": 1.9}[has.age]
     mottle = fractal(x * 16, (y + skin.surface.z) * 16, who.freckle_seed, 2) * np.float32(0.020 * rough)
     pixels: Pixels = rgb(tone(who)) * (1 + mottle[..., None])
-    cheeks = _spot(np.abs(x) - 0.19, y - 0.15, 0.10, 0.075) * 0.30
+    cheeks = _spot(np.abs(x) - 0.19, y - 0.15, 0.10, 0.075) * (0.55 if has.age == "young" else 0.26)
     warm = np.clip(cheeks + _spot(x, y - face.nose_tip, 0.06, 0.045) * 0.24, 0, 1)
     pixels += (rgb(blood(who, 0.8)) - pixels) * warm[..., None]
     if has.gender == "man" and has.age != "young" and not has.beard:
@@ -123,19 +123,25 @@ def _scar(skin: Skin, who: Identity) -> None:
 
 
 def paint_wrinkles(skin: Skin, subject: Subject, face: Face) -> None:
-    """Paint the lines of an old face."""
-    who = subject.identity
+    """Paint the lines that a face has got: none when young, a few in the prime, many when old."""
+    age = subject.attributes.age
+    if age == "young":
+        return
+    old = age == "old"
     side, y = np.abs(skin.x), skin.y
-    dark = shadowed(who, 1.0)
-    waves = noise(skin.x * 5, y * 3, who.freckle_seed) * np.float32(0.012)
-    lines = [np.abs(y - at - waves - 0.10 * side * side) - 0.005 for at in (-0.275, -0.235, -0.195)]
-    brow = np.minimum(np.minimum(lines[0], lines[1]), lines[2])
-    fade = np.clip(1.4 - side / 0.17, 0, 1)
-    skin.paint(brow, dark, opacity=0.75 * fade, soft=0.018)
+    dark = shadowed(subject.identity, 1.0)
     fold = polyline(
         side, y, curve([(face.nose + 0.022, face.nose_tip), (0.13, 0.24), (face.mouth + 0.035, face.mouth_y + 0.02)], 5), 0.006
     )
-    skin.paint(fold, dark, opacity=0.85, soft=0.026)
+    skin.paint(fold, dark, opacity=0.85 if old else 0.34, soft=0.026)
+    bag = polyline(side, y, curve([(face.eye_x - 0.06, 0.045), (face.eye_x + 0.01, 0.095), (face.eye_x + 0.075, 0.045)], 5), 0.005)
+    skin.paint(bag, dark, opacity=0.75 if old else 0.22, soft=0.024)
+    if not old:
+        return
+    waves = noise(skin.x * 5, y * 3, subject.identity.freckle_seed) * np.float32(0.012)
+    lines = [np.abs(y - at - waves - 0.10 * side * side) - 0.005 for at in (-0.275, -0.235, -0.195)]
+    brow = np.minimum(np.minimum(lines[0], lines[1]), lines[2])
+    skin.paint(brow, dark, opacity=0.75 * np.clip(1.4 - side / 0.17, 0, 1), soft=0.018)
     marionette = polyline(side, y, [(face.mouth + 0.012, face.mouth_y + 0.03), (face.mouth + 0.022, face.mouth_y + 0.10)], 0.004)
     skin.paint(marionette, dark, opacity=0.6, soft=0.022)
     corner = face.eye_x + face.eye
@@ -143,5 +149,3 @@ def paint_wrinkles(skin: Skin, subject: Subject, face: Face) -> None:
         polyline(side, y, [(corner + 0.022, 0.0 + d), (corner + 0.075, -0.025 + 2.6 * d)], 0.004) for d in (-0.012, 0.006, 0.024)
     ]
     skin.paint(np.minimum(np.minimum(feet[0], feet[1]), feet[2]), dark, opacity=0.65, soft=0.014)
-    bag = polyline(side, y, curve([(face.eye_x - 0.06, 0.045), (face.eye_x + 0.01, 0.095), (face.eye_x + 0.075, 0.045)], 5), 0.005)
-    skin.paint(bag, dark, opacity=0.75, soft=0.024)

@@ -72,8 +72,7 @@ def _head(picture: Picture, placement: Placement, subject: Subject, face: Face, 
     albedo = complexion.base(skin, subject, face)
     view.cover(surface.inside, albedo, part="skin")
     view.pixels[:] = albedo
-    if has.age == "old":
-        complexion.paint_wrinkles(skin, subject, face)
+    complexion.paint_wrinkles(skin, subject, face)
     complexion.paint_marks(skin, subject, face)
     if has.makeup:
         complexion.paint_blush(skin, subject)
