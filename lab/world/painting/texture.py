@@ -27,8 +27,8 @@ def noise(u: Field, v: Field, seed: int) -> Field:
     tu, tv = _eased(tu), _eased(tv)
     top = _hash(iu, iv, seed) * (1 - tu) + _hash(iu + 1, iv, seed) * tu
     bottom = _hash(iu, iv + 1, seed) * (1 - tu) + _hash(iu + 1, iv + 1, seed) * tu
-    field: Field = (top * (1 - tv) + bottom * tv) * 2 - 1
-    return field
+    between: Field = top * (1 - tv) + bottom * tv
+    return between * 2 - 1
 
 
 def fractal(u: Field, v: Field, seed: int, octaves: int = 3) -> Field:
