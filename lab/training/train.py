@@ -15,10 +15,12 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,13 @@ class Stage:
         self.attempts += 1
         self._since = time.time()
         print(f"[{self.name}] {' '.join(command[1:])}", flush=True)
-        self.process = subprocess.Popen(command, env=environment(work))  # noqa: S603 - our own command
+        self.process = subprocess.Popen(command, env=environment(work), start_new_session=True)  # noqa: S603 - our own command
+
+    def stop(self) -> None:
+        """End the process and those that it has started."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)
 
     def poll(self) -> bool:
         """Note the end of the process. Returns whether the stage is over."""
@@ -112,8 +120,7 @@ class Driver:
                 time.sleep(0.3)
         finally:
             for stage in self.stages.values():
-                if stage.process is not None:
-                    stage.process.terminate()
+                stage.stop()
         self.pack()
         return all((self.marks / name).exists() for name in self.stages)
 
@@ -128,8 +135,8 @@ class Driver:
             self.over.add(stage.name)
             if stage.facts["code"] == 0:
                 (self.marks / stage.name).write_text(json.dumps(stage.facts))
-            elif stage.name == "autoencoder" and "denoiser" in self.stages and (waiting := self.stages["denoiser"].process):
-                waiting.terminate()  # it would wait forever
+            elif stage.name == "autoencoder" and "denoiser" in self.stages:
+                self.stages["denoiser"].stop()  # it would wait forever
                 self.over.add("denoiser")
             self.pack()
 
@@ -171,6 +178,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stages end too
     sys.exit(0 if Driver(options_of()).run() else 1)
 
 

@@ -127,7 +127,6 @@ def run_all(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     domains = [text for part in options.domain or DOMAINS for text in ("--domain", part)]
     tiny = [":".join([*text.split(":")[:1], "200", text.split(":")[2]]) if ":" in text else text for text in domains]
-    shared = [*domains, "--work", str(options.work), "--out", str(options.out), "--device", options.device]
     folders = ["--work", str(options.work / "miniature"), "--out", str(options.out / "miniature")]
     commands = {
         "miniature": [
@@ -139,8 +138,8 @@ def run_all(options: argparse.Namespace) -> None:
             "--stage-options=--no-compile",
             *options.miniature.split(),
         ],
-        "vae": ["lab.training.trial", "--bench", "vae", *shared],
-        "denoiser": ["lab.training.trial", "--bench", "denoiser", *shared],
+        "vae": ["lab.training.trial", *sys.argv[1:], "--bench", "vae"],
+        "denoiser": ["lab.training.trial", *sys.argv[1:], "--bench", "denoiser"],
     }
     processes = {}
     for name, command in commands.items():
