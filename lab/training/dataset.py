@@ -31,8 +31,8 @@ SIZE = 128
 SHARD = 100
 CAPTIONS = 16
 """Captions per picture: the full one, and random ones."""
-MASKED_EVERY = 4
-"""One picture of so many has its mask in the shard. The segmenter needs no more."""
+MASKED_EVERY = 5
+"""One picture of so many has its mask in the shard. The segmenter needs no more, and a mask takes as long as a picture."""
 DOMAINS = ("lab.world.person:96000:0.6", "lab.world.cat:24000:0.2", "lab.world.church:24000:0.2")
 UNSEEN_COUNT = 600
 """Rendered subjects per domain that are never trained on."""
@@ -135,7 +135,7 @@ def captions(domain: Domain, seed: int) -> list[str]:
 
 
 def render_shard(domain: Domain, vocabulary: Vocabulary, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
-    """Return the shard of these seeds: pixels, caption tokens, labels, identity vectors, and masks of every fourth picture."""
+    """Return the shard of these seeds: pixels, caption tokens, labels, identity vectors, and masks of every fifth picture."""
     subjects = [domain.sample(seed) for seed in seeds]
     names = list(domain.labels)
     labels = [[domain.label(subject.attributes)[name] for name in names] for subject in subjects]

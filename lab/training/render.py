@@ -15,7 +15,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from lab.training.dataset import SHARD, Plan, add_options, render_shard, save_shard, unfinished
+from lab.training.dataset import MASKED_EVERY, SHARD, Plan, add_options, render_shard, save_shard, unfinished
 
 _plan: Plan | None = None
 
@@ -32,10 +32,10 @@ def _job(job: tuple[str, int], deadline: float) -> int:
     name, start = job
     domain, shards = _plan.domains[name], []
     count = min(SHARD, next(part.count for part in _plan.parts if part.domain.name == name))
-    for seed in range(start, start + count, 4):
+    for seed in range(start, start + count, MASKED_EVERY):
         if time.time() > deadline:
             return 0
-        shards.append(render_shard(domain, _plan.vocabulary, range(seed, min(seed + 4, start + count))))
+        shards.append(render_shard(domain, _plan.vocabulary, range(seed, min(seed + MASKED_EVERY, start + count))))
     save_shard(_plan.shard(name, start), {key: np.concatenate([part[key] for part in shards]) for key in shards[0]})
     return count
 
