@@ -53,7 +53,7 @@ def _open(view: Picture, build: Build, u: Field, v: Field, side: int) -> None:
     top, bottom = half * (0.82 if young else 0.72), half * (0.74 if young else 0.66)
     shape = _lens(u, v, half, top, bottom) - np.float32(0.006)
     socket = np.exp(-np.square(np.maximum(shape, 0) / np.float32(0.05)))
-    view.shade(1 - np.float32(0.22) * socket)
+    view.shade(1 - np.float32(0.22) * socket, view.parts["head"])
     tear = overlap(ellipse(u, v, (-half * 0.98, half * 0.10), (half * 0.30, half * 0.13), -0.45))
     view.paint(np.minimum(shape - np.float32(0.019), tear), _liner(build), part="eyes", soft=0.022)
     _iris(view, build, u, v, shape, side)

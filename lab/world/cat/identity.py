@@ -153,16 +153,20 @@ def _nose_odds(base: Rgb) -> tuple[float, ...]:
 _RANGES: dict[str, tuple[float, float]] = {
     "ear_size": (0.85, 1.18),
     "ear_width": (0.88, 1.15),
-    "ear_spread": (-1, 1),
     "face_width": (0.90, 1.08),
     "muzzle_size": (0.85, 1.15),
     "muzzle_light": (0, 1),
     "eye_size": (0.88, 1.14),
     "eye_distance": (0.93, 1.08),
     "eye_slant": (0.02, 0.30),
-    "whisker_length": (0.75, 1.2),
 }
-_COLOURS = ("base", "second", "left_eye", "right_eye", "nose")
+_COLOURS: dict[str, tuple[Rgb, Rgb]] = {
+    "base": ((0.67, 0.60, 0.52), (0.28, 0.27, 0.28)),
+    "second": ((0.59, 0.48, 0.39), (0.31, 0.29, 0.30)),
+    "eyes": ((0.66, 0.70, 0.44), (0.21, 0.095, 0.28)),
+    "nose": ((0.70, 0.44, 0.42), (0.26, 0.17, 0.17)),
+}
+"""Mean and standard deviation of the colours over sampled cats, measured over 4000 of them."""
 IDENTITY_NAMES: tuple[str, ...] = (
     *(f"{name} {channel}" for name in _COLOURS for channel in ("red", "green", "blue")),
     *get_args(Pattern),
@@ -171,8 +175,19 @@ IDENTITY_NAMES: tuple[str, ...] = (
 
 
 def identity_vector(identity: Identity) -> NDArray[np.float32]:
-    """Return the identity as numbers of about zero mean and unit variance, named by `IDENTITY_NAMES`."""
-    colours = [(channel - 0.5) / 0.27 for name in _COLOURS for channel in getattr(identity, name)]
-    pattern = [2.0 if identity.pattern == each else -0.5 for each in get_args(Pattern)]
-    sizes = [(getattr(identity, name) - (low + high) / 2) / ((high - low) / np.sqrt(12)) for name, (low, high) in _RANGES.items()]
-    return np.array([*colours, *pattern, *sizes], dtype=np.float32)
+    """Return the identity as numbers of about zero mean and unit variance, named by `IDENTITY_NAMES`.
+
+    The colour of odd eyes is their mean.
+    """
+    eyes = mixed(identity.left_eye, identity.right_eye, 0.5)
+    shown = {"base": identity.base, "second": identity.second, "eyes": eyes, "nose": identity.nose}
+    numbers = [
+        (value - mean) / deviation
+        for name, (means, deviations) in _COLOURS.items()
+        for value, mean, deviation in zip(shown[name], means, deviations, strict=True)
+    ]
+    numbers += [2.0 if identity.pattern == each else -0.5 for each in get_args(Pattern)]
+    numbers += [
+        (getattr(identity, name) - (low + high) / 2) / ((high - low) / np.sqrt(12)) for name, (low, high) in _RANGES.items()
+    ]
+    return np.array(numbers, dtype=np.float32)

@@ -23,7 +23,8 @@ def draw_collar(picture: Picture, build: Build) -> None:
     band = np.maximum(np.abs(y - sag) - np.float32(0.040), np.abs(x) - np.float32(wide))
     round_ = np.clip(1 - np.square(x / np.float32(wide)), 0, 1)
     light = 0.55 + 0.50 * round_ + 0.12 * x * build.setting.light_side - 2.2 * np.abs(y - sag + 0.012)
-    view.shade(1 - np.float32(0.4) * np.exp(-np.square(np.maximum(band - 0.0, 0) / np.float32(0.03))))
+    shadow = np.exp(-np.square(np.maximum(band, 0) / np.float32(0.03)))
+    view.shade(1 - np.float32(0.4) * shadow, view.parts["body"])
     view.paint(band, np.asarray(build.who.collar, np.float32) * light[..., None], part="collar", soft=0.018)
     stitch = np.maximum(np.abs(np.abs(y - sag) - 0.026) - 0.004, np.sin(x * 90) * 0.01)
     view.paint(overlap(stitch, band), mixed(build.who.collar, (1, 1, 1), 0.6), opacity=0.5, soft=0.014)
@@ -98,7 +99,8 @@ def draw_glasses(picture: Picture, build: Build) -> None:
     bridge = np.maximum(np.abs(v + 0.035 + 2.0 * np.square(u)) - 0.012, side - np.float32(max(apart - r, 0.01) + 0.01))
     temple = np.maximum(np.abs(v + 0.04) - 0.013, np.maximum(np.float32(apart + r) - side, side - np.float32(0.44 * build.width)))
     metal = union(rim, bridge, temple)
-    view.cover(coverage(metal - np.float32(0.012), view.frame.pixel, 0.05) * np.float32(0.25), (0.05, 0.04, 0.04))
+    shadow = coverage(metal - np.float32(0.012), view.frame.pixel, 0.05)
+    view.shade(1 - np.float32(0.25) * shadow, 1 - view.parts["background"])
     tone = np.clip(1.0 - 1.2 * v, 0.7, 1.4)
     view.paint(metal, np.asarray(build.who.frame, np.float32) * tone[..., None], part="lenses", soft=0.017)
     view.paint(overlap(np.abs(metal + 0.008) - 0.003, v + 0.02), (1, 1, 1), opacity=0.30, soft=0.012)
@@ -125,7 +127,7 @@ def _cloth(build: Build, colour: Rgb, across: Field, v: Field) -> Pixels:
 def _seat(view: Picture, u: Field, v: Field, half: float, v0: float) -> None:
     """Darken the fur under the edge of a hat."""
     shadow = np.maximum(np.abs(u) - np.float32(half), np.float32(0.0)) + np.abs(v - np.float32(v0) + 0.3 * np.square(u))
-    view.shade(1 - np.float32(0.45) * np.exp(-np.square(shadow / np.float32(0.055))))
+    view.shade(1 - np.float32(0.45) * np.exp(-np.square(shadow / np.float32(0.055))), view.parts["head"])
 
 
 def _pompom(view: Picture, u: Field, v: Field, centre: tuple[float, float], r: float, colour: Rgb, seed: int) -> None:

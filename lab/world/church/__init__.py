@@ -13,8 +13,7 @@ from PIL import Image
 
 from lab.world.church import captions
 from lab.world.church.photo import BUILDING, photo
-from lab.world.church.subject import Attributes, Identity, Setting
-from lab.world.church.vector import NAMES, vector
+from lab.world.church.subject import IDENTITY_NAMES, Attributes, Identity, Setting, identity_vector
 from lab.world.domain import Domain, Subject
 from lab.world.painting.fields import Field
 
@@ -27,7 +26,7 @@ class Churches:
     word_bank: tuple[str, ...] = captions.WORD_BANK
     words: frozenset[str] = captions.WORDS
     labels: Mapping[str, tuple[str, ...]] = captions.LABELS
-    identity_names: tuple[str, ...] = NAMES
+    identity_names: tuple[str, ...] = IDENTITY_NAMES
 
     def sample(self, seed: int) -> Subject:
         """Return the subject of that seed."""
@@ -80,7 +79,7 @@ class Churches:
 
     def identity_vector(self, identity: Identity) -> NDArray[np.float32]:
         """Return the identity as numbers of about zero mean and unit variance, for a regressor."""
-        return vector(identity)
+        return identity_vector(identity)
 
 
 def _check(name: str, value: Any) -> None:

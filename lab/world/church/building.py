@@ -11,7 +11,7 @@ from lab.world.church.camera import Camera, Place, Plane, Sight, convex, hull, l
 from lab.world.church.light import Light, Light3
 from lab.world.church.masonry import roof_tone, wall_tone
 from lab.world.church.openings import paint_openings
-from lab.world.church.plan import Block, Face, painting_order, plan, tip
+from lab.world.church.plan import Block, Face, painting_order, tip
 from lab.world.church.steeples import paint_steeple
 from lab.world.church.subject import Attributes, Identity, Rgb
 from lab.world.church.trees import SNOW
@@ -169,15 +169,9 @@ def _roof(scene: Scene, block: Block, face: Face) -> None:
     colour = np.array(scene.who.roof, np.float32) * shine * tone[..., None]
     sight.area.cover(sight.share, colour, part="roof")
     if scene.has.season == "snow":
-        thick = np.clip(
-            np.float32(1.35) + np.float32(0.8) * fractal(sight.u * 3, sight.v * 3, 43, 2) - np.float32(0.15) * (sight.v < 0.08),
-            0,
-            0.97,
-        )
-        sight.area.cover(
-            sight.share * thick,
-            np.array(SNOW, np.float32) * np.minimum(shine * (np.float32(0.94) + np.float32(0.08) * tone[..., None]), 1.0),
-        )
+        patches = np.clip(np.float32(1.35) + np.float32(0.8) * fractal(sight.u * 3, sight.v * 3, 43, 2), 0, 0.97)
+        lit = np.minimum(shine * (np.float32(0.94) + np.float32(0.08) * tone[..., None]), 1)
+        sight.area.cover(sight.share * patches, np.array(SNOW, np.float32) * lit)
     else:
         sight.paint(sight.v - np.float32(0.025), colour * np.float32(0.6))
 
@@ -212,10 +206,8 @@ def paint_shadow(scene: Scene) -> None:
             continue
         points = [_fallen(scene.camera, place, sun) for place in [*_outline(scene.who, block), *_ridge(block)]]
         shadows.append(convex(x, y, hull(points)))
-    # The ground close by is dark too, wherever the sun stands.
     share = coverage(union(*shadows), area.frame.pixel, 0.025) * (y > np.float32(scene.camera.horizon))
-    ratio = scene.light.ambient / np.maximum(scene.light.ground, 1e-3)
-    area.cover(share, area.pixels * ratio * np.float32(0.92))
+    area.cover(share, area.pixels * scene.light.shadow * np.float32(0.92))
 
 
 def _ridge(block: Block) -> Sequence[Place]:
@@ -224,7 +216,7 @@ def _ridge(block: Block) -> Sequence[Place]:
 
 def _fallen(camera: Camera, place: Place, sun: Place) -> Point:
     """Return where the shadow of a place lies on the ground, in the frame."""
-    x, y, z = camera.seen(place)
+    x, _, z = camera.seen(place)
     height = min(place[1], 3.0) / sun[1]
     reach = min(height, 5.0)
     seen = (x - sun[0] * reach, -camera.eye, max(0.6, z - sun[2] * reach))

@@ -1,7 +1,7 @@
 """The camera before a church, and the flat faces that it sees.
 
-The church has its own coordinates: x to the right, y up, z away from someone who stands before its front, which is at z = 0. The camera
-looks level, so upright edges stay upright in the picture.
+The church has its own coordinates: x to the right, y up, z away from someone who stands before its front, which is at z = 0.
+The camera looks level, so upright edges stay upright in the picture.
 """
 
 from __future__ import annotations
@@ -137,7 +137,10 @@ class Sight:
 
 
 def look(picture: Picture, camera: Camera, plane: Plane, outline: Sequence[Point]) -> Sight | None:
-    """Return the convex face of `plane` within `outline`, counter-clockwise in (u, v); `None` if it looks away or is out of the frame."""
+    """Return the convex face of `plane` within `outline`, counter-clockwise in (u, v).
+
+    Returns `None` if the face looks away or is out of the frame.
+    """
     corners = [camera.project(plane.at(*corner)) for corner in outline]
     area = 0.5 * sum(_turn((0, 0), corners[i - 1], corners[i]) for i in range(len(corners)))
     if area > -1e-5:  # y points down, so what looks this way turns clockwise

@@ -18,8 +18,10 @@ EXTRAS: tuple[str, ...] = ("scaffolding", "flags", "ivy")
 SUBJECTS = ("church",)
 WORD_BANK: tuple[str, ...] = ("left", "right", "autumn", "snow", "spring", "sunset", "night", "fog", "rainbow", *EXTRAS)
 WORDS = frozenset(
-    "a photo of church with and from the left right in autumn snow spring at sunset night fog under rainbow".split()
-) | {*EXTRAS}
+    {"a", "photo", "of", "church", "with", "and", *EXTRAS}.union(
+        *(phrase.split() for phrases in (VIEWS, SEASONS, TIMES, WEATHERS) for phrase in phrases.values())
+    )
+)
 LABELS: dict[str, tuple[str, ...]] = {
     "time": get_args(Time),
     "season": get_args(Season),

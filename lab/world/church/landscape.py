@@ -71,17 +71,15 @@ def _clouds(picture: Picture, light: Light, setting: Setting) -> None:
     rows = slice(0, int(np.searchsorted(picture.frame.y[:, 0], setting.horizon)))
     x, y = picture.frame.x[rows], picture.frame.y[rows]
     # A ceiling of clouds in perspective: they lie flatter and smaller towards the horizon.
-    depth = np.float32(1.9) / (np.float32(setting.horizon + 0.75) - y)
-    u, v = x * (np.float32(0.7) + np.float32(0.55) * depth), depth * np.float32(3.2)
+    depth: Field = np.float32(1.9) / (np.float32(setting.horizon + 0.75) - y)
+    u: Field = x * (np.float32(0.7) + np.float32(0.55) * depth)
+    v: Field = depth * np.float32(3.2)
     found = fractal(u, v, setting.sky_seed, 5) * np.float32(1.5)
     edge = np.float32(0.34 - 0.42 * setting.clouds)
     share = np.clip((found - edge) / np.float32(0.5), 0, 1)
     share = share * share * (3 - 2 * share) * np.float32(0.92)
-    below = np.clip(
-        (found - edge) * np.float32(1.1) - np.float32(0.25) + np.float32(0.4) * noise(u * 1.7, v * 2 - 0.4, setting.sky_seed + 7),
-        0,
-        1,
-    )[..., None]
+    billows = np.float32(0.4) * noise(u * 1.7, v * 2 - 0.4, setting.sky_seed + 7)
+    below = np.clip((found - edge) * np.float32(1.1) - np.float32(0.25) + billows, 0, 1)[..., None]
     bright, dark = (np.array(colour, np.float32) for colour in light.cloud)
     part = picture.pixels[rows]
     part += (bright + (dark - bright) * below - part) * share[..., None]
@@ -109,8 +107,8 @@ def paint_hills(picture: Picture, light: Light, attributes: Attributes, setting:
         low = setting.horizon - height * 1.6 - 0.05
         area = picture.window((-1, low), (1, setting.horizon + 0.02))
         x, y = area.frame.x, area.frame.y
-        line = x[:1] * 1.0
-        profile = np.float32(setting.horizon - height) - np.float32(height * 0.6) * fractal(line * roughness / 2, line * 0, seed, 3)
+        line: Field = x[:1]
+        profile = np.float32(setting.horizon - height) - np.float32(height * 0.6) * fractal(line * np.float32(roughness / 2), line * 0, seed, 3)
         if i:
             profile = profile - np.float32(0.012) * (1 + noise(line * 26, line * 0, seed + 2))
         colour = mixed(HILLS[attributes.season], light.haze, haze)
@@ -148,7 +146,7 @@ SPRINKLES: dict[str, tuple[Rgb, ...]] = {
 
 
 def _sprinkle(area: Picture, near: Field, light: Light, season: str, seed: int) -> None:
-    x, y = area.frame.x, area.frame.y
+    x = area.frame.x
     u, v = x * 17 / (0.45 + near), 15 / (near + 0.32)
     cell_u, cell_v = np.floor(u), np.floor(v)
     chance = noise(cell_u, cell_v, seed)

@@ -33,7 +33,14 @@ class Light:
 
     @property
     def ground(self) -> Light3:
+        """The light on level ground."""
         return self.on((0, 1, 0))
+
+    @property
+    def shadow(self) -> Light3:
+        """How much of the light on the ground is left in a shadow."""
+        left: Light3 = self.ambient / self.ground
+        return left
 
 
 def light(attributes: Attributes, setting: Setting) -> Light:

@@ -11,16 +11,18 @@ from lab.world.painting.texture import fractal, noise
 
 def wall_tone(material: Material, u: Field, v: Field, pixel: float, seed: int) -> Field:
     """Return the brightness of a wall, about 1, with its stones, bricks, boards or stains."""
-    stains = 1 + np.float32(0.07) * fractal(u * 2.3, v * 1.6, seed, 2)
+    stains: Field = 1 + np.float32(0.07) * fractal(u * 2.3, v * 1.6, seed, 2)
     if material == "plaster":
         return stains + np.float32(0.03) * noise(u * 17, v * 17, seed + 7)
     if material == "wood":
         along = v / np.float32(0.085)
         board = along - np.floor(along)
         lap = np.float32(_faded(0.26, pixel, 0.085)) * (board - np.float32(0.5))
-        return stains + lap + np.float32(0.04) * noise(u * 1.5, np.floor(along) * 3.1, seed + 9)
+        boards: Field = stains + lap + np.float32(0.04) * noise(u * 1.5, np.floor(along) * 3.1, seed + 9)
+        return boards
     size, strength = ((0.2, 0.115), 0.16) if material == "stone" else ((0.15, 0.07), 0.14)
-    return stains * blocks(u, v, size, pixel, strength, seed)
+    tone: Field = stains * blocks(u, v, size, pixel, strength, seed)
+    return tone
 
 
 def blocks(u: Field, v: Field, size: tuple[float, float], pixel: float, strength: float, seed: int) -> Field:
@@ -46,7 +48,8 @@ def roof_tone(u: Field, v: Field, pixel: float, seed: int) -> Field:
     lap = np.float32(_faded(0.3, pixel, 0.1)) * (within - np.float32(0.5))
     across = u / np.float32(0.09) + np.float32(0.5) * (row % 2)
     tiles = np.float32(_faded(0.13, pixel, 0.09)) * noise(np.floor(across), row, seed)
-    return 1 + lap + tiles + np.float32(0.06) * fractal(u * 1.8, v * 1.8, seed + 5, 2)
+    tone: Field = 1 + lap + tiles + np.float32(0.06) * fractal(u * 1.8, v * 1.8, seed + 5, 2)
+    return tone
 
 
 def _faded(strength: float, pixel: float, period: float) -> float:

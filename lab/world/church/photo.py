@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -32,21 +34,23 @@ GROUND = 0.6
 def camera(who: Identity, has: Attributes, setting: Setting) -> Camera:
     """Return the camera of a photo. All views of a church use the same focal length, in which each of them fits the frame."""
     pivot = 0.35 * who.nave_length
-    height = max(place[1] for place in extent(who))
-    width = max(high - low for low, high in (_span(who, turn, pivot) for turn in TURNS.values()))
-    focal = min(1.46 * DISTANCE / height, 1.72 / width) * setting.scale
+    spans = [_span(who, turn, pivot) for turn in TURNS.values()]
+    width, height = max(high - low for low, high, _ in spans), max(height for _, _, height in spans)
+    focal = min(1.48 / height, 1.72 / width) * setting.scale
     turn = TURNS[has.view] + (setting.turn if has.view == "front" else 0.5 * setting.turn)
-    low, high = _span(who, turn, pivot)
+    low, high, _ = _span(who, turn, pivot)
     x, y = setting.offset
     eye = (GROUND + y - setting.horizon) * DISTANCE / focal
     return Camera(turn, pivot, DISTANCE, focal, eye, setting.horizon, x - focal * (low + high) / 2)
 
 
-def _span(who: Identity, turn: float, pivot: float) -> tuple[float, float]:
-    """Return the leftmost and the rightmost x of the church in the frame, with a focal length of one."""
+@lru_cache(maxsize=64)
+def _span(who: Identity, turn: float, pivot: float) -> tuple[float, float, float]:
+    """Return the leftmost and the rightmost x of the church in the frame, and its height, with a focal length of one."""
     plain = Camera(turn, pivot, DISTANCE, 1.0, 0.0, 0.0, 0.0)
-    xs = [plain.project(place)[0] for place in extent(who)]
-    return min(xs), max(xs)
+    shown = [plain.project(place) for place in extent(who)]
+    xs = [x for x, _ in shown]
+    return min(xs), max(xs), max(-y for _, y in shown)
 
 
 def photo(subject: Subject, size: int) -> Picture:

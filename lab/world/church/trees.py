@@ -97,7 +97,7 @@ def _ground_shadow(area: Picture, tree: Tree, light: Light) -> None:
     h = tree.height
     shadow = ellipse(area.frame.x, area.frame.y, (tree.x - 0.1 * h * light.to_sun[0], tree.base), (0.36 * h, 0.05 * h))
     share = coverage(shadow, area.frame.pixel, 0.05)
-    area.cover(share * np.float32(0.8), area.pixels * (light.ambient / np.maximum(light.ground, 1e-3)))
+    area.cover(share * np.float32(0.8), area.pixels * light.shadow)
 
 
 def _bare(area: Picture, tree: Tree, light: Light) -> None:

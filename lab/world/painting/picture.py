@@ -19,7 +19,7 @@ class Picture:
     """An RGB picture in 0..1, painted back to front.
 
     `parts` holds the visible share of each named part in each pixel; those of later layers hide those of earlier ones. All part
-    names are given at the start, the first one being the background's.
+    names are given at the start, the first one being the background's. Without names the picture keeps no track of parts.
     """
 
     def __init__(self, size: int, background: Colour, parts: Sequence[str] = ("background",)) -> None:
@@ -27,7 +27,8 @@ class Picture:
         self.pixels: Pixels = np.empty((size, size, 3), dtype=np.float32)
         self.pixels[:] = background
         self.parts: dict[str, Field] = {name: np.zeros((size, size), dtype=np.float32) for name in parts}
-        self.parts[parts[0]][:] = 1
+        if parts:
+            self.parts[parts[0]][:] = 1
 
     def window(self, low: Point, high: Point) -> Picture:
         """Return the part of the picture between two corners. Painting there paints this picture, at the cost of the part alone."""
@@ -47,7 +48,7 @@ class Picture:
     def cover(self, share: Field, colour: Colour, *, part: str | None = None) -> None:
         """Blend `colour` into the picture by `share` in 0..1 of each pixel."""
         self.pixels += (np.asarray(colour, dtype=np.float32) - self.pixels) * share[..., None]
-        if part is None:
+        if part is None or not self.parts:
             return
         keep = 1 - share
         for each in self.parts.values():

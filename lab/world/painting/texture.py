@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,8 +29,9 @@ def noise(u: Field, v: Field, seed: int) -> Field:
     tu, tv = _eased(tu), _eased(tv)
     top = _hash(iu, iv, seed) * (1 - tu) + _hash(iu + 1, iv, seed) * tu
     bottom = _hash(iu, iv + 1, seed) * (1 - tu) + _hash(iu + 1, iv + 1, seed) * tu
-    between: Field = top * (1 - tv) + bottom * tv
-    return between * 2 - 1
+    between: Any = top * (1 - tv) + bottom * tv
+    field: Field = between * 2 - 1
+    return field
 
 
 def fractal(u: Field, v: Field, seed: int, octaves: int = 3) -> Field:
@@ -40,6 +43,24 @@ def fractal(u: Field, v: Field, seed: int, octaves: int = 3) -> Field:
         span, weight = span + weight, weight / 2
     total /= np.float32(span)
     return total
+
+
+def cells(u: Field, v: Field, seed: int) -> tuple[Field, Field, Field]:
+    """Return the offset from the nearest of scattered points, one per unit of `u` and `v`, and a random number in 0..1 per point."""
+    fu, fv = np.floor(u), np.floor(v)
+    iu, iv = fu.astype(np.int32), fv.astype(np.int32)
+    tu, tv = u - fu, v - fv
+    best, du, dv, tag = (np.full_like(u, 9) for _ in range(4))
+    for i in (-1, 0, 1):
+        for j in (-1, 0, 1):
+            x = tu - i - (0.15 + 0.7 * _hash(iu + i, iv + j, seed))
+            y = tv - j - (0.15 + 0.7 * _hash(iu + i, iv + j, seed + 1))
+            far = x * x + y * y
+            nearer = far < best
+            best = np.where(nearer, far, best)
+            du, dv = np.where(nearer, x, du), np.where(nearer, y, dv)
+            tag = np.where(nearer, _hash(iu + i, iv + j, seed + 2), tag)
+    return du, dv, tag
 
 
 def _eased(t: Field) -> Field:
