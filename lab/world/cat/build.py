@@ -48,9 +48,13 @@ class Build:
         return Placement((0.0, 0.0), np.eye(3))
 
     @property
+    def narrow(self) -> float:
+        return 0.74 if self.has.young else 1.0
+
+    @property
     def torso(self) -> tuple[Ball, ...]:
         """Neck, chest and shoulders, narrower on young cats, and the ruff of a fluffy one."""
-        narrow = 0.74 if self.has.young else 1.0
+        narrow = self.narrow
         balls = TORSO + (RUFF if self.has.fluffy else ())
         return tuple(
             Ball((x * narrow, y, z), (rx * narrow, ry, rz)) for ((x, y, z), (rx, ry, rz)) in ((b.centre, b.radii) for b in balls)

@@ -18,7 +18,7 @@ def draw_collar(picture: Picture, build: Build) -> None:
     """Draw the collar around the neck, with a bell, a disc or a bow in front."""
     view = picture.window((-0.5, 0.28), (0.5, 0.78))
     x, y = view.frame.x, view.frame.y
-    wide = 0.345 if build.has.fluffy else 0.315
+    wide = (0.345 if build.has.fluffy else 0.315) * build.narrow
     sag = 0.43 + 0.115 * np.sqrt(np.clip(1 - np.square(x / np.float32(wide)), 0, 1))
     band = np.maximum(np.abs(y - sag) - np.float32(0.040), np.abs(x) - np.float32(wide))
     round_ = np.clip(1 - np.square(x / np.float32(wide)), 0, 1)

@@ -27,8 +27,8 @@ HILLS: dict[Season, Rgb] = {
 }
 
 
-def paint_sky(picture: Picture, light: Light, setting: Setting) -> None:
-    """Paint the sky with its clouds; at sunset the sun's glow, at night moon and stars."""
+def paint_sky(picture: Picture, light: Light, setting: Setting, foggy: bool) -> None:
+    """Paint the sky with its clouds; at sunset the sun's glow, at night the moon and, without fog, the stars."""
     x, y = picture.frame.x, picture.frame.y
     height = np.clip((y + 1) / np.float32(setting.horizon + 1), 0, 1)[..., None]
     top, middle, low = (np.array(colour, np.float32) for colour in light.sky)
@@ -36,7 +36,8 @@ def paint_sky(picture: Picture, light: Light, setting: Setting) -> None:
     picture.pixels[:] = (top + (middle - top) * upper) * (1 - lower) + lower * low
     sun = (0.82 * setting.sun_side, setting.horizon - 0.1)
     if light.night:
-        _stars(picture, setting)
+        if not foggy:
+            _stars(picture, setting)
         moon = (0.68 * setting.sun_side, -0.68)
         _glow(picture, moon, 0.4, (0.55, 0.62, 0.85), 0.35)
         disc = ellipse(x, y, moon, (0.085, 0.085))
@@ -56,8 +57,8 @@ def _stars(picture: Picture, setting: Setting) -> None:
     bright = noise(cell_u, cell_v, setting.sky_seed + 51)
     du = u - cell_u - (np.float32(0.5) + np.float32(0.3) * noise(cell_u, cell_v, setting.sky_seed + 52))
     dv = v - cell_v - (np.float32(0.5) + np.float32(0.3) * noise(cell_u, cell_v, setting.sky_seed + 53))
-    size = np.float32(0.010) * np.clip(bright * 2 - np.float32(0.3), 0, 1.2)
-    share = coverage(np.hypot(du, dv) / 16 - size, picture.frame.pixel) * (bright > 0.1)
+    size = np.float32(0.008) * np.clip(bright * 2 - np.float32(0.5), 0, 1)
+    share = coverage(np.hypot(du, dv) / 16 - size, picture.frame.pixel) * (bright > 0.45)
     picture.cover(share, (0.95, 0.95, 0.88))
 
 
@@ -108,7 +109,9 @@ def paint_hills(picture: Picture, light: Light, attributes: Attributes, setting:
         area = picture.window((-1, low), (1, setting.horizon + 0.02))
         x, y = area.frame.x, area.frame.y
         line: Field = x[:1]
-        profile = np.float32(setting.horizon - height) - np.float32(height * 0.6) * fractal(line * np.float32(roughness / 2), line * 0, seed, 3)
+        profile = np.float32(setting.horizon - height) - np.float32(height * 0.6) * fractal(
+            line * np.float32(roughness / 2), line * 0, seed, 3
+        )
         if i:
             profile = profile - np.float32(0.012) * (1 + noise(line * 26, line * 0, seed + 2))
         colour = mixed(HILLS[attributes.season], light.haze, haze)

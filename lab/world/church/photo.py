@@ -24,7 +24,7 @@ PARTS = ("sky", "hills", "ground", "trees", "wall", "roof", "spire", "windows", 
 BUILDING = PARTS[PARTS.index("wall") :]
 """The parts that the identity mask holds: the church and what is put on it."""
 
-TURNS: dict[View, float] = {"front": 0.0, "left": 0.66, "right": -0.66}
+TURNS: dict[View, float] = {"front": 0.0, "left": 0.72, "right": -0.72}
 """Radians around the church at which each view stands."""
 DISTANCE = 7.5
 GROUND = 0.6
@@ -78,7 +78,7 @@ def photo(subject: Subject, size: int) -> Picture:
 def _paint_behind(scene: Scene, setting: Setting) -> None:
     """Paint the landscape: all that the church hides."""
     picture, shine, has = scene.picture, scene.light, scene.has
-    paint_sky(picture, shine, setting)
+    paint_sky(picture, shine, setting, has.weather == "fog")
     if has.weather == "rainbow":
         paint_rainbow(picture, setting)
     paint_hills(picture, shine, has, setting)
@@ -104,7 +104,7 @@ def _threshold(scene: Scene) -> tuple[Point, float]:
 
 def _fog(shine: Light) -> np.ndarray:
     if shine.night:
-        return np.array((0.20, 0.24, 0.34), np.float32)
+        return np.array((0.25, 0.29, 0.39), np.float32)
     return np.array(shine.haze, np.float32) * np.float32(0.6) + np.float32(0.36)
 
 

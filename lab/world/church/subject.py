@@ -200,8 +200,8 @@ class Setting:
         horizon = rng.uniform(0.06, 0.26)
         trees = [
             Tree(x=side * rng.uniform(0.42, 1.0), base=horizon + rng.uniform(0.06, 0.4), height=rng.uniform(0.45, 0.85),
-                 conifer=rng.random() < 0.3, seed=rng.randrange(1000))
-            for side in (-1, 1) for _ in range(rng.choice((1, 2, 2)))
+                 conifer=i > 0 and rng.random() < 0.55, seed=rng.randrange(1000))
+            for side in (-1, 1) for i in range(rng.choice((1, 2, 2)))
         ]  # fmt: skip
         bushes = [
             Tree(x=side * rng.uniform(0.35, 1.0), base=rng.uniform(0.66, 0.86), height=rng.uniform(0.09, 0.17), conifer=False,
@@ -211,7 +211,7 @@ class Setting:
         return cls(
             sun_side=rng.choice((-1, 1)),
             sun_height=rng.random(),
-            turn=rng.choice((-1, 1)) * rng.uniform(0.06, 0.2),
+            turn=rng.choice((-1, 1)) * rng.uniform(0.08, 0.22),
             scale=rng.uniform(0.9, 1.0),
             offset=(rng.uniform(-0.1, 0.1), rng.uniform(-0.03, 0.04)),
             horizon=horizon,
