@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lab.training.store import Dice
+
 WIDTHS = (24, 48, 80, 128)
 
 
@@ -49,14 +51,13 @@ def predicted(network: nn.Module, pictures: Tensor, domain: str, batch: int = 64
     return torch.cat([network(part, domain).float() for part in pictures.split(batch)])
 
 
-def augmented(x: Tensor, draw: torch.Generator) -> Tensor:
+def augmented(x: Tensor, dice: Dice) -> Tensor:
     """Apply random blur, noise, a shift of up to three pixels and slight colour changes. Samples and edits have such flaws."""
-    on = {"generator": draw, "device": x.device}
+    n = len(x)
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    share = torch.rand(len(x), 1, 1, 1, **on)
-    x = x + share * (blurred - x) + 0.06 * torch.rand(len(x), 1, 1, 1, **on) * torch.randn(x.shape, **on)
-    x = x * (0.95 + 0.1 * torch.rand(len(x), 1, 1, 1, **on)) + 0.06 * (torch.rand(len(x), 3, 1, 1, **on) - 0.5)
-    return _shifted(x, torch.randint(-3, 4, (len(x), 2), **on))
+    x = x + dice.uniform(0, 1, n, 1, 1, 1) * (blurred - x) + dice.uniform(0, 0.06, n, 1, 1, 1) * dice.normal(*x.shape)
+    x = x * dice.uniform(0.95, 1.05, n, 1, 1, 1) + dice.uniform(-0.03, 0.03, n, 3, 1, 1)
+    return _shifted(x, dice.below(7, n, 2) - 3)
 
 
 def _shifted(x: Tensor, by: Tensor) -> Tensor:

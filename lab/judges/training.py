@@ -18,7 +18,7 @@ from lab.judges import attributes, identities
 from lab.judges.scorer import Scorer, augmented, predicted, save_scorer
 from lab.training.dataset import Plan
 from lab.training.export import stage_options
-from lab.training.store import Store, Tensors, normalised, read_fields
+from lab.training.store import Dice, Store, Tensors, normalised, read_fields
 from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
 
 Kind = Literal["attributes", "identity"]
@@ -74,12 +74,12 @@ class Stage:
         while not (self.store.ready and self.unseen.ready):
             if not self.store.grow() + self.unseen.grow():
                 time.sleep(1)
-        draw = torch.Generator(self.device).manual_seed(SEED + run.step)
+        dice = Dice(self.device, SEED + run.step)
 
         def inputs() -> tuple[dict[str, Tensors], Tensor]:
-            batch = self.store.batch(self.options.batch, draw)
+            batch = self.store.batch(self.options.batch, dice)
             x = torch.cat([normalised(fields["pixels"]) for fields in batch.values()])
-            return batch, augmented(x, draw).contiguous(memory_format=torch.channels_last)
+            return batch, augmented(x, dice).contiguous(memory_format=torch.channels_last)
 
         loss_of = compiled(self._loss, lambda f: f(*inputs()).backward(), wanted=self.options.compile)
         run.begin()
@@ -114,7 +114,15 @@ class Stage:
         else:
             about |= {"accuracy": found, "labels": {name: dict(domain.labels) for name, domain in domains}}
         save_scorer(self.network, self.plan.work / "result" / "judges" / FILES[self.kind], about)
-        print(f"{self.kind} {json.dumps(found)}", flush=True)
+        print(f"{self.kind} {json.dumps(summary(found))}", flush=True)
+
+
+def summary(found: dict[str, Any]) -> dict[str, float]:
+    """Return the mean figure of each domain: accuracy, or mean absolute error as a share of guessing the mean."""
+    figures = {
+        domain: [each["absolute"] if isinstance(each, dict) else each for each in by.values()] for domain, by in found.items()
+    }
+    return {domain: round(sum(values) / max(1, len(values)), 4) for domain, values in figures.items()}
 
 
 def main() -> None:

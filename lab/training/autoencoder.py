@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from lab.training.dataset import Plan
 from lab.training.export import picture_of, replace_folder, stage_options
-from lab.training.store import Store, grid, joined, normalised, read_fields
+from lab.training.store import Dice, Store, grid, joined, normalised, read_fields
 from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
 
 LATENT_CHANNELS = 16
@@ -150,12 +150,12 @@ class Stage:
         run, size = self.run, self.options.batch
         run.resume()
         self._wait_for_pictures()
-        draw = torch.Generator(self.device).manual_seed(SEED + run.step)
+        dice = Dice(self.device, SEED + run.step)
 
         def inputs() -> tuple[Tensor, Tensor]:
-            x = normalised(joined(self.store.batch(size, draw), "pixels"))
+            x = normalised(joined(self.store.batch(size, dice), "pixels"))
             side = x.shape[-1] // 8
-            return x, torch.randn((size, self.options.latent_channels, side, side), generator=draw, device=self.device)
+            return x, dice.normal(size, self.options.latent_channels, side, side)
 
         def measured(x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
             return loss_of(self.vae, x, noise, self.options.kl)
@@ -184,8 +184,8 @@ class Stage:
         """Write the averaged weights and a sheet. Returns the reconstruction of unseen pictures by domain."""
         with self.run.average.applied(self.parameters):
             vae = copy.deepcopy(self.vae).eval()
-        draw = torch.Generator(self.device).manual_seed(SEED)
-        standardise_latents(vae, posterior(vae, normalised(joined(self.store.batch(2048 if final else 512, draw), "pixels")))[0])
+        dice = Dice(self.device, SEED)
+        standardise_latents(vae, posterior(vae, normalised(joined(self.store.batch(2048 if final else 512, dice), "pixels")))[0])
         facts: dict[str, Any] = {"psnr_db": {}, "step": self.run.step, "pictures": dict(self.store.counts), "final": final}
         rows = []
         for name in self.plan.domains:

@@ -22,7 +22,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from lab.training.autoencoder import LATENT_CHANNELS, posterior
 from lab.training.dataset import UNSEEN, Plan
 from lab.training.export import GUIDANCE, captioned_sheet, pipeline_of, stage_options, write_model
-from lab.training.store import Store, Tensors, joined, normalised, read_fields
+from lab.training.store import Dice, Store, Tensors, joined, normalised, read_fields
 from lab.training.tokenizer import MAX_TOKENS, build_tokenizer
 from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
 
@@ -150,18 +150,17 @@ class Stage:
             mean, std = posterior(self.vae, normalised(fields["pixels"]), batch=400)
         return {"mean": mean.half(), "std": std.half(), "tokens": fields["tokens"]}
 
-    def inputs(self, store: Store, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def inputs(self, store: Store, dice: Dice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return latents, caption tokens, timesteps and noise of a random batch."""
-        batch, size = store.batch(self.options.batch, draw), self.options.batch
-        device = {"generator": draw, "device": self.device}
+        batch, size = store.batch(self.options.batch, dice), self.options.batch
         mean = joined(batch, "mean").float()
-        z = mean + joined(batch, "std").float() * torch.randn(mean.shape, **device)
+        z = mean + joined(batch, "std").float() * dice.normal(*mean.shape)
         every = joined(batch, "tokens")
         rows = torch.arange(size, device=self.device)
-        tokens = every[rows, torch.randint(every.shape[1], (size,), **device)].long()
-        dropped = torch.rand(size, 1, **device) < DROPPED
-        t = torch.randint(len(self.alphas), (size,), **device)
-        return z, torch.where(dropped, self.empty, tokens), t, torch.randn(mean.shape, **device)
+        tokens = every[rows, dice.below(every.shape[1], size)].long()
+        dropped = dice.chance(DROPPED, size, 1)
+        t = dice.below(len(self.alphas), size)
+        return z, torch.where(dropped, self.empty, tokens), t, dice.normal(*mean.shape)
 
     def train(self) -> Run:
         """Train to the end of the budget, from the last checkpoint if there is one."""
@@ -171,12 +170,12 @@ class Stage:
         run.resume()
         store = Store(self.plan, self.device, read_fields("pixels", "tokens"), self._encoded)
         store.grow()
-        draw = torch.Generator(self.device).manual_seed(SEED + run.step)
+        dice = Dice(self.device, SEED + run.step)
         print(f"denoiser: {store.counts} pictures encoded after {run.elapsed:.0f} s", flush=True)
         run.begin()
         meter = Meter(self.options.log_every)
         while run.share < 1:
-            loss, squared = self.loss_of(unet, *self.inputs(store, draw))
+            loss, squared = self.loss_of(unet, *self.inputs(store, dice))
             run.descend(loss, rate_at(run.share, run.step, peak=self.options.peak))
             meter.add(self.options.batch, mse=squared, loss=loss)
             if meter.due:

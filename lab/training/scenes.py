@@ -8,22 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-class Dice:
-    """Random numbers on a device."""
-
-    def __init__(self, device: torch.device, seed: int) -> None:
-        self.device = device
-        self.draw = torch.Generator(device).manual_seed(seed)
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(shape, generator=self.draw, device=self.device)
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self.draw, device=self.device)
-
-    def chance(self, share: float, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self.draw, device=self.device) < share
+from lab.training.store import Dice
 
 
 def scenes(dice: Dice, pictures: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

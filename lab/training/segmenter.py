@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from lab.measures.results import machine
 from lab.training.dataset import MASKED_EVERY, Plan
 from lab.training.export import replace_folder, stage_options
-from lab.training.scenes import Dice, scenes
-from lab.training.store import Arrays, Store, joined, normalised
+from lab.training.scenes import scenes
+from lab.training.store import Arrays, Dice, Store, joined, normalised
 from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
 from s2edit_core.vision.person_network import PersonNetwork, save_network
 
@@ -68,7 +68,7 @@ class Stage:
         dice = Dice(self.device, SEED + run.step)
 
         def inputs() -> tuple[Tensor, Tensor]:
-            batch = self.store.batch(self.options.batch, dice.draw)
+            batch = self.store.batch(self.options.batch, dice)
             masks = joined(batch, "masks")[:, None].float() / 255
             x, marked = scenes(dice, normalised(joined(batch, "pixels")), masks)
             return x.contiguous(memory_format=torch.channels_last), marked[:, 0]

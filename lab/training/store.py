@@ -30,6 +30,27 @@ def read_fields(*names: str) -> Callable[[Path], Arrays]:
     return read
 
 
+class Dice:
+    """Random numbers on a device."""
+
+    def __init__(self, device: torch.device, seed: int) -> None:
+        self.device = device
+        self.draw = torch.Generator(device).manual_seed(seed)
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(shape, generator=self.draw, device=self.device)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.draw, device=self.device)
+
+    def below(self, high: int, *shape: int) -> Tensor:
+        """Return whole numbers from 0 to `high` − 1."""
+        return torch.randint(high, shape, generator=self.draw, device=self.device)
+
+    def chance(self, share: float, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.draw, device=self.device) < share
+
+
 class Store:
     """Fields of all pictures by domain. `batch` draws from each domain in proportion to its weight.
 
@@ -94,12 +115,12 @@ class Store:
             done += weight
         return cuts
 
-    def batch(self, size: int, draw: torch.Generator) -> dict[str, Tensors]:
-        """Return random pictures by domain, `size` in all. `draw` must be on the store's device."""
-        return {name: self.random(name, count, draw) for name, count in self.shares(size).items()}
+    def batch(self, size: int, dice: Dice) -> dict[str, Tensors]:
+        """Return random pictures by domain, `size` in all."""
+        return {name: self.random(name, count, dice) for name, count in self.shares(size).items()}
 
-    def random(self, name: str, count: int, draw: torch.Generator) -> Tensors:
-        index = torch.randint(self.counts[name], (count,), generator=draw, device=self.device)
+    def random(self, name: str, count: int, dice: Dice) -> Tensors:
+        index = dice.below(self.counts[name], count)
         return {key: value[index] for key, value in self._data[name].items()}
 
     def first(self, name: str, count: int) -> Tensors:

@@ -111,10 +111,10 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     losses: list[dict[str, float]] = field(default_factory=list)
-    _since: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108
+    _since: float = field(default_factory=lambda: time.monotonic())
     _began: float | None = None
     _share: float = 0.0
-    _saved: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108
+    _saved: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def checkpoint(self) -> Path:

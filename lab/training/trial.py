@@ -50,7 +50,10 @@ def speed(step: Callable[[], Tensor], parameters: list[torch.nn.Parameter], samp
         optimiser.step()
         average.update(parameters, 1)
 
-    synchronise = torch.cuda.synchronize if parameters[0].is_cuda else lambda: None
+    def synchronise() -> None:
+        if parameters[0].is_cuda:
+            torch.cuda.synchronize()
+
     with turn(lock):
         for _ in range(3):
             whole()

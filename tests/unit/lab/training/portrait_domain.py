@@ -22,11 +22,11 @@ _WORDS = "a photo of man woman with short long curly hair and , red eye shadow "
 
 class Portraits:
     name = "portrait"
-    subjects = ("woman", "man", "person")
-    word_bank = WORD_BANK
+    subjects: tuple[str, ...] = ("woman", "man", "person")
+    word_bank: tuple[str, ...] = WORD_BANK
     words = frozenset(_WORDS.split())
     labels: Mapping[str, tuple[str, ...]] = {"gender": ("man", "woman"), "glasses": ("no", "yes"), "hat": ("no", "yes")}
-    identity_names = ("skin", "jaw")
+    identity_names: tuple[str, ...] = ("skin", "jaw")
 
     def sample(self, seed: int) -> Subject:
         person = sample_person(seed)

@@ -10,7 +10,7 @@ import torch
 
 from lab.training.dataset import CAPTIONS, DOMAINS, MASKED_EVERY, UNSEEN, Part, Plan, captions, render_shard, save_shard, unfinished
 from lab.training.render import render
-from lab.training.store import Store, joined, normalised, read_fields
+from lab.training.store import Dice, Store, joined, normalised, read_fields
 from lab.training.tokenizer import MAX_TOKENS, Vocabulary, build_tokenizer
 from tests.unit.lab.training.portrait_domain import DOMAIN
 
@@ -105,7 +105,7 @@ def test_a_store_grows_and_draws_by_weight(rendered: Plan, tmp_path: Path) -> No
             assert store.grow() == 2
     assert (store.grow(limit=1), store.grow(), store.grow()) == (2, 2, 0)
     assert np.array_equal(store.first("portrait", 6)["pixels"][4], np.asarray(DOMAIN.render(DOMAIN.sample(200))))
-    batch = store.batch(5, torch.Generator().manual_seed(0))
+    batch = store.batch(5, Dice(torch.device("cpu"), 0))
     assert joined(batch, "pixels").shape == (5, 128, 128, 3)
     assert float(normalised(joined(batch, "pixels")).abs().max()) <= 1
 

@@ -18,10 +18,9 @@ from lab.photos import maskless
 from lab.photos.masks import VIEWS, Tally, beside, portrait, small
 from lab.quality.bench import Judges
 from lab.training.dataset import render_shard
-from lab.training.scenes import Dice
 from lab.training.scenes import scenes as composed
 from lab.training.segmenter import loss_of
-from lab.training.store import normalised
+from lab.training.store import Dice, normalised
 from lab.training.tokenizer import Vocabulary
 from lab.training.train import MODEL
 from lab.world.dataset import PORTRAITS
