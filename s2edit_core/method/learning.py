@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -89,6 +89,11 @@ class _Learner:
     loss_weights: Tensor | None  # (h, w): weight of each latent cell in L_ldm; None: all equal
     words: Tensor  # (n, d): the words that the concept is to be orthogonal to, in text-feature space
     seed: int
+    others: tuple[_Learner, ...] = ()  # of the lesson's other photos; they share token and changes
+
+    def at(self, step: int) -> _Learner:
+        """Return the learner of the photo of step `step`."""
+        return (self, *self.others)[step % (1 + len(self.others))]
 
     def deltas(self) -> list[Tensor]:
         """Return the tensors of the key and value changes."""
@@ -195,7 +200,7 @@ def _check_lessons(lessons: Sequence[Lesson]) -> None:
     names = [checked_placeholder(lesson.placeholder) for lesson in lessons]
     if not names or len(set(names)) < len(names):
         raise OptionInvalid(f"each concept needs a placeholder of its own, not {names}", field="options.placeholder")
-    for lesson in lessons:
+    for lesson in (photo for each in lessons for photo in (each, *each.others)):
         if lesson.placeholder not in lesson.prompt:
             raise PromptInvalid(
                 f"the prompt to learn from must hold {lesson.placeholder} before the subject",
@@ -227,8 +232,9 @@ def _step(
     """Run one step of all learners and return the mean of their L_ldm."""
     draws = [step_generator(learner.seed, step) for learner in learners]
     with torch.enable_grad():
-        now = [learner.condition(with_deltas=with_deltas) for learner in learners]
-    rows = [_rows(*each, options.batch) for each in zip(learners, now, draws, strict=True)]
+        shown = [learner.at(step) for learner in learners]
+        now = [learner.condition(with_deltas=with_deltas) for learner in shown]
+    rows = [_rows(*each, options.batch) for each in zip(shown, now, draws, strict=True)]
     answers = yield tuple(row for part in rows for row in part)
     features = [each.features[learner.lesson.placeholder] for learner, each in zip(learners, now, strict=True)]
     semantic = [_semantic(*each) for each in zip(learners, features, strict=True)]
@@ -263,7 +269,7 @@ def _new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, s
     keys, values = new_deltas(backbone.layers, options.mode, options.rank, step_generator(seed, -1 % 2**31))
     size = (lesson.latent.shape[1], lesson.latent.shape[2])
     name = lesson.placeholder
-    return _Learner(
+    learner = _Learner(
         backbone=backbone,
         lesson=lesson,
         tokens=tokenize(backbone, lesson.prompt, (name,), field="source_prompt"),
@@ -275,6 +281,9 @@ def _new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, s
         words=torch.zeros(0, backbone.layers[0].to_k.in_features, device=backbone.device),
         seed=seed,
     )
+    others = [_new_learner(backbone, other, options, seed) for other in lesson.others]
+    learner.others = tuple(replace(other, token=learner.token, keys=keys, values=values) for other in others)
+    return learner
 
 
 def _orthogonal_words(backbone: Backbone, lesson: Lesson) -> list[str]:

@@ -140,7 +140,7 @@ class LearningState:
 def settings_digest(lessons: Sequence[Lesson], options: LearningOptions, seed: int) -> str:
     """Return a digest of everything that a learning depends on except the model."""
     digest = hashlib.sha256(json.dumps([asdict(options), seed], sort_keys=True).encode())
-    for lesson in lessons:
+    for lesson in (photo for each in lessons for photo in (each, *each.others)):
         words = [lesson.prompt, lesson.subject, lesson.placeholder, list(lesson.request_words)]
         digest.update(json.dumps(words).encode())
         for tensor in (lesson.latent, lesson.mask):

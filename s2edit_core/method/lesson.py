@@ -15,7 +15,8 @@ class Lesson:
     """What a concept is learned from: `latent` `(c, h, w)` of the photo, and `mask` `(H, W)` in 0..1 that marks it.
 
     `prompt` holds `placeholder` before `subject`, as in "a photo of a [I] woman" or "a woman with [A] makeup". `request_words` are
-    words that the edit is known to introduce; the concept is learned to be orthogonal to them as well.
+    words that the edit is known to introduce; the concept is learned to be orthogonal to them as well. `others` are further photos
+    of the same subject, with the same placeholder: learning takes the photos in turn, one per step.
     """
 
     latent: Tensor
@@ -24,3 +25,4 @@ class Lesson:
     subject: str
     placeholder: str = PLACEHOLDER
     request_words: Sequence[str] = ()
+    others: tuple[Lesson, ...] = ()

@@ -1,0 +1,5 @@
+"""`python -m lab.quality.worlds`."""
+
+from lab.quality.worlds.bench import main
+
+main()
