@@ -31,10 +31,13 @@ from lab.quality.worlds.transfers import WEARABLES
 from lab.quality.worlds.units import Bench
 from lab.training.dataset import WORK
 from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.unet import backbone as passes
 from s2edit_core.unet.backbone import Backbone
 
 LAST_SECONDS = 12.0
 """Time that is kept for the results file and the sheet."""
+ROWS_PER_PASS = 64
+"""Largest UNet pass on a GPU. A small model's passes of fewer rows leave it idle."""
 _bench: Bench | None = None
 
 
@@ -47,6 +50,7 @@ def _start(bench: Bench, device: str) -> None:
         try:
             bench.pipe = S2EditPipeline(_moved(bench.pipe.backbone, device))
             bench.together = True
+            passes.MAX_ROWS_PER_PASS = ROWS_PER_PASS
         except Exception:
             print(f"no {device}: this worker uses the CPU", flush=True)
             traceback.print_exc()

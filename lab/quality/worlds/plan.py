@@ -48,17 +48,17 @@ class Unit:
 MOVED = ("turned", "revealed")
 DEFAULT: tuple[Stage, ...] = (
     Stage(
-        "turned",
+        "moved",
         "person",
         48,
-        parsed(("balanced", "subject-free", "fresh", "kv:other", "kv:same", "guided:other", "balanced:three")),
+        parsed(("balanced", "subject-free", "fresh:none", "fresh:other", "guided:other", "balanced:three", "kv:other")),
         MOVED,
         weight=5,
     ),
     Stage("makeup", "person", 24, transfer="makeup", weight=2),
-    Stage("all", "person", 30, parsed(("balanced:none", "balanced:same", "instant:same")), weight=2),
-    Stage("all", "cat", 16, parsed(("balanced:none", "balanced:same", "balanced:other")), weight=1),
-    Stage("all", "church", 16, parsed(("balanced:none", "balanced:same", "balanced:other")), weight=1),
+    Stage("all", "person", 30, parsed(("balanced:none", "balanced:same", "instant:same")), ("kept", "aged"), weight=2),
+    Stage("all", "cat", 16, parsed(("balanced:none", "balanced:same", "balanced:other"))),
+    Stage("all", "church", 16, parsed(("balanced:none", "balanced:same", "balanced:other"))),
 )
 """The stages of a run without options, most important first."""
 

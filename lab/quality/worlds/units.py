@@ -102,10 +102,16 @@ def _run_edits(bench: Bench, stage: Stage, case: Case) -> Iterator[list[Record]]
         yield [record(way, target, bench.fixed(way, case.photo, target.answer)) for target in missing]
     wanted = {way: [each for each in case.targets if not bench.has(str(way), case.person, each.edit.name)] for way in stage.ways}
     wanted = {way: targets for way, targets in wanted.items() if targets}
-    for some in [wanted] if bench.together else [{way: targets} for way, targets in wanted.items()]:
+    if bench.together:
+        editor.prepare(list(wanted))
+        names = dict.fromkeys(way.name for way in wanted)
+        parts = [{way: targets for way, targets in wanted.items() if way.name == name} for name in names]
+    else:
+        parts = [{way: targets} for way, targets in wanted.items()]
+    for part in parts:
         yield [
             record(str(way), target, to_image(frame), **cost.figures())
-            for (way, target), (frame, cost) in editor.edited(some).items()
+            for (way, target), (frame, cost) in editor.edited(part).items()
         ]
 
 
