@@ -34,7 +34,7 @@ def rounded(value: Any) -> Any:
 def append(folder: Path, records: Iterable[Record]) -> None:
     """Add records to this process's file in `folder`."""
     with (folder / f"{os.getpid()}.jsonl").open("a") as file:
-        file.writelines(json.dumps(rounded(record)) + "\n" for record in records)
+        file.writelines(f"\n{json.dumps(rounded(record))}\n" for record in records)  # the first \n ends a line that was cut off
 
 
 def collect(folder: Path, out: Path) -> list[Record]:

@@ -65,6 +65,7 @@ class Bench:
     def record(self, stage: Stage, way: str, case: Case, name: str, got: Image.Image, answer: Photo, **facts: Any) -> Record:
         """Measure the result `got` and keep its picture."""
         asked = facts.pop("asked")
+        got = got.resize(answer.picture.size, Image.Resampling.LANCZOS)
         found: Record = {"stage": stage.name, "domain": stage.domain, "way": way, "recipe": self.recipe(way)}
         found |= {"person": case.person, "edit": name, **facts, **measures.measure(case.photo, answer, got, asked, self.judges)}
         path = self.picture_path(found)
@@ -76,7 +77,8 @@ class Bench:
         """Return the photo itself, or the true answer encoded and decoded."""
         if way == UNEDITED:
             return photo.picture
-        latent = self.pipe.backbone.encode_image(to_tensor(answer.picture))
+        side = self.pipe.backbone.frame_size
+        latent = self.pipe.backbone.encode_image(to_tensor(answer.picture.resize((side, side), Image.Resampling.LANCZOS)))
         return to_image(self.pipe.backbone.decode_latent(latent))
 
 
@@ -123,7 +125,7 @@ def _run_transfer(bench: Bench, stage: Stage, transfer: Transfer) -> Iterator[li
 
     def record(way: str, got: Image.Image, **facts: Any) -> Record:
         found = bench.record(stage, way, case, f"{name} transfer", got, transfer.answer, asked={name}, **facts)
-        return found | measures.colours(source, answer, np.asarray(got), transfer.parts)
+        return found | measures.colours(source, answer, np.asarray(got.resize(transfer.photo.picture.size)), transfer.parts)
 
     for way in (UNEDITED, AUTOENCODER):
         if not bench.has(way, case.person, f"{name} transfer"):

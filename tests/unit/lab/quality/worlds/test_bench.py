@@ -1,0 +1,147 @@
+"""The bench on a tiny model: its ways, its records, and that it stops and resumes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lab.judges.attributes import AttributeJudge
+from lab.judges.identities import Error, IdentityRegressor
+from lab.judges.scorer import Scorer
+from lab.quality.worlds import measures, records, sheet, units
+from lab.quality.worlds.bench import options_of, stages_of
+from lab.quality.worlds.editing import Editor, OutOfTime
+from lab.quality.worlds.edits import DOMAINS, case_of
+from lab.quality.worlds.measures import Judges
+from lab.quality.worlds.plan import DEFAULT, Stage, Unit, in_turn, seeds_of
+from lab.quality.worlds.records import Record
+from lab.quality.worlds.settings import BALANCED, SETTINGS, Way, parsed
+from lab.quality.worlds.units import Bench
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.options import LearningOptions
+
+SHORT = LearningOptions(token_steps=2, joint_steps=2, start_steps=1, batch=2)
+QUICK = replace(BALANCED, title="quick", steps=3, learning=SHORT)
+
+
+@pytest.fixture
+def bench(pipe: S2EditPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setitem(SETTINGS, "quick", QUICK)
+    monkeypatch.setitem(
+        SETTINGS, "free", replace(QUICK, title="free", fade="subject", fresh=0.5, identity_guidance=2.0, without="quick")
+    )
+    torch.manual_seed(0)
+    labels = {name: domain.labels for name, domain in DOMAINS.items()}
+    classes = {name: sum(len(each) for each in by.values()) for name, by in labels.items()}
+    names = {name: domain.identity_names for name, domain in DOMAINS.items()}
+    unseen = {name: {number: Error(0.5, 0.6) for number in numbers} for name, numbers in names.items()}
+    judge = AttributeJudge(Scorer(classes).eval(), labels, {})
+    regressor = IdentityRegressor(Scorer({name: len(numbers) for name, numbers in names.items()}).eval(), names, unseen)
+    return Bench(pipe, Judges(judge, regressor), tmp_path, set())
+
+
+def run(bench: Bench, unit: Unit) -> list[Record]:
+    return [record for some in units.run(bench, unit) for record in some]
+
+
+def test_a_unit_records_every_way_of_every_edit_and_skips_what_is_known(bench: Bench) -> None:
+    ways = parsed(("quick:none", "quick:same", "free:other", "quick:three"))
+    unit = Unit(Stage("some", "person", 1, ways, ("left", "hat")), 1)
+    found = run(bench, unit)
+    names = {"unedited", "autoencoder", *map(str, ways)}
+    assert {(record["way"], record["edit"]) for record in found} == {(way, edit) for way in names for edit in ("left", "hat")}
+    assert all(record["gain"] == 0 for record in found if record["way"] == "unedited")
+    assert {record["group"] for record in found if record["edit"] == "left"} == {"turned"}
+    results = {record["way"]: record["psnr"] for record in found if record["edit"] == "hat"}
+    assert len(set(results.values())) == len(names)
+    bench.known = {records.key_of(record) for record in found[:-1]}
+    assert [records.key_of(record) for record in run(bench, unit)] == [records.key_of(found[-1])]
+    bench.together = True
+    bench.known = set()
+    again = {records.key_of(record): record["psnr"] for record in run(bench, unit)}
+    assert again == pytest.approx({records.key_of(record): record["psnr"] for record in found}, abs=0.05)
+
+
+def test_a_setting_that_changes_has_other_recipes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bench.recipe("quick:same"), bench.recipe("quick/words"), bench.recipe("balanced:same")
+    assert before[0] == before[1] != before[2]
+    monkeypatch.setitem(SETTINGS, "quick", replace(QUICK, residual=0.5))
+    assert bench.recipe("quick:same") != before[0]
+
+
+def test_a_transfer_is_done_in_words_and_with_an_attribute(bench: Bench) -> None:
+    stage = Stage("makeup", "person", 1, transfer="makeup", setting="quick")
+    found = run(bench, Unit(stage, seeds_of(stage)[0]))
+    ways = ["unedited", "autoencoder", "quick/words", "quick/attribute", "quick/attribute+identity", "quick/together"]
+    assert [record["way"] for record in found] == ways
+    assert found[0]["parts_found"] == 0
+    assert set(found[2]["colour_error_by_part"]) == {"lips", "cheeks", "lids"}
+    assert len({record["psnr"] for record in found}) == len(ways)
+    out = bench.folder / "sheet.png"
+    sheet.write(bench, [stage], {stage: found}, out, rows=2)
+    assert out.stat().st_size > 1000
+
+
+def test_learning_from_three_photos_differs_from_one(bench: Bench) -> None:
+    editor = Editor(bench.pipe, case_of("cat", 0, ("front",)))
+    tokens = []
+    for origin in ("same", "other", "three"):
+        concept, seconds = editor.concept(Way("quick", origin))  # type: ignore[arg-type]
+        assert concept is not None
+        assert seconds > 0
+        tokens.append(concept.token)
+    assert not torch.equal(tokens[0], tokens[1])
+    assert not torch.equal(tokens[1], tokens[2])
+
+
+def test_nothing_is_evaluated_after_the_deadline(bench: Bench) -> None:
+    bench.deadline = 0
+    with pytest.raises(OutOfTime):
+        run(bench, Unit(Stage("some", "cat", 1, parsed(("quick:none",)), ("front",)), 0))
+
+
+def test_results_are_paired_with_the_same_edits_without_an_identity(bench: Bench, tmp_path: Path) -> None:
+    def record(way: str, person: str, error: float) -> Record:
+        figures = {"psnr": 20.0, "identity_error": error}
+        return {"domain": "cat", "way": way, "recipe": "r", "person": person, "edit": "front", "group": "turned", **figures}
+
+    made = [record("free:other", f"cat-{i}", 0.3 + 0.01 * i) for i in range(4)]
+    made += [record("quick:none", f"cat-{i}", 0.5 + 0.01 * i) for i in range(5)]
+    found = records.summary(made, ("psnr", "identity_error"))["cat"]["free:other"]
+    assert found["edits"] == 4
+    assert found["group turned"]["minus_without"]["identity_error"] == pytest.approx([-0.2, -0.2, -0.2])
+    assert found["all"]["identity_reduction"] == pytest.approx(0.2 / 0.515, abs=1e-4)
+    records.append(tmp_path, made)
+    next(tmp_path.glob("*.jsonl")).open("a").write('{"domain": "ca')  # the process was killed here
+    out = tmp_path / "out.json"
+    records.write(out, records.collect(tmp_path, out), {"model": "m"}, measures.FIGURES)
+    assert len(json.loads(out.read_text())["records"]) == 9
+    records.append(tmp_path, [record("free:other", "cat-0", 0.9)])
+    again = {records.key_of(each): each for each in records.collect(tmp_path, out)}
+    assert len(again) == 9
+    assert again["r", "free:other", "cat-0", "front"]["identity_error"] == 0.9
+
+
+def test_stages_take_turns_by_their_weights() -> None:
+    first, second = Stage("a", "cat", 4, weight=2), Stage("b", "cat", 2)
+    assert [stage.name for stage, _ in in_turn([first, second])] == ["a", "a", "b", "a", "a", "b"]
+    assert next(stage.name for stage, _ in in_turn(DEFAULT)) == "moved"
+
+
+def test_options_choose_the_stages() -> None:
+    assert stages_of(options_of([])) == DEFAULT
+    (chosen,) = stages_of(options_of(["--domain", "cat", "--settings", "kv:other,balanced", "--edits", "turned", "--count", "3"]))
+    assert [str(way) for way in chosen.ways] == ["kv:other", "balanced:none", "balanced:same", "balanced:other"]
+    assert (chosen.domain, chosen.count, chosen.edits) == ("cat", 3, ("turned",))
+    (transfer,) = stages_of(options_of(["--transfer", "collar", "--settings", "kv"]))
+    assert (transfer.domain, transfer.transfer, transfer.setting) == ("cat", "collar", "kv")
+    with pytest.raises(ValueError, match="unknown setting 'kw'"):
+        parsed(("kw",))
+    with pytest.raises(ValueError, match="unknown origin 'others'"):
+        parsed(("kv:others",))
+    with pytest.raises(ValueError, match="unknown transfer 'ring'"):
+        Stage("x", "cat", 1, transfer="ring")
