@@ -33,6 +33,8 @@ WIDTHS = (32, 64, 96, 144)
 """4.1 million weights. Decoding a picture takes 40 ms on one core."""
 BATCH = 64
 PEAK = 1e-3
+KL = 5e-4
+"""Weight of the KL divergence per latent number. It keeps film grain out of the latents, which the denoiser could not predict."""
 SEED = 11
 
 
@@ -73,7 +75,7 @@ def _edges(error: Tensor) -> Tensor:
     return (error[..., 1:, :] - error[..., :-1, :]).abs().mean() + (error[..., 1:] - error[..., :-1]).abs().mean()
 
 
-def loss_of(vae: AutoencoderKL, x: Tensor, noise: Tensor, kl_weight: float = 1e-4) -> tuple[Tensor, Tensor]:
+def loss_of(vae: AutoencoderKL, x: Tensor, noise: Tensor, kl_weight: float = KL) -> tuple[Tensor, Tensor]:
     """Return the loss, and the reconstruction MSE for the log. `noise` has the latents' shape.
 
     loss = L1 + 2·MSE + L1 of image gradients at full and half size + 4·L1 of 16-pixel means + kl_weight·KL. The normalisation
@@ -129,6 +131,7 @@ class Stage:
     def __init__(self, plan: Plan, options: argparse.Namespace) -> None:
         self.device = torch.device(options.device)
         self.plan, self.options, self.result = plan, options, plan.work / "result"
+        self.result.mkdir(parents=True, exist_ok=True)
         self.vae = build(options.latent_channels, tuple(options.widths)).to(self.device)
         self.parameters = list(self.vae.parameters())
         recipe = f"{plan.recipe} batch={options.batch} peak={options.peak} kl={options.kl} seed={SEED}"
@@ -207,7 +210,7 @@ def main() -> None:
     parser = stage_options(__doc__, seconds=400, batch=BATCH, peak=PEAK)
     parser.add_argument("--latent-channels", type=int, default=LATENT_CHANNELS)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
-    parser.add_argument("--kl", type=float, default=1e-4, help="weight of the KL divergence per latent number")
+    parser.add_argument("--kl", type=float, default=KL, help="weight of the KL divergence per latent number")
     options = parser.parse_args()
     use_fast_kernels()
     stage = Stage(Plan.of(options), options)
