@@ -1,6 +1,6 @@
 """Write a contact sheet of a domain: samples with captions, then subjects with other photos and the true answer of every edit.
 
-    python -m lab.world.sheet --domain person --out sheet.png
+python -m lab.world.sheet --domain person --out sheet.png
 """
 
 from __future__ import annotations

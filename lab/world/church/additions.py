@@ -11,12 +11,12 @@ from lab.world.church.camera import Plane, bounds, convex, look
 from lab.world.church.plan import Block
 from lab.world.church.subject import Rgb
 from lab.world.church.trees import SNOW
-from lab.world.painting.fields import Field, Point, segment, union
+from lab.world.painting.fields import Point, segment, union
 from lab.world.painting.texture import noise
 
 STEEL: Rgb = (0.62, 0.64, 0.68)
 PLANKS: Rgb = (0.80, 0.58, 0.32)
-STANDOFF = 0.12
+STANDOFF = 0.16
 """The scaffolding's distance from the wall."""
 
 
@@ -58,7 +58,7 @@ def _lattice(scene: Scene, plane: Plane, width: float, height: float, seed: int)
     shine = scene.light.on(scene.camera.turned(plane.normal)) * np.float32(0.95) + np.float32(0.02)
     column, row = np.floor(u / np.float32(bay)), np.floor(v / np.float32(level))
     below = v - np.float32(height)
-    netted = (noise(column, row, seed) > 0.25) & (row > 0)
+    netted = (noise(column, row, seed) > -0.05) & (row > 0)
     folds = (1 + np.float32(0.12) * noise(u * 16, v * 5, seed + 1))[..., None]
     sight.area.cover(
         sight.share * netted * (below < 0) * np.float32(0.72),
@@ -75,7 +75,7 @@ def _lattice(scene: Scene, plane: Plane, width: float, height: float, seed: int)
     steel = np.array(STEEL, np.float32) * shine
     sight.paint(union(rails, braces), steel * np.float32(0.9), part="scaffolding")
     planks = np.maximum(np.maximum(np.abs(in_v) - np.float32(0.028), np.float32(0.1) - v), below - np.float32(0.03))
-    sight.paint(planks + np.float32(0.0), np.array(PLANKS, np.float32) * shine, part="scaffolding")
+    sight.paint(planks, np.array(PLANKS, np.float32) * shine, part="scaffolding")
     sight.paint(poles, steel, part="scaffolding")
     if scene.has.season == "snow":
         sight.paint(np.maximum(planks, -in_v + np.float32(0.004)), np.array(SNOW, np.float32) * shine, part="scaffolding")
@@ -111,19 +111,15 @@ def _string(scene: Scene, a: Point, b: Point, scale: float) -> None:
     """Paint a sagging string with pennants."""
     count = 9
     points = [_sag(a, b, i / count, scale) for i in range(count + 1)]
-    low, high = bounds(points)
-    area = scene.picture.window((low[0] - 0.02, low[1] - 0.02), (high[0] + 0.02, high[1] + 0.2 * scale))
-    if not area.frame.x.size:
-        return
     shine = scene.light.on((0, 0, -1)) * np.float32(1.05)
     for i in range(count):
         (ax, ay), (bx, by) = points[i], points[i + 1]
-        left, right = (ax + 0.15 * (bx - ax), ay + 0.15 * (by - ay)), (bx - 0.15 * (bx - ax), by - 0.15 * (by - ay))
-        tip = ((ax + bx) / 2, (ay + by) / 2 + 0.15 * scale)
-        near = scene.picture.window(*bounds([left, right, tip]))
+        corners = [(ax + t * (bx - ax), ay + t * (by - ay)) for t in (0.15, 0.85)] + [((ax + bx) / 2, (ay + by) / 2 + 0.15 * scale)]
+        near = scene.picture.window(*bounds([(ax, ay), (bx, by), corners[2]]))
         if near.frame.x.size:
-            field = convex(near.frame.x, near.frame.y, [left, right, tip])
-            near.paint(field, np.array(scene.who.flags[i % 2], np.float32) * shine, part="flags")
+            x, y = near.frame.x, near.frame.y
+            near.paint(segment(x, y, (ax, ay), (bx, by), 0.004 * scale), (0.3, 0.3, 0.3) * shine, part="flags", opacity=0.7)
+            near.paint(convex(x, y, corners), np.array(scene.who.flags[i % 2], np.float32) * shine, part="flags")
 
 
 def _sag(a: Point, b: Point, t: float, scale: float) -> Point:
@@ -131,7 +127,7 @@ def _sag(a: Point, b: Point, t: float, scale: float) -> Point:
 
 
 def _cloth(scene: Scene, head: Point, scale: float, wind: int, colours: tuple[Rgb, Rgb]) -> None:
-    length, height = 0.56 * scale, 0.36 * scale
+    length, height = 0.64 * scale, 0.42 * scale
     x0, y0 = head[0], head[1] + 0.03 * scale
     low, high = bounds([(x0, y0 - 0.06), (x0 + wind * length, y0 + height + 0.08)])
     area = scene.picture.window(low, high)
@@ -140,7 +136,6 @@ def _cloth(scene: Scene, head: Point, scale: float, wind: int, colours: tuple[Rg
     along = (area.frame.x - np.float32(x0)) * np.float32(wind / length)
     wave = np.sin(along * np.float32(7.5)) * np.clip(along, 0, 1) * np.float32(0.035 * scale)
     down = (area.frame.y - np.float32(y0) - wave) / np.float32(height)
-    field: Field = np.maximum(np.abs(along - np.float32(0.5)) - np.float32(0.5), np.abs(down - np.float32(0.5)) - np.float32(0.5))
     field = np.maximum(
         (np.abs(along - np.float32(0.5)) - np.float32(0.5)) * np.float32(length),
         (np.abs(down - np.float32(0.5)) - np.float32(0.5)) * np.float32(height),

@@ -131,7 +131,7 @@ def _outline(who: Identity, block: Block) -> list[Place]:
         (x, block.low[1] + share * (block.high[1] - block.low[1]), z)
         for x in (block.low[0], block.high[0])
         for z in (block.low[2], block.high[2])
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0)
+        for share in (0.0, 0.35, 0.7, 1.0)
     ]
     if block.steeple and who.spire != "battlements":
         places.append((block.steeple.x, tip(who, block.steeple), block.steeple.z))
@@ -143,9 +143,9 @@ def _ivy(scene: Scene, face: Face, sight: Sight, shine: Light3, height: float) -
     who, u, v, width = scene.who, sight.u, sight.v, face.outline[1][0]
     near_left = (who.ivy_side < 0) == (face.name != "left") if face.name != "right" else who.ivy_side > 0
     away = u if near_left else np.float32(width) - u
-    reach = 0.85 + 0.9 * abs(who.ivy_side)
+    reach = 1.0 + 0.9 * abs(who.ivy_side)
     ragged = fractal(u * 4 + v * 2, v * 4 - u * 2, who.ivy_seed, 3)
-    climbs = np.float32(0.95 * min(height, 1.3)) * np.clip(1 - away / np.float32(reach), 0.12, 1)
+    climbs = np.float32(1.05 * min(height, 1.3)) * np.clip(1 - away / np.float32(reach), 0.12, 1)
     field = v - climbs - np.float32(0.30) * ragged
     leaves = np.clip(np.float32(0.45) + np.float32(0.95) * fractal(u * 13 + v * 4, v * 13 - u * 4, who.ivy_seed + 1, 2), 0, 1)[
         ..., None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from lab.world.church.camera import Place, Plane
@@ -64,6 +65,7 @@ class Block:
     steeple: Steeple | None = None
 
 
+@lru_cache(maxsize=64)
 def plan(who: Identity) -> tuple[Block, ...]:
     """Return the blocks of a church, without an order."""
     nave = _nave(who)

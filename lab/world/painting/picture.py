@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from lab.world.painting.fields import Field, Frame, Point, coverage, frame
 
-Pixels = NDArray[np.float32]
+Pixels = Field
 Colour = Sequence[float] | Pixels
 """Red, green and blue in 0..1: `(3,)`, or `(h, w, 3)` for a colour per pixel."""
 
@@ -72,6 +71,11 @@ class Picture:
     def image(self) -> Image.Image:
         """Return the picture as 8-bit RGB."""
         return Image.fromarray(np.rint(self.pixels.clip(0, 1) * 255).astype(np.uint8))
+
+
+def rgb(colour: Sequence[float]) -> Pixels:
+    """Return the colour as an array, for arithmetic."""
+    return np.asarray(colour, dtype=np.float32)
 
 
 def mixed(a: Sequence[float], b: Sequence[float], t: float) -> tuple[float, float, float]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.world.domain import Subject
 from lab.world.painting.fields import Field, blend, box, coverage, ellipse, frame, polygon, polyline, segment, subtract
-from lab.world.painting.picture import Picture, Pixels, mixed
+from lab.world.painting.picture import Picture, Pixels, mixed, rgb
 from lab.world.painting.texture import fractal, noise
 from lab.world.person.complexion import tone
 from lab.world.person.geometry import Placement
@@ -19,7 +19,7 @@ from lab.world.person.light import Light
 def backdrop(setting: Setting, size: int) -> Pixels:
     """Return the blurred background."""
     at = frame(size)
-    a, b = (np.float32(c) for c in setting.backdrop_colours)
+    a, b = (rgb(c) for c in setting.backdrop_colours)
     rng = random.Random(f"backdrop-{setting.seed}")
     tilt = rng.uniform(-0.5, 0.5)
     t = np.clip(0.5 + 0.42 * at.y + tilt * at.x, 0, 1)[..., None]
@@ -31,15 +31,15 @@ def backdrop(setting: Setting, size: int) -> Pixels:
         for _ in range(14):
             spot = np.hypot(at.x - np.float32(rng.uniform(-1, 1)), at.y - np.float32(rng.uniform(-1, 0.7))) - rng.uniform(0.07, 0.2)
             glow = coverage(spot, at.pixel, 0.07) * np.float32(rng.uniform(0.12, 0.45))
-            pixels += (np.float32(mixed(rng.choice(setting.backdrop_colours), (1, 0.92, 0.78), 0.55)) - pixels) * glow[..., None]
+            pixels += (rgb(mixed(rng.choice(setting.backdrop_colours), (1, 0.92, 0.78), 0.55)) - pixels) * glow[..., None]
     elif setting.backdrop == "foliage":
         leaf = fractal(at.x * 3, at.y * 3, setting.seed, 2)
         sun = np.clip(fractal(at.x * 4.5, at.y * 4.5, setting.seed + 1, 2) - 0.15, 0, 1)
-        dark, bright = np.float32(mixed(setting.backdrop_colours[0], (0.16, 0.27, 0.12), 0.75)), np.float32((0.52, 0.62, 0.30))
+        dark, bright = rgb(mixed(setting.backdrop_colours[0], (0.16, 0.27, 0.12), 0.75)), rgb((0.52, 0.62, 0.30))
         pixels = dark + (bright - dark) * np.clip(0.4 + 0.7 * leaf, 0, 1)[..., None]
-        pixels += (np.float32((0.92, 0.92, 0.70)) - pixels) * np.clip(1.2 * sun, 0, 0.8)[..., None]
+        pixels += (rgb((0.92, 0.92, 0.70)) - pixels) * np.clip(1.2 * sun, 0, 0.8)[..., None]
     lit = 1 + 0.12 * at.x * np.float32(setting.light[0]) - 0.10 * np.clip(np.hypot(at.x, at.y) - 0.5, 0, 1)
-    pixels = pixels * lit[..., None]
+    pixels *= lit[..., None]
     return pixels
 
 
@@ -84,7 +84,7 @@ class Body:
             (self.y - 0.2) * 5, 0, 1
         )
         hollow = 0.25 * cord + 0.15 * dark
-        colour = np.float32(tone(self.subject.identity)) * self.light.on_skin(normal, hollow, dark * 0.85)
+        colour = rgb(tone(self.subject.identity)) * self.light.on_skin(normal, hollow, dark * 0.85)
         self.picture.cover(coverage(field, self.pixel), colour, part="neck")
 
     def _drape(self) -> Pixels:
@@ -102,7 +102,7 @@ class Body:
 
     def _cloth(self, field: Field, colour: Colour, dark: float = 0.0, ribs: float = 0.0) -> None:
         """Paint cloth."""
-        pixels = np.float32(colour) * self.drape * np.float32(1 - dark)
+        pixels = rgb(colour) * self.drape * np.float32(1 - dark)
         if ribs:
             pixels *= (1 + 0.08 * np.sin(self.x * ribs))[..., None]
         self.picture.cover(coverage(field, self.pixel), pixels, part="clothes")

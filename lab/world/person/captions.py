@@ -66,7 +66,7 @@ def caption(attributes: Attributes, rng: random.Random | None = None) -> str:
     captions that people write do.
     """
     mentioned: Callable[[float], bool] = (lambda _probability: True) if rng is None else (lambda p: rng.random() < p)
-    words = [attributes.expression] if attributes.expression != "neutral" and mentioned(0.95) else []
+    words: list[str] = [attributes.expression] if attributes.expression != "neutral" and mentioned(0.95) else []
     words += [attributes.age] if attributes.age != "adult" and mentioned(0.93) else []
     words.append(attributes.gender if mentioned(0.9) else "person")
     article = "an" if words[0][0] in "aeiou" else "a"

@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.world.domain import Subject
 from lab.world.painting.fields import Field, Point, curve, ellipse, local, polyline
-from lab.world.painting.picture import Pixels, mixed
+from lab.world.painting.picture import Pixels, mixed, rgb
 from lab.world.painting.texture import fractal, noise
 from lab.world.person.canvas import Skin
 from lab.world.person.head import Face
@@ -49,13 +49,13 @@ def base(skin: Skin, subject: Subject, face: Face) -> Pixels:
     x, y = skin.x, skin.y
     rough = {"young": 0.6, "adult": 1.0, "old": 1.9}[has.age]
     mottle = fractal(x * 16, (y + skin.surface.z) * 16, who.freckle_seed, 2) * np.float32(0.020 * rough)
-    pixels: Pixels = np.float32(tone(who)) * (1 + mottle[..., None])
-    cheeks = _spot(np.abs(x) - 0.19, y - 0.15, 0.10, 0.075) * 0.30
+    pixels: Pixels = rgb(tone(who)) * (1 + mottle[..., None])
+    cheeks = _spot(np.abs(x) - 0.19, y - 0.15, 0.10, 0.075) * (0.55 if has.age == "young" else 0.26)
     warm = np.clip(cheeks + _spot(x, y - face.nose_tip, 0.06, 0.045) * 0.24, 0, 1)
-    pixels += (np.float32(blood(who, 0.8)) - pixels) * warm[..., None]
+    pixels += (rgb(blood(who, 0.8)) - pixels) * warm[..., None]
     if has.gender == "man" and has.age != "young" and not has.beard:
         stubble = np.clip((y - 0.20 - 0.10 * (1 - np.clip(np.abs(x) / 0.2, 0, 1)) * (y < face.mouth_y)) * 9, 0, 1)
-        pixels += (np.float32(tone(who)) * np.float32((0.80, 0.84, 0.88)) - pixels) * (0.5 * stubble)[..., None]
+        pixels += (rgb(tone(who)) * rgb((0.80, 0.84, 0.88)) - pixels) * (0.5 * stubble)[..., None]
     return pixels
 
 
@@ -123,25 +123,29 @@ def _scar(skin: Skin, who: Identity) -> None:
 
 
 def paint_wrinkles(skin: Skin, subject: Subject, face: Face) -> None:
-    """Paint the lines of an old face."""
-    who = subject.identity
+    """Paint the lines that a face has got: none when young, a few in the prime, many when old."""
+    age = subject.attributes.age
+    if age == "young":
+        return
+    old = age == "old"
     side, y = np.abs(skin.x), skin.y
-    dark = shadowed(who, 0.8)
-    waves = noise(skin.x * 5, y * 3, who.freckle_seed) * np.float32(0.012)
-    lines = [np.abs(y - at - waves - 0.10 * side * side) - 0.005 for at in (-0.275, -0.235, -0.195)]
-    brow = np.minimum(np.minimum(lines[0], lines[1]), lines[2])
-    fade = np.clip(1.4 - side / 0.17, 0, 1)
-    skin.paint(brow, dark, opacity=0.48 * fade, soft=0.016)
+    dark = shadowed(subject.identity, 1.0)
     fold = polyline(
         side, y, curve([(face.nose + 0.022, face.nose_tip), (0.13, 0.24), (face.mouth + 0.035, face.mouth_y + 0.02)], 5), 0.006
     )
-    skin.paint(fold, dark, opacity=0.62, soft=0.022)
+    skin.paint(fold, dark, opacity=0.85 if old else 0.34, soft=0.026)
+    bag = polyline(side, y, curve([(face.eye_x - 0.06, 0.045), (face.eye_x + 0.01, 0.095), (face.eye_x + 0.075, 0.045)], 5), 0.005)
+    skin.paint(bag, dark, opacity=0.75 if old else 0.22, soft=0.024)
+    if not old:
+        return
+    waves = noise(skin.x * 5, y * 3, subject.identity.freckle_seed) * np.float32(0.012)
+    lines = [np.abs(y - at - waves - 0.10 * side * side) - 0.005 for at in (-0.275, -0.235, -0.195)]
+    brow = np.minimum(np.minimum(lines[0], lines[1]), lines[2])
+    skin.paint(brow, dark, opacity=0.75 * np.clip(1.4 - side / 0.17, 0, 1), soft=0.018)
     marionette = polyline(side, y, [(face.mouth + 0.012, face.mouth_y + 0.03), (face.mouth + 0.022, face.mouth_y + 0.10)], 0.004)
-    skin.paint(marionette, dark, opacity=0.4, soft=0.018)
+    skin.paint(marionette, dark, opacity=0.6, soft=0.022)
     corner = face.eye_x + face.eye
     feet = [
         polyline(side, y, [(corner + 0.022, 0.0 + d), (corner + 0.075, -0.025 + 2.6 * d)], 0.004) for d in (-0.012, 0.006, 0.024)
     ]
-    skin.paint(np.minimum(np.minimum(feet[0], feet[1]), feet[2]), dark, opacity=0.5, soft=0.012)
-    bag = polyline(side, y, curve([(face.eye_x - 0.06, 0.045), (face.eye_x + 0.01, 0.095), (face.eye_x + 0.075, 0.045)], 5), 0.005)
-    skin.paint(bag, dark, opacity=0.5, soft=0.02)
+    skin.paint(np.minimum(np.minimum(feet[0], feet[1]), feet[2]), dark, opacity=0.65, soft=0.014)

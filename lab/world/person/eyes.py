@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.world.domain import Subject
 from lab.world.painting.fields import Field, Point, coverage, polyline
-from lab.world.painting.picture import mixed
+from lab.world.painting.picture import mixed, rgb
 from lab.world.painting.texture import noise
 from lab.world.person.canvas import Skin
 from lab.world.person.complexion import shadowed, tone
@@ -115,7 +115,7 @@ def _ball(skin: Skin, side: int, u: Field, v: Field, opening: Field, top: Field,
     iris = EYE_COLOURS[who.eye_colour]
     glow = np.clip(0.72 + 0.55 * dv / r, 0.35, 1.3)[..., None]
     ring = np.clip((far - 0.74 * r) / (0.26 * r), 0, 1)[..., None]
-    colour = np.float32(iris) * (glow * (1 - 0.62 * ring) + 0.12)
+    colour = rgb(iris) * (glow * (1 - 0.62 * ring) + 0.12)
     skin.picture.cover(share * coverage(far - np.float32(r), skin.pixel, 0.012), colour)
     pupil = far - np.float32(0.45 * r)
     skin.picture.cover(share * coverage(pupil, skin.pixel, 0.010), (0.03, 0.025, 0.03))
@@ -150,7 +150,7 @@ def _gaze(skin: Skin, side: int) -> Point:
 def _lashes(skin: Skin, u: Field, v: Field, lids: Lids, dark: tuple[float, float, float], length: float) -> None:
     field: Field | None = None
     for t, lean in ((0.35, 0.3), (0.62, 0.55), (0.85, 0.8), (1.0, 1.0)):
-        at = np.float32(t * lids.half)
+        at = np.array(t * lids.half, dtype=np.float32)
         root = float(lids.curves(at)[0])
         lash = polyline(u, v, [(float(at), root), (float(at) + length * lean, root - length * (1.05 - 0.4 * lean))], 0.0055, 0.001)
         field = lash if field is None else np.minimum(field, lash)

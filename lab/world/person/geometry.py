@@ -111,6 +111,10 @@ class Surface:
         share: Field = np.clip((self.depth(placement) - depth) / 0.02 + 0.5, 0, 1)
         return share
 
+    def solid_depth(self, placement: Placement) -> Field:
+        """Return the depth where the solid covers the pixel, very far elsewhere."""
+        return np.where(self.inside > 0.5, self.depth(placement), np.float32(-9))
+
     def depth(self, placement: Placement) -> Field:
         """Return how near the points are to the viewer."""
         a, b, c = placement.sight

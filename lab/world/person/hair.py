@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.world.domain import Subject
 from lab.world.painting.fields import Field, Frame, coverage
-from lab.world.painting.picture import Picture, Pixels, mixed
+from lab.world.painting.picture import Picture, Pixels, mixed, rgb
 from lab.world.painting.texture import fractal, noise
 from lab.world.person.canvas import Skin
 from lab.world.person.geometry import Placement, Radii, Surface, hit
@@ -43,10 +43,8 @@ class Hair:
         man, long, curly = has.gender == "man", has.hair_length == "long", has.curly
         thick = 0.052 + 0.014 * who.hair_volume + 0.010 * (not man) + 0.040 * curly - 0.006 * (has.age == "old")
         volume = 0.6 * thick if has.hat else thick
-        if long:
-            length = 0.76 - 0.06 * man + 0.07 * who.hair_volume
-        else:
-            length = -0.02 if man else 0.24 + 0.04 * who.hair_volume
+        short = -0.02 if man else 0.24 + 0.04 * who.hair_volume
+        length = 0.76 - 0.06 * man + 0.07 * who.hair_volume if long else short
         top = -0.325 - 0.028 * who.hairline - 0.02 * man - (0.025 if man and has.age == "old" else 0.0)
         return cls(
             volume=volume,
@@ -76,7 +74,8 @@ class Hair:
     def around(self, x: Field, z: Field) -> Field:
         """Return the angle around the head: 0 in front, positive to the right."""
         a, _, b = self.radii
-        return np.arctan2(x / a, (z - CENTRE[2]) / b)
+        angle: Field = np.arctan2(x / a, (z - CENTRE[2]) / b)
+        return angle
 
     def field(self, angle: Field, y: Field) -> Field:
         """Return the approximate distance to the hairy part of the shell, negative where hair grows."""
@@ -184,8 +183,7 @@ def strands(hair: Hair, s: Surface, angle: Field) -> Field:
     if hair.curl:
         return _curls(hair, across, along)
     wave = across + 0.012 * noise(across * 5, along * 3, hair.seed + 1)
-    found = 0.55 * noise(wave * 24, along * 1.6, hair.seed) + 0.45 * noise(wave * 52, along * 2.4, hair.seed + 7)
-    return found
+    return 0.55 * noise(wave * 24, along * 1.6, hair.seed) + 0.45 * noise(wave * 52, along * 2.4, hair.seed + 7)
 
 
 def _curls(hair: Hair, across: Field, along: Field) -> Field:
@@ -227,6 +225,7 @@ class Locks:
         """Return the lit colour of hair at each pixel. Roots, where `field` is near 0, are darker."""
         hair, s, streak = self.hair, self.surface, self.streak
         base = hair_colour(subject.identity, subject.attributes.hair_colour)
+        streak = streak * np.clip(2.2 * s.normal[2], 0, 1)  # at the outline strands lie closer than pixels
         key, fill = light.level(s.normal)
         edge = np.clip(-field / 0.05, 0, 1)
         lit = (key + fill) * (0.72 + 0.28 * edge) * (1 + 0.30 * streak)
@@ -237,8 +236,8 @@ class Locks:
         nx, ny, nz = s.normal
         toward = nx * light.direction[0] * 0.8 - ny * 0.75 + nz * 0.35
         band = np.exp(-(((toward - 0.66) / 0.20) ** 2)) * np.clip(0.55 + 0.75 * streak, 0, 1.2)
-        shine = np.float32(mixed(base, (1.0, 0.96, 0.90), 0.42)) - np.float32(base) * 0.4
-        pixels: Pixels = np.float32(base) * lit[..., None]
+        shine = rgb(mixed(base, (1.0, 0.96, 0.90), 0.42)) - rgb(base) * 0.4
+        pixels: Pixels = rgb(base) * lit[..., None]
         pixels += shine * (band * ((0.31 if hair.curl else 0.48) * light.strength))[..., None]
         return pixels
 
@@ -270,8 +269,8 @@ def shadow_on_face(hair: Hair, surface: Surface, light: Light) -> Field:
     return dark
 
 
-def paint_beard(skin: Skin, subject: Subject, face: Face) -> None:
-    """Paint a full beard with a moustache. Light falls on it later, as on the skin."""
+def paint_beard(skin: Skin, subject: Subject, face: Face) -> Field:
+    """Paint a full beard with a moustache, without light. Return what it covers."""
     who, has = subject.identity, subject.attributes
     side, y = np.abs(skin.x), skin.y
     top = face.mouth_y - 0.076
@@ -284,9 +283,10 @@ def paint_beard(skin: Skin, subject: Subject, face: Face) -> None:
     gap = np.hypot(side / (face.mouth * 0.92), (y - face.mouth_y) / (face.lips * 1.15)) - 1
     field = np.maximum(field, -0.03 * gap)
     base = hair_colour(who, has.hair_colour)
-    base = mixed(base, (0.78, 0.77, 0.76), 0.45) if has.age == "old" else mixed(base, (0.10, 0.07, 0.06), 0.12)
+    base = mixed(base, (0.10, 0.07, 0.06), 0.12)
     hairs = noise(skin.x * 34 + 6 * y * np.sign(skin.x), y * 11, who.freckle_seed + 13)
     fine = noise(skin.x * 70, y * 26, who.freckle_seed + 14)
     curl = noise(skin.x * 26, y * 26, who.freckle_seed + 15) if has.curly else hairs
-    colour = np.float32(base) * (1 + 0.20 * curl + 0.16 * fine)[..., None]
+    colour = rgb(base) * (1 + 0.20 * curl + 0.16 * fine)[..., None]
     skin.paint(field, colour, opacity=0.96, soft=0.035, part="beard")
+    return coverage(field, skin.pixel, 0.035)

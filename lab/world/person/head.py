@@ -34,20 +34,20 @@ class Face:
     def of(cls, subject: Subject) -> Face:
         who, has = subject.identity, subject.attributes
         man, old, young = has.gender == "man", has.age == "old", has.age == "young"
-        longer = 0.018 * who.face_height + 0.008 * man - 0.02 * young
-        mouth_y = 0.312 + 0.5 * longer
+        longer = 0.018 * who.face_height + 0.008 * man - 0.034 * young
+        mouth_y = 0.312 + 0.6 * longer
         return cls(
             width=1 + 0.05 * who.face_width + 0.02 * young,
-            jaw=0.258 + 0.026 * who.jaw + 0.026 * man + 0.012 * old - 0.012 * young,
+            jaw=0.258 + 0.026 * who.jaw + 0.026 * man + 0.014 * old - 0.016 * young,
             chin_y=0.415 + longer,
             chin=0.09 + 0.03 * who.chin + 0.03 * man,
-            cheek=0.115 + 0.012 * who.cheekbones + 0.014 * young - 0.01 * old - 0.008 * man,
+            cheek=0.115 + 0.012 * who.cheekbones + 0.02 * young - 0.012 * old - 0.008 * man,
             beard=0.026 if has.beard else 0.0,
             eye_x=0.160 + 0.011 * who.eye_distance,
-            eye=(0.090 + 0.006 * who.eye_size) * (1.12 if young else 0.95 if old else 1.0) * (0.94 if man else 1.03),
-            nose_tip=0.175 + 0.02 * who.nose_length - 0.018 * young + 0.008 * old,
+            eye=(0.090 + 0.006 * who.eye_size) * (1.17 if young else 0.93 if old else 1.0) * (0.94 if man else 1.03),
+            nose_tip=0.175 + 0.02 * who.nose_length - 0.026 * young + 0.012 * old,
             nose_out=0.445 + 0.016 * who.nose_bridge - 0.012 * young + 0.008 * man,
-            nose=0.046 + 0.010 * who.nose_width + 0.006 * man - 0.004 * young,
+            nose=0.046 + 0.010 * who.nose_width + 0.006 * man - 0.006 * young + 0.004 * old,
             mouth_y=mouth_y,
             mouth=0.108 + 0.014 * who.mouth_width + 0.004 * man,
             lips=(0.036 + 0.010 * who.lips) * (0.78 if old else 1.06 if young else 1.0) * (0.86 if man else 1.1),

@@ -175,12 +175,11 @@ MOLE_PLACES: tuple[Point, ...] = (
     (-0.200, 0.250),
     (0.195, 0.255),
     (-0.100, 0.410),
-    (0.110, 0.420),
+    (0.235, 0.120),
     (0.105, 0.150),
     (-0.110, 0.155),
     (-0.110, -0.200),
     (0.090, -0.210),
-    (0.030, 0.445),
 )
 """Where moles grow: places on the face that neither glasses' frames nor lips cover, in head units."""
 FRAME_COLOURS: tuple[Colour, ...] = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.world.painting.fields import Field
-from lab.world.painting.picture import Pixels
+from lab.world.painting.picture import Pixels, rgb
 from lab.world.person.identity import Setting
 
 SKIN_BLEED = np.array([0.80, 1.04, 1.14], dtype=np.float32)
@@ -55,7 +55,7 @@ class Light:
         edge = np.clip(1 - normal[2], 0, 1)
         edge = edge * edge * edge
         factor = total[..., None] ** SKIN_BLEED
-        tint = (key[..., None] * np.float32(self.key) + fill[..., None] * np.float32(self.fill)) / (key + fill + 1e-4)[..., None]
+        tint = (key[..., None] * rgb(self.key) + fill[..., None] * rgb(self.fill)) / (key + fill + 1e-4)[..., None]
         pixels: Pixels = (
             factor * tint + (0.10 * self.strength * edge * np.clip(0.4 - normal[0] * self.direction[0], 0, 1))[..., None]
         )
@@ -64,5 +64,5 @@ class Light:
     def on_cloth(self, normal: tuple[Field, Field, Field], hollow: Field | float = 0.0) -> Pixels:
         """Return the factor per pixel and channel for dull cloth."""
         key, fill = self.level(normal, hollow)
-        pixels: Pixels = key[..., None] * np.float32(self.key) + fill[..., None] * np.float32(self.fill)
+        pixels: Pixels = key[..., None] * rgb(self.key) + fill[..., None] * rgb(self.fill)
         return pixels

@@ -6,7 +6,7 @@ import numpy as np
 
 from lab.world.domain import Subject
 from lab.world.painting.fields import Field, coverage, ellipse
-from lab.world.painting.picture import mixed
+from lab.world.painting.picture import mixed, rgb
 from lab.world.person.canvas import Skin
 from lab.world.person.complexion import blood, shadowed
 from lab.world.person.head import Face
@@ -78,5 +78,5 @@ def _open_mouth(skin: Skin, x: Field, v: Field, top: Field, low: Field, half: fl
     share = coverage(opening, skin.pixel, 0.008) * skin.surface.inside
     skin.picture.cover(share, (0.22, 0.06, 0.07))
     row = low - 0.006 if teeth else top + 0.014
-    white = np.float32((0.95, 0.93, 0.89)) * (1 - 0.42 * np.clip(np.abs(x) / half, 0, 1) ** 2)[..., None]
+    white = rgb((0.95, 0.93, 0.89)) * (1 - 0.42 * np.clip(np.abs(x) / half, 0, 1) ** 2)[..., None]
     skin.picture.cover(share * coverage(v - row, skin.pixel, 0.010), white)

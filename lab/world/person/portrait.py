@@ -55,7 +55,8 @@ def paint(subject: Subject, size: int, *, parts: bool) -> Picture:
     if subject.attributes.glasses or subject.attributes.sunglasses:
         worn.paint_temples(picture, placement, subject, face)
     strands.paint_front(subject, light, depth)
-    _worn(picture, placement, subject, face, locks, light)
+    depth[strands.at] = np.maximum(depth[strands.at], strands.surface.solid_depth(placement))
+    _worn(picture, placement, subject, face, locks, light, depth)
     return picture
 
 
@@ -71,14 +72,12 @@ def _head(picture: Picture, placement: Placement, subject: Subject, face: Face, 
     albedo = complexion.base(skin, subject, face)
     view.cover(surface.inside, albedo, part="skin")
     view.pixels[:] = albedo
-    if has.age == "old":
-        complexion.paint_wrinkles(skin, subject, face)
+    complexion.paint_wrinkles(skin, subject, face)
     complexion.paint_marks(skin, subject, face)
     if has.makeup:
         complexion.paint_blush(skin, subject)
     mouth.paint_nostrils(skin, subject, face)
-    if has.beard:
-        hair.paint_beard(skin, subject, face)
+    beard = hair.paint_beard(skin, subject, face) if has.beard else None
     mouth.paint_mouth(skin, subject, face)
     eyes.paint_eyes(skin, subject, face)
     eyes.paint_brows(skin, subject, face)
@@ -87,6 +86,8 @@ def _head(picture: Picture, placement: Placement, subject: Subject, face: Face, 
         brim = 0.15 if subject.identity.hat in ("fedora", "cap") else 0.07
         dark = np.maximum(dark, np.clip(1 - worn.below_hat(surface) / brim, 0, 1))
     factor = light.on_skin(surface.normal, surface.hollow, 0.62 * dark)
+    if beard is not None:
+        factor += (1.1 * light.on_cloth(surface.normal, surface.hollow) - factor) * beard[..., None]
     view.pixels *= factor
     shine = np.clip(sum(n * h for n, h in zip(surface.normal, _half(light), strict=True)), 0, 1)
     gloss = {"young": 0.13, "adult": 0.12, "old": 0.08}[has.age] * (1 - 0.4 * has.makeup)
@@ -95,7 +96,7 @@ def _head(picture: Picture, placement: Placement, subject: Subject, face: Face, 
     view.pixels[:] = behind + (view.pixels - behind) * surface.inside[..., None]
     depth = np.full_like(picture.frame.x, -9)
     at = picture.frame.window((x - reach[0], y - reach[1]), (x + reach[0], y + reach[1]))
-    depth[at] = np.where(surface.inside > 0.5, surface.depth(placement), np.float32(-9))
+    depth[at] = surface.solid_depth(placement)
     return depth
 
 
@@ -105,16 +106,18 @@ def _half(light: Light) -> tuple[float, float, float]:
     return x / length, y / length, (z + 1) / length
 
 
-def _worn(picture: Picture, placement: Placement, subject: Subject, face: Face, locks: hair.Hair, light: Light) -> None:
+def _worn(
+    picture: Picture, placement: Placement, subject: Subject, face: Face, locks: hair.Hair, light: Light, depth: Field
+) -> None:
     has = subject.attributes
     if has.earrings:
         for side in (-1, 1):
             if worn.ear_facing(placement, side) > -0.2:
                 worn.paint_earring(picture, placement, side, subject, face, light)
     if has.glasses or has.sunglasses:
-        worn.paint_glasses(picture, placement, subject, face, light)
+        worn.paint_glasses(picture, placement, subject, light)
     if has.hat:
-        worn.paint_hat(picture, placement, subject, locks, light)
+        worn.paint_hat(picture, placement, subject, locks, light, depth)
 
 
 def finish(picture: Picture, subject: Subject) -> None:

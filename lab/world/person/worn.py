@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.world.domain import Subject
 from lab.world.painting.fields import Field, box, coverage, ellipse, local, segment
-from lab.world.painting.picture import Picture, mixed
+from lab.world.painting.picture import Picture, mixed, rgb
 from lab.world.painting.texture import noise
 from lab.world.person.complexion import blood, shadowed, tone
 from lab.world.person.geometry import Placement, Surface, hit
@@ -42,10 +42,10 @@ def paint_ear(picture: Picture, placement: Placement, side: int, subject: Subjec
     outline = np.minimum(shell, lobe)
     normal = (side * np.clip(0.35 + 0.5 * u / wide, -0.9, 0.9), np.clip(0.5 * v / high, -0.8, 0.8), np.full_like(u, 0.6))
     lit = light.on_skin(normal, np.full_like(u, 0.12))
-    skin = np.float32(mixed(tone(who), blood(who, 0.8), 0.28))
+    skin = rgb(mixed(tone(who), blood(who, 0.8), 0.28))
     view.paint(outline, skin * lit, part="skin")
     inner = ellipse(u, v, (-0.12 * wide, -0.05 * high), (0.55 * wide, 0.60 * high))
-    view.paint(np.maximum(inner, outline + 0.01), np.float32(shadowed(who, 0.75)) * lit, opacity=0.6, soft=0.025)
+    view.paint(np.maximum(inner, outline + 0.01), rgb(shadowed(who, 0.75)) * lit, opacity=0.6, soft=0.025)
     ridge = np.abs(ellipse(u, v, (-0.2 * wide, -0.05 * high), (0.35 * wide, 0.42 * high))) - 0.006
     view.paint(ridge, skin * lit * 1.05, opacity=0.45 * min(1.0, 0.3 + 2 * facing), soft=0.015)
 
@@ -67,7 +67,7 @@ def paint_earring(picture: Picture, placement: Placement, side: int, subject: Su
         field = np.minimum(segment(u, v, (0, 0), (0, 0.08), 0.007), ellipse(u, v, (0, 0.115), (0.030, 0.048)))
     shade = np.clip(0.85 - 2.5 * v - 3 * u * light.direction[0] * -1, 0.5, 1.15)
     view.paint((field - 0.008) * scale, (0.15, 0.10, 0.08), opacity=0.35, soft=0.02)
-    view.paint(field * scale, np.float32(colour) * shade[..., None], part="earrings")
+    view.paint(field * scale, rgb(colour) * shade[..., None], part="earrings")
     spark = np.hypot(u + 0.010 * -light.direction[0], v - (0.0 if who.earring == "studs" else 0.10)) - 0.010
     view.paint(spark * scale, (1, 1, 1), opacity=0.8 * coverage(field * scale, view.frame.pixel), soft=0.012)
 
@@ -80,7 +80,7 @@ def _lens(x: Field, y: Field, kind: str, large: float) -> Field:
     return box(x, y, (0.170, 0.012), (0.122 * large, 0.090 * large), 0.035)
 
 
-def paint_glasses(picture: Picture, placement: Placement, subject: Subject, face: Face, light: Light) -> None:
+def paint_glasses(picture: Picture, placement: Placement, subject: Subject, light: Light) -> None:
     """Paint glasses or sunglasses."""
     who, has = subject.identity, subject.attributes
     sun = has.sunglasses
@@ -100,7 +100,7 @@ def paint_glasses(picture: Picture, placement: Placement, subject: Subject, face
     streak = np.exp(-(((x * np.sign(lx) * -1 + 0.8 * y + 0.07 * np.sign(x) * 0) / 0.35) ** 2))
     glint = np.exp(-(((np.where(x > 0, x - 0.17, x + 0.17) * 0.8 + y * 0.9 + 0.035) / 0.020) ** 2))
     if sun:
-        shade = np.float32(mixed(colour, (0.06, 0.06, 0.08), 0.8)) * (1.15 + 0.9 * np.clip((y + 0.1) * 3, 0, 1))[..., None]
+        shade = rgb(mixed(colour, (0.06, 0.06, 0.08), 0.8)) * (1.15 + 0.9 * np.clip((y + 0.1) * 3, 0, 1))[..., None]
         picture.cover(inside * np.float32(0.95), shade, part="lenses")
         picture.cover(inside * (0.10 * streak + 0.22 * glint), (0.80, 0.88, 0.95))
     else:
@@ -110,7 +110,7 @@ def paint_glasses(picture: Picture, placement: Placement, subject: Subject, face
     picture.cover(cast * np.float32(0.22), (0.16, 0.08, 0.06))
     frame_field = np.minimum(rim, bridge)
     lit = np.clip(1.0 - 2.2 * y, 0.75, 1.35)
-    picture.cover(coverage(frame_field, pixel, 0.006), np.float32(colour) * lit[..., None], part="lenses")
+    picture.cover(coverage(frame_field, pixel, 0.006), rgb(colour) * lit[..., None], part="lenses")
     shine = np.maximum(np.abs(lens + 0.003) - 0.003, y + 0.04)
     picture.cover(coverage(shine, pixel, 0.01) * np.float32(0.35), mixed(colour, (1, 1, 1), 0.6))
 
@@ -142,11 +142,11 @@ def below_hat(surface: Surface) -> Field:
     return field
 
 
-def paint_hat(picture: Picture, placement: Placement, subject: Subject, hair: Hair, light: Light) -> None:
-    """Paint the hat."""
+def paint_hat(picture: Picture, placement: Placement, subject: Subject, hair: Hair, light: Light, depth: Field) -> None:
+    """Paint the hat on a head with hair, whose depth in each pixel is `depth`."""
     who = subject.identity
     colour = FABRICS[who.hat_colour]
-    {"beanie": _beanie, "fedora": _fedora, "cap": _cap, "beret": _beret}[who.hat](picture, placement, colour, hair, light)
+    {"beanie": _beanie, "fedora": _fedora, "cap": _cap, "beret": _beret}[who.hat](picture, placement, colour, hair, light, depth)
 
 
 def _dome(picture: Picture, placement: Placement, hair: Hair, tall: float, wide: float) -> Surface:
@@ -157,29 +157,24 @@ def _dome(picture: Picture, placement: Placement, hair: Hair, tall: float, wide:
 
 def _cloth(picture: Picture, s: Surface, share: Field, colour: Colour, light: Light, pattern: Any = 1.0) -> None:
     weave = 1 + 0.03 * noise(s.x * 60 + s.z * 40, (s.y + s.z) * 60, 77)
-    pixels = np.float32(colour) * light.on_cloth(s.normal, s.hollow) * (1.12 * weave * pattern)[..., None]
+    pixels = rgb(colour) * light.on_cloth(s.normal, s.hollow) * (1.12 * weave * pattern)[..., None]
     picture.cover(share, pixels, part="hat")
 
 
-def _beanie(picture: Picture, placement: Placement, colour: Colour, hair: Hair, light: Light) -> None:
-    s = _dome(picture, placement, hair, 0.055, 0.0)
+def _beanie(picture: Picture, placement: Placement, colour: Colour, hair: Hair, light: Light, _depth: Field) -> None:
+    s = _dome(picture, placement, hair, 0.055, -0.006)
     pixel = picture.frame.pixel / placement.scale
     angle = np.arctan2(s.x, s.z + 0.10)
     rib = 1 + 0.13 * np.sin(angle * 44)
     _cloth(picture, s, s.inside * coverage(below_hat(s) + 0.05, pixel), colour, light, rib)
-    fold = _dome(picture, placement, hair, 0.02, 0.028)
+    fold = _dome(picture, placement, hair, 0.02, 0.014)
     angle = np.arctan2(fold.x, fold.z + 0.10)
     rib = (1 + 0.15 * np.sin(angle * 44)) * np.clip(0.72 + 6 * np.abs(below_hat(fold) + 0.13), 0.7, 1.06)
     band = np.maximum(below_hat(fold), -0.125 - below_hat(fold))
     _cloth(picture, fold, fold.inside * coverage(band, pixel, 0.02), mixed(colour, (1, 1, 1), 0.07), light, rib)
 
 
-def _depth(s: Surface, placement: Placement) -> Field:
-    """Return the depth of a solid, very far where the window does not show it."""
-    return np.where(s.inside > 0.5, s.depth(placement), np.float32(-9))
-
-
-def _fedora(picture: Picture, placement: Placement, colour: Colour, hair: Hair, light: Light) -> None:
+def _fedora(picture: Picture, placement: Placement, colour: Colour, hair: Hair, light: Light, depth: Field) -> None:
     pixel = picture.frame.pixel / placement.scale
     s = _dome(picture, placement, hair, 0.10, -0.004)
     dent = 1 - 0.16 * np.exp(-((s.x / 0.07) ** 2)) * np.clip((-0.42 - s.y) * 6, 0, 1)
@@ -187,28 +182,28 @@ def _fedora(picture: Picture, placement: Placement, colour: Colour, hair: Hair, 
     band = np.maximum(below_hat(s) + 0.02, -0.105 - below_hat(s))
     _cloth(picture, s, s.inside * coverage(band, pixel, 0.01), mixed(colour, (0.05, 0.04, 0.04), 0.65), light)
     brim = hit(placement, picture.frame, (0, HAT_EDGE - 0.012 + 0.1 * HAT_SLOPE, -0.06), (0.60, 0.026, 0.64), -HAT_SLOPE * 0.75)
-    seen = brim.in_front_of(_depth(s, placement), placement)
+    seen = brim.in_front_of(np.maximum(s.solid_depth(placement), depth), placement)
     _cloth(picture, brim, brim.inside * seen, mixed(colour, (0, 0, 0), 0.10), light)
 
 
-def _cap(picture: Picture, placement: Placement, colour: Colour, hair: Hair, light: Light) -> None:
+def _cap(picture: Picture, placement: Placement, colour: Colour, hair: Hair, light: Light, depth: Field) -> None:
     pixel = picture.frame.pixel / placement.scale
     s = _dome(picture, placement, hair, 0.02, 0.0)
     angle = np.arctan2(s.x, s.z + 0.10)
     seams = 1 - 0.20 * np.exp(-((np.sin(angle * 3) / 0.09) ** 2))
     _cloth(picture, s, s.inside * coverage(below_hat(s), pixel, 0.01), colour, light, seams)
     peak = hit(placement, picture.frame, (0, -0.215, 0.40), (0.285, 0.024, 0.30), 0.16)
-    seen = peak.in_front_of(_depth(s, placement), placement)
+    seen = peak.in_front_of(np.maximum(s.solid_depth(placement), depth), placement)
     _cloth(picture, peak, peak.inside * seen, mixed(colour, (0, 0, 0), 0.16), light)
     button = placement.project((0, -0.15 - hair.radii[1] - 0.045 - 0.05 * hair.curl, -0.10))
     field = np.hypot(picture.frame.x - np.float32(button[0]), picture.frame.y - np.float32(button[1])) - 0.026
     _cloth(picture, s, coverage(field, picture.frame.pixel), colour, light)
 
 
-def _beret(picture: Picture, placement: Placement, colour: Colour, hair: Hair, light: Light) -> None:
+def _beret(picture: Picture, placement: Placement, colour: Colour, hair: Hair, light: Light, depth: Field) -> None:
     pixel = picture.frame.pixel / placement.scale
     s = _dome(picture, placement, hair, 0.0, -0.012)
     _cloth(picture, s, s.inside * coverage(below_hat(s), pixel, 0.01), mixed(colour, (0, 0, 0), 0.22), light)
     puff = hit(placement, picture.frame, (0.04, -0.40, -0.12), (0.47 + hair.curl * 0.05, 0.165, 0.48 + hair.curl * 0.05), -0.20)
     creases = 1 + 0.07 * noise(puff.x * 6, puff.z * 6 + puff.y * 4, 31)
-    _cloth(picture, puff, puff.inside, colour, light, creases)
+    _cloth(picture, puff, puff.inside * puff.in_front_of(depth, placement), colour, light, creases)
