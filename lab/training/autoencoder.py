@@ -188,7 +188,8 @@ class Stage:
         with self.run.average.applied(self.parameters):
             vae = copy.deepcopy(self.vae).eval()
         dice = Dice(self.device, SEED)
-        standardise_latents(vae, posterior(vae, normalised(joined(self.store.batch(2048 if final else 512, dice), "pixels")))[0])
+        count = min(2048 if final else 512, sum(self.store.counts.values()))
+        standardise_latents(vae, posterior(vae, normalised(joined(self.store.batch(count, dice), "pixels")))[0])
         facts: dict[str, Any] = {"psnr_db": {}, "step": self.run.step, "pictures": dict(self.store.counts), "final": final}
         rows = []
         for name in self.plan.domains:
