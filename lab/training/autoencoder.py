@@ -30,7 +30,7 @@ from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixe
 
 LATENT_CHANNELS = 16
 WIDTHS = (32, 64, 96, 144)
-"""4.1 million weights. Decoding a picture takes 40 ms on one core."""
+"""3.9 million weights. Decoding a picture takes 50 ms on one core, 39 ms with channels last in memory."""
 BATCH = 64
 PEAK = 1e-3
 KL = 5e-4
