@@ -116,10 +116,10 @@ def _scar(skin: Skin, who: Identity) -> None:
         [(-0.06, 0.40), (-0.02, 0.43), (0.0, 0.48)],
     ][who.scar - 1]
     r, g, b = tone(who)
-    pale = mixed((r, g, b), (0.96, 0.76, 0.72), 0.6)
+    healed = (0.80 * r, 0.52 * g, 0.50 * b) if who.skin < 2 else mixed((r, g, b), (0.96, 0.76, 0.72), 0.6)
     line = polyline(skin.x, skin.y, curve(at, 5), 0.011, 0.007)
     skin.paint(line - 0.008, shadowed(who, 0.55), opacity=0.5, soft=0.016)
-    skin.paint(line, pale, opacity=0.9, soft=0.008)
+    skin.paint(line, healed, opacity=0.9, soft=0.008)
 
 
 def paint_wrinkles(skin: Skin, subject: Subject, face: Face) -> None:
