@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_glasses_replace_sunglasses_and_hats_bangs() -> None:
         ({"glasses": True, "sunglasses": True}, "not both"),
     ],
 )
-def test_impossible_changes_are_refused(change: dict[str, object], message: str) -> None:
+def test_impossible_changes_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DOMAIN.change(DOMAIN.sample(0), **change)
 
