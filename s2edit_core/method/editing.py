@@ -76,7 +76,7 @@ def edit(
         difference = yield from where_prompts_differ(backbone, inversion, guide, target, gates, negative)
         changed = soft_threshold(dilate(difference), guide.options.blend_threshold)
         guide = replace(guide, edit_mask=guide.with_attributes(changed))
-        inversion = inversion.faded(guide.with_attributes(soft_threshold(difference, 1.0)))
+        inversion = inversion.faded(guide.with_attributes(soft_threshold(difference, guide.options.fade_threshold)))
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
     for i, t in enumerate(schedule.timesteps(steps)[first:], first):
         with torch.no_grad():

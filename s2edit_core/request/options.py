@@ -106,12 +106,13 @@ class InjectionOptions:
     blend_words: tuple[str, ...] = ()  # words of either prompt; empty: the words in which the prompts differ
     blend_start: float = 0.2  # share of the steps before the blend begins
     blend_threshold: float = 0.3  # of the words' attention, or of the difference, relative to its maximum
+    fade_threshold: float = 1.0  # of the difference, relative to its maximum: residuals are gone from here on
 
     def __post_init__(self) -> None:
         for name, value, known in (("mode", self.mode, get_args(InjectionMode)), ("blend", self.blend, get_args(Blend))):
             if value not in known:
                 raise OptionInvalid(f"{name} must be one of {', '.join(known)}, not {value!r}", field=f"options.{name}")
-        for name in ("cross_share", "self_share", "blend_start", "blend_threshold"):
+        for name in ("cross_share", "self_share", "blend_start", "blend_threshold", "fade_threshold"):
             check_number(name, getattr(self, name), 0.0, 1.0)
         self._check_words()
         if self.reweight and self.cross_share == 0:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import shutil
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,8 +75,9 @@ class Cost:
 class Editor:
     """Edits the photo of one case. What several ways share is learned and inverted once."""
 
-    def __init__(self, pipe: S2EditPipeline, case: Case, deadline: float = float("inf")) -> None:
-        self.pipe, self.backbone, self.case, self.deadline = pipe, pipe.backbone, case, deadline
+    def __init__(self, pipe: S2EditPipeline, case: Case, deadline: float = float("inf"), folder: Path | None = None) -> None:
+        """With a `folder`, concepts and inversions are kept there for later runs."""
+        self.pipe, self.backbone, self.case, self.deadline, self.folder = pipe, pipe.backbone, case, deadline, folder
         self._made: dict[Hashable, tuple[Any, float]] = {}
         self.canvas = self.canvas_of(case.photo)
 
@@ -88,11 +93,49 @@ class Editor:
 
     def all_once(self, wanted: Mapping[Hashable, Callable[[], Algorithm[Any]]]) -> None:
         """Run those algorithms that have not run yet, in shared passes, and keep their results by key with the seconds of each."""
+        for key in wanted:
+            if key not in self._made and (kept := self._read(key)) is not None:
+                self._made[key] = kept
         missing = {key: make for key, make in wanted.items() if key not in self._made}
         started = time.perf_counter()
         results = drive_all([make() for make in missing.values()], self.evaluate)
         seconds = (time.perf_counter() - started) / max(1, len(missing))
-        self._made |= {key: (result, seconds) for key, result in zip(missing, results, strict=True)}
+        for key, result in zip(missing, results, strict=True):
+            self._made[key] = result, seconds
+            self._keep(key, result, seconds)
+
+    def _path(self, key: Hashable) -> Path | None:
+        if self.folder is None:
+            return None
+        text = repr((self.backbone.fingerprint, self.case.person, key))
+        return self.folder / "learned" / hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def _read(self, key: Hashable) -> tuple[Any, float] | None:
+        """Return what an earlier run has kept."""
+        path = self._path(key)
+        if path is None or not path.exists():
+            return None
+        seconds = json.loads((path / "seconds.json").read_text())
+        options: dict[str, Any] = {"fingerprint": self.backbone.fingerprint, "device": self.backbone.device}
+        if (path / "inversion").exists():
+            return Inversion.load(path / "inversion", **options), seconds
+        return tuple(Concept.load(file, **options) for file in sorted(path.glob("concept-*"))), seconds
+
+    def _keep(self, key: Hashable, result: Any, seconds: float) -> None:
+        path = self._path(key)
+        if path is None:
+            return
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        unfinished.mkdir(parents=True)
+        (unfinished / "seconds.json").write_text(json.dumps(seconds))
+        for i, concept in enumerate(result if isinstance(result, tuple) else ()):
+            concept.save(unfinished / f"concept-{i}")
+        if isinstance(result, Inversion):
+            result.save(unfinished / "inversion")
+        if path.exists():  # another process was faster
+            shutil.rmtree(unfinished)
+        else:
+            unfinished.rename(path)
 
     def once(self, key: Hashable, make: Callable[[], Algorithm[Any]]) -> tuple[Any, float]:
         """Return the result of an algorithm and its seconds, from the first call with `key`."""

@@ -54,6 +54,10 @@ def _learned(title: str, **learning: object) -> Setting:
     return replace(BALANCED, title=title, learning=replace(BALANCED.learning, **learning), without="balanced")  # type: ignore[arg-type]
 
 
+def _faded(threshold: float, blend: float = 0.3) -> InjectionOptions:
+    return replace(BALANCED.injection, fade_threshold=threshold, blend_threshold=blend)
+
+
 SETTINGS: dict[str, Setting] = {
     "balanced": BALANCED,
     "paper": _preset("paper", "paper"),
@@ -64,6 +68,8 @@ SETTINGS: dict[str, Setting] = {
     "unmasked": _learned("balanced, [I] without mask", masked=False),
     "parallel": _learned("balanced, without orthogonality", orthogonality=0.0),
     "long": _learned("balanced, 4 × the learning steps", token_steps=100, joint_steps=300),
+    "faded": replace(BALANCED, title="residual gone where the edit acts", injection=_faded(0.3)),
+    "faded-wide": replace(BALANCED, title="residual gone and no blend where prompts differ at all", injection=_faded(0.15, 0.15)),
     "unblended": replace(BALANCED, title="residual, without blend", injection=NO_INJECTION),
     "half": replace(BALANCED, title="half the residual", residual=0.5),
     "no-residual": replace(BALANCED, title="no residual, blended", residual=0.0),

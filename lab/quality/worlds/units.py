@@ -93,7 +93,7 @@ def run(bench: Bench, unit: Unit) -> Iterator[list[Record]]:
 
 
 def _run_edits(bench: Bench, stage: Stage, case: Case) -> Iterator[list[Record]]:
-    editor = Editor(bench.pipe, case, bench.deadline)
+    editor = Editor(bench.pipe, case, bench.deadline, bench.folder)
 
     def record(way: str, target: Target, got: Image.Image, **facts: Any) -> Record:
         edit: Edit = target.edit
@@ -120,7 +120,7 @@ def _run_edits(bench: Bench, stage: Stage, case: Case) -> Iterator[list[Record]]
 def _run_transfer(bench: Bench, stage: Stage, transfer: Transfer) -> Iterator[list[Record]]:
     name = transfer.wearable.name
     case = Case(transfer.seed, transfer.photo, ())
-    editor = Editor(bench.pipe, case, bench.deadline)
+    editor = Editor(bench.pipe, case, bench.deadline, bench.folder)
     source, answer = (np.asarray(photo.picture) for photo in (transfer.photo, transfer.answer))
 
     def record(way: str, got: Image.Image, **facts: Any) -> Record:
@@ -158,11 +158,13 @@ def _learned(editor: Editor, way: Way, transfer: Transfer, *, together: bool) ->
     """Return [I], if the way has one, and [A]. What several ways share is learned once."""
     canvas, options = editor.canvas_of(transfer.reference), way.setting.learning
     latent = editor.backbone.encode_image(canvas.source())
-    prompt, word = transfer.prompt(transfer.reference), transfer.wearable.name
-    lesson = Lesson(latent, canvas.mask(transfer.region), prompt, word, ATTRIBUTE)
+    prompt, name = transfer.prompt(transfer.reference), transfer.wearable.name
+    lesson = Lesson(latent, canvas.mask(transfer.region), prompt, name, ATTRIBUTE)
     if together:
         lessons = (editor.lesson(transfer.photo), lesson)
-        (identity, attribute), _ = editor.once(("together", options), lambda: learn_concepts(editor.backbone, lessons, options))
+        (identity, attribute), _ = editor.once(
+            ("together", name, options), lambda: learn_concepts(editor.backbone, lessons, options)
+        )
         return identity, attribute
-    (attribute,), _ = editor.once(("attribute", options), lambda: learn_concepts(editor.backbone, (lesson,), options))
+    (attribute,), _ = editor.once(("attribute", name, options), lambda: learn_concepts(editor.backbone, (lesson,), options))
     return editor.concept(way)[0], attribute

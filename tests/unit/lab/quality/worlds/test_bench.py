@@ -12,7 +12,7 @@ import torch
 from lab.judges.attributes import AttributeJudge
 from lab.judges.identities import Error, IdentityRegressor
 from lab.judges.scorer import Scorer
-from lab.quality.worlds import measures, records, sheet, units
+from lab.quality.worlds import editing, measures, records, sheet, units
 from lab.quality.worlds.bench import options_of, stages_of
 from lab.quality.worlds.editing import Editor, OutOfTime
 from lab.quality.worlds.edits import DOMAINS, case_of
@@ -48,7 +48,7 @@ def run(bench: Bench, unit: Unit) -> list[Record]:
     return [record for some in units.run(bench, unit) for record in some]
 
 
-def test_a_unit_records_every_way_of_every_edit_and_skips_what_is_known(bench: Bench) -> None:
+def test_a_unit_records_every_way_of_every_edit_and_skips_what_is_known(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     ways = parsed(("quick:none", "quick:same", "free:other", "quick:three"))
     unit = Unit(Stage("some", "person", 1, ways, ("left", "hat")), 1)
     found = run(bench, unit)
@@ -60,6 +60,7 @@ def test_a_unit_records_every_way_of_every_edit_and_skips_what_is_known(bench: B
     assert len(set(results.values())) == len(names)
     bench.known = {records.key_of(record) for record in found[:-1]}
     assert [records.key_of(record) for record in run(bench, unit)] == [records.key_of(found[-1])]
+    monkeypatch.setattr(editing, "learn_concepts", None)  # concepts are kept
     bench.together = True
     bench.known = set()
     again = {records.key_of(record): record["psnr"] for record in run(bench, unit)}
@@ -90,7 +91,7 @@ def test_learning_from_three_photos_differs_from_one(bench: Bench) -> None:
     editor = Editor(bench.pipe, case_of("cat", 0, ("front",)))
     tokens = []
     for origin in ("same", "other", "three"):
-        concept, seconds = editor.concept(Way("quick", origin))  # type: ignore[arg-type]
+        concept, seconds = editor.concept(Way("quick", origin))
         assert concept is not None
         assert seconds > 0
         tokens.append(concept.token)
