@@ -1,0 +1,147 @@
+"""Write the results of `lab.quality.worlds` as Markdown tables.
+
+    python -m lab.quality.worlds.table                    print the tables
+    python -m lab.quality.worlds.table --into PAGE.md     write them between `<!-- worlds -->` and `<!-- /worlds -->`
+
+Brackets contain 95 % bootstrap intervals over subjects. The same results give the same text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cli.markdown import put_between
+from lab.quality.worlds.settings import SETTINGS, Origin
+
+MARK = "worlds"
+NONE = "–"
+Format = Callable[[float], str]
+ORIGINS: dict[Origin, str] = {
+    "none": "no [I]",
+    "same": "[I] of the edited photo",
+    "other": "[I] of another photo",
+    "three": "[I] of three other photos",
+}
+FIXED = {"unedited": "the photo, unedited", "autoencoder": "true answer, encoded and decoded"}
+TRANSFERS = {
+    "words": "[I], in words",
+    "attribute": "[A], no [I]",
+    "attribute+identity": "[A] and [I]",
+    "together": "[A] and [I], learned together",
+}
+
+
+def _decimals(count: int) -> Format:
+    return lambda value: f"{value:.{count}f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f}"
+
+
+COLUMNS: dict[str, tuple[str, Format]] = {
+    "psnr": ("PSNR, dB", _decimals(1)),
+    "psnr_changed": ("PSNR changed, dB", _decimals(1)),
+    "psnr_unchanged": ("PSNR unchanged, dB", _decimals(1)),
+    "gain": ("gain, %", _percent),
+    "success": ("attribute there, %", _percent),
+    "side_effects": ("others changed", _decimals(2)),
+    "identity_error": ("identity error", _decimals(3)),
+    "identity_error_to_truth": ("identity error to the true numbers", _decimals(3)),
+    "colour_error": ("colour error, levels", _decimals(1)),
+    "all_parts": ("all parts found, %", _percent),
+    "seconds": ("seconds, first edit", _decimals(1)),
+}
+DIFFERENCES = ("psnr", "psnr_changed", "gain", "success", "identity_error", "identity_error_to_truth")
+
+
+def named(way: str) -> str:
+    """Return the title of a way."""
+    if way in FIXED:
+        return FIXED[way]
+    name, mark, rest = way.partition("/") if "/" in way else way.partition(":")
+    title = SETTINGS[name].title if name in SETTINGS else name
+    return f"{title}, {TRANSFERS[rest] if mark == '/' else ORIGINS[rest]}"  # type: ignore[index]
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(form: Format, found: Sequence[float] | None) -> str:
+    if found is None:
+        return NONE
+    mean, low, high = map(form, found)
+    return mean if mean == low == high else f"{mean} [{low}, {high}]"
+
+
+def _difference(form: Format, found: Sequence[float] | None) -> str:
+    """Format a difference, in bold if its interval excludes zero."""
+    if found is None:
+        return NONE
+    mean, low, high = (f"{'−' if value < 0 else '+'}{form(abs(value))}" for value in found)
+    text = f"{mean} [{low}, {high}]"
+    return f"**{text}**" if found[1] > 0 or found[2] < 0 else text
+
+
+def part_table(ways: Mapping[str, Any], part: str) -> str:
+    """Return a row per way with the means over one part of the edits: all, a group or an edit."""
+    found = {way: entry[part] for way, entry in ways.items() if part in entry}
+    shown = [name for name in COLUMNS if any(name in each for each in found.values())]
+    head = ["way", "edits", *(COLUMNS[name][0] for name in shown)]
+    rows = [
+        [named(way), str(each["count"]), *(_cell(COLUMNS[name][1], each.get(name)) for name in shown)]
+        for way, each in found.items()
+    ]
+    return _markdown(head, rows)
+
+
+def difference_table(ways: Mapping[str, Any], part: str) -> str | None:
+    """Return the differences that [I] makes in one part of the edits, paired by edit; None if no way has any."""
+    found = {way: entry[part] for way, entry in ways.items() if entry.get(part, {}).get("minus_without")}
+    if not found:
+        return None
+    head = ["with [I] minus without", *(COLUMNS[name][0] for name in DIFFERENCES), "identity error removed, %"]
+    rows = [
+        [
+            named(way),
+            *(_difference(COLUMNS[name][1], each["minus_without"].get(name)) for name in DIFFERENCES),
+            NONE if each["identity_reduction"] is None else _percent(each["identity_reduction"]),
+        ]
+        for way, each in found.items()
+    ]
+    return _markdown(head, rows)
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """Return all tables of a results file."""
+    parts = []
+    for domain, ways in results["summary"].items():
+        for group in sorted({name for entry in ways.values() for name in entry if name.startswith("group ")}):
+            parts.append(f"**{domain}, {group.removeprefix('group ')}**")
+            parts += [text for text in (part_table(ways, group), difference_table(ways, group)) if text]
+        transfers = {name for entry in ways.values() for name in entry if name.endswith(" transfer")}
+        for name in sorted(transfers):
+            parts += [f"**{name}**", part_table(ways, name)]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("lab/results/worlds.json"))
+    parser.add_argument("--into", type=Path, default=None, help="the file that holds the two marks")
+    wanted = parser.parse_args()
+    tables = render(json.loads(wanted.results.read_text()))
+    if wanted.into is None:
+        print(tables, end="")
+    else:
+        wanted.into.write_text(put_between(wanted.into.read_text(), tables, MARK))
+
+
+if __name__ == "__main__":
+    main()
