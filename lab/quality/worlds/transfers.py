@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter
 
 from lab.measures.metrics import Region, changed_region
 from lab.quality.worlds.edits import DOMAINS, FIRST, Photo, shows_well
+from lab.world.person import parts as person_parts
 from s2edit_core.request.spec import ATTRIBUTE
 
 REFERENCE_OFFSET = 1_000_000
@@ -31,13 +32,15 @@ Part = Mapping[str, Any]
 class Wearable:
     """What is transferred: its attribute, the identity's fields that say how it looks, and its parts.
 
-    A part is given by changes to the makeup style that leave it out; `{}` stands for the whole.
+    A part is given by changes to the makeup style that leave it out; `{}` stands for the whole. With `drawn`, the attribute is where
+    the picture shows that part of the drawing, not where the pictures with and without it differ: a hat also moves hair.
     """
 
     name: str
     domain: str
     fields: tuple[str, ...]
     parts: Mapping[str, Part]
+    drawn: str = ""
 
 
 WEARABLES: dict[str, Wearable] = {
@@ -47,7 +50,7 @@ WEARABLES: dict[str, Wearable] = {
         ("makeup_style",),
         {"lips": {"lipstick_strength": 0.0}, "cheeks": {"blush_strength": 0.0}, "lids": {"shadow_strength": 0.0}},
     ),
-    "hat": Wearable("hat", "person", ("hat", "hat_colour"), {"hat": {}}),
+    "hat": Wearable("hat", "person", ("hat", "hat_colour"), {"hat": {}}, drawn="hat"),
     "collar": Wearable("collar", "cat", ("collar", "tag"), {"collar": {}}),
 }
 
@@ -78,12 +81,19 @@ class Transfer:
     @cached_property
     def region(self) -> Image.Image:
         """Where the reference shows the attribute: L, white inside."""
-        return _dilated(_changed(self._with(self.reference, False), self.reference))
+        return _dilated(self._shown(self._with(self.reference, False), self.reference))
 
     @cached_property
     def target_region(self) -> Image.Image:
         """Where the photo may show it: L, white inside."""
-        return _dilated(_changed(self.photo, self.answer))
+        return _dilated(self._shown(self.photo, self.answer))
+
+    def _shown(self, without: Photo, worn: Photo, levels: int | None = None) -> Region:
+        """Return where `worn` shows the attribute, `(h, w)` bool."""
+        if not self.wearable.drawn:
+            return _changed(without, worn, levels)
+        region: Region = person_parts(worn.subject)[self.wearable.drawn] > 0.5
+        return region
 
     def prompt(self, photo: Photo) -> str:
         """Return the caption of `photo`, which shows the attribute, with [A] before its word."""
@@ -99,7 +109,7 @@ class Transfer:
                 subject = self.answer.subject
                 style = replace(subject.identity.makeup_style, **without)
                 base = Photo(base.domain, replace(subject, identity=replace(subject.identity, makeup_style=style)))
-            region = _changed(base, self.answer, PART_LEVELS if without else None)
+            region = self._shown(base, self.answer, PART_LEVELS if without else None)
             if region.sum() >= 8:
                 found[name] = region
         return found
