@@ -51,7 +51,12 @@ DEFAULT: tuple[Stage, ...] = (
         "moved",
         "person",
         48,
-        parsed(("balanced", "subject-free", "fresh:none", "fresh:other", "guided:other", "balanced:three", "kv:other")),
+        parsed(
+            (
+                *("balanced", "subject-free", "faded:none", "faded:other", "fresh:none", "fresh:other", "guided:other"),
+                *("balanced:three", "kv:other", "unmasked:other", "parallel:other", "guided-fresh:other"),
+            )
+        ),
         MOVED,
         weight=5,
     ),

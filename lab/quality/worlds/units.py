@@ -105,7 +105,6 @@ def _run_edits(bench: Bench, stage: Stage, case: Case) -> Iterator[list[Record]]
     wanted = {way: [each for each in case.targets if not bench.has(str(way), case.person, each.edit.name)] for way in stage.ways}
     wanted = {way: targets for way, targets in wanted.items() if targets}
     if bench.together:
-        editor.prepare(list(wanted))
         names = dict.fromkeys(way.name for way in wanted)
         parts = [{way: targets for way, targets in wanted.items() if way.name == name} for name in names]
     else:
