@@ -32,8 +32,8 @@ Part = Mapping[str, Any]
 class Wearable:
     """What is transferred: its attribute, the identity's fields that say how it looks, and its parts.
 
-    A part is given by changes to the makeup style that leave it out; `{}` stands for the whole. With `drawn`, the attribute is where
-    the picture shows that part of the drawing, not where pictures with and without it differ: a hat also moves hair.
+    A part is given by changes to the makeup style that leave it out; `{}` stands for the whole. With `drawn`, it is where the
+    picture shows that part of the drawing, not where pictures with and without it differ: a hat also moves hair.
     """
 
     name: str
