@@ -25,8 +25,8 @@ from lab.quality.worlds import measures, records, sheet, units
 from lab.quality.worlds.editing import OutOfTime
 from lab.quality.worlds.edits import DOMAINS
 from lab.quality.worlds.measures import Judges
-from lab.quality.worlds.plan import DEFAULT, Stage, Unit, in_turn, seeds_of
-from lab.quality.worlds.settings import SETTINGS, parsed
+from lab.quality.worlds.plan import AUTOENCODER, DEFAULT, UNEDITED, Stage, Unit, in_turn, seeds_of
+from lab.quality.worlds.settings import BASES, VARIANTS, parsed, setting_of
 from lab.quality.worlds.transfers import WEARABLES
 from lab.quality.worlds.units import Bench
 from lab.training.dataset import WORK
@@ -38,6 +38,10 @@ LAST_SECONDS = 12.0
 """Time that is kept for the results file and the sheet."""
 ROWS_PER_PASS = 64
 """Largest UNet pass on a GPU. A small model's passes of fewer rows leave it idle."""
+SETTINGS_HELP = (
+    "ways, separated by commas: SETTING or SETTING:ORIGIN; a setting is a preset with variants, such as balanced+kv+free; "
+    f"presets: {', '.join(BASES)}; variants: {', '.join(VARIANTS)}"
+)
 _bench: Bench | None = None
 
 
@@ -126,7 +130,7 @@ def finish(bench: Bench, stages: tuple[Stage, ...], wanted: argparse.Namespace) 
     found = [record for record in found if records.key_of(record) in current]
     about = {
         "model": bench.pipe.backbone.fingerprint,
-        "settings": {name: repr(setting) for name, setting in SETTINGS.items()},
+        "settings": {name: repr(setting_of(name)) for name in sorted({names_setting(record["way"]) for record in found} - {""})},
         "machine": machine(),
         **bench.judges.about(),
     }
@@ -139,16 +143,21 @@ def finish(bench: Bench, stages: tuple[Stage, ...], wanted: argparse.Namespace) 
         sheet.write(bench, stages, present, wanted.out.with_suffix(".png"), wanted.sheet_rows)
 
 
+def names_setting(way: str) -> str:
+    """Return the setting of a way, empty for those that edit nothing."""
+    return "" if way in (UNEDITED, AUTOENCODER) else way.partition(":")[0].partition("/")[0]
+
+
 def table(summary: dict[str, Any]) -> list[str]:
     """Return a line of means per domain, way and group."""
-    shown = ("psnr", "psnr_changed", "gain", "success", "identity_error", "identity_error_to_truth", "colour_error", "all_parts")
+    shown = ("psnr", "psnr_changed", "gain", "success", "identity_error", "identity_error_decoded", "colour_error", "all_parts")
     lines = [f"{'':44s}" + " ".join(f"{name[:14]:>14s}" for name in ("count", *shown, "reduction"))]
     for domain, ways in summary.items():
         for way, parts in ways.items():
             for part, found in parts.items():
                 if isinstance(found, dict) and (part == "all" or part.startswith("group")):
                     cells = [f"{found[name][0]:14.3f}" if name in found else " " * 14 for name in shown]
-                    reduced = found.get("identity_reduction")
+                    reduced = found.get("identity_reduction_decoded")
                     last = f"{reduced:14.3f}" if reduced is not None else ""
                     lines.append(f"{f'{domain} {way} {part}':44s}{found['count']:14d} {' '.join(cells)} {last}")
     return lines
@@ -164,7 +173,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="worker processes, of one thread each")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long, everything included")
     parser.add_argument("--domain", default="", help=f"some of {','.join(DOMAINS)}")
-    parser.add_argument("--settings", default="", help=f"SETTING or SETTING:ORIGIN, separated by commas, of {', '.join(SETTINGS)}")
+    parser.add_argument("--settings", default="", help=SETTINGS_HELP)
     parser.add_argument("--edits", default="", help="names or groups of edits, separated by commas")
     parser.add_argument("--transfer", default="", choices=("", *WEARABLES))
     parser.add_argument("--count", type=int, default=None, help="subjects of each stage")

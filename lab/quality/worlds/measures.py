@@ -22,7 +22,7 @@ from s2edit_core.delivery.canvas import to_tensor
 
 FIGURES = (
     *("psnr", "psnr_changed", "psnr_unchanged", "gain", "success", "side_effects"),
-    *("identity_error", "identity_error_to_truth", "seconds"),
+    *("identity_error", "identity_error_decoded", "identity_error_to_truth", "seconds"),
 )
 TRANSFER_FIGURES = ("colour_error", "parts_found", "all_parts")
 LEAST_EXPLAINED = 0.3
@@ -71,17 +71,25 @@ def gain(source: Picture, answer: Picture, got: Picture, where: Region) -> float
     return float((true * made).sum() / max((true * true).sum(), 1e-9))
 
 
-def measure(photo: Photo, answer: Photo, got: Image.Image, asked: set[str], judges: Judges) -> dict[str, Any]:
-    """Compare the result `got` with the true answer. `asked` are the attributes that the edit changes."""
+def measure(photo: Photo, answer: Photo, got: Image.Image, decoded: Image.Image, asked: set[str], judges: Judges) -> dict[str, Any]:
+    """Compare the result `got` with the true answer. `asked` are the attributes that the edit changes.
+
+    The identity error is the distance of the regressor's reading of the result from its reading of the true answer. It contains
+    what the auto-encoder loses. `identity_error_decoded` does not: there the true answer has been encoded and `decoded` too.
+    """
     domain = photo.domain.name
     source, truth, made = (np.asarray(picture) for picture in (photo.picture, answer.picture, got))
     changed = changed_region(source, truth)
-    pictures = torch.stack([to_tensor(got), to_tensor(answer.picture)])
+    pictures = torch.stack([to_tensor(got), to_tensor(answer.picture), to_tensor(decoded)])
     seen = judges.attributes.classes(pictures[:1], domain)
     wanted = photo.domain.label(answer.subject.attributes)
     right = {name: int(found[0]) == wanted[name] for name, found in seen.items() if wanted[name] >= 0}
     readings, weights = judges.identities(pictures, domain), judges.weights(domain)
     vector = torch.from_numpy(photo.domain.identity_vector(answer.subject.identity))
+
+    def distance(to: Tensor) -> float:
+        return float(((readings[0] - to).abs() * weights).sum())
+
     return {
         "psnr": psnr(made, truth),
         "psnr_changed": psnr(made, truth, changed),
@@ -90,8 +98,9 @@ def measure(photo: Photo, answer: Photo, got: Image.Image, asked: set[str], judg
         "gain": gain(source, truth, made, changed),
         "success": all(right[name] for name in asked),
         "side_effects": sum(not each for name, each in right.items() if name not in asked),
-        "identity_error": float(((readings[0] - readings[1]).abs() * weights).sum()),
-        "identity_error_to_truth": float(((readings[0] - vector).abs() * weights).sum()),
+        "identity_error": distance(readings[1]),
+        "identity_error_decoded": distance(readings[2]),
+        "identity_error_to_truth": distance(vector),
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lab.quality.worlds.edits import case_of
-from lab.quality.worlds.settings import SETTINGS, Way, parsed
+from lab.quality.worlds.settings import Way, parsed, setting_of
 from lab.quality.worlds.transfers import WEARABLES, transfer_of
 
 TransferWay = Literal["words", "attribute", "attribute+identity", "together"]
@@ -33,8 +33,7 @@ class Stage:
     def __post_init__(self) -> None:
         if self.transfer and self.transfer not in WEARABLES:
             raise ValueError(f"unknown transfer {self.transfer!r}; choose from {', '.join(WEARABLES)}")
-        if self.setting not in SETTINGS:
-            raise ValueError(f"unknown setting {self.setting!r}; choose from {', '.join(SETTINGS)}")
+        setting_of(self.setting)
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,9 @@ DEFAULT: tuple[Stage, ...] = (
         48,
         parsed(
             (
-                *("balanced", "subject-free", "faded:none", "faded:other", "fresh:none", "fresh:other", "guided:other"),
-                *("balanced:three", "kv:other", "unmasked:other", "parallel:other", "guided-fresh:other"),
+                *("balanced", "balanced+free", "balanced+faded:none", "balanced+faded:other", "balanced+fresh:none"),
+                *("balanced+fresh:other", "balanced+guided2:other", "balanced:three", "balanced+kv:other"),
+                *("balanced+unmasked:other", "balanced+parallel:other"),
             )
         ),
         MOVED,

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from lab.measures.bootstrap import differences, five_digits, intervals
-from lab.quality.worlds.settings import SETTINGS, Way
+from lab.quality.worlds.settings import Way
 
 Record = dict[str, Any]
 Key = tuple[str, ...]
-PAIRED = ("psnr", "psnr_changed", "psnr_unchanged", "gain", "success", "side_effects", "identity_error", "identity_error_to_truth")
+PAIRED = (
+    *("psnr", "psnr_changed", "psnr_unchanged", "gain", "success", "side_effects"),
+    *("identity_error", "identity_error_decoded", "identity_error_to_truth"),
+)
 
 
 def key_of(record: Mapping[str, Any]) -> Key:
@@ -72,6 +75,7 @@ def summary(records: Sequence[Record], figures: Sequence[str]) -> dict[str, Any]
                     theirs = [record for name, each in parts_of(ways[base]) if name == part for record in each]
                     entry[part]["minus_without"] = differences(some, theirs, PAIRED)
                     entry[part]["identity_reduction"] = reduction(some, theirs)
+                    entry[part]["identity_reduction_decoded"] = reduction(some, theirs, "identity_error_decoded")
             found[domain][way] = entry
     return found
 
@@ -88,19 +92,19 @@ def parts_of(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:
 
 
 def without(way: str) -> str | None:
-    """Return the way to compare `way` with, None if it has no [I] or is no way of `SETTINGS`."""
+    """Return the way to compare `way` with, None if it has no [I] or is a transfer."""
     name, _, origin = way.partition(":")
-    if name not in SETTINGS or origin in ("", "none"):
+    if origin in ("", "none"):
         return None
     return str(Way(name, origin).without)  # type: ignore[arg-type]
 
 
-def reduction(ours: Sequence[Record], theirs: Sequence[Record]) -> float | None:
+def reduction(ours: Sequence[Record], theirs: Sequence[Record], figure: str = "identity_error") -> float | None:
     """Return 1 − (identity error with [I]) / (without), over the pairs that both have; None without such pairs."""
     others = {(record["person"], record["edit"]): record for record in theirs}
     pairs = [(mine, others[key]) for mine in ours if (key := (mine["person"], mine["edit"])) in others]
-    before = sum(other["identity_error"] for _, other in pairs)
-    return five_digits(1 - sum(mine["identity_error"] for mine, _ in pairs) / before) if before else None
+    before = sum(other[figure] for _, other in pairs)
+    return five_digits(1 - sum(mine[figure] for mine, _ in pairs) / before) if before else None
 
 
 def write(out: Path, records: Sequence[Record], about: Mapping[str, Any], figures: Sequence[str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from functools import cache
+from typing import Any, Literal, get_args
 
 from s2edit_core.request.options import NO_INJECTION, InjectionOptions, InversionOptions, LearningOptions
 from s2edit_core.request.spec import PRESETS, PresetName
@@ -32,13 +33,12 @@ class Setting:
     fresh: float = 0.0  # share of fresh start noise in the subject
     strength: float = 1.0
     identity_guidance: float = 0.0  # weight of ε([I]) − ε(no [I]) beside guidance
-    without: str = ""  # the setting whose edits without [I] are the ones to compare with; empty: this one
 
 
-def _preset(name: PresetName, title: str) -> Setting:
+def _preset(name: PresetName) -> Setting:
     preset = PRESETS[name]
     return Setting(
-        title=title,
+        title=name,
         preset=name,
         steps=preset.steps,
         learning=preset.learning,
@@ -47,41 +47,69 @@ def _preset(name: PresetName, title: str) -> Setting:
     )
 
 
-BALANCED = _preset("balanced", "balanced")
+BASES: dict[str, Setting] = {name: _preset(name) for name in get_args(PresetName)}
 
 
-def _learned(title: str, **learning: object) -> Setting:
-    return replace(BALANCED, title=title, learning=replace(BALANCED.learning, **learning), without="balanced")  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Variant:
+    """A change to a setting. One that only changes the learning makes no difference without [I]."""
+
+    title: str
+    learning: Mapping[str, Any] = field(default_factory=dict)
+    injection: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def applied(self, setting: Setting) -> Setting:
+        return replace(
+            setting,
+            title=f"{setting.title}, {self.title}",
+            learning=replace(setting.learning, **self.learning),
+            injection=replace(setting.injection, **self.injection),
+            **self.fields,
+        )
 
 
-def _faded(threshold: float, blend: float = 0.3) -> InjectionOptions:
-    return replace(BALANCED.injection, fade_threshold=threshold, blend_threshold=blend)
+def _learned(title: str, **learning: Any) -> Variant:
+    return Variant(title, learning=learning)
 
 
-SETTINGS: dict[str, Setting] = {
-    "balanced": BALANCED,
-    "paper": _preset("paper", "paper"),
-    "instant": _preset("instant", "instant"),
-    "token": _learned("balanced, token only", mode="token"),
+def _sampled(title: str, **fields: Any) -> Variant:
+    return Variant(title, fields=fields)
+
+
+VARIANTS: dict[str, Variant] = {
+    "token": _learned("token only", mode="token"),
     # Full changes of K and V move further per step than low-rank ones, so the rate is lower, as in Custom Diffusion versus LoRA.
-    "kv": _learned("balanced, full K and V", mode="kv", kv_rate=2e-4),
-    "unmasked": _learned("balanced, [I] without mask", masked=False),
-    "parallel": _learned("balanced, without orthogonality", orthogonality=0.0),
-    "long": _learned("balanced, 4 × the learning steps", token_steps=100, joint_steps=300),
-    "faded": replace(BALANCED, title="residual gone where the edit acts", injection=_faded(0.3)),
-    "faded-wide": replace(BALANCED, title="residual gone and no blend where prompts differ at all", injection=_faded(0.15, 0.15)),
-    "unblended": replace(BALANCED, title="residual, without blend", injection=NO_INJECTION),
-    "half": replace(BALANCED, title="half the residual", residual=0.5),
-    "no-residual": replace(BALANCED, title="no residual, blended", residual=0.0),
-    "subject-free": replace(BALANCED, title="no residual in the subject", fade="subject"),
-    "fresh": replace(BALANCED, title="no residual and half fresh noise in the subject", fade="subject", fresh=0.5),
-    "all-fresh": replace(BALANCED, title="no residual and fresh noise in the subject", fade="subject", fresh=1.0),
-    "late": replace(BALANCED, title="start at 0.7 of the noise", strength=0.7),
-    "guided": replace(BALANCED, title="no residual in the subject, [I] guided", fade="subject", identity_guidance=2.0),
-    "guided-fresh": replace(
-        BALANCED, title="no residual, half fresh noise, [I] guided", fade="subject", fresh=0.5, identity_guidance=2.0
-    ),
+    "kv": _learned("full K and V", mode="kv", kv_rate=2e-4),
+    "unmasked": _learned("[I] without mask", masked=False),
+    "parallel": _learned("without orthogonality", orthogonality=0.0),
+    "long": _learned("300 joint steps", joint_steps=300),
+    "fast": _learned("4 × the rate of K and V", kv_rate=2e-3),
+    "unblended": Variant("without blend", injection={"blend": "none"}),
+    "faded": Variant("residual gone where the edit acts", injection={"fade_threshold": 0.3}),
+    "half": _sampled("half the residual", residual=0.5),
+    "free": _sampled("no residual in the subject", fade="subject"),
+    "fresh": _sampled("half fresh noise in the subject", fade="subject", fresh=0.5),
+    "new": _sampled("fresh noise in the subject", fade="subject", fresh=1.0),
+    "late": _sampled("from 0.7 of the noise", strength=0.7),
+    "guided": _sampled("[I] guided by 1", identity_guidance=1.0),
+    "guided2": _sampled("[I] guided by 2", identity_guidance=2.0),
+    "guided4": _sampled("[I] guided by 4", identity_guidance=4.0),
 }
+
+
+@cache
+def setting_of(name: str) -> Setting:
+    """Return the setting `name`: a preset with variants, such as "balanced+kv+free". Raises `ValueError` for an unknown part."""
+    base, *variants = name.split("+")
+    if base not in BASES:
+        raise ValueError(f"unknown setting {base!r}; choose from {', '.join(BASES)}")
+    setting = BASES[base]
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise ValueError(f"unknown variant {variant!r}; choose from {', '.join(VARIANTS)}")
+        setting = VARIANTS[variant].applied(setting)
+    return setting
 
 
 @dataclass(frozen=True)
@@ -96,12 +124,14 @@ class Way:
 
     @property
     def setting(self) -> Setting:
-        return SETTINGS[self.name]
+        return setting_of(self.name)
 
     @property
     def without(self) -> Way:
         """The same way without [I]."""
-        return Way(self.setting.without or self.name, "none")
+        base, *variants = self.name.split("+")
+        kept = [name for name in variants if VARIANTS[name].injection or set(VARIANTS[name].fields) - {"identity_guidance"}]
+        return Way("+".join((base, *kept)), "none")
 
 
 def parsed(texts: Sequence[str]) -> tuple[Way, ...]:
@@ -112,8 +142,7 @@ def parsed(texts: Sequence[str]) -> tuple[Way, ...]:
     found: list[Way] = []
     for text in texts:
         name, _, origin = text.partition(":")
-        if name not in SETTINGS:
-            raise ValueError(f"unknown setting {name!r}; choose from {', '.join(SETTINGS)}")
+        setting_of(name)
         if origin and origin not in ORIGINS:
             raise ValueError(f"unknown origin {origin!r} of [I]; choose from {', '.join(ORIGINS)}")
         found += [Way(name, each) for each in ORIGINS if each == origin or (not origin and each != "three")]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.markdown import put_between
-from lab.quality.worlds.settings import SETTINGS, Origin
+from lab.quality.worlds.settings import Origin, setting_of
 
 MARK = "worlds"
 NONE = "–"
@@ -51,12 +51,14 @@ COLUMNS: dict[str, tuple[str, Format]] = {
     "success": ("attribute there, %", _percent),
     "side_effects": ("others changed", _decimals(2)),
     "identity_error": ("identity error", _decimals(3)),
+    "identity_error_decoded": ("identity error beyond the auto-encoder's", _decimals(3)),
     "identity_error_to_truth": ("identity error to the true numbers", _decimals(3)),
     "colour_error": ("colour error, levels", _decimals(1)),
     "all_parts": ("all parts found, %", _percent),
     "seconds": ("seconds, first edit", _decimals(1)),
 }
-DIFFERENCES = ("psnr", "psnr_changed", "gain", "success", "identity_error", "identity_error_to_truth")
+REDUCTIONS = ("identity_reduction", "identity_reduction_decoded")
+DIFFERENCES = ("psnr", "psnr_changed", "gain", "success", "identity_error", "identity_error_decoded")
 
 
 def named(way: str) -> str:
@@ -64,8 +66,7 @@ def named(way: str) -> str:
     if way in FIXED:
         return FIXED[way]
     name, mark, rest = way.partition("/") if "/" in way else way.partition(":")
-    title = SETTINGS[name].title if name in SETTINGS else name
-    return f"{title}, {TRANSFERS[rest] if mark == '/' else ORIGINS[rest]}"  # type: ignore[index]
+    return f"{setting_of(name).title}, {TRANSFERS[rest] if mark == '/' else ORIGINS[rest]}"  # type: ignore[index]
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -106,12 +107,17 @@ def difference_table(ways: Mapping[str, Any], part: str) -> str | None:
     found = {way: entry[part] for way, entry in ways.items() if entry.get(part, {}).get("minus_without")}
     if not found:
         return None
-    head = ["with [I] minus without", *(COLUMNS[name][0] for name in DIFFERENCES), "identity error removed, %"]
+    head = [
+        "with [I] minus without",
+        *(COLUMNS[name][0] for name in DIFFERENCES),
+        "identity error removed, %",
+        "beyond the auto-encoder's, %",
+    ]
     rows = [
         [
             named(way),
             *(_difference(COLUMNS[name][1], each["minus_without"].get(name)) for name in DIFFERENCES),
-            NONE if each["identity_reduction"] is None else _percent(each["identity_reduction"]),
+            *(NONE if each[name] is None else _percent(each[name]) for name in REDUCTIONS),
         ]
         for way, each in found.items()
     ]

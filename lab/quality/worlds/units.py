@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from lab.quality.worlds.edits import Case, Edit, Photo, Target, case_of
 from lab.quality.worlds.measures import Judges
 from lab.quality.worlds.plan import AUTOENCODER, TRANSFER_WAYS, UNEDITED, Stage, TransferWay, Unit
 from lab.quality.worlds.records import Key, Record
-from lab.quality.worlds.settings import SETTINGS, Way
+from lab.quality.worlds.settings import Way, setting_of
 from lab.quality.worlds.transfers import Transfer, transfer_of
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.canvas import to_image, to_tensor
@@ -31,6 +31,8 @@ from s2edit_core.request.prompts import with_placeholder
 from s2edit_core.request.spec import ATTRIBUTE
 from s2edit_core.unet.rows import drive_all
 
+REMEMBERED = 64
+"""Number of true answers that are kept encoded and decoded."""
 VERSION = 1
 """Version of the measures and of the editing. Raise it when the same settings give other figures."""
 
@@ -44,14 +46,15 @@ class Bench:
     folder: Path
     known: Set[Key]
     deadline: float = float("inf")
-    together: bool = False  # run all ways of a subject in shared passes, which is faster on a GPU
+    together: bool = False  # run all ways of a setting in shared passes, which is faster on a GPU
+    _decoded: dict[Photo, Image.Image] = field(default_factory=dict)
 
     def recipe(self, way: str) -> str:
         """Return a digest of what the results of `way` depend on: model, guidance and setting."""
-        name = way.partition(":")[0]
-        setting = SETTINGS.get(name.partition("/")[0])
+        setting = None if way in (UNEDITED, AUTOENCODER) else setting_of(way.partition(":")[0].partition("/")[0])
         guidance = self.pipe.guidance(None, setting.preset) if setting else 0.0
-        text = repr((VERSION, self.pipe.backbone.fingerprint, guidance, setting))
+        used = replace(setting, title="") if setting else None
+        text = repr((VERSION, self.pipe.backbone.fingerprint, guidance, used))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def has(self, way: str, person: str, edit: str) -> bool:
@@ -65,9 +68,14 @@ class Bench:
     def record(self, stage: Stage, way: str, case: Case, name: str, got: Image.Image, answer: Photo, **facts: Any) -> Record:
         """Measure the result `got` and keep its picture."""
         asked = facts.pop("asked")
-        got = got.resize(answer.picture.size, Image.Resampling.LANCZOS)
+        got, decoded = (picture.resize(answer.picture.size, Image.Resampling.LANCZOS) for picture in (got, self.decoded(answer)))
         found: Record = {"stage": stage.name, "domain": stage.domain, "way": way, "recipe": self.recipe(way)}
-        found |= {"person": case.person, "edit": name, **facts, **measures.measure(case.photo, answer, got, asked, self.judges)}
+        found |= {
+            "person": case.person,
+            "edit": name,
+            **facts,
+            **measures.measure(case.photo, answer, got, decoded, asked, self.judges),
+        }
         path = self.picture_path(found)
         path.parent.mkdir(parents=True, exist_ok=True)
         got.save(path)
@@ -75,11 +83,18 @@ class Bench:
 
     def fixed(self, way: str, photo: Photo, answer: Photo) -> Image.Image:
         """Return the photo itself, or the true answer encoded and decoded."""
-        if way == UNEDITED:
-            return photo.picture
-        side = self.pipe.backbone.frame_size
-        latent = self.pipe.backbone.encode_image(to_tensor(answer.picture.resize((side, side), Image.Resampling.LANCZOS)))
-        return to_image(self.pipe.backbone.decode_latent(latent))
+        return photo.picture if way == UNEDITED else self.decoded(answer)
+
+    def decoded(self, answer: Photo) -> Image.Image:
+        """Return a photo encoded and decoded. The last ones are remembered."""
+        if answer not in self._decoded:
+            side = self.pipe.backbone.frame_size
+            shown = to_tensor(answer.picture.resize((side, side), Image.Resampling.LANCZOS))
+            backbone = self.pipe.backbone
+            self._decoded[answer] = to_image(backbone.decode_latent(backbone.encode_image(shown)))
+            if len(self._decoded) > REMEMBERED:
+                del self._decoded[next(iter(self._decoded))]
+        return self._decoded[answer]
 
 
 def run(bench: Bench, unit: Unit) -> Iterator[list[Record]]:
@@ -139,7 +154,7 @@ def _run_transfer(bench: Bench, stage: Stage, transfer: Transfer) -> Iterator[li
 
 def transferred(editor: Editor, setting: str, transfer: Transfer, how: TransferWay) -> Tensor:
     """Return the edited frame of a transfer."""
-    used = SETTINGS[setting]
+    used = setting_of(setting)
     way = Way(setting, "none" if how == "attribute" else "same")
     if how == "words":
         target = Target(Edit(transfer.wearable.name, lambda _: {}), {}, transfer.answer)

@@ -19,21 +19,21 @@ from lab.quality.worlds.edits import DOMAINS, case_of
 from lab.quality.worlds.measures import Judges
 from lab.quality.worlds.plan import DEFAULT, Stage, Unit, in_turn, seeds_of
 from lab.quality.worlds.records import Record
-from lab.quality.worlds.settings import BALANCED, SETTINGS, Way, parsed
+from lab.quality.worlds.settings import BASES, VARIANTS, Variant, Way, parsed, setting_of
 from lab.quality.worlds.units import Bench
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import LearningOptions
 
 SHORT = LearningOptions(token_steps=2, joint_steps=2, start_steps=1, batch=2)
-QUICK = replace(BALANCED, title="quick", steps=3, learning=SHORT)
+QUICK = replace(BASES["balanced"], title="quick", steps=3, learning=SHORT)
 
 
 @pytest.fixture
 def bench(pipe: S2EditPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setitem(SETTINGS, "quick", QUICK)
-    monkeypatch.setitem(
-        SETTINGS, "free", replace(QUICK, title="free", fade="subject", fresh=0.5, identity_guidance=2.0, without="quick")
-    )
+    monkeypatch.setitem(BASES, "quick", QUICK)
+    loose = {"fade": "subject", "fresh": 0.5, "identity_guidance": 2.0}
+    monkeypatch.setitem(VARIANTS, "loose", Variant("loose", fields=loose))
+    setting_of.cache_clear()
     torch.manual_seed(0)
     labels = {name: domain.labels for name, domain in DOMAINS.items()}
     classes = {name: sum(len(each) for each in by.values()) for name, by in labels.items()}
@@ -49,7 +49,7 @@ def run(bench: Bench, unit: Unit) -> list[Record]:
 
 
 def test_a_unit_records_every_way_of_every_edit_and_skips_what_is_known(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    ways = parsed(("quick:none", "quick:same", "free:other", "quick:three"))
+    ways = parsed(("quick:none", "quick:same", "quick+loose:other", "quick:three"))
     unit = Unit(Stage("some", "person", 1, ways, ("left", "hat")), 1)
     found = run(bench, unit)
     names = {"unedited", "autoencoder", *map(str, ways)}
@@ -70,7 +70,8 @@ def test_a_unit_records_every_way_of_every_edit_and_skips_what_is_known(bench: B
 def test_a_setting_that_changes_has_other_recipes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     before = bench.recipe("quick:same"), bench.recipe("quick/words"), bench.recipe("balanced:same")
     assert before[0] == before[1] != before[2]
-    monkeypatch.setitem(SETTINGS, "quick", replace(QUICK, residual=0.5))
+    monkeypatch.setitem(BASES, "quick", replace(QUICK, residual=0.5))
+    setting_of.cache_clear()
     assert bench.recipe("quick:same") != before[0]
 
 
@@ -107,12 +108,12 @@ def test_nothing_is_evaluated_after_the_deadline(bench: Bench) -> None:
 
 def test_results_are_paired_with_the_same_edits_without_an_identity(bench: Bench, tmp_path: Path) -> None:
     def record(way: str, person: str, error: float) -> Record:
-        figures = {"psnr": 20.0, "identity_error": error}
+        figures = {"psnr": 20.0, "identity_error": error, "identity_error_decoded": error}
         return {"domain": "cat", "way": way, "recipe": "r", "person": person, "edit": "front", "group": "turned", **figures}
 
-    made = [record("free:other", f"cat-{i}", 0.3 + 0.01 * i) for i in range(4)]
-    made += [record("quick:none", f"cat-{i}", 0.5 + 0.01 * i) for i in range(5)]
-    found = records.summary(made, ("psnr", "identity_error"))["cat"]["free:other"]
+    made = [record("quick+loose:other", f"cat-{i}", 0.3 + 0.01 * i) for i in range(4)]
+    made += [record("quick+loose:none", f"cat-{i}", 0.5 + 0.01 * i) for i in range(5)]
+    found = records.summary(made, ("psnr", "identity_error"))["cat"]["quick+loose:other"]
     assert found["edits"] == 4
     assert found["group turned"]["minus_without"]["identity_error"] == pytest.approx([-0.2, -0.2, -0.2])
     assert found["all"]["identity_reduction"] == pytest.approx(0.2 / 0.515, abs=1e-4)
@@ -121,10 +122,17 @@ def test_results_are_paired_with_the_same_edits_without_an_identity(bench: Bench
     out = tmp_path / "out.json"
     records.write(out, records.collect(tmp_path, out), {"model": "m"}, measures.FIGURES)
     assert len(json.loads(out.read_text())["records"]) == 9
-    records.append(tmp_path, [record("free:other", "cat-0", 0.9)])
+    records.append(tmp_path, [record("quick+loose:other", "cat-0", 0.9)])
     again = {records.key_of(each): each for each in records.collect(tmp_path, out)}
     assert len(again) == 9
-    assert again["r", "free:other", "cat-0", "front"]["identity_error"] == 0.9
+    assert again["r", "quick+loose:other", "cat-0", "front"]["identity_error"] == 0.9
+
+
+def test_a_way_is_compared_with_the_same_sampling_without_an_identity() -> None:
+    assert str(Way("balanced+kv", "other").without) == "balanced:none"
+    assert str(Way("balanced+kv+free+guided2", "same").without) == "balanced+free:none"
+    assert setting_of("balanced+kv+free").learning.mode == "kv"
+    assert setting_of("balanced+kv+free").fade == "subject"
 
 
 def test_stages_take_turns_by_their_weights() -> None:
@@ -135,14 +143,17 @@ def test_stages_take_turns_by_their_weights() -> None:
 
 def test_options_choose_the_stages() -> None:
     assert stages_of(options_of([])) == DEFAULT
-    (chosen,) = stages_of(options_of(["--domain", "cat", "--settings", "kv:other,balanced", "--edits", "turned", "--count", "3"]))
-    assert [str(way) for way in chosen.ways] == ["kv:other", "balanced:none", "balanced:same", "balanced:other"]
+    (chosen,) = stages_of(
+        options_of(["--domain", "cat", "--settings", "balanced+kv:other,balanced", "--edits", "turned", "--count", "3"])
+    )
+    assert [str(way) for way in chosen.ways] == ["balanced+kv:other", "balanced:none", "balanced:same", "balanced:other"]
     assert (chosen.domain, chosen.count, chosen.edits) == ("cat", 3, ("turned",))
-    (transfer,) = stages_of(options_of(["--transfer", "collar", "--settings", "kv"]))
-    assert (transfer.domain, transfer.transfer, transfer.setting) == ("cat", "collar", "kv")
-    with pytest.raises(ValueError, match="unknown setting 'kw'"):
-        parsed(("kw",))
+    (transfer,) = stages_of(options_of(["--transfer", "collar", "--settings", "balanced+kv"]))
+    assert (transfer.domain, transfer.transfer, transfer.setting) == ("cat", "collar", "balanced+kv")
+    for text, message in (("kv", "unknown setting 'kv'"), ("balanced+kw", "unknown variant 'kw'")):
+        with pytest.raises(ValueError, match=message):
+            parsed((text,))
     with pytest.raises(ValueError, match="unknown origin 'others'"):
-        parsed(("kv:others",))
+        parsed(("balanced:others",))
     with pytest.raises(ValueError, match="unknown transfer 'ring'"):
         Stage("x", "cat", 1, transfer="ring")

@@ -9,13 +9,13 @@ from lab.quality.worlds.table import named, part_table, render
 
 
 def record(way: str, person: str, error: float, edit: str = "left", group: str | None = "turned") -> dict[str, Any]:
-    figures = {"psnr": 20.0, "gain": 0.5, "identity_error": error}
+    figures = {"psnr": 20.0, "gain": 0.5, "identity_error": error, "identity_error_decoded": error - 0.2}
     return {"domain": "person", "way": way, "person": person, "edit": edit, "group": group, **figures}
 
 
 def test_ways_have_titles() -> None:
     assert named("unedited") == "the photo, unedited"
-    assert named("kv:other") == "balanced, full K and V, [I] of another photo"
+    assert named("balanced+kv:other") == "balanced, full K and V, [I] of another photo"
     assert named("balanced/words") == "balanced, [I], in words"
 
 
@@ -28,7 +28,7 @@ def test_tables_show_means_and_what_an_identity_changes() -> None:
     assert "**person, turned**" in text
     assert "| balanced, no [I] | 4 | 20.0 | 50 | 0.650 [" in text
     assert (
-        "| balanced, [I] of another photo | +0.0 [+0.0, +0.0] | – | +0 [+0, +0] | – | **−0.250 [−0.250, −0.250]** | – | 38 |"
+        "| balanced, [I] of another photo | +0.0 [+0.0, +0.0] | – | +0 [+0, +0] | – | **−0.250 [−0.250, −0.250]** | **−0.250 [−0.250, −0.250]** | 38 | 56 |"
         in text
     )
     assert "| balanced, [I], in words | 1 | 20.0 | 50 | 0.300 | 12.0 |" in text
