@@ -20,7 +20,7 @@ import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from lab.training.denoiser import build_tokenizer
+from lab.training.tokenizer import build_tokenizer
 
 VOCABULARY, POSITIONS, WIDTH = 49_408, 77, 768
 
