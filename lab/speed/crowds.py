@@ -1,0 +1,104 @@
+"""Jobs as users see them: the cold and the warm edit of one person, and those of many people at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from lab.speed.jobs import Jobs, Meter, cold, costs_about, edit, extrapolated, portion
+from lab.speed.passes import stock_pass
+from lab.speed.record import Result
+from lab.speed.subjects import Subject
+from lab.speed.timing import alternate, digits, peak_memory, seconds_of
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.spec import PRESETS, Preset, PresetName
+from s2edit_core.unet import backbone as engine
+
+WARM_UP_SHARE = 0.02
+
+
+def one_job(subject: Subject, dtype: str, preset: PresetName, *, share: float, within_s: float) -> Result:
+    """Return the costs of a cold job by phase, and those of a warm edit beside the bare evaluations that it needs."""
+    pipe, people = subject.pipe(dtype), subject.people(1)
+    cold(pipe, people, preset, share=WARM_UP_SHARE, seed=subject.seed)  # libraries choose their kernels
+    with peak_memory(subject.device) as memory:
+        jobs = cold(pipe, people, preset, share=share, seed=subject.seed)
+    result = costs_about(jobs.costs) | memory | {"share_of_steps": share, "psnr_to_answer": jobs.psnr_to_answers()}
+    return result | {"warm": _warm(subject, pipe, jobs, portion(PRESETS[preset], share), dtype, within_s)}
+
+
+def _warm(subject: Subject, pipe: S2EditPipeline, jobs: Jobs, how: Preset, dtype: str, within_s: float) -> Result:
+    """Time a warm edit without decoding in turn with the stock UNet's passes of the same batch sizes."""
+    meter = Meter(pipe)
+    edit(pipe, jobs, how, meter)
+    sizes = _pass_sizes(meter.calls)
+    bare = _bare(subject.stock_unet(dtype), pipe, sizes)
+    bare()
+    decoding = meter.costs["decoding"].seconds
+    timed = alternate(
+        {"edit": lambda: edit(pipe, jobs, how, Meter(pipe)), "bare": bare}, subject.device, within_s=within_s, least=2, most=10
+    )
+    whole, stock = timed["edit"].median_s, timed["bare"].median_s
+    sampling = whole - decoding
+    return {
+        "seconds": digits(whole),
+        "sampling_s": digits(sampling),
+        "decoding_s": digits(decoding),
+        "bare_unet_s": digits(stock),
+        "over_bare": digits(sampling / stock),
+        "passes": len(sizes),
+        "rows": sum(sizes),
+        "runs": timed["edit"].runs,
+    }
+
+
+def _pass_sizes(calls: list[int]) -> list[int]:
+    """Return the batch sizes of the UNet passes for `Backbone.evaluate` calls of so many rows each."""
+    limit = engine.MAX_ROWS_PER_PASS
+    sizes = []
+    for rows in calls:
+        sizes += [limit] * (rows // limit) + ([rows % limit] if rows % limit else [])
+    return sizes
+
+
+def _bare(unet: nn.Module, pipe: S2EditPipeline, sizes: list[int]) -> Callable[[], object]:
+    passes = {size: stock_pass(unet, pipe.backbone, size, gradients=False) for size in set(sizes)}
+
+    def run() -> None:
+        for size in sizes:
+            passes[size]()
+
+    return run
+
+
+def many_jobs(
+    subject: Subject, dtype: str, count: int, *, share: float, full_one: Result | None, part_one: Result | None
+) -> Result:
+    """Return the costs of `count` users' jobs together, of their warm edits together, and what each costs a user.
+
+    Only a `share` of the steps is run. With the results of one job in full and with that share, the seconds of whole jobs are
+    extrapolated phase by phase.
+    """
+    pipe, people, preset = subject.pipe(dtype), subject.people(count), "balanced"
+    how = portion(PRESETS["balanced"], share)
+    cold(pipe, people[: min(count, 16)], "balanced", share=WARM_UP_SHARE, seed=subject.seed)
+    with peak_memory(subject.device) as memory:
+        jobs = cold(pipe, people, "balanced", share=share, seed=subject.seed)
+    warm = seconds_of(lambda: edit(pipe, jobs, how, Meter(pipe)), subject.device)
+    result = {"users": count, "preset": preset, "share_of_steps": share, **costs_about(jobs.costs), "warm_s": digits(warm)} | memory
+    one = costs_about(jobs.costs) if count == 1 else part_one
+    if full_one is None or one is None or full_one["share_of_steps"] < 1:
+        return result
+    phases = extrapolated(jobs.costs, full_one, one)
+    whole = sum(phases.values())
+    warm_whole = phases["editing"] + phases["decoding"]
+    return result | {
+        "extrapolated": {
+            "phases": phases,
+            "cold_s": digits(whole),
+            "cold_s_per_user": digits(whole / count),
+            "warm_s": digits(warm_whole),
+            "warm_s_per_user": digits(warm_whole / count),
+        }
+    }
