@@ -37,10 +37,11 @@ def profile_pass(backbone: Backbone, count: int, *, gradients: bool) -> Result:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiled:
         seconds_of(lambda: [work() for _ in range(PROFILED)], device)
-    events = profiled.key_averages()
-    cuda = device.type == "cuda"
-    spent = sum(each.self_device_time_total if cuda else each.self_cpu_time_total for each in events) / 1e6 / PROFILED
-    kernels = sum(each.count for each in events if not cuda or each.self_device_time_total > 0) / PROFILED
+    on_cuda = device.type == "cuda"
+    # On CUDA an operator and its kernels are events of their own, both with the kernels' time.
+    events = [each for each in profiled.key_averages() if (each.device_type.name == "CUDA") == on_cuda]
+    spent = sum(each.self_device_time_total if on_cuda else each.self_cpu_time_total for each in events) / 1e6 / PROFILED
+    kernels = sum(each.count for each in events) / PROFILED
     return {
         "rows": count,
         "pass_s": digits(timing.median_s),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Scale:
     one_job: float = 1.0  # share of the steps of a single job
     users: tuple[int, ...] = (1, 4, 16, 64)
     share: float = 0.06
-    reference: Part = Part()
+    reference: Part = field(default_factory=Part)
     batches: tuple[int, ...] = (1, 4, 16)
     profiled: tuple[int, ...] = (1, 16)
 

@@ -1,13 +1,16 @@
 """The reference way: personalised editing as published, without anything that this project adds for speed.
 
-It is written from the publications alone: null-text inversion (arXiv 2211.09794: DDIM inversion at guidance 1; per timestep up to 10
-steps of a fresh Adam at the rate 0.01·(1 − i/100), stopped below 1e-5 + i·2e-5), DDIM sampling with guidance, and S²Edit's abstract
-and figure 2: fine-tuning on one photo that learns the token [I], here with the key and value projections of cross-attention as in
-Custom Diffusion (arXiv 2212.04488), orthogonality to attribute words, and the mask on the token's attention map.
+It is written from the publications alone:
 
-Everything is in float32, in one precision, one job at a time, and every attention map is formed. Keys and values are projected inside
-the UNet in every pass. Losses are read by the host after every step, which decides when to stop. All weights that are not learned
-are frozen, which the published null-text code leaves out; it makes this reference faster.
+- Null-text inversion (arXiv 2211.09794): DDIM inversion at guidance 1; then, per timestep, up to 10 steps of a fresh Adam at the
+  rate 0.01·(1 − i/100), stopped below 1e-5 + i·2e-5. DDIM sampling with guidance.
+- S²Edit's abstract and figure 2: fine-tuning on one photo that learns the token [I], here together with the key and value
+  projections of cross-attention as in Custom Diffusion (arXiv 2212.04488); orthogonality to attribute words; the mask on the
+  token's attention map.
+
+Everything is in float32, one job at a time, and every attention map is formed. Keys and values are projected inside the UNet in
+every pass. The host reads the loss after every step. All weights that are not learned are frozen, which the published null-text
+code leaves out; that makes this reference faster.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -61,7 +64,7 @@ class ReferenceWay:
         self, backbone: Backbone, person: Person, *, guidance: float = GUIDANCE, dtype: torch.dtype = torch.float32
     ) -> None:
         self.backbone, self.person, self.guidance = backbone, person, guidance
-        self.unet: Any = stock_copy(backbone.unet, dtype)
+        self.unet = cast(Any, stock_copy(backbone.unet, dtype))
         self._layers = cross_layers(self.unet)
         self._processors = [_Attention() for _ in self._layers]
         self.unet.set_attn_processor({name: _Attention() for name in self.unet.attn_processors})
@@ -101,7 +104,7 @@ class ReferenceWay:
                 processor.gates = None
 
     def predict(self, z: Tensor, t: Tensor | int, states: Tensor, prompts: Sequence[str | None]) -> Tensor:
-        """Return ε for the latents `z` `(rows, c, h, w)`. `prompts` holds one prompt for all rows, or one per row, for the gates."""
+        """Return ε for the latents `z` `(rows, c, h, w)`. `prompts` chooses the gates: one for all rows, or one per row."""
         timesteps = torch.as_tensor(t, device=z.device).expand(len(z))
         with self._gated(prompts, len(z)):
             output = self.unet(z, timesteps, encoder_hidden_states=states.to(z).expand(len(z), -1, -1)).sample
@@ -137,14 +140,18 @@ class ReferenceWay:
         return losses
 
     def _learning_loss(self, batch: int, words: Tensor, draw: torch.Generator) -> Tensor:
-        """Return L = L_ldm + λ·L_semantic at `batch` random noise levels."""
-        t = torch.randint(0, self._schedule.train_timesteps, (batch,), generator=draw).to(self.latent.device)
-        eps = torch.randn((batch, *self.latent.shape), generator=draw).to(self.latent)
-        noisy = self._schedule.add_noise(self.latent[None].expand_as(eps), eps, t)
+        """Return L = L_ldm + λ·L_semantic."""
         states = self.states(self.person.prompt)
         position = tokenize(self.backbone, self.person.prompt, (PLACEHOLDER,)).positions[PLACEHOLDER][0]
         semantic = F.cosine_similarity(states[position][None], words, dim=-1).square().mean()
-        return F.mse_loss(self.predict(noisy, t, states, [self.person.prompt]), eps) + ORTHOGONALITY * semantic
+        return self.noise_loss(states, batch, draw) + ORTHOGONALITY * semantic
+
+    def noise_loss(self, states: Tensor, batch: int, draw: torch.Generator) -> Tensor:
+        """Return L_ldm: the mean squared error of ε at `batch` random noise levels."""
+        t = torch.randint(0, self._schedule.train_timesteps, (batch,), generator=draw).to(self.latent.device)
+        eps = torch.randn((batch, *self.latent.shape), generator=draw).to(self.latent)
+        noisy = self._schedule.add_noise(self.latent[None].expand_as(eps), eps, t)
+        return F.mse_loss(self.predict(noisy, t, states, [self.person.prompt]), eps)
 
     @torch.no_grad()
     def invert(self, steps: int, *, first: int | None = None) -> Tensor:

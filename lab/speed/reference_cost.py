@@ -1,4 +1,4 @@
-"""What a job costs the reference way, phase by phase. Where only a part of a phase was run, the rest is extrapolated and says so."""
+"""What a job costs the reference way, phase by phase. Where only a part of a phase is run, the rest is extrapolated."""
 
 from __future__ import annotations
 

@@ -91,8 +91,8 @@ class Subject:
     def _known_person(self, subject: Unseen) -> Person:
         has, edit = subject.person.attributes, subject.edits[0]
         canvas = self._any_pipe.canvas(subject.picture, person_mask(subject.person))
-        prompts = (with_placeholder(text, has.gender, field="prompt") for text in (caption(has), subject.prompt(edit)))
-        return Person(canvas, *prompts, has.gender, subject.answers[edit.name])
+        prompt, target = (with_placeholder(text, has.gender, field="prompt") for text in (caption(has), subject.prompt(edit)))
+        return Person(canvas, prompt, target, has.gender, subject.answers[edit.name])
 
     @property
     def _any_backbone(self) -> Backbone:
