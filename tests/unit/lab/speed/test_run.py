@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lab.speed.plan import Scale
 from lab.speed.record import DONE, FAILED, SKIPPED, Record
 from lab.speed.reference_cost import Part
 from s2edit_core.errors import DeviceOutOfMemory
+from s2edit_core.request.spec import PRESETS
 from s2edit_core.unet.backbone import Backbone
 from tests.tiny import save_tiny
 
@@ -25,7 +27,7 @@ MINIATURE = Scale(
     identities=(2,),
     one_job=1.0,
     users=(1, 2),
-    share=0.04,
+    share=0.5,
     reference=Part(learning=1, single=1, inverting=1, null_text=1, editing=1, stop_early=False),
     batches=(1,),
     profiled=(1,),
@@ -41,6 +43,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measure(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Run `lab.speed` in miniature with further arguments, and return the results file; the exit code is in `exit`."""
     monkeypatch.setitem(plan.SCALES, "cpu quick", MINIATURE)
+    for name, preset in PRESETS.items():
+        learning = replace(preset.learning, start_steps=3, token_steps=4, joint_steps=4, batch=2)
+        monkeypatch.setitem(PRESETS, name, replace(preset, steps=5, learning=learning))  # type: ignore[arg-type]
 
     def measured(*arguments: str) -> dict[str, Any]:
         out = tmp_path / "speed.json"
@@ -62,8 +67,8 @@ def test_every_phase_ends_with_a_result(measure: Callable[..., dict[str, Any]], 
     assert two["tflops"] == pytest.approx(two["rows_per_s"] * flops, rel=1e-2)
     assert two["share"] == pytest.approx(two["tflops"] / results["ceilings"]["matrix_tflops"]["float32"], rel=1e-2)
     job = results["job/float32/balanced"]
-    assert job["phases"]["learning"]["rows"] == job["phases"]["learning"]["with_gradients"] == 400
-    assert job["phases"]["inverting"]["rows"] == 150
+    assert job["phases"]["learning"]["rows"] == job["phases"]["learning"]["with_gradients"] == 8 * 2
+    assert job["phases"]["inverting"]["rows"] == 3 * 5
     assert job["warm"]["rows"] == job["phases"]["editing"]["rows"]
     whole = results["users/float32/2"]["extrapolated"]
     assert whole["cold_s"] == pytest.approx(sum(whole["phases"].values()), rel=1e-2)
