@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from torch import nn
 
-from lab.speed.jobs import Jobs, Meter, cold, costs_about, edit, extrapolated, portion
+from lab.speed.jobs import Jobs, Meter, cold, costs_about, decode, edit, extrapolated, portion, sample
 from lab.speed.passes import stock_pass
 from lab.speed.record import Result
 from lab.speed.subjects import Subject
-from lab.speed.timing import alternate, digits, peak_memory, seconds_of
+from lab.speed.timing import Work, alternate, digits, peak_memory, seconds_of, time_work
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.spec import PRESETS, Preset, PresetName
 from s2edit_core.unet import backbone as engine
@@ -29,27 +29,25 @@ def one_job(subject: Subject, dtype: str, preset: PresetName, *, share: float, w
 
 
 def _warm(subject: Subject, pipe: S2EditPipeline, jobs: Jobs, how: Preset, dtype: str, within_s: float) -> Result:
-    """Time a warm edit without decoding in turn with the stock UNet's passes of the same batch sizes."""
+    """Time the sampling of a warm edit in turn with the stock UNet's passes of the same batch sizes, and the decoding apart."""
     meter = Meter(pipe)
-    edit(pipe, jobs, how, meter)
+    edited = sample(pipe, jobs, how, meter)
     sizes = _pass_sizes(meter.calls)
     bare = _bare(subject.stock_unet(dtype), pipe, sizes)
     bare()
-    decoding = meter.costs["decoding"].seconds
-    timed = alternate(
-        {"edit": lambda: edit(pipe, jobs, how, Meter(pipe)), "bare": bare}, subject.device, within_s=within_s, least=2, most=10
-    )
-    whole, stock = timed["edit"].median_s, timed["bare"].median_s
-    sampling = whole - decoding
+    works: dict[str, Work] = {"sampling": lambda: sample(pipe, jobs, how, Meter(pipe)), "bare": bare}
+    timed = alternate(works, subject.device, within_s=within_s, least=3, most=10)
+    sampling, stock = timed["sampling"].median_s, timed["bare"].median_s
+    decoding = time_work(lambda: decode(pipe, jobs, edited), subject.device, within_s=0, warm_ups=1).median_s
     return {
-        "seconds": digits(whole),
+        "seconds": digits(sampling + decoding),
         "sampling_s": digits(sampling),
         "decoding_s": digits(decoding),
         "bare_unet_s": digits(stock),
         "over_bare": digits(sampling / stock),
         "passes": len(sizes),
         "rows": sum(sizes),
-        "runs": timed["edit"].runs,
+        "runs": timed["sampling"].runs,
     }
 
 

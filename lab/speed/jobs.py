@@ -179,21 +179,33 @@ def cold(pipe: S2EditPipeline, people: Sequence[Person], preset: PresetName, *, 
 
 def edit(pipe: S2EditPipeline, jobs: Jobs, how: Preset, meter: Meter) -> list[Image.Image]:
     """Edit everybody together, and return the decoded frames. Nothing that was learned or inverted is made again."""
-    injection = how.injection if how.injection.acts else None
     with meter.phase("editing"):
-        algorithms = [
+        edited = sample(pipe, jobs, how, meter)
+    with meter.phase("decoding"):
+        return decode(pipe, jobs, edited)
+
+
+def sample(pipe: S2EditPipeline, jobs: Jobs, how: Preset, meter: Meter) -> list[Tensor]:
+    """Sample everybody's edit together, and return the edited latents."""
+    injection = how.injection if how.injection.acts else None
+    return run_together(
+        [
             pipe.edit_rows(person.canvas, person.target, c, inversion, injection=injection, source_prompt=person.prompt)
             for person, c, inversion in zip(jobs.people, jobs.concepts, jobs.inversions, strict=True)
-        ]
-        edited: list[Tensor] = run_together(algorithms, meter)
-    with meter.phase("decoding"):
-        frames = []
-        for person, inversion, z in zip(jobs.people, jobs.inversions, edited, strict=True):
-            drawn, before = (pipe.backbone.decode_latent(latent).cpu() for latent in (z, inversion.path[0]))
-            if not bool(torch.isfinite(drawn).all()):
-                raise ValueError("the decoded picture is not finite")
-            pipe.deliver(person.canvas, before, drawn)
-            frames.append(to_image(drawn))
+        ],
+        meter,
+    )
+
+
+def decode(pipe: S2EditPipeline, jobs: Jobs, edited: Sequence[Tensor]) -> list[Image.Image]:
+    """Decode the edited latents, bring each edit back to its photo, and return the decoded frames."""
+    frames = []
+    for person, inversion, z in zip(jobs.people, jobs.inversions, edited, strict=True):
+        drawn, before = (pipe.backbone.decode_latent(latent) for latent in (z, inversion.path[0]))
+        if not bool(torch.isfinite(drawn).all()):
+            raise ValueError("the decoded picture is not finite")
+        pipe.deliver(person.canvas, before, drawn)
+        frames.append(to_image(drawn))
     return frames
 
 

@@ -154,7 +154,8 @@ def measure(
             found[str(count)] = {"error": f"too little memory: {str(error).splitlines()[0]}"}
             break
         finally:
-            free_memory()
+            if backbone.device.type == "cuda":
+                free_memory()
     one = found.get("1", {}).get("rows_per_s")
     best = max((each["rows_per_s"] for each in found.values() if "rows_per_s" in each), default=None)
     return {"title": kind.title, "buckets": found, "best_over_1": digits(best / one) if one and best else None}

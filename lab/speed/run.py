@@ -65,7 +65,8 @@ def run(phases: Sequence[Phase], record: Record, *, budget_s: float | None, bega
         entry = record.phases[phase.name]
         how = "done" if entry["state"] == DONE else f"FAILED: {entry['error']}"
         print(f"{time.perf_counter() - began:6.1f} s  {phase.name}: {how} ({entry['took_s']:.1f} s)", flush=True)
-        free_memory()
+        if torch.cuda.is_available():
+            free_memory()
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -82,16 +82,18 @@ def alternate(
 def peak_memory(device: torch.device) -> Iterator[dict[str, Any]]:
     """Fill the yielded dictionary with the peak memory of the block, in GB.
 
-    On CUDA that is the memory of tensors, with the weights. On a CPU it is the growth of the process's resident memory, because
-    weights, libraries and caches of earlier work are in it; it is missing where the system can't reset the peak.
+    `grown_gb` is what the block added to what was there before. On CUDA, both count tensors alone, and `peak_gb` includes weights.
+    On a CPU, `grown_gb` is of the process's resident memory, and is missing where the system can't reset the peak.
     """
     found: dict[str, Any] = {}
-    gc.collect()
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
         yield found
-        found["peak_gb"] = digits(torch.cuda.max_memory_allocated(device) / 1e9)
+        peak = torch.cuda.max_memory_allocated(device)
+        found |= {"peak_gb": digits(peak / 1e9), "grown_gb": digits((peak - held) / 1e9)}
         return
     before = _reset_peak()
     yield found
