@@ -175,7 +175,7 @@ def prompt_gates(
     if not pairs:
         return None
     gates = make_gates(backbone.layers, latent_size, len(tokens.ids), pairs)
-    return tuple(gate.to(backbone.device) for gate in gates)
+    return gates.to(backbone.device)
 
 
 def word_embedding(backbone: Backbone, word: str) -> Tensor:
