@@ -5,6 +5,7 @@ The weights are frozen and shared; nothing here belongs to a user. Only `Backbon
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -94,6 +95,16 @@ class Backbone:
 
     def _run(self, inputs: PassInputs) -> PassOutputs:
         return run_pass(self.unet, self.attention, self.schedule, inputs)
+
+    @cached_property
+    def _computed(self) -> dict[str, Tensor]:
+        return {}
+
+    def once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return the result of `compute`, which depends on nothing but the model, and keep it under `name`."""
+        if name not in self._computed:
+            self._computed[name] = compute()
+        return self._computed[name]
 
     @property
     def layers(self) -> tuple[CrossLayer, ...]:

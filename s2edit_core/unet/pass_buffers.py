@@ -110,6 +110,9 @@ class PassBuffers:
                 copies.append((self.cells[i], row.loss_weights))
             if row.gates is not None and row.gates.positions:
                 copies.append((self.factors[i, : len(row.gates.positions)], row.gates.factors))
+        without = [self.targets[i] for i, row in enumerate(rows) if row.target is None]
+        if without:
+            torch._foreach_zero_(without)
         _copy(copies)
         if n < self._filled:
             for tensor in (self.latents, self.targets, self.factors, *self.keys, *self.values):

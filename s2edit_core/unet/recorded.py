@@ -166,7 +166,8 @@ class RecordedPasses:
             log.warning("a pass of %d rows can't be recorded as a CUDA graph, passes run without: %s", kind.size, error)
         self.capture = False  # outside the handler: the error's traceback holds the tensors of the failed pass
         self._graphs.clear()
-        torch.cuda.synchronize(self.device)  # raises if not only the recording has failed, but the device
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # raises if not only the recording has failed, but the device
         return None
 
     def _record(self, kind: _Kind, buffers: PassBuffers) -> _Graph:
