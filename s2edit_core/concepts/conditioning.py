@@ -106,16 +106,17 @@ def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] 
         if concept.keys and len(concept.keys) != len(backbone.layers):
             changed, has = len(concept.keys), len(backbone.layers)
             raise ValueError(f"{concept.placeholder} changes {changed} cross-attention layers, but the model has {has}")
-    states = states.to(backbone.dtype)
+    rounded = states.to(backbone.dtype)
+    exact = states.to(torch.promote_types(backbone.dtype, torch.float32))  # half precision would lose small changes
     keys, values = [], []
     for i, layer in enumerate(backbone.layers):
-        key, value = layer.to_k(states), layer.to_v(states)
+        key, value = layer.to_k(rounded), layer.to_v(rounded)
         for concept in concepts:
             if concept.keys:
-                key = key + concept.keys[i](states)
-                value = value + concept.values[i](states)
-        keys.append(key)
-        values.append(value)
+                key = key + concept.keys[i](exact)
+                value = value + concept.values[i](exact)
+        keys.append(key.to(backbone.dtype))
+        values.append(value.to(backbone.dtype))
     return KeysValues(tuple(keys), tuple(values))
 
 
@@ -175,7 +176,7 @@ def prompt_gates(
     if not pairs:
         return None
     gates = make_gates(backbone.layers, latent_size, len(tokens.ids), pairs)
-    return tuple(gate.to(backbone.device) for gate in gates)
+    return gates.to(backbone.device)
 
 
 def word_embedding(backbone: Backbone, word: str) -> Tensor:

@@ -105,12 +105,19 @@ class _Learner:
         return conditioned(self.backbone, self.tokens, {self.lesson.placeholder: concept})
 
 
-@torch.no_grad()
 def attribute_state(backbone: Backbone, word: str) -> Tensor:
-    """Return a word in text-feature space, `(d,)`: the text encoder's output at the last token of "a photo of a <word>"."""
-    tokens = tokenize(backbone, f"a photo of a {word}", ())
-    last = int((tokens.ids == backbone.tokenizer.eos_token_id).nonzero()[0]) - 1
-    return text_states(backbone, tokens, {})[last]
+    """Return a word in text-feature space, `(d,)`: the text encoder's output at the last token of "a photo of a <word>".
+
+    It is computed once per model and word; the words are those of the model's card.
+    """
+
+    @torch.no_grad()
+    def state() -> Tensor:
+        tokens = tokenize(backbone, f"a photo of a {word}", ())
+        last = int((tokens.ids == backbone.tokenizer.eos_token_id).nonzero()[0]) - 1
+        return text_states(backbone, tokens, {})[last]
+
+    return backbone.once(f"the state of {word}", state)
 
 
 def _attribute_states(backbone: Backbone, words: Sequence[str]) -> Preparation[Tensor]:
