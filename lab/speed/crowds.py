@@ -14,6 +14,7 @@ from lab.speed.timing import Work, alternate, digits, peak_memory, seconds_of, t
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.spec import PRESETS, Preset, PresetName
 from s2edit_core.unet import backbone as engine
+from s2edit_core.unet.recorded import padded_parts
 
 WARM_UP_SHARE = 0.02
 
@@ -21,10 +22,12 @@ WARM_UP_SHARE = 0.02
 def one_job(subject: Subject, dtype: str, preset: PresetName, *, share: float, within_s: float) -> Result:
     """Return the costs of a cold job by phase, and those of a warm edit beside the bare evaluations that it needs."""
     pipe, people = subject.pipe(dtype), subject.people(1)
-    cold(pipe, people, preset, share=WARM_UP_SHARE, seed=subject.seed)  # libraries choose their kernels
+    first = cold(pipe, people, preset, share=share if pipe.backbone.graphs else WARM_UP_SHARE, seed=subject.seed)
     with peak_memory(subject.device) as memory:
         jobs = cold(pipe, people, preset, share=share, seed=subject.seed)
     result = costs_about(jobs.costs) | memory | {"share_of_steps": share, "psnr_to_answer": jobs.psnr_to_answers()}
+    if pipe.backbone.graphs:
+        result["first_s"] = digits(first.seconds)  # the very first job, which records the graphs
     return result | {"warm": _warm(subject, pipe, jobs, portion(PRESETS[preset], share), dtype, within_s)}
 
 
@@ -32,7 +35,8 @@ def _warm(subject: Subject, pipe: S2EditPipeline, jobs: Jobs, how: Preset, dtype
     """Time the sampling of a warm edit in turn with the stock UNet's passes of the same batch sizes, and the decoding apart."""
     meter = Meter(pipe)
     edited = sample(pipe, jobs, how, meter)
-    sizes = _pass_sizes(meter.calls)
+    recorded = pipe.backbone.recorded
+    sizes = pass_sizes(meter.calls, recorded.largest if recorded else None)
     bare = _bare(subject.stock_unet(dtype), pipe, sizes)
     bare()
     works: dict[str, Work] = {"sampling": lambda: sample(pipe, jobs, how, Meter(pipe)), "bare": bare}
@@ -51,13 +55,15 @@ def _warm(subject: Subject, pipe: S2EditPipeline, jobs: Jobs, how: Preset, dtype
     }
 
 
-def _pass_sizes(calls: list[int]) -> list[int]:
-    """Return the batch sizes of the UNet passes for `Backbone.evaluate` calls of so many rows each."""
+def pass_sizes(calls: list[int], largest: int | None) -> list[int]:
+    """Return the rows of each UNet pass for `Backbone.evaluate` calls of so many rows.
+
+    `largest` is the largest recorded pass; None for an engine that records none.
+    """
+    if largest is not None:
+        return [part for rows in calls for part in padded_parts(rows, largest)]
     limit = engine.MAX_ROWS_PER_PASS
-    sizes = []
-    for rows in calls:
-        sizes += [limit] * (rows // limit) + ([rows % limit] if rows % limit else [])
-    return sizes
+    return [min(limit, rows - start) for rows in calls for start in range(0, rows, limit)]
 
 
 def _bare(unet: nn.Module, pipe: S2EditPipeline, sizes: list[int]) -> Callable[[], object]:
@@ -78,11 +84,13 @@ def many_jobs(
     Only a `share` of the steps is run. With the results of one job in full and with that share, the seconds of whole jobs are
     extrapolated phase by phase.
     """
-    pipe, people, preset = subject.pipe(dtype), subject.people(count), "balanced"
-    how = portion(PRESETS["balanced"], share)
-    cold(pipe, people[: min(count, 16)], "balanced", share=WARM_UP_SHARE, seed=subject.seed)
+    pipe, people = subject.pipe(dtype), subject.people(count)
+    preset: PresetName = "balanced"
+    how = portion(PRESETS[preset], share)
+    warm_up = share if pipe.backbone.graphs else WARM_UP_SHARE  # graphs are recorded at the third pass of a kind
+    cold(pipe, people[: min(count, 16)], preset, share=warm_up, seed=subject.seed)
     with peak_memory(subject.device) as memory:
-        jobs = cold(pipe, people, "balanced", share=share, seed=subject.seed)
+        jobs = cold(pipe, people, preset, share=share, seed=subject.seed)
     warm = seconds_of(lambda: edit(pipe, jobs, how, Meter(pipe)), subject.device)
     result = {"users": count, "preset": preset, "share_of_steps": share, **costs_about(jobs.costs), "warm_s": digits(warm)} | memory
     one = costs_about(jobs.costs) if count == 1 else part_one

@@ -104,6 +104,11 @@ def rows_of(backbone: Backbone, kind: Kind, count: int, seed: int = 0) -> Rows:
     )
 
 
+def warm_ups(backbone: Backbone) -> int:
+    """Return how often a pass runs untimed: a graph is recorded at the third pass of its kind."""
+    return 5 if backbone.graphs else 2
+
+
 def stock_pass(unet: nn.Module, backbone: Backbone, count: int, *, gradients: bool, seed: int = 0) -> Callable[[], object]:
     """Return a call of the stock `unet` on `count` rows, all with one prompt."""
     weights = next(unet.parameters())
@@ -177,7 +182,7 @@ def _bucket(
 
     reductions = backbone.pass_limit.reductions
     with peak_memory(backbone.device) as memory:
-        timing = time_work(work, backbone.device, within_s=within_s)
+        timing = time_work(work, backbone.device, within_s=within_s, warm_ups=warm_ups(backbone))
     if backbone.pass_limit.reductions > reductions:
         raise DeviceOutOfMemory(f"a pass of {count} rows was split")
     rate = count / timing.median_s
@@ -192,7 +197,7 @@ def identities(backbone: Backbone, counts: tuple[int, ...], *, within_s: float) 
             kinds = {"many": Kind("", True, True, gradients), "one": Kind("", False, True, gradients)}
             rows = {name: rows_of(backbone, kind, count) for name, kind in kinds.items()}
             works: dict[str, Callable[[], object]] = {name: _evaluation(backbone, each) for name, each in rows.items()}
-            for work in works.values():
+            for work in [*works.values()] * warm_ups(backbone):
                 work()
             timings: dict[str, Timing] = alternate(works, backbone.device, within_s=within_s, least=5)
             many, one = timings["many"], timings["one"]

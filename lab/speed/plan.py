@@ -14,7 +14,7 @@ from lab.speed.flops import RowFlops, row_flops
 from lab.speed.passes import KINDS, Ceiling
 from lab.speed.record import Record, Result
 from lab.speed.reference_cost import Part
-from lab.speed.subjects import Subject
+from lab.speed.subjects import EAGER, Subject
 from s2edit_core.request.spec import PresetName
 
 
@@ -72,6 +72,7 @@ class Bench:
     def ceiling(self, dtype: str) -> Ceiling:
         """Return what a row costs at best in `dtype`."""
         rates = (self.record.result("ceilings") or {}).get("matrix_tflops", {})
+        dtype = dtype.removesuffix(EAGER)
         name = "tf32" if dtype == "float32" and torch.backends.cuda.matmul.allow_tf32 and "tf32" in rates else dtype
         return Ceiling(self.flops, rates.get(name))
 
@@ -145,6 +146,7 @@ def plan(bench: Bench) -> list[Phase]:
         each = [(count, max(0.3, count / 16)) for count in counts if count in bench.scale.users]
         return [phase(f"{name}{n}", partial(bench.users, dtype, n), on_cuda_s * k, on_cpu_s * k) for n, k in each]
 
+    eagers = (main + EAGER,) if cuda else ()
     others_in_users = tuple(n for n in bench.scale.users if n not in (1, 16))
     return [
         phase("ceilings", bench.ceilings, 8, 5),
@@ -159,6 +161,8 @@ def plan(bench: Bench) -> list[Phase]:
         phase(f"autoencoder/{main}", partial(bench.autoencoder, main), 8, 10),
         phase(f"text/{main}", partial(bench.text_side, main), 4, 5),
         *users(main, 25, 60, others_in_users),
+        *(passes_of(eager, kind) for eager in eagers for kind in ("users", "users-learning")),
+        *(job(eager, "balanced", 60, 45) for eager in eagers),
         job(main, "instant", 15, 25),
         *(passes_of(dtype, kind) for dtype in others for kind in ("stock", "users", "users-learning")),
         *(job(dtype, "balanced", 40, 45) for dtype in others),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from s2edit_core.unet.backbone import Backbone
 RANDOM_SD14 = "sd14-random"
 """The name of Stable Diffusion 1.4's shape with random weights."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+EAGER = "-eager"
 PHOTO_PROMPT, TARGET_PROMPT, SUBJECT = "a photo of a [I] woman", "a photo of a [I] woman with red hair", "woman"
 
 
@@ -47,11 +48,15 @@ class Subject:
         self._backbones: dict[str, Backbone] = {}
         self._people: list[Person] = []
 
-    def backbone(self, dtype: str) -> Backbone:
-        """Return the model with its UNet in `dtype`, a name of `DTYPES`."""
-        if dtype not in self._backbones:
-            self._backbones[dtype] = self._build(DTYPES[dtype])
-        return self._backbones[dtype]
+    def backbone(self, engine: str) -> Backbone:
+        """Return the model by the name of its engine: a precision of `DTYPES`, or that with `EAGER` behind it.
+
+        An eager engine runs every pass as it is, without CUDA graphs, over the same weights.
+        """
+        if engine not in self._backbones:
+            dtype = engine.removesuffix(EAGER)
+            self._backbones[engine] = self._build(DTYPES[dtype]) if dtype == engine else _eager(self.backbone(dtype))
+        return self._backbones[engine]
 
     def _build(self, dtype: torch.dtype) -> Backbone:
         if self.model == RANDOM_SD14:
@@ -102,9 +107,12 @@ class Subject:
     def _any_pipe(self) -> S2EditPipeline:
         return S2EditPipeline(self._any_backbone)
 
-    def release(self, dtype: str) -> None:
-        """Forget the model in `dtype`, to free its memory."""
-        self._backbones.pop(dtype, None)
+
+def _eager(backbone: Backbone) -> Backbone:
+    """Return a backbone over the same weights that records no graphs."""
+    made = replace(backbone, graphs=False)
+    made.fingerprints = backbone.fingerprints
+    return made
 
 
 def stock_copy(unet: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:

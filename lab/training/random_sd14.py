@@ -20,14 +20,14 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lab.training.denoiser import build_tokenizer
 from s2edit_core.checkpoints.fingerprint import Fingerprints
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.checkpoints.schedule import schedule_of
-from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.backbone import Backbone, placed
+from s2edit_core.unet.precision import use_tensor_cores
 
 VOCABULARY, POSITIONS, WIDTH = 49_408, 77, 768
 
@@ -88,10 +88,13 @@ def build_scheduler() -> PNDMScheduler:
 
 
 def build_backbone(device: torch.device, dtype: torch.dtype = torch.float32, seed: int = 0) -> Backbone:
-    """Build the model in memory on `device`, with the UNet in `dtype` and all other parts in float32.
+    """Build the model in memory on `device`, set up as `Backbone.from_pretrained` does: the UNet in `dtype`, the rest in float32.
 
     The weights are drawn on the device, so CPU and CUDA draw different ones from one seed.
     """
+    on_cuda = device.type == "cuda"
+    if on_cuda:
+        use_tensor_cores()
     tokenizer = build_tokenizer()
     tokenizer.model_max_length = POSITIONS
     torch.manual_seed(seed)
@@ -100,12 +103,13 @@ def build_backbone(device: torch.device, dtype: torch.dtype = torch.float32, see
     schedule = schedule_of(DDIMScheduler.from_config(build_scheduler().config))
     fingerprints = Fingerprints((unet, vae, text_encoder), schedule)
     made = Backbone(
-        unet=nn.Module.to(unet, dtype),
+        unet=placed(unet, device, dtype, channels_last=on_cuda and dtype.itemsize == 2),
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         schedule=schedule,
         card=ModelCard(),
+        graphs=on_cuda,
     )
     made.fingerprints = fingerprints
     return made

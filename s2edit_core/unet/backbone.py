@@ -76,7 +76,7 @@ class Backbone:
         if dtype != torch.float32:
             fingerprints.compute()  # before the weights are rounded to `dtype`
         made = cls(
-            unet=_placed(parts.unet, device, dtype, on_cuda and dtype.itemsize == 2 if channels_last is None else channels_last),
+            unet=placed(parts.unet, device, dtype, on_cuda and dtype.itemsize == 2 if channels_last is None else channels_last),
             vae=parts.vae.to(device),
             text_encoder=parts.text_encoder.to(device),
             tokenizer=parts.tokenizer,
@@ -238,7 +238,7 @@ class Backbone:
             raise NumbersNotFinite("gradients are lost in float16: learn with bf16 or fp32")
 
 
-def _placed(unet: nn.Module, device: str, dtype: torch.dtype, channels_last: bool) -> nn.Module:
+def placed(unet: nn.Module, device: str | torch.device, dtype: torch.dtype, channels_last: bool) -> nn.Module:
     """Return `unet` on `device` in `dtype`, by torch's own `to`: that of diffusers warns about a change of precision."""
     moved = nn.Module.to(unet, device, dtype)
     return nn.Module.to(moved, memory_format=torch.channels_last) if channels_last else moved  # type: ignore[call-overload]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lab.speed import plot
-from lab.speed.crowds import _pass_sizes
+from lab.speed.crowds import pass_sizes
 from lab.speed.jobs import Cost, extrapolated, portion
 from lab.speed.summary import summary
 from lab.speed.timing import Timing, alternate, digits
@@ -55,7 +55,8 @@ def test_each_phase_is_extrapolated_by_its_own_ratio() -> None:
 
 def test_calls_are_split_as_the_engine_splits_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "MAX_ROWS_PER_PASS", 16)
-    assert _pass_sizes([2, 16, 24, 33]) == [2, 16, 16, 8, 16, 16, 1]
+    assert pass_sizes([2, 16, 24, 33], None) == [2, 16, 16, 8, 16, 16, 1]
+    assert pass_sizes([2, 24, 33], 32) == [2, 24, 32, 1]
 
 
 CROWD = {"cold_s_per_user": 4.0, "warm_s_per_user": 0.5}
