@@ -195,11 +195,16 @@ class Backbone:
             check_finite(in_order)
         return in_order
 
+    @property
+    def max_rows(self) -> int:
+        """The largest number of rows in one pass, if memory allows."""
+        return MAX_ROWS_PER_PASS if self.recorded is None else self.recorded.largest
+
     def _passes(self, rows: Rows) -> list[list[int]]:
         """Split `rows` into passes of as many rows as may share one now."""
+        limit = self.pass_limit.rows(self.max_rows)
         if self.recorded is None:
-            return passes(rows, self.pass_limit.rows(MAX_ROWS_PER_PASS))
-        limit = self.pass_limit.rows(self.recorded.largest)
+            return passes(rows, limit)
         coupled = {row.injection.source for row in rows if row.injection is not None}
         common = [i for i, row in enumerate(rows) if can_be_recorded((row,)) and row not in coupled]
         others = sorted({*range(len(rows))} - {*common})
