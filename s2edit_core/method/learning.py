@@ -276,7 +276,7 @@ def _new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, s
         tokens=tokenize(backbone, lesson.prompt, (name,), field="source_prompt"),
         gates=prompt_gates(backbone, lesson.prompt, {name: lesson.mask}, size) if options.masked else None,
         token=word_embedding(backbone, lesson.subject).clone().requires_grad_(),
-        loss_weights=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0],
+        loss_weights=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0].to(backbone.device),
         keys=keys,
         values=values,
         words=torch.zeros(0, backbone.layers[0].to_k.in_features, device=backbone.device),

@@ -5,13 +5,15 @@ The weights are frozen and shared; nothing here belongs to a user. Only `Backbon
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from s2edit_core.checkpoints.fingerprint import Fingerprints
 from s2edit_core.checkpoints.loading import load_parts
@@ -28,6 +30,7 @@ from s2edit_core.unet.recorded import SIZES, RecordedPasses, can_be_recorded, pa
 from s2edit_core.unet.rows import Answer, Answers, Rows, check_finite, passes
 from s2edit_core.unet.unet_pass import PassOutputs, run_pass
 
+log = logging.getLogger(__name__)
 MAX_ROWS_PER_PASS = 16
 """The largest batch of one UNet pass without graphs."""
 
@@ -173,9 +176,10 @@ class Backbone:
     def evaluate(self, rows: Rows, *, check: bool = True) -> Answers:
         """Predict ε for every row, and compute gradients for rows with a target. Rows of one latent shape share UNet passes.
 
-        If there is too little memory for a pass, smaller ones take its place. Raises `DeviceOutOfMemory` if even the smallest
-        fails, `NumbersNotFinite` if a prediction is not finite, `ValueError` for a row whose source is not among `rows`. Without
-        `check`, rows whose numbers are not finite get answers that say so, and the others theirs.
+        If there is too little memory for a pass, smaller ones take its place. If the gradients of a single row take too much,
+        activations are computed twice from then on. Raises `DeviceOutOfMemory` if even that fails, `NumbersNotFinite` if a
+        prediction is not finite or a row with a target meets float16, `ValueError` for a row whose source is not among `rows`.
+        Without `check`, rows whose numbers are not finite get answers that say so, and the others theirs.
         """
         answers: dict[int, Answer] = {}
         pending = self._passes(rows)
@@ -195,11 +199,16 @@ class Backbone:
             check_finite(in_order)
         return in_order
 
+    @property
+    def max_rows(self) -> int:
+        """The largest number of rows in one pass, if memory allows."""
+        return MAX_ROWS_PER_PASS if self.recorded is None else self.recorded.largest
+
     def _passes(self, rows: Rows) -> list[list[int]]:
         """Split `rows` into passes of as many rows as may share one now."""
+        limit = self.pass_limit.rows(self.max_rows)
         if self.recorded is None:
-            return passes(rows, self.pass_limit.rows(MAX_ROWS_PER_PASS))
-        limit = self.pass_limit.rows(self.recorded.largest)
+            return passes(rows, limit)
         coupled = {row.injection.source for row in rows if row.injection is not None}
         common = [i for i, row in enumerate(rows) if can_be_recorded((row,)) and row not in coupled]
         others = sorted({*range(len(rows))} - {*common})
@@ -221,7 +230,18 @@ class Backbone:
         if self.recorded is not None:
             self.recorded.clear()
         free_memory()  # outside the handler: until here, the error's traceback holds the tensors of the failed pass
-        return self._one_pass(rows) if len(passes(rows, 1)) == 1 else None
+        if len(passes(rows, 1)) > 1:
+            return None
+        if rows[0].target is not None:
+            self._checkpoint_gradients()
+        return self._one_pass(rows)
+
+    def _checkpoint_gradients(self) -> None:
+        """Let backward passes compute activations again, which takes a third more time, instead of keeping them."""
+        unet: Any = self.unet
+        if not unet.is_gradient_checkpointing:
+            log.warning("too little memory for the gradients of one row: activations are computed twice from now on")
+            unet.enable_gradient_checkpointing(partial(checkpoint, use_reentrant=False, preserve_rng_state=False))
 
     def _one_pass(self, rows: Rows) -> list[Answer]:
         self._check_learns(rows)

@@ -32,6 +32,8 @@ MOST_BUFFERS = 4
 """Latent shapes (frames of photos) with buffers at a time."""
 USES_BEFORE = 2
 """A pass of a kind runs as it is that often before it is recorded: recording takes as long as several passes."""
+MOST_FAILURES = 3
+"""Failed recordings after which none is tried again. A single one may be due to what another thread did on the device."""
 WARM_UPS = 2
 """Runs before recording, in which libraries make their plans and workspaces."""
 
@@ -95,6 +97,7 @@ class RecordedPasses:
         self._buffers: OrderedDict[PassShape, PassBuffers] = OrderedDict()
         self._graphs: OrderedDict[_Kind, _Graph] = OrderedDict()
         self._uses: dict[_Kind, int] = {}
+        self._failures = 0
         self._pool: Any = None
         self._stream: torch.cuda.Stream | None = None
 
@@ -138,8 +141,10 @@ class RecordedPasses:
     def _forget(self, shape: PassShape) -> None:
         """Drop the buffers of `shape` and the graphs that read them."""
         del self._buffers[shape]
-        for kind in [kind for kind in self._graphs if kind.shape == shape]:
-            self._graphs.pop(kind).graph.reset()
+        for kind in [kind for kind in self._uses if kind.shape == shape]:
+            del self._uses[kind]
+            if kind in self._graphs:
+                self._graphs.pop(kind).graph.reset()
 
     def _graph(self, kind: _Kind, buffers: PassBuffers) -> _Graph | None:
         """Return the graph of `kind`, recorded now if it is due; None if the pass is to run without."""
@@ -157,15 +162,17 @@ class RecordedPasses:
         return self._graphs[kind]
 
     def _try_to_record(self, kind: _Kind, buffers: PassBuffers) -> _Graph | None:
-        """Record a graph. On failure, say so once and run all further passes without graphs."""
+        """Record a graph. Log the first failure; after `MOST_FAILURES`, record no more."""
         try:
             return self._record(kind, buffers)
         except Exception as error:  # torch, cuDNN and cuBLAS each raise their own
             if isinstance(fault_of(error), DeviceOutOfMemory):
                 raise
-            log.warning("a pass of %d rows can't be recorded as a CUDA graph, passes run without: %s", kind.size, error)
-        self.capture = False  # outside the handler: the error's traceback holds the tensors of the failed pass
-        self._graphs.clear()
+            if self._failures == 0:
+                log.warning("a pass of %d rows can't be recorded as a CUDA graph and runs without: %s", kind.size, error)
+        self._failures += 1  # outside the handler: the error's traceback holds the tensors of the failed pass
+        self._uses[kind] = 0
+        self.capture = self._failures < MOST_FAILURES
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # raises if not only the recording has failed, but the device
         return None

@@ -56,7 +56,8 @@ def run_pass(unet: nn.Module, row_attention: RowAttention, schedule: Schedule, i
         # In float32 or better from here: half precision loses small squares, and rounds coefficients.
         eps = schedule.to_epsilon(output.to(inputs.latents.dtype), inputs.latents, inputs.timesteps)
         losses = inputs.targets.losses(eps) if inputs.targets is not None else None
-    gradients = torch.autograd.grad(losses.sum(), leaves) if losses is not None else ()
+        # Also inside: the backward pass may compute activations again.
+        gradients = torch.autograd.grad(losses.sum(), leaves) if losses is not None else ()
     eps = eps.detach()
     losses = losses.detach() if losses is not None else eps.new_zeros(len(eps))
     finite = torch.isfinite(eps).flatten(1).all(dim=1) & torch.isfinite(losses)

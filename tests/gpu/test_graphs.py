@@ -96,6 +96,12 @@ def test_every_size_is_recorded_and_each_run_computes_its_own_rows(
     assert recorded.recorded.memory_bytes > 0
 
 
+def near(answer: Answer, kept: list[Tensor], backbone: Backbone) -> bool:
+    """Return whether an answer has the numbers `kept`, up to rounding: gradients are summed in no fixed order. NaN is not near."""
+    pairs = zip((answer.eps, *answer.gradients()), kept, strict=True)
+    return all(bool((a - b).abs().max() <= BOUNDS[backbone.dtype] * b.abs().max()) for a, b in pairs)
+
+
 def copied(answer: Answer) -> list[Tensor]:
     return [tensor.clone() for tensor in (answer.eps, *answer.gradients())]
 
@@ -141,10 +147,9 @@ def test_broken_rows_reach_neither_companions_nor_those_who_come_after(models: t
     rows[3] = replace(rows[3], latent=rows[3].latent * torch.nan)
     for i, answer in enumerate(recorded.evaluate(tuple(rows), check=False)):
         assert answer.finite == (i != 3)
-        assert i == 3 or all(torch.equal(a, b) for a, b in zip((answer.eps, *answer.gradients()), before[i], strict=True))
+        assert i == 3 or near(answer, before[i], recorded)
     for answer, kept in zip(recorded.evaluate(tuple(rows[4:] + rows[:2])), before[4:] + before[:2], strict=True):
-        for a, b in zip((answer.eps, *answer.gradients()), kept, strict=True):
-            assert (a - b).abs().max() <= BOUNDS[recorded.dtype] * b.abs().max()
+        assert near(answer, kept, recorded)
 
 
 def test_poison_in_the_padding_reaches_nobody(models: tuple[Backbone, Backbone]) -> None:
@@ -158,4 +163,4 @@ def test_poison_in_the_padding_reaches_nobody(models: tuple[Backbone, Backbone])
     for tensor in (buffers.latents, buffers.targets, buffers.factors, *buffers.keys, *buffers.values):
         tensor.data[7:] = torch.nan
     for answer, kept in zip(recorded.evaluate(rows), before, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip((answer.eps, *answer.gradients()), kept, strict=True))
+        assert near(answer, kept, recorded)

@@ -29,6 +29,7 @@ from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
 from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.precision import choose_dtype
 from s2edit_core.unet.rows import Row
 from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import open_segmenter
@@ -50,7 +51,8 @@ class S2EditEngine:
 
     With `watermark`, every result that is large enough has a watermark, also outside the edit mask. `segmenter` finds people if
     no mask is sent; None selects the one that the model's card names. `captioner` (a folder or hub id) writes the source prompt
-    of edits that have none. Raise `ModelUnusable`, or `DeviceFault` and `NumbersNotFinite` if the device can't be used.
+    of edits that have none. `precision` is the UNet's, see `choose_dtype`. Raise `ModelUnusable`, or `DeviceFault` and
+    `NumbersNotFinite` if the device can't be used.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class S2EditEngine:
         model: str,
         device: str = "auto",
         *,
+        precision: str = "auto",
         watermark: bool = False,
         segmenter: str | None = None,
         captioner: str | None = None,
@@ -65,7 +68,7 @@ class S2EditEngine:
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.model = model
         self.watermark = watermark
-        self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
+        self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen, dtype=choose_dtype(precision, chosen))
         with loading("segmenter", segmenter):
             self.segmenter = open_segmenter(segmenter, self.pipeline)
         with loading("captioner", captioner):

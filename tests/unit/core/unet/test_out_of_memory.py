@@ -174,6 +174,30 @@ def test_the_smallest_pass_is_tried_again_once_memory_was_freed(backbone: Backbo
     assert (device.tried, backbone.pass_limit.reductions) == ([1, 1], 0)
 
 
+def test_activations_are_computed_twice_if_the_gradients_of_one_row_do_not_fit(caplog: pytest.LogCaptureFixture) -> None:
+    """With the same gradients. Rows that only sample stay as fast as they are."""
+    model = tiny_backbone()
+    rows = plain_rows(model, 6, learning=True)
+    expected = model.evaluate(rows)
+    unet: Any = model.unet
+    computed: list[bool] = []
+
+    def refuse(module: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        if torch.is_grad_enabled() and not unet.is_gradient_checkpointing:
+            raise ERRORS["CUDA's allocator"]()
+
+    hooks = [
+        unet.register_forward_pre_hook(refuse),
+        unet.mid_block.resnets[1].register_forward_pre_hook(lambda *_: computed.append(torch.is_grad_enabled())),
+    ]
+    found = model.evaluate(rows)
+    for hook in hooks:
+        hook.remove()
+    assert_same(found, expected)
+    assert computed == [False, *[True] * 8], "one pass samples, and four of one row each compute their activations twice"
+    assert caplog.messages.count("too little memory for the gradients of one row: activations are computed twice from now on") == 1
+
+
 @pytest.mark.parametrize(
     ("call", "part", "shape"), [("encode_image", "encoder", (3, 32, 32)), ("decode_latent", "decoder", (4, 8, 8))]
 )

@@ -14,7 +14,7 @@ from torch import Tensor
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.pass_buffers import PassBuffers, PassShape
 from s2edit_core.unet.pass_limit import PassLimit
-from s2edit_core.unet.recorded import COLUMNS, SIZES, RecordedPasses, can_be_recorded, padded_parts
+from s2edit_core.unet.recorded import COLUMNS, MOST_FAILURES, SIZES, USES_BEFORE, RecordedPasses, can_be_recorded, padded_parts
 from s2edit_core.unet.rows import Row
 from tests.tiny import tiny_backbone
 from tests.unit.core.unet.mixes import distance, mix, readers, row
@@ -148,9 +148,9 @@ def test_a_failed_recording_is_logged_once_and_passes_go_on(
     monkeypatch.setattr(recorded, "_record", lambda *_: (_ for _ in ()).throw(RuntimeError("operation not permitted")))
     rows = tuple(learners(backbone, 3))
     with caplog.at_level(logging.WARNING):
-        answers = [backbone.evaluate(rows) for _ in range(6)]
+        answers = [backbone.evaluate(rows) for _ in range((USES_BEFORE + 1) * MOST_FAILURES)]
     assert [record.message for record in caplog.records] == [
-        "a pass of 4 rows can't be recorded as a CUDA graph, passes run without: operation not permitted"
+        "a pass of 4 rows can't be recorded as a CUDA graph and runs without: operation not permitted"
     ]
     assert not recorded.capture
     assert all(distance(a, b) == 0 for later in answers[1:] for a, b in zip(later, answers[0], strict=True))
