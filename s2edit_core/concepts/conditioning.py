@@ -14,8 +14,11 @@ Each column is thus projected as it was in learning, whatever other concepts the
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +68,35 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, fi
     return Tokens(torch.tensor([*ids, tokenizer.eos_token_id, *padding], device=backbone.device), positions)
 
 
+_placed: ContextVar[tuple[Tokens, Mapping[str, Tensor]] | None] = ContextVar("placed", default=None)
+"""The prompt that this thread encodes, and the embeddings that replace those of its placeholders."""
+_prepared: WeakSet[nn.Module] = WeakSet()
+_preparing = threading.Lock()
+
+
+def _put_in_place(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
+    placed = _placed.get()
+    if placed is None:
+        return output
+    tokens, embeddings = placed
+    replaced = output.clone()
+    for name, positions in tokens.positions.items():
+        replaced[:, list(positions)] = embeddings[name].to(output.dtype)
+    return replaced
+
+
+def _prepare(embedding: nn.Module) -> None:
+    """Let `embedding` replace what `_placed` says.
+
+    The hook stays, because several threads use the text encoder at once. If each installed its own, a thread's prompt would get
+    another user's embeddings.
+    """
+    with _preparing:
+        if embedding not in _prepared:
+            embedding.register_forward_hook(_put_in_place)
+            _prepared.add(embedding)
+
+
 def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Tensor]) -> Tensor:
     """Return the text encoder's output `(tokens, d)`, with the embedding `(d,)` of each placeholder in place.
 
@@ -77,19 +109,13 @@ def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Ten
             raise ValueError(f"the prompt holds {name}, but there is no concept with that placeholder")
         if embeddings[name].shape != width:
             raise ValueError(f"the embedding of {name} has shape {tuple(embeddings[name].shape)}, the model's have {tuple(width)}")
-
-    def put_in_place(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
-        replaced = output.clone()
-        for name, positions in tokens.positions.items():
-            replaced[:, list(positions)] = embeddings[name].to(output.dtype)
-        return replaced
-
     encoder = backbone.text_encoder
-    hook = encoder.get_input_embeddings().register_forward_hook(put_in_place)  # type: ignore[operator]
+    _prepare(encoder.get_input_embeddings())  # type: ignore[operator]
+    before = _placed.set((tokens, embeddings))
     try:
         states: Tensor = encoder(tokens.ids[None]).last_hidden_state[0]
     finally:
-        hook.remove()
+        _placed.reset(before)
     return states
 
 

@@ -31,6 +31,8 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 PATIENCE = 3
 """How many passes in a row other classes may lead while a class waits."""
 
+EvaluateStage = Callable[[Rows, Stage], Answers]
+"""`Evaluate` for rows of one class: `RowClient.evaluate`."""
 Kind = tuple[bool, torch.Size]
 """Whether rows ask for gradients, and the shape of their latents. Rows of one kind can share a pass."""
 

@@ -67,10 +67,10 @@ class RowClient:
         self.owner = owner
         self.closed = False
         self.submission: Submission | None = None  # that waits; guarded by the scheduler's lock, as is `closed`
+        self.while_waiting = while_waiting
         self._scheduler = scheduler
-        self._while_waiting = while_waiting
 
-    def evaluate(self, rows: Rows, stage: Stage = "editing") -> Answers:
+    def evaluate(self, rows: Rows, stage: Stage) -> Answers:
         """Return the UNet's answers to `rows`, as `Backbone.evaluate` does.
 
         Raises what the evaluation of these rows raises, `DeviceFault` if the device has failed, `SchedulerClosed` if the scheduler
@@ -82,9 +82,9 @@ class RowClient:
         passes = self._scheduler.passes
         try:
             while not submission.done.wait(POLL_S):
-                if self._while_waiting is not None:
+                if self.while_waiting is not None:
                     before, passes = passes, self._scheduler.passes
-                    self._while_waiting(passes != before)
+                    self.while_waiting(passes != before)
         except BaseException:
             self._scheduler.withdraw(self)
             raise

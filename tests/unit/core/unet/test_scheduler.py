@@ -116,7 +116,7 @@ def test_a_canceled_job_does_not_wait_for_its_pass() -> None:
         stays = rows_of(2)
         _, companion = jobs.evaluate(stays)
         in_pass = jobs.scheduler.client("bob")
-        future = jobs.pool.submit(in_pass.evaluate, rows_of(2))
+        future = jobs.pool.submit(in_pass.evaluate, rows_of(2), "editing")
         until(lambda: in_pass.submission is not None)
         unet.let_end.release()
         assert unet.begun.acquire(timeout=PATIENCE_S)
@@ -126,7 +126,7 @@ def test_a_canceled_job_does_not_wait_for_its_pass() -> None:
         unet.let_end.release()
         assert are_answers(stays, companion.result(PATIENCE_S))
         with pytest.raises(SchedulerClosed):
-            in_pass.evaluate(rows_of(1))
+            in_pass.evaluate(rows_of(1), "editing")
     assert [len(rows) for rows in unet.passes] == [1, 4]
 
 
@@ -163,13 +163,13 @@ def test_a_sticky_fault_fails_every_job_now_and_later() -> None:
     with held() as (unet, jobs, _):
         rows = rows_of(16)
         unet.poison[rows[0]] = DeviceFault("lost")
-        futures = [jobs.evaluate(rows)[1], jobs.evaluate(rows_of(16), owner="bob")[1], jobs.evaluate(rows_of(1))[1]]
+        futures = [jobs.evaluate(rows)[1], jobs.evaluate(rows_of(16), owner="bob")[1], jobs.evaluate(rows_of(1), "editing")[1]]
         unet.let_end.release(100)
         errors = [future.exception(PATIENCE_S) for future in futures]
         assert all(type(error) is DeviceFault for error in errors)
         assert len({id(error) for error in errors}) == 3
         with pytest.raises(DeviceFault, match="lost"):
-            jobs.scheduler.client("cleo").evaluate(rows_of(1))
+            jobs.scheduler.client("cleo").evaluate(rows_of(1), "editing")
     assert len(unet.passes) == 2
 
 
@@ -184,7 +184,7 @@ def test_closing_fails_what_waits_and_delivers_the_running_pass() -> None:
         closing.result(PATIENCE_S)
         assert are_answers(unet.passes[0], first.result(PATIENCE_S))
         with pytest.raises(SchedulerClosed):
-            jobs.scheduler.client("ann").evaluate(rows_of(1))
+            jobs.scheduler.client("ann").evaluate(rows_of(1), "editing")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -199,9 +199,9 @@ def test_nobody_waits_for_a_device_thread_that_has_ended() -> None:
 def test_no_rows_are_answered_without_a_pass() -> None:
     unet = FakeUNet()
     with running(unet) as jobs:
-        assert jobs.scheduler.client("ann").evaluate(()) == ()
+        assert jobs.scheduler.client("ann").evaluate((), "editing") == ()
         with pytest.raises(ValueError, match="source"):
-            jobs.scheduler.client("ann").evaluate(readers(1)[1:])
+            jobs.scheduler.client("ann").evaluate(readers(1)[1:], "editing")
     assert unet.passes == []
 
 
@@ -231,7 +231,7 @@ def test_a_job_that_does_something_else_is_not_awaited_for_long() -> None:
     unet = FakeUNet()
     with running(unet, linger_s=5.0) as jobs:
         for _ in range(20):
-            jobs.scheduler.client("leaves").evaluate(rows_of(1))  # and does not come back
+            jobs.scheduler.client("leaves").evaluate(rows_of(1), "editing")  # and does not come back
         assert jobs.scheduler.stats().lingered_s < 1.0
 
 
@@ -281,7 +281,7 @@ def test_the_overhead_of_a_full_pass_is_a_few_milliseconds() -> None:
     def job(i: int) -> None:
         client = jobs.scheduler.client(str(i))
         for _ in range(50):
-            client.evaluate(rows[i])
+            client.evaluate(rows[i], "editing")
 
     with torch.no_grad(), running(unet, linger_s=0.1) as jobs:
         began = time.process_time()
