@@ -185,8 +185,9 @@ def _bucket(
         timing = time_work(work, backbone.device, within_s=within_s, warm_ups=warm_ups(backbone))
     if backbone.pass_limit.reductions > reductions:
         raise DeviceOutOfMemory(f"a pass of {count} rows was split")
-    rate = count / timing.median_s
-    return timing.about() | {"rows_per_s": digits(rate)} | ceiling.about(rate, gradients=kind.gradients) | memory
+    # Like the ceiling, the share is of the fastest run: both are then free of what else a shared machine does.
+    shares = ceiling.about(count / timing.fastest_s, gradients=kind.gradients)
+    return timing.about() | {"rows_per_s": digits(count / timing.median_s)} | shares | memory
 
 
 def identities(backbone: Backbone, counts: tuple[int, ...], *, within_s: float) -> Result:

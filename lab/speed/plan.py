@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from lab.speed import ceilings, crowds, overheads, passes, reference_cost
+from lab.speed import ceilings, crowds, overheads, passes, reference_cost, scheduled
 from lab.speed.flops import RowFlops, row_flops
 from lab.speed.passes import KINDS, Ceiling
 from lab.speed.record import Record, Result
@@ -29,6 +29,7 @@ class Scale:
     one_job: float = 1.0  # share of the steps of a single job
     users: tuple[int, ...] = (1, 4, 16, 64)
     share: float = 0.06
+    scheduled: tuple[int, ...] = (16,)
     reference: Part = field(default_factory=Part)
     batches: tuple[int, ...] = (1, 4, 16)
     profiled: tuple[int, ...] = (1, 16)
@@ -40,8 +41,8 @@ _REFERENCE_QUICK = Part(learning=2, single=2, inverting=2, null_text=1, editing=
 SCALES = {
     "cpu": Scale(),
     "cuda": Scale(reference=_REFERENCE_PART),
-    "cpu quick": Scale((1, 4), 0.05, 256, (4,), 0.02, (1, 2), 0.02, _REFERENCE_QUICK, (1, 2), (1,)),
-    "cuda quick": Scale((1, 16), 0.1, 4096, (16,), 0.02, (1, 4), 0.02, _REFERENCE_QUICK, (1,), (1,)),
+    "cpu quick": Scale((1, 4), 0.05, 256, (4,), 0.02, (1, 2), 0.02, (2,), _REFERENCE_QUICK, (1, 2), (1,)),
+    "cuda quick": Scale((1, 16), 0.1, 4096, (16,), 0.02, (1, 4), 0.02, (4,), _REFERENCE_QUICK, (1,), (1,)),
 }
 
 
@@ -108,6 +109,11 @@ class Bench:
         part = self.record.result(f"users/{dtype}/1")
         return crowds.many_jobs(self.subject, dtype, count, share=self.scale.share, full_one=full, part_one=part)
 
+    def scheduled(self, dtype: str, count: int) -> Result:
+        lockstep = self.record.result(f"users/{dtype}/{count}")
+        pipe, people = self.subject.pipe(dtype), self.subject.people(count)
+        return scheduled.scheduled_jobs(pipe, people, "balanced", share=self.scale.share, lockstep=lockstep, seed=self.subject.seed)
+
     def reference(self) -> Result:
         backbone = self.subject.backbone("float32")
         return reference_cost.measure(backbone, self.subject.people(1)[0], self.scale.reference, seed=self.subject.seed)
@@ -156,6 +162,7 @@ def plan(bench: Bench) -> list[Phase]:
         job(main, "balanced", 30, 45),
         phase("reference", bench.reference, 40, 180),
         *users(main, 25, 60, (1, 16)),
+        *(phase(f"scheduled/{main}/{n}", partial(bench.scheduled, main, n), 20, 40) for n in bench.scale.scheduled),
         *(passes_of(main, kind) for kind in ("ungated", "one-user", "one-user-learning", "stock-gradients")),
         phase(f"profile/{main}", partial(bench.profile, main), 10, 10),
         phase(f"autoencoder/{main}", partial(bench.autoencoder, main), 8, 10),

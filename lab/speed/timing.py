@@ -20,21 +20,23 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of repeated runs: the median, and the lowest and highest quarter's border."""
+    """Seconds of repeated runs: the median, the borders of the lowest and the highest quarter, and the fastest run."""
 
     median_s: float
     low_s: float
     high_s: float
     runs: int
+    fastest_s: float
 
     @classmethod
     def of(cls, seconds: list[float]) -> Timing:
         quarters = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
-        return cls(quarters[1], quarters[0], quarters[2], len(seconds))
+        return cls(quarters[1], quarters[0], quarters[2], len(seconds), min(seconds))
 
     def about(self) -> dict[str, float | int]:
         """Return JSON values."""
-        return {"seconds": digits(self.median_s), "low": digits(self.low_s), "high": digits(self.high_s), "runs": self.runs}
+        about = {"seconds": self.median_s, "low": self.low_s, "high": self.high_s, "fastest": self.fastest_s}
+        return {name: digits(value) for name, value in about.items()} | {"runs": self.runs}
 
 
 def digits(value: float, count: int = 4) -> float:

@@ -29,9 +29,8 @@ from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
-from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS, Backbone
+from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS
 from s2edit_core.unet.precision import choose_dtype
-from s2edit_core.unet.rows import Row
 from s2edit_core.unet.scheduler import RowClient
 from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_segmenter

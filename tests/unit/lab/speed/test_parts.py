@@ -22,7 +22,7 @@ def done(result: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_median_resists_one_slow_run() -> None:
     assert Timing.of([1.0, 1.1, 0.9, 50.0, 1.0]).median_s == 1.0
-    assert Timing.of([2.0]) == Timing(2.0, 2.0, 2.0, 1)
+    assert Timing.of([2.0]) == Timing(2.0, 2.0, 2.0, 1, 2.0)
 
 
 def test_works_are_timed_in_turn() -> None:

@@ -28,6 +28,7 @@ MINIATURE = Scale(
     one_job=1.0,
     users=(1, 2),
     share=0.5,
+    scheduled=(2,),
     reference=Part(learning=1, single=1, inverting=1, null_text=1, editing=1, stop_early=False),
     batches=(1,),
     profiled=(1,),
@@ -64,12 +65,16 @@ def test_every_phase_ends_with_a_result(measure: Callable[..., dict[str, Any]], 
     two = results["passes/float32/users"]["buckets"]["2"]
     assert two["rows_per_s"] == pytest.approx(2 / two["seconds"], rel=1e-2)
     flops = results["floor"]["tflop_forward"]
-    assert two["tflops"] == pytest.approx(two["rows_per_s"] * flops, rel=1e-2)
+    assert two["tflops"] == pytest.approx(2 / two["fastest"] * flops, rel=1e-2)
     assert two["share"] == pytest.approx(two["tflops"] / results["ceilings"]["matrix_tflops"]["float32"], rel=1e-2)
     job = results["job/float32/balanced"]
     assert job["phases"]["learning"]["rows"] == job["phases"]["learning"]["with_gradients"] == 8 * 2
     assert job["phases"]["inverting"]["rows"] == 3 * 5
     assert job["warm"]["rows"] == job["phases"]["editing"]["rows"]
+    scheduled = results["scheduled/float32/2"]
+    assert sum(int(n) * passes for n, passes in scheduled["passes_by_rows"].items()) == sum(
+        phase["rows"] for phase in results["users/float32/2"]["phases"].values()
+    )
     whole = results["users/float32/2"]["extrapolated"]
     assert whole["cold_s"] == pytest.approx(sum(whole["phases"].values()), rel=1e-2)
     assert results["reference"]["phases"]["null-text"]["measured"].startswith("1 of 50 timesteps")
