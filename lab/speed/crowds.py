@@ -36,7 +36,7 @@ def _warm(subject: Subject, pipe: S2EditPipeline, jobs: Jobs, how: Preset, dtype
     meter = Meter(pipe)
     edited = sample(pipe, jobs, how, meter)
     recorded = pipe.backbone.recorded
-    sizes = pass_sizes(meter.calls, recorded.largest if recorded else None)
+    sizes = pass_sizes(meter.calls, recorded.largest if recorded is not None else None)
     bare = _bare(subject.stock_unet(dtype), pipe, sizes)
     bare()
     works: dict[str, Work] = {"sampling": lambda: sample(pipe, jobs, how, Meter(pipe)), "bare": bare}

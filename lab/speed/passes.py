@@ -19,6 +19,7 @@ from s2edit_core.errors import DeviceOutOfMemory
 from s2edit_core.request.spec import PLACEHOLDER
 from s2edit_core.unet.attention import Gates, KeysValues
 from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.pass_limit import PassLimit
 from s2edit_core.unet.rows import Row, Rows
 
 PROMPT, WORD = "a photo of a [I] woman", "woman"
@@ -184,6 +185,7 @@ def _bucket(
     with peak_memory(backbone.device) as memory:
         timing = time_work(work, backbone.device, within_s=within_s, warm_ups=warm_ups(backbone))
     if backbone.pass_limit.reductions > reductions:
+        backbone.pass_limit = PassLimit()  # later phases find out for themselves
         raise DeviceOutOfMemory(f"a pass of {count} rows was split")
     # Like the ceiling, the share is of the fastest run: both are then free of what else a shared machine does.
     shares = ceiling.about(count / timing.fastest_s, gradients=kind.gradients)

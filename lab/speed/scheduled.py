@@ -17,6 +17,7 @@ from s2edit_core.method.learning import learn_concepts
 from s2edit_core.method.lesson import Lesson
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.spec import PRESETS, Preset, PresetName
+from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS
 from s2edit_core.unet.row_queue import Stage
 from s2edit_core.unet.rows import Algorithm, Answers, Rows, drive
 from s2edit_core.unet.scheduler import RowClient, RowScheduler
@@ -53,7 +54,7 @@ def scheduled_jobs(
     how = portion(PRESETS[preset], share)
     guidance = pipe.guidance(how.guidance_scale, preset)
     recorded = pipe.backbone.recorded
-    limit = recorded.largest if recorded else 16
+    limit = recorded.largest if recorded is not None else MAX_ROWS_PER_PASS
     with RowScheduler(pipe.backbone.evaluate, max_rows=limit) as scheduler, ThreadPoolExecutor(len(people)) as threads:
 
         def everybody() -> None:

@@ -51,8 +51,12 @@ class Subject:
     def backbone(self, engine: str) -> Backbone:
         """Return the model by the name of its engine: a precision of `DTYPES`, or that with `EAGER` behind it.
 
-        An eager engine runs every pass as it is, without CUDA graphs, over the same weights.
+        An eager engine runs every pass as it is, without CUDA graphs, over the same weights. Other engines forget their graphs,
+        which hold memory.
         """
+        for name, other in self._backbones.items():
+            if name != engine and other.recorded is not None:
+                other.recorded.clear()
         if engine not in self._backbones:
             dtype = engine.removesuffix(EAGER)
             self._backbones[engine] = self._build(DTYPES[dtype]) if dtype == engine else _eager(self.backbone(dtype))

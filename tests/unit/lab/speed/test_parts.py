@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lab.speed import plot
+from lab.speed import plot, table
 from lab.speed.crowds import pass_sizes
 from lab.speed.jobs import Cost, extrapolated, portion
 from lab.speed.summary import summary
@@ -102,3 +102,14 @@ def test_without_crowds_there_is_no_plot() -> None:
 
 def test_ticks_are_round_numbers() -> None:
     assert plot.ticks(0.3, 12) == [0.5, 1, 2, 5, 10]
+
+
+def test_the_tables_show_jobs_and_passes() -> None:
+    buckets = {"1": {"rows_per_s": 20.0, "share": 0.5}, "16": {"error": "too little memory"}}
+    about = {"model": "models/portraits-128", "device": "cpu", "threads": 1, "machine": {"torch": "2"}}
+    phases = PHASES | {"passes/float32/stock": done({"title": "stock UNet", "buckets": buckets})}
+    text = table.render({"about": about, "phases": phases})
+    assert "| reference way, one at a time | 60 | 3 |" in text
+    assert "| float32, balanced, alone | 12 | 1.5 |" in text
+    assert "| float32, balanced, 16 users together, each | 4 | 0.5 |" in text
+    assert "| stock UNet, float32 | 20 (50 %) | – |" in text
