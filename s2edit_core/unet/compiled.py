@@ -1,7 +1,8 @@
 """Compilation of the UNet's repeated blocks by `torch.compile`, which fuses what is bound by memory: norms, activations, gates.
 
-Convolutions, matrix products and attention stay those of the libraries. Blocks are compiled when first used, once per shape and grad
-mode, and from the second size on for any number of rows: expect minutes. Attention is left out: it reads the inputs of the pass.
+Convolutions, matrix products and attention stay those of the libraries. Blocks are compiled when first used, once per shape and
+grad mode, and from the second size on for any number of rows: expect minutes. Attention is left out: it reads the inputs of
+the pass.
 """
 
 from __future__ import annotations
