@@ -39,8 +39,8 @@ def lines_of(phases: Mapping[str, Result]) -> list[Line]:
             Line(title, tuple((n, done["reference"][key]) for n in counts))
             for title, key in (("reference way, first edit", "cold_s"), ("reference way, further edit", "warm_s"))
         ]
-    lines.append(Line("S²Edit, first edit", tuple((n, each["cold_s_per_user"]) for n, each in crowds)))
-    lines.append(Line("S²Edit, further edit", tuple((n, each["warm_s_per_user"]) for n, each in crowds)))
+    lines.append(Line("shared passes, first edit", tuple((n, each["cold_s_per_user"]) for n, each in crowds)))
+    lines.append(Line("shared passes, further edit", tuple((n, each["warm_s_per_user"]) for n, each in crowds)))
     return lines
 
 

@@ -84,8 +84,8 @@ def test_the_plot_shows_every_line_in_order_of_users() -> None:
     assert [line.name for line in lines] == [
         "reference way, first edit",
         "reference way, further edit",
-        "S²Edit, first edit",
-        "S²Edit, further edit",
+        "shared passes, first edit",
+        "shared passes, further edit",
     ]
     assert lines[0].points == ((4, 60.0), (16, 60.0))
     assert lines[2].points == ((4, 6.0), (16, 4.0))
