@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from s2edit_jobs.stores.model_facts import ModelFacts, report_failure
 from worker.announcer import Announcer
 from worker.attempts.progress_watch import worker_progress
 from worker.attempts.runner import run_job
+from worker.attempts.slots import AttemptSlots
 from worker.attempts.tallies import counts
 from worker.attempts.worker_health import WorkerHealth
 from worker.engines.engine import Engine
@@ -43,6 +45,7 @@ class WorkerProcess:
         self._build = build
         self._stop = threading.Event()
         self._health = WorkerHealth(self._stop)
+        self._slots: AttemptSlots | None = None  # None: attempts run in Celery's thread, one at a time
         self._services: Services | None = None
         self._engine: Engine | None = None
         self._announcer: Announcer | None = None
@@ -52,9 +55,16 @@ class WorkerProcess:
         signals.setup_logging.connect(self._set_up_logging, weak=False)  # otherwise Celery installs its own handlers
         signals.worker_init.connect(self.start, weak=False)
         signals.worker_shutting_down.connect(self.stop, weak=False)
+        signals.worker_shutdown.connect(self.finish, weak=False)
 
     def run(self, job_id: str = "", *_: Any, **__: Any) -> None:
         """Handle one notification. This is the only Celery task. Another release may send other arguments: they don't matter."""
+        if self._slots is None:
+            self._run_job(job_id)
+        else:
+            self._slots.run(partial(self._run_job, job_id))
+
+    def _run_job(self, job_id: str) -> None:
         assert self._services is not None
         assert self._engine is not None
         try:
@@ -83,6 +93,8 @@ class WorkerProcess:
             known = known or (isinstance(error, S2EditError) and isinstance(error.__cause__, S2EditError | None))
             log.error("the worker can't start", action="start_failed", reason=str(error) if known else None, exc_info=not known)
             raise SystemExit(f"the worker can't start: {error}") from error
+        if self._settings.worker_jobs > 1:
+            self._slots = AttemptSlots(self._settings.worker_jobs, self._health)
         self._announcer = Announcer(self._services, facts)
         self._announcer.start()
         log.info("the worker is ready", action="worker_ready")
@@ -129,7 +141,14 @@ class WorkerProcess:
             raise
 
     def stop(self, **_: Any) -> None:
-        """Handle SIGTERM: the running job goes back to the queue at its next step, and then Celery exits."""
+        """Handle SIGTERM: the running jobs go back to the queue at their next step, and then Celery exits."""
         self._stop.set()
         if self._announcer is not None:
             self._announcer.stop()
+
+    def finish(self, **_: Any) -> None:
+        """Wait, after `stop`, until the running jobs are back in the queue, and end the engine's threads."""
+        if self._slots is not None:
+            self._slots.finish()
+        if self._engine is not None:
+            self._engine.close()

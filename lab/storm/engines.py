@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -88,7 +89,7 @@ class EngineChoice:
         instant = spec.PRESETS["instant"]
         learning = replace(instant.learning, token_steps=3, joint_steps=3, batch=2)
         spec.PRESETS = {**spec.PRESETS, "instant": replace(instant, learning=learning)}
-        return s2edit_engine.S2EditEngine(settings.model, "cpu")
+        return s2edit_engine.S2EditEngine(settings.model, "cpu", jobs=settings.worker_jobs)
 
 
 def signed(picture: bytes, attempt: str) -> bytes:
@@ -108,7 +109,7 @@ class FaultyEngine(EngineWrapper):
         super().__init__(engine)
         self._points = points
         self._lease_s = lease_s
-        self._sick = False
+        self._sick = threading.Event()  # a device is the same for all sessions
         self._count = itertools.count()
 
     def plan(self, request: EditRequest, inputs: EditInputs) -> EditPlan:
@@ -150,10 +151,10 @@ class FaultyEngine(EngineWrapper):
     def _evaluate(self, phase: str) -> None:
         """Have the faults of an evaluation. `phase` is set if it is slow."""
         points = self._points
-        if not self._sick and points.take(SICK):
+        if not self._sick.is_set() and points.take(SICK):
             points.event_log.write("sick")
-            self._sick = True
-        if self._sick:
+            self._sick.set()
+        if self._sick.is_set():
             raise device_fault()
         if phase:
             points.reach(f"engine.{phase}")

@@ -169,6 +169,7 @@ class Storm:
             lease_s=plan.lease_s,
             heartbeat_interval_s=plan.lease_s / 4,
             reap_interval_s=min(1.0, plan.lease_s / 4),
+            worker_jobs=plan.leases,
             max_attempts=100,  # kills must not park an edit
             pass_timeout_s=HANG_LEASES * plan.lease_s,
             max_unfinished_edits_per_user=1000,
@@ -357,6 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--leases", type=int, default=1, help="edits that a worker runs at a time")
     parser.add_argument(
         "--engine", choices=get_args(EngineName), default="fake", help="fake engine, or the shipped model with few steps"
     )
@@ -377,6 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.kills,
         given.seed,
         workers=given.workers,
+        leases=given.leases,
         lease_s=given.lease,
         engine_choice=EngineChoice(given.engine),
         patience_s=given.patience,
