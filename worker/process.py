@@ -111,6 +111,14 @@ class WorkerProcess:
         stuck = "Seconds since the running attempt has last advanced"
         REGISTRY.register(Readings("s2edit_attempt_stuck_seconds", stuck, self._stuck))
         REGISTRY.register(Readings("s2edit_device_peak_memory_bytes", memory, self._peak_memory))
+        running = "Attempts that run in this process"
+        REGISTRY.register(Readings("s2edit_running_attempts", running, lambda: [("", float(self._health.company.others("")))]))
+        passes = "Passes of the UNet that this process has run"
+        REGISTRY.register(Readings("s2edit_unet_passes", passes, self._passes, family=CounterMetricFamily))
+        rows = "Rows in these passes, by stage (editing, inverting, learning)"
+        REGISTRY.register(Readings("s2edit_unet_rows", rows, self._rows, "stage", CounterMetricFamily))
+        waits = "Seconds for which these rows have waited for their passes, summed over rows"
+        REGISTRY.register(Readings("s2edit_unet_row_wait_seconds", waits, self._row_waits, "stage", CounterMetricFamily))
 
     def problems(self) -> list[str]:
         """Return why this worker does its work no longer."""
@@ -125,6 +133,18 @@ class WorkerProcess:
     def _peak_memory(self) -> list[tuple[str, float]]:
         peak = self._engine.peak_memory_bytes() if self._engine is not None else None
         return [] if peak is None else [("", float(peak))]
+
+    def _passes(self) -> list[tuple[str, float]]:
+        stats = self._engine.pass_stats() if self._engine is not None else None
+        return [] if stats is None else [("", float(stats.passes))]
+
+    def _rows(self) -> list[tuple[str, float]]:
+        stats = self._engine.pass_stats() if self._engine is not None else None
+        return [] if stats is None else [(stage, float(rows)) for stage, rows in stats.rows.items()]
+
+    def _row_waits(self) -> list[tuple[str, float]]:
+        stats = self._engine.pass_stats() if self._engine is not None else None
+        return [] if stats is None else list(stats.waited_s.items())
 
     def _load(self, services: Services) -> tuple[Engine, ModelFacts]:
         """Load the engine. Report a failure to the API, which then rejects edits that no worker could run."""

@@ -6,13 +6,16 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskMode, Progress
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.model_facts import ModelFacts
+
+if TYPE_CHECKING:  # it loads torch
+    from s2edit_core.unet.scheduler import SchedulerStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,9 @@ class Engine(Protocol):
         Any thread may call this at any time. Entering and leaving a session takes no time.
         """
 
+    def pass_stats(self) -> SchedulerStats | None:
+        """Return what the sessions' rows have cost so far, or None without a device. Any thread may call this at any time."""
+
     def close(self) -> None:
         """End the threads of the engine once all sessions have ended. Repeating this is safe."""
 
@@ -169,6 +175,9 @@ class EngineWrapper:
         made = copy(self)
         made._engine = engine
         return made
+
+    def pass_stats(self) -> SchedulerStats | None:
+        return self._engine.pass_stats()
 
     def close(self) -> None:
         self._engine.close()

@@ -30,7 +30,7 @@ from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
 from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS
-from s2edit_core.unet.scheduler import RowClient
+from s2edit_core.unet.scheduler import RowClient, SchedulerStats
 from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
@@ -103,6 +103,9 @@ class S2EditEngine:
             if isinstance(self.segmenter, BaseModelSegmenter):
                 made.segmenter = BaseModelSegmenter(made.pipeline)
             yield made
+
+    def pass_stats(self) -> SchedulerStats:
+        return self._passes.stats()
 
     def close(self) -> None:
         self._passes.close()
