@@ -30,7 +30,7 @@ from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
 from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS
-from s2edit_core.unet.scheduler import RowClient, SchedulerStats
+from s2edit_core.unet.scheduler import RowClient
 from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
@@ -38,7 +38,7 @@ from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.adapters import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.edit_run import EditRun, with_checkpoints
-from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, check_pictures
+from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
 from worker.engines.loaded_model import model_facts, prove_device
 from worker.engines.shared_passes import SharedPasses
 
@@ -104,8 +104,9 @@ class S2EditEngine:
                 made.segmenter = BaseModelSegmenter(made.pipeline)
             yield made
 
-    def pass_stats(self) -> SchedulerStats:
-        return self._passes.stats()
+    def pass_stats(self) -> PassStats:
+        stats = self._passes.stats()
+        return PassStats(stats.passes, dict[str, int](stats.rows.items()), dict[str, float](stats.waited_s.items()))
 
     def close(self) -> None:
         self._passes.close()
