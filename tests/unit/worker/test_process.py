@@ -266,4 +266,4 @@ def test_a_worker_that_stops_hands_all_its_jobs_back(
     process.finish()
     records = [Jobs(services).get(Owner("app", user), job_id) for user, job_id in jobs.items()]
     assert [(record.state, record.attempt) for record in records] == [(JobState.QUEUED, 0)] * 2
-    assert services.queue.messages[-1] == "e_late"  # type: ignore[attr-defined]
+    assert "e_late" in services.queue.messages  # type: ignore[attr-defined]
