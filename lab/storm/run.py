@@ -65,6 +65,7 @@ class Result:
     disturbances: Counter[str]
     took_s: float
     answers_s: Sequence[float] = field(default_factory=list)
+    rounding_levels: float = 0.0
 
     @property
     def points(self) -> set[str]:
@@ -132,6 +133,7 @@ class Result:
             "plan": plan,
             "restart_s": _quantiles(self.restarts),  # while Redis was there and had lost nothing
             "restart_in_all_s": _quantiles(restart_seconds(self.event_log, self.killed)),
+            "rounding_levels": self.rounding_levels,  # largest mean difference of a picture from its reference, of 255
             "answered_s": _quantiles(self.answers_s),  # from the first try of a post to its 202
             "webhooks": self.deliveries,
             "took_s": round(self.took_s, 1),
@@ -284,6 +286,7 @@ class Storm:
             disturbances=self._faults.done,
             took_s=time.monotonic() - self._began,
             answers_s=self._app.answers,
+            rounding_levels=self._reference.rounding_levels,
         )
 
     def _results(self) -> dict[int, str]:
