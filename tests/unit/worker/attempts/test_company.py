@@ -17,7 +17,7 @@ from tests.waiting import until
 from worker.attempts import worker_health
 from worker.attempts.company import Company, must_run_alone
 from worker.attempts.progress_watch import COLD_MARKS, worker_progress
-from worker.attempts.runner import run_job
+from worker.attempts.runner import run_attempt, run_job
 from worker.attempts.worker_health import EXIT_DEVICE_FAULT, EXIT_FAILING, EXIT_HUNG
 
 PATIENCE_S = 20.0
@@ -184,3 +184,39 @@ def test_a_thread_that_is_ended_ends_the_process(service: InProcessService) -> N
     slots.run(ended)
     slots.finish()
     assert service.exits == [EXIT_FAILING]
+
+
+def test_a_job_that_was_lost_twice_gets_its_last_attempt_alone(service: InProcessService) -> None:
+    lost = service.accept(EditRequest(prompt="a photo of a woman with blond hair"))
+    for _ in range(2):
+        assert service.store.leases.claim(lease_s=15) is not None
+        service.pass_time(16)
+    events: list[str] = []
+
+    def companion(progress: Progress) -> None:
+        if not events:
+            events.append("companion works")
+            until(lambda: service.health.company._alone == 1)  # the other one waits for its end
+            assert service.get(lost).state is JobState.RUNNING, "and holds its lease meanwhile"
+        events.append("companion works")
+
+    def last(progress: Progress) -> None:
+        events.append("last attempt")
+
+    def run(engine: FakeEngine) -> None:
+        run_job("e_any", service.services, engine, stop=service.stop, health=service.health)
+
+    with ThreadPoolExecutor(2) as pool:
+        lease = service.store.leases.claim(lease_s=15)
+        assert lease is not None
+        assert (lease.job_id, lease.attempt) == (lost, 3)
+        other = service.accept(EditRequest(prompt="a photo of a woman with grey hair", seed=1))
+        first = pool.submit(run, FakeEngine(on_step=companion))
+        until(lambda: bool(events))
+        second = pool.submit(
+            run_attempt, lease, service.services, FakeEngine(on_step=last), stop=service.stop, health=service.health
+        )
+        first.result(PATIENCE_S)
+        second.result(PATIENCE_S)
+    assert {service.get(job).state for job in (lost, other)} == {JobState.SUCCEEDED}
+    assert events == sorted(events), "one after the other"
