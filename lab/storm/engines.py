@@ -42,9 +42,9 @@ SICK, HUNG = "sick engine", "hung engine"
 """Files that arm a device fault that stays until the process ends, and an evaluation that never returns."""
 _MARK = b"|attempt "
 """Before the signature of the attempt, at the end of a picture."""
-ROUNDING_LEVELS = 1.0
-"""By how many of 255 levels, on average, a picture of the model may differ from the reference. In shared passes, sums are rounded in
-another order, and learning from a photo of noise amplifies that. Pictures of other photos differ by 60 levels or more."""
+ROUNDING_LEVELS = 0.1
+"""By how many of 255 levels, on average, a picture of the model may differ from the reference. In shared passes, sums are rounded
+in another order, and learning from a photo of noise amplifies that. Pictures of other photos differ by 60 levels or more."""
 PixelArray = NDArray[np.int16]
 Result = TypeVar("Result")
 FACTS = ModelFacts(fingerprint="fake", width=4, layers=((6, 4), (8, 4)), subjects=("woman", "man"))

@@ -292,7 +292,8 @@ class Storm:
     def _results(self) -> dict[int, str]:
         """Return the digests of the expected pictures, from a run without faults, by number of the edit."""
         choice, jobs = self._plan.engine_choice, self._plan.jobs
-        edits = [planned_edit(self._plan.seed, number, one_prompt=choice.one_prompt, jobs=jobs) for number in range(jobs)]
+        with_slow_ones = 0 if choice.one_prompt else jobs  # as the client posts them
+        edits = [planned_edit(self._plan.seed, number, one_prompt=choice.one_prompt, jobs=with_slow_ones) for number in range(jobs)]
         return {one.number: self._reference.result(one.prompt, one.inputs) for one in edits}
 
 
