@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     device: str = Field(
         default="auto", description="torch device of the worker: auto (CUDA if there is a GPU, otherwise CPU), cpu, cuda or cuda:N"
     )
+    worker_jobs: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="How many edits a worker runs at a time. They share the passes of the UNet: one process per device is enough. "
+        "Each takes memory for its photo and for the auto-encoder. On a CPU, more than one brings nothing",
+    )
     segmenter: str | None = Field(
         default=None,
         description="Segmentation model that finds the person if no mask is sent: model (the diffusion model itself), card (the "

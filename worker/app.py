@@ -27,6 +27,7 @@ def load_engine(settings: Settings) -> Engine:
         watermark=settings.watermark,
         segmenter=settings.segmenter,
         captioner=settings.captioner,
+        jobs=settings.worker_jobs,
     )
     engine: Engine = s2edit
     if settings.safety:

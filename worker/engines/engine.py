@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, field
@@ -69,6 +69,15 @@ class EditInputs:
     edit_mask_mode: MaskMode = "auto"
 
 
+@dataclass(frozen=True, slots=True)
+class PassStats:
+    """What the passes of the UNet have done since the process began, by stage: editing, inverting, learning."""
+
+    passes: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict)
+    waited_s: Mapping[str, float] = field(default_factory=dict)  # of rows for their passes, summed over rows
+
+
 def check_pictures(inputs: EditInputs, max_pixels: int | None = None, *, person: bool = True) -> None:
     """Decode the pictures in the sandbox (`s2edit_jobs.decoding`) before the engine decodes them in its own process.
 
@@ -105,6 +114,9 @@ class Engine(Protocol):
 
         Any thread may call this at any time. Entering and leaving a session takes no time.
         """
+
+    def pass_stats(self) -> PassStats | None:
+        """Return what the sessions' rows have cost so far, or None without a device. Any thread may call this at any time."""
 
     def close(self) -> None:
         """End the threads of the engine once all sessions have ended. Repeating this is safe."""
@@ -169,6 +181,9 @@ class EngineWrapper:
         made = copy(self)
         made._engine = engine
         return made
+
+    def pass_stats(self) -> PassStats | None:
+        return self._engine.pass_stats()
 
     def close(self) -> None:
         self._engine.close()

@@ -78,6 +78,9 @@ class ModelessEngine:
     def session(self, owner: str) -> Iterator[Self]:  # noqa: ARG002 - there is no device to take turns at
         yield self
 
+    def pass_stats(self) -> None:
+        """Return None: there is no device."""
+
     def close(self) -> None:
         """Do nothing: there are no threads."""
 

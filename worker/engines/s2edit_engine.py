@@ -29,7 +29,6 @@ from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
 from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
-from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS
 from s2edit_core.unet.precision import choose_dtype
 from s2edit_core.unet.scheduler import RowClient
 from s2edit_core.vision.captions import Captioner
@@ -39,7 +38,7 @@ from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.adapters import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.edit_run import EditRun, with_checkpoints
-from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, check_pictures
+from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
 from worker.engines.loaded_model import model_facts, prove_device
 from worker.engines.shared_passes import SharedPasses
 
@@ -82,7 +81,9 @@ class S2EditEngine:
             self.captioner = Captioner(captioner, device=chosen) if captioner else None
         if self.pipeline.backbone.device.type != "cpu":
             prove_device(self.pipeline.backbone)
-        self._passes = SharedPasses(lambda rows: self.pipeline.backbone.evaluate(rows), max_rows=MAX_ROWS_PER_PASS, jobs=jobs)
+        self._passes = SharedPasses(
+            lambda rows: self.pipeline.backbone.evaluate(rows), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
+        )
         self._turn = threading.Lock()  # at the segmenter and the captioner, which all sessions share
         self._client: RowClient | None = None  # of a session
         # Both avoid decoding a photo twice: the photo of the last `find_mask`, for `plan`; and the last plan, for `edit`.
@@ -106,6 +107,10 @@ class S2EditEngine:
             if isinstance(self.segmenter, BaseModelSegmenter):
                 made.segmenter = BaseModelSegmenter(made.pipeline)
             yield made
+
+    def pass_stats(self) -> PassStats:
+        stats = self._passes.stats()
+        return PassStats(stats.passes, dict[str, int](stats.rows.items()), dict[str, float](stats.waited_s.items()))
 
     def close(self) -> None:
         self._passes.close()
