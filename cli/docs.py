@@ -29,7 +29,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Models": ("model", "device", "segmenter", "captioner", "safety", "safety_labels", "safety_threshold"),
     "Who may call": ("auth", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
     "Limits": (
-        *("max_unfinished_edits_per_user", "max_unfinished_edits", "user_reads_per_minute", "user_writes_per_minute"),
+        *("max_unfinished_edits_per_user", "max_unfinished_edits_per_tenant", "max_unfinished_edits"),
+        *("user_reads_per_minute", "user_writes_per_minute"),
         *("tenant_reads_per_minute", "tenant_writes_per_minute", "tenant_learnings_per_day", "tenant_gpu_s_per_day"),
         "max_upload_bytes",
     ),

@@ -181,6 +181,12 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "Too many unfinished edits",
         "This user has too many unfinished edits: wait until one is done, or cancel one.",
     ),
+    jobs.TenantQueueFull: ProblemKind(
+        429,
+        "tenant_queue_full",
+        "Too many unfinished edits of this tenant",
+        "The users of this tenant together have too many unfinished edits: wait until some are done.",
+    ),
     jobs.QueueFull: ProblemKind(503, "queue_full", "Not available now", "The queue of the service is full: try again later."),
     jobs.ServiceUnavailable: ProblemKind(
         503, "unavailable", "Not available now", "A part of the service does not answer: try again in a few seconds."

@@ -30,6 +30,7 @@ JobsError
 │   ├── RateExceeded        this user or tenant sends too many requests
 │   ├── QuotaSpent          this tenant has used up today's quota
 │   ├── TooManyEdits        this owner has too many unfinished edits
+│   ├── TenantQueueFull     all users of this tenant together have too many unfinished edits
 │   └── QueueFull           the service has too many unfinished edits
 └── ServiceUnavailable      a service that this one needs does not answer; repeating the request may help
     ├── StoreUnavailable    Redis, for the job store
@@ -165,6 +166,10 @@ class QuotaSpent(Overloaded):
 
 
 class TooManyEdits(Overloaded):
+    pass
+
+
+class TenantQueueFull(Overloaded):
     pass
 
 

@@ -273,6 +273,7 @@ class Load:
     """The number of unfinished jobs, including those being accepted."""
 
     of_owner: int
+    of_tenant: int
     in_all: int
 
 

@@ -63,7 +63,7 @@ class Leases(Protocol):
     def claim(self, job_id: str | None = None, *, lease_s: float, test: bool = False) -> Lease | None:
         """Lease the next job, or the job named, for `lease_s` seconds.
 
-        Owners are served round-robin; of one owner's jobs the oldest comes first. With `test`, the next job comes from the queue
+        Tenants are served round-robin, and so are the users of a tenant; of one user's jobs the oldest comes first. With `test`, the next job comes from the queue
         of test mode, otherwise never. A job can be leased while it is queued, or after its last lease ran out.
 
         Return None if no job is queued, or if the named job is over, leased, unknown or waiting for a concept.
@@ -126,8 +126,8 @@ class Reservations(Protocol):
 class Admission(Protocol):
     """How many jobs are accepted."""
 
-    def take_slot(self, owner: Owner, job_id: str, *, of_owner: int, in_all: int) -> Load:
-        """Take a queue slot for the job if the load is below both bounds. Return the load without this job.
+    def take_slot(self, owner: Owner, job_id: str, *, of_owner: int, of_tenant: int, in_all: int) -> Load:
+        """Take a queue slot for the job if the load is below all bounds. Return the load without this job.
 
         Slots count as jobs until `Records.add` fills them, so simultaneous requests cannot exceed a bound together. A slot that
         is not filled is free after `SLOT_TTL_S` seconds. Jobs of test mode and live jobs are counted apart.

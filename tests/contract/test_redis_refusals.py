@@ -107,7 +107,7 @@ class Populated:
             "events.changes": self.listen,
             "reservations.reserve": lambda: s.reservations.reserve(self.running, f"{CONCEPT}2"),
             "reservations.release": lambda: s.reservations.release(self.learner),
-            "admission.take_slot": lambda: s.admission.take_slot(ANN, "e_x", of_owner=99, in_all=99),
+            "admission.take_slot": lambda: s.admission.take_slot(ANN, "e_x", of_owner=99, of_tenant=99, in_all=99),
             "admission.leave_slot": lambda: s.admission.leave_slot(ANN, "e_x"),
             "estimates.measured": lambda: s.estimates.measured("instant", {"total": 1.0}),
             "estimates.outlook": lambda: s.estimates.outlook(ANN, "e_6"),

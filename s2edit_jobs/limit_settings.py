@@ -1,0 +1,47 @@
+"""The settings that bound what one caller, one tenant and all callers together may do."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class LimitSettings(BaseSettings):
+    """The part of `Settings` with the limits."""
+
+    max_unfinished_edits_per_user: int = Field(
+        default=100, ge=1, description="Most unfinished edits per user. Further ones are answered 429"
+    )
+    max_unfinished_edits_per_tenant: int = Field(
+        default=5000,
+        ge=1,
+        description="Most unfinished edits of all users of a tenant. Further ones are answered 429. At most half of "
+        "S2EDIT_MAX_UNFINISHED_EDITS leaves room for other tenants",
+    )
+    max_unfinished_edits: int = Field(
+        default=10_000, ge=1, description="Most unfinished edits of all users together. Further ones are answered 503"
+    )
+    user_reads_per_minute: int = Field(
+        default=1200,
+        ge=0,
+        description="Most requests per minute and user that only read. It applies to callers with a key or token; 0 means no limit",
+    )
+    user_writes_per_minute: int = Field(
+        default=120,
+        ge=0,
+        description="Most other requests per minute and user, such as POST /edits. It applies to callers with a key or token; 0 "
+        "means no limit",
+    )
+    tenant_reads_per_minute: int = Field(
+        default=12_000, ge=0, description="Most requests per minute of all users of a tenant that only read. 0 means no limit"
+    )
+    tenant_writes_per_minute: int = Field(
+        default=1200, ge=0, description="Most other requests per minute of all users of a tenant. 0 means no limit"
+    )
+    tenant_learnings_per_day: int = Field(
+        default=0, ge=0, description="Most identities that the edits of a tenant may learn per day (UTC). 0 means no limit"
+    )
+    tenant_gpu_s_per_day: float = Field(
+        default=0, ge=0, description="Most seconds that workers may spend on a tenant's edits per day (UTC). 0 means no limit"
+    )
+    max_upload_bytes: int = Field(default=50_000_000, ge=1, description="Size of the largest accepted file, in bytes")
