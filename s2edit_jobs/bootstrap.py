@@ -23,6 +23,7 @@ from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.model_facts import ModelWatch
 from s2edit_jobs.stores.presence import NoMemory, StoreMemory
 from s2edit_jobs.stores.queue import JobQueue
+from s2edit_jobs.stores.stored_bytes import Booking
 from s2edit_jobs.stores.write_probe import WriteProbe
 
 if TYPE_CHECKING:
@@ -69,14 +70,23 @@ def build_services(
     This opens no connection. A store that is down raises in the first call that uses it.
     """
     settings = settings or Settings()
+    store = store or _build_store(settings)
     return Services(
-        artifacts=artifacts or build_artifacts(settings),
-        store=store or _build_store(settings),
+        artifacts=artifacts or _booked_artifacts(settings, store),
+        store=store,
         queue=queue or _build_queue(settings),
         settings=settings,
         policy=build_policy(settings),
         audit=_build_audit(settings),
     )
+
+
+def _booked_artifacts(settings: Settings, store: JobStore) -> ArtifactStore:
+    """Return the store of the settings. If a tenant's storage is bounded, it books what it writes."""
+    artifacts = build_artifacts(settings)
+    if settings.max_stored_bytes_per_tenant:
+        artifacts.on_put = Booking(store.usage)
+    return artifacts
 
 
 def build_artifacts(settings: Settings) -> FilesystemArtifactStore | S3ArtifactStore:

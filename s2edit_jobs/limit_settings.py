@@ -21,6 +21,13 @@ class LimitSettings(BaseSettings):
     max_unfinished_edits: int = Field(
         default=10_000, ge=1, description="Most unfinished edits of all users together. Further ones are answered 503"
     )
+    max_stored_bytes_per_tenant: int = Field(
+        default=0,
+        ge=0,
+        description="Most bytes that a tenant may store: photos, results, identities and everything else. Beyond it, requests that "
+        "store something are answered 409. A housekeeper measures it, so erased data counts for up to ten more minutes. 0 means no "
+        "limit",
+    )
     user_reads_per_minute: int = Field(
         default=1200,
         ge=0,

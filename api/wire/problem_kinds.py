@@ -95,6 +95,12 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "Not available now",
         "A newer release of the service has stored this, and this part of the service still runs an older one: try again later.",
     ),
+    jobs.StorageFull: ProblemKind(
+        409,
+        "storage_full",
+        "The tenant's storage is full",
+        "This tenant stores as much as the service allows: erase edits, identities or users, then try again in some minutes.",
+    ),
     jobs.KeyReused: ProblemKind(
         422,
         "idempotency_key_reused",

@@ -38,6 +38,7 @@ from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.unreadable import DAMAGED
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, check_not_erasing, unfinished_key
+from s2edit_jobs.stores.stored_bytes import check_stored
 
 log = structlog.get_logger(__name__)
 
@@ -62,10 +63,11 @@ class Jobs(StoredJobs):
     def take_slot(self, owner: Owner, job_id: str) -> None:
         """Take a queue slot for a job that is about to be accepted.
 
-        Raise `TooManyEdits`, `TenantQueueFull`, `QueueFull`, `BeingErased`, or `ModelFailed` if no worker can load the model. If the job store is
-        down, take no slot and raise nothing: then accepting a job needs only the object store.
+        Raise `StorageFull`, `TooManyEdits`, `TenantQueueFull`, `QueueFull`, `BeingErased`, or `ModelFailed` if no worker can load
+        the model. If the job store is down, take no slot and raise nothing: then accepting a job needs only the object store.
         """
         check_not_erasing(self.artifacts, owner)
+        check_stored(self._store.usage, owner.tenant, bound=self._services.settings.max_stored_bytes_per_tenant)
         if not owner.test:  # test mode needs no model
             self._services.watch.check(self.artifacts, self._services.settings.model)
         limits = self._services.settings

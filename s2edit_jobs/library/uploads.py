@@ -34,6 +34,7 @@ from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.stored import read_number, read_record
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, upload_key
 from s2edit_jobs.stores.markers import check_not_erasing
+from s2edit_jobs.stores.stored_bytes import Booking, check_stored
 from s2edit_jobs.stores.user_folders import UserFolder
 
 SWEEP_AFTER_S = 3600.0
@@ -76,10 +77,13 @@ class Uploads:
         self._artifacts: ArtifactStore = services.artifacts
         self._url_ttl_s = services.settings.upload_url_ttl_s
         self._ttl_s = services.settings.upload_ttl_s
+        self._usage = services.store.usage
+        self._bound = services.settings.max_stored_bytes_per_tenant
         self._keep_s = services.settings.idempotency_ttl_s
 
     def announce(self, owner: Owner, *, media_type: str, size_bytes: int, sha256: str | None) -> AnnouncedUpload:
-        """Create an upload whose bytes will follow. Raise `BeingErased`."""
+        """Create an upload whose bytes will follow. Raise `BeingErased` or `StorageFull`."""
+        check_stored(self._usage, owner.tenant, bound=self._bound, more=size_bytes)
         announced = AnnouncedUpload(f"u_{secrets.token_hex(16)}", media_type, size_bytes, sha256, time.time())
         content = json.dumps(asdict(announced), sort_keys=True).encode()
         self._artifacts.put(upload_key(owner, announced.id, "upload.json"), content, media_type=JSON, only_if_absent=True)
@@ -88,6 +92,8 @@ class Uploads:
         except BeingErased:
             self._artifacts.delete_prefix(upload_key(owner, announced.id, ""))
             raise
+        if self._bound:
+            Booking(self._usage).book(owner.tenant, size_bytes)
         return announced
 
     def get(self, owner: Owner, upload_id: str) -> AnnouncedUpload:

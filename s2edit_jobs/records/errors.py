@@ -14,6 +14,7 @@ JobsError
 ├── RecordUnusable          a stored record cannot be used by this process
 │   ├── RecordDamaged       it cannot be read: cut short, not JSON, or without what it must have
 │   └── RecordNewer         a newer release has written it: leave it to a process of that release
+├── StorageFull             this tenant stores as much as it may
 ├── KeyReused               an Idempotency-Key was reused for a different request
 ├── AccessDenied            the caller may not do this
 │   ├── CredentialsMissing  the request has no key or token
@@ -97,6 +98,10 @@ class RecordDamaged(RecordUnusable):
 
 class RecordNewer(RecordUnusable):
     retryable = True
+
+
+class StorageFull(JobsError):
+    pass
 
 
 class KeyReused(JobsError):

@@ -286,6 +286,14 @@ class DailyUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class Measurement:
+    """A measurement that has begun: whose, and how many bytes were booked before, which it will find."""
+
+    tenant: str
+    booked: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
     """The inputs of an estimate of a job's end."""
 

@@ -87,6 +87,7 @@ def populate(case: StoreCase) -> Truth:
     case.store.estimates.measured("", {"total": 3.0})
     case.store.usage.book("app", DailyUsage(1, 2.0))
     case.store.usage.count_refusal("prompt")
+    case.store.usage.book_stored("app", 5)
     case.store.outbox.take(lease_s=0.001, at_once=9)
     generation = case.store.recovery.lost()
     assert generation is not None
@@ -135,6 +136,9 @@ def meet_every_method(truth: Truth) -> None:
         store.estimates.prospect(owner, "")
         store.admission.take_slot(owner, "e_x", of_owner=99, of_tenant=99, in_all=99)
         store.admission.leave_slot(owner, "e_x")
+        store.usage.stored(owner.tenant, bound=1)
+        if (begun := store.usage.take_measurement()) is not None:
+            store.usage.measured(begun, 7)
     store.records.overdue()
     store.usage.spent("app")
     store.usage.refusals()

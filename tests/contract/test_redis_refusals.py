@@ -25,7 +25,7 @@ from api.guard.rates import Rates, Standing
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import LeaseLost, QueueUnavailable, StoreUnavailable
-from s2edit_jobs.records.record import DailyUsage, JobRecord, JobState, Lease, Outcome, Owner
+from s2edit_jobs.records.record import DailyUsage, JobRecord, JobState, Lease, Measurement, Outcome, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import CeleryQueue
 from s2edit_jobs.stores.job_store import JobStore
@@ -118,6 +118,10 @@ class Populated:
             "outbox.end": lambda: s.outbox.end("e_9"),
             "usage.book": lambda: s.usage.book("app", DailyUsage(1, 2.0)),
             "usage.spent": lambda: s.usage.spent("app"),
+            "usage.book_stored": lambda: s.usage.book_stored("app", 5),
+            "usage.stored": lambda: s.usage.stored("app", bound=1),
+            "usage.take_measurement": s.usage.take_measurement,
+            "usage.measured": lambda: s.usage.measured(Measurement("app", 5), 5),
             "usage.count_refusal": lambda: s.usage.count_refusal("prompt"),
             "usage.refusals": s.usage.refusals,
             "tasks.take_task": lambda: s.tasks.take_task("sweep", every_s=9),

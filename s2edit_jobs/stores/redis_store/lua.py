@@ -24,6 +24,8 @@ Keys (all under `s2edit:`)
     due:test, turns:test  the same for jobs of test mode, which never hold up a worker of live jobs
     pace:<preset>     hash: means of measured seconds, by phase; workers write them, the API estimates `eta_s` from them; kept
     spent:<tenant>:<day>  hash: what the tenant used on that day since 1970; kept for 2 days
+    stored:<tenant>   hash: the bytes that the tenant stores: as last measured, and what was booked since
+    measure           sorted set: tenants to be measured, by the millisecond at which that is due
     refusals          hash: refusals by field; kept
     life              string: the generation of this database, a new id after each loss
     restored          string: the generation that has all jobs
