@@ -12,8 +12,10 @@ from api.changes import Changes
 from api.description.openapi import describe
 from api.description.webhooks import describe_webhooks
 from api.following import events
+from api.following.connections import Connections
+from api.following.feeds import Feeds
 from api.following.polls import Polls
-from api.guard.auth import Authenticator
+from api.guard.auth import Authenticator, Principal
 from api.guard.browsers import add_cors
 from api.guard.head import HeadAsGet
 from api.guard.limits import BodyLimit
@@ -25,7 +27,7 @@ from api.guard.upload_guard import UploadGuard
 from api.guard.whole_body import WholeBody
 from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, tokens, uploads
 from api.routes.metrics import Metrics
-from api.slow_calls import SlowCalls
+from api.slow_calls import SharedCalls, SlowCalls
 from api.studio import docs
 from api.studio import page as studio
 from api.wire import problems
@@ -106,6 +108,9 @@ def _build_app(services: Services) -> FastAPI:
     app.state.metrics = Metrics(services)
     app.state.rates = Rates(services.settings)
     app.state.changes = Changes(services.store.events)
+    app.state.feeds = Feeds(services, app.state.changes)
+    app.state.credential_checks = SharedCalls[Principal](app.state.changes.threads)
+    app.state.connections = Connections(services.settings)
     app.state.slow_calls = SlowCalls()
     # An unusable or missing key fails the start, not an erasure.
     if services.settings.receipt_key is not None or services.settings.s3_bucket is not None:

@@ -30,7 +30,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Who may call": ("auth", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
     "Limits": (
         *("max_unfinished_edits_per_user", "max_unfinished_edits_per_tenant", "max_unfinished_edits"),
-        *("max_stored_bytes_per_tenant",),
+        *("max_stored_bytes_per_tenant", "max_streams_per_user", "max_streams_per_tenant", "max_streams"),
         *("user_reads_per_minute", "user_writes_per_minute"),
         *("tenant_reads_per_minute", "tenant_writes_per_minute", "tenant_learnings_per_day", "tenant_gpu_s_per_day"),
         "max_upload_bytes",

@@ -28,6 +28,20 @@ class LimitSettings(BaseSettings):
         "store something are answered 409. A housekeeper measures it, so erased data counts for up to ten more minutes. 0 means no "
         "limit",
     )
+    max_streams_per_user: int = Field(
+        default=30,
+        ge=1,
+        description="Most event streams and long polls of a user that an API process holds open. Beyond it, streams are answered "
+        "429 and long polls at once",
+    )
+    max_streams_per_tenant: int = Field(
+        default=500, ge=1, description="Most event streams and long polls of all users of a tenant that an API process holds open"
+    )
+    max_streams: int = Field(
+        default=1000,
+        ge=1,
+        description="Most event streams and long polls that an API process holds open. Beyond it, streams are answered 503",
+    )
     user_reads_per_minute: int = Field(
         default=1200,
         ge=0,

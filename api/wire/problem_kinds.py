@@ -194,6 +194,15 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "The users of this tenant together have too many unfinished edits: wait until some are done.",
     ),
     jobs.QueueFull: ProblemKind(503, "queue_full", "Not available now", "The queue of the service is full: try again later."),
+    jobs.TooManyStreams: ProblemKind(
+        429,
+        "too_many_streams",
+        "Too many open streams",
+        "This user or tenant has too many open event streams and long polls: close some, or poll without waiting.",
+    ),
+    jobs.StreamsFull: ProblemKind(
+        503, "streams_full", "Not available now", "Too many event streams are open: poll the edit instead, or try again later."
+    ),
     jobs.ServiceUnavailable: ProblemKind(
         503, "unavailable", "Not available now", "A part of the service does not answer: try again in a few seconds."
     ),

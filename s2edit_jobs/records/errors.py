@@ -32,7 +32,9 @@ JobsError
 │   ├── QuotaSpent          this tenant has used up today's quota
 │   ├── TooManyEdits        this owner has too many unfinished edits
 │   ├── TenantQueueFull     all users of this tenant together have too many unfinished edits
-│   └── QueueFull           the service has too many unfinished edits
+│   ├── QueueFull           the service has too many unfinished edits
+│   ├── TooManyStreams      this user or tenant has too many open streams and long polls
+│   └── StreamsFull         the service has too many of them
 └── ServiceUnavailable      a service that this one needs does not answer; repeating the request may help
     ├── StoreUnavailable    Redis, for the job store
     ├── ArtifactsUnavailable  the object store
@@ -179,6 +181,14 @@ class TenantQueueFull(Overloaded):
 
 
 class QueueFull(Overloaded):
+    pass
+
+
+class TooManyStreams(Overloaded):
+    pass
+
+
+class StreamsFull(Overloaded):
     pass
 
 
