@@ -22,6 +22,7 @@ from api.guard.limits import BodyLimit
 from api.guard.public_prefix import PublicPrefix
 from api.guard.rates import RateHeaders, Rates
 from api.guard.request_log import RequestLog
+from api.guard.slow_bodies import SlowBodies
 from api.guard.testmode import TestHeader
 from api.guard.upload_guard import UploadGuard
 from api.guard.whole_body import WholeBody
@@ -120,6 +121,7 @@ def _build_app(services: Services) -> FastAPI:
     app.add_middleware(ContentDigest)
     app.add_middleware(UploadGuard, auth=app.state.auth, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
+    app.add_middleware(SlowBodies, min_bytes_per_s=services.settings.min_upload_bytes_per_s)
     app.add_middleware(Polls, auth=app.state.auth, changes=app.state.changes)
     app.add_middleware(RateHeaders)
     app.add_middleware(TestHeader)

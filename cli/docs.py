@@ -33,7 +33,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("max_stored_bytes_per_tenant", "max_streams_per_user", "max_streams_per_tenant", "max_streams"),
         *("user_reads_per_minute", "user_writes_per_minute"),
         *("tenant_reads_per_minute", "tenant_writes_per_minute", "tenant_learnings_per_day", "tenant_gpu_s_per_day"),
-        "max_upload_bytes",
+        *("failed_credentials_per_minute", "min_upload_bytes_per_s", "max_upload_bytes"),
     ),
     "How long things are kept": (
         *("result_ttl_s", "edit_ttl_s", "identity_ttl_s", "identity_idle_ttl_s", "inversion_ttl_s", "max_inversions_per_identity"),

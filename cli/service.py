@@ -94,6 +94,7 @@ class Service:
         env = self.environment(redis_url)
         listen = ["--host", self.address.host, "--port", str(self.address.port)]
         api = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", *listen, "--no-server-header", "--no-access-log"]
+        api += ["--http", "api.connection:Connection"]  # with a deadline for heads
         api += ["--timeout-graceful-shutdown", "3"]  # open event streams would delay the shutdown
         worker = [sys.executable, "-m", "celery", "-A", self.worker_app, "worker", "--pool", "solo", "--concurrency", "1"]
         worker += ["--hostname", f"s2edit-{self.address.port}@%h", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]

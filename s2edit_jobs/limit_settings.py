@@ -65,4 +65,16 @@ class LimitSettings(BaseSettings):
     tenant_gpu_s_per_day: float = Field(
         default=0, ge=0, description="Most seconds that workers may spend on a tenant's edits per day (UTC). 0 means no limit"
     )
+    failed_credentials_per_minute: int = Field(
+        default=60,
+        ge=0,
+        description="Most invalid keys and tokens per minute from one address. Further unknown keys are answered 429 without a "
+        "look-up. 0 means no limit",
+    )
+    min_upload_bytes_per_s: int = Field(
+        default=4096,
+        ge=0,
+        description="Bytes per second at which the body of a request must arrive on average, after 20 seconds that every body "
+        "gets. Slower ones are answered 408. 0 means no limit",
+    )
     max_upload_bytes: int = Field(default=50_000_000, ge=1, description="Size of the largest accepted file, in bytes")

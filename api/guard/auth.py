@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from api.guard.browsers import OriginGuard
 from api.guard.device_tokens import DeviceToken, DeviceTokens, Unit
+from api.guard.guesses import Guesses
 from s2edit_jobs.access.host_names import is_address
 from s2edit_jobs.access.keys import CACHE_S, PREFIX, TEST_PREFIX, USUAL_SCOPES, CachedKeys, KeyRing, Scope, authenticate, open_to
 from s2edit_jobs.bootstrap import NotConfigured, Services
@@ -57,7 +58,7 @@ class Sender:
     """What a request says about its sender, not yet verified.
 
     `user` is the user that it names, `local` whether it comes from this machine. `host` is its `Host` header, None if it did not
-    come over a network, and `origin` the origin of the web page that sent it, if any.
+    come over a network, and `origin` the origin of the web page that sent it, if any. `address` is that of the client.
     """
 
     bearer: str | None
@@ -65,6 +66,7 @@ class Sender:
     local: bool
     host: str | None = None
     origin: str | None = None
+    address: str | None = None
 
     @classmethod
     def of(cls, request: Request) -> Sender:
@@ -81,7 +83,7 @@ class Sender:
         # `forwarded` counts by itself, because a server may already have replaced `client` by a forwarded name.
         by_network = forwarded or (client is not None and is_address(client))
         host = request.headers.get("host", "") if by_network else None
-        return cls(bearer, user, is_local(client, forwarded=forwarded), host, request.headers.get("origin"))
+        return cls(bearer, user, is_local(client, forwarded=forwarded), host, request.headers.get("origin"), client)
 
 
 class Authenticator:
@@ -95,6 +97,7 @@ class Authenticator:
         self._ring = KeyRing(services.artifacts)
         self._keys = CachedKeys(self._ring)
         self._clock = clock
+        self._guesses = Guesses(services.settings.failed_credentials_per_minute)
         self.origins = OriginGuard(services.settings)
         self._no_key_until = 0.0
         self._has_keys = False
@@ -129,7 +132,7 @@ class Authenticator:
         return self.identify(sender, reads=True) if needs_no_io else None
 
     def identify(self, sender: Sender, *, reads: bool = False) -> Principal:
-        """Return the caller. Raises `AccessDenied` or `ServiceUnavailable`.
+        """Return the caller. Raises `AccessDenied`, `ServiceUnavailable`, or `RateExceeded` after too many failures of the address.
 
         Only a request that `reads` may come by a device token that was revoked within the last `CACHE_S` seconds.
         """
@@ -139,10 +142,19 @@ class Authenticator:
             if sender.host is not None:
                 self.origins.check(sender.host, sender.origin)
             return Principal(Owner(TENANT, sender.user or USER), USUAL_SCOPES)  # a proxy makes anybody look local: never `admin`
-        if sender.bearer.startswith((PREFIX, TEST_PREFIX)):
-            key = authenticate(self._keys, sender.bearer)
+        try:
+            return self._by_credentials(sender, sender.bearer, reads=reads)
+        except CredentialsInvalid:
+            self._guesses.count(sender.address)
+            raise
+
+    def _by_credentials(self, sender: Sender, bearer: str, *, reads: bool) -> Principal:
+        if bearer.startswith((PREFIX, TEST_PREFIX)):
+            if not self._keys.has_found(bearer):  # a known key is let through, whoever else shares its address
+                self._guesses.check(sender.address)
+            key = authenticate(self._keys, bearer)
             return Principal(Owner(key.effective_tenant, sender.user or USER), key.scopes, key.id, key.ends_at)
-        return self._by_token(sender, self.tokens.read(sender.bearer), reads=reads)
+        return self._by_token(sender, self.tokens.read(bearer), reads=reads)
 
     def _by_token(self, sender: Sender, token: DeviceToken, *, reads: bool) -> Principal:
         """Return the caller with a device token, which ends with the API key that created it."""

@@ -8,8 +8,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.guard.auth import Authenticator, Sender
 from api.guard.limits import DRAIN_TIMES, drain
+from api.guard.slow_bodies import SENDER, has_body
 from api.wire import problems
-from s2edit_jobs.records.errors import AccessDenied, ServiceUnavailable
+from s2edit_jobs.records.errors import AccessDenied, RateExceeded, ServiceUnavailable
 
 
 class UploadGuard:
@@ -24,14 +25,16 @@ class UploadGuard:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _has_body(request := Request(scope)) or _is_signed_upload(request):
+        if scope["type"] != "http" or not has_body(request := Request(scope)) or _is_signed_upload(request):
             await self._app(scope, receive, send)
             return
         sender = Sender.of(request)
         try:
-            if self._auth.identify_cached(sender) is None:
-                await run_in_threadpool(self._auth.identify, sender)
-        except AccessDenied as error:
+            principal = self._auth.identify_cached(sender)
+            if principal is None:
+                principal = await run_in_threadpool(self._auth.identify, sender)
+            scope.setdefault("state", {})[SENDER] = principal.owner
+        except (AccessDenied, RateExceeded) as error:
             if request.headers.get("expect", "").lower() != "100-continue":
                 await drain(receive, DRAIN_TIMES * self._max_bytes)
             answer = problems.response(problems.problem_of(error), {**problems.headers_of(error), "Connection": "close"})
@@ -40,10 +43,6 @@ class UploadGuard:
         except ServiceUnavailable:  # the route answers with the error
             pass
         await self._app(scope, receive, send)
-
-
-def _has_body(request: Request) -> bool:
-    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
 def _is_signed_upload(request: Request) -> bool:

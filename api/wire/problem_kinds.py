@@ -235,6 +235,7 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     403: ("link_invalid", "The signed URL is invalid"),
     404: ("not_found", "Not found"),
     405: ("method_not_allowed", "Method not allowed"),
+    408: ("body_too_slow", "The body arrived too slowly"),
     409: ("conflict", "The request conflicts with another one"),
     412: ("already_exists", "Already exists"),
     413: ("body_too_large", "The request is too large"),

@@ -264,11 +264,16 @@ def test_a_key_is_remembered_until_just_before_it_is_looked_up_again(ring: KeyRi
 
 
 def test_what_is_remembered_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch, ring: KeyRing) -> None:
-    monkeypatch.setattr("s2edit_jobs.access.keys.MAX_CACHED", 10)
-    known = CachedKeys(ring)
+    monkeypatch.setattr("s2edit_jobs.access.keys.MAX_CACHED", 5)
+    monkeypatch.setattr("s2edit_jobs.access.keys.MAX_UNKNOWN", 10)
+    known = CachedKeys(ring, clock=lambda: 0.0)
+    keys = [ring.create("acme") for _ in range(7)]
+    for key, _ in keys:
+        known.find(key.id)
     for number in range(50):
         known.find(f"{number:016x}")
-    assert len(known._cached) == 10
+    assert (len(known._cached), len(known._unknown), len(known._found)) == (5, 10, 5)
+    assert known.is_cached(keys[-1][1]), "guesses push out no key"
 
 
 def test_while_keys_can_t_be_looked_up_nobody_gets_in(locked: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> None:
