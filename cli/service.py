@@ -166,7 +166,7 @@ class Service:
     def _wait_until_ready(self, supervisor: Supervisor, stop: threading.Event) -> bool:
         """Return True once the API is ready, False if `stop` is set first. Raises `StartFailed` if a child ends or time is up."""
         deadline = time.monotonic() + READY_TIMEOUT_S
-        with httpx.Client(timeout=2.0) as http:
+        with new_probe() as http:
             while not stop.is_set():
                 if command := supervisor.dead():
                     raise StartFailed(f"the {command.name} ended while starting{_log_tail(command)}")
@@ -182,6 +182,11 @@ class Service:
         """Keep the logs of the previous run as `*.log.1`."""
         for path in self.logs.glob("*.log") if self.logs else ():
             path.replace(path.with_suffix(".log.1"))
+
+
+def new_probe() -> httpx.Client:
+    """Return a client for the service's own address. It ignores the environment, because no proxy reaches this machine."""
+    return httpx.Client(timeout=2.0, trust_env=False)
 
 
 def answers(http: httpx.Client, url: str) -> bool:

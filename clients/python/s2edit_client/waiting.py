@@ -327,7 +327,7 @@ def _form(prompt: str, **parts: Any) -> EditForm:
 
 
 def new_client(url: str, token: str | None) -> AuthenticatedClient | Client:
-    """Return a generated client for the service at `url`. Raises `EditFailed` for a URL that is none, or a token that none can be."""
+    """Return a generated client for the service at `url`. Raises `EditFailed` for a URL or a token that none can be."""
     args: dict[str, Any] = {"timeout": httpx.Timeout(ANSWER_S, connect=10.0), "httpx_args": {"trust_env": uses_environment(url)}}
     try:
         httpx.URL(url)
