@@ -70,6 +70,7 @@ def learn(args: argparse.Namespace) -> None:
     concept.save(args.output)
     if args.export:
         pipe.export(concept, args.export)
+        say(f"{args.export}  for diffusers, whose prompts name it {concept.unique_placeholder}")
     say(f"{args.output}  {json.dumps(concept.facts, ensure_ascii=False)}")
 
 
