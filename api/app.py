@@ -17,13 +17,13 @@ from api.following.feeds import Feeds
 from api.following.polls import Polls
 from api.guard.auth import Authenticator, Principal
 from api.guard.browsers import add_cors
+from api.guard.caller_headers import CallerHeaders
 from api.guard.head import HeadAsGet
 from api.guard.limits import BodyLimit
 from api.guard.public_prefix import PublicPrefix
 from api.guard.rates import RateHeaders, Rates
 from api.guard.request_log import RequestLog
 from api.guard.slow_bodies import SlowBodies
-from api.guard.testmode import TestHeader
 from api.guard.upload_guard import UploadGuard
 from api.guard.whole_body import WholeBody
 from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, tokens, uploads
@@ -124,7 +124,7 @@ def _build_app(services: Services) -> FastAPI:
     app.add_middleware(SlowBodies, min_bytes_per_s=services.settings.min_upload_bytes_per_s)
     app.add_middleware(Polls, auth=app.state.auth, changes=app.state.changes)
     app.add_middleware(RateHeaders)
-    app.add_middleware(TestHeader)
+    app.add_middleware(CallerHeaders)
     app.add_middleware(PublicPrefix, public_url=services.settings.public_url)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog)  # the last one added is the outermost

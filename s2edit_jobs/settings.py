@@ -255,6 +255,10 @@ class Settings(LimitSettings):
         "everybody who can reach the port. Without a key nobody has the scope admin. On a loopback address, `s2edit up` takes "
         "auto if this is empty",
     )
+    require_user: bool = Field(
+        default=False,
+        description="Reject requests with an API key that name no user in S2Edit-User. Otherwise they act for the user “default”",
+    )
     token_keys: SecretStr | None = Field(
         default=None,
         description="Secret keys of device tokens, each of 32 characters or more, separated by spaces. The first signs, all "

@@ -19,7 +19,14 @@ from api.guard.guesses import Guesses
 from s2edit_jobs.access.host_names import is_address
 from s2edit_jobs.access.keys import CACHE_S, PREFIX, TEST_PREFIX, USUAL_SCOPES, CachedKeys, KeyRing, Scope, authenticate, open_to
 from s2edit_jobs.bootstrap import NotConfigured, Services
-from s2edit_jobs.records.errors import CredentialsInvalid, CredentialsMissing, ScopeMissing, ServiceUnavailable, UserForeign
+from s2edit_jobs.records.errors import (
+    CredentialsInvalid,
+    CredentialsMissing,
+    ScopeMissing,
+    ServiceUnavailable,
+    UserForeign,
+    UserMissing,
+)
 from s2edit_jobs.records.record import Owner
 
 log = structlog.get_logger(__name__)
@@ -51,6 +58,7 @@ class Principal:
     key_id: str = ""  # empty without a key
     ends_at: float | None = None  # when the key or token expires, in seconds since the epoch
     token: DeviceToken | None = None
+    names_user: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,7 @@ class Authenticator:
         self._ring = KeyRing(services.artifacts)
         self._keys = CachedKeys(self._ring)
         self._clock = clock
+        self._require_user = services.settings.require_user
         self._guesses = Guesses(services.settings.failed_credentials_per_minute)
         self.origins = OriginGuard(services.settings)
         self._no_key_until = 0.0
@@ -153,7 +162,8 @@ class Authenticator:
             if not self._keys.has_found(bearer):  # a known key is let through, whoever else shares its address
                 self._guesses.check(sender.address)
             key = authenticate(self._keys, bearer)
-            return Principal(Owner(key.effective_tenant, sender.user or USER), key.scopes, key.id, key.ends_at)
+            owner = Owner(key.effective_tenant, sender.user or USER)
+            return Principal(owner, key.scopes, key.id, key.ends_at, names_user=sender.user is not None)
         return self._by_token(sender, self.tokens.read(bearer), reads=reads)
 
     def _by_token(self, sender: Sender, token: DeviceToken, *, reads: bool) -> Principal:
@@ -168,7 +178,7 @@ class Authenticator:
         return Principal(token.owner, scopes, token.key_id, token.expires_at, token)
 
     def admit(self, principal: Principal, method: str, path: str) -> None:
-        """Raise `CredentialsMissing`, `ScopeMissing` or `TokenSpent` if the caller may not do this.
+        """Raise `CredentialsMissing`, `ScopeMissing`, `UserMissing` or `TokenSpent` if the caller may not do this.
 
         `path` is the path template of the route.
         """
@@ -176,6 +186,8 @@ class Authenticator:
             if not principal.key_id and principal.token is None:
                 raise CredentialsMissing(f"{method} {path} needs a key with {scope}")
             raise ScopeMissing(f"{method} {path} needs {scope}", scope=scope)
+        if self._require_user and not principal.names_user and scope != "admin":
+            raise UserMissing(f"{method} {path} needs S2Edit-User")
         if principal.token is not None and (unit := SPENT_BY.get((method, path))) is not None:
             self.tokens.spend(principal.token, unit)
 

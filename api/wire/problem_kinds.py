@@ -133,6 +133,12 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "The token belongs to another user",
         "A device token is for one user: leave out S2Edit-User, or name that user.",
     ),
+    jobs.UserMissing: ProblemKind(
+        403,
+        "user_missing",
+        "The request names no user",
+        "This service requires that a request with an API key names its user: send S2Edit-User.",
+    ),
     jobs.HostForeign: ProblemKind(
         421,
         "host_foreign",

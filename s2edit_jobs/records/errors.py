@@ -21,6 +21,7 @@ JobsError
 │   ├── CredentialsInvalid  the key or token is unknown, forged, revoked or expired
 │   ├── ScopeMissing        the key or token lacks the required scope
 │   ├── UserForeign         the token belongs to another user
+│   ├── UserMissing         the request names no user, and this service requires one
 │   ├── HostForeign         the Host header names another host
 │   ├── OriginForeign       the request comes from a web page of another origin
 │   ├── TokenSpent          the token has no edits or uploads left
@@ -129,6 +130,10 @@ class ScopeMissing(AccessDenied):
 
 
 class UserForeign(AccessDenied):
+    pass
+
+
+class UserMissing(AccessDenied):
     pass
 
 
