@@ -99,7 +99,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         409,
         "storage_full",
         "The tenant's storage is full",
-        "This tenant stores as much as the service allows: erase edits, identities or users, then try again in some minutes.",
+        "This tenant stores as much as the service allows: try again some minutes after you have erased edits, identities or users.",
     ),
     jobs.KeyReused: ProblemKind(
         422,
@@ -204,10 +204,10 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         429,
         "too_many_streams",
         "Too many open streams",
-        "This user or tenant has too many open event streams and long polls: close some, or poll without waiting.",
+        "This user or tenant has too many open event streams and long polls: use fewer, or poll without waiting.",
     ),
     jobs.StreamsFull: ProblemKind(
-        503, "streams_full", "Not available now", "Too many event streams are open: poll the edit instead, or try again later."
+        503, "streams_full", "Not available now", "Too many event streams are open: try again later, or poll the edit instead."
     ),
     jobs.ServiceUnavailable: ProblemKind(
         503, "unavailable", "Not available now", "A part of the service does not answer: try again in a few seconds."
