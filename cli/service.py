@@ -20,7 +20,7 @@ import httpx
 
 from cli.folder_lock import locked
 from cli.processes import STEADY_S, Child, Command, StartFailed, Supervisor
-from s2edit_jobs.bootstrap import build_artifacts
+from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, check_data_folder
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
@@ -113,6 +113,10 @@ class Service:
         """
         with ExitStack() as stack:
             stack.enter_context(locked(self.settings.data_dir, self.address.url))  # before anything of another service is touched
+            try:
+                check_data_folder(self.settings)
+            except NotConfigured as error:
+                raise StartFailed(str(error)) from error
             self.address.check_free()
             self._rotate_logs()
             self._forget_failure()
