@@ -21,6 +21,10 @@ MAX_CACHED = 10_000
 """The number of jobs whose records one process caches."""
 
 
+FOLLOWING_THREADS = 2
+"""Threads that read for open connections. More of them would take the interpreter's lock from the event loop more often."""
+
+
 class Changes:
     """Wakes waiters when a job changes, and caches records until then. Use it on the thread of the event loop.
 
@@ -33,7 +37,7 @@ class Changes:
         self._clock = clock
         self._subscribed = False
         self._loads: dict[str, object] = {}
-        self.threads = SlowCalls()
+        self.threads = SlowCalls(FOLLOWING_THREADS)
         self._shared = SharedCalls[str](self.threads)
         self._cache: OrderedDict[str, tuple[float, JobRecord]] = OrderedDict()
         self._waiters: dict[str, set[asyncio.Event]] = {}
@@ -63,7 +67,7 @@ class Changes:
         """
         ends = asyncio.get_running_loop().time() + wait_s
         with self.watching(job_id) as changed:
-            record = await self.threads.run(load)
+            record = await run_in_threadpool(load)
             while True:
                 if changed.is_set():
                     changed.clear()

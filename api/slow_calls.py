@@ -23,9 +23,12 @@ Key = TypeVar("Key", bound=Hashable)
 class SlowCalls:
     """A set of threads of one app. Use it on the thread of the event loop."""
 
+    def __init__(self, threads: int = THREADS) -> None:
+        self._threads = threads
+
     @cached_property
     def _limiter(self) -> CapacityLimiter:
-        return CapacityLimiter(THREADS)
+        return CapacityLimiter(self._threads)
 
     async def run(self, call: Callable[[], Result]) -> Result:
         """Call `call` in one of the threads and return its result."""

@@ -23,7 +23,7 @@ class Connections:
     @contextmanager
     def held(self, owner: Owner) -> Iterator[None]:
         """Count one more connection meanwhile. Raises `TooManyStreams` or `StreamsFull`."""
-        self._check(owner)
+        self.check(owner)
         names = ("", owner.tenant, f"{owner.tenant}/{owner.user}")
         self._open.update(names)
         try:
@@ -37,12 +37,13 @@ class Connections:
     def has_room(self, owner: Owner) -> bool:
         """Return whether `held` would count one more."""
         try:
-            self._check(owner)
+            self.check(owner)
         except (TooManyStreams, StreamsFull):
             return False
         return True
 
-    def _check(self, owner: Owner) -> None:
+    def check(self, owner: Owner) -> None:
+        """Raise `TooManyStreams` or `StreamsFull` if there is no room for one more."""
         most = self._settings
         if self._open[f"{owner.tenant}/{owner.user}"] >= most.max_streams_per_user:
             raise TooManyStreams("this user has too many open streams and long polls", retry_after_s=RETRY_AFTER_S)

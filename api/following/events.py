@@ -107,12 +107,13 @@ async def stream_edit(
 
     The stream also ends when the key or token does.
     """
+    connections: Connections = request.app.state.connections
+    connections.check(owner)  # before any work; `_CountedStream` checks again, because requests come at the same time
     after = int(last_event_id or 0)
     record = await changes.threads.run(lambda: jobs.get(owner, edit_id))
     if record.state.over and record.sequence == after:
         return Response(status_code=204)
     feeds: Feeds = request.app.state.feeds
-    connections: Connections = request.app.state.connections
     checks: SharedCalls[Principal] = request.app.state.credential_checks
     stream = _Stream(feeds, changes, owner, edit_id, lambda: checks.run(principal, lambda: auth.is_valid(principal)))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -163,10 +164,11 @@ class _Stream:
         try:
             if not await self._allowed():
                 return None
+            if self._position is None and feed.covers(after):
+                self._position = 0
             if self._position is None:
                 position, events = feed.position, await self._feeds.read(self._owner, self._edit_id, after)
-                feed.begin(events[-1].sequence or after if events else after)
-                self._position = position
+                self._position = max(position, feed.begin(after, events))
                 return events
         except ServiceUnavailable:
             return [UNAVAILABLE]

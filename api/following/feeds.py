@@ -37,13 +37,16 @@ UNAVAILABLE = Event(format_sse_event(comment="a part of the service does not ans
 
 
 class Feed:
-    """The events of one job from the moment when `begin` was called. Use it on the thread of the event loop."""
+    """The events of one job since `begin` was called, and those that its first follower has read before. Use it on the thread of
+    the event loop.
+    """
 
     def __init__(self, feeds: Feeds, changes: Changes, owner: Owner, job_id: str) -> None:
         self._feeds = feeds
         self._owner = owner
         self._job_id = job_id
-        self._after: int | None = None
+        self._after: int | None = None  # the last sequence that was read
+        self._begun_after: int | None = None
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._count = 0  # of all events so far
         self._followers: set[asyncio.Event] = set()
@@ -57,11 +60,21 @@ class Feed:
         """The number of events so far. Pass it to `since` later."""
         return self._count
 
-    def begin(self, after: int) -> None:
-        """Read on from the sequence `after`, unless the feed reads already."""
-        if self._after is None:
-            self._after = after
-            self._changed.set()
+    def begin(self, after: int, events: list[Event]) -> int:
+        """Keep the `events` that follow the sequence `after`, and read on behind them, unless the feed reads already.
+
+        Return the position behind them, or 0.
+        """
+        if self._after is not None:
+            return 0
+        self._after = self._begun_after = after
+        self._append(events)
+        self._changed.set()
+        return self._count
+
+    def covers(self, after: int) -> bool:
+        """Return whether the feed still keeps every event since the sequence `after`, as far as it has read."""
+        return self._begun_after is not None and self._begun_after <= after and self._count == len(self._kept)
 
     def since(self, position: int) -> list[Event]:
         """Return the events from `position` on that are still kept."""

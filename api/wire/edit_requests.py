@@ -118,9 +118,9 @@ class EditOptions(BaseModel):
     seed: Annotated[
         int | None,
         Field(
-            description="The random seed, 0 to 2⁶³ − 1; default 0. Equal inputs and seeds give equal pictures. It decides how a new "
-            "identity is learned, and how `variants` after the first differ. With a learned `identity`, the first picture does not "
-            "depend on it: ask for `variants` to get others.",
+            description="The random seed, 0 to 2⁶³ − 1; default 0. Equal inputs and seeds give equal pictures. It decides how a "
+            "new identity is learned, and how `variants` after the first differ. With a learned `identity`, the first picture "
+            "does not depend on it: ask for `variants` to get others.",
             examples=[0],
         ),
         WHOLE,

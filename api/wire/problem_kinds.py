@@ -99,7 +99,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         409,
         "storage_full",
         "The tenant's storage is full",
-        "This tenant stores as much as the service allows: try again some minutes after you have erased edits, identities or users.",
+        "This tenant stores as much as the service allows: try again some minutes after you have erased edits or identities.",
     ),
     jobs.KeyReused: ProblemKind(
         422,
