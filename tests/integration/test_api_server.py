@@ -63,7 +63,8 @@ def services(redis: EmbeddedRedis, listener: socket.socket, tmp_path_factory: py
 @pytest.fixture(scope="module")
 def client(services: Services, listener: socket.socket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     settings = services.settings
-    chosen = {name: getattr(settings, name) for name in ("redis_url", "data_dir", "model", "public_url", "max_upload_bytes", "max_streams_per_user")}
+    names = ("redis_url", "data_dir", "model", "public_url", "max_upload_bytes", "max_streams_per_user")
+    chosen = {name: getattr(settings, name) for name in names}
     environment = {**os.environ, **{f"S2EDIT_{name.upper()}": str(value) for name, value in chosen.items()}}
     command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--http", "api.connection:Connection"]
     command += ["--fd", str(listener.fileno())]
