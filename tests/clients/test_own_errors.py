@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -29,27 +30,30 @@ def follow(url: str, **options: Any) -> object:
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[str, list[bytes]]]:
-    """A server that refuses everything with a problem. Return its URL and the requests that reached it."""
-    heads: list[bytes] = []
+def server() -> Iterator[tuple[str, list[Message]]]:
+    """A server that refuses everything with a problem. Return its URL and the headers of the requests that reached it."""
+    heads: list[Message] = []
     problem = b'{"type": "about:blank", "title": "no", "status": 403, "detail": "no", "code": "no", "retryable": false}'
-    answer = (
-        b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
-    )
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def serve() -> None:
-            while True:
-                try:
-                    peer, _ = listener.accept()
-                except OSError:
-                    return
-                with peer:
-                    heads.append(peer.recv(65_536))
-                    peer.sendall(answer % (len(problem), problem))
+    class Refusing(BaseHTTPRequestHandler):
+        def handle_one(self) -> None:
+            heads.append(self.headers)
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(403)
+            self.send_header("Content-Type", "application/problem+json")
+            self.send_header("Content-Length", str(len(problem)))
+            self.end_headers()
+            self.wfile.write(problem)
 
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", heads
+        do_GET = do_POST = handle_one  # noqa: N815
+
+        def log_message(self, format: str, *values: object) -> None:
+            """Log nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as running:
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}", heads
+        running.shutdown()
 
 
 @pytest.mark.parametrize("call", [edit, edit_async, follow])
@@ -67,7 +71,7 @@ def server() -> Iterator[tuple[str, list[bytes]]]:
     ],
 )
 def test_a_request_that_cannot_be_sent_is_raised_at_once(
-    call: Callable[..., object], url: str | None, options: dict[str, str], server: tuple[str, list[bytes]]
+    call: Callable[..., object], url: str | None, options: dict[str, str], server: tuple[str, list[Message]]
 ) -> None:
     began = time.monotonic()
     with pytest.raises(EditFailed) as failed:
@@ -87,7 +91,7 @@ def test_why_nobody_answers_is_said(call: Callable[..., object], monkeypatch: py
 
 @pytest.mark.parametrize("call", [edit, edit_async, follow])
 def test_this_machine_is_asked_without_a_proxy(
-    call: Callable[..., object], server: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
+    call: Callable[..., object], server: tuple[str, list[Message]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, NOBODY)
@@ -97,7 +101,7 @@ def test_this_machine_is_asked_without_a_proxy(
     with pytest.raises(EditFailed) as failed:
         call(url, token=" s2e_1_abc\n")
     assert failed.value.status == 403
-    assert b"Bearer s2e_1_abc\r\n" in heads[0], "line ends around a token are not part of it"
+    assert heads[0]["authorization"] == "Bearer s2e_1_abc", "line ends around a token are not part of it"
 
 
 def test_other_machines_are_asked_by_the_proxy_of_the_environment() -> None:
