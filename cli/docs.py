@@ -27,7 +27,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("s3_region", "s3_post_forms", "s3_object_tags", "data_dir", "public_url"),
     ),
     "Models": ("model", "device", "segmenter", "captioner", "safety", "safety_labels", "safety_threshold"),
-    "Who may call": ("auth", "require_user", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
+    "Who may call": ("auth", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
     "Limits": (
         *("max_unfinished_edits_per_user", "max_unfinished_edits_per_tenant", "max_unfinished_edits"),
         *("max_stored_bytes_per_tenant", "max_streams_per_user", "max_streams_per_tenant", "max_streams"),
@@ -45,7 +45,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Webhooks": ("webhook_secrets", "webhook_allow_private"),
     "Audit, policy and provenance": (
-        *("audit_log", "audit_key", "signing_key", "receipt_key", "policy_block_list", "policy_checker", "require_consent"),
+        *(
+            "audit_log",
+            "audit_key",
+            "signing_key",
+            "receipt_key",
+            "policy_block_list",
+            "policy_checker",
+            "require_consent",
+            "require_user",
+        ),
         *("provenance", "provenance_certificate", "provenance_private_key", "provenance_timestamp_url", "watermark"),
     ),
 }
