@@ -45,16 +45,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Webhooks": ("webhook_secrets", "webhook_allow_private"),
     "Audit, policy and provenance": (
-        *(
-            "audit_log",
-            "audit_key",
-            "signing_key",
-            "receipt_key",
-            "policy_block_list",
-            "policy_checker",
-            "require_consent",
-            "require_user",
-        ),
+        *("audit_log", "audit_key", "signing_key", "receipt_key", "policy_block_list", "policy_checker"),
+        *("require_consent", "require_user"),
         *("provenance", "provenance_certificate", "provenance_private_key", "provenance_timestamp_url", "watermark"),
     ),
 }
