@@ -84,6 +84,11 @@ class Settings(LimitSettings):
         description="Image captioning model for transformers (BLIP, GIT, …), as a folder or hub id. It writes the source prompt of "
         "edits that have none. If empty, their source prompt is “a photo of a <subject>”",
     )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto",
+        description="Precision of the diffusion model's UNet: auto (bf16 on NVIDIA GPUs of compute capability 8.0 or more, "
+        "otherwise fp32), fp32, bf16, or fp16, which edits but can't learn",
+    )
     device: str = Field(
         default="auto", description="torch device of the worker: auto (CUDA if there is a GPU, otherwise CPU), cpu, cuda or cuda:N"
     )

@@ -13,7 +13,8 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from lab.training.denoiser import build_scheduler, build_tokenizer
+from lab.training.denoiser import build_scheduler
+from lab.training.tokenizer import build_tokenizer
 from s2edit_core.checkpoints.schedule import schedule_of
 from s2edit_core.unet.backbone import Backbone, ModelCard
 

@@ -23,6 +23,7 @@ def load_engine(settings: Settings) -> Engine:
     s2edit = S2EditEngine(
         settings.model,
         settings.device,
+        precision=settings.precision,
         watermark=settings.watermark,
         segmenter=settings.segmenter,
         captioner=settings.captioner,

@@ -1,16 +1,14 @@
-"""Train the regressor, which estimates identity parameters and so measures identity errors: `python -m lab.judges.regressor`.
+"""The regressor of portraits, which estimates identity parameters and so measures identity errors.
 
-It is trained on rendered portraits with the judge's augmentation. Errors are normalised: 0 is exact, and 1 is the mean error of
+It was trained on rendered portraits with the judge's augmentation. Errors are normalised: 0 is exact, and 1 is the mean error of
 always guessing the parameter's mean (or its most frequent class). Every result that uses it also reports its own error on unseen
 people. The trained weights are kept beside this file.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -18,18 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from lab.judges.judge import _augmented
-from lab.training.autoencoder import to_range
-from lab.training.trainer import MovingAverage, Run, mixed_precision, warm_cosine
-from lab.world.dataset import HELD_OUT, PORTRAITS, WORK, held_out, portraits, world_digest
 from lab.world.people import BACKGROUNDS, CLOTHES, EYE_COLOURS, Attributes, Identity, sample_person
-from s2edit_core.method.learning import step_generator
 
 LENGTHS = (
     "skin",
@@ -94,33 +84,6 @@ def scales(people: int = 4000) -> Scales:
     return Scales(middle.float(), (lengths - middle).abs().mean(0).float(), blind)
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Labels of n people: normalised `lengths` `(n, lengths)`, NaN if hidden, and `classes` `(n, classes)`, −1 if hidden."""
-
-    lengths: Tensor
-    classes: Tensor
-
-
-def labels_of(numbers: Sequence[int]) -> Labels:
-    """Return the labels of the people with these numbers."""
-    people = [sample_person(number) for number in numbers]
-    unseen = [hidden(person.attributes) for person in people]
-    lengths = torch.tensor(
-        [
-            [float("nan") if name in gone else float(getattr(person.identity, name)) for name in LENGTHS]
-            for person, gone in zip(people, unseen, strict=True)
-        ]
-    )
-    classes = torch.tensor(
-        [
-            [-1 if name in gone else class_of(person.identity, name) for name in CLASSES]
-            for person, gone in zip(people, unseen, strict=True)
-        ]
-    )
-    return Labels((lengths - scales().middle) / scales().spread, classes)
-
-
 class _Network(nn.Sequential):
     """A small convolutional network with group normalisation. Batch statistics could not be averaged as the weights are."""
 
@@ -173,86 +136,10 @@ def _predicted(network: nn.Module, pictures: Tensor, batch: int = 64) -> tuple[T
     return lengths, torch.stack([logits[name].argmax(1) for name in CLASSES], dim=1)
 
 
-def train_regressor(
-    data: NDArray[np.uint8], folder: Path, *, steps: int = STEPS, batch: int = BATCH, unseen: int = 500, save_every: int = 250
-) -> Regressor:
-    """Train on `data` (people 0 to n − 1) from the last checkpoint in `folder`, then measure on unseen people.
-
-    An interrupted training ends with the same weights as an uninterrupted one on the same machine.
-    """
-    torch.manual_seed(SEED)
-    network = _Network()
-    parameters = list(network.parameters())
-    run = Run(
-        folder=folder,
-        name="identity-regressor",
-        recipe=f"{len(data)}@{world_digest()}, {steps} steps of {batch}, peak {PEAK}, seed {SEED}, {PARAMETERS}, {network}",
-        parameters=parameters,
-        optimiser=torch.optim.AdamW(parameters, lr=PEAK, weight_decay=0.02),
-        average=MovingAverage(parameters, 0.995),
-    )
-    run.resume()
-    while run.step < steps:
-        loss = _loss(network, data, batch, step_generator(SEED, run.step))
-        run.descend(loss, warm_cosine(run.step, steps, peak=PEAK, floor=0.01))
-        if run.step % save_every == 0 or run.step == steps:
-            run.log(loss=float(loss.detach()))
-            run.save()
-    run.average.copy_to(parameters)
-    network.half().float().eval()  # the weights are stored in half precision: measure them as stored
-    return Regressor(network, measure(network, unseen))
-
-
-def save_regressor(regressor: Regressor, path: Path) -> None:
-    """Write the weights in half precision, with the measured errors as metadata."""
-    tensors = {name: value.half().contiguous() for name, value in regressor.network.state_dict().items()}
-    save_file(tensors, path, metadata={"held_out": json.dumps(dict(regressor.held_out))})
-
-
 def load_regressor(path: Path = WEIGHTS) -> Regressor:
-    """Load the regressor that `python -m lab.judges.regressor` has trained, with its measured errors."""
+    """Load the regressor with its measured errors."""
     network = _Network()
     with safe_open(path, framework="pt") as file:
         held_out: dict[str, float] = json.loads(file.metadata()["held_out"])
         network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     return Regressor(network.eval(), held_out)
-
-
-def _loss(network: nn.Module, data: NDArray[np.uint8], batch: int, draw: torch.Generator) -> Tensor:
-    """Return the smooth L1 error of the lengths plus the cross-entropy of the classes, each a mean over the visible parameters."""
-    people = torch.randint(len(data), (batch,), generator=draw).sort().values
-    x = _augmented(to_range(data[people.numpy()]), draw)
-    truth = labels_of(people.tolist())
-    with mixed_precision(x.device):
-        output = network(x)
-    lengths, logits = _split(output)
-    shows = ~truth.lengths.isnan()
-    errors = F.smooth_l1_loss(lengths[shows], truth.lengths[shows], beta=0.1)
-    entropies = [F.cross_entropy(logits[name], truth.classes[:, i], ignore_index=-1) for i, name in enumerate(CLASSES)]
-    return errors + torch.stack(entropies).mean()
-
-
-def measure(network: nn.Module, unseen: int) -> dict[str, float]:
-    """Return the mean normalised error of each visible parameter on `unseen` people outside the training set."""
-    lengths, classes = _predicted(network, to_range(held_out(unseen)))
-    truth = labels_of(range(HELD_OUT, HELD_OUT + unseen))
-    found = {name: float((lengths[:, i] - truth.lengths[:, i]).abs().nanmean()) for i, name in enumerate(LENGTHS)}
-    for i, name in enumerate(CLASSES):
-        shows = truth.classes[:, i] >= 0
-        wrong = (classes[:, i] != truth.classes[:, i])[shows].float().mean()
-        found[name] = float(wrong) / scales().blind[name]
-    return {name: error for name, error in found.items() if not math.isnan(error)}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
-    wanted = parser.parse_args()
-    regressor = train_regressor(portraits(wanted.work, PORTRAITS), wanted.work)
-    save_regressor(regressor, wanted.out)
-    print(json.dumps(dict(regressor.held_out), indent=1))
-
-
-if __name__ == "__main__":
-    main()

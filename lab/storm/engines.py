@@ -20,7 +20,7 @@ from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.model_facts import ModelFacts
-from worker.engines.engine import Artifact, EditInputs, EditResult, Engine, EngineWrapper
+from worker.engines.engine import Artifact, Check, EditInputs, EditResult, Engine, EngineWrapper
 from worker.engines.modeless_engine import ModelessEngine
 from worker.engines.painters import DigestPainter
 
@@ -123,7 +123,7 @@ class FaultyEngine(EngineWrapper):
         concept: bytes | None,
         inversion: bytes | None,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
         steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         words = {"learning": SLOW_LEARNING, "editing": SLOW_EDITING}

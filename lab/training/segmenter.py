@@ -1,88 +1,37 @@
-"""Train the shipped model's segmenter, the small network that finds people: `python -m lab.training.segmenter`.
+"""Train the shipped model's segmenter, the small network that finds the subject: `python -m lab.training.segmenter`.
 
-It learns from scenes (`lab/world/scenes.py`) with people of the training set only, mirrored and shifted in colour at random. The
-seed is fixed. Scenes and checkpoints are kept under `--work`; an interrupted run resumes and ends with the same weights.
+It learns from scenes composed of rendered pictures and their identity masks (`lab/training/scenes.py`).
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import os
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
-from pathlib import Path
+import time
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from lab.measures.results import machine
-from lab.training.train import MODEL
-from lab.training.trainer import MovingAverage, Run, mixed_precision, warm_cosine
-from lab.world.dataset import WORK
-from lab.world.scenes import scene
-from s2edit_core.method.learning import step_generator
+from lab.training.dataset import MASKED_EVERY, Plan
+from lab.training.export import replace_folder, stage_options
+from lab.training.scenes import scenes
+from lab.training.store import Arrays, Dice, Store, joined, normalised
+from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
 from s2edit_core.vision.person_network import PersonNetwork, save_network
 
 WIDTHS = (16, 24, 40, 64, 96)
-SIDE = 128
 INPUT_SIDES = (128, 192)
 """Input sizes in pixels that the segmenter averages over. They were the best of 96 to 256 on 20 people of the bench."""
-SCENES = 10_000
-BATCH = 32
-STEPS = 2000
-RATE = 3e-3
 SEED = 41
-FOLDER = MODEL / "segmenter"
 
 
-@cache
-def scenes_digest() -> str:
-    """Return eight hex digits that identify what the scenes show. A changed drawing invalidates cached scenes and checkpoints."""
-    return hashlib.sha256(_scenes_between((0, 16)).tobytes()).hexdigest()[:8]
-
-
-def _scenes_between(bounds: tuple[int, int]) -> NDArray[np.uint8]:
-    pairs = [scene(seed, SIDE) for seed in range(*bounds)]
-    return np.stack([np.dstack([np.asarray(picture), np.asarray(mask)]) for picture, mask in pairs])
-
-
-def scenes(folder: Path, count: int, *, workers: int) -> NDArray[np.uint8]:
-    """Return scenes 0 to count − 1 with their masks, `(count, SIDE, SIDE, 4)` uint8.
-
-    Draws them unless `folder` has them already.
-    """
-    path = folder / f"scenes-{count}-{scenes_digest()}.npy"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        array = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=(count, SIDE, SIDE, 4))
-        ranges = [(start, min(start + 200, count)) for start in range(0, count, 200)]
-        with ProcessPoolExecutor(workers) as pool:
-            for (start, end), block in zip(ranges, pool.map(_scenes_between, ranges), strict=True):
-                array[start:end] = block
-        array.flush()
-        unfinished.rename(path)
-    loaded: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    return loaded
-
-
-def batch_of(data: NDArray[np.uint8], step: int, batch: int) -> tuple[Tensor, Tensor]:
-    """Return the batch of one step: pictures `(n, 3, SIDE, SIDE)` in -1..1 and masks `(n, SIDE, SIDE)` in 0..1."""
-    draw = step_generator(SEED, step)
-    chosen = torch.randint(len(data), (batch,), generator=draw).sort().values
-    x = torch.from_numpy(data[chosen.numpy()]).permute(0, 3, 1, 2).float()
-    mirrored = torch.rand(batch, generator=draw) < 0.5
-    x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
-    light = 0.85 + 0.3 * torch.rand(batch, 1, 1, 1, generator=draw)
-    cast = 0.16 * (torch.rand(batch, 3, 1, 1, generator=draw) - 0.5)
-    pictures = ((x[:, :3] / 127.5 - 1) * light + cast).clamp(-1, 1)
-    return pictures, x[:, 3] / 255
+def read_masked(path: Any) -> Arrays:
+    """Read the masks of a shard and the pictures that they belong to."""
+    with np.load(path) as shard:
+        return {"pixels": np.ascontiguousarray(shard["pixels"][::MASKED_EVERY]), "masks": shard["masks"]}
 
 
 def loss_of(logits: Tensor, masks: Tensor) -> Tensor:
@@ -93,45 +42,88 @@ def loss_of(logits: Tensor, masks: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, masks) + (1 - (both + 8) / (either + 8)).mean()
 
 
-def train(data: NDArray[np.uint8], folder: Path, *, steps: int, batch: int, widths: tuple[int, ...] = WIDTHS) -> PersonNetwork:
-    torch.manual_seed(SEED)
-    network = PersonNetwork(widths).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parameters = list(network.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
-    recipe = json.dumps([widths, SIDE, len(data), batch, steps, RATE, SEED, scenes_digest()])
-    run = Run(folder, "segmenter", recipe, parameters, optimiser, MovingAverage(parameters, 0.995))
-    run.resume()
-    while run.step < steps:
-        pictures, masks = batch_of(data, run.step, batch)
-        with mixed_precision(torch.device("cpu")):
-            logits = network(pictures.to(memory_format=torch.channels_last))
-        loss = loss_of(logits.float(), masks)
-        run.descend(loss, warm_cosine(run.step, steps, peak=RATE, floor=0.01))
-        if run.step % 50 == 0:
-            run.log(loss=float(loss.detach()))
-        if run.step % 250 == 0 or run.step == steps:
-            run.save()
-    run.average.copy_to(parameters)
-    trained: PersonNetwork = network.eval()
-    return trained
+class Stage:
+    """The training of the segmenter within its budget."""
+
+    def __init__(self, plan: Plan, options: argparse.Namespace) -> None:
+        self.plan, self.options = plan, options
+        self.device = torch.device(options.device)
+        torch.manual_seed(SEED)
+        self.network = PersonNetwork(tuple(options.widths)).to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        parameters = list(self.network.parameters())
+        recipe = f"{plan.recipe} batch={options.batch} peak={options.peak} seed={SEED} widths={self.network.widths}"
+        folder, average = plan.work / "checkpoints", MovingAverage(parameters, 0.998)
+        optimiser = adam(parameters, peak=options.peak, betas=(0.9, 0.99), decay=0.01)
+        self.run = Run(folder, "segmenter", recipe, parameters, optimiser, average, options.seconds, options.save_every)
+        self.store, self.unseen = (Store(plan, self.device, read_masked, unseen=unseen) for unseen in (False, True))
+
+    def train(self) -> None:
+        """Train to the end of the budget, from the last checkpoint if there is one."""
+        run = self.run
+        run.resume()
+        while not (self.store.ready and self.unseen.ready):
+            if not self.store.grow() + self.unseen.grow():
+                time.sleep(1)
+        dice = Dice(self.device, SEED + run.step)
+
+        def inputs() -> tuple[Tensor, Tensor]:
+            batch = self.store.batch(self.options.batch, dice)
+            masks = joined(batch, "masks")[:, None].float() / 255
+            x, marked = scenes(dice, normalised(joined(batch, "pixels")), masks)
+            return x.contiguous(memory_format=torch.channels_last), marked[:, 0]
+
+        def measured(x: Tensor, masks: Tensor) -> Tensor:
+            with mixed_precision(self.device):
+                logits = self.network(x)
+            return loss_of(logits.float(), masks)
+
+        loss_function = compiled(measured, lambda f: f(*inputs()).backward(), wanted=self.options.compile)
+        run.begin()
+        meter = Meter(self.options.log_every)
+        while run.share < 1:
+            loss = loss_function(*inputs())
+            run.descend(loss, rate_at(run.share, run.step, peak=self.options.peak))
+            meter.add(self.options.batch, loss=loss)
+            if meter.due:
+                run.log(**meter.read())
+                self.store.grow(limit=16)
+            run.save_if_due()
+        run.save()
+        run.average.copy_to(run.parameters)
+
+    @torch.no_grad()
+    def measure(self) -> dict[str, float]:
+        """Return the mean IoU on whole unseen pictures and on scenes of them, by domain."""
+        found = {}
+        dice = Dice(self.device, SEED - 1)
+        for name in self.plan.domains:
+            fields = self.unseen.first(name, 100)
+            x, masks = normalised(fields["pixels"]), fields["masks"][:, None].float() / 255
+            for kind, (pictures, truth) in {"whole": (x, masks), "scenes": scenes(dice, x, masks)}.items():
+                hits, wanted = self.network(pictures) > 0, truth[:, 0] > 0.5
+                either = (hits | wanted).sum((1, 2))
+                iou = torch.where(either > 0, (hits & wanted).sum((1, 2)) / either.clamp_min(1), 1.0)
+                found[f"{name} {kind}"] = round(float(iou.mean()), 4)
+        return found
+
+    def export(self) -> None:
+        trained = {"pictures": sum(self.store.counts.values()), "steps": self.run.step, "batch": self.options.batch, "seed": SEED}
+        self.network.half().float().eval()  # the weights are stored in half precision: measure them as stored
+        about = {"sides": INPUT_SIDES, "trained": trained, "iou": self.measure(), "machine": machine()}
+        print(f"segmenter {about['iou']}", flush=True)
+        folder = self.plan.work / "result" / "world-128" / "segmenter"
+        replace_folder(folder, lambda fresh: save_network(self.network.cpu(), fresh, about))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--scenes", type=int, default=SCENES)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--batch", type=int, default=BATCH)
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that draw the scenes")
-    parser.add_argument("--out", type=Path, default=FOLDER)
-    wanted = parser.parse_args()
-    data = scenes(wanted.work, wanted.scenes, workers=wanted.workers)
-    network = train(data, wanted.work, steps=wanted.steps, batch=wanted.batch)
-    about: dict[str, Any] = {
-        "sides": INPUT_SIDES,
-        "trained": {"scenes": len(data), "steps": wanted.steps, "batch": wanted.batch, "seed": SEED},
-    }
-    save_network(network, wanted.out, about | {"machine": machine()})
+    parser = stage_options(__doc__, seconds=75, batch=128, peak=3e-3)
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
+    options = parser.parse_args()
+    use_fast_kernels()
+    stage = Stage(Plan.of(options), options)
+    stage.train()
+    stage.export()
 
 
 if __name__ == "__main__":

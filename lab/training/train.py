@@ -1,7 +1,12 @@
-"""Train the shipped model, `models/portraits-128`, from scratch on CPU or CUDA: `python -m lab.training.train`.
+"""Train the shipped model from scratch, on one GPU or in miniature on a CPU: `python -m lab.training.train`.
 
-The stages are: portraits → auto-encoder → latents → denoiser and text encoder → export. Each stage resumes from its last checkpoint
-in `--work` and is skipped once it is done. Data and random draws are the same on every machine.
+The driver runs each stage as a process of its own, within the stage's wall-clock budget, and needs no attention:
+
+    render ─→ auto-encoder ─→ denoiser (started early, so that it is compiled by then)
+         └──→ judge, identity regressor and segmenter, beside the denoiser
+
+A stage that fails is started once more, without compilation. It resumes from its checkpoint, as it does if the whole driver is
+started again; finished stages are skipped. At intervals, `--out` gets all results so far: sheets, logs and an archive in parts.
 """
 
 from __future__ import annotations
@@ -10,171 +15,181 @@ import argparse
 import json
 import os
 import platform
+import signal
+import subprocess
+import sys
 import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
-from PIL import Image
-from torch import Tensor
 
-from lab.training import autoencoder as train_autoencoder
-from lab.training import denoiser as train_denoiser
-from lab.training.autoencoder import PHASES, psnr, reconstruct, to_range
-from lab.training.trainer import Run
-from lab.world.dataset import PORTRAITS, WORK, held_out, portraits, world_digest
-from lab.world.people import WORD_BANK, caption, sample_person
+from lab.training.dataset import Plan, add_options
+from lab.training.export import GAINS, GUIDANCE, describe, pack
+
+__all__ = ["GAINS", "GUIDANCE", "MODEL"]
 
 MODEL = Path("models/portraits-128")
-GUIDANCE = 3.0
-GAINS: dict[str, float] = {"balanced": 7 / 6, "instant": 4 / 3}
-"""Guidance of each preset as a multiple of `GUIDANCE`, tuned on the shipped model. The model card contains the products."""
+PACK_EVERY = 60.0
 
 
-def standardise_latents(vae: AutoencoderKL, mean: Tensor) -> None:
-    """Give the latents zero mean and unit variance per channel by changing the 1×1 convolutions around them.
+@dataclass
+class Stage:
+    """A stage of the driver: its command, and the stages that must have ended before it starts."""
 
-    `mean` are posterior means, `(n, c, h, w)`. Reconstructions stay the same.
-    """
-    shift, scale = mean.mean(dim=(0, 2, 3)), mean.std(dim=(0, 2, 3))
-    channels = len(shift)
-    with torch.no_grad():
-        to, back = vae.quant_conv, vae.post_quant_conv
-        assert to is not None
-        assert back is not None
-        back.bias.add_(back.weight[:, :, 0, 0] @ shift.to(back.weight))
-        back.weight.mul_(scale.to(back.weight).view(1, -1, 1, 1))
-        to.weight[:channels].div_(scale.to(to.weight).view(-1, 1, 1, 1))
-        to.bias[:channels].sub_(shift.to(to.bias)).div_(scale.to(to.bias))
-        to.bias[channels:].sub_(2 * scale.to(to.bias).log())
+    name: str
+    module: str
+    seconds: float
+    arguments: list[str]
+    after: tuple[str, ...] = ()
+    attempts: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    _since: float = 0.0
 
+    def start(self, work: Path, options: list[str]) -> None:
+        again = ["--no-compile"] if self.attempts and self.module != "lab.training.render" else []
+        command = [sys.executable, "-m", self.module, *self.arguments, "--seconds", str(self.seconds), *options, *again]
+        self.attempts += 1
+        self._since = time.time()
+        print(f"[{self.name}] {' '.join(command[1:])}", flush=True)
+        self.process = subprocess.Popen(command, env=environment(work), start_new_session=True)  # noqa: S603 - our own command
 
-def train_vae(work: Path, data: Any, unseen: Tensor, device: str) -> tuple[AutoencoderKL, list[Run]]:
-    """Train the auto-encoder through all phases and standardise its latents. Returns it with the runs."""
-    vae = train_autoencoder.build().to(device)
-    runs = [train_autoencoder.train(vae, phase, data, unseen, work) for phase in PHASES]
-    vae.eval()
-    with torch.no_grad():
-        sample = to_range(data[:1024]).split(32)
-        mean = torch.cat([vae.encode(part.to(device)).latent_dist.mean for part in sample])
-    standardise_latents(vae, mean)
-    return vae, runs
+    def stop(self) -> None:
+        """End the process and those that it has started."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)
 
-
-def export(parts: dict[str, Any], folder: Path) -> None:
-    """Write a folder for `StableDiffusionPipeline.from_pretrained`. UNet and auto-encoder are stored in half precision."""
-    for part in (parts["unet"], parts["vae"], parts["text_encoder"]):
-        part.to("cpu")
-    # The text encoder stays in float32: transformers loads weights in their stored precision, diffusers in float32.
-    parts["unet"].half()
-    parts["vae"].half()
-    StableDiffusionPipeline(
-        **parts, safety_checker=None, feature_extractor=None, image_encoder=None, requires_safety_checker=False
-    ).save_pretrained(folder, safe_serialization=True)
-    parts["unet"].float()
-    parts["vae"].float()
-    card = {
-        "subjects": ["woman", "man", "person"],
-        "attribute_words": list(WORD_BANK),
-        "guidance_scale": GUIDANCE,
-        "guidance_by_preset": {preset: GUIDANCE * gain for preset, gain in GAINS.items()},
-        "segmenter": "card",  # lab/training/segmenter.py trains it
-    }
-    (folder / "s2edit.json").write_text(json.dumps(card, indent=2) + "\n")
+    def poll(self) -> bool:
+        """Note the end of the process. Returns whether the stage is over."""
+        if self.process is None or self.process.poll() is None:
+            return False
+        self.facts = {"code": self.process.returncode, "wall_seconds": round(time.time() - self._since), "attempts": self.attempts}
+        print(f"[{self.name}] ended {self.facts}", flush=True)
+        self.process = None
+        return self.facts["code"] == 0 or self.attempts >= 2
 
 
-def sample_grid(folder: Path, count: int = 24, guidance: float = GUIDANCE) -> Image.Image:
-    """Sample the exported model with the captions of unseen people and seeds 0 to count − 1."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
-    pipeline.set_progress_bar_config(disable=True)
-    prompts = [caption(sample_person(20_000_000 + i).attributes) for i in range(count)]
-    images = []
-    for start in range(0, count, 8):
-        seeds = [torch.Generator().manual_seed(i) for i in range(start, min(start + 8, count))]
-        images += pipeline(prompts[start : start + 8], num_inference_steps=50, guidance_scale=guidance, generator=seeds).images
-    grid = Image.new("RGB", (128 * 8, 128 * ((count + 7) // 8)))
-    for i, image in enumerate(images):
-        grid.paste(image, (128 * (i % 8), 128 * (i // 8)))
-    return grid
+def environment(work: Path) -> dict[str, str]:
+    """Return the environment of stages. Compiled kernels stay under `work`, for the next start."""
+    cache = {"TORCHINDUCTOR_CACHE_DIR": str(work / "inductor"), "TRITON_CACHE_DIR": str(work / "triton")}
+    return {**cache, **os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 
 
-def reconstruction_grid(unseen: Tensor, rebuilt: Tensor, count: int = 8) -> Image.Image:
-    """Return a grid with originals above and reconstructions below."""
-    rows = [torch.cat(list(part[:count]), dim=2) for part in (unseen, rebuilt)]
-    pixels = ((torch.cat(rows, dim=1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+def stages_of(wanted: argparse.Namespace) -> list[Stage]:
+    shape = ["--latent-channels", str(wanted.latent_channels)]
+    stages = [
+        Stage("render", "lab.training.render", wanted.render_seconds, ["--workers", str(wanted.workers)]),
+        Stage("autoencoder", "lab.training.autoencoder", wanted.vae_seconds, [*shape, *wanted.vae_options.split()]),
+        Stage("denoiser", "lab.training.denoiser", wanted.denoiser_seconds, [*shape, *wanted.denoiser_options.split()]),
+    ]
+    small = ["--no-compile", *wanted.small_options.split()]
+    for name, module, arguments, seconds in (
+        ("attributes", "lab.judges.training", ["attributes"], wanted.judge_seconds),
+        ("identity", "lab.judges.training", ["identity"], wanted.judge_seconds),
+        ("segmenter", "lab.training.segmenter", [], wanted.segmenter_seconds),
+    ):
+        stages.append(Stage(name, module, seconds, [*arguments, *small], ("autoencoder",)))
+    return [stage for stage in stages if stage.seconds > 0]
 
 
-def write_card(folder: Path, runs: dict[str, Run], facts: dict[str, Any]) -> None:
-    """Write `training.json` with the logged losses, and `README.md` with a summary."""
-    stages = {
-        name: {"steps": run.step, "seconds": round(run.seconds), "log": run.losses[:: max(1, len(run.losses) // 40)]}
-        for name, run in runs.items()
-    }
-    (folder / "training.json").write_text(json.dumps({"facts": facts, "stages": stages}, indent=1) + "\n")
-    table = "\n".join(
-        f"| {name} | {stage['steps']} | {stage['seconds']} | {runs[name].losses[-1]['mse']:.4f} |" for name, stage in stages.items()
-    )
-    (folder / "README.md").write_text(
-        f"""# portraits-128
+class Driver:
+    def __init__(self, wanted: argparse.Namespace) -> None:
+        self.wanted, self.work = wanted, wanted.work
+        self.plan = Plan.of(wanted)
+        self.marks = self.work / "finished"
+        self.stages = {stage.name: stage for stage in stages_of(wanted)}
+        self.over = {name for name in self.stages if (self.marks / name).exists()}
+        self._packed = self._started = time.time()
 
-A small latent diffusion model of drawn portraits, trained from scratch by `python -m lab.training.train` on portraits that
-`lab/world/portraits.py` renders. With it, s2edit can be tried and measured without a large model and without a GPU.
-It has seen no real person and no photograph. Licence: Apache-2.0, like the code.
+    def run(self) -> bool:
+        """Run all stages. Returns whether all have succeeded."""
+        for folder in (self.marks, self.work / "result"):
+            folder.mkdir(parents=True, exist_ok=True)
+        common = [text for part in self.wanted.domain or [] for text in ("--domain", part)] + ["--work", str(self.work)]
+        try:
+            while self.over != set(self.stages):
+                for stage in self.stages.values():
+                    self._advance(stage, common)
+                if time.time() - self._packed > PACK_EVERY:
+                    self.pack()
+                time.sleep(0.3)
+        finally:
+            for stage in self.stages.values():
+                stage.stop()
+        self.pack()
+        return all((self.marks / name).exists() for name in self.stages)
 
-Data: {facts["portraits"]} rendered portraits, with new captions at every step. Machine: {facts["machine"]}.
-Parameters: {facts["parameters"]}.
-Reconstruction of unseen portraits: {facts["reconstruction_psnr_db"]:.2f} dB (mean of {facts["unseen"]}).
+    def _advance(self, stage: Stage, common: list[str]) -> None:
+        if stage.name in self.over:
+            return
+        if stage.process is None:
+            if all(name in self.over or name not in self.stages for name in stage.after):
+                device = [] if stage.name == "render" else ["--device", self.wanted.device, *self.wanted.stage_options.split()]
+                stage.start(self.work, common + device)
+        elif stage.poll():
+            self.over.add(stage.name)
+            if stage.facts["code"] == 0:
+                (self.marks / stage.name).write_text(json.dumps(stage.facts))
+            elif stage.name == "autoencoder" and "denoiser" in self.stages:
+                self.stages["denoiser"].stop()  # it would wait forever
+                self.over.add("denoiser")
+            self.pack()
 
-| stage | steps | seconds | last mean squared error |
-|---|---|---|---|
-{table}
+    def pack(self) -> None:
+        """Write results and logs to `--out`. A failure to do so doesn't end the training."""
+        self._packed = time.time()
+        try:
+            logs = {path.stem: json.loads(path.read_text()) for path in sorted((self.work / "checkpoints").glob("*.json"))}
+            facts = {
+                "machine": f"{platform.machine()}, {os.cpu_count()} cores, {device_name(self.wanted.device)}",
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "seconds": round(time.time() - self._started),
+                "stages": {name: self._facts(stage, logs.get(name, {}).get("log", [])) for name, stage in self.stages.items()},
+                "options": {name: str(value) for name, value in vars(self.wanted).items()},
+            }
+            (self.work / "result" / "training.json").write_text(json.dumps({"facts": facts, "logs": logs}, indent=1) + "\n")
+            describe(self.work / "result", facts)
+            pack(self.work / "result", self.wanted.out)
+        except Exception:
+            traceback.print_exc()
 
-`samples.png`: samples for the captions of unseen people, guidance {GUIDANCE:g}. `reconstructions.png`: unseen portraits above,
-their reconstructions by the auto-encoder below. The logged losses are in `training.json`.
-"""
-    )
+    def _facts(self, stage: Stage, log: list[dict[str, float]]) -> dict[str, Any]:
+        """Return what is known of a stage, also of one that an earlier start of the driver has finished."""
+        mark = self.marks / stage.name
+        facts: dict[str, Any] = stage.facts or (json.loads(mark.read_text()) if mark.exists() else {})
+        if log:
+            last = {name: value for name, value in log[-1].items() if name in ("mse", "loss", "unseen_psnr", "samples_per_s")}
+            facts = {**facts, "steps": round(log[-1]["step"]), "last": ", ".join(f"{k} {v:.4g}" for k, v in last.items())}
+        return facts
+
+
+def device_name(device: str) -> str:
+    return torch.cuda.get_device_name() if device.startswith("cuda") else device
+
+
+def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--out", type=Path, default=Path("trained"), help="folder of the results; at most 8 files of 15 MiB")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
+    parser.add_argument("--latent-channels", type=int, default=16)
+    for name, seconds in (("render", 300), ("vae", 400), ("denoiser", 560), ("judge", 90), ("segmenter", 75)):
+        parser.add_argument(f"--{name}-seconds", type=float, default=seconds, help="wall-clock budget; 0 skips the stage")
+    for name in ("vae", "denoiser", "small", "stage"):
+        parser.add_argument(f"--{name}-options", default="", help="more options for these stages, in one string")
+    return parser.parse_args(arguments)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=WORK, help="folder of checkpoints and cached data")
-    parser.add_argument("--out", type=Path, default=MODEL)
-    parser.add_argument("--portraits", type=int, default=PORTRAITS)
-    parser.add_argument("--steps", type=int, default=4000, help="training steps of the denoiser")
-    parser.add_argument("--batch", type=int, default=64, help="batch size of the denoiser")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    wanted = parser.parse_args()
-    started = time.time()
-    data = portraits(wanted.work, wanted.portraits)
-    unseen = to_range(held_out(64)).to(wanted.device)
-    vae, vae_runs = train_vae(wanted.work, data, unseen[:32], wanted.device)
-    mean, std = train_denoiser.encode_all(vae, data, wanted.work / f"latents-{wanted.portraits}-{world_digest()}.pt")
-    tokenizer = train_denoiser.build_tokenizer()
-    parts: dict[str, Any] = {
-        "vae": vae,
-        "text_encoder": train_denoiser.build_text_encoder(tokenizer).to(wanted.device),
-        "tokenizer": tokenizer,
-        "unet": train_denoiser.build_unet().to(wanted.device),
-        "scheduler": train_denoiser.build_scheduler(),
-    }
-    run = train_denoiser.train(parts, mean, std, wanted.work, steps=wanted.steps, batch=wanted.batch)
-    rebuilt = reconstruct(vae, unseen)
-    export(parts, wanted.out)
-    reconstruction_grid(unseen.cpu(), rebuilt.cpu()).save(wanted.out / "reconstructions.png")
-    sample_grid(wanted.out).save(wanted.out / "samples.png")
-    facts = {
-        "portraits": wanted.portraits,
-        "unseen": len(unseen),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, device {wanted.device}, torch {torch.__version__}",
-        "parameters": {n: sum(p.numel() for p in parts[n].parameters()) for n in ("vae", "unet", "text_encoder")},
-        "reconstruction_psnr_db": float(np.mean(psnr(rebuilt, unseen).cpu().numpy())),
-        "batch": wanted.batch,
-        "seconds_this_run": round(time.time() - started),
-    }
-    write_card(wanted.out, {each.name: each for each in [*vae_runs, run]}, facts)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stages end too
+    sys.exit(0 if Driver(options_of()).run() else 1)
 
 
 if __name__ == "__main__":

@@ -70,12 +70,14 @@ class AttemptControl:
         if self._stop.is_set():
             raise Stopping
 
-    def poll(self) -> None:
+    def poll(self, *, advanced: bool = True) -> None:
         """Do what `check` does, and ask the job store at most every `PROGRESS_INTERVAL_S` seconds.
 
-        The engine calls this before each evaluation of the model. One step may need many evaluations.
+        The engine calls this before each evaluation of the model, of which one step may need many, and while it waits for one. It
+        says whether the model has `advanced` meanwhile: otherwise the watch goes on measuring how long nothing happens.
         """
-        self.watch.advance()
+        if advanced:
+            self.watch.advance()
         self.check()
         if time.monotonic() - self._polled_at < PROGRESS_INTERVAL_S:
             return

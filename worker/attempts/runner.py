@@ -99,7 +99,8 @@ def run_attempt(
     lease: Lease, services: Services, engine: Engine, *, stop: threading.Event, health: WorkerHealth | None = None
 ) -> None:
     """Run one attempt at a claimed job: publish an outcome or hand the job back. Raise only what ends the process."""
-    _Attempt(lease, services, engine, stop, health).run()
+    with engine.session(f"{lease.owner.tenant}/{lease.owner.user}") as session:
+        _Attempt(lease, services, session, stop, health).run()
 
 
 class _Attempt:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskMode, Progress
@@ -79,11 +80,15 @@ def check_pictures(inputs: EditInputs, max_pixels: int | None = None, *, person:
     decoders().check(inputs.image, masks, modes, max_pixels=max_pixels, person=person)
 
 
-class Engine(Protocol):
-    """An engine, used by one job at a time.
+class Check(Protocol):
+    """Raises what ends a generator of the engine. Called before each evaluation of the model, and again while one is awaited."""
 
-    Every `check` argument is called before each evaluation of the model. Whatever it raises ends the generator.
-    """
+    def __call__(self, *, advanced: bool = True) -> None:
+        """`advanced` is False if the model has done nothing since the last call."""
+
+
+class Engine(Protocol):
+    """An engine, used by one job at a time. Each of several jobs at a time uses a `session` of its own."""
 
     @property
     def facts(self) -> ModelFacts:
@@ -95,8 +100,17 @@ class Engine(Protocol):
         Any thread may call this at any time.
         """
 
+    def session(self, owner: str) -> AbstractContextManager[Engine]:
+        """Return an engine over the same model for one attempt, used by one thread. Attempts of one `owner` share its turns.
+
+        Any thread may call this at any time. Entering and leaving a session takes no time.
+        """
+
+    def close(self) -> None:
+        """End the threads of the engine once all sessions have ended. Repeating this is safe."""
+
     def find_mask(
-        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+        self, request: JobRequest, photo: bytes, *, check: Check | None = None
     ) -> Generator[Progress, None, DetectedMask]:
         """Find the person in a photo that came without a mask. The result is deterministic.
 
@@ -112,7 +126,7 @@ class Engine(Protocol):
         inputs: EditInputs,
         *,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         """Learn the concept, resuming from `checkpoint` if given. Return the report. Raise as `edit`."""
 
@@ -127,7 +141,7 @@ class Engine(Protocol):
         concept: bytes | None,
         inversion: bytes | None,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
         """Run the edit. A given `concept` or `inversion` is used instead of computed, and learning resumes from `checkpoint`.
 
@@ -145,6 +159,20 @@ class EngineWrapper:
         """Return what encloses every use of the model by the other engine."""
         return nullcontext()
 
+    @contextmanager
+    def session(self, owner: str) -> Iterator[Engine]:
+        with self._engine.session(owner) as engine:
+            yield self._wrapping(engine)
+
+    def _wrapping(self, engine: Engine) -> Self:
+        """Return this wrapper around a session of its engine."""
+        made = copy(self)
+        made._engine = engine
+        return made
+
+    def close(self) -> None:
+        self._engine.close()
+
     @property
     def facts(self) -> ModelFacts:
         return self._engine.facts
@@ -153,7 +181,7 @@ class EngineWrapper:
         return self._engine.peak_memory_bytes()
 
     def find_mask(
-        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+        self, request: JobRequest, photo: bytes, *, check: Check | None = None
     ) -> Generator[Progress, None, DetectedMask]:
         with self._around():
             return (yield from self._engine.find_mask(request, photo, check=check))
@@ -168,7 +196,7 @@ class EngineWrapper:
         inputs: EditInputs,
         *,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         with self._around():
             return (yield from self._engine.learn(request, inputs, checkpoint=checkpoint, check=check))
@@ -185,7 +213,7 @@ class EngineWrapper:
         concept: bytes | None,
         inversion: bytes | None,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
         with self._around():
             steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
+"""A float32 array. numpy's stubs call some results of float32 arithmetic float64, so the type leaves the precision open."""
 Point = tuple[float, float]
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from lab.world.painting.fields import Field, Frame, Point, coverage, frame
 
-Pixels = NDArray[np.float32]
+Pixels = Field
 Colour = Sequence[float] | Pixels
 """Red, green and blue in 0..1: `(3,)`, or `(h, w, 3)` for a colour per pixel."""
 
@@ -19,7 +18,7 @@ class Picture:
     """An RGB picture in 0..1, painted back to front.
 
     `parts` holds the visible share of each named part in each pixel; those of later layers hide those of earlier ones. All part
-    names are given at the start, the first one being the background's.
+    names are given at the start, the first one being the background's. Without names the picture keeps no track of parts.
     """
 
     def __init__(self, size: int, background: Colour, parts: Sequence[str] = ("background",)) -> None:
@@ -27,7 +26,8 @@ class Picture:
         self.pixels: Pixels = np.empty((size, size, 3), dtype=np.float32)
         self.pixels[:] = background
         self.parts: dict[str, Field] = {name: np.zeros((size, size), dtype=np.float32) for name in parts}
-        self.parts[parts[0]][:] = 1
+        if parts:
+            self.parts[parts[0]][:] = 1
 
     def window(self, low: Point, high: Point) -> Picture:
         """Return the part of the picture between two corners. Painting there paints this picture, at the cost of the part alone."""
@@ -47,7 +47,7 @@ class Picture:
     def cover(self, share: Field, colour: Colour, *, part: str | None = None) -> None:
         """Blend `colour` into the picture by `share` in 0..1 of each pixel."""
         self.pixels += (np.asarray(colour, dtype=np.float32) - self.pixels) * share[..., None]
-        if part is None:
+        if part is None or not self.parts:
             return
         keep = 1 - share
         for each in self.parts.values():
@@ -71,6 +71,11 @@ class Picture:
     def image(self) -> Image.Image:
         """Return the picture as 8-bit RGB."""
         return Image.fromarray(np.rint(self.pixels.clip(0, 1) * 255).astype(np.uint8))
+
+
+def rgb(colour: Sequence[float]) -> Pixels:
+    """Return the colour as an array, for arithmetic."""
+    return np.asarray(colour, dtype=np.float32)
 
 
 def mixed(a: Sequence[float], b: Sequence[float], t: float) -> tuple[float, float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +29,8 @@ def noise(u: Field, v: Field, seed: int) -> Field:
     tu, tv = _eased(tu), _eased(tv)
     top = _hash(iu, iv, seed) * (1 - tu) + _hash(iu + 1, iv, seed) * tu
     bottom = _hash(iu, iv + 1, seed) * (1 - tu) + _hash(iu + 1, iv + 1, seed) * tu
-    field: Field = (top * (1 - tv) + bottom * tv) * 2 - 1
+    between: Any = top * (1 - tv) + bottom * tv
+    field: Field = between * 2 - 1
     return field
 
 

@@ -23,7 +23,8 @@ from s2edit_core.unet.backbone import Backbone
 from tests.unit.core.engine.runs import HAT, INPUTS, REQUEST, SIZE, Run, mask_of, photo
 from worker.engines import s2edit_engine
 from worker.engines.engine import Artifact, EditInputs
-from worker.engines.s2edit_engine import S2EditEngine, prove_device
+from worker.engines.loaded_model import prove_device
+from worker.engines.s2edit_engine import S2EditEngine
 
 
 def test_a_cold_edit_goes_through_all_phases_in_order(cold: Run) -> None:

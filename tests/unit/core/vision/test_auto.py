@@ -12,7 +12,7 @@ import torch
 import transformers
 from PIL import Image
 
-from lab.training.denoiser import build_tokenizer
+from lab.training.tokenizer import build_tokenizer
 from s2edit_core.errors import MaskInvalid, ModelUnusable, OptionInvalid
 from s2edit_core.vision.auto import BoxSegmenter, FaceParser, TextSegmenter
 

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTModel
 
 from lab.measures.perceptual import ClipScore, StructureDistance
-from lab.training.denoiser import build_tokenizer
+from lab.training.tokenizer import build_tokenizer
 
 
 def picture(seed: int, size: tuple[int, int] = (48, 40)) -> Image.Image:

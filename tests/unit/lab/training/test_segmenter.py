@@ -12,12 +12,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from lab.photos import maskless
 from lab.photos.masks import VIEWS, Tally, beside, portrait, small
 from lab.quality.bench import Judges
-from lab.training import segmenter as train_segmenter
-from lab.training.segmenter import batch_of, loss_of, scenes, train
+from lab.training.dataset import render_shard
+from lab.training.scenes import scenes as composed
+from lab.training.segmenter import loss_of
+from lab.training.store import Dice, normalised
+from lab.training.tokenizer import Vocabulary
 from lab.training.train import MODEL
 from lab.world.dataset import PORTRAITS
 from lab.world.edits import FIRST, unseen
@@ -27,6 +31,7 @@ from lab.world.scenes import backdrop, cutout, scene
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.vision.segmenters import CardNetwork, FoundMask
+from tests.unit.lab.training.portrait_domain import DOMAIN
 
 
 class FixedSegmenter:
@@ -71,26 +76,34 @@ def test_training_and_bench_share_no_person() -> None:
     assert PORTRAITS < FIRST
 
 
-def test_training_is_deterministic_and_the_loss_prefers_the_right_mask(tmp_path: Path) -> None:
-    data = scenes(tmp_path, 24, workers=1)
-    assert data.shape == (24, 128, 128, 4)
-    first, again = (train(data, tmp_path / name, steps=2, batch=2, widths=(8, 8)) for name in ("a", "b"))
-    for one, other in zip(first.parameters(), again.parameters(), strict=True):
-        assert torch.equal(one, other)
-    pictures, masks = batch_of(data, 0, 4)
-    assert (pictures.shape, masks.shape) == ((4, 3, 128, 128), (4, 128, 128))
-    assert float(pictures.abs().max()) <= 1
+def subjects(count: int) -> tuple[Tensor, Tensor]:
+    shard = render_shard(DOMAIN, Vocabulary(DOMAIN.words), range(count))
+    masks = [np.asarray(DOMAIN.mask(DOMAIN.sample(seed))) for seed in range(count)]
+    return normalised(torch.tensor(shard["pixels"])), torch.tensor(np.stack(masks))[:, None] / 255
+
+
+def test_composed_scenes_show_the_subject_where_the_mask_is() -> None:
+    pictures, masks = subjects(6)
+    x, marked = composed(Dice(torch.device("cpu"), 3), pictures.repeat(8, 1, 1, 1), masks.repeat(8, 1, 1, 1))
+    assert (x.shape, marked.shape) == ((48, 3, 128, 128), (48, 1, 128, 128))
+    assert float(x.abs().max()) <= 1
+    assert 0 <= float(marked.min()) < float(marked.max()) <= 1
+    shares = marked.mean(dim=(1, 2, 3))
+    assert float(shares.min()) == 0.0, "some scenes are empty"
+    assert float(shares.max()) > 0.35, "some subjects are large"
+    assert len({picture.numpy().tobytes() for picture in x}) == 48
+
+
+def test_scenes_are_those_of_their_seed() -> None:
+    made = [composed(Dice(torch.device("cpu"), seed), *subjects(2)) for seed in (3, 3, 4)]
+    assert torch.equal(made[0][0], made[1][0])
+    assert torch.equal(made[0][1], made[1][1])
+    assert not torch.equal(made[0][0], made[2][0])
+
+
+def test_the_loss_prefers_the_right_mask() -> None:
+    masks = subjects(4)[1][:, 0]
     assert loss_of(20 * (masks - 0.5), masks) < 0.3 < loss_of(torch.zeros_like(masks), masks) < loss_of(20 * (0.5 - masks), masks)
-
-
-def test_the_segmenter_loads_what_the_command_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_segmenter, "WIDTHS", (8, 8))
-    arguments = ["--work", str(tmp_path / "work"), "--scenes", "4", "--steps", "1", "--batch", "2", "--workers", "1"]
-    monkeypatch.setattr("sys.argv", ["train_segmenter", *arguments, "--out", str(tmp_path / "segmenter")])
-    train_segmenter.main()
-    assert CardNetwork(tmp_path / "segmenter").name == "card"
-    config = json.loads((tmp_path / "segmenter" / "config.json").read_text())
-    assert config["trained"] == {"scenes": 4, "steps": 1, "batch": 2, "seed": train_segmenter.SEED}
 
 
 @pytest.fixture(scope="module")

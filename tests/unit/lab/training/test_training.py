@@ -1,7 +1,8 @@
-"""Training that resumes from its checkpoints, and never from those of another recipe."""
+"""Training within a wall-clock budget that resumes from its checkpoints, and never from those of another recipe."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from lab.judges.judge import NAMES, load_judge
-from lab.training import denoiser as train_denoiser
-from lab.training.autoencoder import build, reconstruct, to_range
-from lab.training.train import standardise_latents
-from lab.training.trainer import MovingAverage, Run, StaleCheckpointError
+from lab.training.autoencoder import build, posterior, reconstruct, standardise_latents, to_range
+from lab.training.trainer import MovingAverage, Run, StaleCheckpointError, compiled, rate_at
 from lab.world.dataset import HELD_OUT, held_out
 from lab.world.people import sample_person
 
 
-def run_in(folder: Path, recipe: str = "a") -> tuple[Run, nn.Parameter]:
+def run_in(folder: Path, recipe: str = "a", budget: float = 100.0) -> tuple[Run, nn.Parameter]:
     parameter = nn.Parameter(torch.ones(3))
     optimiser = torch.optim.Adam([parameter], lr=0.1)
-    return Run(folder, "stage", recipe, [parameter], optimiser, MovingAverage([parameter], 0.9)), parameter
+    return Run(folder, "stage", recipe, [parameter], optimiser, MovingAverage([parameter], 0.9), budget), parameter
 
 
 def descend(run: Run, parameter: nn.Parameter, steps: int) -> Tensor:
@@ -30,7 +29,13 @@ def descend(run: Run, parameter: nn.Parameter, steps: int) -> Tensor:
     return parameter.detach().clone()
 
 
-def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+
+def test_a_resumed_run_continues_with_the_same_weights(tmp_path: Path) -> None:
     whole = descend(*run_in(tmp_path / "whole"), steps=7)
     first, parameter = run_in(tmp_path / "cut")
     descend(first, parameter, steps=4)
@@ -47,25 +52,85 @@ def test_a_checkpoint_of_another_recipe_is_rejected(tmp_path: Path) -> None:
         run_in(tmp_path, "narrow")[0].resume()
 
 
-def test_cached_latents_are_used_for_the_same_encoder_only(tmp_path: Path) -> None:
-    data, vae = held_out(2), build().eval()
-    cache = tmp_path / "latents.pt"
-    mean, _ = train_denoiser.encode_all(vae, data, cache)
-    assert torch.equal(train_denoiser.encode_all(vae, data, cache)[0], mean)
+def test_the_schedule_ends_with_the_budget_whatever_came_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    run, _ = run_in(tmp_path, budget=100)
+    clock.now += 20  # compilation
+    assert run.share == 0
+    run.begin()
+    clock.now += 40
+    assert run.share == pytest.approx(0.5)
+    clock.now += 40
+    assert run.share == 1
+
+
+def test_the_schedule_of_a_resumed_run_goes_on_from_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    run, _ = run_in(tmp_path, budget=100)
+    run.begin()
+    clock.now += 40
+    run.save()
+    clock.now += 500  # interrupted
+    again, _ = run_in(tmp_path, budget=100)
+    again.resume()
+    clock.now += 10  # compiled again
+    again.begin()
+    assert again.share == pytest.approx(0.4)
+    clock.now += 25
+    assert again.share == pytest.approx(0.7)
+    clock.now += 25
+    assert again.share == 1
+
+
+def test_a_run_without_budget_left_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    run, _ = run_in(tmp_path, budget=10)
+    clock.now += 11
+    run.begin()
+    assert run.share == 1
+
+
+def test_the_rate_warms_up_and_anneals() -> None:
+    assert rate_at(0.0, 0, peak=1.0) == pytest.approx(1 / 200)
+    assert rate_at(0.0, 500, peak=1.0) == 1
+    assert rate_at(0.5, 500, peak=1.0, floor=0.0) == pytest.approx(0.5)
+    assert rate_at(1.0, 500, peak=1.0, floor=0.01) == pytest.approx(0.01)
+
+
+def test_averages_are_applied_only_inside_the_block() -> None:
+    parameter = nn.Parameter(torch.zeros(2))
+    average = MovingAverage([parameter], 0.5)
     with torch.no_grad():
-        vae.encoder.conv_in.weight.mul_(1.5)
-    assert not torch.allclose(train_denoiser.encode_all(vae, data, cache)[0], mean)
+        parameter.fill_(1)
+    with average.applied([parameter]):
+        assert parameter.tolist() == [0, 0]
+    assert parameter.tolist() == [1, 1]
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    def double(x: float) -> float:
+        return 2 * x
+
+    def broken(_function: object) -> None:
+        raise RuntimeError("no compiler here")
+
+    assert compiled(double, broken, wanted=True) is double
+    assert "training goes on without it" in capsys.readouterr().out
+    assert compiled(double, broken, wanted=False) is double
 
 
 def test_standardised_latents_decode_to_the_same_pictures() -> None:
-    vae, x = build().eval(), to_range(held_out(4))
-    with torch.no_grad():
-        before, mean = reconstruct(vae, x), vae.encode(x).latent_dist.mean
-        standardise_latents(vae, mean)
-        after = vae.encode(x).latent_dist.mean
+    vae, x = build(latent_channels=8, widths=(8, 8, 16, 16)).eval(), to_range(held_out(4))
+    before, std = reconstruct(vae, x), posterior(vae, x)[1]
+    scale = posterior(vae, x)[0].std(dim=(0, 2, 3))
+    standardise_latents(vae, posterior(vae, x)[0])
+    after = posterior(vae, x)
     assert torch.allclose(reconstruct(vae, x), before, atol=1e-4)
-    assert torch.allclose(after.mean(dim=(0, 2, 3)), torch.zeros(8), atol=1e-4)
-    assert torch.allclose(after.std(dim=(0, 2, 3)), torch.ones(8), atol=1e-3)
+    assert torch.allclose(after[0].mean(dim=(0, 2, 3)), torch.zeros(8), atol=1e-4)
+    assert torch.allclose(after[0].std(dim=(0, 2, 3)), torch.ones(8), atol=1e-3)
+    assert torch.allclose(after[1], std / scale.view(1, -1, 1, 1), rtol=1e-3)
 
 
 def test_the_judge_recognises_the_attributes_of_unseen_portraits() -> None:

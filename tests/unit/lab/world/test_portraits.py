@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.training.denoiser import MAX_TOKENS, WORDS, build_tokenizer
+from lab.training.tokenizer import MAX_TOKENS, WORDS, build_tokenizer
 from lab.world.drawing import PARTS, SIZE, SUPERSAMPLING
 from lab.world.people import WORD_BANK, Attributes, Person, caption, replace_attributes, sample_person
 from lab.world.portraits import part_masks, person_mask, render

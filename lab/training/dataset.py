@@ -1,0 +1,162 @@
+"""Rendered pictures on disk: what a training set consists of, and its shards. Needs no torch.
+
+A shard is one uncompressed `.npz` of `SHARD` consecutive seeds of a domain. It appears whole, by renaming, so training can start
+with the shards that exist and read the others as they come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import os
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.training.tokenizer import MAX_TOKENS, Vocabulary
+from lab.world.domain import Domain
+
+WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "s2edit" / "train"
+"""Default folder of renders and checkpoints; `--work` overrides it."""
+UNSEEN = 10_000_000
+"""First seed that is never trained on. Evaluation takes its subjects from here on."""
+SIZE = 128
+SHARD = 100
+CAPTIONS = 16
+"""Captions per picture: the full one, and random ones."""
+MASKED_EVERY = 5
+"""One picture of so many has its mask in the shard. The segmenter needs no more, and a mask takes as long as a picture."""
+DOMAINS = ("lab.world.person:96000:0.6", "lab.world.cat:24000:0.2", "lab.world.church:24000:0.2")
+UNSEEN_COUNT = 600
+"""Rendered subjects per domain that are never trained on."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One domain of the training set: the module that exports it as `DOMAIN`, its number of pictures, its share of each batch."""
+
+    module: str
+    count: int
+    weight: float
+
+    @classmethod
+    def parsed(cls, text: str) -> Part:
+        try:
+            module, count, weight = text.split(":")
+            return cls(module, int(count), float(weight))
+        except ValueError:
+            raise ValueError(f"expected MODULE:PICTURES:WEIGHT, such as {DOMAINS[0]}, got {text!r}") from None
+
+    @cached_property
+    def domain(self) -> Domain:
+        exported: Domain = importlib.import_module(self.module).DOMAIN
+        return exported
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The training set."""
+
+    parts: tuple[Part, ...]
+    work: Path
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Plan:
+        return cls(tuple(Part.parsed(text) for text in options.domain or DOMAINS), options.work)
+
+    @cached_property
+    def domains(self) -> dict[str, Domain]:
+        return {part.domain.name: part.domain for part in self.parts}
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        return tuple(sorted({word for domain in self.domains.values() for word in domain.words}))
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.words)
+
+    @cached_property
+    def folders(self) -> dict[str, Path]:
+        """The folder of each domain's shards. Its name changes with what the domain draws and says."""
+        return {name: self.work / "renders" / f"{name}-{self._digest(domain)}" for name, domain in self.domains.items()}
+
+    @property
+    def recipe(self) -> str:
+        """The part of a checkpoint's recipe that describes the data."""
+        weights = [part.weight for part in self.parts]
+        return f"{' '.join(folder.name for folder in self.folders.values())} weights={weights}"
+
+    def _digest(self, domain: Domain) -> str:
+        shard = render_shard(domain, self.vocabulary, range(3))
+        return hashlib.sha256(b"".join(shard[name].tobytes() for name in sorted(shard or {}))).hexdigest()[:8]
+
+    def jobs(self) -> list[tuple[str, int]]:
+        """Return domain and first seed of every shard: one of each kind, the unseen ones, then those of training in proportion."""
+        unseen = [
+            (part.domain.name, UNSEEN + start) for part in self.parts for start in range(0, min(UNSEEN_COUNT, part.count), SHARD)
+        ]
+        trained = [(start / part.count, part.domain.name, start) for part in self.parts for start in range(0, part.count, SHARD)]
+        first = [(name, start) for name in self.domains for start in (0, UNSEEN)]
+        return list(dict.fromkeys([*first, *unseen, *((name, start) for _, name, start in sorted(trained))]))
+
+    def bare(self) -> Plan:
+        """Return a copy to send to another process. The domains themselves may not be picklable."""
+        return Plan(tuple(Part(part.module, part.count, part.weight) for part in self.parts), self.work)
+
+    def shard(self, domain: str, start: int) -> Path:
+        return self.folders[domain] / f"{start:08d}.npz"
+
+    def finished(self, domain: str, *, unseen: bool) -> list[Path]:
+        """Return the shards of `domain` that exist, in order of their seeds."""
+        paths = sorted(self.folders[domain].glob("*.npz"))
+        return [path for path in paths if (int(path.stem) >= UNSEEN) == unseen]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--work", type=Path, default=WORK, help="folder of renders and checkpoints")
+    parser.add_argument(
+        "--domain", action="append", metavar="MODULE:PICTURES:WEIGHT", help=f"repeatable; default: {' '.join(DOMAINS)}"
+    )
+
+
+def captions(domain: Domain, seed: int) -> list[str]:
+    """Return the captions of a picture: the one that names all attributes, then random ones."""
+    attributes = domain.sample(seed).attributes
+    rng = random.Random(f"captions-{domain.name}-{seed}")
+    return [domain.caption(attributes), *(domain.caption(attributes, rng) for _ in range(CAPTIONS - 1))]
+
+
+def render_shard(domain: Domain, vocabulary: Vocabulary, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
+    """Return the shard of these seeds: pixels, caption tokens, labels, identity vectors, and masks of every fifth picture."""
+    subjects = [domain.sample(seed) for seed in seeds]
+    names = list(domain.labels)
+    labels = [[domain.label(subject.attributes)[name] for name in names] for subject in subjects]
+    tokens = [[vocabulary.encode(text) for text in captions(domain, seed)] for seed in seeds]
+    return {
+        "pixels": np.stack([np.asarray(domain.render(subject, SIZE).convert("RGB")) for subject in subjects]),
+        "tokens": np.array(tokens, dtype=np.int16).reshape(len(seeds), CAPTIONS, MAX_TOKENS),
+        "labels": np.array(labels, dtype=np.int8).reshape(len(seeds), len(names)),
+        "identity": np.stack([domain.identity_vector(subject.identity) for subject in subjects]).astype(np.float32),
+        "masks": np.stack([np.asarray(domain.mask(subject, SIZE)) for subject in subjects[::MASKED_EVERY]]),
+    }
+
+
+def save_shard(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    with unfinished.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    unfinished.replace(path)
+
+
+def unfinished(plan: Plan, jobs: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return the jobs whose shard is missing."""
+    return [job for job in jobs if not plan.shard(*job).exists()]

@@ -1,0 +1,123 @@
+"""The whole training in miniature: every stage as a process, resumed, and its results as an archive that loads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+from lab.judges.attributes import load_judge
+from lab.judges.identities import load_regressor
+from lab.training import train
+from lab.training.export import PART_BYTES, pack
+from s2edit_core.checkpoints.model_card import ModelCard
+from s2edit_core.vision.segmenters import CardNetwork
+
+MINIATURE = [
+    *("--domain", "tests.unit.lab.training.portrait_domain:8:1", "--workers", "1", "--device", "cpu", "--latent-channels", "4"),
+    *(
+        "--render-seconds",
+        "20",
+        "--vae-seconds",
+        "2",
+        "--denoiser-seconds",
+        "2",
+        "--judge-seconds",
+        "1",
+        "--segmenter-seconds",
+        "1",
+    ),
+    "--vae-options=--batch 2 --widths 8 8 8 8",
+    "--denoiser-options=--batch 2 --widths 16 16 16 --sample-steps 2",
+    "--small-options=--batch 2",
+    "--stage-options=--log-every 0.5",
+]
+
+
+def unpacked(out: Path, folder: Path) -> Path:
+    data = b"".join(path.read_bytes() for path in sorted(out.glob("world.tar.*")))
+    assert json.loads((out / "manifest.json").read_text())["sha256"] == hashlib.sha256(data).hexdigest()
+    folder.mkdir()
+    (folder / "world.tar").write_bytes(data)
+    with tarfile.open(folder / "world.tar") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "result"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a driver that was started twice: at first without the denoiser."""
+    folder = tmp_path_factory.mktemp("trained")
+    arguments = [*MINIATURE, "--work", str(folder / "work"), "--out", str(folder / "out")]
+    root = Path(__file__).parents[4]
+    for more in (["--denoiser-seconds", "0"], []):
+        command = [sys.executable, "-m", "lab.training.train", *arguments, *more]
+        made = subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True)
+        assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
+    assert "[autoencoder]" not in made.stdout, "a finished stage is not repeated"
+    return folder
+
+
+def test_the_archive_is_a_model_that_draws(trained: Path, tmp_path: Path) -> None:
+    result = unpacked(trained / "out", tmp_path / "unpacked")
+    pipeline = StableDiffusionPipeline.from_pretrained(result / "world-128", safety_checker=None)
+    pipeline.set_progress_bar_config(disable=True)
+    (image,) = pipeline("a photo of a woman", num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images
+    assert image.size == (128, 128)
+    assert "portrait" in (result / "world-128" / "README.md").read_text()
+    card = ModelCard.read(result / "world-128")
+    assert "woman" in card.subjects
+    assert CardNetwork(result / "world-128" / "segmenter").name == "card"
+    assert load_judge(result / "judges" / "attributes.safetensors").accuracy["portrait"].keys() == {"gender", "glasses", "hat"}
+    assert load_regressor(result / "judges" / "identities.safetensors").names["portrait"] == ("skin", "jaw")
+
+
+def test_the_results_have_sheets_and_logs(trained: Path) -> None:
+    assert {path.name for path in (trained / "out").iterdir()} == {
+        *("manifest.json", "reconstructions.png", "samples.png", "training.json", "world.tar.00")
+    }
+    written = json.loads((trained / "out" / "training.json").read_text())
+    assert written["logs"]["denoiser"]["log"][-1]["mse"] > 0
+    assert written["facts"]["stages"]["denoiser"]["code"] == 0
+
+
+def test_stages_end_within_their_budget(trained: Path) -> None:
+    logs = json.loads((trained / "out" / "training.json").read_text())["logs"]
+    for name, budget in (("autoencoder", 2), ("denoiser", 2), ("attributes", 1), ("segmenter", 1)):
+        for entry in logs.get(name, {"log": []})["log"]:
+            assert entry["seconds"] <= budget + 3, name
+
+
+def test_a_large_result_is_split(tmp_path: Path) -> None:
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result" / "weights").write_bytes(os.urandom(2 * PART_BYTES + 5))
+    pack(tmp_path / "result", tmp_path / "out")
+    assert [path.stat().st_size <= PART_BYTES for path in sorted((tmp_path / "out").glob("world.tar.*"))] == [True] * 3
+    assert (unpacked(tmp_path / "out", tmp_path / "there") / "weights").stat().st_size == 2 * PART_BYTES + 5
+
+
+def test_a_failing_stage_is_tried_twice_and_spares_the_others(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = [train.Stage(name, f"stages.{name}", 1, [], after) for name, after in (("broken", ()), ("sound", ("broken",)))]
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "broken.py").write_text("raise SystemExit(3)")
+    (tmp_path / "stages" / "sound.py").write_text("import sys; print(sys.argv)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(train, "stages_of", lambda _wanted: stages)
+    wanted = train.options_of([*MINIATURE, "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")])
+    assert not train.Driver(wanted).run()
+    assert [stage.facts["code"] for stage in stages] == [3, 0]
+    assert [stage.attempts for stage in stages] == [2, 1]
+    printed = capfd.readouterr().out
+    assert printed.count("--no-compile") == 1, "the second attempt does without compilation"
+    assert [path.name for path in (tmp_path / "work" / "finished").iterdir()] == ["sound"]
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["facts"]["stages"]["broken"]["code"] == 3
