@@ -26,12 +26,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("redis_url", "s3_endpoint_url", "s3_public_endpoint_url", "s3_bucket", "s3_access_key_id", "s3_secret_access_key"),
         *("s3_region", "s3_post_forms", "s3_object_tags", "data_dir", "public_url"),
     ),
-    "Models": ("model", "device", "segmenter", "captioner", "safety", "safety_labels", "safety_threshold"),
+    "Models": (
+        *("model", "precision", "device", "worker_jobs", "segmenter", "captioner", "safety", "safety_labels", "safety_threshold"),
+    ),
     "Who may call": ("auth", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
     "Limits": (
-        *("max_unfinished_edits_per_user", "max_unfinished_edits", "user_reads_per_minute", "user_writes_per_minute"),
+        *("max_unfinished_edits_per_user", "max_unfinished_edits_per_tenant", "max_unfinished_edits"),
+        *("max_stored_bytes_per_tenant", "max_streams_per_user", "max_streams_per_tenant", "max_streams"),
+        *("user_reads_per_minute", "user_writes_per_minute"),
         *("tenant_reads_per_minute", "tenant_writes_per_minute", "tenant_learnings_per_day", "tenant_gpu_s_per_day"),
-        "max_upload_bytes",
+        *("failed_credentials_per_minute", "min_upload_bytes_per_s", "max_upload_bytes"),
     ),
     "How long things are kept": (
         *("result_ttl_s", "edit_ttl_s", "identity_ttl_s", "identity_idle_ttl_s", "inversion_ttl_s", "max_inversions_per_identity"),
@@ -43,7 +47,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Webhooks": ("webhook_secrets", "webhook_allow_private"),
     "Audit, policy and provenance": (
-        *("audit_log", "audit_key", "signing_key", "receipt_key", "policy_block_list", "policy_checker", "require_consent"),
+        *("audit_log", "audit_key", "signing_key", "receipt_key", "policy_block_list", "policy_checker"),
+        *("require_consent", "require_user"),
         *("provenance", "provenance_certificate", "provenance_private_key", "provenance_timestamp_url", "watermark"),
     ),
 }
