@@ -12,7 +12,7 @@ import torch
 from lab.judges.attributes import AttributeJudge
 from lab.judges.identities import Error, IdentityRegressor
 from lab.judges.scorer import Scorer
-from lab.quality.worlds import editing, measures, records, sheet, units
+from lab.quality.worlds import editing, generalisation, measures, records, sheet, units
 from lab.quality.worlds.bench import options_of, stages_of
 from lab.quality.worlds.editing import Editor, OutOfTime
 from lab.quality.worlds.edits import DOMAINS, case_of
@@ -21,8 +21,12 @@ from lab.quality.worlds.plan import DEFAULT, Stage, Unit, in_turn, seeds_of
 from lab.quality.worlds.records import Record
 from lab.quality.worlds.settings import BASES, VARIANTS, Variant, Way, parsed, setting_of
 from lab.quality.worlds.units import Bench
+from s2edit_core.method.learning import Checkpoint, learn_concepts
+from s2edit_core.method.learning_state import LearningState
 from s2edit_core.pipeline import S2EditPipeline
-from s2edit_core.request.options import LearningOptions
+from s2edit_core.request.options import LearningMode, LearningOptions
+from s2edit_core.request.spec import Progress
+from s2edit_core.unet.rows import drive
 
 SHORT = LearningOptions(token_steps=2, joint_steps=2, start_steps=1, batch=2)
 QUICK = replace(BASES["balanced"], title="quick", steps=3, learning=SHORT)
@@ -98,6 +102,36 @@ def test_learning_from_three_photos_differs_from_one(bench: Bench) -> None:
         tokens.append(concept.token)
     assert not torch.equal(tokens[0], tokens[1])
     assert not torch.equal(tokens[1], tokens[2])
+
+
+@pytest.mark.parametrize("mode", ["lora_kv", "kv", "token"])
+def test_the_concept_of_the_last_checkpoint_is_the_learned_one(bench: Bench, mode: LearningMode) -> None:
+    case = case_of("person", 1, ("left",))
+    editor = Editor(bench.pipe, case)
+    options = replace(SHORT, mode=mode)
+    learning = learn_concepts(bench.pipe.backbone, (editor.lesson(case.photo),), options, every=options.steps)
+    states: list[LearningState] = []
+
+    def keep(step: Progress) -> None:
+        states.extend([step.state] if isinstance(step, Checkpoint) and step.state else [])
+
+    (learned,) = drive(learning, editor.evaluate, keep)
+    built = generalisation.concept_of(states[-1], options, learned.subject)
+    assert torch.equal(built.token, learned.token)
+    assert len(built.keys) == len(learned.keys)
+    errors = [generalisation.denoising_errors(editor, case.photo, concept) for concept in (None, built, learned)]
+    assert torch.equal(errors[1], errors[2])
+    assert not torch.equal(errors[0], errors[1])
+
+
+def test_a_curve_measures_every_photo(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generalisation, "EVERY", 2)
+    case = case_of("person", 1, ("left",))
+    shown = generalisation.photos_to_show(case)
+    rows = list(generalisation.curve(Editor(bench.pipe, case), case.others[:2], SHORT, shown))
+    assert [row["step"] for row in rows] == [2, 4]
+    assert set(rows[0]) == {"step", "learned", "edited", "answer: left"}
+    assert rows[0] != rows[1]
 
 
 def test_nothing_is_evaluated_after_the_deadline(bench: Bench) -> None:
