@@ -241,7 +241,7 @@ def _step(
     with torch.enable_grad():
         shown = [learner.at(step) for learner in learners]
         now = [learner.condition(with_deltas=with_deltas) for learner in shown]
-    rows = [_rows(*each, options.batch) for each in zip(shown, now, draws, strict=True)]
+    rows = [_rows(*each, options) for each in zip(shown, now, draws, strict=True)]
     answers = yield tuple(row for part in rows for row in part)
     features = [each.features[learner.lesson.placeholder] for learner, each in zip(learners, now, strict=True)]
     semantic = [_semantic(*each) for each in zip(learners, features, strict=True)]
@@ -306,12 +306,15 @@ def _orthogonal_words(backbone: Backbone, lesson: Lesson) -> list[str]:
     return [word for word in dict.fromkeys((*requested, *bank)) if word.lower() not in subject]
 
 
-def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int) -> Rows:
-    """Return rows of the latent at `batch` noise levels, one drawn from each equal part of the schedule; the added ε is the target.
+def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, options: LearningOptions) -> Rows:
+    """Return rows of the latent at `options.batch` noise levels, one drawn from each equal part of the schedule.
 
-    The weights convert the error of ε to that of the model's own prediction, so that a v-prediction model learns v.
+    The added ε is the target.
+
+    The weights convert the error of ε to that of the model's own prediction, so that a v-prediction model learns v, or to that of v
+    for every model (see `Weighting`).
     """
-    schedule, latent = learner.backbone.schedule, learner.lesson.latent
+    schedule, latent, batch = learner.backbone.schedule, learner.lesson.latent, options.batch
     part = schedule.train_timesteps / batch
     t = ((torch.arange(batch) + torch.rand(batch, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
     eps = torch.randn((batch, *latent.shape), generator=draw).to(latent)
@@ -324,7 +327,7 @@ def _rows(learner: _Learner, now: Conditioned, draw: torch.Generator, batch: int
             now.prompt,
             learner.gates,
             target=eps[i],
-            weight=schedule.loss_weight(int(t[i])) / batch,
+            weight=(1 / schedule.alpha(int(t[i])) if options.weighting == "velocity" else schedule.loss_weight(int(t[i]))) / batch,
             loss_weights=weights,
         )
         for i in range(batch)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -139,7 +139,7 @@ class LearningState:
 
 def settings_digest(lessons: Sequence[Lesson], options: LearningOptions, seed: int) -> str:
     """Return a digest of everything that a learning depends on except the model."""
-    digest = hashlib.sha256(json.dumps([asdict(options), seed], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([options.to_dict(), seed], sort_keys=True).encode())
     for lesson in (photo for each in lessons for photo in (each, *each.others)):
         words = [lesson.prompt, lesson.subject, lesson.placeholder, list(lesson.request_words)]
         digest.update(json.dumps(words).encode())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from s2edit_core.errors import OptionInvalid
 
 LearningMode = Literal["token", "lora_kv", "kv"]
+Weighting = Literal["prediction", "velocity"]
+"""The loss that L_ldm weights equally at all noise levels: of the model's own prediction, or of v (arXiv 2202.00512). Most models
+predict ε, and nothing of that loss is left where the noise is strong and the layout, shapes and colours of a person are decided.
+"""
 InversionTier = Literal["null_text", "negative_prompt", "residual", "direct"]
 InjectionMode = Literal["replace", "refine"]
 Blend = Literal["none", "words", "edit_mask", "difference"]
@@ -46,10 +50,13 @@ class LearningOptions:
     orthogonality: float = 0.1  # λ of L_ldm + λ·L_semantic
     masked: bool = True  # multiply the [I] column of every cross-attention map by the identity mask
     patience: int = 0  # early stopping: end a phase once its loss has not fallen for this many steps; 0: never
+    weighting: Weighting = "prediction"
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(LearningMode):
             raise OptionInvalid(f"mode must be one of {', '.join(get_args(LearningMode))}", field="options.mode")
+        if self.weighting not in get_args(Weighting):
+            raise OptionInvalid(f"weighting must be one of {', '.join(get_args(Weighting))}", field="options.weighting")
         check_number("rank", self.rank, 1, 128)
         check_number("start_steps", self.start_steps, 0, 5000)
         check_number("token_steps", self.token_steps, 0, 5000)
@@ -59,6 +66,13 @@ class LearningOptions:
             check_number(name, getattr(self, name), 0.0, 1.0)
         check_number("orthogonality", self.orthogonality, 0.0, 100.0)
         check_number("patience", self.patience, 0, 5000)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values, without `weighting` at its default: ids and checkpoints of earlier releases do not know it."""
+        values = asdict(self)
+        if self.weighting == "prediction":
+            del values["weighting"]
+        return values
 
     @property
     def steps(self) -> int:

@@ -140,7 +140,7 @@ def _concept_id(
         "source_prompt": reference.prompt,
         "subject": reference.subject,
         "placeholder": reference.placeholder,
-        "learning": asdict(learning),
+        "learning": learning.to_dict(),
         "bank": list(bank),
         "seed": seed,
         **_scale_entry(scaled_to),

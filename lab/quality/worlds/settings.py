@@ -84,6 +84,7 @@ VARIANTS: dict[str, Variant] = {
     "unmasked": _learned("[I] without mask", masked=False),
     "parallel": _learned("without orthogonality", orthogonality=0.0),
     "long": _learned("300 joint steps", joint_steps=300),
+    "velocity": _learned("L_ldm of v", weighting="velocity"),
     "fast": _learned("4 × the rate of K and V", kv_rate=2e-3),
     "unblended": Variant("without blend", injection={"blend": "none"}),
     "faded": Variant("residual gone where the edit acts", injection={"fade_threshold": 0.3}),

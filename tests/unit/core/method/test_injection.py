@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -196,6 +197,18 @@ def test_the_difference_of_the_predictions_says_where_the_edit_acts(backbone: Ba
     by_mask = edited(backbone, faded, replace(DIFFERENCE, blend="edit_mask"), edit_mask=free)
     torch.testing.assert_close(result, drive(by_mask, backbone.evaluate), rtol=1e-12, atol=1e-12)
     assert [len(rows) for rows in seen] == [2] * (1 + STEPS)
+
+
+def test_a_lower_threshold_fades_residuals_further(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A threshold of 0 leaves residuals only where the prompts do not differ at all."""
+    inversion = inverted(backbone, "residual")
+    seen: list[Tensor] = []
+    faded = Inversion.faded
+    monkeypatch.setattr(Inversion, "faded", lambda self, mask: seen.append(mask) or faded(self, mask))
+    for threshold in (1.0, 0.5, 0.0):
+        drive(edited(backbone, inversion, replace(DIFFERENCE, fade_threshold=threshold)), backbone.evaluate)
+    assert seen[0].sum() < seen[1].sum() < seen[2].sum() == 64
+    assert all((a <= b).all() for a, b in pairwise(seen))
 
 
 def differing_in_one_cell(*_: object) -> Generator[Rows, Answers, Tensor]:

@@ -17,10 +17,10 @@ from s2edit_core.concepts.concept import Concept, Full, LowRank
 from s2edit_core.concepts.conditioning import prompt_keys_values, text_states, tokenize, word_embedding
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method import learning
-from s2edit_core.method.learning import attribute_state, learn_concept, step_generator
+from s2edit_core.method.learning import attribute_state, learn_concept, learn_concepts, step_generator
 from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.losses import semantic_loss
-from s2edit_core.request.options import LearningMode, LearningOptions
+from s2edit_core.request.options import LearningMode, LearningOptions, Weighting
 from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows, drive
@@ -107,8 +107,9 @@ def test_learning_lowers_the_loss_it_minimises(backbone: Backbone, monkeypatch: 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("part", [False, True], ids=["everywhere", "in a part"])
-def test_a_model_learns_what_it_predicts(backbone: Backbone, prediction: Any, part: bool) -> None:
-    """Loss and gradient are those of the model's own output and target, through diffusers' UNet and autograd alone."""
+@pytest.mark.parametrize("weighting", ["prediction", "velocity"])
+def test_a_model_learns_what_it_predicts_or_v(backbone: Backbone, prediction: Any, part: bool, weighting: Weighting) -> None:
+    """Loss and gradient are those of the model's own output and target, or of v, through diffusers' UNet and autograd alone."""
     scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, prediction_type=prediction
     )
@@ -119,7 +120,7 @@ def test_a_model_learns_what_it_predicts(backbone: Backbone, prediction: Any, pa
     counts = adaptive_avg_pool2d(face_mask()[None], 8)[0].double() if part else torch.ones(8, 8, dtype=torch.float64)
     learner.loss_weights = counts if part else None
     now = learner.condition(with_deltas=False)
-    rows = learning._rows(learner, now, torch.Generator().manual_seed(4), 6)
+    rows = learning._rows(learner, now, torch.Generator().manual_seed(4), LearningOptions(batch=6, weighting=weighting))
     answers = own.evaluate(rows)
     summed = [torch.stack(grads).sum(0) for grads in zip(*(answer.gradients() for answer in answers), strict=True)]
     (carried,) = torch.autograd.grad(now.prompt.tensors(), [learner.token], summed)
@@ -127,9 +128,14 @@ def test_a_model_learns_what_it_predicts(backbone: Backbone, prediction: Any, pa
     draw, z = torch.Generator().manual_seed(4), photo_latent()[None]
     t = ((torch.arange(6) + torch.rand(6, generator=draw)) * (1000 / 6)).long()
     eps = torch.randn((6, *z.shape[1:]), generator=draw).double()
-    target = eps if prediction == "epsilon" else scheduler.get_velocity(z.expand_as(eps), eps, t)
+    velocity = scheduler.get_velocity(z.expand_as(eps), eps, t)
     states = text_states(own, tokenize(own, PROMPT, (PLACEHOLDER,)), {PLACEHOLDER: learner.token})
-    output = own.unet(scheduler.add_noise(z.expand_as(eps), eps, t), t, states.expand(6, -1, -1)).sample
+    noisy = scheduler.add_noise(z.expand_as(eps), eps, t)
+    output = own.unet(noisy, t, states.expand(6, -1, -1)).sample
+    target = eps if prediction == "epsilon" else velocity
+    if prediction == "epsilon" and weighting == "velocity":
+        alpha = scheduler.alphas_cumprod[t].view(-1, 1, 1, 1)
+        output, target = (output - (1 - alpha).sqrt() * noisy) / alpha.sqrt(), velocity
     squares = (output - target).square().mean(dim=(0, 1))
     loss = (squares * counts).sum() / counts.sum()
     (expected,) = torch.autograd.grad(loss, [learner.token])
@@ -223,6 +229,25 @@ def test_noise_levels_come_from_every_part_of_the_schedule(backbone: Backbone) -
     learn(backbone, batch=4, token_steps=3, joint_steps=0, evaluate=watching)
     assert [[t // 250 for t in step] for step in seen] == [[0, 1, 2, 3]] * 3
     assert seen[0] != seen[1]
+
+
+def test_several_photos_take_turns_and_share_the_concept(backbone: Backbone) -> None:
+    first = Lesson(photo_latent(), face_mask(), PROMPT, "woman")
+    second = Lesson(-photo_latent(), 1 - face_mask(), "a sad [I] woman", "woman")
+    learner = learning._new_learner(backbone, replace(first, others=(second,)), LearningOptions(), 0)
+    shown = [learner.at(step) for step in range(3)]
+    assert shown[0] is shown[2] is learner
+    assert shown[1].lesson is second
+    assert [each.token is learner.token for each in shown] == [True] * 3
+    assert shown[1].deltas()[0] is learner.deltas()[0]
+    options = LearningOptions(token_steps=2, joint_steps=1, start_steps=0)
+    alone, both = (
+        drive(learn_concepts(backbone, (each,), options), backbone.evaluate)[0]
+        for each in (first, replace(first, others=(second,)))
+    )
+    assert not torch.equal(alone.token, both.token)
+    with pytest.raises(PromptInvalid):
+        drive(learn_concepts(backbone, (replace(first, others=(replace(second, prompt="a woman"),)),), options), backbone.evaluate)
 
 
 @pytest.mark.parametrize("masked", [True, False])

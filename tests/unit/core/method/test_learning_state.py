@@ -123,8 +123,10 @@ def test_a_state_comes_back_from_its_file(backbone32: Backbone, tmp_path: Path) 
         {"lessons": (replace(lesson(), prompt="a [I] woman"),)},
         {"lessons": (replace(lesson(), request_words=()),)},
         {"lessons": (lesson(), attribute_lesson())},
+        {"lessons": (replace(lesson(), others=(lesson(42),)),)},
+        {"options": replace(OPTIONS, weighting="velocity")},
     ],
-    ids=["seed", "rate", "mode", "photo", "mask", "prompt", "words", "one more"],
+    ids=["seed", "rate", "mode", "photo", "mask", "prompt", "words", "one more", "another photo", "weighting"],
 )
 def test_the_state_of_another_learning_is_refused(backbone32: Backbone, other: dict[str, Any]) -> None:
     state = states(learn(backbone32, every=4)[1])[4]
