@@ -52,9 +52,10 @@ DEFAULT: tuple[Stage, ...] = (
         48,
         parsed(
             (
-                *("balanced", "balanced+free", "balanced+faded:none", "balanced+faded:other", "balanced+fresh:none"),
-                *("balanced+fresh:other", "balanced+guided2:other", "balanced:three", "balanced+kv:other"),
-                *("balanced+unmasked:other", "balanced+parallel:other"),
+                *("balanced", "balanced+free:none", "balanced+velocity+fast+free:other", "balanced+velocity+fast+free:same"),
+                *("balanced+velocity+fast+free:three", "balanced+velocity+fast:other", "balanced+free:other", "balanced:three"),
+                *("balanced+fresh:none", "balanced+velocity+fast+fresh:other", "balanced+velocity+kv+free:other"),
+                *("balanced+velocity+fast+free+unmasked:other", "balanced+velocity+fast+free+parallel:other"),
             )
         ),
         MOVED,
