@@ -1,5 +1,5 @@
-"""Small networks that score pictures, trained on rendered portraits only.
+"""Small networks that score pictures, trained on rendered pictures only.
 
-`judge` classifies the attributes that a portrait shows, `regressor` estimates its identity parameters. `obedience` measures how
-often the shipped model draws what a caption names.
+`attributes` classifies what a picture of each domain shows, `identities` estimates its identity; `training` trains both.
+`judge` and `regressor` are those of `models/portraits-128`. `obedience` measures how often that model draws what a caption names.
 """

@@ -1,6 +1,6 @@
-"""Train the judge, a small classifier of every attribute that a caption can name: `python -m lab.judges.judge`.
+"""The judge of portraits, a small classifier of every attribute that a caption can name.
 
-It is trained on rendered portraits with random blur, noise, shifts and colour changes, so that artefacts of a method don't mislead
+It was trained on rendered portraits with random blur, noise, shifts and colour changes, so that artefacts of a method don't mislead
 it. Every result that uses it also reports its accuracy on unseen people. The trained weights are kept beside this file, so that all
 measurements and tests use the same judge.
 """
@@ -68,7 +68,7 @@ class Judge:
 
 
 def load_judge(path: Path = WEIGHTS) -> Judge:
-    """Load the judge that `python -m lab.judges.judge` has trained, with its measured accuracy."""
+    """Load the judge with its measured accuracy."""
     network = _Network()
     with safe_open(path, framework="pt") as file:
         accuracy: dict[str, float] = json.loads(file.metadata()["accuracy"])

@@ -1,6 +1,6 @@
-"""Train the regressor, which estimates identity parameters and so measures identity errors: `python -m lab.judges.regressor`.
+"""The regressor of portraits, which estimates identity parameters and so measures identity errors.
 
-It is trained on rendered portraits with the judge's augmentation. Errors are normalised: 0 is exact, and 1 is the mean error of
+It was trained on rendered portraits with the judge's augmentation. Errors are normalised: 0 is exact, and 1 is the mean error of
 always guessing the parameter's mean (or its most frequent class). Every result that uses it also reports its own error on unseen
 people. The trained weights are kept beside this file.
 """
@@ -137,7 +137,7 @@ def _predicted(network: nn.Module, pictures: Tensor, batch: int = 64) -> tuple[T
 
 
 def load_regressor(path: Path = WEIGHTS) -> Regressor:
-    """Load the regressor that `python -m lab.judges.regressor` has trained, with its measured errors."""
+    """Load the regressor with its measured errors."""
     network = _Network()
     with safe_open(path, framework="pt") as file:
         held_out: dict[str, float] = json.loads(file.metadata()["held_out"])

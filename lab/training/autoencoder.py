@@ -30,9 +30,11 @@ from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixe
 
 LATENT_CHANNELS = 16
 WIDTHS = (32, 64, 96, 144)
-"""4.1 million weights. Decoding a picture takes 40 ms on one core."""
+"""3.9 million weights. Decoding a picture takes 50 ms on one core, 39 ms with channels last in memory."""
 BATCH = 64
 PEAK = 1e-3
+KL = 5e-4
+"""Weight of the KL divergence per latent number. It keeps film grain out of the latents, which the denoiser could not predict."""
 SEED = 11
 
 
@@ -73,7 +75,7 @@ def _edges(error: Tensor) -> Tensor:
     return (error[..., 1:, :] - error[..., :-1, :]).abs().mean() + (error[..., 1:] - error[..., :-1]).abs().mean()
 
 
-def loss_of(vae: AutoencoderKL, x: Tensor, noise: Tensor, kl_weight: float = 1e-4) -> tuple[Tensor, Tensor]:
+def loss_of(vae: AutoencoderKL, x: Tensor, noise: Tensor, kl_weight: float = KL) -> tuple[Tensor, Tensor]:
     """Return the loss, and the reconstruction MSE for the log. `noise` has the latents' shape.
 
     loss = L1 + 2·MSE + L1 of image gradients at full and half size + 4·L1 of 16-pixel means + kl_weight·KL. The normalisation
@@ -129,6 +131,7 @@ class Stage:
     def __init__(self, plan: Plan, options: argparse.Namespace) -> None:
         self.device = torch.device(options.device)
         self.plan, self.options, self.result = plan, options, plan.work / "result"
+        self.result.mkdir(parents=True, exist_ok=True)
         self.vae = build(options.latent_channels, tuple(options.widths)).to(self.device)
         self.parameters = list(self.vae.parameters())
         recipe = f"{plan.recipe} batch={options.batch} peak={options.peak} kl={options.kl} seed={SEED}"
@@ -185,7 +188,8 @@ class Stage:
         with self.run.average.applied(self.parameters):
             vae = copy.deepcopy(self.vae).eval()
         dice = Dice(self.device, SEED)
-        standardise_latents(vae, posterior(vae, normalised(joined(self.store.batch(2048 if final else 512, dice), "pixels")))[0])
+        count = min(2048 if final else 512, sum(self.store.counts.values()))
+        standardise_latents(vae, posterior(vae, normalised(joined(self.store.batch(count, dice), "pixels")))[0])
         facts: dict[str, Any] = {"psnr_db": {}, "step": self.run.step, "pictures": dict(self.store.counts), "final": final}
         rows = []
         for name in self.plan.domains:
@@ -207,7 +211,7 @@ def main() -> None:
     parser = stage_options(__doc__, seconds=400, batch=BATCH, peak=PEAK)
     parser.add_argument("--latent-channels", type=int, default=LATENT_CHANNELS)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
-    parser.add_argument("--kl", type=float, default=1e-4, help="weight of the KL divergence per latent number")
+    parser.add_argument("--kl", type=float, default=KL, help="weight of the KL divergence per latent number")
     options = parser.parse_args()
     use_fast_kernels()
     stage = Stage(Plan.of(options), options)

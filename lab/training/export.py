@@ -59,21 +59,21 @@ def picture_of(x: Tensor) -> Image.Image:
     return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
 
 
-def captioned_sheet(pictures: list[Image.Image], captions: list[str], columns: int = 6) -> Image.Image:
-    """Return a sheet of pictures at twice their size, each with its caption below."""
-    side, text = 256, 58
+def captioned_sheet(pictures: list[Image.Image], captions: list[str], columns: int = 12) -> Image.Image:
+    """Return a sheet of pictures of 128 pixels, each with its caption below."""
+    side, text = 132, 66
     rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (side * columns, (side + text) * rows), "white")
+    sheet = Image.new("RGB", (side * min(columns, len(pictures)), (side + text) * rows), "white")
     pencil = ImageDraw.Draw(sheet)
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         x, y = side * (i % columns), (side + text) * (i // columns)
-        sheet.paste(picture.resize((side, side), Image.Resampling.LANCZOS), (x, y))
+        sheet.paste(picture, (x + 2, y + 2))
         lines = [""]
-        for word in caption.split():
-            if pencil.textlength(f"{lines[-1]} {word}") > side - 6:
+        for word in caption.removeprefix("a photo of ").split():
+            if pencil.textlength(f"{lines[-1]} {word}") > side - 4:
                 lines.append("")
             lines[-1] = f"{lines[-1]} {word}".strip()
-        pencil.text((x + 3, y + side + 2), "\n".join(lines[:4]), fill="black", spacing=2)
+        pencil.text((x + 3, y + side), "\n".join(lines[:5]), fill="black", spacing=1)
     return sheet
 
 
@@ -104,6 +104,52 @@ def write_model(parts: dict[str, Any], plan: Plan, folder: Path) -> None:
         "segmenter": "card",  # lab/training/segmenter.py trains it
     }
     (folder / "s2edit.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def describe(result: Path, facts: dict[str, Any]) -> None:
+    """Write the model's README from what the stages have left in `result`."""
+    folder = result / "world-128"
+    if not folder.exists():
+        return
+    vae, segmenter = (_json(folder / name) for name in ("vae.json", "segmenter/config.json"))
+    weights = {
+        name: sum(path.stat().st_size for path in (folder / name).glob("*.safetensors")) // (4 if name == "text_encoder" else 2)
+        for name in ("unet", "vae", "text_encoder", "segmenter")
+    }
+    pictures = ", ".join(f"{count} of {name}" for name, count in vae.get("pictures", {}).items())
+    rows = "\n".join(
+        f"| {name} | {stage.get('wall_seconds', '')} | {stage.get('steps', '')} | {stage.get('last', '')} |"
+        for name, stage in facts["stages"].items()
+    )
+    (folder / "README.md").write_text(
+        f"""# world-128
+
+A small latent diffusion model of drawn people, cats and churches, trained from scratch by `python -m lab.training.train` on
+pictures that `lab/world` renders. With it, s2edit can be tried and measured without a large model and without a GPU.
+It has seen no real person and no photograph. Licence: Apache-2.0, like the code.
+
+Rendered pictures: {pictures}. Machine: {facts["machine"]}, torch {facts["torch"]}.
+Weights: {", ".join(f"{name} {count:,}" for name, count in weights.items())}.
+Reconstruction of unseen pictures by the auto-encoder: {_listed(vae.get("psnr_db", {}), " dB")}.
+The segmenter's overlap with the true mask (IoU) on unseen pictures: {_listed(segmenter.get("iou", {}), "")}.
+
+| stage | seconds | steps | last log entry |
+|---|---|---|---|
+{rows}
+
+`samples.png`: samples for captions of unseen pictures, guidance {GUIDANCE:g}, 50 DDIM steps. `reconstructions.png`: unseen
+pictures, and below each row its reconstruction by the auto-encoder. The logged losses are in `training.json`.
+"""
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return read
+
+
+def _listed(figures: dict[str, float], unit: str) -> str:
+    return ", ".join(f"{name} {value}{unit}" for name, value in figures.items()) or "not measured"
 
 
 def pack(result: Path, out: Path) -> None:

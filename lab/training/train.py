@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from lab.training.dataset import Plan, add_options
-from lab.training.export import GAINS, GUIDANCE, pack
+from lab.training.export import GAINS, GUIDANCE, describe, pack
 
 __all__ = ["GAINS", "GUIDANCE", "MODEL"]
 
@@ -150,13 +150,23 @@ class Driver:
                 "torch": torch.__version__,
                 "python": platform.python_version(),
                 "seconds": round(time.time() - self._started),
-                "stages": {name: stage.facts for name, stage in self.stages.items()},
+                "stages": {name: self._facts(stage, logs.get(name, {}).get("log", [])) for name, stage in self.stages.items()},
                 "options": {name: str(value) for name, value in vars(self.wanted).items()},
             }
             (self.work / "result" / "training.json").write_text(json.dumps({"facts": facts, "logs": logs}, indent=1) + "\n")
+            describe(self.work / "result", facts)
             pack(self.work / "result", self.wanted.out)
         except Exception:
             traceback.print_exc()
+
+    def _facts(self, stage: Stage, log: list[dict[str, float]]) -> dict[str, Any]:
+        """Return what is known of a stage, also of one that an earlier start of the driver has finished."""
+        mark = self.marks / stage.name
+        facts: dict[str, Any] = stage.facts or (json.loads(mark.read_text()) if mark.exists() else {})
+        if log:
+            last = {name: value for name, value in log[-1].items() if name in ("mse", "loss", "unseen_psnr", "samples_per_s")}
+            facts = {**facts, "steps": round(log[-1]["step"]), "last": ", ".join(f"{k} {v:.4g}" for k, v in last.items())}
+        return facts
 
 
 def device_name(device: str) -> str:

@@ -1,4 +1,4 @@
-"""Skin: its colour, its texture, moles, freckles, scars, wrinkles, and makeup on the cheeks."""
+"""The colours of skin and hair; the skin's texture, moles, freckles, scars, wrinkles, and makeup on the cheeks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.world.painting.picture import Pixels, mixed, rgb
 from lab.world.painting.texture import fractal, noise
 from lab.world.person.canvas import Skin
 from lab.world.person.head import Face
-from lab.world.person.identity import Colour, Identity
+from lab.world.person.identity import Colour, HairColour, Identity
 
 TONES: tuple[Colour, ...] = (
     (0.98, 0.86, 0.79),
@@ -22,6 +22,13 @@ TONES: tuple[Colour, ...] = (
     (0.58, 0.39, 0.27),
     (0.42, 0.27, 0.19),
 )
+HAIRS: dict[str, Colour] = {
+    "black": (0.115, 0.10, 0.11),
+    "brown": (0.36, 0.215, 0.125),
+    "blond": (0.82, 0.65, 0.40),
+    "red": (0.53, 0.20, 0.095),
+    "gray": (0.66, 0.66, 0.68),
+}
 
 
 def tone(who: Identity) -> Colour:
@@ -41,6 +48,14 @@ def shadowed(who: Identity, amount: float) -> Colour:
     """Return the skin's colour in a crease."""
     r, g, b = tone(who)
     return mixed((r, g, b), (0.50 * r, 0.36 * g, 0.33 * b), amount)
+
+
+def hair_colour(who: Identity, named: HairColour) -> Colour:
+    """Return the colour of the hair: the named one, shifted by the identity's tint."""
+    r, g, b = HAIRS[named]
+    tint = who.hair_tint
+    bright = 1 + 0.13 * tint
+    return r * bright * (1 + 0.03 * tint), g * bright, b * bright * (1 - 0.05 * tint)
 
 
 def base(skin: Skin, subject: Subject, face: Face) -> Pixels:
@@ -116,10 +131,10 @@ def _scar(skin: Skin, who: Identity) -> None:
         [(-0.06, 0.40), (-0.02, 0.43), (0.0, 0.48)],
     ][who.scar - 1]
     r, g, b = tone(who)
-    pale = mixed((r, g, b), (0.96, 0.76, 0.72), 0.6)
+    healed = (0.80 * r, 0.52 * g, 0.50 * b) if who.skin < 2 else mixed((r, g, b), (0.96, 0.76, 0.72), 0.6)
     line = polyline(skin.x, skin.y, curve(at, 5), 0.011, 0.007)
     skin.paint(line - 0.008, shadowed(who, 0.55), opacity=0.5, soft=0.016)
-    skin.paint(line, pale, opacity=0.9, soft=0.008)
+    skin.paint(line, healed, opacity=0.9, soft=0.008)
 
 
 def paint_wrinkles(skin: Skin, subject: Subject, face: Face) -> None:

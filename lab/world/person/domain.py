@@ -70,10 +70,10 @@ class PersonDomain:
         return captions.label(attributes)
 
     def identity_vector(self, identity: Identity) -> NDArray[np.float32]:
-        eye = EYE_COLOURS[identity.eye_colour]
+        eyes = np.array(EYE_COLOURS)
+        eye = (eyes[identity.eye_colour] - eyes.mean(axis=0)) / eyes.std(axis=0)
         numbers = [(identity.skin - 2.5) / 1.45, *(getattr(identity, name) * 3**0.5 for name in _SPREADS)]
-        numbers += [(value - 0.37) / 0.14 for value in eye]
-        numbers += [identity.freckles - 0.6, len(identity.moles) - 0.9, 1.0 if identity.scar else -1.0]
+        numbers += [*eye, (identity.freckles - 0.6) / 0.8, len(identity.moles) - 0.9, 2.3 if identity.scar else -0.43]
         return np.array(numbers, dtype=np.float32)
 
 

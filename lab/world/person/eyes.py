@@ -11,8 +11,7 @@ from lab.world.painting.fields import Field, Point, coverage, polyline
 from lab.world.painting.picture import mixed, rgb
 from lab.world.painting.texture import noise
 from lab.world.person.canvas import Skin
-from lab.world.person.complexion import shadowed, tone
-from lab.world.person.hair_colour import hair_colour
+from lab.world.person.complexion import hair_colour, shadowed, tone
 from lab.world.person.head import Face
 from lab.world.person.identity import EYE_COLOURS
 from lab.world.person.light import Light

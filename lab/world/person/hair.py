@@ -11,8 +11,8 @@ from lab.world.painting.fields import Field, Frame, coverage
 from lab.world.painting.picture import Picture, Pixels, mixed, rgb
 from lab.world.painting.texture import fractal, noise
 from lab.world.person.canvas import Skin
+from lab.world.person.complexion import hair_colour
 from lab.world.person.geometry import Placement, Radii, Surface, hit
-from lab.world.person.hair_colour import hair_colour
 from lab.world.person.head import Face
 from lab.world.person.light import Light
 
@@ -98,7 +98,7 @@ class Hair:
             field += 0.006 * noise(angle * 22, y * 10, self.seed + 3)
         if self.bangs is not None:
             jag = 0.028 * noise(angle * (6 + 4 * self.curl), y * 0, self.seed + 9) + 0.014 * noise(angle * 17, y * 0, self.seed + 8)
-            fringe = np.maximum(y - self.bangs - jag - 0.05 * angle * angle, np.abs(side) - 0.36)
+            fringe = np.maximum(y - self.bangs - jag - 0.05 * angle * angle, np.abs(side) - 0.41)
             field = np.minimum(field, fringe)
         if not self.falls:
             ear = np.clip((np.abs(angle) - 1.55) * 0.55, 0, 0.30)

@@ -151,7 +151,7 @@ def paint_hat(picture: Picture, placement: Placement, subject: Subject, hair: Ha
 
 def _dome(picture: Picture, placement: Placement, hair: Hair, tall: float, wide: float) -> Surface:
     rx, ry, rz = hair.radii
-    more = 0.018 + 0.05 * hair.curl + wide
+    more = 0.014 + 0.024 * hair.curl + wide
     return hit(placement, picture.frame, (0, -0.15, -0.10), (rx + more, ry + more + tall, rz + more))
 
 
@@ -195,7 +195,7 @@ def _cap(picture: Picture, placement: Placement, colour: Colour, hair: Hair, lig
     peak = hit(placement, picture.frame, (0, -0.215, 0.40), (0.285, 0.024, 0.30), 0.16)
     seen = peak.in_front_of(np.maximum(s.solid_depth(placement), depth), placement)
     _cloth(picture, peak, peak.inside * seen, mixed(colour, (0, 0, 0), 0.16), light)
-    button = placement.project((0, -0.15 - hair.radii[1] - 0.045 - 0.05 * hair.curl, -0.10))
+    button = placement.project((0, -0.15 - hair.radii[1] - 0.032 - 0.024 * hair.curl, -0.10))
     field = np.hypot(picture.frame.x - np.float32(button[0]), picture.frame.y - np.float32(button[1])) - 0.026
     _cloth(picture, s, coverage(field, picture.frame.pixel), colour, light)
 

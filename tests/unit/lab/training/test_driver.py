@@ -16,8 +16,8 @@ from diffusers import StableDiffusionPipeline
 
 from lab.judges.attributes import load_judge
 from lab.judges.identities import load_regressor
+from lab.training import train
 from lab.training.export import PART_BYTES, pack
-from lab.training.train import Driver, options_of
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.vision.segmenters import CardNetwork
 
@@ -72,6 +72,7 @@ def test_the_archive_is_a_model_that_draws(trained: Path, tmp_path: Path) -> Non
     pipeline.set_progress_bar_config(disable=True)
     (image,) = pipeline("a photo of a woman", num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images
     assert image.size == (128, 128)
+    assert "portrait" in (result / "world-128" / "README.md").read_text()
     card = ModelCard.read(result / "world-128")
     assert "woman" in card.subjects
     assert CardNetwork(result / "world-128" / "segmenter").name == "card"
@@ -103,11 +104,20 @@ def test_a_large_result_is_split(tmp_path: Path) -> None:
     assert (unpacked(tmp_path / "out", tmp_path / "there") / "weights").stat().st_size == 2 * PART_BYTES + 5
 
 
-def test_a_failing_stage_is_tried_twice_and_spares_the_others(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = [*MINIATURE, "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"), "--vae-seconds", "0"]
-    wanted = options_of([*arguments, "--denoiser-seconds", "0", "--judge-seconds", "0", "--small-options=--batch=none"])
-    assert not Driver(wanted).run()
-    driver = capfd.readouterr().out
-    assert driver.count("[segmenter] -m") == 2
-    assert "--no-compile" in driver
-    assert (tmp_path / "work" / "finished" / "render").exists()
+def test_a_failing_stage_is_tried_twice_and_spares_the_others(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = [train.Stage(name, f"stages.{name}", 1, [], after) for name, after in (("broken", ()), ("sound", ("broken",)))]
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "broken.py").write_text("raise SystemExit(3)")
+    (tmp_path / "stages" / "sound.py").write_text("import sys; print(sys.argv)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(train, "stages_of", lambda _wanted: stages)
+    wanted = train.options_of([*MINIATURE, "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")])
+    assert not train.Driver(wanted).run()
+    assert [stage.facts["code"] for stage in stages] == [3, 0]
+    assert [stage.attempts for stage in stages] == [2, 1]
+    printed = capfd.readouterr().out
+    assert printed.count("--no-compile") == 1, "the second attempt does without compilation"
+    assert [path.name for path in (tmp_path / "work" / "finished").iterdir()] == ["sound"]
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["facts"]["stages"]["broken"]["code"] == 3
