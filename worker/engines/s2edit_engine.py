@@ -25,6 +25,7 @@ from s2edit_core.pictures.files import Original, decode_original, decode_photo, 
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
+from s2edit_core.request.domains import attribute_words_of
 from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
@@ -86,8 +87,9 @@ class S2EditEngine:
             legacy_fingerprint=backbone.fingerprints.legacy,
             width=width,
             layers=layers,
-            subjects=tuple(backbone.card.subjects),
-            attribute_words=tuple(backbone.card.attribute_words),
+            subjects=backbone.card.subjects,
+            attribute_words=attribute_words_of(backbone.card.domains),
+            domains=backbone.card.domains,
         )
 
     def peak_memory_bytes(self) -> int | None:
@@ -177,8 +179,7 @@ class S2EditEngine:
             mask_mode=inputs.mask_mode,
             model=backbone.fingerprint,
             reference=reference,
-            attribute_words=backbone.card.attribute_words,
-            subjects=backbone.card.subjects,
+            bank=backbone.card.word_bank(reference.subject, reference.placeholder),
             scaled_to=scale.scaled_to,
         )
 
@@ -283,7 +284,7 @@ class S2EditEngine:
             subject=prompts.subject,
             crop=canvas.box,
             guidance_scale=self.pipeline.guidance(None, request.preset),
-            attribute_words=self.pipeline.backbone.card.attribute_words,
+            bank=self.pipeline.backbone.card.word_bank(prompts.subject),
             scaled_to=scale.scaled_to,
         )
         attributes = tuple(Attribute(concept, edit_mask) for concept in concepts)
