@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+
 ROOT = Path(__file__).resolve().parent.parent
 """The project's root folder, which contains the shipped `models/`."""
 
@@ -72,7 +74,7 @@ class Settings(BaseSettings):
         "$XDG_DATA_HOME/s2edit or ~/.local/share/s2edit",
     )
     model: str = Field(
-        default="models/portraits-128",
+        default=SHIPPED_MODEL,
         validate_default=True,
         description="Diffusion model: a folder in diffusers' layout, a .safetensors or .ckpt file, or a hub id (owner/name or "
         "owner/name@revision)",
