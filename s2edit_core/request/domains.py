@@ -16,7 +16,7 @@ class Domain:
     attribute_words: tuple[str, ...] = ()
 
 
-DEFAULT_DOMAINS = (
+DEFAULT_DOMAINS: tuple[Domain, ...] = (
     Domain(
         ("woman", "man", "girl", "boy", "person", "face", "baby"),
         (
