@@ -26,7 +26,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("redis_url", "s3_endpoint_url", "s3_public_endpoint_url", "s3_bucket", "s3_access_key_id", "s3_secret_access_key"),
         *("s3_region", "s3_post_forms", "s3_object_tags", "data_dir", "public_url"),
     ),
-    "Models": ("model", "device", "segmenter", "captioner", "safety", "safety_labels", "safety_threshold"),
+    "Models": (
+        *("model", "precision", "device", "worker_jobs", "segmenter", "captioner", "safety", "safety_labels", "safety_threshold"),
+    ),
     "Who may call": ("auth", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
     "Limits": (
         *("max_unfinished_edits_per_user", "max_unfinished_edits", "user_reads_per_minute", "user_writes_per_minute"),

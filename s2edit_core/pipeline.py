@@ -39,6 +39,7 @@ from s2edit_core.method.stepwise import StepwisePipeline
 from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
 from s2edit_core.request.spec import PLACEHOLDER, PRESETS, Delivery, Progress
 from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.row_queue import EvaluateStage
 from s2edit_core.unet.rows import finish
 from s2edit_core.vision.segmenters import Segmenter, open_segmenter
 
@@ -67,9 +68,19 @@ class S2EditPipeline(StepwisePipeline):
 
     _callback_tensor_inputs = STEP_TENSORS  # diffusers looks here for the tensors that a callback may request
 
-    def __init__(self, backbone: Backbone, *, name: str = "", identity_embedder: report.Embedder | None = None) -> None:
-        """`name` identifies the model in reports. With an `identity_embedder`, reports include the identity similarity."""
-        super().__init__(backbone)
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        name: str = "",
+        identity_embedder: report.Embedder | None = None,
+        evaluate: EvaluateStage | None = None,
+    ) -> None:
+        """`name` identifies the model in reports. With an `identity_embedder`, reports include the identity similarity.
+
+        `evaluate` runs the UNet instead of the backbone: a `RowClient` lets several pipelines, each in a thread, share its passes.
+        """
+        super().__init__(backbone, evaluate=evaluate)
         self.name = name
         self.identity_embedder = identity_embedder
 

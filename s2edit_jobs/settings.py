@@ -84,8 +84,20 @@ class Settings(BaseSettings):
         description="Image captioning model for transformers (BLIP, GIT, …), as a folder or hub id. It writes the source prompt of "
         "edits that have none. If empty, their source prompt is “a photo of a <subject>”",
     )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto",
+        description="Precision of the diffusion model's UNet: auto (bf16 on NVIDIA GPUs of compute capability 8.0 or more, "
+        "otherwise fp32), fp32, bf16, or fp16, which edits but can't learn",
+    )
     device: str = Field(
         default="auto", description="torch device of the worker: auto (CUDA if there is a GPU, otherwise CPU), cpu, cuda or cuda:N"
+    )
+    worker_jobs: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="How many edits a worker runs at a time. They share the passes of the UNet: one process per device is enough. "
+        "Each takes memory for its photo and for the auto-encoder. On a CPU, more than one brings nothing",
     )
     segmenter: str | None = Field(
         default=None,

@@ -23,9 +23,11 @@ def load_engine(settings: Settings) -> Engine:
     s2edit = S2EditEngine(
         settings.model,
         settings.device,
+        precision=settings.precision,
         watermark=settings.watermark,
         segmenter=settings.segmenter,
         captioner=settings.captioner,
+        jobs=settings.worker_jobs,
     )
     engine: Engine = s2edit
     if settings.safety:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from s2edit_jobs.stores.model_facts import ModelFacts, report_failure
 from worker.announcer import Announcer
 from worker.attempts.progress_watch import worker_progress
 from worker.attempts.runner import run_job
+from worker.attempts.slots import AttemptSlots
 from worker.attempts.tallies import counts
 from worker.attempts.worker_health import WorkerHealth
 from worker.engines.engine import Engine
@@ -43,6 +45,7 @@ class WorkerProcess:
         self._build = build
         self._stop = threading.Event()
         self._health = WorkerHealth(self._stop)
+        self._slots: AttemptSlots | None = None  # None: attempts run in Celery's thread, one at a time
         self._services: Services | None = None
         self._engine: Engine | None = None
         self._announcer: Announcer | None = None
@@ -52,9 +55,16 @@ class WorkerProcess:
         signals.setup_logging.connect(self._set_up_logging, weak=False)  # otherwise Celery installs its own handlers
         signals.worker_init.connect(self.start, weak=False)
         signals.worker_shutting_down.connect(self.stop, weak=False)
+        signals.worker_shutdown.connect(self.finish, weak=False)
 
     def run(self, job_id: str = "", *_: Any, **__: Any) -> None:
         """Handle one notification. This is the only Celery task. Another release may send other arguments: they don't matter."""
+        if self._slots is None:
+            self._run_job(job_id)
+        else:
+            self._slots.run(partial(self._run_job, job_id))
+
+    def _run_job(self, job_id: str) -> None:
         assert self._services is not None
         assert self._engine is not None
         try:
@@ -83,6 +93,8 @@ class WorkerProcess:
             known = known or (isinstance(error, S2EditError) and isinstance(error.__cause__, S2EditError | None))
             log.error("the worker can't start", action="start_failed", reason=str(error) if known else None, exc_info=not known)
             raise SystemExit(f"the worker can't start: {error}") from error
+        if self._settings.worker_jobs > 1:
+            self._slots = AttemptSlots(self._settings.worker_jobs, self._health)
         self._announcer = Announcer(self._services, facts)
         self._announcer.start()
         log.info("the worker is ready", action="worker_ready")
@@ -99,6 +111,14 @@ class WorkerProcess:
         stuck = "Seconds since the running attempt has last advanced"
         REGISTRY.register(Readings("s2edit_attempt_stuck_seconds", stuck, self._stuck))
         REGISTRY.register(Readings("s2edit_device_peak_memory_bytes", memory, self._peak_memory))
+        running = "Attempts that run in this process"
+        REGISTRY.register(Readings("s2edit_running_attempts", running, lambda: [("", float(self._health.company.others("")))]))
+        passes = "Passes of the UNet that this process has run"
+        REGISTRY.register(Readings("s2edit_unet_passes", passes, self._passes, family=CounterMetricFamily))
+        rows = "Rows in these passes, by stage (editing, inverting, learning)"
+        REGISTRY.register(Readings("s2edit_unet_rows", rows, self._rows, "stage", CounterMetricFamily))
+        waits = "Seconds for which these rows have waited for their passes, summed over rows"
+        REGISTRY.register(Readings("s2edit_unet_row_wait_seconds", waits, self._row_waits, "stage", CounterMetricFamily))
 
     def problems(self) -> list[str]:
         """Return why this worker does its work no longer."""
@@ -113,6 +133,18 @@ class WorkerProcess:
     def _peak_memory(self) -> list[tuple[str, float]]:
         peak = self._engine.peak_memory_bytes() if self._engine is not None else None
         return [] if peak is None else [("", float(peak))]
+
+    def _passes(self) -> list[tuple[str, float]]:
+        stats = self._engine.pass_stats() if self._engine is not None else None
+        return [] if stats is None else [("", float(stats.passes))]
+
+    def _rows(self) -> list[tuple[str, float]]:
+        stats = self._engine.pass_stats() if self._engine is not None else None
+        return [] if stats is None else [(stage, float(rows)) for stage, rows in stats.rows.items()]
+
+    def _row_waits(self) -> list[tuple[str, float]]:
+        stats = self._engine.pass_stats() if self._engine is not None else None
+        return [] if stats is None else list(stats.waited_s.items())
 
     def _load(self, services: Services) -> tuple[Engine, ModelFacts]:
         """Load the engine. Report a failure to the API, which then rejects edits that no worker could run."""
@@ -129,7 +161,14 @@ class WorkerProcess:
             raise
 
     def stop(self, **_: Any) -> None:
-        """Handle SIGTERM: the running job goes back to the queue at its next step, and then Celery exits."""
+        """Handle SIGTERM: the running jobs go back to the queue at their next step, and then Celery exits."""
         self._stop.set()
         if self._announcer is not None:
             self._announcer.stop()
+
+    def finish(self, **_: Any) -> None:
+        """Wait, after `stop`, until the running jobs are back in the queue, and end the engine's threads."""
+        if self._slots is not None:
+            self._slots.finish()
+        if self._engine is not None:
+            self._engine.close()

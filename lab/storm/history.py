@@ -242,9 +242,9 @@ def outcomes_won(event_log: Iterable[Mapping[str, Any]]) -> Counter[str]:
 def restart_seconds(
     event_log: Sequence[Mapping[str, Any]], kills: Mapping[int, float], *, without: Sequence[tuple[float, float]] = ()
 ) -> list[float]:
-    """Return the seconds between a kill and the next claim of the killed process's job. `kills` maps process ids to times.
+    """Return the seconds between a kill and the next claim of each of the killed process's jobs. `kills` maps process ids to times.
 
-    Processes without a job at that moment do not count, nor do waits that overlap with one of the times `without`.
+    Waits that overlap with one of the times `without` do not count.
     """
     of_pid: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     of_job: dict[str, list[float]] = defaultdict(list)  # its claims
@@ -254,10 +254,9 @@ def restart_seconds(
             of_job[line["job"]].append(line["at"])
     waits = []
     for pid, killed_at in kills.items():
-        last = next((line for line in reversed(of_pid[pid]) if line["at"] <= killed_at), None)
-        if last is None or last["what"] == "left":
-            continue
-        again = next((at for at in of_job[last["job"]] if at > killed_at), None)
-        if again is not None and not any(since <= again and killed_at <= until for since, until in without):
-            waits.append(again - killed_at)
+        last = {line["job"]: line["what"] for line in of_pid[pid] if line["at"] <= killed_at}
+        for job in (job for job, what in last.items() if what == "claim"):
+            again = next((at for at in of_job[job] if at > killed_at), None)
+            if again is not None and not any(since <= again and killed_at <= until for since, until in without):
+                waits.append(again - killed_at)
     return waits

@@ -42,6 +42,7 @@ class Plan:
     kills: int
     seed: int
     workers: int = 4
+    leases: int = 1  # edits that a worker runs at a time
     lease_s: float = 6.0
     engine_choice: EngineChoice = field(default_factory=EngineChoice)
     patience_s: float = 120.0  # the storm ends when nothing has happened for so long

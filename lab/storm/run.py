@@ -16,7 +16,6 @@ A storm does not see what a power cut loses, a real device, clocks that differ, 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -26,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -35,20 +34,18 @@ from pydantic import SecretStr
 
 from lab.storm.app import ClientApp, planned_edit
 from lab.storm.attempts import check_attempts
-from lab.storm.census import Census
+from lab.storm.census import Census, sha256, stored_edits
 from lab.storm.control import Losses, both_controls
-from lab.storm.engines import EngineChoice, EngineName, Reference, unsigned
+from lab.storm.engines import EngineChoice, EngineName, Reference
 from lab.storm.faults import Faults
-from lab.storm.history import Findings, History, StoredEdit, check, lost_times, older_times, outcomes_won, restart_seconds
+from lab.storm.history import Findings, History, check, lost_times, older_times, restart_seconds
 from lab.storm.measured import measured_with
 from lab.storm.plan import HORIZON, Plan
 from lab.storm.points import POINTS, read_event_logs
 from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
 from lab.storm.receiver import Receiver
 from s2edit_jobs.bootstrap import build_services
-from s2edit_jobs.records.record import JobSpec, Outcome
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 
 TICK_S = 0.02
@@ -68,6 +65,7 @@ class Result:
     disturbances: Counter[str]
     took_s: float
     answers_s: Sequence[float] = field(default_factory=list)
+    rounding_levels: float = 0.0
 
     @property
     def points(self) -> set[str]:
@@ -135,6 +133,7 @@ class Result:
             "plan": plan,
             "restart_s": _quantiles(self.restarts),  # while Redis was there and had lost nothing
             "restart_in_all_s": _quantiles(restart_seconds(self.event_log, self.killed)),
+            "rounding_levels": self.rounding_levels,  # largest mean difference of a picture from its reference, of 255
             "answered_s": _quantiles(self.answers_s),  # from the first try of a post to its 202
             "webhooks": self.deliveries,
             "took_s": round(self.took_s, 1),
@@ -169,6 +168,7 @@ class Storm:
             lease_s=plan.lease_s,
             heartbeat_interval_s=plan.lease_s / 4,
             reap_interval_s=min(1.0, plan.lease_s / 4),
+            worker_jobs=plan.leases,
             max_attempts=100,  # kills must not park an edit
             pass_timeout_s=HANG_LEASES * plan.lease_s,
             max_unfinished_edits_per_user=1000,
@@ -181,8 +181,9 @@ class Storm:
         services = build_services(self._settings)
         self._artifacts = services.artifacts
         self._processes = ProcessGroup(plan.engine_choice)
+        self._reference = Reference(plan.engine_choice, self._settings)
         self._app = ClientApp(
-            self._settings.public_url, plan.seed, plan.jobs, receiver.url, plan.engine_choice, self._reference(), late=plan.late
+            self._settings.public_url, plan.seed, plan.jobs, receiver.url, plan.engine_choice, self._results(), late=plan.late
         )
         # With fewer open edits, posting takes longer: otherwise all edits of a short storm would be posted before the first fault.
         self._app.max_open = min(self._app.max_open, 8 + plan.jobs // 10)
@@ -258,7 +259,8 @@ class Storm:
 
     def _result(self) -> Result:
         event_log = read_event_logs(self._setup.event_logs)
-        stored = list(stored_edits(self._artifacts, event_log, apart=self._faults.newer))
+        recognise = self._reference.recognise if self._plan.leases > 1 else sha256
+        stored = list(stored_edits(self._artifacts, event_log, recognise, apart=self._faults.newer))
         history = History(
             self._app.accepted, self._app.polls, stored, self._app.events, self._receiver.deliveries, older_times(event_log)
         )
@@ -284,14 +286,15 @@ class Storm:
             disturbances=self._faults.done,
             took_s=time.monotonic() - self._began,
             answers_s=self._app.answers,
+            rounding_levels=self._reference.rounding_levels,
         )
 
-    def _reference(self) -> dict[int, str]:
+    def _results(self) -> dict[int, str]:
         """Return the digests of the expected pictures, from a run without faults, by number of the edit."""
         choice, jobs = self._plan.engine_choice, self._plan.jobs
-        reference = Reference(choice, self._settings)
-        edits = [planned_edit(self._plan.seed, number, one_prompt=choice.one_prompt, jobs=jobs) for number in range(jobs)]
-        return {one.number: reference.result(one.prompt, one.inputs) for one in edits}
+        with_slow_ones = 0 if choice.one_prompt else jobs  # as the client posts them
+        edits = [planned_edit(self._plan.seed, number, one_prompt=choice.one_prompt, jobs=with_slow_ones) for number in range(jobs)]
+        return {one.number: self._reference.result(one.prompt, one.inputs) for one in edits}
 
 
 class Patience:
@@ -308,30 +311,6 @@ class Patience:
         if now != self._before:
             self._before, self._since = now, time.monotonic()
         return time.monotonic() < min(self._since + self._seconds, self._ends)
-
-
-def stored_edits(
-    artifacts: ArtifactStore, event_log: Sequence[dict[str, Any]], *, apart: Sequence[str] = ()
-) -> Iterator[StoredEdit]:
-    """Yield the state of every edit in the object store, without those whose specs are `apart`."""
-    won = outcomes_won(event_log)
-    for key in artifacts.list("t/"):
-        if not key.endswith("/spec.json") or key in apart:
-            continue
-        spec, end = JobSpec.from_json(artifacts.get(key)), key.replace("spec.json", "outcome.json")
-        outcome = Outcome.from_json(artifacts.get(end)) if artifacts.exists(end) else None
-        named = {name: outcome.artifacts[name] for name in ("result", "report") if name in outcome.artifacts} if outcome else {}
-        data = {name: artifacts.get(named[name]) for name in named}
-        yield StoredEdit(
-            spec.id,
-            user=key.split("/")[3],
-            state=outcome.state if outcome else None,
-            result=hashlib.sha256(unsigned(data["result"])).hexdigest() if "result" in data else "",
-            # A worker that is killed between writing its outcome and its log line leaves no line, so no line counts as one write.
-            outcomes_won=max(1, won[end]),
-            outcome_key=end,
-            objects={named[name]: hashlib.sha256(data[name]).hexdigest() for name in named},
-        )
 
 
 def storm(plan: Plan, *, folder: Path | None = None, progress: Path | None = None, logs: Path | None = None) -> Result:
@@ -357,6 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--leases", type=int, default=1, help="edits that a worker runs at a time")
     parser.add_argument(
         "--engine", choices=get_args(EngineName), default="fake", help="fake engine, or the shipped model with few steps"
     )
@@ -377,6 +357,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.kills,
         given.seed,
         workers=given.workers,
+        leases=given.leases,
         lease_s=given.lease,
         engine_choice=EngineChoice(given.engine),
         patience_s=given.patience,

@@ -2,6 +2,8 @@
 
     python -m lab.training.random_sd14 FOLDER
 
+`build_backbone` builds the same in memory, on any device.
+
 The model has Stable Diffusion's UNet (320, 640, 1280, 1280), auto-encoder (128, 256, 512, 512), CLIP ViT-L/14 text encoder (12
 layers of 768, 49 408 tokens, 77 positions) and PNDM scheduler. It is a diffusers folder of safetensors in half precision, about 2
 GB. Its output is noise; it shows that code and memory suffice for the real model.
@@ -17,10 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lab.training.tokenizer import build_tokenizer
+from s2edit_core.checkpoints.fingerprint import Fingerprints
+from s2edit_core.checkpoints.model_card import ModelCard
+from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.unet.backbone import Backbone, placed
+from s2edit_core.unet.precision import use_tensor_cores
 
 VOCABULARY, POSITIONS, WIDTH = 49_408, 77, 768
 
@@ -78,6 +85,34 @@ def build_scheduler() -> PNDMScheduler:
         skip_prk_steps=True,
         steps_offset=1,
     )
+
+
+def build_backbone(device: torch.device, dtype: torch.dtype = torch.float32, seed: int = 0) -> Backbone:
+    """Build the model in memory on `device`, set up as `Backbone.from_pretrained` does: the UNet in `dtype`, the rest in float32.
+
+    The weights are drawn on the device, so CPU and CUDA draw different ones from one seed.
+    """
+    on_cuda = device.type == "cuda"
+    if on_cuda:
+        use_tensor_cores()
+    tokenizer = build_tokenizer()
+    tokenizer.model_max_length = POSITIONS
+    torch.manual_seed(seed)
+    with device:
+        unet, vae, text_encoder = build_unet(), build_autoencoder(), build_text_encoder(tokenizer)
+    schedule = schedule_of(DDIMScheduler.from_config(build_scheduler().config))
+    fingerprints = Fingerprints((unet, vae, text_encoder), schedule)
+    made = Backbone(
+        unet=placed(unet, device, dtype, channels_last=on_cuda and dtype.itemsize == 2),
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        schedule=schedule,
+        card=ModelCard(),
+        graphs=on_cuda,
+    )
+    made.fingerprints = fingerprints
+    return made
 
 
 def save_random_sd14(folder: Path, seed: int = 0) -> None:

@@ -81,15 +81,25 @@ class Schedule:
 
     def add_noise(self, z: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """Return `z` at the levels of timesteps `t` `(n,)`: √ᾱ·z + √(1−ᾱ)·ε."""
-        alpha = self.alphas_cumprod.to(z.device)[t].to(z.dtype).view(-1, 1, 1, 1)
+        alpha = self._levels(z.device)[t].to(z.dtype).view(-1, 1, 1, 1)
         return alpha.sqrt() * z + (1 - alpha).sqrt() * eps
 
     def to_epsilon(self, output: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """Convert a model's `output` for latents `z` at timesteps `t` `(n,)` to the predicted ε, whatever the model predicts."""
         if self.prediction == "epsilon":
             return output
-        alpha = self.alphas_cumprod.to(z.device)[t].to(z.dtype).view(-1, 1, 1, 1)
+        alpha = self._levels(z.device)[t].to(z.dtype).view(-1, 1, 1, 1)
         return alpha.sqrt() * output + (1 - alpha).sqrt() * z
+
+    def _levels(self, device: torch.device) -> Tensor:
+        """Return ᾱ on `device`, copied there once: a recorded pass can't copy from the host."""
+        if device not in self._copies:
+            self._copies[device] = self.alphas_cumprod.to(device)
+        return self._copies[device]
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, Tensor]:
+        return {}
 
     def loss_weight(self, t: int) -> float:
         """Return the factor that converts the squared error of ε at timestep t to that of the model's own prediction.

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -88,7 +89,7 @@ class Concept:
         """Whether the concept is an identity or an attribute, by its placeholder."""
         return "identity" if self.placeholder == PLACEHOLDER else "attribute"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A digest of the whole concept, by which an inversion identifies it."""
         return hashlib.sha256(self.to_bytes()).hexdigest()[:32]

@@ -14,8 +14,11 @@ Each column is thus projected as it was in learning, whatever other concepts the
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +68,35 @@ def tokenize(backbone: Backbone, prompt: str, placeholders: Sequence[str], *, fi
     return Tokens(torch.tensor([*ids, tokenizer.eos_token_id, *padding], device=backbone.device), positions)
 
 
+_placed: ContextVar[tuple[Tokens, Mapping[str, Tensor]] | None] = ContextVar("placed", default=None)
+"""The prompt that this thread encodes, and the embeddings that replace those of its placeholders."""
+_prepared: WeakSet[nn.Module] = WeakSet()
+_preparing = threading.Lock()
+
+
+def _put_in_place(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
+    placed = _placed.get()
+    if placed is None:
+        return output
+    tokens, embeddings = placed
+    replaced = output.clone()
+    for name, positions in tokens.positions.items():
+        replaced[:, list(positions)] = embeddings[name].to(output.dtype)
+    return replaced
+
+
+def _prepare(embedding: nn.Module) -> None:
+    """Let `embedding` replace what `_placed` says.
+
+    The hook stays, because several threads use the text encoder at once. If each installed its own, a thread's prompt would get
+    another user's embeddings.
+    """
+    with _preparing:
+        if embedding not in _prepared:
+            embedding.register_forward_hook(_put_in_place)
+            _prepared.add(embedding)
+
+
 def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Tensor]) -> Tensor:
     """Return the text encoder's output `(tokens, d)`, with the embedding `(d,)` of each placeholder in place.
 
@@ -77,19 +109,13 @@ def text_states(backbone: Backbone, tokens: Tokens, embeddings: Mapping[str, Ten
             raise ValueError(f"the prompt holds {name}, but there is no concept with that placeholder")
         if embeddings[name].shape != width:
             raise ValueError(f"the embedding of {name} has shape {tuple(embeddings[name].shape)}, the model's have {tuple(width)}")
-
-    def put_in_place(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
-        replaced = output.clone()
-        for name, positions in tokens.positions.items():
-            replaced[:, list(positions)] = embeddings[name].to(output.dtype)
-        return replaced
-
     encoder = backbone.text_encoder
-    hook = encoder.get_input_embeddings().register_forward_hook(put_in_place)  # type: ignore[operator]
+    _prepare(encoder.get_input_embeddings())  # type: ignore[operator]
+    before = _placed.set((tokens, embeddings))
     try:
         states: Tensor = encoder(tokens.ids[None]).last_hidden_state[0]
     finally:
-        hook.remove()
+        _placed.reset(before)
     return states
 
 
@@ -106,16 +132,17 @@ def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] 
         if concept.keys and len(concept.keys) != len(backbone.layers):
             changed, has = len(concept.keys), len(backbone.layers)
             raise ValueError(f"{concept.placeholder} changes {changed} cross-attention layers, but the model has {has}")
-    states = states.to(backbone.dtype)
+    rounded = states.to(backbone.dtype)
+    exact = states.to(torch.promote_types(backbone.dtype, torch.float32))  # half precision would lose small changes
     keys, values = [], []
     for i, layer in enumerate(backbone.layers):
-        key, value = layer.to_k(states), layer.to_v(states)
+        key, value = layer.to_k(rounded), layer.to_v(rounded)
         for concept in concepts:
             if concept.keys:
-                key = key + concept.keys[i](states)
-                value = value + concept.values[i](states)
-        keys.append(key)
-        values.append(value)
+                key = key + concept.keys[i](exact)
+                value = value + concept.values[i](exact)
+        keys.append(key.to(backbone.dtype))
+        values.append(value.to(backbone.dtype))
     return KeysValues(tuple(keys), tuple(values))
 
 
@@ -175,7 +202,7 @@ def prompt_gates(
     if not pairs:
         return None
     gates = make_gates(backbone.layers, latent_size, len(tokens.ids), pairs)
-    return tuple(gate.to(backbone.device) for gate in gates)
+    return gates.to(backbone.device)
 
 
 def word_embedding(backbone: Backbone, word: str) -> Tensor:

@@ -78,9 +78,11 @@ def edit(
         guide = replace(guide, edit_mask=guide.with_attributes(changed))
         inversion = inversion.faded(guide.with_attributes(soft_threshold(difference, 1.0)))
     branch = SourceBranch(backbone, inversion, guide, first) if guide and guide.options.acts else None
+    null: KeysValues | None = None
     for i, t in enumerate(schedule.timesteps(steps)[first:], first):
-        with torch.no_grad():
-            null = keys_values(backbone, inversion.null_state(i), concepts)
+        if null is None or len(inversion.null_states) > 1:
+            with torch.no_grad():
+                null = keys_values(backbone, inversion.null_state(i), concepts)
         rows = branch.rows(i, z, t, target, gates, null) if branch else (Row(z, t, target, gates), Row(z, t, null))
         negative_rows = negative.rows(z, t) if negative else ()
         answers = yield (*rows, *negative_rows)

@@ -197,7 +197,9 @@ def where_prompts_differ(
     if negative is None:
         return prediction_difference((yield pairs))
     with torch.no_grad():
-        nulls = [keys_values(backbone, inversion.null_state(i), source.concepts) for i in chosen]
+        states = range(len(inversion.null_states))  # one per step, or a single one
+        prompts = [keys_values(backbone, inversion.null_state(i), source.concepts) for i in chosen if i in states]
+    nulls = prompts if len(states) > 1 else prompts * len(levels)
     extra_rows = [(Row(z, t, null), *negative.rows(z, t)) for (z, t), null in zip(levels, nulls, strict=True)]
     answers = yield (*pairs, *(row for rows in extra_rows for row in rows))
     w, predictions = inversion.guidance_scale, list(answers[: len(pairs)])

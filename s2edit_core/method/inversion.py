@@ -217,9 +217,13 @@ def check_guidance(scale: float) -> None:
 
 
 def empty_prompt_states(backbone: Backbone) -> Tensor:
-    """Return the text states `(tokens, d)` of the empty prompt."""
-    with torch.no_grad():
-        return text_states(backbone, tokenize(backbone, "", ()), {})
+    """Return the text states `(tokens, d)` of the empty prompt, computed once per model."""
+
+    def states() -> Tensor:
+        with torch.no_grad():
+            return text_states(backbone, tokenize(backbone, "", ()), {})
+
+    return backbone.once("the states of the empty prompt", states)
 
 
 def ddim_invert(backbone: Backbone, latent: Tensor, source: Source, steps: int) -> Generator[Rows | Progress, Answers, Tensor]:

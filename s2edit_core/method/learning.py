@@ -105,12 +105,19 @@ class _Learner:
         return conditioned(self.backbone, self.tokens, {self.lesson.placeholder: concept})
 
 
-@torch.no_grad()
 def attribute_state(backbone: Backbone, word: str) -> Tensor:
-    """Return a word in text-feature space, `(d,)`: the text encoder's output at the last token of "a photo of a <word>"."""
-    tokens = tokenize(backbone, f"a photo of a {word}", ())
-    last = int((tokens.ids == backbone.tokenizer.eos_token_id).nonzero()[0]) - 1
-    return text_states(backbone, tokens, {})[last]
+    """Return a word in text-feature space, `(d,)`: the text encoder's output at the last token of "a photo of a <word>".
+
+    It is computed once per model and word; the words are those of the model's card.
+    """
+
+    @torch.no_grad()
+    def state() -> Tensor:
+        tokens = tokenize(backbone, f"a photo of a {word}", ())
+        last = int((tokens.ids == backbone.tokenizer.eos_token_id).nonzero()[0]) - 1
+        return text_states(backbone, tokens, {})[last]
+
+    return backbone.once(f"the state of {word}", state)
 
 
 def _attribute_states(backbone: Backbone, words: Sequence[str]) -> Preparation[Tensor]:
@@ -269,7 +276,7 @@ def _new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, s
         tokens=tokenize(backbone, lesson.prompt, (name,), field="source_prompt"),
         gates=prompt_gates(backbone, lesson.prompt, {name: lesson.mask}, size) if options.masked else None,
         token=word_embedding(backbone, lesson.subject).clone().requires_grad_(),
-        loss_weights=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0],
+        loss_weights=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0].to(backbone.device),
         keys=keys,
         values=values,
         words=torch.zeros(0, backbone.layers[0].to_k.in_features, device=backbone.device),

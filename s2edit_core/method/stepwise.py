@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,25 +26,31 @@ from s2edit_core.method.masks import find_subject_word, person_probability
 from s2edit_core.request.options import InversionOptions, LearningOptions
 from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
-from s2edit_core.unet.rows import Answers, Rows, drive, evaluating
+from s2edit_core.unet.row_queue import EvaluateStage, Stage
+from s2edit_core.unet.rows import Answers, Evaluate, Rows, drive, evaluating
 
 
 class StepwisePipeline(Composer):
     """The stages over one base model, each a generator that yields `Progress` and returns its result.
 
-    `evaluations` counts the rows that were evaluated so far.
+    `evaluations` counts the rows that were evaluated so far. With `evaluate`, rows are evaluated by it, such as by a `RowClient`.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, *, evaluate: EvaluateStage | None = None) -> None:
         super().__init__(backbone)
         self.evaluations = 0
         self.before_evaluation: Callable[[], None] | None = None  # called before each pass; an exception ends the stage
+        self._evaluate_stage = evaluate or _evaluated_by(backbone)
 
-    def _evaluate(self, rows: Rows) -> Answers:
+    def _evaluate(self, stage: Stage) -> Evaluate:
+        """Return what evaluates the rows of a stage."""
+        return partial(self._evaluate_rows, stage)
+
+    def _evaluate_rows(self, stage: Stage, rows: Rows) -> Answers:
         if self.before_evaluation is not None:
             self.before_evaluation()
         self.evaluations += len(rows)
-        return self.backbone.evaluate(rows)
+        return self._evaluate_stage(rows, stage)
 
     def learning(
         self,
@@ -63,7 +70,7 @@ class StepwisePipeline(Composer):
         """
         lesson = self._lesson(canvas, canvas.identity_mask, prompt, subject, PLACEHOLDER, request_words)
         algorithm = learn_concepts(self.backbone, (lesson,), options, seed=seed, state=state, every=every)
-        (concept,) = yield from evaluating(algorithm, self._evaluate)
+        (concept,) = yield from evaluating(algorithm, self._evaluate("learning"))
         return concept
 
     def learning_together(
@@ -81,7 +88,7 @@ class StepwisePipeline(Composer):
         """
         lessons = [self._reference_lesson(reference) for reference in references]
         algorithm = learn_concepts(self.backbone, lessons, options, seed=seed, state=state, every=every)
-        return (yield from evaluating(algorithm, self._evaluate))
+        return (yield from evaluating(algorithm, self._evaluate("learning")))
 
     def finding_mask(self, image: Image.Image, prompt: str, *, seed: int = 0) -> Generator[Progress, None, Image.Image]:
         """Find the region of `image` that `prompt` describes: a mask (L) of the image's size, 255 inside."""
@@ -96,7 +103,7 @@ class StepwisePipeline(Composer):
         width, height = whole.frame
         latent = self.backbone.encode_image(whole.source())
         algorithm = person_probability(self.backbone, latent, prompt, (height, width), seed=seed)
-        found: NDArray[np.float32] = (yield from evaluating(algorithm, self._evaluate)).cpu().numpy()
+        found: NDArray[np.float32] = (yield from evaluating(algorithm, self._evaluate("editing"))).cpu().numpy()
         return found
 
     def finding_subject(
@@ -106,7 +113,7 @@ class StepwisePipeline(Composer):
         canvas = self.canvas(image, mask)
         latent = self.backbone.encode_image(canvas.source())
         algorithm = find_subject_word(self.backbone, latent, prompt, canvas.mask(canvas.identity_mask), seed=seed)
-        return (yield from evaluating(algorithm, self._evaluate))
+        return (yield from evaluating(algorithm, self._evaluate("editing")))
 
     def inverting(
         self,
@@ -123,17 +130,21 @@ class StepwisePipeline(Composer):
         latent = self.backbone.encode_image(canvas.source())
         source = self.source(canvas, prompt, concept, masked=masked)
         algorithm = invert(self.backbone, latent, source, options, steps=steps, guidance_scale=guidance_scale)
-        inverted = yield from evaluating(algorithm, self._evaluate)
+        inverted = yield from evaluating(algorithm, self._evaluate("inverting"))
         return replace(inverted, facts=inverted.facts | {"prompt": prompt} | inversion_inputs(canvas, concept))
 
     def editing(
         self, canvas: Canvas, prompt: str, concept: Concept | None, inversion: Inversion, **options: Any
     ) -> Generator[Progress, None, Tensor]:
         """Edit, and return the edited latent `(c, h, w)`. For the options see `Composer.edit_rows`."""
-        return (yield from evaluating(self.edit_rows(canvas, prompt, concept, inversion, **options), self._evaluate))
+        return (yield from evaluating(self.edit_rows(canvas, prompt, concept, inversion, **options), self._evaluate("editing")))
 
     def leakage(
         self, canvas: Canvas, prompt: str, concept: Concept | None, inversion: Inversion, **options: Any
     ) -> dict[str, float]:
         """Return the leakage of each placeholder; see `Composer.leakage_rows`. Evaluates one row."""
-        return drive(self.leakage_rows(canvas, prompt, concept, inversion, **options), self._evaluate)
+        return drive(self.leakage_rows(canvas, prompt, concept, inversion, **options), self._evaluate("editing"))
+
+
+def _evaluated_by(backbone: Backbone) -> EvaluateStage:
+    return lambda rows, _: backbone.evaluate(rows)

@@ -5,25 +5,34 @@ The weights are frozen and shared; nothing here belongs to a user. Only `Backbon
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from s2edit_core.checkpoints.fingerprint import Fingerprints
 from s2edit_core.checkpoints.loading import load_parts
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.checkpoints.schedule import Schedule
 from s2edit_core.device_faults import free_memory, raising_device_faults, with_freed_memory
-from s2edit_core.errors import DeviceOutOfMemory
-from s2edit_core.unet.attention import CrossLayer, PassInputs, RowAttention
+from s2edit_core.errors import DeviceOutOfMemory, NumbersNotFinite
+from s2edit_core.unet.attention import CrossLayer
+from s2edit_core.unet.pass_buffers import PassInputs, stack_rows
 from s2edit_core.unet.pass_limit import PassLimit
-from s2edit_core.unet.rows import Answer, Answers, Rows, check_finite, passes, stack_rows
+from s2edit_core.unet.precision import use_tensor_cores
+from s2edit_core.unet.processors import RowAttention
+from s2edit_core.unet.recorded import SIZES, RecordedPasses, can_be_recorded, padded_parts
+from s2edit_core.unet.rows import Answer, Answers, Rows, check_finite, passes
+from s2edit_core.unet.unet_pass import PassOutputs, run_pass
 
+log = logging.getLogger(__name__)
 MAX_ROWS_PER_PASS = 16
-"""The largest batch of one UNet pass."""
+"""The largest batch of one UNet pass without graphs."""
 
 
 @dataclass
@@ -36,6 +45,8 @@ class Backbone:
     tokenizer: Any
     schedule: Schedule
     card: ModelCard
+    graphs: bool = False
+    """Whether passes are padded to a few sizes and recorded as CUDA graphs."""
 
     def __post_init__(self) -> None:
         for part in (self.unet, self.vae, self.text_encoder):
@@ -45,26 +56,58 @@ class Backbone:
         self.fingerprints = Fingerprints((self.unet, self.vae, self.text_encoder), self.schedule)
 
     @classmethod
-    def from_pretrained(cls, model: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Backbone:
+    def from_pretrained(
+        cls,
+        model: str,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        graphs: bool | None = None,
+        channels_last: bool | None = None,
+    ) -> Backbone:
         """Load a model folder, a single-file checkpoint or a hub id; see `model_files`.
 
-        The UNet gets `dtype`, all other parts float32. Raises `ModelUnusable` with the reason.
+        The UNet gets `dtype`, all other parts float32; on CUDA, float32 products use TF32 in the whole process. `graphs` records
+        passes as CUDA graphs, by default on CUDA. `channels_last` lays out the UNet's feature maps with channels last, by default
+        in half precision on CUDA. Raises `ModelUnusable` with the reason.
         """
+        on_cuda = torch.device(device).type == "cuda"
+        if on_cuda:
+            use_tensor_cores()
         parts = load_parts(model)
         fingerprints = Fingerprints((parts.unet, parts.vae, parts.text_encoder), parts.schedule)
         if dtype != torch.float32:
             fingerprints.compute()  # before the weights are rounded to `dtype`
         made = cls(
-            unet=nn.Module.to(parts.unet, device, dtype),  # diffusers' own `to` warns about a change of precision
+            unet=placed(parts.unet, device, dtype, on_cuda and dtype.itemsize == 2 if channels_last is None else channels_last),
             vae=parts.vae.to(device),
             text_encoder=parts.text_encoder.to(device),
             tokenizer=parts.tokenizer,
             schedule=parts.schedule,
             card=parts.card,
+            graphs=on_cuda if graphs is None else graphs,
         )
         if dtype != torch.float32:
             made.fingerprints = fingerprints
         return made
+
+    @cached_property
+    def recorded(self) -> RecordedPasses | None:
+        """What runs passes as CUDA graphs, if this backbone uses them. The UNet must stay on its device afterwards."""
+        return RecordedPasses(self._run, self.device, self.dtype, largest=SIZES[-1]) if self.graphs else None
+
+    def _run(self, inputs: PassInputs) -> PassOutputs:
+        return run_pass(self.unet, self.attention, self.schedule, inputs)
+
+    @cached_property
+    def _computed(self) -> dict[str, Tensor]:
+        return {}
+
+    def once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return the result of `compute`, which depends on nothing but the model, and keep it under `name`."""
+        if name not in self._computed:
+            self._computed[name] = compute()
+        return self._computed[name]
 
     @property
     def layers(self) -> tuple[CrossLayer, ...]:
@@ -130,18 +173,20 @@ class Backbone:
         return image.clamp(-1, 1)
 
     @raising_device_faults()
-    def evaluate(self, rows: Rows) -> Answers:
+    def evaluate(self, rows: Rows, *, check: bool = True) -> Answers:
         """Predict ε for every row, and compute gradients for rows with a target. Rows of one latent shape share UNet passes.
 
-        If there is too little memory for a pass, smaller ones take its place. Raises `DeviceOutOfMemory` if even the smallest
-        fails, `NumbersNotFinite` if a prediction is not finite, `ValueError` for a row whose source is not among `rows`.
+        If there is too little memory for a pass, smaller ones take its place. If the gradients of a single row take too much,
+        activations are computed twice from then on. Raises `DeviceOutOfMemory` if even that fails, `NumbersNotFinite` if a
+        prediction is not finite or a row with a target meets float16, `ValueError` for a row whose source is not among `rows`.
+        Without `check`, rows whose numbers are not finite get answers that say so, and the others theirs.
         """
         answers: dict[int, Answer] = {}
-        pending = passes(rows, self.pass_limit.rows(MAX_ROWS_PER_PASS))
+        pending = self._passes(rows)
         while pending:
             indices = pending.pop(0)
             part = tuple(rows[i] for i in indices)
-            smaller = passes(part, self.pass_limit.rows(MAX_ROWS_PER_PASS))
+            smaller = self._passes(part)
             if len(smaller) > 1:
                 pending[:0] = [[indices[i] for i in each] for each in smaller]
             elif (found := self._one_pass_or_none(part)) is not None:
@@ -149,64 +194,71 @@ class Backbone:
             else:
                 self.pass_limit.reduce(len(part))
                 pending.insert(0, indices)
-        return tuple(answers[i] for i in range(len(rows)))
+        in_order = tuple(answers[i] for i in range(len(rows)))
+        if check:
+            check_finite(in_order)
+        return in_order
+
+    @property
+    def max_rows(self) -> int:
+        """The largest number of rows in one pass, if memory allows."""
+        return MAX_ROWS_PER_PASS if self.recorded is None else self.recorded.largest
+
+    def _passes(self, rows: Rows) -> list[list[int]]:
+        """Split `rows` into passes of as many rows as may share one now."""
+        limit = self.pass_limit.rows(self.max_rows)
+        if self.recorded is None:
+            return passes(rows, limit)
+        coupled = {row.injection.source for row in rows if row.injection is not None}
+        common = [i for i, row in enumerate(rows) if can_be_recorded((row,)) and row not in coupled]
+        others = sorted({*range(len(rows))} - {*common})
+        made = [[others[i] for i in each] for each in passes(tuple(rows[i] for i in others), limit)]
+        for each in passes(tuple(rows[i] for i in common), limit):
+            start = 0
+            for part in padded_parts(len(each), limit):
+                made.append([common[i] for i in each[start : start + part]])
+                start += part
+        return made
 
     def _one_pass_or_none(self, rows: Rows) -> list[Answer] | None:
         """Return the answers to `rows`, or None if there is too little memory for all of them at once."""
-        if len(passes(rows, 1)) == 1:
-            return with_freed_memory(lambda: self._one_pass(rows))
         try:
             with raising_device_faults():
                 return self._one_pass(rows)
         except DeviceOutOfMemory:
             pass
+        if self.recorded is not None:
+            self.recorded.clear()
         free_memory()  # outside the handler: until here, the error's traceback holds the tensors of the failed pass
-        return None
+        if len(passes(rows, 1)) > 1:
+            return None
+        if rows[0].target is not None:
+            self._checkpoint_gradients()
+        return self._one_pass(rows)
+
+    def _checkpoint_gradients(self) -> None:
+        """Let backward passes compute activations again, which takes a third more time, instead of keeping them."""
+        unet: Any = self.unet
+        if not unet.is_gradient_checkpointing:
+            log.warning("too little memory for the gradients of one row: activations are computed twice from now on")
+            unet.enable_gradient_checkpointing(partial(checkpoint, use_reentrant=False, preserve_rng_state=False))
 
     def _one_pass(self, rows: Rows) -> list[Answer]:
-        has_targets = any(row.target is not None for row in rows)
-        inputs = stack_rows(rows, self.device, self.dtype)
-        with torch.set_grad_enabled(has_targets):
-            for tensor in (*inputs.keys, *inputs.values):
-                tensor.requires_grad_(has_targets)
-            eps, maps = self._predict(rows, inputs)
-            losses = [
-                row.weight * _mean_squared_error(eps[i], row.target, row.loss_weights) if row.target is not None else None
-                for i, row in enumerate(rows)
-            ]
-            if has_targets:
-                torch.stack([loss for loss in losses if loss is not None]).sum().backward()
-        check_finite(eps)
-        captured = [tuple(maps[layer][i] for layer in row.capture) for i, row in enumerate(rows)]
-        return [_answer(i, eps, losses[i], inputs, captured[i]) for i in range(len(rows))]
+        self._check_learns(rows)
+        return self._outputs(rows).answers(rows)
 
-    def _predict(self, rows: Rows, inputs: PassInputs) -> tuple[Tensor, dict[int, Tensor]]:
-        """Return ε `(rows, c, h, w)` and the captured attention maps by layer."""
-        z = torch.stack([row.latent for row in rows]).to(self.device, torch.promote_types(self.dtype, torch.float32))
-        t = torch.tensor([row.timestep for row in rows], device=self.device)
-        unet: Any = self.unet
-        with self.attention.using(inputs) as maps:
-            output = unet(z.to(self.dtype), t, encoder_hidden_states=None).sample
-        return self.schedule.to_epsilon(output, z, t), maps
+    def _outputs(self, rows: Rows) -> PassOutputs:
+        if self.recorded is not None and can_be_recorded(rows):
+            return self.recorded(rows)
+        return self._run(stack_rows(rows, self.device, self.dtype))
+
+    def _check_learns(self, rows: Rows) -> None:
+        """Raise `NumbersNotFinite` for rows with targets in float16."""
+        if self.dtype == torch.float16 and any(row.target is not None for row in rows):
+            raise NumbersNotFinite("gradients are lost in float16: learn with bf16 or fp32")
 
 
-def _mean_squared_error(eps: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the weighted mean of (ε − target)², in float32 or better: half precision loses small squares."""
-    dtype = torch.promote_types(eps.dtype, torch.float32)
-    squares = (eps.to(dtype) - target.to(eps.device, dtype)).square()
-    if weights is None:
-        return squares.mean()
-    weights = weights.to(squares)
-    return (squares.mean(dim=0) * weights).sum() / weights.sum()
-
-
-def _answer(i: int, eps: Tensor, loss: Tensor | None, inputs: PassInputs, maps: tuple[Tensor, ...]) -> Answer:
-    if loss is None:
-        return Answer(eps=eps[i].detach(), maps=maps)
-    return Answer(
-        eps=eps[i].detach(),
-        loss=float(loss.detach()),
-        key_gradients=tuple(key.grad[i] for key in inputs.keys if key.grad is not None),
-        value_gradients=tuple(value.grad[i] for value in inputs.values if value.grad is not None),
-        maps=maps,
-    )
+def placed(unet: nn.Module, device: str | torch.device, dtype: torch.dtype, channels_last: bool) -> nn.Module:
+    """Return `unet` on `device` in `dtype`, by torch's own `to`: that of diffusers warns about a change of precision."""
+    moved = nn.Module.to(unet, device, dtype)
+    return nn.Module.to(moved, memory_format=torch.channels_last) if channels_last else moved  # type: ignore[call-overload]

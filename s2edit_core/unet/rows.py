@@ -8,6 +8,8 @@ The answer holds dL/dK and dL/dV: with a frozen UNet, these are the only per-use
 
 A row with an `injection` reads the attention of its source row. Such rows must be evaluated together, and share a pass.
 
+A row's answer does not depend on the other rows of its pass, except for rounding.
+
 Algorithms are generators that yield `Rows` and `Progress` and receive `Answers`. They know nothing about batches or devices.
 `evaluating` drives one algorithm, and `drive_all` several in shared passes.
 """
@@ -19,12 +21,11 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from s2edit_core.errors import NumbersNotFinite
 from s2edit_core.request.spec import Progress
-from s2edit_core.unet.attention import CrossReading, Gates, KeysValues, PassInputs, Reading, TokenMap
+from s2edit_core.unet.attention import Gates, KeysValues, TokenMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,7 @@ class Answer:
     key_gradients: tuple[Tensor, ...] = ()  # dL/dK, one per layer, shaped like the prompt's keys
     value_gradients: tuple[Tensor, ...] = ()  # dL/dV
     maps: tuple[Tensor, ...] = ()  # per layer of `Row.capture`, (h·w, tokens): attention after gates, averaged over heads
+    finite: bool = True  # whether ε and the loss are
 
     def gradients(self) -> tuple[Tensor, ...]:
         """Return the gradients in the order of `KeysValues.tensors`."""
@@ -134,9 +136,10 @@ def finish(steps: Generator[Progress, None, Result], on_progress: Callable[[Prog
 def passes(rows: Rows, limit: int) -> list[list[int]]:
     """Split `rows` into UNet passes, and return the row indices of each.
 
-    A pass holds latents of one shape and every reader together with its source. It has at most `limit` rows, but with readers two
-    or more; a source with more readers is in several passes. Within a pass, rows that need explicit attention maps come first.
-    Raises `ValueError` for a row whose source is not among `rows`.
+    A pass holds latents of one shape and every reader together with its source. Rows with targets have passes of their own, because
+    a backward pass would cost the others as much. A pass has at most `limit` rows, but with readers two or more; a source with more
+    readers is in several passes. Within a pass, rows that need explicit attention maps come first, then those with gates. Raises
+    `ValueError` for a row whose source is not among `rows`.
     """
     at = {row: i for i, row in enumerate(rows)}
     groups: dict[int, list[int]] = defaultdict(list)
@@ -145,17 +148,17 @@ def passes(rows: Rows, limit: int) -> list[list[int]]:
         if source not in at:
             raise ValueError("a row's source must be evaluated together with it")
         groups[at[source]].append(i)
-    open_passes: dict[torch.Size, list[int]] = {}  # the pass of each latent shape that still has room
+    open_passes: dict[tuple[object, ...], list[int]] = {}  # the pass of each kind of rows that still has room
     done: list[list[int]] = []
     for source_index, group in groups.items():
-        shape = rows[source_index].latent.shape
+        kind = (rows[source_index].latent.shape, rows[source_index].target is not None)
         for members in _in_parts(source_index, group, limit):
-            if shape not in open_passes or len(open_passes[shape]) + len(members) > limit:
-                open_passes[shape] = []
-                done.append(open_passes[shape])
-            open_passes[shape] += members
-    sources = _cross_sources(rows)
-    return [sorted(indices, key=lambda i: _rank(rows[i], sources)) for indices in done]
+            if kind not in open_passes or len(open_passes[kind]) + len(members) > limit:
+                open_passes[kind] = []
+                done.append(open_passes[kind])
+            open_passes[kind] += members
+    sources = cross_sources(rows)
+    return [sorted(indices, key=lambda i: rank(rows[i], sources)) for indices in done]
 
 
 def _in_parts(source: int, group: list[int], limit: int) -> list[list[int]]:
@@ -167,78 +170,23 @@ def _in_parts(source: int, group: list[int], limit: int) -> list[list[int]]:
     return [[source, *readers[i : i + size]] for i in range(0, len(readers), size)] or [group]
 
 
-def _cross_sources(rows: Sequence[Row]) -> set[Row]:
+def cross_sources(rows: Sequence[Row]) -> set[Row]:
     """Return the rows whose cross-attention maps others read."""
     return {row.injection.source for row in rows if row.injection is not None and row.injection.tokens is not None}
 
 
-def _rank(row: Row, sources: set[Row]) -> int:
-    """Return which layers need explicit maps of `row`: 0 all layers, 1 those that it captures, 2 none."""
-    reads = row.injection is not None and row.injection.tokens is not None
-    if reads or row.gates is not None or row in sources:
+def rank(row: Row, sources: set[Row]) -> int:
+    """Return the place of `row` in its pass: 0 if all layers need its maps, 1 if some capture them, 2 with gates, 3 otherwise."""
+    if row in sources or (row.injection is not None and row.injection.tokens is not None):
         return 0
-    return 1 if row.capture else 2
+    if row.capture:
+        return 1
+    return 2 if row.gates is not None and row.gates.positions else 3
 
 
-def stack_rows(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> PassInputs:
-    """Return the attention inputs of a pass over `rows`, which are in the order of `passes`."""
-    layers = range(len(rows[0].prompt.keys))
-    sources = _cross_sources(rows)
-    ranks = [_rank(row, sources) for row in rows]
-    in_all_layers, in_any_layer = ranks.count(0), len(ranks) - ranks.count(2)
-    captured_layers = {layer for row, rank in zip(rows, ranks, strict=True) if rank == 1 for layer in row.capture}
-    return PassInputs(
-        keys=[torch.stack([row.prompt.keys[i].detach() for row in rows]) for i in layers],
-        values=[torch.stack([row.prompt.values[i].detach() for row in rows]) for i in layers],
-        rows_with_maps=[in_any_layer if i in captured_layers else in_all_layers for i in layers],
-        gates=_gates(rows[:in_any_layer], device, dtype),
-        cross_attention=_cross_reading(rows, device, dtype),
-        self_attention=_self_reading(rows, device, dtype),
-        captured=frozenset(layer for row in rows for layer in row.capture),
-    )
-
-
-def _gates(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> list[Tensor] | None:
-    """Return the gates of each layer, `(rows, h·w, tokens)`, with ones for rows that have none; None if no row has any."""
-    example = next((row.gates for row in rows if row.gates is not None), None)
-    if example is None:
-        return None
-    all_ones = [torch.ones_like(gate) for gate in example]
-    return [torch.stack([(row.gates or all_ones)[i] for row in rows]).to(device, dtype) for i in range(len(example))]
-
-
-def _cross_reading(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> CrossReading | None:
-    readers = [row for row in rows if row.injection is not None and row.injection.tokens is not None]
-    if not readers:
-        return None
-    injections = [each.injection for each in readers if each.injection is not None]
-    maps = [each.tokens for each in injections if each.tokens is not None]
-    return CrossReading(
-        *_indices(rows, readers, device),
-        strengths=torch.tensor([each.cross_strength for each in injections], device=device, dtype=dtype),
-        read=torch.stack([each.read for each in maps]).to(device, dtype),
-        keep=torch.stack([each.keep for each in maps]).to(device, dtype),
-    )
-
-
-def _self_reading(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> Reading | None:
-    readers = [row for row in rows if row.injection is not None and row.injection.self_strength > 0]
-    if not readers:
-        return None
-    strengths = [each.injection.self_strength for each in readers if each.injection is not None]
-    return Reading(*_indices(rows, readers, device), strengths=torch.tensor(strengths, device=device, dtype=dtype))
-
-
-def _indices(rows: Sequence[Row], readers: Sequence[Row], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the positions of `readers` and of their sources in the pass."""
-    at = {row: i for i, row in enumerate(rows)}
-    sources = [each.injection.source for each in readers if each.injection is not None]
-    return torch.tensor([at[row] for row in readers], device=device), torch.tensor([at[row] for row in sources], device=device)
-
-
-def check_finite(eps: Tensor) -> None:
+def check_finite(answers: Answers) -> None:
     """Raise `NumbersNotFinite` unless all predictions are finite."""
-    if not torch.isfinite(eps).all():
+    if not all(answer.finite for answer in answers):
         raise NumbersNotFinite("the model's prediction is not finite: use float32, or lower the learning rates")
 
 

@@ -18,6 +18,14 @@ What ARCHITECTURE.md leaves out of its table of failures:
   with status 76 (`worker_health.py`).
 - If the job that learns a shared concept disappears, one of the waiting jobs learns the concept, about 2 s later.
 
+Several attempts run in one process if `S2EDIT_WORKER_JOBS` says so, each in a thread with a heartbeat, a lease and an engine
+session of its own (`slots.py`). They share the device, and so its failures:
+
+- A process that must end (statuses 75 to 77) first lets its other attempts hand their jobs back, uncounted, for up to 3 s.
+- A device that hangs counts for every attempt that has waited through the hang, and a process that is killed for all its attempts:
+  any of them may be the reason. The last attempt of a job runs alone (`company.py`), so a job that kills its workers parks only
+  itself.
+
 `runner.py` begins and ends an attempt, `engine_run.py` drives the engine, `control.py` interrupts it, `publishing.py` stores the
 results.
 """

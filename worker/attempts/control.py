@@ -28,7 +28,11 @@ class DeadlinePassed(Exception):
 
 
 class Stopping(Exception):
-    """The worker is about to exit."""
+    """The worker is about to exit. `hung`: because its device hangs, for which this attempt may be the reason."""
+
+    def __init__(self, *, hung: bool = False) -> None:
+        super().__init__()
+        self.hung = hung
 
 
 class WaitsForConcept(Exception):
@@ -56,6 +60,7 @@ class AttemptControl:
         self.deadline_at: float | None = None
         self._store = services.store
         self._stop = stop
+        self._health = health
         self._published: tuple[str, float] = ("", 0.0)  # phase and time of the last progress update
         self._polled_at = time.monotonic()
 
@@ -68,14 +73,16 @@ class AttemptControl:
         if self.deadline_at is not None and time.time() > self.deadline_at:
             raise DeadlinePassed
         if self._stop.is_set():
-            raise Stopping
+            raise Stopping(hung=self._health is not None and self._health.hangs and self.watch.is_nearly_hung())
 
-    def poll(self) -> None:
+    def poll(self, *, advanced: bool = True) -> None:
         """Do what `check` does, and ask the job store at most every `PROGRESS_INTERVAL_S` seconds.
 
-        The engine calls this before each evaluation of the model. One step may need many evaluations.
+        The engine calls this before each evaluation of the model, of which one step may need many, and while it waits for one. It
+        says whether the model has `advanced` meanwhile: otherwise the watch goes on measuring how long nothing happens.
         """
-        self.watch.advance()
+        if advanced:
+            self.watch.advance()
         self.check()
         if time.monotonic() - self._polled_at < PROGRESS_INTERVAL_S:
             return

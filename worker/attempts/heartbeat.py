@@ -51,7 +51,7 @@ class Heartbeat:
         self._done.set()
         self._thread.join()
         if self._health is not None:
-            self._health.relax()
+            self._health.relax(self._lease.job_id)
 
     def _run(self) -> None:
         while not self._done.wait(self._interval_s):

@@ -112,6 +112,11 @@ class ProgressWatch:
         """How many seconds may pass without a mark."""
         return self._process.bound_s(self._timeout_s)
 
+    def is_nearly_hung(self) -> bool:
+        """Return whether the last mark is so long ago that a hang which another attempt has noticed concerns this one too."""
+        stuck = self.stuck_s()
+        return stuck is not None and stuck > self.bound_s / 2
+
     def is_hung(self) -> bool:
         """Return whether the last mark is too long ago."""
         stuck = self.stuck_s()

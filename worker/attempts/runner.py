@@ -8,6 +8,7 @@
        │ ──store down──▶ handed back for a second, not counted
        │ ──needs a newer release──▶ handed back for some seconds, not counted    ──record damaged──▶ failed
        │ ──the device fails──▶ handed back, counted apart; after a sticky fault the worker ends
+       │ ──the last attempt, beside others──▶ waits for them, then works alone
        │ ──another job learns the same concept──▶ waits for it, not counted      ──deadline──▶ failed
        └──lease lost──▶ nothing is published
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +49,7 @@ from s2edit_jobs.records.record import DailyUsage, JobSpec, JobState, Lease, Out
 from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.trace import trace_id
 from s2edit_jobs.records.unreadable import RECORD_DAMAGED
+from worker.attempts.company import must_run_alone
 from worker.attempts.control import AttemptControl, Canceled, DeadlinePassed, Stopping, WaitsForConcept
 from worker.attempts.engine_run import EngineRun
 from worker.attempts.inputs import engine_inputs, read_files
@@ -99,7 +101,8 @@ def run_attempt(
     lease: Lease, services: Services, engine: Engine, *, stop: threading.Event, health: WorkerHealth | None = None
 ) -> None:
     """Run one attempt at a claimed job: publish an outcome or hand the job back. Raise only what ends the process."""
-    _Attempt(lease, services, engine, stop, health).run()
+    with engine.session(f"{lease.owner.tenant}/{lease.owner.user}") as session:
+        _Attempt(lease, services, session, stop, health).run()
 
 
 class _Attempt:
@@ -119,7 +122,8 @@ class _Attempt:
     def run(self) -> None:
         """Run the attempt. Every log line names the job and, in test mode, says so."""
         lease = self._lease
-        with bound_contextvars(job_id=lease.job_id, attempt=lease.attempt, **({"test": True} if lease.owner.test else {})):
+        company = self._health.company.present(lease.job_id) if self._health is not None else nullcontext()
+        with company, bound_contextvars(job_id=lease.job_id, attempt=lease.attempt, **({"test": True} if lease.owner.test else {})):
             try:
                 self._try()
             finally:
@@ -139,7 +143,10 @@ class _Attempt:
         except WaitsForConcept:
             attempt_ended("waits")
             log.info("another job learns the same concept: waiting for it", action="waits")
-        except Stopping:
+        except Stopping as stopping:
+            if stopping.hung:
+                self._hand_back("hung", failed=True, delay_s=self._delay_s(self._lease.attempt))
+                return
             self._hand_back("stopping")
             self._notify()
         except RecordNewer as error:
@@ -212,7 +219,8 @@ class _Attempt:
             if spec.traceparent is not None:
                 bind_contextvars(trace_id=trace_id(spec.traceparent))
             self._control.check()
-            return self._run_request(spec)
+            with self._turn():
+                return self._run_request(spec)
         except RecordDamaged as error:
             count_aside("job", lease.job_id, error)
             return failed_outcome(lease, RECORD_DAMAGED, f"{error}: send the request again")
@@ -229,6 +237,18 @@ class _Attempt:
             if isinstance(error, DeviceFault) and not lease.owner.test:  # test mode has no device
                 raise
             return failed_outcome(lease, error.code, str(error), retryable=error.retryable)
+
+    def _turn(self) -> AbstractContextManager[None]:
+        """Return the right to use the engine beside other attempts of this process, or alone."""
+        if self._health is None:
+            return nullcontext()
+        alone = must_run_alone(self._lease, self._services.settings.max_attempts)
+
+        def wait() -> None:
+            self._control.watch.skip()
+            self._control.check()
+
+        return self._health.company.working(alone=alone, while_waiting=wait)
 
     def _run_request(self, spec: JobSpec) -> Outcome:
         files = read_files(self._jobs, spec)

@@ -1,22 +1,26 @@
-"""One edit of `S2EditEngine` in progress, and its report."""
+"""One edit of `S2EditEngine` in progress, its report, and the checkpoints of its learning."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery import report
 from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.method.inversion import Inversion
+from s2edit_core.method.learning import Checkpoint
 from s2edit_core.pictures.files import Original
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pipeline import Attribute
 from s2edit_core.request.plan import EditPlan, digest
 from s2edit_core.request.prompts import ResolvedPrompts
-from s2edit_core.request.spec import EditRequest, Preset
-from worker.engines.engine import EditInputs
+from s2edit_core.request.spec import EditRequest, Preset, Progress
+from worker.engines.engine import Artifact, EditInputs
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -60,3 +64,17 @@ class EditRun:
             "model": dict(model),
             "versions": report.versions(),
         }
+
+
+def with_checkpoints(learning: Generator[Progress, None, Result], concept_id: str) -> Generator[Progress | Artifact, None, Result]:
+    """Yield what `learning` yields, and an artifact for each checkpoint."""
+    with closing(learning):
+        while True:
+            try:
+                progress = next(learning)
+            except StopIteration as end:
+                learned: Result = end.value
+                return learned
+            yield progress
+            if isinstance(progress, Checkpoint) and progress.state is not None:
+                yield Artifact("checkpoint", concept_id, progress.state.to_bytes(), step=progress.step)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from s2edit_core.request.plan import EditPlan
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskMode, Progress
@@ -68,6 +69,15 @@ class EditInputs:
     edit_mask_mode: MaskMode = "auto"
 
 
+@dataclass(frozen=True, slots=True)
+class PassStats:
+    """What the passes of the UNet have done since the process began, by stage: editing, inverting, learning."""
+
+    passes: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict)
+    waited_s: Mapping[str, float] = field(default_factory=dict)  # of rows for their passes, summed over rows
+
+
 def check_pictures(inputs: EditInputs, max_pixels: int | None = None, *, person: bool = True) -> None:
     """Decode the pictures in the sandbox (`s2edit_jobs.decoding`) before the engine decodes them in its own process.
 
@@ -79,11 +89,15 @@ def check_pictures(inputs: EditInputs, max_pixels: int | None = None, *, person:
     decoders().check(inputs.image, masks, modes, max_pixels=max_pixels, person=person)
 
 
-class Engine(Protocol):
-    """An engine, used by one job at a time.
+class Check(Protocol):
+    """Raises what ends a generator of the engine. Called before each evaluation of the model, and again while one is awaited."""
 
-    Every `check` argument is called before each evaluation of the model. Whatever it raises ends the generator.
-    """
+    def __call__(self, *, advanced: bool = True) -> None:
+        """`advanced` is False if the model has done nothing since the last call."""
+
+
+class Engine(Protocol):
+    """An engine, used by one job at a time. Each of several jobs at a time uses a `session` of its own."""
 
     @property
     def facts(self) -> ModelFacts:
@@ -95,8 +109,20 @@ class Engine(Protocol):
         Any thread may call this at any time.
         """
 
+    def session(self, owner: str) -> AbstractContextManager[Engine]:
+        """Return an engine over the same model for one attempt, used by one thread. Attempts of one `owner` share its turns.
+
+        Any thread may call this at any time. Entering and leaving a session takes no time.
+        """
+
+    def pass_stats(self) -> PassStats | None:
+        """Return what the sessions' rows have cost so far, or None without a device. Any thread may call this at any time."""
+
+    def close(self) -> None:
+        """End the threads of the engine once all sessions have ended. Repeating this is safe."""
+
     def find_mask(
-        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+        self, request: JobRequest, photo: bytes, *, check: Check | None = None
     ) -> Generator[Progress, None, DetectedMask]:
         """Find the person in a photo that came without a mask. The result is deterministic.
 
@@ -112,7 +138,7 @@ class Engine(Protocol):
         inputs: EditInputs,
         *,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         """Learn the concept, resuming from `checkpoint` if given. Return the report. Raise as `edit`."""
 
@@ -127,7 +153,7 @@ class Engine(Protocol):
         concept: bytes | None,
         inversion: bytes | None,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
         """Run the edit. A given `concept` or `inversion` is used instead of computed, and learning resumes from `checkpoint`.
 
@@ -145,6 +171,23 @@ class EngineWrapper:
         """Return what encloses every use of the model by the other engine."""
         return nullcontext()
 
+    @contextmanager
+    def session(self, owner: str) -> Iterator[Engine]:
+        with self._engine.session(owner) as engine:
+            yield self._wrapping(engine)
+
+    def _wrapping(self, engine: Engine) -> Self:
+        """Return this wrapper around a session of its engine."""
+        made = copy(self)
+        made._engine = engine
+        return made
+
+    def pass_stats(self) -> PassStats | None:
+        return self._engine.pass_stats()
+
+    def close(self) -> None:
+        self._engine.close()
+
     @property
     def facts(self) -> ModelFacts:
         return self._engine.facts
@@ -153,7 +196,7 @@ class EngineWrapper:
         return self._engine.peak_memory_bytes()
 
     def find_mask(
-        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+        self, request: JobRequest, photo: bytes, *, check: Check | None = None
     ) -> Generator[Progress, None, DetectedMask]:
         with self._around():
             return (yield from self._engine.find_mask(request, photo, check=check))
@@ -168,7 +211,7 @@ class EngineWrapper:
         inputs: EditInputs,
         *,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         with self._around():
             return (yield from self._engine.learn(request, inputs, checkpoint=checkpoint, check=check))
@@ -185,7 +228,7 @@ class EngineWrapper:
         concept: bytes | None,
         inversion: bytes | None,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
         with self._around():
             steps = self._engine.edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)

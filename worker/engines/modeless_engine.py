@@ -11,9 +11,10 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from s2edit_jobs.library.concept_files import metadata_of
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.records.testmode import MASK_NOT_FOUND, Directives, parse_directives
 from s2edit_jobs.stores.model_facts import TEST_FINGERPRINT, ModelFacts, of_test_mode
-from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult
+from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult
 from worker.engines.painters import Painter, TintPainter
 
 TEST_STEPS = 5
@@ -73,12 +74,22 @@ class ModelessEngine:
     def peak_memory_bytes(self) -> None:
         """Return None: there is no device."""
 
+    @contextmanager
+    def session(self, owner: str) -> Iterator[Self]:  # noqa: ARG002 - there is no device to take turns at
+        yield self
+
+    def pass_stats(self) -> None:
+        """Return None: there is no device."""
+
+    def close(self) -> None:
+        """Do nothing: there are no threads."""
+
     def find_mask(
         self,
         request: JobRequest,
         photo: bytes,
         *,
-        check: Callable[[], None] | None = None,  # noqa: ARG002  its steps are short
+        check: Check | None = None,  # noqa: ARG002  its steps are short
     ) -> Generator[Progress, None, DetectedMask]:
         """Find a mask. In an edit or a learning, the directives take effect later, except for the failure `mask_not_found`."""
         directives = self._directives(request.prompt)
@@ -102,7 +113,7 @@ class ModelessEngine:
         inputs: EditInputs,
         *,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,  # noqa: ARG002
+        check: Check | None = None,  # noqa: ARG002
     ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         reference, directives = resolve_reference(request, self.facts.subjects), self._directives(request.prompt)
         scale = self.painter.read(request, inputs)
@@ -131,7 +142,7 @@ class ModelessEngine:
         concept: bytes | None,
         inversion: bytes | None,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,  # noqa: ARG002
+        check: Check | None = None,  # noqa: ARG002
     ) -> Generator[Progress | Artifact, None, EditResult]:
         """Run an edit. A slow job is slow in the editing phase, never while learning, for which other jobs may wait."""
         run, directives, steps = self._begin(request, inputs), self._directives(request.prompt), 0

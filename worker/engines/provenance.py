@@ -8,7 +8,7 @@ manifest. The manifest contains no prompt, no thumbnail and nothing that identif
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -22,7 +22,7 @@ from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.bootstrap import NotConfigured, service_key
 from s2edit_jobs.settings import Settings
 from worker.engines.development_certificate import development_certificate
-from worker.engines.engine import Artifact, EditInputs, EditResult, Engine, EngineWrapper
+from worker.engines.engine import Artifact, Check, EditInputs, EditResult, Engine, EngineWrapper
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +117,7 @@ class SigningEngine(EngineWrapper):
         concept: bytes | None,
         inversion: bytes | None,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
         steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
         edited = yield from steps

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
+from PIL import Image
 
 from s2edit_core.concepts.concept import Concept
-from s2edit_core.concepts.conditioning import prompt_keys_values, tokenize
+from s2edit_core.concepts.conditioning import tokenize
 from s2edit_core.delivery import report, watermark
 from s2edit_core.delivery.canvas import to_image
 from s2edit_core.delivery.output import Output, encode_result
-from s2edit_core.device_faults import raising_device_faults
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.learning import Checkpoint
 from s2edit_core.method.learning_state import LearningState
 from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pictures.mask_files import decode_mask
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline, Variation
-from s2edit_core.request.domains import attribute_words_of
 from s2edit_core.request.plan import EditPlan, digest, plan_edit, plan_learning
 from s2edit_core.request.prompts import ResolvedPrompts, ResolvedReference, described, resolve_prompts, resolve_reference
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Progress, check_at
-from s2edit_core.unet.backbone import Backbone
-from s2edit_core.unet.rows import Row
+from s2edit_core.unet.precision import choose_dtype
+from s2edit_core.unet.scheduler import RowClient
 from s2edit_core.vision.captions import Captioner
-from s2edit_core.vision.segmenters import open_segmenter
+from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.adapters import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
-from worker.engines.edit_run import EditRun
-from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, check_pictures
+from worker.engines.edit_run import EditRun, with_checkpoints
+from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
+from worker.engines.loaded_model import model_facts, prove_device
+from worker.engines.shared_passes import SharedPasses
 
 Result = TypeVar("Result")
 Steps = Generator[Progress | Artifact, None, Result]
@@ -47,11 +49,15 @@ CHECKPOINT_STEPS = 20
 
 
 class S2EditEngine:
-    """An engine with one loaded model. Not thread-safe.
+    """An engine with one loaded model.
+
+    Sessions are cheap copies of it, which share the passes of the UNet through a `RowScheduler`. The engine itself evaluates rows
+    directly, and is used by one thread. `jobs` is the number of sessions at a time, among which the CPU's threads are divided.
 
     With `watermark`, every result that is large enough has a watermark, also outside the edit mask. `segmenter` finds people if
     no mask is sent; None selects the one that the model's card names. `captioner` (a folder or hub id) writes the source prompt
-    of edits that have none. Raise `ModelUnusable`, or `DeviceFault` and `NumbersNotFinite` if the device can't be used.
+    of edits that have none. `precision` is the UNet's, see `choose_dtype`. Raise `ModelUnusable`, or `DeviceFault` and
+    `NumbersNotFinite` if the device can't be used.
     """
 
     def __init__(
@@ -59,42 +65,61 @@ class S2EditEngine:
         model: str,
         device: str = "auto",
         *,
+        precision: str = "auto",
         watermark: bool = False,
         segmenter: str | None = None,
         captioner: str | None = None,
+        jobs: int = 1,
     ) -> None:
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.model = model
         self.watermark = watermark
-        self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen)
+        self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen, dtype=choose_dtype(precision, chosen))
         with loading("segmenter", segmenter):
             self.segmenter = open_segmenter(segmenter, self.pipeline)
         with loading("captioner", captioner):
             self.captioner = Captioner(captioner, device=chosen) if captioner else None
         if self.pipeline.backbone.device.type != "cpu":
             prove_device(self.pipeline.backbone)
+        self._passes = SharedPasses(
+            lambda rows: self.pipeline.backbone.evaluate(rows), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
+        )
+        self._turn = threading.Lock()  # at the segmenter and the captioner, which all sessions share
+        self._client: RowClient | None = None  # of a session
         # Both avoid decoding a photo twice: the photo of the last `find_mask`, for `plan`; and the last plan, for `edit`.
         self._decoded: tuple[bytes, int | None, Original] | None = None
         self._planned: tuple[EditRequest, EditInputs, EditRun] | None = None
 
     @cached_property
     def facts(self) -> ModelFacts:
-        backbone = self.pipeline.backbone
-        width = int(backbone.text_encoder.get_input_embeddings().weight.shape[1])  # type: ignore[operator]
-        layers = tuple((int(layer.to_k.weight.shape[0]), int(layer.to_k.weight.shape[1])) for layer in backbone.layers)
-        return ModelFacts(
-            fingerprint=backbone.fingerprint,
-            legacy_fingerprint=backbone.fingerprints.legacy,
-            width=width,
-            layers=layers,
-            subjects=backbone.card.subjects,
-            attribute_words=attribute_words_of(backbone.card.domains),
-            domains=backbone.card.domains,
-        )
+        return model_facts(self.pipeline.backbone)
 
     def peak_memory_bytes(self) -> int | None:
         device = self.pipeline.backbone.device
         return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None
+
+    @contextmanager
+    def session(self, owner: str) -> Iterator[Self]:
+        with self._passes.client(owner) as client:
+            made = copy(self)
+            made._client, made._decoded, made._planned = client, None, None
+            made.pipeline = S2EditPipeline(self.pipeline.backbone, name=self.pipeline.name, evaluate=client.evaluate)
+            if isinstance(self.segmenter, BaseModelSegmenter):
+                made.segmenter = BaseModelSegmenter(made.pipeline)
+            yield made
+
+    def pass_stats(self) -> PassStats:
+        stats = self._passes.stats()
+        return PassStats(stats.passes, dict[str, int](stats.rows.items()), dict[str, float](stats.waited_s.items()))
+
+    def close(self) -> None:
+        self._passes.close()
+
+    def _check_with(self, check: Check | None) -> None:
+        """Let `check` interrupt the evaluations from now on."""
+        self.pipeline.before_evaluation = check
+        if self._client is not None:
+            self._client.while_waiting = None if check is None else lambda advanced: check(advanced=advanced)
 
     @property
     def _model(self) -> dict[str, str]:
@@ -102,9 +127,9 @@ class S2EditEngine:
         return {"name": self.model, "fingerprint": self.pipeline.backbone.fingerprint}
 
     def find_mask(
-        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+        self, request: JobRequest, photo: bytes, *, check: Check | None = None
     ) -> Generator[Progress, None, DetectedMask]:
-        self.pipeline.before_evaluation = check
+        self._check_with(check)
         yield Progress("preparing", 0, 1)
         prompt = described(request, self.pipeline.backbone.card.subjects)
         decoders().check(photo, {}, max_pixels=request.max_pixels)
@@ -112,11 +137,17 @@ class S2EditEngine:
         picture = original.photo
         scale = InputScale.of(photo, picture.size, request.max_pixels)
         check_at(request.at, scale.sent)
-        found = self.segmenter.find(picture, prompt=prompt, at=scale.pixel(request.at))
+        found = self._find_person(picture, prompt, scale.pixel(request.at))
         yield Progress("preparing", 1, 1)
         self._decoded = None if isinstance(request, MaskRequest) else (photo, request.max_pixels, original)
         box = found.mask.getbbox() or (0, 0, *picture.size)
         return DetectedMask(encode_png(found.mask), found.segmenter, found.people, round(found.confidence, 4), box)
+
+    def _find_person(self, photo: Image.Image, prompt: str, at: tuple[int, int] | None) -> FoundMask:
+        if isinstance(self.segmenter, BaseModelSegmenter):
+            return self.segmenter.find(photo, prompt=prompt, at=at)
+        with self._turn:
+            return self.segmenter.find(photo, prompt=prompt, at=at)
 
     def plan_learning(self, request: LearningRequest, inputs: EditInputs) -> str:
         reference, person = self._reference(request), request.kind == "identity"
@@ -131,9 +162,9 @@ class S2EditEngine:
         inputs: EditInputs,
         *,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Steps[dict[str, Any]]:
-        self.pipeline.before_evaluation = check
+        self._check_with(check)
         began, evaluations = time.perf_counter(), self.pipeline.evaluations
         reference, backbone = self._reference(request), self.pipeline.backbone
         photo = decode_photo(inputs.image, request.max_pixels)
@@ -148,7 +179,7 @@ class S2EditEngine:
             state=state,
             every=CHECKPOINT_STEPS,
         )
-        (learned,) = yield from _with_checkpoints(learning, concept_id)
+        (learned,) = yield from with_checkpoints(learning, concept_id)
         yield Artifact(
             "concept", concept_id, learned.to_bytes(), reference.prompt, reference.subject, placeholder=reference.placeholder
         )
@@ -199,9 +230,9 @@ class S2EditEngine:
         concept: bytes | None,
         inversion: bytes | None,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Steps[EditResult]:
-        self.pipeline.before_evaluation = check
+        self._check_with(check)
         planned, self._planned = self._planned, None
         run = planned[2] if planned and planned[:2] == (request, inputs) else self._begin(request, inputs)
         evaluations = self.pipeline.evaluations
@@ -273,7 +304,9 @@ class S2EditEngine:
         # The identity does not depend on the edit mask.
         identity_canvas = canvas if edit_mask is None else self.pipeline.canvas(photo, mask)
         if self.captioner is not None and request.source_prompt is None:
-            prompts = self._captioned(request, concepts, self.captioner.caption(photo.crop(identity_canvas.box)))
+            with self._turn:
+                caption = self.captioner.caption(photo.crop(identity_canvas.box))
+            prompts = self._captioned(request, concepts, caption)
         plan = plan_edit(
             request,
             image=inputs.image,
@@ -346,7 +379,7 @@ class S2EditEngine:
             state=state,
             every=CHECKPOINT_STEPS,
         )
-        learned = yield from self._timed(run, "learning", _with_checkpoints(learning, run.plan.concept_id))
+        learned = yield from self._timed(run, "learning", with_checkpoints(learning, run.plan.concept_id))
         yield Artifact("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
         return learned, learned.facts["steps"] - (state.counter.step if state else 0)
 
@@ -367,28 +400,3 @@ class S2EditEngine:
         inverted = yield from self._timed(run, "inverting", inverting)
         yield Artifact("inversion", run.plan.inversion_id, inverted.to_bytes())
         return inverted
-
-
-def prove_device(backbone: Backbone) -> None:
-    """Evaluate one row, so that a device that is lost, full or computes no numbers fails before a job is claimed for it.
-
-    Raise `DeviceFault` or `NumbersNotFinite`.
-    """
-    side = backbone.frame_size // backbone.latent_scale
-    channels: int = backbone.unet.config.in_channels  # type: ignore[union-attr, assignment]
-    with raising_device_faults():
-        latent = torch.zeros(channels, side, side, device=backbone.device)
-        backbone.evaluate((Row(latent, 1, prompt_keys_values(backbone, "", {})),))
-
-
-def _with_checkpoints(learning: Generator[Progress, None, Result], concept_id: str) -> Steps[Result]:
-    with closing(learning):
-        while True:
-            try:
-                progress = next(learning)
-            except StopIteration as end:
-                learned: Result = end.value
-                return learned
-            yield progress
-            if isinstance(progress, Checkpoint) and progress.state is not None:
-                yield Artifact("checkpoint", concept_id, progress.state.to_bytes(), step=progress.step)

@@ -5,8 +5,9 @@ Unsafe pictures are refused like prompts that break the policy: the job fails wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any
+import threading
+from collections.abc import Generator
+from typing import Any, Self
 
 from PIL import Image, ImageChops
 
@@ -16,7 +17,7 @@ from s2edit_core.request.plan import EditPlan, digest
 from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_core.vision.safety import SafetyModel
 from s2edit_jobs.records.record import JobRequest
-from worker.engines.engine import Artifact, DetectedMask, EditInputs, EditResult, Engine, EngineWrapper
+from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, Engine, EngineWrapper
 
 MIN_CHANGE = 16
 """Smallest difference of a channel (0..255) that counts as changed by the edit. An invisible watermark changes less."""
@@ -33,10 +34,16 @@ class SafeEngine(EngineWrapper):
     def __init__(self, engine: Engine, model: SafetyModel) -> None:
         super().__init__(engine)
         self._model = model
+        self._turn = threading.Lock()  # the model is shared by all sessions
         self._passed: str | None = None  # digest of the photo that passed last, so that `plan` and `edit` check it once
 
+    def _wrapping(self, engine: Engine) -> Self:
+        made = super()._wrapping(engine)
+        made._passed = None
+        return made
+
     def find_mask(
-        self, request: JobRequest, photo: bytes, *, check: Callable[[], None] | None = None
+        self, request: JobRequest, photo: bytes, *, check: Check | None = None
     ) -> Generator[Progress, None, DetectedMask]:
         found = yield from super().find_mask(request, photo, check=check)
         self._check_photo(photo, request.max_pixels)
@@ -53,7 +60,7 @@ class SafeEngine(EngineWrapper):
         inputs: EditInputs,
         *,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, dict[str, Any]]:
         self._check_photo(inputs.image, request.max_pixels)
         return (yield from super().learn(request, inputs, checkpoint=checkpoint, check=check))
@@ -71,7 +78,7 @@ class SafeEngine(EngineWrapper):
         concept: bytes | None,
         inversion: bytes | None,
         checkpoint: bytes | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Generator[Progress | Artifact, None, EditResult]:
         self._check_photo(inputs.image, request.max_pixels)
         steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
@@ -79,7 +86,7 @@ class SafeEngine(EngineWrapper):
         photo = decode_photo(inputs.image, request.max_pixels)
         for data in (edited.picture, *edited.variants):
             yield Progress("finishing", 0, 1)  # the worker must see that it advances
-            if any(self._model.is_unsafe(view) for view in _views(photo, decode_photo(data))):
+            if any(self._is_unsafe(view) for view in _views(photo, decode_photo(data))):
                 raise PolicyRefused("the safety model rejected the result: change the prompt, or try another seed", field="result")
         return edited
 
@@ -88,9 +95,13 @@ class SafeEngine(EngineWrapper):
         named = digest(photo)
         if named == self._passed:
             return
-        if self._model.is_unsafe(decode_photo(photo, max_pixels)):
+        if self._is_unsafe(decode_photo(photo, max_pixels)):
             raise PolicyRefused("the safety model rejected the photo: send another photo", field="image")
         self._passed = named
+
+    def _is_unsafe(self, picture: Image.Image) -> bool:
+        with self._turn:
+            return self._model.is_unsafe(picture)
 
 
 def _views(photo: Image.Image, result: Image.Image) -> list[Image.Image]:

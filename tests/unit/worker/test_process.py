@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,13 @@ import pytest
 
 from cli.service import free_port
 from s2edit_core.errors import ModelUnusable
+from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.intake.drafts import draft
+from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import ArtifactsUnavailable, ModelUnknown
+from s2edit_jobs.records.files import Upload
+from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.model_facts import facts_of, failure_of
 from tests.doubles import FakeEngine
@@ -199,3 +205,65 @@ def facts_of_or_none(artifacts: MemoryArtifactStore) -> Any:
         return facts_of(artifacts, "some/model")
     except ModelUnknown:
         return None
+
+
+class Meeting(FakeEngine):
+    """An engine whose edits wait for each other in the middle."""
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(on_step=self._meet)
+        self.barrier = threading.Barrier(jobs)
+
+    def _meet(self, progress: Progress) -> None:
+        if (progress.phase, progress.step) == ("editing", 1):
+            self.barrier.wait(20)
+
+
+def accept(services: Services, user: str) -> str:
+    request = EditRequest(prompt="a photo of a woman with red hair")
+    owner, files = Owner("app", user), {name: Upload(user.encode(), "image/png") for name in ("image", "mask")}
+    return Jobs(services).accept(draft(services, owner, request, files), files).id
+
+
+def test_a_worker_runs_as_many_jobs_at_a_time_as_its_setting_says(
+    artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "configure_logs", lambda: None)
+    settings = settings.model_copy(update={"worker_jobs": 3})
+    services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
+    process = WorkerProcess(settings, lambda _: Meeting(3), lambda _: services)
+    process.start()
+    jobs = {user: accept(services, user) for user in ("ann", "bob", "cleo")}
+    for job_id in jobs.values():
+        process.run(job_id)
+    records = {Owner("app", user): job_id for user, job_id in jobs.items()}
+    until(lambda: {Jobs(services).get(*each).state for each in records.items()} == {JobState.SUCCEEDED})  # they have met
+    process.stop()
+    process.finish()
+
+
+def test_a_worker_that_stops_hands_all_its_jobs_back(
+    artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "configure_logs", lambda: None)
+    settings = settings.model_copy(update={"worker_jobs": 2})
+    services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
+    running = threading.Semaphore(0)
+
+    def wait(progress: Progress) -> None:
+        running.release()
+        process._stop.wait(20)
+
+    process = WorkerProcess(settings, lambda _: FakeEngine(on_step=wait), lambda _: services)
+    process.start()
+    jobs = {user: accept(services, user) for user in ("ann", "bob")}
+    for job_id in jobs.values():
+        process.run(job_id)
+        assert running.acquire(timeout=20)
+    assert process._health.company.others("") == 2
+    process.stop()
+    process.run("e_late")  # a last message
+    process.finish()
+    records = [Jobs(services).get(Owner("app", user), job_id) for user, job_id in jobs.items()]
+    assert [(record.state, record.attempt) for record in records] == [(JobState.QUEUED, 0)] * 2
+    assert "e_late" in services.queue.messages  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ def engine(backbone: Backbone) -> Iterator[S2EditEngine]:
     learning = LearningOptions(token_steps=2, joint_steps=2, batch=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spec, "PRESETS", {name: replace(preset, learning=learning) for name, preset in PRESETS.items()})
-        patch.setattr(S2EditPipeline, "from_pretrained", lambda _model, device: S2EditPipeline(backbone))
+        patch.setattr(S2EditPipeline, "from_pretrained", lambda _model, device, dtype: S2EditPipeline(backbone))
         yield S2EditEngine("tiny", device="cpu")
 
 

@@ -24,7 +24,8 @@ from tests.tiny import changed_card
 from tests.unit.core.engine.runs import HAT, INPUTS, REQUEST, SIZE, Run, mask_of, photo
 from worker.engines import s2edit_engine
 from worker.engines.engine import Artifact, EditInputs
-from worker.engines.s2edit_engine import S2EditEngine, prove_device
+from worker.engines.loaded_model import prove_device
+from worker.engines.s2edit_engine import S2EditEngine
 
 
 def test_a_cold_edit_goes_through_all_phases_in_order(cold: Run) -> None:
@@ -224,14 +225,15 @@ def test_each_kind_of_concept_is_named_by_the_words_that_it_is_held_apart_from(
 
 @pytest.mark.parametrize("stop_in", ["learning", "inverting", "editing"])
 def test_closing_midway_leaves_the_model_as_it_was(engine: S2EditEngine, backbone: Backbone, cold: Run, stop_in: str) -> None:
-    before = dict(backbone.unet.attn_processors)
+    before, ids = dict(backbone.unet.attn_processors), torch.arange(8)[None]
+    plain = backbone.text_encoder(ids).last_hidden_state
     steps = engine.edit(REQUEST, INPUTS, concept=None, inversion=None)
     for event in steps:
         if isinstance(event, Progress) and event.phase == stop_in:
             break
     steps.close()
     assert dict(backbone.unet.attn_processors) == before
-    assert not backbone.text_encoder.get_input_embeddings()._forward_hooks
+    assert torch.equal(backbone.text_encoder(ids).last_hidden_state, plain)
     assert Run(engine, **cold.saved()).edited.picture == cold.edited.picture
 
 

@@ -73,14 +73,16 @@ def test_with_gates_nothing_leaks_and_without_as_much_as_is_seen_from_outside(ba
             assert bool((found[name] == 0).all()) == (name in shut)
 
 
-def test_one_cell_of_one_layer_left_ajar_shows(backbone: Backbone, prompt: KeysValues) -> None:
+@pytest.mark.parametrize("level", [0, 1])
+def test_one_cell_of_one_level_left_ajar_shows(backbone: Backbone, prompt: KeysValues, level: int) -> None:
     held = gates(backbone, MASKS)
     assert held is not None
-    held[1][0, AT_A] = 0.25
+    start = next(held.spans[i][0] for i, layer in enumerate(backbone.layers) if layer.level == level)
+    held.factors[held.positions.index(AT_A), start] = 0.25
     found = shares(backbone, prompt, held)
     assert (found[PLACEHOLDER] == 0).all()
-    assert found[ATTRIBUTE][1] > 0
-    assert (found[ATTRIBUTE][0] == 0).all()
+    for layer, share in zip(backbone.layers, found[ATTRIBUTE], strict=True):
+        assert (share > 0) == (layer.level == level)
 
 
 def test_a_mask_of_everything_or_of_nothing(backbone: Backbone, prompt: KeysValues) -> None:

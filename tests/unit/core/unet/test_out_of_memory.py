@@ -111,11 +111,11 @@ def test_a_service_can_count_how_often_passes_become_smaller(backbone: Backbone,
 @pytest.mark.parametrize("learning", [False, True], ids=["sampling", "learning"])
 @pytest.mark.parametrize("most", [1, 3, 8])
 def test_smaller_passes_give_the_same_answers(backbone: Backbone, most: int, learning: bool) -> None:
-    rows = plain_rows(backbone, 9, learning=learning)
+    rows = plain_rows(backbone, 14, learning=learning)
     expected = backbone.evaluate(rows)
     with on(SmallDevice(most), backbone) as device:
         assert_same(backbone.evaluate(rows), expected)
-    assert sum(device.done) == 9, "no row is evaluated twice"
+    assert sum(device.done) == 14, "no row is evaluated twice"
     assert backbone.pass_limit.reductions >= 1
 
 
@@ -172,6 +172,30 @@ def test_the_smallest_pass_is_tried_again_once_memory_was_freed(backbone: Backbo
     backbone.evaluate(plain_rows(backbone, 1))
     hook.remove()
     assert (device.tried, backbone.pass_limit.reductions) == ([1, 1], 0)
+
+
+def test_activations_are_computed_twice_if_the_gradients_of_one_row_do_not_fit(caplog: pytest.LogCaptureFixture) -> None:
+    """With the same gradients. Rows that only sample stay as fast as they are."""
+    model = tiny_backbone()
+    rows = plain_rows(model, 6, learning=True)
+    expected = model.evaluate(rows)
+    unet: Any = model.unet
+    computed: list[bool] = []
+
+    def refuse(module: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        if torch.is_grad_enabled() and not unet.is_gradient_checkpointing:
+            raise ERRORS["CUDA's allocator"]()
+
+    hooks = [
+        unet.register_forward_pre_hook(refuse),
+        unet.mid_block.resnets[1].register_forward_pre_hook(lambda *_: computed.append(torch.is_grad_enabled())),
+    ]
+    found = model.evaluate(rows)
+    for hook in hooks:
+        hook.remove()
+    assert_same(found, expected)
+    assert computed == [False, *[True] * 8], "one pass samples, and four of one row each compute their activations twice"
+    assert caplog.messages.count("too little memory for the gradients of one row: activations are computed twice from now on") == 1
 
 
 @pytest.mark.parametrize(

@@ -261,8 +261,8 @@ class TestEngine:
     @pytest.mark.parametrize(
         "told",
         [
-            {"watermark": True, "segmenter": "model", "captioner": "a/captioner"},
-            {"watermark": False, "segmenter": None, "captioner": None},
+            {"watermark": True, "segmenter": "model", "captioner": "a/captioner", "jobs": 4},
+            {"watermark": False, "segmenter": None, "captioner": None, "jobs": 1},
         ],
     )
     def test_the_engine_gets_what_the_worker_is_told(
@@ -275,5 +275,6 @@ class TestEngine:
         monkeypatch.setattr(real, "S2EditEngine", lambda *_, **options: given.update(options) or PictureEngine())
         from worker.app import load_engine
 
-        load_engine(Settings(data_dir=tmp_path, **{name: value for name, value in told.items() if value}))
+        named = {"worker_jobs" if name == "jobs" else name: value for name, value in told.items() if value}
+        load_engine(Settings(data_dir=tmp_path, **named))
         assert given == told

@@ -1,0 +1,3 @@
+from lab.speed.run import main
+
+main()

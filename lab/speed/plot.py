@@ -1,0 +1,101 @@
+"""A plot of seconds per edit against users at the same time, drawn with Pillow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from lab.speed.record import DONE, Result
+
+SIZE = (900, 520)
+LEFT, RIGHT, TOP, BOTTOM = 90, 250, 60, 70
+INK, GRID, PAPER = (40, 40, 40), (222, 222, 222), (255, 255, 255)
+COLOURS = ((196, 78, 82), (76, 114, 176), (85, 168, 104), (129, 114, 178))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A named line through points (users, seconds per edit)."""
+
+    name: str
+    points: tuple[tuple[int, float], ...]
+
+
+def lines_of(phases: Mapping[str, Result]) -> list[Line]:
+    """Return the lines of all finished phases: the reference way, and first and further edits of the main precision."""
+    done = {name: entry["result"] for name, entry in phases.items() if entry["state"] == DONE}
+    crowds = sorted((result["users"], result["extrapolated"]) for name, result in done.items() if "extrapolated" in result)
+    if not crowds:
+        return []
+    counts = [count for count, _ in crowds]
+    lines = []
+    if "reference" in done:
+        lines += [
+            Line(title, tuple((n, done["reference"][key]) for n in counts))
+            for title, key in (("reference way, first edit", "cold_s"), ("reference way, further edit", "warm_s"))
+        ]
+    lines.append(Line("shared passes, first edit", tuple((n, each["cold_s_per_user"]) for n, each in crowds)))
+    lines.append(Line("shared passes, further edit", tuple((n, each["warm_s_per_user"]) for n, each in crowds)))
+    return lines
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """A logarithmic axis from `low` to `high`, drawn from pixel `begin` to `end`."""
+
+    low: float
+    high: float
+    begin: int
+    end: int
+
+    def at(self, value: float) -> float:
+        part = (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+        return self.begin + part * (self.end - self.begin)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten within low..high."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+
+
+def draw(lines: Sequence[Line], title: str) -> Image.Image:
+    """Draw the lines on logarithmic axes. Raises `ValueError` if there are none."""
+    if not lines:
+        raise ValueError("there is nothing to plot: no phase with several users is done")
+    picture = Image.new("RGB", SIZE, PAPER)
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
+    counts = sorted({n for line in lines for n, _ in line.points})
+    seconds = [s for line in lines for _, s in line.points]
+    across = _Scale(counts[0], max(counts[-1], 2 * counts[0]), LEFT, SIZE[0] - RIGHT)
+    up = _Scale(min(seconds) / 1.5, max(seconds) * 1.5, SIZE[1] - BOTTOM, TOP)
+    for value in ticks(up.low, up.high):
+        y = up.at(value)
+        pen.line((LEFT, y, SIZE[0] - RIGHT, y), fill=GRID)
+        pen.text((LEFT - 10, y), f"{value:g} s", fill=INK, font=font, anchor="rm")
+    for count in counts:
+        x = across.at(count)
+        pen.line((x, TOP, x, SIZE[1] - BOTTOM), fill=GRID)
+        pen.text((x, SIZE[1] - BOTTOM + 10), str(count), fill=INK, font=font, anchor="ma")
+    pen.text(((LEFT + SIZE[0] - RIGHT) / 2, SIZE[1] - BOTTOM + 36), "users at the same time", fill=INK, font=font, anchor="ma")
+    pen.text((LEFT, TOP - 34), title, fill=INK, font=font)
+    for line, colour in zip(lines, COLOURS, strict=False):
+        points = [(across.at(n), up.at(s)) for n, s in line.points]
+        pen.line(points, fill=colour, width=3)
+        for x, y in points:
+            pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour)
+        pen.text((points[-1][0] + 12, points[-1][1]), line.name, fill=colour, font=font, anchor="lm")
+    return picture
+
+
+def write(phases: Mapping[str, Result], about: Mapping[str, Any], path: Path) -> bool:
+    """Write the plot to `path` if there is anything to plot. Return whether there was."""
+    lines = lines_of(phases)
+    if lines:
+        draw(lines, f"Seconds per edit, {about['device']}, {Path(about['model']).name}").save(path, optimize=True)
+    return bool(lines)

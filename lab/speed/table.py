@@ -1,0 +1,85 @@
+"""Write the results of `python -m lab.speed` as Markdown tables.
+
+python -m lab.speed.table                                     print the tables
+python -m lab.speed.table --into PAGE.md                      write them between `<!-- speed -->` and `<!-- /speed -->`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cli.markdown import put_between
+from lab.speed.record import DONE, Result
+
+MARK = "speed"
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def passes_table(done: Mapping[str, Result]) -> str:
+    """Return rows per second, and in brackets the share of the measured matrix rate, by kind of pass and rows per pass."""
+    kinds = {name.partition("/")[2]: result for name, result in done.items() if name.startswith("passes/")}
+    counts = list(dict.fromkeys(count for result in kinds.values() for count in result["buckets"]))
+    head = ["rows/s (share of the matrix rate)", *(f"{count} row{'' if count == '1' else 's'}" for count in counts)]
+    return _markdown(
+        head,
+        [
+            [f"{result['title']}, {name.partition('/')[0]}", *(_rate(result["buckets"].get(count)) for count in counts)]
+            for name, result in kinds.items()
+        ],
+    )
+
+
+def _rate(bucket: Mapping[str, Any] | None) -> str:
+    if bucket is None or "rows_per_s" not in bucket:
+        return "–"
+    share = f" ({100 * bucket['share']:.0f} %)" if "share" in bucket else ""
+    return f"{bucket['rows_per_s']:.3g}{share}"
+
+
+def jobs_table(done: Mapping[str, Result]) -> str:
+    """Return the seconds of a first and a further edit, alone and with other users, and the reference way's."""
+    rows = []
+    if "reference" in done:
+        found = done["reference"]
+        rows.append(["reference way, one at a time", f"{found['cold_s']:.3g}", f"{found['warm_s']:.3g}"])
+    for name, result in done.items():
+        _, _, rest = name.partition("/")
+        if name.startswith("job/") and result["share_of_steps"] == 1:
+            rows.append([f"{rest.replace('/', ', ')}, alone", f"{result['seconds']:.3g}", f"{result['warm']['seconds']:.3g}"])
+        elif name.startswith("users/") and result["users"] > 1 and "extrapolated" in result:
+            whole = result["extrapolated"]
+            title = f"{rest.partition('/')[0]}, balanced, {result['users']} users together, each"
+            rows.append([title, f"{whole['cold_s_per_user']:.3g}", f"{whole['warm_s_per_user']:.3g}"])
+    return _markdown(["seconds", "first edit of a person", "further edit"], rows)
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """Return all tables of a results file, with what was measured."""
+    about = results["about"]
+    done = {name: entry["result"] for name, entry in results["phases"].items() if entry["state"] == DONE}
+    notes = f"`{Path(about['model']).name}` on {about['device']}, {about['threads']} threads, torch {about['machine']['torch']}."
+    return "\n".join([f"{notes}\n", jobs_table(done), passes_table(done)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("lab/results/speed.json"))
+    parser.add_argument("--into", type=Path, default=None, help="the file that holds the two marks")
+    wanted = parser.parse_args()
+    tables = render(json.loads(wanted.results.read_text(encoding="utf-8")))
+    if wanted.into is None:
+        print(tables, end="")
+    else:
+        wanted.into.write_text(put_between(wanted.into.read_text(encoding="utf-8"), tables, MARK), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
