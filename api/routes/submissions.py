@@ -11,6 +11,7 @@ from fastapi import Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.changes import Changes
+from api.following.connections import Connections
 from api.following.edit_state import HEADERS, present
 from api.following.long_polls import APPLIED_HEADER, applied, wait_s_of
 from api.guard.allowance import Allowance
@@ -29,7 +30,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.errors import ServiceUnavailable
+from s2edit_jobs.records.errors import ServiceUnavailable, StreamsFull, TooManyStreams
 from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobRecord, JobSpec
 from s2edit_jobs.records.testmode import without_directives
@@ -75,6 +76,7 @@ class Submission(ABC, Generic[FormT, RequestT]):
         self.services: Services = state.services
         self.jobs = Jobs(self.services)
         self.changes: Changes = state.changes
+        self.connections: Connections = state.connections
         self._key = idempotency_key
         self._vocabulary: Vocabulary | None = state.vocabulary
         self._allowance = Allowance(state.auth, principal, self.services)
@@ -176,10 +178,11 @@ async def respond(submission: Submission[Any, Any], response: Response, prefer: 
         except ServiceUnavailable:  # the job is accepted, so the app must get its id
             return Edit.of(record)
 
-    if not (wait_s := wait_s_of(prefer)):
+    wait_s = wait_s_of(prefer)
+    if not wait_s or not submission.connections.has_room(owner):
         return await run_in_threadpool(lambda: shown(submission.accept()))
     record = await run_in_threadpool(submission.accept)
-    with suppress(ServiceUnavailable):  # as above
+    with suppress(ServiceUnavailable, TooManyStreams, StreamsFull), submission.connections.held(owner):  # as above
         record = await submission.changes.until(
             lambda: jobs.get(owner, record.id), lambda record: record.state.over, job_id=record.id, wait_s=wait_s
         )
