@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from s2edit_jobs.limit_settings import LimitSettings
-
 from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_jobs.limit_settings import LimitSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's root folder, which contains the shipped `models/`."""
