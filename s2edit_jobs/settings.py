@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
 from s2edit_jobs.limit_settings import LimitSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,7 +75,7 @@ class Settings(LimitSettings):
         "$XDG_DATA_HOME/s2edit or ~/.local/share/s2edit",
     )
     model: str = Field(
-        default="models/portraits-128",
+        default=SHIPPED_MODEL,
         validate_default=True,
         description="Diffusion model: a folder in diffusers' layout, a .safetensors or .ckpt file, or a hub id (owner/name or "
         "owner/name@revision)",

@@ -22,8 +22,9 @@ from api.wire.edit_requests import EditOptions
 from api.wire.fields import KEY_PATTERN
 from api.wire.forms import FILES, check_at, check_pictures, check_webhook, parse_pixel, read_parts
 from api.wire.problems import responses
+from s2edit_core.request.domains import DEFAULT_SUBJECTS
 from s2edit_core.request.prompt_syntax import check_syntax
-from s2edit_core.request.prompts import DEFAULT_SUBJECTS, check_sentences
+from s2edit_core.request.prompts import check_sentences
 from s2edit_core.request.spec import ConceptKind, EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft

@@ -45,24 +45,6 @@ def fractal(u: Field, v: Field, seed: int, octaves: int = 3) -> Field:
     return total
 
 
-def cells(u: Field, v: Field, seed: int) -> tuple[Field, Field, Field]:
-    """Return the offset from the nearest of scattered points, one per unit of `u` and `v`, and a random number in 0..1 per point."""
-    fu, fv = np.floor(u), np.floor(v)
-    iu, iv = fu.astype(np.int32), fv.astype(np.int32)
-    tu, tv = u - fu, v - fv
-    best, du, dv, tag = (np.full_like(u, 9) for _ in range(4))
-    for i in (-1, 0, 1):
-        for j in (-1, 0, 1):
-            x = tu - i - (0.15 + 0.7 * _hash(iu + i, iv + j, seed))
-            y = tv - j - (0.15 + 0.7 * _hash(iu + i, iv + j, seed + 1))
-            far = x * x + y * y
-            nearer = far < best
-            best = np.where(nearer, far, best)
-            du, dv = np.where(nearer, x, du), np.where(nearer, y, dv)
-            tag = np.where(nearer, _hash(iu + i, iv + j, seed + 2), tag)
-    return du, dv, tag
-
-
 def _eased(t: Field) -> Field:
     """Return the smooth step of `t` in 0..1."""
     eased: Field = t * t * (3 - 2 * t)
