@@ -36,8 +36,9 @@ def section(bench: Bench, stage: Stage, found: Sequence[Record], rows: int) -> I
         by_edit.setdefault((record["person"], record["edit"]), {})[record["way"]] = record
     whole = [key for key, each in by_edit.items() if all(way in each for way in ways)]
     people = list(dict.fromkeys(person for person, _ in whole))
-    turn = [(person, [edit for who, edit in whole if who == person]) for person in people]
-    chosen = [(person, edits[i // 1 % len(edits)]) for i, (person, edits) in enumerate(turn)][:rows]
+    turns = [[edit for who, edit in whole if who == person] for person in people]
+    rounds = range(max(map(len, turns), default=0))
+    chosen = [(person, edits[i]) for i in rounds for person, edits in zip(people, turns, strict=True) if i < len(edits)][:rows]
     if not chosen:
         return None
     page = Image.new("RGB", (SIDE * (len(ways) + 2), TEXT + (SIDE + TEXT) * len(chosen)), "white")
