@@ -87,8 +87,8 @@ def _window_sizes(side: int, radius: int) -> Tensor:
 def _filtered(padded: Tensor, kernel: Tensor) -> Tensor:
     """Correlate `padded` `(c, h + taps − 1, w + taps − 1)` with `kernel` `(taps,)` along both axes: `(c, h, w)`.
 
-    Overlapping blocks of samples are multiplied by one banded matrix, because `conv2d` has no fast path for single channels on a CPU:
-    with it and `avg_pool2d`, comparing two frames of 512 × 512 took three times as long.
+    Overlapping blocks of samples are multiplied by one banded matrix, because on a CPU `conv2d` has no fast path for single
+    channels: with it and `avg_pool2d`, comparing two frames of 512 × 512 took three times as long.
     """
     taps = len(kernel)
     band = kernel.new_zeros(BLOCK, BLOCK + taps - 1)
