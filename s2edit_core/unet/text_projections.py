@@ -1,6 +1,7 @@
 """The projections of text states to keys and values, those of all cross-attention layers in a few products.
 
-Stable Diffusion 1.x has 32 such projections, each a small product. On a GPU, starting them takes longer than computing them. Layers of one width are therefore stacked: one batched product per width gives K and V of all its layers.
+Stable Diffusion 1.x has 32 such projections, each a small product. On a GPU, starting them takes longer than computing them. Layers
+of one width are therefore stacked: one batched product per width gives K and V of all its layers.
 """
 
 from __future__ import annotations

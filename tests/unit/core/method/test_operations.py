@@ -18,7 +18,7 @@ class Products(TorchDispatchMode):
     """Counts the matrix products that are started inside it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(
