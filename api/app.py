@@ -12,20 +12,23 @@ from api.changes import Changes
 from api.description.openapi import describe
 from api.description.webhooks import describe_webhooks
 from api.following import events
+from api.following.connections import Connections
+from api.following.feeds import Feeds
 from api.following.polls import Polls
-from api.guard.auth import Authenticator
+from api.guard.auth import Authenticator, Principal
 from api.guard.browsers import add_cors
+from api.guard.caller_headers import CallerHeaders
 from api.guard.head import HeadAsGet
 from api.guard.limits import BodyLimit
 from api.guard.public_prefix import PublicPrefix
 from api.guard.rates import RateHeaders, Rates
 from api.guard.request_log import RequestLog
-from api.guard.testmode import TestHeader
+from api.guard.slow_bodies import SlowBodies
 from api.guard.upload_guard import UploadGuard
 from api.guard.whole_body import WholeBody
 from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, tokens, uploads
 from api.routes.metrics import Metrics
-from api.slow_calls import SlowCalls
+from api.slow_calls import SharedCalls, SlowCalls
 from api.studio import docs
 from api.studio import page as studio
 from api.wire import problems
@@ -106,6 +109,9 @@ def _build_app(services: Services) -> FastAPI:
     app.state.metrics = Metrics(services)
     app.state.rates = Rates(services.settings)
     app.state.changes = Changes(services.store.events)
+    app.state.feeds = Feeds(services, app.state.changes)
+    app.state.credential_checks = SharedCalls[Principal](app.state.changes.threads)
+    app.state.connections = Connections(services.settings)
     app.state.slow_calls = SlowCalls()
     # An unusable or missing key fails the start, not an erasure.
     if services.settings.receipt_key is not None or services.settings.s3_bucket is not None:
@@ -113,11 +119,12 @@ def _build_app(services: Services) -> FastAPI:
     app.state.vocabulary = _vocabulary(services.settings.model)
     app.add_middleware(WholeBody)
     app.add_middleware(ContentDigest)
-    app.add_middleware(UploadGuard, auth=app.state.auth, max_bytes=services.settings.max_upload_bytes)
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
+    app.add_middleware(UploadGuard, auth=app.state.auth, rates=app.state.rates, max_bytes=services.settings.max_upload_bytes)
+    app.add_middleware(SlowBodies, min_bytes_per_s=services.settings.min_upload_bytes_per_s)
     app.add_middleware(Polls, auth=app.state.auth, changes=app.state.changes)
     app.add_middleware(RateHeaders)
-    app.add_middleware(TestHeader)
+    app.add_middleware(CallerHeaders)
     app.add_middleware(PublicPrefix, public_url=services.settings.public_url)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog)  # the last one added is the outermost

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 from starlette.concurrency import run_in_threadpool
 
+from api.slow_calls import SharedCalls, SlowCalls
 from s2edit_jobs.records.record import JobRecord
 from s2edit_jobs.stores.job_store import Events
 
@@ -20,10 +21,15 @@ MAX_CACHED = 10_000
 """The number of jobs whose records one process caches."""
 
 
+FOLLOWING_THREADS = 2
+"""Threads that read for open connections. More of them would take the interpreter's lock from the event loop more often."""
+
+
 class Changes:
     """Wakes waiters when a job changes, and caches records until then. Use it on the thread of the event loop.
 
-    The subscription begins with the first waiter and lasts until `stop`. `clock` is monotonic, in seconds.
+    The subscription begins with the first waiter and lasts until `stop`. `clock` is monotonic, in seconds. Calls for waiters and
+    streams have threads of their own, `threads`, so they hold up no other request.
     """
 
     def __init__(self, events: Events, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,6 +37,8 @@ class Changes:
         self._clock = clock
         self._subscribed = False
         self._loads: dict[str, object] = {}
+        self.threads = SlowCalls(FOLLOWING_THREADS)
+        self._shared = SharedCalls[str](self.threads)
         self._cache: OrderedDict[str, tuple[float, JobRecord]] = OrderedDict()
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._stop = threading.Event()
@@ -52,17 +60,24 @@ class Changes:
     async def until(
         self, load: Callable[[], JobRecord], enough: Callable[[JobRecord], bool], *, job_id: str, wait_s: float
     ) -> JobRecord:
-        """Return what `load`, called in a thread, returns: as soon as that is `enough`, or after `wait_s` seconds."""
+        """Return what `load`, called in a thread, returns: as soon as that is `enough`, or after `wait_s` seconds.
+
+        The first call is the caller's own, so it raises `JobNotFound` for a job of another owner. Later ones are shared by all who
+        wait.
+        """
         ends = asyncio.get_running_loop().time() + wait_s
         with self.watching(job_id) as changed:
+            record = await run_in_threadpool(load)
             while True:
-                changed.clear()
-                record = await run_in_threadpool(load)
+                if changed.is_set():
+                    changed.clear()
+                    record = await self._shared.run(job_id, load)
                 left = ends - asyncio.get_running_loop().time()
                 if enough(record) or left <= 0:
                     return record
                 with suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), min(left, RECHECK_S))
+                changed.set()  # after `RECHECK_S` or at the end of the wait, too
 
     async def load(self, job_id: str, load: Callable[[], JobRecord]) -> JobRecord:
         """Return what `load`, called in a thread, returns. Cache it, unless the job changes meanwhile."""
@@ -112,9 +127,11 @@ class Changes:
             self._subscribed = not self._stop.is_set()
             self._cache.clear()
             self._loads.clear()
+            self._shared.forget()
         else:
             self._cache.pop(job_id, None)
             self._loads.pop(job_id, None)
+            self._shared.forget(job_id)
         waiting = self._waiters.values() if job_id is None else [self._waiters.get(job_id, set())]
         for waiters in waiting:
             for changed in waiters:

@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 
 from api.changes import Changes
 from api.guard.auth import USER, Authenticator, Principal, Sender
-from api.guard.rates import READ_METHODS, STATE
-from api.guard.testmode import STATE as TEST
+from api.guard.caller_headers import STATE as OWNER
+from api.guard.rates import COUNTED, READ_METHODS, STATE
 from api.slow_calls import SlowCalls
 from api.wire.fields import ID_PATTERN
 from api.wire.query import check_query
@@ -81,8 +81,8 @@ def admit(request: Request, principal: Principal, path: str) -> Principal:
 
     Raises `AccessDenied` and `RateExceeded`.
     """
-    setattr(request.state, TEST, principal.owner.test)
-    if principal.key_id:
+    setattr(request.state, OWNER, principal.owner)
+    if principal.key_id and not getattr(request.state, COUNTED, False):
         request.app.state.rates.take(principal.owner, request.method, getattr(request.state, STATE))
     auth: Authenticator = request.app.state.auth
     auth.admit(principal, request.method, path)

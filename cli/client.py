@@ -15,6 +15,11 @@ MAX_OUTAGE_S = 60.0
 """Seconds without a usable answer, because of transport errors or 5xx, after which `EditClient.follow` gives up."""
 MIN_POLL_S, DEFAULT_POLL_S, MAX_POLL_S = 0.1, 1.0, 10.0
 
+DIRECT: dict[str, httpx.BaseTransport | None] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+"""Hosts that are asked without the proxy of the environment, which would look for the service on its own machine."""
+UNSENDABLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL)
+"""The caller's own errors. httpx counts the first two as transport errors."""
+
 View = dict[str, Any]
 """An edit as `GET /edits/{id}` returns it."""
 
@@ -30,7 +35,8 @@ class EditFailed(ServiceError):
 class EditClient:
     """A client of one service: `with EditClient("http://127.0.0.1:8000") as client: …`.
 
-    The client sends `api_key` to the service only, never to the object store that holds the results. Tests pass `http` and `sleep`.
+    The client sends `api_key` to the service only, never to the object store that holds the results. Raises `ServiceError` for a
+    text that is no key. Tests pass `http` and `sleep`.
     """
 
     def __init__(
@@ -41,9 +47,9 @@ class EditClient:
         http: httpx.Client | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._http = http or httpx.Client(timeout=30.0)
+        self._http = http or httpx.Client(timeout=30.0, mounts=DIRECT)
         self._url = url.rstrip("/")
-        self._credentials = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._credentials = {"Authorization": f"Bearer {_checked(api_key)}"} if api_key else {}
         self._sleep = sleep
 
     def __enter__(self) -> Self:
@@ -59,6 +65,10 @@ class EditClient:
         parts += [(name, (path.name, path.read_bytes())) for name, path in files.items()]
         try:
             answer = self._http.post(f"{self._url}/edits", files=parts, headers=self._credentials)
+        except UNSENDABLE as error:
+            raise ServiceError(f"the request can't be sent to {self._url}: {error}") from error
+        except httpx.ProxyError as error:
+            raise ServiceError(f"the proxy that the environment names for {self._url} does not answer: {error}") from error
         except httpx.TransportError as error:
             raise ServiceError(f"no service answers at {self._url}; start one with `s2edit up`") from error
         if answer.status_code != httpx.codes.ACCEPTED:
@@ -116,6 +126,14 @@ def result_of(view: View) -> View:
     error = view.get("error") or {}
     outcome = "failed" if view["state"] == "failed" else f"was {view['state']}"
     raise EditFailed(f"the edit {outcome}: {error.get('message', 'the service gave no reason')}")
+
+
+def _checked(api_key: str) -> str:
+    """Return the key without the line end that a file or a shell may add. Raises `ServiceError`."""
+    key = api_key.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ServiceError("the API key has blanks, line ends or other characters that no key has: copy it again")
+    return key
 
 
 def _retry_after(answer: httpx.Response | None) -> float:

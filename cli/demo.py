@@ -26,7 +26,7 @@ from cli.client import EditClient, View
 from cli.display import console, follow, save
 from cli.doctor import examine_model
 from cli.processes import Child, Command, StartFailed
-from cli.service import READY_TIMEOUT_S, answers, free_port
+from cli.service import READY_TIMEOUT_S, answers, free_port, new_probe
 from cli.strip import Column, difference_map, draw_strip, mask_map
 from s2edit_core.pictures.files import grown, inside_of
 from s2edit_jobs.settings import Settings
@@ -179,7 +179,7 @@ def running_service(data_dir: Path) -> Iterator[str]:
 
 def _wait(service: Child, url: str, log: Path) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
-    with httpx.Client(timeout=2.0) as http:
+    with new_probe() as http:
         while not answers(http, f"{url}/readyz"):
             if service.returncode is not None or time.monotonic() > deadline:
                 raise StartFailed(f"the service did not start:\n{log.read_text(errors='replace')}")

@@ -31,9 +31,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Who may call": ("auth", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
     "Limits": (
-        *("max_unfinished_edits_per_user", "max_unfinished_edits", "user_reads_per_minute", "user_writes_per_minute"),
+        *("max_unfinished_edits_per_user", "max_unfinished_edits_per_tenant", "max_unfinished_edits"),
+        *("max_stored_bytes_per_tenant", "max_streams_per_user", "max_streams_per_tenant", "max_streams"),
+        *("user_reads_per_minute", "user_writes_per_minute"),
         *("tenant_reads_per_minute", "tenant_writes_per_minute", "tenant_learnings_per_day", "tenant_gpu_s_per_day"),
-        "max_upload_bytes",
+        *("failed_credentials_per_minute", "min_upload_bytes_per_s", "max_upload_bytes"),
     ),
     "How long things are kept": (
         *("result_ttl_s", "edit_ttl_s", "identity_ttl_s", "identity_idle_ttl_s", "inversion_ttl_s", "max_inversions_per_identity"),
@@ -45,7 +47,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Webhooks": ("webhook_secrets", "webhook_allow_private"),
     "Audit, policy and provenance": (
-        *("audit_log", "audit_key", "signing_key", "receipt_key", "policy_block_list", "policy_checker", "require_consent"),
+        *("audit_log", "audit_key", "signing_key", "receipt_key", "policy_block_list", "policy_checker"),
+        *("require_consent", "require_user"),
         *("provenance", "provenance_certificate", "provenance_private_key", "provenance_timestamp_url", "watermark"),
     ),
 }

@@ -21,6 +21,7 @@ from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.access.ended_tokens import CLOCK_SKEW_S
 from s2edit_jobs.access.keys import OPEN_TO, KeyRing, open_to
 from s2edit_jobs.bootstrap import SHARED_KEYS, Services, build_artifacts, build_services
+from s2edit_jobs.data_folder import ignores_case
 from s2edit_jobs.records.errors import JobNotFound, JobsError, StoreUnavailable
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
@@ -148,7 +149,9 @@ def _embedded_store(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("store", "broken", f"embedded: {folder} can't be written: {error.strerror}")
         return
-    if (settings.artifacts_dir.is_dir() or settings.redis_dir.is_dir()) and (away := _whereabouts(settings)):
+    if ignores_case(settings.data_dir):
+        yield Finding("store", "broken", f"embedded: {settings.data_dir} ignores case, which merges users: see S2EDIT_DATA_DIR")
+    elif (settings.artifacts_dir.is_dir() or settings.redis_dir.is_dir()) and (away := _whereabouts(settings)):
         yield Finding("store", "broken", f"embedded: {away}")
     elif (free := shutil.disk_usage(folder).free) < LOW_DISK:
         yield Finding("store", "note", f"embedded: files in {settings.artifacts_dir}; only {free / 1e6:.0f} MB are free")

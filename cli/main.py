@@ -19,8 +19,9 @@ from cli.processes import StartFailed
 from cli.service import WORKER_APP, Address, Service, parts
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
+from s2edit_core.commands.outputs import check_mask_name
 from s2edit_core.delivery import watermark as mark
-from s2edit_core.delivery.output import format_of
+from s2edit_core.delivery.output import check_writable, format_of
 from s2edit_core.errors import ImageInvalid, ModelUnusable, OptionInvalid
 from s2edit_core.pictures.files import decode_photo
 from s2edit_jobs.access.keys import KeyRing, open_to
@@ -207,6 +208,10 @@ def edit(
     """Edit a photo through a running service, and save the result."""
     try:
         output_format = format_of(output)
+        check_writable(output)
+        if keep_mask is not None:
+            check_writable(keep_mask)
+            _check_mask_name(keep_mask, mask)
     except OptionInvalid as error:
         _fail(str(error))
     fields = {
@@ -241,6 +246,14 @@ def edit(
     except ServiceError as error:
         _fail(str(error))
     console.print(f"{output}  (identity {view['identity']}: pass it as --identity to edit this person again)", soft_wrap=True)
+
+
+def _check_mask_name(keep_mask: Path, mask: Path | None) -> None:
+    """Raise `OptionInvalid` unless the name says what the file will hold: the mask as it was sent, or the PNG of a found one."""
+    if mask is None:
+        check_mask_name(keep_mask)
+    elif keep_mask.suffix.lower() != mask.suffix.lower():
+        raise OptionInvalid(f"the mask is kept as it was sent: name the file {mask.suffix}, not {keep_mask}", field="keep_mask")
 
 
 @app.command()

@@ -20,7 +20,7 @@ import httpx
 
 from cli.folder_lock import locked
 from cli.processes import STEADY_S, Child, Command, StartFailed, Supervisor
-from s2edit_jobs.bootstrap import build_artifacts
+from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, check_data_folder
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
@@ -94,6 +94,7 @@ class Service:
         env = self.environment(redis_url)
         listen = ["--host", self.address.host, "--port", str(self.address.port)]
         api = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", *listen, "--no-server-header", "--no-access-log"]
+        api += ["--http", "api.connection:Connection"]  # with a deadline for heads
         api += ["--timeout-graceful-shutdown", "3"]  # open event streams would delay the shutdown
         worker = [sys.executable, "-m", "celery", "-A", self.worker_app, "worker", "--pool", "solo", "--concurrency", "1"]
         worker += ["--hostname", f"s2edit-{self.address.port}@%h", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
@@ -112,6 +113,10 @@ class Service:
         """
         with ExitStack() as stack:
             stack.enter_context(locked(self.settings.data_dir, self.address.url))  # before anything of another service is touched
+            try:
+                check_data_folder(self.settings)
+            except NotConfigured as error:
+                raise StartFailed(str(error)) from error
             self.address.check_free()
             self._rotate_logs()
             self._forget_failure()
@@ -165,7 +170,7 @@ class Service:
     def _wait_until_ready(self, supervisor: Supervisor, stop: threading.Event) -> bool:
         """Return True once the API is ready, False if `stop` is set first. Raises `StartFailed` if a child ends or time is up."""
         deadline = time.monotonic() + READY_TIMEOUT_S
-        with httpx.Client(timeout=2.0) as http:
+        with new_probe() as http:
             while not stop.is_set():
                 if command := supervisor.dead():
                     raise StartFailed(f"the {command.name} ended while starting{_log_tail(command)}")
@@ -181,6 +186,11 @@ class Service:
         """Keep the logs of the previous run as `*.log.1`."""
         for path in self.logs.glob("*.log") if self.logs else ():
             path.replace(path.with_suffix(".log.1"))
+
+
+def new_probe() -> httpx.Client:
+    """Return a client for the service's own address. It ignores the environment, because no proxy reaches this machine."""
+    return httpx.Client(timeout=2.0, trust_env=False)
 
 
 def answers(http: httpx.Client, url: str) -> bool:

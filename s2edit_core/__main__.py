@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from s2edit_core.commands import compose, edit, fetch_segmenter, invert, learn
 from s2edit_core.commands.arguments import add_command
+from s2edit_core.commands.outputs import check_outputs
 from s2edit_core.errors import NumbersNotFinite, S2EditError
 
 
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     args = _parser().parse_args(argv)
     try:
+        check_outputs(args)
         args.run(args)
     except S2EditError as error:
         sys.stderr.write(f"s2edit_core: {error}\n")

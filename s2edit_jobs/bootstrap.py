@@ -15,6 +15,7 @@ import structlog
 
 from s2edit_jobs.access.audit import AuditLog, FileAuditLog, NoAudit, StreamAuditLog
 from s2edit_jobs.access.policy import SHIPPED_LIST, BlockList, Policy, build_policy
+from s2edit_jobs.data_folder import ignores_case, make_private
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
@@ -23,6 +24,7 @@ from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.model_facts import ModelWatch
 from s2edit_jobs.stores.presence import NoMemory, StoreMemory
 from s2edit_jobs.stores.queue import JobQueue
+from s2edit_jobs.stores.stored_bytes import Booking
 from s2edit_jobs.stores.write_probe import WriteProbe
 
 if TYPE_CHECKING:
@@ -57,6 +59,16 @@ class Services:
     write_probe: WriteProbe = field(default_factory=WriteProbe)
 
 
+def check_data_folder(settings: Settings) -> None:
+    """Close the data folder to others. Raise `NotConfigured` if it can hold no objects."""
+    make_private(settings.data_dir)
+    if not settings.s3_bucket and ignores_case(settings.data_dir):
+        raise NotConfigured(
+            f"the file system of {settings.data_dir} does not tell capitals from small letters, so the users Ann and ann would be "
+            "one: set S2EDIT_DATA_DIR to a folder on a case-sensitive volume, or use a bucket"
+        )
+
+
 def build_services(
     settings: Settings | None = None,
     *,
@@ -66,17 +78,29 @@ def build_services(
 ) -> Services:
     """Build the services. Each argument replaces the one that the settings describe.
 
-    This opens no connection. A store that is down raises in the first call that uses it.
+    Raise `NotConfigured` if a setting that all processes need is missing or unusable. This opens no connection. A store that is
+    down raises in the first call that uses it.
     """
     settings = settings or Settings()
+    if artifacts is None:
+        check_data_folder(settings)
+    store = store or _build_store(settings)
     return Services(
-        artifacts=artifacts or build_artifacts(settings),
-        store=store or _build_store(settings),
+        artifacts=artifacts or _booked_artifacts(settings, store),
+        store=store,
         queue=queue or _build_queue(settings),
         settings=settings,
         policy=build_policy(settings),
         audit=_build_audit(settings),
     )
+
+
+def _booked_artifacts(settings: Settings, store: JobStore) -> ArtifactStore:
+    """Return the store of the settings. If a tenant's storage is bounded, it books what it writes."""
+    artifacts = build_artifacts(settings)
+    if settings.max_stored_bytes_per_tenant:
+        artifacts.on_put = Booking(store.usage)
+    return artifacts
 
 
 def build_artifacts(settings: Settings) -> FilesystemArtifactStore | S3ArtifactStore:

@@ -12,7 +12,10 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
+from s2edit_jobs.limit_settings import LimitSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's root folder, which contains the shipped `models/`."""
@@ -27,7 +30,7 @@ def faults(error: ValidationError) -> str:
     return "; ".join(f"S2EDIT_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors())
 
 
-class Settings(BaseSettings):
+class Settings(LimitSettings):
     """The settings, frozen. An empty environment variable counts as not set."""
 
     model_config = SettingsConfigDict(
@@ -72,7 +75,7 @@ class Settings(BaseSettings):
         "$XDG_DATA_HOME/s2edit or ~/.local/share/s2edit",
     )
     model: str = Field(
-        default="models/portraits-128",
+        default=SHIPPED_MODEL,
         validate_default=True,
         description="Diffusion model: a folder in diffusers' layout, a .safetensors or .ckpt file, or a hub id (owner/name or "
         "owner/name@revision)",
@@ -130,40 +133,11 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds between two searches of a housekeeper for queued and abandoned jobs that no worker was notified of",
     )
-    max_unfinished_edits_per_user: int = Field(
-        default=100, ge=1, description="Most unfinished edits per user. Further ones are answered 429"
-    )
-    max_unfinished_edits: int = Field(
-        default=10_000, ge=1, description="Most unfinished edits of all users together. Further ones are answered 503"
-    )
     idempotency_ttl_s: float = Field(
         default=604_800.0,
         ge=3600,
         description="Seconds for which an Idempotency-Key is remembered, by default a week. Afterwards, the same key starts a new "
         "edit",
-    )
-    user_reads_per_minute: int = Field(
-        default=1200,
-        ge=0,
-        description="Most requests per minute and user that only read. It applies to callers with a key or token; 0 means no limit",
-    )
-    user_writes_per_minute: int = Field(
-        default=120,
-        ge=0,
-        description="Most other requests per minute and user, such as POST /edits. It applies to callers with a key or token; 0 "
-        "means no limit",
-    )
-    tenant_reads_per_minute: int = Field(
-        default=12_000, ge=0, description="Most requests per minute of all users of a tenant that only read. 0 means no limit"
-    )
-    tenant_writes_per_minute: int = Field(
-        default=1200, ge=0, description="Most other requests per minute of all users of a tenant. 0 means no limit"
-    )
-    tenant_learnings_per_day: int = Field(
-        default=0, ge=0, description="Most identities that the edits of a tenant may learn per day (UTC). 0 means no limit"
-    )
-    tenant_gpu_s_per_day: float = Field(
-        default=0, ge=0, description="Most seconds that workers may spend on a tenant's edits per day (UTC). 0 means no limit"
     )
     result_url_ttl_s: int = Field(
         default=900,
@@ -180,7 +154,6 @@ class Settings(BaseSettings):
         description="Seconds from its announcement until an upload expires, by default a day; at least S2EDIT_UPLOAD_URL_TTL_S. "
         "Edits that used it keep a copy",
     )
-    max_upload_bytes: int = Field(default=50_000_000, ge=1, description="Size of the largest accepted file, in bytes")
     signing_key: SecretStr | None = Field(
         default=None,
         description="Secret key that signs the URLs of files in the data folder. If empty, a key is generated in the data folder",
@@ -294,6 +267,10 @@ class Settings(BaseSettings):
         "this machine without a key, and whatever a proxy on it forwards; once an API key exists, only callers with a key. open: "
         "everybody who can reach the port. Without a key nobody has the scope admin. On a loopback address, `s2edit up` takes "
         "auto if this is empty",
+    )
+    require_user: bool = Field(
+        default=False,
+        description="Reject requests with an API key that name no user in S2Edit-User. Otherwise they act for the user “default”",
     )
     token_keys: SecretStr | None = Field(
         default=None,

@@ -113,6 +113,9 @@ class MemoryArtifactStore:
     def size_bytes(self, key: str) -> int:
         return len(self.get(key))
 
+    def total_bytes(self, prefix: str) -> int:
+        return sum(len(self.get(key)) for key in self.list(prefix))
+
     def list(self, prefix: str, *, after: str | None = None, expected: int | None = None) -> Iterator[str]:
         with self._lock:
             keys = sorted(key for key in self.objects if key.startswith(prefix) and key > (after or ""))

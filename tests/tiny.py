@@ -16,6 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from lab.training.denoiser import build_scheduler
 from lab.training.tokenizer import build_tokenizer
 from s2edit_core.checkpoints.schedule import schedule_of
+from s2edit_core.request.domains import Domain
 from s2edit_core.unet.backbone import Backbone, ModelCard
 
 WITH_WEIGHTS = ("unet", "vae", "text_encoder")
@@ -23,8 +24,7 @@ TOKENS = 32
 """Number of tokens of a prompt, with padding."""
 
 CARD = ModelCard(
-    subjects=("woman", "man"),
-    attribute_words=("red", "black", "hair", "glasses", "hat", "smiling"),
+    domains=(Domain(("woman", "man"), ("red", "black", "hair", "glasses", "hat", "smiling")),),
     guidance_scale=3.0,
     segmenter="model",
 )
@@ -88,8 +88,14 @@ def tiny_backbone(seed: int = 0, dtype: torch.dtype = torch.float64) -> Backbone
 
 
 def with_card(backbone: Backbone, **values: Any) -> Backbone:
-    """Return the same model with changed entries of its card."""
-    return replace(backbone, card=replace(backbone.card, **values))
+    """Return the same model with changed entries of its card. `subjects` and `attribute_words` are those of its only domain."""
+    return replace(backbone, card=changed_card(backbone.card, **values))
+
+
+def changed_card(card: ModelCard, **values: Any) -> ModelCard:
+    """Return `card` with changed entries, as `with_card`."""
+    words = {name: values.pop(name) for name in ("subjects", "attribute_words") if name in values}
+    return replace(card, **({"domains": (replace(card.domains[0], **words),)} if words else {}) | values)
 
 
 def save_tiny(

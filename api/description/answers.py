@@ -13,6 +13,7 @@ HEADERS = {
         "RateLimit": "What is left of each rate limit after this request.",
         "WWW-Authenticate": "Why the credentials were rejected, and the missing scope if any (RFC 6750).",
         "Retry-After": "Seconds to wait before a retry.",
+        "S2Edit-User": "The user that the request has acted for.",
         "S2Edit-Test": "`true` for a key or token of test mode; absent otherwise.",
     }.items()
 }
@@ -59,7 +60,7 @@ def add_headers(operation: dict[str, Any]) -> None:
     for status, answer in operation["responses"].items():
         names = ["X-Request-Id"]
         if guarded and status != "401":
-            names += ["RateLimit-Policy", "RateLimit", "S2Edit-Test"]
+            names += ["RateLimit-Policy", "RateLimit", "S2Edit-User", "S2Edit-Test"]
         if guarded and status in ("401", "403", "421"):
             names.append("WWW-Authenticate")
         if status in RETRYABLE:

@@ -28,11 +28,15 @@ HEADERS = {
 }
 
 
-def present(services: Services, record: JobRecord, response: Response) -> Edit:
-    """Return the response body for `record` with fresh links, and set the headers of `response`."""
+def present(services: Services, record: JobRecord, response: Response, *, estimated: bool = True) -> Edit:
+    """Return the response body for `record` with fresh links, and set the headers of `response`.
+
+    Pass `estimated=False` for a state of the past, which needs no estimate of the time that is left.
+    """
     response.headers.update(tag_headers(record))
     if record.state is not JobState.SUCCEEDED:
-        return Edit.of(record, eta_s=Jobs(services).seconds_left(record), **_expiry(services, record))
+        eta_s = Jobs(services).seconds_left(record) if estimated else None
+        return Edit.of(record, eta_s=eta_s, **_expiry(services, record))
     return Edit.of(record, report=_report(services, record), **_pictures(services, record), **_expiry(services, record))
 
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from api.changes import Changes
-from api.deps import AuthDep, Caller, ChangesDep, JobsDep, PrincipalDep, ServicesDep
+from api.deps import AuthDep, Caller, ChangesDep, JobsDep, PrincipalDep
 from api.description.examples import RUNNING
-from api.following.edit_state import present
+from api.following.connections import Connections
+from api.following.feeds import UNAVAILABLE, Event, Feed, Feeds
+from api.guard.auth import Principal
+from api.slow_calls import SharedCalls
+from api.wire import problems
 from api.wire.problems import responses
-from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.errors import AccessDenied, JobNotFound, ServiceUnavailable
-from s2edit_jobs.records.record import JobRecord, Owner
+from s2edit_jobs.records.errors import JobNotFound, ServiceUnavailable, StreamsFull, TooManyStreams
+from s2edit_jobs.records.record import Owner
 
 KEEPALIVE_S = 15.0
 """Seconds of silence before a comment is sent, so that proxies keep the connection open."""
@@ -47,11 +49,27 @@ EACH_EVENT = {
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
 }
-router = APIRouter(tags=["edits"], responses=responses(422, 503))
+router = APIRouter(tags=["edits"], responses=responses(422, 429, 503))
 
 
 class EventStream(StreamingResponse):
     media_type = "text/event-stream"
+
+
+class _CountedStream(EventStream):
+    """A stream that counts as a connection of its owner while it is open. Beyond the bounds it answers with a problem instead."""
+
+    def __init__(self, events: AsyncIterator[bytes], connections: Connections, owner: Owner, headers: Mapping[str, str]) -> None:
+        super().__init__(events, headers=headers)
+        self._connections = connections
+        self._owner = owner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._connections.held(self._owner):
+                await super().__call__(scope, receive, send)
+        except (TooManyStreams, StreamsFull) as error:
+            await problems.response(problems.problem_of(error), problems.headers_of(error))(scope, receive, send)
 
 
 @router.get(
@@ -74,8 +92,8 @@ class EventStream(StreamingResponse):
 )
 async def stream_edit(
     edit_id: str,
+    request: Request,
     owner: Caller,
-    services: ServicesDep,
     jobs: JobsDep,
     changes: ChangesDep,
     auth: AuthDep,
@@ -89,63 +107,72 @@ async def stream_edit(
 
     The stream also ends when the key or token does.
     """
+    connections: Connections = request.app.state.connections
+    connections.check(owner)  # before any work; `_CountedStream` checks again, because requests come at the same time
     after = int(last_event_id or 0)
-    record = await run_in_threadpool(jobs.get, owner, edit_id)
+    record = await changes.threads.run(lambda: jobs.get(owner, edit_id))
     if record.state.over and record.sequence == after:
         return Response(status_code=204)
-    stream = _Stream(services, jobs, owner, edit_id, lambda: auth.is_valid(principal))
-    return EventStream(stream.follow(changes, after), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    feeds: Feeds = request.app.state.feeds
+    checks: SharedCalls[Principal] = request.app.state.credential_checks
+    stream = _Stream(feeds, changes, owner, edit_id, lambda: checks.run(principal, lambda: auth.is_valid(principal)))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return _CountedStream(stream.follow(after), connections, owner, headers)
 
 
 class _Stream:
     """One connection. `allowed` says whether its key or token is still valid."""
 
-    def __init__(self, services: Services, jobs: Jobs, owner: Owner, edit_id: str, allowed: Callable[[], bool]) -> None:
-        self._services = services
-        self._jobs = jobs
+    def __init__(self, feeds: Feeds, changes: Changes, owner: Owner, edit_id: str, allowed: Callable[[], Awaitable[bool]]) -> None:
+        self._feeds = feeds
+        self._changes = changes
         self._owner = owner
         self._edit_id = edit_id
         self._allowed = allowed
+        self._position: int | None = None  # in the feed; None until the events before it were read
 
-    async def follow(self, changes: Changes, after: int) -> AsyncIterator[bytes]:
-        yield format_sse_event(retry=RECONNECT_MS)
-        with changes.watching(self._edit_id) as changed:
-            while not changes.stopping:
-                changed.clear()
-                try:
-                    events, last = await run_in_threadpool(self._events_after, after)
-                except ServiceUnavailable:
-                    events, last = [format_sse_event(comment="a part of the service does not answer")], None
-                except (JobNotFound, AccessDenied):  # erased, or the caller lost access
-                    return
-                for event in events:
-                    yield event
-                if last is not None:
-                    after = last.sequence
-                    if last.state.over:
-                        return
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), KEEPALIVE_S)
-                    continue
-                yield KEEPALIVE_COMMENT
-
-    def _events_after(self, after: int) -> tuple[list[bytes], JobRecord | None]:
-        """Return the events after sequence `after` and the last of their records. Raises `AccessDenied`.
+    async def follow(self, after: int) -> AsyncIterator[bytes]:
+        """Yield the events after the sequence `after`.
 
         A `gap` comes before each event that does not follow the one before it: a Redis that comes back older jumps in between.
         """
-        if not self._allowed():
-            raise AccessDenied("the key or token of this stream is no longer valid")
-        records, _ = self._jobs.events(self._owner, self._edit_id, after=after)
-        events: list[bytes] = []
-        for record in records:
-            if after and record.sequence != after + 1:
-                gap = {"after": after, "next": record.sequence}
-                events.append(format_sse_event(event="gap", data_str=json.dumps(gap)))
-            events.append(self._event(record))
-            after = record.sequence
-        return events, records[-1] if records else None
+        yield format_sse_event(retry=RECONNECT_MS)
+        with self._feeds.following(self._owner, self._edit_id) as (feed, news):
+            while not self._changes.stopping:
+                news.clear()
+                events = await self._events(feed, after)
+                for event in events or ():
+                    if event.sequence is not None:
+                        if event.sequence <= after and not event.over:
+                            continue
+                        if after and event.sequence != after + 1:
+                            gap = {"after": after, "next": event.sequence}
+                            yield format_sse_event(event="gap", data_str=json.dumps(gap))
+                        after = event.sequence
+                    yield event.data
+                    if event.over:
+                        return
+                if events is None or feed.ended:
+                    return
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), KEEPALIVE_S)
+                    continue
+                yield KEEPALIVE_COMMENT
 
-    def _event(self, record: JobRecord) -> bytes:
-        edit = present(self._services, record, Response())
-        return format_sse_event(event="edit", id=str(record.sequence), data_str=edit.model_dump_json())
+    async def _events(self, feed: Feed, after: int) -> list[Event] | None:
+        """Return what is new, or None if the edit was erased or the caller has lost access."""
+        try:
+            if not await self._allowed():
+                return None
+            if self._position is None and feed.covers(after):
+                self._position = 0
+            if self._position is None:
+                position, events = feed.position, await self._feeds.read(self._owner, self._edit_id, after)
+                self._position = max(position, feed.begin(after, events))
+                return events
+        except ServiceUnavailable:
+            return [UNAVAILABLE]
+        except JobNotFound:
+            return None
+        events, self._position = feed.since(self._position), feed.position
+        return events

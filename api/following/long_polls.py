@@ -10,7 +10,7 @@ MAX_WAIT_S = 60
 """The longest wait, whatever the app prefers: many proxies give up soon after."""
 PREFER = Header(
     description=f"`wait=N`: hold the response back for up to N seconds, at most {MAX_WAIT_S}, until the edit is over. With "
-    "`If-None-Match`, until it has changed.",
+    "`If-None-Match`, until it has changed. If too many responses are held back already, it comes at once.",
     examples=["wait=30"],
 )
 APPLIED_HEADER = {"Preference-Applied": {"description": "The part of `Prefer` that was applied.", "schema": {"type": "string"}}}

@@ -31,7 +31,7 @@ class _Route:
 
 
 class Polls:
-    """Middleware that answers 304 from the cache. `RateHeaders` and `TestHeader` must wrap it."""
+    """Middleware that answers 304 from the cache. `RateHeaders` and `CallerHeaders` must wrap it."""
 
     def __init__(self, app: ASGIApp, auth: Authenticator, changes: Changes) -> None:
         self._app = app

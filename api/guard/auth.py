@@ -15,10 +15,18 @@ from starlette.requests import Request
 
 from api.guard.browsers import OriginGuard
 from api.guard.device_tokens import DeviceToken, DeviceTokens, Unit
+from api.guard.guesses import Guesses
 from s2edit_jobs.access.host_names import is_address
 from s2edit_jobs.access.keys import CACHE_S, PREFIX, TEST_PREFIX, USUAL_SCOPES, CachedKeys, KeyRing, Scope, authenticate, open_to
 from s2edit_jobs.bootstrap import NotConfigured, Services
-from s2edit_jobs.records.errors import CredentialsInvalid, CredentialsMissing, ScopeMissing, ServiceUnavailable, UserForeign
+from s2edit_jobs.records.errors import (
+    CredentialsInvalid,
+    CredentialsMissing,
+    ScopeMissing,
+    ServiceUnavailable,
+    UserForeign,
+    UserMissing,
+)
 from s2edit_jobs.records.record import Owner
 
 log = structlog.get_logger(__name__)
@@ -50,6 +58,7 @@ class Principal:
     key_id: str = ""  # empty without a key
     ends_at: float | None = None  # when the key or token expires, in seconds since the epoch
     token: DeviceToken | None = None
+    names_user: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ class Sender:
     """What a request says about its sender, not yet verified.
 
     `user` is the user that it names, `local` whether it comes from this machine. `host` is its `Host` header, None if it did not
-    come over a network, and `origin` the origin of the web page that sent it, if any.
+    come over a network, and `origin` the origin of the web page that sent it, if any. `address` is that of the client.
     """
 
     bearer: str | None
@@ -65,6 +74,7 @@ class Sender:
     local: bool
     host: str | None = None
     origin: str | None = None
+    address: str | None = None
 
     @classmethod
     def of(cls, request: Request) -> Sender:
@@ -81,7 +91,7 @@ class Sender:
         # `forwarded` counts by itself, because a server may already have replaced `client` by a forwarded name.
         by_network = forwarded or (client is not None and is_address(client))
         host = request.headers.get("host", "") if by_network else None
-        return cls(bearer, user, is_local(client, forwarded=forwarded), host, request.headers.get("origin"))
+        return cls(bearer, user, is_local(client, forwarded=forwarded), host, request.headers.get("origin"), client)
 
 
 class Authenticator:
@@ -95,6 +105,8 @@ class Authenticator:
         self._ring = KeyRing(services.artifacts)
         self._keys = CachedKeys(self._ring)
         self._clock = clock
+        self._require_user = services.settings.require_user
+        self._guesses = Guesses(services.settings.failed_credentials_per_minute)
         self.origins = OriginGuard(services.settings)
         self._no_key_until = 0.0
         self._has_keys = False
@@ -129,7 +141,7 @@ class Authenticator:
         return self.identify(sender, reads=True) if needs_no_io else None
 
     def identify(self, sender: Sender, *, reads: bool = False) -> Principal:
-        """Return the caller. Raises `AccessDenied` or `ServiceUnavailable`.
+        """Return the caller. Raises `AccessDenied`, `ServiceUnavailable`, or `RateExceeded` after too many failures of the address.
 
         Only a request that `reads` may come by a device token that was revoked within the last `CACHE_S` seconds.
         """
@@ -139,10 +151,20 @@ class Authenticator:
             if sender.host is not None:
                 self.origins.check(sender.host, sender.origin)
             return Principal(Owner(TENANT, sender.user or USER), USUAL_SCOPES)  # a proxy makes anybody look local: never `admin`
-        if sender.bearer.startswith((PREFIX, TEST_PREFIX)):
-            key = authenticate(self._keys, sender.bearer)
-            return Principal(Owner(key.effective_tenant, sender.user or USER), key.scopes, key.id, key.ends_at)
-        return self._by_token(sender, self.tokens.read(sender.bearer), reads=reads)
+        try:
+            return self._by_credentials(sender, sender.bearer, reads=reads)
+        except CredentialsInvalid:
+            self._guesses.count(sender.address)
+            raise
+
+    def _by_credentials(self, sender: Sender, bearer: str, *, reads: bool) -> Principal:
+        if bearer.startswith((PREFIX, TEST_PREFIX)):
+            if not self._keys.has_found(bearer):  # a known key is let through, whoever else shares its address
+                self._guesses.check(sender.address)
+            key = authenticate(self._keys, bearer)
+            owner = Owner(key.effective_tenant, sender.user or USER)
+            return Principal(owner, key.scopes, key.id, key.ends_at, names_user=sender.user is not None)
+        return self._by_token(sender, self.tokens.read(bearer), reads=reads)
 
     def _by_token(self, sender: Sender, token: DeviceToken, *, reads: bool) -> Principal:
         """Return the caller with a device token, which ends with the API key that created it."""
@@ -156,7 +178,7 @@ class Authenticator:
         return Principal(token.owner, scopes, token.key_id, token.expires_at, token)
 
     def admit(self, principal: Principal, method: str, path: str) -> None:
-        """Raise `CredentialsMissing`, `ScopeMissing` or `TokenSpent` if the caller may not do this.
+        """Raise `CredentialsMissing`, `ScopeMissing`, `UserMissing` or `TokenSpent` if the caller may not do this.
 
         `path` is the path template of the route.
         """
@@ -164,6 +186,8 @@ class Authenticator:
             if not principal.key_id and principal.token is None:
                 raise CredentialsMissing(f"{method} {path} needs a key with {scope}")
             raise ScopeMissing(f"{method} {path} needs {scope}", scope=scope)
+        if self._require_user and not principal.names_user and scope != "admin":
+            raise UserMissing(f"{method} {path} needs S2Edit-User")
         if principal.token is not None and (unit := SPENT_BY.get((method, path))) is not None:
             self.tokens.spend(principal.token, unit)
 

@@ -39,6 +39,7 @@ EXPOSED_HEADERS = (
     "RateLimit-Policy",
     "Retry-After",
     "S2Edit-Test",
+    "S2Edit-User",
     "WWW-Authenticate",
     "X-Request-Id",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import anyio
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -56,7 +58,7 @@ class BodyLimit:
 
 async def drain(receive: Receive, at_most: int) -> None:
     """Read and discard up to `at_most` bytes, for at most `DRAIN_S` seconds."""
-    with anyio.move_on_after(DRAIN_S):
+    with anyio.move_on_after(DRAIN_S), suppress(HTTPException):  # `SlowBodies` may end it earlier
         more = True
         while more and at_most > 0:
             message = await receive()

@@ -28,6 +28,8 @@ REDIS_RETRY_S = 2.0
 """Seconds until a Redis that did not answer is tried again."""
 STATE = "rates"
 """The key in a request's state under which its standings wait for the response headers."""
+COUNTED = "counted"
+"""The key that says that `UploadGuard` has counted the request."""
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 
 log = structlog.get_logger(__name__)

@@ -1,4 +1,7 @@
-"""Authentication before a body is read, so that the service never parses or buffers data of unknown callers."""
+"""What a request with a body meets before that is read: authentication and the rate limit.
+
+So the service never parses or buffers data of unknown callers, and a body that is refused has cost its caller a request.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,38 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.guard.auth import Authenticator, Sender
+from api.guard.auth import Authenticator, Principal, Sender
 from api.guard.limits import DRAIN_TIMES, drain
+from api.guard.rates import COUNTED, Rates
+from api.guard.rates import STATE as STANDINGS
+from api.guard.slow_bodies import SENDER, has_body
 from api.wire import problems
-from s2edit_jobs.records.errors import AccessDenied, ServiceUnavailable
+from s2edit_jobs.records.errors import AccessDenied, RateExceeded, ServiceUnavailable
 
 
 class UploadGuard:
-    """Middleware that rejects requests with a body whose caller can't be identified. Routes check scopes and limits.
+    """Middleware that rejects requests with a body if their caller can't be identified or has sent too many. Routes check scopes.
 
     Uploads to a signed URL need no credentials: their route verifies the signature before it reads a byte.
     """
 
-    def __init__(self, app: ASGIApp, auth: Authenticator, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, auth: Authenticator, rates: Rates, max_bytes: int) -> None:
         self._app = app
         self._auth = auth
+        self._rates = rates
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _has_body(request := Request(scope)) or _is_signed_upload(request):
+        if scope["type"] != "http" or not has_body(request := Request(scope)) or _is_signed_upload(request):
             await self._app(scope, receive, send)
             return
         sender = Sender.of(request)
         try:
-            if self._auth.identify_cached(sender) is None:
-                await run_in_threadpool(self._auth.identify, sender)
-        except AccessDenied as error:
+            principal = self._auth.identify_cached(sender)
+            if principal is None or principal.key_id:  # else nothing here needs I/O
+                principal = await run_in_threadpool(self._count, request, principal, sender)
+            setattr(request.state, SENDER, principal.owner)
+        except (AccessDenied, RateExceeded) as error:
             if request.headers.get("expect", "").lower() != "100-continue":
                 await drain(receive, DRAIN_TIMES * self._max_bytes)
             answer = problems.response(problems.problem_of(error), {**problems.headers_of(error), "Connection": "close"})
@@ -41,9 +50,13 @@ class UploadGuard:
             pass
         await self._app(scope, receive, send)
 
-
-def _has_body(request: Request) -> bool:
-    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    def _count(self, request: Request, known: Principal | None, sender: Sender) -> Principal:
+        """Identify the caller and count the request. Raises `AccessDenied`, `RateExceeded` or `ServiceUnavailable`."""
+        principal = known or self._auth.identify(sender)
+        if principal.key_id:
+            setattr(request.state, COUNTED, True)
+            self._rates.take(principal.owner, request.method, getattr(request.state, STANDINGS))
+        return principal
 
 
 def _is_signed_upload(request: Request) -> bool:

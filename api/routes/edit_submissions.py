@@ -11,8 +11,9 @@ from api.wire.edit_answers import DryRun
 from api.wire.edit_requests import EditOptions
 from api.wire.forms import FILES, check_at, check_output, check_pictures, check_webhook, missing_part, parse_pixel
 from s2edit_core.errors import OptionInvalid
+from s2edit_core.request.domains import DEFAULT_SUBJECTS
 from s2edit_core.request.prompt_syntax import check_syntax
-from s2edit_core.request.prompts import DEFAULT_SUBJECTS, check_sentences
+from s2edit_core.request.prompts import check_sentences
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.intake.continuing import continued
 from s2edit_jobs.intake.drafts import with_files

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.changes import Changes
 from api.deps import Caller, JobsDep, LibraryDep, PrincipalDep, ServicesDep, SlowCallsDep, get_principal
+from api.following.connections import Connections
 from api.following.edit_state import HEADERS, listed, matches, present, tag_headers
 from api.following.long_polls import APPLIED_HEADER, PREFER, applied, wait_s_of
 from api.routes.edit_submissions import EditSubmission
@@ -126,8 +127,10 @@ async def get_edit(
     jobs = Jobs(services)
     changes: Changes = request.app.state.changes
     headers: dict[str, str] = {}
-    if wait_s := wait_s_of(prefer):
-        record = await _long_poll(changes, jobs, owner, edit_id, if_none_match, wait_s)
+    connections: Connections = request.app.state.connections
+    if (wait_s := wait_s_of(prefer)) and connections.has_room(owner):
+        with connections.held(owner):
+            record = await _long_poll(changes, jobs, owner, edit_id, if_none_match, wait_s)
         headers = applied(wait_s)
     else:
         record = await changes.load(edit_id, lambda: jobs.get(owner, edit_id))

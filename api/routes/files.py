@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
 from typing import Annotated
 
@@ -9,13 +11,14 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api.deps import ServicesDep
 from api.wire import problems
 from api.wire.problems import responses
 from s2edit_jobs.bootstrap import Services
-from s2edit_jobs.records.errors import ArtifactExists
+from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing
 from s2edit_jobs.records.files import EXTENSIONS
 from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 
@@ -75,6 +78,7 @@ class RangedFile(FileResponse):
     responses={
         200: {"description": "The file.", "content": FILE_CONTENT, "headers": FILE_HEADERS},
         206: {"description": "The range of the file.", "content": PARTS_CONTENT, "headers": {**FILE_HEADERS, **RANGE_HEADER}},
+        304: {"description": "The client has these bytes: `If-None-Match` names their `ETag`, or `If-Modified-Since` their time."},
         **responses(400, 403, 404),
         416: {**responses(416)[416], "headers": RANGE_HEADER},
     },
@@ -97,7 +101,7 @@ def get_file(
     expires: Annotated[str, Query()] = "",
     signature: Annotated[str, Query()] = "",
     name: Annotated[str | None, Query(description="The file name of the attachment; part of the signed URL.")] = None,
-) -> FileResponse:
+) -> Response:
     """Download a file by the exact URL that the service signed, until it expires."""
     store = _own_store(services)
     try:
@@ -106,7 +110,22 @@ def get_file(
     except PermissionError as error:
         raise HTTPException(403, "the link was changed or has expired: get the edit again for a fresh one") from error
     media_type = MEDIA_TYPES.get(PurePosixPath(key).suffix, OTHER)
-    return RangedFile(path, media_type=media_type, filename=name, headers=HEADERS)
+    try:
+        file = RangedFile(path, media_type=media_type, filename=name, headers=HEADERS, stat_result=path.stat())
+    except FileNotFoundError:  # erased just now
+        raise ArtifactMissing(key) from None
+    return NotModifiedResponse(file.headers) if _is_unchanged(file, request) else file
+
+
+def _is_unchanged(file: FileResponse, request: Request) -> bool:
+    """Whether the client has this file, by RFC 9110 §13.2.2. A tag decides over a date."""
+    if (tags := request.headers.get("if-none-match")) is not None:
+        return tags.strip() == "*" or file.headers["etag"] in re.findall(r'"[^"]*"', tags)
+    try:
+        since = parsedate_to_datetime(request.headers["if-modified-since"])
+        return since >= parsedate_to_datetime(file.headers["last-modified"])
+    except (KeyError, ValueError, TypeError):  # TypeError: a date without a zone
+        return False
 
 
 @router.put(

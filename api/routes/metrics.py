@@ -62,7 +62,7 @@ class _QueueCollector(Collector):
         yield aside
         try:
             # Bounds of 0, so this takes no slot.
-            unfinished = self._store.admission.take_slot(PROBE, "metrics", of_owner=0, in_all=0).in_all
+            unfinished = self._store.admission.take_slot(PROBE, "metrics", of_owner=0, of_tenant=0, in_all=0).in_all
             running = self._store.estimates.prospect(PROBE, "metrics").running
             refusals = self._store.usage.refusals()
             alive_s = self._store.tasks.last_alive_s(HOUSEKEEPER)

@@ -11,6 +11,7 @@ from fastapi import Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.changes import Changes
+from api.following.connections import Connections
 from api.following.edit_state import HEADERS, present
 from api.following.long_polls import APPLIED_HEADER, applied, wait_s_of
 from api.guard.allowance import Allowance
@@ -21,14 +22,15 @@ from api.wire.edit_requests import EditOptions
 from api.wire.fields import KEY_PATTERN
 from api.wire.forms import FILES, check_at, check_pictures, check_webhook, parse_pixel, read_parts
 from api.wire.problems import responses
+from s2edit_core.request.domains import DEFAULT_SUBJECTS
 from s2edit_core.request.prompt_syntax import check_syntax
-from s2edit_core.request.prompts import DEFAULT_SUBJECTS, check_sentences
+from s2edit_core.request.prompts import check_sentences
 from s2edit_core.request.spec import ConceptKind, EditRequest, LearningRequest, MaskRequest
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.intake.drafts import draft
 from s2edit_jobs.jobs.idempotency import Idempotency, accept_once, request_digest
 from s2edit_jobs.jobs.jobs import Jobs
-from s2edit_jobs.records.errors import ServiceUnavailable
+from s2edit_jobs.records.errors import ServiceUnavailable, StreamsFull, TooManyStreams
 from s2edit_jobs.records.files import Upload, check_modes, mask_modes
 from s2edit_jobs.records.record import JobRecord, JobSpec
 from s2edit_jobs.records.testmode import without_directives
@@ -74,6 +76,7 @@ class Submission(ABC, Generic[FormT, RequestT]):
         self.services: Services = state.services
         self.jobs = Jobs(self.services)
         self.changes: Changes = state.changes
+        self.connections: Connections = state.connections
         self._key = idempotency_key
         self._vocabulary: Vocabulary | None = state.vocabulary
         self._allowance = Allowance(state.auth, principal, self.services)
@@ -175,10 +178,11 @@ async def respond(submission: Submission[Any, Any], response: Response, prefer: 
         except ServiceUnavailable:  # the job is accepted, so the app must get its id
             return Edit.of(record)
 
-    if not (wait_s := wait_s_of(prefer)):
+    wait_s = wait_s_of(prefer)
+    if not wait_s or not submission.connections.has_room(owner):
         return await run_in_threadpool(lambda: shown(submission.accept()))
     record = await run_in_threadpool(submission.accept)
-    with suppress(ServiceUnavailable):  # as above
+    with suppress(ServiceUnavailable, TooManyStreams, StreamsFull), submission.connections.held(owner):  # as above
         record = await submission.changes.until(
             lambda: jobs.get(owner, record.id), lambda record: record.state.over, job_id=record.id, wait_s=wait_s
         )

@@ -117,7 +117,12 @@ class EditOptions(BaseModel):
     ] = None
     seed: Annotated[
         int | None,
-        Field(description="The random seed, 0 to 2⁶³ − 1; default 0. Equal inputs and seeds give equal pictures.", examples=[0]),
+        Field(
+            description="The random seed, 0 to 2⁶³ − 1; default 0. Equal inputs and seeds give equal pictures. It decides how a "
+            "new identity is learned, and how `variants` after the first differ. With a learned `identity`, the first picture "
+            "does not depend on it: ask for `variants` to get others.",
+            examples=[0],
+        ),
         WHOLE,
     ] = None
     mask_mode: Annotated[

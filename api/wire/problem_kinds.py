@@ -95,6 +95,12 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "Not available now",
         "A newer release of the service has stored this, and this part of the service still runs an older one: try again later.",
     ),
+    jobs.StorageFull: ProblemKind(
+        409,
+        "storage_full",
+        "The tenant's storage is full",
+        "This tenant stores as much as the service allows: try again some minutes after you have erased edits or identities.",
+    ),
     jobs.KeyReused: ProblemKind(
         422,
         "idempotency_key_reused",
@@ -126,6 +132,12 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "user_foreign",
         "The token belongs to another user",
         "A device token is for one user: leave out S2Edit-User, or name that user.",
+    ),
+    jobs.UserMissing: ProblemKind(
+        403,
+        "user_missing",
+        "The request names no user",
+        "This service requires that a request with an API key names its user: send S2Edit-User.",
     ),
     jobs.HostForeign: ProblemKind(
         421,
@@ -181,7 +193,22 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "Too many unfinished edits",
         "This user has too many unfinished edits: wait until one is done, or cancel one.",
     ),
+    jobs.TenantQueueFull: ProblemKind(
+        429,
+        "tenant_queue_full",
+        "Too many unfinished edits of this tenant",
+        "The users of this tenant together have too many unfinished edits: wait until some are done.",
+    ),
     jobs.QueueFull: ProblemKind(503, "queue_full", "Not available now", "The queue of the service is full: try again later."),
+    jobs.TooManyStreams: ProblemKind(
+        429,
+        "too_many_streams",
+        "Too many open streams",
+        "This user or tenant has too many open event streams and long polls: use fewer, or poll without waiting.",
+    ),
+    jobs.StreamsFull: ProblemKind(
+        503, "streams_full", "Not available now", "Too many event streams are open: try again later, or poll the edit instead."
+    ),
     jobs.ServiceUnavailable: ProblemKind(
         503, "unavailable", "Not available now", "A part of the service does not answer: try again in a few seconds."
     ),
@@ -214,6 +241,7 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     403: ("link_invalid", "The signed URL is invalid"),
     404: ("not_found", "Not found"),
     405: ("method_not_allowed", "Method not allowed"),
+    408: ("body_too_slow", "The body arrived too slowly"),
     409: ("conflict", "The request conflicts with another one"),
     412: ("already_exists", "Already exists"),
     413: ("body_too_large", "The request is too large"),

@@ -21,6 +21,7 @@ import torch
 
 from lab.measures.metrics import psnr
 from lab.measures.results import dumped, machine
+from lab.training.train import MODEL
 from lab.world.edits import Subject, unseen
 from lab.world.people import caption
 from lab.world.portraits import person_mask
@@ -29,7 +30,6 @@ from s2edit_core.method.inversion import Inversion, rounded
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionTier
 from s2edit_core.request.spec import PRESETS, Preset
-from s2edit_jobs.settings import Settings
 
 SHAPES = {"Stable Diffusion 1.x, 512 pixels": (64, 768), "Stable Diffusion 2.1, 768 pixels": (96, 1024)}
 """Side of the latent and width of the text states by title."""
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--presets", default=",".join(PRESETS))
     parser.add_argument("--out", type=Path, default=Path("lab/results/inversions.json"))
     wanted = parser.parse_args()
-    pipe = S2EditPipeline.from_pretrained(Settings().model)
+    pipe = S2EditPipeline.from_pretrained(MODEL)
     earlier = json.loads(wanted.out.read_text())["presets"] if wanted.out.exists() else {}
     presets = earlier | {name: measure(pipe, wanted.people, name) for name in wanted.presets.split(",")}
     computed = {

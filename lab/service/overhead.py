@@ -120,7 +120,9 @@ def _serve(listener: socket.socket, settings: Settings, bare: bool, log: Path) -
 
         configure_logs()  # as the service's entry point does
         app = create_app(build_services(settings))
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(app, http="api.connection:Connection", log_level="warning", access_log=False)).run(
+        sockets=[listener]
+    )
 
 
 @contextmanager
@@ -333,7 +335,11 @@ def measure(*, requests: int, at_once: int, polled: int, opened: int) -> dict[st
             redis_url=redis.url,
             data_dir=folder / "data",
             max_unfinished_edits_per_user=1_000_000,
+            max_unfinished_edits_per_tenant=1_000_000,
             max_unfinished_edits=1_000_000,
+            max_streams_per_user=1_000_000,
+            max_streams_per_tenant=1_000_000,
+            max_streams=1_000_000,
         )
         service = stack.enter_context(server(settings, sockets[0], folder))
         bare = stack.enter_context(server(settings, sockets[1], folder, bare=True))

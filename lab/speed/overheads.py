@@ -98,4 +98,4 @@ def text_side(backbone: Backbone, *, within_s: float) -> Result:
         "attribute_word": lambda: attribute_state(backbone, "hair"),
     }
     found: Result = {name: time_work(work, device, within_s=within_s).about() for name, work in works.items()}
-    return found | {"attribute_words": len(backbone.card.attribute_words)}
+    return found | {"attribute_words": len(backbone.card.word_bank(WORD))}

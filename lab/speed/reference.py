@@ -115,7 +115,7 @@ class ReferenceWay:
     @torch.no_grad()
     def attribute_words(self) -> Tensor:
         """Return the words that the token is to be orthogonal to, in text-feature space, `(n, d)`."""
-        return torch.stack([attribute_state(self.backbone, word) for word in self.backbone.card.attribute_words])
+        return torch.stack([attribute_state(self.backbone, word) for word in self.backbone.card.word_bank(self.person.subject)])
 
     def learn(self, steps: int, words: Tensor, *, batch: int, seed: int = 0) -> list[float]:
         """Fine-tune the token and the key and value weights on the photo, and return the loss of each step."""

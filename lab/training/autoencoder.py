@@ -1,4 +1,4 @@
-"""Training of the shipped auto-encoder, which maps pictures of 128×128 pixels to 16×16 latents and back.
+"""Training of the shipped auto-encoder, which maps pictures of 128×128 pixels to latents of 4×32×32 and back.
 
     python -m lab.training.autoencoder --seconds 400
 
@@ -13,6 +13,7 @@ import copy
 import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,19 +24,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.training.dataset import Plan
+from lab.training.dataset import SIZE, Plan
 from lab.training.export import picture_of, replace_folder, stage_options
 from lab.training.store import Dice, Store, grid, joined, normalised, read_fields
 from lab.training.trainer import Meter, MovingAverage, Run, adam, compiled, mixed_precision, rate_at, use_fast_kernels
 
-LATENT_CHANNELS = 16
-WIDTHS = (32, 64, 96, 144)
-"""3.9 million weights. Decoding a picture takes 50 ms on one core, 39 ms with channels last in memory."""
+LATENT_CHANNELS = 4
+WIDTHS = (32, 64, 128)
+"""Of each level; a level halves the sides of the one before. Four channels of 32×32 hold as many numbers as 16 of 16×16, and are
+learned many times faster.
+"""
 BATCH = 64
 PEAK = 1e-3
 KL = 5e-4
 """Weight of the KL divergence per latent number. It keeps film grain out of the latents, which the denoiser could not predict."""
 SEED = 11
+CROPPED = 0.6
+"""With `--crop`, the share of the budget spent on crops. The rest is for whole pictures, which normalisation layers see in use."""
 
 
 def build(latent_channels: int = LATENT_CHANNELS, widths: tuple[int, ...] = WIDTHS) -> AutoencoderKL:
@@ -43,8 +48,8 @@ def build(latent_channels: int = LATENT_CHANNELS, widths: tuple[int, ...] = WIDT
     vae = AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+        down_block_types=("DownEncoderBlock2D",) * len(widths),
+        up_block_types=("UpDecoderBlock2D",) * len(widths),
         block_out_channels=widths,
         layers_per_block=1,
         latent_channels=latent_channels,
@@ -58,6 +63,17 @@ def build(latent_channels: int = LATENT_CHANNELS, widths: tuple[int, ...] = WIDT
             nn.init.zeros_(module.weight)  # every residual block starts as the identity
     vae.to(memory_format=torch.channels_last)  # otherwise a step takes half as long again on a CPU
     return vae
+
+
+def latent_scale(widths: Sequence[int]) -> int:
+    """Return the pixels per latent cell along each side."""
+    return int(2 ** (len(widths) - 1))
+
+
+def cropped(x: Tensor, side: int, dice: Dice) -> Tensor:
+    """Return one random square of `side` pixels of all pictures."""
+    top, left = dice.below(x.shape[-1] - side + 1, 2).tolist()
+    return x[..., top : top + side, left : left + side]
 
 
 def to_range(pixels: NDArray[np.uint8]) -> Tensor:
@@ -134,7 +150,7 @@ class Stage:
         self.result.mkdir(parents=True, exist_ok=True)
         self.vae = build(options.latent_channels, tuple(options.widths)).to(self.device)
         self.parameters = list(self.vae.parameters())
-        recipe = f"{plan.recipe} batch={options.batch} peak={options.peak} kl={options.kl} seed={SEED}"
+        recipe = f"{plan.recipe} batch={options.batch} peak={options.peak} kl={options.kl} seed={SEED} crop={options.crop}"
         recipe += f" widths={self.vae.config.block_out_channels} latents={self.vae.config.latent_channels}"
         optimiser = adam(self.parameters, peak=options.peak, betas=(0.9, 0.98), decay=0.0)
         average = MovingAverage(self.parameters, 0.999)
@@ -156,9 +172,12 @@ class Stage:
         dice = Dice(self.device, SEED + run.step)
 
         def inputs() -> tuple[Tensor, Tensor]:
-            x = normalised(joined(self.store.batch(size, dice), "pixels"))
-            side = x.shape[-1] // 8
-            return x, dice.normal(size, self.options.latent_channels, side, side)
+            whole = not self.options.crop or run.share >= CROPPED
+            count = max(1, size * self.options.crop**2 // SIZE**2) if self.options.crop and whole else size
+            x = normalised(joined(self.store.batch(count, dice), "pixels"))
+            x = x if whole else cropped(x, self.options.crop, dice)
+            side = x.shape[-1] // latent_scale(self.options.widths)
+            return x, dice.normal(len(x), self.options.latent_channels, side, side)
 
         def measured(x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
             return loss_of(self.vae, x, noise, self.options.kl)
@@ -212,6 +231,7 @@ def main() -> None:
     parser.add_argument("--latent-channels", type=int, default=LATENT_CHANNELS)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     parser.add_argument("--kl", type=float, default=KL, help="weight of the KL divergence per latent number")
+    parser.add_argument("--crop", type=int, default=0, help="side of the crops that the training begins with; good on a CPU")
     options = parser.parse_args()
     use_fast_kernels()
     stage = Stage(Plan.of(options), options)

@@ -97,8 +97,7 @@ def write_model(parts: dict[str, Any], plan: Plan, folder: Path) -> None:
     pipeline.save_config(folder)
     domains = plan.domains.values()
     card = {
-        "subjects": list(dict.fromkeys(word for domain in domains for word in domain.subjects)),
-        "attribute_words": list(dict.fromkeys(word for domain in domains for word in domain.word_bank)),
+        "domains": [{"subjects": list(domain.subjects), "attribute_words": list(domain.word_bank)} for domain in domains],
         "guidance_scale": GUIDANCE,
         "guidance_by_preset": {preset: GUIDANCE * gain for preset, gain in GAINS.items()},
         "segmenter": "card",  # lab/training/segmenter.py trains it

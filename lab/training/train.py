@@ -27,12 +27,14 @@ from typing import Any
 
 import torch
 
+from lab.training.autoencoder import LATENT_CHANNELS
 from lab.training.dataset import Plan, add_options
 from lab.training.export import GAINS, GUIDANCE, describe, pack
 
 __all__ = ["GAINS", "GUIDANCE", "MODEL"]
 
 MODEL = Path("models/portraits-128")
+"""The model of the benches, whose results are in `lab/results/`."""
 PACK_EVERY = 60.0
 
 
@@ -179,7 +181,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("trained"), help="folder of the results; at most 8 files of 15 MiB")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render")
-    parser.add_argument("--latent-channels", type=int, default=16)
+    parser.add_argument("--latent-channels", type=int, default=LATENT_CHANNELS)
     for name, seconds in (("render", 300), ("vae", 400), ("denoiser", 560), ("judge", 90), ("segmenter", 75)):
         parser.add_argument(f"--{name}-seconds", type=float, default=seconds, help="wall-clock budget; 0 skips the stage")
     for name in ("vae", "denoiser", "small", "stage"):

@@ -1,4 +1,4 @@
-"""The model card: subject words, attribute words and guidance scales that suit a base model. Loads no torch."""
+"""The model card: domains with their words, and guidance scales that suit a base model. Loads no torch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from s2edit_core.errors import ModelUnusable
-from s2edit_core.request.prompts import DEFAULT_SUBJECTS
-from s2edit_core.request.spec import PRESETS, PresetName
+from s2edit_core.request.domains import DEFAULT_DOMAINS, DEFAULT_SUBJECTS, Domain, subjects_of, word_bank
+from s2edit_core.request.spec import PLACEHOLDER, PRESETS, PresetName
 
 CARD = "s2edit.json"
 _EXPECTED = (
-    "it must be an object of subjects and attribute_words (lists of words), guidance_scale (a number), guidance_by_preset "
-    "(an object of numbers) and segmenter (a name), each of which may be left out"
+    "it must be an object of domains (objects of subjects and attribute_words, which are lists of words), guidance_scale (a "
+    "number), guidance_by_preset (an object of numbers) and segmenter (a name), each of which may be left out"
 )
 
 
@@ -28,18 +28,22 @@ class ModelCard:
     this model.
     """
 
-    subjects: tuple[str, ...] = DEFAULT_SUBJECTS
-    attribute_words: tuple[str, ...] = (
-        *("black", "brown", "blond", "red", "gray", "hair", "long", "short", "curly", "bangs"),
-        *("smiling", "sad", "angry", "surprised", "old", "young", "glasses", "sunglasses", "hat", "beard"),
-        *("mustache", "makeup", "lipstick", "blush", "earrings", "pale", "tanned", "bald"),
-    )
+    domains: tuple[Domain, ...] = DEFAULT_DOMAINS
     guidance_scale: float = 7.5
     guidance_by_preset: Mapping[PresetName, float] = field(default_factory=dict)
     segmenter: str = ""
-    """The segmenter that finds the person where no mask is given: "model", "card" or "mediapipe" (see `segmenters`); optional."""
+    """The segmenter that finds the subject where no mask is given: "model", "card" or "mediapipe" (see `segmenters`); optional."""
     folder: Path | None = field(default=None, compare=False)
     """The folder that holds the card, and its segmenter."""
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subject words of all domains."""
+        return subjects_of(self.domains)
+
+    def word_bank(self, subject: str, placeholder: str = PLACEHOLDER) -> tuple[str, ...]:
+        """Return the words that the concept `placeholder` of `subject` is held orthogonal to."""
+        return word_bank(self.domains, subject, placeholder)
 
     def guidance(self, preset: PresetName) -> float:
         """Return the guidance scale for `preset`."""
@@ -71,9 +75,9 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the known entries of a card. Raises `TypeError` or `ValueError` for an entry that is not as it should be."""
     if not isinstance(values, dict):
         raise TypeError("not an object")
-    found: dict[str, Any] = {name: _words(values[name]) for name in ("subjects", "attribute_words") if name in values}
-    if "subjects" in found and not found["subjects"]:
-        raise ValueError("there are no subjects")
+    found: dict[str, Any] = {}
+    if (domains := _domains(values)) is not None:
+        found["domains"] = domains
     if "guidance_scale" in values:
         found["guidance_scale"] = _scale(values["guidance_scale"])
     if "guidance_by_preset" in values:
@@ -84,6 +88,28 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
     if "segmenter" in values:
         found["segmenter"] = str(values["segmenter"])
     return found
+
+
+def _domains(values: Mapping[str, Any]) -> tuple[Domain, ...] | None:
+    """Return the domains of a card. A card of one domain may have its two lists at the top level, as cards of 0.1 have."""
+    flat = {name: values[name] for name in ("subjects", "attribute_words") if name in values}
+    if "domains" not in values:
+        default = {"subjects": list(DEFAULT_SUBJECTS), "attribute_words": list(DEFAULT_DOMAINS[0].attribute_words)}
+        return (_domain(default | flat),) if flat else None
+    if flat:
+        raise ValueError(f"{sorted(flat)[0]} must be inside the domains, because there are domains")
+    if not (isinstance(values["domains"], list) and values["domains"]):
+        raise TypeError("expected a list of at least one domain")
+    return tuple(map(_domain, values["domains"]))
+
+
+def _domain(values: object) -> Domain:
+    if not isinstance(values, dict):
+        raise TypeError(f"expected a domain as an object, not {values!r}")
+    subjects = _words(values["subjects"])
+    if not subjects:
+        raise ValueError("there are no subjects")
+    return Domain(subjects, _words(values.get("attribute_words", [])))
 
 
 def _words(value: object) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from s2edit_core.checkpoints.scheduler_config import check_scheduler
 from s2edit_core.checkpoints.single_file_layout import Layout, layout_of
 from s2edit_core.errors import ModelUnusable
 
+SHIPPED_MODEL = "models/portraits-128"
+"""The model in this repository, relative to its root: what everything uses that names no other model."""
 HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w.-]+)(@(?P<revision>[\w.][\w./-]*))?")
 SINGLE_FILES = (".safetensors", ".ckpt")
 CONFIGS: Mapping[str, str] = {

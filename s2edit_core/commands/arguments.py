@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
 from s2edit_core.request.options import LearningMode
 from s2edit_core.request.spec import MaskMode, PresetName
 
-MODEL = Path(__file__).resolve().parents[2] / "models" / "portraits-128"
-"""The model in this repository."""
+MODEL = Path(__file__).resolve().parents[2] / SHIPPED_MODEL
 
 
 def add_command(commands: Any, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from s2edit_core.commands.arguments import add_target_options
 from s2edit_core.commands.inputs import (
-    check_folder,
     check_target,
     edit_prompts,
     find_mask,
@@ -103,7 +102,6 @@ def edit_inputs(args: argparse.Namespace) -> tuple[EditRequest, Original, Image.
     Output.of(request).check_size(original.photo.size)
     mask = given_mask(args, original.photo)
     edit_mask = read_mask(args, args.edit_mask, original.photo, "edit_mask") if args.edit_mask else None
-    check_folder(args.output)
     return request, original, mask, edit_mask
 
 

@@ -66,8 +66,6 @@ def given_mask(args: argparse.Namespace, photo: Image.Image, *, person: bool = T
         if args.mask and getattr(args, name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise OptionInvalid(f"{option} applies when the person is to be found: leave out --mask or {option}", field=name)
-    if args.keep_mask:
-        check_folder(args.keep_mask)
     return read_mask(args, args.mask, photo, "mask", person=person) if args.mask else None
 
 
@@ -89,12 +87,6 @@ def find_mask(args: argparse.Namespace, pipe: S2EditPipeline, photo: Image.Image
     if args.keep_mask:
         Path(args.keep_mask).write_bytes(encode_png(found.mask))
     return found.mask
-
-
-def check_folder(path: str) -> None:
-    """Raise `OptionInvalid` if the folder of an output file is missing: before minutes of work, not after them."""
-    if not Path(path).resolve().parent.is_dir():
-        raise OptionInvalid(f"there is no folder {Path(path).parent} to write {Path(path).name} into", field="output")
 
 
 def load_pipeline(args: argparse.Namespace) -> S2EditPipeline:

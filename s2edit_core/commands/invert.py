@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from s2edit_core.commands.arguments import add_sampling_options
-from s2edit_core.commands.inputs import check_folder, find_mask, given_mask, load_pipeline, read_photo
+from s2edit_core.commands.inputs import find_mask, given_mask, load_pipeline, read_photo
 from s2edit_core.commands.progress import run_stage, say
 from s2edit_core.request.prompt_syntax import check_syntax
 from s2edit_core.request.prompts import with_placeholder
@@ -32,7 +32,6 @@ def invert(args: argparse.Namespace) -> None:
     check_syntax(args.source, field="source_prompt")
     photo = read_photo(args)
     mask = given_mask(args, photo)
-    check_folder(args.output)
     pipe = load_pipeline(args)
     mask = mask or find_mask(args, pipe, photo, args.source)
     identity = pipe.load_concept(args.identity) if args.identity else None

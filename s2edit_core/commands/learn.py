@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2edit_core.commands.arguments import add_learning_mode
-from s2edit_core.commands.inputs import check_folder, find_mask, given_mask, load_pipeline, read_mask, read_photo
+from s2edit_core.commands.inputs import find_mask, given_mask, load_pipeline, read_mask, read_photo
 from s2edit_core.commands.progress import run_stage, say
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.request.prompt_syntax import check_syntax
@@ -63,7 +63,6 @@ def learn(args: argparse.Namespace) -> None:
         raise OptionInvalid(
             "--attribute needs --subject, the word of the prompt for what is learned, such as makeup", field="subject"
         )
-    check_folder(args.output)
     pipe = load_pipeline(args)
     mask = mask or find_mask(args, pipe, photo, args.prompt)
     reference = make_reference(photo, mask, args.prompt, args.subject, name, person, args.words)
@@ -71,6 +70,7 @@ def learn(args: argparse.Namespace) -> None:
     concept.save(args.output)
     if args.export:
         pipe.export(concept, args.export)
+        say(f"{args.export}  for diffusers, whose prompts name it {concept.unique_placeholder}")
     say(f"{args.output}  {json.dumps(concept.facts, ensure_ascii=False)}")
 
 

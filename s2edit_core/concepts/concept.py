@@ -162,9 +162,21 @@ class Concept:
         """Read a file that `save` wrote. Raises as `from_bytes`, and `OSError` if there is no such file."""
         return cls.from_bytes(Path(path).read_bytes(), fingerprint=fingerprint, device=device)
 
+    @property
+    def unique_placeholder(self) -> str:
+        """A placeholder that no other concept has, such as `[I-1f0c9a3e]`: its embedding decides it.
+
+        diffusers refuses to load two tokens of one name, so files that are all named `[I]` could not be used together.
+        """
+        digest = hashlib.sha256(_contiguous(self.token).float().cpu().numpy().tobytes()).hexdigest()
+        return f"{self.placeholder[:-1]}-{digest[:8]}]"
+
     def learned_embeds(self) -> dict[str, Tensor]:
-        """Return the token for diffusers' `load_textual_inversion`: the content of a `learned_embeds.safetensors`."""
-        return {self.placeholder: _contiguous(self.token)}
+        """Return the token for diffusers' `load_textual_inversion`: the content of a `learned_embeds.safetensors`.
+
+        Prompts of diffusers name it by its `unique_placeholder`.
+        """
+        return {self.unique_placeholder: _contiguous(self.token)}
 
     def lora(self, layers: Sequence[CrossLayer]) -> dict[str, Tensor]:
         """Return the changes for diffusers' `load_lora_weights` at scale 1; empty in mode `token`. `layers` are the backbone's.

@@ -11,6 +11,7 @@ much.
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,18 @@ def format_of(file: str | Path) -> OutputFormat:
     if suffix not in SUFFIXES:
         raise OptionInvalid(f"results are PNG, JPEG or WebP: name the file .png, .jpg or .webp, not {file}", field="output")
     return SUFFIXES[suffix]
+
+
+def check_writable(file: str | Path, field: str = "output") -> None:
+    """Raise `OptionInvalid` unless a file can be written there. Call it before the work that fills the file."""
+    path = Path(file)
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise OptionInvalid(f"there is no folder {path.parent} to write {path.name} into", field=field)
+    if path.is_dir():
+        raise OptionInvalid(f"{path} is a folder: name a file in it", field=field)
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise OptionInvalid(f"you may not write {path}: choose another place", field=field)
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,12 +297,12 @@ def _new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, s
 def _orthogonal_words(backbone: Backbone, lesson: Lesson) -> list[str]:
     """Return the words that the concept is to be orthogonal to, without those of its own subject.
 
-    [I] says who the person is and nothing that a prompt may change, so its words are the attribute words. [A] says what is added
-    and not to whom, so its words are those that name people, and the attribute words that the request adds.
+    These are the card's word bank for the concept and those of the request's words that are attribute words.
     """
     card = backbone.card
-    bank = card.attribute_words if lesson.placeholder == PLACEHOLDER else card.subjects
-    requested = [word for word in lesson.request_words if word in card.attribute_words]
+    attribute_words = card.word_bank(lesson.subject)
+    requested = [word for word in lesson.request_words if word in attribute_words]
+    bank = card.word_bank(lesson.subject, lesson.placeholder)
     subject = set(re.findall(r"\w+", lesson.subject.lower()))
     return [word for word in dict.fromkeys((*requested, *bank)) if word.lower() not in subject]
 

@@ -50,15 +50,15 @@ def plan_edit(
     subject: str,
     crop: tuple[int, int, int, int],
     guidance_scale: float = 1.0,
-    attribute_words: Sequence[str] = (),
+    bank: Sequence[str] = (),
     scaled_to: tuple[int, int] | None = None,
 ) -> EditPlan:
     """Name the concept and the inversion of `request`.
 
     `image` and `mask` are the files' bytes, and `mask_mode` is how the mask is read. `model` is the fingerprint of the base model.
     `source_prompt` and `subject` are the resolved ones. `crop` is the part of the photo (left, top, right, bottom) that is
-    inverted. `guidance_scale` and `attribute_words` come from the model's card: the scale applies where the request names none, and
-    [I] is learned to be orthogonal to the words. `scaled_to` is the size that the photo was scaled to, None if it was not.
+    inverted. `guidance_scale` and `bank` come from the model's card: the scale applies where the request names none, and [I] is
+    learned to be orthogonal to the words of the bank. `scaled_to` is the size that the photo was scaled to, None if it was not.
 
     The target prompt is part of neither name, so all edits of the photo share them.
     """
@@ -71,7 +71,7 @@ def plan_edit(
         image=image,
         mask=_mask_name(mask, mask_mode),
         model=model,
-        bank=attribute_words,
+        bank=bank,
         scaled_to=scaled_to,
     )
     inversion = {
@@ -98,18 +98,16 @@ def plan_learning(
     mask_mode: MaskMode = "auto",
     model: str,
     reference: ResolvedReference,
-    attribute_words: Sequence[str] = (),
-    subjects: Sequence[str] = (),
+    bank: Sequence[str] = (),
     scaled_to: tuple[int, int] | None = None,
 ) -> str:
     """Return the id of the concept that `request` asks for. An edit of the same photo finds an identity by that id.
 
-    Arguments as in `plan_edit`. `subjects` are the card's words for people; an attribute is learned to be orthogonal to them.
+    Arguments as in `plan_edit`. `bank` is the card's word bank for `reference`.
     """
-    words = attribute_words if reference.placeholder == PLACEHOLDER else subjects
     learning = request.resolve().learning
     name = _mask_name(mask, mask_mode)
-    return _concept_id(reference, learning, request.seed, image=image, mask=name, model=model, bank=words, scaled_to=scaled_to)
+    return _concept_id(reference, learning, request.seed, image=image, mask=name, model=model, bank=bank, scaled_to=scaled_to)
 
 
 def _mask_name(mask: bytes, mode: MaskMode) -> str:

@@ -15,8 +15,6 @@ from s2edit_core.request.instructions import check_described
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest
 from s2edit_core.request.words import article, find_noun, plurals, tidy
 
-DEFAULT_SUBJECTS = ("woman", "man", "girl", "boy", "person", "face", "baby", "cat", "dog", "church")
-"""The subject words of a model without a card (`s2edit.json`)."""
 PLACEHOLDERS = re.compile(r"\[[A-Z][A-Za-z0-9_]*\]")
 """The form of placeholders: a capital, then letters, digits and underscores, in brackets."""
 SourceOrigin = Literal["given", "captioned", "default"]

@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Literal, Protocol, TypeVar, get_args
 
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing, CredentialsInvalid, RecordUnusable
 from s2edit_jobs.records.record import Timestamp, tenant_of_test_mode
@@ -36,6 +36,9 @@ CACHE_S = 2.0
 LOOKUP_MARGIN_S = 0.2
 """`is_cached` returns False this many seconds before an entry expires, so that the `find` that follows still hits the cache."""
 MAX_CACHED = 4096
+MAX_UNKNOWN = 1024
+"""Ids without a key that a process remembers."""
+Value = TypeVar("Value")
 """Largest number of keys in the cache of one process."""
 _KEY = re.compile(rf"(?:{PREFIX}|{TEST_PREFIX})([0-9a-f]{{16}})_[A-Za-z0-9_-]{{43}}")
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -218,7 +221,9 @@ class CachedKeys:
         self._keys = keys
         self._clock = clock
         self._lock = threading.Lock()
-        self._cached: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
+        self._cached: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._unknown: OrderedDict[str, float] = OrderedDict()  # apart, so that guesses push out no key
+        self._found: OrderedDict[str, None] = OrderedDict()
 
     def is_cached(self, text: str) -> bool:
         """Whether `find` can answer for the key `text` from the cache, now and for the next `LOOKUP_MARGIN_S` seconds."""
@@ -228,22 +233,38 @@ class CachedKeys:
     def has_cached(self, key_id: str) -> bool:
         """Whether `find` can answer for the key with this id from the cache, as `is_cached` says."""
         with self._lock:
-            until, _ = self._cached.get(key_id, (0.0, None))
+            until, _ = self._cached.get(key_id, (self._unknown.get(key_id, 0.0), None))
         return self._clock() + LOOKUP_MARGIN_S < until
+
+    def has_found(self, text: str) -> bool:
+        """Whether `find` has found the key with the id in `text` before, or remembers that there is none."""
+        shape = _KEY.fullmatch(text)
+        return shape is None or shape[1] in self._found or self.has_cached(shape[1])
 
     def find(self, key_id: str) -> ApiKey | None:
         now = self._clock()
         with self._lock:
-            until, key = self._cached.get(key_id, (now, None))
+            until, key = self._cached.get(key_id, (self._unknown.get(key_id, now), None))
         if now < until:
             return key
         key = self._keys.find(key_id)
         with self._lock:
-            self._cached[key_id] = (now + CACHE_S, key)
-            self._cached.move_to_end(key_id)
-            if len(self._cached) > MAX_CACHED:
-                self._cached.popitem(last=False)
+            if key is None:
+                self._cached.pop(key_id, None)
+                _remember(self._unknown, key_id, now + CACHE_S, MAX_UNKNOWN)
+            else:
+                self._unknown.pop(key_id, None)
+                _remember(self._cached, key_id, (now + CACHE_S, key), MAX_CACHED)
+                _remember(self._found, key_id, None, MAX_CACHED)
         return key
+
+
+def _remember(cache: OrderedDict[str, Value], key_id: str, value: Value, most: int) -> None:
+    """Enter a value as the newest one. Drop the oldest one if there are more than `most`."""
+    cache[key_id] = value
+    cache.move_to_end(key_id)
+    if len(cache) > most:
+        cache.popitem(last=False)
 
 
 def authenticate(keys: Keys, text: str) -> ApiKey:

@@ -72,7 +72,7 @@ class Forecaster:
             mask_mode=files["mask"].mask_mode or request.mask_mode,
             model=model.fingerprint,
             reference=ResolvedReference(prompts.source, prompts.subject, PLACEHOLDER),
-            attribute_words=model.attribute_words,
+            bank=model.word_bank(prompts.subject),
             scaled_to=_scaled_to(files["image"].data, request.max_pixels),
         )
 

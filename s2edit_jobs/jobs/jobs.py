@@ -18,6 +18,7 @@ from s2edit_jobs.records.errors import (
     QueueFull,
     RecordUnusable,
     ServiceUnavailable,
+    TenantQueueFull,
     TooManyEdits,
 )
 from s2edit_jobs.records.estimates import seconds_left
@@ -37,6 +38,7 @@ from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.unreadable import DAMAGED
 from s2edit_jobs.stores.artifacts import JSON, edit_key
 from s2edit_jobs.stores.markers import OUTBOX, PENDING, UNFINISHED, check_not_erasing, unfinished_key
+from s2edit_jobs.stores.stored_bytes import check_stored
 
 log = structlog.get_logger(__name__)
 
@@ -61,20 +63,26 @@ class Jobs(StoredJobs):
     def take_slot(self, owner: Owner, job_id: str) -> None:
         """Take a queue slot for a job that is about to be accepted.
 
-        Raise `TooManyEdits`, `QueueFull`, `BeingErased`, or `ModelFailed` if no worker can load the model. If the job store is
-        down, take no slot and raise nothing: then accepting a job needs only the object store.
+        Raise `StorageFull`, `TooManyEdits`, `TenantQueueFull`, `QueueFull`, `BeingErased`, or `ModelFailed` if no worker can load
+        the model. If the job store is down, take no slot and raise nothing: then accepting a job needs only the object store.
         """
         check_not_erasing(self.artifacts, owner)
+        check_stored(self._store.usage, owner.tenant, bound=self._services.settings.max_stored_bytes_per_tenant)
         if not owner.test:  # test mode needs no model
             self._services.watch.check(self.artifacts, self._services.settings.model)
-        of_owner, in_all = self._services.settings.max_unfinished_edits_per_user, self._services.settings.max_unfinished_edits
+        limits = self._services.settings
+        of_owner, of_tenant = limits.max_unfinished_edits_per_user, limits.max_unfinished_edits_per_tenant
+        in_all = limits.max_unfinished_edits
         try:
-            load = self._store.admission.take_slot(owner, job_id, of_owner=of_owner, in_all=in_all)
+            load = self._store.admission.take_slot(owner, job_id, of_owner=of_owner, of_tenant=of_tenant, in_all=in_all)
         except ServiceUnavailable:
             return
         if load.of_owner >= of_owner:
             message = f"this user already has {load.of_owner} unfinished edits: wait until one has finished"
             raise TooManyEdits(message, retry_after_s=RETRY_AFTER_S)
+        if load.of_tenant >= of_tenant:
+            message = f"this tenant already has {load.of_tenant} unfinished edits: wait until one has finished"
+            raise TenantQueueFull(message, retry_after_s=RETRY_AFTER_S)
         if load.in_all >= in_all:
             raise QueueFull(f"the service already has {load.in_all} unfinished edits: try again later", retry_after_s=RETRY_AFTER_S)
 

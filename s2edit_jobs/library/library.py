@@ -38,6 +38,7 @@ from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import JSON, concept_key, edit_key, inversion_key
 from s2edit_jobs.stores.markers import check_not_erasing, expiring_key
 from s2edit_jobs.stores.model_facts import facts_of
+from s2edit_jobs.stores.stored_bytes import check_stored
 
 log = structlog.get_logger(__name__)
 
@@ -272,9 +273,12 @@ class Library:
         """Store an exported identity file. Importing the same file again changes nothing, not even its consent or TTL.
 
         The identity has no photo, so an edit that uses it must send one. Raise `OptionInvalid` if the file is not an identity of
-        the served model or consent is required and missing, `ModelUnknown` if no worker has reported its model, or `BeingErased`.
+        the served model or consent is required and missing, `StorageFull`, `ModelUnknown` if no worker has reported its model, or
+        `BeingErased`.
         """
         check_consent(self._services.settings, consent)
+        bound = self._services.settings.max_stored_bytes_per_tenant
+        check_stored(self._services.store.usage, owner.tenant, bound=bound, more=len(data))
         found = check_identity_file(data, facts_of(self._artifacts, self._services.settings.model, test=owner.test))
         now, ttl = time.time(), ttl_of(self._services.settings, identity_ttl_s)
         identity = Identity(

@@ -7,7 +7,8 @@ An upload expires `upload_ttl_s` seconds after its announcement. Edits keep thei
 Idempotency-Key, the marker `kept.json` keeps the upload for as long as that request may be repeated.
 
 The first edit that uses an upload replaces its file by one without metadata. It writes `bare.*`, then `bare.json`, which makes the
-new file the upload's content, and then deletes `file.*`. The upload stays usable if the process dies in between.
+new file the upload's content, and then empties `file.*`. The upload stays usable if the process dies in between. The empty `file.*`
+remains, because the link that wrote it works only while there is no such object, and would otherwise bring the metadata back.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from s2edit_jobs.records.set_aside import count_aside
 from s2edit_jobs.records.stored import read_number, read_record
 from s2edit_jobs.stores.artifacts import JSON, ArtifactStore, SignedForm, SignedPut, upload_key
 from s2edit_jobs.stores.markers import check_not_erasing
+from s2edit_jobs.stores.stored_bytes import Booking, check_stored
 from s2edit_jobs.stores.user_folders import UserFolder
 
 SWEEP_AFTER_S = 3600.0
@@ -76,10 +78,13 @@ class Uploads:
         self._artifacts: ArtifactStore = services.artifacts
         self._url_ttl_s = services.settings.upload_url_ttl_s
         self._ttl_s = services.settings.upload_ttl_s
+        self._usage = services.store.usage
+        self._bound = services.settings.max_stored_bytes_per_tenant
         self._keep_s = services.settings.idempotency_ttl_s
 
     def announce(self, owner: Owner, *, media_type: str, size_bytes: int, sha256: str | None) -> AnnouncedUpload:
-        """Create an upload whose bytes will follow. Raise `BeingErased`."""
+        """Create an upload whose bytes will follow. Raise `BeingErased` or `StorageFull`."""
+        check_stored(self._usage, owner.tenant, bound=self._bound, more=size_bytes)
         announced = AnnouncedUpload(f"u_{secrets.token_hex(16)}", media_type, size_bytes, sha256, time.time())
         content = json.dumps(asdict(announced), sort_keys=True).encode()
         self._artifacts.put(upload_key(owner, announced.id, "upload.json"), content, media_type=JSON, only_if_absent=True)
@@ -88,6 +93,8 @@ class Uploads:
         except BeingErased:
             self._artifacts.delete_prefix(upload_key(owner, announced.id, ""))
             raise
+        if self._bound:
+            Booking(self._usage).book(owner.tenant, size_bytes)
         return announced
 
     def get(self, owner: Owner, upload_id: str) -> AnnouncedUpload:
@@ -137,6 +144,8 @@ class Uploads:
         key = _file_key(owner, announced)
         try:
             if (size := self._artifacts.size_bytes(key)) != announced.size_bytes:
+                if (bare := self._bare(owner, announced)) is not None:  # another edit has just emptied the file
+                    return bare
                 raise UploadMismatch(f"it has {size} bytes, but {announced.size_bytes} were announced")
             data = self._artifacts.get(key)
         except ArtifactMissing:
@@ -144,7 +153,9 @@ class Uploads:
             if (bare := self._bare(owner, announced)) is not None:  # another edit has just replaced the file
                 return bare
             raise UploadUnfinished("its bytes have not arrived yet") from None
-        if len(data) != announced.size_bytes:  # sent again between the two reads
+        if len(data) != announced.size_bytes:  # sent again, or emptied, between the two reads
+            if (bare := self._bare(owner, announced)) is not None:
+                return bare
             raise UploadMismatch(f"it has {len(data)} bytes, but {announced.size_bytes} were announced")
         upload = Upload(data, announced.media_type)
         if announced.sha256 is not None and upload.sha256 != announced.sha256:
@@ -160,7 +171,9 @@ class Uploads:
             self._artifacts.put(_file_key(owner, announced, "bare"), kept.data, media_type=kept.media_type)
             marker = json.dumps({"sent_sha256": kept.sent_sha256, "sha256": kept.sha256}).encode()
             self._artifacts.put(_bare_marker_key(owner, upload_id), marker, media_type=JSON)
-        self._artifacts.delete_prefix(_file_key(owner, announced))
+        sent = _file_key(owner, announced)
+        self._artifacts.delete_prefix(sent)  # with all versions that a bucket keeps
+        self._artifacts.put(sent, b"", media_type=announced.media_type)
         if not self._artifacts.exists(upload_key(owner, upload_id, "upload.json")):  # erased meanwhile
             self._artifacts.delete_prefix(upload_key(owner, upload_id, ""))
             raise UploadNotFound(upload_id)

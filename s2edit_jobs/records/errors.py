@@ -14,12 +14,14 @@ JobsError
 ├── RecordUnusable          a stored record cannot be used by this process
 │   ├── RecordDamaged       it cannot be read: cut short, not JSON, or without what it must have
 │   └── RecordNewer         a newer release has written it: leave it to a process of that release
+├── StorageFull             this tenant stores as much as it may
 ├── KeyReused               an Idempotency-Key was reused for a different request
 ├── AccessDenied            the caller may not do this
 │   ├── CredentialsMissing  the request has no key or token
 │   ├── CredentialsInvalid  the key or token is unknown, forged, revoked or expired
 │   ├── ScopeMissing        the key or token lacks the required scope
 │   ├── UserForeign         the token belongs to another user
+│   ├── UserMissing         the request names no user, and this service requires one
 │   ├── HostForeign         the Host header names another host
 │   ├── OriginForeign       the request comes from a web page of another origin
 │   ├── TokenSpent          the token has no edits or uploads left
@@ -30,7 +32,10 @@ JobsError
 │   ├── RateExceeded        this user or tenant sends too many requests
 │   ├── QuotaSpent          this tenant has used up today's quota
 │   ├── TooManyEdits        this owner has too many unfinished edits
-│   └── QueueFull           the service has too many unfinished edits
+│   ├── TenantQueueFull     all users of this tenant together have too many unfinished edits
+│   ├── QueueFull           the service has too many unfinished edits
+│   ├── TooManyStreams      this user or tenant has too many open streams and long polls
+│   └── StreamsFull         the service has too many of them
 └── ServiceUnavailable      a service that this one needs does not answer; repeating the request may help
     ├── StoreUnavailable    Redis, for the job store
     ├── ArtifactsUnavailable  the object store
@@ -98,6 +103,10 @@ class RecordNewer(RecordUnusable):
     retryable = True
 
 
+class StorageFull(JobsError):
+    pass
+
+
 class KeyReused(JobsError):
     pass
 
@@ -121,6 +130,10 @@ class ScopeMissing(AccessDenied):
 
 
 class UserForeign(AccessDenied):
+    pass
+
+
+class UserMissing(AccessDenied):
     pass
 
 
@@ -168,7 +181,19 @@ class TooManyEdits(Overloaded):
     pass
 
 
+class TenantQueueFull(Overloaded):
+    pass
+
+
 class QueueFull(Overloaded):
+    pass
+
+
+class TooManyStreams(Overloaded):
+    pass
+
+
+class StreamsFull(Overloaded):
     pass
 
 

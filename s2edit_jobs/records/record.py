@@ -273,6 +273,7 @@ class Load:
     """The number of unfinished jobs, including those being accepted."""
 
     of_owner: int
+    of_tenant: int
     in_all: int
 
 
@@ -282,6 +283,14 @@ class DailyUsage:
 
     learnings: int = 0
     worker_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A measurement that has begun: whose, and how many bytes were booked before, which it will find."""
+
+    tenant: str
+    booked: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from s2edit_core.checkpoints.clip_words import BEGIN, END, MAX_TOKENS, clip_word
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.checkpoints.model_files import local_path
 from s2edit_core.errors import ModelUnusable, PromptInvalid
+from s2edit_core.request.domains import Domain, subjects_of
 from s2edit_core.request.prompts import (
-    DEFAULT_SUBJECTS,
     PLACEHOLDERS,
     ResolvedPrompts,
     ResolvedReference,
@@ -47,8 +47,12 @@ class Vocabulary:
 
     tokenizer: Tokenizer
     max_tokens: int
-    subjects: Sequence[str] = DEFAULT_SUBJECTS
-    attribute_words: Sequence[str] = ()
+    domains: tuple[Domain, ...]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subject words of all domains."""
+        return subjects_of(self.domains)
 
     def count(self, text: str) -> int:
         """Return the number of tokens in `text`, including the begin and end tokens. A placeholder is one token."""
@@ -103,7 +107,7 @@ def load_vocabulary(model: str, root: Path = ROOT) -> Vocabulary | None:
             max_tokens = _max_tokens(_read_json(path / "tokenizer" / "tokenizer_config.json", missing={}))
     except Exception as error:  # tokenizers raises a bare Exception for every malformed file
         raise ModelUnusable(f"cannot read the tokenizer of the model {path.name!r}: {error}") from error
-    return Vocabulary(tokenizer, max_tokens, card.subjects, card.attribute_words)
+    return Vocabulary(tokenizer, max_tokens, card.domains)
 
 
 def _read_json(path: Path, *, missing: Mapping[str, Any] | None = None) -> Mapping[str, Any]:

@@ -119,6 +119,9 @@ class ArtifactStore(Protocol):
     def size_bytes(self, key: str) -> int:
         """Return the object's size in bytes. Raise `ArtifactMissing`."""
 
+    def total_bytes(self, prefix: str) -> int:
+        """Return the size of all objects whose keys begin with `prefix`. It costs a listing of them."""
+
     def list(self, prefix: str, *, after: str | None = None, expected: int | None = None) -> Iterator[str]:
         """Yield the keys that begin with `prefix` and sort after `after`, sorted.
 

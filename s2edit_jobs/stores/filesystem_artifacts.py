@@ -108,6 +108,13 @@ class FilesystemArtifactStore(ProvenStore):
                 raise ArtifactMissing(key)
             return path.stat().st_size
 
+    def _total_bytes(self, prefix: str) -> int:
+        size = 0
+        for key in self._keys(prefix, ""):
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                size += (self.root / key).stat().st_size
+        return size
+
     def _keys(self, prefix: str, after: str, expected: int | None = None) -> Iterator[str]:  # noqa: ARG002  it is lazy anyway
         """Yield the keys that begin with `prefix` and sort after `after`, sorted. The prefix may end within a name."""
         with _translated():

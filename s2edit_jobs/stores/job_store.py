@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.records.record import DailyUsage, Failure, JobRecord, Lease, Load, Outcome, Outlook, Owner
+from s2edit_jobs.records.record import DailyUsage, Failure, JobRecord, Lease, Load, Measurement, Outcome, Outlook, Owner
 
 KEEP_EVENTS = 1000
 """How many of a job's latest events can be replayed, at least."""
@@ -21,6 +21,9 @@ PAGE = 500
 """How many jobs one call lists at most."""
 SLOT_TTL_S = 30.0
 """How long a queue slot is kept for a job that is being accepted. A process that dies meanwhile loses it."""
+
+MEASURE_S = 600.0
+"""Seconds after which what a tenant stores is measured again, if it has stored anything since. Erasures count from then on."""
 
 HOUSEKEEPER = "housekeeper"
 """Name by which housekeepers report that they are alive (`Tasks.report_alive`)."""
@@ -63,8 +66,9 @@ class Leases(Protocol):
     def claim(self, job_id: str | None = None, *, lease_s: float, test: bool = False) -> Lease | None:
         """Lease the next job, or the job named, for `lease_s` seconds.
 
-        Owners are served round-robin; of one owner's jobs the oldest comes first. With `test`, the next job comes from the queue
-        of test mode, otherwise never. A job can be leased while it is queued, or after its last lease ran out.
+        Tenants are served round-robin, and so are the users of a tenant; of one user's jobs the oldest comes first. With `test`,
+        the next job comes from the queue of test mode, otherwise never. A job can be leased while it is queued, or after its last
+        lease ran out.
 
         Return None if no job is queued, or if the named job is over, leased, unknown or waiting for a concept.
         """
@@ -126,8 +130,8 @@ class Reservations(Protocol):
 class Admission(Protocol):
     """How many jobs are accepted."""
 
-    def take_slot(self, owner: Owner, job_id: str, *, of_owner: int, in_all: int) -> Load:
-        """Take a queue slot for the job if the load is below both bounds. Return the load without this job.
+    def take_slot(self, owner: Owner, job_id: str, *, of_owner: int, of_tenant: int, in_all: int) -> Load:
+        """Take a queue slot for the job if the load is below all bounds. Return the load without this job.
 
         Slots count as jobs until `Records.add` fills them, so simultaneous requests cannot exceed a bound together. A slot that
         is not filled is free after `SLOT_TTL_S` seconds. Jobs of test mode and live jobs are counted apart.
@@ -177,6 +181,21 @@ class Usage(Protocol):
 
     def spent(self, tenant: str) -> DailyUsage:
         """Return what was booked today. A loss of Redis resets it."""
+
+    def book_stored(self, tenant: str, size_bytes: int) -> None:
+        """Add an object to what the tenant stores, and have the tenant measured within `MEASURE_S` seconds."""
+
+    def stored(self, tenant: str, *, bound: int) -> int:
+        """Return the bytes that the tenant stores: the last measurement and what was booked since. 0 if neither is known.
+
+        From `bound` on, or without a measurement, have the tenant measured at once: something may have been erased.
+        """
+
+    def take_measurement(self) -> Measurement | None:
+        """Return a tenant that is due to be measured, or None. Only one caller gets it."""
+
+    def measured(self, measurement: Measurement, size_bytes: int) -> None:
+        """Replace what was known before the measurement began by its result."""
 
     def count_refusal(self, field: str) -> None:
         """Count that the policy or the safety model has refused a request or job for its `field`."""

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 from s2edit_core.checkpoints.model_files import Model, find_model, local_path
 from s2edit_core.errors import ModelUnusable
+from s2edit_core.request.domains import DEFAULT_DOMAINS, Domain, attribute_words_of, subjects_of, word_bank
 from s2edit_core.request.plan import digest
-from s2edit_core.request.prompts import DEFAULT_SUBJECTS
+from s2edit_core.request.spec import PLACEHOLDER
 from s2edit_jobs.records.errors import ArtifactMissing, ModelFailed, ModelUnknown, RecordUnusable
 from s2edit_jobs.records.record import Timestamp
 from s2edit_jobs.records.set_aside import count_aside
@@ -40,7 +41,8 @@ class ModelFacts:
     """What the API needs to know of the model.
 
     `width` is the length of a token embedding. `layers` holds (out, in) of the key projection of each cross-attention layer.
-    `subjects` and `attribute_words` come from the model's card.
+    `domains` come from the model's card. `subjects` and `attribute_words` are those of all domains, without duplicates: earlier
+    releases read and write only these.
     """
 
     fingerprint: str
@@ -49,10 +51,15 @@ class ModelFacts:
     subjects: tuple[str, ...]
     attribute_words: tuple[str, ...] = ()
     legacy_fingerprint: str | None = None  # carried by artifacts of earlier releases
+    domains: tuple[Domain, ...] = ()
 
     def recognises(self, fingerprint: object) -> bool:
         """Whether an artifact with `fingerprint` was made with this model."""
         return isinstance(fingerprint, str) and fingerprint in (self.fingerprint, self.legacy_fingerprint)
+
+    def word_bank(self, subject: str, placeholder: str = PLACEHOLDER) -> tuple[str, ...]:
+        """Return the words that the concept `placeholder` of `subject` is held orthogonal to."""
+        return word_bank(self.domains or (Domain(self.subjects, self.attribute_words),), subject, placeholder)
 
 
 TEST_FINGERPRINT = "test"
@@ -134,14 +141,13 @@ def facts_of(artifacts: ArtifactStore, model: str, *, test: bool = False) -> Mod
 
 def assumed_test_facts(model: str) -> ModelFacts:
     """Return facts for test mode from the model's files on this machine, as far as there are any. Loads no weights."""
-    subjects, width = tuple(DEFAULT_SUBJECTS), ASSUMED_WIDTH
-    attribute_words: tuple[str, ...] = ()
+    domains, width = DEFAULT_DOMAINS, ASSUMED_WIDTH
     with suppress(ModelUnusable, OSError, ValueError, KeyError, TypeError):
         if (vocabulary := load_vocabulary(model, ROOT)) is not None:
-            subjects, attribute_words = tuple(vocabulary.subjects), tuple(vocabulary.attribute_words)
+            domains = vocabulary.domains
         if (path := local_path(model, ROOT)) is not None and path.is_dir():
             width = int(json.loads((path / "text_encoder" / "config.json").read_text(encoding="utf-8"))["hidden_size"])
-    return ModelFacts(TEST_FINGERPRINT, width, (), subjects, attribute_words)
+    return ModelFacts(TEST_FINGERPRINT, width, (), subjects_of(domains), attribute_words_of(domains), domains=domains)
 
 
 def reported_since(artifacts: ArtifactStore, model: str, since: float) -> bool:

@@ -94,6 +94,7 @@ class ProvenStore(ABC):
         self._proof_ends = float("-inf")  # on the monotonic clock
         self._away = False
         self._identifying = threading.Lock()
+        self.on_put: Callable[[str, int], None] | None = None  # called with key and size after each write
 
     # --- the port ----------------------------------------------------------------------------------------------
 
@@ -101,6 +102,8 @@ class ProvenStore(ABC):
         check_key(key)
         self.prove()
         self._put(key, data, media_type, only_if_absent)
+        if self.on_put is not None:
+            self.on_put(key, len(data))
 
     def get(self, key: str) -> bytes:
         check_key(key)
@@ -116,6 +119,12 @@ class ProvenStore(ABC):
         except ArtifactMissing:
             return False
         return True
+
+    def total_bytes(self, prefix: str) -> int:
+        self.prove()
+        size = self._total_bytes(prefix)
+        self.prove()
+        return size
 
     def list(self, prefix: str, *, after: str | None = None, expected: int | None = None) -> Iterator[str]:
         return self._proved(lambda: (key for key in self._keys(prefix, after or "", expected) if is_key(key) and key != MARKER))
@@ -270,6 +279,9 @@ class ProvenStore(ABC):
 
     @abstractmethod
     def _size_bytes(self, key: str) -> int: ...
+
+    @abstractmethod
+    def _total_bytes(self, prefix: str) -> int: ...
 
     @abstractmethod
     def _keys(self, prefix: str, after: str, expected: int | None = None) -> Iterator[str]: ...

@@ -23,7 +23,7 @@ from s2edit_jobs.stores.s3_errors import DENIED, RACING, code_of, deleting, is_u
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef, ObjectTypeDef
 
 WRITE = "s2edit-write"
 """Name of the metadata that tells one write-once request from another. Its value is random."""
@@ -143,6 +143,10 @@ class S3ArtifactStore(ProvenStore):
         with translated(key):
             return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
 
+    def _total_bytes(self, prefix: str) -> int:
+        with translated(prefix):
+            return sum(item["Size"] for page in self._listing(prefix) for item in page)
+
     def _keys(self, prefix: str, after: str, expected: int | None = None) -> Iterator[str]:
         with translated(prefix):
             for keys in self._pages(prefix, after, min(expected or MAX_PAGE, self._page_size)):
@@ -199,12 +203,16 @@ class S3ArtifactStore(ProvenStore):
             return self._presigner.generate_presigned_url(operation, Params={"Bucket": self._bucket, **values}, ExpiresIn=expires_s)
 
     def _pages(self, prefix: str, after: str = "", page_size: int | None = None) -> Iterator[Sequence[str]]:
+        for page in self._listing(prefix, after, page_size):
+            if keys := [item["Key"] for item in page]:
+                yield keys
+
+    def _listing(self, prefix: str, after: str = "", page_size: int | None = None) -> Iterator[Sequence[ObjectTypeDef]]:
         paginator = self._client.get_paginator("list_objects_v2")
         for page in paginator.paginate(
             Bucket=self._bucket, Prefix=prefix, StartAfter=after, PaginationConfig={"PageSize": page_size or self._page_size}
         ):
-            if keys := [item["Key"] for item in page.get("Contents", ())]:
-                yield keys
+            yield page.get("Contents", [])
 
     def _delete_keys(self, keys: Sequence[str]) -> None:
         self._delete_objects([{"Key": key} for key in keys])

@@ -19,7 +19,7 @@ from s2edit_jobs.settings import ROOT
 
 CLIENTS = ROOT / "clients"
 PACKAGE = CLIENTS / "python" / "s2edit_client"
-WRITTEN_BY_HAND = {"__init__.py", "events.py", "py.typed", "waiting.py"}
+WRITTEN_BY_HAND = {"__init__.py", "connections.py", "events.py", "py.typed", "waiting.py"}
 
 
 @pytest.fixture

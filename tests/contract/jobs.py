@@ -26,8 +26,10 @@ def take(case: StoreCase, job_id: str | None = None, *, lease_s: float = 60) -> 
     return lease
 
 
-def take_slot(case: StoreCase, job_id: str, owner: Owner = ANN, *, of_owner: int = 1000, in_all: int = 1000) -> Load:
-    return case.store.admission.take_slot(owner, job_id, of_owner=of_owner, in_all=in_all)
+def take_slot(
+    case: StoreCase, job_id: str, owner: Owner = ANN, *, of_owner: int = 1000, of_tenant: int = 1000, in_all: int = 1000
+) -> Load:
+    return case.store.admission.take_slot(owner, job_id, of_owner=of_owner, of_tenant=of_tenant, in_all=in_all)
 
 
 def load(case: StoreCase, owner: Owner) -> Load:

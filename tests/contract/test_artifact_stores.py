@@ -88,6 +88,14 @@ def test_a_list_goes_on_after_a_key(artifacts: ArtifactStore, after: str) -> Non
     assert list(artifacts.list("t/a/u/ann", after=after)) == [key for key in sorted(keys[:5]) if key > after]
 
 
+def test_the_bytes_under_a_prefix_are_added_up(artifacts: ArtifactStore) -> None:
+    for number in range(12):
+        put(artifacts, f"t/a/u/ann/{number:02}", b"x" * number)
+    put(artifacts, "t/ab/u/ann/x", b"x" * 1000)
+    assert artifacts.total_bytes("t/a/") == sum(range(12))
+    assert artifacts.total_bytes("t/b/") == 0
+
+
 def test_delete_prefix_deletes_nothing_else(artifacts: ArtifactStore) -> None:
     for key in ("t/a/u/ann/x", "t/a/u/ann/edits/e_1/spec.json", "t/a/u/ann2/x"):
         put(artifacts, key)

@@ -119,14 +119,14 @@ class TestJobs:
             [],
             None,
         )
-        assert case.store.admission.take_slot(ANN, "e_2", of_owner=0, in_all=0).in_all == 0
+        assert case.store.admission.take_slot(ANN, "e_2", of_owner=0, of_tenant=0, in_all=0).in_all == 0
         case.store.erasure.erase(ANN, "e_1")
 
     def test_an_erased_owners_places_are_free(self, case: StoreCase) -> None:
-        case.store.admission.take_slot(ANN, "e_1", of_owner=9, in_all=9)
-        case.store.admission.take_slot(BOB, "e_2", of_owner=9, in_all=9)
+        case.store.admission.take_slot(ANN, "e_1", of_owner=9, of_tenant=9, in_all=9)
+        case.store.admission.take_slot(BOB, "e_2", of_owner=9, of_tenant=9, in_all=9)
         case.store.erasure.erase_owner(ANN)
-        load = case.store.admission.take_slot(ANN, "e_3", of_owner=9, in_all=9)
+        load = case.store.admission.take_slot(ANN, "e_3", of_owner=9, of_tenant=9, in_all=9)
         assert (load.of_owner, load.in_all) == (0, 1)
 
     def test_another_owners_job_is_not_erased(self, case: StoreCase) -> None:
@@ -166,7 +166,7 @@ class TestJobs:
         for number, owner in enumerate(almost):
             assert case.store.records.get(owner, f"e_b{number}").state is JobState.QUEUED
         assert case.store.leases.orphans() == [f"e_b{number}" for number in range(len(almost))]
-        assert case.store.admission.take_slot(ANN, "e_4", of_owner=0, in_all=0).of_owner == 0
+        assert case.store.admission.take_slot(ANN, "e_4", of_owner=0, of_tenant=0, in_all=0).of_owner == 0
         _assert_nowhere(
             redis.Redis.from_url(case.database.url), b"ann", allowed={b"s2edit:job:e_b1", b"s2edit:job:e_b3", b"s2edit:job:e_b4"}
         )
@@ -201,9 +201,9 @@ class TestJobs:
 def _assert_nowhere(client: redis.Redis, word: bytes, *, allowed: set[bytes]) -> None:
     """Neither in a key nor in a value, but for other owners whose names hold it too."""
     for key in client.keys("*"):
-        others = any(name in key for name in (b"ann-2", b"ap/ann", b"u/ann")) or key in (b"s2edit:turns", *allowed)
+        others = any(name in key for name in (b"ann-2", b"ap/ann", b"u/ann")) or key.startswith(b"s2edit:users:") or key in allowed
         assert others or (word not in key and word not in (client.dump(key) or b"")), key
-    assert b"app/ann" not in client.zrange("s2edit:turns", 0, -1)
+    assert b"app/ann" not in client.zrange("s2edit:users:app", 0, -1)
 
 
 def test_the_counts_of_an_erased_users_requests_go_too(tmp_path: Path) -> None:

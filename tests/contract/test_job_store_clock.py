@@ -59,15 +59,15 @@ def test_a_learner_that_ended_without_a_word_is_noticed(store: JobStore) -> None
 
 def test_slots_tasks_and_deliveries_are_free_again_after_their_time(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "SLOT_TTL_S", SHORT_S)
-    store.admission.take_slot(ANN, "e_1", of_owner=9, in_all=9)
+    store.admission.take_slot(ANN, "e_1", of_owner=9, of_tenant=9, in_all=9)
     store.outbox.announce("e_2")
     assert store.tasks.take_task("sweep", every_s=SHORT_S)
     assert store.outbox.take(lease_s=SHORT_S, at_once=9) == ("e_2", 1)
-    assert store.admission.take_slot(ANN, "e_9", of_owner=0, in_all=0).of_owner == 1
+    assert store.admission.take_slot(ANN, "e_9", of_owner=0, of_tenant=0, in_all=0).of_owner == 1
     assert not store.tasks.take_task("sweep", every_s=SHORT_S)
     assert store.outbox.take(lease_s=SHORT_S, at_once=9) is None
     wait()
-    assert store.admission.take_slot(ANN, "e_9", of_owner=0, in_all=0).of_owner == 0
+    assert store.admission.take_slot(ANN, "e_9", of_owner=0, of_tenant=0, in_all=0).of_owner == 0
     assert store.tasks.take_task("sweep", every_s=SHORT_S)
     assert store.outbox.take(lease_s=SHORT_S, at_once=9) == ("e_2", 2)
 

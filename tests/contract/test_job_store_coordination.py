@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from s2edit_jobs.records.errors import LeaseLost
-from s2edit_jobs.records.record import JobState, Lease, Load, Outcome
+from s2edit_jobs.records.record import JobState, Lease, Load, Outcome, Owner
 from s2edit_jobs.stores.job_store import PAGE, SLOT_TTL_S
 from tests.contract.conftest import StoreCase
 from tests.contract.jobs import ANN, BOB, CONCEPT, EVE, LEASE_S, LOOK_S, REASON, end, enter, load, take, take_slot
+
+ZOE = Owner("other", "zoe")
 
 
 class TestRoundRobin:
@@ -30,6 +32,31 @@ class TestRoundRobin:
         enter(case, "e_98", EVE)
         enter(case, "e_99", BOB)
         assert {take(case).job_id for _ in range(3)} >= {"e_98", "e_99"}
+
+    def test_sixty_users_of_a_tenant_do_not_hold_up_another_tenant(self, case: StoreCase) -> None:
+        for i in range(60):
+            enter(case, f"e_{i:02}", Owner("app", f"user-{i}"))
+        take(case)
+        enter(case, "e_98", ZOE)
+        enter(case, "e_99", ZOE)
+        assert case.store.estimates.outlook(ZOE, "e_99").ahead == 3
+        assert case.store.estimates.outlook(Owner("app", "user-59"), "e_59").ahead == 58 + 2
+        served = [take(case).owner.tenant for _ in range(4)]
+        assert served == ["app", "other", "app", "other"]
+
+    def test_within_a_tenant_its_users_still_take_turns(self, case: StoreCase) -> None:
+        for job_id, owner in (("e_1", ANN), ("e_2", ANN), ("e_3", ANN), ("e_4", BOB), ("e_5", ZOE), ("e_6", ZOE)):
+            enter(case, job_id, owner)
+        assert [take(case).job_id for _ in range(6)] == ["e_1", "e_5", "e_4", "e_6", "e_2", "e_3"]
+
+    def test_a_queue_that_an_earlier_release_filled_is_served(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        client = case.database.client
+        client.delete("s2edit:turns", "s2edit:users:app")
+        client.zadd("s2edit:turns", {"app/ann": 1})
+        assert take(case).job_id == "e_1"
+        assert case.store.leases.claim(lease_s=60) is None
+        assert not client.exists("s2edit:turns")
 
     def test_jobs_that_lost_their_workers_come_before_all_others_the_longest_lost_first(self, case: StoreCase) -> None:
         for job_id, owner in (("e_1", ANN), ("e_2", BOB), ("e_3", EVE), ("e_4", EVE)):
@@ -63,7 +90,7 @@ class TestRoundRobin:
         enter(case, "e_1")
         enter(case, "e_2")
         case.store.records.finish("e_1", ANN, Outcome(JobState.CANCELED, attempt=0, finished_at=2.0))
-        assert load(case, ANN) == Load(of_owner=1, in_all=1)
+        assert load(case, ANN) == Load(of_owner=1, of_tenant=1, in_all=1)
         assert take(case).job_id == "e_2"
 
     def test_what_is_not_over_is_counted(self, case: StoreCase) -> None:
@@ -72,50 +99,74 @@ class TestRoundRobin:
         enter(case, "e_3", BOB)
         end(case, take(case, "e_1"))
         take(case, "e_2")
-        assert load(case, ANN) == Load(of_owner=1, in_all=2)
-        assert load(case, EVE) == Load(of_owner=0, in_all=2)
+        assert load(case, ANN) == Load(of_owner=1, of_tenant=2, in_all=2)
+        assert load(case, EVE) == Load(of_owner=0, of_tenant=2, in_all=2)
 
 
 class TestSlots:
     def test_a_place_counts_until_its_job_is_entered_and_then_the_job_does(self, case: StoreCase) -> None:
-        assert take_slot(case, "e_1") == Load(of_owner=0, in_all=0)
-        assert load(case, ANN) == Load(of_owner=1, in_all=1)
-        assert load(case, BOB) == Load(of_owner=0, in_all=1)
+        assert take_slot(case, "e_1") == Load(of_owner=0, of_tenant=0, in_all=0)
+        assert load(case, ANN) == Load(of_owner=1, of_tenant=1, in_all=1)
+        assert load(case, BOB) == Load(of_owner=0, of_tenant=1, in_all=1)
         enter(case, "e_1")
-        assert load(case, ANN) == Load(of_owner=1, in_all=1)
+        assert load(case, ANN) == Load(of_owner=1, of_tenant=1, in_all=1)
         end(case, take(case))
-        assert load(case, ANN) == Load(of_owner=0, in_all=0)
+        assert load(case, ANN) == Load(of_owner=0, of_tenant=0, in_all=0)
 
     def test_nobody_takes_a_place_beyond_a_bound(self, case: StoreCase) -> None:
         for i in range(2):
             take_slot(case, f"e_{i}", of_owner=2)
-        assert take_slot(case, "e_2", of_owner=2) == Load(of_owner=2, in_all=2)
-        assert take_slot(case, "e_3", BOB, in_all=2) == Load(of_owner=0, in_all=2)
-        assert load(case, BOB) == Load(of_owner=0, in_all=2), "neither has taken one"
+        assert take_slot(case, "e_2", of_owner=2) == Load(of_owner=2, of_tenant=2, in_all=2)
+        assert take_slot(case, "e_3", BOB, in_all=2) == Load(of_owner=0, of_tenant=2, in_all=2)
+        assert load(case, BOB) == Load(of_owner=0, of_tenant=2, in_all=2), "neither has taken one"
+
+    def test_the_users_of_a_tenant_together_take_no_place_beyond_its_bound(self, case: StoreCase) -> None:
+        for i in range(3):
+            take_slot(case, f"e_{i}", Owner("app", f"user-{i}"), of_tenant=3)
+        assert take_slot(case, "e_3", BOB, of_tenant=3) == Load(of_owner=0, of_tenant=3, in_all=3)
+        assert take_slot(case, "e_4", ZOE, of_tenant=3) == Load(of_owner=0, of_tenant=0, in_all=3)
+        case.store.admission.leave_slot(Owner("app", "user-0"), "e_0")
+        assert take_slot(case, "e_3", BOB, of_tenant=3) == Load(of_owner=0, of_tenant=2, in_all=3)
+        enter(case, "e_3", BOB)
+        end(case, take(case))
+        assert load(case, EVE).of_tenant == 2
+
+    def test_jobs_whose_records_are_lost_do_not_fill_a_tenants_queue(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        case.database.client.delete("s2edit:job:e_1")
+        assert take_slot(case, "e_2", BOB, of_tenant=1).of_tenant == 0
+
+    def test_an_erased_owner_leaves_the_tenants_count(self, case: StoreCase) -> None:
+        enter(case, "e_1")
+        enter(case, "e_2", BOB)
+        take_slot(case, "e_3")
+        case.database.client.delete("s2edit:job:e_1")
+        case.store.erasure.erase_owner(ANN)
+        assert load(case, EVE).of_tenant == 1
 
     def test_a_job_does_not_stand_in_its_own_way(self, case: StoreCase) -> None:
         for _ in range(2):
-            assert take_slot(case, "e_1", of_owner=1, in_all=1) == Load(of_owner=0, in_all=0)
+            assert take_slot(case, "e_1", of_owner=1, in_all=1) == Load(of_owner=0, of_tenant=0, in_all=0)
         enter(case, "e_1")
-        assert take_slot(case, "e_1", of_owner=1, in_all=1) == Load(of_owner=0, in_all=0)
+        assert take_slot(case, "e_1", of_owner=1, in_all=1) == Load(of_owner=0, of_tenant=0, in_all=0)
         enter(case, "e_1")
-        assert load(case, ANN) == Load(of_owner=1, in_all=1), "the second place is filled too"
+        assert load(case, ANN) == Load(of_owner=1, of_tenant=1, in_all=1), "the second place is filled too"
 
     def test_a_place_whose_taker_died_is_free_again(self, case: StoreCase) -> None:
         take_slot(case, "e_1")
         case.let_pass(SLOT_TTL_S * 0.9)
         assert load(case, ANN).of_owner == 1
         case.let_pass(SLOT_TTL_S * 0.2)
-        assert load(case, ANN) == Load(of_owner=0, in_all=0)
+        assert load(case, ANN) == Load(of_owner=0, of_tenant=0, in_all=0)
 
     def test_a_place_that_is_left_is_free(self, case: StoreCase) -> None:
         take_slot(case, "e_1")
         case.store.admission.leave_slot(ANN, "e_1")
         case.store.admission.leave_slot(ANN, "e_1")
-        assert load(case, ANN) == Load(of_owner=0, in_all=0)
+        assert load(case, ANN) == Load(of_owner=0, of_tenant=0, in_all=0)
         enter(case, "e_2")
         case.store.admission.leave_slot(ANN, "e_2")
-        assert load(case, ANN) == Load(of_owner=1, in_all=1), "an entered job is no place"
+        assert load(case, ANN) == Load(of_owner=1, of_tenant=1, in_all=1), "an entered job is no place"
 
     def test_a_crowd_at_one_moment_takes_as_many_as_there_are(self, case: StoreCase) -> None:
         with ThreadPoolExecutor(16) as crowd:

@@ -83,10 +83,11 @@ def populate(case: StoreCase) -> Truth:
     assert case.store.reservations.reserve(learner, f"{CONCEPT}appann")
     assert not case.store.reservations.reserve(waiter, f"{CONCEPT}appann")
     truth.finish(ending.job_id)
-    case.store.admission.take_slot(EVE, "e_slot", of_owner=9, in_all=9)
+    case.store.admission.take_slot(EVE, "e_slot", of_owner=9, of_tenant=9, in_all=9)
     case.store.estimates.measured("", {"total": 3.0})
     case.store.usage.book("app", DailyUsage(1, 2.0))
     case.store.usage.count_refusal("prompt")
+    case.store.usage.book_stored("app", 5)
     case.store.outbox.take(lease_s=0.001, at_once=9)
     generation = case.store.recovery.lost()
     assert generation is not None
@@ -133,8 +134,11 @@ def meet_every_method(truth: Truth) -> None:
                 continue
     for owner in (ANN, BOB, EVE, TEST):
         store.estimates.prospect(owner, "")
-        store.admission.take_slot(owner, "e_x", of_owner=99, in_all=99)
+        store.admission.take_slot(owner, "e_x", of_owner=99, of_tenant=99, in_all=99)
         store.admission.leave_slot(owner, "e_x")
+        store.usage.stored(owner.tenant, bound=1)
+        if (begun := store.usage.take_measurement()) is not None:
+            store.usage.measured(begun, 7)
     store.records.overdue()
     store.usage.spent("app")
     store.usage.refusals()
@@ -170,7 +174,7 @@ def test_a_loss_blocks_nothing_and_all_jobs_end(case: StoreCase, part: int) -> N
             raise AssertionError(f"after the loss of {name}") from error
         assert truth.over == set(truth.accepted), f"unfinished a minute after the loss of {name}"
         case.let_pass(SLOT_TTL_S)
-        assert load(case, ANN) == Load(of_owner=0, in_all=0), f"counted for ever after the loss of {name}"
+        assert load(case, ANN) == Load(of_owner=0, of_tenant=0, in_all=0), f"counted for ever after the loss of {name}"
 
 
 def test_a_lost_record_does_not_block_the_other_jobs_of_its_owner(case: StoreCase) -> None:
@@ -221,7 +225,7 @@ def test_jobs_without_records_use_up_nobodys_slots(case: StoreCase) -> None:
     for number in range(3):
         enter(case, f"e_{number}")
         case.database.client.delete(f"s2edit:job:e_{number}")
-    assert case.store.admission.take_slot(ANN, "e_9", of_owner=2, in_all=9).of_owner == 0
+    assert case.store.admission.take_slot(ANN, "e_9", of_owner=2, of_tenant=2, in_all=9).of_owner == 0
 
 
 def test_a_running_job_whose_lease_is_lost_stays_with_its_worker(case: StoreCase) -> None:

@@ -25,7 +25,7 @@ from api.guard.rates import Rates, Standing
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import LeaseLost, QueueUnavailable, StoreUnavailable
-from s2edit_jobs.records.record import DailyUsage, JobRecord, JobState, Lease, Outcome, Owner
+from s2edit_jobs.records.record import DailyUsage, JobRecord, JobState, Lease, Measurement, Outcome, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.celery_queue import CeleryQueue
 from s2edit_jobs.stores.job_store import JobStore
@@ -107,7 +107,7 @@ class Populated:
             "events.changes": self.listen,
             "reservations.reserve": lambda: s.reservations.reserve(self.running, f"{CONCEPT}2"),
             "reservations.release": lambda: s.reservations.release(self.learner),
-            "admission.take_slot": lambda: s.admission.take_slot(ANN, "e_x", of_owner=99, in_all=99),
+            "admission.take_slot": lambda: s.admission.take_slot(ANN, "e_x", of_owner=99, of_tenant=99, in_all=99),
             "admission.leave_slot": lambda: s.admission.leave_slot(ANN, "e_x"),
             "estimates.measured": lambda: s.estimates.measured("instant", {"total": 1.0}),
             "estimates.outlook": lambda: s.estimates.outlook(ANN, "e_6"),
@@ -118,6 +118,10 @@ class Populated:
             "outbox.end": lambda: s.outbox.end("e_9"),
             "usage.book": lambda: s.usage.book("app", DailyUsage(1, 2.0)),
             "usage.spent": lambda: s.usage.spent("app"),
+            "usage.book_stored": lambda: s.usage.book_stored("app", 5),
+            "usage.stored": lambda: s.usage.stored("app", bound=1),
+            "usage.take_measurement": s.usage.take_measurement,
+            "usage.measured": lambda: s.usage.measured(Measurement("app", 5), 5),
             "usage.count_refusal": lambda: s.usage.count_refusal("prompt"),
             "usage.refusals": s.usage.refusals,
             "tasks.take_task": lambda: s.tasks.take_task("sweep", every_s=9),

@@ -180,7 +180,7 @@ def test_what_is_over_in_the_object_store_is_over_and_runs_no_more(service: Rest
     assert not service.queue.messages
     assert service.store.leases.claim(lease_s=60) is None
     assert service.jobs.get(ANN, job_id).state is JobState.FAILED
-    assert service.store.admission.take_slot(ANN, "e_none", of_owner=0, in_all=0).of_owner == 0
+    assert service.store.admission.take_slot(ANN, "e_none", of_owner=0, of_tenant=0, in_all=0).of_owner == 0
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "finished"])

@@ -62,8 +62,8 @@ def test_estimates_and_bounds_of_live_jobs_know_nothing_of_it(case: StoreCase) -
     assert (outlook.ahead, outlook.running) == (0, 0)
     assert (prospect.ahead, prospect.running) == (1, 0)
     assert case.store.estimates.prospect(OTHER, "balanced").running == 1
-    assert case.store.admission.take_slot(ANN, "e_5", of_owner=9, in_all=2).in_all == 1
-    assert case.store.admission.take_slot(OTHER, "e_6", of_owner=9, in_all=9).in_all >= 3
+    assert case.store.admission.take_slot(ANN, "e_5", of_owner=9, of_tenant=9, in_all=2).in_all == 1
+    assert case.store.admission.take_slot(OTHER, "e_6", of_owner=9, of_tenant=9, in_all=9).in_all >= 3
 
 
 def test_it_is_over_canceled_handed_back_and_erased_like_any_job(case: StoreCase) -> None:

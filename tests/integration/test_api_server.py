@@ -55,6 +55,7 @@ def services(redis: EmbeddedRedis, listener: socket.socket, tmp_path_factory: py
         model=str(write_model_folder(folder / "model")),
         public_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
         max_upload_bytes=MAX_BODY,
+        max_streams_per_user=100,
     )
     return build_services(settings)
 
@@ -62,9 +63,11 @@ def services(redis: EmbeddedRedis, listener: socket.socket, tmp_path_factory: py
 @pytest.fixture(scope="module")
 def client(services: Services, listener: socket.socket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     settings = services.settings
-    chosen = {name: getattr(settings, name) for name in ("redis_url", "data_dir", "model", "public_url", "max_upload_bytes")}
+    names = ("redis_url", "data_dir", "model", "public_url", "max_upload_bytes", "max_streams_per_user")
+    chosen = {name: getattr(settings, name) for name in names}
     environment = {**os.environ, **{f"S2EDIT_{name.upper()}": str(value) for name, value in chosen.items()}}
-    command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--fd", str(listener.fileno())]
+    command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--http", "api.connection:Connection"]
+    command += ["--fd", str(listener.fileno())]
     log = tmp_path_factory.mktemp("log") / "uvicorn.log"
     with (
         log.open("wb") as out,

@@ -6,6 +6,7 @@ import torch
 
 from s2edit_core.concepts.conditioning import prompt_keys_values
 from s2edit_core.device_faults import raising_device_faults
+from s2edit_core.request.domains import attribute_words_of
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Row
 from s2edit_jobs.stores.model_facts import ModelFacts
@@ -20,8 +21,9 @@ def model_facts(backbone: Backbone) -> ModelFacts:
         legacy_fingerprint=backbone.fingerprints.legacy,
         width=width,
         layers=layers,
-        subjects=tuple(backbone.card.subjects),
-        attribute_words=tuple(backbone.card.attribute_words),
+        subjects=backbone.card.subjects,
+        attribute_words=attribute_words_of(backbone.card.domains),
+        domains=backbone.card.domains,
     )
 
 

@@ -184,7 +184,7 @@ class ModelessEngine:
             source_prompt=prompts.source,
             subject=prompts.subject,
             crop=(0, 0, *scale.decoded),
-            attribute_words=self.facts.attribute_words,
+            bank=self.facts.word_bank(prompts.subject),
             scaled_to=scale.scaled_to,
         )
         return _Run(plan, prompts, {about["placeholder"]: about["facts"] for about in abouts}, scale)
@@ -197,8 +197,7 @@ class ModelessEngine:
             mask_mode=inputs.mask_mode,
             model=self.facts.fingerprint,
             reference=reference,
-            attribute_words=self.facts.attribute_words,
-            subjects=self.facts.subjects,
+            bank=self.facts.word_bank(reference.subject, reference.placeholder),
             scaled_to=scale.scaled_to,
         )
 

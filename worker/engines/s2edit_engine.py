@@ -210,8 +210,7 @@ class S2EditEngine:
             mask_mode=inputs.mask_mode,
             model=backbone.fingerprint,
             reference=reference,
-            attribute_words=backbone.card.attribute_words,
-            subjects=backbone.card.subjects,
+            bank=backbone.card.word_bank(reference.subject, reference.placeholder),
             scaled_to=scale.scaled_to,
         )
 
@@ -318,7 +317,7 @@ class S2EditEngine:
             subject=prompts.subject,
             crop=canvas.box,
             guidance_scale=self.pipeline.guidance(None, request.preset),
-            attribute_words=self.pipeline.backbone.card.attribute_words,
+            bank=self.pipeline.backbone.card.word_bank(prompts.subject),
             scaled_to=scale.scaled_to,
         )
         attributes = tuple(Attribute(concept, edit_mask) for concept in concepts)

@@ -11,6 +11,7 @@ from s2edit_jobs.access.ended_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.survey import Survey, survey_if_outdated
 from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.stores.stored_bytes import measure
 from s2edit_jobs.stores.write_probe import PROBES
 from worker.housekeeping.loop import Loop
 
@@ -25,6 +26,7 @@ POLL_S = 60.0
 def sweep(services: Services) -> int | None:
     """Sweep if a sweep is due. Return the number of removed things, or None if none is due. Raise `ServiceUnavailable`."""
     surveyed = survey_if_outdated(services)
+    measure(services.artifacts, services.store.usage)
     if not services.store.tasks.take_task("sweep", every_s=SWEEP_S):
         return None
     if surveyed is None:

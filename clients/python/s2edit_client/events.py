@@ -14,10 +14,11 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 
 from . import waiting
+from .connections import INVALID, LOST
 from .rest.models import Edit, JobState, Problem
-from .waiting import NO_RESPONSE, RETRYABLE, EditFailed, failure_of, new_client, retry_after
+from .waiting import NOT_OURS, RETRYABLE, EditFailed, failure_of, invalid_request, new_client, retry_after, unreachable
 
-_DISCONNECTED = (*NO_RESPONSE, SSEError)
+_DISCONNECTED = (*LOST, *NOT_OURS, SSEError)
 
 
 def follow_edit(url: str, edit_id: str, *, token: str | None = None, user: str | None = None, after: int = 0) -> Iterator[Edit]:
@@ -37,8 +38,10 @@ def follow_edit(url: str, edit_id: str, *, token: str | None = None, user: str |
                     else:
                         response.read()
                         progress.rejected(response)
-            except _DISCONNECTED:
-                pass
+            except INVALID as error:
+                raise invalid_request(error) from error
+            except _DISCONNECTED as error:
+                progress.lost(error)
             if not progress.over:
                 time.sleep(progress.pause_s())
 
@@ -59,8 +62,10 @@ async def follow_edit_async(
                     else:
                         await response.aread()
                         progress.rejected(response)
-            except _DISCONNECTED:
-                pass
+            except INVALID as error:
+                raise invalid_request(error) from error
+            except _DISCONNECTED as error:
+                progress.lost(error)
             if not progress.over:
                 await asyncio.sleep(progress.pause_s())
 
@@ -74,6 +79,7 @@ class _Progress:
         self._user = user
         self._after = after
         self._failure: EditFailed | None = None
+        self._cause: Exception | None = None
         self._lost_since: float | None = None
         self._pause_s = waiting.PAUSE_S
 
@@ -111,11 +117,14 @@ class _Progress:
         if not (self._failure.retryable or response.status_code in RETRYABLE):
             raise self._failure
 
+    def lost(self, error: Exception) -> None:
+        """Note why a connection ended early."""
+        self._cause = error
+
     def pause_s(self) -> float:
         """Return the seconds until the next connection. Raises `EditFailed` if the service is unreachable for too long."""
         now = time.monotonic()
         self._lost_since = self._lost_since or now
         if now + self._pause_s - self._lost_since > waiting.PATIENCE_S:
-            unreachable = EditFailed("unreachable", "the service does not answer", retryable=True, edit_id=self._edit_id)
-            raise self._failure or unreachable
+            raise self._failure or unreachable(self._cause, self._edit_id)
         return self._pause_s

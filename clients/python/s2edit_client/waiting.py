@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from .connections import INVALID, LOST, checked_token, uses_environment
 from .rest.api.edits import create_edit, get_edit
 from .rest.client import AuthenticatedClient, Client
 from .rest.models import Edit, EditForm, EditFormPreset, JobState, Problem
@@ -40,7 +41,7 @@ class EditFailed(Exception):
     """The reason why there is no picture.
 
     Attributes:
-        code: The stable code of the problem or of the edit's error, or `canceled`, `timeout` or `unreachable`.
+        code: The stable code of the problem or of the edit's error, or `canceled`, `timeout`, `unreachable` or `request_invalid`.
         detail: The explanation for people.
         status: The HTTP status of an error response; None if the edit itself failed.
         retryable: Whether the same call may succeed later.
@@ -174,21 +175,25 @@ class _Pause:
 
 _Step = _Call | _Fetch | _Pause
 _Steps = Generator[_Step, Any, Any]
-NO_RESPONSE = (httpx.TransportError, ValueError, KeyError, TypeError)
-"""Raised without a response, or for one not from the service, such as the HTML page of a proxy. The result of the step is None."""
+NOT_OURS = (ValueError, KeyError, TypeError)
+"""Raised for a response that is not from the service, such as the HTML page of a proxy."""
 
 
 def _run(client: AuthenticatedClient | Client, step: _Step) -> Any:
+    """Return the result of a step. It is the error if the request was lost, or if its response is not from the service."""
     try:
         match step:
             case _Pause(seconds):
                 return time.sleep(seconds)
             case _Fetch(url):
-                return httpx.get(url, timeout=ANSWER_S)
+                return httpx.get(url, timeout=ANSWER_S, trust_env=uses_environment(url))
             case _Call(operation, arguments):
-                return operation.sync_detailed(client=client, **arguments)
-    except NO_RESPONSE:
-        return None
+                request = operation._get_kwargs(**arguments)
+                return _read(operation, client, client.get_httpx_client().request(**request))
+    except INVALID as error:
+        raise invalid_request(error) from error
+    except LOST as error:
+        return error
 
 
 async def _run_async(client: AuthenticatedClient | Client, step: _Step) -> Any:
@@ -197,12 +202,33 @@ async def _run_async(client: AuthenticatedClient | Client, step: _Step) -> Any:
             case _Pause(seconds):
                 return await asyncio.sleep(seconds)
             case _Fetch(url):
-                async with httpx.AsyncClient(timeout=ANSWER_S) as http:
+                async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=uses_environment(url)) as http:
                     return await http.get(url)
             case _Call(operation, arguments):
-                return await operation.asyncio_detailed(client=client, **arguments)
-    except NO_RESPONSE:
-        return None
+                request = operation._get_kwargs(**arguments)
+                return _read(operation, client, await client.get_async_httpx_client().request(**request))
+    except INVALID as error:
+        raise invalid_request(error) from error
+    except LOST as error:
+        return error
+
+
+def _read(operation: ModuleType, client: AuthenticatedClient | Client, response: httpx.Response) -> Any:
+    try:
+        return operation._build_response(client=client, response=response)
+    except NOT_OURS:
+        return ValueError(f"it answered {response.status_code} with something that is no response of the service")
+
+
+def invalid_request(error: Exception) -> EditFailed:
+    """Return the exception for a request that cannot be sent. Trying again would not help."""
+    return EditFailed("request_invalid", f"the request can't be sent: {error}")
+
+
+def unreachable(error: Exception | None, edit_id: str | None) -> EditFailed:
+    """Return the exception for a service that has not answered for long."""
+    reason = f": {error}" if error is not None and str(error) else ""
+    return EditFailed("unreachable", f"the service does not answer{reason}", retryable=True, edit_id=edit_id)
 
 
 def _steps(form: EditForm, user: str | None, timeout_s: float, key: str | None) -> _Steps:
@@ -233,7 +259,8 @@ def _answered(operation: ModuleType, arguments: Mapping[str, Any], deadline: flo
     while True:
         now = time.monotonic()
         wait_s = max(0, min(WAIT_S, int(deadline - now)))
-        answer: Response[Any] | None = yield _Call(operation, {**arguments, "prefer": f"wait={wait_s}"})
+        result: Response[Any] | Exception = yield _Call(operation, {**arguments, "prefer": f"wait={wait_s}"})
+        answer = None if isinstance(result, Exception) else result
         if answer and isinstance(answer.parsed, Edit):
             if "preference-applied" not in answer.headers:
                 yield _Pause(retry_after(answer))
@@ -244,7 +271,7 @@ def _answered(operation: ModuleType, arguments: Mapping[str, Any], deadline: flo
             again = failure.retryable or answer.status_code in RETRYABLE
         else:
             lost_since = lost_since or now
-            failure = EditFailed("unreachable", "the service does not answer", retryable=True, edit_id=edit_id)
+            failure = unreachable(result if isinstance(result, Exception) else None, edit_id)
             again = time.monotonic() - lost_since < PATIENCE_S
         pause_s = retry_after(answer)
         if not again or time.monotonic() + pause_s > deadline:
@@ -256,11 +283,11 @@ def _fetched(url: str, edit_id: str) -> _Steps:
     """Download the picture, with retries. Raises `EditFailed`."""
     until = time.monotonic() + PATIENCE_S
     while True:
-        answer: httpx.Response | None = yield _Fetch(url)
-        if answer is not None and answer.status_code == HTTPStatus.OK:
+        answer: httpx.Response | Exception = yield _Fetch(url)
+        if isinstance(answer, httpx.Response) and answer.status_code == HTTPStatus.OK:
             return answer.content
         if time.monotonic() > until:
-            status = answer.status_code if answer is not None else None
+            status = answer.status_code if isinstance(answer, httpx.Response) else None
             detail = "the edit has succeeded, but its picture can't be downloaded"
             raise EditFailed("unreachable", detail, status=status, retryable=True, edit_id=edit_id)
         yield _Pause(PAUSE_S)
@@ -300,8 +327,12 @@ def _form(prompt: str, **parts: Any) -> EditForm:
 
 
 def new_client(url: str, token: str | None) -> AuthenticatedClient | Client:
-    """Return a generated client for the service at `url`."""
-    timeout = httpx.Timeout(ANSWER_S, connect=10.0)
-    if token is None:
-        return Client(base_url=url, timeout=timeout)
-    return AuthenticatedClient(base_url=url, timeout=timeout, token=token)
+    """Return a generated client for the service at `url`. Raises `EditFailed` for a URL or a token that none can be."""
+    args: dict[str, Any] = {"timeout": httpx.Timeout(ANSWER_S, connect=10.0), "httpx_args": {"trust_env": uses_environment(url)}}
+    try:
+        httpx.URL(url)
+        if token is None:
+            return Client(base_url=url, **args)
+        return AuthenticatedClient(base_url=url, token=checked_token(token), **args)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise invalid_request(error) from error

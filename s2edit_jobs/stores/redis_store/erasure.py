@@ -57,13 +57,16 @@ class RedisErasure:
         running = 0
         with self._connection.asking():
             if slots := client.zrange(f"s2edit:slots:{who}", 0, -1):
-                client.zrem("s2edit:slots", *cast("list[str]", slots))
+                for places in ("s2edit:slots", f"s2edit:slots:{owner.tenant}"):
+                    client.zrem(places, *cast("list[str]", slots))
+            if jobs := client.smembers(f"s2edit:open:{who}"):
+                client.srem(f"s2edit:open:{owner.tenant}", *cast("set[str]", jobs))
             for keys in _in_parts(client.scan_iter(count=SCAN), SCAN):
                 if found := [key for key in keys if names.fullmatch(key)]:
                     client.unlink(*found)
                 running += self._erase_jobs([key for key in keys if key.startswith(job_key(""))], owner)
-            for turns in ("s2edit:turns", "s2edit:turns:test"):
-                client.zrem(turns, who)
+            client.zrem(f"s2edit:users:{owner.tenant}", who)
+            client.zrem("s2edit:turns", who)  # where an earlier release kept it
         return running
 
     def _erase_jobs(self, keys: Sequence[str], owner: Owner) -> int:

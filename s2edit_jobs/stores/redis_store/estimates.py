@@ -35,7 +35,7 @@ OUTLOOK = script(
 if not owned(id, tenant, user) then return false end
 local who, preset = owner(id), value(id, 'preset')
 local rank = redis.call('ZRANK', P .. 'line:' .. who, id)
-local ahead = rank and rank + jobs_ahead(who, rank) or 0
+local ahead = rank and jobs_ahead(who, rank) or 0
 """
     + _ANSWER,
     "id, tenant, user",
@@ -44,7 +44,7 @@ local ahead = rank and rank + jobs_ahead(who, rank) or 0
 PROSPECT = script(
     """
 local rank = redis.call('ZCARD', P .. 'line:' .. who)
-local ahead = rank + jobs_ahead(who, rank)
+local ahead = jobs_ahead(who, rank)
 """
     + _ANSWER,
     "who, preset",

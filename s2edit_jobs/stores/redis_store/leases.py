@@ -16,16 +16,19 @@ CLAIM = script(
 local due, turns = of_queue('due', queue), of_queue('turns', queue)
 requeue_lost(due)
 if id == '' then
-  local who, checked
+  local tenant, who, checked
   local looks = 0
   repeat
     looks = looks + 1
     if looks > PAGE then return false end  -- after a great loss; the reaper notifies again
-    who = redis.call('ZRANGE', turns, 0, 0)[1]
-    if not who and (checked or #check_queued(due) == 0) then return false end
-    checked = checked or not who
+    tenant = redis.call('ZRANGE', turns, 0, 0)[1]
+    if not tenant and (checked or #check_queued(due) == 0) then return false end
+    checked = checked or not tenant
+    who = tenant and redis.call('ZRANGE', P .. 'users:' .. tenant, 0, 0)[1]
     id = who and redis.call('ZRANGE', P .. 'line:' .. who, 0, 0)[1] or ''
-    if who and id == '' then redis.call('ZREM', turns, who) end  -- `erase_owner` has removed the queue and comes to the rest later
+    -- `erase_owner` removes a queue first and comes to these places later. An earlier release has entered owners as turns.
+    if tenant and not who then redis.call('ZREM', turns, tenant) end
+    if who and id == '' then redis.call('ZREM', users_of(who), who) end
     if id ~= '' and not intact(id) then
       drop(id, who)
       id = ''
@@ -34,7 +37,8 @@ if id == '' then
       id = ''
     end
   until id ~= ''
-  redis.call('ZADD', turns, next_turn(turns), who)
+  redis.call('ZADD', turns, next_turn(turns), tenant)
+  redis.call('ZADD', users_of(who), next_turn(users_of(who)), who)
 elseif not intact(id) or value(id, 'state') ~= 'queued' or value(id, 'waits_for') ~= '' then
   return false
 end
@@ -81,9 +85,14 @@ requeue_lost(due)
 local tend = P .. 'task:tend'
 if now_ms >= tonumber(redis.call('GET', tend) or 0) then  -- one reaper looks for losses, for all
   redis.call('SET', tend, integer(now_ms + tonumber(tend_ms)), 'PX', 60000)
-  for _, who in ipairs(redis.call('ZRANGE', of_queue('turns', ''), 0, PAGE - 1)) do
-    local first = redis.call('ZRANGE', P .. 'line:' .. who, 0, 0)[1]
-    if first and not redis.call('ZSCORE', due, first) and intact(first) then complete(first) end
+  local looks = 0
+  for _, tenant in ipairs(redis.call('ZRANGE', of_queue('turns', ''), 0, PAGE - 1)) do
+    for _, who in ipairs(redis.call('ZRANGE', P .. 'users:' .. tenant, 0, PAGE - 1 - looks)) do
+      looks = looks + 1
+      local first = redis.call('ZRANGE', P .. 'line:' .. who, 0, 0)[1]
+      if first and not redis.call('ZSCORE', due, first) and intact(first) then complete(first) end
+    end
+    if looks >= PAGE then break end
   end
   return check_queued(due)
 end

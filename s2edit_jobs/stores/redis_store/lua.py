@@ -6,11 +6,12 @@ Keys (all under `s2edit:`)
     events:<id>       stream: the record after each change; an entry's id is `<sequence>-0`
     due               sorted set: unfinished jobs, by the millisecond at which their lease ends; 0: queued
     line:<owner>      sorted set: that owner's queued jobs, oldest first
-    turns             sorted set: owners with queued jobs, by when they were served last (round-robin)
+    turns             sorted set: tenants with queued jobs, by when they were served last (round-robin)
+    users:<tenant>    sorted set: that tenant's owners with queued jobs, by when they were served last (round-robin)
     turn              counter: the latest of these
-    open:<owner>      set: that owner's unfinished jobs
+    open:<owner>      set: that owner's unfinished jobs; open:<tenant> the same, of a tenant
     slots             sorted set: jobs that are being accepted, by the millisecond at which their queue slot ends
-    slots:<owner>     the same, of that owner
+    slots:<owner>     the same, of that owner; slots:<tenant> of a tenant
     deadlines         sorted set: jobs with a deadline, by it
     learner:<concept> string: the job that learns it; it counts until that job is over
     waiters:<concept> set: jobs that wait for it
@@ -23,6 +24,8 @@ Keys (all under `s2edit:`)
     due:test, turns:test  the same for jobs of test mode, which never hold up a worker of live jobs
     pace:<preset>     hash: means of measured seconds, by phase; workers write them, the API estimates `eta_s` from them; kept
     spent:<tenant>:<day>  hash: what the tenant used on that day since 1970; kept for 2 days
+    stored:<tenant>   hash: the bytes that the tenant stores: as last measured, and what was booked since
+    measure           sorted set: tenants to be measured, by the millisecond at which that is due
     refusals          hash: refusals by field; kept
     life              string: the generation of this database, a new id after each loss
     restored          string: the generation that has all jobs
@@ -89,6 +92,8 @@ local function integer(number) return string.format('%d', number) end
 local function job(id) return P .. 'job:' .. id end
 local function value(id, name) return redis.call('HGET', job(id), name) or '' end
 local function owner(id) return value(id, 'tenant') .. '/' .. value(id, 'user') end
+local function tenant_of(who) return string.match(who, '^[^/]*') end
+local function users_of(who) return P .. 'users:' .. tenant_of(who) end
 local function answer(id) return redis.call('HGETALL', job(id)) end
 
 local function is_object(text)
@@ -151,29 +156,38 @@ local function next_turn(turns)  -- later than all others, also if the counter w
   return integer(turn)
 end
 
-local function enqueue(id, first)  -- `first`: the job has had its turn and lost its worker
-  local who = owner(id)
-  local turns = of_queue('turns', who)
-  redis.call('ZADD', P .. 'line:' .. who, 0, id)
+local function take_turn(turns, name, first)
   if first then
     local front = redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')[2]
-    redis.call('ZADD', turns, integer(tonumber(front or 0) - 1), who)
-  elseif not redis.call('ZSCORE', turns, who) then redis.call('ZADD', turns, next_turn(turns), who) end
+    redis.call('ZADD', turns, integer(tonumber(front or 0) - 1), name)
+  elseif not redis.call('ZSCORE', turns, name) then redis.call('ZADD', turns, next_turn(turns), name) end
+end
+
+local function enqueue(id, first)  -- `first`: the job has had its turn and lost its worker
+  local who = owner(id)
+  redis.call('ZADD', P .. 'line:' .. who, 0, id)
+  take_turn(users_of(who), who, first)
+  take_turn(of_queue('turns', who), tenant_of(who), first)
   redis.call('ZADD', of_queue('due', who), 0, id)
 end
 
 local function leave_line(id, who)
   redis.call('ZREM', P .. 'line:' .. who, id)
-  if redis.call('ZCARD', P .. 'line:' .. who) == 0 then redis.call('ZREM', of_queue('turns', who), who) end
+  if redis.call('EXISTS', P .. 'line:' .. who) == 0 then redis.call('ZREM', users_of(who), who) end
+  if redis.call('EXISTS', users_of(who)) == 0 then redis.call('ZREM', of_queue('turns', who), tenant_of(who)) end
 end
 local function leave(id) leave_line(id, owner(id)) end  -- the job is no longer in the queue
 
 local function remove(id, who)  -- all but its webhook
   leave_line(id, who)
   for _, set in ipairs({{ 'due', 'due:test', 'deadlines' }}) do redis.call('ZREM', P .. set, id) end
-  redis.call('SREM', P .. 'open:' .. who, id)
+  for _, open in ipairs({{ who, tenant_of(who) }}) do redis.call('SREM', P .. 'open:' .. open, id) end
   redis.call('DEL', job(id), P .. 'events:' .. id)
   redis.call('PUBLISH', P .. 'changes', id)
+end
+
+local function leave_slots(id, who)
+  for _, slots in ipairs({{ 'slots', 'slots:' .. who, 'slots:' .. tenant_of(who) }}) do redis.call('ZREM', P .. slots, id) end
 end
 
 local function drop(id, who)  -- its record is missing or damaged: have the job entered again from the object store
@@ -188,7 +202,7 @@ end
 
 local function complete(id)  -- put an unfinished job into the indexes where it is missing
   local who, waits_for, due = owner(id), value(id, 'waits_for'), due_of(id)
-  redis.call('SADD', P .. 'open:' .. who, id)
+  for _, open in ipairs({{ who, tenant_of(who) }}) do redis.call('SADD', P .. 'open:' .. open, id) end
   local deadline = value(id, 'deadline_at')
   if tonumber(deadline) then redis.call('ZADD', deadlines, deadline, id) end
   if value(id, 'state') == 'running' then
@@ -199,7 +213,8 @@ local function complete(id)  -- put an unfinished job into the indexes where it 
     redis.call('ZADD', due, 'NX', now_ms + LOOK_MS, id)
   else
     local at, turns = tonumber(redis.call('ZSCORE', due, id) or ''), of_queue('turns', who)
-    local placed = redis.call('ZSCORE', P .. 'line:' .. who, id) and redis.call('ZSCORE', turns, who)
+    local placed = redis.call('ZSCORE', P .. 'line:' .. who, id) and redis.call('ZSCORE', users_of(who), who)
+      and redis.call('ZSCORE', turns, tenant_of(who))
     if not at or at == 0 and not placed then enqueue(id) end  -- above 0: it comes back to the queue by itself, then
   end
 end
@@ -242,10 +257,21 @@ local function check_queued(due)  -- a page of the jobs that a worker could clai
   return ids
 end
 
-local function jobs_ahead(who, rank)  -- of other owners, before this owner's job with `rank` others before it
-  local ahead = 0
-  for _, other in ipairs(redis.call('ZRANGE', of_queue('turns', who), 0, -1)) do
-    if other ~= who then ahead = ahead + math.min(redis.call('ZCARD', P .. 'line:' .. other), rank + 1) end
+local function queued_of(users, without, most)  -- jobs of the owners in `users` but one, at most `most` of each
+  local queued = 0
+  for _, who in ipairs(redis.call('ZRANGE', users, 0, -1)) do
+    if who ~= without then queued = queued + math.min(redis.call('ZCARD', P .. 'line:' .. who), most) end
+  end
+  return queued
+end
+
+local function jobs_ahead(who, rank)  -- that start before this owner's job with `rank` of the owner's others before it
+  local of_tenant = rank + queued_of(users_of(who), who, rank + 1)
+  local ahead = of_tenant
+  for _, tenant in ipairs(redis.call('ZRANGE', of_queue('turns', who), 0, -1)) do
+    if tenant ~= tenant_of(who) then
+      ahead = ahead + math.min(queued_of(P .. 'users:' .. tenant, '', of_tenant + 1), of_tenant + 1)
+    end
   end
   return ahead
 end

@@ -30,8 +30,7 @@ if not intact(id) then
   enqueue(id)
 end
 if unfinished(id) then complete(id) end
-redis.call('ZREM', P .. 'slots', id)
-redis.call('ZREM', P .. 'slots:' .. owner(id), id)
+leave_slots(id, owner(id))
 return answer(id)
 """,
     "id",
@@ -53,7 +52,7 @@ if unfinished(id) then
   leave(id)
   redis.call('ZREM', due_of(id), id)
   redis.call('ZREM', deadlines, id)
-  redis.call('SREM', P .. 'open:' .. owner(id), id)
+  for _, open in ipairs({ owner(id), value(id, 'tenant') }) do redis.call('SREM', P .. 'open:' .. open, id) end
   change(id, 'state', state, 'artifacts', artifacts, 'identity', identity, 'failure', failure, 'waits_for', '')
   if value(id, 'webhook') == '1' then redis.call('ZADD', P .. 'outbox', 'NX', now_ms, id) end
   redis.call('EXPIRE', job(id), keep_s)

@@ -5,11 +5,54 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from s2edit_jobs.records.record import DailyUsage
-from s2edit_jobs.stores.job_store import DAY_S
+from s2edit_jobs.records.record import DailyUsage, Measurement
+from s2edit_jobs.stores.job_store import DAY_S, MEASURE_S
 from s2edit_jobs.stores.redis_store.connection import Connection
+from s2edit_jobs.stores.redis_store.lua import script
 
 REFUSALS = "s2edit:refusals"
+
+_MEASURE = """
+local stored, measure = P .. 'stored:' .. tenant, P .. 'measure'
+local function bytes(name) return tonumber(redis.call('HGET', stored, name) or '') or 0 end
+local function have_measured(at_ms)
+  if at_ms < (tonumber(redis.call('ZSCORE', measure, tenant) or '') or math.huge) then
+    redis.call('ZADD', measure, integer(at_ms), tenant)
+  end
+end
+"""
+BOOK_STORED = script(
+    _MEASURE
+    + """
+redis.call('HSET', stored, 'booked', integer(bytes('booked') + size))
+have_measured(now_ms + wait_ms)
+""",
+    "tenant, size, wait_ms",
+)
+STORED = script(
+    _MEASURE
+    + """
+local size = bytes('measured') + bytes('booked')
+if size >= tonumber(bound) or redis.call('HEXISTS', stored, 'measured') == 0 then have_measured(now_ms) end
+return integer(size)
+""",
+    "tenant, bound",
+)
+TAKE_MEASUREMENT = script(
+    """
+local tenant = redis.call('ZRANGEBYSCORE', P .. 'measure', '-inf', now_ms, 'LIMIT', 0, 1)[1]
+if not tenant then return false end
+redis.call('ZREM', P .. 'measure', tenant)
+return { tenant, integer(tonumber(redis.call('HGET', P .. 'stored:' .. tenant, 'booked') or '') or 0) }
+"""
+)
+MEASURED_STORED = script(
+    _MEASURE
+    + """
+redis.call('HSET', stored, 'measured', size, 'booked', integer(math.max(0, bytes('booked') - booked)))
+""",
+    "tenant, size, booked",
+)
 
 
 class RedisUsage:
@@ -29,6 +72,19 @@ class RedisUsage:
         with self._connection.asking():
             values = cast("dict[str, str]", self._connection.client.hgetall(self._account(tenant)))
         return DailyUsage(int(values.get("learnings", 0)), float(values.get("worker_s", 0)))
+
+    def book_stored(self, tenant: str, size_bytes: int) -> None:
+        self._connection.run(BOOK_STORED, tenant, size_bytes, int(MEASURE_S * 1000))
+
+    def stored(self, tenant: str, *, bound: int) -> int:
+        return int(self._connection.run(STORED, tenant, bound))
+
+    def take_measurement(self) -> Measurement | None:
+        answer = self._connection.run(TAKE_MEASUREMENT)
+        return Measurement(answer[0], int(answer[1])) if answer else None
+
+    def measured(self, measurement: Measurement, size_bytes: int) -> None:
+        self._connection.run(MEASURED_STORED, measurement.tenant, size_bytes, measurement.booked)
 
     def count_refusal(self, field: str) -> None:
         with self._connection.asking():

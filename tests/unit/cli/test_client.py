@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import httpx
 import pytest
 
 from cli.client import MAX_OUTAGE_S, EditClient, EditFailed, ServiceError, result_of
+from cli.service import answers, new_probe
 
 URL = "http://service.test"
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -148,3 +151,52 @@ def test_the_api_key_goes_to_the_service_only_and_not_to_the_object_store() -> N
     list(client.follow(client.post({"prompt": "x"}, {})))
     client.download("http://store.test/result?signature=1")
     assert [one.headers.get("Authorization") for one in requests] == ["Bearer s2e_secret", "Bearer s2e_secret", None]
+
+
+@pytest.mark.parametrize("key", ["s2e_1_\nabc", "schlüssel", "two words"])
+def test_a_text_that_is_no_key_is_named_at_once(key: str) -> None:
+    with pytest.raises(ServiceError, match="no key has"):
+        EditClient(URL, api_key=key)
+
+
+def test_the_line_end_of_a_file_is_no_part_of_the_key() -> None:
+    handle, requests = answering(httpx.Response(202, headers={"Location": "/edits/e_1"}))
+    client = EditClient(URL, api_key="s2e_1_abc\n", http=httpx.Client(transport=httpx.MockTransport(handle)))
+    client.post({"prompt": "x"}, {})
+    assert requests[0].headers["authorization"] == "Bearer s2e_1_abc"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1:8000", "http://127.0.0.1:port"])
+def test_a_url_that_is_none_is_no_missing_service(url: str) -> None:
+    with pytest.raises(ServiceError, match="the request can't be sent"), EditClient(url) as client:
+        client.post({"prompt": "x"}, {})
+
+
+class TestProxies:
+    @pytest.fixture(autouse=True)
+    def _proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy that does not answer."""
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+    def test_this_machine_is_asked_directly(self, host: str) -> None:
+        with EditClient(f"http://{host}:8000") as client:
+            url = httpx.URL(f"http://{host}:8000/edits")
+            assert client._http._transport_for_url(url) is client._http._transport
+            assert client._http._transport_for_url(httpx.URL("http://example.com")) is not client._http._transport
+
+    def test_the_service_finds_itself(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+            def serve() -> None:
+                with listener.accept()[0] as peer:
+                    peer.recv(65_536)
+                    peer.sendall(answer)
+
+            threading.Thread(target=serve, daemon=True).start()
+            with new_probe() as http:
+                assert answers(http, f"http://127.0.0.1:{listener.getsockname()[1]}/readyz")

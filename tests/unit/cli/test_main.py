@@ -149,6 +149,26 @@ def test_an_unknown_output_format_is_rejected_before_any_request(tmp_path: Path,
     assert "name the file .png, .jpg or .webp" in result.output.replace("\n", " ")
 
 
+@pytest.mark.parametrize(
+    ("output", "arguments", "reason"),
+    [
+        ("nowhere/o.png", (), "there is no folder"),
+        (".", (), "is a folder"),
+        ("o.png", ("--keep-mask", "nowhere/mask.png"), "there is no folder nowhere"),
+        ("o.png", ("--keep-mask", "mask.jpg"), "a mask that is found is a PNG"),
+        ("o.png", ("--mask", "sent.webp", "--keep-mask", "mask.png"), "name the file .webp"),
+    ],
+)
+def test_files_that_cannot_be_written_are_named_before_any_request(
+    output: str, arguments: tuple[str, ...], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sent.webp").write_bytes(b"")
+    result, posted = run_edit(monkeypatch, tmp_path, *arguments, output=output)
+    assert (result.exit_code, posted) == (1, {})
+    assert reason in " ".join(result.output.split())
+
+
 def test_doctor_exits_with_one_if_a_part_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S2EDIT_MODEL", str(tmp_path))
     result = runner.invoke(app, ["doctor"])

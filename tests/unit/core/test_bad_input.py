@@ -241,7 +241,7 @@ def test_a_concept_without_its_prompt_is_not_inverted_without_one(backbone: Back
 )
 def test_a_models_card_that_cannot_be_read_is_told_what_it_must_hold(card: str, tmp_path: Path) -> None:
     (tmp_path / "s2edit.json").write_text(card)
-    with pytest.raises(ModelUnusable, match=r"card .*s2edit.json can't be read: it must be an object of subjects"):
+    with pytest.raises(ModelUnusable, match=r"card .*s2edit.json can't be read: it must be an object of domains"):
         ModelCard.read(tmp_path)
     (tmp_path / "s2edit.json").unlink()
     assert ModelCard.read(tmp_path) == ModelCard()

@@ -372,3 +372,46 @@ def test_a_mask_that_max_pixels_makes_too_small_names_the_pixels_that_would_do(c
     mask.save("face.png")
     assert edit("--source", SOURCE, "--max-pixels", "65536") == 2
     assert "set max_pixels to " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        (("edit", "-o", "nowhere/out.png"), "there is no folder nowhere"),
+        (("edit", "-o", "photo.png/out.png"), "there is no folder photo.png"),
+        (("edit", "-o", "."), "is a folder"),
+        (("edit", "-o", "out.gif"), "results are PNG, JPEG or WebP"),
+        (("edit", "-o", "out.png", "--report", "nowhere/report.json"), "there is no folder nowhere"),
+        (("edit", "-o", "out.png", "--report", "report.png"), "would be no picture"),
+        (("edit", "-o", "out.png", "--report", "./out.png"), "would be no picture"),
+        (("edit", "-o", "out.png", "--keep-mask", "mask.jpg"), "a mask that is found is a PNG"),
+        (("edit", "-o", "out.png", "--keep-mask", "out.png"), "two outputs have the same file"),
+        (("compose", "-o", "out.png", "--keep", "nowhere/a.safetensors"), "there is no folder nowhere"),
+        (("compose", "-o", "out.png", "--keep", "a.jpg"), "would be no picture"),
+        (("learn", "-o", "who.jpg"), "would be no picture"),
+        (("learn", "-o", "who", "--checkpoint", "nowhere/state"), "there is no folder nowhere"),
+        (("learn", "-o", "who", "--checkpoint", "who"), "two outputs have the same file"),
+        (("learn", "-o", "who", "--export", "photo.png"), "name a folder"),
+        (("learn", "-o", "who", "--export", "photo.png/there"), "name a folder"),
+        (("invert", "-o", "inversion.png"), "would be no picture"),
+    ],
+)
+def test_outputs_are_checked_before_anything_is_read(
+    argv: tuple[str, ...], reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the command has begun")
+
+    command, *options = argv
+    needed = {
+        "edit": ("--target", TARGET),
+        "learn": ("--prompt", SOURCE),
+        "invert": ("--source", SOURCE),
+        "compose": (
+            *("--target", COMPOSED, "--region", "lips.png", "--reference", "reference.png", "--reference-region", "their-lips.png"),
+            *("--reference-prompt", "a woman with lipstick", "--reference-subject", "lipstick"),
+        ),
+    }
+    monkeypatch.setattr(Path, "read_bytes", never)
+    assert run(command, "photo.png", *needed[command], *options) == 2
+    assert reason in " ".join(capsys.readouterr().err.split())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
 from tests.unit.deploy.files import DOCKERFILES, ROOT, instructions, sent_to_the_builder
 
 OURS = {"s2edit_core", "s2edit_jobs", "api", "worker", "cli", "lab"}
@@ -71,10 +72,12 @@ def test_an_image_installs_the_packages_that_it_copies(dockerfile: str, tmp_path
     assert "rm /opt/s2edit/bin/s2edit" in " ".join(argument for name, argument in instructions(dockerfile) if name == "RUN")
 
 
-def test_the_images_get_the_model_without_its_figures() -> None:
+def test_the_images_get_the_shipped_model_without_its_figures_and_no_other() -> None:
     files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "models").rglob("*") if path.is_file()}
     kept = {path for path in files if sent_to_the_builder(path)}
-    assert {Path(path).name for path in files - kept} == {"samples.png", "reconstructions.png", "training.json"}
+    shipped = {path for path in files if Path(path).is_relative_to(SHIPPED_MODEL)}
+    assert kept <= shipped
+    assert {Path(path).name for path in shipped - kept} == {"samples.png", "reconstructions.png", "training.json"}
     assert {Path(path).suffix for path in kept} == {".json", ".safetensors", ".md"}
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
 from tests.unit.deploy.files import ROOT
 
 PACKAGES = ("api", "cli", "s2edit_core", "s2edit_jobs", "worker")
-MODEL = "models/portraits-128"
 IMPORTS = """
 import json, sys, sysconfig
 sys.path[:0] = [sys.argv[1]]
@@ -105,8 +105,8 @@ def test_what_is_installed_works_without_the_checkout(installed: Path, tmp_path:
 def test_the_shipped_model_is_found_in_the_working_directory(installed: Path, tmp_path: Path) -> None:
     """So an image that has `models/` in its working directory needs no setting. Elsewhere the name is one of the model hub."""
     assert imported(installed, tmp_path)["model"] == "note"
-    (tmp_path / MODEL).parent.mkdir()
-    (tmp_path / MODEL).symlink_to(ROOT / MODEL)
+    (tmp_path / SHIPPED_MODEL).parent.mkdir()
+    (tmp_path / SHIPPED_MODEL).symlink_to(ROOT / SHIPPED_MODEL)
     assert imported(installed, tmp_path)["model"] == "ok"
 
 

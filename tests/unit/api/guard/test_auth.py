@@ -264,11 +264,16 @@ def test_a_key_is_remembered_until_just_before_it_is_looked_up_again(ring: KeyRi
 
 
 def test_what_is_remembered_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch, ring: KeyRing) -> None:
-    monkeypatch.setattr("s2edit_jobs.access.keys.MAX_CACHED", 10)
-    known = CachedKeys(ring)
+    monkeypatch.setattr("s2edit_jobs.access.keys.MAX_CACHED", 5)
+    monkeypatch.setattr("s2edit_jobs.access.keys.MAX_UNKNOWN", 10)
+    known = CachedKeys(ring, clock=lambda: 0.0)
+    keys = [ring.create("acme") for _ in range(7)]
+    for key, _ in keys:
+        known.find(key.id)
     for number in range(50):
         known.find(f"{number:016x}")
-    assert len(known._cached) == 10
+    assert (len(known._cached), len(known._unknown), len(known._found)) == (5, 10, 5)
+    assert known.is_cached(keys[-1][1]), "guesses push out no key"
 
 
 def test_while_keys_can_t_be_looked_up_nobody_gets_in(locked: tuple[Api, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,3 +352,35 @@ def test_a_stream_ends_with_its_token(locked: tuple[Api, str], monkeypatch: pyte
     began = time.monotonic()
     assert api.client.get(f"{where}/events", headers=bearer(device)).status_code == 200
     assert time.monotonic() - began < 10
+
+
+class TestUsers:
+    """A request with a key that names no user acts for `default`, and its caller learns that."""
+
+    def test_each_response_names_the_user(self, locked: tuple[Api, str]) -> None:
+        api, text = locked
+        assert api.client.get("/edits", headers=bearer(text)).headers["s2edit-user"] == "default"
+        for answer in (
+            api.client.get("/edits", headers=bearer(text, "ann")),
+            api.client.get(NOBODYS, headers=bearer(text, "ann")),
+            api.edit(headers=bearer(text, "ann")),
+            api.post("/edits", headers=bearer(text, "ann")),
+        ):
+            assert answer.headers["s2edit-user"] == "ann"
+        token = api.client.post("/tokens", json={}, headers=bearer(text, "bob")).json()["token"]
+        assert api.client.get("/edits", headers=bearer(token)).headers["s2edit-user"] == "bob"
+        for path in ("/healthz", "/edits"):
+            assert "s2edit-user" not in api.client.get(path).headers
+
+    def test_a_service_may_require_one(self, api: Api, ring: KeyRing) -> None:
+        _, text = ring.create("acme")
+        api.limit(require_user=True)
+        with_auth(api, "keys")
+        before = api.kept()
+        for answer in (api.client.get("/edits", headers=bearer(text)), api.edit(headers=bearer(text))):
+            assert_problem(answer, 403, "user_missing")
+        assert api.kept() == before
+        assert api.client.get("/edits", headers=bearer(text, "default")).status_code == 200
+        token = api.client.post("/tokens", json={}, headers=bearer(text, "bob")).json()["token"]
+        assert api.client.get("/edits", headers=bearer(token)).status_code == 200
+        assert api.erase_user("ann").status_code == 200

@@ -123,7 +123,7 @@ def test_a_preflight_needs_no_key(api: Api) -> None:
 
 def test_answers_and_errors_may_be_read_by_the_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     _, text = KeyRing(api.artifacts).create("acme")
-    client = started(api, auth="keys", cors_origins=APP, user_writes_per_minute=2)
+    client = started(api, auth="keys", cors_origins=APP, user_writes_per_minute=3)
     page = {"Origin": APP}
     mine = {**bearer(text, "ann"), **page}
     answers = {

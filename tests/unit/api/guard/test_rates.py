@@ -17,7 +17,7 @@ from s2edit_jobs.records.errors import RateExceeded, StoreUnavailable
 from s2edit_jobs.records.record import DailyUsage, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
-from tests.unit.api.conftest import Api
+from tests.unit.api.conftest import MAX_BODY, Api
 from tests.unit.api.guard.test_auth import NOBODYS, bearer, with_auth
 from tests.unit.api.routes.test_tokens import issue
 from tests.unit.api.wire.test_bad_input import assert_problem
@@ -217,3 +217,41 @@ def test_limits_are_kept_in_the_service_s_own_redis(tmp_path: Path) -> None:
         assert standings(Rates(settings(server.url, user_writes_per_minute=5)))[0].left == 4
         with Redis.from_url(server.url) as client:
             assert client.keys("s2edit:rates*")
+
+
+MANY = b"x" * 2 * MAX_BODY
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body", "status"),
+    [
+        ("/edits", JSON, b"{", 422),
+        ("/edits", JSON, b'{"prompt": "' + b"x" * 70_000 + b'"}', 413),
+        ("/edits", {"Content-Type": "multipart/form-data"}, b"x", 400),
+        ("/edits", {"Content-Type": "multipart/form-data; boundary=b"}, b"--b\r\nnonsense", 422),
+        ("/edits", {"Content-Type": "text/plain"}, b"x", 415),
+        ("/edits", JSON, MANY, 413),
+        ("/uploads", JSON, b"[]", 422),
+        ("/tokens", JSON, b'{"edits": "many"}', 422),
+        ("/edits", {**JSON, "Content-Digest": "sha-256=:AAAA:"}, b"{}", 400),
+        ("/nowhere", JSON, b"{}", 404),
+    ],
+)
+def test_a_refused_body_counts_once(path: str, headers: dict[str, str], body: bytes, status: int, api: Api) -> None:
+    _, text = KeyRing(api.artifacts).create("acme")
+    api.limit(user_writes_per_minute=3)
+    with_auth(api, "keys")
+    answers = [api.client.post(path, content=body, headers={**headers, **bearer(text, "ann")}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [status] * 3 + [429]
+    assert_problem(answers[-1], 429, "rate_exceeded")
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert "r=0" in answers[-1].headers["ratelimit"]
+    assert api.client.post("/uploads", json={}, headers=bearer(text, "bob")).status_code == 422
+
+
+def test_an_accepted_body_counts_once_too(api: Api) -> None:
+    _, text = KeyRing(api.artifacts).create("acme")
+    api.limit(user_writes_per_minute=2)
+    with_auth(api, "keys")
+    assert [api.edit(headers=bearer(text, "ann")).status_code for _ in range(3)] == [202, 202, 429]

@@ -113,6 +113,41 @@ def test_a_part_of_a_file_is_served(client: TestClient, store: FilesystemArtifac
     assert answer.headers["content-range"] == f"bytes 2-4/{len(KEY)}"
 
 
+class TestUnchanged:
+    @pytest.mark.parametrize("shape", ["{}", "W/{}", '"other", {}', "*"])
+    def test_a_file_that_the_client_has_is_304(self, client: TestClient, store: FilesystemArtifactStore, shape: str) -> None:
+        url = store.presigned_get(KEY, expires_s=60)
+        first = client.get(url)
+        for headers in ({}, {"Range": "bytes=0-3"}):
+            again = client.get(url, headers={**headers, "If-None-Match": shape.format(first.headers["etag"])})
+            assert (again.status_code, again.content) == (304, b"")
+            assert again.headers["etag"] == first.headers["etag"]
+            assert again.headers["x-content-type-options"] == "nosniff"
+        assert client.head(url, headers={"If-None-Match": shape.format(first.headers["etag"])}).status_code == 304
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"If-None-Match": '"another"'}, 200),
+            ({"If-None-Match": ""}, 200),
+            ({"If-Modified-Since": "Wed, 01 Jan 2070 00:00:00 GMT"}, 304),
+            ({"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 200),
+            ({"If-Modified-Since": "yesterday"}, 200),
+            ({"If-Modified-Since": "Wed, 01 Jan 2070 00:00:00"}, 200),
+            ({"If-Modified-Since": "Wed, 01 Jan 2070 00:00:00 GMT", "If-None-Match": '"another"'}, 200),
+        ],
+    )
+    def test_a_tag_decides_over_a_date(
+        self, client: TestClient, store: FilesystemArtifactStore, headers: dict[str, str], status: int
+    ) -> None:
+        answer = client.get(store.presigned_get(KEY, expires_s=60), headers=headers)
+        assert (answer.status_code, answer.content) == (status, KEY.encode() if status == 200 else b"")
+
+    def test_a_link_that_was_changed_tells_nothing(self, client: TestClient, store: FilesystemArtifactStore) -> None:
+        url = store.presigned_get(KEY, expires_s=60)
+        assert client.get(changed(url, signature="x"), headers={"If-None-Match": "*"}).status_code == 403
+
+
 @pytest.mark.parametrize(("asked", "status"), [("bytes=9999-", 416), ("bytes=4-2", 400), ("lines=1-2", 400), ("x", 400)])
 def test_parts_that_there_are_not_are_problems_too(
     client: TestClient, store: FilesystemArtifactStore, asked: str, status: int

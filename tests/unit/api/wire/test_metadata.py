@@ -161,6 +161,33 @@ class TestUploads:
         assert (first.status_code, again.status_code) == (202, 202)
         assert first.json()["id"] == again.json()["id"]
 
+    def test_the_link_that_sent_them_does_not_bring_them_back(self, app: App) -> None:
+        data = canary_files()["jpeg"]
+        announced = app.announce(data, media_type="image/jpeg")
+        assert app.send(announced, data).status_code == 200
+        image, mask = announced.json()["id"], app.upload(pictures.mask(upright("jpeg")))
+        assert app.edit(image=image, mask=mask).status_code == 202
+        assert_problem(app.send(announced, data), 412, "already_exists")
+        assert_tells_nothing(self.objects(app))
+        assert app.edit(image=image, mask=mask).status_code == 202
+
+    def test_one_that_is_emptied_while_it_is_read_is_read_without_them(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two edits name an upload at one moment. The second has begun to read when the first replaces the file."""
+        for reading in ("size_bytes", "get"):
+            image, _ = self.sent(app)
+            kept, read = self.kept(app, image), getattr(FilesystemArtifactStore, reading)
+
+            def replaced_first(
+                store: FilesystemArtifactStore, key: str, image: str = image, kept: Upload = kept, read: Any = read
+            ) -> Any:
+                if key.endswith("file.jpg"):
+                    monkeypatch.undo()
+                    Uploads(app.services).replace(OWNER, image, kept)
+                return read(store, key)
+
+            monkeypatch.setattr(FilesystemArtifactStore, reading, replaced_first)
+            assert Uploads(app.services).take(OWNER, image).data == kept.data
+
     def test_what_has_none_is_left_as_it_is(self, app: App) -> None:
         image, mask = app.upload(pictures.photo()), app.upload(pictures.mask())
         before = {key: data for key, data in self.objects(app).items() if "/uploads/" in key}

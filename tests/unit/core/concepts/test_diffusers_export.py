@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,22 @@ def test_diffusers_reads_the_token_in_its_prompts(backbone32: Backbone, theirs: 
 
     with torch.no_grad():
         expected = text_states(backbone32, tokenize(backbone32, PROMPT, (PLACEHOLDER,)), {PLACEHOLDER: learned.token})
-        states, _ = theirs.encode_prompt(PROMPT, "cpu", 1, False)
+        states, _ = theirs.encode_prompt(PROMPT.replace(PLACEHOLDER, learned.unique_placeholder), "cpu", 1, False)
     torch.testing.assert_close(states[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_two_people_are_used_together(backbone32: Backbone, theirs: Any, tmp_path: Path) -> None:
+    ann = concept(backbone32, "token")
+    bob = replace(ann, token=-ann.token)
+    for name, learned in (("ann", ann), ("bob", bob)):
+        S2EditPipeline(backbone32).export(learned, tmp_path / name)
+        theirs.load_textual_inversion(str(tmp_path / name))
+    assert ann.unique_placeholder != bob.unique_placeholder
+    assert ann.unique_placeholder == concept(backbone32, "token").unique_placeholder
+    embeddings = theirs.text_encoder.get_input_embeddings().weight
+    for learned in (ann, bob):
+        (number,) = theirs.tokenizer.convert_tokens_to_ids([learned.unique_placeholder])
+        torch.testing.assert_close(embeddings[number], learned.token)
 
 
 def test_each_key_names_a_projection_of_the_unet(backbone32: Backbone) -> None:

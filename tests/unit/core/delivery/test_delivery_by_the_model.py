@@ -7,13 +7,14 @@ import pytest
 import skimage.data
 from PIL import Image, ImageDraw
 
-from lab.training.train import MODEL
 from lab.world.people import caption, sample_person
 from lab.world.photographs import photograph
+from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
 from s2edit_core.errors import OptionInvalid
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InversionOptions
 from s2edit_core.request.spec import PRESETS
+from s2edit_jobs.settings import ROOT
 
 PERSON = sample_person(10_006_005)
 SHOT = photograph(PERSON, 640, seed=4)
@@ -23,7 +24,7 @@ STEPS = 8
 
 @pytest.fixture(scope="module")
 def pipe() -> S2EditPipeline:
-    return S2EditPipeline.from_pretrained(MODEL)
+    return S2EditPipeline.from_pretrained(ROOT / SHIPPED_MODEL)
 
 
 @pytest.mark.parametrize("tier", ["residual", "null_text"])

@@ -20,6 +20,7 @@ from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.plan import digest
 from s2edit_core.request.spec import PRESETS, EditRequest, LearningRequest, PresetName, Progress
 from s2edit_core.unet.backbone import Backbone
+from tests.tiny import changed_card
 from tests.unit.core.engine.runs import HAT, INPUTS, REQUEST, SIZE, Run, mask_of, photo
 from worker.engines import s2edit_engine
 from worker.engines.engine import Artifact, EditInputs
@@ -206,7 +207,7 @@ def test_the_models_guidance_and_words_are_part_of_the_names(
     stronger = engine.plan(REQUEST, INPUTS)
     assert (stronger.concept_id == plan.concept_id, stronger.inversion_id == plan.inversion_id) == (True, False)
     assert engine.plan(replace(REQUEST, guidance_scale=3.0), INPUTS) == plan
-    monkeypatch.setattr(backbone, "card", replace(backbone.card, attribute_words=("red",)))
+    monkeypatch.setattr(backbone, "card", changed_card(backbone.card, attribute_words=("red",)))
     assert engine.plan(REQUEST, INPUTS).concept_id != plan.concept_id
 
 
@@ -218,7 +219,7 @@ def test_each_kind_of_concept_is_named_by_the_words_that_it_is_held_apart_from(
     names = [engine.plan_learning(request, INPUTS) for request in (who, HAT)]
     for changed, kept in (({"attribute_words": ("red",)}, [False, True]), ({"subjects": ("woman",)}, [True, False])):
         with monkeypatch.context() as patch:
-            patch.setattr(backbone, "card", replace(backbone.card, **changed))
+            patch.setattr(backbone, "card", changed_card(backbone.card, **changed))
             assert [engine.plan_learning(request, INPUTS) == name for request, name in zip((who, HAT), names, strict=True)] == kept
 
 

@@ -20,6 +20,7 @@ from s2edit_core.method import learning
 from s2edit_core.method.learning import attribute_state, learn_concept, step_generator
 from s2edit_core.method.lesson import Lesson
 from s2edit_core.method.losses import semantic_loss
+from s2edit_core.request.domains import Domain
 from s2edit_core.request.options import LearningMode, LearningOptions
 from s2edit_core.request.spec import PLACEHOLDER, Progress
 from s2edit_core.unet.backbone import Backbone
@@ -247,7 +248,7 @@ def test_the_identity_mask_gates_the_placeholder_while_learning(backbone: Backbo
 
 
 def mean_squared_cosine(backbone: Backbone, concept: Concept) -> float:
-    words = torch.stack([attribute_state(backbone, word) for word in backbone.card.attribute_words])
+    words = torch.stack([attribute_state(backbone, word) for word in backbone.card.word_bank("woman")])
     return float(semantic_loss(feature(backbone, concept.token), words))
 
 
@@ -271,7 +272,7 @@ def test_the_token_turns_away_from_the_words_before_any_row_is_wanted(backbone: 
 
 def test_the_report_of_a_concept_names_its_cosines(backbone: Backbone) -> None:
     learned = learn(backbone)
-    words = torch.stack([attribute_state(backbone, word) for word in backbone.card.attribute_words])
+    words = torch.stack([attribute_state(backbone, word) for word in backbone.card.word_bank("woman")])
     cosines = torch.nn.functional.cosine_similarity(feature(backbone, learned.token)[None], words, dim=-1)
     assert learned.facts["max_abs_cosine_to_bank"] == pytest.approx(float(cosines.abs().max()))
     assert learned.facts["mean_abs_cosine_to_bank"] == pytest.approx(float(cosines.abs().mean()))
@@ -291,7 +292,7 @@ def test_every_word_of_the_bank_is_pushed_away_at_every_step_but_never_the_subje
         return semantic_loss(identity, attributes, power=power)
 
     monkeypatch.setattr(learning, "semantic_loss", watching)
-    words = (*backbone.card.attribute_words, "woman")
+    words = (*backbone.card.word_bank("woman"), "woman")
     known = with_card(backbone, attribute_words=words)
     learn(known, request_words=("red", "zebra", "woman", "hair"))
     assert seen == [len(words) - 1] * 6
@@ -303,6 +304,16 @@ def test_the_nearest_word_is_held_away_from_while_the_photo_is_learned(backbone:
     held, free = (learn(backbone, orthogonality=weight, **call) for weight in (1.0, 1e-9))
     assert held.facts["max_abs_cosine_to_bank"] < 0.1
     assert held.facts["max_abs_cosine_to_bank"] < 0.5 * free.facts["max_abs_cosine_to_bank"]
+
+
+def test_an_identity_is_held_apart_from_the_words_of_its_domain_alone(backbone: Backbone) -> None:
+    """The words of other domains change nothing about what is learned."""
+    own = Domain(("woman",), ("hat", "glasses"))
+    alone, among = (
+        learn(with_card(backbone, domains=domains)) for domains in ((own,), (Domain(("church",), ("red", "black")), own))
+    )
+    assert torch.equal(alone.token, among.token)
+    assert not torch.equal(alone.token, learn(with_card(backbone, domains=(Domain(("woman",), ("hat", "red")),))).token)
 
 
 def test_a_model_without_attribute_words_can_be_learned_with(backbone: Backbone) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from lab.judges.judge import Judge, load_judge
 from lab.world.edits import FIRST
 from lab.world.people import Person, sample_person
 from lab.world.portraits import person_mask, render
+from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
 from s2edit_core.concepts.conditioning import keys_values, prompt_keys_values
 from s2edit_core.delivery.canvas import to_tensor
 from s2edit_core.errors import OptionInvalid, PromptInvalid
@@ -29,6 +29,7 @@ from s2edit_core.request.options import InjectionOptions, InversionTier
 from s2edit_core.request.spec import PRESETS
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answer, Answers, Row, Rows, drive
+from s2edit_jobs.settings import ROOT
 from tests.unit.core.method.test_inversion import (
     PLAIN_PROMPT,
     STEPS,
@@ -181,7 +182,7 @@ def test_it_is_held_to_the_models_length_and_holds_no_placeholder(backbone32: Ba
 
 @pytest.fixture(scope="module")
 def shipped() -> S2EditPipeline:
-    return S2EditPipeline.from_pretrained(Path(__file__).parents[4] / "models" / "portraits-128")
+    return S2EditPipeline.from_pretrained(ROOT / SHIPPED_MODEL)
 
 
 def with_glasses(count: int) -> list[Person]:

@@ -218,7 +218,7 @@ def test_what_the_models_card_says_counts_where_the_request_is_open() -> None:
     settled = replace(REQUEST, guidance_scale=2.0)
     assert plan_of(settled, guidance_scale=3.0) == plan_of(settled, guidance_scale=7.5)
     assert plan_of(replace(REQUEST, guidance_scale=3.0), guidance_scale=7.5) == plan_of(guidance_scale=3.0)
-    assert plan_of(attribute_words=("red",)).concept_id != plan_of(attribute_words=("red", "hat")).concept_id
+    assert plan_of(bank=("red",)).concept_id != plan_of(bank=("red", "hat")).concept_id
 
 
 def test_what_only_the_inversion_depends_on_leaves_the_concept() -> None:

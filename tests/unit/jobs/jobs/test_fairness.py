@@ -63,3 +63,14 @@ def test_users_with_enough_to_do_are_served_alike() -> None:
     jain = sum(served.values()) ** 2 / (10 * sum(count * count for count in served.values()))
     assert jain >= 0.95
     assert set(served.values()) == {10, 11}
+
+
+def test_a_tenant_with_many_users_does_not_delay_another_tenant() -> None:
+    """Sixty users with five edits each, then one edit of another tenant: it waits for one turn of the first."""
+    store = Database().store(clock=lambda: 1_800_000_000.0)
+    for number in range(300):
+        owner = Owner("large", f"user-{number % 60:02}")
+        store.records.add(JobRecord(f"e_{number:05}", owner, JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0))
+    store.records.add(JobRecord("e_small", Owner("small", "zoe"), JobState.QUEUED, sequence=1, created_at=1.0, updated_at=1.0))
+    served = [lease.job_id for _ in range(10) if (lease := store.leases.claim(lease_s=60)) is not None]
+    assert served.index("e_small") == 1

@@ -22,6 +22,7 @@ from s2edit_jobs.records.errors import (
     QueueFull,
     QueueUnavailable,
     StoreUnavailable,
+    TenantQueueFull,
     TooManyEdits,
 )
 from s2edit_jobs.records.files import Upload
@@ -267,6 +268,16 @@ def test_an_owner_with_too_many_edits_is_refused_and_others_are_not(parts: Parts
     parts.jobs.take_slot(ANN, "e_4")
     with pytest.raises(TooManyEdits):
         parts.jobs.take_slot(ANN, "e_5")
+
+
+def test_a_tenant_with_too_many_edits_is_refused_and_other_tenants_are_not(parts: Parts) -> None:
+    parts.limit(max_unfinished_edits_per_tenant=1)
+    parts.accept()
+    with pytest.raises(TenantQueueFull) as refused:
+        parts.jobs.take_slot(BOB, "e_2")
+    assert refused.value.retry_after_s > 0
+    assert refused.value.retryable
+    parts.jobs.take_slot(Owner("other", "bob"), "e_2")
 
 
 def test_a_full_queue_takes_nobody_on(parts: Parts) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.errors import ModelUnusable, PromptInvalid
+from s2edit_core.request.domains import Domain
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.records.vocabulary import MAX_TOKENS as CLIP_MAX_TOKENS
 from s2edit_jobs.records.vocabulary import Vocabulary, load_vocabulary
@@ -55,7 +56,7 @@ def test_the_placeholder_is_one_token(vocabulary: Vocabulary) -> None:
 
 def test_the_card_says_who_the_subjects_are(vocabulary: Vocabulary) -> None:
     assert vocabulary.subjects == ("woman", "man")
-    assert vocabulary.attribute_words == ("smiling", "glasses")
+    assert vocabulary.domains == (Domain(("woman", "man"), ("smiling", "glasses")),)
 
 
 def test_a_prompt_that_just_fits_is_taken_and_one_token_more_is_not(vocabulary: Vocabulary) -> None:
@@ -89,7 +90,7 @@ def test_a_model_in_one_file_has_the_words_of_clip(tmp_path: Path) -> None:
     (tmp_path / "model.s2edit.json").write_text(json.dumps({"subjects": ["cat"], "prediction_type": "epsilon"}))
     words = load(tmp_path / "model.ckpt")
     assert words.tokenizer.encode("a photo of a cat").ids == [49406, 320, 1125, 539, 320, 2368, 49407]
-    assert (words.max_tokens, words.subjects, words.attribute_words) == (77, ("cat",), ModelCard().attribute_words)
+    assert (words.max_tokens, words.domains) == (77, (Domain(("cat",), ModelCard().word_bank("woman")),))
     assert words.count("a photo of a [I] cat") == 8
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from s2edit_core.request.prompts import DEFAULT_SUBJECTS
+from s2edit_core.request.domains import DEFAULT_SUBJECTS, Domain
 from s2edit_jobs.records.errors import ModelFailed, ModelUnknown
 from s2edit_jobs.records.vocabulary import load_vocabulary
 from s2edit_jobs.stores import model_facts
@@ -34,7 +34,10 @@ from tests.stores import MemoryArtifactStore
 from tests.unit.api.model_folder import write_model_folder
 
 MODEL = "owner/name"
-FACTS = ModelFacts("f" * 32, 4, ((8, 4),), ("woman",), ("red",), legacy_fingerprint="0" * 32)
+DOMAINS = (Domain(("woman", "man"), ("red", "hat")), Domain(("cat",), ("fluffy", "hat")))
+FACTS = ModelFacts(
+    "f" * 32, 4, ((8, 4),), ("woman", "man", "cat"), ("red", "hat", "fluffy"), legacy_fingerprint="0" * 32, domains=DOMAINS
+)
 
 
 class Moment:
@@ -177,7 +180,7 @@ def test_without_a_report_test_mode_takes_the_model_s_files(
     facts = facts_of(artifacts, str(folder), test=True)
     vocabulary = load_vocabulary(str(folder))
     assert vocabulary is not None
-    assert (facts.subjects, facts.attribute_words) == (tuple(vocabulary.subjects), tuple(vocabulary.attribute_words))
+    assert (facts.subjects, facts.domains) == (vocabulary.subjects, vocabulary.domains)
     assert (facts.fingerprint, facts.width) == (TEST_FINGERPRINT, width)
     with pytest.raises(ModelUnknown):
         facts_of(artifacts, str(folder))
@@ -192,9 +195,25 @@ def test_without_a_report_and_without_files_test_mode_takes_the_usual_words(
         (tmp_path / model / "tokenizer" / "tokenizer.json").write_text("{")
         model = str(tmp_path / model)
     facts = facts_of(artifacts, model, test=True)
-    assert (facts.subjects, facts.width) == (tuple(DEFAULT_SUBJECTS), ASSUMED_WIDTH)
+    assert (facts.subjects, facts.width) == (DEFAULT_SUBJECTS, ASSUMED_WIDTH)
     report_loaded(artifacts, model, FACTS)
     assert facts_of(artifacts, model, test=True) == of_test_mode(FACTS)
+
+
+def test_a_report_keeps_the_words_of_each_domain(artifacts: MemoryArtifactStore) -> None:
+    report_loaded(artifacts, MODEL, FACTS)
+    facts = facts_of(artifacts, MODEL)
+    assert [facts.word_bank(subject) for subject in ("woman", "cat")] == [("red", "hat"), ("fluffy", "hat")]
+    assert facts.word_bank("makeup", "[A]") == ("woman", "man", "cat")
+
+
+def test_a_report_of_an_earlier_release_has_one_domain(artifacts: MemoryArtifactStore) -> None:
+    report_loaded(artifacts, MODEL, FACTS)
+    (key,) = artifacts.list("models/")
+    values = json.loads(artifacts.get(key))
+    del values["domains"]
+    artifacts.put(key, json.dumps(values).encode(), media_type="application/json")
+    assert facts_of(artifacts, MODEL).word_bank("cat") == ("red", "hat", "fluffy")
 
 
 def test_facts_recognise_both_fingerprints_and_test_mode_its_own_alone() -> None:

@@ -62,6 +62,6 @@ def test_a_networked_redis_listens_on_its_addresses(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
     with NetworkedRedis(tmp_path / "redis", ["127.0.0.1"], port) as redis:
         for url in (redis.url, f"redis://127.0.0.1:{port}"):
-            assert redis_job_store(url, timeout_s=5.0).admission.take_slot(ANN, "e_1", of_owner=0, in_all=0) == Load(
-                of_owner=0, in_all=0
+            assert redis_job_store(url, timeout_s=5.0).admission.take_slot(ANN, "e_1", of_owner=0, of_tenant=0, in_all=0) == Load(
+                of_owner=0, of_tenant=0, in_all=0
             )

@@ -19,7 +19,9 @@ from lab.judges.identities import load_regressor
 from lab.training import train
 from lab.training.export import PART_BYTES, pack
 from s2edit_core.checkpoints.model_card import ModelCard
+from s2edit_core.request.domains import Domain
 from s2edit_core.vision.segmenters import CardNetwork
+from tests.unit.lab.training.portrait_domain import DOMAIN
 
 MINIATURE = [
     *("--domain", "tests.unit.lab.training.portrait_domain:8:1", "--workers", "1", "--device", "cpu", "--latent-channels", "4"),
@@ -35,7 +37,7 @@ MINIATURE = [
         "--segmenter-seconds",
         "1",
     ),
-    "--vae-options=--batch 2 --widths 8 8 8 8",
+    "--vae-options=--batch 2 --widths 8 8 8",
     "--denoiser-options=--batch 2 --widths 16 16 16 --sample-steps 2",
     "--small-options=--batch 2",
     "--stage-options=--log-every 0.5",
@@ -74,7 +76,7 @@ def test_the_archive_is_a_model_that_draws(trained: Path, tmp_path: Path) -> Non
     assert image.size == (128, 128)
     assert "portrait" in (result / "world-128" / "README.md").read_text()
     card = ModelCard.read(result / "world-128")
-    assert "woman" in card.subjects
+    assert card.domains == (Domain(DOMAIN.subjects, DOMAIN.word_bank),)
     assert CardNetwork(result / "world-128" / "segmenter").name == "card"
     assert load_judge(result / "judges" / "attributes.safetensors").accuracy["portrait"].keys() == {"gender", "glasses", "hat"}
     assert load_regressor(result / "judges" / "identities.safetensors").names["portrait"] == ("skin", "jaw")

@@ -22,15 +22,16 @@ from lab.training.scenes import scenes as composed
 from lab.training.segmenter import loss_of
 from lab.training.store import Dice, normalised
 from lab.training.tokenizer import Vocabulary
-from lab.training.train import MODEL
 from lab.world.dataset import PORTRAITS
 from lab.world.edits import FIRST, unseen
 from lab.world.people import sample_person
 from lab.world.portraits import person_mask
 from lab.world.scenes import backdrop, cutout, scene
+from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
 from s2edit_core.errors import MaskInvalid
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.vision.segmenters import CardNetwork, FoundMask
+from s2edit_jobs.settings import ROOT
 from tests.unit.lab.training.portrait_domain import DOMAIN
 
 
@@ -108,14 +109,14 @@ def test_the_loss_prefers_the_right_mask() -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> CardNetwork:
-    return CardNetwork(MODEL / "segmenter")
+    return CardNetwork(ROOT / SHIPPED_MODEL / "segmenter")
 
 
 class TestShippedSegmenter:
-    """The segmenter of models/portraits-128, on people outside the training set."""
+    """The segmenter of the shipped model, on people outside the training set."""
 
     def test_it_is_small(self) -> None:
-        assert sum(file.stat().st_size for file in (MODEL / "segmenter").iterdir()) <= 1_000_000
+        assert sum(file.stat().st_size for file in (ROOT / SHIPPED_MODEL / "segmenter").iterdir()) <= 1_000_000
 
     @pytest.mark.parametrize(
         ("view", "least"), [("portrait_128", 0.96), ("photograph_1024", 0.96), ("small", 0.85), ("beside", 0.9)]

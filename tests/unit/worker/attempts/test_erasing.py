@@ -27,7 +27,7 @@ def test_an_erased_user_has_no_queue_slot(service: InProcessService) -> None:
     service.jobs.take_slot(ANN, "e_1")
     service.jobs.take_slot(BOB, "e_2")
     erase_user(service)
-    load = service.store.admission.take_slot(ANN, "e_3", of_owner=9, in_all=9)
+    load = service.store.admission.take_slot(ANN, "e_3", of_owner=9, of_tenant=9, in_all=9)
     assert (load.of_owner, load.in_all) == (0, 1)
 
 

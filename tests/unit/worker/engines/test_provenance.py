@@ -261,8 +261,8 @@ class TestEngine:
     @pytest.mark.parametrize(
         "told",
         [
-            {"watermark": True, "segmenter": "model", "captioner": "a/captioner", "jobs": 4},
-            {"watermark": False, "segmenter": None, "captioner": None, "jobs": 1},
+            {"precision": "bf16", "watermark": True, "segmenter": "model", "captioner": "a/captioner", "jobs": 4},
+            {"precision": "auto", "watermark": False, "segmenter": None, "captioner": None, "jobs": 1},
         ],
     )
     def test_the_engine_gets_what_the_worker_is_told(

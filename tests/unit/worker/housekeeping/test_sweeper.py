@@ -102,3 +102,12 @@ def test_a_sweeper_goes_on_after_a_round_that_failed(service: InProcessService, 
     done = len(rounds)
     time.sleep(0.05)
     assert len(rounds) == done
+
+
+def test_what_tenants_store_is_measured_between_the_sweeps_too(service: InProcessService) -> None:
+    usage = service.store.usage
+    sweep(service.services)
+    service.artifacts.put(f"{ANN.prefix}edits/e_1/image.png", b"x" * 70, media_type="image/png")
+    assert usage.stored(ANN.tenant, bound=1000) == 0
+    assert sweep(service.services) is None
+    assert usage.stored(ANN.tenant, bound=1000) == 70

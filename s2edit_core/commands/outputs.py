@@ -1,0 +1,45 @@
+"""The files that a command writes, checked before minutes of work and not after them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from s2edit_core.delivery.output import SUFFIXES, check_writable, format_of
+from s2edit_core.errors import OptionInvalid
+
+FILES = ("output", "keep_mask", "keep", "checkpoint", "report")
+"""The options that name a file to write, as `argparse` calls them."""
+EXPORT = "export"
+"""The option that names a folder to write into, which may be missing."""
+
+
+def check_outputs(args: argparse.Namespace) -> None:
+    """Raise `OptionInvalid` unless all files of the command can be written, each under a name that says what it holds."""
+    named = {name: path for name in FILES if (path := getattr(args, name, None))}
+    for name, path in named.items():
+        check_writable(path, name)
+        if name == "output" and hasattr(args, "output_quality"):  # the command writes a picture
+            format_of(path)
+        elif name == "keep_mask":
+            check_mask_name(path)
+        elif Path(path).suffix.lower() in SUFFIXES and Path(path).suffix:
+            raise OptionInvalid(f"{path} would be no picture: name it .json or .safetensors, as what it holds", field=name)
+    places = [Path(path).resolve() for path in named.values()]
+    if len(set(places)) < len(places):
+        raise OptionInvalid("two outputs have the same file: give each a name of its own", field="output")
+    if folder := getattr(args, EXPORT, None):
+        _check_folder(Path(folder))
+
+
+def check_mask_name(path: str | Path) -> None:
+    """Raise `OptionInvalid` if the file of a mask that is found is not named as a PNG."""
+    if Path(path).suffix.lower() not in ("", ".png"):
+        raise OptionInvalid(f"a mask that is found is a PNG: name the file .png, not {path}", field="keep_mask")
+
+
+def _check_folder(folder: Path) -> None:
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise OptionInvalid(f"{existing} is a file: name a folder for --export", field=EXPORT)
+    check_writable(existing / "learned_embeds.safetensors", EXPORT)

@@ -1,0 +1,69 @@
+"""The domains of a model: kinds of subjects, such as people, cats and churches, each with its attribute words. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from s2edit_core.request.spec import PLACEHOLDER
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One kind of subject: the words that name it, and the words for what a prompt may change about it."""
+
+    subjects: tuple[str, ...]
+    attribute_words: tuple[str, ...] = ()
+
+
+DEFAULT_DOMAINS: tuple[Domain, ...] = (
+    Domain(
+        ("woman", "man", "girl", "boy", "person", "face", "baby"),
+        (
+            *("black", "brown", "blond", "red", "gray", "hair", "long", "short", "curly", "bangs"),
+            *("smiling", "sad", "angry", "surprised", "old", "young", "glasses", "sunglasses", "hat", "beard"),
+            *("mustache", "makeup", "lipstick", "blush", "earrings", "pale", "tanned", "bald"),
+        ),
+    ),
+    Domain(
+        ("cat", "dog"),
+        (
+            *("black", "white", "brown", "gray", "orange", "fluffy", "old", "young", "sleeping", "sitting", "standing"),
+            *("angry", "collar", "hat", "glasses", "left", "right", "up"),
+        ),
+    ),
+    Domain(
+        ("church",),
+        (
+            *("snow", "autumn", "spring", "summer", "winter", "night", "sunset", "fog", "rain", "rainbow"),
+            *("wooden", "brick", "old", "ruined", "ivy", "flags", "scaffolding"),
+        ),
+    ),
+)
+"""The domains of a model without a card (`s2edit.json`)."""
+
+
+def subjects_of(domains: Sequence[Domain]) -> tuple[str, ...]:
+    """Return the subject words of all `domains`, each once."""
+    return tuple(dict.fromkeys(word for domain in domains for word in domain.subjects))
+
+
+def attribute_words_of(domains: Sequence[Domain]) -> tuple[str, ...]:
+    """Return the attribute words of all `domains`, each once."""
+    return tuple(dict.fromkeys(word for domain in domains for word in domain.attribute_words))
+
+
+DEFAULT_SUBJECTS = subjects_of(DEFAULT_DOMAINS)
+
+
+def word_bank(domains: Sequence[Domain], subject: str, placeholder: str = PLACEHOLDER) -> tuple[str, ...]:
+    """Return the words that the concept `placeholder` of `subject` is held orthogonal to (L_semantic, arXiv 2507.04584).
+
+    [I] says who the subject is, and nothing that a prompt may change. So its words are the attribute words of the subject's domain,
+    or those of all domains if none has the subject. [A] says what is added, and not to whom. So its words are all subject words.
+    """
+    if placeholder != PLACEHOLDER:
+        return subjects_of(domains)
+    known = subject.lower()
+    domain = next((each for each in domains if known in map(str.lower, each.subjects)), None)
+    return domain.attribute_words if domain else attribute_words_of(domains)

@@ -1,0 +1,72 @@
+"""The word bank of a subject, and how a model's card names the domains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from s2edit_core.checkpoints.model_card import ModelCard
+from s2edit_core.errors import ModelUnusable
+from s2edit_core.request.domains import DEFAULT_DOMAINS, Domain, attribute_words_of, subjects_of, word_bank
+
+PEOPLE, CATS = Domain(("woman", "Man"), ("hat", "smiling")), Domain(("cat",), ("fluffy", "hat"))
+BOTH = (PEOPLE, CATS)
+
+
+def card(folder: Path, **values: object) -> ModelCard:
+    (folder / "s2edit.json").write_text(json.dumps(values))
+    return ModelCard.read(folder)
+
+
+def test_an_identity_has_the_attribute_words_of_its_domain() -> None:
+    assert word_bank(BOTH, "woman") == word_bank(BOTH, "man") == ("hat", "smiling")
+    assert word_bank(BOTH, "cat") == ("fluffy", "hat")
+
+
+def test_a_subject_of_no_domain_has_the_attribute_words_of_all() -> None:
+    assert word_bank(BOTH, "red panda") == ("hat", "smiling", "fluffy")
+
+
+def test_an_attribute_has_the_subject_words_of_all_domains() -> None:
+    """A hat that was learned on a woman may be asked for on a cat."""
+    assert word_bank(BOTH, "hat", "[A]") == ("woman", "Man", "cat")
+
+
+def test_the_default_domains_keep_a_persons_identity_from_the_words_of_people_alone() -> None:
+    assert "mustache" in word_bank(DEFAULT_DOMAINS, "girl")
+    assert not {"scaffolding", "fluffy"} & set(word_bank(DEFAULT_DOMAINS, "girl"))
+    assert "scaffolding" in word_bank(DEFAULT_DOMAINS, "church")
+    assert len(subjects_of(DEFAULT_DOMAINS)) == sum(len(domain.subjects) for domain in DEFAULT_DOMAINS), "each subject has one"
+    assert not set(subjects_of(DEFAULT_DOMAINS)) & set(attribute_words_of(DEFAULT_DOMAINS))
+
+
+def test_a_card_names_its_domains(tmp_path: Path) -> None:
+    read = card(tmp_path, domains=[{"subjects": ["woman"], "attribute_words": ["hat"]}, {"subjects": ["church"]}])
+    assert read.domains == (Domain(("woman",), ("hat",)), Domain(("church",), ()))
+    assert read.subjects == ("woman", "church")
+
+
+def test_a_card_of_one_domain_may_be_flat(tmp_path: Path) -> None:
+    assert card(tmp_path, subjects=["cat"], attribute_words=["fluffy"]).domains == (Domain(("cat",), ("fluffy",)),)
+    assert card(tmp_path, guidance_scale=2).domains == DEFAULT_DOMAINS
+    only_words = card(tmp_path, attribute_words=["fluffy"])
+    assert only_words.domains == (Domain(subjects_of(DEFAULT_DOMAINS), ("fluffy",)),)
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"domains": []}, "at least one domain"),
+        ({"domains": {"subjects": ["cat"]}}, "at least one domain"),
+        ({"domains": ["cat"]}, "expected a domain as an object"),
+        ({"domains": [{"attribute_words": ["hat"]}]}, "subjects"),
+        ({"domains": [{"subjects": []}]}, "there are no subjects"),
+        ({"domains": [{"subjects": ["cat"], "attribute_words": "hat"}]}, "expected a list of words"),
+        ({"domains": [{"subjects": ["cat"]}], "subjects": ["cat"]}, "subjects must be inside the domains"),
+    ],
+)
+def test_unusable_domains_are_refused_with_the_reason(values: dict[str, object], fault: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnusable, match=fault):
+        card(tmp_path, **values)
