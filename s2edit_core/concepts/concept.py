@@ -57,6 +57,20 @@ class Full:
 Delta = LowRank | Full
 
 
+def stacked_changes(deltas: Sequence[Delta], states: Tensor) -> Tensor:
+    """Return ΔW·states of changes with one output width, `(changes, tokens, out)`, in a few products for all of them."""
+    first = deltas[0]
+    wide = states.expand(len(deltas), *states.shape)
+    if all(isinstance(each, Full) for each in deltas):
+        weights = torch.stack([each.weight for each in deltas if isinstance(each, Full)])
+        return (wide.to(weights.dtype) @ weights.transpose(1, 2)).to(states.dtype)
+    if isinstance(first, LowRank) and all(isinstance(each, LowRank) and each.down.shape == first.down.shape for each in deltas):
+        low = [each for each in deltas if isinstance(each, LowRank)]
+        down, up = torch.stack([each.down for each in low]), torch.stack([each.up for each in low])
+        return (wide.to(down.dtype) @ down.transpose(1, 2) @ up.transpose(1, 2)).to(states.dtype)
+    return torch.stack([each(states) for each in deltas])  # of several kinds or ranks
+
+
 @dataclass(frozen=True, eq=False)
 class Concept:
     """A learned concept.

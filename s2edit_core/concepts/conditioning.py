@@ -23,7 +23,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 
-from s2edit_core.concepts.concept import Concept
+from s2edit_core.concepts.concept import Concept, stacked_changes
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.request.words import tidy
 from s2edit_core.unet.attention import Gates, KeysValues, make_gates
@@ -81,7 +81,8 @@ def _put_in_place(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
     tokens, embeddings = placed
     replaced = output.clone()
     for name, positions in tokens.positions.items():
-        replaced[:, list(positions)] = embeddings[name].to(output.dtype)
+        for position in positions:  # one by one: a list of positions would be copied to the device, which waits for it
+            replaced[:, position] = embeddings[name].to(output.dtype)
     return replaced
 
 
@@ -134,16 +135,14 @@ def keys_values(backbone: Backbone, states: Tensor, concepts: Sequence[Concept] 
             raise ValueError(f"{concept.placeholder} changes {changed} cross-attention layers, but the model has {has}")
     rounded = states.to(backbone.dtype)
     exact = states.to(torch.promote_types(backbone.dtype, torch.float32))  # half precision would lose small changes
-    keys, values = [], []
-    for i, layer in enumerate(backbone.layers):
-        key, value = layer.to_k(rounded), layer.to_v(rounded)
-        for concept in concepts:
-            if concept.keys:
-                key = key + concept.keys[i](exact)
-                value = value + concept.values[i](exact)
-        keys.append(key.to(backbone.dtype))
-        values.append(value.to(backbone.dtype))
-    return KeysValues(tuple(keys), tuple(values))
+    projections = backbone.text_projections
+    changes = []
+    for concept in concepts:
+        if concept.keys:
+            deltas = (*concept.keys, *concept.values)
+            changes.append([stacked_changes([deltas[i] for i in group.members], exact) for group in projections.groups])
+    projected = projections(rounded, changes)
+    return KeysValues(tuple(projected[: len(backbone.layers)]), tuple(projected[len(backbone.layers) :]))
 
 
 @dataclass(frozen=True, eq=False)

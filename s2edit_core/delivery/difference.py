@@ -203,9 +203,11 @@ def _matte(photo: Tensor, amount: Tensor, cell: int) -> tuple[Tensor, Tensor]:
 def _regressed(guide: Tensor, values: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Ridge regression, by window, of `values` `(H, W)` on the colours of `guide`: weights, bias, variance, residual variance."""
     mean, average = boxed(guide, radius), boxed(values[None], radius)[0]
-    pairs = [(i, j) for i in range(3) for j in range(3)]
+    pairs = [(i, j) for i in range(3) for j in range(i, 3)]
     products = boxed(torch.stack([guide[i] * guide[j] for i, j in pairs]), radius)
-    spread = (products - torch.stack([mean[i] * mean[j] for i, j in pairs])).permute(1, 2, 0).unflatten(2, (3, 3))
+    upper = products - torch.stack([mean[i] * mean[j] for i, j in pairs])
+    symmetric = [pairs.index((min(i, j), max(i, j))) for i in range(3) for j in range(3)]
+    spread = upper[symmetric].permute(1, 2, 0).unflatten(2, (3, 3))
     shared = (boxed(guide * values, radius) - mean * average).permute(1, 2, 0)
     solved = torch.linalg.solve(spread + MATTE_EPSILON * torch.eye(3), shared)
     variance = (boxed(values.square()[None], radius)[0] - average.square()).clamp(min=0)

@@ -53,7 +53,7 @@ class _Iteration:
         with torch.enable_grad():
             loss = compute()
             loss.backward()
-        self.values.append(_Value(self.parameter.detach().clone(), loss.detach(), self.parameter.grad))
+        self.values.append(_Value(self.parameter.detach().clone(), loss.detach().to(self.parameter.device), self.parameter.grad))
 
 
 def minimising(parameter: Tensor, compute: Callable[[], Tensor], *, max_iter: int, history_size: int) -> Iterator[None]:

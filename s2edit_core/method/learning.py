@@ -39,7 +39,7 @@ from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
 from s2edit_core.method.lbfgs import minimising
 from s2edit_core.method.learning_state import LearningState, StepCounter, settings_digest
 from s2edit_core.method.lesson import Lesson
-from s2edit_core.method.losses import pairwise_loss, semantic_loss
+from s2edit_core.method.losses import pairwise_loss, semantic_loss, summed_gradients
 from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompts import checked_placeholder
 from s2edit_core.request.spec import PLACEHOLDER, Progress
@@ -102,6 +102,11 @@ class _Learner:
     def parameters(self) -> list[Tensor]:
         """Return everything that learning optimises."""
         return [self.token, *self.deltas()]
+
+    def feature(self, token: Tensor) -> Tensor:
+        """Return the text feature `(d,)` of the placeholder with the embedding `token`, without K and V of the prompt."""
+        name = self.lesson.placeholder
+        return text_states(self.backbone, self.tokens, {name: token})[self.tokens.positions[name][0]]
 
     def condition(self, *, with_deltas: bool) -> Conditioned:
         """Return the prompt conditioned on the current concept, with its autograd graph."""
@@ -257,17 +262,22 @@ def _orthogonalise_start(learner: _Learner, options: LearningOptions) -> Prepara
     The subject word is near every attribute word. If both losses started from there, the token could remain in a local minimum in
     which it is an attribute word, whatever λ. This stage is deterministic and only involves the text encoder, so it uses L-BFGS.
     The later phases preserve its result, because they move the token little.
+
+    The optimiser works on the CPU: it reads dozens of numbers per evaluation, for each of which a GPU would be waited for.
     """
     if options.orthogonality == 0 or options.start_steps == 0 or not len(learner.words):
         return
     subject = learner.token.detach().clone()
+    point = learner.token.detach().cpu().clone().requires_grad_()
 
     def loss() -> Tensor:
-        feature = learner.condition(with_deltas=False).features[learner.lesson.placeholder]
-        return _semantic(learner, feature) + SUBJECT_PULL * (learner.token - subject).square().sum()
+        token = point.to(subject.device)
+        return _semantic(learner, learner.feature(token)) + SUBJECT_PULL * (token - subject).square().sum()
 
-    for _ in minimising(learner.token, loss, max_iter=options.start_steps, history_size=20):
+    for _ in minimising(point, loss, max_iter=options.start_steps, history_size=20):
         yield PAUSE
+    with torch.no_grad():
+        learner.token.copy_(point)
 
 
 @torch.no_grad()
@@ -348,9 +358,8 @@ def _apply_gradients(
     roots, gradients = [side_loss], [torch.ones_like(side_loss)]
     for i, each in enumerate(now):
         mine = answers[i * batch : (i + 1) * batch]
-        summed = [torch.stack(grads).sum(0) for grads in zip(*(answer.gradients() for answer in mine), strict=True)]
         roots += each.prompt.tensors()
-        gradients += summed
+        gradients += summed_gradients([answer.gradients() for answer in mine])
     for optimiser in optimisers:
         optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(roots, gradients)

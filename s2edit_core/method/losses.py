@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,3 +35,15 @@ def pairwise_loss(features: Sequence[Tensor]) -> Tensor:
         raise ValueError(f"expected features of one shape (d,), got {[tuple(each.shape) for each in features]}")
     zero = features[0].sum() * 0
     return sum((F.cosine_similarity(a, b, dim=0).square() for a, b in combinations(features, 2)), zero)
+
+
+def summed_gradients(rows: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """Return the sums over `rows` of their gradients, one per layer. Those of one shape are summed together."""
+    by_shape: dict[torch.Size, list[int]] = {}
+    for i, gradient in enumerate(rows[0]):
+        by_shape.setdefault(gradient.shape, []).append(i)
+    sums: dict[int, Tensor] = {}
+    for layers in by_shape.values():
+        stacked = torch.stack([row[i] for row in rows for i in layers]).unflatten(0, (len(rows), len(layers)))
+        sums.update(zip(layers, stacked.sum(0).unbind(), strict=True))
+    return [sums[i] for i in range(len(rows[0]))]

@@ -28,6 +28,7 @@ from s2edit_core.unet.precision import use_tensor_cores
 from s2edit_core.unet.processors import RowAttention
 from s2edit_core.unet.recorded import SIZES, RecordedPasses, can_be_recorded, padded_parts
 from s2edit_core.unet.rows import Answer, Answers, Rows, check_finite, passes
+from s2edit_core.unet.text_projections import TextProjections
 from s2edit_core.unet.unet_pass import PassOutputs, run_pass
 
 log = logging.getLogger(__name__)
@@ -68,8 +69,12 @@ class Backbone:
         """Load a model folder, a single-file checkpoint or a hub id; see `model_files`.
 
         The UNet gets `dtype`, all other parts float32; on CUDA, float32 products use TF32 in the whole process. `graphs` records
-        passes as CUDA graphs, by default on CUDA. `channels_last` lays out the UNet's feature maps with channels last, by default
-        in half precision on CUDA. Raises `ModelUnusable` with the reason.
+        passes as CUDA graphs, by default on CUDA. Raises `ModelUnusable` with the reason.
+
+        `channels_last` lays out the UNet's feature maps with channels last, by default in half precision on CUDA. Measured on an
+        H100 with SD 1.4's shape in bf16, the stock UNet as a CUDA graph: 140, 244, 290 and 293 rows/s with channels last for
+        passes of 1, 4, 16 and 32 rows, and 103, 229, 315 and 329 without. So the default suits jobs that wait for one person's
+        passes; `False` gives a worker whose passes are always full up to 12 % more.
         """
         on_cuda = torch.device(device).type == "cuda"
         if on_cuda:
@@ -108,6 +113,11 @@ class Backbone:
         if name not in self._computed:
             self._computed[name] = compute()
         return self._computed[name]
+
+    @cached_property
+    def text_projections(self) -> TextProjections:
+        """The projections of text states to keys and values, in the order of `KeysValues.tensors`."""
+        return TextProjections(self.layers)
 
     @property
     def layers(self) -> tuple[CrossLayer, ...]:

@@ -249,4 +249,4 @@ def test_resampling_keeps_constants_and_slopes_and_agrees_with_itself_in_parts(s
     assert torch.allclose(out[middle], expected[middle], atol=near)
     half = length // 2
     parts = torch.cat([axis.along(ramp, 1, 0, half), axis.along(ramp, 1, half)], dim=1)[0]
-    assert torch.equal(parts, out)
+    assert torch.allclose(parts, out, atol=1e-6)  # other blocks, which round differently
