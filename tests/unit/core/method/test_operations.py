@@ -1,4 +1,4 @@
-"""How many operations learning starts beside the UNet: on a GPU, each costs the host about 10 µs, whatever its size."""
+"""How many operations learning starts beside the UNet. On a GPU, the host pays for each of them, whatever its size."""
 
 from __future__ import annotations
 
