@@ -258,4 +258,7 @@ def test_a_worker_whose_device_fails_or_hangs_exits_and_another_does_its_jobs(
     deployment.start_worker(steps=SHORT)
     records = [deployment.wait_until_done(job_id) for job_id in job_ids]
     hung = min(deployment.leases, len(job_ids)) if device == "hanging" else 0  # each of them may be the reason
-    assert sorted(record.attempt for record in records) == [1] * (len(job_ids) - hung) + [2] * hung
+    # Beside a sick device, companions hand back uncounted if they answer within LEAVE_S, which a busy machine may not allow.
+    late = min(deployment.leases, len(job_ids)) - 1 if device == "sick" else 0
+    assert hung <= sum(record.attempt == 2 for record in records) <= hung + late
+    assert {record.attempt for record in records} <= {1, 2}
