@@ -19,9 +19,8 @@ from lab.speed.plan import SCALES, Bench, Phase, plan
 from lab.speed.record import DONE, FAILED, Record
 from lab.speed.subjects import DTYPES, RANDOM_SD14, Subject
 from lab.speed.summary import summary
+from lab.training.train import MODEL
 from s2edit_core.device_faults import free_memory
-
-SHIPPED = "models/portraits-128"
 
 
 def about(subject: Subject, scale: str, dtypes: Sequence[str]) -> dict[str, Any]:
@@ -72,7 +71,7 @@ def run(phases: Sequence[Phase], record: Record, *, budget_s: float | None, bega
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lab.speed", description="Measure the speed of passes and jobs on one device.")
     parser.add_argument("--device", default=None, help="cpu, cuda or cuda:1; by default cuda where there is one")
-    parser.add_argument("--model", default=None, help=f"a model folder, or {RANDOM_SD14}; by default {SHIPPED} on a CPU")
+    parser.add_argument("--model", default=None, help=f"a model folder, or {RANDOM_SD14}; by default {MODEL} on a CPU")
     parser.add_argument("--dtypes", default=None, help=f"precisions of the UNet, the main one first: {', '.join(DTYPES)}")
     parser.add_argument("--quick", action="store_true", help="every phase in miniature, within a minute")
     parser.add_argument("--budget", type=float, default=None, metavar="SECONDS", help="skip what no longer fits")
@@ -93,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"unknown precision {sorted(unknown)[0]!r}: choose from {', '.join(DTYPES)}")
     scale = device.type + (" quick" if wanted.quick else "")
     out = wanted.out or Path("lab/results") / ("speed-quick.json" if wanted.quick else "speed.json")
-    subject = Subject(wanted.model or (RANDOM_SD14 if cuda else SHIPPED), device, wanted.seed)
+    subject = Subject(wanted.model or (RANDOM_SD14 if cuda else str(MODEL)), device, wanted.seed)
     try:
         record = Record(out, about(subject, scale, dtypes))
         phases = plan(Bench(subject, SCALES[scale], record, dtypes, out.with_suffix(".png")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,3 +63,10 @@ class Domain(Protocol):
 
     def identity_vector(self, identity: Any) -> NDArray[np.float32]:
         """Return the identity as numbers of about zero mean and unit variance, for a regressor."""
+
+
+def check_known(attributes: type, changes: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for changes of something that the dataclass `attributes` does not have."""
+    known = [field.name for field in fields(attributes)]
+    if unknown := sorted(set(changes) - set(known)):
+        raise ValueError(f"unknown attributes: {', '.join(unknown)}; choose from {', '.join(known)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from lab.world.cat.attributes import LABELS, SUBJECTS, WORD_BANK, WORDS, Attribu
 from lab.world.cat.identity import IDENTITY_NAMES, Identity, identity_vector
 from lab.world.cat.painter import paint
 from lab.world.cat.setting import Setting
-from lab.world.domain import Subject
+from lab.world.domain import Subject, check_known
 from lab.world.painting.fields import Field
 
 
@@ -43,9 +43,7 @@ class Cats:
 
     def change(self, subject: Subject, **changes: Any) -> Subject:
         """Return the true answer of an edit. Raises `ValueError` for an unknown attribute or value."""
-        known = [field.name for field in fields(Attributes)]
-        if unknown := sorted(set(changes) - set(known)):
-            raise ValueError(f"unknown attributes: {', '.join(unknown)}; choose from {', '.join(known)}")
+        check_known(Attributes, changes)
         for name, value in changes.items():
             if name != "pose" and not isinstance(value, bool):
                 raise ValueError(f"{name} must be True or False, got {value!r}")

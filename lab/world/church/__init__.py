@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image
 from lab.world.church import captions
 from lab.world.church.photo import BUILDING, photo
 from lab.world.church.subject import IDENTITY_NAMES, Attributes, Identity, Setting, identity_vector
-from lab.world.domain import Domain, Subject
+from lab.world.domain import Domain, Subject, check_known
 from lab.world.painting.fields import Field
 
 
@@ -43,9 +43,7 @@ class Churches:
 
         Night takes away a rainbow, and a new rainbow turns night into day.
         """
-        known = {field.name for field in fields(Attributes)}
-        if unknown := set(changes) - known:
-            raise ValueError(f"unknown attributes: {', '.join(sorted(unknown))}; choose from {', '.join(sorted(known))}")
+        check_known(Attributes, changes)
         for name, value in changes.items():
             _check(name, value)
         has = subject.attributes
