@@ -7,6 +7,7 @@ any path prefix.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import re
 from collections.abc import Mapping
@@ -35,7 +36,10 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
+    """A file of the page. `packed` is the same content, compressed; None for pictures, which are compressed already."""
+
     content: bytes
+    packed: bytes | None
     media_type: str
     etag: str
 
@@ -49,7 +53,8 @@ def static_files() -> Mapping[str, StaticFile]:
 
 def _read(path: Path) -> StaticFile:
     content = path.read_bytes()
-    return StaticFile(content, MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:20]}"')
+    packed = None if path.suffix in (".png", ".webp") else gzip.compress(content, mtime=0)
+    return StaticFile(content, packed, MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:20]}"')
 
 
 def result_origin(artifacts: ArtifactStore) -> str:
@@ -104,7 +109,9 @@ async def get_static_file(path: str, request: Request) -> Response:
 
 
 def _answer(request: Request, file: StaticFile, sent: Mapping[str, str]) -> Response:
-    sent = {**sent, "ETag": file.etag}
+    sent = {**sent, "ETag": file.etag, "Vary": "Accept-Encoding"}
     if request.headers.get("if-none-match") == file.etag:
         return Response(status_code=304, headers=sent)
+    if file.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(file.packed, media_type=file.media_type, headers={**sent, "Content-Encoding": "gzip"})
     return Response(file.content, media_type=file.media_type, headers=sent)
