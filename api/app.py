@@ -26,7 +26,7 @@ from api.guard.request_log import RequestLog
 from api.guard.slow_bodies import SlowBodies
 from api.guard.upload_guard import UploadGuard
 from api.guard.whole_body import WholeBody
-from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, tokens, uploads
+from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, model, tokens, uploads
 from api.routes.metrics import Metrics
 from api.slow_calls import SharedCalls, SlowCalls
 from api.studio import docs
@@ -139,6 +139,7 @@ def _build_app(services: Services) -> FastAPI:
         identities,
         attributes,
         masks,
+        model,
         erasure,
         uploads,
         files,

@@ -1,0 +1,5 @@
+/** People and things worn. `mount` gets its empty section of the panel, once. */
+
+export function mount(section) {
+  section.textContent = '';
+}
