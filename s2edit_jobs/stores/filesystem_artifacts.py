@@ -37,8 +37,8 @@ TRIES = 3
 """Tries of a writer whose temporary file was removed although it was alive, because the disk was slow or the machine suspended."""
 
 LINK_BASE: ContextVar[str | None] = ContextVar("link_base", default=None)
-"""Where the current request reached the service, such as `http://192.168.1.7:8000`: presigned URLs begin with it. If it is None, they
-begin with the store's own `base_url`."""
+"""Where the current request reached the service, such as `http://192.168.1.7:8000`: presigned URLs begin with it. If it is None,
+they begin with the `base_url` of the store."""
 
 
 class FilesystemArtifactStore(ProvenStore):
