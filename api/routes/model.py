@@ -36,9 +36,7 @@ class ModelView(BaseModel):
 
     name: Annotated[str, Field(description="The name of the model, without the folders it lies in.", examples=["portraits-128"])]
     shipped: Annotated[bool, Field(description="Whether it is the small model of drawn portraits that comes with s2edit.")]
-    domains: Annotated[
-        list[ModelDomain] | None, Field(description="What the model knows; null until a worker has reported it.")
-    ]
+    domains: Annotated[list[ModelDomain] | None, Field(description="What the model knows; null until a worker has reported it.")]
     phase_seconds: Annotated[
         dict[Phase, float],
         Field(description="The usual seconds of each phase of a person's first edit, by the model's card; empty if unknown."),

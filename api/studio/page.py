@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -70,7 +70,7 @@ def hash_of(element: str, page: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(inner[1].encode()).digest()).decode()}'"
 
 
-@cache
+@lru_cache(maxsize=64)  # the origin may be that of a `Host` header
 def headers(origin: str) -> Mapping[str, str]:
     """Return the headers of the studio: files of this service, and pictures also from memory and from `origin`."""
     sources = {
