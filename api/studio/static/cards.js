@@ -65,8 +65,10 @@ export function pages(title, path, cardsOf, empty) {
       next = body.next_cursor;
       more.hidden = !next;
       none.hidden = list.childElementCount > 0;
+      return true;
     } catch (error) {
       tellProblem(error);
+      return false;
     }
   }
 

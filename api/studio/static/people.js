@@ -10,7 +10,7 @@ import { button, eraser, expiry, pages, tellProblem, Texts, when } from './cards
 
 const MOST_APPLIED = 4;
 const WORN = ['makeup', 'glasses', 'hat', 'hair', 'beard', 'earrings'];
-const LIFETIMES = { '': 'when I erase it', 86400: 'after a day', 604800: 'after a week', 2592000: 'after 30 days' };
+const LIFETIMES = [['', 'when I erase it'], ['86400', 'after a day'], ['604800', 'after a week'], ['2592000', 'after 30 days']];
 const names = new Texts('s2edit-people');
 const people = pages('People', 'identities?limit=20', (items) => items.map(personCard), 'Nobody yet. Edits add the people of their photos.');
 const worn = pages('Things worn', 'attributes?limit=20', wornCards, 'Nothing yet.');
@@ -43,7 +43,7 @@ const submitter = (words) => make('button', { className: 'button small' }, words
 
 function personForm() {
   const more = make('details', {}, make('summary', {}, 'For how long, with which consent'));
-  more.append(field('person-ttl', 'Erase it', choice(Object.entries(LIFETIMES).sort())), field('person-consent', 'What the person agreed to', text('Ada agreed on 24 November')));
+  more.append(field('person-ttl', 'Erase it', choice(LIFETIMES)), field('person-consent', 'What the person agreed to', text('Ada agreed on 24 November')));
   return make('form', { onsubmit: keepPerson }, field('person-name', 'Keep this person as', text('Ada', true)), more, submitter('Keep'));
 }
 
@@ -59,14 +59,14 @@ async function keepPerson(event) {
   const learned = studio.edit?.identity;
   if (learned) names.set(learned, name); // an edit has learned the person already
   const fields = [['prompt', source() || `a photo of a ${subject()}`], ['identity_ttl_s', $('person-ttl').value], ['consent', $('person-consent').value]];
-  if (learned ? await people.load() : await learn('identity', `Learning ${name}`, fields, (job) => names.set(job.identity, name))) $('person-name').value = '';
+  if (learned ? await people.load() : await learn('identity', `Learning ${name}`, fields, (job) => names.set(job.identity, name))) event.target.reset();
 }
 
 async function takeWorn(event) {
   event.preventDefault();
   const what = $('worn-what').value;
   if (studio.photo && !(await studio.mask())) return say(`Paint over the ${what} on the photo first.`, 'problem');
-  await learn('attribute', `Taking the ${what}`, [['prompt', `a ${subject()} with ${freePlaceholder()} ${what}`], ['name', $('worn-name').value.trim()]]);
+  if (await learn('attribute', `Taking the ${what}`, [['prompt', `a ${subject()} with ${freePlaceholder()} ${what}`], ['name', $('worn-name').value.trim()]])) event.target.reset();
 }
 
 /** Return a placeholder that no other attribute has, so that one edit can apply several. [I] is the person's. */
