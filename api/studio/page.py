@@ -36,10 +36,10 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file of the page. `packed` is the same content, compressed; None for pictures, which are compressed already."""
+    """A file as it is and, if that is smaller, compressed by gzip. Each form has an ETag of its own."""
 
     content: bytes
-    packed: bytes | None
+    gzipped: bytes | None
     media_type: str
     etag: str
 
@@ -53,8 +53,9 @@ def static_files() -> Mapping[str, StaticFile]:
 
 def _read(path: Path) -> StaticFile:
     content = path.read_bytes()
-    packed = None if path.suffix in (".png", ".webp") else gzip.compress(content, mtime=0)
-    return StaticFile(content, packed, MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:20]}"')
+    gzipped = gzip.compress(content, mtime=0)
+    smaller = gzipped if len(gzipped) < 0.9 * len(content) else None
+    return StaticFile(content, smaller, MEDIA_TYPES[path.suffix], hashlib.sha256(content).hexdigest()[:20])
 
 
 def result_origin(artifacts: ArtifactStore) -> str:
@@ -109,9 +110,10 @@ async def get_static_file(path: str, request: Request) -> Response:
 
 
 def _answer(request: Request, file: StaticFile, sent: Mapping[str, str]) -> Response:
-    sent = {**sent, "ETag": file.etag, "Vary": "Accept-Encoding"}
-    if request.headers.get("if-none-match") == file.etag:
+    content, etag, sent = file.content, f'"{file.etag}"', {**sent, "Vary": "Accept-Encoding"}
+    if file.gzipped is not None and re.search(r"\bgzip\b(?!\s*;\s*q=0)", request.headers.get("accept-encoding", "")):
+        content, etag, sent = file.gzipped, f'"{file.etag}-gzip"', {**sent, "Content-Encoding": "gzip"}
+    sent["ETag"] = etag
+    if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=sent)
-    if file.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(file.packed, media_type=file.media_type, headers={**sent, "Content-Encoding": "gzip"})
-    return Response(file.content, media_type=file.media_type, headers=sent)
+    return Response(content, media_type=file.media_type, headers=sent)

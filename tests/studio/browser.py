@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ MISSING = (
     "no Chromium: the tests of the studio need one. Install it by `make browser`, by `apt-get install chromium` as root, or by "
     "`.venv/bin/playwright install chromium`; or put chromium, chromium-browser or google-chrome on PATH"
 )
+LAN = "192.168.77.7"
+"""An address of another machine, as far as the browser is concerned: it is no secure context. Requests go to this machine."""
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
 PATIENCE_MS = 15_000.0
@@ -31,7 +34,7 @@ def launch(playwright: Playwright) -> Browser:
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None and not Path(playwright.chromium.executable_path).exists():
         pytest.fail(MISSING, pytrace=False)
-    return playwright.chromium.launch(executable_path=found)
+    return playwright.chromium.launch(executable_path=found, args=[f"--host-resolver-rules=MAP {LAN} 127.0.0.1"])
 
 
 def own() -> bool:
@@ -77,7 +80,7 @@ class Watch:
 
 @contextmanager
 def opened(browser: Browser, url: str, *, size: str, scheme: str, key: str) -> Iterator[tuple[Page, Watch]]:
-    """Open `url` in a fresh context. On a phone, the page has a touch screen. Every request carries `key`, unless it is empty."""
+    """Open `url` in a fresh context. On a phone, the page has a touch screen. The tab has `key`, unless it is empty."""
     width, height = SIZES[size]
     watch = Watch({"{0.scheme}://{0.netloc}".format(urlsplit(url))})
     context = browser.new_context(
@@ -85,13 +88,14 @@ def opened(browser: Browser, url: str, *, size: str, scheme: str, key: str) -> I
         color_scheme="dark" if scheme == "dark" else "light",
         has_touch=size == "phone",
         is_mobile=size == "phone",
-        extra_http_headers={"Authorization": f"Bearer {key}"} if key else {},
         accept_downloads=True,
         reduced_motion="reduce",  # a screenshot shows no half transition
     )
     try:
         context.set_default_timeout(PATIENCE_MS)
         watch.attach(context)
+        if key:
+            context.add_init_script(f"if (location.protocol === 'http:') sessionStorage.setItem('s2edit-key', {json.dumps(key)});")
         page = context.new_page()
         page.goto(url)
         yield page, watch

@@ -102,10 +102,15 @@ export async function submit(path, fields, { trouble = () => {}, signal } = {}) 
   }
 }
 
-/** Fetch a picture of the service: a signed link needs no key, a path of the service does. */
+/** Return a link of the service as this page can follow it: a proxy in between may have changed host and path of the service's own. */
+export function link(url) {
+  const own = /\/(files\/[^?]*\?expires=.*)/.exec(url);
+  return new URL(own ? own[1] : url, document.baseURI).href;
+}
+
+/** Fetch a picture by its signed link, which needs no key. */
 export async function picture(url) {
-  const whole = new URL(url, document.baseURI);
-  const answer = await fetch(whole).catch(() => null);
+  const answer = await fetch(link(url)).catch(() => null);
   if (!answer || !answer.ok) throw new Problem(answer ? answer.status : 0, { code: 'link_dead' }, 0);
   return answer.blob();
 }

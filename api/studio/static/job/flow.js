@@ -116,10 +116,12 @@ async function paintFields() {
 async function editFields(prompt) {
   const { parent, identity, attributes } = studio.using;
   const fields = [];
+  const paint = studio.photo ? await paintFields() : [];
+  const isOwn = identity && studio.photo?.identity === identity.id && !paint.length; // then the service has photo and mask
   if (parent) fields.push(['parent', parent.id]);
-  else if (studio.photo) fields.push(['image', studio.photo.blob]);
+  else if (studio.photo && !isOwn) fields.push(['image', studio.photo.blob]);
   if (identity) fields.push(['identity', identity.id]);
-  if (studio.photo) fields.push(...(await paintFields()));
+  fields.push(...paint);
   fields.push(['prompt', prompt]);
   if (!parent && !identity) {
     fields.push(['source_prompt', form.source() || `a photo of a ${form.subject()}`]);
