@@ -249,7 +249,8 @@ class S2EditEngine:
             yield finishing  # again after each slow piece of work: the worker must see that it advances
             raw = self.pipeline.backbone.decode_latent(latent)
             yield finishing
-            asked = bool(i or request.negative_prompt) or run.prompts.target != inverted.facts.get("prompt")
+            steered = request.seed_of(i) is not None or bool(request.negative_prompt)
+            asked = steered or run.prompts.target != inverted.facts.get("prompt")
             result, brought_back = self.pipeline.deliver(run.canvas, before, raw, asked=asked)
             yield finishing
             if watermarked:
@@ -280,7 +281,8 @@ class S2EditEngine:
         latents, wanted = [], run.request.variants
         painter = cache(partial(preview_painter, self.pipeline.backbone, run.canvas, inverted))
         for i in range(wanted):
-            variation = Variation((run.request.seed + i) % 2**63) if i else None
+            seed = run.request.seed_of(i)
+            variation = None if seed is None else Variation(seed)
             editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, variation=variation, **options)
             with closing(editing):
                 while True:
