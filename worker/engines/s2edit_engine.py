@@ -83,7 +83,7 @@ class S2EditEngine:
         if self.pipeline.backbone.device.type != "cpu":
             prove_device(self.pipeline.backbone)
         self._passes = SharedPasses(
-            lambda rows: self.pipeline.backbone.evaluate(rows), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
+            lambda rows: self.pipeline.backbone.evaluate(rows, check=False), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
         )
         self._turn = threading.Lock()  # at the segmenter and the captioner, which all sessions share
         self._client: RowClient | None = None  # of a session
@@ -112,6 +112,9 @@ class S2EditEngine:
     def pass_stats(self) -> PassStats:
         stats = self._passes.stats()
         return PassStats(stats.passes, dict[str, int](stats.rows.items()), dict[str, float](stats.waited_s.items()))
+
+    def companions_s(self) -> float:
+        return self._client.companions_s if self._client is not None else 0.0
 
     def close(self) -> None:
         self._passes.close()
