@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery import report
 from s2edit_core.delivery.canvas import Canvas
+from s2edit_core.delivery.preview import PreviewPainter
 from s2edit_core.method.inversion import Inversion
 from s2edit_core.method.learning.learning import Checkpoint
 from s2edit_core.pictures.files import Original
@@ -20,6 +21,7 @@ from s2edit_core.request.plan import EditPlan, digest
 from s2edit_core.request.prompts import ResolvedPrompts
 from s2edit_core.request.spec import EditRequest, Preset, Progress
 from worker.engines.engine import Artifact, EditInputs
+from worker.engines.previews import previewed
 
 Result = TypeVar("Result")
 Steps = Generator[Progress | Artifact, None, Result]
@@ -89,8 +91,10 @@ def with_checkpoints(learning: Generator[Progress, None, Result], concept_id: st
                 yield Artifact("checkpoint", concept_id, progress.state.to_bytes(), step=progress.step)
 
 
-def as_variant(editing: Generator[Progress, None, Result], i: int, of: int) -> Generator[Progress, None, Result]:
-    """Yield the progress of edit number `i`, counted among the steps of all `of` edits."""
+def as_variant(
+    editing: Generator[Progress, None, Result], i: int, of: int, painter: Callable[[], PreviewPainter]
+) -> Generator[Progress, None, Result]:
+    """Yield the progress of edit number `i`, with previews, counted among the steps of all `of` edits."""
     with closing(editing):
         while True:
             try:
@@ -98,4 +102,4 @@ def as_variant(editing: Generator[Progress, None, Result], i: int, of: int) -> G
             except StopIteration as end:
                 edited: Result = end.value
                 return edited
-            yield replace(step, step=i * step.total + step.step, total=of * step.total)
+            yield previewed(replace(step, step=i * step.total + step.step, total=of * step.total), painter)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from copy import copy
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any, Self
 
 import torch
@@ -39,6 +39,7 @@ from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.edit_run import EditRun, Steps, as_variant, with_checkpoints
 from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
 from worker.engines.loaded_model import model_facts, prove_device
+from worker.engines.previews import preview_painter
 from worker.engines.shared_passes import SharedPasses
 
 CHECKPOINT_STEPS = 20
@@ -79,7 +80,7 @@ class S2EditEngine:
         if self.pipeline.backbone.device.type != "cpu":
             prove_device(self.pipeline.backbone)
         self._passes = SharedPasses(
-            lambda rows: self.pipeline.backbone.evaluate(rows), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
+            lambda rows: self.pipeline.backbone.evaluate(rows, check=False), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
         )
         self._turn = threading.Lock()  # at the segmenter and the captioner, which all sessions share
         self._client: RowClient | None = None  # of a session
@@ -108,6 +109,9 @@ class S2EditEngine:
     def pass_stats(self) -> PassStats:
         stats = self._passes.stats()
         return PassStats(stats.passes, dict[str, int](stats.rows.items()), dict[str, float](stats.waited_s.items()))
+
+    def companions_s(self) -> float:
+        return self._client.companions_s if self._client is not None else 0.0
 
     def close(self) -> None:
         self._passes.close()
@@ -245,7 +249,8 @@ class S2EditEngine:
             yield finishing  # again after each slow piece of work: the worker must see that it advances
             raw = self.pipeline.backbone.decode_latent(latent)
             yield finishing
-            asked = bool(i or request.negative_prompt) or run.prompts.target != inverted.facts.get("prompt")
+            steered = request.seed_of(i) is not None or bool(request.negative_prompt)
+            asked = steered or run.prompts.target != inverted.facts.get("prompt")
             result, brought_back = self.pipeline.deliver(run.canvas, before, raw, asked=asked)
             yield finishing
             if watermarked:
@@ -274,10 +279,12 @@ class S2EditEngine:
             "strength": run.request.strength,
         }
         latents, wanted = [], run.request.variants
+        painter = cache(partial(preview_painter, self.pipeline.backbone, run.canvas, inverted))
         for i in range(wanted):
-            variation = Variation((run.request.seed + i) % 2**63) if i else None
+            seed = run.request.seed_of(i)
+            variation = None if seed is None else Variation(seed)
             editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, variation=variation, **options)
-            latents.append((yield from as_variant(editing, i, wanted)))
+            latents.append((yield from as_variant(editing, i, wanted, painter)))
         return latents
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> EditRun:

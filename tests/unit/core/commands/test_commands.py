@@ -71,6 +71,8 @@ def test_what_is_learned_and_inverted_apart_gives_the_same_picture() -> None:
     kept = ("--identity", "who.safetensors", "--inversion", "inversion.safetensors")
     assert edit("--source", SOURCE, *kept, output="again.png") == 0
     assert np.array_equal(pixels("out.png"), pixels("again.png"))
+    assert edit("--source", SOURCE, *kept, "--seed", "6", output="other.png") == 0
+    assert not np.array_equal(pixels("out.png"), pixels("other.png")), "another seed gives another picture"
 
 
 def test_without_a_mask_one_is_looked_for_and_kept() -> None:

@@ -69,7 +69,6 @@ def test_an_empty_negative_prompt_is_none(api: Api) -> None:
         ({"strength": "0.15", "steps": "6"}, "strength_without_steps", "strength"),
         ({"strength": "1.1"}, "option_invalid", "strength"),
         ({"strength": "nan"}, "option_invalid", "strength"),
-        ({"strength": "0.5", "variants": "2"}, "strength_with_variants", "strength"),
         ({"output_quality": "90"}, "quality_without_loss", "output_quality"),
         ({"output_format": "png", "output_quality": "100"}, "quality_without_loss", "output_quality"),
         ({"output_format": "jpeg", "output_quality": "0"}, "option_invalid", "output_quality"),
