@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
-from cli.service import answers, free_port
+from cli.supervision.service import answers, free_port
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import ROOT, Settings
