@@ -17,7 +17,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import JobNotFound, ServiceUnavailable
 from s2edit_jobs.records.record import Owner
-from s2edit_jobs.stores.filesystem_artifacts import LINK_BASE
+from s2edit_jobs.stores.object_store.filesystem_artifacts import LINK_BASE
 
 RECHECK_S = 15.0
 """Seconds without a change after which a feed reads the job anyway."""

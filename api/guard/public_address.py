@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from s2edit_jobs.access.host_names import host_name, is_loopback
-from s2edit_jobs.stores.filesystem_artifacts import LINK_BASE
+from s2edit_jobs.stores.object_store.filesystem_artifacts import LINK_BASE
 
 _TARGET = re.compile(r"(?<=<)/(?!/)")
 """The beginning of a path in a `Link` header."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from cli.service import answers, free_port
+from cli.supervision.service import answers, free_port
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import ROOT, Settings

@@ -134,8 +134,8 @@ function drawReport(edit) {
     lines.push(outside === 0 ? 'Outside of it not one pixel has changed.' : `Outside of it, colours differ by at most ${outside} of 255 levels, because of the file’s format.`);
   }
   const took = values?.seconds?.total ?? Object.values(values?.seconds || {}).reduce((sum, each) => sum + each, 0);
-  if (values) lines.push(`It took ${seconds(took)}${values.learning_steps ? ', most of it to get to know the person: the next edit is quicker' : '. The person was known already'}.`);
   if (edit.test) lines.push('This is test mode: no model has drawn this picture.');
+  else if (values) lines.push(`It took ${seconds(took)}${values.learning_steps ? ', most of it to get to know the person: the next edit is quicker.' : ', for the person was known already.'}`);
   $('report').hidden = !lines.length;
   $('report').replaceChildren(make('h2', {}, 'What was done'), ...lines.map((line) => make('p', {}, line)));
 }
