@@ -39,7 +39,7 @@ def test_the_history_shows_edits_as_a_tree_and_goes_on_from_them(open_studio: Op
     expect(trunk.locator("> .cards > li > .cards > li")).to_contain_text("failed")
     expect(page.locator(f"[data-edit={child}]")).to_contain_text("red hair and a hat")  # known from the report alone
     expect(page.locator("#history .photo")).to_have_count(3)
-    look_at(page, "history")
+    look_at(page, "history", at=".panel")
 
     page.locator(f"[data-edit={other}] .plain").click()
     acting.result(page)

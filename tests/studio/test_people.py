@@ -51,7 +51,7 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
     page, _ = open_studio(key=key)
     open_tab(page, "People")
     expect(page.get_by_text("Nobody yet.")).to_be_visible()
-    look_at(page, "people-empty")
+    look_at(page, "people-empty", at=".panel")
     acting.sample(page)
     keep(page, "Ada", erase="604800", consent="Ada agreed")
     expect(page.locator("#people .card")).to_contain_text("erased in 7 days")
@@ -63,7 +63,7 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
     expect(page.get_by_label("Name of Ada")).to_have_value("Ada")
     expect(page.locator("#people .photo")).to_have_js_property("complete", True)
     assert page.locator("#people .photo").evaluate("image => image.naturalWidth") == 512
-    look_at(page, "people")
+    look_at(page, "people", at=".panel")
 
     page.get_by_role("button", name="Use Ada").click()
     expect(page.locator("#using")).to_contain_text("Person: Ada")
@@ -83,14 +83,14 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
     assert hashlib.sha256((tmp_path / "ada.safetensors").read_bytes()).hexdigest() == told["sha256"]
 
     page.get_by_role("button", name="Erase Ada").click()
-    look_at(page, "people-erase")
+    look_at(page, "people-erase", at=".panel")
     page.get_by_role("button", name="Keep it").click()
     page.get_by_role("button", name="Erase Ada").click()
     page.get_by_role("button", name="Erase for good").click()
     with page.expect_download() as saving:
         page.get_by_role("link", name="Save the receipt").click()
     saving.value.save_as(tmp_path / "receipt.json")
-    look_at(page, "people-receipt")
+    look_at(page, "people-receipt", at=".panel")
     receipt = json.loads((tmp_path / "receipt.json").read_text())
     with service.client(key) as api:
         keys = KeySet.import_key_set(api.get("/receipts/keys").json())
@@ -113,14 +113,14 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
     page.get_by_label("Name", exact=True).fill("Evening")
     page.get_by_role("button", name="Take it").click()
     expect(page.get_by_role("button", name="Apply Evening")).to_be_visible()
-    look_at(page, "worn")
+    look_at(page, "worn", at=".panel")
 
     acting.photo(page, acting.picture(320, 240))
     page.get_by_role("button", name="Apply Evening").click()
     expect(page.locator("#using")).to_contain_text("Evening")
     page.get_by_role("radio", name="woman", exact=True).check()
     expect(page.locator("#sentence")).to_contain_text("[B] makeup")
-    look_at(page, "worn-applied")
+    look_at(page, "worn-applied", at=".panel")
     acting.edit(page)
     acting.result(page)
     with service.client(key) as api:
@@ -160,7 +160,7 @@ def test_learning_is_followed_again_after_a_reload_and_can_be_canceled(open_stud
     page.get_by_label("Keep this person as").fill("Ada")
     page.get_by_role("button", name="Keep", exact=True).click()
     expect(page.get_by_label("Learning Ada")).to_be_visible()
-    look_at(page, "people-learning")
+    look_at(page, "people-learning", at=".panel")
     page.reload()
     open_tab(page, "People")
     expect(page.get_by_label("Learning")).to_be_visible()
