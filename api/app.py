@@ -26,6 +26,8 @@ from api.guard.request_log import RequestLog
 from api.guard.slow_bodies import SlowBodies
 from api.guard.upload_guard import UploadGuard
 from api.guard.whole_body import WholeBody
+from api.openai import models as openai_models
+from api.openai import routes as openai_routes
 from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, tokens, uploads
 from api.routes.metrics import Metrics
 from api.slow_calls import SharedCalls, SlowCalls
@@ -147,6 +149,8 @@ def _build_app(services: Services) -> FastAPI:
         studio,
         docs,
         tokens,
+        openai_routes,
+        openai_models,
     ):
         app.include_router(module.router)
     docs.serve_assets(app)
