@@ -28,6 +28,7 @@ from api.guard.upload_guard import UploadGuard
 from api.guard.whole_body import WholeBody
 from api.openai import models as openai_models
 from api.openai import routes as openai_routes
+from api.openai import schemas as openai_schemas
 from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, tokens, uploads
 from api.routes.metrics import Metrics
 from api.slow_calls import SharedCalls, SlowCalls
@@ -132,7 +133,7 @@ def _build_app(services: Services) -> FastAPI:
     app.add_middleware(RequestLog)  # the last one added is the outermost
     add_cors(app, services.settings)
     problems.install(app)
-    describe(app, services.settings.public_url)
+    describe(app, services.settings.public_url, openai_schemas.BODIES)
     describe_webhooks(app)
     for module in (
         edits_json,

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.wire.edit_requests import EditOptions
 from api.wire.fields import ID_PATTERN, WHOLE
 from api.wire.known_names import LONGEST, unknown
 from s2edit_core.errors import OptionInvalid
@@ -188,8 +187,3 @@ def check_known(values: Mapping[str, Any], pictures: Collection[str]) -> None:
 
 def _unsupported(name: str, message: str) -> OptionInvalid:
     return OptionInvalid(message, field=name, reason="option_unsupported")
-
-
-def own_field(name: str) -> Any:
-    """Return the field of `POST /edits` with this name."""
-    return EditOptions.model_fields.get(name)

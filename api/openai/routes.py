@@ -18,6 +18,7 @@ from api.openai.answers import ImagesView
 from api.openai.body import Body, read_body
 from api.openai.delivery import Waiting, answer
 from api.openai.models import check_model
+from api.openai.schemas import STREAM
 from api.openai.streaming import stream
 from api.openai.submission import ImageEdit
 from api.openai.translation import translate, user_of
@@ -96,7 +97,7 @@ def _acting_for(principal: Principal, user: str | None, header: str | None) -> P
     summary="Edit a photo as OpenAI's SDKs ask for it",
     response_model=ImagesView,
     response_model_exclude_unset=True,
-    responses=FAILURES,
+    responses={200: {"content": {"text/event-stream": STREAM}}, **FAILURES},
     openapi_extra={
         "requestBody": {
             "required": True,
