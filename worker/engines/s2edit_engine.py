@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any, Self, TypeVar
 
 import torch
@@ -40,6 +40,7 @@ from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.edit_run import EditRun, with_checkpoints
 from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
 from worker.engines.loaded_model import model_facts, prove_device
+from worker.engines.previews import preview_painter, previewed
 from worker.engines.shared_passes import SharedPasses
 
 Result = TypeVar("Result")
@@ -277,6 +278,7 @@ class S2EditEngine:
             "strength": run.request.strength,
         }
         latents, wanted = [], run.request.variants
+        painter = cache(partial(preview_painter, self.pipeline.backbone, run.canvas, inverted))
         for i in range(wanted):
             variation = Variation((run.request.seed + i) % 2**63) if i else None
             editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, variation=variation, **options)
@@ -287,7 +289,7 @@ class S2EditEngine:
                     except StopIteration as end:
                         latents.append(end.value)
                         break
-                    yield replace(step, step=i * step.total + step.step, total=wanted * step.total)
+                    yield previewed(replace(step, step=i * step.total + step.step, total=wanted * step.total), painter)
         return latents
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> EditRun:
