@@ -26,8 +26,8 @@ from api.wire import openai_errors
 from api.wire.problem_kinds import KINDS
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.jobs.lifetimes import results_expired
-from s2edit_jobs.records.errors import CredentialsInvalid, ServiceUnavailable
-from s2edit_jobs.records.record import JobRecord, JobState, Owner
+from s2edit_jobs.records.errors import CredentialsInvalid, PreviewMissing, ServiceUnavailable
+from s2edit_jobs.records.record import JobRecord, JobState, Owner, Preview
 
 MAX_WAIT_S = 1800.0
 """The longest wait without a stream. OpenAI's SDKs give up after 600 s by default."""
@@ -71,6 +71,13 @@ class Waiting:
             )
 
         return await _patiently(once, patience_s)
+
+    async def preview(self, record: JobRecord) -> Preview | None:
+        """Return the latest preview of the edit; None if there is none any more. Raises `JobNotFound`."""
+        try:
+            return await self.submission.changes.threads.run(lambda: self.submission.jobs.preview(self.owner, record.id))
+        except (PreviewMissing, ServiceUnavailable):
+            return None
 
     async def pictures(self, record: JobRecord) -> Pictures:
         """Return what the answer of a finished edit needs. Raises as `look`, and `ResultsExpired`."""

@@ -99,8 +99,8 @@ class OpenAIOptions(BaseModel):
         Field(
             ge=0,
             le=MAX_PARTIAL_IMAGES,
-            description=f"Previews to send while the edit runs, at most {MAX_PARTIAL_IMAGES}; only with `stream`. Default 0. A "
-            "fast edit may have fewer.",
+            description=f"Previews to send while the edit runs, at most {MAX_PARTIAL_IMAGES}; only with `stream`. Default 0. Each is a "
+            "small WebP of the whole photo. A fast edit may have fewer.",
         ),
         WHOLE,
     ] = None
