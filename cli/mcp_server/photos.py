@@ -85,12 +85,12 @@ def _opened(folder: Path, real: Path) -> bytes:
             os.close(here)
     except OSError as error:
         raise PictureRefused(f"{real} can't be read: {error.strerror}") from error
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_BYTES:
+        os.close(handle)
+        is_file = stat.S_ISREG(facts.st_mode)
+        raise PictureRefused(f"{real} has {facts.st_size:,} bytes: send at most {MAX_BYTES:,}" if is_file else f"{real} is no file")
     with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise PictureRefused(f"{real} is no file")
-        if facts.st_size > MAX_BYTES:
-            raise PictureRefused(f"{real} has {facts.st_size:,} bytes: send at most {MAX_BYTES:,}")
         return file.read(MAX_BYTES)
 
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
-from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import ToolAnnotations
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ValidationError, create_model
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -153,27 +152,32 @@ def _where_photos_may_be(folders: Sequence[Path] | None) -> str:
     return f"\n\nA picture is the absolute path of a file in {', '.join(str(one.resolve()) for one in folders)}, {words.PICTURE}."
 
 
-class StrictMetadata(FuncMetadata):
+class StrictTool(Tool):
     """Refuses arguments that the tool does not have. By default they are ignored, and the model never learns of its mistake."""
 
-    def validate_arguments(self, arguments_to_validate: dict[str, Any]) -> dict[str, Any]:
+    def model_post_init(self, _context: Any, /) -> None:
+        loose = self.fn_metadata.arg_model
+        strict = create_model(loose.__name__, __base__=loose)
+        strict.model_config["extra"] = "forbid"
+        strict.model_rebuild(force=True)
+        self.fn_metadata.arg_model = strict
+        self.parameters = strict.model_json_schema(by_alias=True)
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         try:
-            return super().validate_arguments(arguments_to_validate)
-        except ValidationError as error:
-            faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-            known = ", ".join(self.arg_model.model_fields)
-            raise ToolError(f"wrong arguments: {'; '.join(faults)}. The arguments are {known}") from error
+            return await super().run(arguments, context, convert_result)
+        except UnexpectedToolError:
+            raise
+        except ToolError as error:
+            if not isinstance(faults := error.__cause__, ValidationError):
+                raise
+            told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults.errors())
+            known = ", ".join(self.fn_metadata.arg_model.model_fields)
+            raise ToolError(f"wrong arguments for {self.name}: {told}. Its arguments are {known}") from faults
 
 
 def _tool(function: Callable[..., Any], title: str, description: str, annotations: ToolAnnotations) -> Tool:
-    tool = Tool.from_function(function, title=title, description=description, annotations=annotations)
-    loose = tool.fn_metadata.arg_model
-    strict = create_model(loose.__name__, __base__=loose)
-    strict.model_config = ConfigDict(**{**loose.model_config, "extra": "forbid"})
-    strict.model_rebuild(force=True)
-    tool.fn_metadata = StrictMetadata(arg_model=strict)
-    tool.parameters = strict.model_json_schema(by_alias=True)
-    return tool
+    return StrictTool.from_function(function, title=title, description=description, annotations=annotations)
 
 
 def _bearer(headers: Any) -> str | None:

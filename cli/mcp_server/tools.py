@@ -136,7 +136,8 @@ class Tools:
 
     async def list_attributes(self, ctx: Context, limit: words.Limit = 20, cursor: words.Cursor = None) -> CallToolResult:
         def line(attribute: View) -> str:
-            return f"{attribute['id']}: {attribute['name'] or 'no name'}, learned from “{attribute['prompt']}”"
+            marked = f"{attribute['placeholder']} {attribute['subject']}"
+            return f"{attribute['id']}: {attribute['name'] or 'no name'}, {marked}, learned from “{attribute['prompt']}”"
 
         return await self._list(ctx, "/attributes", line, limit=limit, cursor=cursor)
 
