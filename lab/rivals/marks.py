@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from cli.demo import sample
+from cli.demo.demo import sample
 
 BITS = 12
 CHECK_BITS = 4

@@ -14,7 +14,7 @@ from typing import Literal
 
 import httpx
 
-from cli.service import answers, free_port
+from cli.supervision.service import answers, free_port
 
 START_S = 120.0
 STOP_S = 20.0

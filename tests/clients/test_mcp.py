@@ -26,7 +26,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, ImageContent, ResourceLink, TextContent
 from PIL import Image
 
-from cli.service import free_port
+from cli.supervision.service import free_port
 from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.clients.conftest import Live, running
 from tests.waiting import until
