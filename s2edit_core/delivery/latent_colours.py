@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2edit_core.delivery.canvas import Canvas, to_tensor
+
 BLOCK = 4
 """Pixels per latent cell, along each side."""
 PHOTO_SHARE = 0.5
@@ -37,6 +39,12 @@ def colour_moments(latent: Tensor, picture: Tensor) -> Tensor:
     blocks = F.pixel_unshuffle(F.adaptive_avg_pool2d(picture[None].to("cpu", torch.float32), size), BLOCK)
     y = blocks[0].flatten(1).T
     return torch.cat([x.T @ x, x.T @ y], dim=1) / len(x)
+
+
+def blocks_of(canvas: Canvas, latent: Tensor) -> Tensor:
+    """Return what `canvas` shows of its photo, in the size that the map gives a `latent` of its frame: `(3, H, W)` in -1..1."""
+    size = latent.shape[-1] * BLOCK, latent.shape[-2] * BLOCK
+    return to_tensor(canvas.photo.resize(size, Image.Resampling.BOX, box=canvas.box))
 
 
 def model_moments(encode: Callable[[Tensor], Tensor], latent_scale: int) -> Tensor:
@@ -80,5 +88,4 @@ def _leaves(random: Random, side: int) -> Tensor:
             draw.ellipse((x - radius, y - radius * random.uniform(0.4, 1.5), x + radius, y + radius), fill=colour)
         else:
             draw.rectangle((x - radius, y - 0.7 * radius, x + 0.5 * radius, y + radius), fill=colour)
-    pixels = torch.frombuffer(bytearray(picture.resize((side, side), Image.Resampling.BOX).tobytes()), dtype=torch.uint8)
-    return pixels.view(side, side, 3).permute(2, 0, 1).to(torch.float32) / 127.5 - 1
+    return to_tensor(picture.resize((side, side), Image.Resampling.BOX))

@@ -51,14 +51,14 @@ class PreviewPainter:
     def _photo(self) -> Tensor:
         """The small photo, `(3, h, w)` in 0..1."""
         size = preview_size(self._canvas.photo.size)
-        small = self._canvas.photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        small = self._canvas.photo.resize(size, Image.Resampling.BOX)
         return torch.tensor(np.asarray(small), dtype=torch.float32).permute(2, 0, 1) / 255
 
     @cached_property
     def _opacity(self) -> Tensor:
         """The edit mask inside the box, `(h, w)` in 0..1."""
         left, top, right, bottom = self._box
-        mask = self._canvas.edit_mask.crop(self._canvas.box).resize((right - left, bottom - top), Image.Resampling.BOX)
+        mask = self._canvas.edit_mask.resize((right - left, bottom - top), Image.Resampling.BOX, box=self._canvas.box)
         return torch.tensor(np.asarray(mask), dtype=torch.float32) / 255
 
     @cached_property
