@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2edit_core.delivery.canvas import Canvas, to_tensor
+from s2edit_core.delivery.canvas import to_tensor
 
 BLOCK = 4
 """Pixels per latent cell, along each side."""
@@ -39,12 +39,6 @@ def colour_moments(latent: Tensor, picture: Tensor) -> Tensor:
     blocks = F.pixel_unshuffle(F.adaptive_avg_pool2d(picture[None].to("cpu", torch.float32), size), BLOCK)
     y = blocks[0].flatten(1).T
     return torch.cat([x.T @ x, x.T @ y], dim=1) / len(x)
-
-
-def blocks_of(canvas: Canvas, latent: Tensor) -> Tensor:
-    """Return what `canvas` shows of its photo, in the size that the map gives a `latent` of its frame: `(3, H, W)` in -1..1."""
-    size = latent.shape[-1] * BLOCK, latent.shape[-2] * BLOCK
-    return to_tensor(canvas.photo.resize(size, Image.Resampling.BOX, box=canvas.box))
 
 
 def model_moments(encode: Callable[[Tensor], Tensor], latent_scale: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2edit_core.delivery.canvas import Canvas, make_canvas
-from s2edit_core.delivery.latent_colours import BLOCK, LatentColours, blocks_of, colour_moments, model_moments
+from s2edit_core.delivery.latent_colours import BLOCK, LatentColours, colour_moments, model_moments
 from s2edit_core.delivery.preview import PreviewPainter
 from s2edit_core.delivery.preview_files import SIDE, encode_preview, preview_size
 from s2edit_core.request.limits import MAX_PREVIEW_BYTES
@@ -38,8 +38,7 @@ def canvas() -> Canvas:
 
 def painter_of(canvas: Canvas) -> tuple[PreviewPainter, Tensor]:
     before = encode(canvas.source())
-    colours = LatentColours(model_moments(encode, SCALE), colour_moments(before, blocks_of(canvas, before)))
-    return PreviewPainter(canvas, colours, before), before
+    return PreviewPainter(canvas, model_moments(encode, SCALE), before), before
 
 
 def pixels(file: bytes) -> np.ndarray:
