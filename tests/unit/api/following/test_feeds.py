@@ -20,7 +20,7 @@ from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, Owner
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.following.test_following import done, soon, stream
-from tests.unit.api.routes.test_edits import claim, succeed
+from tests.unit.api.routes.edits.test_edits import claim, succeed
 from tests.unit.api.wire.test_bad_input import assert_problem
 
 CROWD = 50

@@ -13,8 +13,8 @@ from api.app import create_app
 from api.studio import page as studio
 from s2edit_core.request.spec import PRESETS
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore
 from tests.unit.api.conftest import Api
 
 
