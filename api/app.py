@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from api.changes import Changes
 from api.description.openapi import describe
 from api.description.webhooks import describe_webhooks
-from api.following import events
+from api.following import events, previews
 from api.following.connections import Connections
 from api.following.feeds import Feeds
 from api.following.polls import Polls
@@ -136,6 +136,7 @@ def _build_app(services: Services) -> FastAPI:
         edits_json,
         edits,
         events,
+        previews,
         identities,
         attributes,
         masks,

@@ -23,6 +23,7 @@ RUNNING: Mapping[str, Any] = {
     "state": "running",
     "phase": "learning",
     "progress": {"phase": "learning", "step": 30, "total": 100, "fraction": 0.3},
+    "preview": None,
     "created_at": "2026-11-23T22:10:05.120000Z",
     "updated_at": "2026-11-23T22:10:09.480000Z",
     "sequence": 34,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, field
@@ -29,6 +29,16 @@ class Artifact:
     subject: str | None = None
     placeholder: str = PLACEHOLDER
     step: int = 0  # of a checkpoint: learning steps done
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PreviewedProgress(Progress):
+    """Progress of which a preview can be drawn. `draw` returns WebP of at most `MAX_PREVIEW_BYTES`, or raises.
+
+    Drawing takes milliseconds, so the worker decides when it does. The generator must not have been resumed since.
+    """
+
+    draw: Callable[[], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,9 @@ class Engine(Protocol):
     def pass_stats(self) -> PassStats | None:
         """Return what the sessions' rows have cost so far, or None without a device. Any thread may call this at any time."""
 
+    def companions_s(self) -> float:
+        """Return for how many seconds this session has waited while the device worked for other sessions. 0 without a device."""
+
     def close(self) -> None:
         """End the threads of the engine once all sessions have ended. Repeating this is safe."""
 
@@ -184,6 +197,9 @@ class EngineWrapper:
 
     def pass_stats(self) -> PassStats | None:
         return self._engine.pass_stats()
+
+    def companions_s(self) -> float:
+        return self._engine.companions_s()
 
     def close(self) -> None:
         self._engine.close()

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any, Self, TypeVar
 
 import torch
@@ -40,6 +40,7 @@ from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.edit_run import EditRun, with_checkpoints
 from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
 from worker.engines.loaded_model import model_facts, prove_device
+from worker.engines.previews import preview_painter, previewed
 from worker.engines.shared_passes import SharedPasses
 
 Result = TypeVar("Result")
@@ -82,7 +83,7 @@ class S2EditEngine:
         if self.pipeline.backbone.device.type != "cpu":
             prove_device(self.pipeline.backbone)
         self._passes = SharedPasses(
-            lambda rows: self.pipeline.backbone.evaluate(rows), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
+            lambda rows: self.pipeline.backbone.evaluate(rows, check=False), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
         )
         self._turn = threading.Lock()  # at the segmenter and the captioner, which all sessions share
         self._client: RowClient | None = None  # of a session
@@ -111,6 +112,9 @@ class S2EditEngine:
     def pass_stats(self) -> PassStats:
         stats = self._passes.stats()
         return PassStats(stats.passes, dict[str, int](stats.rows.items()), dict[str, float](stats.waited_s.items()))
+
+    def companions_s(self) -> float:
+        return self._client.companions_s if self._client is not None else 0.0
 
     def close(self) -> None:
         self._passes.close()
@@ -278,6 +282,7 @@ class S2EditEngine:
             "strength": run.request.strength,
         }
         latents, wanted = [], run.request.variants
+        painter = cache(partial(preview_painter, self.pipeline.backbone, run.canvas, inverted))
         for i in range(wanted):
             seed = run.request.seed_of(i)
             variation = None if seed is None else Variation(seed)
@@ -289,7 +294,7 @@ class S2EditEngine:
                     except StopIteration as end:
                         latents.append(end.value)
                         break
-                    yield replace(step, step=i * step.total + step.step, total=wanted * step.total)
+                    yield previewed(replace(step, step=i * step.total + step.step, total=wanted * step.total), painter)
         return latents
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> EditRun:

@@ -39,7 +39,7 @@ class Connection:
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
 
-    def run(self, script: str, *arguments: str | int | float) -> Any:
+    def run(self, script: str, *arguments: str | bytes | int | float) -> Any:
         """Run a script of `lua.script`. An answer of false is None."""
         if script not in self._scripts:
             self._scripts[script] = self.client.register_script(script)
