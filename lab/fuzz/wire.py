@@ -49,13 +49,12 @@ def _keep(known: list[str], value: str) -> None:
 class CheckedApp:
     """The app with a check of its answers against `described`, its OpenAPI description. `undocumented` counts the violations.
 
-    While `proxied` is set, `behind_proxy` answers instead of `app`: the same service, which knows that a proxy serves it below a
-    prefix. Then all addresses in answers must have that prefix.
+    Half of the requests go to `behind_proxy`: the same service, which knows that a proxy serves it below a prefix. All addresses
+    in its answers must have that prefix.
     """
 
-    def __init__(self, app: ASGIApp, described: Mapping[str, Any], rng: random.Random, behind_proxy: ASGIApp | None = None) -> None:
-        self._apps = (app, behind_proxy or app)
-        self.proxied = False
+    def __init__(self, app: ASGIApp, behind_proxy: ASGIApp, described: Mapping[str, Any], rng: random.Random) -> None:
+        self._apps = (app, behind_proxy)
         self._described = described
         self._rng = rng
         names = sorted(described["paths"], key=lambda path: path.count("{"))  # `/identities/import` before `/identities/{id}`
@@ -73,6 +72,7 @@ class CheckedApp:
         if scope["type"] != "http":
             await self._apps[0](scope, receive, send)
             return
+        proxied = self._rng.random() < 0.5
         first = await receive()
         scope["headers"] = [*scope["headers"], *self._additions(first.get("body", b""))]
         caller = Headers(scope=scope).get("authorization", "")
@@ -92,10 +92,12 @@ class CheckedApp:
             await send(message)
 
         try:
-            await self._apps[self.proxied](scope, again, watched)
+            await self._apps[proxied](scope, again, watched)
         finally:
             self.observed[caller].add(bytes(body))
-            self._check(scope, started["status"], Headers(raw=started["headers"]), bytes(body))
+            headers = Headers(raw=started["headers"])
+            unprefixed = _unprefixed(headers, bytes(body)) if proxied else []
+            self._check(scope, started["status"], headers, bytes(body), unprefixed)
 
     def _additions(self, body: bytes) -> list[tuple[bytes, bytes]]:
         """Return random extra headers, which any request can have."""
@@ -118,15 +120,14 @@ class CheckedApp:
         }
         return [(name, value) for name, value in some.items() if self._rng.random() < 0.05]
 
-    def _check(self, scope: Scope, status: int, headers: Headers, body: bytes) -> None:
+    def _check(self, scope: Scope, status: int, headers: Headers, body: bytes, more_faults: list[str]) -> None:
         path = next((path for form, path in self._paths if form.fullmatch(scope["path"])), None)
         operation = self._described["paths"].get(path, {}).get(scope["method"].lower())
         name = f"{scope['method']} {path}" if operation else "no operation"
         self.answers[name, status] += 1
         if status >= 400 and (code := CODE.search(body)):
             self.codes[f"{status} {code[1].decode()}"] += 1
-        unprefixed = _unprefixed(headers, body) if self.proxied else []
-        for fault in [*_faults(operation, status, headers, body), *unprefixed]:
+        for fault in [*_faults(operation, status, headers, body), *more_faults]:
             self.undocumented[f"{name}: {status}: {fault}"] += 1
 
 

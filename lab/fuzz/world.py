@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
@@ -115,6 +116,18 @@ def send_upload(app: ASGIApp, headers: Mapping[str, str]) -> None:
         if answer.is_success and http.put(put["url"].replace(PREFIX, "", 1), headers=put["headers"], content=data).is_success:
             return
     raise RuntimeError(f"none of {SENDING_TRIES} uploads was accepted")
+
+
+def load_preview(app: ASGIApp, headers: Mapping[str, str]) -> None:
+    """Make an edit as the caller of `headers` and load its preview, which exists for a minute. Raise as `send_upload` does."""
+    http = TestClient(app)
+    form: Any = {"image": ("photo.png", photo()), "mask": ("mask.png", mask()), "prompt": (None, "a photo of a smiling woman")}
+    for _ in range(SENDING_TRIES):
+        answer = http.post("/edits", files=form, headers={**headers, "S2Edit-User": USER, "Prefer": "wait=10"})
+        path = f"/edits/{answer.json().get('id')}/preview"
+        if answer.is_success and http.get(path, headers={**headers, "S2Edit-User": USER}).is_success:
+            return
+    raise RuntimeError(f"none of {SENDING_TRIES} edits showed a preview")
 
 
 @contextmanager
