@@ -25,7 +25,7 @@ from s2edit_core.method.injection import SourceGuide, source_guide
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_attribute_placeholders, check_delivery
 from s2edit_core.method.inversion import Inversion, Source
 from s2edit_core.method.leakage import MaskedPlaceholder, leakage
-from s2edit_core.method.lesson import Lesson
+from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.method.negation import negative_prompt_guidance
 from s2edit_core.pictures.files import check_mask
 from s2edit_core.request.options import InjectionOptions

@@ -25,8 +25,8 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.job_store import JobStore
-from tests import tiny_judges
 from tests.doubles import FakeEngine
+from tests.models import tiny_judges
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api import pictures
 from worker import process as process_module
