@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -33,10 +32,9 @@ class Service:
         self._settings = settings
         self._process: psutil.Popen | None = None
 
-    def new_key(self, **options: Any) -> str:
-        """Return a key of test mode."""
-        ring = KeyRing(build_artifacts(Settings(data_dir=self.folder / "data")))
-        return ring.create(TENANT, test=True, **options)[1]
+    def new_key(self, tenant: str = TENANT) -> str:
+        """Return a key of test mode. A tenant of its own sees nothing of what other tests do."""
+        return KeyRing(build_artifacts(Settings(data_dir=self.folder / "data"))).create(tenant, test=True)[1]
 
     def start(self) -> None:
         argv = ["up", "--host", self.host, "--port", str(self.port), "--data-dir", str(self.folder / "data")]
