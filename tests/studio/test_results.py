@@ -86,7 +86,7 @@ def test_more_pictures_differ_and_an_edit_goes_on_from_its_result(done: Page) ->
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#strip img")).to_have_count(5)
     acting.result(page)
-    inside = (0.62, 0.5)
+    inside = (0.62, 0.25)
     colours = set()
     for number in range(5):
         page.locator("#strip img").nth(number).click()
