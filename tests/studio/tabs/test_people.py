@@ -16,13 +16,9 @@ from tests.studio.service import Service
 from tests.studio.states import look_at
 
 
-def open_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
-
-
 def keep(page: Page, name: str, **options: str) -> None:
     """Keep the person on the stage by a name, and wait until that is done."""
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_label("Keep this person as").fill(name)
     if options:
         page.get_by_text("For how long").click()
@@ -49,7 +45,7 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
 ) -> None:
     key = service.new_key("people")
     page, _ = open_studio(key=key)
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     expect(page.get_by_text("Nobody yet.")).to_be_visible()
     look_at(page, "people-empty", at=".panel")
     acting.sample(page)
@@ -59,7 +55,7 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
         (person,) = api.get("/identities").json()["items"]
     assert person["consent"]["statement"] == "Ada agreed"
     page.reload()
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     expect(page.get_by_label("Name of Ada")).to_have_value("Ada")
     expect(page.locator("#people .photo")).to_have_js_property("complete", True)
     assert page.locator("#people .photo").evaluate("image => image.naturalWidth") == 512
@@ -74,7 +70,7 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
         report = api.get(f"/edits/{edit['id']}").json()["report"]["values"]
     assert (edit["identity"], report["learning_steps"], report["mask"]["source"]) == (person["id"], 0, "identity")
 
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     with page.expect_download() as exporting:
         page.get_by_role("button", name="Export Ada").click()
     exporting.value.save_as(tmp_path / "ada.safetensors")
@@ -98,7 +94,7 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
     claims = jwt.decode(receipt["receipt"], keys, algorithms=["ES256"]).claims
     assert (claims["erased"], claims["id"], claims["objects"]) == ("identity", person["id"], receipt["objects"])
     assert "Ada" not in page.evaluate("JSON.stringify(localStorage)")
-    open_tab(page, "Edit")
+    acting.open_tab(page, "Edit")
     expect(page.locator("#using")).to_be_empty()
 
 
@@ -106,7 +102,7 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
     key = service.new_key("makeup")
     page, _ = open_studio(key=key)
     acting.sample(page)
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_role("button", name="Take it").click()  # of the whole person, as the sample is painted
     expect(page.get_by_role("button", name="Apply makeup")).to_be_visible()
     paint_lips(page)
@@ -129,17 +125,17 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
         report = api.get(f"/edits/{edit['id']}").json()["report"]["values"]
     assert (evening["placeholder"], evening["subject"]) == ("[B]", "makeup")
     assert "[B] makeup" in report["prompt"]
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_role("button", name="Erase Evening").click()
     page.get_by_role("button", name="Erase for good").click()
     expect(page.locator("#people")).to_contain_text("Erased Evening")
-    open_tab(page, "Edit")
+    acting.open_tab(page, "Edit")
     expect(page.locator("#using")).to_be_empty()
 
 
 def test_what_can_not_be_kept_or_taken_is_said(open_studio: OpenStudio, service: Service) -> None:
     page, _ = open_studio(key=service.new_key("refusals"))
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_role("button", name="Take it").click()
     expect(page.locator("#message")).to_have_text("Choose a photo first.")
     acting.photo(page)
@@ -156,13 +152,13 @@ def test_learning_is_followed_again_after_a_reload_and_can_be_canceled(open_stud
     acting.sample(page)
     page.get_by_text("More options").click()
     page.fill("#source_prompt", "a photo of a woman [test:slow 30]")
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_label("Keep this person as").fill("Ada")
     page.get_by_role("button", name="Keep", exact=True).click()
     expect(page.get_by_label("Learning Ada")).to_be_visible()
     look_at(page, "people-learning", at=".panel")
     page.reload()
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     expect(page.get_by_label("Learning")).to_be_visible()
     page.locator("#people").get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Nobody yet.")).to_be_visible()
