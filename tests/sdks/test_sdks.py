@@ -94,9 +94,8 @@ def test_what_cannot_be_honoured_is_a_bad_request(served: Served, caller: Caller
     for name, outcome in zip(REFUSED, outcomes, strict=True):
         assert "error" in outcome, (name, outcome)
         assert (outcome["error"]["class"], outcome["error"]["status"]) == ("BadRequestError", 400), outcome
-        assert name in (outcome["error"]["param"], *outcome["error"]["message"].replace("'", " ").replace("=", " ").split()), (
-            outcome
-        )
+        said = outcome["error"]
+        assert said["param"] == name or name in said["message"], said  # LiteLLM passes on only the message
 
 
 @pytest.mark.parametrize("sdk", CALLERS[:2])
