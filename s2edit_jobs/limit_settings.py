@@ -63,7 +63,10 @@ class LimitSettings(BaseSettings):
         default=0, ge=0, description="Most identities that the edits of a tenant may learn per day (UTC). 0 means no limit"
     )
     tenant_gpu_s_per_day: float = Field(
-        default=0, ge=0, description="Most seconds that workers may spend on a tenant's edits per day (UTC). 0 means no limit"
+        default=0,
+        ge=0,
+        description="Most seconds that workers may spend on a tenant's edits per day (UTC); of a UNet pass that several edits "
+        "share, each spends its share. 0 means no limit",
     )
     failed_credentials_per_minute: int = Field(
         default=60,

@@ -293,7 +293,8 @@ class Settings(LimitSettings):
     )
     public_url: str = Field(
         default="http://127.0.0.1:8000",
-        description="URL of the API as apps reach it, used in the URLs of files in the data folder",
+        description="URL of the API as apps reach it, with the path prefix of a proxy, used in the URLs of files in the data "
+        "folder. If it names this machine, as by default, these URLs begin with the host that the request was sent to",
     )
     cors_origins: str | None = Field(
         default=None,

@@ -34,7 +34,11 @@ PHASE_S = Histogram(
     buckets=SHORT_S,
     registry=REGISTRY,
 )
-DEVICE_S = Counter("s2edit_device_seconds", "Seconds for which attempts have held the device, without test mode", registry=REGISTRY)
+DEVICE_S = Counter(
+    "s2edit_device_seconds",
+    "Seconds for which attempts have run, of shared passes of the UNet their shares only, without test mode",
+    registry=REGISTRY,
+)
 QUEUE_WAIT_S = Histogram(
     "s2edit_queue_wait_seconds",
     "Seconds from the acceptance of a job until its first attempt, without test mode",

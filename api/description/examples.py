@@ -81,6 +81,7 @@ IDENTITY: Mapping[str, Any] = {
     "expires_at": None,
     "consent": {"statement": "Ada Example agreed in the app on 23 November 2026", "given_at": "2026-11-23T22:10:05.120000Z"},
     "has_photo": True,
+    "photo": {"url": f"{FILES}/concepts/{IDENTITY_ID}/image.png?{SIGNED}", "expires_at": LATER},
 }
 ATTRIBUTE: Mapping[str, Any] = {
     "id": ATTRIBUTE_ID,

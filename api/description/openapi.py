@@ -82,6 +82,5 @@ def _as_problems(responses: dict[str, Any]) -> None:
     """Change the media type of error responses, which FastAPI takes from the route."""
     for status, answer in responses.items():
         content = answer.get("content", {})
-        described_as = next((kind for kind in ("application/json", "text/event-stream") if kind in content), None)
-        if status >= "4" and described_as:  # "404", "4XX" and "default"
-            answer["content"] = {MEDIA_TYPE: content[described_as]}
+        if status >= "4" and content:  # "404", "4XX" and "default"
+            answer["content"] = {MEDIA_TYPE: next(iter(content.values()))}

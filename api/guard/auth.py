@@ -35,7 +35,7 @@ TENANT = "default"
 """The tenant of requests without a key."""
 USER = "default"
 """The user of requests that name none."""
-READ_SCOPES: Mapping[str, Scope] = {"edits": "edits:read", "v1": "edits:read"}
+READ_SCOPES: Mapping[str, Scope] = {"edits": "edits:read", "model": "edits:read", "v1": "edits:read"}
 SCOPES_OF: Mapping[str, Scope] = {
     "edits": "edits:write",
     "masks": "edits:write",

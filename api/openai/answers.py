@@ -36,7 +36,7 @@ class ImagesView(BaseModel):
     safety_identifier: Annotated[str | None, Field(description="The user, if the request named one; else absent.")] = None
 
 
-class ModelView(BaseModel):
+class ModelObject(BaseModel):
     """A model that `model` may name."""
 
     id: Annotated[str, Field(description="The name to send as `model`.")]
@@ -49,7 +49,7 @@ class ModelList(BaseModel):
     """The served model, under its own name and its aliases."""
 
     object: Annotated[Literal["list"], Field(description="Always `list`.")] = "list"
-    data: Annotated[list[ModelView], Field(description="The served model first.")]
+    data: Annotated[list[ModelObject], Field(description="The served model first.")]
 
 
 def facts_of(

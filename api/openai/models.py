@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException
 
 from api.deps import Caller, ServicesDep
-from api.openai.answers import ModelList, ModelView
+from api.openai.answers import ModelList, ModelObject
 from api.wire.openai_errors import OpenAIError
 from s2edit_core.checkpoints.model_files import HUB_ID, local_path
 from s2edit_core.errors import OptionInvalid
@@ -25,12 +25,12 @@ def list_models(services: ServicesDep, owner: Caller) -> ModelList:  # noqa: ARG
 
 @router.get(
     "/v1/models/{model:path}",
-    operation_id="getModel",
+    operation_id="retrieveModel",
     summary="Get a model in OpenAI's shape",
-    response_model=ModelView,
+    response_model=ModelObject,
     responses={404: {"model": OpenAIError, "description": "The service has no such model."}},
 )
-def get_model(model: str, services: ServicesDep, owner: Caller) -> ModelView:  # noqa: ARG001
+def retrieve_model(model: str, services: ServicesDep, owner: Caller) -> ModelObject:  # noqa: ARG001
     """The served model, by its name or an alias."""
     if model not in model_names(services.settings):
         raise ModelNotFound(_unknown(services.settings, model))
@@ -60,6 +60,6 @@ def _unknown(settings: Settings, model: str) -> str:
     return f"the service has no model {model[:80]!r}: send {' or '.join(map(repr, model_names(settings)))}, or leave model out"
 
 
-def _view(settings: Settings, name: str) -> ModelView:
+def _view(settings: Settings, name: str) -> ModelObject:
     path = local_path(settings.model, ROOT)
-    return ModelView(id=name, created=int(path.stat().st_mtime) if path is not None else 0)
+    return ModelObject(id=name, created=int(path.stat().st_mtime) if path is not None else 0)

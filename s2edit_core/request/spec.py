@@ -20,6 +20,8 @@ from s2edit_core.request.words import tidy
 OutputFormat = Literal["png", "jpeg", "webp"]
 PresetName = Literal["paper", "balanced", "instant"]
 Phase = Literal["preparing", "learning", "inverting", "editing", "finishing"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+"""The phases in their order."""
 ConceptKind = Literal["identity", "attribute"]
 Delivery = Literal["difference", "paste"]
 """How an edited frame returns to the photo: as the change that it makes, or as the whole frame, scaled up."""
@@ -163,12 +165,6 @@ class EditRequest:
         check_strength(self.strength, self.resolve().steps)
 
     def _check_sampling(self) -> None:
-        if self.strength < 1 and self.variants > 1:
-            raise OptionInvalid(
-                "variants start from noise, so they need strength 1: leave out variants or strength",
-                field="options.strength",
-                reason="strength_with_variants",
-            )
         if self.negative_prompt is not None and self.guidance_scale == 1:
             raise OptionInvalid(
                 "a negative prompt acts through guidance: choose a guidance_scale above 1, or leave the negative prompt out",
@@ -196,6 +192,16 @@ class EditRequest:
                 field="options.keep_alpha",
                 reason="alpha_in_jpeg",
             )
+
+    def seed_of(self, picture: int) -> int | None:
+        """Return the seed of the fresh start noise of a picture, numbered from 0, or None for the edit itself.
+
+        Of an edit that learns its identity, the first picture is the edit itself, because `seed` has decided how that was learned.
+        With a learned identity, `seed` itself has to give another picture, so the edit itself is the first picture of seed 0.
+        """
+        if picture == 0 and (self.identity is None or self.seed == 0):
+            return None
+        return (self.seed + picture) % 2**63
 
     def resolve(self) -> Preset:
         """Return the preset with this request's own `steps` and `guidance_scale`."""

@@ -58,6 +58,7 @@ class Submission:
     parts: list[Part]
     submitted_at: float
     answers: dict[int, Answer] = field(default_factory=dict)
+    device_s: float = 0.0  # its share of the passes that have evaluated its rows
     error: Exception | None = None
     done: threading.Event = field(default_factory=threading.Event)
 

@@ -8,6 +8,7 @@ a pass takes.
 Jobs join and leave between passes. A job that fails or is canceled withdraws its rows, and its companions do not notice:
 
 - If a pass fails, the scheduler evaluates its submissions again in halves. Only those that fail alone get the exception.
+- If `evaluate` answers rows whose numbers are not finite, only the submissions that hold such rows fail, without another pass.
 - A sticky `DeviceFault` fails every job, now and later, because every later pass would fail too.
 - A canceled job does not wait for the pass that holds its rows. Its answers are dropped.
 
@@ -26,9 +27,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from s2edit_core.device_faults import fault_of
-from s2edit_core.errors import DeviceFault
+from s2edit_core.errors import DeviceFault, NumbersNotFinite
 from s2edit_core.unet.row_queue import PATIENCE, STAGES, Kind, RowQueue, Stage, Submission, Taken
-from s2edit_core.unet.rows import Answers, Evaluate, Rows
+from s2edit_core.unet.rows import Answers, Evaluate, Rows, check_finite
 
 POLL_S = 0.1
 """Seconds between two calls of `while_waiting`."""
@@ -60,12 +61,14 @@ class RowClient:
     """One job's access to the UNet. Used by one thread; any thread may close it.
 
     `while_waiting` is called about every `POLL_S` seconds while rows wait, with whether a pass has ended since the last call. What
-    it raises withdraws the rows.
+    it raises withdraws the rows. `companions_s` is the part of the waits that went into the rows of others: the rows of a pass
+    share its seconds equally.
     """
 
     def __init__(self, scheduler: RowScheduler, owner: str, while_waiting: Callable[[bool], None] | None = None) -> None:
         self.owner = owner
         self.closed = False
+        self.companions_s = 0.0
         self.submission: Submission | None = None  # that waits; guarded by the scheduler's lock, as is `closed`
         self.while_waiting = while_waiting
         self._scheduler = scheduler
@@ -88,6 +91,8 @@ class RowClient:
         except BaseException:
             self._scheduler.withdraw(self)
             raise
+        finally:
+            self.companions_s += max(0.0, time.monotonic() - submission.submitted_at - submission.device_s)
         if submission.error is not None:
             raise submission.error
         return submission.all_answers()
@@ -106,6 +111,7 @@ class RowClient:
 class RowScheduler:
     """Fills passes of `evaluate` with at most `max_rows` rows of all clients. A context manager that runs the device's thread.
 
+    `evaluate` may answer rows whose numbers are not finite (`Answer.finite`) instead of raising `NumbersNotFinite` for all of them.
     `linger_s` bounds the wait for jobs that were just answered; 0 switches it off. `on_start` is called in the device's thread
     before the first pass.
     """
@@ -261,7 +267,7 @@ class RowScheduler:
             return [self._fault] * len(taken)
         try:
             answers = iter(self._evaluate(tuple(row for each in taken for row in each.rows())))
-            return [tuple(next(answers) for _ in each.indices) for each in taken]
+            return [_finite(tuple(next(answers) for _ in each.indices)) for each in taken]
         except Exception as error:
             fault = fault_of(error)
             if fault is not None and fault.sticky:
@@ -278,9 +284,11 @@ class RowScheduler:
     def _deliver(self, taken: Sequence[Taken], results: Sequence[Answers | Exception]) -> None:
         self.passes += 1
         self._device_s += self._last_pass_s
-        self._rows_per_pass[sum(len(each.indices) for each in taken)] += 1
+        rows = sum(len(each.indices) for each in taken)
+        self._rows_per_pass[rows] += 1
         for each, result in zip(taken, results, strict=True):
             submission = each.submission
+            submission.device_s += self._last_pass_s * len(each.indices) / rows
             self._rows[submission.stage] += len(each.indices)
             if isinstance(result, Exception):
                 self._settle(submission, result)
@@ -304,6 +312,14 @@ class RowScheduler:
     def _settle_all(self, submissions: Sequence[Submission]) -> None:
         for submission in submissions:
             self._settle(submission, self._fault or SchedulerClosed("the scheduler was closed"))
+
+
+def _finite(answers: Answers) -> Answers | NumbersNotFinite:
+    try:
+        check_finite(answers)
+    except NumbersNotFinite as error:
+        return error
+    return answers
 
 
 def _copied(fault: DeviceFault) -> DeviceFault:

@@ -50,6 +50,10 @@ class EngineRun:
         self._control = control
         self._concept_id = ""  # the concept of the current edit, with which its inversion is erased
 
+    def companions_s(self) -> float:
+        """Return for how many seconds this attempt has waited while the device worked for others."""
+        return self._engine.companions_s()
+
     def find_mask(self, spec: JobSpec, photo: bytes) -> DetectedMask:
         """Find the person in a photo that came without a mask."""
         return self._drive(spec, self._engine.find_mask(spec.request, photo, check=self._control.poll))

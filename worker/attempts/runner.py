@@ -129,7 +129,7 @@ class _Attempt:
             finally:
                 unbind_contextvars("trace_id")
                 if not lease.owner.test:
-                    DEVICE_S.inc(self._control.clock.seconds().get("total", 0.0))
+                    DEVICE_S.inc(self._charged_s())
 
     def _try(self) -> None:
         log.info("attempt begins", action="attempt_begins")
@@ -291,7 +291,11 @@ class _Attempt:
             if self._lease.owner.test:  # test jobs use no time of the device
                 return
             # Failed and canceled jobs have used the time too.
-            self._services.store.usage.book(self._lease.owner.tenant, DailyUsage(int("learning" in seconds), seconds["total"]))
+            self._services.store.usage.book(self._lease.owner.tenant, DailyUsage(int("learning" in seconds), self._charged_s()))
+
+    def _charged_s(self) -> float:
+        """Return the seconds of this attempt, of shared passes its share only: all attempts together are charged what they took."""
+        return max(0.0, self._control.clock.seconds().get("total", 0.0) - self._engine.companions_s())
 
     def _retry_or_park(self, error: Exception) -> None:
         attempt = self._lease.attempt

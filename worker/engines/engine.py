@@ -128,6 +128,9 @@ class Engine(Protocol):
     def pass_stats(self) -> PassStats | None:
         """Return what the sessions' rows have cost so far, or None without a device. Any thread may call this at any time."""
 
+    def companions_s(self) -> float:
+        """Return for how many seconds this session has waited while the device worked for other sessions. 0 without a device."""
+
     def close(self) -> None:
         """End the threads of the engine once all sessions have ended. Repeating this is safe."""
 
@@ -194,6 +197,9 @@ class EngineWrapper:
 
     def pass_stats(self) -> PassStats | None:
         return self._engine.pass_stats()
+
+    def companions_s(self) -> float:
+        return self._engine.companions_s()
 
     def close(self) -> None:
         self._engine.close()

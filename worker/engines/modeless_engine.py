@@ -81,6 +81,10 @@ class ModelessEngine:
     def pass_stats(self) -> None:
         """Return None: there is no device."""
 
+    def companions_s(self) -> float:
+        """Return 0: nothing is shared."""
+        return 0.0
+
     def close(self) -> None:
         """Do nothing: there are no threads."""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
 from functools import cache, cached_property, partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -21,7 +20,7 @@ from s2edit_core.delivery.canvas import to_image
 from s2edit_core.delivery.output import Output, encode_result
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.learning_state import LearningState
+from s2edit_core.method.learning.learning_state import LearningState
 from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pictures.mask_files import decode_mask
@@ -37,14 +36,12 @@ from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.adapters import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
-from worker.engines.edit_run import EditRun, with_checkpoints
+from worker.engines.edit_run import EditRun, Steps, as_variant, with_checkpoints
 from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
 from worker.engines.loaded_model import model_facts, prove_device
-from worker.engines.previews import preview_painter, previewed
+from worker.engines.previews import preview_painter
 from worker.engines.shared_passes import SharedPasses
 
-Result = TypeVar("Result")
-Steps = Generator[Progress | Artifact, None, Result]
 CHECKPOINT_STEPS = 20
 """Learning steps between two checkpoints, from which another worker can resume."""
 
@@ -83,7 +80,7 @@ class S2EditEngine:
         if self.pipeline.backbone.device.type != "cpu":
             prove_device(self.pipeline.backbone)
         self._passes = SharedPasses(
-            lambda rows: self.pipeline.backbone.evaluate(rows), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
+            lambda rows: self.pipeline.backbone.evaluate(rows, check=False), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
         )
         self._turn = threading.Lock()  # at the segmenter and the captioner, which all sessions share
         self._client: RowClient | None = None  # of a session
@@ -112,6 +109,9 @@ class S2EditEngine:
     def pass_stats(self) -> PassStats:
         stats = self._passes.stats()
         return PassStats(stats.passes, dict[str, int](stats.rows.items()), dict[str, float](stats.waited_s.items()))
+
+    def companions_s(self) -> float:
+        return self._client.companions_s if self._client is not None else 0.0
 
     def close(self) -> None:
         self._passes.close()
@@ -239,7 +239,7 @@ class S2EditEngine:
         evaluations = self.pipeline.evaluations
         learned, steps = yield from self._concept(run, concept, checkpoint)
         inverted = yield from self._inversion(run, learned, inversion)
-        latents = yield from self._timed(run, "editing", self._draw_variants(run, learned, inverted))
+        latents = yield from run.timed("editing", self._draw_variants(run, learned, inverted))
         started, finishing = time.perf_counter(), Progress("finishing", 0, 1)
         yield finishing
         made, measures, wanted = [], [], Output.of(request)
@@ -249,7 +249,8 @@ class S2EditEngine:
             yield finishing  # again after each slow piece of work: the worker must see that it advances
             raw = self.pipeline.backbone.decode_latent(latent)
             yield finishing
-            asked = bool(i or request.negative_prompt) or run.prompts.target != inverted.facts.get("prompt")
+            steered = request.seed_of(i) is not None or bool(request.negative_prompt)
+            asked = steered or run.prompts.target != inverted.facts.get("prompt")
             result, brought_back = self.pipeline.deliver(run.canvas, before, raw, asked=asked)
             yield finishing
             if watermarked:
@@ -280,16 +281,10 @@ class S2EditEngine:
         latents, wanted = [], run.request.variants
         painter = cache(partial(preview_painter, self.pipeline.backbone, run.canvas, inverted))
         for i in range(wanted):
-            variation = Variation((run.request.seed + i) % 2**63) if i else None
+            seed = run.request.seed_of(i)
+            variation = None if seed is None else Variation(seed)
             editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, variation=variation, **options)
-            with closing(editing):
-                while True:
-                    try:
-                        step = next(editing)
-                    except StopIteration as end:
-                        latents.append(end.value)
-                        break
-                    yield previewed(replace(step, step=i * step.total + step.step, total=wanted * step.total), painter)
+            latents.append((yield from as_variant(editing, i, wanted, painter)))
         return latents
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> EditRun:
@@ -359,12 +354,6 @@ class S2EditEngine:
         tokenize(backbone, request.negative_prompt or "", (), field="negative_prompt")
         return prompts
 
-    def _timed(self, run: EditRun, phase: str, steps: Steps[Result]) -> Steps[Result]:
-        started = time.perf_counter()
-        result = yield from steps
-        run.seconds[phase] = time.perf_counter() - started
-        return result
-
     def _concept(self, run: EditRun, saved: bytes | None, checkpoint: bytes | None) -> Steps[tuple[Concept, int]]:
         """Return the concept and the number of learning steps taken. Learn it unless `saved`, from `checkpoint` if given."""
         backbone, prompts = self.pipeline.backbone, run.prompts
@@ -381,7 +370,7 @@ class S2EditEngine:
             state=state,
             every=CHECKPOINT_STEPS,
         )
-        learned = yield from self._timed(run, "learning", with_checkpoints(learning, run.plan.concept_id))
+        learned = yield from run.timed("learning", with_checkpoints(learning, run.plan.concept_id))
         yield Artifact("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
         return learned, learned.facts["steps"] - (state.counter.step if state else 0)
 
@@ -399,6 +388,6 @@ class S2EditEngine:
             guidance_scale=self.pipeline.guidance(run.preset.guidance_scale, run.preset.name),
             masked=run.preset.learning.masked,
         )
-        inverted = yield from self._timed(run, "inverting", inverting)
+        inverted = yield from run.timed("inverting", inverting)
         yield Artifact("inversion", run.plan.inversion_id, inverted.to_bytes())
         return inverted

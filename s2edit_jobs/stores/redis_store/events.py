@@ -13,9 +13,9 @@ from redis.client import NEVER_DECODE
 from s2edit_core.request.limits import MAX_PREVIEW_BYTES
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.record import JobRecord, Lease, Owner, Preview
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import event_records, mapping, owned, still_held
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 CHANGES = "s2edit:changes"
 """The channel. All databases of a Redis server share it, so a listener may hear of jobs that it does not know."""

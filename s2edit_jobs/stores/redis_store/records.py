@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import cast
 
 from s2edit_jobs.records.record import JobRecord, Outcome, Owner
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import failure_json, fields_of, job_key, mapping, owned, record_of
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 KEEP_OVER_S = 7 * 24 * 3600
 """How long Redis answers for a finished job; after that, the object store does."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.openai import body as bodies
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
 from tests.unit.api.conftest import PROMPT
 from tests.unit.api.openai.conftest import PATH, Images, assert_refused, data_url, mask

@@ -49,6 +49,17 @@ def test_rows_get_the_numbers_that_they_get_alone(backbone: Backbone, seed: int)
             assert distance(together[each], alone) <= BOUNDS[backbone.dtype]
 
 
+def test_the_same_companions_give_the_same_bytes(backbone: Backbone) -> None:
+    """Whatever else was evaluated in between, in the same buffers."""
+    rows = sum(mix(backbone, 7), ())
+    first = backbone.evaluate(rows)
+    backbone.evaluate(sum(mix(backbone, 8), ()))
+    for a, b in zip(first, backbone.evaluate(rows), strict=True):
+        assert a.loss == b.loss
+        for before, again in zip((a.eps, *a.gradients(), *a.maps), (b.eps, *b.gradients(), *b.maps), strict=True):
+            assert torch.equal(before, again)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_two_ways_of_the_same_pass_agree(model: Backbone, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Explicit maps, and fused attention in padded passes."""

@@ -159,6 +159,45 @@ def test_an_exception_fails_only_the_job_whose_rows_cause_it(error: Exception) -
     assert jobs.scheduler.stats().splits == 3  # eight, four, two
 
 
+def test_numbers_that_are_not_finite_fail_their_job_without_another_pass() -> None:
+    with held() as (unet, jobs, _):
+        all_rows = [rows_of(2) for _ in range(8)]
+        futures = [jobs.evaluate(rows, owner=str(i))[1] for i, rows in enumerate(all_rows)]
+        unet.broken.add(all_rows[5][1])
+        unet.let_end.release(100)
+        for i, (rows, future) in enumerate(zip(all_rows, futures, strict=True)):
+            if i == 5:
+                with pytest.raises(NumbersNotFinite):
+                    future.result(PATIENCE_S)
+            else:
+                assert are_answers(rows, future.result(PATIENCE_S))
+    assert [len(rows) for rows in unet.passes] == [1, 16]
+
+
+def test_jobs_share_the_seconds_of_their_passes_by_rows() -> None:
+    with held() as (unet, jobs, _):
+        few, of_few = jobs.evaluate(rows_of(4), owner="few")
+        many, of_many = jobs.evaluate(rows_of(12), owner="many")
+        shared = [each for client in (few, many) if (each := client.submission) is not None]
+        unet.let_end.release()
+        assert unet.begun.acquire(timeout=PATIENCE_S)
+        time.sleep(0.05)  # a pass that takes so long
+        unet.let_end.release()
+        of_few.result(PATIENCE_S), of_many.result(PATIENCE_S)
+        spent = [each.device_s for each in shared]
+    assert spent[1] == pytest.approx(3 * spent[0])
+    assert 0.05 <= sum(spent) <= jobs.scheduler.stats().device_s
+    assert few.companions_s > many.companions_s  # who has fewer rows waits longer for those of others
+    assert few.companions_s >= spent[1]
+
+
+def test_a_job_alone_waits_for_nobody() -> None:
+    with running(FakeUNet()) as jobs:
+        client = jobs.scheduler.client("ann")
+        client.evaluate(rows_of(3), "editing")
+        assert client.companions_s < 1.0
+
+
 def test_a_sticky_fault_fails_every_job_now_and_later() -> None:
     with held() as (unet, jobs, _):
         rows = rows_of(16)

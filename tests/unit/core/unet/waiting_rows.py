@@ -35,12 +35,16 @@ def kind(row: Row) -> tuple[bool, torch.Size]:
 
 
 class FakeUNet:
-    """Answers each row with the double of its latent, and checks what every pass must be. `poison` maps rows to what they raise."""
+    """Answers each row with the double of its latent, and checks what every pass must be. `poison` maps rows to what they raise.
+
+    `broken` rows get answers that are not finite.
+    """
 
     def __init__(self, max_rows: int = 16) -> None:
         self.max_rows = max_rows
         self.passes: list[Rows] = []
         self.poison: dict[Row, Exception] = {}
+        self.broken: set[Row] = set()
 
     def evaluate(self, rows: Rows) -> Answers:
         self.passes.append(rows)
@@ -52,7 +56,7 @@ class FakeUNet:
         for row in rows:
             if row in self.poison:
                 raise self.poison[row]
-        return tuple(Answer(2 * row.latent) for row in rows)
+        return tuple(Answer(2 * row.latent, finite=row not in self.broken) for row in rows)
 
 
 def are_answers(rows: Rows, answers: Answers) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -230,6 +231,15 @@ def test_what_an_edit_used_is_booked_on_its_tenant(service: InProcessService) ->
     assert second.learnings == 1
     assert second.worker_s >= first.worker_s + 0.02
     assert service.store.usage.spent("another") == DailyUsage()
+
+
+def test_waits_for_the_passes_of_others_are_booked_on_nobody(service: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.engine = FakeEngine(steps=2, step_s=0.05)
+    monkeypatch.setattr(service.engine, "companions_s", lambda: 0.25)
+    service.accept()
+    began = time.monotonic()
+    service.work()
+    assert 0.3 - 0.25 <= service.store.usage.spent(ANN.tenant).worker_s <= time.monotonic() - began - 0.25
 
 
 def test_what_was_used_in_vain_is_booked_too(service: InProcessService) -> None:
