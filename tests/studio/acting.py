@@ -51,6 +51,11 @@ def sample(page: Page, words: str = "red hair") -> None:
     settle(page)
 
 
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab of the panel."""
+    page.get_by_role("tab", name=name).click()
+
+
 def settle(page: Page) -> None:
     """Wait until what was asked for is drawn."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
