@@ -202,7 +202,18 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
         }
     ],
     "ModelList": [{"object": "list", "data": [MODEL]}],
-    "ModelView": [MODEL],
+    "ModelObject": [MODEL],
+    "ServedModel": [
+        {
+            "name": "portraits-128",
+            "shipped": True,
+            "domains": [{"subjects": ["woman", "man", "person"], "attribute_words": ["red", "hair", "smiling", "glasses"]}],
+            "phase_seconds": {"preparing": 0.1, "learning": 7.3, "inverting": 1.3, "editing": 1.1, "finishing": 0.2},
+            "test": False,
+            "max_upload_bytes": 50_000_000,
+            "max_pixels": 50_000_000,
+        }
+    ],
     "OpenAIError": [
         {
             "error": {
