@@ -27,7 +27,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("s3_region", "s3_post_forms", "s3_object_tags", "data_dir", "public_url"),
     ),
     "Models": (
-        *("model", "precision", "device", "worker_jobs", "segmenter", "captioner", "safety", "safety_labels", "safety_threshold"),
+        *("model", "model_aliases", "precision", "device", "worker_jobs", "segmenter", "captioner"),
+        *("safety", "safety_labels", "safety_threshold"),
     ),
     "Who may call": ("auth", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
     "Limits": (
@@ -58,6 +59,7 @@ FORMS = {
     "identity-fields": "IdentityForm",
     "attribute-fields": "AttributeForm",
     "mask-fields": "MaskForm",
+    "openai-fields": "ImageEditForm",
 }
 """The form that each table shows, by its name in `clients/openapi.json`."""
 SOURCES = ("s2edit_core", "s2edit_jobs", "api", "worker")

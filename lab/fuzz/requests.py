@@ -121,7 +121,7 @@ class ValidRequests:
             return
         link = self._rng.choice(links)
         url = urlsplit(link)
-        case.path_parameters["key"] = unquote(url.path).removeprefix("/files/")
+        case.path_parameters["key"] = unquote(url.path).partition("/files/")[2]
         case.query = dict(parse_qsl(url.query))
         if case.method == "PUT":
             self._used.add(link)

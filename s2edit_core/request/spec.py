@@ -20,6 +20,8 @@ from s2edit_core.request.words import tidy
 OutputFormat = Literal["png", "jpeg", "webp"]
 PresetName = Literal["paper", "balanced", "instant"]
 Phase = Literal["preparing", "learning", "inverting", "editing", "finishing"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+"""The phases in their order."""
 ConceptKind = Literal["identity", "attribute"]
 Delivery = Literal["difference", "paste"]
 """How an edited frame returns to the photo: as the change that it makes, or as the whole frame, scaled up."""

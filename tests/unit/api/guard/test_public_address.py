@@ -1,15 +1,17 @@
-"""A service below a path prefix: whatever it says of its own paths can be followed."""
+"""A service below a path prefix or at several addresses: whatever it says of its own paths can be followed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 
@@ -90,3 +92,46 @@ def test_the_description_names_the_prefix(proxied: Proxied) -> None:
 
 def test_without_a_prefix_paths_stay_as_they_are(api: Api) -> None:
     assert api.edit().headers["location"].startswith("/edits/e_")
+
+
+def upload_link(api: Api, folder: Path, *, host: str, **headers: str) -> str:
+    """Return the URL that an upload is sent to, for a service whose files lie in `folder`, when `host` is asked for it."""
+    files = FilesystemArtifactStore(folder, api.services.settings.public_url, "key")
+    client = TestClient(create_app(replace(api.services, artifacts=files)), base_url="http://testserver")
+    wanted = {"media_type": "image/png", "size_bytes": 9}
+    answer = client.post("/uploads", json=wanted, headers={"Host": host, **headers})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["put"]["url"])
+
+
+@pytest.mark.parametrize("host", ["192.168.1.7:8000", "10.0.0.2", "[fd00::7]:8000", "edits.local:8000"])
+def test_links_begin_with_the_host_that_was_asked(api: Api, tmp_path: Path, host: str) -> None:
+    assert upload_link(api, tmp_path, host=host).startswith(f"http://{host}/files/")
+
+
+@pytest.mark.parametrize("host", ["", "a b", "evil.example/x?", "user@evil.example", "a.example:8000:1", "[", "a.example:800000"])
+def test_what_is_no_host_gets_into_no_link(api: Api, tmp_path: Path, host: str) -> None:
+    assert upload_link(api, tmp_path, host=host).startswith("http://127.0.0.1:8000/files/")
+
+
+def test_links_begin_with_the_public_address_if_there_is_one(api: Api, tmp_path: Path) -> None:
+    api.limit(public_url=f"https://app.example.com{PREFIX}")
+    for host in ("192.168.1.7:8000", "127.0.0.1:8000"):
+        assert upload_link(api, tmp_path, host=host).startswith(f"https://app.example.com{PREFIX}/files/")
+
+
+def test_a_path_prefix_on_this_machine_stays_in_links(api: Api, tmp_path: Path) -> None:
+    api.limit(public_url=f"http://localhost:9000{PREFIX}")
+    assert upload_link(api, tmp_path, host="192.168.1.7:9000").startswith(f"http://192.168.1.7:9000{PREFIX}/files/")
+
+
+def test_nobody_chooses_links_by_the_headers_of_a_proxy(api: Api, tmp_path: Path) -> None:
+    forged = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/evil", "Forwarded": "host=evil.example"}
+    assert "evil" not in upload_link(api, tmp_path, host="192.168.1.7:8000", **forged)
+
+
+def test_the_pages_policy_follows_the_host(api: Api, tmp_path: Path) -> None:
+    files = FilesystemArtifactStore(tmp_path, api.services.settings.public_url, "key")
+    client = TestClient(create_app(replace(api.services, artifacts=files)), base_url="http://192.168.1.7:8000")
+    assert "http://192.168.1.7:8000" in client.get("/").headers["content-security-policy"]
+    assert "evil" not in client.get("/", headers={"Host": "evil.example; script-src *"}).headers["content-security-policy"]
