@@ -26,7 +26,7 @@ PREFIX = "/photos/v1"
 def proxied(service: Service, *host: str) -> Iterator[str]:
     """Run a proxy in front of the service and yield its URL."""
     port = free_port()
-    argv = [sys.executable, "-m", "tests.studio.proxy", str(port), str(service.port), PREFIX, *host]
+    argv = [sys.executable, "-m", "tests.studio.reaching.proxy", str(port), str(service.port), PREFIX, *host]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, preexec_fn=end_with_parent(signal.SIGKILL)) as process:
         try:
             assert process.stdout is not None
