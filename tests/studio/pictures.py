@@ -1,7 +1,7 @@
 """The pictures of the studio in the documentation.
 
-`python -m tests.studio.pictures` copies screenshots of the tests, after `make test ARGS=tests/studio`. With `--model`, it first makes
-the picture of a result: it starts the service with the shipped model and edits a sample.
+`python -m tests.studio.pictures` copies screenshots of the tests, after `make test ARGS=tests/studio`. With `--model`, it makes the
+picture of a result first: it starts the service with the shipped model and edits a sample.
 """
 
 from __future__ import annotations
