@@ -106,7 +106,8 @@ async function showPreview(job, edit) {
   const bitmap = await createImageBitmap(body);
   if (page.job !== job || job.preview !== edit.preview || studio.photo !== job.photo) return;
   result.hide();
-  stage.showAfter({ whole: bitmap, small: bitmap, width: bitmap.width, height: bitmap.height }, 'preview');
+  const strength = edit.progress?.phase === 'editing' ? edit.progress.fraction : 1;
+  stage.showPreview({ whole: bitmap, small: bitmap, width: bitmap.width, height: bitmap.height }, strength);
   draw();
 }
 
