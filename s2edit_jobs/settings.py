@@ -82,8 +82,8 @@ class Settings(LimitSettings):
     )
     model_aliases: str | None = Field(
         default=None,
-        description="Further names that /v1/images/edits accepts as the served model, such as gpt-image-2, separated by spaces. An app "
-        "that names a fixed model then needs no change",
+        description="Further names that /v1/images/edits accepts as the served model, such as gpt-image-2, separated by spaces. An "
+        "app that names a fixed model then needs no change",
     )
     captioner: str | None = Field(
         default=None,

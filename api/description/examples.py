@@ -92,7 +92,7 @@ ATTRIBUTE: Mapping[str, Any] = {
     "created_at": "2026-11-23T22:12:02Z",
 }
 
-MODEL = {"id": "portraits-128", "object": "model", "created": 1795000000, "owned_by": "s2edit"}
+MODEL_OBJECT = {"id": "portraits-128", "object": "model", "created": 1795000000, "owned_by": "s2edit"}
 
 EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "Edit": [RUNNING, SUCCEEDED],
@@ -201,8 +201,8 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
             "data": [{"b64_json": "iVBORw0KGgo…"}],
         }
     ],
-    "ModelList": [{"object": "list", "data": [MODEL]}],
-    "ModelView": [MODEL],
+    "ModelList": [{"object": "list", "data": [MODEL_OBJECT]}],
+    "ModelObject": [MODEL_OBJECT],
     "OpenAIError": [
         {
             "error": {

@@ -99,8 +99,8 @@ class OpenAIOptions(BaseModel):
         Field(
             ge=0,
             le=MAX_PARTIAL_IMAGES,
-            description=f"Previews to send while the edit runs, at most {MAX_PARTIAL_IMAGES}; only with `stream`. Default 0. Each is a "
-            "small WebP of the whole photo. A fast edit may have fewer.",
+            description=f"Previews to send while the edit runs, at most {MAX_PARTIAL_IMAGES}; only with `stream`. Default 0. Each "
+            "is a small WebP of the whole photo. A fast edit may have fewer.",
         ),
         WHOLE,
     ] = None
@@ -141,7 +141,7 @@ OWN = (
 )
 """Fields of `POST /edits` that mean the same here."""
 
-_ONE_PICTURE = "the service returns still pictures in the photo's own format"
+_ONE_PICTURE = "the service returns still pictures of pixels"
 REFUSED: Mapping[str, str] = {
     "complexity": "the service plans no picture: choose `quality`, or `preset` and `steps`",
     "frame_count": f"{_ONE_PICTURE}, no animations",

@@ -5,7 +5,7 @@
     python -m lab.load.table                   the results as Markdown
 
 Each phase starts `s2edit up` in a new folder, on loopback: Redis, the API, one worker, one housekeeper. Locust's users, in one more
-process, edit through HTTP for a fixed time. All processes share the cores of the machine.
+process, edit through HTTP. All processes share the cores of the machine.
 
 1. *Alone*: one user makes further edits of a learned person, one after another.
 2. *Crowd*: several users do so at once. Every fourth edit is the first one of a new person, who must be learned.

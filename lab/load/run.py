@@ -29,24 +29,25 @@ from s2edit_jobs.settings import ROOT
 OUT = Path("lab/results/load.json")
 PEOPLE = 24
 FIRST_PERSON = HELD_OUT + 3000
-START_S = 25.0
-"""Estimate of what a phase takes beside its loads: a service's start, the first edit of its single user, and its end."""
+OTHERS_S = 90.0
+"""Estimate of what a phase takes beside its crowd, with the model: a service's start, and the single user's edits."""
+LIMIT_S = 240.0
+"""The longest time for the single user's edits."""
 GRACE_S = 60.0
 """How long Locust's process may live beyond the time of its scenario."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loads:
-    """How many users there are, and for how long."""
+    """How many users there are, for how long the crowd edits, and how many edits the single user makes, alone and in the flood."""
 
-    alone_s: float
     crowd_s: float
-    flood_s: float
+    edits: int
     crowd: int = 8
     flood: int = 32
 
 
-FAKE, MODEL = Loads(8, 15, 12), Loads(20, 90, 50)
+FAKE, MODEL = Loads(15, 20), Loads(90, 5)
 PHASES = {"fake/1": FAKE, "fake/16": FAKE, "model/1": MODEL, "model/16": MODEL}
 """By engine and number of edits that a worker runs at a time."""
 
@@ -79,16 +80,16 @@ def measure(name: str, loads: Loads, subjects: Sequence[Subject], *, seed: int) 
     with tempfile.TemporaryDirectory(prefix="load-") as made:
         folder = Path(made)
         with running(folder, jobs=int(jobs), fake=engine == "fake") as url:
-            base = Scenario(url, subjects, 120.0, seed=seed)
+            base = Scenario(url, subjects, LIMIT_S, seed=seed)
             began = time.monotonic()
             first = observe(replace(base, single=True, edits=1), folder)
             if not first.edits or first.edits[0].state != "succeeded":
                 raise RuntimeError(f"the first edit of the single user did not succeed: {first}")
             known = replace(base, identity=first.edits[0].identity)
             ready_s = time.monotonic() - began
-            alone = observe(replace(known, single=True, seconds=loads.alone_s), folder)
+            alone = observe(replace(known, single=True, edits=loads.edits), folder)
             crowd = observe(replace(base, crowd=loads.crowd, seconds=loads.crowd_s), folder)
-            flooded = observe(replace(known, single=True, flood=loads.flood, seconds=loads.flood_s), folder)
+            flooded = observe(replace(known, single=True, flood=loads.flood, edits=loads.edits), folder)
     return {
         "loads": asdict(loads),
         "load_average": {"before": round(before[0], 2), "after": round(os.getloadavg()[0], 2)},
@@ -138,8 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="people-") as folder:
         subjects: list[Subject] = []
         for name in (each for each in given.only or PHASES if not record.is_done(each)):
-            loads = Loads(3, 5, 4, crowd=3, flood=6) if given.quick else PHASES[name]
-            estimate_s = START_S + loads.alone_s + loads.crowd_s + loads.flood_s
+            loads = Loads(5, 2, crowd=3, flood=6) if given.quick else PHASES[name]
+            estimate_s = OTHERS_S + loads.crowd_s
             if given.budget is not None and time.monotonic() - began + estimate_s > given.budget:
                 record.skip(name, f"an estimate of {estimate_s:.0f} s did not fit into the rest of the budget")
                 continue

@@ -73,7 +73,8 @@ class _User(HttpUser):
         name = "POST /edits, a photo" if identity is None else "POST /edits, an identity"
         with self.client.post("/edits", **body, name=name, catch_response=True) as answer:
             if answer.status_code != 202:
-                answer.failure(str(answer.json()["code"]) if answer.text else "no answer")
+                answer.failure(str(answer.status_code))
+                time.sleep(POLL_S)
                 return None
             edit_id = str(answer.json()["id"])
         self.open.add(edit_id)
@@ -84,7 +85,7 @@ class _User(HttpUser):
         if not by_stream:
             self._poll(edit_id)
         events = list(self._events(edit_id))
-        last = self.client.get(f"/edits/{edit_id}", name="GET /edits/{id}").json()
+        last = self._ended(edit_id)
         self.open.discard(edit_id)
         if last["state"] == "succeeded":
             url = urlsplit(last["result"]["url"])
@@ -93,6 +94,14 @@ class _User(HttpUser):
         self.observed.edits.append(edited)
         return edited
 
+    def _ended(self, edit_id: str) -> Edit:
+        """Return the edit that is over. A refusal is counted, and the request repeated."""
+        while True:
+            answer = self.client.get(f"/edits/{edit_id}", name="GET /edits/{id}")
+            if answer.status_code == 200 and (edit := answer.json())["state"] in OVER:
+                return dict(edit)
+            time.sleep(POLL_S)
+
     def _poll(self, edit_id: str) -> None:
         tag, state = "", ""
         while state not in OVER:
@@ -100,7 +109,7 @@ class _User(HttpUser):
             with self.client.get(f"/edits/{edit_id}", headers={"If-None-Match": tag}, name=name, catch_response=True) as answer:
                 if answer.status_code == 304:
                     answer.success()
-                else:
+                elif answer.status_code == 200:
                     tag, state = answer.headers["ETag"], answer.json()["state"]
             time.sleep(POLL_S)
 
@@ -167,13 +176,12 @@ class Flood(_User):
     @task
     def edit(self) -> None:
         if len(self.open) < self.scenario.flood:
-            edit_id = self.post(self.draw.choice(self.scenario.subjects[1:]), None)
-            if edit_id is None:
-                time.sleep(POLL_S)
+            self.post(self.draw.choice(self.scenario.subjects[1:]), None)
             return
-        for edit_id in tuple(self.open):
-            if self.client.get(f"/edits/{edit_id}", name="GET /edits/{id}").json()["state"] in OVER:
-                self.follow(edit_id, first=True, by_stream=True)
+        answer = self.client.get("/edits?limit=100", name="GET /edits")
+        for edit in answer.json()["items"] if answer.status_code == 200 else ():
+            if edit["id"] in self.open and edit["state"] in OVER:
+                self.follow(edit["id"], first=True, by_stream=True)
         time.sleep(POLL_S)
 
 
@@ -186,11 +194,14 @@ def run(scenario: Scenario) -> Observed:
         kind.scenario, kind.observed, kind.fixed_count = scenario, observed, count
     environment = Environment(user_classes=chosen, host=scenario.url)
 
-    def note(name: str, response_time: float, exception: object, **_: object) -> None:
+    def note(name: str, response_time: float, exception: object, response: Any = None, **_: object) -> None:
         observed.requests.setdefault(name, []).append(round(response_time, 2))
         if exception is not None:
-            kinds = observed.refused.setdefault(name, {})
-            kinds[str(exception)] = kinds.get(str(exception), 0) + 1
+            kinds, kind = (
+                observed.refused.setdefault(name, {}),
+                str(getattr(response, "status_code", None) or type(exception).__name__),
+            )
+            kinds[kind] = kinds.get(kind, 0) + 1
 
     environment.events.request.add_listener(note)  # type: ignore[no-untyped-call]
     runner = environment.create_local_runner()

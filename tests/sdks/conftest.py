@@ -16,8 +16,8 @@ import psutil
 import pytest
 from PIL import Image, ImageDraw
 
-from cli.demo import sample
-from cli.service import free_port
+from cli.demo.demo import sample
+from cli.supervision.service import free_port
 from s2edit_jobs.stores.embedded_redis import end_with_parent
 from tests.clients.conftest import running
 from tests.sdks.callers import Caller, NodeCaller, PythonCaller

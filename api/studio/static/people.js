@@ -185,6 +185,7 @@ function applyWorn(item, drop) {
 function use(what) {
   studio.use(what);
   openTab('edit');
+  $('tab-edit').focus(); // the button that was pressed is hidden now
 }
 
 function markUsed() {

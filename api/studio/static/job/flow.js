@@ -49,11 +49,13 @@ async function run({ fields, said, source = form.source(), before = studio.photo
   const job = { fields, said, source, before, photo: studio.photo, paint: page.paint, using: studio.using, controller: new AbortController() };
   begin(job, has(fields, 'identity') || has(fields, 'parent') ? ['preparing', 'inverting', 'editing', 'finishing'] : undefined);
   try {
-    const { id } = await submit('edits', fields, { trouble: progress.trouble, signal: job.controller.signal });
+    const accepted = await submit('edits', fields, { trouble: progress.trouble, signal: job.controller.signal });
+    const { id } = accepted;
     job.id = id;
+    progress.trouble(null);
+    progress.update(accepted);
     await shelf.keep({ id, photo: job.photo?.blob, name: job.photo?.name, fields, said, source });
     history.replaceState(null, '', `#${id}`);
-    progress.trouble(null);
     await see(job);
   } catch (error) {
     failed(job, error);
@@ -104,7 +106,8 @@ async function showPreview(job, edit) {
   const bitmap = await createImageBitmap(body);
   if (page.job !== job || job.preview !== edit.preview || studio.photo !== job.photo) return;
   result.hide();
-  stage.showAfter({ whole: bitmap, small: bitmap, width: bitmap.width, height: bitmap.height }, 'preview');
+  const strength = edit.progress?.phase === 'editing' ? edit.progress.fraction : 1;
+  stage.showPreview({ whole: bitmap, small: bitmap, width: bitmap.width, height: bitmap.height }, strength);
   draw();
 }
 
@@ -170,7 +173,9 @@ async function find(at) {
   const job = { fields, photo, controller: new AbortController() };
   begin(job, ['preparing']);
   try {
-    job.id = (await submit('masks', fields, { trouble: progress.trouble, signal: job.controller.signal })).id;
+    const accepted = await submit('masks', fields, { trouble: progress.trouble, signal: job.controller.signal });
+    job.id = accepted.id;
+    progress.update(accepted);
     const found = await follow(job.id, progress.update, { trouble: progress.trouble });
     if (found.state === 'failed') throw found.error;
     if (found.state !== 'succeeded' || studio.photo !== photo) return;

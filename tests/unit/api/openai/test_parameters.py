@@ -142,7 +142,6 @@ WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"n": "0"}, "n", "option_invalid"),
     ({"n": "9"}, "n", "option_invalid"),
     ({"n": "two"}, "n", "option_invalid"),
-    ({"n": "2", "strength": "0.5"}, "strength", "strength_with_variants"),
     ({"size": "large"}, "size", "option_invalid"),
     ({"output_compression": "101", "output_format": "webp"}, "output_compression", "option_invalid"),
     ({"output_compression": "80"}, "output_compression", "quality_without_loss"),

@@ -14,7 +14,6 @@ from tests.studio import acting
 from tests.studio.conftest import OpenStudio
 from tests.studio.service import Service
 from tests.studio.states import look_at
-from tests.studio.test_people import open_tab
 
 IN_PAGE = """async ([code, files, key]) => {
   for (const [name, url, file] of files) {
@@ -45,20 +44,20 @@ def run(command: list[str], folder: Path, key: str) -> str:
 def test_curl_and_python_repeat_the_last_edit(open_studio: OpenStudio, service: Service, tmp_path: Path) -> None:
     key = service.new_key("code")
     page, _ = open_studio(key=key)
-    open_tab(page, "Code")
+    acting.open_tab(page, "Code")
     expect(page.locator("#code")).to_contain_text("The last one will be here")
-    look_at(page, "code-empty")
+    look_at(page, "code-empty", at=".panel")
     acting.sample(page)
-    open_tab(page, "Edit")
+    acting.open_tab(page, "Edit")
     acting.edit(page, 'a hat that\'s "red" & $HOME')
     acting.result(page)
-    open_tab(page, "Code")
+    acting.open_tab(page, "Code")
     for name in ("image.webp", "mask.png"):
         with page.expect_download() as saving:
             page.get_by_role("link", name=f"Save {name}").click()
         saving.value.save_as(tmp_path / name)
     shell, python = code(page, "curl"), code(page, "Python")
-    look_at(page, "code")
+    look_at(page, "code", at=".panel")
     assert key not in shell + python + code(page, "fetch")
     answer = run(["bash", "-c", shell], tmp_path, key)
     assert '"state":"succeeded"' in answer.replace(" ", "")
@@ -77,7 +76,7 @@ def test_fetch_repeats_the_last_edit(open_studio: OpenStudio, service: Service) 
     acting.sample(page)
     acting.edit(page)
     acting.result(page)
-    open_tab(page, "Code")
+    acting.open_tab(page, "Code")
     text = code(page, "fetch")
     assert "Authorization: `Bearer ${key}`" in text
     page.route("**/plain", lambda route: route.fulfill(body="<!doctype html><title>A page</title>", content_type="text/html"))
@@ -97,17 +96,17 @@ def test_every_request_that_changes_something_can_be_repeated(open_studio: OpenS
     key = service.new_key("changes")
     page, _ = open_studio(key=key)
     acting.sample(page)
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_label("Keep this person as").fill("Ada")
     page.get_by_role("button", name="Keep", exact=True).click()
     page.get_by_role("button", name="Erase Ada").click()
-    open_tab(page, "Code")
+    acting.open_tab(page, "Code")
     assert "identities" in code(page, "Python")
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_role("button", name="Erase Ada").click()
     page.get_by_role("button", name="Erase for good").click()
     expect(page.locator(".receipt")).to_be_visible()
-    open_tab(page, "Code")
+    acting.open_tab(page, "Code")
     shell = code(page, "curl")
     assert "-X DELETE" in shell
     assert '"code":"not_found"' in run(["bash", "-c", shell], tmp_path, key).replace(" ", "")

@@ -1,4 +1,4 @@
-"""What the page makes of a service that asks for a key, loses a process or ends in the middle of an edit, and of a reload."""
+"""What the page makes of a service that asks for a key, loses a process or ends in the middle of an edit."""
 
 from __future__ import annotations
 
@@ -16,18 +16,6 @@ def started(page: Page, seconds: int) -> str:
     acting.edit(page, f"red hair [test:slow {seconds}]")
     expect(page.locator("#progress-words")).to_contain_text("Editing")
     return str(page.evaluate("location.hash")).removeprefix("#")
-
-
-def test_a_reload_goes_on_where_the_edit_was(open_studio: OpenStudio, service: Service) -> None:
-    key = service.new_key("reload")
-    page, _ = open_studio(key=key)
-    edit = started(page, 4)
-    page.reload()
-    expect(page.locator("body")).to_have_attribute("data-state", "running")
-    look_at(page, "running")
-    acting.result(page)
-    with service.client(key) as api:
-        assert [one["id"] for one in api.get("/edits").json()["items"]] == [edit]
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab_only(open_studio: OpenStudio, service: Service) -> None:

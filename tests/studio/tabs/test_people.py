@@ -16,13 +16,9 @@ from tests.studio.service import Service
 from tests.studio.states import look_at
 
 
-def open_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
-
-
 def keep(page: Page, name: str, **options: str) -> None:
     """Keep the person on the stage by a name, and wait until that is done."""
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_label("Keep this person as").fill(name)
     if options:
         page.get_by_text("For how long").click()
@@ -49,9 +45,9 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
 ) -> None:
     key = service.new_key("people")
     page, _ = open_studio(key=key)
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     expect(page.get_by_text("Nobody yet.")).to_be_visible()
-    look_at(page, "people-empty")
+    look_at(page, "people-empty", at=".panel")
     acting.sample(page)
     keep(page, "Ada", erase="604800", consent="Ada agreed")
     expect(page.locator("#people .card")).to_contain_text("erased in 7 days")
@@ -59,11 +55,11 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
         (person,) = api.get("/identities").json()["items"]
     assert person["consent"]["statement"] == "Ada agreed"
     page.reload()
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     expect(page.get_by_label("Name of Ada")).to_have_value("Ada")
     expect(page.locator("#people .photo")).to_have_js_property("complete", True)
     assert page.locator("#people .photo").evaluate("image => image.naturalWidth") == 512
-    look_at(page, "people")
+    look_at(page, "people", at=".panel")
 
     page.get_by_role("button", name="Use Ada").click()
     expect(page.locator("#using")).to_contain_text("Person: Ada")
@@ -74,7 +70,7 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
         report = api.get(f"/edits/{edit['id']}").json()["report"]["values"]
     assert (edit["identity"], report["learning_steps"], report["mask"]["source"]) == (person["id"], 0, "identity")
 
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     with page.expect_download() as exporting:
         page.get_by_role("button", name="Export Ada").click()
     exporting.value.save_as(tmp_path / "ada.safetensors")
@@ -83,14 +79,14 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
     assert hashlib.sha256((tmp_path / "ada.safetensors").read_bytes()).hexdigest() == told["sha256"]
 
     page.get_by_role("button", name="Erase Ada").click()
-    look_at(page, "people-erase")
+    look_at(page, "people-erase", at=".panel")
     page.get_by_role("button", name="Keep it").click()
     page.get_by_role("button", name="Erase Ada").click()
     page.get_by_role("button", name="Erase for good").click()
     with page.expect_download() as saving:
         page.get_by_role("link", name="Save the receipt").click()
     saving.value.save_as(tmp_path / "receipt.json")
-    look_at(page, "people-receipt")
+    look_at(page, "people-receipt", at=".panel")
     receipt = json.loads((tmp_path / "receipt.json").read_text())
     with service.client(key) as api:
         keys = KeySet.import_key_set(api.get("/receipts/keys").json())
@@ -98,7 +94,7 @@ def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
     claims = jwt.decode(receipt["receipt"], keys, algorithms=["ES256"]).claims
     assert (claims["erased"], claims["id"], claims["objects"]) == ("identity", person["id"], receipt["objects"])
     assert "Ada" not in page.evaluate("JSON.stringify(localStorage)")
-    open_tab(page, "Edit")
+    acting.open_tab(page, "Edit")
     expect(page.locator("#using")).to_be_empty()
 
 
@@ -106,21 +102,21 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
     key = service.new_key("makeup")
     page, _ = open_studio(key=key)
     acting.sample(page)
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_role("button", name="Take it").click()  # of the whole person, as the sample is painted
     expect(page.get_by_role("button", name="Apply makeup")).to_be_visible()
     paint_lips(page)
     page.get_by_label("Name", exact=True).fill("Evening")
     page.get_by_role("button", name="Take it").click()
     expect(page.get_by_role("button", name="Apply Evening")).to_be_visible()
-    look_at(page, "worn")
+    look_at(page, "worn", at=".panel")
 
     acting.photo(page, acting.picture(320, 240))
     page.get_by_role("button", name="Apply Evening").click()
     expect(page.locator("#using")).to_contain_text("Evening")
     page.get_by_role("radio", name="woman", exact=True).check()
     expect(page.locator("#sentence")).to_contain_text("[B] makeup")
-    look_at(page, "worn-applied")
+    look_at(page, "worn-applied", at=".panel")
     acting.edit(page)
     acting.result(page)
     with service.client(key) as api:
@@ -129,17 +125,17 @@ def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, se
         report = api.get(f"/edits/{edit['id']}").json()["report"]["values"]
     assert (evening["placeholder"], evening["subject"]) == ("[B]", "makeup")
     assert "[B] makeup" in report["prompt"]
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_role("button", name="Erase Evening").click()
     page.get_by_role("button", name="Erase for good").click()
     expect(page.locator("#people")).to_contain_text("Erased Evening")
-    open_tab(page, "Edit")
+    acting.open_tab(page, "Edit")
     expect(page.locator("#using")).to_be_empty()
 
 
 def test_what_can_not_be_kept_or_taken_is_said(open_studio: OpenStudio, service: Service) -> None:
     page, _ = open_studio(key=service.new_key("refusals"))
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_role("button", name="Take it").click()
     expect(page.locator("#message")).to_have_text("Choose a photo first.")
     acting.photo(page)
@@ -156,13 +152,13 @@ def test_learning_is_followed_again_after_a_reload_and_can_be_canceled(open_stud
     acting.sample(page)
     page.get_by_text("More options").click()
     page.fill("#source_prompt", "a photo of a woman [test:slow 30]")
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     page.get_by_label("Keep this person as").fill("Ada")
     page.get_by_role("button", name="Keep", exact=True).click()
     expect(page.get_by_label("Learning Ada")).to_be_visible()
-    look_at(page, "people-learning")
+    look_at(page, "people-learning", at=".panel")
     page.reload()
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     expect(page.get_by_label("Learning")).to_be_visible()
     page.locator("#people").get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Nobody yet.")).to_be_visible()

@@ -18,7 +18,6 @@ from tests.studio import acting
 from tests.studio.browser import LAN
 from tests.studio.conftest import OpenStudio
 from tests.studio.service import Service
-from tests.studio.test_people import open_tab
 
 PREFIX = "/photos/v1"
 
@@ -27,7 +26,7 @@ PREFIX = "/photos/v1"
 def proxied(service: Service, *host: str) -> Iterator[str]:
     """Run a proxy in front of the service and yield its URL."""
     port = free_port()
-    argv = [sys.executable, "-m", "tests.studio.proxy", str(port), str(service.port), PREFIX, *host]
+    argv = [sys.executable, "-m", "tests.studio.reaching.proxy", str(port), str(service.port), PREFIX, *host]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, preexec_fn=end_with_parent(signal.SIGKILL)) as process:
         try:
             assert process.stdout is not None
@@ -42,14 +41,14 @@ def use_everything(page: Page) -> None:
     acting.sample(page)
     acting.edit(page)
     acting.result(page)
-    open_tab(page, "History")
+    acting.open_tab(page, "History")
     expect(page.locator("#history .photo").first).to_have_js_property("naturalWidth", 512)
-    open_tab(page, "People")
+    acting.open_tab(page, "People")
     expect(page.locator("#people .photo").first).to_have_js_property("naturalWidth", 512)
     with page.expect_download() as exporting:
         page.get_by_role("button", name="Export").first.click()
     assert exporting.value.failure() is None
-    open_tab(page, "Code")
+    acting.open_tab(page, "Code")
     page.get_by_role("tabpanel").get_by_role("button", name="Copy").click()
     expect(page.locator("#message")).to_have_text("Copied.")
     assert page.url.rpartition("#")[0] in page.locator("#code code").inner_text()

@@ -12,7 +12,6 @@ from tests.studio import acting
 from tests.studio.conftest import OpenStudio
 from tests.studio.service import Service
 from tests.studio.states import look_at
-from tests.studio.test_people import open_tab
 
 
 def edit(api: httpx.Client, words: str, parent: str | None = None) -> str:
@@ -32,14 +31,14 @@ def test_the_history_shows_edits_as_a_tree_and_goes_on_from_them(open_studio: Op
         edit(api, "a hat [test:failed parked]", child)
         other = edit(api, "blond hair", root)
     page, _ = open_studio(key=key)
-    open_tab(page, "History")
+    acting.open_tab(page, "History")
     trunk = page.locator("#history > .cards > li")
     expect(trunk).to_have_count(1)
     expect(trunk.locator("> .cards > li")).to_have_count(2)
     expect(trunk.locator("> .cards > li > .cards > li")).to_contain_text("failed")
     expect(page.locator(f"[data-edit={child}]")).to_contain_text("red hair and a hat")  # known from the report alone
     expect(page.locator("#history .photo")).to_have_count(3)
-    look_at(page, "history")
+    look_at(page, "history", at=".panel")
 
     page.locator(f"[data-edit={other}] .plain").click()
     acting.result(page)
@@ -51,7 +50,7 @@ def test_the_history_shows_edits_as_a_tree_and_goes_on_from_them(open_studio: Op
     with service.client(key) as api:
         newest = api.get("/edits").json()["items"][0]
     assert newest["parent"] == child
-    open_tab(page, "History")
+    acting.open_tab(page, "History")
     expect(page.locator(f"[data-edit={child}] + .cards > li")).to_have_count(2)
 
     page.locator(f"[data-edit={newest['id']}]").get_by_role("button", name="Erase").click()
@@ -79,7 +78,7 @@ def test_an_expired_link_is_renewed(open_studio: OpenStudio, service: Service) -
             route.continue_()
 
     page.route("**/files/**", expire)
-    open_tab(page, "History")
+    acting.open_tab(page, "History")
     picture = page.locator(f"[data-edit={one}] .photo")
     expect(picture).to_have_js_property("naturalWidth", 320)
     assert len(refused) == 1
@@ -98,7 +97,7 @@ def test_a_long_history_comes_in_pages(open_studio: OpenStudio, service: Service
         edit(api, "blond hair")
     page, _ = open_studio(key=key)
     page.route("**/edits?kind=edit&limit=20*", lambda route: route.continue_(url=route.request.url.replace("limit=20", "limit=2")))
-    open_tab(page, "History")
+    acting.open_tab(page, "History")
     expect(page.locator(f"[data-edit={middle}]")).to_contain_text("continues an earlier edit")
     page.get_by_role("button", name="Show more").click()
     expect(page.locator(f"[data-edit={oldest}] + .cards [data-edit={middle}]")).to_be_visible()
