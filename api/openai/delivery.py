@@ -95,13 +95,12 @@ class Waiting:
         links = [picture.url for picture in listed(services, record).results]
         return Pictures(facts, keys, links, first)
 
-    async def file_of(self, pictures: Pictures, index: int) -> str:
+    async def file_of(self, pictures: Pictures, index: int) -> bytes:
         """Return the picture in base64."""
         artifacts = self.submission.services.artifacts
 
-        def read() -> str:
-            data = pictures.first if index == 0 else artifacts.get(pictures.keys[index])
-            return base64.b64encode(data).decode()
+        def read() -> bytes:
+            return base64.b64encode(pictures.first if index == 0 else artifacts.get(pictures.keys[index]))
 
         return await _patiently(lambda: self.submission.changes.threads.run(read))
 
@@ -166,7 +165,9 @@ async def _document(waiting: Waiting, pictures: Pictures) -> AsyncIterator[bytes
         if waiting.asked.options.response_format == "url":
             yield separator + json.dumps({"url": pictures.links[index]}).encode()
         else:
-            yield separator + json.dumps({"b64_json": await waiting.file_of(pictures, index)}).encode()
+            yield separator + b'{"b64_json": "'
+            yield await waiting.file_of(pictures, index)
+            yield b'"}'
     yield b"]}"
 
 
