@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli.service import WORKER_APP
 from PIL import Image
 
+from cli.supervision.service import WORKER_APP
 from lab.judges.judge import load_judge
 from lab.world.portraits import SIZE
 from s2edit_core.delivery.canvas import to_tensor
