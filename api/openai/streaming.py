@@ -56,8 +56,8 @@ async def _until_over(waiting: Waiting, record: JobRecord) -> AsyncIterator[byte
         elif not record.state.over:
             yield KEEPALIVE_COMMENT
     if record.state is not JobState.SUCCEEDED:
-        status, code, message, param, _ = failure_of(waiting.asked, record)
-        yield _error(status, code, message, param)
+        failed = failure_of(waiting.asked, record)
+        yield _error(failed.status, failed.code, failed.message, failed.param)
         return
     pictures = await waiting.pictures(record)
     for index in range(len(pictures.keys)):

@@ -50,6 +50,7 @@ def test_a_client_that_goes_away_cancels_nothing(images: Images) -> None:
     body = request.read()
     scope = {
         "type": "http",
+        "scheme": "http",
         "method": "POST",
         "path": PATH,
         "query_string": b"",
