@@ -243,6 +243,7 @@ class TestCallers:
         with images.api.client:
             assert_refused(images.edit(), None, "credentials_missing", status=401)
             assert_refused(images.api.client.post(PATH), None, "credentials_missing", status=401)
+            assert_refused(images.edit(headers=bearer("none")), None, "credentials_missing", status=401)
             assert_refused(images.edit(headers=bearer("sk-nothing")), None, "credentials_invalid", status=401)
             assert_refused(images.edit(headers=bearer(reads)), None, "scope_missing", status=403)
             assert images.api.client.get("/v1/models", headers=bearer(reads)).status_code == 200
@@ -275,6 +276,7 @@ class TestCallers:
 
 
 def test_models(images: Images) -> None:
+    assert images.api.client.get("/v1/models", headers=bearer("none")).status_code == 200
     listed = images.api.client.get("/v1/models").json()
     assert (listed["object"], [one["id"] for one in listed["data"]]) == ("list", ["tiny"])
     assert images.api.client.get("/v1/models/tiny").json() == listed["data"][0]
