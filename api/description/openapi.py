@@ -83,4 +83,4 @@ def _as_problems(responses: dict[str, Any]) -> None:
     for status, answer in responses.items():
         content = answer.get("content", {})
         if status >= "4" and content:  # "404", "4XX" and "default"
-            answer["content"] = {MEDIA_TYPE: next(iter(content.values()))}
+            answer["content"] = {MEDIA_TYPE: next(filter(None, content.values()))}  # the one with a schema
