@@ -40,12 +40,13 @@ def test_the_same_key_gets_the_same_edit_in_whatever_form(images: Images) -> Non
     assert_refused(images.edit(headers={"Idempotency-Key": "order 1"}), "idempotency-key", "header_invalid")
 
 
-def test_a_client_that_goes_away_cancels_nothing(images: Images) -> None:
+@pytest.mark.parametrize(("stream", "status"), [("false", 499), ("true", 200)])
+def test_a_client_that_goes_away_cancels_nothing(images: Images, stream: str, status: int) -> None:
     """The connection is lost while the edit waits; asking again with the key gets its result."""
     images.held.clear()
     app = images.api.client.app
     request = images.api.client.build_request(
-        "POST", PATH, files={"image": ("a.png", pictures.photo()), "prompt": (None, PROMPT)}, headers=KEY
+        "POST", PATH, files={"image": ("a.png", pictures.photo()), "prompt": (None, PROMPT), "stream": (None, stream)}, headers=KEY
     )
     body = request.read()
     scope = {
@@ -81,7 +82,7 @@ def test_a_client_that_goes_away_cancels_nothing(images: Images) -> None:
     portal = images.api.client.portal
     assert portal is not None
     portal.call(lose_the_connection)
-    assert sent[0]["status"] == 499
+    assert sent[0]["status"] == status
     images.held.set()
     answer = images.edit(headers=KEY)
     assert (answer.status_code, images.specs()) == (200, 1)
