@@ -18,7 +18,7 @@ from api.openai.answers import ImagesView
 from api.openai.body import Body, read_body
 from api.openai.delivery import Waiting, answer
 from api.openai.models import check_model
-from api.openai.schemas import STREAM
+from api.openai.schemas import STREAM, UNBUFFERED
 from api.openai.streaming import stream
 from api.openai.submission import ImageEdit
 from api.openai.translation import Asked, translate, user_of
@@ -104,7 +104,7 @@ async def _release(request: Request, sent: Sent, asked: Asked) -> None:
     summary="Edit a photo as OpenAI's SDKs ask for it",
     response_model=ImagesView,
     response_model_exclude_unset=True,
-    responses={200: {"content": {"text/event-stream": STREAM}}, **FAILURES},
+    responses={200: {"content": {"text/event-stream": STREAM}, "headers": UNBUFFERED}, **FAILURES},
     openapi_extra={
         "requestBody": {
             "required": True,
