@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from api.guard.auth import NO_KEY
 from cli.supervision.service import WORKER_APP
 from lab.judges.judge import load_judge
 from lab.world.portraits import SIZE
@@ -36,8 +37,8 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
     with running(folder, WORKER_APP) as live:
         draw_pictures(folder)
         base = f"{live.url}/v1"
-        with litellm_proxy(base, "''", folder) as proxy:
-            yield folder, {"python": PythonCaller(base, ""), "node": NodeCaller(base, "", node_sdk()), "litellm": proxy}
+        with litellm_proxy(base, NO_KEY, folder) as proxy:
+            yield folder, {"python": PythonCaller(base, NO_KEY), "node": NodeCaller(base, NO_KEY, node_sdk()), "litellm": proxy}
 
 
 @pytest.mark.parametrize("name", EDITS)

@@ -25,7 +25,7 @@ def blocks(language: str) -> list[str]:
 @pytest.mark.parametrize("language", ["python", "js"])
 def test_the_examples_run(served: Served, language: str) -> None:
     source = "\n".join(blocks(language)).replace("http://127.0.0.1:8000", served.url)
-    env, result = {**os.environ, "S2EDIT_KEY": served.key}, served.folder / "red-hair.png"
+    env, result = {**os.environ, "SERVICE_KEY": served.key}, served.folder / "red-hair.png"
     result.unlink(missing_ok=True)
     if language == "python":
         done = subprocess.run(
