@@ -134,7 +134,7 @@ def main() -> None:
         redis = EmbeddedRedis(Path(folder) / "redis")
         redis.start()
         try:
-            settings = Settings(data_dir=Path(folder) / "data", redis_url=redis.url, provenance=False, _env_file=None)
+            settings = Settings(data_dir=Path(folder) / "data", redis_url=redis.url, provenance=False)
             services = build_services(settings)
             engine = S2EditEngine(str(SHIPPED_MODEL), device="cpu")
             rows = [
