@@ -20,6 +20,8 @@ from s2edit_core.request.words import tidy
 OutputFormat = Literal["png", "jpeg", "webp"]
 PresetName = Literal["paper", "balanced", "instant"]
 Phase = Literal["preparing", "learning", "inverting", "editing", "finishing"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+"""The phases in their order."""
 ConceptKind = Literal["identity", "attribute"]
 Delivery = Literal["difference", "paste"]
 """How an edited frame returns to the photo: as the change that it makes, or as the whole frame, scaled up."""
@@ -308,7 +310,7 @@ def _check_at(at: object) -> None:
     pair = at if isinstance(at, tuple) and len(at) == 2 else ()
     if not pair or not all(isinstance(each, int) and not isinstance(each, bool) and 0 <= each < MAX_SIDE for each in pair):
         raise OptionInvalid(
-            f"at must be a pixel of the photo: x,y in whole numbers from its upper left corner, not {at!r}",
+            f"at must be a pixel of the photo: x,y in whole numbers from its upper left corner, not {at!r:.50}",
             field="at",
             reason="at_invalid",
         )
@@ -338,7 +340,7 @@ def check_strength(strength: float, steps: int) -> None:
     try:
         check_number("strength", strength, math.ulp(0.0), 1.0)  # from the smallest number above 0
     except OptionInvalid as error:
-        raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength!r}", field="options.strength") from error
+        raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength!r:.50}", field="options.strength") from error
     if strength * steps < 1 - 1e-9:
         raise OptionInvalid(
             f"a strength of {strength:g} runs none of {steps} steps: choose {math.ceil(1e4 / steps) / 1e4:g} or more, "
@@ -377,7 +379,7 @@ def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -
     if preset not in PRESETS:
         raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}", field="preset")
     if not (isinstance(seed, int) and 0 <= seed < 2**63):
-        raise OptionInvalid(f"seed must be a whole number between 0 and 2^63 − 1, not {seed!r}", field="seed")
+        raise OptionInvalid(f"seed must be a whole number between 0 and 2^63 − 1, not {seed!r:.50}", field="seed")
     _check_mask_mode("mask_mode", mask_mode)
 
 

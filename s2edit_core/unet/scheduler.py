@@ -60,9 +60,9 @@ class SchedulerStats:
 class RowClient:
     """One job's access to the UNet. Used by one thread; any thread may close it.
 
-    `companions_s` counts the seconds of its waits that its own share of the passes does not explain: they went into the rows of
-    others. A pass is shared by its rows in equal parts. `while_waiting` is called about every `POLL_S` seconds while rows wait,
-    with whether a pass has ended since the last call. What it raises withdraws the rows.
+    `while_waiting` is called about every `POLL_S` seconds while rows wait, with whether a pass has ended since the last call. What
+    it raises withdraws the rows. `companions_s` is the part of the waits that went into the rows of others: the rows of a pass
+    share its seconds equally.
     """
 
     def __init__(self, scheduler: RowScheduler, owner: str, while_waiting: Callable[[bool], None] | None = None) -> None:

@@ -34,7 +34,7 @@ from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
-from s2edit_jobs.stores.adapters import loading
+from s2edit_jobs.stores.auxiliary_models import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
 from worker.engines.cores import CpuThreads
 from worker.engines.edit_run import EditRun, Steps, as_variant, with_checkpoints

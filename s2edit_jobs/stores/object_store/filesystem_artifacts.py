@@ -14,6 +14,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -34,6 +35,10 @@ OWN_FAULTS = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.EIO})
 """Errors on reading that can concern a single file: its rights, a loop of links, a bad sector."""
 TRIES = 3
 """Tries of a writer whose temporary file was removed although it was alive, because the disk was slow or the machine suspended."""
+
+LINK_BASE: ContextVar[str | None] = ContextVar("link_base", default=None)
+"""Where the current request reached the service, such as `http://192.168.1.7:8000`: presigned URLs begin with it. If it is None,
+they begin with the `base_url` of the store."""
 
 
 class FilesystemArtifactStore(ProvenStore):
@@ -147,7 +152,7 @@ class FilesystemArtifactStore(ProvenStore):
         expires = str(int(self._clock()) + expires_s)
         name = {"name": filename} if filename is not None else {}
         query = {"expires": expires, **name, "signature": self._sign(check_key(key), expires, filename)}
-        return f"{self._base_url}/files/{quote(key)}?{urlencode(query)}"
+        return f"{self._link_base()}/files/{quote(key)}?{urlencode(query)}"
 
     def verify(self, key: str, *, expires: str, name: str | None, signature: str) -> Path:
         """Return the file that a presigned URL names. `name` is the signed file name for Content-Disposition.
@@ -161,7 +166,7 @@ class FilesystemArtifactStore(ProvenStore):
     def presigned_put(self, key: str, *, expires_s: int, media_type: str, size_bytes: int) -> SignedPut:
         expires, headers = str(int(self._clock()) + expires_s), put_headers(media_type, size_bytes)
         query = {"expires": expires, "signature": self._sign("PUT", check_key(key), expires, *headers.values())}
-        return SignedPut(f"{self._base_url}/files/{quote(key)}?{urlencode(query)}", headers)
+        return SignedPut(f"{self._link_base()}/files/{quote(key)}?{urlencode(query)}", headers)
 
     def presigned_post(self, key: str, *, expires_s: int, media_type: str, min_bytes: int, max_bytes: int) -> None:  # noqa: ARG002
         """Return None: this store has no presigned forms."""
@@ -171,6 +176,9 @@ class FilesystemArtifactStore(ProvenStore):
         """Raise `PermissionError` unless key, expiry and the headers of `put_headers` are exactly those that were signed."""
         sent = [headers.get(name, "") for name in put_headers("", 0)]
         self._check(self._sign("PUT", key, expires, *sent), signature, expires)
+
+    def _link_base(self) -> str:
+        return LINK_BASE.get() or self._base_url
 
     def _check(self, own: str, signature: str, expires: str) -> None:
         # Compare the text, not the decoded bytes: several texts decode to the same signature, but only one was issued.

@@ -313,7 +313,9 @@ class TestOwners:
 
     def test_an_identity_is_shown_to_its_owner(self, api: Api) -> None:
         identity = api.learned_identity()
-        assert api.client.get(f"/identities/{identity}").json() == {
+        shown = api.client.get(f"/identities/{identity}").json()
+        assert f"/concepts/{identity}/image.png" in shown.pop("photo")["url"]
+        assert shown == {
             "id": identity,
             "source_prompt": "a photo of a [I] woman",
             "subject": "woman",
