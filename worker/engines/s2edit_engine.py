@@ -82,7 +82,10 @@ class S2EditEngine:
         backbone = self.pipeline.backbone
         self._most_jobs = fit_device(backbone, jobs)
         self._passes = SharedPasses(
-            partial(backbone.evaluate, check=False), max_rows=backbone.max_rows, jobs=self._most_jobs or jobs, threads=threads
+            lambda rows: backbone.evaluate(rows, check=False),
+            max_rows=backbone.max_rows,
+            jobs=self._most_jobs or jobs,
+            threads=threads,
         )
         self._turn = threading.Lock()  # at the segmenter and the captioner, which all sessions share
         self._client: RowClient | None = None  # of a session
