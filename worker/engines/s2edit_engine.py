@@ -72,8 +72,7 @@ class S2EditEngine:
     ) -> None:
         threads = CpuThreads(torch.get_num_threads())
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        self.model = model
-        self.watermark = watermark
+        self.model, self.watermark = model, watermark
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen, dtype=choose_dtype(precision, chosen))
         with loading("segmenter", segmenter):
             self.segmenter = open_segmenter(segmenter, self.pipeline)
