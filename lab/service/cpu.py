@@ -91,12 +91,6 @@ def start(values: dict[str, str]) -> dict[str, float]:
         process.wait(30)
 
 
-def cpu_seconds(work: Callable[[], object]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
 def passes(repeats: int) -> dict[str, Any]:
     """Return CPU seconds of a pass by precision and number of rows."""
     torch.set_num_threads(1)
