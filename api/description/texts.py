@@ -16,11 +16,13 @@ TAGS = {
     "identities": "People, learned once and used by any number of edits.",
     "attributes": "A makeup, a hat or a hairstyle, learned once and applied to any identity.",
     "masks": "Find the person in a photo, to show and correct the mask before an edit.",
+    "model": "What the served model knows, for pages that suggest words to their users.",
     "erasure": "Erase data for good, with a signed receipt.",
     "uploads": "Send large pictures directly to the object store and name them in edits.",
     "files": "Signed URLs of files that the service stores itself, without S3.",
     "health": "Checks for load balancers.",
     "tokens": "Credentials for a phone or browser, which must not hold an API key.",
+    "openai": "The same edits for clients of OpenAI's API: their SDKs, LiteLLM and other gateways.",
     "webhooks": "Requests that the service sends to your server.",
 }
 SECURITY_SCHEMES = {
@@ -45,6 +47,7 @@ PARAMETERS = {
     "identity_id": "The `id` of an identity.",
     "attribute_id": "The `id` of an attribute.",
     "upload_id": "The `id` of an upload.",
+    "model": "The name of a model.",
     "user": "The name of the user, as in `S2Edit-User`.",
     "key": "The key of the file; part of the signed URL.",
     "expires": "When the URL expires, in seconds since the epoch; part of the signed URL.",

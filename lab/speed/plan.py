@@ -114,6 +114,9 @@ class Bench:
         pipe, people = self.subject.pipe(dtype), self.subject.people(count)
         return scheduled.scheduled_jobs(pipe, people, "balanced", share=self.scale.share, lockstep=lockstep, seed=self.subject.seed)
 
+    def scheduler(self, dtype: str, count: int) -> Result:
+        return scheduled.overhead(self.subject.backbone(dtype), count, within_s=self.scale.within_s)
+
     def reference(self) -> Result:
         backbone = self.subject.backbone("float32")
         return reference_cost.measure(backbone, self.subject.people(1)[0], self.scale.reference, seed=self.subject.seed)
@@ -163,6 +166,7 @@ def plan(bench: Bench) -> list[Phase]:
         phase("reference", bench.reference, 40, 90),
         *users(main, 25, 35, (1, 16)),
         *(phase(f"scheduled/{main}/{n}", partial(bench.scheduled, main, n), 20, 40) for n in bench.scale.scheduled),
+        *(phase(f"scheduler/{main}/{n}", partial(bench.scheduler, main, n), 5, 5) for n in bench.scale.scheduled),
         *(passes_of(main, kind) for kind in ("ungated", "one-user", "one-user-learning", "stock-gradients")),
         phase(f"profile/{main}", partial(bench.profile, main), 10, 10),
         phase(f"autoencoder/{main}", partial(bench.autoencoder, main), 8, 10),

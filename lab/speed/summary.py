@@ -22,6 +22,8 @@ def summary(phases: Mapping[str, Result]) -> Result:
             found |= _of_users(dtype, which, result, done)
         elif name.startswith("scheduled/") and result["over_lockstep"]:
             found[f"{dtype}: {which} jobs through the scheduler, time over lockstep"] = result["over_lockstep"]
+        elif name.startswith("scheduler/"):
+            found[f"{dtype}: the scheduler over a pass of {which} rows"] = result["share"]
         elif name.startswith("passes/") and result.get("best_over_1"):
             found[f"{dtype}: {which}, rows/s of the best bucket over one row"] = result["best_over_1"]
             shares = [each["share"] for each in result["buckets"].values() if "share" in each]

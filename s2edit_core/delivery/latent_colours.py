@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2edit_core.delivery.canvas import to_tensor
+
 BLOCK = 4
 """Pixels per latent cell, along each side."""
 PHOTO_SHARE = 0.5
@@ -80,5 +82,4 @@ def _leaves(random: Random, side: int) -> Tensor:
             draw.ellipse((x - radius, y - radius * random.uniform(0.4, 1.5), x + radius, y + radius), fill=colour)
         else:
             draw.rectangle((x - radius, y - 0.7 * radius, x + 0.5 * radius, y + radius), fill=colour)
-    pixels = torch.frombuffer(bytearray(picture.resize((side, side), Image.Resampling.BOX).tobytes()), dtype=torch.uint8)
-    return pixels.view(side, side, 3).permute(2, 0, 1).to(torch.float32) / 127.5 - 1
+    return to_tensor(picture.resize((side, side), Image.Resampling.BOX))

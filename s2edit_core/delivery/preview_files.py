@@ -8,7 +8,7 @@ from PIL import Image
 
 from s2edit_core.request.limits import MAX_PREVIEW_BYTES
 
-SIDE = 320
+SIDE = 256
 """Long side of a preview, in pixels."""
 QUALITIES = (70, 50, 30, 10)
 

@@ -22,6 +22,7 @@ from s2edit_core.checkpoints.schedule import Schedule
 from s2edit_core.device_faults import free_memory, raising_device_faults, with_freed_memory
 from s2edit_core.errors import DeviceOutOfMemory, NumbersNotFinite
 from s2edit_core.unet.attention import CrossLayer
+from s2edit_core.unet.frozen_linear import use_onednn
 from s2edit_core.unet.pass_buffers import PassInputs, stack_rows
 from s2edit_core.unet.pass_limit import PassLimit
 from s2edit_core.unet.precision import use_tensor_cores
@@ -52,6 +53,8 @@ class Backbone:
     def __post_init__(self) -> None:
         for part in (self.unet, self.vae, self.text_encoder):
             part.requires_grad_(False).eval()
+            if self.device.type == "cpu":
+                use_onednn(part)
         self.attention = RowAttention(self.unet)
         self.pass_limit = PassLimit()
         self.fingerprints = Fingerprints((self.unet, self.vae, self.text_encoder), self.schedule)

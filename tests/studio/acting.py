@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
 from tests.studio.browser import PATIENCE_MS
@@ -15,19 +16,24 @@ from tests.studio.browser import PATIENCE_MS
 MASK = """async () => {
   const {studio} = await import('./studio/studio.js');
   const file = await studio.mask();
-  return file && [...new Uint8Array(await file.arrayBuffer())];
+  if (!file) return null;
+  const reader = new FileReader();
+  await new Promise(done => { reader.onload = done; reader.readAsDataURL(file); });
+  return reader.result.split(',')[1];
 }"""
 
 
 def picture(width: int, height: int, *, seed: int = 1, noise: int = 0, kind: str = "PNG") -> bytes:
     """Return a picture of a disc on a plain ground. `noise` makes the file large."""
-    y, x = np.mgrid[0:height, 0:width]
-    inside = (x - width / 2) ** 2 + (y - height / 2) ** 2 < (min(width, height) / 4) ** 2
-    pixels = np.where(inside[..., None], (200, 60 + seed, 90), (120, 150, 60 + 9 * seed)).astype(np.uint8)
+    drawn = Image.new("RGB", (width, height), (120, 150, 60 + 9 * seed))
+    reach = min(width, height) / 4
+    box = (width / 2 - reach, height / 2 - reach, width / 2 + reach, height / 2 + reach)
+    ImageDraw.Draw(drawn).ellipse(box, (200, 60 + seed, 90))
     if noise:
-        pixels = pixels + np.random.default_rng(seed).integers(0, noise, pixels.shape, dtype=np.uint8)
+        grain = np.random.default_rng(seed).integers(0, noise, (height, width, 3), dtype=np.uint8)
+        drawn = Image.fromarray(np.asarray(drawn) + grain)
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, kind)
+    drawn.save(out, kind)
     return out.getvalue()
 
 
@@ -51,6 +57,11 @@ def sample(page: Page, words: str = "red hair") -> None:
     settle(page)
 
 
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab of the panel."""
+    page.get_by_role("tab", name=name).click()
+
+
 def settle(page: Page) -> None:
     """Wait until what was asked for is drawn."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -60,7 +71,7 @@ def mask(page: Page) -> NDArray[np.bool_] | None:
     """Return where the person is painted, as the service would get it."""
     settle(page)
     data = page.evaluate(MASK)
-    return None if data is None else np.asarray(Image.open(io.BytesIO(bytes(data))).convert("L")) >= 128
+    return None if data is None else np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L")) >= 128
 
 
 def painted(page: Page) -> int:

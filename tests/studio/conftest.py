@@ -19,6 +19,8 @@ from tests.studio.browser import PATIENCE_MS, Watch, launch, opened
 from tests.studio.service import Service
 
 OpenStudio = Callable[..., tuple[Page, Watch]]
+QUICK = {"S2EDIT_LEASE_S": "3", "S2EDIT_HEARTBEAT_INTERVAL_S": "0.5", "S2EDIT_REAP_INTERVAL_S": "0.5"}
+"""Settings by which a lost process is noticed soon."""
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +33,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that no test stops."""
-    service = Service(tmp_path_factory.mktemp("studio"))
+    """A service for all tests. A test that stops it starts it again."""
+    service = Service(tmp_path_factory.mktemp("studio"), **QUICK)
     try:
         service.start()
         yield service

@@ -35,8 +35,11 @@ def violations(page: Page) -> list[str]:
     return [str(one) for one in found]
 
 
-def look_at(page: Page, name: str, *, full_page: bool = False) -> None:
-    """Check the page as it is now at both sizes, light and dark, and keep a screenshot of each as `NAME-SIZE-SCHEME.png`."""
+def look_at(page: Page, name: str, *, at: str = "") -> None:
+    """Check the page as it is now at both sizes, light and dark, and keep a screenshot of each as `NAME-SIZE-SCHEME.png`.
+
+    Each is scrolled so that the element `at`, a selector, is at the top if it would not be in view.
+    """
     before, was_dark = page.viewport_size, page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     SCREENSHOTS.mkdir(exist_ok=True)
     broken = []
@@ -44,7 +47,11 @@ def look_at(page: Page, name: str, *, full_page: bool = False) -> None:
         page.set_viewport_size({"width": width, "height": height})
         for scheme in SCHEMES:
             page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-            page.screenshot(path=SCREENSHOTS / f"{name}-{size}-{scheme}.png", full_page=full_page)
+            if at:
+                page.locator(at).evaluate(
+                    "element => element.getBoundingClientRect().bottom > innerHeight && element.scrollIntoView()"
+                )
+            page.screenshot(path=SCREENSHOTS / f"{name}-{size}-{scheme}.png")
             broken += [f"{size}, {scheme}: {one}" for one in violations(page)]
     if before is not None:
         page.set_viewport_size(before)

@@ -14,8 +14,10 @@ SIZE = "import('./studio/studio.js').then(({studio: {photo}}) => [photo.width, p
 DROP = """async ([bytes, name]) => {
   const data = new DataTransfer();
   data.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/png'}));
-  for (const type of ['dragover', 'drop']) document.body.dispatchEvent(new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
+  const options = {dataTransfer: data, bubbles: true, cancelable: true};
+  for (const type of ['dragover', 'drop']) document.body.dispatchEvent(new DragEvent(type, options));
 }"""
+LIMITS = "limits => import('./studio/studio.js').then(({studio}) => Object.assign(studio.model, limits))"
 PASTE = """async bytes => {
   const data = new DataTransfer();
   data.items.add(new File([new Uint8Array(bytes)], 'image.png', {type: 'image/png'}));
@@ -55,13 +57,12 @@ def test_what_the_service_would_refuse_is_made_fit_at_once(open_studio: OpenStud
     acting.photo(page, acting.picture(200, 160, kind="GIF"), "still.gif")
     expect(page.locator("#message")).to_contain_text("saved as PNG")
     assert size(page)[:3] == [200, 160, "image/png"]
-    limits = "({max_upload_bytes, max_pixels}) => import('./studio/studio.js').then(({studio}) => Object.assign(studio.model, {max_upload_bytes, max_pixels}))"
-    page.evaluate(limits, {"max_upload_bytes": 50e6, "max_pixels": 13e6})
+    page.evaluate(LIMITS, {"max_upload_bytes": 50e6, "max_pixels": 13e6})
     large = io.BytesIO()
     Image.new("L", (4800, 3600), 90).save(large, "JPEG", quality=40)
     acting.choose(page, large.getvalue(), "large.jpg", "image/jpeg")
     expect(page.locator("#message")).to_contain_text("scaled to 4000 × 3000 pixels")
-    page.evaluate(limits, {"max_upload_bytes": 2_300_000, "max_pixels": 50e6})
+    page.evaluate(LIMITS, {"max_upload_bytes": 2_300_000, "max_pixels": 50e6})
     heavy = acting.picture(500, 400, noise=90)
     assert len(heavy) > 300_000
     acting.choose(page, heavy, "heavy.png")

@@ -22,6 +22,8 @@ PROGRESS_INTERVAL_S = 0.2
 """Shortest time between two progress updates within a phase, and between two polls for cancellation."""
 PREVIEW_INTERVAL_S = 1.0
 """Shortest time between two previews, apart from that of the last step."""
+PREVIEW_SHARE = 0.01
+"""The share of the time that previews may take: the next one waits for as long as the last one took, divided by this."""
 log = structlog.get_logger(__name__)
 
 
@@ -69,7 +71,7 @@ class AttemptControl:
         self._health = health
         self._published: tuple[str, float] = ("", 0.0)  # phase and time of the last progress update
         self._polled_at = time.monotonic()
-        self._previewed_at: float | None = None
+        self._next_preview_at = 0.0  # on the monotonic clock
         self._previews = True
 
     def check(self) -> None:
@@ -117,8 +119,8 @@ class AttemptControl:
         """Return the preview of `progress`, unless it has none or the last one is too recent. No edit fails for its previews."""
         if not self._previews or not isinstance(progress, PreviewedProgress):
             return None
-        recent = self._previewed_at is not None and time.monotonic() - self._previewed_at < PREVIEW_INTERVAL_S
-        if recent and progress.step < progress.total:
+        began = time.monotonic()
+        if began < self._next_preview_at and progress.step < progress.total:
             return None
         try:
             return progress.draw()
@@ -127,4 +129,5 @@ class AttemptControl:
             log.exception("no preview could be drawn: this attempt shows none", action="preview_failed")
             return None
         finally:
-            self._previewed_at = time.monotonic()
+            took_s = time.monotonic() - began
+            self._next_preview_at = began + max(PREVIEW_INTERVAL_S, took_s / PREVIEW_SHARE)

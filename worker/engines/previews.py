@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from s2edit_core.delivery.canvas import Canvas
-from s2edit_core.delivery.latent_colours import LatentColours, colour_moments, model_moments
+from s2edit_core.delivery.latent_colours import model_moments
 from s2edit_core.delivery.preview import PreviewPainter
 from s2edit_core.method.editing import SamplingProgress
 from s2edit_core.method.inversion import Inversion
@@ -24,6 +24,4 @@ def previewed(progress: Progress, painter: Callable[[], PreviewPainter]) -> Prog
 def preview_painter(backbone: Backbone, canvas: Canvas, inversion: Inversion) -> PreviewPainter:
     """Return what draws previews of an edit of `canvas`. The first call for a model encodes some small pictures."""
     of_model = backbone.once("latent colours", lambda: model_moments(backbone.encode_image, backbone.latent_scale))
-    before = inversion.path[0]
-    colours = LatentColours(of_model, colour_moments(before, canvas.source()))
-    return PreviewPainter(canvas, colours, before)
+    return PreviewPainter(canvas, of_model, inversion.path[0])

@@ -64,7 +64,7 @@ export function pages(title, path, cardsOf, empty) {
       list.replaceChildren(...(cursor ? [...list.children, ...cards.filter((card) => !list.contains(card))] : cards));
       next = body.next_cursor;
       more.hidden = !next;
-      none.hidden = list.childElementCount > 0;
+      none.hidden = false; // its style hides it below cards
       return true;
     } catch (error) {
       tellProblem(error);

@@ -170,21 +170,22 @@ function wornCards(items, first) {
   taken = [...(first ? [] : taken), ...items.map((item) => item.placeholder)];
   return items.map((item) => {
     const what = item.name || item.subject;
-    return card('attribute', item, { title: make('strong', {}, what), what, words: `${item.subject}, ${when(item.created_at)}`, use: 'Apply', act: () => applyWorn(item), gone: () => {} });
+    const drop = () => studio.use({ attributes: studio.using.attributes.filter((one) => one.id !== item.id) });
+    return card('attribute', item, { title: make('strong', {}, what), what, words: `${item.subject}, ${when(item.created_at)}`, use: 'Apply', act: () => applyWorn(item, drop), gone: drop });
   });
 }
 
-function applyWorn(item) {
+function applyWorn(item, drop) {
   const { attributes } = studio.using;
-  const others = attributes.filter((one) => one.id !== item.id);
-  if (others.length < attributes.length) return studio.use({ attributes: others });
-  if (others.length === MOST_APPLIED) return say(`An edit applies at most ${MOST_APPLIED} things.`, 'problem');
-  return use({ attributes: [...others, item] });
+  if (attributes.some((one) => one.id === item.id)) return drop();
+  if (attributes.length === MOST_APPLIED) return say(`An edit applies at most ${MOST_APPLIED} things.`, 'problem');
+  return use({ attributes: [...attributes, item] });
 }
 
 function use(what) {
   studio.use(what);
   openTab('edit');
+  $('tab-edit').focus(); // the button that was pressed is hidden now
 }
 
 function markUsed() {

@@ -27,6 +27,11 @@ function move(event) {
 }
 
 export function mountTabs() {
-  for (const tab of tabs()) tab.addEventListener('click', () => openTab(tab.getAttribute('aria-controls')));
+  for (const tab of tabs()) {
+    tab.addEventListener('click', () => {
+      openTab(tab.getAttribute('aria-controls'));
+      if (matchMedia('(max-width: 899px)').matches) tab.scrollIntoView(); // the panel is below the picture
+    });
+  }
   document.querySelector('[role=tablist]').addEventListener('keydown', move);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,18 +10,21 @@ from typing import Any
 from torch import Tensor
 
 from lab.speed.phases.jobs import PHASES, Jobs, decode, portion
+from lab.speed.phases.passes import KINDS, rows_of
 from lab.speed.record import Result
 from lab.speed.subjects import Person
-from lab.speed.timing import digits, seconds_of
+from lab.speed.timing import digits, seconds_of, time_work
 from s2edit_core.method.inversion import invert
 from s2edit_core.method.learning.learning import learn_concepts
 from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.spec import PRESETS, Preset, PresetName
-from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS
+from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS, Backbone
 from s2edit_core.unet.row_queue import Stage
-from s2edit_core.unet.rows import Algorithm, Answers, Rows, drive
+from s2edit_core.unet.rows import Algorithm, Answers, Row, Rows, drive
 from s2edit_core.unet.scheduler import RowClient, RowScheduler
+
+OVERHEAD_PASSES = 50
 
 
 def whole_job(pipe: S2EditPipeline, client: RowClient, person: Person, how: Preset, guidance: float, seed: int) -> None:
@@ -42,6 +46,32 @@ def whole_job(pipe: S2EditPipeline, client: RowClient, person: Person, how: Pres
     injection = how.injection if how.injection.acts else None
     rows = pipe.edit_rows(canvas, person.target, concept, inversion, injection=injection, source_prompt=person.prompt)
     decode(pipe, Jobs((person,), (concept,), (inversion,), ()), [run(rows, "editing")])
+
+
+def overhead(backbone: Backbone, count: int, *, within_s: float) -> Result:
+    """Return what the scheduler takes for a pass of `count` jobs with one row each, in CPU time, beside that pass of the UNet.
+
+    The scheduler's passes answer at once with what the UNet has answered before. So only its own work is measured, with that of the
+    waiting threads.
+    """
+    rows = rows_of(backbone, KINDS["users"], count)
+    known = dict(zip(rows, backbone.evaluate(rows), strict=True))
+
+    def job(row: Row) -> None:
+        client = scheduler.client(str(id(row)))
+        for _ in range(OVERHEAD_PASSES):
+            client.evaluate((row,), "editing")
+
+    with (
+        RowScheduler(lambda asked: tuple(known[row] for row in asked), max_rows=count, linger_s=1.0) as scheduler,
+        ThreadPoolExecutor(count) as threads,
+    ):
+        began = time.process_time()
+        list(threads.map(job, rows))
+        spent = time.process_time() - began
+    each = spent / OVERHEAD_PASSES
+    whole = time_work(lambda: backbone.evaluate(rows), backbone.device, within_s=within_s).median_s
+    return {"rows": count, "scheduler_s": digits(each), "pass_s": digits(whole), "share": digits(each / whole, 3)}
 
 
 def scheduled_jobs(

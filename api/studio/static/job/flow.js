@@ -1,5 +1,5 @@
 /**
- * From a click to a result: states 'empty', 'ready', 'running' and 'result' of the page, and the one job that runs.
+ * From a click to a result: starting, following, showing and continuing edits.
  *
  * A job keeps the photo that it was started with, so another photo that is chosen meanwhile is never compared with its result.
  */
@@ -9,127 +9,18 @@ import { ask, picture, submit } from '../service.js';
 import { follow, isOver } from '../follow.js';
 import { wordsOf } from '../words.js';
 import * as form from '../form.js';
-import { paintOn, painted, pickPoint } from '../picture/brush.js';
-import { Paint } from '../picture/mask.js';
-import { read, readSample } from '../picture/photo.js';
+import { painted, pickPoint } from '../picture/brush.js';
+import { read } from '../picture/photo.js';
 import * as stage from '../picture/stage.js';
+import { draw, drawRegion, forgetAddress, page, place, placeAgain, toPhoto } from './page.js';
+import { editFields, has, othersOf } from './request.js';
 import * as progress from './progress.js';
 import * as result from './result.js';
 import * as shelf from './shelf.js';
 
-const MIN_PERSON_SIDE = 32;
-const MIN_REGION_SIDE = 8;
 const VARIANTS = 3;
 
-/** `paint`: of the photo on the stage. `job`: {id, photo, fields, wants, said, controller} while one runs. */
-const page = { paint: null, job: null };
-
-const setState = (state) => (document.body.dataset.state = state);
-
-/** Draw which parts of the page are of use now. */
-function draw() {
-  const [photo, running, shown] = [studio.photo, !!page.job, result.current()];
-  setState(running ? 'running' : shown ? 'result' : photo ? 'ready' : 'empty');
-  const paints = !!photo && !shown && !running;
-  $('welcome').hidden = !!photo || running;
-  $('paint').hidden = !photo;
-  $('paint-tools').hidden = !paints;
-  $('result-tools').hidden = !shown;
-  $('region').hidden = !photo || !!shown || running;
-  $('again').hidden = !shown || running;
-  $('go').hidden = running;
-  $('go').disabled = !(photo || studio.using.identity || studio.using.parent);
-  $('new-photo').hidden = !photo;
-  $('starting-from').hidden = !studio.using.parent;
-  paintOn(paints ? page.paint : null);
-}
-
-/** Put a photo on the stage, as `photo.read` returns it. It starts a new chain of edits. */
-export function place(photo, using = { parent: null, identity: null }) {
-  page.paint = new Paint(photo.width, photo.height);
-  result.hide();
-  studio.use(using);
-  studio.setPhoto(photo);
-  stage.showPhoto(photo.picture, page.paint);
-  if (photo.mask) {
-    page.paint.fromPicture('mask', photo.mask);
-    page.paint.done = [];
-  }
-  $('paint').setAttribute('aria-label', 'Photo to paint on');
-  $('view').setAttribute('aria-label', `The photo, ${photo.width} by ${photo.height} pixels`);
-  forgetAddress();
-  draw();
-  painted();
-}
-
-/** Take a file as the photo. An unusable one leaves everything as it is. */
-export async function take(blob, name) {
-  say('');
-  try {
-    const photo = await read(blob, name);
-    const wasSample = studio.photo?.sample;
-    place(photo);
-    if (wasSample) form.fill({ words: '', source_prompt: '' });
-    say(photo.note || (page.job ? 'The edit of the other photo goes on. Its result will be below the picture.' : ''));
-  } catch (error) {
-    say(error.constructor.name === 'Unfit' ? `${error.message}${studio.photo ? ' The photo on the stage is still the one from before.' : ''}` : wordsOf(error), 'problem');
-  }
-}
-
-export async function takeSample(sample) {
-  say('');
-  try {
-    const photo = await readSample(sample);
-    place(photo);
-    form.fill(sample);
-    if (matchMedia('(min-width: 900px)').matches) $('go').focus({ preventScroll: true });
-  } catch (error) {
-    say(wordsOf(error), 'problem');
-  }
-}
-
-/** Show the photo to paint on, instead of a result. */
-function toPhoto() {
-  result.hide();
-  stage.showAfter(null);
-  $('paint').setAttribute('aria-label', 'Photo to paint on');
-  forgetAddress();
-  draw();
-}
-
-/** Return the painted regions as form fields. Throws words for paint that can't be meant. */
-async function paintFields() {
-  const fields = [];
-  const { paint } = page;
-  const person = paint.measure('mask');
-  const region = paint.measure('edit_mask');
-  if (person.share && person.side < MIN_PERSON_SIDE) throw new Error('The painted person is only a dot: paint over the whole person, or clear the paint.');
-  if (person.share > 0.995) throw new Error('Everything is painted: leave the background free.');
-  if (region.share && region.side < MIN_REGION_SIDE) throw new Error('The region that may change is only a dot: paint more of it, or clear it.');
-  for (const [layer, { share }] of [['mask', person], ['edit_mask', region]]) {
-    if (share) fields.push([layer, await paint.file(layer)]);
-  }
-  return fields;
-}
-
-/** Return the fields of an edit that the form describes. */
-async function editFields(prompt) {
-  const { parent, identity, attributes } = studio.using;
-  const fields = [];
-  const paint = studio.photo ? await paintFields() : [];
-  const isOwn = identity && studio.photo?.identity === identity.id && !paint.length; // then the service has photo and mask
-  if (parent) fields.push(['parent', parent.id]);
-  else if (studio.photo && !isOwn) fields.push(['image', studio.photo.blob]);
-  if (identity) fields.push(['identity', identity.id]);
-  fields.push(...paint);
-  fields.push(['prompt', prompt]);
-  if (!parent && !identity) {
-    fields.push(['source_prompt', form.source() || `a photo of a ${form.subject()}`]);
-    if (!/\[/.test(prompt)) fields.push(['subject', form.subject()]);
-  } else if ($('source_prompt').value.trim()) fields.push(['source_prompt', $('source_prompt').value.trim()]);
-  for (const attribute of attributes) fields.push(['attributes', attribute.id]);
-  return [...fields, ['preset', $('preset').value]];
-}
+export { take, takeSample } from './page.js';
 
 /** Start the edit that the form describes. */
 export async function start() {
@@ -147,30 +38,24 @@ export async function start() {
   }
 }
 
-/** Ask for other pictures of the shown edit: `count` variants beside the first, by a new seed. */
+/** Ask for `count` other pictures of the shown edit. */
 function more(count) {
   const { edit, fields, before, said, source } = result.current();
-  const own = new Set(['seed', 'variants']);
-  const knows = edit.identity && !has(fields, 'identity') && !has(fields, 'parent');
-  if (knows && !has(fields, 'edit_mask')) for (const name of ['image', 'mask', 'at', 'subject']) own.add(name);
-  const kept = fields.filter(([name]) => !own.has(name));
-  if (knows) kept.push(['identity', edit.identity]);
-  const seed = crypto.getRandomValues(new Uint32Array(1))[0];
-  run({ fields: [...kept, ['seed', String(seed)], ['variants', String(count + 1)]], said, source, before, skip: 1 });
+  run({ fields: othersOf(edit, fields, count), said, source, before });
 }
 
-const has = (fields, name) => fields.some(([each]) => each === name);
-
-/** Send a job and see it through. `skip`: how many of its results are known already. */
-async function run({ fields, said, source = form.source(), before = studio.photo?.picture, skip = 0 }) {
-  const job = { fields, said, source, before, skip, photo: studio.photo, controller: new AbortController() };
+/** Send a job and see it through. */
+async function run({ fields, said, source = form.source(), before = studio.photo?.picture }) {
+  const job = { fields, said, source, before, photo: studio.photo, paint: page.paint, using: studio.using, controller: new AbortController() };
   begin(job, has(fields, 'identity') || has(fields, 'parent') ? ['preparing', 'inverting', 'editing', 'finishing'] : undefined);
   try {
-    const { id } = await submit('edits', fields, { trouble: progress.trouble, signal: job.controller.signal });
+    const accepted = await submit('edits', fields, { trouble: progress.trouble, signal: job.controller.signal });
+    const { id } = accepted;
     job.id = id;
-    await shelf.keep({ id, photo: job.photo?.blob, name: job.photo?.name, fields, said, source, skip });
-    history.replaceState(null, '', `#${id}`);
     progress.trouble(null);
+    progress.update(accepted);
+    await shelf.keep({ id, photo: job.photo?.blob, name: job.photo?.name, fields, said, source });
+    history.replaceState(null, '', `#${id}`);
     await see(job);
   } catch (error) {
     failed(job, error);
@@ -221,7 +106,8 @@ async function showPreview(job, edit) {
   const bitmap = await createImageBitmap(body);
   if (page.job !== job || job.preview !== edit.preview || studio.photo !== job.photo) return;
   result.hide();
-  stage.showAfter({ whole: bitmap, small: bitmap, width: bitmap.width, height: bitmap.height }, 'preview');
+  const strength = edit.progress?.phase === 'editing' ? edit.progress.fraction : 1;
+  stage.showPreview({ whole: bitmap, small: bitmap, width: bitmap.width, height: bitmap.height }, strength);
   draw();
 }
 
@@ -229,7 +115,6 @@ async function done(job, edit) {
   progress.learn(edit.report?.values);
   const added = [];
   for (const [number, link] of edit.results.entries()) {
-    if (number < job.skip) continue;
     const blob = await fresh(edit.id, number, link.url);
     const after = await stage.prepare(await createImageBitmap(blob));
     const compares = !!job.before;
@@ -260,13 +145,6 @@ function showResult(entry) {
   draw();
 }
 
-/** Put the photo of an earlier result back on the stage, without starting a new chain. */
-function placeAgain({ photo, before }) {
-  page.paint = new Paint(before.width, before.height);
-  studio.setPhoto(photo);
-  stage.showPhoto(before, page.paint);
-}
-
 function failed(job, error) {
   if (error.name === 'AbortError') say('Canceled. Nothing was changed.');
   else say(wordsOf(error), 'problem');
@@ -295,7 +173,9 @@ async function find(at) {
   const job = { fields, photo, controller: new AbortController() };
   begin(job, ['preparing']);
   try {
-    job.id = (await submit('masks', fields, { trouble: progress.trouble, signal: job.controller.signal })).id;
+    const accepted = await submit('masks', fields, { trouble: progress.trouble, signal: job.controller.signal });
+    job.id = accepted.id;
+    progress.update(accepted);
     const found = await follow(job.id, progress.update, { trouble: progress.trouble });
     if (found.state === 'failed') throw found.error;
     if (found.state !== 'succeeded' || studio.photo !== photo) return;
@@ -324,7 +204,8 @@ async function goOn() {
   const { edit, blob, after, said, number } = result.current();
   const photo = { blob, name: 'The last result', width: after.width, height: after.height, picture: after };
   if (number) {
-    place(photo); // only the first picture of an edit can be a parent
+    const subject = edit.report?.values.subject;
+    place(photo, { parent: null, identity: edit.identity ? { id: edit.identity, subject } : null }); // only an edit's first picture can be a parent
     $('source_prompt').value = said || '';
   } else {
     $('source_prompt').value = '';
@@ -342,8 +223,6 @@ function backToPhoto() {
   draw();
 }
 
-const forgetAddress = () => location.hash && history.replaceState(null, '', location.pathname + location.search);
-
 /** Show an edit by its JSON or id: after a reload, or from the history. Follows it if it still runs. */
 export async function show(which) {
   if (page.job) return say('Wait for the edit that runs, or cancel it.', 'problem');
@@ -353,7 +232,7 @@ export async function show(which) {
     if (edit.kind !== 'edit') return;
     const kept = (await shelf.find(edit.id)) || {};
     const photo = kept.photo ? await read(kept.photo, kept.name) : null;
-    const job = { id: edit.id, fields: kept.fields || [], said: kept.said || promptOf(edit), source: kept.source, skip: kept.skip || 0, photo, before: photo?.picture, controller: new AbortController() };
+    const job = { id: edit.id, fields: kept.fields || [], said: kept.said || promptOf(edit), source: kept.source, photo, before: photo?.picture, controller: new AbortController() };
     if (photo) place(photo);
     if (kept.said && !$('words').value) form.fill({ words: kept.said, source_prompt: kept.source });
     history.replaceState(null, '', `#${edit.id}`);
@@ -415,11 +294,4 @@ export function mountFlow() {
   draw();
   const id = location.hash.slice(1);
   if (/^e_\w+$/.test(id)) show(id);
-}
-
-/** Say below the choice of layers what the paint means. */
-function drawRegion() {
-  const [person, region] = ['mask', 'edit_mask'].map((layer) => page.paint?.measure(layer).share);
-  const words = person ? 'The person is painted red.' : 'Without paint, the service finds the person by itself.';
-  $('region-words').textContent = `${words}${region ? ' Only what is blue may change.' : ''}`;
 }

@@ -52,7 +52,7 @@ export function end() {
 export function update(job) {
   if (!run) return;
   if (run.job?.state === 'running' && job.state === 'queued') run.lost = true;
-  if (job.state === 'running') run.startedAt ??= now();
+  if (job.state === 'running' && job.progress) run.startedAt ??= now();
   if (run.job?.state === 'running' && job.state === 'running') run.lost = false;
   run.job = job;
   run.eta = job.eta_s === null ? null : { left: job.eta_s, at: now() };
@@ -81,8 +81,9 @@ function left(fraction) {
   if (run.eta) return Math.max(0, run.eta.left - (now() - run.eta.at));
   const usual = Object.values(run.weights).reduce((sum, seconds) => sum + seconds, 0);
   const spent = run.startedAt ? now() - run.startedAt : 0;
-  const pace = fraction > 0.1 ? spent / (fraction * usual) : 1;
-  return (1 - fraction) * usual * Math.max(0.2, pace);
+  const sure = Math.min(1, fraction / 0.1); // the first steps measure how fast this machine is
+  const pace = 1 - sure + (sure * spent) / Math.max(0.01, fraction * usual);
+  return (1 - fraction) * usual * pace;
 }
 
 function wordsNow() {

@@ -2,7 +2,7 @@
 
 import { $, make, say, studio } from '../studio.js';
 import * as stage from '../picture/stage.js';
-import { makeCanvas } from '../picture/mask.js';
+import { makeCanvas, within } from '../picture/mask.js';
 
 const SUFFIXES = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp' };
 
@@ -62,8 +62,9 @@ export function hide() {
 function drawStrip() {
   const strip = $('strip');
   strip.hidden = !entries.length;
-  const photo = make('button', { type: 'button', className: 'thumb word', onclick: () => hooks.paint() }, 'Photo');
+  const photo = make('button', { type: 'button', className: 'thumb', title: 'The photo', onclick: () => hooks.paint(), attributes: { 'aria-label': 'Photo' } });
   photo.setAttribute('aria-pressed', String(!shown));
+  if (studio.photo) photo.append(thumbOf(studio.photo.picture));
   const thumbs = entries.map((entry) => {
     const image = make('img', { src: entry.thumb, alt: entry.words, title: entry.words });
     const button = make('button', { type: 'button', className: 'thumb', onclick: () => hooks.show(entry) }, image);
@@ -72,6 +73,13 @@ function drawStrip() {
   });
   strip.replaceChildren(...(studio.photo ? [photo] : []), ...thumbs);
   strip.querySelector('[aria-pressed=true]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+}
+
+function thumbOf(picture) {
+  const size = within(picture.width, picture.height, 40000);
+  const canvas = makeCanvas(size.width, size.height);
+  canvas.getContext('2d').drawImage(picture.small, 0, 0, size.width, size.height);
+  return canvas;
 }
 
 function slide(share) {
@@ -192,7 +200,7 @@ export function mountResult(given) {
   hold.addEventListener('pointerdown', () => original(true));
   for (const name of ['pointerup', 'pointercancel', 'pointerleave', 'blur']) hold.addEventListener(name, () => hold.getAttribute('aria-pressed') === 'true' && original(false));
   hold.addEventListener('keydown', (event) => [' ', 'Enter'].includes(event.key) && (event.preventDefault(), original(true)));
-  hold.addEventListener('keyup', () => original(false));
+  hold.addEventListener('keyup', (event) => [' ', 'Enter'].includes(event.key) && original(false));
   $('differences').addEventListener('click', () => switchTo('differences', 'differences', $('differences').getAttribute('aria-pressed') !== 'true'));
   $('save').addEventListener('click', save);
   $('copy').hidden = !(navigator.clipboard?.write && window.ClipboardItem);

