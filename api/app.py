@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from api.changes import Changes
 from api.description.openapi import describe
 from api.description.webhooks import describe_webhooks
-from api.following import events
+from api.following import events, previews
 from api.following.connections import Connections
 from api.following.feeds import Feeds
 from api.following.polls import Polls
@@ -20,13 +20,16 @@ from api.guard.browsers import add_cors
 from api.guard.caller_headers import CallerHeaders
 from api.guard.head import HeadAsGet
 from api.guard.limits import BodyLimit
-from api.guard.public_prefix import PublicPrefix
+from api.guard.public_address import PublicAddress
 from api.guard.rates import RateHeaders, Rates
 from api.guard.request_log import RequestLog
 from api.guard.slow_bodies import SlowBodies
 from api.guard.upload_guard import UploadGuard
 from api.guard.whole_body import WholeBody
-from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, tokens, uploads
+from api.openai import models as openai_models
+from api.openai import routes as openai_routes
+from api.openai import schemas as openai_schemas
+from api.routes import attributes, edits, edits_json, erasure, files, health, identities, masks, metrics, model, tokens, uploads
 from api.routes.metrics import Metrics
 from api.slow_calls import SharedCalls, SlowCalls
 from api.studio import docs
@@ -125,20 +128,22 @@ def _build_app(services: Services) -> FastAPI:
     app.add_middleware(Polls, auth=app.state.auth, changes=app.state.changes)
     app.add_middleware(RateHeaders)
     app.add_middleware(CallerHeaders)
-    app.add_middleware(PublicPrefix, public_url=services.settings.public_url)
+    app.add_middleware(PublicAddress, public_url=services.settings.public_url)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog)  # the last one added is the outermost
     add_cors(app, services.settings)
     problems.install(app)
-    describe(app, services.settings.public_url)
+    describe(app, services.settings.public_url, openai_schemas.BODIES)
     describe_webhooks(app)
     for module in (
         edits_json,
         edits,
         events,
+        previews,
         identities,
         attributes,
         masks,
+        model,
         erasure,
         uploads,
         files,
@@ -147,6 +152,8 @@ def _build_app(services: Services) -> FastAPI:
         studio,
         docs,
         tokens,
+        openai_routes,
+        openai_models,
     ):
         app.include_router(module.router)
     docs.serve_assets(app)

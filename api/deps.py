@@ -82,11 +82,16 @@ def admit(request: Request, principal: Principal, path: str) -> Principal:
     Raises `AccessDenied` and `RateExceeded`.
     """
     setattr(request.state, OWNER, principal.owner)
-    if principal.key_id and not getattr(request.state, COUNTED, False):
-        request.app.state.rates.take(principal.owner, request.method, getattr(request.state, STATE))
+    count(request, principal)
     auth: Authenticator = request.app.state.auth
     auth.admit(principal, request.method, path)
     return principal
+
+
+def count(request: Request, principal: Principal) -> None:
+    """Count the request, unless it is counted already. Raises `RateExceeded`."""
+    if principal.key_id and not getattr(request.state, COUNTED, False):
+        request.app.state.rates.take(principal.owner, request.method, getattr(request.state, STATE))
 
 
 async def get_owner(principal: Annotated[Principal, Depends(get_principal)]) -> Owner:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+DEFAULT_URL = "http://127.0.0.1:8000"
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 MAX_OUTAGE_S = 60.0
 """Seconds without a usable answer, because of transport errors or 5xx, after which `EditClient.follow` gives up."""
@@ -22,10 +24,24 @@ UNSENDABLE = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.Invalid
 
 View = dict[str, Any]
 """An edit as `GET /edits/{id}` returns it."""
+Fields = Mapping[str, str | Sequence[str]]
+"""The fields of a form. A field with several values is repeated."""
+Files = Mapping[str, Path | bytes]
+"""The files of a form, by part."""
+RESEND_PAUSES_S = (0.5, 1.0)
+"""Seconds before a lost request is sent again."""
 
 
 class ServiceError(Exception):
-    """The service rejects a request or can't be reached. The message is meant for the user."""
+    """The service rejects a request or can't be reached. The message is meant for the user.
+
+    `status` is that of the answer, 0 without one. `code` is the problem's stable code, or empty.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
 class EditFailed(ServiceError):
@@ -35,8 +51,8 @@ class EditFailed(ServiceError):
 class EditClient:
     """A client of one service: `with EditClient("http://127.0.0.1:8000") as client: …`.
 
-    The client sends `api_key` to the service only, never to the object store that holds the results. Raises `ServiceError` for a
-    text that is no key. Tests pass `http` and `sleep`.
+    The client sends `api_key` and `user` to the service only, never to the object store that holds the results. Raises
+    `ServiceError` for a text that is no key. Clients of several users share one `http`. Tests also pass `sleep`.
     """
 
     def __init__(
@@ -44,12 +60,14 @@ class EditClient:
         url: str,
         *,
         api_key: str | None = None,
+        user: str | None = None,
         http: httpx.Client | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._http = http or httpx.Client(timeout=30.0, mounts=DIRECT)
+        self._http = http or new_http()
         self._url = url.rstrip("/")
         self._credentials = {"Authorization": f"Bearer {_checked(api_key)}"} if api_key else {}
+        self._credentials |= {"S2Edit-User": user} if user else {}
         self._sleep = sleep
 
     def __enter__(self) -> Self:
@@ -58,22 +76,39 @@ class EditClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._http.close()
 
-    def post(self, fields: Mapping[str, str], files: Mapping[str, Path]) -> str:
+    def post(self, fields: Fields, files: Files) -> str:
         """Post an edit and return its URL. Raises `ServiceError`."""
-        # The API expects multipart even without files. httpx then needs each field as a part without a file name.
-        parts: list[tuple[str, tuple[str | None, bytes | str]]] = [(name, (None, value)) for name, value in fields.items()]
-        parts += [(name, (path.name, path.read_bytes())) for name, path in files.items()]
-        try:
-            answer = self._http.post(f"{self._url}/edits", files=parts, headers=self._credentials)
-        except UNSENDABLE as error:
-            raise ServiceError(f"the request can't be sent to {self._url}: {error}") from error
-        except httpx.ProxyError as error:
-            raise ServiceError(f"the proxy that the environment names for {self._url} does not answer: {error}") from error
-        except httpx.TransportError as error:
-            raise ServiceError(f"no service answers at {self._url}; start one with `s2edit up`") from error
-        if answer.status_code != httpx.codes.ACCEPTED:
-            raise ServiceError(_problem(answer))
+        answer = self._post("/edits", fields, files, {})
+        if answer.status_code != httpx.codes.ACCEPTED:  # another server
+            raise _error(answer)
         return str(answer.url.join(answer.headers["Location"]))
+
+    def begin(self, path: str, fields: Fields, files: Files, idempotency_key: str) -> View:
+        """Post a job to `/edits`, `/identities` or `/attributes` and return its state. Raises `ServiceError`.
+
+        A lost request is sent again: the key makes sure that it creates one job.
+        """
+        for pause_s in RESEND_PAUSES_S:
+            try:
+                return _json(self._post(path, fields, files, {"Idempotency-Key": idempotency_key}))
+            except ServiceError as error:
+                if error.status:
+                    raise
+                self._sleep(pause_s)
+        return _json(self._post(path, fields, files, {"Idempotency-Key": idempotency_key}))
+
+    def call(self, method: str, path: str, **params: str | int | None) -> View:
+        """Send a request without a body and return the JSON of its answer. Raises `ServiceError`."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return _json(self._send(method, f"{self._url}{path}", params=given))
+
+    def wait(self, job: View, wait_s: int) -> View | None:
+        """Return the job once it has changed or ended; None if neither happens within `wait_s` seconds. Raises `ServiceError`."""
+        headers = {"If-None-Match": f'"{job["sequence"]}"', "Prefer": f"wait={wait_s}"}
+        answer = self._send("GET", f"{self._url}/edits/{job['id']}", headers=headers)
+        if "Preference-Applied" not in answer.headers:  # the service holds back too many answers already
+            self._sleep(_retry_after(answer))
+        return None if answer.status_code == httpx.codes.NOT_MODIFIED else _json(answer)
 
     def follow(self, location: str) -> Iterator[View]:
         """Yield the edit after every change, until it ends. Between polls, wait as long as `Retry-After` asks.
@@ -103,8 +138,31 @@ class EditClient:
         except httpx.TransportError as error:
             raise ServiceError(f"the result can't be downloaded: {error}") from error
         if answer.status_code != httpx.codes.OK:
-            raise ServiceError(_problem(answer))
+            raise _error(answer)
         return answer.content
+
+    def _post(self, path: str, fields: Fields, files: Files, headers: Mapping[str, str]) -> httpx.Response:
+        # The API expects multipart even without files. httpx then needs each field as a part without a file name.
+        parts: list[tuple[str, tuple[str | None, bytes | str]]] = []
+        for name, value in fields.items():
+            parts += [(name, (None, one)) for one in ([value] if isinstance(value, str) else value)]
+        for name, file in files.items():
+            parts.append((name, (name, file) if isinstance(file, bytes) else (file.name, file.read_bytes())))
+        return self._send("POST", f"{self._url}{path}", files=parts, headers=headers)
+
+    def _send(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **parts: Any) -> httpx.Response:
+        """Return an answer that is no error. Raises `ServiceError`."""
+        try:
+            answer = self._http.request(method, url, headers={**self._credentials, **(headers or {})}, **parts)
+        except UNSENDABLE as error:
+            raise ServiceError(f"the request can't be sent to {self._url}: {error}", code="request_invalid") from error
+        except httpx.ProxyError as error:
+            raise ServiceError(f"the proxy that the environment names for {self._url} does not answer: {error}") from error
+        except httpx.TransportError as error:
+            raise ServiceError(f"no service answers at {self._url}; start one with `s2edit up`") from error
+        if answer.is_success or answer.status_code == httpx.codes.NOT_MODIFIED:
+            return answer
+        raise _error(answer)
 
     def _poll(self, location: str, etag: str | None) -> httpx.Response | None:
         """Return a 200, a 304 if nothing has changed since `etag`, or None for a transport error or a 5xx."""
@@ -116,7 +174,12 @@ class EditClient:
             return answer
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             return None
-        raise ServiceError(_problem(answer))
+        raise _error(answer)
+
+
+def new_http() -> httpx.Client:
+    """Return the connections of one client, or of several clients of one service."""
+    return httpx.Client(timeout=30.0, mounts=DIRECT)
 
 
 def result_of(view: View) -> View:
@@ -145,10 +208,21 @@ def _retry_after(answer: httpx.Response | None) -> float:
         return DEFAULT_POLL_S
 
 
-def _problem(answer: httpx.Response) -> str:
-    """Return an RFC 9457 problem as one sentence. For any other answer, name its status."""
-    if "json" in answer.headers.get("Content-Type", ""):
+def _json(answer: httpx.Response) -> View:
+    """Return the JSON object of an answer. Raises `ServiceError` for an answer of something else, such as a proxy's page."""
+    with suppress(ValueError):
+        if isinstance(values := answer.json(), dict):
+            return values
+    raise ServiceError(f"{answer.request.url} answered something that is no answer of the service", status=answer.status_code)
+
+
+def _error(answer: httpx.Response) -> ServiceError:
+    """Return the error for an RFC 9457 problem, as one sentence. For any other answer, name its status."""
+    with suppress(ValueError):
         values = answer.json()
         if isinstance(values, dict) and (text := values.get("detail") or values.get("title")):
-            return f"{text} ({answer.status_code} {values.get('code', answer.reason_phrase)})"
-    return f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"
+            code = values.get("code", "")
+            message = f"{text} ({answer.status_code} {code or answer.reason_phrase})"
+            return ServiceError(message, status=answer.status_code, code=code)
+    message = f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"
+    return ServiceError(message, status=answer.status_code)

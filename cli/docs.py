@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
+from api.openai.parameters import REFUSED
 from api.wire.problem_kinds import HTTP_CODES, KINDS
 from cli.markdown import put_between
 from s2edit_core import errors
@@ -27,7 +28,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("s3_region", "s3_post_forms", "s3_object_tags", "data_dir", "public_url"),
     ),
     "Models": (
-        *("model", "precision", "device", "worker_jobs", "segmenter", "captioner", "safety", "safety_labels", "safety_threshold"),
+        *("model", "model_aliases", "precision", "device", "worker_jobs", "segmenter", "captioner"),
+        *("safety", "safety_labels", "safety_threshold"),
     ),
     "Who may call": ("auth", "token_keys", "token_max_ttl_s", "cors_origins", "metrics_token"),
     "Limits": (
@@ -66,10 +68,14 @@ HEADINGS = {"image_invalid": "photo", "mask_invalid": "mask", "prompt_invalid": 
 CODE = re.compile(r"[a-z][a-z0-9_]+")
 WIRE: Mapping[str, tuple[int, str]] = {
     "body_invalid": (422, "The body is not a valid JSON object."),
+    "canceled": (409, "`/v1` only: the edit was canceled. Send the request again with a new Idempotency-Key."),
     "digest_mismatch": (400, "The bytes do not match their Content-Digest, or it can't be read: send both again."),
+    "edit_unfinished": (504, "`/v1` only: the edit goes on. Send the same request with the same Idempotency-Key for its result."),
     "header_invalid": (422, "A header can't be read."),
+    "model_not_found": (404, "`/v1` only: the service has no model of this name, see `GET /v1/models`."),
     "not_ready": (503, "`GET /readyz` only: `errors` names the parts that do not answer."),
     "path_invalid": (422, "A part of the path can't be read."),
+    "results_expired": (404, "`/v1` only: the pictures of the edit have expired."),
 }
 """Codes that `api` answers without an error class of the core or of the jobs."""
 
@@ -241,6 +247,11 @@ def _strings(tree: ast.AST) -> set[str]:
     return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
+def refused() -> str:
+    """Return the parameters of `/v1/images/edits` that no value makes acceptable."""
+    return table(("parameter", "why"), ((f"`{name}`", _sentence(why[0].upper() + why[1:])) for name, why in REFUSED.items()))
+
+
 def _form(name: str) -> Callable[[], str]:
     return lambda: fields(name)
 
@@ -285,6 +296,8 @@ def _link(name: str) -> str:
 TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "settings": ("self-hosting.md", settings),
     **{name: ("api.md", _form(form)) for name, form in FORMS.items()},
+    "openai-fields": ("openai.md", _form("ImageEditForm")),
+    "openai-refused": ("openai.md", refused),
     "codes": ("api.md", codes),
     "reasons": ("api.md", reasons),
     "computed": ("models.md", computed),

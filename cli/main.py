@@ -11,12 +11,13 @@ from typing import Annotated
 import typer
 
 from cli import keys
-from cli.client import EditClient, ServiceError
+from cli.checks.doctor import adopt as adopt_store
+from cli.checks.doctor import examine
+from cli.client import DEFAULT_URL, EditClient, ServiceError
 from cli.display import console, errors, follow, save
-from cli.doctor import adopt as adopt_store
-from cli.doctor import examine
-from cli.processes import StartFailed
-from cli.service import WORKER_APP, Address, Service, parts
+from cli.mcp_server.command import mcp
+from cli.supervision.processes import StartFailed
+from cli.supervision.service import WORKER_APP, Address, Service, parts
 from cli.terminal import fail as _fail
 from cli.terminal import settings_with as _settings
 from s2edit_core.commands.outputs import check_mask_name
@@ -34,8 +35,8 @@ from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.stores.model_facts import inspect_model
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-DEFAULT_URL = "http://127.0.0.1:8000"
 app.add_typer(keys.app, name="keys")
+app.command()(mcp)
 
 
 @app.command()
@@ -281,7 +282,7 @@ def demo(
     figures: Annotated[Path | None, typer.Option(help="JSON file for the timings.")] = None,
 ) -> None:
     """Start a service, edit a sample portrait three times, and show the results, reports and timings."""
-    from cli.demo import run_demo
+    from cli.demo.demo import run_demo
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:

@@ -1,14 +1,16 @@
 """Measure what one tenant's worst allowed behaviour costs another: `python -m lab.neighbours --out lab/results/neighbours.json`.
 
-The API runs in a process of its own with the default limits, beside a real Redis. A thread stands for the worker: it takes
-`WORK_S` seconds for each edit and reports progress `STEPS` times. Meanwhile the tenant `small` gets an edit 20 times a second, and
-posts an edit and waits for its end, one after the other. All processes share the cores of the machine.
+The API and a housekeeper run in processes of their own with the default limits, beside a real Redis. A thread stands for the
+worker: it takes `WORK_S` seconds for each edit and reports progress `STEPS` times. Meanwhile the tenant `small` gets an edit 20
+times a second, and posts an edit with a webhook and waits for its end, one after the other. All processes share the cores of the
+machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -22,12 +24,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from lab.service.overhead import form_of, mask, photo, server
+from lab.service.webhook_receivers import PromptReceiver, dripping
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.bootstrap import Services, build_services
@@ -39,7 +44,10 @@ from s2edit_jobs.records.record import JobState, Outcome, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import edit_key
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
+from worker.housekeeper import HousekeeperProcess
 
+HOOK_SECRET = "whsec_" + "A" * 32
+HOOK_TIMEOUT_S = 20.0
 WORK_S = 0.2
 STEPS = 10
 SECONDS = 8.0
@@ -62,6 +70,8 @@ class Place:
     pid: int
     large: str
     small: str
+    hook: str  # where the tenant `small` receives webhooks
+    arrived: dict[str, float]  # when it received them, by the edit's id
 
     @property
     def where(self) -> tuple[str, int]:
@@ -71,11 +81,11 @@ class Place:
     def headers(self, key: str, user: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {key}", "S2Edit-User": user}
 
-    def queue(self, owner: Owner) -> str:
+    def queue(self, owner: Owner, webhook_url: str | None = None) -> str:
         """Accept an edit without the API, whose rate limits would take long to fill a queue."""
         picture = photo(20_000)
         files = {"image": Upload(picture, "image/jpeg"), "mask": Upload(mask((128, 128)), "image/png")}
-        spec = draft(self.services, owner, EditRequest(prompt=PROMPT), files)
+        spec = draft(self.services, owner, EditRequest(prompt=PROMPT), files, webhook_url=webhook_url)
         return Jobs(self.services).accept(spec, files).id
 
 
@@ -185,14 +195,31 @@ def guesses(place: Place, stop: threading.Event) -> None:
     _together(send, 4)
 
 
+def dripping_receivers(place: Place, stop: threading.Event) -> None:
+    """Ten edits end per second, and the receivers of their webhooks drip. Each user has its own, so no rest of a host helps."""
+    with dripping() as port:
+        for number in count():
+            if stop.wait(0.1):
+                return
+            user = number % USERS
+            owner = Owner("large", f"user-{user}")
+            Jobs(place.services).cancel(owner, place.queue(owner, f"http://127.0.1.{user + 1}:{port}/hook"))
+
+
 def _together(call: Callable[[int], None], count: int) -> None:
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(call, range(count)))
 
 
 BEHAVIOURS: dict[str, Behaviour] = {
-    one.__name__: one for one in (alone, largest_bodies, many_streams, slow_senders, full_queue, guesses)
+    one.__name__: one for one in (alone, largest_bodies, many_streams, slow_senders, full_queue, guesses, dripping_receivers)
 }
+
+
+def _serve_housekeeper(settings: Settings, log: Path) -> None:
+    """Run in the process of the housekeeper."""
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), sys.stdout.fileno())
+    HousekeeperProcess(settings).run()
 
 
 @contextmanager
@@ -200,16 +227,31 @@ def place_of(folder: Path) -> Iterator[Place]:
     with ExitStack() as stack:
         redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096))
-        settings = Settings(auth="keys", redis_url=redis.url, data_dir=folder / "data", audit_log="off")
+        settings = Settings(
+            auth="keys",
+            redis_url=redis.url,
+            data_dir=folder / "data",
+            audit_log="off",
+            webhook_secrets=SecretStr(HOOK_SECRET),
+            webhook_allow_private=True,
+        )
         services = build_services(settings)
         ring = KeyRing(services.artifacts)
         large, small = (ring.create(tenant)[1] for tenant in ("large", "small"))
         address = stack.enter_context(server(settings, listener, folder))
         (process,) = multiprocessing.active_children()
+        housekeeper = multiprocessing.get_context("spawn").Process(
+            target=_serve_housekeeper, args=(settings, folder / "housekeeper.log"), daemon=True
+        )
+        housekeeper.start()
+        stack.callback(housekeeper.join)
+        stack.callback(housekeeper.kill)
+        receiver = PromptReceiver()
+        hook = stack.enter_context(receiver.serving())
         worker = Worker(services)
         worker.start()
         stack.callback(worker.stopped.set)
-        yield Place(address, services, process.pid or 0, large, small)
+        yield Place(address, services, process.pid or 0, large, small, hook, receiver.arrived)
 
 
 def memory_of(pid: int) -> int:
@@ -220,10 +262,11 @@ def memory_of(pid: int) -> int:
 
 def measure(place: Place, behave: Behaviour, seconds: float) -> dict[str, Any]:
     """Return what the tenant `small` sees while the other behaves so."""
-    headers, stop = place.headers(place.small, "zoe"), threading.Event()
-    form, kind = form_of(photo(20_000))
+    headers, stop, enough = place.headers(place.small, "zoe"), threading.Event(), threading.Event()
+    form, kind = form_of(photo(20_000), webhook_url=place.hook)
     gets: list[float] = []
     edits: list[float] = []
+    ended: dict[str, float] = {}
     memory: list[int] = []
     with httpx.Client(base_url=place.address, timeout=120) as client:
         posted = client.post("/edits", content=form, headers={**headers, "Content-Type": kind})
@@ -231,17 +274,18 @@ def measure(place: Place, behave: Behaviour, seconds: float) -> dict[str, Any]:
         path = f"/edits/{posted.json()['id']}"
 
         def edit() -> None:
-            with httpx.Client(base_url=place.address, timeout=120) as other:
-                while not stop.is_set():
+            with httpx.Client(base_url=place.address, timeout=120) as poster:
+                while not enough.is_set():
                     began = time.perf_counter()
-                    done = other.post("/edits", content=form, headers={**headers, "Content-Type": kind, "Prefer": "wait=60"})
+                    done = poster.post("/edits", content=form, headers={**headers, "Content-Type": kind, "Prefer": "wait=60"})
                     if done.status_code == httpx.codes.ACCEPTED:
                         edits.append(time.perf_counter() - began)
+                        ended[done.json()["id"]] = time.time()
                     time.sleep(0.5)
 
-        threads = [threading.Thread(target=behave, args=(place, stop)), threading.Thread(target=edit)]
-        for thread in threads:
-            thread.start()
+        other, own = threading.Thread(target=behave, args=(place, stop)), threading.Thread(target=edit)
+        other.start()
+        own.start()
         time.sleep(min(2.0, seconds / 4))
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
@@ -250,9 +294,11 @@ def measure(place: Place, behave: Behaviour, seconds: float) -> dict[str, Any]:
             gets.append(time.perf_counter() - began)
             memory.append(memory_of(place.pid))
             time.sleep(POLL_S)
+        enough.set()
+        own.join()
+        _wait_for(lambda: place.arrived.keys() >= ended.keys())
         stop.set()
-        for thread in threads:
-            thread.join()
+        other.join()
     cuts = statistics.quantiles(gets, n=100, method="inclusive")
     return {
         "gets": len(gets),
@@ -260,8 +306,16 @@ def measure(place: Place, behave: Behaviour, seconds: float) -> dict[str, Any]:
         "get_p99_ms": round(1e3 * cuts[98], 1),
         "edits": len(edits),
         "edit_max_s": round(max(edits), 2),
+        "webhook_max_s": round(max(place.arrived.get(one, math.inf) - at for one, at in ended.items()), 2),
         "api_memory_mb": round(max(memory) / 1e6),
     }
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds, at most `HOOK_TIMEOUT_S`."""
+    ends = time.monotonic() + HOOK_TIMEOUT_S
+    while not condition() and time.monotonic() < ends:
+        time.sleep(POLL_S)
 
 
 def table(names: Sequence[str], seconds: float) -> dict[str, Any]:

@@ -218,10 +218,11 @@ class S2EditPipeline(StepwisePipeline):
         """Edit `image` (RGB) as `prompt` says, one result per prompt.
 
         `mask` (L) marks the person; `edit_mask` (L), by default the person with a margin, is where the photo may change. Steps and
-        guidance are those of the inversion; other values raise `OptionInvalid`. Sampling at η = 0 is deterministic, so `generator`
-        only enters the report. The `negative_prompt` says what the results must not show. `delivery`: "difference" adds the edit's
-        change to the photo; "paste" puts the decoded frame, scaled up, into the edit mask. `output_type`: "pil"; "np" `(n, H, W,
-        3)` or "pt" `(n, 3, H, W)` in 0..1; "latent" `(n, c, h, w)`. For `strength`, `injection` and `attributes` see `edit_rows`.
+        guidance are those of the inversion; other values raise `OptionInvalid`. Sampling at η = 0 is deterministic. A `generator`
+        of another seed than 0 therefore draws a variant: its seed, not its state, decides the fresh part of the start noise. The
+        `negative_prompt` says what the results must not show. `delivery`: "difference" adds the edit's change to the photo; "paste"
+        puts the decoded frame, scaled up, into the edit mask. `output_type`: "pil"; "np" `(n, H, W, 3)` or "pt" `(n, 3, H, W)` in
+        0..1; "latent" `(n, c, h, w)`. For `strength`, `injection` and `attributes` see `edit_rows`.
 
         `callback_on_step_end(pipe, step, timestep, callback_kwargs)`, as in diffusers, is called after each step of each prompt,
         with `step` from 0. `callback_on_step_end_tensor_inputs` names its kwargs: "latents" `(1, c, h, w)` after the step, and
@@ -247,6 +248,7 @@ class S2EditPipeline(StepwisePipeline):
             "strength": strength,
             "injection": injection,
             "delivery": delivery,
+            "variation": Variation(generator.initial_seed()) if generator and generator.initial_seed() else None,
         }
         before = cache(lambda: self.backbone.decode_latent(inversion.path[0]))  # all prompts share it
         if callback_on_step_end is not None:
@@ -273,6 +275,7 @@ class S2EditPipeline(StepwisePipeline):
         strength: float,
         injection: InjectionOptions | None,
         delivery: Delivery,
+        variation: Variation | None,
         at_step_end: AtStepEnd | None = None,
     ) -> tuple[Image.Image, dict[str, Any], Image.Image, Tensor]:
         """Return one edit: the edited photo, its report, the decoded frame and its latent.
@@ -281,12 +284,12 @@ class S2EditPipeline(StepwisePipeline):
         """
         began, evaluations = time.perf_counter(), self.evaluations
         options = {"attributes": attributes, "negative_prompt": negative_prompt, "strength": strength, "injection": injection}
-        steps = self.editing(canvas, prompt, identity, inversion, at_step_end=at_step_end, **options)
+        steps = self.editing(canvas, prompt, identity, inversion, at_step_end=at_step_end, variation=variation, **options)
         latent = finish(steps, on_progress)
         edited = time.perf_counter()
         drawn = self.backbone.decode_latent(latent)
         frame = to_image(drawn)
-        steered = at_step_end is not None or bool(negative_prompt and negative_prompt.strip())
+        steered = bool(at_step_end or variation) or bool(negative_prompt and negative_prompt.strip())
         asked = steered or prompt != inversion.facts.get("prompt")
         result, brought_back = self.deliver(canvas, before(), drawn, delivery, asked=asked)
         leakage = self.leakage(canvas, prompt, identity, inversion, attributes=attributes)

@@ -20,16 +20,16 @@ from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.job_store import JobStore
-from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.model_facts import ModelWatch
-from s2edit_jobs.stores.presence import NoMemory, StoreMemory
+from s2edit_jobs.stores.object_store.layout import LayoutWatch
+from s2edit_jobs.stores.object_store.presence import NoMemory, StoreMemory
+from s2edit_jobs.stores.object_store.write_probe import WriteProbe
 from s2edit_jobs.stores.queue import JobQueue
 from s2edit_jobs.stores.stored_bytes import Booking
-from s2edit_jobs.stores.write_probe import WriteProbe
 
 if TYPE_CHECKING:
-    from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
-    from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
+    from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
+    from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore
 
 log = structlog.get_logger(__name__)
 
@@ -106,14 +106,14 @@ def _booked_artifacts(settings: Settings, store: JobStore) -> ArtifactStore:
 def build_artifacts(settings: Settings) -> FilesystemArtifactStore | S3ArtifactStore:
     """Return the S3 store if a bucket is set, otherwise the store in the data folder."""
     if settings.s3_bucket:
-        from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore  # boto3 takes half a second to load
+        from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore  # boto3 takes half a second to load
 
         return S3ArtifactStore.from_settings(settings, _memory(settings))
     return _data_folder(settings, _signing_key(settings))
 
 
 def _data_folder(settings: Settings, signing_key: str) -> FilesystemArtifactStore:
-    from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+    from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 
     memory = _memory(settings) if settings.redis_url else _embedded_memory(settings)
     return FilesystemArtifactStore(settings.artifacts_dir, settings.public_url, signing_key, memory=memory)

@@ -80,6 +80,11 @@ class Settings(LimitSettings):
         description="Diffusion model: a folder in diffusers' layout, a .safetensors or .ckpt file, or a hub id (owner/name or "
         "owner/name@revision)",
     )
+    model_aliases: str | None = Field(
+        default=None,
+        description="Further names that /v1/images/edits accepts as the served model, such as gpt-image-2, separated by spaces. An "
+        "app that names a fixed model then needs no change",
+    )
     captioner: str | None = Field(
         default=None,
         description="Image captioning model for transformers (BLIP, GIT, …), as a folder or hub id. It writes the source prompt of "
@@ -288,7 +293,8 @@ class Settings(LimitSettings):
     )
     public_url: str = Field(
         default="http://127.0.0.1:8000",
-        description="URL of the API as apps reach it, used in the URLs of files in the data folder",
+        description="URL of the API as apps reach it, with the path prefix of a proxy, used in the URLs of files in the data "
+        "folder. If it names this machine, as by default, these URLs begin with the host that the request was sent to",
     )
     cors_origins: str | None = Field(
         default=None,
@@ -383,6 +389,11 @@ class Settings(LimitSettings):
     def allowed_origins(self) -> list[str]:
         """The origins in `cors_origins`. `*` stands for any."""
         return self.cors_origins.split() if self.cors_origins else []
+
+    @property
+    def served_aliases(self) -> list[str]:
+        """The names in `model_aliases`."""
+        return self.model_aliases.split() if self.model_aliases else []
 
     @property
     def webhook_keys(self) -> list[str]:

@@ -25,6 +25,7 @@ Link = tuple[str, str, str]  # target operation, its parameter, JSON pointer to 
 _OF_JOB: Mapping[str, Link] = {
     "follow": ("getEdit", "edit_id", "/id"),
     "stream": ("streamEdit", "edit_id", "/id"),
+    "preview": ("getPreview", "edit_id", "/id"),
     "cancel": ("cancelEdit", "edit_id", "/id"),
     "erase": ("eraseEdit", "edit_id", "/id"),
 }

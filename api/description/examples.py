@@ -23,6 +23,7 @@ RUNNING: Mapping[str, Any] = {
     "state": "running",
     "phase": "learning",
     "progress": {"phase": "learning", "step": 30, "total": 100, "fraction": 0.3},
+    "preview": None,
     "created_at": "2026-11-23T22:10:05.120000Z",
     "updated_at": "2026-11-23T22:10:09.480000Z",
     "sequence": 34,
@@ -80,6 +81,7 @@ IDENTITY: Mapping[str, Any] = {
     "expires_at": None,
     "consent": {"statement": "Ada Example agreed in the app on 23 November 2026", "given_at": "2026-11-23T22:10:05.120000Z"},
     "has_photo": True,
+    "photo": {"url": f"{FILES}/concepts/{IDENTITY_ID}/image.png?{SIGNED}", "expires_at": LATER},
 }
 ATTRIBUTE: Mapping[str, Any] = {
     "id": ATTRIBUTE_ID,
@@ -89,6 +91,8 @@ ATTRIBUTE: Mapping[str, Any] = {
     "prompt": "a woman with [A] makeup",
     "created_at": "2026-11-23T22:12:02Z",
 }
+
+MODEL_OBJECT = {"id": "portraits-128", "object": "model", "created": 1795000000, "owned_by": "s2edit"}
 
 EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "Edit": [RUNNING, SUCCEEDED],
@@ -184,4 +188,29 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
         }
     ],
     "Health": [{"status": "ok"}],
+    "ImagesView": [
+        {
+            "created": 1795472751,
+            "output_format": "png",
+            "quality": "high",
+            "size": "1024x768",
+            "background": "opaque",
+            "id": EDIT_ID,
+            "identity": IDENTITY_ID,
+            "safety_identifier": "ann",
+            "data": [{"b64_json": "iVBORw0KGgo…"}],
+        }
+    ],
+    "ModelList": [{"object": "list", "data": [MODEL_OBJECT]}],
+    "ModelObject": [MODEL_OBJECT],
+    "OpenAIError": [
+        {
+            "error": {
+                "message": "the prompt is an instruction: say what the picture should show",
+                "type": "invalid_request_error",
+                "param": "prompt",
+                "code": "prompt_instruction",
+            }
+        }
+    ],
 }

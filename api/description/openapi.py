@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.description.answers import HEADERS, add_headers, add_links
 from api.description.texts import add_texts
+from api.wire.openai_errors import STATUSES, speaks_openai
 from api.wire.problem_kinds import HTTP_CODES, KINDS
 from api.wire.problems import MEDIA_TYPE
 from s2edit_jobs.records.errors import AccessDenied, CredentialsMissing, HostForeign, RateExceeded
@@ -25,8 +27,11 @@ BODY_ERRORS = {str(status): HTTP_CODES[status][1] for status in (400, 413)}
 """The errors of every operation that reads a body, by status."""
 
 
-def describe(app: FastAPI, public_url: str) -> None:
-    """Make `app.openapi()` return the complete description of a service that apps reach at `public_url`."""
+def describe(app: FastAPI, public_url: str, schemas: Mapping[str, Any]) -> None:
+    """Make `app.openapi()` return the complete description of a service that apps reach at `public_url`.
+
+    `schemas` are those of bodies that routes read by themselves, by name.
+    """
     # Without the host, because a page may have been reached by another of the service's addresses.
     server = {"url": urlsplit(public_url).path.rstrip("/") or "/", "description": "This service"}
 
@@ -40,14 +45,15 @@ def describe(app: FastAPI, public_url: str) -> None:
                 webhooks=app.webhooks.routes,
                 servers=[server],
             )
+            schema["components"]["schemas"].update(schemas)
             add_texts(schema)
             schema["components"]["headers"] = HEADERS
             for webhook in schema["webhooks"].values():
                 webhook["post"]["security"] = []
-            for operations in schema["paths"].values():
+            for path, operations in schema["paths"].items():
                 for operation in operations.values():
                     _add_errors(operation)
-                    _as_problems(operation["responses"])
+                    _as_openai_errors(operation["responses"]) if speaks_openai(path) else _as_problems(operation["responses"])
                     add_headers(operation)
                     add_links(operation)
             app.openapi_schema = schema
@@ -63,10 +69,18 @@ def _add_errors(operation: dict[str, Any]) -> None:
         operation["responses"].setdefault(status, {"description": description, "content": content})
 
 
+def _as_openai_errors(responses: dict[str, Any]) -> None:
+    """Describe the error responses of an operation below `/v1/`."""
+    for status in [status for status in responses if status >= "4"]:
+        if status.isdecimal() and int(status) in STATUSES:
+            del responses[status]
+        else:
+            responses[status]["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
+
+
 def _as_problems(responses: dict[str, Any]) -> None:
     """Change the media type of error responses, which FastAPI takes from the route."""
     for status, answer in responses.items():
         content = answer.get("content", {})
-        described_as = next((kind for kind in ("application/json", "text/event-stream") if kind in content), None)
-        if status >= "4" and described_as:  # "404", "4XX" and "default"
-            answer["content"] = {MEDIA_TYPE: content[described_as]}
+        if status >= "4" and content:  # "404", "4XX" and "default"
+            answer["content"] = {MEDIA_TYPE: next(iter(content.values()))}

@@ -21,6 +21,7 @@ TAGS = {
     "files": "Signed URLs of files that the service stores itself, without S3.",
     "health": "Checks for load balancers.",
     "tokens": "Credentials for a phone or browser, which must not hold an API key.",
+    "openai": "The same edits for clients of OpenAI's API: their SDKs, LiteLLM and other gateways.",
     "webhooks": "Requests that the service sends to your server.",
 }
 SECURITY_SCHEMES = {
@@ -45,6 +46,7 @@ PARAMETERS = {
     "identity_id": "The `id` of an identity.",
     "attribute_id": "The `id` of an attribute.",
     "upload_id": "The `id` of an upload.",
+    "model": "The name of a model.",
     "user": "The name of the user, as in `S2Edit-User`.",
     "key": "The key of the file; part of the signed URL.",
     "expires": "When the URL expires, in seconds since the epoch; part of the signed URL.",

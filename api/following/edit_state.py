@@ -58,7 +58,7 @@ def matches(if_none_match: str, record: JobRecord) -> bool:
     return if_none_match.strip() == "*" or str(record.sequence) in re.findall(r'"([^"]*)"', if_none_match)
 
 
-def _link(services: Services, key: str, filename: str, *, kept_until: float | None) -> Link:
+def signed_link(services: Services, key: str, filename: str, *, kept_until: float | None = None) -> Link:
     """Return a link that ends with the file: nobody may fetch it later, even if the next sweep has yet to erase it."""
     now, expires_s = time.time() // 1, services.settings.result_url_ttl_s
     if kept_until is not None:
@@ -84,7 +84,7 @@ def _pictures(services: Services, record: JobRecord) -> dict[str, Any]:
 
 def _picture(services: Services, key: str, stem: str, until: float | None) -> Picture:
     kind = media_type_of(key)
-    link = _link(services, key, stem + PurePosixPath(key).suffix, kept_until=until)
+    link = signed_link(services, key, stem + PurePosixPath(key).suffix, kept_until=until)
     return Picture(url=link.url, expires_at=link.expires_at, media_type=kind)
 
 
@@ -94,7 +94,7 @@ def _mask(services: Services, record: JobRecord) -> Link | None:
     if not key:
         return None
     until = results_expire_at(services.settings, record)
-    return _link(services, key, f"{record.id}_mask{PurePosixPath(key).suffix}", kept_until=until)
+    return signed_link(services, key, f"{record.id}_mask{PurePosixPath(key).suffix}", kept_until=until)
 
 
 def _report(services: Services, record: JobRecord) -> Report | None:
@@ -102,5 +102,5 @@ def _report(services: Services, record: JobRecord) -> Report | None:
     if values is None:
         return None
     until = expires_at(services.settings, record)
-    link = _link(services, record.artifacts["report"], f"{record.id}.json", kept_until=until)
+    link = signed_link(services, record.artifacts["report"], f"{record.id}.json", kept_until=until)
     return Report(url=link.url, expires_at=link.expires_at, values=values)

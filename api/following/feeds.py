@@ -17,6 +17,7 @@ from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.errors import JobNotFound, ServiceUnavailable
 from s2edit_jobs.records.record import Owner
+from s2edit_jobs.stores.object_store.filesystem_artifacts import LINK_BASE
 
 RECHECK_S = 15.0
 """Seconds without a change after which a feed reads the job anyway."""
@@ -130,22 +131,23 @@ class Feeds:
     def __init__(self, services: Services, changes: Changes) -> None:
         self._services = services
         self._changes = changes
-        self._feeds: dict[tuple[Owner, str], Feed] = {}
+        self._feeds: dict[tuple[Owner, str, str | None], Feed] = {}  # by address too, because the events contain links
 
     @contextmanager
     def following(self, owner: Owner, job_id: str) -> Iterator[tuple[Feed, asyncio.Event]]:
         """Yield the feed of the job, and the event that announces its news. The feed ends with its last follower."""
-        feed = self._feeds.get((owner, job_id))
+        key = (owner, job_id, LINK_BASE.get())
+        feed = self._feeds.get(key)
         if feed is None or feed.ended:
-            feed = self._feeds[owner, job_id] = Feed(self, self._changes, owner, job_id)
+            feed = self._feeds[key] = Feed(self, self._changes, owner, job_id)
         try:
             with feed.following() as news:
                 yield feed, news
         finally:
             if not feed.followed:
                 feed.close()
-                if self._feeds.get((owner, job_id)) is feed:
-                    del self._feeds[owner, job_id]
+                if self._feeds.get(key) is feed:
+                    del self._feeds[key]
 
     async def read(self, owner: Owner, job_id: str, after: int) -> list[Event]:
         """Return the events after the sequence `after`. Raises `JobNotFound` and `ServiceUnavailable`."""

@@ -35,7 +35,7 @@ TENANT = "default"
 """The tenant of requests without a key."""
 USER = "default"
 """The user of requests that name none."""
-READ_SCOPES: Mapping[str, Scope] = {"edits": "edits:read"}
+READ_SCOPES: Mapping[str, Scope] = {"edits": "edits:read", "model": "edits:read", "v1": "edits:read"}
 SCOPES_OF: Mapping[str, Scope] = {
     "edits": "edits:write",
     "masks": "edits:write",
@@ -43,6 +43,7 @@ SCOPES_OF: Mapping[str, Scope] = {
     "identities": "identities",
     "attributes": "identities",
     "tokens": "tokens",
+    "v1": "edits:write",
 }
 """The scope that a path needs, by its first segment: `READ_SCOPES` for GET and HEAD, else `SCOPES_OF`, else `admin`."""
 SPENT_BY: Mapping[tuple[str, str], Unit] = {("POST", "/uploads"): "uploads"}

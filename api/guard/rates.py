@@ -67,6 +67,15 @@ class Rates:
             if not allowed:
                 raise RateExceeded(f"{policy}: {item}", retry_after_s=max(1, standing.reset_s))
 
+    def check_tenant(self, owner: Owner, method: str) -> None:
+        """Raise `RateExceeded` if the tenant may send no further request now. Nothing is counted."""
+        reads = method in READ_METHODS
+        *_, (policy, item, key) = (("", None, ()), *self._limits(owner, reads=reads))
+        if item is not None and policy.startswith("tenant"):
+            allowed, standing = self._hit(policy, item, key, shared=not reads, count=False)
+            if not allowed:
+                raise RateExceeded(f"{policy}: {item}", retry_after_s=max(1, standing.reset_s))
+
     def _limits(self, owner: Owner, *, reads: bool) -> Iterator[tuple[str, RateLimitItem, tuple[str, ...]]]:
         kind, settings = ("reads" if reads else "writes"), self._settings
         for_user = settings.user_reads_per_minute if reads else settings.user_writes_per_minute
@@ -76,17 +85,19 @@ class Rates:
         if for_tenant:
             yield f"tenant-{kind}", RateLimitItemPerMinute(for_tenant), (f"tenant-{kind}", owner.tenant)
 
-    def _hit(self, policy: str, item: RateLimitItem, key: tuple[str, ...], *, shared: bool) -> tuple[bool, Standing]:
+    def _hit(
+        self, policy: str, item: RateLimitItem, key: tuple[str, ...], *, shared: bool, count: bool = True
+    ) -> tuple[bool, Standing]:
         if shared and self._shared is not None and self._clock() >= self._silent_until:
             try:
-                return _hit(self._shared, policy, item, key)
+                return _hit(self._shared, policy, item, key, count=count)
             except StorageError as error:
                 self._silent_until = self._clock() + REDIS_RETRY_S
                 if self._redis is not None:  # a new connection may reach another server, after a failover
                     self._redis.storage.connection_pool.disconnect(inuse_connections=False)
                 cause = type(error.storage_error).__name__
                 log.warning("Redis is down: each process counts requests itself", action="rates_alone", error=cause)
-        return _hit(self._local, policy, item, key)
+        return _hit(self._local, policy, item, key, count=count)
 
 
 def _redis_storage(url: str) -> RedisStorage:
@@ -96,8 +107,10 @@ def _redis_storage(url: str) -> RedisStorage:
     )
 
 
-def _hit(limiter: SlidingWindowCounterRateLimiter, policy: str, item: RateLimitItem, key: tuple[str, ...]) -> tuple[bool, Standing]:
-    allowed = limiter.hit(item, *key)
+def _hit(
+    limiter: SlidingWindowCounterRateLimiter, policy: str, item: RateLimitItem, key: tuple[str, ...], *, count: bool
+) -> tuple[bool, Standing]:
+    allowed = (limiter.hit if count else limiter.test)(item, *key)
     stats = limiter.get_window_stats(item, *key)
     left = stats.remaining if allowed else 0
     reset_s = max(0, math.ceil(stats.reset_time - time.time()))

@@ -17,6 +17,9 @@ from api.guard.slow_bodies import SENDER, has_body
 from api.wire import problems
 from s2edit_jobs.records.errors import AccessDenied, RateExceeded, ServiceUnavailable
 
+USER_IN_BODY = ("/v1/images/edits",)
+"""Paths whose bodies may name the user, as OpenAI's do. Such a request is counted when its user is known."""
+
 
 class UploadGuard:
     """Middleware that rejects requests with a body if their caller can't be identified or has sent too many. Routes check scopes.
@@ -53,7 +56,9 @@ class UploadGuard:
     def _count(self, request: Request, known: Principal | None, sender: Sender) -> Principal:
         """Identify the caller and count the request. Raises `AccessDenied`, `RateExceeded` or `ServiceUnavailable`."""
         principal = known or self._auth.identify(sender)
-        if principal.key_id:
+        if not principal.names_user and request.url.path in USER_IN_BODY:
+            self._rates.check_tenant(principal.owner, request.method)
+        elif principal.key_id:
             setattr(request.state, COUNTED, True)
             self._rates.take(principal.owner, request.method, getattr(request.state, STANDINGS))
         return principal

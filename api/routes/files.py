@@ -20,7 +20,7 @@ from api.wire.problems import responses
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import ArtifactExists, ArtifactMissing
 from s2edit_jobs.records.files import EXTENSIONS
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 
 router = APIRouter(tags=["files"])
 JSON, OTHER = "application/json", "application/octet-stream"

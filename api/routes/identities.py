@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import time
+from pathlib import PurePosixPath
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import Caller, LibraryDep, PrincipalDep, ServicesDep, SlowCallsDep, get_principal
+from api.following.edit_state import signed_link
 from api.following.long_polls import PREFER
 from api.routes.submissions import ACCEPTED, FORM_LIMITS, IdempotencyKey, LearningSubmission, respond
 from api.wire.concept_schemas import Export, Identity, IdentityForm, IdentityPage, ImportForm
 from api.wire.edit_answers import Edit
-from api.wire.fields import to_datetime
 from api.wire.forms import parts_of
 from api.wire.pages import LINK_HEADER, Cursor, Limit, cursor_of, next_link, position_of
 from api.wire.problems import responses
 from s2edit_core.errors import OptionInvalid
+from s2edit_jobs.bootstrap import Services
+from s2edit_jobs.library import library as stored
 
 router = APIRouter(tags=["identities"], responses=responses(422, 503))
 
@@ -81,19 +83,25 @@ async def import_identity(
     responses={200: {"headers": LINK_HEADER}},
 )
 async def list_identities(
-    owner: Caller, library: LibraryDep, slow: SlowCallsDep, response: Response, limit: Limit = 20, cursor: Cursor = None
+    owner: Caller,
+    services: ServicesDep,
+    library: LibraryDep,
+    slow: SlowCallsDep,
+    response: Response,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> IdentityPage:
     """Identities come in the order of their ids."""
     page = await slow.run(lambda: library.identities(owner, after=position_of(cursor, "c_"), limit=limit))
     next_cursor = cursor_of(page.last)
     response.headers.update(next_link("/identities", next_cursor, limit=limit))
-    return IdentityPage(items=[Identity.of(identity) for identity in page.items], next_cursor=next_cursor)
+    return IdentityPage(items=[_present(services, identity) for identity in page.items], next_cursor=next_cursor)
 
 
 @router.get("/identities/{identity_id}", operation_id="getIdentity", summary="Get an identity", responses=responses(404))
-def get_identity(identity_id: str, owner: Caller, library: LibraryDep) -> Identity:
+def get_identity(identity_id: str, owner: Caller, library: LibraryDep, services: ServicesDep) -> Identity:
     """Get what the identity was learned with. Edits that name it can leave out photo, mask, source prompt and subject."""
-    return Identity.of(library.identity(owner, identity_id))
+    return _present(services, library.identity(owner, identity_id))
 
 
 @router.get(
@@ -105,13 +113,21 @@ def get_identity(identity_id: str, owner: Caller, library: LibraryDep) -> Identi
 def export_identity(identity_id: str, owner: Caller, library: LibraryDep, services: ServicesDep) -> Export:
     """Get a link to one safetensors file with the learned identity, its model, prompt and subject, but without the photo."""
     identity, exported = library.identity(owner, identity_id), library.exported(owner, identity_id)
-    expires_s = services.settings.result_url_ttl_s
+    link = signed_link(services, exported.key, f"{identity.id}.safetensors")
     return Export(
         identity=identity.id,
-        url=services.artifacts.presigned_get(exported.key, expires_s=expires_s, filename=f"{identity.id}.safetensors"),
-        expires_at=to_datetime(time.time() // 1 + expires_s),
+        url=link.url,
+        expires_at=link.expires_at,
         sha256=exported.sha256,
         size_bytes=exported.size_bytes,
         source_prompt=identity.source_prompt,
         subject=identity.subject,
     )
+
+
+def _present(services: Services, identity: stored.Identity) -> Identity:
+    photo = identity.inputs.get("image")
+    if photo is None:
+        return Identity.of(identity)
+    name = identity.id + PurePosixPath(photo.key).suffix
+    return Identity.of(identity, photo=signed_link(services, photo.key, name, kept_until=identity.expires_at))

@@ -1,27 +1,61 @@
-"""The studio: one static page to try edits by hand. Its content security policy lets it load nothing from other servers."""
+"""The studio: a page to edit photos by hand. Its content security policy lets it load nothing from other servers.
+
+Its files lie in `static/` and are served as they are, without a build step. All URLs in them are relative, so the page works behind
+any path prefix.
+"""
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import re
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from api.deps import ServicesDep
 from s2edit_jobs.stores.artifacts import ArtifactStore
 
 router = APIRouter(include_in_schema=False)
+FOLDER = Path(__file__).with_name("static")
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+"""The media types of the static files. The machine's own table may lack some, and a module of another type does not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A file as it is and, if that is smaller, compressed by gzip. Each form has an ETag of its own."""
+
+    content: bytes
+    gzipped: bytes | None
+    media_type: str
+    etag: str
 
 
 @cache
-def page() -> str:
-    return Path(__file__).with_name("studio.html").read_text(encoding="utf-8")
+def static_files() -> Mapping[str, StaticFile]:
+    """Return the files by their path below `static/`."""
+    paths = [path for path in sorted(FOLDER.rglob("*")) if path.suffix in MEDIA_TYPES]
+    return {path.relative_to(FOLDER).as_posix(): _read(path) for path in paths}
+
+
+def _read(path: Path) -> StaticFile:
+    content = path.read_bytes()
+    gzipped = gzip.compress(content, mtime=0)
+    smaller = gzipped if len(gzipped) < 0.9 * len(content) else None
+    return StaticFile(content, smaller, MEDIA_TYPES[path.suffix], hashlib.sha256(content).hexdigest()[:20])
 
 
 def result_origin(artifacts: ArtifactStore) -> str:
@@ -37,15 +71,12 @@ def hash_of(element: str, page: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(inner[1].encode()).digest()).decode()}'"
 
 
-@cache
+@lru_cache(maxsize=64)  # the origin may be that of a `Host` header
 def headers(origin: str) -> Mapping[str, str]:
-    """Return the headers of the studio: its own script and style, and pictures from this service, memory and `origin`.
-
-    The script also fetches masks from `origin`.
-    """
+    """Return the headers of the studio: files of this service, and pictures also from memory and from `origin`."""
     sources = {
-        "script-src": hash_of("script", page()),
-        "style-src": hash_of("style", page()),
+        "script-src": "'self'",
+        "style-src": "'self'",
         "connect-src": f"'self' {origin}".rstrip(),
         "img-src": f"'self' blob: data: {origin}".rstrip(),
     }
@@ -65,5 +96,24 @@ def page_headers(sources: Mapping[str, str]) -> Mapping[str, str]:
 
 
 @router.get("/")
-def get_studio(services: ServicesDep) -> HTMLResponse:
-    return HTMLResponse(page(), headers=headers(result_origin(services.artifacts)))
+async def get_studio(request: Request, services: ServicesDep) -> Response:
+    return _answer(request, static_files()["index.html"], headers(result_origin(services.artifacts)))
+
+
+@router.get("/studio/{path:path}")
+async def get_static_file(path: str, request: Request) -> Response:
+    """Serve a file of the page. Browsers ask each time whether it has changed, so a new release shows at once."""
+    file = static_files().get(path)
+    if file is None:
+        raise HTTPException(404)
+    return _answer(request, file, {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"})
+
+
+def _answer(request: Request, file: StaticFile, sent: Mapping[str, str]) -> Response:
+    content, etag, sent = file.content, f'"{file.etag}"', {**sent, "Vary": "Accept-Encoding"}
+    if file.gzipped is not None and re.search(r"\bgzip\b(?!\s*;\s*q=0)", request.headers.get("accept-encoding", "")):
+        content, etag, sent = file.gzipped, f'"{file.etag}-gzip"', {**sent, "Content-Encoding": "gzip"}
+    sent["ETag"] = etag
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=sent)
+    return Response(content, media_type=file.media_type, headers=sent)

@@ -179,9 +179,12 @@ class Identity(BaseModel):
     has_photo: Annotated[
         bool, Field(description="Whether the photo is stored with it. Without one, as after an import, each edit sends a photo.")
     ] = True
+    photo: Annotated[
+        Link | None, Field(description="The photo that it was learned with, to show it; null if none is stored with it.")
+    ] = None
 
     @classmethod
-    def of(cls, identity: library.Identity) -> Identity:
+    def of(cls, identity: library.Identity, *, photo: Link | None = None) -> Identity:
         """Build the response for a stored identity."""
         consent = identity.consent
         return cls(
@@ -192,6 +195,7 @@ class Identity(BaseModel):
             expires_at=None if identity.expires_at is None else to_datetime(identity.expires_at),
             consent=None if consent is None else Consent(statement=consent.statement, given_at=to_datetime(consent.given_at)),
             has_photo=bool(identity.inputs),
+            photo=photo,
         )
 
 

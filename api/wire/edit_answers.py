@@ -84,6 +84,13 @@ class Edit(BaseModel):
     ]
     phase: Annotated[Phase | None, Field(description="The current or last phase; null while none is known.")]
     progress: Annotated[ProgressView | None, Field(description="The progress of `phase`; null while none is known.")]
+    preview: Annotated[
+        int | None,
+        Field(
+            description="The number of the latest preview, which grows with each new one: get it from `/edits/{edit_id}/preview`. "
+            "Null before the first one and when the edit is over."
+        ),
+    ]
     created_at: Annotated[datetime, Field(description="When the job was accepted.")]
     updated_at: Annotated[datetime, Field(description="When the job last changed.")]
     sequence: Annotated[int, Field(description="A number that grows with every change of the job. It is also the `ETag`.")]
@@ -139,6 +146,7 @@ class Edit(BaseModel):
             state=record.state,
             phase=record.phase,
             progress=_progress(record),
+            preview=None if record.state.over else record.preview or None,
             created_at=to_datetime(record.created_at),
             updated_at=to_datetime(record.updated_at),
             sequence=record.sequence,

@@ -87,7 +87,7 @@ class EditOptions(BaseModel):
         float | None,
         Field(
             description="How far back towards noise the edit starts, from 1/`steps` to 1 (default). Lower values stay closer to "
-            "the photo; with `variants` it must be 1.",
+            "the photo.",
             examples=[1.0],
         ),
     ] = None
@@ -119,8 +119,8 @@ class EditOptions(BaseModel):
         int | None,
         Field(
             description="The random seed, 0 to 2⁶³ − 1; default 0. Equal inputs and seeds give equal pictures. It decides how a "
-            "new identity is learned, and how `variants` after the first differ. With a learned `identity`, the first picture "
-            "does not depend on it: ask for `variants` to get others.",
+            "new identity is learned. With a learned `identity`, another seed gives another picture: 0 is the edit itself, and "
+            "any other seed draws anew a part of the noise that the edit starts from.",
             examples=[0],
         ),
         WHOLE,
@@ -150,7 +150,7 @@ class EditOptions(BaseModel):
     variants: Annotated[
         int | None,
         Field(
-            description="The number of pictures, 1 to 8; default 1. The first is the edit itself; the others start from the same "
+            description="The number of pictures, 1 to 8; default 1. The first is that of `seed`; the others start from the same "
             "inversion with partly redrawn noise, by the seeds that follow `seed`.",
             examples=[3],
         ),

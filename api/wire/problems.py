@@ -13,7 +13,9 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
+from api.wire import openai_errors
 from api.wire.fields import IN_WORDS
 from api.wire.known_names import body_names, unknown
 from api.wire.problem_kinds import HTTP_CODES, HTTP_DETAILS, KINDS, kind_of
@@ -114,14 +116,36 @@ def _at(field: str, code: str, detail: str, inside: Sequence[str | int] = ()) ->
     return ProblemDetail(detail=detail, code=code, field=field, pointer=f"#/{'/'.join(steps)}")
 
 
+class _ProblemResponse(JSONResponse):
+    """A problem. Below `/v1/` it is sent in the shape of OpenAI's API, whatever part of the service answers."""
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str]) -> None:
+        super().__init__(
+            problem.model_dump(mode="json", exclude_none=True),
+            status_code=problem.status,
+            headers={"Cache-Control": "no-store", **headers},
+            media_type=MEDIA_TYPE,
+        )
+        self._problem = problem
+        self._sent_headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if openai_errors.speaks_openai(scope["path"]):
+            await as_openai_error(self._problem, self._sent_headers)(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return the HTTP response for `problem`. It is never cached."""
     extra = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
-    return JSONResponse(
-        problem.model_dump(mode="json", exclude_none=True),
-        status_code=problem.status,
-        headers={"Cache-Control": "no-store", **extra, **(headers or {})},
-        media_type=MEDIA_TYPE,
+    return _ProblemResponse(problem, {**extra, **(headers or {})})
+
+
+def as_openai_error(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the response for `problem` in the shape of OpenAI's API."""
+    return openai_errors.response(
+        problem.status, problem.code, problem.detail, problem.field, retryable=problem.retryable, headers=headers
     )
 
 

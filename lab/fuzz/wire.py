@@ -14,12 +14,12 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lab.fuzz.world import ORIGIN
+from lab.fuzz.world import ORIGIN, PREFIX
 
 PROBLEM = "application/problem+json"
 SHOWN = re.compile(rb'"([ecau]_[0-9a-f]{32})"')
 CODE = re.compile(rb'"code":"(\w+)"')
-LINKS = re.compile(rb'"(http://[^"]+/files/[^"]+)"')
+LINKS = re.compile(rb'"(https?://[^"]+/files/[^"]+)"')
 COMMON = {"content-length", "content-type", "cache-control", "vary", "x-content-type-options", "connection", "date"}
 """Headers of HTTP itself, which an OpenAPI description does not list."""
 KEPT = 50
@@ -47,10 +47,14 @@ def _keep(known: list[str], value: str) -> None:
 
 
 class CheckedApp:
-    """The app with a check of its answers against `described`, its OpenAPI description. `undocumented` counts the violations."""
+    """The app with a check of its answers against `described`, its OpenAPI description. `undocumented` counts the violations.
 
-    def __init__(self, app: ASGIApp, described: Mapping[str, Any], rng: random.Random) -> None:
-        self._app = app
+    Half of the requests go to `behind_proxy`: the same service, which knows that a proxy serves it below a prefix. All addresses
+    in its answers must have that prefix.
+    """
+
+    def __init__(self, app: ASGIApp, behind_proxy: ASGIApp, described: Mapping[str, Any], rng: random.Random) -> None:
+        self._apps = (app, behind_proxy)
         self._described = described
         self._rng = rng
         names = sorted(described["paths"], key=lambda path: path.count("{"))  # `/identities/import` before `/identities/{id}`
@@ -66,8 +70,9 @@ class CheckedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._apps[0](scope, receive, send)
             return
+        proxied = self._rng.random() < 0.5
         first = await receive()
         scope["headers"] = [*scope["headers"], *self._additions(first.get("body", b""))]
         caller = Headers(scope=scope).get("authorization", "")
@@ -87,10 +92,12 @@ class CheckedApp:
             await send(message)
 
         try:
-            await self._app(scope, again, watched)
+            await self._apps[proxied](scope, again, watched)
         finally:
             self.observed[caller].add(bytes(body))
-            self._check(scope, started["status"], Headers(raw=started["headers"]), bytes(body))
+            headers = Headers(raw=started["headers"])
+            unprefixed = _unprefixed(headers, bytes(body)) if proxied else []
+            self._check(scope, started["status"], headers, bytes(body), unprefixed)
 
     def _additions(self, body: bytes) -> list[tuple[bytes, bytes]]:
         """Return random extra headers, which any request can have."""
@@ -100,25 +107,40 @@ class CheckedApp:
             b"host": self._rng.choice([b"evil.example", b"", b"[", b"127.0.0.1:8000"]),
             b"origin": self._rng.choice([ORIGIN.encode(), b"https://evil.example", b"null", b"\xff"]),
             b"range": self._rng.choice([b"bytes=0-9", b"bytes=99999-", b"bytes=9-1", b"bytes=0-1,3-4", b"lines=1-2", b"\xff"]),
-            b"x-forwarded-for": b"192.0.2.7",
+            b"x-forwarded-for": self._rng.choice([b"192.0.2.7", b"127.0.0.1", b"::1, 10.0.0.1", b"unknown", b"\xff"]),
+            b"x-forwarded-proto": self._rng.choice([b"https", b"ftp", b"\xff"]),
+            b"x-forwarded-host": self._rng.choice([b"evil.example", b"[", b""]),
+            b"x-forwarded-prefix": self._rng.choice([b"/else", b"//evil.example", b"\xff"]),
+            b"forwarded": self._rng.choice([b"for=127.0.0.1;proto=https", b"for=", b"\xff"]),
+            b"via": b"1.1 proxy",
+            b"x-http-method-override": b"DELETE",
+            b"x-original-url": b"/users/ann",
             b"traceparent": self._rng.choice([b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01", b"\xff"]),
             b"x-request-id": self._rng.choice([b"12345678", b"\xff", b"a" * 100]),
         }
         return [(name, value) for name, value in some.items() if self._rng.random() < 0.05]
 
-    def _check(self, scope: Scope, status: int, headers: Headers, body: bytes) -> None:
+    def _check(self, scope: Scope, status: int, headers: Headers, body: bytes, more_faults: list[str]) -> None:
         path = next((path for form, path in self._paths if form.fullmatch(scope["path"])), None)
         operation = self._described["paths"].get(path, {}).get(scope["method"].lower())
         name = f"{scope['method']} {path}" if operation else "no operation"
         self.answers[name, status] += 1
         if status >= 400 and (code := CODE.search(body)):
             self.codes[f"{status} {code[1].decode()}"] += 1
-        for fault in _faults(operation, status, headers, body):
+        for fault in [*_faults(operation, status, headers, body), *more_faults]:
             self.undocumented[f"{name}: {status}: {fault}"] += 1
 
 
 def _any_part(match: re.Match[str]) -> str:
     return r"[\s\S]+" if match[1] == "key" else "[^/]+"
+
+
+def _unprefixed(headers: Headers, body: bytes) -> list[str]:
+    """Return the addresses of the service in an answer that lack the proxy's prefix."""
+    paths = [headers["location"]] if "location" in headers else []
+    paths += re.findall(r"<(.*?)>", headers.get("link", ""))
+    links = [f"the link {link.decode()}" for link in LINKS.findall(body) if not link.startswith(f"{ORIGIN}{PREFIX}/".encode())]
+    return [f"{each} lacks the prefix" for each in (*(path for path in paths if not path.startswith(f"{PREFIX}/")), *links)]
 
 
 def _faults(operation: Mapping[str, Any] | None, status: int, headers: Headers, body: bytes) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.guard.device_tokens import DEVICE_SCOPES, MAX_BUDGET
-from lab.storm.engines import FACTS
+from lab.storm.system.engines import FACTS
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.records.record import Owner
@@ -33,6 +34,8 @@ from worker.engines.modeless_engine import ModelessEngine
 SIDE_PX = 64
 USER = "ann"
 ORIGIN = "https://app.example.com"
+PREFIX = "/photos/v1"
+"""Below which a proxy serves the service in some rounds. It removes the prefix from requests."""
 UNLIMITED = dict.fromkeys(("user_reads", "user_writes", "tenant_reads", "tenant_writes"), 0)
 SENDING_TRIES = 20
 WORK_S = 0.005
@@ -77,6 +80,7 @@ class World:
     """The fuzzed service and an API key per tenant."""
 
     app: FastAPI
+    behind_proxy: FastAPI  # the same, for a proxy that serves it below `PREFIX`
     services: Services
     keys: Mapping[str, str]  # by tenant
 
@@ -109,9 +113,21 @@ def send_upload(app: ASGIApp, headers: Mapping[str, str]) -> None:
     for _ in range(SENDING_TRIES):
         answer = http.post("/uploads", json=announced, headers={**headers, "S2Edit-User": USER})
         put = answer.json().get("put")
-        if answer.is_success and http.put(put["url"], headers=put["headers"], content=data).is_success:
+        if answer.is_success and http.put(put["url"].replace(PREFIX, "", 1), headers=put["headers"], content=data).is_success:
             return
     raise RuntimeError(f"none of {SENDING_TRIES} uploads was accepted")
+
+
+def load_preview(app: ASGIApp, headers: Mapping[str, str]) -> None:
+    """Make an edit as the caller of `headers` and load its preview, which exists for a minute. Raise as `send_upload` does."""
+    http = TestClient(app)
+    form: Any = {"image": ("photo.png", photo()), "mask": ("mask.png", mask()), "prompt": (None, "a photo of a smiling woman")}
+    for _ in range(SENDING_TRIES):
+        answer = http.post("/edits", files=form, headers={**headers, "S2Edit-User": USER, "Prefer": "wait=10"})
+        path = f"/edits/{answer.json().get('id')}/preview"
+        if answer.is_success and http.get(path, headers={**headers, "S2Edit-User": USER}).is_success:
+            return
+    raise RuntimeError(f"none of {SENDING_TRIES} edits showed a preview")
 
 
 @contextmanager
@@ -119,10 +135,11 @@ def world(folder: Path) -> Iterator[World]:
     """Start the service with its files in `folder`. Rates are unlimited, because a fuzzer that only gets 429 finds nothing."""
     with EmbeddedRedis(folder / "redis") as redis, _worked(_services(folder, redis.url)) as services:
         keys = {tenant: KeyRing(services.artifacts).create(tenant, SCOPES)[1] for tenant in ("acme", "umbrella")}
-        yield World(create_app(services), services, keys)
+        behind_proxy = create_app(_services(folder, redis.url, public_url=ORIGIN + PREFIX))
+        yield World(create_app(services), behind_proxy, services, keys)
 
 
-def _services(folder: Path, redis_url: str) -> Services:
+def _services(folder: Path, redis_url: str, **options: str) -> Services:
     settings = Settings(
         redis_url=redis_url,
         data_dir=folder,
@@ -132,6 +149,7 @@ def _services(folder: Path, redis_url: str) -> Services:
         max_upload_bytes=200_000,
         webhook_secrets="whsec_" + "A" * 32,  # type: ignore[arg-type]
         **{f"{name}_per_minute": value for name, value in UNLIMITED.items()},  # type: ignore[arg-type]
+        **options,  # type: ignore[arg-type]
     )
     # A machine that fuzzes is busy: it must not look as if Redis were down.
     return build_services(settings, store=redis_job_store(redis_url, timeout_s=5.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.storm.engines import FACTS
+from lab.storm.system.engines import FACTS
 from s2edit_jobs.settings import Settings
 from worker.engines.engine import Engine
 from worker.engines.modeless_engine import ModelessEngine

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.processes import Child, Command, StartFailed
-from cli.service import READY_TIMEOUT_S, WORKER_APP, answers, free_port, new_probe
+from cli.supervision.processes import Child, Command, StartFailed
+from cli.supervision.service import READY_TIMEOUT_S, WORKER_APP, answers, free_port, new_probe
 
 STOP_S = 20.0
 KEPT = ("S2EDIT_MODEL", "S2EDIT_DEVICE")

@@ -22,8 +22,8 @@ from lab.world.edits import Subject
 from lab.world.people import Attributes, Person, caption, replace_attributes, sample_person
 from lab.world.portraits import person_mask, render
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.learning import learn_concepts
-from s2edit_core.method.lesson import Lesson
+from s2edit_core.method.learning.learning import learn_concepts
+from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.pipeline import Attribute, S2EditPipeline
 from s2edit_core.request.prompts import with_placeholder
 from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER

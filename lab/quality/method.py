@@ -20,7 +20,7 @@ from s2edit_core.concepts.conditioning import tokenize
 from s2edit_core.delivery.canvas import Canvas, to_tensor
 from s2edit_core.method.inversion import Inversion, ddim_invert, empty_prompt_states, invert
 from s2edit_core.method.leakage import MaskedPlaceholder, leakage
-from s2edit_core.method.learning import learn_concept
+from s2edit_core.method.learning.learning import learn_concept
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InjectionOptions, InversionOptions, LearningOptions
 from s2edit_core.request.prompts import changed_words, with_placeholder

@@ -50,8 +50,8 @@ from s2edit_jobs.records.record import (
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore, edit_key
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
-from s2edit_jobs.stores.layout import LayoutWatch
 from s2edit_jobs.stores.markers import unfinished_key
+from s2edit_jobs.stores.object_store.layout import LayoutWatch
 from s2edit_jobs.stores.redis_store import redis_job_store
 from worker.housekeeping.reaper import reap
 

@@ -212,10 +212,11 @@ def alternating(calls: dict[str, Call], *, requests: int, at_once: int) -> dict[
     return {name: figures(seconds) for name, seconds in took.items()}
 
 
-def form_of(image: bytes) -> tuple[bytes, str]:
+def form_of(image: bytes, **options: str) -> tuple[bytes, str]:
     """Return the body of a `POST /edits` and its content type."""
     files = {"image": ("photo.jpg", image), "mask": ("mask.png", mask(Image.open(io.BytesIO(image)).size))}
-    request = httpx.Request("POST", "http://any/", data={"prompt": "a photo of a woman with red hair"}, files=files)
+    data = {"prompt": "a photo of a woman with red hair", **options}
+    request = httpx.Request("POST", "http://any/", data=data, files=files)
     return request.read(), request.headers["content-type"]
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from lab.speed import ceilings, crowds, overheads, passes, reference_cost, scheduled
-from lab.speed.flops import RowFlops, row_flops
-from lab.speed.passes import KINDS, Ceiling
+from lab.speed.phases import ceilings, crowds, overheads, passes, reference_cost, scheduled
+from lab.speed.phases.flops import RowFlops, row_flops
+from lab.speed.phases.passes import KINDS, Ceiling
+from lab.speed.phases.reference_cost import Part
 from lab.speed.record import Record, Result
-from lab.speed.reference_cost import Part
 from lab.speed.subjects import EAGER, Subject
 from s2edit_core.request.spec import PresetName
 

@@ -16,8 +16,8 @@ import httpx
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lab.storm.engines import SLOW_EDITING, SLOW_LEARNING, EngineChoice
-from lab.storm.history import OVER, AcceptedEdit, Poll, StreamEvent
+from lab.storm.checks.history import OVER, AcceptedEdit, Poll, StreamEvent
+from lab.storm.system.engines import SLOW_EDITING, SLOW_LEARNING, EngineChoice
 from worker.engines.engine import EditInputs
 
 SIDE_PX = 64

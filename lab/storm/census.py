@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from lab.storm.app import ClientApp
-from lab.storm.engines import unsigned
-from lab.storm.history import StoredEdit, outcomes_won
+from lab.storm.checks.history import StoredEdit, outcomes_won
+from lab.storm.system.engines import unsigned
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.records.record import JobSpec, Outcome, Owner
 from s2edit_jobs.stores.artifacts import ArtifactStore, edit_key

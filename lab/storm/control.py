@@ -24,7 +24,7 @@ from celery import Celery
 from redis import Redis
 from redis.exceptions import RedisError
 
-from lab.storm.processes import ProcessGroup
+from lab.storm.system.processes import ProcessGroup
 from s2edit_jobs.stores.celery_queue import broker_url
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
 

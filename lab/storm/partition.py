@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from lab.storm.app import planned_edit
-from lab.storm.engines import EngineChoice, Reference, unsigned
-from lab.storm.history import outcomes_won
-from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
+from lab.storm.checks.history import outcomes_won
 from lab.storm.promises import SEED, Trial
+from lab.storm.system.engines import EngineChoice, Reference, unsigned
+from lab.storm.system.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.records.record import JobSpec, Outcome
 from s2edit_jobs.settings import Settings

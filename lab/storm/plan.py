@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from lab.storm.engines import HUNG, SICK, EngineChoice
-from lab.storm.points import PAUSE_POINTS, POINTS
-from lab.storm.ports import LATE_500_KINDS
+from lab.storm.system.engines import HUNG, SICK, EngineChoice
+from lab.storm.system.points import PAUSE_POINTS, POINTS
+from lab.storm.system.ports import LATE_500_KINDS
 
 HORIZON = 0.9
 """Share of the edits during which disturbances happen. The rest runs undisturbed, so that all edits can end."""

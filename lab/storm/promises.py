@@ -26,9 +26,9 @@ from typing import Any
 import httpx
 
 from lab.storm.app import PlannedEdit, planned_edit
-from lab.storm.engines import EngineChoice
-from lab.storm.points import POINTS, read_event_logs
-from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
+from lab.storm.system.engines import EngineChoice
+from lab.storm.system.points import POINTS, read_event_logs
+from lab.storm.system.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.records.record import JobSpec
 from s2edit_jobs.settings import Settings

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from lab.storm.history import Delivery
+from lab.storm.checks.history import Delivery
 
 ANSWERS = ((), (500,), (), (503, 500), (), (404,), (), (302, None), (), (None,))
 """How the first tries of a message are answered, in turns over the messages; None: not at all. All further tries are accepted."""

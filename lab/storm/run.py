@@ -7,8 +7,8 @@ records. The store is full or away, answers 500 after it has written, and holds 
 receiver of webhooks refuses first tries, or does not answer.
 
 A GET enters an edit again that Redis has lost, so the client never looks at a third of the edits before all is calm. At the end,
-`lab.storm.history` checks the answers to the client, the webhooks and the content of the store against a model of an edit, and
-`lab.storm.attempts` checks what the workers did. All random choices follow from the seed; process scheduling does not.
+`checks.history` checks the answers to the client, the webhooks and the content of the store against a model of an edit, and
+`checks.attempts` checks what the workers did. All random choices follow from the seed; process scheduling does not.
 
 A storm does not see what a power cut loses, a real device, clocks that differ, or S3.
 """
@@ -33,17 +33,17 @@ from typing import Any, get_args
 from pydantic import SecretStr
 
 from lab.storm.app import ClientApp, planned_edit
-from lab.storm.attempts import check_attempts
 from lab.storm.census import Census, sha256, stored_edits
+from lab.storm.checks.attempts import check_attempts
+from lab.storm.checks.history import Findings, History, check, lost_times, older_times, restart_seconds
 from lab.storm.control import Losses, both_controls
-from lab.storm.engines import EngineChoice, EngineName, Reference
-from lab.storm.faults import Faults
-from lab.storm.history import Findings, History, check, lost_times, older_times, restart_seconds
+from lab.storm.faults.faults import Faults
 from lab.storm.measured import measured_with
 from lab.storm.plan import HORIZON, Plan
-from lab.storm.points import POINTS, read_event_logs
-from lab.storm.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
 from lab.storm.receiver import Receiver
+from lab.storm.system.engines import EngineChoice, EngineName, Reference
+from lab.storm.system.points import POINTS, read_event_logs
+from lab.storm.system.processes import ProcessGroup, StormSetup, run_api, run_housekeeper, run_worker
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis

@@ -1,4 +1,4 @@
-"""Draw the demo's photo and its mask into `cli/sample`: `python -m lab.world.sample`.
+"""Draw the demo's photo and its mask into `cli/demo/sample`: `python -m lab.world.sample`.
 
 The person was chosen by eye among people outside the training set: the shipped model edits this one well.
 """
@@ -18,7 +18,7 @@ SIZE = 512
 """Four times the side of the shipped model's frame, so that the demo shows delivery at the photo's resolution."""
 SCALE = 16
 """The drawing is four times as wide as the photo; scaled down, its edges are soft."""
-FOLDER = Path(__file__).parents[2] / "cli" / "sample"
+FOLDER = Path(__file__).parents[2] / "cli" / "demo" / "sample"
 
 
 def portrait(person: Person = PERSON) -> Image.Image:

@@ -11,12 +11,13 @@ from typing import Any
 
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.domains import DEFAULT_DOMAINS, DEFAULT_SUBJECTS, Domain, subjects_of, word_bank
-from s2edit_core.request.spec import PLACEHOLDER, PRESETS, PresetName
+from s2edit_core.request.spec import PHASES, PLACEHOLDER, PRESETS, Phase, PresetName
 
 CARD = "s2edit.json"
 _EXPECTED = (
     "it must be an object of domains (objects of subjects and attribute_words, which are lists of words), guidance_scale (a "
-    "number), guidance_by_preset (an object of numbers) and segmenter (a name), each of which may be left out"
+    "number), guidance_by_preset (an object of numbers), phase_seconds (an object of numbers) and segmenter (a name), each of which may be left "
+    "out"
 )
 
 
@@ -31,6 +32,8 @@ class ModelCard:
     domains: tuple[Domain, ...] = DEFAULT_DOMAINS
     guidance_scale: float = 7.5
     guidance_by_preset: Mapping[PresetName, float] = field(default_factory=dict)
+    phase_seconds: Mapping[Phase, float] = field(default_factory=dict)
+    """The usual seconds of each phase of a first edit, which a page may show before anything was measured."""
     segmenter: str = ""
     """The segmenter that finds the subject where no mask is given: "model", "card" or "mediapipe" (see `segmenters`); optional."""
     folder: Path | None = field(default=None, compare=False)
@@ -85,9 +88,17 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
         if unknown := scales.keys() - PRESETS.keys():
             raise ValueError(f"there is no preset {sorted(unknown)[0]!r}")
         found["guidance_by_preset"] = scales
+    if "phase_seconds" in values:
+        found["phase_seconds"] = _phase_seconds(values["phase_seconds"])
     if "segmenter" in values:
         found["segmenter"] = str(values["segmenter"])
     return found
+
+
+def _phase_seconds(values: Mapping[str, Any]) -> dict[str, float]:
+    if unknown := values.keys() - set(PHASES):
+        raise ValueError(f"there is no phase {sorted(unknown)[0]!r}")
+    return {phase: _number(seconds, at_least=0) for phase, seconds in values.items()}
 
 
 def _domains(values: Mapping[str, Any]) -> tuple[Domain, ...] | None:
@@ -119,6 +130,10 @@ def _words(value: object) -> tuple[str, ...]:
 
 
 def _scale(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 1):
-        raise TypeError(f"expected a number of 1 or more, not {value!r}")
+    return _number(value, at_least=1)
+
+
+def _number(value: object, *, at_least: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= at_least):
+        raise TypeError(f"expected a number of {at_least:g} or more, not {value!r}")
     return float(value)

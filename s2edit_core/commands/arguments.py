@@ -74,7 +74,9 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--edit-mask-mode", choices=get_args(MaskMode), help="how the edit mask marks the region; default: as --mask-mode"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="decides how the person is learned; with --identity, another seed gives another result"
+    )
     parser.add_argument(
         "--strength", type=float, default=1.0, help="above 0, at most 1: how far back towards noise the edit starts"
     )

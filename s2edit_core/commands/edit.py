@@ -69,7 +69,8 @@ def edit(args: argparse.Namespace) -> None:
         reference = make_reference(photo, mask, source, subject, PLACEHOLDER, words=changed_words(source, target))
         (identity,) = learn_references(args, pipe, [reference], request, seconds)
     pictures = (original, mask, edit_mask)
-    finish_edit(args, pipe, request, pictures, (source, target), identity, attributes, seconds, args.inversion)
+    seed = request.seed if args.identity else None  # otherwise the seed has decided how the identity was learned
+    finish_edit(args, pipe, request, pictures, (source, target), identity, attributes, seconds, args.inversion, seed)
 
 
 def _attribute(pipe: S2EditPipeline, path: str, region: Image.Image) -> Attribute:
@@ -115,8 +116,14 @@ def finish_edit(
     attributes: Sequence[Attribute],
     seconds: dict[str, float],
     inversion_file: str | None = None,
+    seed: int | None = None,
 ) -> None:
-    """Invert the photo unless an inversion is given, edit it, and write the result and its report."""
+    """Invert the photo unless an inversion is given, edit it, and write the result and its report.
+
+    A `seed` other than 0 draws a variant of the edit.
+    """
+    import torch
+
     original, mask, edit_mask = pictures
     photo, preset = original.photo, request.resolve()
     if inversion_file:
@@ -143,6 +150,7 @@ def finish_edit(
             num_inference_steps=args.steps,
             guidance_scale=args.guidance_scale,
             negative_prompt=request.negative_prompt,
+            generator=None if seed is None else torch.Generator().manual_seed(seed),
             strength=request.strength,
             injection=preset.injection,
             on_progress=bars.show,

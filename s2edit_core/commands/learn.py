@@ -102,8 +102,8 @@ def learn_references(
 
     With a `checkpoint` file, learning resumes from it if it exists, and keeps it up to date until learning is done.
     """
-    from s2edit_core.method.learning import Checkpoint
-    from s2edit_core.method.learning_state import LearningState
+    from s2edit_core.method.learning.learning import Checkpoint
+    from s2edit_core.method.learning.learning_state import LearningState
 
     options = request.resolve().learning
     options = replace(options, mode=args.mode or options.mode)

@@ -6,6 +6,7 @@ together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from s2edit_core.method.injection import SourceGuide, source_guide
 from s2edit_core.method.inputs import Attribute, Reference, Variation, check_attribute_placeholders, check_delivery
 from s2edit_core.method.inversion import Inversion, Source
 from s2edit_core.method.leakage import MaskedPlaceholder, leakage
-from s2edit_core.method.lesson import Lesson
+from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.method.negation import negative_prompt_guidance
 from s2edit_core.pictures.files import check_mask
 from s2edit_core.request.options import InjectionOptions
@@ -70,8 +71,8 @@ class Composer:
         `strength` (above 0, at most 1) is how far back along the inverted path the edit starts; 1 starts from noise. Attributes act
         in the target prompt only and stay inside their regions, whether [I] is `masked` or not. Attention `injection` needs the
         `source_prompt` of the inversion, unless the inversion's facts hold it. A `variation` draws a variant from the same
-        inversion, and needs strength 1. The `negative_prompt` says what the result must not show, and holds no placeholder. For
-        `at_step_end` see `edit`.
+        inversion. The `negative_prompt` says what the result must not show, and holds no placeholder. For `at_step_end` see
+        `edit`.
 
         Raises `ArtifactMismatch` for an inversion of another model, photo or concept, `OptionInvalid` or `PromptInvalid` for other
         arguments that can't be used.
@@ -84,11 +85,7 @@ class Composer:
         target = prompt_keys_values(self.backbone, prompt, concepts)
         gates = self._gates(canvas, prompt, self._masks(canvas, concept if masked else None, attributes), field="prompt")
         first = inversion.steps - round(strength * inversion.steps)
-        start = None
-        if variation is not None:
-            if first > 0:
-                raise OptionInvalid("a variation starts from noise: leave strength at 1", field="options.strength")
-            start = vary_noise(inversion.path[-1], self._cells(canvas, canvas.edit_mask), variation.seed, variation.amount)
+        start = self._varied_start(canvas, inversion, first, variation) if variation else None
         guide = None
         if injection is not None and injection.acts:
             described = source_prompt or inversion.facts.get("prompt")
@@ -127,6 +124,16 @@ class Composer:
         change = change_between(before, drawn if asked else before, canvas.source(), self.backbone.latent_scale)
         shares = change.shares(canvas.mask(canvas.edit_mask))
         return canvas.deliver(change), {"delivery": {"way": delivery, **shares}, "canvas": facts}
+
+    def _varied_start(self, canvas: Canvas, inversion: Inversion, first: int, variation: Variation) -> Tensor:
+        """Return the latent `(c, h, w)` that a variant starts from after `first` skipped steps, with its share of fresh noise."""
+        start, where = inversion.path[inversion.steps - first], self._cells(canvas, canvas.edit_mask)
+        if first == 0:
+            return vary_noise(start, where, variation.seed, variation.amount)
+        schedule = self.backbone.schedule
+        alpha = schedule.alpha(schedule.timesteps(inversion.steps)[first])  # the start is √ᾱ·z_0 + √(1−ᾱ)·noise
+        photo, level = math.sqrt(alpha) * inversion.path[0], math.sqrt(1 - alpha)
+        return photo + level * vary_noise((start - photo) / level, where, variation.seed, variation.amount)
 
     def _guide(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,19 @@ STEP_TENSORS = ("latents", "noise_pred")
 """The tensors of a step, `(c, h, w)` each: the latent after the step, and the guided prediction that led to it."""
 AtStepEnd = Callable[[int, int, Mapping[str, Tensor]], Tensor]
 """Called with the step number from 0, its timestep and its `STEP_TENSORS`; returns the latent that sampling continues from."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SamplingProgress(Progress):
+    """Progress of a sampling step that also carries what a preview needs: its latent `(c, h, w)`, the level ᾱ of that, and ε."""
+
+    latent: Tensor
+    alpha: float
+    eps: Tensor
+
+    def estimate(self) -> Tensor:
+        """Return the latent in which sampling would end if ε were right, x̂₀ `(c, h, w)` (Song et al., arXiv 2010.02502, eq. 9)."""
+        return (self.latent - math.sqrt(1 - self.alpha) * self.eps) / math.sqrt(self.alpha)
 
 
 def vary_noise(noise: Tensor, where: Tensor, seed: int, amount: float) -> Tensor:
@@ -96,7 +109,8 @@ def edit(
             z = branch.advance(i, t, z, answers[: len(rows)])
         if at_step_end:
             z = at_step_end(i - first, t, {"latents": z, "noise_pred": eps})
-        yield Progress("editing", i + 1, steps)
+        level = schedule.alpha(t - schedule.train_timesteps // steps)
+        yield SamplingProgress("editing", i + 1, steps, latent=z, alpha=level, eps=eps)
     return z
 
 

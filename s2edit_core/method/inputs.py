@@ -61,7 +61,7 @@ class Reference:
 def check_seed(seed: int) -> None:
     """Raise `OptionInvalid` unless `seed` is an integer in 0..2^63 − 1."""
     if not (isinstance(seed, int) and 0 <= seed < 2**63):
-        raise OptionInvalid(f"a seed must be a whole number between 0 and 2^63 − 1, not {seed!r}", field="seed")
+        raise OptionInvalid(f"a seed must be a whole number between 0 and 2^63 − 1, not {seed!r:.50}", field="seed")
 
 
 def with_identity(prompt: str, identity: Concept | None, field: str) -> str:

@@ -20,8 +20,8 @@ from s2edit_core.delivery.canvas import Canvas
 from s2edit_core.method.composer import Composer, inversion_inputs
 from s2edit_core.method.inputs import Reference
 from s2edit_core.method.inversion import Inversion, invert
-from s2edit_core.method.learning import learn_concepts
-from s2edit_core.method.learning_state import LearningState
+from s2edit_core.method.learning.learning import learn_concepts
+from s2edit_core.method.learning.learning_state import LearningState
 from s2edit_core.method.masks import find_subject_word, person_probability
 from s2edit_core.request.options import InversionOptions, LearningOptions
 from s2edit_core.request.spec import PLACEHOLDER, Progress

@@ -19,6 +19,8 @@ MIN_MAX_PIXELS = 65_536
 """The least `max_pixels` of a request: 256 × 256."""
 MIN_SIDE = 32
 """The least side of a photo, in pixels."""
+MAX_PREVIEW_BYTES = 8192
+"""Of the preview of a running edit."""
 
 CPU_S = 1.0
 CPU_S_PER_MEGAPIXEL = 0.1

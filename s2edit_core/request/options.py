@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -23,12 +22,12 @@ differ.
 
 def check_number(name: str, value: float, low: float, high: float) -> None:
     """Raise `OptionInvalid` unless `value` is a number in low..high; a whole number if both limits are `int`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     whole = isinstance(low, int) and isinstance(high, int)
     if not (number and low <= value <= high and (isinstance(value, int) or not whole)):
         kind = "a whole number" if whole else "a number"
         limits = f"{low} and {high}" if whole else f"{low:g} and {high:g}"
-        raise OptionInvalid(f"{name} must be {kind} between {limits}, not {value!r}", field=f"options.{name}")
+        raise OptionInvalid(f"{name} must be {kind} between {limits}, not {value!r:.50}", field=f"options.{name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

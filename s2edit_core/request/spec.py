@@ -20,6 +20,8 @@ from s2edit_core.request.words import tidy
 OutputFormat = Literal["png", "jpeg", "webp"]
 PresetName = Literal["paper", "balanced", "instant"]
 Phase = Literal["preparing", "learning", "inverting", "editing", "finishing"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+"""The phases in their order."""
 ConceptKind = Literal["identity", "attribute"]
 Delivery = Literal["difference", "paste"]
 """How an edited frame returns to the photo: as the change that it makes, or as the whole frame, scaled up."""
@@ -163,12 +165,6 @@ class EditRequest:
         check_strength(self.strength, self.resolve().steps)
 
     def _check_sampling(self) -> None:
-        if self.strength < 1 and self.variants > 1:
-            raise OptionInvalid(
-                "variants start from noise, so they need strength 1: leave out variants or strength",
-                field="options.strength",
-                reason="strength_with_variants",
-            )
         if self.negative_prompt is not None and self.guidance_scale == 1:
             raise OptionInvalid(
                 "a negative prompt acts through guidance: choose a guidance_scale above 1, or leave the negative prompt out",
@@ -196,6 +192,16 @@ class EditRequest:
                 field="options.keep_alpha",
                 reason="alpha_in_jpeg",
             )
+
+    def seed_of(self, picture: int) -> int | None:
+        """Return the seed of the fresh start noise of a picture, numbered from 0, or None for the edit itself.
+
+        Of an edit that learns its identity, the first picture is the edit itself, because `seed` has decided how that was learned.
+        With a learned identity, `seed` itself has to give another picture, so the edit itself is the first picture of seed 0.
+        """
+        if picture == 0 and (self.identity is None or self.seed == 0):
+            return None
+        return (self.seed + picture) % 2**63
 
     def resolve(self) -> Preset:
         """Return the preset with this request's own `steps` and `guidance_scale`."""
@@ -304,7 +310,7 @@ def _check_at(at: object) -> None:
     pair = at if isinstance(at, tuple) and len(at) == 2 else ()
     if not pair or not all(isinstance(each, int) and not isinstance(each, bool) and 0 <= each < MAX_SIDE for each in pair):
         raise OptionInvalid(
-            f"at must be a pixel of the photo: x,y in whole numbers from its upper left corner, not {at!r}",
+            f"at must be a pixel of the photo: x,y in whole numbers from its upper left corner, not {at!r:.50}",
             field="at",
             reason="at_invalid",
         )
@@ -334,7 +340,7 @@ def check_strength(strength: float, steps: int) -> None:
     try:
         check_number("strength", strength, math.ulp(0.0), 1.0)  # from the smallest number above 0
     except OptionInvalid as error:
-        raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength!r}", field="options.strength") from error
+        raise OptionInvalid(f"strength must be above 0 and at most 1, not {strength!r:.50}", field="options.strength") from error
     if strength * steps < 1 - 1e-9:
         raise OptionInvalid(
             f"a strength of {strength:g} runs none of {steps} steps: choose {math.ceil(1e4 / steps) / 1e4:g} or more, "
@@ -373,7 +379,7 @@ def _check_common(subject: str | None, preset: str, seed: int, mask_mode: str) -
     if preset not in PRESETS:
         raise OptionInvalid(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}", field="preset")
     if not (isinstance(seed, int) and 0 <= seed < 2**63):
-        raise OptionInvalid(f"seed must be a whole number between 0 and 2^63 − 1, not {seed!r}", field="seed")
+        raise OptionInvalid(f"seed must be a whole number between 0 and 2^63 − 1, not {seed!r:.50}", field="seed")
     _check_mask_mode("mask_mode", mask_mode)
 
 

@@ -27,3 +27,8 @@ def is_address(name: str) -> bool:
 def is_unowned(name: str) -> bool:
     """Whether the name is an IP address or `localhost`, which nobody can let lead elsewhere."""
     return is_address(name) or name == "localhost" or name.endswith(".localhost")
+
+
+def is_loopback(name: str) -> bool:
+    """Whether the name leads to the machine that uses it."""
+    return ipaddress.ip_address(name).is_loopback if is_address(name) else is_unowned(name)

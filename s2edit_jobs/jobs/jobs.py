@@ -15,6 +15,7 @@ from s2edit_jobs.records.errors import (
     ArtifactExists,
     BeingErased,
     JobNotFound,
+    PreviewMissing,
     QueueFull,
     RecordUnusable,
     ServiceUnavailable,
@@ -30,6 +31,7 @@ from s2edit_jobs.records.record import (
     JobState,
     Outcome,
     Owner,
+    Preview,
     final_record,
     first_record,
     recovered_record,
@@ -224,6 +226,14 @@ class Jobs(StoredJobs):
             return self._store.records.get(owner, job_id)
         except JobNotFound:
             return self.load(owner, job_id)
+
+    def preview(self, owner: Owner, job_id: str) -> Preview:
+        """Return the latest preview of the job. Raise `PreviewMissing`, and `JobNotFound` as `get`."""
+        found = self._store.events.preview(owner, job_id)
+        if found is None:
+            over = self.get(owner, job_id).state.over
+            raise PreviewMissing("the edit is over: show its result" if over else "the edit has no preview yet: try again later")
+        return found
 
     def events(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
         """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing.

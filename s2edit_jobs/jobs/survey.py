@@ -25,8 +25,8 @@ from s2edit_jobs.records.record import JOB_ID, Owner
 from s2edit_jobs.records.set_aside import set_aside
 from s2edit_jobs.records.unreadable import time_of
 from s2edit_jobs.stores.artifacts import JSON, edit_key
-from s2edit_jobs.stores.layout import CURRENT, LAYOUT
 from s2edit_jobs.stores.markers import PENDING, UNFINISHED, job_of, markers
+from s2edit_jobs.stores.object_store.layout import CURRENT, LAYOUT
 
 log = structlog.get_logger(__name__)
 

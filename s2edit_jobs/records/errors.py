@@ -2,6 +2,7 @@
 
 JobsError
 ├── JobNotFound             this owner has no such job
+├── PreviewMissing          the job has no preview now
 ├── IdentityNotFound        this owner has no such identity
 ├── AttributeNotFound       this owner has no such attribute
 ├── UploadNotFound          this owner has no such upload
@@ -52,6 +53,10 @@ class JobsError(Exception):
 
 
 class JobNotFound(JobsError):
+    pass
+
+
+class PreviewMissing(JobsError):
     pass
 
 

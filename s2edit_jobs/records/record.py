@@ -249,6 +249,15 @@ class JobRecord:
     waits_for: str | None = None  # the concept that another job is learning, while this job waits for it
     kind: JobKind = "edit"
     parent: str | None = None
+    preview: int = 0  # the number of the latest preview, which grows; 0 before the first
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A small picture of what a running edit will show. Only the job store has it."""
+
+    number: int  # the sequence of the change that shows it
+    picture: bytes  # WebP
 
 
 @dataclass(frozen=True, slots=True)

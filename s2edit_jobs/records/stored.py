@@ -32,9 +32,9 @@ they are removed, and the module in the last column of the others:
 | (by its name)         | `t/…/concepts/<id>/inversions/<id>`       | `library.last_use`                   |
 | (by its name)         | `t/…/concepts/<id>/used-<time>` …         | `library.last_use`                   |
 | (safetensors)         | concepts, inversions, checkpoints         | the engine; `library.concept_files`  |
-| store marker          | `s2edit-store.json`                       | `stores.presence`                    |
-| layout                | `layout.json`                             | `stores.layout`                      |
-| (only written)        | `probes/…`                                | `stores.write_probe`, `cli.store_checks` |
+| store marker          | `s2edit-store.json`                       | `stores.object_store.presence`       |
+| layout                | `layout.json`                             | `stores.object_store.layout`         |
+| (only written)        | `probes/…`                                | `stores.object_store.write_probe`, `cli.checks.store_checks` |
 
 Redis holds job hashes and events (`redis_store.hashes` reads them field by field) and Celery's messages, whose content does not
 matter: a message only says that work exists.

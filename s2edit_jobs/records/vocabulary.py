@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from s2edit_core.request.prompts import (
     resolve_prompts,
     resolve_reference,
 )
-from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest
+from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest, MaskRequest, Phase
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's root folder, which contains the shipped `models/`."""
@@ -43,11 +43,12 @@ CLIP_WORDS = Regex(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The vocabulary of one model. `max_tokens` includes the begin and end tokens."""
+    """The vocabulary of one model. `max_tokens` includes the begin and end tokens; `phase_seconds` is that of the card."""
 
     tokenizer: Tokenizer
     max_tokens: int
     domains: tuple[Domain, ...]
+    phase_seconds: Mapping[Phase, float] = field(default_factory=dict)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -107,7 +108,7 @@ def load_vocabulary(model: str, root: Path = ROOT) -> Vocabulary | None:
             max_tokens = _max_tokens(_read_json(path / "tokenizer" / "tokenizer_config.json", missing={}))
     except Exception as error:  # tokenizers raises a bare Exception for every malformed file
         raise ModelUnusable(f"cannot read the tokenizer of the model {path.name!r}: {error}") from error
-    return Vocabulary(tokenizer, max_tokens, card.domains)
+    return Vocabulary(tokenizer, max_tokens, card.domains, card.phase_seconds)
 
 
 def _read_json(path: Path, *, missing: Mapping[str, Any] | None = None) -> Mapping[str, Any]:

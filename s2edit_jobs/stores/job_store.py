@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from s2edit_core.request.spec import Progress
-from s2edit_jobs.records.record import DailyUsage, Failure, JobRecord, Lease, Load, Measurement, Outcome, Outlook, Owner
+from s2edit_jobs.records.record import DailyUsage, Failure, JobRecord, Lease, Load, Measurement, Outcome, Outlook, Owner, Preview
 
 KEEP_EVENTS = 1000
 """How many of a job's latest events can be replayed, at least."""
@@ -93,8 +93,17 @@ class Leases(Protocol):
 class Events(Protocol):
     """What the followers of a job see."""
 
-    def progress(self, lease: Lease, progress: Progress) -> JobRecord:
-        """Publish progress. Return and raise what `Leases.renew` does."""
+    def progress(self, lease: Lease, progress: Progress, preview: bytes | None = None) -> JobRecord:
+        """Publish progress, and perhaps a `preview` that replaces the last one. Return and raise what `Leases.renew` does.
+
+        Raise `ValueError` for a preview of more than `MAX_PREVIEW_BYTES`, or of none.
+        """
+
+    def preview(self, owner: Owner, job_id: str) -> Preview | None:
+        """Return the latest preview of this owner's job.
+
+        None before the first one, a minute after the job's end, and whenever the store has lost it.
+        """
 
     def since(self, owner: Owner, job_id: str, *, after: int) -> tuple[list[JobRecord], bool]:
         """Return the record after each change with a sequence above `after`, oldest first, and whether none is missing.

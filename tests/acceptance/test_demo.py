@@ -21,9 +21,9 @@ import pytest
 from PIL import Image
 
 from cli.client import EditClient, View
-from cli.demo import sample
-from cli.service import free_port
-from cli.strip import GAP, MARGIN, PICTURE_TOP
+from cli.demo.demo import sample
+from cli.demo.strip import GAP, MARGIN, PICTURE_TOP
+from cli.supervision.service import free_port
 from lab.judges.judge import load_judge
 from lab.world.people import replace_attributes
 from lab.world.portraits import SIZE

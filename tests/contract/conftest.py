@@ -13,9 +13,9 @@ from pydantic import SecretStr
 
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore, make_client
-from tests.radosgw import running
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore, make_client
+from tests.servers.radosgw import running
 from tests.stores import Database, MemoryArtifactStore
 
 

@@ -20,10 +20,10 @@ from s2edit_jobs.records.record import JobRecord, JobState, Outcome, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis
-from s2edit_jobs.stores.filesystem_artifacts import TEMPORARY, FilesystemArtifactStore
-from s2edit_jobs.stores.presence import MARKER
+from s2edit_jobs.stores.object_store.filesystem_artifacts import TEMPORARY, FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.presence import MARKER
+from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore
 from s2edit_jobs.stores.redis_store import redis_job_store
-from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
 from tests.contract.conftest import StoreCase
 from tests.waiting import until
 

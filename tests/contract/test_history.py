@@ -14,8 +14,8 @@ from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.record import KINDS, Failure, JobRecord, JobState, Owner, new_job_id
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore, edit_key
-from s2edit_jobs.stores.layout import LayoutWatch
-from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore, make_client
+from s2edit_jobs.stores.object_store.layout import LayoutWatch
+from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore, make_client
 from tests.stores import Database, MemoryJobQueue
 
 ANN = Owner("app", "ann")

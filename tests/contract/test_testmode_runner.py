@@ -5,7 +5,7 @@ from __future__ import annotations
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.record import JobState, Owner, tenant_of_test_mode
 from tests.contract.conftest import StoreCase
-from tests.contract.test_job_stores import ANN, LEASE_S, done, record
+from tests.contract.job_store.test_job_stores import ANN, LEASE_S, done, record
 
 TEST = Owner(tenant_of_test_mode(ANN.tenant), ANN.user)
 OTHER = Owner(tenant_of_test_mode(ANN.tenant), "bob")

@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw
 
 from api.guard.auth import scope_of
 from cli.client import EditClient, ServiceError, View
-from cli.processes import MAX_FAILED_STARTS
-from cli.service import answers, free_port
+from cli.supervision.processes import MAX_FAILED_STARTS
+from cli.supervision.service import answers, free_port
 from s2edit_jobs.bootstrap import build_artifacts
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.embedded_redis import end_with_parent

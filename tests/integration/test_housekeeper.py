@@ -20,7 +20,7 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from cli.service import free_port
+from cli.supervision.service import free_port
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import Services, build_services
 from s2edit_jobs.intake.drafts import draft

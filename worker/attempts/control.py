@@ -6,6 +6,8 @@ import threading
 import time
 from contextlib import suppress
 
+import structlog
+
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.records.errors import LeaseLost, ServiceUnavailable
@@ -14,9 +16,15 @@ from worker.attempts.heartbeat import Heartbeat
 from worker.attempts.phase_clock import PhaseClock
 from worker.attempts.progress_watch import ProgressWatch
 from worker.attempts.worker_health import WorkerHealth
+from worker.engines.engine import PreviewedProgress
 
 PROGRESS_INTERVAL_S = 0.2
 """Shortest time between two progress updates within a phase, and between two polls for cancellation."""
+PREVIEW_INTERVAL_S = 1.0
+"""Shortest time between two previews, apart from that of the last step."""
+PREVIEW_SHARE = 0.01
+"""The share of the time that previews may take: the next one waits for as long as the last one took, divided by this."""
+log = structlog.get_logger(__name__)
 
 
 class Canceled(Exception):
@@ -63,6 +71,8 @@ class AttemptControl:
         self._health = health
         self._published: tuple[str, float] = ("", 0.0)  # phase and time of the last progress update
         self._polled_at = time.monotonic()
+        self._next_preview_at = 0.0  # on the monotonic clock
+        self._previews = True
 
     def check(self) -> None:
         """Raise if the attempt must end: the lease is lost, the job is canceled or overdue, or the worker stops. Uses no I/O."""
@@ -102,5 +112,22 @@ class AttemptControl:
         self._published = (progress.phase, now)
         self._polled_at = now
         with suppress(ServiceUnavailable):  # losing a progress update is harmless
-            if self._store.events.progress(self.lease, progress).cancel_requested:
+            if self._store.events.progress(self.lease, progress, self._preview(progress)).cancel_requested:
                 raise Canceled
+
+    def _preview(self, progress: Progress) -> bytes | None:
+        """Return the preview of `progress`, unless it has none or the last one is too recent. No edit fails for its previews."""
+        if not self._previews or not isinstance(progress, PreviewedProgress):
+            return None
+        began = time.monotonic()
+        if began < self._next_preview_at and progress.step < progress.total:
+            return None
+        try:
+            return progress.draw()
+        except Exception:
+            self._previews = False
+            log.exception("no preview could be drawn: this attempt shows none", action="preview_failed")
+            return None
+        finally:
+            took_s = time.monotonic() - began
+            self._next_preview_at = began + max(PREVIEW_INTERVAL_S, took_s / PREVIEW_SHARE)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery import report
 from s2edit_core.delivery.canvas import Canvas
+from s2edit_core.delivery.preview import PreviewPainter
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.learning import Checkpoint
+from s2edit_core.method.learning.learning import Checkpoint
 from s2edit_core.pictures.files import Original
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pipeline import Attribute
@@ -19,8 +21,10 @@ from s2edit_core.request.plan import EditPlan, digest
 from s2edit_core.request.prompts import ResolvedPrompts
 from s2edit_core.request.spec import EditRequest, Preset, Progress
 from worker.engines.engine import Artifact, EditInputs
+from worker.engines.previews import previewed
 
 Result = TypeVar("Result")
+Steps = Generator[Progress | Artifact, None, Result]
 
 
 @dataclass
@@ -37,6 +41,13 @@ class EditRun:
     attributes: tuple[Attribute, ...]
     seconds: dict[str, float]
     scale: InputScale
+
+    def timed(self, phase: str, steps: Steps[Result]) -> Steps[Result]:
+        """Yield what `steps` yields, and keep how long it took."""
+        started = time.perf_counter()
+        result = yield from steps
+        self.seconds[phase] = time.perf_counter() - started
+        return result
 
     def facts(self, inputs: EditInputs, learned: Concept, inverted: Inversion, model: Mapping[str, str]) -> dict[str, Any]:
         """Return the part of the report that describes the inputs, the options and the durations."""
@@ -66,7 +77,7 @@ class EditRun:
         }
 
 
-def with_checkpoints(learning: Generator[Progress, None, Result], concept_id: str) -> Generator[Progress | Artifact, None, Result]:
+def with_checkpoints(learning: Generator[Progress, None, Result], concept_id: str) -> Steps[Result]:
     """Yield what `learning` yields, and an artifact for each checkpoint."""
     with closing(learning):
         while True:
@@ -78,3 +89,17 @@ def with_checkpoints(learning: Generator[Progress, None, Result], concept_id: st
             yield progress
             if isinstance(progress, Checkpoint) and progress.state is not None:
                 yield Artifact("checkpoint", concept_id, progress.state.to_bytes(), step=progress.step)
+
+
+def as_variant(
+    editing: Generator[Progress, None, Result], i: int, of: int, painter: Callable[[], PreviewPainter]
+) -> Generator[Progress, None, Result]:
+    """Yield the progress of edit number `i`, with previews, counted among the steps of all `of` edits."""
+    with closing(editing):
+        while True:
+            try:
+                step = next(editing)
+            except StopIteration as end:
+                edited: Result = end.value
+                return edited
+            yield previewed(replace(step, step=i * step.total + step.step, total=of * step.total), painter)

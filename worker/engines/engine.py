@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, field
@@ -29,6 +29,16 @@ class Artifact:
     subject: str | None = None
     placeholder: str = PLACEHOLDER
     step: int = 0  # of a checkpoint: learning steps done
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PreviewedProgress(Progress):
+    """Progress of which a preview can be drawn. `draw` returns WebP of at most `MAX_PREVIEW_BYTES`, or raises.
+
+    Drawing takes milliseconds, so the worker decides when it does. The generator must not have been resumed since.
+    """
+
+    draw: Callable[[], bytes]
 
 
 @dataclass(frozen=True, slots=True)

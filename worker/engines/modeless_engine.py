@@ -31,7 +31,7 @@ from s2edit_jobs.library.concept_files import metadata_of
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.records.testmode import MASK_NOT_FOUND, Directives, parse_directives
 from s2edit_jobs.stores.model_facts import TEST_FINGERPRINT, ModelFacts, of_test_mode
-from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult
+from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PreviewedProgress
 from worker.engines.painters import Painter, TintPainter
 
 TEST_STEPS = 5
@@ -164,12 +164,20 @@ class ModelessEngine:
             yield Artifact("inversion", run.plan.inversion_id, inverted)
         elif inversion != inverted:
             raise ArtifactMismatch("the inversion was not made by this engine")
-        yield from self._phase("editing", directives.duration_s)
+        for progress in self._phase("editing", directives.duration_s):
+            yield self._previewed(progress, request, run.prompts.target, inputs)
         directives.raise_failure()
         yield Progress("finishing", 0, 1)
         files, measures = self.painter.draw(request, run.prompts.target, inputs)
         facts = self._report(request, run, learned, inputs, steps, directives.duration_s) | measures[0] | {"variants": measures[1:]}
         return EditResult(files[0], facts, tuple(files[1:]), media_type=Output.of(request).media_type)
+
+    def _previewed(self, progress: Progress, request: EditRequest, prompt: str, inputs: EditInputs) -> PreviewedProgress:
+        """Return `progress` with a preview that depends on how far the edit is, and on nothing else that changes."""
+        share = progress.step / progress.total
+        return PreviewedProgress(
+            progress.phase, progress.step, progress.total, draw=lambda: self.painter.preview(request, prompt, inputs, share)
+        )
 
     def _directives(self, prompt: str | None) -> Directives:
         """Return the prompt's directives. Only test mode has them."""

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from s2edit_core.delivery import report
 from s2edit_core.delivery.output import Output, encode_result
+from s2edit_core.delivery.preview_files import encode_preview, preview_size
 from s2edit_core.pictures.files import decode_original, decode_photo, encode_png, grown, inside_of
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pictures.mask_files import decode_mask
@@ -48,6 +49,9 @@ class Painter(Protocol):
     def draw(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Drawn:
         """Make the result and its variants. `prompt` is the resolved target prompt."""
 
+    def preview(self, request: EditRequest, prompt: str, inputs: EditInputs, share: float) -> bytes:
+        """Make a preview of the result when this `share` of the edit is done, above 0 and at most 1."""
+
 
 class TintPainter:
     """Draws real pictures: the photo, with a colour and the word TEST over the edit mask. Prompt and seed determine the colour.
@@ -83,18 +87,22 @@ class TintPainter:
     def _draw(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Drawn:
         original, wanted = decode_original(inputs.image, request.max_pixels), Output.of(request)
         photo = original.photo
-        if inputs.edit_mask is None:
-            edit_mask = grown(decode_mask(inputs.mask, photo.size, mode=inputs.mask_mode))
-        else:
-            edit_mask = decode_mask(inputs.edit_mask, photo.size, "edit_mask", inputs.edit_mask_mode)
+        edit_mask = _edit_mask(inputs, photo.size)
         files, measures = [], []
         for i in range(request.variants):
-            asked = [*_asked(request, prompt), str((request.seed + i) % 2**63), *(digest(concept) for concept in inputs.attributes)]
-            result = tinted(photo, edit_mask, "|".join(asked))
+            result = tinted(photo, edit_mask, _cause(request, prompt, inputs, i))
             file, output = encode_result(result, original, edit_mask, wanted)
             files.append(file)
             measures.append(report.delivered(report.changes(photo, result, result, edit_mask), output) | _whole(photo))
         return files, measures
+
+    def preview(self, request: EditRequest, prompt: str, inputs: EditInputs, share: float) -> bytes:
+        with _drawing:
+            photo = decode_photo(inputs.image, request.max_pixels)
+            region = _edit_mask(inputs, photo.size)
+        small = photo.resize(preview_size(photo.size), Image.Resampling.BOX)
+        result = tinted(small, region.resize(small.size), _cause(request, prompt, inputs, 0))
+        return encode_preview(Image.blend(small, result, share))
 
 
 class DigestPainter:
@@ -122,11 +130,26 @@ class DigestPainter:
     def mask(self, photo: bytes, at: tuple[int, int] | None) -> bytes:
         return f"mask at {at} of ".encode() + photo
 
+    def preview(self, request: EditRequest, prompt: str, inputs: EditInputs, share: float) -> bytes:
+        return hashlib.sha256(f"{share:g} of {request.seed} {prompt}".encode() + inputs.image).digest()
+
     def draw(self, request: EditRequest, prompt: str, inputs: EditInputs) -> Drawn:
         parts = [inputs.image, inputs.mask, prompt.encode(), *inputs.attributes]
         result = request.output_format.encode() + hashlib.sha256(b"|".join(parts)).digest()
         files = [result, *(result + str(i).encode() for i in range(1, request.variants))]
         return files, [{} for _ in files]
+
+
+def _edit_mask(inputs: EditInputs, size: tuple[int, int]) -> Image.Image:
+    if inputs.edit_mask is None:
+        return grown(decode_mask(inputs.mask, size, mode=inputs.mask_mode))
+    return decode_mask(inputs.edit_mask, size, "edit_mask", inputs.edit_mask_mode)
+
+
+def _cause(request: EditRequest, prompt: str, inputs: EditInputs, variant: int) -> str:
+    """Return what determines the colour of a variant."""
+    seed = str((request.seed + variant) % 2**63)
+    return "|".join([*_asked(request, prompt), seed, *(digest(concept) for concept in inputs.attributes)])
 
 
 def _asked(request: EditRequest, prompt: str) -> list[str]:

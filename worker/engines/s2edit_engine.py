@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
-from functools import cached_property
-from typing import Any, Self, TypeVar
+from functools import cache, cached_property, partial
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -21,7 +20,7 @@ from s2edit_core.delivery.canvas import to_image
 from s2edit_core.delivery.output import Output, encode_result
 from s2edit_core.errors import PromptInvalid
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.learning_state import LearningState
+from s2edit_core.method.learning.learning_state import LearningState
 from s2edit_core.pictures.files import Original, decode_original, decode_photo, encode_png
 from s2edit_core.pictures.input_scale import InputScale
 from s2edit_core.pictures.mask_files import decode_mask
@@ -37,13 +36,12 @@ from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.stores.adapters import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
-from worker.engines.edit_run import EditRun, with_checkpoints
+from worker.engines.edit_run import EditRun, Steps, as_variant, with_checkpoints
 from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
 from worker.engines.loaded_model import model_facts, prove_device
+from worker.engines.previews import preview_painter
 from worker.engines.shared_passes import SharedPasses
 
-Result = TypeVar("Result")
-Steps = Generator[Progress | Artifact, None, Result]
 CHECKPOINT_STEPS = 20
 """Learning steps between two checkpoints, from which another worker can resume."""
 
@@ -241,7 +239,7 @@ class S2EditEngine:
         evaluations = self.pipeline.evaluations
         learned, steps = yield from self._concept(run, concept, checkpoint)
         inverted = yield from self._inversion(run, learned, inversion)
-        latents = yield from self._timed(run, "editing", self._draw_variants(run, learned, inverted))
+        latents = yield from run.timed("editing", self._draw_variants(run, learned, inverted))
         started, finishing = time.perf_counter(), Progress("finishing", 0, 1)
         yield finishing
         made, measures, wanted = [], [], Output.of(request)
@@ -251,7 +249,8 @@ class S2EditEngine:
             yield finishing  # again after each slow piece of work: the worker must see that it advances
             raw = self.pipeline.backbone.decode_latent(latent)
             yield finishing
-            asked = bool(i or request.negative_prompt) or run.prompts.target != inverted.facts.get("prompt")
+            steered = request.seed_of(i) is not None or bool(request.negative_prompt)
+            asked = steered or run.prompts.target != inverted.facts.get("prompt")
             result, brought_back = self.pipeline.deliver(run.canvas, before, raw, asked=asked)
             yield finishing
             if watermarked:
@@ -280,17 +279,12 @@ class S2EditEngine:
             "strength": run.request.strength,
         }
         latents, wanted = [], run.request.variants
+        painter = cache(partial(preview_painter, self.pipeline.backbone, run.canvas, inverted))
         for i in range(wanted):
-            variation = Variation((run.request.seed + i) % 2**63) if i else None
+            seed = run.request.seed_of(i)
+            variation = None if seed is None else Variation(seed)
             editing = self.pipeline.editing(run.canvas, run.prompts.target, learned, inverted, variation=variation, **options)
-            with closing(editing):
-                while True:
-                    try:
-                        step = next(editing)
-                    except StopIteration as end:
-                        latents.append(end.value)
-                        break
-                    yield replace(step, step=i * step.total + step.step, total=wanted * step.total)
+            latents.append((yield from as_variant(editing, i, wanted, painter)))
         return latents
 
     def _begin(self, request: EditRequest, inputs: EditInputs) -> EditRun:
@@ -360,12 +354,6 @@ class S2EditEngine:
         tokenize(backbone, request.negative_prompt or "", (), field="negative_prompt")
         return prompts
 
-    def _timed(self, run: EditRun, phase: str, steps: Steps[Result]) -> Steps[Result]:
-        started = time.perf_counter()
-        result = yield from steps
-        run.seconds[phase] = time.perf_counter() - started
-        return result
-
     def _concept(self, run: EditRun, saved: bytes | None, checkpoint: bytes | None) -> Steps[tuple[Concept, int]]:
         """Return the concept and the number of learning steps taken. Learn it unless `saved`, from `checkpoint` if given."""
         backbone, prompts = self.pipeline.backbone, run.prompts
@@ -382,7 +370,7 @@ class S2EditEngine:
             state=state,
             every=CHECKPOINT_STEPS,
         )
-        learned = yield from self._timed(run, "learning", with_checkpoints(learning, run.plan.concept_id))
+        learned = yield from run.timed("learning", with_checkpoints(learning, run.plan.concept_id))
         yield Artifact("concept", run.plan.concept_id, learned.to_bytes(), prompts.source, prompts.subject)
         return learned, learned.facts["steps"] - (state.counter.step if state else 0)
 
@@ -400,6 +388,6 @@ class S2EditEngine:
             guidance_scale=self.pipeline.guidance(run.preset.guidance_scale, run.preset.name),
             masked=run.preset.learning.masked,
         )
-        inverted = yield from self._timed(run, "inverting", inverting)
+        inverted = yield from run.timed("inverting", inverting)
         yield Artifact("inversion", run.plan.inversion_id, inverted.to_bytes())
         return inverted

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from typing import Any, Self
+from contextlib import closing
+from typing import Any, Self, TypeVar
 
 from PIL import Image, ImageChops
 
@@ -17,8 +18,9 @@ from s2edit_core.request.plan import EditPlan, digest
 from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_core.vision.safety import SafetyModel
 from s2edit_jobs.records.record import JobRequest
-from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, Engine, EngineWrapper
+from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, Engine, EngineWrapper, PreviewedProgress
 
+Result = TypeVar("Result")
 MIN_CHANGE = 16
 """Smallest difference of a channel (0..255) that counts as changed by the edit. An invisible watermark changes less."""
 MARGIN = 0.25
@@ -26,7 +28,7 @@ MARGIN = 0.25
 
 
 class SafeEngine(EngineWrapper):
-    """A wrapper of an engine that checks photos and results with `model`.
+    """A wrapper of an engine that checks photos and results with `model`. Edits show no previews, which nothing has checked.
 
     Wrappers that alter results, such as signing, must wrap this one.
     """
@@ -82,7 +84,7 @@ class SafeEngine(EngineWrapper):
     ) -> Generator[Progress | Artifact, None, EditResult]:
         self._check_photo(inputs.image, request.max_pixels)
         steps = super().edit(request, inputs, concept=concept, inversion=inversion, checkpoint=checkpoint, check=check)
-        edited = yield from steps
+        edited = yield from _without_previews(steps)
         photo = decode_photo(inputs.image, request.max_pixels)
         for data in (edited.picture, *edited.variants):
             yield Progress("finishing", 0, 1)  # the worker must see that it advances
@@ -102,6 +104,17 @@ class SafeEngine(EngineWrapper):
     def _is_unsafe(self, picture: Image.Image) -> bool:
         with self._turn:
             return self._model.is_unsafe(picture)
+
+
+def _without_previews(steps: Generator[Progress | Artifact, None, Result]) -> Generator[Progress | Artifact, None, Result]:
+    with closing(steps):
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            yield Progress(step.phase, step.step, step.total) if isinstance(step, PreviewedProgress) else step
 
 
 def _views(photo: Image.Image, result: Image.Image) -> list[Image.Image]:

@@ -11,8 +11,8 @@ from s2edit_jobs.access.ended_tokens import sweep_ended
 from s2edit_jobs.bootstrap import Services
 from s2edit_jobs.jobs.survey import Survey, survey_if_outdated
 from s2edit_jobs.library.retention import Retention
+from s2edit_jobs.stores.object_store.write_probe import PROBES
 from s2edit_jobs.stores.stored_bytes import measure
-from s2edit_jobs.stores.write_probe import PROBES
 from worker.housekeeping.loop import Loop
 
 log = structlog.get_logger(__name__)

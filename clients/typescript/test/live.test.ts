@@ -123,6 +123,11 @@ test("an edit is followed from its beginning to its end", async () => {
   const sequences = seen.map((edit) => edit.sequence);
   assert.deepEqual(sequences, [...new Set(sequences)].sort((one, other) => one - other));
 
+  const path = { edit_id: id };
+  const preview = await client.GET("/edits/{edit_id}/preview", { params: { path }, parseAs: "blob" });
+  assert.equal(preview.response.headers.get("etag"), `"${seen.findLast((edit) => edit.preview)?.preview}"`);
+  assert.equal((preview.data as Blob | undefined)?.type, "image/webp");
+
   const [first = 0] = sequences;
   assert.deepEqual((await all(followEdit(client, id, { after: first }))).map((edit) => edit.sequence), sequences.slice(1));
   assert.deepEqual(await all(followEdit(client, id, { after: sequences.at(-1) ?? 0 })), []);

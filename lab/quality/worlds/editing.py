@@ -26,8 +26,8 @@ from s2edit_core.method.editing import edit, vary_noise
 from s2edit_core.method.injection import source_guide
 from s2edit_core.method.inputs import Attribute
 from s2edit_core.method.inversion import Inversion, invert
-from s2edit_core.method.learning import learn_concepts
-from s2edit_core.method.lesson import Lesson
+from s2edit_core.method.learning.learning import learn_concepts
+from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.prompts import with_placeholder
 from s2edit_core.request.spec import PLACEHOLDER

@@ -24,8 +24,8 @@ from lab.quality.worlds.edits import Case, Photo, case_of
 from lab.quality.worlds.settings import setting_of
 from s2edit_core.concepts.concept import Concept, Delta, Full, LowRank
 from s2edit_core.concepts.conditioning import prompt_gates, prompt_keys_values
-from s2edit_core.method.learning import Checkpoint, learn_concepts
-from s2edit_core.method.learning_state import LearningState
+from s2edit_core.method.learning.learning import Checkpoint, learn_concepts
+from s2edit_core.method.learning.learning_state import LearningState
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.spec import PLACEHOLDER, Progress

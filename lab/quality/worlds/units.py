@@ -24,8 +24,8 @@ from lab.quality.worlds.transfers import Transfer, transfer_of
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery.canvas import to_image, to_tensor
 from s2edit_core.method.inputs import Attribute
-from s2edit_core.method.learning import learn_concepts
-from s2edit_core.method.lesson import Lesson
+from s2edit_core.method.learning.learning import learn_concepts
+from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.prompts import with_placeholder
 from s2edit_core.request.spec import ATTRIBUTE

@@ -1,15 +1,13 @@
 """The job store on Redis: one module per role, with its Lua beside it.
 
-Every transition is one Lua script, so it happens whole or not at all. `lua` lists the keys. Nothing outside this folder imports
-more than what is here.
+Every transition is one Lua script, so it happens whole or not at all. `lua` lists the keys, and `server` holds the
+connection. Nothing outside this folder imports more than what is here.
 """
 
 from __future__ import annotations
 
 from s2edit_jobs.stores.job_store import JobStore
 from s2edit_jobs.stores.redis_store.admission import RedisAdmission
-from s2edit_jobs.stores.redis_store.checks import ServerUnsupported, server_problems
-from s2edit_jobs.stores.redis_store.connection import Clock, Connection
 from s2edit_jobs.stores.redis_store.erasure import RedisErasure
 from s2edit_jobs.stores.redis_store.estimates import RedisEstimates
 from s2edit_jobs.stores.redis_store.events import RedisEvents
@@ -18,6 +16,8 @@ from s2edit_jobs.stores.redis_store.outbox import RedisOutbox
 from s2edit_jobs.stores.redis_store.records import RedisRecords
 from s2edit_jobs.stores.redis_store.recovery import RedisRecovery
 from s2edit_jobs.stores.redis_store.reservations import RedisReservations
+from s2edit_jobs.stores.redis_store.server.checks import ServerUnsupported, server_problems
+from s2edit_jobs.stores.redis_store.server.connection import Clock, Connection
 from s2edit_jobs.stores.redis_store.tasks import RedisTasks
 from s2edit_jobs.stores.redis_store.usage import RedisUsage
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from s2edit_jobs.records.record import Load, Owner
 from s2edit_jobs.stores.job_store import SLOT_TTL_S
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 # Answers how many jobs and slots the owner, the tenant and all have besides this one. Writes that need memory come first: a full
 # Redis refuses those, but lets a script that has written go on.

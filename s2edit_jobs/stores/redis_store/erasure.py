@@ -10,10 +10,10 @@ from typing import cast
 import redis
 
 from s2edit_jobs.records.record import Owner
-from s2edit_jobs.stores.redis_store.connection import Connection
-from s2edit_jobs.stores.redis_store.disk import compact
 from s2edit_jobs.stores.redis_store.hashes import job_key
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
+from s2edit_jobs.stores.redis_store.server.disk import compact
 
 COMPACT_S = 30.0
 SCAN = 1000

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from s2edit_jobs.records.errors import JobNotFound
 from s2edit_jobs.records.record import Outlook, Owner
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import mapping
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 NEWEST = 0.2
 """Weight of the newest measurement in a mean of seconds."""

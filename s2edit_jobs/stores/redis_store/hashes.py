@@ -86,6 +86,7 @@ def fields_of(record: JobRecord) -> dict[str, str]:
         "waits_for": record.waits_for or "",
         "kind": record.kind,
         "parent": record.parent or "",
+        "preview": str(record.preview),
     }
 
 
@@ -122,4 +123,5 @@ def record_of(values: Mapping[str, str]) -> JobRecord:
         waits_for=values["waits_for"] or None,
         kind=next((known for known in KINDS if known == kind), "edit"),
         parent=values.get("parent") or None,
+        preview=int(values.get("preview") or 0),
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from s2edit_jobs.records.record import TEST_TENANT_PREFIX, JobRecord, Lease
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import failure_of, mapping, record_of, still_held
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 TEND_MS = 2000
 """How often the queue is searched for lost records and places. That takes Redis about 10 ms for a full page."""

@@ -4,6 +4,7 @@ Keys (all under `s2edit:`)
     job:<id>          hash: the record, one field per value; and `fence`, `holds` (the concept it learns), `verdict`,
                       `device_faults`
     events:<id>       stream: the record after each change; an entry's id is `<sequence>-0`
+    preview:<owner>:<id>  hash: the latest preview of the job: `number`, `picture`; kept for minutes after it was drawn
     due               sorted set: unfinished jobs, by the millisecond at which their lease ends; 0: queued
     line:<owner>      sorted set: that owner's queued jobs, oldest first
     turns             sorted set: tenants with queued jobs, by when they were served last (round-robin)
@@ -58,6 +59,8 @@ FIELDS = (
     "waits_for",
 )
 """The fields of a record that change. Every event holds them, besides the sequence."""
+LOGGED = (*FIELDS, "preview")
+"""The fields of an event. Records of earlier releases lack the last one."""
 WHOLE = ("sequence", "step", "total", "attempt")
 """The fields that are whole numbers."""
 TIMES = ("created_at", "updated_at")
@@ -94,6 +97,7 @@ local function value(id, name) return redis.call('HGET', job(id), name) or '' en
 local function owner(id) return value(id, 'tenant') .. '/' .. value(id, 'user') end
 local function tenant_of(who) return string.match(who, '^[^/]*') end
 local function users_of(who) return P .. 'users:' .. tenant_of(who) end
+local function preview_of(id, who) return P .. 'preview:' .. who .. ':' .. id end
 local function answer(id) return redis.call('HGETALL', job(id)) end
 
 local function is_object(text)
@@ -130,7 +134,7 @@ local function due_of(id) return of_queue('due', owner(id)) end
 
 local function log(id)  -- append the present record to its events
   local entry = {{}}
-  local names = {{ {_strings(FIELDS)} }}
+  local names = {{ {_strings(LOGGED)} }}
   for i, got in ipairs(redis.call('HMGET', job(id), unpack(names))) do
     entry[#entry + 1] = names[i]
     entry[#entry + 1] = got or ''
@@ -182,7 +186,7 @@ local function remove(id, who)  -- all but its webhook
   leave_line(id, who)
   for _, set in ipairs({{ 'due', 'due:test', 'deadlines' }}) do redis.call('ZREM', P .. set, id) end
   for _, open in ipairs({{ who, tenant_of(who) }}) do redis.call('SREM', P .. 'open:' .. open, id) end
-  redis.call('DEL', job(id), P .. 'events:' .. id)
+  redis.call('DEL', job(id), P .. 'events:' .. id, preview_of(id, who))
   redis.call('PUBLISH', P .. 'changes', id)
 end
 

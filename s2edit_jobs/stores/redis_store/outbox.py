@@ -6,8 +6,8 @@ brought forward when one of the tenant's messages leaves. If no sender lives to 
 
 from __future__ import annotations
 
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 PAGES = 10
 """Pages of due messages that one call looks through for a tenant that may send."""

@@ -8,14 +8,16 @@ from contextlib import suppress
 from typing import cast
 
 from s2edit_jobs.records.record import JobRecord, Outcome, Owner
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import failure_json, fields_of, job_key, mapping, owned, record_of
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 KEEP_OVER_S = 7 * 24 * 3600
 """How long Redis answers for a finished job; after that, the object store does."""
 KEEP_EVENTS_S = 3600
 """How long its events are kept; after that, only its end is known."""
+KEEP_PREVIEW_S = 60
+"""How long its last preview is kept: a page that shows it needs a moment to load the result."""
 
 # The fields and values of a new record follow the id. A damaged record is replaced; a known job keeps its record and its place.
 ADD = script(
@@ -57,10 +59,11 @@ if unfinished(id) then
   if value(id, 'webhook') == '1' then redis.call('ZADD', P .. 'outbox', 'NX', now_ms, id) end
   redis.call('EXPIRE', job(id), keep_s)
   redis.call('EXPIRE', P .. 'events:' .. id, keep_events_s)
+  redis.call('EXPIRE', preview_of(id, owner(id)), keep_preview_s)
 end
 return answer(id)
 """,
-    "id, tenant, user, state, artifacts, identity, failure, keep_s, keep_events_s",
+    "id, tenant, user, state, artifacts, identity, failure, keep_s, keep_events_s, keep_preview_s",
 )
 
 OVERDUE = script(
@@ -126,6 +129,7 @@ class RedisRecords:
             failure_json(outcome.failure),
             KEEP_OVER_S,
             KEEP_EVENTS_S,
+            KEEP_PREVIEW_S,
         )
         return owned(mapping(values), owner, job_id)
 

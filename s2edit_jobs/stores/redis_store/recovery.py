@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import cast
 
 from s2edit_jobs.records.record import JobRecord
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import mapping, record_of
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 GENERATION = "s2edit:life"
 """The name of this database until it is emptied."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from s2edit_jobs.records.errors import LeaseLost
 from s2edit_jobs.records.record import Failure, Lease
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.hashes import failure_json
 from s2edit_jobs.stores.redis_store.lua import RESERVED_S, script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 # Answers 'lost', 'waits' or 'learns'.
 RESERVE = script(

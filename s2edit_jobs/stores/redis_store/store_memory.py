@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.recovery import RESTORED
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 STORE = "s2edit:store"
 """The id in the marker of the object store."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 # The value decides; the expiry only removes it, on the server's own clock.
 TAKE_TASK = script(

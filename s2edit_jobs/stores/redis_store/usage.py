@@ -7,8 +7,8 @@ from typing import cast
 
 from s2edit_jobs.records.record import DailyUsage, Measurement
 from s2edit_jobs.stores.job_store import DAY_S, MEASURE_S
-from s2edit_jobs.stores.redis_store.connection import Connection
 from s2edit_jobs.stores.redis_store.lua import script
+from s2edit_jobs.stores.redis_store.server.connection import Connection
 
 REFUSALS = "s2edit:refusals"
 

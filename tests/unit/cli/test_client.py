@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from cli.client import MAX_OUTAGE_S, EditClient, EditFailed, ServiceError, result_of
-from cli.service import answers, new_probe
+from cli.supervision.service import answers, new_probe
 
 URL = "http://service.test"
 Handler = Callable[[httpx.Request], httpx.Response]

@@ -8,10 +8,10 @@ from PIL import Image
 from redis import Redis
 from typer.testing import CliRunner
 
+from cli.checks.findings import Finding
 from cli.client import EditClient, ServiceError
-from cli.findings import Finding
 from cli.main import app
-from cli.service import Service, free_port
+from cli.supervision.service import Service, free_port
 from s2edit_core.request.spec import EditRequest
 from s2edit_jobs.bootstrap import build_services
 from s2edit_jobs.intake.drafts import draft

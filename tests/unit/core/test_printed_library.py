@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from cli.demo import sample
+from cli.demo.demo import sample
 from s2edit_core import pipeline
 from s2edit_core.request.options import LearningOptions
 from s2edit_jobs.settings import ROOT

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,34 @@ def test_continuous_integration_runs_checks_and_tests_and_fails_with_either(tmp_
         )
         assert asked.read_text().split() == ["check", "test"]
         assert (done.returncode != 0) == bool(expected), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("programs", "asked", "said"),
+    [
+        ({"chromium-browser": "true"}, "", ""),
+        ({"id": "echo 0", "apt-get": 'echo "apt-get $@" >> "$ASKED"'}, "apt-get -qq update\napt-get -qq install", "by apt-get"),
+        ({"id": "echo 0", "apt-get": "false"}, "", "install one, for example by"),
+        ({"id": "echo 1000", "apt-get": "false"}, "playwright install chromium", "by playwright"),
+    ],
+    ids=["there", "root", "apt-get fails", "not root"],
+)
+def test_a_browser_is_installed_where_there_is_none(programs: dict[str, str], asked: str, said: str, tmp_path: Path) -> None:
+    log = tmp_path / "asked"
+    log.touch()
+    for name, text in {
+        "bin/python": f'exec {sys.executable} "$@"',
+        "bin/playwright": 'echo "playwright $@" >> "$ASKED"',
+        **{f"path/{name}": text for name, text in programs.items()},
+    }.items():
+        program = tmp_path / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    environment = {"PATH": str(tmp_path / "path"), "ASKED": str(log), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path / "none")}
+    command = [str(shutil.which("make")), f"VENV={tmp_path}", f"--old-file={tmp_path}/.dev", "browser"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert log.read_text().startswith(asked)
+    assert bool(log.read_text()) == bool(asked)
+    assert said in done.stdout
+    assert bool(done.stdout) == bool(said)

@@ -21,11 +21,11 @@ IMPORTS = """
 import json, sys, sysconfig
 sys.path[:0] = [sys.argv[1]]
 sys.path.append(sysconfig.get_path("purelib", vars={"base": sys.argv[2]}))
-import api.app, cli.demo, cli.main, s2edit_core, worker.app
-from cli.doctor import examine_model
+import api.app, cli.demo.demo, cli.main, s2edit_core, worker.app
+from cli.checks.doctor import examine_model
 from s2edit_jobs.settings import Settings
 files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
-print(json.dumps({"files": files, "photo": cli.demo.sample().source.size, "model": examine_model(Settings()).verdict}))
+print(json.dumps({"files": files, "photo": cli.demo.demo.sample().source.size, "model": examine_model(Settings()).verdict}))
 """
 """Run without site-packages' .pth files, and so without the checkout that an editable install names there."""
 
@@ -66,7 +66,7 @@ def test_the_wheel_holds_the_packages_with_their_data_and_nothing_else(installed
 
 def test_the_packages_hold_no_weights_and_no_pictures_but_the_sample_of_the_demo() -> None:
     heavy = (".safetensors", ".ckpt", ".png", ".jpg", ".webp", ".npy", ".npz", ".tflite", ".onnx")
-    assert {name for name in in_checkout() if name.endswith(heavy)} == {"cli/sample/photo.png", "cli/sample/mask.png"}
+    assert {name for name in in_checkout() if name.endswith(heavy)} == {"cli/demo/sample/photo.png", "cli/demo/sample/mask.png"}
     assert sum((ROOT / name).stat().st_size for name in in_checkout()) < 4_000_000
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import StartFailed
-from cli.service import Address, Service, free_port
+from cli.supervision.processes import StartFailed
+from cli.supervision.service import Address, Service, free_port
 from s2edit_jobs import data_folder
 from s2edit_jobs.bootstrap import NotConfigured, build_services
 from s2edit_jobs.data_folder import ignores_case, make_private

@@ -7,8 +7,8 @@ from pydantic import SecretStr, ValidationError
 
 from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
-from s2edit_jobs.stores.s3_artifacts import S3ArtifactStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.s3_artifacts import S3ArtifactStore
 
 
 @pytest.fixture(autouse=True)

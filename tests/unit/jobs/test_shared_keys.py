@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.wire.receipts import Receipts
-from cli.doctor import examine
+from cli.checks.doctor import examine
 from s2edit_jobs.bootstrap import NotConfigured, build_services
 from s2edit_jobs.settings import ROOT, Settings
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
@@ -80,7 +80,7 @@ def test_doctor_names_the_missing_keys(
     given: dict[str, str], verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = settings(tmp_path, **{name: SecretStr(value) for name, value in given.items()})
-    monkeypatch.setattr("cli.doctor.build_artifacts", lambda _: MemoryArtifactStore())
+    monkeypatch.setattr("cli.checks.doctor.build_artifacts", lambda _: MemoryArtifactStore())
     findings = {finding.part: finding for finding in examine(chosen)}
     assert findings["keys"].verdict == verdict
     assert ("S2EDIT_RECEIPT_KEY" in findings["keys"].text) == (verdict == "broken")

@@ -18,7 +18,7 @@ from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Outcome, Owner
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.doubles import FakeEngine
 from tests.stores import Database, MemoryJobQueue
 from worker.attempts.runner import run_job

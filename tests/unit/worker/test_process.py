@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.service import free_port
+from cli.supervision.service import free_port
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.bootstrap import Services

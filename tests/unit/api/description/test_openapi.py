@@ -15,7 +15,7 @@ from api.description.examples import EXAMPLES, IDENTITY_ID
 from api.guard.device_tokens import DEVICE_SCOPES
 from cli.openapi import text
 from s2edit_jobs.settings import ROOT
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 from tests.unit.api.routes.test_uploads import App

@@ -18,9 +18,10 @@ from api.following.feeds import Feeds
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.record import JobRecord, Owner
+from s2edit_jobs.stores.object_store.filesystem_artifacts import LINK_BASE
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.following.test_following import done, soon, stream
-from tests.unit.api.routes.test_edits import claim, succeed
+from tests.unit.api.routes.edits.test_edits import claim, succeed
 from tests.unit.api.wire.test_bad_input import assert_problem
 
 CROWD = 50
@@ -215,3 +216,20 @@ class TestBounds:
             assert stream(api, edit_id)
             assert api.client.get(f"/edits/{edit_id}", headers={"Prefer": "wait=5"}).headers["preference-applied"] == "wait=5"
         assert not connections._open
+
+
+def test_streams_share_a_feed_only_if_they_came_to_the_same_address(api: Api) -> None:
+    """The events contain links, which begin with that address."""
+    edit_id = api.edit().json()["id"]
+
+    async def followed() -> None:
+        changes = Changes(api.store.events)
+        feeds = Feeds(api.services, changes)
+        with feeds.following(OWNER, edit_id) as (here, _):
+            LINK_BASE.set("http://192.168.1.7:8000")
+            with feeds.following(OWNER, edit_id) as (there, _), feeds.following(OWNER, edit_id) as (also_there, _):
+                assert here is not there
+                assert there is also_there
+        changes.stop()
+
+    asyncio.run(followed())

@@ -19,7 +19,7 @@ from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.record import JobState, Outcome
 from tests.doubles import FakeEngine
 from tests.unit.api.conftest import OWNER, Api
-from tests.unit.api.routes.test_edits import NEVER, claim, succeed
+from tests.unit.api.routes.edits.test_edits import NEVER, claim, succeed
 from tests.unit.api.wire.test_bad_input import assert_problem
 
 

@@ -21,7 +21,7 @@ from s2edit_jobs.records.record import JobRecord, Owner
 from tests.logged import logging_to_memory
 from tests.unit.api.conftest import OWNER, Api
 from tests.unit.api.guard.test_auth import bearer
-from tests.unit.api.routes.test_edits import claim
+from tests.unit.api.routes.edits.test_edits import claim
 from tests.unit.api.wire.test_bad_input import assert_problem
 from tests.waiting import until
 

@@ -17,7 +17,7 @@ from api.guard.browsers import ALLOWED_HEADERS, EXPOSED_HEADERS, METHODS
 from s2edit_jobs.access.keys import KeyRing
 from s2edit_jobs.settings import ROOT, Settings
 from s2edit_jobs.stores.artifacts import put_headers
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
 from tests.unit.api.guard.test_auth import NOBODYS, bearer

@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.deps import get_principal
 from api.guard.device_tokens import DEVICE_SCOPES
+from s2edit_core.request.spec import Progress
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.record import JobState, Outcome, Owner, tenant_of_test_mode
@@ -87,7 +88,9 @@ def world(api: Api) -> World:
     mine = bearer(acme, "ann")
     edits = [api.edit(headers=mine).json()["id"] for _ in range(4)]
     leases = [api.store.leases.claim(edits[number], lease_s=600) for number in (1, 2)]
-    assert all(leases)
+    for lease in leases:
+        assert lease is not None
+        api.store.events.progress(lease, Progress("editing", 1, 2), b"a preview")
     result = edit_key(OWNER, edits[2], "result.png")
     api.artifacts.put(result, b"picture", media_type="image/png")
     outcome = Outcome(state=JobState.SUCCEEDED, attempt=1, finished_at=time.time(), artifacts={"result": result})

@@ -42,6 +42,9 @@ class TestLearningAhead:
         identity = api.learned(answer)
         shown = api.get(f"/identities/{identity}").json()
         assert (shown["source_prompt"], shown["subject"], shown["has_photo"]) == ("a photo of a [I] woman", "woman", True)
+        (listed,) = api.get("/identities").json()["items"]
+        for link in (shown["photo"], listed["photo"]):
+            assert f"/concepts/{identity}/image.png" in link["url"]
         engine = FakeEngine()
         by_photo, by_name = api.edit(source_prompt=SOURCE), api.edit(image=None, mask=None, identity=identity)
         api.work(engine)

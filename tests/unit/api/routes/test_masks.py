@@ -17,7 +17,7 @@ from s2edit_jobs.stores.model_facts import report_loaded
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import OWNER, Api
-from tests.unit.api.routes.test_continuing import PicturingEngine, go_on
+from tests.unit.api.routes.edits.test_continuing import PicturingEngine, go_on
 from tests.unit.api.wire.test_bad_input import assert_problem
 from worker.engines.painters import DigestPainter, stand_in
 

@@ -21,7 +21,7 @@ from s2edit_jobs.library.erasure import Erasure
 from s2edit_jobs.library.retention import Retention
 from s2edit_jobs.library.uploads import SWEEP_AFTER_S
 from s2edit_jobs.stores.artifacts import upload_key
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.admin import admin_headers
 from tests.unit.api import pictures
 from tests.unit.api.conftest import MAX_BODY, OWNER, PROMPT, Api

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.unit.api import pictures
 from tests.unit.api.conftest import PROMPT, Api
 from tests.unit.api.routes.test_uploads import App

@@ -10,14 +10,14 @@ from PIL import Image, ImageDraw
 
 from s2edit_jobs.jobs.jobs import Jobs
 from s2edit_jobs.records.record import InputFile, JobSpec
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.model_facts import report_loaded
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests import masks
 from tests.doubles import DecodingEngine, FakeEngine
 from tests.unit.api import pictures
 from tests.unit.api.conftest import MAX_BODY, OWNER, Api
-from tests.unit.api.routes.test_continuing import done, go_on
-from tests.unit.api.routes.test_dry_run import try_out
+from tests.unit.api.routes.edits.test_continuing import done, go_on
+from tests.unit.api.routes.edits.test_dry_run import try_out
 from tests.unit.api.routes.test_uploads import App
 from tests.unit.api.wire.test_bad_input import assert_problem
 from tests.unit.api.wire.test_pictures_at_work import LARGE

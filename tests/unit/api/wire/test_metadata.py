@@ -17,8 +17,8 @@ from s2edit_jobs.library.uploads import Uploads
 from s2edit_jobs.records.errors import UploadNotFound
 from s2edit_jobs.records.files import Upload
 from s2edit_jobs.stores.artifacts import upload_key
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.model_facts import report_loaded
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.canary_pictures import CANARY, SIZE, canary_files, chunk, exif, png, saved
 from tests.doubles import FakeEngine
 from tests.unit.api import pictures

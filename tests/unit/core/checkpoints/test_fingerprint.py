@@ -14,9 +14,9 @@ from s2edit_core.checkpoints.fingerprint import Fingerprints
 from s2edit_core.concepts.concept import Concept
 from s2edit_core.errors import ArtifactMismatch
 from s2edit_core.method.inversion import Inversion
-from s2edit_core.method.learning import Checkpoint, learn_concepts
-from s2edit_core.method.learning_state import LearningState
-from s2edit_core.method.lesson import Lesson
+from s2edit_core.method.learning.learning import Checkpoint, learn_concepts
+from s2edit_core.method.learning.learning_state import LearningState
+from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.request.options import InversionOptions, LearningOptions
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.backbone import Backbone

@@ -22,7 +22,7 @@ from s2edit_core.method.inversion import Source, invert
 from s2edit_core.request.options import InversionOptions
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
-from tests.single_files import original_tensors, save_single
+from tests.models.single_files import original_tensors, save_single
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 Parts = dict[str, Any]

@@ -14,7 +14,7 @@ import torch
 from s2edit_core.checkpoints import single_file_layout
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.unet.backbone import Backbone
-from tests.single_files import original_tensors, save_configs, save_single
+from tests.models.single_files import original_tensors, save_configs, save_single
 from tests.tiny import tiny_parts
 from tests.unit.core.checkpoints.samples import SCHEDULER, runs
 

@@ -20,7 +20,7 @@ from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import FoundMask
 from s2edit_jobs.records.record import JobRequest
 from s2edit_jobs.settings import Settings
-from tests import tiny_readers
+from tests.models import tiny_readers
 from tests.unit.core.engine.runs import INPUTS, LEARNING, REQUEST, SIZE, Run, mask_of, photo
 from worker.engines.engine import DetectedMask, Engine
 from worker.engines.provenance import Credentials, SigningEngine

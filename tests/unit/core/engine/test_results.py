@@ -12,14 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from s2edit_core.concepts.concept import Concept
 from s2edit_core.delivery import watermark
 from s2edit_core.errors import OptionInvalid, PromptInvalid
 from s2edit_core.method.editing import vary_noise
-from s2edit_core.method.inversion import Inversion
 from s2edit_core.pictures.files import decode_photo, encode_png
-from s2edit_core.pipeline import Variation
-from s2edit_core.unet.backbone import Backbone
+from s2edit_core.request.spec import PRESETS, EditRequest, PresetName
 from s2edit_jobs.settings import Settings
 from tests.unit.core.delivery.profiles import DISPLAY_P3
 from tests.unit.core.engine.runs import INPUTS, REQUEST, SIZE, Run, mask_of, photo
@@ -105,12 +102,28 @@ def test_a_variation_keeps_the_noises_variance_and_what_may_not_change() -> None
     assert torch.equal(vary_noise(noise, where, 7, 0.0), noise)
 
 
-def test_a_variation_starts_from_the_noise_alone(engine: S2EditEngine, backbone: Backbone, cold: Run) -> None:
-    run = engine._begin(REQUEST, INPUTS)
-    concept = Concept.from_bytes(cold.made["concept"].data, fingerprint=backbone.fingerprint)
-    inversion = Inversion.from_bytes(cold.made["inversion"].data, fingerprint=backbone.fingerprint)
-    with pytest.raises(OptionInvalid, match="strength"):
-        next(engine.pipeline.editing(run.canvas, run.prompts.target, concept, inversion, variation=Variation(1), strength=0.5))
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_with_a_learned_identity_another_seed_gives_another_picture(
+    engine: S2EditEngine, cold: Run, preset: PresetName, strength: float
+) -> None:
+    """A picture depends only on its seed, whichever edit it is part of. Without a seed, it is the edit itself."""
+    learned = EditRequest(
+        prompt=REQUEST.prompt, source_prompt=REQUEST.source_prompt, preset=preset, steps=4, strength=strength, identity="c_1"
+    )
+    concept = cold.made["concept"].data
+    both = Run(engine, replace(learned, variants=2), concept=concept)
+    inversion = both.made["inversion"].data
+    itself, first = both.edited.picture, both.edited.variants[0]
+    same = Run(engine, replace(learned, seed=1), concept=concept, inversion=inversion).edited
+    other = Run(engine, replace(learned, seed=2), concept=concept, inversion=inversion).edited
+    assert same.picture == first
+    assert len({itself, first, other.picture}) == 3
+    assert other.report["outside_edit_mask"]["max_level_difference"] == 0
+    unchanged = replace(learned, identity=None, seed=5)
+    assert Run(engine, unchanged, concept=concept, inversion=inversion).edited.picture == itself, (
+        "its seed has learned the identity"
+    )
 
 
 # --- captions ----------------------------------------------------------------------------------------------------

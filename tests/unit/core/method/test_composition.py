@@ -19,8 +19,8 @@ from s2edit_core.concepts.conditioning import (
     word_embedding,
 )
 from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.method.learning import learn_concept, learn_concepts
-from s2edit_core.method.lesson import Lesson
+from s2edit_core.method.learning.learning import learn_concept, learn_concepts
+from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.request.options import LearningMode, LearningOptions
 from s2edit_core.request.spec import ATTRIBUTE, PLACEHOLDER
 from s2edit_core.unet.attention import KeysValues

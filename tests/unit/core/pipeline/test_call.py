@@ -51,7 +51,18 @@ def test_the_report_says_what_was_made_from_what(edit: Any, pipe: S2EditPipeline
     assert report["unet_evaluations"] == 2 * 4 + 1  # the last one measures the leakage
     assert 0 < report["changed_share_inside"] <= 1
     assert "identity_similarity" not in report
-    assert edit(generator=torch.Generator().manual_seed(9)).reports[0]["seed"] == 9
+
+
+def test_a_generators_seed_draws_a_variant(edit: Any) -> None:
+    itself, drawn = edit(), [edit(generator=torch.Generator().manual_seed(seed)) for seed in (0, 9, 9, 10)]
+    assert [out.reports[0]["seed"] for out in drawn] == [0, 9, 9, 10]
+    first, second, again, other = (out.latents for out in drawn)
+    assert torch.equal(first, itself.latents)
+    assert torch.equal(second, again)
+    assert not torch.equal(second, first)
+    assert not torch.equal(second, other)
+    with pytest.raises(OptionInvalid, match="seed must be"):
+        edit(generator=torch.Generator().manual_seed(-1))
 
 
 def test_an_embedder_adds_the_identity_similarity(backbone32: Backbone, identity: Concept, inversion: Inversion) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from s2edit_core.concepts.concept import Concept, LowRank
 from s2edit_core.errors import ArtifactMismatch, MaskInvalid, OptionInvalid, PromptInvalid
-from s2edit_core.method.learning import Checkpoint
+from s2edit_core.method.learning.learning import Checkpoint
 from s2edit_core.pipeline import Attribute, Reference, S2EditPipeline
 from s2edit_core.request.spec import Progress
 from s2edit_core.unet.rows import finish

@@ -23,8 +23,8 @@ from transformers import CLIPTokenizer
 from s2edit_core.concepts.conditioning import tokenize, word_embedding
 from s2edit_core.concepts.prompt_alignment import prompt_tokens
 from s2edit_core.errors import PromptInvalid
-from s2edit_core.method.learning import learn_concepts
-from s2edit_core.method.lesson import Lesson
+from s2edit_core.method.learning.learning import learn_concepts
+from s2edit_core.method.learning.lesson import Lesson
 from s2edit_core.request.options import LearningOptions
 from s2edit_core.request.prompts import caption_naming, known_subject, resolve_prompts, resolve_reference, with_placeholder
 from s2edit_core.request.spec import PLACEHOLDER, EditRequest, LearningRequest

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from s2edit_core.errors import ModelUnusable, OptionInvalid
 from s2edit_core.vision.captions import Captioner
-from tests import tiny_readers
+from tests.models import tiny_readers
 
 PHOTO = Image.effect_noise((40, 24), 80).convert("RGB")
 Build = Callable[..., str]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from s2edit_core.errors import ModelUnusable
 from s2edit_core.vision.safety import open_safety_model
-from tests import tiny_judges
+from tests.models import tiny_judges
 
 PHOTO = Image.effect_noise((40, 24), 80).convert("RGB")
 

@@ -25,7 +25,7 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import KINDS, Failure, JobRecord, JobState, Outcome, Owner, new_job_id
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import MAX_KEY_LENGTH, ArtifactStore, edit_key, is_key
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 
 ANN, BOB = Owner("app", "ann"), Owner("app", "bob")

@@ -25,8 +25,8 @@ from s2edit_jobs.records.errors import (
 from s2edit_jobs.records.record import JobRecord, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.artifacts import ArtifactStore
-from s2edit_jobs.stores.filesystem_artifacts import FilesystemArtifactStore
 from s2edit_jobs.stores.job_store import JobStore
+from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.worker.conftest import FILES, REQUEST
 from worker.housekeeping.reaper import reap

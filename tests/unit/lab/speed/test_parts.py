@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lab.speed import plot, table
-from lab.speed.crowds import pass_sizes
-from lab.speed.jobs import Cost, extrapolated, portion
+from lab.speed.phases.crowds import pass_sizes
+from lab.speed.phases.jobs import Cost, extrapolated, portion
 from lab.speed.summary import summary
 from lab.speed.timing import Timing, alternate, digits
 from s2edit_core.request.spec import PRESETS

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from lab.speed import plan, run
+from lab.speed.phases.reference_cost import Part
 from lab.speed.plan import Scale
 from lab.speed.record import DONE, FAILED, SKIPPED, Record
-from lab.speed.reference_cost import Part
 from s2edit_core.errors import DeviceOutOfMemory
 from s2edit_core.request.spec import PRESETS
 from s2edit_core.unet.backbone import Backbone

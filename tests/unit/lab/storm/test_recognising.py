@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lab.storm import engines
 from lab.storm.census import sha256
-from lab.storm.engines import EngineChoice, Reference
+from lab.storm.system import engines
+from lab.storm.system.engines import EngineChoice, Reference
 from s2edit_jobs.settings import Settings
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from lab.storm import points as storm_points
 from lab.storm.app import ClientApp, planned_edit
-from lab.storm.engines import SICK, SLOW_EDITING, SLOW_LEARNING, EngineChoice, FaultyEngine, Reference, signed, unsigned
 from lab.storm.plan import MIN_EMPTYINGS, Plan
-from lab.storm.points import PAUSE_POINTS, POINTS, EventLog, FaultPoints, read_event_logs
-from lab.storm.ports import FULL, LATE_500, LATE_500_KINDS, with_fault_points
+from lab.storm.system import points as storm_points
+from lab.storm.system.engines import SICK, SLOW_EDITING, SLOW_LEARNING, EngineChoice, FaultyEngine, Reference, signed, unsigned
+from lab.storm.system.points import PAUSE_POINTS, POINTS, EventLog, FaultPoints, read_event_logs
+from lab.storm.system.ports import FULL, LATE_500, LATE_500_KINDS, with_fault_points
 from s2edit_core.errors import DeviceFault
 from s2edit_core.pictures.files import decode_photo
 from s2edit_core.pictures.mask_files import decode_mask

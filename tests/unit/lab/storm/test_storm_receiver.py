@@ -13,7 +13,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from lab.storm import receiver as storm_receiver
-from lab.storm.history import Delivery
+from lab.storm.checks.history import Delivery
 from lab.storm.receiver import ANSWERS, Receiver
 
 BODY = json.dumps({"data": {"id": "e_1", "state": "succeeded"}})

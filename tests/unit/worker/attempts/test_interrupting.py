@@ -9,7 +9,7 @@ from s2edit_core.request.spec import EditRequest, Progress
 from s2edit_jobs.jobs.survey import rebuild
 from s2edit_jobs.records.errors import ArtifactsUnavailable, StoreUnavailable
 from s2edit_jobs.records.record import JobState
-from s2edit_jobs.stores.layout import LAYOUT
+from s2edit_jobs.stores.object_store.layout import LAYOUT
 from tests.doubles import FakeEngine
 from tests.unit.worker.attempts.faults import at, down
 from tests.unit.worker.conftest import ANN, REQUEST, InProcessService

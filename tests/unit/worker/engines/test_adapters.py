@@ -9,15 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from cli.doctor import examine
-from cli.findings import Finding
+from cli.checks.doctor import examine
+from cli.checks.findings import Finding
 from cli.main import app as command
 from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services, build_artifacts
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import model_facts
 from s2edit_jobs.stores.adapters import check_adapters, loading
-from tests import tiny_judges
+from tests.models import tiny_judges
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.tiny import save_tiny
 from worker import process as process_module

@@ -35,7 +35,7 @@ from tests.unit.worker.engines.testmode import (
     report_of,
     work,
 )
-from worker.engines.engine import Artifact, EditInputs
+from worker.engines.engine import Artifact, EditInputs, PreviewedProgress
 
 
 def _all(steps: Generator[Any, None, Any]) -> Iterator[Any]:
@@ -224,3 +224,17 @@ class TestConcept:
         report = report_of(service, edit_id)
         assert report["attributes"]["[A]"]["subject"] == "hat"
         assert report["leakage"] == {"[I]": 0.0, "[A]": 0.0}
+
+
+def test_previews_fade_in_the_result_and_depend_on_the_request_alone() -> None:
+    result, seen = edited()
+    shown = [step.draw() for step in seen if isinstance(step, PreviewedProgress)]
+    assert shown == [step.draw() for step in edited()[1] if isinstance(step, PreviewedProgress)]
+    photo, last = pixels(INPUTS.image).astype(float), pixels(result.picture).astype(float)
+    changes = [np.abs(pixels(picture) - photo).mean() for picture in shown]
+    assert len(changes) == ENGINE.steps
+    assert changes == sorted(changes)
+    assert np.abs(pixels(shown[-1]) - last).mean() < 0.2 * np.abs(last - photo).mean()
+    assert len({*shown, *(step.draw() for step in edited(prompt="an old woman")[1] if isinstance(step, PreviewedProgress))}) > len(
+        shown
+    )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from api.app import create_app
 from s2edit_core.errors import PolicyRefused
-from s2edit_core.request.spec import EditRequest, LearningRequest
+from s2edit_core.request.spec import EditRequest, LearningRequest, Progress
 from s2edit_core.vision.safety import open_safety_model
 from s2edit_jobs.access.audit import MemoryAudit
 from s2edit_jobs.bootstrap import Services
@@ -25,13 +25,13 @@ from s2edit_jobs.records.files import Upload
 from s2edit_jobs.records.record import JobState, Owner
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores.job_store import JobStore
-from tests import tiny_judges
 from tests.doubles import FakeEngine
+from tests.models import tiny_judges
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.unit.api import pictures
 from worker import process as process_module
 from worker.attempts.runner import run_job
-from worker.engines.engine import EditInputs
+from worker.engines.engine import EditInputs, PreviewedProgress
 from worker.engines.modeless_engine import ModelessEngine, engine_of_test_mode
 from worker.engines.safety import SafeEngine, _views
 from worker.process import WorkerProcess
@@ -296,3 +296,11 @@ def test_a_picture_that_cannot_be_judged_is_not_delivered() -> None:
     record = service.done()
     assert record.state is JobState.QUEUED
     assert service.kept() == set()
+
+
+def test_an_edit_shows_no_previews_which_nothing_has_checked() -> None:
+    steps = list(SafeEngine(drawing(), Judge()).edit(REQUEST, INPUTS, concept=None, inversion=None))
+    assert [type(step) for step in steps if isinstance(step, Progress)] == [Progress] * sum(
+        isinstance(step, Progress) for step in steps
+    )
+    assert any(isinstance(step, PreviewedProgress) for step in drawing().edit(REQUEST, INPUTS, concept=None, inversion=None))

@@ -9,7 +9,7 @@ import pytest
 from s2edit_jobs.records.errors import StoreUnavailable
 from s2edit_jobs.records.record import JobRecord, JobState, Outcome
 from s2edit_jobs.stores.job_store import PAGE
-from s2edit_jobs.stores.layout import LAYOUT
+from s2edit_jobs.stores.object_store.layout import LAYOUT
 from tests.unit.worker.conftest import ANN, InProcessService
 from tests.waiting import until
 from worker.housekeeping.reaper import PENDING_S, Reaper, reap

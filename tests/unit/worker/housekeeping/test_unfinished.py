@@ -17,7 +17,7 @@ from s2edit_jobs.library.library import Library
 from s2edit_jobs.records.errors import ArtifactsUnavailable, JobNotFound, StoreUnavailable
 from s2edit_jobs.records.record import JobState, Outcome, Owner, new_job_id, tenant_of_test_mode
 from s2edit_jobs.stores.artifacts import edit_key
-from s2edit_jobs.stores.layout import LAYOUT, LayoutWatch
+from s2edit_jobs.stores.object_store.layout import LAYOUT, LayoutWatch
 from tests.unit.worker.attempts.faults import down
 from tests.unit.worker.conftest import ANN, FILES, REQUEST, InProcessService
 from worker.housekeeping.reaper import PENDING_S, reap

@@ -21,8 +21,8 @@ from lab.quality.worlds.plan import DEFAULT, Stage, Unit, in_turn, seeds_of
 from lab.quality.worlds.records import Record
 from lab.quality.worlds.settings import BASES, VARIANTS, Variant, Way, parsed, setting_of
 from lab.quality.worlds.units import Bench
-from s2edit_core.method.learning import Checkpoint, learn_concepts
-from s2edit_core.method.learning_state import LearningState
+from s2edit_core.method.learning.learning import Checkpoint, learn_concepts
+from s2edit_core.method.learning.learning_state import LearningState
 from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import LearningMode, LearningOptions
 from s2edit_core.request.spec import Progress

@@ -1,0 +1,108 @@
+/**
+ * The page around the stage: which photo is on it, the job that runs, and which parts of the page are of use now.
+ *
+ * The states are 'empty', 'ready', 'running' and 'result'.
+ */
+
+import { $, say, studio } from '../studio.js';
+import { wordsOf } from '../words.js';
+import * as form from '../form.js';
+import { paintOn, painted } from '../picture/brush.js';
+import { Paint } from '../picture/mask.js';
+import { read, readSample, Unfit } from '../picture/photo.js';
+import * as stage from '../picture/stage.js';
+import * as result from './result.js';
+
+/** `paint`: of the photo on the stage. `job`: {id, photo, fields, wants, said, controller} while one runs. */
+export const page = { paint: null, job: null };
+
+const setState = (state) => (document.body.dataset.state = state);
+
+/** Draw which parts of the page are of use now. */
+export function draw() {
+  const [photo, running, shown] = [studio.photo, !!page.job, result.current()];
+  setState(running ? 'running' : shown ? 'result' : photo ? 'ready' : 'empty');
+  const paints = !!photo && !shown && !running;
+  $('welcome').hidden = !!photo || running;
+  $('paint').hidden = !photo;
+  $('paint-tools').hidden = !paints;
+  $('result-tools').hidden = !shown;
+  $('region').hidden = !photo || !!shown || running;
+  $('again').hidden = !shown || running;
+  $('go').hidden = running;
+  $('go').disabled = !(photo || studio.using.identity || studio.using.parent);
+  $('new-photo').hidden = !photo;
+  $('starting-from').hidden = !studio.using.parent;
+  paintOn(paints ? page.paint : null);
+}
+
+/** Put a photo on the stage, as `photo.read` returns it. It starts a new chain of edits. */
+export function place(photo, using = { parent: null, identity: null }) {
+  page.paint = new Paint(photo.width, photo.height);
+  result.hide();
+  studio.use(using);
+  studio.setPhoto(photo);
+  stage.showPhoto(photo.picture, page.paint);
+  if (photo.mask) {
+    page.paint.fromPicture('mask', photo.mask);
+    page.paint.done = [];
+  }
+  $('paint').setAttribute('aria-label', 'Photo to paint on');
+  $('view').setAttribute('aria-label', `The photo, ${photo.width} by ${photo.height} pixels`);
+  forgetAddress();
+  draw();
+  painted();
+}
+
+/** Take a file as the photo. An unusable one leaves everything as it is. */
+export async function take(blob, name) {
+  say('');
+  try {
+    const photo = await read(blob, name);
+    const wasSample = studio.photo?.sample;
+    place(photo);
+    if (wasSample) form.fill({ words: '', source_prompt: '' });
+    say(photo.note || (page.job ? 'The edit of the other photo goes on. Its result will be below the picture.' : ''));
+  } catch (error) {
+    say(error instanceof Unfit ? `${error.message}${studio.photo ? ' The photo on the stage is still the one from before.' : ''}` : wordsOf(error), 'problem');
+  }
+}
+
+export async function takeSample(sample) {
+  say('');
+  try {
+    const photo = await readSample(sample);
+    place(photo);
+    form.fill(sample);
+    if (matchMedia('(min-width: 900px)').matches) $('go').focus({ preventScroll: true });
+  } catch (error) {
+    say(wordsOf(error), 'problem');
+  }
+}
+
+/** Show the photo to paint on, instead of a result. */
+export function toPhoto() {
+  result.hide();
+  stage.showAfter(null);
+  $('paint').setAttribute('aria-label', 'Photo to paint on');
+  forgetAddress();
+  draw();
+}
+
+/** Put the photo of an earlier result back on the stage, without starting a new chain. */
+export function placeAgain({ photo, before, paint, using }) {
+  page.paint = paint || new Paint(before.width, before.height);
+  studio.use({ parent: using?.parent || null, identity: using?.identity || null });
+  studio.setPhoto(photo);
+  stage.showPhoto(before, page.paint);
+}
+
+/** Forget which edit a reload would show. */
+export const forgetAddress = () => location.hash && history.replaceState(null, '', location.pathname + location.search);
+
+/** Say below the choice of layers what the paint means. */
+export function drawRegion() {
+  const [person, region] = ['mask', 'edit_mask'].map((layer) => page.paint?.measure(layer).share);
+  const words = person ? 'The person is painted red.' : 'Without paint, the service finds the person by itself.';
+  $('region-words').textContent = `${words}${region ? ' Only what is blue may change.' : ''}`;
+}

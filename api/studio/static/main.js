@@ -1,0 +1,95 @@
+/**
+ * The studio: connects its parts. `studio.js` describes what they share.
+ *
+ * picture/: photo.js choosing · stage.js view, zoom and pan · mask.js paint and undo · brush.js pointer and keyboard.
+ * job/: flow.js from a click to a result · progress.js · result.js · shelf.js what this browser keeps.
+ * form.js, sentences.js: from words to a prompt · words.js problems in words · service.js requests · follow.js jobs · tabs.js.
+ * people.js, history.js, code.js: each exports `mount(section)`, called once with its empty section of the panel.
+ */
+
+import { $, make, say, studio } from './studio.js';
+import { ask, credentials, hasKey, keepKey } from './service.js';
+import { mountTabs } from './tabs.js';
+import { mountForm } from './form.js';
+import { mountBrush } from './picture/brush.js';
+import { mountSources, samples } from './picture/photo.js';
+import { mountStage } from './picture/stage.js';
+import { mountFlow, start, take, takeSample } from './job/flow.js';
+import { mount as mountPeople } from './people.js';
+import { mount as mountHistory } from './history.js';
+import { mount as mountCode } from './code.js';
+import { wordsOf } from './words.js';
+
+/** Ask for a key in a dialog. Several requests that need one wait for the same answer. */
+let asking = null;
+function askForKey(wasWrong) {
+  asking ||= new Promise((resolve) => {
+    const dialog = $('key-dialog');
+    $('key').value = '';
+    $('key-words').textContent = wasWrong ? 'The service does not know the key, or it has expired. Enter another one.' : 'The operator of the service gives you one. It is kept for this tab only.';
+    dialog.returnValue = '';
+    dialog.addEventListener('close', () => resolve(answered(dialog.returnValue === 'yes' && $('key').value.trim())), { once: true });
+    dialog.showModal();
+  });
+  return asking;
+}
+
+function answered(key) {
+  asking = null;
+  if (key) keepKey(key);
+  $('key-change').hidden = false;
+  return !!key;
+}
+
+async function loadModel() {
+  try {
+    studio.setModel((await ask('model')).body);
+    $('key-change').hidden = !hasKey();
+  } catch (error) {
+    $('model-line').textContent = wordsOf(error);
+  }
+}
+
+function describeModel() {
+  const { name, shipped, domains, test } = studio.model;
+  const kinds = (domains || []).map((domain) => domain.subjects.slice(0, 3).join(', ')).join('; ');
+  const knows = shipped ? 'small, for drawn portraits like the samples. Real photos want another S2EDIT_MODEL.' : kinds && `It knows: ${kinds}.`;
+  $('model-line').textContent = `${test ? 'Test mode, no model draws. ' : ''}Model ${name}${shipped ? ': ' : '. '}${knows || ''}`;
+}
+
+async function showSamples() {
+  const found = await samples().catch(() => []);
+  const cards = found.map((sample) =>
+    make('button', { type: 'button', className: 'sample', onclick: () => takeSample(sample) }, make('img', { src: sample.url, alt: '', width: 128, height: 128 }), make('span', {}, sample.words)),
+  );
+  $('samples').replaceChildren(...cards);
+}
+
+function mountFiles() {
+  for (const [button, input] of [['choose', 'file'], ['new-photo', 'file'], ['camera', 'file-camera']]) $(button).addEventListener('click', () => $(input).click());
+  for (const input of [$('file'), $('file-camera')]) {
+    input.addEventListener('change', () => {
+      const [file] = input.files;
+      input.value = ''; // so that the same file can be chosen again
+      if (file) take(file, file.name);
+    });
+  }
+  $('camera').hidden = !matchMedia('(pointer: coarse)').matches;
+  mountSources(take);
+}
+
+credentials.ask = askForKey;
+mountTabs();
+mountStage();
+mountBrush();
+mountForm(start);
+mountFiles();
+mountFlow();
+mountPeople($('people'));
+mountHistory($('history'));
+mountCode($('code'));
+studio.on('model', describeModel);
+$('key-change').addEventListener('click', async () => (await askForKey(false)) && loadModel());
+addEventListener('unhandledrejection', (event) => say(wordsOf(event.reason || {}), 'problem'));
+showSamples();
+loadModel();

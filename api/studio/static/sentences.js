@@ -1,0 +1,123 @@
+/**
+ * From "red hair, smiling" to "a photo of a smiling woman with long red hair": the model wants whole descriptions.
+ *
+ * What the user types changes what the photo shows: it takes the place of a phrase of its kind, or is added.
+ */
+
+const COLOURS = ['black', 'brown', 'blond', 'blonde', 'red', 'gray', 'grey', 'white', 'orange'];
+const LENGTHS = ['long', 'short'];
+const TEXTURES = ['curly', 'straight', 'wavy'];
+const MOODS = ['smiling', 'sad', 'angry', 'surprised', 'neutral'];
+const OTHER_ADJECTIVES = ['old', 'young', 'pale', 'tanned', 'bald', 'fluffy', 'sleeping', 'sitting', 'standing', 'ruined', 'wooden'];
+const KINDS = [MOODS, ['old', 'young'], ['pale', 'tanned'], ['sleeping', 'sitting', 'standing']];
+const COUNTED = ['hat', 'beard', 'mustache', 'collar', 'rainbow'];
+const VERBS = 'make|give|turn|change|add|remove|put|dye|colou?r|replace|delete|erase|modify|let|show|apply|take';
+const INSTRUCTION = new RegExp(
+  `^(?:(?:please|now|just|and|then|can you|could you|i want(?: you)?(?: to)?)\\s+)*(?:(?:make(?!-?up| up)|give|add|remove|replace|delete|erase|put|apply|modify)\\s|(?:${VERBS})\\s+(?:her|his|him|their|them|it|its|the|my|this)\\b)`,
+  'i',
+);
+
+const TEST_WORDS = /\[test:[^\]]*\]/g; // directives of test mode
+
+const article = (word) => (/^[aeiou]/i.test(word) ? 'an' : 'a');
+const list = (parts) => (parts.length > 1 ? `${parts.slice(0, -1).join(', ')} and ${parts[parts.length - 1]}` : parts[0] || '');
+const has = (text, word) => new RegExp(`(^|[^\\p{L}])${word.replace(/[^\p{L}\d ]/gu, '\\$&')}(?![\\p{L}])`, 'iu').test(text);
+
+export const isAdjective = (word) => MOODS.includes(word) || OTHER_ADJECTIVES.includes(word);
+
+/** Return the first of `subjects` that the text names, or null. */
+export const subjectIn = (text, subjects) => subjects.find((word) => has(text, word)) || null;
+
+/** Return the chips for a model's words: "red hair" from "red" and "hair", "a hat", "smiling". */
+export function chipsOf(words) {
+  const chips = [];
+  const hair = words.includes('hair');
+  for (const word of words) {
+    if (word === 'hair' || word === 'gray' || word === 'shadow') continue;
+    const ofHair = COLOURS.includes(word) || LENGTHS.includes(word) || TEXTURES.includes(word);
+    if (ofHair && hair) chips.push(`${word} hair`);
+    else if (word === 'lipstick') chips.push('red lipstick');
+    else if (COUNTED.includes(word)) chips.push(`a ${word}`);
+    else chips.push(word);
+  }
+  if (hair && words.includes('gray')) chips.push('gray hair');
+  if (words.includes('shadow')) chips.push('eye shadow');
+  return chips;
+}
+
+export const pieces = (text) => text.split(/,|;|\band\b/i).map((piece) => piece.trim().replace(/\.$/, '')).filter(Boolean);
+
+/** Return what to write in place of an instruction, '' if it is unclear; null if `text` is none. */
+export function insteadOf(text) {
+  if (!INSTRUCTION.test(text.trim())) return null;
+  const plain = text.trim().replace(/\.$/, '');
+  const whose = '(?:her|his|their|the|my|its)';
+  let found;
+  if ((found = plain.match(new RegExp(`(?:make|turn|dye|colou?r|change)\\s+${whose}\\s+(\\w+)\\s+(?:to |into )?([\\w -]+)$`, 'i')))) return `${found[2]} ${found[1]}`;
+  if (/make\s+(?:her|him|them|it)\s+(?:smile|laugh|happy)/i.test(plain)) return 'smiling';
+  if ((found = plain.match(/make\s+(?:her|him|them|it)\s+(?:look\s+)?([\w -]+)$/i))) return found[1];
+  if ((found = plain.match(/(?:add|give|put|apply)\s+(?:(?:her|him|them|it)\s+|on\s+)?([\w -]+?)(?:\s+(?:to|on)\s+.*)?$/i))) return found[1];
+  if ((found = plain.match(new RegExp(`(?:remove|delete|erase)\\s+(?:${whose}\\s+)?([\\w -]+)$`, 'i')))) return `no ${found[1]}`;
+  return '';
+}
+
+function parse(sentence, subject) {
+  const found = sentence.match(new RegExp(`^(?:an?\\s+)?(?:photo|portrait|picture)?\\s*(?:of\\s+)?(?:an?\\s+|the\\s+)?(.*?)\\s*\\b${subject}\\b\\s*(?:with\\s+|wearing\\s+)?(.*)$`, 'i'));
+  if (!found) return null;
+  const before = found[1].split(/[\s,]+/).filter(Boolean);
+  return { adjectives: before, phrases: pieces(found[2]) };
+}
+
+function hairOf(phrase) {
+  const words = phrase.toLowerCase().split(/\s+/);
+  if (words[words.length - 1] !== 'hair') return null;
+  const slot = (of) => words.find((word) => of.includes(word));
+  const other = words.slice(0, -1).filter((word) => ![...LENGTHS, ...TEXTURES, ...COLOURS].includes(word));
+  return { length: slot(LENGTHS), texture: slot(TEXTURES), colour: slot(COLOURS), other: other.join(' ') || undefined };
+}
+
+function addHair(shown, hair) {
+  const at = shown.phrases.findIndex((phrase) => hairOf(phrase));
+  const old = at < 0 ? {} : hairOf(shown.phrases[at]);
+  if (hair.texture === 'straight') [old.texture, hair.texture] = [undefined, 'straight'];
+  const merged = ['other', 'length', 'texture', 'colour'].map((slot) => hair[slot] || (slot === 'other' ? undefined : old[slot]));
+  const phrase = [...merged.filter(Boolean), 'hair'].join(' ');
+  if (at < 0) shown.phrases.unshift(phrase);
+  else shown.phrases[at] = phrase;
+}
+
+const core = (phrase) => phrase.toLowerCase().replace(/^(?:an?|the|some|red)\s+/, '');
+
+function change(shown, piece) {
+  const hair = hairOf(piece);
+  const without = piece.match(/^(?:no|without)\s+(?:an?\s+)?(.*)$/i);
+  const lower = piece.toLowerCase();
+  if (without) shown.phrases = shown.phrases.filter((phrase) => core(phrase) !== core(without[1]));
+  else if (hair) addHair(shown, hair);
+  else if (isAdjective(lower)) {
+    const kind = KINDS.find((words) => words.includes(lower)) || [lower];
+    shown.adjectives = shown.adjectives.filter((word) => !kind.includes(word.toLowerCase()));
+    if (lower !== 'neutral') shown.adjectives.push(lower);
+  } else {
+    const lenses = ['glasses', 'sunglasses'];
+    const alike = (phrase) => core(phrase) === core(piece) || (lenses.includes(core(phrase)) && lenses.includes(core(piece)));
+    shown.phrases = [...shown.phrases.filter((phrase) => !alike(phrase)), piece.replace(/^with\s+/i, '')];
+  }
+}
+
+/**
+ * Return the prompt for what the user typed.
+ *
+ * A text that names the subject is a description already. `source` describes the photo, '' if nobody has described it. `applied`
+ * are the phrases of applied attributes, such as "[A] hat".
+ */
+export function sentenceOf(text, subject, source, applied = []) {
+  const tests = text.match(TEST_WORDS);
+  if (tests) return [sentenceOf(text.replace(TEST_WORDS, ''), subject, source, applied), ...tests].join(' ');
+  if (has(text, subject)) return [text.trim(), ...applied.filter((phrase) => !text.includes(phrase))].join(' with ');
+  const shown = (source && parse(source, subject)) || { adjectives: [], phrases: [] };
+  for (const piece of pieces(text)) change(shown, piece);
+  const phrases = [...shown.phrases, ...applied];
+  const who = [...shown.adjectives, subject].join(' ');
+  return `a photo of ${article(who)} ${who}${phrases.length ? ` with ${list(phrases)}` : ''}`;
+}

@@ -1,0 +1,114 @@
+"""Whole jobs through the row scheduler: each in a thread of its own, as a worker with several leases runs them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from torch import Tensor
+
+from lab.speed.phases.jobs import PHASES, Jobs, decode, portion
+from lab.speed.phases.passes import KINDS, rows_of
+from lab.speed.record import Result
+from lab.speed.subjects import Person
+from lab.speed.timing import digits, seconds_of, time_work
+from s2edit_core.method.inversion import invert
+from s2edit_core.method.learning.learning import learn_concepts
+from s2edit_core.method.learning.lesson import Lesson
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.request.spec import PRESETS, Preset, PresetName
+from s2edit_core.unet.backbone import MAX_ROWS_PER_PASS, Backbone
+from s2edit_core.unet.row_queue import Stage
+from s2edit_core.unet.rows import Algorithm, Answers, Row, Rows, drive
+from s2edit_core.unet.scheduler import RowClient, RowScheduler
+
+OVERHEAD_PASSES = 50
+
+
+def whole_job(pipe: S2EditPipeline, client: RowClient, person: Person, how: Preset, guidance: float, seed: int) -> None:
+    """Learn, invert, edit and decode one person, with the UNet behind `client`."""
+
+    def run(algorithm: Algorithm[Any], stage: Stage) -> Any:
+        def evaluate(rows: Rows) -> Answers:
+            return client.evaluate(rows, stage)
+
+        return drive(algorithm, evaluate)
+
+    backbone, canvas = pipe.backbone, person.canvas
+    latent: Tensor = backbone.encode_image(canvas.source())
+    lesson = Lesson(latent, canvas.mask(canvas.identity_mask), person.prompt, person.subject)
+    (concept,) = run(learn_concepts(backbone, [lesson], how.learning, seed=seed), "learning")
+    source = pipe.source(canvas, person.prompt, concept)
+    inverting = invert(backbone, latent, source, how.inversion, steps=how.steps, guidance_scale=guidance)
+    inversion = run(inverting, "inverting")
+    injection = how.injection if how.injection.acts else None
+    rows = pipe.edit_rows(canvas, person.target, concept, inversion, injection=injection, source_prompt=person.prompt)
+    decode(pipe, Jobs((person,), (concept,), (inversion,), ()), [run(rows, "editing")])
+
+
+def overhead(backbone: Backbone, count: int, *, within_s: float) -> Result:
+    """Return what the scheduler takes for a pass of `count` jobs with one row each, in CPU time, beside that pass of the UNet.
+
+    The scheduler's passes answer at once with what the UNet has answered before. So only its own work is measured, with that of the
+    waiting threads.
+    """
+    rows = rows_of(backbone, KINDS["users"], count)
+    known = dict(zip(rows, backbone.evaluate(rows), strict=True))
+
+    def job(row: Row) -> None:
+        client = scheduler.client(str(id(row)))
+        for _ in range(OVERHEAD_PASSES):
+            client.evaluate((row,), "editing")
+
+    with (
+        RowScheduler(lambda asked: tuple(known[row] for row in asked), max_rows=count, linger_s=1.0) as scheduler,
+        ThreadPoolExecutor(count) as threads,
+    ):
+        began = time.process_time()
+        list(threads.map(job, rows))
+        spent = time.process_time() - began
+    each = spent / OVERHEAD_PASSES
+    whole = time_work(lambda: backbone.evaluate(rows), backbone.device, within_s=within_s).median_s
+    return {"rows": count, "scheduler_s": digits(each), "pass_s": digits(whole), "share": digits(each / whole, 3)}
+
+
+def scheduled_jobs(
+    pipe: S2EditPipeline, people: Sequence[Person], preset: PresetName, *, share: float, lockstep: Result | None, seed: int = 0
+) -> Result:
+    """Return the seconds of the jobs of `people` through the scheduler, and what it did.
+
+    `lockstep` is the result of the same jobs, with the same share of steps, in lockstep and without threads.
+    """
+    how = portion(PRESETS[preset], share)
+    guidance = pipe.guidance(how.guidance_scale, preset)
+    recorded = pipe.backbone.recorded
+    limit = recorded.largest if recorded is not None else MAX_ROWS_PER_PASS
+    with RowScheduler(pipe.backbone.evaluate, max_rows=limit) as scheduler, ThreadPoolExecutor(len(people)) as threads:
+
+        def everybody() -> None:
+            running = [
+                threads.submit(whole_job, pipe, scheduler.client(f"user-{i}"), person, how, guidance, seed)
+                for i, person in enumerate(people)
+            ]
+            for each in running:
+                each.result()
+
+        if pipe.backbone.graphs:
+            everybody()  # records the graphs
+        before = scheduler.stats()
+        seconds = seconds_of(everybody, pipe.backbone.device)
+        after = scheduler.stats()
+    sizes = {n: count - before.rows_per_pass.get(n, 0) for n, count in sorted(after.rows_per_pass.items())}
+    in_passes = after.device_s - before.device_s
+    return {
+        "users": len(people),
+        "share_of_steps": share,
+        "seconds": digits(seconds),
+        "over_lockstep": digits(seconds / sum(lockstep["phases"][p]["seconds"] for p in PHASES)) if lockstep else None,
+        "share_in_passes": digits(in_passes / seconds),
+        "lingered_s": digits(after.lingered_s - before.lingered_s),
+        "passes": after.passes - before.passes,
+        "passes_by_rows": {str(n): count for n, count in sizes.items() if count},
+    }

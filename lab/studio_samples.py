@@ -1,0 +1,71 @@
+"""Draw the studio's samples into `api/studio/static/samples`: `python -m lab.studio_samples`.
+
+Each sample is a portrait with its mask, the sentence that describes it, and what shall be different. The people were chosen by eye
+among those outside the training set: the shipped model edits them well.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.world.dataset import HELD_OUT
+from lab.world.people import caption, replace_attributes, sample_person
+from lab.world.portraits import person_mask
+from lab.world.sample import portrait
+
+FOLDER = Path(__file__).parents[1] / "api" / "studio" / "static" / "samples"
+QUALITY = 82
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample. `words`: what the user would type, and `changes`: the same as attributes of the portrait world."""
+
+    name: str
+    seed: int
+    words: str
+    changes: dict[str, object]
+
+
+SAMPLES = (
+    Sample("hair", HELD_OUT + 1101, "red hair", {"hair_colour": "red"}),
+    Sample("smile", HELD_OUT + 1116, "smiling", {"expression": "smiling"}),
+    Sample("glasses", HELD_OUT + 1138, "glasses", {"glasses": True}),
+    Sample("beard", HELD_OUT + 1103, "a beard", {"beard": True}),
+)
+
+
+def described(sample: Sample) -> dict[str, str]:
+    """Return what the page needs to know of `sample`: its name and the sentences."""
+    person = sample_person(sample.seed)
+    after = replace_attributes(person, **sample.changes)
+    return {
+        "name": sample.name,
+        "subject": person.attributes.gender,
+        "source_prompt": caption(person.attributes),
+        "words": sample.words,
+        "prompt": caption(after.attributes),
+    }
+
+
+def write(folder: Path = FOLDER) -> None:
+    """Write photos, masks and `samples.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for sample in SAMPLES:
+        person = sample_person(sample.seed)
+        photo = portrait(person)
+        photo.save(folder / f"{sample.name}.webp", quality=QUALITY, method=6)
+        mask = person_mask(person, photo.width)
+        mask.point(lambda level: 255 if level >= 128 else 0).convert("1").save(folder / f"{sample.name}-mask.png", optimize=True)
+    sentences = json.dumps([described(sample) for sample in SAMPLES], indent=2, ensure_ascii=False)
+    (folder / "samples.json").write_text(sentences + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    write()
+
+
+if __name__ == "__main__":
+    main()

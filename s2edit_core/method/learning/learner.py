@@ -1,0 +1,146 @@
+"""A concept while it is learned: its token and changes, and the inputs that stay as they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from s2edit_core.concepts.concept import Concept, Delta, new_deltas
+from s2edit_core.concepts.conditioning import (
+    Conditioned,
+    Tokens,
+    conditioned,
+    prompt_gates,
+    text_states,
+    tokenize,
+    word_embedding,
+)
+from s2edit_core.method.learning.lesson import Lesson
+from s2edit_core.request.options import LearningOptions
+from s2edit_core.request.spec import PLACEHOLDER
+from s2edit_core.unet.attention import Gates
+from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.rows import Answers, Rows
+
+Result = TypeVar("Result")
+Preparation = Generator[Rows, Answers, Result]
+PAUSE: Rows = ()
+"""No rows: yielded so that whoever drives the learning can interrupt it."""
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """Return the random generator of one step.
+
+    It depends only on seed and step, so a resumed run draws what an uninterrupted one draws.
+    """
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+
+
+@dataclass
+class Learner:
+    """A concept while it is learned, with its fixed inputs."""
+
+    backbone: Backbone
+    lesson: Lesson
+    tokens: Tokens
+    gates: Gates | None
+    token: Tensor  # (d,)
+    keys: tuple[Delta, ...]
+    values: tuple[Delta, ...]
+    loss_weights: Tensor | None  # (h, w): weight of each latent cell in L_ldm; None: all equal
+    words: Tensor  # (n, d): the words that the concept is to be orthogonal to, in text-feature space
+    seed: int
+    others: tuple[Learner, ...] = ()  # of the lesson's other photos; they share token and changes
+
+    def at(self, step: int) -> Learner:
+        """Return the learner of the photo of step `step`."""
+        return (self, *self.others)[step % (1 + len(self.others))]
+
+    def deltas(self) -> list[Tensor]:
+        """Return the tensors of the key and value changes."""
+        return [tensor for delta in (*self.keys, *self.values) for tensor in vars(delta).values()]
+
+    def parameters(self) -> list[Tensor]:
+        """Return everything that learning optimises."""
+        return [self.token, *self.deltas()]
+
+    def feature(self, token: Tensor) -> Tensor:
+        """Return the text feature `(d,)` of the placeholder with the embedding `token`, without K and V of the prompt.
+
+        CLIP's attention is causal: no later token, padding least of all, has any effect on it. So none is encoded.
+        """
+        name = self.lesson.placeholder
+        at = self.tokens.positions[name][0]
+        return text_states(self.backbone, Tokens(self.tokens.ids[: at + 1], {name: (at,)}), {name: token})[at]
+
+    def condition(self, *, with_deltas: bool) -> Conditioned:
+        """Return the prompt conditioned on the current concept, with its autograd graph."""
+        deltas = (self.keys, self.values) if with_deltas else ((), ())
+        concept = Concept(self.token, *deltas, placeholder=self.lesson.placeholder, subject=self.lesson.subject)
+        return conditioned(self.backbone, self.tokens, {self.lesson.placeholder: concept})
+
+
+@torch.no_grad()
+def new_learner(backbone: Backbone, lesson: Lesson, options: LearningOptions, seed: int) -> Learner:
+    """Return a learner that does not know its words yet."""
+    keys, values = new_deltas(backbone.layers, options.mode, options.rank, step_generator(seed, -1 % 2**31))
+    size = (lesson.latent.shape[1], lesson.latent.shape[2])
+    name = lesson.placeholder
+    learner = Learner(
+        backbone=backbone,
+        lesson=lesson,
+        tokens=tokenize(backbone, lesson.prompt, (name,), field="source_prompt"),
+        gates=prompt_gates(backbone, lesson.prompt, {name: lesson.mask}, size) if options.masked else None,
+        token=word_embedding(backbone, lesson.subject).clone().requires_grad_(),
+        loss_weights=None if name == PLACEHOLDER else adaptive_avg_pool2d(lesson.mask[None].float(), size)[0].to(backbone.device),
+        keys=keys,
+        values=values,
+        words=torch.zeros(0, backbone.layers[0].to_k.in_features, device=backbone.device),
+        seed=seed,
+    )
+    others = [new_learner(backbone, other, options, seed) for other in lesson.others]
+    learner.others = tuple(replace(other, token=learner.token, keys=keys, values=values) for other in others)
+    return learner
+
+
+def orthogonal_words(backbone: Backbone, lesson: Lesson) -> list[str]:
+    """Return the words that the concept is to be orthogonal to, without those of its own subject.
+
+    These are the card's word bank for the concept and those of the request's words that are attribute words.
+    """
+    card = backbone.card
+    attribute_words = card.word_bank(lesson.subject)
+    requested = [word for word in lesson.request_words if word in attribute_words]
+    bank = card.word_bank(lesson.subject, lesson.placeholder)
+    subject = set(re.findall(r"\w+", lesson.subject.lower()))
+    return [word for word in dict.fromkeys((*requested, *bank)) if word.lower() not in subject]
+
+
+def attribute_state(backbone: Backbone, word: str) -> Tensor:
+    """Return a word in text-feature space, `(d,)`: the text encoder's output at the last token of "a photo of a <word>".
+
+    It is computed once per model and word; the words are those of the model's card.
+    """
+
+    @torch.no_grad()
+    def state() -> Tensor:
+        tokens = tokenize(backbone, f"a photo of a {word}", ())
+        end = int((tokens.ids == backbone.tokenizer.eos_token_id).nonzero()[0])
+        return text_states(backbone, Tokens(tokens.ids[:end], {}), {})[-1]
+
+    return backbone.once(f"the state of {word}", state)
+
+
+def attribute_states(backbone: Backbone, words: Sequence[str]) -> Preparation[Tensor]:
+    """Return the words in text-feature space, `(n, d)`."""
+    states = [torch.zeros(0, backbone.layers[0].to_k.in_features, device=backbone.device)]
+    for word in words:
+        states.append(attribute_state(backbone, word)[None])
+        yield PAUSE
+    return torch.cat(states)

@@ -1,0 +1,299 @@
+"""Learning [I] from one photo: L = L_ldm + λ·L_semantic, with [I] restricted to its mask (S²Edit, figure 2, left).
+
+Learning begins on the text side alone: L_semantic turns the token away from the attribute words. Two phases follow. The first
+optimises the token; the second also optimises the changes of the cross-attention keys and values. Each step evaluates rows of the
+photo's latent at several noise levels, all with the current prompt. Their gradients dL/dK and dL/dV are backpropagated through the
+text side to the token and the changes.
+
+An attribute [A] is learned in the same way from a reference photo, except that its L_ldm covers only the region that shows the
+attribute (as in Break-A-Scene, arXiv 2305.16311): the rest of the photo says nothing about it and would dominate the loss. If [I]
+and [A] are learned together, they share passes, and the squared cosine between them is added to L_semantic.
+
+Learning can be interrupted at any step and resumed: its state is a value (`learning_state`), and each step has its own random
+generator. Before the first step it yields no rows at all (`PAUSE`) after each piece of its work, so that it can be interrupted
+there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from s2edit_core.concepts.concept import Concept, Delta
+from s2edit_core.concepts.conditioning import (
+    Conditioned,
+)
+from s2edit_core.errors import MaskInvalid, OptionInvalid, PromptInvalid
+from s2edit_core.method.learning.lbfgs import minimising
+from s2edit_core.method.learning.learner import (
+    PAUSE,
+    Learner,
+    Preparation,
+    attribute_states,
+    new_learner,
+    orthogonal_words,
+    step_generator,
+)
+from s2edit_core.method.learning.learning_state import LearningState, StepCounter, settings_digest
+from s2edit_core.method.learning.lesson import Lesson
+from s2edit_core.method.learning.losses import pairwise_loss, semantic_loss, summed_gradients
+from s2edit_core.request.options import LearningOptions
+from s2edit_core.request.prompts import checked_placeholder
+from s2edit_core.request.spec import PLACEHOLDER, Progress
+from s2edit_core.unet.backbone import Backbone
+from s2edit_core.unet.rows import Answers, Row, Rows
+
+Learning = Generator[Rows | Progress, Answers, Concept]
+SEMANTIC_POWER = 8
+"""The power p of the mean (mean |cos|^p)^(2/p) in L_semantic. With p = 2, one word may stay near as long as all others are far."""
+SUBJECT_PULL = 3e-5
+"""Weight of the squared distance to the subject word while the token is turned away from the attribute words. Without it, the token
+may move a hundred times as far to reduce the last hundredth of a cosine, to a place that later steps cannot leave.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(Progress):
+    """Progress that also carries the state of the learning, to store and resume from."""
+
+    state: LearningState | None = None
+
+
+def learn_concept(
+    backbone: Backbone,
+    latent: Tensor,
+    mask: Tensor,
+    prompt: str,
+    subject: str,
+    options: LearningOptions,
+    *,
+    request_words: Sequence[str] = (),
+    seed: int = 0,
+    state: LearningState | None = None,
+    every: int = 0,
+) -> Learning:
+    """Learn the identity that `mask` `(H, W)` in 0..1 marks in the photo with `latent` `(c, h, w)`.
+
+    `prompt` holds [I] before `subject`. For the other arguments and errors see `learn_concepts`.
+    """
+    lesson = Lesson(latent, mask, prompt, subject, request_words=request_words)
+    (concept,) = yield from learn_concepts(backbone, (lesson,), options, seed=seed, state=state, every=every)
+    return concept
+
+
+def learn_concepts(
+    backbone: Backbone,
+    lessons: Sequence[Lesson],
+    options: LearningOptions,
+    *,
+    seed: int = 0,
+    state: LearningState | None = None,
+    every: int = 0,
+) -> Generator[Rows | Progress, Answers, tuple[Concept, ...]]:
+    """Learn the concepts of `lessons` side by side: one alone, or [I] together with attributes.
+
+    With `every` = k, the progress of each k-th step is a `Checkpoint`. If its state is passed as `state`, learning resumes after it
+    and ends with identical bytes. Raises `ArtifactMismatch` for the state of another learning, `OptionInvalid` for repeated
+    placeholders, `PromptInvalid` for a prompt without its placeholder, `MaskInvalid` for an empty mask.
+    """
+    _check_lessons(lessons)
+    learners = [new_learner(backbone, lesson, options, seed + i) for i, lesson in enumerate(lessons)]
+    for learner in learners:
+        learner.words = yield from attribute_states(backbone, orthogonal_words(backbone, learner.lesson))
+    about = settings_digest(lessons, options, seed)
+    optimisers: list[torch.optim.AdamW] = []
+    counter = StepCounter()
+    if state is not None:
+        counter = state.counter
+        optimisers = [_optimiser(learner, counter.phase, options) for learner in learners]
+        state.restore(about, backbone.fingerprints, [learner.parameters() for learner in learners], optimisers)
+    else:
+        for learner in learners:
+            yield from _orthogonalise_start(learner, options)
+    phase_steps = (options.token_steps, options.steps - options.token_steps)
+    for phase in range(counter.phase, len(phase_steps)):
+        if counter.phase != phase:
+            counter = counter.next_phase()
+        if counter.steps_in_phase == 0:
+            optimisers = [_optimiser(learner, phase, options) for learner in learners]
+        while counter.steps_in_phase < phase_steps[phase] and not counter.has_plateaued(options.patience):
+            loss = yield from _step(learners, optimisers, options, counter.step, with_deltas=phase > 0)
+            counter = counter.after(loss)
+            if every and counter.step % every == 0:
+                parameters = [learner.parameters() for learner in learners]
+                kept = LearningState.of(counter, about, backbone.fingerprint, parameters, optimisers)
+                yield Checkpoint("learning", counter.step, options.steps, loss, kept)
+            else:
+                yield Progress("learning", counter.step, options.steps, loss)
+    return _learned_concepts(learners, counter.losses)
+
+
+def _check_lessons(lessons: Sequence[Lesson]) -> None:
+    names = [checked_placeholder(lesson.placeholder) for lesson in lessons]
+    if not names or len(set(names)) < len(names):
+        raise OptionInvalid(f"each concept needs a placeholder of its own, not {names}", field="options.placeholder")
+    for lesson in (photo for each in lessons for photo in (each, *each.others)):
+        if lesson.placeholder not in lesson.prompt:
+            raise PromptInvalid(
+                f"the prompt to learn from must hold {lesson.placeholder} before the subject",
+                field="source_prompt",
+                reason="placeholder_missing",
+            )
+        if lesson.placeholder != PLACEHOLDER and not lesson.mask.any():
+            raise MaskInvalid(
+                f"the mask is empty: mark where the photo shows {lesson.placeholder}", field="mask", reason="mask_empty"
+            )
+
+
+def _optimiser(learner: Learner, phase: int, options: LearningOptions) -> torch.optim.AdamW:
+    """Return a new optimiser for `phase`: phase 0 optimises the token, phase 1 the token and the changes, each at its own rate."""
+    groups = [{"params": [learner.token], "lr": options.joint_token_rate if phase else options.token_rate}]
+    if phase and learner.deltas():
+        groups.append({"params": learner.deltas(), "lr": options.kv_rate})
+    return torch.optim.AdamW(groups, weight_decay=0.0)
+
+
+def _step(
+    learners: Sequence[Learner],
+    optimisers: Sequence[torch.optim.AdamW],
+    options: LearningOptions,
+    step: int,
+    *,
+    with_deltas: bool,
+) -> Generator[Rows | Progress, Answers, float]:
+    """Run one step of all learners and return the mean of their L_ldm."""
+    draws = [step_generator(learner.seed, step) for learner in learners]
+    with torch.enable_grad():
+        shown = [learner.at(step) for learner in learners]
+        now = [learner.condition(with_deltas=with_deltas) for learner in shown]
+    rows = [_rows(*each, options) for each in zip(shown, now, draws, strict=True)]
+    answers = yield tuple(row for part in rows for row in part)
+    features = [each.features[learner.lesson.placeholder] for learner, each in zip(learners, now, strict=True)]
+    semantic = [_semantic(*each) for each in zip(learners, features, strict=True)]
+    with torch.enable_grad():
+        side_loss = options.orthogonality * (torch.stack(semantic).sum() + pairwise_loss(features))
+    _apply_gradients(optimisers, now, answers, side_loss)
+    return sum(answer.loss or 0.0 for answer in answers) / len(learners)
+
+
+def _orthogonalise_start(learner: Learner, options: LearningOptions) -> Preparation[None]:
+    """Turn the token away from all attribute words by L_semantic alone, while staying as near to the subject word as that allows.
+
+    The subject word is near every attribute word. If both losses started from there, the token could remain in a local minimum in
+    which it is an attribute word, whatever λ. This stage is deterministic and only involves the text encoder, so it uses L-BFGS.
+    The later phases preserve its result, because they move the token little.
+
+    The optimiser works on the CPU: it reads dozens of numbers per evaluation, for each of which a GPU would be waited for.
+    """
+    if options.orthogonality == 0 or options.start_steps == 0 or not len(learner.words):
+        return
+    subject = learner.token.detach().clone()
+    point = learner.token.detach().cpu().clone().requires_grad_()
+
+    def loss() -> Tensor:
+        token = point.to(subject.device)
+        return _semantic(learner, learner.feature(token)) + SUBJECT_PULL * (token - subject).square().sum()
+
+    for _ in minimising(point, loss, max_iter=options.start_steps, history_size=20):
+        yield PAUSE
+    with torch.no_grad():
+        learner.token.copy_(point)
+
+
+def _rows(learner: Learner, now: Conditioned, draw: torch.Generator, options: LearningOptions) -> Rows:
+    """Return rows of the latent at `options.batch` noise levels, one drawn from each equal part of the schedule.
+
+    The added ε is the target.
+
+    The weights convert the error of ε to that of the model's own prediction, so that a v-prediction model learns v, or to that of v
+    for every model (see `Weighting`).
+    """
+    schedule, latent, batch = learner.backbone.schedule, learner.lesson.latent, options.batch
+    part = schedule.train_timesteps / batch
+    t = ((torch.arange(batch) + torch.rand(batch, generator=draw)) * part).long().clamp_max(schedule.train_timesteps - 1)
+    eps = torch.randn((batch, *latent.shape), generator=draw).to(latent)
+    noisy = schedule.add_noise(latent[None].expand_as(eps), eps, t.to(latent.device))
+    weights = learner.loss_weights
+    return tuple(
+        Row(
+            noisy[i],
+            int(t[i]),
+            now.prompt,
+            learner.gates,
+            target=eps[i],
+            weight=(1 / schedule.alpha(int(t[i])) if options.weighting == "velocity" else schedule.loss_weight(int(t[i]))) / batch,
+            loss_weights=weights,
+        )
+        for i in range(batch)
+    )
+
+
+def _semantic(learner: Learner, feature: Tensor) -> Tensor:
+    """Return L_semantic over all words."""
+    with torch.enable_grad():
+        return semantic_loss(feature, learner.words, power=SEMANTIC_POWER)
+
+
+def _apply_gradients(
+    optimisers: Sequence[torch.optim.AdamW], now: Sequence[Conditioned], answers: Answers, side_loss: Tensor
+) -> None:
+    """Take one optimiser step: the rows' gradients enter at K and V, and the side loss at its own graph."""
+    batch = len(answers) // len(now)
+    roots, gradients = [side_loss], [torch.ones_like(side_loss)]
+    for i, each in enumerate(now):
+        mine = answers[i * batch : (i + 1) * batch]
+        roots += each.prompt.tensors()
+        gradients += summed_gradients([answer.gradients() for answer in mine])
+    for optimiser in optimisers:
+        optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(roots, gradients)
+    for optimiser in optimisers:
+        torch.nn.utils.clip_grad_norm_(list(_parameters(optimiser)), 1.0)
+        optimiser.step()
+
+
+def _parameters(optimiser: torch.optim.AdamW) -> Iterator[Tensor]:
+    for group in optimiser.param_groups:
+        yield from group["params"]
+
+
+def _learned_concepts(learners: Sequence[Learner], losses: Sequence[float]) -> tuple[Concept, ...]:
+    """Return the learned concepts with their facts: losses, and cosines to the words and to each other."""
+    with torch.no_grad():
+        features = [learner.condition(with_deltas=False).features[learner.lesson.placeholder] for learner in learners]
+        between = torch.nn.functional.cosine_similarity
+        concepts = []
+        for i, (learner, feature) in enumerate(zip(learners, features, strict=True)):
+            cosines = between(feature[None], learner.words, dim=-1).abs()
+            others = [abs(float(between(feature, other, dim=0))) for j, other in enumerate(features) if j != i]
+            facts: dict[str, Any] = {
+                "subject": learner.lesson.subject,
+                "prompt": learner.lesson.prompt,
+                "seed": learner.seed,
+                "steps": len(losses),
+                "loss_end": sum(losses[-10:]) / max(1, len(losses[-10:])),
+                "mean_abs_cosine_to_bank": float(cosines.mean()) if len(cosines) else 0.0,
+                "max_abs_cosine_to_bank": float(cosines.max()) if len(cosines) else 0.0,
+            }
+            if others:
+                facts["max_abs_cosine_to_others"] = max(others)
+            concepts.append(
+                Concept(
+                    token=learner.token.detach(),
+                    keys=_detached(learner.keys),
+                    values=_detached(learner.values),
+                    fingerprint=learner.backbone.fingerprint,
+                    facts=facts,
+                    placeholder=learner.lesson.placeholder,
+                    subject=learner.lesson.subject,
+                )
+            )
+    return tuple(concepts)
+
+
+def _detached(deltas: tuple[Delta, ...]) -> tuple[Delta, ...]:
+    return tuple(type(delta)(**{name: tensor.detach() for name, tensor in vars(delta).items()}) for delta in deltas)

@@ -1,0 +1,92 @@
+"""The time is the Redis server's, unless a clock is given: whatever ends by itself does so there too."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from s2edit_core.request.spec import Progress
+from s2edit_jobs.records.errors import LeaseLost
+from s2edit_jobs.records.record import DailyUsage, JobState, Outcome
+from s2edit_jobs.stores.job_store import JobStore
+from s2edit_jobs.stores.redis_store import admission
+from s2edit_jobs.stores.redis_store.lua import LOOK_MS
+from tests.contract.job_store.test_job_stores import ANN, record
+from tests.stores import Database
+
+SHORT_S = 0.3
+
+
+@pytest.fixture
+def store() -> JobStore:
+    return Database().store()
+
+
+def wait(seconds: float = SHORT_S) -> None:
+    time.sleep(seconds * 1.3)
+
+
+def test_a_lease_runs_out_unless_it_is_renewed(store: JobStore) -> None:
+    store.records.add(record())
+    lease = store.leases.claim(lease_s=SHORT_S * 2)
+    assert lease is not None
+    for _ in range(3):
+        time.sleep(SHORT_S)
+        store.leases.renew(lease)
+        assert store.leases.claim(lease_s=60) is None
+    wait(SHORT_S * 2)
+    again = store.leases.claim(lease_s=60)
+    assert again is not None
+    assert again.fence > lease.fence
+    with pytest.raises(LeaseLost):
+        store.events.progress(lease, Progress("learning", 1, 2))
+
+
+def test_a_learner_that_ended_without_a_word_is_noticed(store: JobStore) -> None:
+    for job_id in ("e_1", "e_2"):
+        store.records.add(record(job_id))
+    learner, waiter = store.leases.claim("e_1", lease_s=60), store.leases.claim("e_2", lease_s=60)
+    assert learner is not None
+    assert waiter is not None
+    assert store.reservations.reserve(learner, "t/c_1")
+    assert not store.reservations.reserve(waiter, "t/c_1")
+    store.records.finish("e_1", ANN, Outcome(JobState.SUCCEEDED, attempt=1, finished_at=2.0))
+    assert store.leases.orphans() == []
+    time.sleep(LOOK_MS / 1000 * 1.1)
+    assert store.leases.orphans() == ["e_2"]
+
+
+def test_slots_tasks_and_deliveries_are_free_again_after_their_time(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "SLOT_TTL_S", SHORT_S)
+    store.admission.take_slot(ANN, "e_1", of_owner=9, of_tenant=9, in_all=9)
+    store.outbox.announce("e_2")
+    assert store.tasks.take_task("sweep", every_s=SHORT_S)
+    assert store.outbox.take(lease_s=SHORT_S, at_once=9) == ("e_2", 1)
+    assert store.admission.take_slot(ANN, "e_9", of_owner=0, of_tenant=0, in_all=0).of_owner == 1
+    assert not store.tasks.take_task("sweep", every_s=SHORT_S)
+    assert store.outbox.take(lease_s=SHORT_S, at_once=9) is None
+    wait()
+    assert store.admission.take_slot(ANN, "e_9", of_owner=0, of_tenant=0, in_all=0).of_owner == 0
+    assert store.tasks.take_task("sweep", every_s=SHORT_S)
+    assert store.outbox.take(lease_s=SHORT_S, at_once=9) == ("e_2", 2)
+
+
+def test_fences_and_changes_carry_the_servers_time_and_a_clock_takes_its_place(store: JobStore) -> None:
+    def claimed(store: JobStore) -> tuple[float, float]:
+        store.records.add(record())
+        lease = store.leases.claim(lease_s=60)
+        assert lease is not None
+        return lease.fence / 1000, store.records.get(ANN, "e_1").updated_at
+
+    assert claimed(store) == pytest.approx((time.time(), time.time()), abs=30)
+    driven = Database().store(clock=lambda: 1_800_000_000.25)
+    assert claimed(driven) == (1_800_000_000.25, 1_800_000_000.25)
+
+
+def test_usage_is_booked_on_today(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.usage.book("acme", DailyUsage(learnings=1))
+    assert store.usage.spent("acme") == DailyUsage(learnings=1)
+    tomorrow = time.time() + 24 * 3600
+    monkeypatch.setattr("s2edit_jobs.stores.redis_store.server.connection.time.time", lambda: tomorrow)
+    assert store.usage.spent("acme") == DailyUsage()

@@ -1,0 +1,74 @@
+"""A worker process while Redis refuses or is away: it stays, and takes the next message afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from s2edit_jobs.stores.celery_queue import CeleryQueue
+from tests.contract.redis_server.refusals import READABLE, SILENT, away
+from tests.servers.redis_servers import OwnRedis
+from tests.waiting import until
+
+REFUSED_S = 1.5
+APP = """
+import pathlib
+import time
+from s2edit_jobs.stores.celery_queue import TASK, celery_app
+
+app = celery_app({url!r})
+
+@app.task(name=TASK, shared=False)
+def run(job_id):
+    (pathlib.Path({folder!r}) / job_id).touch()
+    time.sleep({busy_s!r} if job_id == "e_before" else 0)
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[OwnRedis]:
+    with OwnRedis(tmp_path / "redis") as server:
+        yield server
+
+
+@contextmanager
+def started_worker(server: OwnRedis, folder: Path, *, busy_s: float = 0.0) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that has begun to handle the message `e_before`, for `busy_s` seconds."""
+    (folder / "worker_of_test.py").write_text(APP.format(url=server.url, folder=str(folder), busy_s=busy_s))
+    command = [sys.executable, "-m", "celery", "-A", "worker_of_test", "worker", "--pool", "solo", "--without-mingle"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+    with (folder / "log").open("wb") as log:
+        worker = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    try:
+        CeleryQueue(server.url).notify("e_before")
+        until((folder / "e_before").exists)
+        yield worker
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+@pytest.mark.parametrize("name", [*READABLE, *SILENT])
+def test_a_worker_outlives_a_redis_that_refuses(server: OwnRedis, tmp_path: Path, name: str) -> None:
+    with started_worker(server, tmp_path) as worker:
+        with (READABLE | SILENT)[name](server):
+            time.sleep(REFUSED_S)
+            assert worker.poll() is None, (tmp_path / "log").read_text()[-2000:]
+        CeleryQueue(server.url).notify("e_after")
+        until((tmp_path / "e_after").exists)
+
+
+def test_a_worker_whose_job_ends_while_redis_is_away_takes_the_next_one(server: OwnRedis, tmp_path: Path) -> None:
+    with started_worker(server, tmp_path, busy_s=0.5) as worker:
+        with away(server):
+            time.sleep(REFUSED_S)
+            assert worker.poll() is None, (tmp_path / "log").read_text()[-2000:]
+        CeleryQueue(server.url).notify("e_after")
+        until((tmp_path / "e_after").exists)

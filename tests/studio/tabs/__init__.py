@@ -1,0 +1,1 @@
+"""The tabs People, History and Code, and the whole page by keyboard."""

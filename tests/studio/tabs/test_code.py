@@ -1,0 +1,112 @@
+"""The last request as code: each of the three programs does what the page has done."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.studio import acting
+from tests.studio.conftest import OpenStudio
+from tests.studio.service import Service
+from tests.studio.states import look_at
+
+IN_PAGE = """async ([code, files, key]) => {
+  for (const [name, url, file] of files) {
+    const input = Object.assign(document.createElement('input'), {type: 'file', id: name});
+    const chosen = new DataTransfer();
+    chosen.items.add(new File([await (await fetch(url)).blob()], file));
+    input.files = chosen.files;
+    document.body.prepend(input);
+  }
+  const picture = document.createElement('img');
+  document.body.prepend(picture);
+  await new (Object.getPrototypeOf(async () => {}).constructor)('key', code)(key);
+  return picture.src;
+}"""
+
+
+def code(page: Page, language: str) -> str:
+    page.get_by_role("button", name=language, exact=True).click()
+    return page.locator("#code code").inner_text()
+
+
+def run(command: list[str], folder: Path, key: str) -> str:
+    done = subprocess.run(command, cwd=folder, env={**os.environ, "S2EDIT_KEY": key}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_curl_and_python_repeat_the_last_edit(open_studio: OpenStudio, service: Service, tmp_path: Path) -> None:
+    key = service.new_key("code")
+    page, _ = open_studio(key=key)
+    acting.open_tab(page, "Code")
+    expect(page.locator("#code")).to_contain_text("The last one will be here")
+    look_at(page, "code-empty", at=".panel")
+    acting.sample(page)
+    acting.open_tab(page, "Edit")
+    acting.edit(page, 'a hat that\'s "red" & $HOME')
+    acting.result(page)
+    acting.open_tab(page, "Code")
+    for name in ("image.webp", "mask.png"):
+        with page.expect_download() as saving:
+            page.get_by_role("link", name=f"Save {name}").click()
+        saving.value.save_as(tmp_path / name)
+    shell, python = code(page, "curl"), code(page, "Python")
+    look_at(page, "code", at=".panel")
+    assert key not in shell + python + code(page, "fetch")
+    answer = run(["bash", "-c", shell], tmp_path, key)
+    assert '"state":"succeeded"' in answer.replace(" ", "")
+    run([sys.executable, "-c", python], tmp_path, key)
+    assert Image.open(tmp_path / "result.png").size == (512, 512)
+    with service.client(key) as api:
+        edits = [api.get(f"/edits/{one['id']}").json() for one in api.get("/edits", params={"kind": "edit"}).json()["items"]]
+    assert len(edits) == 3
+    assert len({(one["report"]["values"]["prompt"], one["identity"]) for one in edits}) == 1
+
+
+def test_fetch_repeats_the_last_edit(open_studio: OpenStudio, service: Service) -> None:
+    """Run the code in a page without a policy, because the studio's own permits no code from strings."""
+    key = service.new_key("fetch")
+    page, watch = open_studio(key=key)
+    acting.sample(page)
+    acting.edit(page)
+    acting.result(page)
+    acting.open_tab(page, "Code")
+    text = code(page, "fetch")
+    assert "Authorization: `Bearer ${key}`" in text
+    page.route("**/plain", lambda route: route.fulfill(body="<!doctype html><title>A page</title>", content_type="text/html"))
+    page.goto(f"{service.url}/plain")
+    watch.allow("favicon")
+    sample = f"{service.url}/studio/samples/hair"
+    files = [["image", f"{sample}.webp", "image.webp"], ["mask", f"{sample}-mask.png", "mask.png"]]
+    url = page.evaluate(IN_PAGE, [text, files, key])
+    with service.client(key) as api:
+        edits = [api.get(f"/edits/{one['id']}").json() for one in api.get("/edits", params={"kind": "edit"}).json()["items"]]
+        assert [one["report"]["values"]["prompt"] for one in edits] == 2 * ["a photo of a [I] woman with long red hair"]
+        assert edits[0]["id"] in url
+        assert api.get(url).status_code == 200
+
+
+def test_every_request_that_changes_something_can_be_repeated(open_studio: OpenStudio, service: Service, tmp_path: Path) -> None:
+    key = service.new_key("changes")
+    page, _ = open_studio(key=key)
+    acting.sample(page)
+    acting.open_tab(page, "People")
+    page.get_by_label("Keep this person as").fill("Ada")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    page.get_by_role("button", name="Erase Ada").click()
+    acting.open_tab(page, "Code")
+    assert "identities" in code(page, "Python")
+    acting.open_tab(page, "People")
+    page.get_by_role("button", name="Erase Ada").click()
+    page.get_by_role("button", name="Erase for good").click()
+    expect(page.locator(".receipt")).to_be_visible()
+    acting.open_tab(page, "Code")
+    shell = code(page, "curl")
+    assert "-X DELETE" in shell
+    assert '"code":"not_found"' in run(["bash", "-c", shell], tmp_path, key).replace(" ", "")

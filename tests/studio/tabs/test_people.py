@@ -1,0 +1,164 @@
+"""People and things worn: kept, used, taken, applied, exported and erased."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from joserfc import jwt
+from joserfc.jwk import KeySet
+from playwright.sync_api import Page, expect
+
+from tests.studio import acting
+from tests.studio.conftest import OpenStudio
+from tests.studio.service import Service
+from tests.studio.states import look_at
+
+
+def keep(page: Page, name: str, **options: str) -> None:
+    """Keep the person on the stage by a name, and wait until that is done."""
+    acting.open_tab(page, "People")
+    page.get_by_label("Keep this person as").fill(name)
+    if options:
+        page.get_by_text("For how long").click()
+        page.get_by_label("Erase it").select_option(options["erase"])
+        page.get_by_label("What the person agreed to").fill(options["consent"])
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.get_by_label(f"Name of {name}")).to_have_value(name)
+
+
+def paint_lips(page: Page) -> None:
+    page.locator("#paint").click(position={"x": 10, "y": 10})  # takes the focus
+    page.get_by_role("button", name="Clear").click()
+    box = page.locator("#paint").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + 0.68 * box["height"]
+    page.mouse.move(x - 30, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y)
+    page.mouse.up()
+
+
+def test_a_person_is_kept_used_exported_and_erased_with_a_receipt(
+    open_studio: OpenStudio, service: Service, tmp_path: Path
+) -> None:
+    key = service.new_key("people")
+    page, _ = open_studio(key=key)
+    acting.open_tab(page, "People")
+    expect(page.get_by_text("Nobody yet.")).to_be_visible()
+    look_at(page, "people-empty", at=".panel")
+    acting.sample(page)
+    keep(page, "Ada", erase="604800", consent="Ada agreed")
+    expect(page.locator("#people .card")).to_contain_text("erased in 7 days")
+    with service.client(key) as api:
+        (person,) = api.get("/identities").json()["items"]
+    assert person["consent"]["statement"] == "Ada agreed"
+    page.reload()
+    acting.open_tab(page, "People")
+    expect(page.get_by_label("Name of Ada")).to_have_value("Ada")
+    expect(page.locator("#people .photo")).to_have_js_property("complete", True)
+    assert page.locator("#people .photo").evaluate("image => image.naturalWidth") == 512
+    look_at(page, "people", at=".panel")
+
+    page.get_by_role("button", name="Use Ada").click()
+    expect(page.locator("#using")).to_contain_text("Person: Ada")
+    acting.edit(page, "red hair")
+    acting.result(page)
+    with service.client(key) as api:
+        (edit,) = api.get("/edits", params={"kind": "edit"}).json()["items"]
+        report = api.get(f"/edits/{edit['id']}").json()["report"]["values"]
+    assert (edit["identity"], report["learning_steps"], report["mask"]["source"]) == (person["id"], 0, "identity")
+
+    acting.open_tab(page, "People")
+    with page.expect_download() as exporting:
+        page.get_by_role("button", name="Export Ada").click()
+    exporting.value.save_as(tmp_path / "ada.safetensors")
+    with service.client(key) as api:
+        told = api.get(f"/identities/{person['id']}/export").json()
+    assert hashlib.sha256((tmp_path / "ada.safetensors").read_bytes()).hexdigest() == told["sha256"]
+
+    page.get_by_role("button", name="Erase Ada").click()
+    look_at(page, "people-erase", at=".panel")
+    page.get_by_role("button", name="Keep it").click()
+    page.get_by_role("button", name="Erase Ada").click()
+    page.get_by_role("button", name="Erase for good").click()
+    with page.expect_download() as saving:
+        page.get_by_role("link", name="Save the receipt").click()
+    saving.value.save_as(tmp_path / "receipt.json")
+    look_at(page, "people-receipt", at=".panel")
+    receipt = json.loads((tmp_path / "receipt.json").read_text())
+    with service.client(key) as api:
+        keys = KeySet.import_key_set(api.get("/receipts/keys").json())
+        assert api.get(f"/identities/{person['id']}").status_code == 404
+    claims = jwt.decode(receipt["receipt"], keys, algorithms=["ES256"]).claims
+    assert (claims["erased"], claims["id"], claims["objects"]) == ("identity", person["id"], receipt["objects"])
+    assert "Ada" not in page.evaluate("JSON.stringify(localStorage)")
+    acting.open_tab(page, "Edit")
+    expect(page.locator("#using")).to_be_empty()
+
+
+def test_the_makeup_of_one_person_is_worn_by_another(open_studio: OpenStudio, service: Service) -> None:
+    key = service.new_key("makeup")
+    page, _ = open_studio(key=key)
+    acting.sample(page)
+    acting.open_tab(page, "People")
+    page.get_by_role("button", name="Take it").click()  # of the whole person, as the sample is painted
+    expect(page.get_by_role("button", name="Apply makeup")).to_be_visible()
+    paint_lips(page)
+    page.get_by_label("Name", exact=True).fill("Evening")
+    page.get_by_role("button", name="Take it").click()
+    expect(page.get_by_role("button", name="Apply Evening")).to_be_visible()
+    look_at(page, "worn", at=".panel")
+
+    acting.photo(page, acting.picture(320, 240))
+    page.get_by_role("button", name="Apply Evening").click()
+    expect(page.locator("#using")).to_contain_text("Evening")
+    page.get_by_role("radio", name="woman", exact=True).check()
+    expect(page.locator("#sentence")).to_contain_text("[B] makeup")
+    look_at(page, "worn-applied", at=".panel")
+    acting.edit(page)
+    acting.result(page)
+    with service.client(key) as api:
+        evening = next(one for one in api.get("/attributes").json()["items"] if one["name"] == "Evening")
+        (edit,) = api.get("/edits", params={"kind": "edit"}).json()["items"]
+        report = api.get(f"/edits/{edit['id']}").json()["report"]["values"]
+    assert (evening["placeholder"], evening["subject"]) == ("[B]", "makeup")
+    assert "[B] makeup" in report["prompt"]
+    acting.open_tab(page, "People")
+    page.get_by_role("button", name="Erase Evening").click()
+    page.get_by_role("button", name="Erase for good").click()
+    expect(page.locator("#people")).to_contain_text("Erased Evening")
+    acting.open_tab(page, "Edit")
+    expect(page.locator("#using")).to_be_empty()
+
+
+def test_what_can_not_be_kept_or_taken_is_said(open_studio: OpenStudio, service: Service) -> None:
+    page, _ = open_studio(key=service.new_key("refusals"))
+    acting.open_tab(page, "People")
+    page.get_by_role("button", name="Take it").click()
+    expect(page.locator("#message")).to_have_text("Choose a photo first.")
+    acting.photo(page)
+    page.get_by_role("button", name="Take it").click()
+    expect(page.locator("#message")).to_have_text("Paint over the makeup on the photo first.")
+    page.get_by_label("Keep this person as").fill("Ada")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.locator("#message")).to_have_text("Say who is in the photo.")
+    expect(page.get_by_role("radio", name="woman", exact=True)).to_be_visible()
+
+
+def test_learning_is_followed_again_after_a_reload_and_can_be_canceled(open_studio: OpenStudio, service: Service) -> None:
+    page, _ = open_studio(key=service.new_key("learning"))
+    acting.sample(page)
+    page.get_by_text("More options").click()
+    page.fill("#source_prompt", "a photo of a woman [test:slow 30]")
+    acting.open_tab(page, "People")
+    page.get_by_label("Keep this person as").fill("Ada")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.get_by_label("Learning Ada")).to_be_visible()
+    look_at(page, "people-learning", at=".panel")
+    page.reload()
+    acting.open_tab(page, "People")
+    expect(page.get_by_label("Learning")).to_be_visible()
+    page.locator("#people").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Nobody yet.")).to_be_visible()

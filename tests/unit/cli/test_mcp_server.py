@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import numpy as np
+import pytest
+from mcp_types import ImageContent, TextContent
+from PIL import Image
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from cli.client import EditClient, ServiceError
+from cli.main import app
+from cli.mcp_server import answers, waiting
+from cli.mcp_server.server import Listening, Upstream, http_app
+
+URL = "http://service.test"
+
+
+def client_of(handler: Callable[[httpx.Request], httpx.Response]) -> EditClient:
+    return EditClient(URL, http=httpx.Client(transport=httpx.MockTransport(handler)), sleep=lambda _s: None)
+
+
+def noise(width: int, height: int, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)).save(file, kind)
+    return file.getvalue()
+
+
+def job(state: str, **more: Any) -> dict[str, Any]:
+    return {"id": "e_1", "kind": "edit", "state": state, "sequence": 1, **more}
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "shown_as"),
+    [
+        ((128, 128), "png", "image/png"),
+        ((1600, 400), "png", "image/jpeg"),
+        ((1024, 1024), "jpeg", "image/jpeg"),
+        ((64, 64), "avif", "image/jpeg"),
+    ],
+)
+def test_a_large_picture_is_shown_reduced_within_its_budget(size: tuple[int, int], kind: str, shown_as: str) -> None:
+    data = noise(*size, kind.upper())
+    content, words = answers.shown(data, f"image/{kind}", 100_000)
+    shown = base64.b64decode(content.data)
+    assert content.mime_type == shown_as
+    assert len(shown) <= 100_000
+    assert (shown == data) == (shown_as == f"image/{kind}" and len(data) <= 100_000)
+    assert ("the link has the whole file" in words) == (shown != data)
+    assert f"{size[0]}×{size[1]}" in words
+
+
+def test_all_pictures_of_an_answer_share_one_budget() -> None:
+    data = noise(400, 400)
+    results = [{"url": f"{URL}/{i}", "media_type": "image/png", "expires_at": "soon"} for i in range(8)]
+    answer = answers.of_job(job("succeeded", results=results), client_of(lambda _: httpx.Response(200, content=data)))
+    pictures = [block for block in answer.content if isinstance(block, ImageContent)]
+    assert len(pictures) == 8
+    assert sum(len(base64.b64decode(picture.data)) for picture in pictures) <= answers.MAX_BYTES
+
+
+def test_a_picture_that_cant_be_fetched_is_still_linked() -> None:
+    results = [{"url": f"{URL}/1", "media_type": "image/png", "expires_at": "soon"}]
+    answer = answers.of_job(job("succeeded", results=results), client_of(lambda _: httpx.Response(502)))
+    assert [block.type for block in answer.content] == ["text", "text", "resource_link"]
+    assert not answer.is_error
+
+
+@pytest.mark.parametrize(
+    ("outside", "words"), [(0, "every pixel equals the photo"), (3, "a lossy format or a watermark changes it")]
+)
+def test_the_answer_states_what_was_measured_outside_the_edit_mask(outside: int, words: str) -> None:
+    values = {"values": {"outside_edit_mask": outside}}
+    answer = answers.of_job(job("succeeded", results=[], report=values), client_of(lambda _: httpx.Response(500)))
+    assert isinstance(answer.content[0], TextContent)
+    assert f"largest difference {outside} of 255 levels ({words})" in answer.content[0].text
+
+
+class Reports:
+    """Stands for the context of a call, and keeps what it reports."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def report_progress(self, progress: float, _total: float | None, _message: str | None) -> None:
+        self.seconds.append(progress)
+
+
+def test_a_job_is_followed_through_an_outage_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def soon(_s: float) -> None:
+        return None
+
+    monkeypatch.setattr(anyio, "sleep", soon)
+    held = {"Preference-Applied": "wait=2"}
+    script = itertools.chain(
+        [httpx.Response(304, headers=held), httpx.Response(503), httpx.ConnectError("refused")],
+        [httpx.Response(200, json=job("succeeded"), headers=held)],
+    )
+
+    def handle(_request: httpx.Request) -> httpx.Response:
+        if isinstance(one := next(script), Exception):
+            raise one
+        return one
+
+    reports = Reports()
+    over = anyio.run(waiting.followed, client_of(handle), job("queued"), 60.0, reports)
+    assert over["state"] == "succeeded"
+    assert reports.seconds == sorted(reports.seconds)
+    assert len(reports.seconds) == 4
+
+
+def test_a_job_that_was_erased_meanwhile_is_an_error() -> None:
+    gone = client_of(lambda _: httpx.Response(404, json={"detail": "Not found.", "code": "not_found"}))
+    with pytest.raises(ServiceError, match="not_found"):
+        anyio.run(waiting.followed, gone, job("queued"), 60.0, Reports())
+
+
+def test_a_request_that_is_lost_is_sent_again_under_its_key() -> None:
+    keys: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        if len(keys) < 3:
+            raise httpx.ReadError("lost")
+        return httpx.Response(202, json=job("queued"))
+
+    assert client_of(handle).begin("/edits", {"prompt": "x", "attributes": ["a_1", "a_2"]}, {"image": b"1"}, "k")["id"] == "e_1"
+    assert keys == ["k", "k", "k"]
+
+
+def upstream() -> Upstream:
+    return Upstream(URL, None, None, folders=None)
+
+
+@pytest.mark.parametrize(("key", "status"), [({}, 401), ({"Authorization": "Basic x"}, 401), ({"Authorization": "Bearer k"}, 200)])
+def test_beyond_this_machine_every_caller_needs_a_key(key: dict[str, str], status: int) -> None:
+    listening = Listening("0.0.0.0", 8765, hosts=["mcp.example.com"])
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    with TestClient(http_app(upstream(), listening), base_url="http://mcp.example.com") as http:
+        answer = http.post("/mcp", json=ask, headers={"Accept": "application/json, text/event-stream"} | key)
+    assert answer.status_code == status, answer.text
+    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--host", "0.0.0.0", "--api-key", "s2e_x"], "would act with the API key"),
+        (["--allow-folder", "FOLDER"], "callers may be on another machine"),
+    ],
+)
+def test_unsafe_options_are_refused(options: list[str], words: str, tmp_path: Path) -> None:
+    chosen = [str(tmp_path) if option == "FOLDER" else option for option in options]
+    result = CliRunner().invoke(app, ["mcp", "--http", *chosen])
+    assert result.exit_code == 1
+    assert words in " ".join(result.output.split())

@@ -1,0 +1,160 @@
+"""What `python -m s2edit_core` refuses: it ends with status 2 and says what would be right, before it computes anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from s2edit_core.errors import ModelUnusable, NumbersNotFinite
+from s2edit_core.pipeline import S2EditPipeline
+from s2edit_core.unet.backbone import Backbone
+from tests.unit.core.commands.runs import COMPOSED, SOURCE, TARGET, compose, edit, picture, run
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--mask", "nowhere.png"), "the mask nowhere.png can't be read: No such file"),
+        (("--edit-mask", "photo.txt"), "is not a PNG, JPEG, WebP, AVIF or HEIC image"),
+        (("--edit-mask", "empty.png"), "empty.png: the edit_mask is empty"),
+        (("--target", "a lighthouse"), "no word of the prompt names the person"),
+        (("--target", COMPOSED), "the prompt holds [A]"),
+        (("--target", "a woman" + " with a red hat" * 9), "tokens"),
+        (("--strength", "0"), "above 0 and at most 1"),
+        (("--steps", "1"), "steps must be a whole number between 2"),
+        (("--guidance-scale", "99"), "guidance_scale must be a number between 1"),
+        (("-o", "nowhere/out.png"), "there is no folder nowhere"),
+        (("-o", "out.gif"), "results are PNG, JPEG or WebP"),
+        (("--output-quality", "90"), "a PNG is lossless"),
+        (("-o", "out.jpg", "--keep-alpha"), "a JPEG has no alpha"),
+        (("--negative-prompt", "[I] glasses"), "the negative_prompt holds [I]"),
+        (("--negative-prompt", "a red hat" * 20), "the negative_prompt has"),
+        (("--target", "a photo of a woman with (red hair:1.3)"), "holds '(red hair:1.3)': weights are not supported"),
+        (("--identity", "photo.txt"), "not a readable s2edit-concept"),
+        (("--identity", "nowhere.safetensors"), "nowhere.safetensors: No such file"),
+        (("--attribute", "nowhere.safetensors", "lips.png"), "nowhere.safetensors: No such file"),
+    ],
+)
+def test_bad_input_ends_with_2_and_says_what_would_be_right(
+    argv: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backbone32: Backbone
+) -> None:
+    """And before the model has computed anything."""
+    Path("photo.txt").write_text("not a picture, though it has more than eight letters")
+    Image.new("L", (64, 64)).save("empty.png")
+    monkeypatch.setattr(backbone32, "evaluate", lambda _rows: pytest.fail("it began"))
+    assert edit(*argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("s2edit_core: ")
+    assert said in error
+    assert not Path("out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--target", "a woman with lipstick"), "does not say where [A] goes"),
+        (("--name", "makeup"), "is not a placeholder"),
+        (("--reference", "nowhere.png"), "the reference nowhere.png can't be read"),
+    ],
+)
+def test_bad_compositions_too(argv: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compose(*argv) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_attribute_needs_its_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("learn", "photo.png", "--mask", "face.png", "--prompt", SOURCE, "--attribute", "-o", "a.safetensors") == 2
+    assert "--attribute needs --subject" in capsys.readouterr().err
+
+
+def test_a_model_that_is_none_ends_with_2_and_a_computation_gone_wrong_with_1(
+    backbone32: Backbone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone_wrong(_rows: Any) -> Any:
+        raise NumbersNotFinite("not finite")
+
+    monkeypatch.setattr(backbone32, "evaluate", gone_wrong)
+    assert edit() == 1
+
+    def unusable(_model: str, device: str) -> Any:
+        raise ModelUnusable("the model 'x' can't be loaded")
+
+    monkeypatch.setattr(S2EditPipeline, "from_pretrained", unusable)
+    assert edit() == 2
+    assert "can't be loaded" in capsys.readouterr().err
+
+
+def test_what_argparse_refuses_ends_with_2_too() -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("edit", "photo.png")
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("--mask-mode", "alpha"), "--mask-mode says how to read a mask"),
+        (("--edit-mask-mode", "alpha"), "--edit-mask-mode says how to read --edit-mask"),
+        (("--edit-mask", "face.png", "--mask-mode", "alpha", "--edit-mask-mode", "auto"), "--mask-mode says how to read a mask"),
+    ],
+)
+def test_a_way_to_read_masks_without_a_mask_is_refused(
+    argv: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("edit", "photo.png", "--source", SOURCE, "--target", TARGET, "-o", "out.png", *argv) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_mask_that_max_pixels_makes_too_small_names_the_pixels_that_would_do(capsys: pytest.CaptureFixture[str]) -> None:
+    picture(1).resize((1200, 900)).save("photo.png")
+    mask = Image.new("L", (1200, 900))
+    mask.paste(255, (0, 0, 60, 60))
+    mask.save("face.png")
+    assert edit("--source", SOURCE, "--max-pixels", "65536") == 2
+    assert "set max_pixels to " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        (("edit", "-o", "nowhere/out.png"), "there is no folder nowhere"),
+        (("edit", "-o", "photo.png/out.png"), "there is no folder photo.png"),
+        (("edit", "-o", "."), "is a folder"),
+        (("edit", "-o", "out.gif"), "results are PNG, JPEG or WebP"),
+        (("edit", "-o", "out.png", "--report", "nowhere/report.json"), "there is no folder nowhere"),
+        (("edit", "-o", "out.png", "--report", "report.png"), "would be no picture"),
+        (("edit", "-o", "out.png", "--report", "./out.png"), "would be no picture"),
+        (("edit", "-o", "out.png", "--keep-mask", "mask.jpg"), "a mask that is found is a PNG"),
+        (("edit", "-o", "out.png", "--keep-mask", "out.png"), "two outputs have the same file"),
+        (("compose", "-o", "out.png", "--keep", "nowhere/a.safetensors"), "there is no folder nowhere"),
+        (("compose", "-o", "out.png", "--keep", "a.jpg"), "would be no picture"),
+        (("learn", "-o", "who.jpg"), "would be no picture"),
+        (("learn", "-o", "who", "--checkpoint", "nowhere/state"), "there is no folder nowhere"),
+        (("learn", "-o", "who", "--checkpoint", "who"), "two outputs have the same file"),
+        (("learn", "-o", "who", "--export", "photo.png"), "name a folder"),
+        (("learn", "-o", "who", "--export", "photo.png/there"), "name a folder"),
+        (("invert", "-o", "inversion.png"), "would be no picture"),
+    ],
+)
+def test_outputs_are_checked_before_anything_is_read(
+    argv: tuple[str, ...], reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the command has begun")
+
+    command, *options = argv
+    needed = {
+        "edit": ("--target", TARGET),
+        "learn": ("--prompt", SOURCE),
+        "invert": ("--source", SOURCE),
+        "compose": (
+            *("--target", COMPOSED, "--region", "lips.png", "--reference", "reference.png", "--reference-region", "their-lips.png"),
+            *("--reference-prompt", "a woman with lipstick", "--reference-subject", "lipstick"),
+        ),
+    }
+    monkeypatch.setattr(Path, "read_bytes", never)
+    assert run(command, "photo.png", *needed[command], *options) == 2
+    assert reason in " ".join(capsys.readouterr().err.split())
