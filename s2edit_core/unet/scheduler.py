@@ -35,7 +35,7 @@ POLL_S = 0.1
 """Seconds between two calls of `while_waiting`."""
 LINGER_S = 0.5
 LINGER_SHARE = 0.25
-"""Longest wait for jobs that were just answered: in seconds, and as a share of what the pass that goes ahead otherwise would take."""
+"""Longest wait for jobs that were just answered: in seconds, and as a share of the pass that goes ahead otherwise."""
 
 log = logging.getLogger(__name__)
 
