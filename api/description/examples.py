@@ -203,7 +203,7 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     ],
     "ModelList": [{"object": "list", "data": [MODEL_OBJECT]}],
     "ModelObject": [MODEL_OBJECT],
-    "ModelView": [
+    "ServedModel": [
         {
             "name": "portraits-128",
             "shipped": True,
