@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lab.fuzz.world import ORIGIN, PREFIX
 
-PROBLEM = "application/problem+json"
+ERRORS = ("application/problem+json", "application/json")  # the latter below `/v1/`
 SHOWN = re.compile(rb'"([ecau]_[0-9a-f]{32})"')
 CODE = re.compile(rb'"code":"(\w+)"')
 LINKS = re.compile(rb'"(https?://[^"]+/files/[^"]+)"')
@@ -147,9 +147,9 @@ def _faults(operation: Mapping[str, Any] | None, status: int, headers: Headers, 
     """Return the violations of an answer. `operation` is the description of the requested operation, None if there is none."""
     media_type = headers.get("content-type", "").partition(";")[0]
     faults = [f"a server error: {body[:200]!r}"] if status >= 500 else []
-    if status >= 400 and media_type != PROBLEM:
-        faults.append(f"the media type is {media_type!r} instead of {PROBLEM}")
     if operation is None:
+        if status >= 400 and media_type not in ERRORS:
+            faults.append(f"the media type is {media_type!r} instead of one of an error")
         if status not in (400, 401, 404, 405, 413):
             faults.append("an unknown operation is not rejected")
         return faults
