@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -89,12 +88,6 @@ def start(values: dict[str, str]) -> dict[str, float]:
     finally:
         process.terminate()
         process.wait(30)
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
 
 
 def passes(repeats: int) -> dict[str, Any]:

@@ -35,7 +35,7 @@ POLL_S = 0.1
 """Seconds between two calls of `while_waiting`."""
 LINGER_S = 0.5
 LINGER_SHARE = 0.25
-"""Longest wait for jobs that were just answered: in seconds, and as a share of the last pass's duration."""
+"""Longest wait for jobs that were just answered: in seconds, and as a share of the pass that goes ahead otherwise."""
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +134,7 @@ class RowScheduler:
         self._closed = False
         self._fault: DeviceFault | None = None
         self._last_pass_s = 0.0
+        self._pass_s: dict[bool, float] = {}  # the same, of passes without and with gradients
         self._rows: Counter[Stage] = Counter()
         self._waited_s = dict.fromkeys(STAGES, 0.0)
         self._rows_per_pass: Counter[int] = Counter()
@@ -233,13 +234,16 @@ class RowScheduler:
         results = self._evaluate_apart(taken)
         with self._changed:
             self._last_pass_s = time.monotonic() - began
+            self._pass_s[taken[0].rows()[0].target is not None] = self._last_pass_s
             self._deliver(taken, results)
             return self._fault is None
 
     def _linger(self) -> None:
         """Wait for the jobs that were just answered, if the next pass has room for their rows or they should go before it."""
         began = time.monotonic()
-        deadline = began + min(self._linger_s, LINGER_SHARE * self._last_pass_s)
+        found = self._queue.leading()
+        instead_s = self._pass_s.get(found[1][0], self._last_pass_s) if found is not None else 0.0
+        deadline = began + min(self._linger_s, LINGER_SHARE * instead_s)
         while (left := deadline - time.monotonic()) > 0 and not self._closed and self._should_linger():
             self._changed.wait(left)
         self._answered.clear()

@@ -24,6 +24,8 @@ class SharedPasses:
     def __init__(self, evaluate: Evaluate, *, max_rows: int, jobs: int, threads: CpuThreads) -> None:
         self._evaluate, self._max_rows, self._jobs = evaluate, max_rows, jobs
         self._threads = threads
+        threads.pause_ends()  # the loading of the model
+        threads.pause_begins()
         self._used_threads = 0  # by the thread that runs the passes
         self._sessions = 0
         self._starting = threading.Lock()

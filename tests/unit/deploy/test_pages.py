@@ -249,7 +249,7 @@ def test_the_printed_card_is_one(tmp_path: Path) -> None:
     (card,) = [text for language, text in blocks("docs/models.md") if language == "json"]
     (tmp_path / "s2edit.json").write_text(card)
     read = ModelCard.read(tmp_path)
-    entries = {name: getattr(read, name) for name in ("guidance_scale", "guidance_by_preset", "segmenter")}
+    entries = {name: getattr(read, name) for name in ("guidance_scale", "guidance_by_preset", "phase_seconds", "segmenter")}
     assert json.loads(json.dumps({"domains": list(map(asdict, read.domains)), **entries})) == json.loads(card)
 
 

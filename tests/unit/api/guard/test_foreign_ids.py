@@ -37,6 +37,7 @@ OPEN_TO_ALL = {
     "/openapi.json",
     "/metrics",
     "/receipts/keys",
+    "/studio/{path:path}",
 }
 """Routes without user data. The URLs of files are signed."""
 NAMES = {"user", "model"}

@@ -197,7 +197,7 @@ def test_sessions_divide_the_threads_of_idle_cores_and_the_unet_uses_all(backbon
         in_unet.append(torch.get_num_threads())
         return backbone.evaluate(rows)
 
-    passes = SharedPasses(evaluate, max_rows=16, jobs=4, threads=Threads(8, 4))
+    passes = SharedPasses(evaluate, max_rows=16, jobs=4, threads=Threads(1, 8, 4))
     row = Row(torch.zeros(4, 8, 8), 1, prompt_keys_values(backbone, "", {}))
 
     def share(owner: int) -> int:
