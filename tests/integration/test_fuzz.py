@@ -8,7 +8,7 @@ import pytest
 
 from lab.fuzz.run import fuzz
 
-REQUESTS = 1500
+REQUESTS = 1900
 
 
 @pytest.mark.timeout(600)
