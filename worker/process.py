@@ -93,8 +93,11 @@ class WorkerProcess:
             known = known or (isinstance(error, S2EditError) and isinstance(error.__cause__, S2EditError | None))
             log.error("the worker can't start", action="start_failed", reason=str(error) if known else None, exc_info=not known)
             raise SystemExit(f"the worker can't start: {error}") from error
-        if self._settings.worker_jobs > 1:
-            self._slots = AttemptSlots(self._settings.worker_jobs, self._health)
+        jobs = min(self._settings.worker_jobs, self._engine.most_jobs() or self._settings.worker_jobs)
+        if jobs < self._settings.worker_jobs:
+            log.warning("the device has too little memory for as many jobs as set", action="fewer_jobs", jobs=jobs)
+        if jobs > 1:
+            self._slots = AttemptSlots(jobs, self._health)
         self._announcer = Announcer(self._services, facts)
         self._announcer.start()
         log.info("the worker is ready", action="worker_ready")

@@ -13,6 +13,7 @@ HEADERS = {
         "RateLimit": "What is left of each rate limit after this request.",
         "WWW-Authenticate": "Why the credentials were rejected, and the missing scope if any (RFC 6750).",
         "Retry-After": "Seconds to wait before a retry.",
+        "X-Should-Retry": "`false` if the same request would fail again. OpenAI's SDKs obey it.",
         "S2Edit-User": "The user that the request has acted for.",
         "S2Edit-Test": "`true` for a key or token of test mode; absent otherwise.",
     }.items()

@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.description.answers import HEADERS, add_headers, add_links
 from api.description.texts import add_texts
-from api.wire.openai_errors import STATUSES, speaks_openai
+from api.wire.openai_errors import RETRIED, STATUSES, speaks_openai
 from api.wire.problem_kinds import HTTP_CODES, KINDS
 from api.wire.problems import MEDIA_TYPE
 from s2edit_jobs.records.errors import AccessDenied, CredentialsMissing, HostForeign, RateExceeded
@@ -76,6 +76,8 @@ def _as_openai_errors(responses: dict[str, Any]) -> None:
             del responses[status]
         else:
             responses[status]["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
+            if status == "default" or int(status) in RETRIED or status >= "5":
+                responses[status]["headers"] = {"X-Should-Retry": {"$ref": "#/components/headers/X-Should-Retry"}}
 
 
 def _as_problems(responses: dict[str, Any]) -> None:
@@ -83,4 +85,4 @@ def _as_problems(responses: dict[str, Any]) -> None:
     for status, answer in responses.items():
         content = answer.get("content", {})
         if status >= "4" and content:  # "404", "4XX" and "default"
-            answer["content"] = {MEDIA_TYPE: next(iter(content.values()))}
+            answer["content"] = {MEDIA_TYPE: next(filter(None, content.values()))}  # the one with a schema

@@ -35,6 +35,8 @@ TENANT = "default"
 """The tenant of requests without a key."""
 USER = "default"
 """The user of requests that name none."""
+NO_KEY = "none"
+"""Counts as no key. OpenAI's SDKs refuse to begin without one, also where none is needed."""
 READ_SCOPES: Mapping[str, Scope] = {"edits": "edits:read", "model": "edits:read", "v1": "edits:read"}
 SCOPES_OF: Mapping[str, Scope] = {
     "edits": "edits:write",
@@ -87,6 +89,7 @@ class Sender:
     @classmethod
     def with_credentials(cls, request: Request, bearer: str | None, user: str | None) -> Sender:
         """Combine credentials that were read already with the origin of `request`."""
+        bearer = None if bearer == NO_KEY else bearer
         client = request.client.host if request.client else None
         forwarded = any(name in request.headers for name in FORWARDED)
         # `forwarded` counts by itself, because a server may already have replaced `client` by a forwarded name.

@@ -22,7 +22,7 @@ MAX_FILES, MAX_FIELDS, MAX_TEXT_BYTES = 20, 64, 1_000_000
 REPEATED = ("attributes", "at")
 """Parameters that may be repeated, once for each value."""
 _DATA_URL = re.compile(rb'(?<!\\)"data:([\w/+.-]{0,60});base64,([^"]*)"')
-_CUT = re.compile(r"data:;base64,#(\d{1,4})")
+_CUT = re.compile(r"data:;base64,#(\d{1,2})")
 _NAME = re.compile(r"([^\[]*)(\[\d*\])?")
 """A name, and the brackets by which a form marks a list."""
 
@@ -46,7 +46,8 @@ async def read_body(request: Request) -> Body:
         form = await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_TEXT_BYTES)
         return _of_form(form.multi_items())
     if content_type == "application/json":
-        return await run_in_threadpool(_of_json, await request.body())
+        data = b"".join([piece async for piece in request.stream()])  # `request.body` would keep it while the edit runs
+        return await run_in_threadpool(_of_json, data)
     raise HTTPException(415, "send the request as multipart/form-data or application/json")
 
 
@@ -89,6 +90,8 @@ def _of_json(data: bytes) -> Body:
     cut: list[bytes] = []
 
     def keep(found: re.Match[bytes]) -> bytes:
+        if len(cut) == MAX_FILES:
+            raise HTTPException(413, f"the JSON has too many pictures: send at most {MAX_FILES}")
         cut.append(found[2])
         return b'"data:;base64,#%d"' % (len(cut) - 1)
 

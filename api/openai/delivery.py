@@ -95,13 +95,12 @@ class Waiting:
         links = [picture.url for picture in listed(services, record).results]
         return Pictures(facts, keys, links, first)
 
-    async def file_of(self, pictures: Pictures, index: int) -> str:
+    async def file_of(self, pictures: Pictures, index: int) -> bytes:
         """Return the picture in base64."""
         artifacts = self.submission.services.artifacts
 
-        def read() -> str:
-            data = pictures.first if index == 0 else artifacts.get(pictures.keys[index])
-            return base64.b64encode(data).decode()
+        def read() -> bytes:
+            return base64.b64encode(pictures.first if index == 0 else artifacts.get(pictures.keys[index]))
 
         return await _patiently(lambda: self.submission.changes.threads.run(read))
 
@@ -150,8 +149,8 @@ async def answer(waiting: Waiting, record: JobRecord, held: ExitStack) -> Respon
     if not over.state.over:
         return _too_long()
     if over.state is not JobState.SUCCEEDED:
-        status, code, message, param, retryable = failure_of(waiting.asked, over)
-        return openai_errors.response(status, code, message, param, retryable=retryable)
+        failed = failure_of(waiting.asked, over)
+        return openai_errors.response(failed.status, failed.code, failed.message, failed.param, retryable=failed.retryable)
     pictures = await waiting.pictures(over)
     return HeldResponse(
         _document(waiting, pictures), held.pop_all(), media_type="application/json", headers={"Cache-Control": "no-store"}
@@ -166,7 +165,9 @@ async def _document(waiting: Waiting, pictures: Pictures) -> AsyncIterator[bytes
         if waiting.asked.options.response_format == "url":
             yield separator + json.dumps({"url": pictures.links[index]}).encode()
         else:
-            yield separator + json.dumps({"b64_json": await waiting.file_of(pictures, index)}).encode()
+            yield separator + b'{"b64_json": "'
+            yield await waiting.file_of(pictures, index)
+            yield b'"}'
     yield b"]}"
 
 
@@ -208,13 +209,25 @@ async def _patiently(call: Callable[[], Awaitable[Result]], patience_s: float = 
         await asyncio.sleep(RETRY_S)
 
 
-def failure_of(asked: Asked, record: JobRecord) -> tuple[int, str, str, str | None, bool]:
-    """Return status, code, message, parameter and whether to retry of an edit that has not succeeded."""
+@dataclass(frozen=True, kw_only=True)
+class Unsuccessful:
+    """How an edit that has not succeeded is answered."""
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    retryable: bool = False
+
+
+def failure_of(asked: Asked, record: JobRecord) -> Unsuccessful:
+    """Return the answer for an edit that has not succeeded."""
     if (failure := record.failure) is None:
-        return 409, "canceled", "the edit was canceled: send the request again with a new Idempotency-Key", None, False
+        message = "the edit was canceled: send the request again with a new Idempotency-Key"
+        return Unsuccessful(status=409, code="canceled", message=message)
     param, message = asked.told(failure.field, failure.code, failure.message)
     status = 422 if failure.field is not None else STATUS_OF_CODE.get(failure.code, 503 if failure.retryable else 500)
-    return status, failure.code, message, param, failure.retryable
+    return Unsuccessful(status=status, code=failure.code, message=message, param=param, retryable=failure.retryable)
 
 
 def _too_long() -> JSONResponse:
@@ -222,4 +235,4 @@ def _too_long() -> JSONResponse:
         f"the edit is not done after {MAX_WAIT_S:.0f} seconds, and goes on: send the same request with the same Idempotency-Key "
         "for its result, or set stream"
     )
-    return openai_errors.response(504, "edit_unfinished", message, None, retryable=False)
+    return openai_errors.response(504, code="edit_unfinished", message=message, param=None, retryable=False)

@@ -13,7 +13,9 @@ from s2edit_core.checkpoints.model_files import HUB_ID, local_path
 from s2edit_core.errors import OptionInvalid
 from s2edit_jobs.settings import ROOT, Settings
 
-router = APIRouter(tags=["openai"])
+router = APIRouter(
+    tags=["openai"], responses={400: {"model": OpenAIError, "description": "A header or a query parameter is wrong."}}
+)
 
 
 @router.get("/v1/models", operation_id="listModels", summary="List the models in OpenAI's shape", response_model=ModelList)

@@ -18,10 +18,10 @@ from api.openai.answers import ImagesView
 from api.openai.body import Body, read_body
 from api.openai.delivery import Waiting, answer
 from api.openai.models import check_model
-from api.openai.schemas import STREAM
+from api.openai.schemas import STREAM, UNBUFFERED
 from api.openai.streaming import stream
 from api.openai.submission import ImageEdit
-from api.openai.translation import translate, user_of
+from api.openai.translation import Asked, translate, user_of
 from api.routes.submissions import IdempotencyKey
 from api.wire.fields import ID_PATTERN
 from api.wire.openai_errors import OpenAIError
@@ -91,13 +91,20 @@ def _acting_for(principal: Principal, user: str | None, header: str | None) -> P
     return replace(principal, owner=replace(principal.owner, user=user), names_user=True)
 
 
+async def _release(request: Request, sent: Sent, asked: Asked) -> None:
+    """Free the pictures of an accepted request, which may wait for long."""
+    sent.body.pictures.clear()
+    asked.files.clear()
+    await request.close()
+
+
 @router.post(
     PATH,
     operation_id="createImageEdit",
     summary="Edit a photo as OpenAI's SDKs ask for it",
     response_model=ImagesView,
     response_model_exclude_unset=True,
-    responses={200: {"content": {"text/event-stream": STREAM}}, **FAILURES},
+    responses={200: {"content": {"text/event-stream": STREAM}, "headers": UNBUFFERED}, **FAILURES},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -123,5 +130,6 @@ async def create_image_edit(
     with ExitStack() as held:
         held.enter_context(connections.held(submission.owner))  # before anything is accepted
         record = await run_in_threadpool(submission.accept)
+        await _release(request, sent, asked)
         waiting = Waiting(request, sent.principal, submission, asked)
         return stream(waiting, record, held) if asked.options.stream else await answer(waiting, record, held)

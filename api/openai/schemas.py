@@ -41,6 +41,7 @@ STREAM = {
     },
 }
 """The answer of a request with `stream`."""
+UNBUFFERED = {"X-Accel-Buffering": {"description": "`no` for a stream: proxies must not buffer it.", "schema": {"type": "string"}}}
 _REFERENCE = {
     "type": "object",
     "additionalProperties": False,

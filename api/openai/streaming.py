@@ -50,17 +50,18 @@ async def _until_over(waiting: Waiting, record: JobRecord) -> AsyncIterator[byte
         record = await waiting.look(record, lambda seen: seen.state.over or partials.wants(seen), wait_s=KEEPALIVE_S)
         if partials.wants(record):
             if (preview := await waiting.preview(record)) is not None:
-                yield _event(PARTIAL, _partial(record, preview.picture, partials.sent))
+                picture = preview.picture
+                yield _event(PARTIAL, _partial(record, picture, partials.sent), base64.b64encode(picture))
             partials.note(record, sent=preview is not None)
         elif not record.state.over:
             yield KEEPALIVE_COMMENT
     if record.state is not JobState.SUCCEEDED:
-        status, code, message, param, _ = failure_of(waiting.asked, record)
-        yield _error(status, code, message, param)
+        failed = failure_of(waiting.asked, record)
+        yield _error(failed.status, failed.code, failed.message, failed.param)
         return
     pictures = await waiting.pictures(record)
     for index in range(len(pictures.keys)):
-        yield _event(COMPLETED, _completed(pictures, await waiting.file_of(pictures, index)))
+        yield _event(COMPLETED, _completed(pictures), await waiting.file_of(pictures, index))
 
 
 @dataclass
@@ -85,7 +86,6 @@ class Partials:
 
 def _partial(record: JobRecord, picture: bytes, index: int) -> dict[str, Any]:
     return {
-        "b64_json": base64.b64encode(picture).decode(),
         "partial_image_index": index,
         "created_at": int(record.updated_at),
         "output_format": "webp",  # the preview's own
@@ -96,13 +96,15 @@ def _partial(record: JobRecord, picture: bytes, index: int) -> dict[str, Any]:
     }
 
 
-def _completed(pictures: Pictures, file: str) -> dict[str, Any]:
+def _completed(pictures: Pictures) -> dict[str, Any]:
     facts = {name: value for name, value in pictures.facts.items() if name != "created"}
-    return {"b64_json": file, "created_at": pictures.facts["created"], **facts, "usage": None}
+    return {"created_at": pictures.facts["created"], **facts, "usage": None}
 
 
-def _event(kind: str, values: dict[str, Any]) -> bytes:
-    return format_sse_event(event=kind, data_str=json.dumps({"type": kind, **values}, ensure_ascii=False))
+def _event(kind: str, values: dict[str, Any], file: bytes) -> bytes:
+    """Return the event with a picture, in base64. The picture is copied only once, because it may be large."""
+    head = json.dumps({"type": kind, **values}, ensure_ascii=False)[:-1]
+    return b"".join((f'event: {kind}\ndata: {head}, "b64_json": "'.encode(), file, b'"}\n\n'))
 
 
 def _error(status: int, code: str, message: str, param: str | None) -> bytes:

@@ -48,7 +48,7 @@ class Asked:
 
     options: OpenAIOptions
     document: EditDocument
-    files: Mapping[str, UploadFile | bytes]
+    files: dict[str, UploadFile | bytes]
     user: str | None
     names: Mapping[str, str] = field(default_factory=dict)
     by_transparency: bool = False

@@ -5,8 +5,8 @@ A schema does not describe, for example, which ids exist, or that an image part 
 
 from __future__ import annotations
 
+import base64
 import random
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -32,6 +32,8 @@ CONTROLS: tuple[Mapping[str, Any], ...] = (
     {"output_format": "jpeg", "output_quality": 80},
     {"output_format": "webp", "keep_alpha": False},
 )
+OPENAI_CONTROLS: tuple[Mapping[str, Any], ...] = ({}, {"n": 2}, {"stream": True}, {"response_format": "url"}, {"quality": "low"})
+PHOTO_URL = f"data:image/png;base64,{base64.b64encode(PHOTO).decode()}"
 ID_PREFIXES: Mapping[str, str] = {"edit_id": "e", "identity_id": "c", "attribute_id": "a", "upload_id": "u"}
 """First letter of the ids by path parameter."""
 CHANGED = 0.7
@@ -54,13 +56,14 @@ class ValidRequests:
             "createMask": lambda _: {"image": PHOTO, **self._maybe_pixel()},
             "createAttribute": lambda _: {"image": PHOTO, "mask": MASK, "prompt": "a photo of a woman with [A] hat"},
             "importIdentity": lambda _: {"file": FILE},
+            "createImageEdit": self._image_edit,
             "createUpload": lambda _: {"media_type": "image/png", "size_bytes": len(PHOTO)},
         }
 
     def apply(self, case: Case[Any]) -> None:
         """Change the case. In a request that must be rejected, change only the ids."""
         valid = case.meta is None or case.meta.generation.mode.is_positive
-        if case.operation.definition.raw.get("security") and not self._is_refused_user(case):
+        if case.operation.definition.raw.get("security") and not _is_negative(case, ParameterLocation.HEADER):
             case.headers["S2Edit-User"] = USER
         if self._rng.random() > CHANGED:
             return
@@ -68,14 +71,11 @@ class ValidRequests:
             known = self._observed().ids[ID_PREFIXES.get(name, "")]
             if known and value not in known and not _is_negative(case, ParameterLocation.PATH):
                 case.path_parameters[name] = self._rng.choice(known)
+        if "model" in case.path_parameters and valid:
+            case.path_parameters["model"] = self._rng.choice(fuzz_world.MODELS)
         if valid:
             self.valid.add(case.id)
             self._change_parts(case, str(case.operation.definition.raw.get("operationId")))
-
-    def _is_refused_user(self, case: Case[Any]) -> bool:
-        """Return whether the fuzzer made the headers invalid, and the user among them. Another valid user would find nothing."""
-        user = str(case.headers.get("S2Edit-User", ""))
-        return _is_negative(case, ParameterLocation.HEADER) and re.fullmatch(r"[\w-]{1,64}", user) is None
 
     def _change_parts(self, case: Case[Any], operation: str) -> None:
         if operation in ("getFile", "putFile"):
@@ -98,6 +98,10 @@ class ValidRequests:
             return body | self._pictures()
         names = ("image", "mask") if rng.random() < 0.5 else ("image",)
         return body | {name: rng.choice(ids["u"]) for name in names if ids["u"]}
+
+    def _image_edit(self, media_type: str) -> dict[str, Any]:
+        body = {"prompt": self._rng.choice(PROMPTS[:3]), **self._rng.choice(OPENAI_CONTROLS)}
+        return body | ({"images": [{"image_url": PHOTO_URL}]} if media_type == "application/json" else {"image": PHOTO})
 
     def _pictures(self) -> dict[str, Any]:
         """Return photo and mask, or the photo with or without a pixel of the person."""

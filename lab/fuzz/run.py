@@ -33,10 +33,11 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import AcceptedNegativeData, Failure, MalformedJson
 from schemathesis.engine import events, from_schema
 from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER
+from schemathesis.openapi.checks import EnsureResourceAvailability
 
 from lab.fuzz.extremes import Extremes
 from lab.fuzz.requests import ValidRequests
-from lab.fuzz.wire import CheckedApp
+from lab.fuzz.wire import CheckedApp, Observed
 from lab.fuzz.world import World, load_preview, send_upload, world
 
 CASES_PER_OPERATION = 40
@@ -120,10 +121,11 @@ def _round(
     config = _config(seed + number, headers, cases, thorough=number in THOROUGH_ROUNDS)
     schema = schemathesis.openapi.from_dict(dict(described), config=config)
     schema.app = checked
-    valid_requests = ValidRequests(random.Random(seed + number), lambda: checked.observed[headers["Authorization"]])
+    observed = checked.observed[headers["Authorization"]]
+    valid_requests = ValidRequests(random.Random(seed + number), lambda: observed)
     failures: Counter[str] = Counter()
     extremes = Extremes(random.Random(seed + number))
-    schema.hooks.register_hook_with_name(_real_failures(valid_requests.valid, extremes.changed), "filter_failure")
+    schema.hooks.register_hook_with_name(_real_failures(observed, valid_requests.valid, extremes.changed), "filter_failure")
     with _before_calls(valid_requests.apply, extremes.apply):
         stream = from_schema(schema).execute()
         for event in stream:
@@ -148,12 +150,14 @@ def _config(seed: int, headers: Mapping[str, str], cases: int, *, thorough: bool
     )
 
 
-def _real_failures(*accepted: Set[str]) -> Callable[[HookContext, Failure, Case[Any], Response], bool]:
-    """Return a filter of failures. It drops two false alarms: an accepted request of those ids, and invalid JSON in a 206."""
+def _real_failures(observed: Observed, *accepted: Set[str]) -> Callable[[HookContext, Failure, Case[Any], Response], bool]:
+    """Return a filter of failures. It drops false alarms: an `accepted` request, invalid JSON in a 206, and another user's id."""
 
     def is_real(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:  # noqa: ARG001
         if isinstance(failure, MalformedJson):
             return response.status_code != 206
+        if isinstance(failure, EnsureResourceAvailability):
+            return any(value in ids for value in case.path_parameters.values() for ids in observed.ids.values())
         return not (isinstance(failure, AcceptedNegativeData) and any(case.id in ids for ids in accepted))
 
     return is_real

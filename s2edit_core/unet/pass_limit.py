@@ -15,16 +15,21 @@ listeners: set[Callable[[], None]] = set()
 
 
 class PassLimit:
-    """The limit of rows per pass. A lack of memory lowers it for a while; `reductions` counts how often."""
+    """The limit of rows per pass. A lack of memory lowers it for a while; `reductions` counts how often.
+
+    `most` is the limit that was measured for this device, if any: it stays.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.reductions = 0
+        self.most: int | None = None
         self._now = now
         self._rows: int | None = None  # None: as many as asked for
         self._until = 0.0
 
     def rows(self, largest: int) -> int:
         """Return how many rows a pass may have: `largest` or fewer."""
+        largest = largest if self.most is None else min(largest, self.most)
         if self._rows is None or self._now() >= self._until:
             self._rows = None
             return largest

@@ -35,7 +35,7 @@ POLL_S = 0.1
 """Seconds between two calls of `while_waiting`."""
 LINGER_S = 0.5
 LINGER_SHARE = 0.25
-"""Longest wait for jobs that were just answered: in seconds, and as a share of the last pass's duration."""
+"""Longest wait for jobs that were just answered: in seconds, and as a share of the pass that goes ahead otherwise."""
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +112,7 @@ class RowScheduler:
     """Fills passes of `evaluate` with at most `max_rows` rows of all clients. A context manager that runs the device's thread.
 
     `evaluate` may answer rows whose numbers are not finite (`Answer.finite`) instead of raising `NumbersNotFinite` for all of them.
-    `linger_s` bounds the wait for jobs that were just answered; 0 switches it off. `on_start` is called in the device's thread
-    before the first pass.
+    `linger_s` bounds the wait for jobs that were just answered; 0 switches it off.
     """
 
     def __init__(
@@ -123,13 +122,11 @@ class RowScheduler:
         max_rows: int,
         linger_s: float = LINGER_S,
         patience: int = PATIENCE,
-        on_start: Callable[[], None] | None = None,
     ) -> None:
         self.passes = 0  # that have ended
         self._evaluate = evaluate
         self._max_rows = max_rows
         self._linger_s = linger_s
-        self._on_start = on_start
         self._changed = threading.Condition()  # guards everything below
         self._queue = RowQueue(patience)
         self._clients: dict[Submission, RowClient] = {}  # of the submissions that are not done
@@ -137,6 +134,7 @@ class RowScheduler:
         self._closed = False
         self._fault: DeviceFault | None = None
         self._last_pass_s = 0.0
+        self._pass_s: dict[bool, float] = {}  # the same, of passes without and with gradients
         self._rows: Counter[Stage] = Counter()
         self._waited_s = dict.fromkeys(STAGES, 0.0)
         self._rows_per_pass: Counter[int] = Counter()
@@ -206,8 +204,6 @@ class RowScheduler:
 
     def _run(self) -> None:
         try:
-            if self._on_start is not None:
-                self._on_start()
             while self.tick():
                 pass
         finally:
@@ -238,13 +234,16 @@ class RowScheduler:
         results = self._evaluate_apart(taken)
         with self._changed:
             self._last_pass_s = time.monotonic() - began
+            self._pass_s[taken[0].rows()[0].target is not None] = self._last_pass_s
             self._deliver(taken, results)
             return self._fault is None
 
     def _linger(self) -> None:
         """Wait for the jobs that were just answered, if the next pass has room for their rows or they should go before it."""
         began = time.monotonic()
-        deadline = began + min(self._linger_s, LINGER_SHARE * self._last_pass_s)
+        found = self._queue.leading()
+        instead_s = self._pass_s.get(found[1][0], self._last_pass_s) if found is not None else 0.0
+        deadline = began + min(self._linger_s, LINGER_SHARE * instead_s)
         while (left := deadline - time.monotonic()) > 0 and not self._closed and self._should_linger():
             self._changed.wait(left)
         self._answered.clear()

@@ -22,8 +22,10 @@ PROGRESS_INTERVAL_S = 0.2
 """Shortest time between two progress updates within a phase, and between two polls for cancellation."""
 PREVIEW_INTERVAL_S = 1.0
 """Shortest time between two previews, apart from that of the last step."""
-PREVIEW_SHARE = 0.01
-"""The share of the time that previews may take: the next one waits for as long as the last one took, divided by this."""
+PREVIEW_SHARE = 0.005
+"""The share of the time that drawing may take: the next preview waits for as long as the last one took, divided by this. Together
+with the first, which takes longer, and the writing, previews then take less than a percent.
+"""
 log = structlog.get_logger(__name__)
 
 

@@ -119,6 +119,9 @@ class Engine(Protocol):
         Any thread may call this at any time.
         """
 
+    def most_jobs(self) -> int | None:
+        """Return how many sessions at a time the memory of the device allows, or None if that was not measured."""
+
     def session(self, owner: str) -> AbstractContextManager[Engine]:
         """Return an engine over the same model for one attempt, used by one thread. Attempts of one `owner` share its turns.
 
@@ -207,6 +210,9 @@ class EngineWrapper:
     @property
     def facts(self) -> ModelFacts:
         return self._engine.facts
+
+    def most_jobs(self) -> int | None:
+        return self._engine.most_jobs()
 
     def peak_memory_bytes(self) -> int | None:
         return self._engine.peak_memory_bytes()

@@ -74,6 +74,9 @@ class ModelessEngine:
     def peak_memory_bytes(self) -> None:
         """Return None: there is no device."""
 
+    def most_jobs(self) -> None:
+        """Return None: there is no device."""
+
     @contextmanager
     def session(self, owner: str) -> Iterator[Self]:  # noqa: ARG002 - there is no device to take turns at
         yield self

@@ -34,11 +34,12 @@ from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
-from s2edit_jobs.stores.adapters import loading
+from s2edit_jobs.stores.auxiliary_models import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
+from worker.engines.cores import CpuThreads
 from worker.engines.edit_run import EditRun, Steps, as_variant, with_checkpoints
 from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
-from worker.engines.loaded_model import model_facts, prove_device
+from worker.engines.loaded_model import fit_device, model_facts
 from worker.engines.previews import preview_painter
 from worker.engines.shared_passes import SharedPasses
 
@@ -69,18 +70,21 @@ class S2EditEngine:
         captioner: str | None = None,
         jobs: int = 1,
     ) -> None:
+        threads = CpuThreads(torch.get_num_threads())
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        self.model = model
-        self.watermark = watermark
+        self.model, self.watermark = model, watermark
         self.pipeline = S2EditPipeline.from_pretrained(model, device=chosen, dtype=choose_dtype(precision, chosen))
         with loading("segmenter", segmenter):
             self.segmenter = open_segmenter(segmenter, self.pipeline)
         with loading("captioner", captioner):
             self.captioner = Captioner(captioner, device=chosen) if captioner else None
-        if self.pipeline.backbone.device.type != "cpu":
-            prove_device(self.pipeline.backbone)
+        backbone = self.pipeline.backbone
+        self._most_jobs = fit_device(backbone, jobs)
         self._passes = SharedPasses(
-            lambda rows: self.pipeline.backbone.evaluate(rows, check=False), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
+            lambda rows: backbone.evaluate(rows, check=False),
+            max_rows=backbone.max_rows,
+            jobs=self._most_jobs or jobs,
+            threads=threads,
         )
         self._turn = threading.Lock()  # at the segmenter and the captioner, which all sessions share
         self._client: RowClient | None = None  # of a session
@@ -91,6 +95,9 @@ class S2EditEngine:
     @cached_property
     def facts(self) -> ModelFacts:
         return model_facts(self.pipeline.backbone)
+
+    def most_jobs(self) -> int | None:
+        return self._most_jobs
 
     def peak_memory_bytes(self) -> int | None:
         device = self.pipeline.backbone.device

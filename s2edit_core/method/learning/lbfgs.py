@@ -7,9 +7,9 @@ evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from copy import deepcopy
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,7 +78,7 @@ def minimising(parameter: Tensor, compute: Callable[[], Tensor], *, max_iter: in
 
 def _iterating(optimiser: torch.optim.LBFGS, iteration: _Iteration, compute: Callable[[], Tensor]) -> Iterator[None]:
     parameter = iteration.parameter
-    state, start = deepcopy(optimiser.state[parameter]), parameter.detach().clone()
+    state, start = _copied(optimiser.state[parameter]), parameter.detach().clone()
     while True:
         iteration.calls = 0
         try:
@@ -89,8 +89,16 @@ def _iterating(optimiser: torch.optim.LBFGS, iteration: _Iteration, compute: Cal
             return
         with torch.no_grad():
             parameter.copy_(start)
-        optimiser.state[parameter] = deepcopy(state)
+        optimiser.state[parameter] = _copied(state)
         yield
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the optimiser's state. An iteration changes its tensors and lists, but not the tensors in the lists."""
+    return {
+        name: value.clone() if isinstance(value, Tensor) else [*value] if isinstance(value, list) else value
+        for name, value in state.items()
+    }
 
 
 def _has_converged(optimiser: torch.optim.LBFGS, parameter: Tensor, end: _Value) -> bool:

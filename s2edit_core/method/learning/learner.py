@@ -71,9 +71,13 @@ class Learner:
         return [self.token, *self.deltas()]
 
     def feature(self, token: Tensor) -> Tensor:
-        """Return the text feature `(d,)` of the placeholder with the embedding `token`, without K and V of the prompt."""
+        """Return the text feature `(d,)` of the placeholder with the embedding `token`, without K and V of the prompt.
+
+        CLIP's attention is causal: no later token, padding least of all, has any effect on it. So none is encoded.
+        """
         name = self.lesson.placeholder
-        return text_states(self.backbone, self.tokens, {name: token})[self.tokens.positions[name][0]]
+        at = self.tokens.positions[name][0]
+        return text_states(self.backbone, Tokens(self.tokens.ids[: at + 1], {name: (at,)}), {name: token})[at]
 
     def condition(self, *, with_deltas: bool) -> Conditioned:
         """Return the prompt conditioned on the current concept, with its autograd graph."""
@@ -127,8 +131,8 @@ def attribute_state(backbone: Backbone, word: str) -> Tensor:
     @torch.no_grad()
     def state() -> Tensor:
         tokens = tokenize(backbone, f"a photo of a {word}", ())
-        last = int((tokens.ids == backbone.tokenizer.eos_token_id).nonzero()[0]) - 1
-        return text_states(backbone, tokens, {})[last]
+        end = int((tokens.ids == backbone.tokenizer.eos_token_id).nonzero()[0])
+        return text_states(backbone, Tokens(tokens.ids[:end], {}), {})[-1]
 
     return backbone.once(f"the state of {word}", state)
 

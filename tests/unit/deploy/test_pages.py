@@ -205,6 +205,8 @@ def check_options(module: str, options: list[str]) -> None:
     origin = Path(found.origin)
     files = sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin]
     source = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    if "write_tables(" in source:
+        source += (ROOT / "lab" / "tables.py").read_text(encoding="utf-8")
     assert all(f'"{option}"' in source for option in options), (module, options)
 
 
@@ -247,7 +249,7 @@ def test_the_printed_card_is_one(tmp_path: Path) -> None:
     (card,) = [text for language, text in blocks("docs/models.md") if language == "json"]
     (tmp_path / "s2edit.json").write_text(card)
     read = ModelCard.read(tmp_path)
-    entries = {name: getattr(read, name) for name in ("guidance_scale", "guidance_by_preset", "segmenter")}
+    entries = {name: getattr(read, name) for name in ("guidance_scale", "guidance_by_preset", "phase_seconds", "segmenter")}
     assert json.loads(json.dumps({"domains": list(map(asdict, read.domains)), **entries})) == json.loads(card)
 
 

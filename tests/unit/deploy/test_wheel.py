@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lab.studio_samples import SAMPLES
 from s2edit_core.checkpoints.model_files import SHIPPED_MODEL
 from tests.unit.deploy.files import ROOT
 
@@ -64,9 +65,11 @@ def test_the_wheel_holds_the_packages_with_their_data_and_nothing_else(installed
     assert {name.split("/")[0] for name in files} == set(PACKAGES)
 
 
-def test_the_packages_hold_no_weights_and_no_pictures_but_the_sample_of_the_demo() -> None:
+def test_the_packages_hold_no_weights_and_no_pictures_but_the_samples() -> None:
     heavy = (".safetensors", ".ckpt", ".png", ".jpg", ".webp", ".npy", ".npz", ".tflite", ".onnx")
-    assert {name for name in in_checkout() if name.endswith(heavy)} == {"cli/demo/sample/photo.png", "cli/demo/sample/mask.png"}
+    samples = {f"api/studio/static/samples/{name}" for each in SAMPLES for name in (f"{each.name}.webp", f"{each.name}-mask.png")}
+    samples |= {"cli/demo/sample/photo.png", "cli/demo/sample/mask.png"}
+    assert {name for name in in_checkout() if name.endswith(heavy)} == samples
     assert sum((ROOT / name).stat().st_size for name in in_checkout()) < 4_000_000
 
 

@@ -112,6 +112,29 @@ class EngineOnDevice(FakeEngine):
         return 7_000_000
 
 
+@pytest.mark.parametrize(("allowed", "jobs"), [(None, [3]), (2, [2]), (9, [3]), (1, [])])
+def test_memory_bounds_the_jobs_at_a_time(
+    artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch, allowed: int | None, jobs: list[int]
+) -> None:
+    made: list[int] = []
+
+    class Slots(module.AttemptSlots):
+        def __init__(self, size: int, *rest: Any) -> None:
+            made.append(size)
+            super().__init__(size, *rest)
+
+    monkeypatch.setattr(module, "configure_logs", lambda: None)
+    monkeypatch.setattr(module, "AttemptSlots", Slots)
+    monkeypatch.setattr(FakeEngine, "most_jobs", lambda _: allowed)
+    settings = settings.model_copy(update={"worker_jobs": 3})
+    services = Services(artifacts, Database().store(), MemoryJobQueue(), settings)
+    process = WorkerProcess(settings, lambda _: FakeEngine(), lambda _: services)
+    process.start()
+    process.stop()
+    process.finish()
+    assert made == jobs
+
+
 def test_it_answers_while_the_model_is_loading_and_then_shows_its_metrics(
     artifacts: MemoryArtifactStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

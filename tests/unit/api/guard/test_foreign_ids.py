@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.deps import get_principal
 from api.guard.device_tokens import DEVICE_SCOPES
+from api.openai.routes import get_sent
 from s2edit_core.request.spec import Progress
 from s2edit_jobs.access.keys import SCOPES, KeyRing
 from s2edit_jobs.jobs.jobs import Jobs
@@ -36,16 +37,17 @@ OPEN_TO_ALL = {
     "/openapi.json",
     "/metrics",
     "/receipts/keys",
+    "/studio/{path:path}",
 }
 """Routes without user data. The URLs of files are signed."""
-NAMES = {"user"}
-"""Path parameters that are no ids: the caller chooses the names of its own tenant's users."""
+NAMES = {"user", "model"}
+"""Path parameters that are no ids: users, whose names the caller chooses, and the served model."""
 BODIES: Mapping[tuple[str, str], Mapping[str, Any]] = {}
 """Client arguments for routes that need a body."""
 
 
 def asks_for_the_caller(dependant: Dependant) -> bool:
-    return dependant.call is get_principal or any(map(asks_for_the_caller, dependant.dependencies))
+    return dependant.call in (get_principal, get_sent) or any(map(asks_for_the_caller, dependant.dependencies))
 
 
 def routes(app: FastAPI) -> Iterator[tuple[str, str, Dependant | None]]:

@@ -27,6 +27,7 @@ def served_paths(api: Api) -> Iterator[str]:
         "upload_id": upload,
         "key:path": "any",
         "path:path": "studio.css",
+        "model:path": "tiny",
     }
     app: Any = api.client.app
     for route in iter_route_contexts(app.routes):

@@ -130,6 +130,12 @@ def test_pictures_may_be_uploads(images: Images, tmp_path: Path) -> None:
     assert images.edit(image=photo).status_code == 200
 
 
+def test_more_pictures_than_any_request_has_are_not_even_collected(images: Images) -> None:
+    body = b'{"images": [' + b",".join([b'"data:;base64,"'] * 100) + b"]}"
+    answer = images.api.client.post(PATH, content=body, headers={"Content-Type": "application/json"})
+    assert_refused(answer, None, "body_too_large", status=413)
+
+
 def test_a_large_body_costs_no_time_to_parse() -> None:
     """Pictures are cut out before anything is parsed."""
     picture = b"A" * 30_000_000

@@ -40,16 +40,18 @@ def test_the_same_key_gets_the_same_edit_in_whatever_form(images: Images) -> Non
     assert_refused(images.edit(headers={"Idempotency-Key": "order 1"}), "idempotency-key", "header_invalid")
 
 
-def test_a_client_that_goes_away_cancels_nothing(images: Images) -> None:
+@pytest.mark.parametrize(("stream", "status"), [("false", 499), ("true", 200)])
+def test_a_client_that_goes_away_cancels_nothing(images: Images, stream: str, status: int) -> None:
     """The connection is lost while the edit waits; asking again with the key gets its result."""
     images.held.clear()
     app = images.api.client.app
     request = images.api.client.build_request(
-        "POST", PATH, files={"image": ("a.png", pictures.photo()), "prompt": (None, PROMPT)}, headers=KEY
+        "POST", PATH, files={"image": ("a.png", pictures.photo()), "prompt": (None, PROMPT), "stream": (None, stream)}, headers=KEY
     )
     body = request.read()
     scope = {
         "type": "http",
+        "scheme": "http",
         "method": "POST",
         "path": PATH,
         "query_string": b"",
@@ -80,7 +82,7 @@ def test_a_client_that_goes_away_cancels_nothing(images: Images) -> None:
     portal = images.api.client.portal
     assert portal is not None
     portal.call(lose_the_connection)
-    assert sent[0]["status"] == 499
+    assert sent[0]["status"] == status
     images.held.set()
     answer = images.edit(headers=KEY)
     assert (answer.status_code, images.specs()) == (200, 1)
@@ -242,6 +244,7 @@ class TestCallers:
         with images.api.client:
             assert_refused(images.edit(), None, "credentials_missing", status=401)
             assert_refused(images.api.client.post(PATH), None, "credentials_missing", status=401)
+            assert_refused(images.edit(headers=bearer("none")), None, "credentials_missing", status=401)
             assert_refused(images.edit(headers=bearer("sk-nothing")), None, "credentials_invalid", status=401)
             assert_refused(images.edit(headers=bearer(reads)), None, "scope_missing", status=403)
             assert images.api.client.get("/v1/models", headers=bearer(reads)).status_code == 200
@@ -274,6 +277,7 @@ class TestCallers:
 
 
 def test_models(images: Images) -> None:
+    assert images.api.client.get("/v1/models", headers=bearer("none")).status_code == 200
     listed = images.api.client.get("/v1/models").json()
     assert (listed["object"], [one["id"] for one in listed["data"]]) == ("list", ["tiny"])
     assert images.api.client.get("/v1/models/tiny").json() == listed["data"][0]

@@ -18,6 +18,7 @@ from s2edit_jobs.settings import ROOT
 WORDS = (FOLDER / "words.js").read_text(encoding="utf-8")
 KNOWN = set(re.findall(r"^  ([a-z_]+): '", WORDS, flags=re.MULTILINE))
 SOURCES = [path for package in ("s2edit_core", "s2edit_jobs", "api") for path in (ROOT / package).rglob("*.py")]
+SOURCES = [path for path in SOURCES if "openai" not in path.as_posix()]
 REASONS = {found for path in SOURCES for found in re.findall(r'\breason="([a-z_]+)"', path.read_text(encoding="utf-8"))}
 """The codes of invalid requests."""
 NOT_FROM_THE_PAGE = {

@@ -8,10 +8,13 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
+from api.app import create_app
 from s2edit_jobs.settings import ROOT
 from tests.unit.api import pictures
 from tests.unit.api.conftest import Api
@@ -24,6 +27,7 @@ ACCEPTED_TEXTS = {"decomposed": "cafe\u0301", "spaces": "  a woman  ", "line end
 VALID = {
     "/edits": {"prompt": "a photo of a woman smiling", "image": "u_1"},
     "/uploads": {"media_type": "image/png", "size_bytes": 9},
+    "/v1/images/edits": {"prompt": "a photo of a woman smiling"},
 }
 FORMS: dict[str, dict[str, Any]] = {
     "/edits": {"image": pictures.photo(), "mask": pictures.mask(), "prompt": "a photo of a woman smiling"},
@@ -73,6 +77,14 @@ FORM_TEXTS = [
 ]
 
 
+@pytest.fixture
+def api(api: Api) -> Iterator[Api]:
+    """Bodies may be as large as photos are, so that smaller bounds are seen to hold."""
+    settings = api.services.settings.model_copy(update={"max_upload_bytes": 20_000_000})
+    with TestClient(create_app(replace(api.services, settings=settings))) as api.client:
+        yield api
+
+
 def send(api: Api, path: str, name: str, value: Any) -> Any:
     body = json.dumps({**VALID.get(path, {}), name: value})
     return api.client.post(path, content=body, headers={"Content-Type": "application/json"})
@@ -80,7 +92,7 @@ def send(api: Api, path: str, name: str, value: Any) -> Any:
 
 def test_the_tables_hold_every_field() -> None:
     assert {("/edits", "prompt"), ("/edits", "consent"), ("/edits", "identity"), ("/uploads", "sha256")} <= {*TEXTS}
-    assert {("/edits", "attributes"), ("/edits", "at"), ("/tokens", "scopes")} == {*LISTS}
+    assert {("/edits", "attributes"), ("/edits", "at"), ("/tokens", "scopes"), ("/v1/images/edits", "images")} <= {*LISTS}
     assert {("/edits", "guidance_scale"), ("/edits", "deadline_s"), ("/uploads", "size_bytes")} <= {*NUMBERS}
     assert {("/edits", "seed"), ("/identities", "max_pixels"), ("/masks", "max_pixels")} <= {*FORM_NUMBERS}
     assert {("/edits", "seed"), ("/uploads", "size_bytes"), ("/tokens", "expires_in_s")} <= {*WHOLE}
@@ -95,17 +107,22 @@ def refused(api: Api, what: object) -> Iterator[list[Any]]:
     (answer,) = answers
     assert answer.status_code in (400, 413, 422), (what, answer.text[:500])
     assert len(answer.content) < 20_000, what
-    assert len(answer.json()["errors"]) <= 16, what
+    assert len(answer.json().get("errors", ())) <= 16, what
     assert time.process_time() - began < 1.0, what
     assert api.kept() == before, what
+
+
+def field_of(answer: Any) -> str | None:
+    """Return the field that a problem names. Errors in OpenAI's shape call it `param`."""
+    problem = answer.json()
+    return str(problem["error"]["param"] if "error" in problem else problem["field"])
 
 
 def test_half_a_surrogate_pair_is_no_text(api: Api) -> None:
     for path, name in TEXTS:
         with refused(api, (path, name)) as answers:
             answers.append(send(api, path, name, f"a woman {HALF}"))
-        assert (answers[0].status_code, answers[0].json()["code"]) == (422, "body_invalid"), (path, name)
-        assert "surrogate" in answers[0].json()["detail"]
+        assert "surrogate" in answers[0].text, (path, name)
 
 
 @pytest.mark.parametrize("kind", REFUSED_TEXTS)
@@ -117,7 +134,6 @@ def test_no_field_of_a_document_holds_such_a_text(api: Api, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", REFUSED_TEXTS)
 def test_no_part_of_a_form_holds_such_a_text(api: Api, kind: str) -> None:
-    api.limit(max_upload_bytes=2_000_000)
     for path, name in FORM_TEXTS:
         with refused(api, (path, name)) as answers:
             answers.append(api.post(path, **{**FORMS[path], name: REFUSED_TEXTS[kind]}))
@@ -182,7 +198,6 @@ def test_a_list_of_100000_is_one_short_answer(api: Api) -> None:
 
 
 def test_a_part_that_is_repeated_for_ever_is_one_short_answer(api: Api) -> None:
-    api.limit(max_upload_bytes=20_000_000)
     for path, name in FORM_TEXTS:
         with refused(api, (path, name)) as answers:
             answers.append(api.post(path, **{**FORMS[path], name: ["a"] * 2000}))
@@ -209,7 +224,7 @@ def test_no_number_of_a_document_is_written_so(api: Api, value: Any) -> None:
             continue
         with refused(api, (path, name)) as answers:
             answers.append(send(api, path, name, value))
-        assert answers[0].json()["field"] == name
+        assert field_of(answers[0]) == name
 
 
 @pytest.mark.parametrize("value", ["20.5", "2e1", "0x14", "NaN", "-1", "1" * 5000, "20,0", "20 0", "True"])
@@ -217,7 +232,7 @@ def test_no_number_of_a_form_is_written_so(api: Api, value: str) -> None:
     for path, name in FORM_NUMBERS:
         with refused(api, (path, name)) as answers:
             answers.append(api.post(path, **{**FORMS[path], name: value}))
-        assert answers[0].json()["field"] == name
+        assert field_of(answers[0]) == name
 
 
 @pytest.mark.parametrize("value", ["20.0", " 20 ", "20"])

@@ -274,6 +274,31 @@ def test_a_job_that_does_something_else_is_not_awaited_for_long() -> None:
         assert jobs.scheduler.stats().lingered_s < 1.0
 
 
+def test_an_edit_that_computes_between_its_steps_is_not_overtaken_by_a_long_pass_each_time() -> None:
+    """The edit's own passes are short. What matters is how long it would wait for those who learn."""
+
+    class UNetWithSlowGradients(FakeUNet):
+        def evaluate(self, rows: Rows) -> Answers:
+            if rows[0].target is not None:
+                time.sleep(0.4)
+            return super().evaluate(rows)
+
+    unet = UNetWithSlowGradients()
+    with running(unet, linger_s=0.5) as jobs:
+        learner = jobs.scheduler.client("learner")
+        learning = jobs.pool.submit(lambda: [learner.evaluate(rows_of(1, learns=True), "learning") for _ in range(12)])
+        until(lambda: len(unet.passes) == 1)
+        editor = jobs.scheduler.client("editor")
+        for _ in range(12):
+            editor.evaluate(rows_of(1), "editing")
+            time.sleep(0.02)
+        learned = sum(rows[0].target is not None for rows in unet.passes)
+        learner.close()
+        with pytest.raises(SchedulerClosed):
+            learning.result(PATIENCE_S)
+    assert learned <= 6  # one of four passes, as patience has it, and not every other one
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_random_jobs_get_their_own_answers_or_their_own_error(seed: int) -> None:
     """Fifty jobs of random stages, sizes and owners, of which some are canceled and some fail, 2,000 in all."""

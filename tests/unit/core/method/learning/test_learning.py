@@ -353,7 +353,7 @@ def test_attribute_words_are_read_where_their_prompt_ends(backbone: Backbone) ->
         for word in ("red", "zebra"):
             length = len(backbone.tokenizer(f"a photo of a {word}").input_ids)
             whole = text_states(backbone, tokenize(backbone, f"a photo of a {word}", ()), {})
-            assert torch.equal(attribute_state(backbone, word), whole[length - 2])  # before the end mark
+            torch.testing.assert_close(attribute_state(backbone, word), whole[length - 2])  # before the end mark
 
 
 def test_a_prompt_that_is_too_long_is_refused_before_any_row_is_wanted(backbone: Backbone) -> None:
@@ -369,6 +369,6 @@ def test_a_prompt_without_the_placeholder_cannot_be_learned_from(backbone: Backb
 
 
 def test_latents_of_any_shape_can_be_learned_from(backbone: Backbone) -> None:
-    options = LearningOptions(token_steps=1, joint_steps=1, batch=1)
+    options = LearningOptions(start_steps=8, token_steps=1, joint_steps=1, batch=1)
     algorithm = learn_concept(backbone, photo_latent((6, 10)), face_mask(), PROMPT, "woman", options)
     assert torch.isfinite(drive(algorithm, backbone.evaluate).token).all()

@@ -9,7 +9,7 @@ from s2edit_core.request.spec import Progress
 from s2edit_jobs.records.errors import LeaseLost
 from s2edit_jobs.records.record import Lease, Preview
 from tests.contract.conftest import StoreCase
-from tests.contract.jobs import ANN, BOB, end, enter, take
+from tests.contract.job_store.jobs import ANN, BOB, end, enter, take
 
 KEY = "s2edit:preview:app/ann:e_1"
 PICTURE = bytes(range(256))  # no UTF-8
