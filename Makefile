@@ -53,20 +53,21 @@ segmenter: $(VENV)/.all  ## download MediaPipe's person segmentation by npm; set
 browser: $(VENV)/.dev  ## install a Chromium for the tests of the studio, unless there is one; `make test` does it
 	@($(FIND_BROWSER)) || { $(FETCH_BROWSER); } || echo 'make: no Chromium, so the tests of the studio will fail: install one, for example by `apt-get install chromium` as root'
 
-# Unit tests are independent, so they run in parallel, file by file. The others start servers and wait for them, so they run in two
-# processes, one thread each: torch with more threads than idle cores is many times slower. Playwright's event loop excludes those of
-# other tests, so the studio has a process of its own.
+# Unit tests compute, in as many processes as there are cores, file by file. Beside them run those that start servers and mostly wait
+# for them. Each process has one thread: torch with more threads than idle cores is many times slower. Playwright's event
+# loop excludes those of other tests, so the studio has a process of its own.
 test: $(VENV)/.dev $(REST) $(AXE) $(SDKS) browser  ## the whole suite, without the slow and GPU tests
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@export OMP_NUM_THREADS=1; log=$$(mktemp); \
+	@export OMP_NUM_THREADS=1; logs=$$(mktemp -d); \
+	$(BIN)/python -m pytest tests/integration > "$$logs/1" 2>&1 & servers=$$!; \
+	{ $(BIN)/python -m pytest tests/contract tests/clients tests/sdks tests/acceptance; contract=$$?; \
+	  $(BIN)/python -m pytest tests/studio; exit $$((contract | $$?)); } > "$$logs/2" 2>&1 & others=$$!; \
 	$(BIN)/python -m pytest tests/unit -n auto --dist loadfile; unit=$$?; \
-	$(BIN)/python -m pytest tests/contract tests/clients tests/sdks tests/acceptance > "$$log" 2>&1 & \
-	$(BIN)/python -m pytest tests/integration; servers=$$?; \
-	$(BIN)/python -m pytest tests/studio; studio=$$?; \
-	wait $$!; contract=$$?; cat "$$log"; rm "$$log"; \
-	exit $$((unit | servers | studio | contract))
+	wait $$servers; servers=$$?; wait $$others; others=$$?; \
+	cat "$$logs/1" "$$logs/2"; rm -r "$$logs"; \
+	exit $$((unit | servers | others))
 endif
 
 test-slow: $(VENV)/.dev $(REST)  ## the tests that take minutes
@@ -88,6 +89,7 @@ docs: $(VENV)/.dev  ## regenerate the tables of docs/, and build the documentati
 	@$(BIN)/python -m cli.docs
 	@$(BIN)/python -m lab.quality.table --into docs/evidence.md
 	@$(BIN)/python -m lab.load.table --into docs/evidence.md
+	@$(BIN)/python -m lab.rivals.table --into docs/evidence.md
 	@$(BIN)/mkdocs build --strict
 	@echo 'make: site/index.html'
 

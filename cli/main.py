@@ -30,7 +30,7 @@ from s2edit_jobs.bootstrap import NotConfigured, build_artifacts, build_services
 from s2edit_jobs.jobs.survey import rebuild as rebuild_job_store
 from s2edit_jobs.records.errors import ServiceUnavailable
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.adapters import check_adapters
+from s2edit_jobs.stores.auxiliary_models import check_auxiliary_models
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedisError
 from s2edit_jobs.stores.model_facts import inspect_model
 
@@ -62,7 +62,7 @@ def up(
     _check_keys(settings, address)
     try:
         inspect_model(settings.model)
-        check_adapters(settings)
+        check_auxiliary_models(settings)
     except ModelUnusable as error:
         _fail(str(error))
     service = Service(settings, address, logs=None if verbose else settings.data_dir / "logs", worker_app=worker_app)

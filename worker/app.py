@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from s2edit_jobs.settings import Settings
 from worker.attempts.tallies import count
 from worker.engines.engine import Engine
 from worker.process import WorkerProcess
 
 
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Load without searching for garbage, and don't search what was loaded ever after: that was a fifth of the start's CPU time.
+
+    The libraries make a million objects that live as long as the process.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@without_collection()
 def load_engine(settings: Settings) -> Engine:
     """Load torch and the models, once per process. Raise what the loading of a model raises."""
     from s2edit_core.unet import pass_limit
     from s2edit_core.vision.safety import open_safety_model
-    from s2edit_jobs.stores.adapters import check_adapters, loading
+    from s2edit_jobs.stores.auxiliary_models import check_auxiliary_models, loading
     from worker.engines.guarded import GuardedEngine
     from worker.engines.provenance import Credentials, SigningEngine
     from worker.engines.s2edit_engine import S2EditEngine
     from worker.engines.safety import SafeEngine
 
     pass_limit.listeners.add(_count_reduced_pass)
-    check_adapters(settings)  # report a bad setting before the slow loading of the model
+    check_auxiliary_models(settings)  # report a bad setting before the slow loading of the model
     s2edit = S2EditEngine(
         settings.model,
         settings.device,

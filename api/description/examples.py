@@ -203,6 +203,17 @@ EXAMPLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     ],
     "ModelList": [{"object": "list", "data": [MODEL_OBJECT]}],
     "ModelObject": [MODEL_OBJECT],
+    "ServedModel": [
+        {
+            "name": "portraits-128",
+            "shipped": True,
+            "domains": [{"subjects": ["woman", "man", "person"], "attribute_words": ["red", "hair", "smiling", "glasses"]}],
+            "phase_seconds": {"preparing": 0.1, "learning": 7.3, "inverting": 1.3, "editing": 1.1, "finishing": 0.2},
+            "test": False,
+            "max_upload_bytes": 50_000_000,
+            "max_pixels": 50_000_000,
+        }
+    ],
     "OpenAIError": [
         {
             "error": {

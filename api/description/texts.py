@@ -16,6 +16,7 @@ TAGS = {
     "identities": "People, learned once and used by any number of edits.",
     "attributes": "A makeup, a hat or a hairstyle, learned once and applied to any identity.",
     "masks": "Find the person in a photo, to show and correct the mask before an edit.",
+    "model": "What the served model knows, for pages that suggest words to their users.",
     "erasure": "Erase data for good, with a signed receipt.",
     "uploads": "Send large pictures directly to the object store and name them in edits.",
     "files": "Signed URLs of files that the service stores itself, without S3.",

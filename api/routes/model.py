@@ -31,7 +31,7 @@ class ModelDomain(BaseModel):
     ]
 
 
-class ModelView(BaseModel):
+class ServedModel(BaseModel):
     """The model of the service, and the limits of a request."""
 
     name: Annotated[str, Field(description="The name of the model, without the folders it lies in.", examples=["portraits-128"])]
@@ -47,12 +47,12 @@ class ModelView(BaseModel):
 
 
 @router.get("/model", operation_id="getModel", summary="Get what the model knows")
-def get_model(request: Request, services: ServicesDep, owner: Caller) -> ModelView:
+def get_model(request: Request, services: ServicesDep, owner: Caller) -> ServedModel:
     """Get the model's name, its subjects and the words that it knows, for example to suggest them to a user."""
     settings = services.settings
     path = local_path(settings.model, ROOT)
     vocabulary = cast(Vocabulary | None, request.app.state.vocabulary)
-    return ModelView(
+    return ServedModel(
         name=path.name if path else settings.model,
         shipped=path is not None and path.resolve() == (ROOT / SHIPPED_MODEL).resolve(),
         domains=_domains(services, vocabulary),

@@ -25,7 +25,7 @@ from s2edit_jobs.data_folder import ignores_case
 from s2edit_jobs.records.errors import JobNotFound, JobsError, StoreUnavailable
 from s2edit_jobs.records.record import Owner
 from s2edit_jobs.settings import Settings
-from s2edit_jobs.stores.adapters import CHECKS, Part, describe_adapter
+from s2edit_jobs.stores.auxiliary_models import CHECKS, Part, describe_auxiliary_model
 from s2edit_jobs.stores.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_redis_server
 from s2edit_jobs.stores.job_store import HOUSEKEEPER
 from s2edit_jobs.stores.model_facts import LoadFailure, failure_of, inspect_model
@@ -266,7 +266,7 @@ def examine_model(settings: Settings) -> Finding:
 def _adapter(part: Part, settings: Settings) -> Finding:
     """Judge the captioner or another additional model in the same way."""
     try:
-        text = describe_adapter(part, settings)
+        text = describe_auxiliary_model(part, settings)
     except ModelUnusable as error:
         return Finding(part, "broken", str(error))
     if (failure := _reported_failure(settings)) is not None and failure.part == part:

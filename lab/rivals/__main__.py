@@ -8,11 +8,13 @@ import os
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lab.measures.results import dumped, machine
 from lab.rivals import crowd, probes
 from lab.rivals.asking import Server
+from lab.rivals.gateways import GATEWAYS, Way
 from lab.rivals.marks import portrait
 from lab.rivals.ours import service
 from lab.rivals.table import faults_of
@@ -23,15 +25,19 @@ def main() -> None:
     photo = portrait()
     with ExitStack() as stack:
         url, key = stack.enter_context(service(wanted.ours)) if wanted.ours else (wanted.url, wanted.key)
-        fixed, headers = _pairs(wanted.field), _pairs(wanted.header)
-        server = stack.enter_context(Server(url, key, timeout_s=wanted.timeout, fixed=fixed, headers=headers))
+        way = Way(url, key)
+        if wanted.through:
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            way = stack.enter_context(GATEWAYS[wanted.through](wanted.program, url, key, folder))
+        fixed = {**way.fields, **_pairs(wanted.field)}
+        server = stack.enter_context(Server(way.url, way.key, timeout_s=wanted.timeout, fixed=fixed, headers=way.headers))
         together = crowd.run(server, photo, users=wanted.users, edits=wanted.edits, at_once=wanted.at_once, named=wanted.named)
         each = probes.run(server, photo)
     print(f"faults: {faults_of(together) or 'none'}; {together['p50_s']} s (p50), {together['per_minute']} edits per minute")
-    for name, verdict in each.items():
-        print(f"{name:26} {verdict}")
+    for name, verdict in each["probes"].items():
+        print(f"{name:26} {verdict} {each['why'].get(name, '')}")
     if wanted.out:
-        entry = {"versions": _versions(wanted.version), "fields": fixed, "crowd": together, "probes": each}
+        entry = {"versions": _versions(wanted.version), "fields": fixed, "crowd": together, **each}
         wanted.out.write_text(dumped(_merged(wanted.out, wanted.name, entry)), encoding="utf-8")
 
 
@@ -43,7 +49,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--key", help="API key of the server")
     parser.add_argument("--name", default="unnamed", help="name of the server in the results")
     parser.add_argument("--field", action="append", default=[], metavar="NAME=VALUE", help="parameter of every request")
-    parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE", help="header of every request")
+    parser.add_argument("--through", choices=sorted(GATEWAYS), help="start this gateway in front of the server")
+    parser.add_argument("--program", type=Path, help="the gateway's program, see `lab.rivals.gateways`")
     parser.add_argument("--version", action="append", default=[], metavar="NAME=VALUE", help="version for the results")
     parser.add_argument("--users", type=int, default=8)
     parser.add_argument("--edits", type=int, default=8, help="edits of each user")

@@ -21,6 +21,13 @@ Fields = Mapping[str, str]
 Files = Mapping[str, bytes]
 
 
+REFUSALS = (400, 404, 413, 415, 422)
+"""Statuses that refuse what a request asks for. 404 is OpenAI's answer for an unknown model."""
+BUSY = (429, 503)
+"""Statuses that refuse any request for some time."""
+MESSAGE = 160
+
+
 class NotLocal(ValueError):
     """The server is not on this machine."""
 
@@ -42,18 +49,26 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered. `fault` says why there is no usable picture; `shaped` whether an error has OpenAI's shape."""
+    """What a server answered. `fault` says why there is no usable picture; `shaped` whether an error has OpenAI's shape.
+
+    `message` is the beginning of an error.
+    """
 
     seconds: float
     status: int = 0
     fault: str | None = None
     shaped: bool = False
+    message: str = ""
     pictures: tuple[Picture, ...] = ()
     events: tuple[str, ...] = ()
 
     @property
     def refused(self) -> bool:
-        return 400 <= self.status < 500
+        return self.status in REFUSALS
+
+    @property
+    def busy(self) -> bool:
+        return self.status in BUSY
 
     @property
     def usable(self) -> bool:
@@ -93,7 +108,8 @@ class Server:
             pictures, events, fault = self._read(answer)
         except httpx.HTTPError as error:
             return Answer(time.perf_counter() - began, fault=type(error).__name__)
-        return Answer(time.perf_counter() - began, answer.status_code, fault, _shaped(answer), pictures, events)
+        message = answer.text[:MESSAGE] if fault else ""
+        return Answer(time.perf_counter() - began, answer.status_code, fault, _shaped(answer), message, pictures, events)
 
     def _read(self, answer: httpx.Response) -> tuple[tuple[Picture, ...], tuple[str, ...], str | None]:
         if answer.status_code != httpx.codes.OK:

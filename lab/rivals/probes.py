@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -17,6 +18,8 @@ HONOURED, REFUSED, IGNORED, FAILED, ACCEPTED = "honoured", "refused", "ignored",
 UNSHAPED = "refused, in another shape"
 """A refusal whose message OpenAI's SDKs don't find."""
 Value = TypeVar("Value")
+PAUSE_S = 6.0
+"""Seconds after which a server that refused a probe as busy is asked once more."""
 OTHER_SIDE = 256
 NUMBER = 0
 """The mark of all probes: a server that keeps what it learned from a photo needs to learn it once."""
@@ -33,17 +36,35 @@ class Probe:
     without: Sequence[str] = ()
 
 
-def run(server: Server, portrait: Portrait) -> dict[str, str]:
-    """Return the verdict on each parameter."""
+def run(server: Server, portrait: Portrait, *, pause_s: float = PAUSE_S) -> dict[str, Any]:
+    """Return the verdict on each parameter as `probes`, and why some have failed as `why`.
+
+    `blocked` counts the probes that the server refused as busy at first: some rest for seconds after an error, whoever caused it.
+    """
     plain_fields = {"prompt": portrait.prompt}
     plain_files = {"image": png(portrait.marked(NUMBER)), "mask": openai_mask(portrait.kept)}
 
-    def ask(probe: Probe, change: Fields) -> Answer:
-        fields = {**plain_fields, **change}
-        files = {**plain_files, **probe.files}
-        return server.ask(_less(fields, probe.without), _less(files, probe.without))
+    blocked = 0
 
-    return {probe.name: verdict(probe, [ask(probe, change) for change in probe.changes]) for probe in probes(portrait)}
+    def ask(probe: Probe, change: Fields) -> Answer:
+        nonlocal blocked
+        fields = _less({**plain_fields, **change}, probe.without)
+        files = _less({**plain_files, **probe.files}, probe.without)
+        answer = server.ask(fields, files)
+        if not answer.busy:
+            return answer
+        blocked += 1
+        time.sleep(pause_s)
+        return server.ask(fields, files)
+
+    found: dict[str, str] = {}
+    why: dict[str, str] = {}
+    for probe in probes(portrait):
+        answers = [ask(probe, change) for change in probe.changes]
+        found[probe.name] = verdict(probe, answers)
+        if found[probe.name] in (FAILED, UNSHAPED):
+            why[probe.name] = next(f"{answer.fault}: {answer.message}" for answer in answers if not answer.usable)
+    return {"probes": found, "why": why, "blocked": blocked}
 
 
 def verdict(probe: Probe, answers: Sequence[Answer]) -> str:

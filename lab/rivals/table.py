@@ -48,6 +48,7 @@ def probe_table(servers: Mapping[str, Any]) -> str:
     """Return how many parameters each server honours, refuses and ignores, and which those are that it ignores."""
     verdicts = ("honoured", "refused", "accepted", UNSHAPED, FAILED, IGNORED)
     rows = [[one, *(str(list(server["probes"].values()).count(one)) for server in servers.values())] for one in verdicts]
+    rows.append(["refused as busy after an error", *(str(server["blocked"]) for server in servers.values())])
     rows.append(["ignored or failed", *(_named(server["probes"]) for server in servers.values())])
     return _markdown(["parameters", *servers], rows)
 

@@ -6,14 +6,12 @@ python -m lab.speed.table --into PAGE.md                      write them between
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cli.markdown import put_between
 from lab.speed.record import DONE, Result
+from lab.tables import write_tables
 
 MARK = "speed"
 
@@ -70,15 +68,7 @@ def render(results: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("lab/results/speed.json"))
-    parser.add_argument("--into", type=Path, default=None, help="the file that holds the two marks")
-    wanted = parser.parse_args()
-    tables = render(json.loads(wanted.results.read_text(encoding="utf-8")))
-    if wanted.into is None:
-        print(tables, end="")
-    else:
-        wanted.into.write_text(put_between(wanted.into.read_text(encoding="utf-8"), tables, MARK), encoding="utf-8")
+    write_tables(render, results="lab/results/speed.json", mark=MARK, about=__doc__)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from lab.training.autoencoder import LATENT_CHANNELS, latent_scale, posterior
 from lab.training.autoencoder import WIDTHS as VAE_WIDTHS
-from lab.training.dataset import SIZE, UNSEEN, Plan
+from lab.training.autoencoder import latent_scale, posterior
+from lab.training.dataset import LATENT_CHANNELS, SIZE, UNSEEN, Plan
 from lab.training.export import GUIDANCE, captioned_sheet, pipeline_of, stage_options, write_model
 from lab.training.store import Dice, Store, Tensors, joined, normalised, read_fields
 from lab.training.tokenizer import MAX_TOKENS, build_tokenizer

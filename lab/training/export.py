@@ -11,14 +11,16 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import StableDiffusionPipeline
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from lab.training.dataset import Plan, add_options
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
 
 GUIDANCE = 3.0
 GAINS: dict[str, float] = {"balanced": 7 / 6, "instant": 4 / 3}
@@ -78,6 +80,8 @@ def captioned_sheet(pictures: list[Image.Image], captions: list[str], columns: i
 
 
 def pipeline_of(parts: dict[str, Any]) -> StableDiffusionPipeline:
+    from diffusers import StableDiffusionPipeline  # takes seconds, and most stages do without
+
     pipeline = StableDiffusionPipeline(
         **parts, safety_checker=None, feature_extractor=None, image_encoder=None, requires_safety_checker=False
     )

@@ -27,8 +27,7 @@ from typing import Any
 
 import torch
 
-from lab.training.autoencoder import LATENT_CHANNELS
-from lab.training.dataset import Plan, add_options
+from lab.training.dataset import LATENT_CHANNELS, Plan, add_options
 from lab.training.export import GAINS, GUIDANCE, describe, pack
 
 __all__ = ["GAINS", "GUIDANCE", "MODEL"]

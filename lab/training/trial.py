@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from lab.training import autoencoder, denoiser
-from lab.training.dataset import DOMAINS, Plan
+from lab.training.dataset import DOMAINS, LATENT_CHANNELS, Plan
 from lab.training.train import environment
 from lab.training.trainer import MovingAverage, adam, compiled, use_fast_kernels
 
@@ -80,7 +80,7 @@ def bench_vae(options: argparse.Namespace) -> Iterator[tuple[str, float]]:
 
     def step(size: int, loss_of: Callable[..., tuple[Tensor, Tensor]]) -> Callable[[], Tensor]:
         x = torch.rand((size, 3, 128, 128), device=device).contiguous(memory_format=torch.channels_last) * 2 - 1
-        noise = torch.randn((size, autoencoder.LATENT_CHANNELS, denoiser.LATENT_SIDE, denoiser.LATENT_SIDE), device=device)
+        noise = torch.randn((size, LATENT_CHANNELS, denoiser.LATENT_SIDE, denoiser.LATENT_SIDE), device=device)
         return lambda: loss_of(x, noise)[0]
 
     def plain(x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,10 +97,10 @@ def bench_denoiser(options: argparse.Namespace) -> Iterator[tuple[str, float]]:
     plan = Plan.of(options)
     for wanted in (False, True):
         for size in middle_first(options.denoiser_batches) if wanted else options.denoiser_batches:
-            shape = {"batch": size, "latent_channels": autoencoder.LATENT_CHANNELS, "widths": options.denoiser_widths}
+            shape = {"batch": size, "latent_channels": LATENT_CHANNELS, "widths": options.denoiser_widths}
             stage = denoiser.Stage(plan, argparse.Namespace(device=options.device, compile=wanted, **shape))
             unet = stage.compile()
-            z = torch.randn((size, autoencoder.LATENT_CHANNELS, denoiser.LATENT_SIDE, denoiser.LATENT_SIDE), device=stage.device)
+            z = torch.randn((size, LATENT_CHANNELS, denoiser.LATENT_SIDE, denoiser.LATENT_SIDE), device=stage.device)
             inputs = (z, stage.empty.expand(size, -1).contiguous(), torch.randint(1000, (size,), device=stage.device), z)
             rate = speed(
                 lambda s=stage, u=unet, i=inputs: s.loss_of(u, *i)[0],  # type: ignore[misc]

@@ -16,8 +16,8 @@ from s2edit_core.request.spec import PHASES, PLACEHOLDER, PRESETS, Phase, Preset
 CARD = "s2edit.json"
 _EXPECTED = (
     "it must be an object of domains (objects of subjects and attribute_words, which are lists of words), guidance_scale (a "
-    "number), guidance_by_preset (an object of numbers), phase_seconds (an object of numbers) and segmenter (a name), each of which may be left "
-    "out"
+    "number), guidance_by_preset (an object of numbers), phase_seconds (an object of numbers) and segmenter (a name), each of "
+    "which may be left out"
 )
 
 

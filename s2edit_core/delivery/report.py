@@ -104,14 +104,9 @@ def _psnr(mse: float) -> float | None:
 def outside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> dict[str, Any]:
     """Measure the change outside `edit_mask`: the largest difference in 8-bit levels, and the PSNR (None: no change).
 
-    Like the two functions below, it raises `ValueError` for pictures of different sizes or modes.
+    Like `changed_share`, it raises `ValueError` for pictures of different sizes or modes.
     """
     return _Difference.between(photo, result, edit_mask).outside()
-
-
-def inside_change(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:
-    """Return the mean difference in 8-bit levels inside the edit mask. Near zero, the edit had no effect."""
-    return _Difference.between(photo, result, edit_mask).mean_inside()
 
 
 def changed_share(photo: Image.Image, result: Image.Image, edit_mask: Image.Image) -> float:

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 
 import torch
 
-from s2edit_core.unet.rows import Answer, Answers, Rows
+from s2edit_core.unet.rows import Answer, Answers, Rows, by_source
 
 Stage = Literal["editing", "inverting", "learning"]
 """The classes of waiting rows, the most urgent first."""
@@ -196,13 +196,6 @@ def _take_parts(submission: Submission, kind: Kind, room: int, *, alone: bool) -
 
 
 def _parts(rows: Rows) -> Iterator[Part]:
-    at = {row: i for i, row in enumerate(rows)}
-    groups: dict[int, list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        source = row.injection.source if row.injection is not None else row
-        if source not in at:
-            raise ValueError("a row's source must be evaluated together with it")
-        groups[at[source]].append(i)
-    for source_index, indices in groups.items():
+    for source_index, indices in by_source(rows).items():
         row = rows[source_index]
         yield Part((row.target is not None, row.latent.shape), tuple(indices))

@@ -141,16 +141,9 @@ def passes(rows: Rows, limit: int) -> list[list[int]]:
     readers is in several passes. Within a pass, rows that need explicit attention maps come first, then those with gates. Raises
     `ValueError` for a row whose source is not among `rows`.
     """
-    at = {row: i for i, row in enumerate(rows)}
-    groups: dict[int, list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        source = row.injection.source if row.injection is not None else row
-        if source not in at:
-            raise ValueError("a row's source must be evaluated together with it")
-        groups[at[source]].append(i)
     open_passes: dict[tuple[object, ...], list[int]] = {}  # the pass of each kind of rows that still has room
     done: list[list[int]] = []
-    for source_index, group in groups.items():
+    for source_index, group in by_source(rows).items():
         kind = (rows[source_index].latent.shape, rows[source_index].target is not None)
         for members in _in_parts(source_index, group, limit):
             if kind not in open_passes or len(open_passes[kind]) + len(members) > limit:
@@ -159,6 +152,18 @@ def passes(rows: Rows, limit: int) -> list[list[int]]:
             open_passes[kind] += members
     sources = cross_sources(rows)
     return [sorted(indices, key=lambda i: rank(rows[i], sources)) for indices in done]
+
+
+def by_source(rows: Rows) -> dict[int, list[int]]:
+    """Return, for each row that reads no other, its index with those of itself and its readers. Raises as `passes` does."""
+    at = {row: i for i, row in enumerate(rows)}
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        source = row.injection.source if row.injection is not None else row
+        if source not in at:
+            raise ValueError("a row's source must be evaluated together with it")
+        groups[at[source]].append(i)
+    return groups
 
 
 def _in_parts(source: int, group: list[int], limit: int) -> list[list[int]]:

@@ -112,8 +112,7 @@ class RowScheduler:
     """Fills passes of `evaluate` with at most `max_rows` rows of all clients. A context manager that runs the device's thread.
 
     `evaluate` may answer rows whose numbers are not finite (`Answer.finite`) instead of raising `NumbersNotFinite` for all of them.
-    `linger_s` bounds the wait for jobs that were just answered; 0 switches it off. `on_start` is called in the device's thread
-    before the first pass.
+    `linger_s` bounds the wait for jobs that were just answered; 0 switches it off.
     """
 
     def __init__(
@@ -123,13 +122,11 @@ class RowScheduler:
         max_rows: int,
         linger_s: float = LINGER_S,
         patience: int = PATIENCE,
-        on_start: Callable[[], None] | None = None,
     ) -> None:
         self.passes = 0  # that have ended
         self._evaluate = evaluate
         self._max_rows = max_rows
         self._linger_s = linger_s
-        self._on_start = on_start
         self._changed = threading.Condition()  # guards everything below
         self._queue = RowQueue(patience)
         self._clients: dict[Submission, RowClient] = {}  # of the submissions that are not done
@@ -207,8 +204,6 @@ class RowScheduler:
 
     def _run(self) -> None:
         try:
-            if self._on_start is not None:
-                self._on_start()
             while self.tick():
                 pass
         finally:

@@ -8,7 +8,6 @@ both before use.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,36 +40,6 @@ def _mask(inside: Tensor, what: str) -> Image.Image:
     if not inside.any():
         raise MaskInvalid(f"no {what} was found in the photo: give a mask", field="mask", reason="mask_not_found")
     return Image.fromarray(inside.cpu().numpy().astype(np.uint8) * 255)
-
-
-class FaceParser:
-    """SegFormer, which gives every pixel one of its labels."""
-
-    def __init__(self, model: str = "jonathandinu/face-parsing", *, device: str = "cpu") -> None:
-        self.processor, self.network = load_pretrained(
-            model, "SegformerImageProcessorPil", "SegformerForSemanticSegmentation", device
-        )
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The labels of the model."""
-        return tuple(self.network.config.id2label.values())
-
-    @torch.no_grad()
-    def mask(self, photo: Image.Image, parts: Sequence[str] = ()) -> Image.Image:
-        """Return the mask of `parts`, or without names of everything but the background.
-
-        Raises `OptionInvalid` for an unknown part, `MaskInvalid` if nothing is found.
-        """
-        known = self.parts
-        for part in parts:
-            if part not in known:
-                raise OptionInvalid(f"the model has no part {part!r}: choose among {', '.join(known)}", field="parts")
-        wanted = [i for i, name in enumerate(known) if (name in parts if parts else name != "background")]
-        pixels = self.processor(images=photo, return_tensors="pt").pixel_values.to(self.network.device)
-        logits = self.network(pixel_values=pixels).logits
-        labels = F.interpolate(logits, size=photo.size[::-1], mode="bilinear", align_corners=False)[0].argmax(dim=0)
-        return _mask(torch.isin(labels, torch.tensor(wanted, device=labels.device)), " or ".join(parts) or "person")
 
 
 class TextSegmenter:

@@ -276,7 +276,7 @@ class Jobs(StoredJobs):
             record = self._store.records.request_cancel(owner, job_id)
         except JobNotFound:
             return self.load(owner, job_id)  # over, and no longer in the job store
-        self._audit("edit.cancel", owner, job_id, "wished" if record.state is JobState.RUNNING else record.state)
+        self._audit("edit.cancel", owner, job_id, "requested" if record.state is JobState.RUNNING else record.state)
         if record.state is not JobState.QUEUED:
             return record
         return self.end_canceled(record)

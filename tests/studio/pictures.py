@@ -1,16 +1,28 @@
-"""Copy screenshots of the tests to the documentation: `python -m tests.studio.pictures` after a run of the tests of the studio."""
+"""The pictures of the studio in the documentation.
+
+`python -m tests.studio.pictures` copies screenshots of the tests, after `make test ARGS=tests/studio`. With `--model`, it makes the
+picture of a result first: it starts the service with the shipped model and edits a sample.
+"""
 
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
 from PIL import Image
+from playwright.sync_api import expect, sync_playwright
 
 from s2edit_jobs.settings import ROOT
+from tests.studio import acting
+from tests.studio.browser import launch, opened
+from tests.studio.service import Service
 from tests.studio.states import SCREENSHOTS
 
+EDIT_MS = 1_200_000.0
+RESULT = "model-result"
 CHOSEN = {
-    "studio.png": "result-desktop-light",
+    "studio.png": RESULT,
     "studio-phone.png": "ready-phone-light",
     "studio-people.png": "people-erase-desktop-light",
     "studio-history.png": "history-desktop-dark",
@@ -18,14 +30,40 @@ CHOSEN = {
 """The picture in docs/images, by its name there, and the screenshot that it shows."""
 
 
-def main() -> None:
+class Shipped(Service):
+    """The service as a new user starts it: with the shipped model, and without keys."""
+
+    worker_app, settings = "worker.app", {}
+
+
+def edit_by_the_model() -> None:
+    """Edit the first sample by the shipped model, and keep a screenshot of the result."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright, launch(playwright) as browser:
+        service = Shipped(Path(folder))
+        service.start()
+        try:
+            with opened(browser, service.url, size="desktop", scheme="light", key="") as (page, _):
+                acting.sample(page)
+                acting.edit(page)
+                expect(page.locator("body")).to_have_attribute("data-state", "result", timeout=EDIT_MS)
+                acting.settle(page)
+                SCREENSHOTS.mkdir(exist_ok=True)
+                page.screenshot(path=SCREENSHOTS / f"{RESULT}.png")
+        finally:
+            service.stop()
+
+
+def copy() -> None:
     for name, shown in CHOSEN.items():
         source = SCREENSHOTS / f"{shown}.png"
-        if not source.is_file():
+        if source.is_file():
+            picture = Image.open(source).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            picture.save(ROOT / "docs" / "images" / name, optimize=True)
+        elif shown != RESULT:
             sys.exit(f"{source.name} is missing: run `make test ARGS=tests/studio` first")
-        picture = Image.open(source).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-        picture.save(ROOT / "docs" / "images" / name, optimize=True)
 
 
 if __name__ == "__main__":
-    main()
+    if "--model" in sys.argv[1:]:
+        edit_by_the_model()
+    copy()

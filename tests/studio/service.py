@@ -25,11 +25,13 @@ TENANT = "studio"
 class Service:
     """`s2edit up` on one port and one data folder. It can be stopped and started again; keys and edits stay."""
 
-    def __init__(self, folder: Path, *, host: str = "127.0.0.1", **settings: str) -> None:
-        self.folder, self.host, self.port = folder, host, free_port(host)
-        self.url = f"http://{host}:{self.port}"
-        self.key = self.new_key()
-        self._settings = settings
+    worker_app, settings = "tests.clients.guide_worker", {"S2EDIT_AUTH": "keys"}
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder, self.port = folder, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.key = self.new_key() if "S2EDIT_AUTH" in self.settings else ""
+        self.settings = self.settings | settings
         self._process: psutil.Popen | None = None
 
     def new_key(self, tenant: str = TENANT) -> str:
@@ -37,12 +39,12 @@ class Service:
         return KeyRing(build_artifacts(Settings(data_dir=self.folder / "data"))).create(tenant, test=True)[1]
 
     def start(self) -> None:
-        argv = ["up", "--host", self.host, "--port", str(self.port), "--data-dir", str(self.folder / "data")]
+        argv = ["up", "--port", str(self.port), "--data-dir", str(self.folder / "data"), "--worker-app", self.worker_app]
         with self._log.open("ab") as log:
             self._process = psutil.Popen(
-                [sys.executable, "-m", "cli", *argv, "--worker-app", "tests.clients.guide_worker"],
+                [sys.executable, "-m", "cli", *argv],
                 cwd=ROOT,
-                env={**os.environ, "S2EDIT_AUTH": "keys", **self._settings},
+                env={**os.environ, **self.settings},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=end_with_parent(signal.SIGTERM),  # a test run that is killed leaves nothing either

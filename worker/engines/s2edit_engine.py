@@ -34,8 +34,9 @@ from s2edit_core.vision.captions import Captioner
 from s2edit_core.vision.segmenters import BaseModelSegmenter, FoundMask, open_segmenter
 from s2edit_jobs.decoding.decoders import decoders
 from s2edit_jobs.records.record import JobRequest
-from s2edit_jobs.stores.adapters import loading
+from s2edit_jobs.stores.auxiliary_models import loading
 from s2edit_jobs.stores.model_facts import ModelFacts
+from worker.engines.cores import CpuThreads
 from worker.engines.edit_run import EditRun, Steps, as_variant, with_checkpoints
 from worker.engines.engine import Artifact, Check, DetectedMask, EditInputs, EditResult, PassStats, check_pictures
 from worker.engines.loaded_model import model_facts, prove_device
@@ -69,6 +70,7 @@ class S2EditEngine:
         captioner: str | None = None,
         jobs: int = 1,
     ) -> None:
+        threads = CpuThreads(torch.get_num_threads())
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.model = model
         self.watermark = watermark
@@ -79,8 +81,11 @@ class S2EditEngine:
             self.captioner = Captioner(captioner, device=chosen) if captioner else None
         if self.pipeline.backbone.device.type != "cpu":
             prove_device(self.pipeline.backbone)
+        threads.pause_ends()
+        threads.pause_begins()
+        backbone = self.pipeline.backbone
         self._passes = SharedPasses(
-            lambda rows: self.pipeline.backbone.evaluate(rows, check=False), max_rows=self.pipeline.backbone.max_rows, jobs=jobs
+            lambda rows: self.pipeline.backbone.evaluate(rows, check=False), max_rows=backbone.max_rows, jobs=jobs, threads=threads
         )
         self._turn = threading.Lock()  # at the segmenter and the captioner, which all sessions share
         self._client: RowClient | None = None  # of a session

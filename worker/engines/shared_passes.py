@@ -8,29 +8,47 @@ from contextlib import contextmanager
 
 import torch
 
-from s2edit_core.unet.rows import Evaluate
+from s2edit_core.unet.rows import Answers, Evaluate, Rows
 from s2edit_core.unet.scheduler import RowClient, RowScheduler, SchedulerStats
+from worker.engines.cores import CpuThreads
 
 
 class SharedPasses:
     """A `RowScheduler` that starts with the first session.
 
-    The UNet gets all of torch's CPU threads, and each of `jobs` sessions its share for everything else: every thread of this
-    process has a pool of its own, so that without a limit there would be as many threads as sessions times cores.
+    The UNet gets all `threads`, and each of `jobs` sessions its share for everything else: every thread of this process has a pool
+    of its own, so that without a limit there would be as many threads as sessions times cores. Their number is chosen anew whenever
+    a session begins while there is no other.
     """
 
-    def __init__(self, evaluate: Evaluate, *, max_rows: int, jobs: int) -> None:
+    def __init__(self, evaluate: Evaluate, *, max_rows: int, jobs: int, threads: CpuThreads) -> None:
         self._evaluate, self._max_rows, self._jobs = evaluate, max_rows, jobs
-        self._threads = torch.get_num_threads()
+        self._threads = threads
+        self._used_threads = 0  # by the thread that runs the passes
+        self._sessions = 0
         self._starting = threading.Lock()
         self._scheduler: RowScheduler | None = None
 
     @contextmanager
     def client(self, owner: str) -> Iterator[RowClient]:
         """Let the calling thread share passes."""
-        _use_threads(max(1, self._threads // self._jobs))
-        with self._started().client(owner) as client:
+        with self._counted(), self._started().client(owner) as client:
+            _use_threads(max(1, self._threads.count // self._jobs))
             yield client
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._starting:
+            if not self._sessions:
+                self._threads.pause_ends()
+            self._sessions += 1
+        try:
+            yield
+        finally:
+            with self._starting:
+                self._sessions -= 1
+                if not self._sessions:
+                    self._threads.pause_begins()
 
     def stats(self) -> SchedulerStats:
         with self._starting:
@@ -44,11 +62,15 @@ class SharedPasses:
     def _started(self) -> RowScheduler:
         with self._starting:
             if self._scheduler is None:
-                self._scheduler = RowScheduler(
-                    self._evaluate, max_rows=self._max_rows, on_start=lambda: _use_threads(self._threads)
-                )
+                self._scheduler = RowScheduler(self._evaluate_rows, max_rows=self._max_rows)
                 self._scheduler.start()
             return self._scheduler
+
+    def _evaluate_rows(self, rows: Rows) -> Answers:
+        if self._used_threads != (count := self._threads.count):
+            _use_threads(count)
+            self._used_threads = count
+        return self._evaluate(rows)
 
 
 def _use_threads(threads: int) -> None:

@@ -8,14 +8,11 @@ Brackets contain 95 % bootstrap intervals over subjects. The same results give t
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from cli.markdown import put_between
 from lab.quality.worlds.settings import Origin, setting_of
+from lab.tables import write_tables
 
 MARK = "worlds"
 NONE = "–"
@@ -138,15 +135,7 @@ def render(results: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("lab/results/worlds.json"))
-    parser.add_argument("--into", type=Path, default=None, help="the file that holds the two marks")
-    wanted = parser.parse_args()
-    tables = render(json.loads(wanted.results.read_text()))
-    if wanted.into is None:
-        print(tables, end="")
-    else:
-        wanted.into.write_text(put_between(wanted.into.read_text(), tables, MARK))
+    write_tables(render, results="lab/results/worlds.json", mark=MARK, about=__doc__)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,10 @@ from PIL import Image
 
 from lab.world.domain import Subject
 from lab.world.person import captions, portrait
-from lab.world.person.identity import EYE_COLOURS, Attributes, EarringKind, FrameKind, HatKind, Identity, MakeupStyle, Setting
+from lab.world.person.identity import EYE_COLOURS, Attributes, Identity, MakeupStyle, Setting
 
 SIZE = 128
 _SPREADS = tuple(field.name for field in fields(Identity) if field.type == "float" and field.name != "skin")
-_KINDS: dict[str, tuple[str, ...]] = {"frame": get_args(FrameKind), "hat": get_args(HatKind), "earring": get_args(EarringKind)}
 
 
 class PersonDomain:

@@ -62,11 +62,6 @@ class Placement:
         """The direction in head space from the head to the viewer."""
         return self.rows[2]
 
-    def to_head(self, direction: Vector) -> Vector:
-        """Return a direction of the picture as one of head space."""
-        x, y, z = (sum(self.rows[i][j] * direction[i] for i in range(3)) for j in range(3))
-        return x, y, z
-
 
 def ellipsoid(x: Field, y: Field, z: Field, centre: Vector, radii: Vector) -> Field:
     """Return the approximate distance to an ellipsoid."""

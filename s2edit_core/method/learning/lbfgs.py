@@ -94,12 +94,11 @@ def _iterating(optimiser: torch.optim.LBFGS, iteration: _Iteration, compute: Cal
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy that an iteration can change. It changes lists and tensors of `state`, but no tensor in a list."""
-
-    def copy(value: Any) -> Any:
-        return value.clone() if isinstance(value, Tensor) else list(value) if isinstance(value, list) else value
-
-    return {name: copy(value) for name, value in state.items()}
+    """Return a copy of the optimiser's state. An iteration changes its tensors and lists, but not the tensors in the lists."""
+    return {
+        name: value.clone() if isinstance(value, Tensor) else [*value] if isinstance(value, list) else value
+        for name, value in state.items()
+    }
 
 
 def _has_converged(optimiser: torch.optim.LBFGS, parameter: Tensor, end: _Value) -> bool:

@@ -164,11 +164,11 @@ def test_a_wish_to_cancel_is_a_flag_that_the_holder_sees(case: StoreCase) -> Non
     lease = case.store.leases.claim("e_1", lease_s=60)
     assert lease is not None
     assert not case.store.leases.renew(lease).cancel_requested
-    wished = case.store.records.request_cancel(ANN, "e_1")
-    assert wished.cancel_requested
-    assert wished.state is JobState.RUNNING
-    assert wished.sequence == 3
-    assert case.store.records.request_cancel(ANN, "e_1") == wished
+    requested = case.store.records.request_cancel(ANN, "e_1")
+    assert requested.cancel_requested
+    assert requested.state is JobState.RUNNING
+    assert requested.sequence == 3
+    assert case.store.records.request_cancel(ANN, "e_1") == requested
     assert case.store.leases.renew(lease).cancel_requested
 
 

@@ -1,6 +1,7 @@
 """A reverse proxy in a process of its own: it serves another server below a path prefix, and names itself in no header.
 
-`python -m tests.studio.reaching.proxy PORT SERVER_PORT PREFIX [HOST]`. With HOST, it replaces the `Host` header, like a bare `proxy_pass`.
+`python -m tests.studio.reaching.proxy PORT SERVER_PORT PREFIX [HOST]`. With HOST, it replaces the `Host` header, as nginx does by
+default.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ CASES: dict[str, Case] = {
         ValueError,
         r"all of one size, got RGB \(48, 40\), RGB \(8, 8\)",
     ),
-    "change of a grey picture": (lambda _: report.inside_change(PHOTO, MASK, MASK), ValueError, "photo and result in RGB"),
+    "change of a grey picture": (lambda _: report.changed_share(PHOTO, MASK, MASK), ValueError, "photo and result in RGB"),
     "share in a mask of RGB": (lambda _: report.changed_share(PHOTO, PHOTO, PHOTO), ValueError, "a mask in L"),
     "PSNR of two shapes": (lambda _: report.psnr_db(np.zeros(3), np.zeros(1)), ValueError, r"got \(3,\) and \(1,\)"),
 }

@@ -25,5 +25,5 @@ def test_the_first_screen_says_what_the_shipped_model_draws_and_what_real_photos
 
 def test_every_page_of_the_documentation_is_linked() -> None:
     pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
-    assert len(pages) == 11
+    assert len(pages) == 12
     assert pages <= set(re.findall(r"\]\(([^)]+)\)", README))

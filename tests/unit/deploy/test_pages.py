@@ -24,6 +24,7 @@ from cli.docs import TABLES, WIRE, codes_in, filled, reasons_by_code
 from cli.main import app
 from cli.markdown import put_between
 from lab.quality.table import MARK, render
+from lab.rivals import table as rivals
 from s2edit_core.__main__ import _parser
 from s2edit_core.checkpoints.model_card import ModelCard
 from s2edit_core.errors import PolicyRefused
@@ -103,6 +104,12 @@ def test_the_quality_tables_are_those_of_the_results() -> None:
     text = PAGES["docs/evidence.md"]
     tables = render(json.loads((ROOT / "lab" / "results" / "quality.json").read_text(encoding="utf-8")))
     assert put_between(text, tables, MARK) == text, "run `make docs`"
+
+
+def test_the_tables_of_other_servers_are_those_of_the_results() -> None:
+    text = PAGES["docs/evidence.md"]
+    tables = rivals.render(json.loads((ROOT / rivals.RESULTS).read_text(encoding="utf-8")))
+    assert put_between(text, tables, rivals.MARK) == text, "run `make docs`"
 
 
 def test_error_codes_that_are_named_exist() -> None:
@@ -198,6 +205,8 @@ def check_options(module: str, options: list[str]) -> None:
     origin = Path(found.origin)
     files = sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin]
     source = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    if "write_tables(" in source:
+        source += (ROOT / "lab" / "tables.py").read_text(encoding="utf-8")
     assert all(f'"{option}"' in source for option in options), (module, options)
 
 

@@ -11,8 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from s2edit_jobs.stores.model_facts import report_loaded
 from s2edit_jobs.stores.object_store.filesystem_artifacts import FilesystemArtifactStore
+from tests.doubles import FakeEngine
 from tests.unit.api import pictures
+from tests.unit.api.concept_files import concept_file
 from tests.unit.api.conftest import Api
 
 PREFIX = "/photos/v1"
@@ -56,23 +59,45 @@ def created(proxied: Proxied, path: str, prompt: str) -> Any:
     return answer
 
 
-@pytest.mark.parametrize(
-    ("path", "prompt"),
-    [("/edits", "a photo of a woman smiling"), ("/identities", "a photo of a woman"), ("/attributes", "a woman with [A] hat")],
-)
-def test_the_location_of_a_new_job_can_be_followed(proxied: Proxied, path: str, prompt: str) -> None:
-    answer = created(proxied, path, prompt)
-    assert answer.headers["location"].startswith(f"{PREFIX}/edits/")
-    assert proxied.client.get(answer.headers["location"]).status_code == 200
+def with_header(proxied: Proxied, header: str) -> set[tuple[str, str]]:
+    """Return method and path of every operation with this header in one of its answers, as the service describes itself."""
+    described = proxied.client.get(f"{PREFIX}/openapi.json").json()["paths"]
+    return {
+        (method, path)
+        for path, operations in described.items()
+        for method, operation in operations.items()
+        if any(header in answer.get("headers", {}) for answer in operation["responses"].values())
+    }
 
 
-def test_the_next_page_can_be_followed(proxied: Proxied) -> None:
+def test_the_location_of_whatever_is_made_can_be_followed(proxied: Proxied) -> None:
+    """A new operation with a `Location` must be added here."""
+    made = {
+        "/edits": lambda: created(proxied, "/edits", "a photo of a woman smiling"),
+        "/identities": lambda: created(proxied, "/identities", "a photo of a woman"),
+        "/attributes": lambda: created(proxied, "/attributes", "a woman with [A] hat"),
+        "/masks": lambda: proxied.client.post(f"{PREFIX}/masks", files={"image": ("a.png", pictures.photo())}),
+        "/uploads": lambda: proxied.client.post(f"{PREFIX}/uploads", json={"media_type": "image/png", "size_bytes": 9}),
+        "/identities/import": lambda: proxied.client.post(f"{PREFIX}/identities/import", files={"file": ("c", concept_file())}),
+    }
+    report_loaded(proxied.services.artifacts, proxied.services.settings.model, FakeEngine().facts)
+    assert with_header(proxied, "Location") == {("post", path) for path in made}
+    for path, make in made.items():
+        location = make().headers["location"]
+        assert location.startswith(f"{PREFIX}/"), path
+        assert proxied.client.get(location).status_code == 200, path
+
+
+def test_the_next_page_of_every_list_can_be_followed(proxied: Proxied, api: Api) -> None:
     for number in range(3):
         created(proxied, "/edits", f"a photo of a woman with {'red' if number else 'black'} hair")
-    page = proxied.client.get(f"{PREFIX}/edits?limit=2")
-    following = page.links["next"]["url"]
-    assert following.startswith(f"{PREFIX}/edits?")
-    assert len(proxied.client.get(following).json()["items"]) == 1
+        api.learned_identity(identity_id=f"c_{number:032}")
+        api.learned(api.attribute(seed=str(number)))
+    for _, path in with_header(proxied, "Link"):
+        page = proxied.client.get(f"{PREFIX}{path}?limit=2")
+        following = page.links["next"]["url"]
+        assert following.startswith(f"{PREFIX}{path}?")
+        assert proxied.client.get(following).json()["items"], path
 
 
 def test_a_redirect_stays_below_the_prefix(proxied: Proxied) -> None:

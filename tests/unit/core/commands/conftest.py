@@ -18,7 +18,7 @@ from tests.unit.core.commands.runs import picture, region
 @pytest.fixture(autouse=True)
 def folder(backbone32: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with pictures to work in, presets of a few steps, and the tiny model in the place of any."""
-    learning = LearningOptions(token_steps=6, joint_steps=6, batch=1)
+    learning = LearningOptions(start_steps=8, token_steps=6, joint_steps=6, batch=1)
     presets = {name: replace(preset, steps=3, learning=learning) for name, preset in PRESETS.items()}
     monkeypatch.setattr(spec, "PRESETS", presets)
     monkeypatch.setattr(S2EditPipeline, "from_pretrained", lambda _model, device: S2EditPipeline(backbone32, name="tiny"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from s2edit_core.delivery.canvas import make_canvas, to_image, to_tensor
-from s2edit_core.delivery.report import inside_change, outside_change, psnr_db
+from s2edit_core.delivery.report import changed_share, outside_change, psnr_db
 from s2edit_core.delivery.seam import seam_opacity
 from s2edit_core.pictures.files import INSIDE, grown
 
@@ -112,7 +112,7 @@ def test_the_report_sees_one_changed_pixel_outside_and_none_where_there_is_none(
     pixels[0, 0, 0] = 255 - pixels[0, 0, 0]
     changed = outside_change(photo, Image.fromarray(pixels), mask)
     assert changed["max_level_difference"] == abs(255 - 2 * int(np.asarray(photo)[0, 0, 0]))
-    assert inside_change(photo, Image.fromarray(pixels), mask) == 0
+    assert changed_share(photo, Image.fromarray(pixels), mask) == 0
 
 
 def test_psnr_is_the_textbook_value() -> None:

@@ -26,7 +26,7 @@ def backbone() -> Backbone:
 @pytest.fixture(scope="package")
 def engine(backbone: Backbone) -> Iterator[S2EditEngine]:
     """With presets of a few steps of learning: what is shown here does not depend on how long it lasts."""
-    learning = LearningOptions(token_steps=2, joint_steps=2, batch=2)
+    learning = LearningOptions(start_steps=8, token_steps=2, joint_steps=2, batch=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spec, "PRESETS", {name: replace(preset, learning=learning) for name, preset in PRESETS.items()})
         patch.setattr(S2EditPipeline, "from_pretrained", lambda _model, device, dtype: S2EditPipeline(backbone))

@@ -184,7 +184,7 @@ def test_a_large_photo_is_edited_as_it_is_scaled_down(engine: S2EditEngine) -> N
 
 
 def test_an_edit_is_masked_as_its_learning_was(engine: S2EditEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    learning = LearningOptions(token_steps=1, joint_steps=1, batch=1, masked=False)
+    learning = LearningOptions(start_steps=8, token_steps=1, joint_steps=1, batch=1, masked=False)
     monkeypatch.setattr(spec, "PRESETS", {name: replace(preset, learning=learning) for name, preset in PRESETS.items()})
     gated: list[bool] = []
     evaluate = engine.pipeline.backbone.evaluate

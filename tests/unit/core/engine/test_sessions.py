@@ -18,6 +18,7 @@ from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import Answers, Row, Rows
 from s2edit_core.vision.segmenters import BaseModelSegmenter
 from tests.unit.core.engine.runs import HAT, INPUTS, LEARNING, REQUEST, Run
+from worker.engines.cores import CpuThreads
 from worker.engines.engine import Engine
 from worker.engines.guarded import GuardedEngine
 from worker.engines.s2edit_engine import S2EditEngine
@@ -177,23 +178,38 @@ def test_threads_encode_prompts_with_their_own_embeddings(backbone: Backbone) ->
         assert all(pool.map(encode, range(8)))
 
 
-def test_sessions_divide_the_cpus_threads_and_the_unet_uses_all(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+class Threads(CpuThreads):
+    """Finds other cores idle at each beginning."""
+
+    def __init__(self, *counts: int) -> None:
+        super().__init__(most=1)
+        self.counts = iter(counts)
+
+    def pause_ends(self) -> None:
+        self.count = next(self.counts)
+
+
+def test_sessions_divide_the_threads_of_idle_cores_and_the_unet_uses_all(backbone: Backbone) -> None:
     in_unet: list[int] = []
+    together = threading.Barrier(4)
 
     def evaluate(rows: Rows) -> Answers:
         in_unet.append(torch.get_num_threads())
         return backbone.evaluate(rows)
 
-    passes = SharedPasses(evaluate, max_rows=16, jobs=4)
-    monkeypatch.setattr(passes, "_threads", 8)
+    passes = SharedPasses(evaluate, max_rows=16, jobs=4, threads=Threads(8, 4))
     row = Row(torch.zeros(4, 8, 8), 1, prompt_keys_values(backbone, "", {}))
 
     def share(owner: int) -> int:
         with passes.client(str(owner)) as client:
             client.evaluate((row,), "editing")
+            together.wait(PATIENCE_S)
             return torch.get_num_threads()
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(share, range(4))) == [2] * 4
+        assert set(in_unet) == {8}
+        in_unet.clear()
+        assert list(pool.map(share, range(4))) == [1] * 4, "chosen anew, because no session was left"
     passes.close()
-    assert set(in_unet) == {8}
+    assert set(in_unet) == {4}

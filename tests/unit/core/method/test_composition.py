@@ -30,7 +30,7 @@ from tests.tiny import TOKENS, tiny_backbone, with_card
 
 PROMPT = "a [I] woman with [A] lipstick"
 AT_I, AT_A = 2, 5
-OPTIONS = LearningOptions(token_steps=3, joint_steps=3, batch=2, kv_rate=1e-2)
+OPTIONS = LearningOptions(start_steps=8, token_steps=3, joint_steps=3, batch=2, kv_rate=1e-2)
 
 
 def concept(backbone: Backbone, placeholder: str, seed: int, subject: str = "lipstick", mode: LearningMode = "lora_kv") -> Concept:

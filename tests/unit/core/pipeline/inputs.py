@@ -7,7 +7,7 @@ from PIL import Image
 
 from s2edit_core.request.options import InjectionOptions, LearningOptions
 
-OPTIONS = LearningOptions(token_steps=2, joint_steps=2, batch=2)
+OPTIONS = LearningOptions(start_steps=8, token_steps=2, joint_steps=2, batch=2)
 SIZE = (80, 60)
 SOURCE, TARGET = "a photo of a [I] woman", "a photo of a [I] woman with red hair"
 

@@ -310,7 +310,7 @@ def test_words_of_the_subject_are_not_turned_away_from(backbone: Backbone) -> No
     """A red panda stays one, though "red" is an attribute."""
     card = with_card(backbone, attribute_words=("red", "hat"))
     lesson = Lesson(torch.randn(4, 8, 8, dtype=card.dtype), torch.ones(32, 32), "a photo of a [I] red panda", "red panda")
-    options = LearningOptions(token_steps=1, joint_steps=1, batch=1)
+    options = LearningOptions(start_steps=8, token_steps=1, joint_steps=1, batch=1)
     (learned,) = drive(learn_concepts(card, (lesson,), options), card.evaluate)
     alone = with_card(backbone, attribute_words=("hat",))
     (other,) = drive(learn_concepts(alone, (lesson,), options), alone.evaluate)

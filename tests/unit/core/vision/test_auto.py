@@ -14,7 +14,7 @@ from PIL import Image
 
 from lab.training.tokenizer import build_tokenizer
 from s2edit_core.errors import MaskInvalid, ModelUnusable, OptionInvalid
-from s2edit_core.vision.auto import BoxSegmenter, FaceParser, TextSegmenter
+from s2edit_core.vision.auto import BoxSegmenter, TextSegmenter
 
 PHOTO = Image.effect_noise((40, 24), 80).convert("RGB")
 
@@ -22,45 +22,6 @@ PHOTO = Image.effect_noise((40, 24), 80).convert("RGB")
 def values(mask: Image.Image) -> set[int]:
     assert (mask.mode, mask.size) == ("L", PHOTO.size)
     return set(np.unique(np.asarray(mask)).tolist())
-
-
-def face_parser(folder: Path, favourite: int) -> FaceParser:
-    """A parser that prefers one label everywhere."""
-    config = transformers.SegformerConfig(
-        num_encoder_blocks=2,
-        depths=[1, 1],
-        sr_ratios=[2, 1],
-        hidden_sizes=[4, 8],
-        patch_sizes=[3, 3],
-        strides=[2, 2],
-        num_attention_heads=[1, 1],
-        mlp_ratios=[1, 1],
-        decoder_hidden_size=8,
-        id2label={0: "background", 1: "skin", 2: "hair"},
-    )
-    torch.manual_seed(0)
-    network = transformers.SegformerForSemanticSegmentation(config)
-    with torch.no_grad():
-        network.decode_head.classifier.bias[favourite] = 100.0
-    network.save_pretrained(folder)
-    transformers.SegformerImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return FaceParser(str(folder))
-
-
-def test_a_face_parser_masks_the_parts_it_sees(tmp_path: Path) -> None:
-    parser = face_parser(tmp_path, favourite=2)
-    assert parser.parts == ("background", "skin", "hair")
-    assert values(parser.mask(PHOTO, ["hair"])) == {255}
-    assert values(parser.mask(PHOTO)) == {255}
-    with pytest.raises(MaskInvalid, match="no skin was found"):
-        parser.mask(PHOTO, ["skin"])
-    with pytest.raises(OptionInvalid, match="choose among background, skin, hair"):
-        parser.mask(PHOTO, ["tail"])
-
-
-def test_a_face_parser_that_sees_background_finds_nobody(tmp_path: Path) -> None:
-    with pytest.raises(MaskInvalid, match="no person was found"):
-        face_parser(tmp_path, favourite=0).mask(PHOTO)
 
 
 def text_segmenter(folder: Path, bias: float | None = None) -> TextSegmenter:
@@ -135,7 +96,7 @@ def test_a_box_segmenter_masks_in_the_photos_size(tmp_path: Path) -> None:
         segmenter.mask(PHOTO, (4, 2, 41, 20))
 
 
-@pytest.mark.parametrize("hook", [FaceParser, TextSegmenter, BoxSegmenter])
+@pytest.mark.parametrize("hook", [TextSegmenter, BoxSegmenter])
 def test_missing_weights_are_said_to_be_missing(hook: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelUnusable, match="can't be loaded"):
         hook(str(tmp_path))
@@ -144,4 +105,4 @@ def test_missing_weights_are_said_to_be_missing(hook: Any, tmp_path: Path) -> No
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ModelUnusable, match=r"s2edit\[auto\]"):
-        FaceParser("anything")
+        TextSegmenter("anything")

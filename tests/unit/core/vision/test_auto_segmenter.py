@@ -32,10 +32,25 @@ def inside(mask: Image.Image) -> Any:
 
 
 def segformer(folder: Path, labels: dict[int, str], favourite: int) -> str:
-    tiny.face_parser(folder, favourite)
-    config = json.loads((folder / "config.json").read_text())
-    names = {str(i): name for i, name in labels.items()}
-    (folder / "config.json").write_text(json.dumps(config | {"id2label": names, "label2id": {v: int(k) for k, v in names.items()}}))
+    """A segmenter that prefers one label everywhere."""
+    config = transformers.SegformerConfig(
+        num_encoder_blocks=2,
+        depths=[1, 1],
+        sr_ratios=[2, 1],
+        hidden_sizes=[4, 8],
+        patch_sizes=[3, 3],
+        strides=[2, 2],
+        num_attention_heads=[1, 1],
+        mlp_ratios=[1, 1],
+        decoder_hidden_size=8,
+        id2label=labels,
+    )
+    torch.manual_seed(0)
+    network = transformers.SegformerForSemanticSegmentation(config)
+    with torch.no_grad():
+        network.decode_head.classifier.bias[favourite] = 100.0
+    network.save_pretrained(folder)
+    transformers.SegformerImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
     return str(folder)
 
 

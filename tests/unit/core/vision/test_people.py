@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from s2edit_core.errors import MaskInvalid, OptionInvalid
-from s2edit_core.vision.people import choose_person
+from s2edit_core.vision.people import _dilated, choose_person
 
 
 def plane(*boxes: tuple[int, int, int, int], size: tuple[int, int] = (80, 60), inside: float = 0.9) -> NDArray[np.float32]:
@@ -59,3 +60,11 @@ def test_nobody_is_said_to_be_nobody(boxes: tuple[tuple[int, int, int, int], ...
 def test_a_point_outside_the_photo_is_refused(at: tuple[int, int]) -> None:
     with pytest.raises(OptionInvalid, match="outside the photo, which is 80 × 60"):
         choose_person(plane(ALICE), (80, 60), at)
+
+
+@pytest.mark.parametrize("reach", [1, 2, 7, 60])
+def test_cells_near_a_mask_are_those_of_a_square_filter(reach: int) -> None:
+    inside = np.random.default_rng(reach).random((48, 31)) > 0.99
+    inside[0, 0] = inside[-1, -1] = True
+    filtered = Image.fromarray(inside.astype(np.uint8)).filter(ImageFilter.MaxFilter(2 * reach + 1))
+    assert np.array_equal(_dilated(inside, reach), np.asarray(filtered) > 0)

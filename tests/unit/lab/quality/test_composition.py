@@ -19,7 +19,7 @@ from s2edit_core.request.options import InversionOptions, LearningOptions
 from s2edit_core.request.spec import PRESETS
 
 STEPS = 2
-LEARNING = LearningOptions(token_steps=1, joint_steps=1, batch=2)
+LEARNING = LearningOptions(start_steps=8, token_steps=1, joint_steps=1, batch=2)
 APART = Composed("apart", STEPS, LEARNING, InversionOptions(tier="residual"), Injected(PRESETS["balanced"].injection))
 TOGETHER = replace(APART, together=True)
 

@@ -16,7 +16,7 @@ from s2edit_core.pipeline import S2EditPipeline
 from s2edit_core.request.options import InjectionOptions, InversionOptions, InversionTier, LearningOptions
 
 STEPS = 3
-LEARNING = LearningOptions(token_steps=1, joint_steps=1, batch=2)
+LEARNING = LearningOptions(start_steps=8, token_steps=1, joint_steps=1, batch=2)
 SHORT = Method("short", STEPS, LEARNING, InversionOptions(tier="residual"))
 
 

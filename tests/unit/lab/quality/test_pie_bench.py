@@ -144,7 +144,7 @@ def test_the_whole_picture_is_the_frame(pipe: S2EditPipeline, folder: Path) -> N
 
 @pytest.fixture
 def wanted(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
-    learning = LearningOptions(token_steps=1, joint_steps=0, batch=1)
+    learning = LearningOptions(start_steps=8, token_steps=1, joint_steps=0, batch=1)
     monkeypatch.setitem(methods.METHODS, "ddim", Method("DDIM", steps=2))
     monkeypatch.setitem(methods.METHODS, "balanced", Method("S²Edit", 2, learning, InversionOptions(tier="residual")))
     return argparse.Namespace(

@@ -48,14 +48,19 @@ class Editor:
         self._waiting: list[tuple[UploadFile | None, asyncio.Event, list[np.ndarray]]] = []
         self._last: np.ndarray | None = None
         self._count = 0
+        self._resting = False
         self._files: dict[str, bytes] = {}
 
     async def edit(self, request: Request) -> Response:
         form = await request.form()
+        if self.fault == "rests after an error" and self._resting:
+            self._resting = False
+            return JSONResponse({"error": {"message": "no server is free"}}, status_code=429)
         try:
             fields = self._checked(form)
             photo, mask = await self._pictures(form)
         except Refused as refusal:
+            self._resting = True
             return self._refusal(str(refusal))
         self._count += 1
         if self.fault == "loses" and self._count % 3 == 0:

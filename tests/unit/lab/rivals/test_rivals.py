@@ -55,7 +55,7 @@ def of_crowd(photo: Portrait, fault: str = "") -> dict[str, Any]:
 
 def of_probes(photo: Portrait, fault: str = "") -> dict[str, str]:
     with serving(Editor(fault)) as url, Server(url, timeout_s=10) as server:
-        return probes.run(server, photo)
+        return dict(probes.run(server, photo, pause_s=0)["probes"])
 
 
 def test_a_correct_server_has_no_fault(photo: Portrait) -> None:
@@ -65,7 +65,7 @@ def test_a_correct_server_has_no_fault(photo: Portrait) -> None:
     assert found["p99_s"] >= found["p50_s"] > 0
     each = of_probes(photo)
     assert {HONOURED, REFUSED, probes.ACCEPTED} == set(each.values())
-    assert render({"servers": {"ours": {"crowd": found, "probes": each}}}).count("| none |") == 1
+    assert render({"servers": {"ours": {"crowd": found, "probes": each, "blocked": 0}}}).count("| none |") == 1
 
 
 @pytest.mark.parametrize("fault", CROWD)
@@ -92,7 +92,15 @@ def test_a_server_that_fails_is_no_server_that_refuses(photo: Portrait) -> None:
         found = crowd.run(server, photo, users=1, edits=2, at_once=1)
         assert found["lost"] == 2
         assert found["why_lost"] == {"ConnectError": 2}
-        assert render({"servers": {"gone": {"crowd": found, "probes": {"n=2": FAILED}}}}).count("–") == 1
+        assert render({"servers": {"gone": {"crowd": found, "probes": {"n=2": FAILED}, "blocked": 0}}}).count("–") == 1
+
+
+def test_a_server_that_rests_after_an_error_is_asked_again_and_not_taken_for_one_that_refuses(photo: Portrait) -> None:
+    with serving(Editor("rests after an error")) as url, Server(url, timeout_s=10) as server:
+        found = probes.run(server, photo, pause_s=0)
+    assert found["blocked"] > 10
+    assert found["probes"]["seed"] == HONOURED
+    assert not {IGNORED, FAILED} & set(found["probes"].values())
 
 
 @pytest.mark.parametrize(

@@ -369,6 +369,6 @@ def test_a_prompt_without_the_placeholder_cannot_be_learned_from(backbone: Backb
 
 
 def test_latents_of_any_shape_can_be_learned_from(backbone: Backbone) -> None:
-    options = LearningOptions(token_steps=1, joint_steps=1, batch=1)
+    options = LearningOptions(start_steps=8, token_steps=1, joint_steps=1, batch=1)
     algorithm = learn_concept(backbone, photo_latent((6, 10)), face_mask(), PROMPT, "woman", options)
     assert torch.isfinite(drive(algorithm, backbone.evaluate).token).all()

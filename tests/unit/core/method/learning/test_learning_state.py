@@ -21,7 +21,7 @@ from s2edit_core.request.spec import ATTRIBUTE, Progress
 from s2edit_core.unet.backbone import Backbone
 from s2edit_core.unet.rows import drive
 
-OPTIONS = LearningOptions(token_steps=3, joint_steps=3, batch=2, kv_rate=1e-2)
+OPTIONS = LearningOptions(start_steps=8, token_steps=3, joint_steps=3, batch=2, kv_rate=1e-2)
 
 
 def lesson(seed: int = 40) -> Lesson:

@@ -16,7 +16,7 @@ from s2edit_core.errors import ModelUnusable
 from s2edit_jobs.bootstrap import Services, build_artifacts
 from s2edit_jobs.settings import Settings
 from s2edit_jobs.stores import model_facts
-from s2edit_jobs.stores.adapters import check_adapters, loading
+from s2edit_jobs.stores.auxiliary_models import check_auxiliary_models, loading
 from tests.models import tiny_judges
 from tests.stores import Database, MemoryArtifactStore, MemoryJobQueue
 from tests.tiny import save_tiny
@@ -101,7 +101,7 @@ def test_what_only_the_worker_finds_is_told_of_the_part_that_it_is_of(
     file = tmp_path / "broken.tflite"
     file.write_bytes(b"nothing of the kind")
     settings = settings_of(folders, tmp_path, segmenter=str(file))
-    check_adapters(settings)
+    check_auxiliary_models(settings)
     ended, artifacts, _ = start_of(settings, monkeypatch)
     assert "S2EDIT_SEGMENTER can't be used: " in ended
     assert "is not a LiteRT file" in ended

@@ -44,13 +44,13 @@ def loading(part: Part, setting: str | None) -> Iterator[None]:
         raise ModelUnusable(message, part=part) from error
 
 
-def check_adapters(settings: Settings) -> None:
+def check_auxiliary_models(settings: Settings) -> None:
     """Check every auxiliary model without loading it. Raise `ModelUnusable` for the first that cannot be used."""
     for part in CHECKS:
-        describe_adapter(part, settings)
+        describe_auxiliary_model(part, settings)
 
 
-def describe_adapter(part: Part, settings: Settings) -> str:
+def describe_auxiliary_model(part: Part, settings: Settings) -> str:
     """Check one auxiliary model and return a phrase that describes it. Raise `ModelUnusable`."""
     with loading(part, getattr(settings, part)):
         return CHECKS[part](settings)

@@ -1,0 +1,24 @@
+"""The command of the modules that write results as Markdown tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cli.markdown import put_between
+
+
+def write_tables(render: Callable[[Any], str], *, results: str, mark: str, about: str | None) -> None:
+    """Print `render` of a results file, or write it between the marks of `--into`. `about` is the command's help."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path(results))
+    parser.add_argument("--into", type=Path, default=None, help="the file that holds the two marks")
+    wanted = parser.parse_args()
+    tables = render(json.loads(wanted.results.read_text(encoding="utf-8")))
+    if wanted.into is None:
+        print(tables, end="")
+    else:
+        wanted.into.write_text(put_between(wanted.into.read_text(encoding="utf-8"), tables, mark), encoding="utf-8")
